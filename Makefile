@@ -1,0 +1,47 @@
+# The targets of the README. Everything lives in .venv; nothing is installed outside it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SHELL := /bin/bash
+
+.PHONY: help install demo test lint types unit proto docs clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(STAMP) ## Make .venv with everything in it
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "pymesos needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1). Try: make PYTHON=python3.12 install" >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "python3's venv module is missing. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "installing into $(VENV) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: install ## Start a local cluster, run the demo job, show where it ran, stop everything
+	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python frameworks/examples/demo.py
+
+test: install lint types ## The whole suite (STRICT=1: a skip is a failure)
+	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+unit: install ## Only the fast tests
+	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)
+
+lint: install ## ruff: lint and format
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "run: $(BIN)/ruff format ." >&2; exit 1; }
+
+types: install ## mypy, strict
+	@$(BIN)/mypy --no-error-summary
+
+proto: install ## Generate the stubs from proto/
+	@$(BIN)/python proto/generate.py proto
+
+docs: install ## Generate docs/reference
+	@$(BIN)/python docs/generate.py
+
+clean: ## Remove what the other targets made
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

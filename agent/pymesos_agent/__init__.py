@@ -1,0 +1,1 @@
+"""The agent: one machine's resources, its containers, its updates."""

@@ -1,0 +1,626 @@
+"""The agent core: one event in, effects out.
+
+Durable before visible: a task is checkpointed before its container is started, and a status update
+before it is sent. Updates of a task go out one at a time, in order, each repeated until its
+acknowledgement (Mesos' `src/slave/task_status_update_manager.cpp`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from pymesos_core.clock import Now
+from pymesos_core.resources import Resources, from_proto, total
+from pymesos_core.store import Change, Records
+from pymesos_core.timers import Timers
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_agent.core import events
+from pymesos_agent.core.effects import (
+    Checkpoint,
+    DestroyContainer,
+    Disconnect,
+    Effect,
+    Exit,
+    KillContainer,
+    RemoveSandbox,
+    StartContainer,
+    TellMaster,
+)
+from pymesos_agent.core.tasks import TASK, AgentTask, ending, grace_s
+
+AGENT = "agent"
+SANDBOX = "sandbox"
+
+TimerKey = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of an agent; times in seconds, defaults Mesos' unless said."""
+
+    info: pb.AgentInfo  # without its id
+    runtimes: tuple[str, ...]
+    resend_min_s: float = 10.0
+    resend_max_s: float = 600.0
+    kill_grace_s: float = 3.0
+    checkpoint_retry_s: float = 1.0
+    max_sandboxes: int = 1000
+
+
+class RecoveryError(Exception):
+    """The checkpoint and the flags do not fit: the message names the two ways out."""
+
+
+@dataclass
+class Connection:
+    """The stream to a master, from its opening on."""
+
+    connection_id: int
+    registered: bool = False
+    silence_s: float = 0.0  # after this long without a message the master is taken for lost
+    held_back: list[agent_pb.MasterMessage] | None = None  # until its epoch is durable
+
+
+@dataclass(slots=True)
+class AgentState:
+    """What an agent knows."""
+
+    agent_id: str = ""
+    epoch_seen: int = 0
+    tasks: dict[str, AgentTask] = field(default_factory=dict)  # by container id
+    by_key: dict[tuple[str, str], AgentTask] = field(default_factory=dict)
+    sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
+    frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
+
+
+class AgentCore:
+    """An agent. Deterministic: same state, event and time give the same effects."""
+
+    def __init__(
+        self,
+        config: Config,
+        records: Records,
+        container_ids: Iterator[str],
+        uuids: Iterator[bytes],
+        incarnation_ids: Iterator[str],
+    ) -> None:
+        """Take over from the checkpoint. Raises RecoveryError."""
+        self._config = config
+        self._container_ids = container_ids
+        self._uuids = uuids
+        self._incarnation_ids = incarnation_ids
+        self.state = AgentState()
+        self._connection: Connection | None = None
+        self._recovered = False
+        self._ending = False
+        self._exit_message: str | None = None
+        self._timers: Timers[TimerKey] = Timers()
+        self._token = 0
+        self._after: dict[int, tuple[Callable[[], None], Callable[[str], None]]] = {}
+        self._now = Now(0.0, 0.0)
+        self._out: list[Effect] = []
+        self._load(records)
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            events.Tick: lambda event: None,
+            events.ContainersRecovered: self._on_recovered,
+            events.Connected: self._on_connected,
+            events.Disconnected: self._on_disconnected,
+            events.MasterSaid: self._on_master_said,
+            events.ContainerPulling: self._on_pulling,
+            events.ContainerStarted: self._on_started,
+            events.ContainerFailed: self._on_failed,
+            events.ContainerExited: self._on_exited,
+            events.Checkpointed: lambda event: self._after.pop(event.token)[0](),
+            events.CheckpointFailed: lambda event: self._after.pop(event.token)[1](event.message),
+            events.TasksEnding: lambda event: self._end_all(None),
+        }
+        self._deadlines: dict[str, Callable[[str], None]] = {
+            "resend": self._resend,
+            "kill": self._kill_for_good,
+            "checkpoint": self._checkpoint_task,
+            "silence": self._on_silence,
+        }
+
+    def step(self, now: Now, event: events.Event) -> list[Effect]:
+        """Take one event in, and every deadline that is due, and say what is to be done."""
+        self._now = now
+        self._handlers[type(event)](event)
+        for kind, key in self._timers.due(now.mono_s):
+            self._deadlines[kind](key)
+        effects, self._out = self._out, []
+        return effects
+
+    def next_deadline_s(self) -> float | None:
+        """When, in monotonic seconds, a Tick is due at the latest."""
+        return self._timers.next_s()
+
+    # Recovery.
+
+    def _load(self, records: Records) -> None:
+        try:
+            for (kind, key), value in records.items():
+                if kind == AGENT:
+                    record = checkpoint_pb.AgentCheckpoint.FromString(value)
+                    self.state.agent_id = record.agent_id
+                    self.state.epoch_seen = record.epoch_seen
+                elif kind == TASK:
+                    self._add(AgentTask.from_record(value))
+                elif kind == SANDBOX:
+                    self.state.sandboxes[key] = checkpoint_pb.SandboxRecord.FromString(value)
+            by_age = sorted(self.state.sandboxes.values(), key=lambda r: r.ended_at_s)
+            self.state.sandboxes = {record.container_id: record for record in by_age}
+        except DecodeError as error:
+            raise RecoveryError(
+                f"the checkpoint cannot be read ({error}): restore it from a backup, or give its"
+                f" tasks up with `pymesos-agent recover --discard`"
+            ) from error
+        held: Resources = total(
+            from_proto(task.info.resources) for task in self.state.tasks.values() if not task.ended
+        )
+        mine = from_proto(self._config.info.resources)
+        if not mine.contains(held):
+            raise RecoveryError(
+                f"the tasks of this agent hold {held}, more than its resources are now ({mine}):"
+                f" restore the flags it had, or give the tasks up with"
+                f" `pymesos-agent recover --discard`"
+            )
+
+    def _add(self, task: AgentTask) -> None:
+        self.state.tasks[task.container_id] = task
+        self.state.by_key[task.key] = task
+
+    def _on_recovered(self, event: events.ContainersRecovered) -> None:
+        """Put what was checkpointed and what is there together."""
+        assert not self._recovered
+        self._recovered = True
+        for container_id, container in event.containers.items():
+            if container_id not in self.state.tasks:
+                self._out.append(KillContainer(container_id, "", force=True))
+                if container.exit is not None:
+                    self._out.append(DestroyContainer(container_id, ""))
+        for task in list(self.state.tasks.values()):
+            self._recover_task(task, event.containers.get(task.container_id))
+        if self._connection is not None:
+            self._register()
+
+    def _recover_task(self, task: AgentTask, found: events.ContainerState | None) -> None:
+        if task.ended:
+            self._out.append(DestroyContainer(task.container_id, task.runtime))
+        elif found is None:
+            started = task.state != pb.TASK_STAGING
+            self._update(
+                task,
+                pb.TASK_FAILED if started else pb.TASK_DROPPED,
+                pb.REASON_AGENT_RESTARTED,
+                "Its container was gone when the agent restarted"
+                if started
+                else "The agent restarted before the task was started",
+            )
+        else:
+            task.asked_to_start = True
+            if task.state in (pb.TASK_STAGING, pb.TASK_STARTING):
+                self._on_started(events.ContainerStarted(task.container_id, found.pid))
+            if found.exit is not None:
+                self._on_exited(found.exit)
+            elif task.kill is not None:
+                self._kill(task, task.kill)
+
+    # The master.
+
+    def _on_connected(self, event: events.Connected) -> None:
+        self._connection = Connection(event.connection_id)
+        if self._recovered:
+            self._register()
+
+    def _register(self) -> None:
+        assert self._connection is not None
+        info = pb.AgentInfo()
+        info.CopyFrom(self._config.info)
+        info.agent_id = self.state.agent_id
+        register = agent_pb.Register(
+            agent_info=info,
+            incarnation_id=next(self._incarnation_ids),
+            tasks=[task.report() for task in self.state.tasks.values()],
+            epoch_seen=self.state.epoch_seen,
+        )
+        self._tell(agent_pb.AgentMessage(register=register))
+
+    def _tell(self, message: agent_pb.AgentMessage) -> None:
+        if self._connection is not None:
+            self._out.append(TellMaster(self._connection.connection_id, message))
+
+    def _on_disconnected(self, event: events.Disconnected) -> None:
+        if self._connection and self._connection.connection_id == event.connection_id:
+            self._connection = None
+            self._timers.cancel(("silence", ""))
+
+    def _on_master_said(self, event: events.MasterSaid) -> None:
+        """Obey, unless another master has been obeyed in a later epoch."""
+        connection = self._connection
+        if connection is None or connection.connection_id != event.connection_id:
+            return
+        if event.epoch < self.state.epoch_seen:
+            self._drop_connection(
+                f"the master speaks in epoch {event.epoch}; {self.state.epoch_seen} was seen"
+            )
+            return
+        if connection.silence_s:
+            self._timers.set(("silence", ""), self._now.mono_s + connection.silence_s)
+        if connection.held_back is not None:
+            connection.held_back.append(event.message)
+        elif event.epoch > self.state.epoch_seen:
+            connection.held_back = [event.message]
+            self._raise_epoch(connection, event.epoch)
+        else:
+            self._obey(event.message)
+
+    def _raise_epoch(self, connection: Connection, epoch: int) -> None:
+        """Remember the epoch for good before anything is done in it."""
+        before, self.state.epoch_seen = self.state.epoch_seen, epoch
+
+        def durable() -> None:
+            if self._connection is connection:
+                messages, connection.held_back = connection.held_back or [], None
+                for message in messages:
+                    self._obey(message)
+
+        def failed(message: str) -> None:
+            if self.state.epoch_seen == epoch:
+                self.state.epoch_seen = before
+            if self._connection is connection:
+                self._drop_connection(f"the epoch cannot be stored: {message}")
+
+        self._checkpoint((self._identity(),), durable, failed)
+
+    def _identity(self) -> Change:
+        record = checkpoint_pb.AgentCheckpoint(
+            agent_id=self.state.agent_id, epoch_seen=self.state.epoch_seen
+        )
+        return Change(AGENT, "", record.SerializeToString())
+
+    def _drop_connection(self, reason: str) -> None:
+        if self._connection is not None:
+            self._out.append(Disconnect(self._connection.connection_id, reason))
+            self._connection = None
+            self._timers.cancel(("silence", ""))
+
+    def _on_silence(self, _: str) -> None:
+        self._drop_connection("the master has been silent for too long")
+
+    def _obey(self, message: agent_pb.MasterMessage) -> None:
+        match message.WhichOneof("message"):
+            case "registered":
+                self._on_registered(message.registered)
+            case "ping":
+                self._tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))
+            case "launch":
+                self._on_launch(message.launch)
+            case "kill":
+                self._on_kill(message.kill)
+            case "acknowledgement":
+                self._on_acknowledgement(message.acknowledgement)
+            case "shutdown_framework":
+                for task in list(self.state.tasks.values()):
+                    if task.framework_id == message.shutdown_framework.framework_id:
+                        self._kill(task, task.info.kill_policy)
+            case "refused":
+                self._on_refused(message.refused)
+
+    def _on_refused(self, refused: agent_pb.MasterMessage.Refused) -> None:
+        if refused.shut_down:
+            self._end_all(
+                f"the master says: {refused.message}. To join again as a new agent:"
+                f" `pymesos-agent recover --discard`, then start it"
+            )
+        else:
+            self._drop_connection(f"the master refused: {refused.message}")
+
+    def _on_registered(self, registered: agent_pb.MasterMessage.Registered) -> None:
+        connection = self._connection
+        assert connection is not None
+        connection.silence_s = registered.ping_timeout_s * max(1, registered.max_ping_timeouts)
+        if connection.silence_s:
+            self._timers.set(("silence", ""), self._now.mono_s + connection.silence_s)
+
+        def durable() -> None:
+            if self._connection is connection:
+                connection.registered = True
+                for task in self.state.tasks.values():
+                    self._send_first(task)
+
+        if registered.agent_id == self.state.agent_id:
+            durable()
+            return
+        self.state.agent_id = registered.agent_id
+        self._checkpoint(
+            (self._identity(),),
+            durable,
+            lambda message: self._drop_connection(f"the agent id cannot be stored: {message}"),
+        )
+
+    # Tasks.
+
+    def _on_launch(self, launch: agent_pb.LaunchTask) -> None:
+        if launch.HasField("framework_info"):
+            self.state.frameworks[launch.framework_id] = launch.framework_info
+        key = (launch.framework_id, launch.task_info.task_id)
+        if key in self.state.by_key or self._ending:
+            return
+        framework = self.state.frameworks.get(launch.framework_id) or pb.FrameworkInfo()
+        info = launch.task_info
+        runtime = "docker" if info.container.image else "process"
+        task = AgentTask(
+            next(self._container_ids),
+            launch.framework_id,
+            launch.role,
+            info,
+            runtime,
+            info.command.user or framework.user,
+            pb.TASK_KILLING_STATE in framework.capabilities,
+        )
+        self._add(task)
+
+        def durable() -> None:
+            if task.kill is not None:
+                self._update(
+                    task,
+                    pb.TASK_KILLED,
+                    pb.REASON_TASK_KILLED_DURING_LAUNCH,
+                    "Killed before delivery to the runtime",
+                )
+            elif runtime not in self._config.runtimes:
+                self._refuse_runtime(task)
+            else:
+                task.asked_to_start = True
+                self._out.append(
+                    StartContainer(task.container_id, task.framework_id, runtime, task.user, info)
+                )
+
+        def failed(message: str) -> None:
+            self._forget(task)
+            status = self._status(
+                task,
+                pb.TASK_DROPPED,
+                pb.REASON_AGENT_DISK_FULL,
+                f"The agent cannot write its checkpoint, so it launches nothing: {message}",
+            )
+            status.ClearField("uuid")
+            self._send(task, status, pb.TASK_DROPPED)
+
+        self._checkpoint((task.change(),), durable, failed)
+
+    def _refuse_runtime(self, task: AgentTask) -> None:
+        has = ", ".join(self._config.runtimes) or "none"
+        what = "an image" if task.info.container.image else "no image"
+        self._update(
+            task,
+            pb.TASK_FAILED,
+            pb.REASON_CONTAINER_LAUNCH_FAILED,
+            f"A task with {what} needs the runtime {task.runtime}; this agent has: {has}",
+        )
+
+    def _on_pulling(self, event: events.ContainerPulling) -> None:
+        task = self.state.tasks.get(event.container_id)
+        if task is not None and task.state == pb.TASK_STAGING:
+            self._update(
+                task, pb.TASK_STARTING, pb.REASON_UNSPECIFIED, "The image is being fetched"
+            )
+
+    def _on_started(self, event: events.ContainerStarted) -> None:
+        task = self.state.tasks.get(event.container_id)
+        if task is None or task.ended or task.state == pb.TASK_RUNNING:
+            return
+        task.pid = event.pid
+        if task.kill is None:
+            self._update(task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, "")
+        else:
+            self._kill(task, task.kill)
+
+    def _on_failed(self, event: events.ContainerFailed) -> None:
+        task = self.state.tasks.get(event.container_id)
+        if task is None or task.ended:
+            return
+        self._update(
+            task,
+            pb.TASK_FAILED,
+            pb.REASON_CONTAINER_LAUNCH_FAILED,
+            f"Failed to launch container: {event.message}",
+        )
+
+    def _on_exited(self, event: events.ContainerExited) -> None:
+        task = self.state.tasks.get(event.container_id)
+        if task is None:
+            self._out.append(DestroyContainer(event.container_id, ""))
+            return
+        if task.ended:
+            return
+        self._timers.cancel(("kill", task.container_id))
+        state, reason, message = ending(task, event)
+        self._update(task, state, reason, message, event.exit_status)
+
+    def _on_kill(self, kill: agent_pb.MasterMessage.KillTask) -> None:
+        task = self.state.by_key.get((kill.framework_id, kill.task_id))
+        if task is not None:
+            policy = kill.kill_policy if kill.HasField("kill_policy") else None
+            self._kill(task, policy or task.info.kill_policy)
+
+    def _kill(self, task: AgentTask, policy: pb.KillPolicy) -> None:
+        """SIGTERM now, SIGKILL after the grace period; a later call sets a new period."""
+        if task.ended:
+            return
+        task.kill = policy
+        if not task.asked_to_start:
+            return  # seen when its checkpoint is written
+        grace = grace_s(policy, task.info, self._config.kill_grace_s)
+        self._timers.set(("kill", task.container_id), self._now.mono_s + grace)
+        if task.killing_state and task.state == pb.TASK_RUNNING:
+            self._update(task, pb.TASK_KILLING, pb.REASON_UNSPECIFIED, "")
+        else:
+            self._checkpoint_task(task.container_id)
+        self._out.append(KillContainer(task.container_id, task.runtime, force=grace <= 0))
+
+    def _kill_for_good(self, container_id: str) -> None:
+        task = self.state.tasks.get(container_id)
+        if task is not None and not task.ended:
+            self._out.append(KillContainer(container_id, task.runtime, force=True))
+            # A process in the kernel's hands dies when that lets it go: look again.
+            self._timers.set(("kill", container_id), self._now.mono_s + 1.0)
+
+    def _end_all(self, message: str | None) -> None:
+        """End every task, then the process."""
+        self._ending = True
+        self._exit_message = message
+        for task in list(self.state.tasks.values()):
+            self._kill(task, task.info.kill_policy)
+        self._exit_if_empty()
+
+    def _exit_if_empty(self) -> None:
+        if self._ending and all(task.ended for task in self.state.tasks.values()):
+            self._out.append(Exit(self._exit_message))
+
+    # Updates.
+
+    def _status(
+        self, task: AgentTask, state: pb.TaskState, reason: pb.Reason, message: str
+    ) -> pb.TaskStatus:
+        return pb.TaskStatus(
+            task_id=task.info.task_id,
+            state=state,
+            reason=reason,
+            source=pb.SOURCE_AGENT if reason else pb.SOURCE_EXECUTOR,
+            message=message,
+            agent_id=self.state.agent_id,
+            uuid=next(self._uuids),
+            timestamp_s=self._now.wall_s,
+            hostname=self._config.info.address.hostname,
+        )
+
+    def _update(
+        self,
+        task: AgentTask,
+        state: pb.TaskState,
+        reason: pb.Reason,
+        message: str,
+        exit_status: int | None = None,
+    ) -> None:
+        """The task is in a new state: store the update, then send it when its turn comes.
+
+        A second terminal update is dropped (SEMANTICS 11).
+        """
+        if task.ended:
+            return
+        status = self._status(task, state, reason, message)
+        if exit_status is not None:
+            status.exit_status = exit_status
+        task.state = state
+        task.unacknowledged.append(status)
+        self._checkpoint_task(task.container_id)
+
+    def _checkpoint_task(self, container_id: str) -> None:
+        """Write a task as it is now; again in a second if that fails."""
+        task = self.state.tasks.get(container_id)
+        if task is None:
+            return
+        known = [status.uuid for status in task.unacknowledged]
+        ended = task.ended
+
+        def durable() -> None:
+            if self.state.tasks.get(container_id) is not task:
+                return
+            was_waiting = task.durable == 0
+            written = sum(1 for status in task.unacknowledged if status.uuid in known)
+            task.durable = max(task.durable, written)
+            if was_waiting:
+                self._send_first(task)
+            if ended:
+                self._out.append(DestroyContainer(container_id, task.runtime))
+                self._exit_if_empty()
+
+        def failed(_: str) -> None:
+            at = self._now.mono_s + self._config.checkpoint_retry_s
+            self._timers.set(("checkpoint", container_id), at)
+
+        self._checkpoint((task.change(),), durable, failed)
+
+    def _checkpoint(
+        self,
+        changes: tuple[Change, ...],
+        done: Callable[[], None],
+        failed: Callable[[str], None],
+    ) -> None:
+        self._token += 1
+        self._after[self._token] = (done, failed)
+        self._out.append(Checkpoint(self._token, changes))
+
+    def _send_first(self, task: AgentTask) -> None:
+        """Send the oldest update that is not acknowledged, and set the time to repeat it."""
+        if not task.durable or self._connection is None or not self._connection.registered:
+            return
+        self._send(task, task.unacknowledged[0], task.state)
+        task.resend_s = self._config.resend_min_s
+        self._timers.set(("resend", task.container_id), self._now.mono_s + task.resend_s)
+
+    def _resend(self, container_id: str) -> None:
+        task = self.state.tasks.get(container_id)
+        if task is None or not task.durable:
+            return
+        self._send(task, task.unacknowledged[0], task.state)
+        task.resend_s = min(self._config.resend_max_s, task.resend_s * 2)
+        self._timers.set(("resend", container_id), self._now.mono_s + task.resend_s)
+
+    def _send(self, task: AgentTask, status: pb.TaskStatus, latest: pb.TaskState) -> None:
+        if self._connection is None or not self._connection.registered:
+            return
+        update = agent_pb.StatusUpdate(
+            framework_id=task.framework_id, status=status, latest_state=latest
+        )
+        self._tell(agent_pb.AgentMessage(update=update))
+
+    def _on_acknowledgement(self, acknowledgement: agent_pb.MasterMessage.Acknowledgement) -> None:
+        task = self.state.by_key.get((acknowledgement.framework_id, acknowledgement.task_id))
+        if task is None or not task.durable:
+            return
+        if task.unacknowledged[0].uuid != acknowledgement.uuid:
+            return  # a late repetition
+        status = task.unacknowledged.popleft()
+        task.durable -= 1
+        self._timers.cancel(("resend", task.container_id))
+        if task.ended and not task.unacknowledged:
+            assert status.state == task.state
+            self._complete(task)
+            return
+        self._checkpoint((task.change(),), lambda: None, lambda _: None)
+        self._send_first(task)
+
+    def _complete(self, task: AgentTask) -> None:
+        """The end is known to the framework: only the sandbox is kept, for those who look back."""
+        self._forget(task)
+        record = checkpoint_pb.SandboxRecord(
+            container_id=task.container_id,
+            framework_id=task.framework_id,
+            task_id=task.info.task_id,
+            ended_at_s=self._now.wall_s,
+        )
+        self.state.sandboxes[task.container_id] = record
+        changes = [
+            Change(TASK, task.container_id, None),
+            Change(SANDBOX, task.container_id, record.SerializeToString()),
+        ]
+        while len(self.state.sandboxes) > self._config.max_sandboxes:
+            oldest = next(iter(self.state.sandboxes))
+            del self.state.sandboxes[oldest]
+            changes.append(Change(SANDBOX, oldest, None))
+            self._out.append(RemoveSandbox(oldest))
+        self._checkpoint(tuple(changes), lambda: None, lambda _: None)
+
+    def _forget(self, task: AgentTask) -> None:
+        del self.state.tasks[task.container_id]
+        del self.state.by_key[task.key]
+        for kind in ("resend", "kill", "checkpoint"):
+            self._timers.cancel((kind, task.container_id))

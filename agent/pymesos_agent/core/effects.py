@@ -1,0 +1,87 @@
+"""What an agent wants done, to be carried out in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymesos_core.store import Change
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """Write durably, all or nothing; Checkpointed or CheckpointFailed follows."""
+
+    token: int
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Launch a container. Asked twice for the same id, a runtime starts it once."""
+
+    container_id: str
+    framework_id: str
+    runtime: str
+    user: str
+    info: pb.TaskInfo
+
+
+@dataclass(frozen=True, slots=True)
+class KillContainer:
+    """SIGTERM, or SIGKILL when `force`, to all of a container."""
+
+    container_id: str
+    runtime: str
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DestroyContainer:
+    """Forget a container that has ended, and remove all of it but its sandbox."""
+
+    container_id: str
+    runtime: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveSandbox:
+    """Delete the files of a container that ended long ago."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TellMaster:
+    """Send on a stream."""
+
+    connection_id: int
+    message: agent_pb.AgentMessage
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """End a stream and look for the leader again."""
+
+    connection_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """End the process: the message says why, None when all is as it was asked."""
+
+    message: str | None
+
+
+Effect = (
+    Checkpoint
+    | StartContainer
+    | KillContainer
+    | DestroyContainer
+    | RemoveSandbox
+    | TellMaster
+    | Disconnect
+    | Exit
+)

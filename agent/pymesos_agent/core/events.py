@@ -1,0 +1,124 @@
+"""What can happen to an agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; deadlines may be due."""
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerState:
+    """A container as a runtime finds it after a restart. `exit` is set when it has ended."""
+
+    pid: int
+    exit: ContainerExited | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainersRecovered:
+    """What the runtimes found, by container id. Nothing is launched before."""
+
+    containers: Mapping[str, ContainerState]
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A stream to a master is open; nothing has been said on it."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """That stream has ended."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MasterSaid:
+    """A message of a master under its epoch."""
+
+    connection_id: int
+    epoch: int
+    message: agent_pb.MasterMessage
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPulling:
+    """The container's image is being fetched, which takes a while."""
+
+    container_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerStarted:
+    """The container runs."""
+
+    container_id: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerFailed:
+    """The container could not be started."""
+
+    container_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerExited:
+    """The container has ended, all of it.
+
+    `exit_status` is the exit code, or minus the signal; None when nobody knows. `limit` names the
+    resource it was killed for.
+    """
+
+    container_id: str
+    exit_status: int | None
+    limit: str | None = None
+    peak_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpointed:
+    """A Checkpoint effect is durable."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class CheckpointFailed:
+    """A Checkpoint effect could not be written; nothing of it was."""
+
+    token: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class TasksEnding:
+    """The agent is to end with all its tasks."""
+
+
+Event = (
+    Tick
+    | ContainersRecovered
+    | Connected
+    | Disconnected
+    | MasterSaid
+    | ContainerPulling
+    | ContainerStarted
+    | ContainerFailed
+    | ContainerExited
+    | Checkpointed
+    | CheckpointFailed
+    | TasksEnding
+)

@@ -1,0 +1,127 @@
+"""One task on an agent, and its stream of status updates."""
+
+from __future__ import annotations
+
+import signal
+from collections import deque
+from dataclasses import dataclass, field
+
+from pymesos_core.states import is_terminal
+from pymesos_core.store import Change
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_agent.core.events import ContainerExited
+
+TASK = "task"
+MIB = 1024 * 1024
+
+
+@dataclass(slots=True)
+class AgentTask:
+    """A task from its launch until its terminal update is acknowledged."""
+
+    container_id: str
+    framework_id: str
+    role: str
+    info: pb.TaskInfo
+    runtime: str
+    user: str
+    killing_state: bool  # its framework wants TASK_KILLING
+    state: pb.TaskState = pb.TASK_STAGING
+    unacknowledged: deque[pb.TaskStatus] = field(default_factory=deque)
+    durable: int = 0  # how many of them are checkpointed and may be sent
+    kill: pb.KillPolicy | None = None
+    pid: int = 0
+    asked_to_start: bool = False  # this process told the runtime
+    resend_s: float = 0.0
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Framework id and task id."""
+        return (self.framework_id, self.info.task_id)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is in a terminal state."""
+        return is_terminal(self.state)
+
+    def change(self) -> Change:
+        """Its record as it is now."""
+        record = checkpoint_pb.TaskCheckpoint(
+            container_id=self.container_id,
+            framework_id=self.framework_id,
+            role=self.role,
+            task_info=self.info,
+            state=self.state,
+            runtime=self.runtime,
+            user=self.user,
+            unacknowledged=self.unacknowledged,
+            kill=self.kill,
+            pid=self.pid,
+            killing_state=self.killing_state,
+        )
+        return Change(TASK, self.container_id, record.SerializeToString())
+
+    @staticmethod
+    def from_record(data: bytes) -> AgentTask:
+        """Read it back. Raises google.protobuf.message.DecodeError."""
+        record = checkpoint_pb.TaskCheckpoint.FromString(data)
+        return AgentTask(
+            record.container_id,
+            record.framework_id,
+            record.role,
+            record.task_info,
+            record.runtime,
+            record.user,
+            record.killing_state,
+            record.state,
+            deque(record.unacknowledged),
+            len(record.unacknowledged),
+            record.kill if record.HasField("kill") else None,
+            record.pid,
+        )
+
+    def report(self) -> agent_pb.TaskRecord:
+        """What a master is told at a registration."""
+        return agent_pb.TaskRecord(
+            framework_id=self.framework_id,
+            task_info=self.info,
+            state=self.state,
+            unacknowledged=list(self.unacknowledged)[: self.durable],
+            role=self.role,
+        )
+
+
+def grace_s(policy: pb.KillPolicy | None, own: pb.TaskInfo, default_s: float) -> float:
+    """The policy of the KILL call beats the task's own; 3 s without either."""
+    if policy is not None and policy.ByteSize():
+        return policy.grace_period_s
+    if own.HasField("kill_policy"):
+        return own.kill_policy.grace_period_s
+    return default_s
+
+
+def ending(task: AgentTask, event: ContainerExited) -> tuple[pb.TaskState, pb.Reason, str]:
+    """How a task ended: its state, the reason and a sentence. As recorded from Mesos."""
+    status = event.exit_status
+    if event.limit == "memory":
+        asked = next((r.scalar for r in task.info.resources if r.name == "mem"), 0.0)
+        peak = f", used {event.peak_bytes / MIB:.0f} MiB" if event.peak_bytes else ""
+        message = f"Memory limit exceeded: asked for {asked:g} MiB{peak}"
+        return pb.TASK_FAILED, pb.REASON_CONTAINER_LIMITATION_MEMORY, message
+    if status is None:
+        message = "Ended while its supervisor was away: the exit status is unknown"
+        if task.kill is not None:
+            return pb.TASK_KILLED, pb.REASON_UNSPECIFIED, message
+        return pb.TASK_FAILED, pb.REASON_EXECUTOR_TERMINATED, message
+    if status >= 0:
+        message = f"Command exited with status {status}"
+    else:
+        name = signal.strsignal(-status) or f"signal {-status}"
+        message = f"Command terminated with signal {name}"
+    if task.kill is not None:
+        return pb.TASK_KILLED, pb.REASON_UNSPECIFIED, message
+    state = pb.TASK_FINISHED if status == 0 else pb.TASK_FAILED
+    return state, pb.REASON_UNSPECIFIED, message

@@ -1,0 +1,341 @@
+"""`pymesos-agent`: one machine in the cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import itertools
+import logging
+import os
+import shutil
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import grpc.aio
+from pymesos_core import VERSION, resources
+from pymesos_core.addresses import AddressError, parse_master
+from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
+from pymesos_core.coordination import CoordinationError, Detector
+from pymesos_core.coordination.detect import detector_for
+from pymesos_core.coordination.standalone import LockedError, lock_directory
+from pymesos_core.directories import default_directory
+from pymesos_core.log import LEVELS, set_up_logging
+from pymesos_core.resources import ResourceError, Resources
+from pymesos_core.serving import (
+    SERVER_OPTIONS,
+    Listen,
+    ServingError,
+    bind,
+    check_listen,
+    listen_options,
+    stop_event,
+)
+from pymesos_core.store import Store, StoreError
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.sandbox_pb2_grpc import add_SandboxServicer_to_server
+
+from pymesos_agent import machine
+from pymesos_agent.core import AgentCore, Config
+from pymesos_agent.core.agent import RecoveryError
+from pymesos_agent.runtimes.docker import DockerRuntime
+from pymesos_agent.runtimes.interface import (
+    ContainerEvent,
+    OnEvent,
+    Runtime,
+    RuntimeUnavailableError,
+)
+from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_agent.sandbox_service import SandboxService
+from pymesos_agent.shell import Shell
+
+log = logging.getLogger("pymesos_agent")
+
+DEFAULT_PORT = 5051
+STOP_GRACE_S = 1.0
+END_TASKS_TIMEOUT_S = 30.0
+RUNTIMES = ("auto", "process", "docker")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said."""
+
+    listen: Listen
+    master: str
+    zk_session_timeout_s: float
+    work_dir: Path
+    resources: Resources
+    attributes: dict[str, str]
+    runtime: str
+    docker_host: str | None
+    kill_tasks_on_exit: bool
+
+
+class AgentError(Exception):
+    """The agent cannot go on: the message says why and what to do."""
+
+
+async def serve(options: Options) -> None:
+    """Serve until SIGTERM, SIGINT, or an operator's word. Raises AgentError and kin."""
+    stop = stop_event()
+    work_dir = options.work_dir.resolve()
+    lock = _lock(work_dir)
+    (work_dir / "sandboxes").mkdir(exist_ok=True, mode=0o755)
+    store = _open_store(work_dir)
+    detector = detector_for(options.master, options.zk_session_timeout_s)
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    port = bind(server, options.listen)
+    runtimes: list[Runtime] = []
+    holder: list[Shell] = []
+
+    def on_event(event: ContainerEvent) -> None:
+        holder[0].feed(event)
+
+    try:
+        await detector.start()
+        runtimes = await start_runtimes(options, work_dir, on_event)
+        core = AgentCore(
+            _config(options, work_dir, port, runtimes),
+            store.load(),
+            container_ids=(f"{_prefix()}-{n}" for n in itertools.count()),
+            uuids=(uuid.uuid4().bytes for _ in itertools.count()),
+            incarnation_ids=(str(uuid.uuid4()) for _ in itertools.count()),
+        )
+        shell = Shell(core, store, runtimes, work_dir)
+        holder.append(shell)
+        add_SandboxServicer_to_server(SandboxService(shell.find_sandbox), server)
+        await server.start()
+        print(f"listening on {options.listen.advertised(port)}", flush=True)
+        await _run(options, shell, detector, stop)
+    finally:
+        await server.stop(STOP_GRACE_S)
+        for runtime in runtimes:
+            await runtime.close()
+        await detector.close()
+        store.close()
+        os.close(lock)
+
+
+async def _run(options: Options, shell: Shell, detector: Detector, stop: asyncio.Event) -> None:
+    running = asyncio.create_task(shell.run(detector))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            await running
+            if shell.exit_message:
+                raise AgentError(shell.exit_message)
+        elif options.kill_tasks_on_exit:
+            log.info("stopping, and ending all tasks")
+            try:
+                await shell.end_tasks(END_TASKS_TIMEOUT_S)
+            except TimeoutError:
+                log.error("some tasks did not end within %g s", END_TASKS_TIMEOUT_S)
+        else:
+            log.info("stopping; the tasks run on")
+    finally:
+        for task in (running, stopping):
+            task.cancel()
+        await asyncio.gather(running, stopping, return_exceptions=True)
+
+
+def _prefix() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+def _lock(work_dir: Path) -> int:
+    try:
+        return lock_directory(work_dir)
+    except (LockedError, OSError) as error:
+        raise AgentError(f"cannot use the work directory: {error}") from error
+
+
+def _open_store(work_dir: Path) -> Store:
+    try:
+        return Store(work_dir / "checkpoint.sqlite")
+    except StoreError as error:
+        raise AgentError(
+            f"{error}. Restore the file from a backup, or give up what this agent knew with"
+            f" `pymesos-agent recover --discard --work-dir {work_dir}`"
+        ) from error
+
+
+async def start_runtimes(options: Options, work_dir: Path, on_event: OnEvent) -> list[Runtime]:
+    """The runtimes that were asked for and work. Raises AgentError when none does."""
+    tag = hashlib.sha256(str(work_dir).encode()).hexdigest()[:16]
+    candidates: list[Runtime] = []
+    if options.runtime in ("auto", "process"):
+        candidates.append(ProcessRuntime(work_dir, tag))
+    if options.runtime in ("auto", "docker"):
+        candidates.append(DockerRuntime(tag, options.docker_host))
+    works: list[Runtime] = []
+    problems: list[str] = []
+    for runtime in candidates:
+        try:
+            await runtime.start(on_event)
+            works.append(runtime)
+        except RuntimeUnavailableError as error:
+            problems.append(f"{runtime.name}: {error}")
+            log.info("the runtime %s is not available: %s", runtime.name, error)
+    if not works:
+        raise AgentError(f"no runtime works here: {'; '.join(problems)}")
+    for runtime in works:
+        holds = ", ".join(f"{name}: {what}" for name, what in runtime.isolation.items())
+        log.info("runtime %s (%s)", runtime.name, holds)
+    return works
+
+
+def _config(options: Options, work_dir: Path, port: int, runtimes: list[Runtime]) -> Config:
+    offered = machine.with_overrides(machine.measure(work_dir), options.resources)
+    address = options.listen.advertised(port)
+    isolation = dict(runtimes[0].isolation)
+    for runtime in runtimes[1:]:
+        isolation |= {f"{runtime.name} {name}": what for name, what in runtime.isolation.items()}
+    info = pb.AgentInfo(
+        address=pb.Address(hostname=options.listen.name(), ip=address.host, port=address.port),
+        resources=resources.to_proto(offered),
+        attributes=[pb.Attribute(name=n, text=t) for n, t in options.attributes.items()],
+        runtimes=[runtime.name for runtime in runtimes],
+        isolation=isolation,
+        version=VERSION,
+    )
+    return Config(info, tuple(info.runtimes))
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@listen_options(DEFAULT_PORT)
+@click.option(
+    "--master",
+    metavar="ADDRESS",
+    envvar="PYMESOS_MASTER",
+    help="The master: host:port, or zk://host:port/path to find the leader.  [required]",
+)
+@click.option(
+    "--zk-session-timeout",
+    type=click.FloatRange(1, 120),
+    default=10.0,
+    show_default=True,
+    help="Seconds of the ZooKeeper session with which the leader is found.",
+)
+@click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Checkpoint and sandboxes.  [default: /var/lib/pymesos/agent for root, else"
+    " ~/.local/state/pymesos/agent]",
+)
+@click.option(
+    "--resources",
+    "resource_text",
+    default="",
+    metavar="TEXT",
+    help="What to offer instead of what is measured: 'cpus:4;mem:8192;ports:[31000-32000]'.",
+)
+@click.option(
+    "--attributes", "attribute_text", default="", metavar="TEXT", help="'rack:a;ssd:true'."
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(RUNTIMES),
+    default="auto",
+    show_default=True,
+    help="What starts containers; auto enables all that work here.",
+)
+@click.option(
+    "--docker-host", metavar="URL", help="The engine's address.  [default: its usual socket]"
+)
+@click.option(
+    "--kill-tasks-on-exit",
+    is_flag=True,
+    help="On SIGTERM end all tasks first, for clusters that are thrown away.",
+)
+@click.option(
+    "--log-level", type=click.Choice(LEVELS), default="info", show_default=True, help="Verbosity."
+)
+@click.version_option(VERSION)
+@click.pass_context
+def main(
+    context: click.Context,
+    ip: str,
+    port: int,
+    advertise_ip: str | None,
+    hostname: str | None,
+    insecure: bool,
+    master: str | None,
+    zk_session_timeout: float,
+    work_dir: Path | None,
+    resource_text: str,
+    attribute_text: str,
+    runtime: str,
+    docker_host: str | None,
+    kill_tasks_on_exit: bool,
+    log_level: str,
+) -> None:
+    """Run a pymesos agent. SIGTERM leaves its tasks running, for the next agent to find."""
+    if context.invoked_subcommand is not None:
+        return
+    set_up_logging(log_level)
+    listen = check_listen(ip, port, advertise_ip, hostname, insecure)
+    if not master:
+        raise click.UsageError("--master is missing: host:port, or zk://host:port/path")
+    try:
+        parse_master(master)
+        given = resources.parse(resource_text)
+        attributes = parse_attributes(attribute_text)
+    except (AddressError, ResourceError, AttributeSyntaxError) as error:
+        flag = {AddressError: "--master", ResourceError: "--resources"}.get(
+            type(error), "--attributes"
+        )
+        raise click.UsageError(f"{flag}: {error}") from error
+    options = Options(
+        listen,
+        master,
+        zk_session_timeout,
+        work_dir or default_directory("agent"),
+        given,
+        attributes,
+        runtime,
+        docker_host,
+        kill_tasks_on_exit,
+    )
+    try:
+        asyncio.run(serve(options))
+    except (AgentError, ServingError, CoordinationError, RecoveryError, StoreError) as error:
+        print(f"pymesos-agent: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+@main.command()
+@click.option(
+    "--discard", is_flag=True, help="Give up the agent's id and tasks; end what still runs."
+)
+@click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="The agent's work directory.",
+)
+def recover(discard: bool, work_dir: Path | None) -> None:
+    """Start over after a checkpoint that cannot be used. The agent must not be running."""
+    if not discard:
+        raise click.UsageError(
+            "say --discard: the agent's id, its tasks and their files are given up"
+        )
+    directory = (work_dir or default_directory("agent")).resolve()
+    try:
+        lock = _lock(directory)
+        for path in directory.glob("checkpoint.sqlite*"):
+            path.unlink()
+        shutil.rmtree(directory / "sandboxes", ignore_errors=True)
+        os.close(lock)
+    except (AgentError, OSError) as error:
+        print(f"pymesos-agent: {error}", file=sys.stderr)
+        sys.exit(1)
+    print("discarded; the next agent is a new one, and ends what still runs when it starts")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Runtimes: what starts and ends containers. One interface, one module for each."""

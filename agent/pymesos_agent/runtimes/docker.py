@@ -1,0 +1,297 @@
+"""The `docker` runtime: the Engine API on its socket, Podman's compatible one too.
+
+The `docker` package is synchronous: its calls run in threads, one more thread follows the engine's
+events, and one for each container copies its output into the sandbox.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import docker
+from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from requests.exceptions import RequestException
+
+from pymesos_agent.core.events import (
+    ContainerExited,
+    ContainerFailed,
+    ContainerPulling,
+    ContainerStarted,
+    ContainerState,
+)
+from pymesos_agent.runtimes.environment import task_argv, task_environment
+from pymesos_agent.runtimes.interface import (
+    ContainerEvent,
+    ContainerSpec,
+    OnEvent,
+    RuntimeUnavailableError,
+)
+
+log = logging.getLogger(__name__)
+
+SANDBOX_IN_CONTAINER = Path("/mnt/pymesos/sandbox")
+ID_LABEL = "pymesos.container_id"
+AGENT_LABEL = "pymesos.agent"
+SANDBOX_LABEL = "pymesos.sandbox"
+SOCKETS = (
+    "/var/run/docker.sock",
+    "/run/podman/podman.sock",
+    f"/run/user/{os.geteuid()}/podman/podman.sock",
+)
+MIN_MEM_BYTES = 6 * 1024 * 1024  # the engine refuses less
+MILLI_MIB = 1024 * 1024 / 1000
+ENGINE_ERRORS = (DockerException, RequestException, OSError)
+
+
+def find_engine(host: str | None) -> str:
+    """The address of the engine: `host`, $DOCKER_HOST, or the first socket that is there.
+
+    Raises RuntimeUnavailableError.
+    """
+    if host := host or os.environ.get("DOCKER_HOST"):
+        return host
+    for path in SOCKETS:
+        if Path(path).exists():
+            return f"unix://{path}"
+    raise RuntimeUnavailableError(f"no engine's socket is there ({', '.join(SOCKETS)})")
+
+
+class DockerRuntime:
+    """The containers of one agent in one engine."""
+
+    name = "docker"
+
+    def __init__(self, agent_tag: str, host: str | None) -> None:
+        self._agent_tag = agent_tag
+        self._host = host
+        self._client: Any = None
+        self._streams: Any = None  # a client whose reads may wait for ever
+        self._events: Any = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._on_event: OnEvent = lambda event: None
+        self._calls = ThreadPoolExecutor(max_workers=8, thread_name_prefix="docker")
+        self._closing = False
+
+    @property
+    def isolation(self) -> Mapping[str, str]:
+        """See Runtime."""
+        return {"mem": "docker", "cpu": "docker shares", "disk": "none", "network": "host"}
+
+    async def start(self, on_event: OnEvent) -> None:
+        """Reach the engine and follow its events."""
+        self._on_event = on_event
+        self._loop = asyncio.get_running_loop()
+        address = find_engine(self._host)
+        try:
+            self._client = await asyncio.to_thread(_connect, address)
+            self._streams = await asyncio.to_thread(_connect, address, None)
+            self._events = await asyncio.to_thread(self._follow_events)
+        except ENGINE_ERRORS as error:
+            raise RuntimeUnavailableError(f"{address} does not answer: {error}") from error
+        threading.Thread(target=self._read_events, name="docker-events", daemon=True).start()
+
+    def _follow_events(self) -> Any:
+        return self._streams.events(
+            decode=True,
+            filters={"type": "container", "label": f"{AGENT_LABEL}={self._agent_tag}"},
+        )
+
+    def _tell(self, event: ContainerEvent) -> None:
+        """From any thread."""
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop may be closed already
+            self._loop.call_soon_threadsafe(self._on_event, event)
+
+    def _read_events(self) -> None:
+        while not self._closing:
+            try:
+                for event in self._events:
+                    container_id = event["Actor"]["Attributes"].get(ID_LABEL)
+                    if event.get("Action") == "die" and container_id:
+                        self._in_thread(self._report_exit, container_id)
+                if not self._closing:
+                    self._closing = not self._follow_again()
+            except ENGINE_ERRORS as error:
+                if not self._closing:
+                    log.warning("the engine's events broke off: %s", error)
+                    threading.Event().wait(1.0)
+                    self._closing = self._closing or not self._follow_again()
+
+    def _follow_again(self) -> bool:
+        """After the engine was away: follow its events, and look at what ended meanwhile."""
+        while not self._closing:
+            with contextlib.suppress(*ENGINE_ERRORS):
+                self._events = self._follow_events()
+                for view in self._list():
+                    if view["State"] in ("exited", "dead"):
+                        self._report_exit(view["Labels"][ID_LABEL])
+                return True
+            threading.Event().wait(1.0)
+        return False
+
+    def _list(self) -> list[Any]:
+        found: list[Any] = self._client.containers(
+            all=True, filters={"label": f"{AGENT_LABEL}={self._agent_tag}"}
+        )
+        return found
+
+    def _report_exit(self, container_id: str) -> None:
+        with contextlib.suppress(NotFound):
+            state = self._client.inspect_container(_name(container_id))["State"]
+            if not state["Running"]:
+                self._tell(_exited(container_id, state))
+
+    async def recover(self, pids: Mapping[str, int]) -> Mapping[str, ContainerState]:
+        """The containers that carry this agent's label."""
+        return await asyncio.to_thread(self._recover)
+
+    def _recover(self) -> dict[str, ContainerState]:
+        found: dict[str, ContainerState] = {}
+        for view in self._list():
+            container_id = view["Labels"][ID_LABEL]
+            state = self._client.inspect_container(view["Id"])["State"]
+            if state["Status"] == "created":
+                # The agent ended between create and start: as if it had not been asked.
+                self._client.remove_container(view["Id"], force=True)
+                continue
+            ended = None if state["Running"] else _exited(container_id, state)
+            found[container_id] = ContainerState(state["Pid"], ended)
+            self._copy_output(container_id, Path(view["Labels"][SANDBOX_LABEL]))
+        return found
+
+    def _in_thread(self, call: Callable[..., None], *arguments: Any) -> None:
+        def run() -> None:
+            try:
+                call(*arguments)
+            except ENGINE_ERRORS as error:
+                log.warning("docker %s: %s", call.__name__.strip("_"), error)
+
+        with contextlib.suppress(RuntimeError):  # the pool is shut down at the end
+            self._calls.submit(run)
+
+    def launch(self, spec: ContainerSpec) -> None:
+        """See Runtime."""
+        self._in_thread(self._launch, spec)
+
+    def _launch(self, spec: ContainerSpec) -> None:
+        name = _name(spec.container_id)
+        try:
+            self._pull_if_missing(spec)
+            with contextlib.suppress(NotFound):
+                self._client.inspect_container(name)
+                return  # asked twice; once is enough
+            self._create(spec, name)
+            self._client.start(name)
+            pid = self._client.inspect_container(name)["State"]["Pid"]
+        except ENGINE_ERRORS as error:
+            with contextlib.suppress(*ENGINE_ERRORS):
+                self._client.remove_container(name, force=True)
+            reason = error.explanation if isinstance(error, APIError) else None
+            self._tell(ContainerFailed(spec.container_id, str(reason or error)))
+            return
+        self._tell(ContainerStarted(spec.container_id, pid))
+        self._copy_output(spec.container_id, spec.sandbox)
+        self._report_exit(spec.container_id)  # in case it ended before it was told as started
+
+    def _pull_if_missing(self, spec: ContainerSpec) -> None:
+        image = spec.info.container.image
+        try:
+            self._client.inspect_image(image)
+        except ImageNotFound:
+            self._tell(ContainerPulling(spec.container_id))
+            tagged = ":" in image.rsplit("/", 1)[-1] or "@" in image
+            self._client.pull(image if tagged else f"{image}:latest")
+
+    def _create(self, spec: ContainerSpec, name: str) -> None:
+        mem_bytes = int(spec.resources.scalar("mem") * MILLI_MIB)
+        mem_bytes = max(mem_bytes or 32 * 1024 * 1024, MIN_MEM_BYTES)
+        environment = task_environment(spec, SANDBOX_IN_CONTAINER, {})
+        host_config = self._client.create_host_config(
+            binds=[f"{spec.sandbox}:{SANDBOX_IN_CONTAINER}"],
+            mem_limit=mem_bytes,
+            memswap_limit=mem_bytes,
+            cpu_shares=max(2, spec.resources.scalar("cpus") * 1024 // 1000),
+            network_mode="host",
+        )
+        self._client.create_container(
+            spec.info.container.image,
+            command=task_argv(spec.info.command) or None,
+            name=name,
+            environment=environment,
+            user=spec.info.command.user or None,
+            host_config=host_config,
+            labels={
+                ID_LABEL: spec.container_id,
+                AGENT_LABEL: self._agent_tag,
+                SANDBOX_LABEL: str(spec.sandbox),
+            },
+        )
+
+    def _copy_output(self, container_id: str, sandbox: Path) -> None:
+        """Write the output into the sandbox, from its start: the engine keeps it all."""
+
+        def copy(out: bool) -> None:
+            with (
+                contextlib.suppress(*ENGINE_ERRORS),
+                (sandbox / ("stdout" if out else "stderr")).open("wb", buffering=0) as file,
+            ):
+                stream = self._streams.logs(
+                    _name(container_id), stdout=out, stderr=not out, stream=True, follow=True
+                )
+                for chunk in stream:
+                    file.write(chunk)
+
+        for out in (True, False):
+            threading.Thread(target=copy, args=(out,), name="docker-logs", daemon=True).start()
+
+    def kill(self, container_id: str, *, force: bool) -> None:
+        """See Runtime. SIGTERM reaches the main process; SIGKILL ends all with it."""
+        self._in_thread(self._kill, container_id, "SIGKILL" if force else "SIGTERM")
+
+    def _kill(self, container_id: str, signal_name: str) -> None:
+        with contextlib.suppress(NotFound):
+            self._client.kill(_name(container_id), signal_name)
+
+    def destroy(self, container_id: str) -> None:
+        """See Runtime."""
+        self._in_thread(self._destroy, container_id)
+
+    def _destroy(self, container_id: str) -> None:
+        with contextlib.suppress(NotFound):
+            self._client.remove_container(_name(container_id), force=True, v=True)
+
+    async def close(self) -> None:
+        """Let go of the engine."""
+        self._closing = True
+        if self._events is not None:
+            await asyncio.to_thread(self._close_events)
+        await asyncio.to_thread(self._calls.shutdown)
+
+    def _close_events(self) -> None:
+        with contextlib.suppress(Exception):
+            self._events.close()
+
+
+def _connect(address: str, timeout_s: Any = 60) -> Any:
+    client = docker.APIClient(base_url=address, version="auto", timeout=timeout_s)
+    client.ping()
+    return client
+
+
+def _name(container_id: str) -> str:
+    return f"pymesos-{container_id}"
+
+
+def _exited(container_id: str, state: Mapping[str, Any]) -> ContainerExited:
+    """137 and the like are how an engine says "ended by a signal"."""
+    code = state["ExitCode"]
+    status = 128 - code if code > 128 else code
+    return ContainerExited(container_id, status, "memory" if state.get("OOMKilled") else None)

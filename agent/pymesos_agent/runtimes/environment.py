@@ -1,0 +1,50 @@
+"""The environment and the command of a task."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_agent.runtimes.interface import ContainerSpec
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+def task_environment(
+    spec: ContainerSpec, sandbox: Path, inherited: dict[str, str]
+) -> dict[str, str]:
+    """What a task finds in its environment; what is ours cannot be overridden by the task.
+
+    `sandbox` is the path as the task sees it.
+    """
+    env = dict(inherited)
+    env.update((v.name, v.value) for v in spec.info.command.environment)
+    env.setdefault("HOME", str(sandbox))
+    env |= {
+        "PYMESOS_SANDBOX": str(sandbox),
+        "PYMESOS_TASK_ID": spec.info.task_id,
+        "PYMESOS_FRAMEWORK_ID": spec.framework_id,
+        "PYMESOS_AGENT_ID": spec.info.agent_id,
+        "PYMESOS_CONTAINER_ID": spec.container_id,
+    }
+    ports = [
+        p for begin, end in spec.resources.ranges.get("ports", ()) for p in range(begin, end + 1)
+    ]
+    env |= {f"PORT{index}": str(port) for index, port in enumerate(ports)}
+    return env
+
+
+def host_environment() -> dict[str, str]:
+    """The little that a task without an image inherits from its agent."""
+    env = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
+    env["PATH"] = os.environ.get("PATH", DEFAULT_PATH)
+    return env
+
+
+def task_argv(command: pb.CommandInfo) -> list[str]:
+    """The program and its arguments; empty when the image's own command is meant."""
+    if command.shell:
+        return ["/bin/sh", "-c", command.value]
+    return [command.value, *command.arguments] if command.value else []

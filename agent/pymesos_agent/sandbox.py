@@ -1,0 +1,84 @@
+"""The files of a task, and nothing outside its sandbox.
+
+A path from the network is opened one component at a time without following symbolic links, so that
+neither `..` nor a link that the task made leads anywhere else.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MAX_FILES = 10_000
+MAX_READ_BYTES = 512 * 1024
+MAX_PATH_LENGTH = 4096
+
+
+class SandboxError(Exception):
+    """The path cannot be read: the message says why."""
+
+
+@contextmanager
+def opened(sandbox: Path, path: str) -> Iterator[int]:
+    """A descriptor of a file or folder in the sandbox. Raises SandboxError."""
+    parts = [part for part in path.split("/") if part not in ("", ".")]
+    if len(path) > MAX_PATH_LENGTH or ".." in parts or "\0" in path:
+        raise SandboxError(f"{path[:200]!r} leads out of the sandbox")
+    try:
+        descriptor = os.open(sandbox, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise SandboxError("the sandbox has been removed") from error
+    try:
+        for part in parts[:-1]:
+            inner = _open(part, os.O_PATH | os.O_DIRECTORY, descriptor, path)
+            os.close(descriptor)
+            descriptor = inner
+        last = parts[-1] if parts else "."
+        # O_NONBLOCK: a FIFO that the task made must not stop the agent.
+        target = _open(last, os.O_RDONLY | os.O_NONBLOCK, descriptor, path)
+        os.close(descriptor)
+        descriptor = target
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open(part: str, flags: int, folder: int, path: str) -> int:
+    try:
+        return os.open(part, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    except OSError as error:
+        if error.errno == errno.ELOOP or error.errno == errno.ENOTDIR:
+            raise SandboxError(f"{path!r} goes through a link or a file") from error
+        raise SandboxError(f"{path!r}: {os.strerror(error.errno or 0)}") from error
+
+
+def list_files(sandbox: Path, path: str) -> list[tuple[str, os.stat_result]]:
+    """Names with what lstat says of them, sorted. Raises SandboxError."""
+    with opened(sandbox, path) as descriptor:
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise SandboxError(f"{path!r} is not a folder")
+        found: list[tuple[str, os.stat_result]] = []
+        with os.scandir(descriptor) as entries:
+            for entry in entries:
+                found.append((entry.name, entry.stat(follow_symlinks=False)))
+                if len(found) == MAX_FILES:
+                    break
+        return sorted(found, key=lambda item: item[0])
+
+
+def read_file(sandbox: Path, path: str, offset: int, length: int) -> tuple[bytes, int, int]:
+    """Bytes, where they begin, and the size of the file; a negative offset counts from the end.
+
+    Raises SandboxError.
+    """
+    with opened(sandbox, path) as descriptor:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise SandboxError(f"{path!r} is not a file")
+        begin = max(0, status.st_size + offset) if offset < 0 else offset
+        length = min(length or MAX_READ_BYTES, MAX_READ_BYTES)
+        return os.pread(descriptor, length, begin), begin, status.st_size

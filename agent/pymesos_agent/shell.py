@@ -1,0 +1,290 @@
+"""The doing half of an agent: runtimes, checkpoint, the stream to the master, the timer."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import os
+import pwd
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import grpc.aio
+from pymesos_core.addresses import HostPort
+from pymesos_core.backoff import Backoff
+from pymesos_core.clock import read_clock
+from pymesos_core.coordination import Detector
+from pymesos_core.following import follow
+from pymesos_core.outbox import Outbox
+from pymesos_core.resources import from_proto
+from pymesos_core.store import GroupCommit, Store
+from pymesos_proto.v1 import agent_pb2 as pb
+from pymesos_proto.v1.agent_pb2_grpc import AgentStub
+
+from pymesos_agent import machine
+from pymesos_agent.core import AgentCore
+from pymesos_agent.core.effects import (
+    Checkpoint,
+    DestroyContainer,
+    Disconnect,
+    Effect,
+    Exit,
+    KillContainer,
+    RemoveSandbox,
+    StartContainer,
+    TellMaster,
+)
+from pymesos_agent.core.events import (
+    Checkpointed,
+    CheckpointFailed,
+    Connected,
+    ContainerFailed,
+    ContainersRecovered,
+    ContainerState,
+    Disconnected,
+    Event,
+    MasterSaid,
+    TasksEnding,
+    Tick,
+)
+from pymesos_agent.runtimes.interface import ContainerSpec, Runtime
+
+log = logging.getLogger(__name__)
+
+USAGE_INTERVAL_S = 5.0
+REGISTER_BYTES = 512 * 1024
+
+
+class Shell:
+    """One agent."""
+
+    def __init__(
+        self, core: AgentCore, store: Store, runtimes: Sequence[Runtime], work_dir: Path
+    ) -> None:
+        self._core = core
+        self._commits = GroupCommit(store.commit, self._committed)
+        self._runtimes = {runtime.name: runtime for runtime in runtimes}
+        self._work_dir = work_dir
+        self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
+        self._connections = itertools.count(1)
+        self._timer: asyncio.TimerHandle | None = None
+        self._backoff = Backoff(0.1, 5.0)
+        self.exit = asyncio.Event()
+        self.exit_message: str | None = None
+
+    async def run(self, detector: Detector) -> None:
+        """Recover, then serve whichever master leads, until Exit or a cancellation."""
+        commits = asyncio.create_task(self._commits.run())
+        tasks: list[asyncio.Task[None]] = [commits]
+        try:
+            await self._recover()
+            tasks.append(asyncio.create_task(follow(detector, self._session, self._backoff)))
+            tasks.append(asyncio.create_task(self._report_usage()))
+            ended = asyncio.create_task(self._wait_for_exit())
+            tasks.append(ended)
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            if not commits.done():
+                await self._commits.flushed()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def end_tasks(self, timeout_s: float) -> None:
+        """Kill every task and wait until they have ended."""
+        self.feed(TasksEnding())
+        await asyncio.wait_for(self.exit.wait(), timeout_s)
+
+    async def _wait_for_exit(self) -> None:
+        await self.exit.wait()
+
+    async def _recover(self) -> None:
+        pids = {t.container_id: t.pid for t in self._core.state.tasks.values() if t.pid}
+        found: dict[str, ContainerState] = {}
+        for runtime in self._runtimes.values():
+            found.update(await runtime.recover(pids))
+        if found:
+            log.info("%d containers of an earlier run are still known", len(found))
+        self.feed(ContainersRecovered(found))
+
+    # The master.
+
+    async def _session(self, channel: grpc.aio.Channel, address: HostPort) -> None:
+        """One stream: register, then pass messages both ways until it ends."""
+        connection_id = next(self._connections)
+        outbox: Outbox[pb.AgentMessage] = Outbox()
+        self._streams[connection_id] = outbox
+        call = AgentStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
+        writer = asyncio.create_task(_write(call, outbox))
+        try:
+            self.feed(Connected(connection_id))
+            async for batch in call:
+                for message in batch.message:
+                    if message.HasField("registered"):
+                        log.info("registered with %s as %s", address, message.registered.agent_id)
+                        self._backoff.reset()
+                    self.feed(MasterSaid(connection_id, batch.epoch, message))
+        finally:
+            del self._streams[connection_id]
+            writer.cancel()
+            call.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            self.feed(Disconnected(connection_id))
+
+    async def _report_usage(self) -> None:
+        while True:
+            running = sum(not task.ended for task in self._core.state.tasks.values())
+            usage = machine.usage(self._work_dir, running)
+            for outbox in self._streams.values():
+                outbox.put(pb.AgentMessage(usage=usage))
+            await asyncio.sleep(USAGE_INTERVAL_S)
+
+    # The core.
+
+    def feed(self, event: Event) -> None:
+        """Take one event in and do what the core says."""
+        for effect in self._core.step(read_clock(), event):
+            self._do(effect)
+        self._set_timer()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case TellMaster(connection_id, message):
+                if connection_id in self._streams:
+                    for part in cut_registration(message):
+                        self._streams[connection_id].put(part)
+            case Checkpoint(token, changes):
+                self._commits.submit(token, changes)
+            case StartContainer():
+                self._start(effect)
+            case KillContainer(container_id, name, force):
+                for runtime in self._named(name):
+                    runtime.kill(container_id, force=force)
+            case DestroyContainer(container_id, name):
+                for runtime in self._named(name):
+                    runtime.destroy(container_id)
+            case RemoveSandbox(container_id):
+                # In a thread: a sandbox may hold a lot.
+                asyncio.get_running_loop().run_in_executor(
+                    None, shutil.rmtree, self.sandbox(container_id), True
+                )
+            case Disconnect(connection_id, reason):
+                log.warning("leaving the master: %s", reason)
+                if connection_id in self._streams:
+                    self._streams[connection_id].close()
+            case Exit(message):
+                self.exit_message = message
+                self.exit.set()
+
+    def _named(self, name: str) -> list[Runtime]:
+        """The runtime of that name; all of them for a container of which only the id is known."""
+        if not name:
+            return list(self._runtimes.values())
+        return [self._runtimes[name]] if name in self._runtimes else []
+
+    def _start(self, effect: StartContainer) -> None:
+        spec = ContainerSpec(
+            effect.container_id,
+            effect.framework_id,
+            effect.user,
+            effect.info,
+            from_proto(effect.info.resources),
+            self.sandbox(effect.container_id),
+        )
+        if problem := self._prepare_sandbox(spec):
+            # Not from within a step: the core takes one event at a time.
+            asyncio.get_running_loop().call_soon(
+                self.feed, ContainerFailed(effect.container_id, problem)
+            )
+            return
+        self._runtimes[effect.runtime].launch(spec)
+
+    def _prepare_sandbox(self, spec: ContainerSpec) -> str | None:
+        """Make the folder, owned by the task's user; the problem, or None."""
+        me = pwd.getpwuid(os.geteuid()).pw_name
+        try:
+            spec.sandbox.mkdir(mode=0o750)
+            if spec.user and spec.user != me:
+                if os.geteuid() != 0:
+                    return f"only an agent run by root can run a task as {spec.user}, not {me}"
+                entry = pwd.getpwnam(spec.user)
+                os.chown(spec.sandbox, entry.pw_uid, entry.pw_gid)
+        except KeyError:
+            return f"there is no user {spec.user} on this machine"
+        except OSError as error:
+            return f"cannot make its sandbox: {error}"
+        return None
+
+    def sandbox(self, container_id: str) -> Path:
+        """Where a container's files are."""
+        return self._work_dir / "sandboxes" / container_id
+
+    def find_sandbox(self, framework_id: str, task_id: str) -> tuple[Path, bool] | None:
+        """A task's sandbox, and whether it has ended; the latest of that id."""
+        task = self._core.state.by_key.get((framework_id, task_id))
+        if task is not None:
+            return self.sandbox(task.container_id), task.ended
+        for record in reversed(self._core.state.sandboxes.values()):
+            if (record.framework_id, record.task_id) == (framework_id, task_id):
+                return self.sandbox(record.container_id), True
+        return None
+
+    def _committed(self, token: int, error: Exception | None) -> None:
+        if error is None:
+            self.feed(Checkpointed(token))
+        else:
+            log.error("the checkpoint cannot be written: %s", error)
+            self.feed(CheckpointFailed(token, str(error)))
+
+    def _set_timer(self) -> None:
+        at = self._core.next_deadline_s()
+        if self._timer is not None:
+            if at is not None and self._timer.when() <= at and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.feed(Tick())
+
+
+async def _write(
+    call: grpc.aio.StreamStreamCall[pb.AgentBatch, pb.MasterBatch],
+    outbox: Outbox[pb.AgentMessage],
+) -> None:
+    while (batch := await outbox.batch()) is not None:
+        await call.write(pb.AgentBatch(message=batch))
+    call.cancel()
+
+
+def cut_registration(message: pb.AgentMessage) -> list[pb.AgentMessage]:
+    """A registration that would exceed the limit of a message, in several."""
+    if not message.HasField("register") or message.ByteSize() <= REGISTER_BYTES:
+        return [message]
+    register = pb.Register()
+    register.CopyFrom(message.register)
+    records = list(register.tasks)
+    del register.tasks[:]
+    groups: list[list[pb.TaskRecord]] = [[]]
+    size = 0
+    for record in records:
+        if groups[-1] and size + record.ByteSize() > REGISTER_BYTES:
+            groups.append([])
+            size = 0
+        groups[-1].append(record)
+        size += record.ByteSize()
+    register.more_tasks = True
+    parts = [pb.AgentMessage(register=register)]
+    for index, group in enumerate(groups):
+        more = pb.MoreTasks(tasks=group, more_tasks=index + 1 < len(groups))
+        parts.append(pb.AgentMessage(more_tasks=more))
+    return parts

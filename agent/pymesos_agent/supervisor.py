@@ -1,0 +1,550 @@
+"""The process that starts and reaps the containers of the `process` runtime.
+
+It outlives the agent, so it is small: the standard library only, one thread, run by its path with
+`python -I -S` so that nothing else is imported. It is a child subreaper: what a container leaves
+behind becomes its child. An agent speaks to it over a Unix socket, one JSON object per line:
+
+    agent → supervisor                            supervisor → agent
+    {"op": "hello", "version": 1}                 {"ev": "hello", "version": 1, "containers": […]}
+    {"op": "launch", "id": …, "argv": […], …}     {"ev": "started", "id": …, "pid": …}
+                                                  {"ev": "failed", "id": …, "error": …}
+    {"op": "kill", "id": …, "signal": 15}         {"ev": "exited", "id": …, "status": …, …}
+    {"op": "forget", "id": …}
+    {"op": "adopt", "id": …, "pid": …}
+    {"op": "shutdown"}
+
+A container that has ended is remembered until the agent says "forget", so that a restarted agent
+learns how it ended. The supervisor ends when no agent is connected and no container is left.
+
+If the supervisor itself is killed, its containers go on under the next subreaper or init; the next
+supervisor finds them by PYMESOS_CONTAINER_ID in their environment and watches them through pidfds.
+Their exit status is then nobody's to know, and is reported as null.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import fcntl
+import json
+import os
+import pwd
+import selectors
+import signal
+import socket
+import sys
+import time
+
+TYPE_CHECKING = False  # as in typing, without its import
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    Message = dict[str, Any]
+
+VERSION = 1
+SAMPLE_S = 0.1  # how often memory is looked at
+LINGER_S = 0.02  # how often the remains of an ended container are killed again
+ORPHANED_GRACE_S = 5.0  # how long a supervisor without an agent and containers waits
+MAX_LINE_BYTES = 4 * 1024 * 1024
+PR_SET_CHILD_SUBREAPER = 36
+ID_KEY = b"PYMESOS_CONTAINER_ID="
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Container:
+    """One container: its main process, and whatever that started."""
+
+    def __init__(self, container_id: str, pid: int, watch: Message) -> None:
+        self.id = container_id
+        self.pid = pid
+        self.watch = watch  # {"rss_limit_bytes": …} or {"oom_file": …} or {}
+        self.status: int | None = None  # exit code, or minus the signal; None: unknown
+        self.limit: str | None = None  # "memory" when it was killed for going over it
+        self.peak_bytes = 0
+        self.main_ended = False
+        self.gone = False  # every process of it has ended
+        self.adopted_fd: int | None = None  # a pidfd, for one that is not our child
+        self.error_fd: int | None = None  # the launch pipe, until the program has been executed
+
+    def view(self) -> Message:
+        """What an agent is told."""
+        state = "exited" if self.gone else "running"
+        return {
+            "id": self.id,
+            "pid": self.pid,
+            "state": state,
+            "status": self.status,
+            "limit": self.limit,
+            "peak_bytes": self.peak_bytes,
+        }
+
+
+class Supervisor:
+    """The loop and all it knows."""
+
+    def __init__(self, directory: str) -> None:
+        self.directory = directory
+        self.containers: dict[str, Container] = {}
+        self.by_pid: dict[int, Container] = {}
+        self.selector = selectors.DefaultSelector()
+        self.client: socket.socket | None = None
+        self.inbox = b""
+        self.outbox = b""
+        self.idle_since = time.monotonic()
+        self.next_sample = 0.0
+        self.lingering: dict[str, Container] = {}  # their main process ended, others are left
+        self.listener = self.listen()
+        self.wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # only its agent ends it
+        self.selector.register(self.wake_read, selectors.EVENT_READ, self.on_wake)
+        self.selector.register(self.listener, selectors.EVENT_READ, self.on_connect)
+
+    def listen(self) -> socket.socket:
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        folder = os.open(self.directory, os.O_PATH | os.O_DIRECTORY)
+        # A path through the folder's descriptor stays below the limit of 108 bytes.
+        path = f"/proc/self/fd/{folder}/supervisor.sock"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)
+        mask = os.umask(0o177)
+        listener.bind(path)
+        os.umask(mask)
+        os.close(folder)
+        listener.listen(4)
+        return listener
+
+    # The loop.
+
+    def run(self) -> None:
+        while not self.may_end():
+            for key, _ in self.selector.select(self.wait_s()):
+                key.data()
+            now = time.monotonic()
+            if now >= self.next_sample and self.watched():
+                self.next_sample = now + SAMPLE_S
+                self.sample()
+            for container in list(self.lingering.values()):
+                self.finish(container)
+
+    def watched(self) -> bool:
+        return any(c.watch and not c.main_ended for c in self.containers.values())
+
+    def wait_s(self) -> float | None:
+        if self.lingering:
+            return LINGER_S
+        if self.watched():
+            return max(0.0, self.next_sample - time.monotonic())
+        return None if self.client or self.containers else 0.5
+
+    def may_end(self) -> bool:
+        if self.client or self.containers:
+            self.idle_since = time.monotonic()
+            return False
+        return self.idle_since + ORPHANED_GRACE_S < time.monotonic()
+
+    # The agent's side.
+
+    def on_connect(self) -> None:
+        client, _ = self.listener.accept()
+        client.setblocking(False)
+        self.drop_client()  # a newer agent replaces the older
+        self.client, self.inbox, self.outbox = client, b"", b""
+        self.selector.register(client, selectors.EVENT_READ, self.on_readable)
+
+    def drop_client(self) -> None:
+        if self.client is not None:
+            self.selector.unregister(self.client)
+            self.client.close()
+            self.client = None
+            self.idle_since = time.monotonic() - ORPHANED_GRACE_S
+            # Nothing was lost: what the next agent must know is in the answer to its hello.
+
+    def on_readable(self) -> None:
+        self.flush()
+        if self.client is None:
+            return
+        try:
+            data = self.client.recv(1 << 18)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self.drop_client()
+            return
+        self.inbox += data
+        *lines, self.inbox = self.inbox.split(b"\n")
+        if len(self.inbox) > MAX_LINE_BYTES:
+            self.drop_client()
+            return
+        for line in lines:
+            self.handle(json.loads(line))
+
+    def send(self, message: Message) -> None:
+        if self.client is not None:
+            self.outbox += json.dumps(message).encode() + b"\n"
+            self.flush()
+
+    def flush(self) -> None:
+        while self.client is not None and self.outbox:
+            try:
+                sent = self.client.send(self.outbox)
+            except BlockingIOError:
+                break
+            except OSError:
+                self.drop_client()
+                return
+            self.outbox = self.outbox[sent:]
+        if self.client is not None:
+            events = selectors.EVENT_READ | (selectors.EVENT_WRITE if self.outbox else 0)
+            self.selector.modify(self.client, events, self.on_readable)
+
+    def handle(self, message: Message) -> None:
+        op = message["op"]
+        if op == "hello":
+            views = [c.view() for c in self.containers.values()]
+            self.send({"ev": "hello", "version": VERSION, "pid": os.getpid(), "containers": views})
+        elif op == "launch":
+            self.launch(message)
+        elif op == "kill":
+            container = self.containers.get(message["id"])
+            if container is not None and not container.gone:
+                self.kill(container, message["signal"])
+        elif op == "forget":
+            container = self.containers.get(message["id"])
+            if container is not None and container.gone:
+                del self.containers[container.id]
+        elif op == "adopt":
+            self.adopt(message["id"], message["pid"], message.get("watch") or {})
+        elif op == "shutdown":
+            for container in list(self.containers.values()):
+                if not container.gone:
+                    self.kill(container, signal.SIGKILL)
+
+    # Starting.
+
+    def launch(self, spec: Message) -> None:
+        if spec["id"] in self.containers:
+            return  # asked twice; once is enough
+        error_read, error_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            pid = os.fork()
+        except OSError as error:
+            os.close(error_read)
+            os.close(error_write)
+            self.send({"ev": "failed", "id": spec["id"], "error": f"fork: {error.strerror}"})
+            return
+        if pid == 0:
+            self.become(spec, error_write)
+        os.close(error_write)
+        container = Container(spec["id"], pid, spec.get("watch") or {})
+        container.error_fd = error_read
+        self.containers[container.id] = container
+        self.by_pid[pid] = container
+        self.selector.register(
+            error_read, selectors.EVENT_READ, lambda: self.on_executed(container)
+        )
+
+    def become(self, spec: Message, error_fd: int) -> NoReturn:
+        """In the child: turn into the container's main process, or say why not and end."""
+        step = "prepare"
+        try:
+            signal.set_wakeup_fd(-1)
+            for number in range(1, signal.NSIG):
+                if number not in (signal.SIGKILL, signal.SIGSTOP):
+                    with contextlib.suppress(OSError, ValueError):
+                        signal.signal(number, signal.SIG_DFL)
+            os.setsid()
+            step = "join its cgroup"
+            for path in spec.get("cgroups", ()):
+                with open(path, "wb", buffering=0) as procs:
+                    procs.write(b"0")
+            step = "open its files"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            null = os.open("/dev/null", os.O_RDONLY)
+            out = os.open(spec["stdout"], flags, 0o644)
+            err = os.open(spec["stderr"], flags, 0o644)
+            for number, descriptor in enumerate((null, out, err)):
+                os.dup2(descriptor, number)
+            if spec.get("user"):
+                step = f"become user {spec['user']}"
+                entry = pwd.getpwnam(spec["user"])
+                os.fchown(out, entry.pw_uid, entry.pw_gid)
+                os.fchown(err, entry.pw_uid, entry.pw_gid)
+                os.initgroups(entry.pw_name, entry.pw_gid)
+                os.setgid(entry.pw_gid)
+                os.setuid(entry.pw_uid)
+            step = "enter its sandbox"
+            os.chdir(spec["cwd"])
+            os.umask(0o022)
+            step = f"execute {spec['argv'][0]}"
+            os.execvpe(  # noqa: S606
+                spec["argv"][0], spec["argv"], spec["env"]
+            )
+        except BaseException as error:
+            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            with contextlib.suppress(OSError):
+                os.write(error_fd, f"cannot {step}: {reason}".encode()[:4000])
+        finally:
+            os._exit(127)
+
+    def on_executed(self, container: Container) -> None:
+        """The launch pipe closed: executed, unless the child wrote why not."""
+        problem = b""
+        assert container.error_fd is not None
+        with contextlib.suppress(BlockingIOError):
+            problem = os.read(container.error_fd, 4096)
+        self.selector.unregister(container.error_fd)
+        os.close(container.error_fd)
+        container.error_fd = None
+        if problem:
+            container.gone = True
+            del self.containers[container.id]
+            self.send({"ev": "failed", "id": container.id, "error": problem.decode()})
+            return
+        self.send({"ev": "started", "id": container.id, "pid": container.pid})
+        if container.main_ended:
+            self.finish(container)
+
+    # Ending.
+
+    def on_wake(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            os.read(self.wake_read, 65536)
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            container = self.by_pid.pop(pid, None)
+            if container is not None:
+                container.status = os.waitstatus_to_exitcode(status)
+                self.main_ended(container)
+
+    def main_ended(self, container: Container) -> None:
+        container.main_ended = True
+        self.check_oom(container)
+        if container.error_fd is None and not container.gone:
+            self.finish(container)
+
+    def finish(self, container: Container) -> None:
+        """Kill what the main process left behind; when nothing is left, report."""
+        members = self.members(container, thorough=container.id in self.lingering)
+        if members:
+            self.lingering[container.id] = container
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            return
+        self.lingering.pop(container.id, None)
+        container.gone = True
+        if container.adopted_fd is not None:
+            self.selector.unregister(container.adopted_fd)
+            os.close(container.adopted_fd)
+            container.adopted_fd = None
+        self.send({"ev": "exited", **container.view()})
+
+    def kill(self, container: Container, number: int) -> None:
+        for pid in self.members(container, thorough=True):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(pid, number)
+        if number == signal.SIGKILL and container.main_ended:
+            self.lingering[container.id] = container
+
+    def members(self, container: Container, thorough: bool) -> list[int]:
+        """The live processes of a container, its main process first.
+
+        By its cgroup where it has one; else by session, ancestry and the id in the environment. The
+        quick way, for a main process that just ended, looks at its process group and at our
+        children; what is found there is followed up thoroughly.
+        """
+        found: dict[int, None] = {}
+        if not container.main_ended:
+            found[container.pid] = None
+        for path in container.watch.get("cgroup_procs", ()):
+            with contextlib.suppress(OSError), open(path) as procs:
+                found.update((int(line), None) for line in procs)
+        if not thorough:
+            if not found and self.quiet(container):
+                return []
+            thorough = True
+        if thorough:
+            found.update((pid, None) for pid in self.search(container))
+        found.pop(os.getpid(), None)
+        return list(found)
+
+    def quiet(self, container: Container) -> bool:
+        """Whether neither its process group nor an orphan among our children is left."""
+        try:
+            os.killpg(container.pid, 0)
+            return False
+        except ProcessLookupError:
+            pass
+        except PermissionError:
+            return False
+        try:
+            with open(f"/proc/self/task/{os.getpid()}/children") as children:
+                pids = {int(p) for p in children.read().split()}
+        except OSError:
+            return False
+        return pids <= self.by_pid.keys()
+
+    def search(self, container: Container) -> list[int]:
+        """All processes that descend from it, share its session, or carry its id."""
+        parents, sessions, zombies = process_table()
+        mine = {pid for pid, session in sessions.items() if session == container.pid}
+        if not container.main_ended:
+            mine.add(container.pid)
+        for pid in parents:
+            owner = environment_id(pid)
+            if owner == container.id:
+                mine.add(pid)
+        grown = True
+        while grown:
+            more = {pid for pid, parent in parents.items() if parent in mine} - mine
+            mine |= more
+            grown = bool(more)
+        return [pid for pid in mine if pid not in zombies]
+
+    # Limits.
+
+    def sample(self) -> None:
+        """Kill what uses more memory than it may: by RSS, or since its cgroup killed one of it."""
+        by_rss: dict[int, Container] = {}
+        for container in self.containers.values():
+            if container.main_ended:
+                continue
+            if container.watch.get("rss_limit_bytes"):
+                by_rss[container.pid] = container
+            elif container.watch.get("oom_file"):
+                self.check_oom(container)
+                if container.limit:
+                    self.kill(container, signal.SIGKILL)
+        if not by_rss:
+            return
+        used = resident_bytes(by_rss)
+        for pid, container in by_rss.items():
+            container.peak_bytes = max(container.peak_bytes, used.get(pid, 0))
+            if used.get(pid, 0) > container.watch["rss_limit_bytes"]:
+                container.limit = "memory"
+                self.kill(container, signal.SIGKILL)
+
+    def check_oom(self, container: Container) -> None:
+        """Whether the kernel has killed a process of it for its memory limit."""
+        path = container.watch.get("oom_file")
+        if not path or container.limit:
+            return
+        with contextlib.suppress(OSError), open(path) as lines:
+            for line in lines:
+                name, _, value = line.partition(" ")
+                if name == "oom_kill" and int(value) > 0:
+                    container.limit = "memory"
+        peak_path = container.watch.get("peak_file", "")
+        with contextlib.suppress(OSError, ValueError), open(peak_path) as peak:
+            container.peak_bytes = max(container.peak_bytes, int(peak.read()))
+
+    # Its own death.
+
+    def adopt(self, container_id: str, pid: int, watch: Message) -> None:
+        """Watch a container that an earlier supervisor started."""
+        if container_id in self.containers:
+            return
+        container = Container(container_id, pid, watch)
+        self.containers[container_id] = container
+        if pid and environment_id(pid) == container_id:
+            with contextlib.suppress(OSError):
+                container.adopted_fd = os.pidfd_open(pid)
+        if container.adopted_fd is None:
+            container.main_ended = True
+            self.finish(container)
+            return
+
+        def ended() -> None:
+            if not container.main_ended:
+                self.main_ended(container)
+
+        self.selector.register(container.adopted_fd, selectors.EVENT_READ, ended)
+
+
+def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
+    """Of every process: its parent and its session; and which are zombies."""
+    parents: dict[int, int] = {}
+    sessions: dict[int, int] = {}
+    zombies: set[int] = set()
+    for name in os.listdir("/proc"):
+        if not name.isdigit():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", "rb") as stat:
+                # The command in parentheses may hold anything, so count from its end.
+                fields = stat.read().rpartition(b")")[2].split()
+        except OSError:
+            continue
+        pid = int(name)
+        parents[pid], sessions[pid] = int(fields[1]), int(fields[3])
+        if fields[0] in (b"Z", b"X"):
+            zombies.add(pid)
+    return parents, sessions, zombies
+
+
+def environment_id(pid: int) -> str | None:
+    """The container id in a process's environment, if it may be read and is there."""
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as environ:
+            for entry in environ.read().split(b"\0"):
+                if entry.startswith(ID_KEY):
+                    return entry[len(ID_KEY) :].decode("utf-8", "replace")
+    except OSError:
+        pass
+    return None
+
+
+def resident_bytes(mains: dict[int, Container]) -> dict[int, int]:
+    """The summed resident memory of each main process and all that belongs to it."""
+    parents, sessions, _ = process_table()
+    used = dict.fromkeys(mains, 0)
+    for pid in parents:
+        owner = pid
+        for _ in range(64):
+            if owner in mains or owner not in parents:
+                break
+            owner = sessions[owner] if sessions[owner] in mains else parents[owner]
+        if owner not in mains:
+            continue
+        with contextlib.suppress(OSError), open(f"/proc/{pid}/statm", "rb") as statm:
+            used[owner] += int(statm.read().split()[1]) * PAGE_BYTES
+    return used
+
+
+def main() -> None:
+    directory = sys.argv[1]
+    lock = os.open(
+        os.path.join(directory, "supervisor.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600
+    )
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                sys.exit("another supervisor serves this directory")
+            time.sleep(0.05)
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        sys.exit(f"cannot become a subreaper: {os.strerror(ctypes.get_errno())}")
+    supervisor = Supervisor(directory)
+    os.write(1, b"ready\n")
+    null = os.open("/dev/null", os.O_RDWR)
+    os.dup2(null, 0)
+    os.dup2(null, 1)
+    supervisor.run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""`pymesos-cli`: parse, call, print."""

@@ -1,0 +1,264 @@
+"""The CLI's way to the leading master, to agents' sandboxes and to Jobs services."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+import grpc
+import grpc.aio
+from pymesos_core.addresses import AddressError, HostPort, parse_host_port
+from pymesos_core.coordination import CoordinationError, Detector
+from pymesos_core.coordination.detect import detector_for
+from pymesos_core.following import describe, leader_of, open_channel
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
+from pymesos_proto.v1.operator_pb2_grpc import OperatorStub
+from pymesos_proto.v1.sandbox_pb2_grpc import SandboxStub
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
+    from pymesos_proto.v1.operator_pb2_grpc import OperatorAsyncStub
+    from pymesos_proto.v1.sandbox_pb2_grpc import SandboxAsyncStub
+
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NO_MASTER = 3
+
+_RETRY_S = 0.2
+_NOT_LEADING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
+
+Result = TypeVar("Result")
+
+
+class CliError(click.ClickException):
+    """An error for a person, with its exit status."""
+
+    def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]
+
+
+class Cluster:
+    """Calls on the leading master; every call follows the leader until the timeout."""
+
+    def __init__(self, master: str, timeout_s: float) -> None:
+        """Raises CliError when `master` is no address."""
+        self.master = master
+        self.timeout_s = timeout_s
+        try:
+            self._detector: Detector = detector_for(master)
+        except AddressError as error:
+            raise CliError(f"--master: {error}", EXIT_USAGE) from error
+        self._channel: grpc.aio.Channel | None = None
+        self._address: HostPort | None = None
+
+    async def __aenter__(self) -> Cluster:
+        try:
+            await asyncio.wait_for(self._detector.start(), self.timeout_s)
+        except (CoordinationError, TimeoutError) as error:
+            detail = str(error) or f"no answer within {self.timeout_s:g} s"
+            self._unreachable(detail)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._channel is not None:
+            await self._channel.close()
+        await self._detector.close()
+
+    def _unreachable(self, detail: str) -> NoReturn:
+        raise CliError(
+            f"no master is reachable at {self.master} ({detail}). Is it running? Say where it is"
+            f" with --master or PYMESOS_MASTER; `pymesos-cli local` starts a cluster here",
+            EXIT_NO_MASTER,
+        )
+
+    async def _stub(self, deadline: float) -> OperatorAsyncStub:
+        loop = asyncio.get_running_loop()
+        leader = self._detector.leader
+        if leader is None:
+            try:
+                remaining = max(0.0, deadline - loop.time())
+                leader = await asyncio.wait_for(self._detector.changed(None), remaining)
+            except TimeoutError:
+                self._unreachable("no master leads")
+        assert leader is not None
+        if self._channel is None or self._address != leader.address:
+            if self._channel is not None:
+                await self._channel.close()
+            self._channel, self._address = open_channel(leader.address), leader.address
+        return OperatorStub(self._channel)
+
+    async def call(self, make: Callable[[OperatorAsyncStub, float], Awaitable[Result]]) -> Result:
+        """`make(stub, timeout_s)` on the leader. Raises CliError."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self.timeout_s
+        while True:
+            stub = await self._stub(deadline)
+            try:
+                return await make(stub, max(0.1, deadline - loop.time()))
+            except grpc.aio.AioRpcError as error:
+                await self._follow(error, deadline)
+
+    async def _follow(self, error: grpc.aio.AioRpcError, deadline: float) -> None:
+        """Go on to the leader that was named, or wait a little; raise when that is no use."""
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            raise CliError(error.details() or "not found", EXIT_USAGE) from error
+        if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
+            self._unreachable(f"no answer within {self.timeout_s:g} s")
+        if error.code() not in _NOT_LEADING:
+            raise CliError(describe(error)) from error
+        hinted = leader_of(error)
+        if hinted is not None:
+            self._detector.hint(hinted)
+        if asyncio.get_running_loop().time() + _RETRY_S > deadline:
+            self._unreachable(describe(error))
+        if self._channel is not None:
+            await self._channel.close()
+            self._channel = None
+        await asyncio.sleep(0 if hinted else _RETRY_S)
+
+    async def pages(
+        self,
+        fetch: Callable[[OperatorAsyncStub, pb.Page, float], Awaitable[Any]],
+        items: Callable[[Any], Sequence[Result]],
+    ) -> list[Result]:
+        """All items of a paged listing."""
+        out: list[Result] = []
+        token = ""
+        while True:
+            page = pb.Page(page_size=1000, page_token=token)
+
+            async def make(stub: OperatorAsyncStub, timeout_s: float, page: pb.Page = page) -> Any:
+                return await fetch(stub, page, timeout_s)
+
+            response = await self.call(make)
+            out += items(response)
+            token = response.next_page_token
+            if not token:
+                return out
+
+    async def agents(self) -> list[pb.AgentView]:
+        """All agents."""
+        return await self.pages(
+            lambda s, p, t: s.ListAgents(pb.ListAgentsRequest(page=p), timeout=t),
+            lambda r: r.agents,
+        )
+
+    async def frameworks(self, *, completed: bool = False) -> list[pb.FrameworkView]:
+        """All frameworks."""
+        return await self.pages(
+            lambda s, p, t: s.ListFrameworks(
+                pb.ListFrameworksRequest(page=p, include_completed=completed), timeout=t
+            ),
+            lambda r: r.frameworks,
+        )
+
+    async def offers(self) -> list[pb.OfferView]:
+        """All offers."""
+        return await self.pages(
+            lambda s, p, t: s.ListOffers(pb.ListOffersRequest(page=p), timeout=t),
+            lambda r: r.offers,
+        )
+
+    async def tasks(
+        self, *, completed: bool = False, framework_id: str = "", id_prefix: str = ""
+    ) -> list[pb.TaskView]:
+        """Tasks, live or also completed ones."""
+        return await self.pages(
+            lambda s, p, t: s.ListTasks(
+                pb.ListTasksRequest(
+                    page=p,
+                    include_completed=completed,
+                    framework_id=framework_id,
+                    id_prefix=id_prefix,
+                ),
+                timeout=t,
+            ),
+            lambda r: r.tasks,
+        )
+
+    async def find_task(self, text: str, *, completed: bool) -> pb.TaskView:
+        """The task whose id is `text`, starts with it, or has it inside. Raises CliError."""
+        found = await self.tasks(completed=completed, id_prefix=text)
+        if not found:
+            found = await self.tasks(completed=completed)
+        return unique(text, found, lambda view: view.task_info.task_id, "task")
+
+    async def find_framework(self, text: str) -> pb.FrameworkView:
+        """The framework of an id or a part of it. Raises CliError."""
+        return unique(text, await self.frameworks(), lambda v: v.info.framework_id, "framework")
+
+    async def watch_events(self) -> AsyncIterator[pb.ClusterEvent]:
+        """Cluster events, until the stream ends. Raises CliError."""
+        deadline = asyncio.get_running_loop().time() + self.timeout_s
+        while True:
+            stub = await self._stub(deadline)
+            try:
+                async for batch in stub.WatchEvents(pb.WatchEventsRequest()):
+                    deadline = asyncio.get_running_loop().time() + self.timeout_s
+                    for event in batch.event:
+                        yield event
+                return
+            except grpc.aio.AioRpcError as error:
+                await self._follow(error, deadline)
+
+
+def unique(text: str, items: Sequence[Result], id_of: Callable[[Result], str], what: str) -> Result:
+    """The item of that id; else the only one that starts with it, or has it inside."""
+    for matches in (
+        [i for i in items if id_of(i) == text],
+        [i for i in items if id_of(i).startswith(text)],
+        [i for i in items if text in id_of(i)],
+    ):
+        if len(matches) == 1:
+            return matches[0]
+        if matches:
+            some = ", ".join(id_of(i) for i in matches[:5])
+            raise CliError(
+                f"{text!r} fits {len(matches)} {what}s ({some}{', …' if matches[5:] else ''});"
+                f" give more of the id",
+                EXIT_USAGE,
+            )
+    raise CliError(
+        f"there is no {what} {text!r}; `pymesos-cli {what}s{' --all' if what == 'task' else ''}`"
+        f" lists them",
+        EXIT_USAGE,
+    )
+
+
+@asynccontextmanager
+async def sandbox_of(address: types_pb2.Address) -> AsyncIterator[SandboxAsyncStub]:
+    """The Sandbox service of an agent."""
+    channel = open_channel(HostPort(address.ip, address.port))
+    try:
+        yield SandboxStub(channel)
+    except grpc.aio.AioRpcError as error:
+        where = f"the agent {address.hostname} ({address.ip}:{address.port})"
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            raise CliError(f"{where} is not reachable; is it running?") from error
+        raise CliError(f"{where}: {describe(error)}") from error
+    finally:
+        await channel.close()
+
+
+@asynccontextmanager
+async def jobs_at(address: str) -> AsyncIterator[JobsAsyncStub]:
+    """A Jobs service."""
+    channel = open_channel(parse_host_port(address))
+    try:
+        yield JobsStub(channel)
+    except grpc.aio.AioRpcError as error:
+        if error.code() == grpc.StatusCode.UNAVAILABLE:
+            raise CliError(
+                f"the Jobs service at {address} is not reachable; its framework may be restarting"
+            ) from error
+        wrong = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
+        code = EXIT_USAGE if error.code() in wrong else EXIT_FAILED
+        raise CliError(describe(error), code) from error
+    finally:
+        await channel.close()

@@ -1,0 +1,85 @@
+"""`jobs`, `watch`, `stop`: what the Jobs services hold."""
+
+from __future__ import annotations
+
+from pymesos_proto.v1 import jobs_pb2 as pb
+
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at, unique
+from pymesos_cli.output import age, iso, print_json, print_table
+from pymesos_cli.progress import Progress
+from pymesos_cli.run import see_through, watch
+
+
+async def _all_jobs(cluster: Cluster, *, ended: bool) -> list[tuple[str, pb.JobView]]:
+    """Every job with the address of the service that has it."""
+    out: list[tuple[str, pb.JobView]] = []
+    addresses = {
+        view.info.jobs_address
+        for view in await cluster.frameworks()
+        if view.info.jobs_address and view.state == "active"
+    }
+    for address in sorted(addresses):
+        async with jobs_at(address) as stub:
+            token = ""
+            while True:
+                request = pb.ListJobsRequest(include_ended=ended, page_token=token)
+                response = await stub.ListJobs(request, timeout=cluster.timeout_s)
+                out += [(address, job) for job in response.jobs]
+                token = response.next_page_token
+                if not token:
+                    break
+    return out
+
+
+async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
+    """`pymesos-cli jobs`."""
+    jobs = [job for _, job in await _all_jobs(cluster, ended=ended)]
+    if as_json:
+        print_json(
+            [
+                {
+                    "job_id": job.job_id,
+                    "name": job.name,
+                    "state": job.state,
+                    "counts": dict(job.counts),
+                    "framework_id": job.framework_id,
+                    "submitted_at": iso(job.submitted_at_s),
+                }
+                for job in jobs
+            ]
+        )
+        return
+    rows = [
+        (
+            job.job_id,
+            job.state,
+            ", ".join(f"{number} {phase}" for phase, number in sorted(job.counts.items())),
+            age(job.submitted_at_s),
+        )
+        for job in jobs
+    ]
+    hint = "" if ended else "; --all shows those that have ended"
+    print_table(("JOB", "STATE", "TASKS", "AGE"), rows, f"no jobs{hint}")
+
+
+async def _find(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:
+    jobs = await _all_jobs(cluster, ended=True)
+    if not jobs:
+        raise CliError(f"there is no job {text!r}, and no Jobs service holds any", EXIT_USAGE)
+    return unique(text, jobs, lambda item: item[1].job_id, "job")
+
+
+async def watch_job(cluster: Cluster, text: str) -> int:
+    """`pymesos-cli watch`; the exit status."""
+    address, job = await _find(cluster, text)
+    progress = Progress()
+    views = watch(cluster, "", address, job.job_id)
+    return await see_through(cluster, views, progress, wait=True, show_output=False)
+
+
+async def stop_job(cluster: Cluster, text: str) -> None:
+    """`pymesos-cli stop`."""
+    address, job = await _find(cluster, text)
+    async with jobs_at(address) as stub:
+        await stub.StopJob(pb.StopJobRequest(job_id=job.job_id), timeout=cluster.timeout_s)
+    print(f"stopping {job.job_id}")

@@ -1,0 +1,266 @@
+"""`agents`, `frameworks`, `tasks`, `offers`, `leader`, `events`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pymesos_core.resources import Resources, from_proto
+from pymesos_core.states import reason_name, state_name
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.output import (
+    age,
+    iso,
+    print_json,
+    print_table,
+    printable,
+    scalars_json,
+    short_amounts,
+    task_resources_json,
+    used_of,
+)
+
+
+def agent_json(view: pb.AgentView) -> dict[str, Any]:
+    """An agent for --json."""
+    info = view.info
+    return {
+        "agent_id": info.agent_id,
+        "hostname": info.address.hostname,
+        "address": f"{info.address.ip}:{info.address.port}",
+        "state": view.state,
+        "runtime": ",".join(info.runtimes),
+        "isolation": dict(info.isolation),
+        "resources": scalars_json(from_proto(info.resources)),
+        "allocated": scalars_json(from_proto(view.allocated)),
+        "offered": scalars_json(from_proto(view.offered)),
+        "attributes": {a.name: a.text for a in info.attributes},
+        "tasks": view.tasks,
+        "usage": {
+            "cpus": round(view.usage.cpus_used, 3),
+            "mem": round(view.usage.mem_used_mib, 1),
+            "disk": round(view.usage.disk_used_mib, 1),
+            "containers": view.usage.containers,
+        },
+        "registered_at": iso(view.registered_at_s),
+        "version": info.version,
+    }
+
+
+async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli agents`."""
+    views = await cluster.agents()
+    if as_json:
+        print_json([agent_json(view) for view in views])
+        return
+    rows = []
+    for view in views:
+        info = view.info
+        total, used = from_proto(info.resources), from_proto(view.allocated)
+        holds = ", ".join(f"{n}: {info.isolation[n]}" for n in ("mem", "cpu") if info.isolation)
+        rows.append(
+            (
+                info.agent_id,
+                info.address.hostname,
+                view.state,
+                used_of("cpus", used, total),
+                used_of("mem", used, total),
+                str(view.tasks),
+                ",".join(info.runtimes),
+                holds,
+                ";".join(f"{a.name}:{a.text}" for a in info.attributes),
+            )
+        )
+    headers = ("AGENT", "HOST", "STATE", "CPUS", "MEM", "TASKS", "RUNTIME", "HOLDS", "ATTRIBUTES")
+    print_table(headers, rows, "no agents; start one with pymesos-agent --master HOST:PORT")
+
+
+def framework_json(view: pb.FrameworkView) -> dict[str, Any]:
+    """A framework for --json."""
+    info = view.info
+    return {
+        "framework_id": info.framework_id,
+        "name": info.name,
+        "user": info.user,
+        "roles": list(info.roles) or ["*"],
+        "state": view.state,
+        "failover_timeout_s": info.failover_timeout_s,
+        "capabilities": [types_pb2.FrameworkCapability.Name(c) for c in info.capabilities],
+        "jobs_address": info.jobs_address or None,
+        "tasks": view.tasks,
+        "allocated": scalars_json(from_proto(view.allocated)),
+        "offered": scalars_json(from_proto(view.offered)),
+        "dominant_share": view.dominant_share,
+        "suppressed_roles": list(view.suppressed_roles),
+        "registered_at": iso(view.registered_at_s),
+    }
+
+
+async def list_frameworks(cluster: Cluster, *, completed: bool, as_json: bool) -> None:
+    """`pymesos-cli frameworks`."""
+    views = await cluster.frameworks(completed=completed)
+    if as_json:
+        print_json([framework_json(view) for view in views])
+        return
+    rows = [
+        (
+            view.info.framework_id,
+            view.info.name,
+            ",".join(view.info.roles) or "*",
+            view.state,
+            str(view.tasks),
+            short_amounts(from_proto(view.allocated)),
+            f"{view.dominant_share:.1%}",
+            age(view.registered_at_s),
+        )
+        for view in views
+    ]
+    headers = ("FRAMEWORK", "NAME", "ROLE", "STATE", "TASKS", "ALLOCATED", "SHARE", "AGE")
+    print_table(headers, rows, "no frameworks")
+
+
+def task_json(view: pb.TaskView) -> dict[str, Any]:
+    """A task for --json."""
+    info, status = view.task_info, view.status
+    return {
+        "task_id": info.task_id,
+        "name": info.name,
+        "framework_id": view.framework_id,
+        "agent_id": (view.completed and status.agent_id) or info.agent_id,
+        "hostname": view.hostname,
+        "role": view.role,
+        "state": state_name(view.state),
+        "reason": reason_name(status.reason) or None,
+        "message": status.message or None,
+        "resources": task_resources_json(info.resources),
+        "image": info.container.image or None,
+        "launched_at": iso(view.launched_at_s),
+        "started_at": iso(view.started_at_s),
+        "finished_at": iso(view.finished_at_s),
+        "exit_status": status.exit_status if status.HasField("exit_status") else None,
+        "completed": view.completed,
+    }
+
+
+async def list_tasks(cluster: Cluster, *, completed: bool, framework: str, as_json: bool) -> None:
+    """`pymesos-cli tasks`."""
+    framework_id = ""
+    if framework:
+        framework_id = (await cluster.find_framework(framework)).info.framework_id
+    views = await cluster.tasks(completed=completed, framework_id=framework_id)
+    if as_json:
+        print_json([task_json(view) for view in views])
+        return
+    rows = []
+    for view in views:
+        status = view.status
+        why = " ".join(p for p in (reason_name(status.reason), status.message) if p)
+        rows.append(
+            (
+                view.task_info.task_id,
+                state_name(view.state).removeprefix("TASK_"),
+                view.hostname,
+                short_amounts(_resources(view)),
+                ",".join(str(p) for p in task_resources_json(view.task_info.resources)["ports"]),
+                age(view.started_at_s or view.launched_at_s),
+                why,
+            )
+        )
+    headers = ("TASK", "STATE", "HOST", "RESOURCES", "PORTS", "AGE", "WHY")
+    hint = "" if completed else "; --all shows those that have ended"
+    print_table(headers, rows, f"no tasks{hint}")
+
+
+def _resources(view: pb.TaskView) -> Resources:
+    return Resources(from_proto(view.task_info.resources).scalars)
+
+
+async def list_offers(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli offers`."""
+    views = await cluster.offers()
+    if as_json:
+        print_json(
+            [
+                {
+                    "offer_id": view.offer.offer_id,
+                    "framework_id": view.offer.framework_id,
+                    "agent_id": view.offer.agent_id,
+                    "hostname": view.offer.hostname,
+                    "role": view.offer.role,
+                    "resources": scalars_json(from_proto(view.offer.resources)),
+                    "offered_at": iso(view.offered_at_s),
+                }
+                for view in views
+            ]
+        )
+        return
+    rows = [
+        (
+            view.offer.offer_id,
+            view.offer.framework_id,
+            view.offer.hostname,
+            view.offer.role,
+            short_amounts(from_proto(view.offer.resources)),
+            age(view.offered_at_s),
+        )
+        for view in views
+    ]
+    headers = ("OFFER", "FRAMEWORK", "HOST", "ROLE", "RESOURCES", "AGE")
+    print_table(headers, rows, "no offers are waiting for an answer")
+
+
+async def show_leader(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli leader`."""
+    response = await cluster.call(
+        lambda stub, timeout_s: stub.GetLeader(pb.GetLeaderRequest(), timeout=timeout_s)
+    )
+    leader = response.leader if response.HasField("leader") else None
+    if as_json:
+        print_json(
+            {
+                "address": f"{leader.ip}:{leader.port}" if leader else None,
+                "hostname": leader.hostname if leader else None,
+                "epoch": response.epoch or None,
+            }
+        )
+    elif leader is None:
+        print("no master leads now")
+    else:
+        epoch = f", epoch {response.epoch}" if response.epoch else ""
+        print(f"{leader.ip}:{leader.port} ({leader.hostname}{epoch})")
+
+
+async def show_events(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli events`."""
+    async for event in cluster.watch_events():
+        state = state_name(event.task_state) if event.task_state else ""
+        if as_json:
+            line = {
+                "timestamp": iso(event.timestamp_s),
+                "kind": event.kind,
+                "agent_id": event.agent_id or None,
+                "framework_id": event.framework_id or None,
+                "task_id": event.task_id or None,
+                "offer_id": event.offer_id or None,
+                "task_state": state or None,
+                "reason": reason_name(event.reason) or None,
+                "resources": scalars_json(from_proto(event.resources)),
+                "message": event.message or None,
+            }
+            print(json.dumps(line, ensure_ascii=False), flush=True)
+            continue
+        parts = (
+            iso(event.timestamp_s) or "",
+            event.kind,
+            event.task_id or event.offer_id,
+            state,
+            reason_name(event.reason),
+            f"agent {event.agent_id}" if event.agent_id else "",
+            f"framework {event.framework_id}" if event.framework_id else "",
+            short_amounts(from_proto(event.resources)),
+            event.message,
+        )
+        print(printable("  ".join(part for part in parts if part)), flush=True)

@@ -1,0 +1,371 @@
+"""`pymesos-cli`: the commands and their flags."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+from pymesos_core import VERSION
+
+DEFAULT_MASTER = "127.0.0.1:5050"
+EXIT_INTERRUPTED = 130
+
+Result = TypeVar("Result")
+
+
+class Settings:
+    """The flags that all commands share."""
+
+    def __init__(self, master: str, timeout_s: float) -> None:
+        self.master = master
+        self.timeout_s = timeout_s
+
+
+def _with_cluster(settings: Settings, work: Callable[..., Awaitable[Result]]) -> Result:
+    """Run `work(cluster)`; Ctrl-C ends it without a traceback."""
+    # gRPC takes a fifth of a second to import, which --help need not pay.
+    from pymesos_cli.cluster import Cluster
+
+    async def main() -> Result:
+        async with Cluster(settings.master, settings.timeout_s) as cluster:
+            return await work(cluster)
+
+    try:
+        return asyncio.run(main())
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+
+
+pass_settings = click.make_pass_decorator(Settings)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--master",
+    metavar="ADDRESS",
+    envvar="PYMESOS_MASTER",
+    default=DEFAULT_MASTER,
+    show_default=True,
+    help="The master: host:port, or zk://host:port/path. Also $PYMESOS_MASTER.",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.1, 3600),
+    default=10.0,
+    show_default=True,
+    help="Seconds to wait for a master.",
+)
+@click.version_option(VERSION)
+@click.pass_context
+def main(context: click.Context, master: str, timeout: float) -> None:
+    """Use a pymesos cluster.
+
+    Exit status: 0 done, 1 the work failed, 2 wrong use, 3 no master reachable.
+    """
+    context.obj = Settings(master, timeout)
+
+
+@main.command()
+@click.option(
+    "--agents", type=click.IntRange(1, 50), default=3, show_default=True, help="How many."
+)
+@click.option(
+    "--runtime",
+    type=click.Choice(["auto", "process", "docker"]),
+    default="auto",
+    show_default=True,
+    help="What starts containers.",
+)
+@click.option(
+    "--resources",
+    "resource_text",
+    default="",
+    metavar="TEXT",
+    help="Of each agent, as in 'cpus:4;mem:8192'.  [default: cpus:2;mem:1024;disk:1024 and ports]",
+)
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=0, help="The master's.  [default: a free one]"
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error"]),
+    default="info",
+    show_default=True,
+    help="Of the logs in the cluster's folder.",
+)
+def local(agents: int, runtime: str, resource_text: str, port: int, log_level: str) -> None:
+    """Run a whole cluster here, on loopback, until Ctrl-C."""
+    from pymesos_core.resources import ResourceError, parse
+
+    from pymesos_cli.local import LocalError, run_local
+
+    try:
+        given = parse(resource_text)
+    except ResourceError as error:
+        raise click.UsageError(f"--resources: {error}") from error
+    try:
+        sys.exit(run_local(agents, runtime, given, port, log_level))
+    except LocalError as error:
+        raise click.ClickException(str(error)) from error
+
+
+class _RunCommand(click.Command):
+    """Remembers whether there was a `--`, which tells a command from a job file."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """See click.Command."""
+        context.meta["pymesos.command"] = "--" in arguments
+        return super().parse_args(context, arguments)
+
+
+@main.command(cls=_RunCommand)
+@click.argument("arguments", nargs=-1, metavar="[JOB.yaml | -- CMD...]")
+@click.option("--wait", is_flag=True, help="Stay until batch tasks have ended and services run.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the job: tasks.web.instances=3.",
+)
+@click.option("--cpus", default=None, help="Of the command, in cores.  [default: 0.1]")
+@click.option("--mem", default=None, help="Of the command, in MiB.  [default: 32]")
+@click.option("--image", default=None, help="The command's OCI image.")
+@click.option("--role", default=None, help="The command's role.  [default: *]")
+@pass_settings
+@click.pass_context
+def run(
+    context: click.Context,
+    settings: Settings,
+    arguments: tuple[str, ...],
+    wait: bool,
+    changes: tuple[str, ...],
+    cpus: str | None,
+    mem: str | None,
+    image: str | None,
+    role: str | None,
+) -> None:
+    """Run a job file, or a command after `--`.
+
+    A command is waited for, and what it writes is shown. A job goes to a bin-packing framework that
+    the master knows; without one, this command is that framework until the job has ended.
+    """
+    if not arguments:
+        raise click.UsageError("give a job file, or a command after --")
+    is_command = context.meta["pymesos.command"]
+    if not is_command:
+        if len(arguments) > 1:
+            raise click.UsageError("one job file at a time; a command comes after --")
+        for flag, value in (("cpus", cpus), ("mem", mem), ("image", image), ("role", role)):
+            if value is not None:
+                raise click.UsageError(f"--{flag} is for a command after --; in a job, use --set")
+    elif changes:
+        raise click.UsageError("--set is for job files")
+    from pymesos_cli import run as running
+
+    if is_command:
+        document = running.command_document(
+            arguments,
+            _number("--cpus", cpus, 0.1),
+            _number("--mem", mem, 32),
+            image,
+            role or "*",
+        )
+        job = running.check(document, "the command")
+    else:
+        document = running.apply_settings(running.read_document(Path(arguments[0])), changes)
+        job = running.check(document, arguments[0])
+    status = _with_cluster(
+        settings,
+        lambda cluster: running.run_job(
+            cluster, job, wait=wait or is_command, show_output=is_command
+        ),
+    )
+    sys.exit(status)
+
+
+def _number(flag: str, text: str | None, default: float) -> float:
+    if text is None:
+        return default
+    from pymesos_core.resources import ResourceError, parse_milli
+
+    try:
+        return parse_milli(flag, text) / 1000
+    except ResourceError as error:
+        raise click.UsageError(str(error)) from error
+
+
+@main.command()
+@click.argument("job")
+@pass_settings
+def watch(settings: Settings, job: str) -> None:
+    """Follow a job until its batch tasks have ended and its services run."""
+    from pymesos_cli import jobs
+
+    sys.exit(_with_cluster(settings, lambda cluster: jobs.watch_job(cluster, job)))
+
+
+@main.command("jobs")
+@click.option("--all", "ended", is_flag=True, help="Also those that have ended.")
+@json_option
+@pass_settings
+def list_jobs(settings: Settings, ended: bool, as_json: bool) -> None:
+    """List jobs."""
+    from pymesos_cli import jobs
+
+    _with_cluster(settings, lambda cluster: jobs.list_jobs(cluster, ended=ended, as_json=as_json))
+
+
+@main.command("stop")
+@click.argument("job")
+@pass_settings
+def stop(settings: Settings, job: str) -> None:
+    """End a job and its tasks."""
+    from pymesos_cli import jobs
+
+    _with_cluster(settings, lambda cluster: jobs.stop_job(cluster, job))
+
+
+@main.command()
+@click.option("--all", "completed", is_flag=True, help="Also those that have ended.")
+@click.option("--framework", default="", metavar="ID", help="Only of this framework.")
+@json_option
+@pass_settings
+def tasks(settings: Settings, completed: bool, framework: str, as_json: bool) -> None:
+    """List tasks."""
+    from pymesos_cli import listing
+
+    _with_cluster(
+        settings,
+        lambda cluster: listing.list_tasks(
+            cluster, completed=completed, framework=framework, as_json=as_json
+        ),
+    )
+
+
+@main.command()
+@json_option
+@pass_settings
+def agents(settings: Settings, as_json: bool) -> None:
+    """List agents: what they have, what is used, what holds a task to its limits."""
+    from pymesos_cli import listing
+
+    _with_cluster(settings, lambda cluster: listing.list_agents(cluster, as_json=as_json))
+
+
+@main.command()
+@click.option("--all", "completed", is_flag=True, help="Also those that were removed.")
+@json_option
+@pass_settings
+def frameworks(settings: Settings, completed: bool, as_json: bool) -> None:
+    """List frameworks."""
+    from pymesos_cli import listing
+
+    _with_cluster(
+        settings,
+        lambda cluster: listing.list_frameworks(cluster, completed=completed, as_json=as_json),
+    )
+
+
+@main.command()
+@json_option
+@pass_settings
+def offers(settings: Settings, as_json: bool) -> None:
+    """List offers that wait for an answer."""
+    from pymesos_cli import listing
+
+    _with_cluster(settings, lambda cluster: listing.list_offers(cluster, as_json=as_json))
+
+
+@main.command()
+@json_option
+@pass_settings
+def leader(settings: Settings, as_json: bool) -> None:
+    """Show which master leads."""
+    from pymesos_cli import listing
+
+    _with_cluster(settings, lambda cluster: listing.show_leader(cluster, as_json=as_json))
+
+
+@main.command()
+@json_option
+@pass_settings
+def events(settings: Settings, as_json: bool) -> None:
+    """Show the cluster as it is, and then what happens, until Ctrl-C."""
+    from pymesos_cli import listing
+
+    _with_cluster(settings, lambda cluster: listing.show_events(cluster, as_json=as_json))
+
+
+@main.command()
+@click.argument("task")
+@click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until the task has ended.")
+@click.option("--stderr", is_flag=True, help="stderr instead of stdout.")
+@click.option("--tail", type=click.IntRange(0, 100_000), default=None, help="Only the last lines.")
+@pass_settings
+def logs(settings: Settings, task: str, follow: bool, stderr: bool, tail: int | None) -> None:
+    """Show what a task writes, or wrote."""
+    from pymesos_cli.logs import show_logs
+
+    _with_cluster(
+        settings,
+        lambda cluster: show_logs(cluster, task, follow=follow, stderr=stderr, tail=tail),
+    )
+
+
+@main.command()
+@click.argument("task")
+@pass_settings
+def kill(settings: Settings, task: str) -> None:
+    """Kill a task: SIGTERM, and SIGKILL after its grace period."""
+    from pymesos_cli import decisions
+
+    _with_cluster(settings, lambda cluster: decisions.kill_task(cluster, task))
+
+
+@main.command()
+@click.argument("framework")
+@pass_settings
+def teardown(settings: Settings, framework: str) -> None:
+    """Remove a framework with all its tasks."""
+    from pymesos_cli import decisions
+
+    _with_cluster(settings, lambda cluster: decisions.teardown(cluster, framework))
+
+
+@main.command()
+@click.argument("agent")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_settings
+def gone(settings: Settings, agent: str, yes: bool) -> None:
+    """Mark an agent as gone for good: its tasks are given up, and it may never come back."""
+    from pymesos_cli import decisions
+
+    if not yes:
+        click.confirm(f"{agent} can never come back under its id. Go on?", abort=True)
+    _with_cluster(settings, lambda cluster: decisions.mark_gone(cluster, agent))
+
+
+@main.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print the completion script of a shell: source <(pymesos-cli completion bash)."""
+    from click.shell_completion import get_completion_class
+
+    maker = get_completion_class(shell)
+    assert maker is not None
+    click.echo(maker(main, {}, "pymesos-cli", "_PYMESOS_CLI_COMPLETE").source())
+
+
+if __name__ == "__main__":
+    main()

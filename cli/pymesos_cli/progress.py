@@ -1,0 +1,155 @@
+"""The progress of a job: a live view on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from typing import Any
+
+from pymesos_core.states import is_terminal, reason_name, state_name
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+from pymesos_cli.output import printable
+
+MAX_LINES = 12
+
+
+class Progress:
+    """Takes the views of one job and shows what changes. All of it goes to stderr when `quiet`."""
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._file = sys.stderr if quiet else sys.stdout
+        self._instances: dict[tuple[str, int], pb.InstanceView] = {}
+        self._said: dict[tuple[str, int], str] = {}
+        self._state = ""
+        self._live: Any = None
+        if self._file.isatty():
+            from rich.console import Console
+            from rich.live import Live
+
+            self._live = Live(console=Console(file=self._file), refresh_per_second=8)
+            self._live.start()
+
+    def say(self, line: str) -> None:
+        """A line of its own."""
+        if self._live is not None and self._live.is_started:
+            self._live.console.print(printable(line), highlight=False, markup=False)
+        else:
+            print(printable(line), file=self._file, flush=True)
+
+    def update(self, view: pb.JobView) -> None:
+        """Show a view."""
+        for instance in view.instances:
+            self._instances[instance.task_name, instance.instance] = instance
+        self._state = view.state or self._state
+        if self._live is not None:
+            self._live.update(self._render())
+            return
+        lines: Counter[str] = Counter()
+        for instance in view.instances:
+            key = (instance.task_name, instance.instance)
+            line = describe(instance)
+            if line and self._said.get(key) != line:
+                self._said[key] = line
+                lines[_without_place(instance, line)] += 1
+        for line, times in lines.items():
+            self.say(f"{times} × {line}" if times > 1 else line)
+
+    def _render(self) -> Any:
+        from rich.text import Text
+
+        counts = Counter(_phase(i) for i in self._instances.values())
+        summary = "  ".join(f"{phase} {number}" for phase, number in sorted(counts.items()))
+        lines = [f"{self._state or 'waiting'}: {summary}"]
+        notes = Counter(
+            f"{i.task_name}: {i.explanation}" for i in self._instances.values() if i.explanation
+        )
+        for note, times in notes.most_common(MAX_LINES):
+            lines.append(f"  {times} × {note}" if times > 1 else f"  {note}")
+        return Text(printable_lines(lines))
+
+    def close(self) -> None:
+        """Stop the live view."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def task_ids(self) -> list[str]:
+        """The ids of the tasks that were launched."""
+        return [i.task_id for i in self._instances.values() if i.task_id]
+
+    def started(self) -> bool:
+        """Whether a task runs or has run."""
+        return any(
+            i.state == types_pb2.TASK_RUNNING
+            or (i.done and i.task_id and i.exit_status is not None)
+            for i in self._instances.values()
+        )
+
+    def all_placed(self) -> bool:
+        """Whether no task waits to be placed."""
+        return bool(self._instances) and all(
+            i.done or i.state != types_pb2.TASK_STATE_UNSPECIFIED for i in self._instances.values()
+        )
+
+    def settled(self) -> bool:
+        """Whether each instance has ended for good, or is a service that runs."""
+        return bool(self._instances) and all(
+            i.done or (i.service and i.state == types_pb2.TASK_RUNNING)
+            for i in self._instances.values()
+        )
+
+    def failed(self) -> bool:
+        """Whether an instance has ended for good without having finished."""
+        return any(i.done and i.state != types_pb2.TASK_FINISHED for i in self._instances.values())
+
+    def summarize(self) -> None:
+        """How it ended, with those that failed."""
+        counts = Counter(_phase(i) for i in self._instances.values())
+        self.say(", ".join(f"{number} {phase}" for phase, number in sorted(counts.items())))
+        failed = [
+            i
+            for i in self._instances.values()
+            if i.done and i.state not in (types_pb2.TASK_FINISHED, 0)
+        ]
+        for instance in failed[:MAX_LINES]:
+            self.say(f"  {instance.task_id}: {instance.explanation}")
+        if failed:
+            self.say(f"  see what it wrote: pymesos-cli logs --stderr {failed[0].task_id}")
+
+
+def printable_lines(lines: list[str]) -> str:
+    """Lines without control characters."""
+    return "\n".join(printable(line) for line in lines)
+
+
+def _phase(instance: pb.InstanceView) -> str:
+    if instance.state == types_pb2.TASK_STATE_UNSPECIFIED:
+        return "stopped" if instance.done else "pending"
+    return state_name(instance.state).removeprefix("TASK_").lower()
+
+
+def describe(instance: pb.InstanceView) -> str:
+    """One line on an instance; empty while there is nothing to say."""
+    name = f"{instance.task_name}.{instance.instance}"
+    if instance.state == types_pb2.TASK_STATE_UNSPECIFIED:
+        return f"{name} waits: {instance.explanation}" if instance.explanation else ""
+    phase = _phase(instance)
+    if is_terminal(instance.state):
+        reason = reason_name(instance.reason)
+        detail = instance.explanation if instance.state != types_pb2.TASK_FINISHED else ""
+        return f"{name} {phase}{f' ({reason})' if reason and not detail else ''}" + (
+            f": {detail}" if detail else ""
+        )
+    if instance.state == types_pb2.TASK_RUNNING:
+        ports = f", port {', '.join(map(str, instance.ports))}" if instance.ports else ""
+        return f"{name} running on {instance.hostname}{ports}"
+    return f"{name} {phase}: {instance.explanation}" if instance.explanation else ""
+
+
+def _without_place(instance: pb.InstanceView, line: str) -> str:
+    """Lines of many instances that say the same are shown once."""
+    if instance.state == types_pb2.TASK_RUNNING:
+        return line
+    return line.replace(f"{instance.task_name}.{instance.instance} ", f"{instance.task_name} ", 1)

@@ -1,0 +1,273 @@
+"""`run`: submit a job, or a command, and see it through."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import getpass
+import shlex
+import sys
+import tempfile
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import grpc.aio
+import yaml
+from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.jobs import MAX_BYTES, Job, JobError, load_document, parse_job
+from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES
+from pymesos_binpack.shell import Binpack, StateError
+from pymesos_binpack.views import instance_view, job_view
+from pymesos_core.coordination import CoordinationError
+from pymesos_core.states import is_terminal
+from pymesos_core.store import Store
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+from pymesos_sdk import FrameworkError
+
+from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.logs import copy_log
+from pymesos_cli.progress import Progress
+
+GLANCE_S = 4.0  # how long `run` without --wait looks for tasks that do not fit
+HOSTED_FAILOVER_S = 60.0
+RECONNECT_S = 0.5
+
+
+def read_document(path: Path) -> Any:
+    """A job file as data. Raises CliError."""
+    try:
+        if str(path) == "-":
+            return load_document(sys.stdin.buffer.read(MAX_BYTES + 1))
+        with path.open("rb") as file:
+            return load_document(file.read(MAX_BYTES + 1))
+    except OSError as error:
+        raise CliError(f"cannot read {path}: {error.strerror}", EXIT_USAGE) from error
+    except JobError as error:
+        raise CliError(f"{path}: {error}", EXIT_USAGE) from error
+
+
+def apply_settings(document: Any, settings: tuple[str, ...]) -> Any:
+    """`--set tasks.web.instances=3`: a path of keys, list items by their name or index.
+
+    Raises CliError.
+    """
+    document = copy.deepcopy(document)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise CliError(
+                f"--set {setting!r} is not KEY=VALUE, as in tasks.web.instances=3", EXIT_USAGE
+            )
+        try:
+            value = yaml.safe_load(text) if text else ""
+        except yaml.YAMLError as error:
+            raise CliError(f"--set {path}: {text!r} is no YAML value", EXIT_USAGE) from error
+        *parents, last = path.split(".")
+        target = document
+        for part in parents:
+            target = _descend(target, part, setting)
+        if isinstance(target, list):
+            target[_index(target, last, setting)] = value
+        elif isinstance(target, dict):
+            target[last] = value
+        else:
+            raise CliError(f"--set {setting}: nothing can be set there", EXIT_USAGE)
+    return document
+
+
+def _descend(target: Any, part: str, setting: str) -> Any:
+    if isinstance(target, list):
+        return target[_index(target, part, setting)]
+    if isinstance(target, dict):
+        return target.setdefault(part, {})
+    raise CliError(f"--set {setting}: there is nothing below {part!r}", EXIT_USAGE)
+
+
+def _index(items: list[Any], part: str, setting: str) -> int:
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and item.get("name") == part:
+            return index
+    if part.isdigit() and int(part) < len(items):
+        return int(part)
+    names = [str(i.get("name")) for i in items if isinstance(i, dict)]
+    raise CliError(f"--set {setting}: no item {part!r}; there are {', '.join(names)}", EXIT_USAGE)
+
+
+def check(document: Any, where: str) -> Job:
+    """Make it a Job. Raises CliError."""
+    try:
+        return parse_job(document)
+    except JobError as error:
+        raise CliError(f"{where}: {error}", EXIT_USAGE) from error
+
+
+def command_document(
+    command: tuple[str, ...], cpus: float, mem: float, image: str | None, role: str
+) -> Any:
+    """A job of one batch task. One word is a shell script; several are a program's arguments."""
+    script = command[0] if len(command) == 1 else shlex.join(command)
+    name = "".join(c for c in Path(command[0].split()[0]).name if c.isalnum())[:40] or "command"
+    task = {
+        "name": name,
+        "kind": "batch",
+        "command": script,
+        "image": image,
+        "resources": {"cpus": cpus, "mem": mem},
+    }
+    return {"name": name, "role": role, "tasks": [task]}
+
+
+async def run_job(cluster: Cluster, job: Job, *, wait: bool, show_output: bool) -> int:
+    """Submit the job where it is taken, or host its framework; the exit status."""
+    address = await _jobs_address(cluster, job.role)
+    progress = Progress(quiet=show_output)
+    if address is None:
+        print(
+            "no Jobs service is known to the master, so this command runs the job itself and stays"
+            " until it ends",
+            file=sys.stderr,
+        )
+        views = host(cluster.master, job, progress)
+        return await see_through(cluster, views, progress, wait=True, show_output=show_output)
+    async with jobs_at(address) as stub:
+        request = pb.SubmitJobRequest(job_json=job.document, request_id=str(uuid.uuid4()))
+        submitted = await stub.SubmitJob(request, timeout=cluster.timeout_s)
+    job_id = submitted.job_id
+    progress.say(f"job {job_id} submitted")
+    if wait:
+        views = watch(cluster, job.role, address, job_id)
+        return await see_through(cluster, views, progress, wait=True, show_output=show_output)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(GLANCE_S):
+            views = watch(cluster, job.role, address, job_id)
+            await see_through(cluster, views, progress, wait=False, show_output=False)
+    progress.close()
+    progress.say(f"follow it with: pymesos-cli watch {job_id}")
+    return 0
+
+
+async def _jobs_address(cluster: Cluster, role: str) -> str | None:
+    for view in await cluster.frameworks():
+        roles = list(view.info.roles) or ["*"]
+        if view.info.jobs_address and view.state == "active" and role in ("", *roles):
+            return view.info.jobs_address
+    return None
+
+
+async def watch(
+    cluster: Cluster, role: str, address: str, job_id: str
+) -> AsyncIterator[pb.JobView]:
+    """The job's views until it has ended, over restarts of the framework."""
+    ended = False
+    while not ended:
+        try:
+            async with jobs_at(address) as stub:
+                async for view in stub.WatchJob(pb.WatchJobRequest(job_id=job_id)):
+                    yield view
+                    ended = not view.more and view.state not in ("running", "stopping")
+            return
+        except CliError as error:
+            if not isinstance(error.__cause__, grpc.aio.AioRpcError) or (
+                error.__cause__.code() != grpc.StatusCode.UNAVAILABLE
+            ):
+                raise
+        await asyncio.sleep(RECONNECT_S)
+        address = await _jobs_address(cluster, role) or address
+
+
+async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.JobView]:
+    """Be the bin-packing framework for one job: its views, until it has ended."""
+    with tempfile.TemporaryDirectory(prefix="pymesos-run-") as folder:
+        store = Store(Path(folder) / "state.sqlite")
+        info = types_pb2.FrameworkInfo(
+            name=f"run {job.name}",
+            user=getpass.getuser(),
+            roles=[job.role],
+            failover_timeout_s=HOSTED_FAILOVER_S,
+            capabilities=[types_pb2.PARTITION_AWARE, types_pb2.TASK_KILLING_STATE],
+        )
+        binpack = Binpack(BinpackCore(POLICIES[DEFAULT_POLICY], {}), store, info, master)
+        running = asyncio.create_task(binpack.run())
+        try:
+            job_id = await binpack.submit(job, str(uuid.uuid4()))
+            progress.say(f"job {job_id} started")
+            state = binpack.core.jobs[job_id]
+            with binpack.watch(job_id) as changes:
+                while not state.ended:
+                    yield _view(binpack, job_id)
+                    changes.changed.clear()
+                    changed = asyncio.ensure_future(changes.changed.wait())
+                    await asyncio.wait({changed, running}, return_when=asyncio.FIRST_COMPLETED)
+                    changed.cancel()
+                    if running.done():
+                        await running
+            yield _view(binpack, job_id)
+        except (FrameworkError, CoordinationError, StateError) as error:
+            raise CliError(str(error)) from error
+        finally:
+            if not running.done():
+                binpack.driver.teardown()
+                with contextlib.suppress(TimeoutError, FrameworkError):
+                    await asyncio.wait_for(running, 5.0)
+            store.close()
+
+
+def _view(binpack: Binpack, job_id: str) -> pb.JobView:
+    state = binpack.core.jobs[job_id]
+    view = job_view(state, binpack.driver.framework_id)
+    view.instances.extend(instance_view(instance) for instance in state.instances)
+    return view
+
+
+async def see_through(
+    cluster: Cluster,
+    views: AsyncIterator[pb.JobView],
+    progress: Progress,
+    *,
+    wait: bool,
+    show_output: bool,
+) -> int:
+    """Show progress until batch tasks have ended and services run; the exit status.
+
+    Without `wait`: until every task is placed.
+    """
+    output: asyncio.Task[None] | None = None
+    status = 0
+    try:
+        async with contextlib.aclosing(views) as stream:  # type: ignore[type-var]
+            async for view in stream:
+                progress.update(view)
+                if show_output and output is None and progress.started():
+                    output = asyncio.create_task(_show_output(cluster, progress))
+                if view.more:
+                    continue
+                if view.state not in ("running", "stopping"):
+                    status = 0 if view.state == "finished" else EXIT_FAILED
+                    break
+                if progress.settled() or (not wait and progress.all_placed()):
+                    status = EXIT_FAILED if progress.failed() else 0
+                    break
+        if output is not None:
+            await output
+    finally:
+        if output is not None:
+            output.cancel()
+            await asyncio.gather(output, return_exceptions=True)
+        progress.close()
+    if wait:
+        progress.summarize()
+    return status
+
+
+async def _show_output(cluster: Cluster, progress: Progress) -> None:
+    """What the one task of a command writes."""
+    task_id = progress.task_ids()[0]
+    view = await cluster.find_task(task_id, completed=True)
+    if view.HasField("agent_address"):
+        await copy_log(view, "stdout", follow=True)
+        with contextlib.suppress(CliError):
+            await copy_log(view, "stderr", follow=is_terminal(view.state))

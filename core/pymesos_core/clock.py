@@ -1,0 +1,18 @@
+"""Time as a core sees it: handed in, never asked for."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+
+class Now(NamedTuple):
+    """One instant: `mono_s` for durations and deadlines, `wall_s` (Unix time) for people."""
+
+    mono_s: float
+    wall_s: float
+
+
+def read_clock() -> Now:
+    """The instant that is now. For shells only."""
+    return Now(time.monotonic(), time.time())

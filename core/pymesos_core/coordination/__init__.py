@@ -1,0 +1,23 @@
+"""Who leads: contender and detector, each with a standalone and a ZooKeeper implementation."""
+
+from pymesos_core.coordination.interface import (
+    Contender,
+    CoordinationError,
+    Detector,
+    MasterInfo,
+    Registry,
+    RegistryError,
+    StaleEpochError,
+    Term,
+)
+
+__all__ = [
+    "Contender",
+    "CoordinationError",
+    "Detector",
+    "MasterInfo",
+    "Registry",
+    "RegistryError",
+    "StaleEpochError",
+    "Term",
+]

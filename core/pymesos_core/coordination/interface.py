@@ -1,0 +1,120 @@
+"""The two small interfaces of leadership, and what a term of it brings.
+
+The epoch is the guarantee: a counter of its own that a new leader raises by compare-and-set before
+it acts, and that every registry write checks in the same atomic batch. Everything else (ephemeral
+nodes, session states) only makes it rare that two masters believe to lead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.store import Change, Records
+
+
+class CoordinationError(Exception):
+    """Coordination cannot be set up: the message says what to do."""
+
+
+class RegistryError(Exception):
+    """The registry could not be read or written, or it is unknown whether it was."""
+
+
+class StaleEpochError(RegistryError):
+    """Another master has raised the epoch: this one leads no more."""
+
+
+@dataclass(frozen=True)
+class MasterInfo:
+    """Where a master is reached, and who it is."""
+
+    master_id: str
+    address: HostPort
+    hostname: str = ""
+    version: str = ""
+
+    def to_json(self) -> bytes:
+        """The content of a `json.info_…` znode."""
+        return json.dumps(
+            {
+                "id": self.master_id,
+                "address": {"ip": self.address.host, "port": self.address.port},
+                "hostname": self.hostname,
+                "version": self.version,
+            }
+        ).encode()
+
+    @staticmethod
+    def from_json(data: bytes) -> MasterInfo:
+        """Read it back. Raises ValueError."""
+        try:
+            value = json.loads(data)
+            address = HostPort(str(value["address"]["ip"]), int(value["address"]["port"]))
+            return MasterInfo(
+                str(value["id"]),
+                address,
+                str(value.get("hostname", "")),
+                str(value.get("version", "")),
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"not a master's address: {data[:200]!r}") from error
+
+
+class Registry(Protocol):
+    """Records that survive a leader, written only under the epoch of the term it came with."""
+
+    def load(self) -> Records:
+        """All records. Blocks. Raises RegistryError."""
+
+    def commit(self, changes: list[Change]) -> None:
+        """Write all or none. Blocks. Raises StaleEpochError or RegistryError."""
+
+
+@dataclass
+class Term:
+    """One time of leading. `lost` is set when it is over; `paused` while that is in doubt."""
+
+    epoch: int
+    registry: Registry
+    lost: asyncio.Event = field(default_factory=asyncio.Event)
+    active: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.active.set()
+
+
+class Contender(Protocol):
+    """Strives for leadership in the name of one master."""
+
+    async def lead(self) -> Term:
+        """Wait until this master leads, and raise the epoch. Cancellable."""
+
+    async def resign(self, term: Term) -> None:
+        """Give the term up."""
+
+    async def close(self) -> None:
+        """Stop contending."""
+
+
+class Detector(Protocol):
+    """Knows who leads."""
+
+    async def start(self) -> None:
+        """Begin to watch. Raises CoordinationError."""
+
+    @property
+    def leader(self) -> MasterInfo | None:
+        """Who leads, as far as known."""
+
+    async def changed(self, seen: MasterInfo | None) -> MasterInfo | None:
+        """Wait until the leader is another than `seen`, and return it."""
+
+    def hint(self, leader: HostPort | None) -> None:
+        """A master said that `leader` leads, or that the one asked was not reached (None)."""
+
+    async def close(self) -> None:
+        """Stop watching."""

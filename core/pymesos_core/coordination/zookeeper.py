@@ -1,0 +1,381 @@
+"""Coordination through ZooKeeper, with kazoo's client primitives.
+
+Below the path of the zk:// URL:
+
+    json.info_0000000007   ephemeral, sequential: one per contending master; the lowest leads
+    epoch                  a counter, raised by compare-and-set by each new leader
+    registry/KIND/KEY      one record each, written in batches that check the epoch's version
+
+kazoo calls back in its own threads; the callbacks here only hand over to the event loop.
+`Election.run` is not used: it blocks and cannot be interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote, unquote
+
+from kazoo.client import KazooClient, KazooState
+from kazoo.exceptions import (
+    BadVersionError,
+    KazooException,
+    NodeExistsError,
+    NoNodeError,
+    RolledBackError,
+)
+from kazoo.handlers.threading import KazooTimeoutError
+from kazoo.security import ACL, make_digest_acl
+
+from pymesos_core.addresses import HostPort, ZkUrl
+from pymesos_core.coordination.interface import (
+    CoordinationError,
+    MasterInfo,
+    RegistryError,
+    StaleEpochError,
+    Term,
+)
+from pymesos_core.store import Change, Records
+
+log = logging.getLogger(__name__)
+
+PREFIX = "json.info_"
+MAX_RECORD_BYTES = 512 * 1024  # ZooKeeper's jute.maxbuffer is 1 MiB for a whole batch
+MAX_BATCH_BYTES = 768 * 1024
+DEFAULT_SESSION_TIMEOUT_S = 10.0
+
+
+def make_client(url: ZkUrl, session_timeout_s: float) -> KazooClient:
+    """A client that reconnects for ever. Nothing is sent yet."""
+    auth = [("digest", url.auth)] if url.auth else None
+    return KazooClient(
+        hosts=url.hosts,
+        timeout=session_timeout_s,
+        auth_data=auth,
+        default_acl=_acl(url),
+        connection_retry={"max_tries": -1, "delay": 0.1, "max_delay": 1.0},
+        command_retry={"max_tries": 3, "delay": 0.1, "max_delay": 1.0},
+    )
+
+
+def _acl(url: ZkUrl) -> list[ACL] | None:
+    if url.auth is None:
+        return None
+    user, _, password = url.auth.partition(":")
+    return [make_digest_acl(user, password, all=True)]
+
+
+async def _start(client: KazooClient, url: ZkUrl, timeout_s: float) -> None:
+    """Connect. Raises CoordinationError after `timeout_s`."""
+    client.start_async()
+    deadline = asyncio.get_running_loop().time() + timeout_s
+    while not client.connected:
+        if client.client_state == "AUTH_FAILED":
+            raise CoordinationError(f"{url} refuses the user and password of the URL")
+        if asyncio.get_running_loop().time() > deadline:
+            await asyncio.to_thread(_stop, client)
+            raise CoordinationError(
+                f"no ZooKeeper server answers at {url} within {timeout_s:g} s; is it running?"
+            )
+        await asyncio.sleep(0.02)
+
+
+def _stop(client: KazooClient) -> None:
+    with contextlib.suppress(Exception):
+        client.stop()
+        client.close()
+
+
+def _candidates(children: list[str]) -> list[str]:
+    """The contenders' znodes, the leader first."""
+    return sorted(
+        (c for c in children if c.startswith(PREFIX)), key=lambda c: c.removeprefix(PREFIX)
+    )
+
+
+class ZkRegistry:
+    """Records as znodes. A deposed leader's write fails on the epoch's version."""
+
+    def __init__(self, client: KazooClient, path: str, epoch_version: int) -> None:
+        self._client = client
+        self._root = f"{path}/registry"
+        self._epoch_path = f"{path}/epoch"
+        self._epoch_version = epoch_version
+        self._known: set[str] = set()
+
+    def load(self) -> Records:
+        """All records. Raises RegistryError."""
+        records: dict[tuple[str, str], bytes] = {}
+        try:
+            self._client.ensure_path(self._root)
+            for kind in self._client.get_children(self._root):
+                for name in self._client.get_children(f"{self._root}/{kind}"):
+                    node = f"{self._root}/{kind}/{name}"
+                    value, _ = self._client.get(node)
+                    records[kind, unquote(name)] = value
+                    self._known.add(node)
+        except (KazooException, KazooTimeoutError) as error:
+            raise RegistryError(f"cannot read the registry in ZooKeeper: {error!r}") from error
+        return records
+
+    def commit(self, changes: list[Change]) -> None:
+        """Write atomic batches below ZooKeeper's limit. Raises StaleEpochError, RegistryError."""
+        latest = {(change.kind, change.key): change for change in changes}
+        batch: list[Change] = []
+        size = 0
+        for change in latest.values():
+            weight = len(change.value or b"") + 512
+            if weight > MAX_RECORD_BYTES:
+                raise RegistryError(
+                    f"the record {change.kind}/{change.key} has {weight} bytes;"
+                    f" at most {MAX_RECORD_BYTES} are kept"
+                )
+            if batch and size + weight > MAX_BATCH_BYTES:
+                self._write(batch)
+                batch, size = [], 0
+            batch.append(change)
+            size += weight
+        if batch:
+            self._write(batch)
+
+    def _write(self, changes: list[Change]) -> None:
+        try:
+            for kind in {c.kind for c in changes}:
+                if f"{self._root}/{kind}" not in self._known:
+                    self._client.ensure_path(f"{self._root}/{kind}")
+                    self._known.add(f"{self._root}/{kind}")
+            transaction = self._client.transaction()
+            transaction.check(self._epoch_path, self._epoch_version)
+            after = set(self._known)
+            for change in changes:
+                node = f"{self._root}/{change.kind}/{quote(change.key, safe='')}"
+                if change.value is None:
+                    if node in after:
+                        transaction.delete(node)
+                        after.discard(node)
+                elif node in after:
+                    transaction.set_data(node, change.value)
+                else:
+                    transaction.create(node, change.value)
+                    after.add(node)
+            results = transaction.commit()
+        except (KazooException, KazooTimeoutError) as error:
+            raise RegistryError(f"cannot write the registry in ZooKeeper: {error!r}") from error
+        failures = [
+            r for r in results if isinstance(r, Exception) and not isinstance(r, RolledBackError)
+        ]
+        if failures:
+            if isinstance(results[0], BadVersionError | NoNodeError):
+                raise StaleEpochError("another master has raised the epoch")
+            raise RegistryError(f"the registry in ZooKeeper refused a write: {failures!r}")
+        self._known = after
+
+
+class ZkContender:
+    """Contends with an ephemeral sequential znode; the lowest leads."""
+
+    def __init__(self, url: ZkUrl, info: MasterInfo, session_timeout_s: float) -> None:
+        self._url = url
+        self._info = info
+        self._timeout_s = session_timeout_s
+        self._client = make_client(url, session_timeout_s)
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._term: Term | None = None
+        self._node: str | None = None
+        self._started = False
+
+    async def lead(self) -> Term:
+        """Wait until this master's znode is the lowest, then raise the epoch."""
+        if not self._started:
+            self._client.add_listener(self._on_state)
+            await _start(self._client, self._url, max(10.0, self._timeout_s))
+            self._started = True
+        while True:
+            try:
+                term = await self._contend()
+            except (KazooException, KazooTimeoutError, RegistryError) as error:
+                log.warning("contending again in a second: %r", error)
+                await asyncio.sleep(1.0)
+                continue
+            if term is not None:
+                return term
+
+    async def _contend(self) -> Term | None:
+        self._lost.clear()
+        if self._node is None:
+            self._node = await asyncio.to_thread(self._create_candidate)
+            log.info("contending as %s", self._node.rsplit("/", 1)[-1])
+        while True:
+            self._changed.clear()
+            children = await asyncio.to_thread(
+                self._client.get_children, self._url.path, self._on_children
+            )
+            candidates = _candidates(children)
+            mine = self._node.rsplit("/", 1)[-1]
+            if mine not in candidates:
+                self._node = None
+                return None
+            if candidates[0] == mine:
+                epoch, version = await asyncio.to_thread(self._raise_epoch)
+                term = Term(epoch, ZkRegistry(self._client, self._url.path, version))
+                if self._lost.is_set():
+                    return None
+                self._term = term
+                return term
+            await self._changed.wait()
+            if self._lost.is_set():
+                self._node = None
+                return None
+
+    def _create_candidate(self) -> str:
+        """Create the znode in this session; one left by an earlier try of ours is removed first."""
+        client = self._client
+        client.ensure_path(self._url.path)
+        for child in _candidates(client.get_children(self._url.path)):
+            with contextlib.suppress(NoNodeError, ValueError):
+                data, stat = client.get(f"{self._url.path}/{child}")
+                if (
+                    MasterInfo.from_json(data).master_id == self._info.master_id
+                    and stat.ephemeralOwner == client.client_id[0]
+                ):
+                    client.delete(f"{self._url.path}/{child}")
+        path: str = client.create(
+            f"{self._url.path}/{PREFIX}", self._info.to_json(), ephemeral=True, sequence=True
+        )
+        return path
+
+    def _raise_epoch(self) -> tuple[int, int]:
+        """Compare-and-set the counter, in one batch with a check that our znode is still there."""
+        path = f"{self._url.path}/epoch"
+        with contextlib.suppress(NodeExistsError):
+            self._client.create(path, b"0")
+        data, stat = self._client.get(path)
+        epoch = int(data) + 1
+        transaction = self._client.transaction()
+        assert self._node is not None
+        transaction.check(self._node, -1)
+        transaction.set_data(path, str(epoch).encode(), version=stat.version)
+        results = transaction.commit()
+        if any(isinstance(result, Exception) for result in results):
+            raise RegistryError(f"another master raised the epoch: {results!r}")
+        return epoch, stat.version + 1
+
+    def _on_children(self, _event: Any) -> None:
+        self._loop.call_soon_threadsafe(self._changed.set)
+
+    def _on_state(self, state: str) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop may be closed already
+            self._loop.call_soon_threadsafe(self._state_changed, state)
+
+    def _state_changed(self, state: str) -> None:
+        if state == KazooState.SUSPENDED and self._term is not None:
+            log.warning("ZooKeeper is away: sends are paused, streams stay open")
+            self._term.active.clear()
+        elif state == KazooState.CONNECTED and self._term is not None:
+            log.info("ZooKeeper is back in the same session: epoch %d goes on", self._term.epoch)
+            self._term.active.set()
+        elif state == KazooState.LOST:
+            self._node = None
+            self._lost.set()
+            self._changed.set()
+            if self._term is not None:
+                log.warning("the ZooKeeper session is lost, and leadership with it")
+                self._term.lost.set()
+                self._term = None
+
+    async def resign(self, term: Term) -> None:
+        """Delete the znode, so that another leads without waiting for the session to end."""
+        term.lost.set()
+        self._term = None
+        node, self._node = self._node, None
+        if node is not None:
+            with contextlib.suppress(KazooException, KazooTimeoutError):
+                await asyncio.to_thread(self._client.delete, node)
+
+    async def close(self) -> None:
+        """End the session, and with it the candidacy."""
+        await asyncio.to_thread(_stop, self._client)
+
+
+class ZkDetector:
+    """Watches the contenders and reads the address of the lowest."""
+
+    def __init__(self, url: ZkUrl, session_timeout_s: float = DEFAULT_SESSION_TIMEOUT_S) -> None:
+        self._url = url
+        self._client = make_client(url, session_timeout_s)
+        self._timeout_s = session_timeout_s
+        self._leader: MasterInfo | None = None
+        self._changed = asyncio.Event()
+        self._poke = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Connect and begin to watch. Raises CoordinationError."""
+        loop = asyncio.get_running_loop()
+        poke: Callable[..., None] = functools.partial(_hand_over, loop, self._poke)
+        self._client.add_listener(poke)
+        await _start(self._client, self._url, self._timeout_s)
+        self._task = asyncio.create_task(self._watch(poke))
+
+    async def _watch(self, poke: Callable[..., None]) -> None:
+        while True:
+            self._poke.clear()
+            try:
+                leader = await asyncio.to_thread(self._read, poke)
+            except (KazooException, KazooTimeoutError, ValueError) as error:
+                # What was known stays known: a connection to the leader may well go on.
+                log.debug("detecting again: %r", error)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._poke.wait(), 1.0)
+                continue
+            if leader != self._leader:
+                log.info("the leading master is %s", leader.address if leader else "unknown")
+                self._leader = leader
+                self._changed.set()
+                self._changed = asyncio.Event()
+            await self._poke.wait()
+
+    def _read(self, poke: Callable[..., None]) -> MasterInfo | None:
+        try:
+            candidates = _candidates(self._client.get_children(self._url.path, poke))
+        except NoNodeError:
+            self._client.exists(self._url.path, poke)
+            return None
+        for candidate in candidates:
+            with contextlib.suppress(NoNodeError):
+                data, _ = self._client.get(f"{self._url.path}/{candidate}")
+                return MasterInfo.from_json(data)
+        return None
+
+    @property
+    def leader(self) -> MasterInfo | None:
+        """Who leads, as far as ZooKeeper said."""
+        return self._leader
+
+    async def changed(self, seen: MasterInfo | None) -> MasterInfo | None:
+        """Wait until the leader is another than `seen`."""
+        while self._leader == seen:
+            await self._changed.wait()
+        return self._leader
+
+    def hint(self, leader: HostPort | None) -> None:
+        """ZooKeeper knows better."""
+
+    async def close(self) -> None:
+        """Stop watching and end the session."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        await asyncio.to_thread(_stop, self._client)
+
+
+def _hand_over(loop: asyncio.AbstractEventLoop, event: asyncio.Event, *_: Any) -> None:
+    with contextlib.suppress(RuntimeError):
+        loop.call_soon_threadsafe(event.set)

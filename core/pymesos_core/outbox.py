@@ -1,0 +1,77 @@
+"""What waits to be written to one gRPC stream: bounded, in order, and batched."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Generic, Protocol, TypeVar
+
+MAX_MESSAGE_BYTES = 1024 * 1024  # what a receiver accepts
+BATCH_BYTES = 512 * 1024  # what a sender packs into one message
+DEFAULT_LIMIT_BYTES = 32 * 1024 * 1024
+
+
+class Sized(Protocol):
+    """A protobuf message."""
+
+    def ByteSize(self) -> int:  # noqa: N802
+        """Its serialized size."""
+        ...
+
+
+Item = TypeVar("Item", bound=Sized)
+
+
+class OverflowedError(Exception):
+    """The peer does not read: more than the limit waits for it."""
+
+
+class Outbox(Generic[Item]):
+    """A queue of messages with a limit in bytes; the reader takes them in batches."""
+
+    def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
+        self._items: deque[tuple[Item, int]] = deque()
+        self._limit_bytes = limit_bytes
+        self._bytes = 0
+        self._wake = asyncio.Event()
+        self._closed = False
+        self.overflowed = False
+
+    def put(self, item: Item) -> None:
+        """Append; never blocks. Past the limit the box overflows for good."""
+        if self._closed or self.overflowed:
+            return
+        size = item.ByteSize()
+        if self._bytes + size > self._limit_bytes:
+            self.overflowed = True
+            self._items.clear()
+        else:
+            self._items.append((item, size))
+            self._bytes += size
+        self._wake.set()
+
+    def close(self) -> None:
+        """Let the reader have what is there, and then end."""
+        self._closed = True
+        self._wake.set()
+
+    async def batch(self) -> list[Item] | None:
+        """The next messages, together at most BATCH_BYTES (or one longer one); None at the end.
+
+        Raises OverflowedError.
+        """
+        while not self._items:
+            if self.overflowed:
+                raise OverflowedError
+            if self._closed:
+                return None
+            self._wake.clear()
+            await self._wake.wait()
+        out: list[Item] = []
+        size = 0
+        while self._items and (not out or size + self._items[0][1] <= BATCH_BYTES):
+            item, weight = self._items.popleft()
+            out.append(item)
+            size += weight + 8
+            self._bytes -= weight
+        return out

@@ -1,0 +1,129 @@
+"""What all servers share: where they listen, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+import grpc.aio
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.outbox import MAX_MESSAGE_BYTES
+
+SERVER_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
+    ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.max_ping_strikes", 0),
+]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class ServingError(Exception):
+    """The server cannot listen: the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Listen:
+    """Where a server binds and what it tells others."""
+
+    ip: str
+    port: int  # 0: any free one
+    advertise_ip: str | None
+    hostname: str | None
+
+    def advertised(self, port: int) -> HostPort:
+        """The address that others use."""
+        return HostPort(self.advertise_ip or self.ip, port)
+
+    def name(self) -> str:
+        """The host name that people see."""
+        return self.hostname or socket.gethostname()
+
+
+def listen_options(default_port: int) -> Callable[[Command], Command]:
+    """The click options --ip, --port, --advertise-ip, --hostname and --insecure."""
+
+    def decorate(command: Command) -> Command:
+        for option in (
+            click.option(
+                "--insecure",
+                is_flag=True,
+                help="Allow an address other than loopback although there is no TLS yet.",
+            ),
+            click.option("--hostname", help="Name shown to people.  [default: the host's own]"),
+            click.option("--advertise-ip", help="Address told to others.  [default: --ip]"),
+            click.option(
+                "--port",
+                type=click.IntRange(0, 65535),
+                default=default_port,
+                show_default=True,
+                help="Port to listen on; 0 takes a free one.",
+            ),
+            click.option(
+                "--ip", default="127.0.0.1", show_default=True, help="Address to listen on."
+            ),
+        ):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+def check_listen(
+    ip: str, port: int, advertise_ip: str | None, hostname: str | None, insecure: bool
+) -> Listen:
+    """Validate the flags. Raises click.UsageError."""
+    for flag, value in (("--ip", ip), ("--advertise-ip", advertise_ip)):
+        if value is None:
+            continue
+        try:
+            address = ipaddress.ip_address(value)
+        except ValueError:
+            raise click.UsageError(
+                f"{flag} is {value!r}; an IP address is expected, as in 127.0.0.1"
+            ) from None
+        if not address.is_loopback and not insecure:
+            raise click.UsageError(
+                f"{flag} {value} is not a loopback address, and there is no TLS yet: everyone who"
+                f" can reach it can run commands here. Add --insecure if that is meant"
+            )
+    if ipaddress.ip_address(ip).is_unspecified and advertise_ip is None:
+        raise click.UsageError(
+            f"--ip {ip} listens everywhere; say with --advertise-ip what others should connect to"
+        )
+    return Listen(ip, port, advertise_ip, hostname)
+
+
+def bind(server: grpc.aio.Server, listen: Listen) -> int:
+    """Bind and return the port. Raises ServingError."""
+    target = str(HostPort(listen.ip, listen.port))
+    try:
+        port = server.add_insecure_port(target)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise ServingError(
+            f"cannot listen on {target}: the port is taken or the address is not this machine's;"
+            f" choose another with --port or --ip"
+        )
+    return port
+
+
+def stop_event() -> asyncio.Event:
+    """An event that SIGTERM and SIGINT set."""
+    event = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, event.set)
+    return event

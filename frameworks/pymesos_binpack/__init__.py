@@ -1,0 +1,1 @@
+"""The bin-packing framework: jobs in, tasks packed onto the pool."""

@@ -1,0 +1,623 @@
+"""The deciding half of the bin-packing framework: `step(now, event) -> effects`, without any I/O.
+
+Stored before said: a job before it is acknowledged, a launch before it is sent, an update before it
+is acknowledged. So a restart takes its tasks over, and a launch that was stored and not sent is
+found out by reconciliation: the master does not know the task, and it is planned again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from pymesos_core.clock import Now
+from pymesos_core.resources import EMPTY, Resources, from_proto, to_proto
+from pymesos_core.states import is_terminal, reason_name, state_name
+from pymesos_core.store import Change, Records
+from pymesos_core.timers import Timers
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_binpack.jobs import Job
+from pymesos_binpack.planner import AgentSeen, Launch, OfferInHand, PendingTask, plan
+from pymesos_binpack.policies import Policy
+from pymesos_binpack.state import (
+    FRAMEWORK,
+    INSTANCE,
+    JOB,
+    Instance,
+    JobState,
+    Saved,
+    load_job,
+    load_saved,
+    new_job,
+)
+
+REFUSE_S = 60.0  # what does not fit now fits when the agent has more, which ends the filter
+NO_FILTER_S = 0.0
+STABLE_S = 10.0  # a service that ran for so long is not failing quickly
+RESTART_MIN_S = 0.5
+RESTART_MAX_S = 60.0
+UNREACHABLE_S = 60.0  # then an unreachable service instance is replaced
+MAX_ENDED_JOBS = 100
+
+# How a task can end without having failed: it is run again, and no retry is counted.
+_LOST = frozenset(
+    {pb.TASK_LOST, pb.TASK_DROPPED, pb.TASK_GONE, pb.TASK_GONE_BY_OPERATOR, pb.TASK_UNKNOWN}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; deadlines may be due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The framework is subscribed, for the first time or again."""
+
+    framework_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The master is away, and every offer with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffersReceived:
+    """Resources are offered."""
+
+    offers: tuple[pb.Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRescinded:
+    """An offer is no longer valid."""
+
+    offer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUpdated:
+    """A task is in a new state, or the same update came again."""
+
+    status: pb.TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmitted:
+    """Somebody wants a job run."""
+
+    request_id: str
+    job_id: str
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobStopped:
+    """Somebody wants a job ended."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A Store effect is durable."""
+
+    token: int
+
+
+Event = (
+    Tick
+    | Subscribed
+    | Disconnected
+    | OffersReceived
+    | OfferRescinded
+    | TaskUpdated
+    | JobSubmitted
+    | JobStopped
+    | Stored
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write durably, all or nothing; Stored follows."""
+
+    token: int
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Launch tasks on the offers of one agent."""
+
+    offer_ids: tuple[str, ...]
+    tasks: tuple[pb.TaskInfo, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Give offers back."""
+
+    offer_ids: tuple[str, ...]
+    refuse_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Revive:
+    """Ask for offers again, the refused ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """Ask for no offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill a task by its own policy."""
+
+    task_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """An update is stored and need not come again."""
+
+    status: pb.TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Ask for the state of these (task id, agent id)."""
+
+    tasks: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobAccepted:
+    """The job is stored; tell who submitted it."""
+
+    request_id: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """Something of the job is new to those who watch it."""
+
+    job_id: str
+
+
+Effect = (
+    Store
+    | Accept
+    | Decline
+    | Revive
+    | Suppress
+    | Kill
+    | Acknowledge
+    | Reconcile
+    | JobAccepted
+    | JobChanged
+)
+
+
+@dataclass
+class _Hand:
+    """The offers in hand, by agent."""
+
+    offers: dict[str, pb.Offer] = field(default_factory=dict)
+
+    def by_agent(self) -> list[OfferInHand]:
+        grouped: dict[str, list[pb.Offer]] = {}
+        for offer in self.offers.values():
+            grouped.setdefault(offer.agent_id, []).append(offer)
+        out = []
+        for offers in grouped.values():
+            available = EMPTY
+            for offer in offers:
+                available = available + from_proto(offer.resources)
+            ids = tuple(offer.offer_id for offer in offers)
+            out.append(OfferInHand(ids, agent_seen(offers[0]), available))
+        return out
+
+
+def agent_seen(offer: pb.Offer) -> AgentSeen:
+    """What an offer tells of its agent."""
+    attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
+    total = from_proto(offer.agent_total or offer.resources)
+    return AgentSeen(offer.agent_id, attributes, total, tuple(offer.runtimes))
+
+
+class BinpackCore:
+    """Deterministic: same state, event and time give the same effects."""
+
+    def __init__(self, policy: Policy, records: Records) -> None:
+        """Take over from the state directory. Raises ValueError when it cannot be read."""
+        self._policy = policy
+        self.framework_id = ""
+        self.jobs: dict[str, JobState] = {}
+        self._by_task: dict[str, Instance] = {}
+        self._requests: dict[str, str] = {}
+        self._hand = _Hand()
+        self._seen: dict[str, AgentSeen] = {}
+        self._subscribed = False
+        self._wants_offers = True
+        self._revived = True
+        self._timers: Timers[tuple[str, str]] = Timers()
+        self._token = 0
+        self._after: dict[int, Callable[[], None]] = {}
+        self._now = Now(0.0, 0.0)
+        self._out: list[Effect] = []
+        self._changed: dict[str, None] = {}
+        self._plan_due = False
+        self._load(records)
+
+    def _load(self, records: Records) -> None:
+        saved: dict[str, Saved] = {}
+        for (kind, key), value in records.items():
+            if kind == FRAMEWORK:
+                self.framework_id = value.decode()
+            elif kind == INSTANCE:
+                saved[key] = load_saved(value)
+        for (kind, key), value in records.items():
+            if kind == JOB:
+                self._add(load_job(key, value, saved))
+
+    def _add(self, job: JobState) -> None:
+        self.jobs[job.job_id] = job
+        self._requests[job.request_id] = job.job_id
+        for instance in job.instances:
+            if instance.live:
+                self._by_task[instance.saved.task_id] = instance
+
+    def step(self, now: Now, event: Event) -> list[Effect]:
+        """Take one event in, and every deadline that is due, and say what is to be done."""
+        self._now = now
+        self._handle(event)
+        for kind, key in self._timers.due(now.mono_s):
+            if kind == "unreachable":
+                self._replace_unreachable(key)
+            else:
+                self._plan_due = True
+        if self._plan_due:
+            self._plan()
+        self._out.extend(JobChanged(job_id) for job_id in self._changed)
+        self._changed.clear()
+        effects, self._out = self._out, []
+        return effects
+
+    def next_deadline_s(self) -> float | None:
+        """When, in monotonic seconds, a Tick is due at the latest."""
+        return self._timers.next_s()
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case Subscribed(framework_id):
+                self._on_subscribed(framework_id)
+            case Disconnected():
+                self._subscribed = False
+                self._hand.offers.clear()
+            case OffersReceived(offers):
+                for offer in offers:
+                    self._hand.offers[offer.offer_id] = offer
+                    self._seen[offer.agent_id] = agent_seen(offer)
+                self._plan_due = True
+            case OfferRescinded(offer_id):
+                self._hand.offers.pop(offer_id, None)
+            case TaskUpdated(status):
+                self._on_update(status)
+            case JobSubmitted():
+                self._on_submitted(event)
+            case JobStopped(job_id):
+                self._on_stopped(job_id)
+            case Stored(token):
+                self._after.pop(token)()
+
+    def _store(self, changes: Sequence[Change], then: Callable[[], None]) -> None:
+        self._token += 1
+        self._after[self._token] = then
+        self._out.append(Store(self._token, tuple(changes)))
+
+    def instances(self) -> Iterator[Instance]:
+        """Every instance of every job."""
+        for job in self.jobs.values():
+            yield from job.instances
+
+    # The master.
+
+    def _on_subscribed(self, framework_id: str) -> None:
+        self._subscribed = True
+        self._revived = True
+        self._hand.offers.clear()
+        asked = tuple((i.saved.task_id, i.saved.agent_id) for i in self._by_task.values())
+
+        def durable() -> None:
+            if asked:
+                self._out.append(Reconcile(asked))
+
+        if framework_id == self.framework_id:
+            durable()
+        else:
+            self.framework_id = framework_id
+            self._store([Change(FRAMEWORK, "", framework_id.encode())], durable)
+        for job in self.jobs.values():
+            if job.stopping:
+                self._kill_all(job)
+        self._plan_due = True
+
+    def _on_update(self, status: pb.TaskStatus) -> None:
+        instance = self._by_task.get(status.task_id)
+        over = is_terminal(status.state) or status.state == pb.TASK_UNKNOWN
+        if instance is None:
+            # Of a task that was replaced, or of a job that is forgotten: it must not run.
+            if not over:
+                self._out.append(Kill(status.task_id, status.agent_id))
+            self._out.append(Acknowledge(status))
+            return
+        if status.state == pb.TASK_UNREACHABLE:
+            self._on_unreachable(instance, status)
+        elif over:
+            self._on_end(instance, status)
+        else:
+            self._on_alive(instance, status)
+        self._changed[instance.job_id] = None
+        self._store([instance.change()], lambda: self._out.append(Acknowledge(status)))
+
+    def _on_alive(self, instance: Instance, status: pb.TaskStatus) -> None:
+        self._timers.cancel(("unreachable", instance.key))
+        saved = instance.saved
+        saved.state, saved.agent_id = status.state, status.agent_id or saved.agent_id
+        saved.reason, saved.message = pb.REASON_UNSPECIFIED, status.message
+        instance.explanation = ""
+        if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
+            instance.running_since_s = self._now.mono_s
+        job = self.jobs[instance.job_id]
+        if job.stopping:
+            self._kill(instance)
+
+    def _on_unreachable(self, instance: Instance, status: pb.TaskStatus) -> None:
+        instance.saved.state = status.state
+        instance.explanation = f"its agent is unreachable: {status.message}"
+        if instance.spec.is_service:
+            key = ("unreachable", instance.key)
+            self._timers.set(key, self._now.mono_s + UNREACHABLE_S)
+
+    def _replace_unreachable(self, key: str) -> None:
+        """A service goes on elsewhere; should the old task come back, it is killed."""
+        instance = next((i for i in self.instances() if i.key == key), None)
+        if instance is None or instance.saved.state != pb.TASK_UNREACHABLE:
+            return
+        self._by_task.pop(instance.saved.task_id, None)
+        instance.saved.state = pb.TASK_STATE_UNSPECIFIED
+        instance.explanation = "replaced, its agent stayed unreachable"
+        self._changed[instance.job_id] = None
+        self._store([instance.change()], lambda: None)
+        self._plan_due = True
+
+    def _on_end(self, instance: Instance, status: pb.TaskStatus) -> None:
+        """The task has ended: decide whether the instance is run again."""
+        saved = instance.saved
+        del self._by_task[saved.task_id]
+        self._timers.cancel(("unreachable", instance.key))
+        ran_s = self._now.mono_s - instance.running_since_s if instance.running_since_s else 0.0
+        instance.running_since_s, instance.killing = None, False
+        saved.state = status.state if is_terminal(status.state) else pb.TASK_LOST
+        saved.reason, saved.message = status.reason, status.message
+        saved.exit_status = status.exit_status if status.HasField("exit_status") else None
+        instance.explanation = how_it_ended(status)
+        job = self.jobs[instance.job_id]
+        if job.stopping or self._is_final(instance, status.state):
+            saved.done = True
+            if job.ended:
+                self._forget_old_jobs()
+            return
+        saved.state = pb.TASK_STATE_UNSPECIFIED
+        if instance.spec.is_service or status.state in _LOST:
+            self._delay_restart(instance, ran_s)
+        self._plan_due = True
+
+    def _is_final(self, instance: Instance, state: pb.TaskState) -> bool:
+        """Whether the end of a task is the end of its instance."""
+        if state == pb.TASK_ERROR:
+            return True  # the master refused it, and would again
+        if instance.spec.is_service or state in _LOST:
+            return False
+        if state == pb.TASK_FAILED:
+            instance.saved.failures += 1
+            return instance.saved.failures > instance.spec.retries
+        return True
+
+    def _delay_restart(self, instance: Instance, ran_s: float) -> None:
+        """At once the first time; then ever later, until it has run for a while."""
+        instance.quick_failures = 0 if ran_s >= STABLE_S else instance.quick_failures + 1
+        if instance.quick_failures > 1:
+            delay_s = min(RESTART_MAX_S, RESTART_MIN_S * 2 ** min(instance.quick_failures - 2, 16))
+            instance.not_before_s = self._now.mono_s + delay_s
+            self._timers.set(("restart", instance.key), instance.not_before_s)
+
+    def _forget_old_jobs(self) -> None:
+        ended = [job for job in self.jobs.values() if job.ended]
+        for job in ended[: max(0, len(ended) - MAX_ENDED_JOBS)]:
+            del self.jobs[job.job_id]
+            self._requests.pop(job.request_id, None)
+            self._store(list(job.removal()), lambda: None)
+
+    # Jobs.
+
+    def _on_submitted(self, event: JobSubmitted) -> None:
+        known = self._requests.get(event.request_id)
+        if known is not None:
+            self._out.append(JobAccepted(event.request_id, known))
+            return
+        job = new_job(event.job_id, event.job, self._now.wall_s, event.request_id)
+
+        def durable() -> None:
+            self._add(job)
+            self._out.append(JobAccepted(event.request_id, job.job_id))
+            self._changed[job.job_id] = None
+            self._wants_offers = True
+            self._revived = False  # what was refused for other tasks may suit these
+            self._plan_due = True
+
+        self._store([job.change()], durable)
+
+    def _on_stopped(self, job_id: str) -> None:
+        job = self.jobs.get(job_id)
+        if job is None or job.stopping or job.ended:
+            return
+        job.stopping = True
+        for instance in job.instances:
+            if instance.pending:
+                instance.saved.done = True
+        self._changed[job_id] = None
+        changes = [job.change(), *(i.change() for i in job.instances if i.saved.done)]
+        self._store(changes, lambda: self._kill_all(job))
+
+    def _kill_all(self, job: JobState) -> None:
+        for instance in job.instances:
+            if instance.live:
+                instance.killing = False
+                self._kill(instance)
+
+    def _kill(self, instance: Instance) -> None:
+        if not instance.killing:
+            instance.killing = True
+            self._out.append(Kill(instance.saved.task_id, instance.saved.agent_id))
+
+    # Planning.
+
+    def _plan(self) -> None:
+        """Plan over all offers in hand; decline what is of no use; ask for more, or for none."""
+        self._plan_due = False
+        if not self._subscribed:
+            return
+        pending = [i for i in self.instances() if i.pending]
+        ready = [i for i in pending if i.not_before_s <= self._now.mono_s]
+        offers = self._hand.by_agent()
+        if ready:
+            self._place(ready, offers)
+        if not pending:
+            self._decline_all(NO_FILTER_S)
+            if self._wants_offers:
+                self._wants_offers = False
+                self._out.append(Suppress())
+        elif not ready:
+            self._decline_all(NO_FILTER_S)
+        else:
+            self._decline_all(REFUSE_S)
+            if not self._revived:
+                self._revived = True
+                self._wants_offers = True
+                self._out.append(Revive())
+
+    def _decline_all(self, refuse_s: float) -> None:
+        if self._hand.offers:
+            self._out.append(Decline(tuple(self._hand.offers), refuse_s))
+            self._hand.offers.clear()
+
+    def _place(self, ready: Sequence[Instance], offers: Sequence[OfferInHand]) -> None:
+        by_id = {self._next_task_id(i): i for i in ready}
+        tasks = [
+            PendingTask(
+                task_id,
+                i.group,
+                i.spec.scalars,
+                i.spec.ports,
+                i.spec.constraints,
+                needs_image=i.spec.image is not None,
+            )
+            for task_id, i in by_id.items()
+        ]
+        made = plan(
+            tasks, offers, self._policy, seen=list(self._seen.values()), placed=self._placed()
+        )
+        for task_id, reason in made.unplaced.items():
+            instance = by_id[task_id]
+            if instance.explanation != reason:
+                instance.explanation = reason
+                self._changed[instance.job_id] = None
+        by_agent: dict[str, list[Launch]] = {}
+        for launch in made.launches:
+            by_agent.setdefault(launch.offer.agent.agent_id, []).append(launch)
+        for launches in by_agent.values():
+            self._launch(launches, by_id)
+
+    def _next_task_id(self, instance: Instance) -> str:
+        saved = instance.saved
+        return f"{instance.job_id}.{instance.spec.name}.{instance.index}.{saved.attempts + 1}"
+
+    def _placed(self) -> Mapping[str, list[Mapping[str, str]]]:
+        out: dict[str, list[Mapping[str, str]]] = {}
+        for instance in self._by_task.values():
+            agent = self._seen.get(instance.saved.agent_id)
+            if instance.spec.constraints and agent is not None:
+                out.setdefault(instance.group, []).append(agent.attributes)
+        return out
+
+    def _launch(self, launches: Sequence[Launch], by_id: Mapping[str, Instance]) -> None:
+        """Store the launches on one agent, then send them."""
+        offer = launches[0].offer
+        infos = []
+        changes = []
+        for launch in launches:
+            instance = by_id[launch.task.task_id]
+            saved = instance.saved
+            instance.planned = True
+            saved.task_id, saved.attempts = launch.task.task_id, saved.attempts + 1
+            saved.state = pb.TASK_STAGING
+            saved.agent_id, saved.hostname = offer.agent.agent_id, offer.agent.hostname
+            saved.ports = [p for begin, end in launch.ports for p in range(begin, end + 1)]
+            saved.exit_status = None
+            self._by_task[saved.task_id] = instance
+            infos.append(task_info(instance, launch))
+            changes.append(instance.change())
+            self._changed[instance.job_id] = None
+        for offer_id in offer.offer_ids:
+            del self._hand.offers[offer_id]
+
+        def durable() -> None:
+            for launch in launches:
+                instance = by_id[launch.task.task_id]
+                instance.planned = False
+                instance.explanation = ""
+            # If the offer is gone meanwhile, the master answers so for each task.
+            self._out.append(Accept(offer.offer_ids, tuple(infos)))
+            for launch in launches:
+                instance = by_id[launch.task.task_id]
+                if self.jobs[instance.job_id].stopping:
+                    self._kill(instance)
+
+        self._store(changes, durable)
+
+
+def task_info(instance: Instance, launch: Launch) -> pb.TaskInfo:
+    """The task as it is launched."""
+    spec = instance.spec
+    needed = Resources(spec.scalars, {"ports": launch.ports} if launch.ports else None)
+    environment = {**spec.env, "PYMESOS_INSTANCE": str(instance.index)}
+    return pb.TaskInfo(
+        task_id=launch.task.task_id,
+        name=spec.name,
+        agent_id=launch.offer.agent.agent_id,
+        resources=to_proto(needed),
+        command=pb.CommandInfo(
+            shell=spec.command is not None,
+            value=spec.command or "",
+            environment=[pb.EnvironmentVariable(name=n, value=v) for n, v in environment.items()],
+            user=spec.user or "",
+        ),
+        container=pb.ContainerInfo(image=spec.image or ""),
+        kill_policy=pb.KillPolicy(grace_period_s=spec.kill_grace_s),
+        labels=[pb.Label(key="job", value=instance.job_id)],
+    )
+
+
+def how_it_ended(status: pb.TaskStatus) -> str:
+    """One line for a person."""
+    reason = reason_name(status.reason)
+    parts = [state_name(status.state), f"({reason})" if reason else "", status.message]
+    return " ".join(part for part in parts if part)

@@ -1,0 +1,178 @@
+"""The doing half of the bin-packing framework: the driver, the state directory, those who watch."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import Iterator, Sequence
+
+from pymesos_core.clock import read_clock
+from pymesos_core.store import GroupCommit, Store
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver, Scheduler
+
+from pymesos_binpack import core as c
+from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.jobs import Job
+
+
+class StateError(Exception):
+    """The state directory cannot be written: the message says why."""
+
+
+class Watch:
+    """Wakes when a job changes."""
+
+    def __init__(self) -> None:
+        self.changed = asyncio.Event()
+        self.changed.set()
+
+
+class Binpack(Scheduler):
+    """One bin-packing framework."""
+
+    def __init__(
+        self, core: BinpackCore, store: Store, info: pb.FrameworkInfo, master: str
+    ) -> None:
+        """Raises pymesos_core.addresses.AddressError."""
+        self.core = core
+        info.framework_id = core.framework_id
+        self.driver = Driver(self, info, master, acknowledge=False)
+        self._commits = GroupCommit(store.commit, self._committed)
+        self._timer: asyncio.TimerHandle | None = None
+        self._accepted: dict[str, asyncio.Future[str]] = {}
+        self._watches: dict[str, set[Watch]] = {}
+        self._failed = asyncio.Event()
+        self._failure: Exception | None = None
+
+    async def run(self) -> None:
+        """Run until the driver is stopped. Raises FrameworkError, CoordinationError, StateError."""
+        commits = asyncio.create_task(self._commits.run())
+        driving = asyncio.create_task(self.driver.run())
+        failed = asyncio.create_task(self._failed.wait())
+        tasks = (commits, driving, failed)
+        try:
+            self._feed(c.Tick())
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._failure is not None:
+                raise StateError(
+                    f"the state directory cannot be written: {self._failure}. Make room or give"
+                    f" another with --state-dir, then start again: nothing acknowledged is lost"
+                )
+            if driving.done():
+                await driving
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def submit(self, job: Job, request_id: str) -> str:
+        """Store a job and return its id; the same request id gives the same job."""
+        accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        previous = self._accepted.get(request_id)
+        if previous is not None:
+            return await asyncio.shield(previous)
+        self._accepted[request_id] = accepted
+        try:
+            job_id = f"{job.name}-{secrets.token_hex(4)}"
+            self._feed(c.JobSubmitted(request_id, job_id, job))
+            return await asyncio.shield(accepted)
+        finally:
+            del self._accepted[request_id]
+
+    def stop_job(self, job_id: str) -> None:
+        """End a job and its tasks."""
+        self._feed(c.JobStopped(job_id))
+
+    @contextlib.contextmanager
+    def watch(self, job_id: str) -> Iterator[Watch]:
+        """A watch that is set now, and again whenever the job changes."""
+        watch = Watch()
+        self._watches.setdefault(job_id, set()).add(watch)
+        try:
+            yield watch
+        finally:
+            watches = self._watches[job_id]
+            watches.discard(watch)
+            if not watches:
+                del self._watches[job_id]
+
+    # What the driver tells.
+
+    def subscribed(self, driver: Driver, framework_id: str) -> None:
+        """See Scheduler."""
+        self._feed(c.Subscribed(framework_id))
+
+    def disconnected(self, driver: Driver) -> None:
+        """See Scheduler."""
+        self._feed(c.Disconnected())
+
+    def offers(self, driver: Driver, offers: Sequence[pb.Offer]) -> None:
+        """See Scheduler."""
+        self._feed(c.OffersReceived(tuple(offers)))
+
+    def rescinded(self, driver: Driver, offer_id: str) -> None:
+        """See Scheduler."""
+        self._feed(c.OfferRescinded(offer_id))
+
+    def update(self, driver: Driver, status: pb.TaskStatus) -> None:
+        """See Scheduler."""
+        self._feed(c.TaskUpdated(status))
+
+    # The core.
+
+    def _feed(self, event: c.Event) -> None:
+        for effect in self.core.step(read_clock(), event):
+            self._do(effect)
+        self._set_timer()
+
+    def _do(self, effect: c.Effect) -> None:
+        match effect:
+            case c.Store(token, changes):
+                self._commits.submit(token, changes)
+            case c.Accept(offer_ids, tasks):
+                # What a launch leaves of an agent is of use at once: no filter.
+                self.driver.accept(offer_ids, tasks, refuse_s=0)
+            case c.Decline(offer_ids, refuse_s):
+                self.driver.decline(offer_ids, refuse_s)
+            case c.Revive():
+                self.driver.revive()
+            case c.Suppress():
+                self.driver.suppress()
+            case c.Kill(task_id, agent_id):
+                self.driver.kill(task_id, agent_id)
+            case c.Acknowledge(status):
+                self.driver.acknowledge(status)
+            case c.Reconcile(tasks):
+                self.driver.reconcile(tasks)
+            case c.JobAccepted(request_id, job_id):
+                accepted = self._accepted.get(request_id)
+                if accepted is not None and not accepted.done():
+                    accepted.set_result(job_id)
+            case c.JobChanged(job_id):
+                for watch in self._watches.get(job_id, ()):
+                    watch.changed.set()
+
+    def _committed(self, token: int, error: Exception | None) -> None:
+        if error is not None:
+            self._failure = error
+            self._failed.set()
+        elif self._failure is None:
+            self._feed(c.Stored(token))
+
+    def _set_timer(self) -> None:
+        at = self.core.next_deadline_s()
+        if self._timer is not None:
+            if at is not None and self._timer.when() <= at and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._feed(c.Tick())

@@ -1,0 +1,147 @@
+"""What the bin-packing framework knows and keeps: jobs and their instances."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+
+from pymesos_core.states import is_terminal
+from pymesos_core.store import Change
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_binpack.jobs import Job, TaskSpec, load_document, parse_job
+
+FRAMEWORK = "framework"
+JOB = "job"
+INSTANCE = "instance"
+
+
+@dataclass(slots=True)
+class Saved:
+    """The part of an instance that survives."""
+
+    task_id: str = ""  # of the latest attempt
+    attempts: int = 0
+    state: int = pb.TASK_STATE_UNSPECIFIED  # of the latest attempt; unspecified: pending
+    agent_id: str = ""
+    hostname: str = ""
+    ports: list[int] = field(default_factory=list)
+    done: bool = False  # it will not be launched again
+    failures: int = 0  # of a batch instance, counted against its retries
+    exit_status: int | None = None
+    reason: int = pb.REASON_UNSPECIFIED
+    message: str = ""
+
+
+@dataclass(slots=True)
+class Instance:
+    """One instance of a task of a job: pending, or running as `saved.task_id`, or done."""
+
+    job_id: str
+    spec: TaskSpec
+    index: int
+    saved: Saved = field(default_factory=Saved)
+    explanation: str = ""  # why it is not running
+    not_before_s: float = 0.0  # a service that keeps failing is restarted ever later
+    quick_failures: int = 0
+    running_since_s: float | None = None
+    killing: bool = False
+    planned: bool = False  # its launch is being stored
+
+    @property
+    def group(self) -> str:
+        """The instances among which UNIQUE and GROUP_BY count."""
+        return f"{self.job_id}.{self.spec.name}"
+
+    @property
+    def key(self) -> str:
+        """Its key in the state directory."""
+        return f"{self.job_id}/{self.spec.name}/{self.index}"
+
+    @property
+    def live(self) -> bool:
+        """Whether a task of it exists, as far as known."""
+        state = self.saved.state
+        return state != pb.TASK_STATE_UNSPECIFIED and not is_terminal(pb_state(state))
+
+    @property
+    def pending(self) -> bool:
+        """Whether it waits to be launched."""
+        return not self.saved.done and not self.live and not self.planned
+
+    def change(self) -> Change:
+        """Its record as it is now."""
+        return Change(INSTANCE, self.key, json.dumps(asdict(self.saved)).encode())
+
+
+@dataclass(slots=True)
+class JobState:
+    """A job and what became of it."""
+
+    job_id: str
+    job: Job
+    submitted_at_s: float
+    request_id: str
+    instances: list[Instance]
+    stopping: bool = False
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs or will run."""
+        return all(i.saved.done and not i.live for i in self.instances)
+
+    @property
+    def state(self) -> str:
+        """running, stopping, finished, failed or stopped."""
+        if not self.ended:
+            return "stopping" if self.stopping else "running"
+        if self.stopping:
+            return "stopped"
+        ok = all(i.saved.state == pb.TASK_FINISHED for i in self.instances)
+        return "finished" if ok else "failed"
+
+    def change(self) -> Change:
+        """Its record, without its instances."""
+        record = {
+            "document": self.job.document,
+            "submitted_at_s": self.submitted_at_s,
+            "request_id": self.request_id,
+            "stopping": self.stopping,
+        }
+        return Change(JOB, self.job_id, json.dumps(record).encode())
+
+    def removal(self) -> Iterator[Change]:
+        """Forget it and its instances."""
+        yield Change(JOB, self.job_id, None)
+        for instance in self.instances:
+            yield Change(INSTANCE, instance.key, None)
+
+
+def new_job(job_id: str, job: Job, now_wall_s: float, request_id: str) -> JobState:
+    """A job with all its instances pending."""
+    instances = [
+        Instance(job_id, spec, index) for spec in job.tasks for index in range(spec.instances)
+    ]
+    return JobState(job_id, job, now_wall_s, request_id, instances)
+
+
+def load_job(job_id: str, data: bytes, saved: dict[str, Saved]) -> JobState:
+    """Read a job back. Raises JobError, ValueError, KeyError."""
+    record = json.loads(data)
+    job = parse_job(load_document(record["document"]))
+    state = new_job(job_id, job, record["submitted_at_s"], record["request_id"])
+    state.stopping = record["stopping"]
+    for instance in state.instances:
+        instance.saved = saved.get(instance.key, instance.saved)
+    return state
+
+
+def load_saved(data: bytes) -> Saved:
+    """Read an instance back. Raises ValueError, TypeError."""
+    return Saved(**json.loads(data))
+
+
+def pb_state(number: int) -> pb.TaskState:
+    """The enum's type for a stored number."""
+    return number  # type: ignore[return-value]

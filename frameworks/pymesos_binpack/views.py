@@ -1,0 +1,69 @@
+"""Jobs as those who watch them see them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from pymesos_core.states import state_name
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+from pymesos_binpack.state import Instance, JobState, pb_state
+
+INSTANCES_PER_VIEW = 1000
+
+
+def phase(instance: Instance) -> str:
+    """pending, staging, running, killing, unreachable, or how it ended."""
+    state = instance.saved.state
+    if state == types_pb2.TASK_STATE_UNSPECIFIED:
+        return "stopped" if instance.saved.done else "pending"
+    return state_name(pb_state(state)).removeprefix("TASK_").lower()
+
+
+def instance_view(instance: Instance) -> pb.InstanceView:
+    """An instance, with its latest attempt."""
+    saved = instance.saved
+    view = pb.InstanceView(
+        task_name=instance.spec.name,
+        instance=instance.index,
+        task_id=saved.task_id,
+        state=pb_state(saved.state),
+        hostname=saved.hostname,
+        agent_id=saved.agent_id,
+        ports=saved.ports,
+        attempts=saved.attempts,
+        explanation=instance.explanation or ("" if instance.live else saved.message),
+        done=saved.done,
+        service=instance.spec.is_service,
+        reason=saved.reason,  # type: ignore[arg-type]
+    )
+    if saved.exit_status is not None:
+        view.exit_status = saved.exit_status
+    return view
+
+
+def job_view(job: JobState, framework_id: str) -> pb.JobView:
+    """A job without its instances."""
+    return pb.JobView(
+        job_id=job.job_id,
+        name=job.job.name,
+        state=job.state,
+        counts=Counter(phase(instance) for instance in job.instances),
+        submitted_at_s=job.submitted_at_s,
+        framework_id=framework_id,
+    )
+
+
+def cut(view: pb.JobView, instances: Iterable[pb.InstanceView]) -> Iterator[pb.JobView]:
+    """The view with these instances, in as many messages as stay well below the limit."""
+    group: list[pb.InstanceView] = []
+    for instance in instances:
+        group.append(instance)
+        if len(group) == INSTANCES_PER_VIEW:
+            part = pb.JobView(job_id=view.job_id, instances=group, more=True)
+            yield part
+            group = []
+    view.instances.extend(group)
+    yield view

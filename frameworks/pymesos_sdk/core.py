@@ -1,0 +1,257 @@
+"""The deciding half of the driver: `DriverCore.step(now, event) -> effects`, without any I/O.
+
+It subscribes on every new stream under the id it was given, obeys no master of an older epoch,
+sends again what a broken stream may have lost (kills, suppression), and asks for the state of every
+task of which it does not know the end (docs/reconciliation.md of Mesos).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pymesos_core.clock import Now
+from pymesos_core.states import is_terminal
+from pymesos_core.timers import Timers
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+RECONCILE_MIN_S = 2.0
+RECONCILE_MAX_S = 60.0
+MISSED_HEARTBEATS = 3
+TASKS_PER_RECONCILE = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; deadlines may be due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A stream to a master is open; nothing has been said on it."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """That stream has ended."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MasterSaid:
+    """An event of a master under its epoch."""
+
+    connection_id: int
+    epoch: int
+    event: scheduler_pb.Event
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerCalled:
+    """The framework wants a call made."""
+
+    call: scheduler_pb.Call
+
+
+Event = Tick | Connected | Disconnected | MasterSaid | SchedulerCalled
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a call on a stream."""
+
+    connection_id: int
+    call: scheduler_pb.Call
+
+
+@dataclass(frozen=True, slots=True)
+class Deliver:
+    """Hand an event to the framework."""
+
+    event: scheduler_pb.Event
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Tell the framework that the stream is gone, and its offers with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnect:
+    """End a stream and look for the leader again."""
+
+    connection_id: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """Give up: the master will not have this framework."""
+
+    message: str
+
+
+Effect = Send | Deliver | Lost | Disconnect | Fail
+
+
+@dataclass
+class DriverCore:
+    """The state of one framework's subscription."""
+
+    info: pb.FrameworkInfo
+    tearing_down: bool = False
+    _connection_id: int | None = None
+    _subscribed: bool = False
+    _epoch_seen: int = 0
+    _heartbeat_s: float = 0.0
+    _suppressed: set[str] = field(default_factory=set)
+    _tasks: dict[str, str] = field(default_factory=dict)  # not known to have ended → agent id
+    _unanswered: dict[str, None] = field(default_factory=dict)  # of them: asked for, no answer
+    _kills: dict[str, scheduler_pb.Call] = field(default_factory=dict)
+    _reconcile_s: float = RECONCILE_MIN_S
+    _timers: Timers[str] = field(default_factory=Timers)
+    _out: list[Effect] = field(default_factory=list)
+
+    def step(self, now: Now, event: Event) -> list[Effect]:
+        """Take one event in, and every deadline that is due, and say what is to be done."""
+        match event:
+            case Connected(connection_id):
+                self._connect(now, connection_id)
+            case Disconnected(connection_id):
+                if connection_id == self._connection_id:
+                    self._disconnect()
+            case MasterSaid(connection_id, epoch, said):
+                if connection_id == self._connection_id:
+                    self._hear(now, epoch, said)
+            case SchedulerCalled(call):
+                self._call(now, call)
+        for key in self._timers.due(now.mono_s):
+            if key == "heartbeat" and self._connection_id is not None:
+                self._drop("the master has been silent for too long")
+            elif key == "reconcile":
+                self._reconcile(now)
+        effects, self._out = self._out, []
+        return effects
+
+    def next_deadline_s(self) -> float | None:
+        """When, in monotonic seconds, a Tick is due at the latest."""
+        return self._timers.next_s()
+
+    def _connect(self, now: Now, connection_id: int) -> None:
+        self._connection_id = connection_id
+        self._subscribed = False
+        subscribe = scheduler_pb.Call.Subscribe(
+            framework_info=self.info, suppressed_roles=sorted(self._suppressed)
+        )
+        self._out.append(Send(connection_id, scheduler_pb.Call(subscribe=subscribe)))
+
+    def _disconnect(self) -> None:
+        self._connection_id = None
+        self._timers.cancel("heartbeat")
+        if self._subscribed:
+            self._subscribed = False
+            self._out.append(Lost())
+
+    def _drop(self, reason: str) -> None:
+        assert self._connection_id is not None
+        self._out.append(Disconnect(self._connection_id, reason))
+        self._disconnect()
+
+    def _hear(self, now: Now, epoch: int, event: scheduler_pb.Event) -> None:
+        if epoch < self._epoch_seen:
+            self._drop(f"the master speaks in epoch {epoch}; {self._epoch_seen} was seen")
+            return
+        self._epoch_seen = epoch
+        if self._heartbeat_s:
+            self._timers.set("heartbeat", now.mono_s + MISSED_HEARTBEATS * self._heartbeat_s)
+        kind = event.WhichOneof("event")
+        if kind == "subscribed":
+            self._on_subscribed(now, event)
+        elif kind == "error":
+            self._out.append(Fail(event.error.message))
+        elif kind == "update":
+            self._on_update(event)
+        elif kind != "heartbeat" and kind is not None:
+            self._out.append(Deliver(event))
+
+    def _on_subscribed(self, now: Now, event: scheduler_pb.Event) -> None:
+        subscribed = event.subscribed
+        self.info.framework_id = subscribed.framework_id
+        self._subscribed = True
+        self._heartbeat_s = subscribed.heartbeat_interval_s
+        if self._heartbeat_s:
+            self._timers.set("heartbeat", now.mono_s + MISSED_HEARTBEATS * self._heartbeat_s)
+        if self.tearing_down:
+            self._send(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))
+        self._out.append(Deliver(event))
+        for call in self._kills.values():
+            self._send(call)
+        self._unanswered = dict.fromkeys(self._tasks)
+        self._reconcile_s = RECONCILE_MIN_S
+        self._reconcile(now)
+
+    def _on_update(self, event: scheduler_pb.Event) -> None:
+        status = event.update.status
+        self._unanswered.pop(status.task_id, None)
+        if is_terminal(status.state) or status.state == pb.TASK_UNKNOWN:
+            self._tasks.pop(status.task_id, None)
+            self._kills.pop(status.task_id, None)
+        elif status.task_id not in self._tasks:
+            self._tasks[status.task_id] = status.agent_id
+        self._out.append(Deliver(event))
+
+    def _call(self, now: Now, call: scheduler_pb.Call) -> None:
+        kind = call.WhichOneof("call")
+        match kind:
+            case "accept":
+                for operation in call.accept.operations:
+                    for info in operation.launch.task_infos:
+                        self._tasks[info.task_id] = info.agent_id
+                        if not self._subscribed:
+                            self._unanswered[info.task_id] = None
+            case "suppress":
+                self._suppressed |= set(call.suppress.roles or self.info.roles or ["*"])
+            case "revive":
+                self._suppressed -= set(call.revive.roles or self.info.roles or ["*"])
+            case "kill":
+                self._kills[call.kill.task_id] = call
+            case "teardown":
+                self.tearing_down = True
+            case "reconcile":
+                self._ask_for(now, call.reconcile.tasks)
+                return
+        self._send(call)
+
+    def _ask_for(self, now: Now, tasks: Iterable[scheduler_pb.Call.Reconcile.Task]) -> None:
+        """Explicit reconciliation, repeated until each is answered; implicit for no tasks."""
+        asked = list(tasks)
+        if not asked:
+            self._send(scheduler_pb.Call(reconcile=scheduler_pb.Call.Reconcile()))
+        for task in asked:
+            self._tasks[task.task_id] = task.agent_id
+            self._unanswered[task.task_id] = None
+        self._reconcile_s = RECONCILE_MIN_S
+        self._reconcile(now)
+
+    def _reconcile(self, now: Now) -> None:
+        """Ask again, ever less often: a master that waits for agents gives no answer yet."""
+        if not self._unanswered or not self._subscribed:
+            return
+        waiting = list(self._unanswered)
+        for index in range(0, len(waiting), TASKS_PER_RECONCILE):
+            asked = [
+                scheduler_pb.Call.Reconcile.Task(task_id=t, agent_id=self._tasks.get(t, ""))
+                for t in waiting[index : index + TASKS_PER_RECONCILE]
+            ]
+            self._send(scheduler_pb.Call(reconcile=scheduler_pb.Call.Reconcile(tasks=asked)))
+        self._timers.set("reconcile", now.mono_s + self._reconcile_s)
+        self._reconcile_s = min(RECONCILE_MAX_S, self._reconcile_s * 2)
+
+    def _send(self, call: scheduler_pb.Call) -> None:
+        """Send if there is a subscription; else what must not be lost is sent with the next one."""
+        if self._subscribed and self._connection_id is not None:
+            self._out.append(Send(self._connection_id, call))

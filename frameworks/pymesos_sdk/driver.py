@@ -1,0 +1,269 @@
+"""The driver: a framework's connection to whichever master leads."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Iterable, Sequence
+
+import grpc.aio
+from pymesos_core.addresses import HostPort
+from pymesos_core.backoff import Backoff
+from pymesos_core.clock import read_clock
+from pymesos_core.coordination import Detector
+from pymesos_core.coordination.detect import detector_for
+from pymesos_core.following import follow
+from pymesos_core.outbox import Outbox
+from pymesos_proto.v1 import scheduler_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+from pymesos_proto.v1.scheduler_pb2_grpc import SchedulerStub
+
+from pymesos_sdk.core import (
+    Connected,
+    Deliver,
+    Disconnect,
+    Disconnected,
+    DriverCore,
+    Effect,
+    Event,
+    Fail,
+    Lost,
+    MasterSaid,
+    SchedulerCalled,
+    Send,
+    Tick,
+)
+
+log = logging.getLogger(__name__)
+
+STOP_GRACE_S = 2.0
+
+
+class FrameworkError(Exception):
+    """The master will not have this framework: the message is its own."""
+
+
+class Scheduler:
+    """What a framework is told. Override what you need; nothing here may block.
+
+    Every status update is acknowledged when `update` returns, unless the driver was made with
+    `acknowledge=False`: then the framework calls `driver.acknowledge(status)` itself.
+    """
+
+    def subscribed(self, driver: Driver, framework_id: str) -> None:
+        """The framework is subscribed, for the first time or again."""
+
+    def offers(self, driver: Driver, offers: Sequence[types_pb2.Offer]) -> None:
+        """Resources are offered. Accept or decline every offer; a held one times out."""
+        driver.decline([offer.offer_id for offer in offers])
+
+    def rescinded(self, driver: Driver, offer_id: str) -> None:
+        """An offer is no longer valid."""
+
+    def update(self, driver: Driver, status: types_pb2.TaskStatus) -> None:
+        """A task is in a new state. The same update may come more than once."""
+
+    def failure(self, driver: Driver, agent_id: str) -> None:
+        """An agent is gone or unreachable; updates of its tasks come, too."""
+
+    def disconnected(self, driver: Driver) -> None:
+        """The master is away, and every offer with it. The driver looks for it."""
+
+
+class Driver:
+    """Runs one framework. All methods but `run` may be called from the scheduler's methods."""
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        info: types_pb2.FrameworkInfo,
+        master: str,
+        *,
+        acknowledge: bool = True,
+    ) -> None:
+        """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError."""
+        self._scheduler = scheduler
+        self._acknowledge = acknowledge
+        self._core = DriverCore(info)
+        self._detector: Detector = detector_for(master)
+        self._streams: dict[int, Outbox[pb.Call]] = {}
+        self._connections = itertools.count(1)
+        self._backoff = Backoff(0.1, 5.0)
+        self._timer: asyncio.TimerHandle | None = None
+        self._ended = asyncio.Event()
+        self._failure: str | None = None
+        self._stopping = False
+
+    @property
+    def framework_id(self) -> str:
+        """The id, once subscribed."""
+        return self._core.info.framework_id
+
+    async def run(self) -> None:
+        """Run until `stop` or `teardown`. Raises FrameworkError, CoordinationError."""
+        await self._detector.start()
+        following = asyncio.create_task(follow(self._detector, self._session, self._backoff))
+        ended = asyncio.create_task(self._ended.wait())
+        try:
+            await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
+            if following.done():
+                await following
+        finally:
+            for task in (following, ended):
+                task.cancel()
+            await asyncio.gather(following, ended, return_exceptions=True)
+            if self._timer is not None:
+                self._timer.cancel()
+            await self._detector.close()
+        if self._failure is not None:
+            raise FrameworkError(self._failure)
+
+    def stop(self) -> None:
+        """Leave; the tasks live through the failover timeout, for the next run to take over."""
+        self._stopping = True
+        if not self._streams:
+            self._ended.set()
+        for outbox in self._streams.values():
+            outbox.close()
+
+    def teardown(self) -> None:
+        """Remove the framework with all its tasks, and leave."""
+        self._call(pb.Call(teardown=pb.Call.Teardown()))
+
+    def accept(
+        self,
+        offer_ids: Iterable[str],
+        tasks: Iterable[types_pb2.TaskInfo],
+        refuse_s: float | None = None,
+    ) -> None:
+        """Launch tasks on offers of one agent; what is left counts as declined for `refuse_s`."""
+        launch = pb.Operation.Launch(task_infos=tasks)
+        accept = pb.Call.Accept(
+            offer_ids=offer_ids,
+            operations=[pb.Operation(launch=launch)],
+            filters=pb.Filters(refuse_seconds=refuse_s),
+        )
+        self._call(pb.Call(accept=accept))
+
+    def decline(self, offer_ids: Iterable[str], refuse_s: float | None = None) -> None:
+        """Give offers back, not to see them again for `refuse_s` (None: 5 s) unless they grow."""
+        filters = pb.Filters(refuse_seconds=refuse_s)
+        self._call(pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids, filters=filters)))
+
+    def revive(self, roles: Iterable[str] = ()) -> None:
+        """Ask for offers again, the refused ones too."""
+        self._call(pb.Call(revive=pb.Call.Revive(roles=roles)))
+
+    def suppress(self, roles: Iterable[str] = ()) -> None:
+        """Ask for no offers until `revive`."""
+        self._call(pb.Call(suppress=pb.Call.Suppress(roles=roles)))
+
+    def kill(self, task_id: str, agent_id: str = "", grace_s: float | None = None) -> None:
+        """Kill a task; repeated over failovers until its end is known."""
+        kill = pb.Call.Kill(task_id=task_id, agent_id=agent_id)
+        if grace_s is not None:
+            kill.kill_policy.grace_period_s = grace_s
+        self._call(pb.Call(kill=kill))
+
+    def acknowledge(self, status: types_pb2.TaskStatus) -> None:
+        """The update has been dealt with and need not come again."""
+        if status.uuid:
+            acknowledge = pb.Call.Acknowledge(
+                agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid
+            )
+            self._call(pb.Call(acknowledge=acknowledge))
+
+    def reconcile(self, tasks: Iterable[tuple[str, str]] = ()) -> None:
+        """Ask for the state of (task id, agent id or ""); of all that the master knows if none."""
+        asked = [pb.Call.Reconcile.Task(task_id=t, agent_id=a) for t, a in tasks]
+        self._call(pb.Call(reconcile=pb.Call.Reconcile(tasks=asked)))
+
+    def _call(self, call: pb.Call) -> None:
+        self._feed(SchedulerCalled(call))
+
+    # The stream.
+
+    async def _session(self, channel: grpc.aio.Channel, address: HostPort) -> None:
+        connection_id = next(self._connections)
+        outbox: Outbox[pb.Call] = Outbox()
+        self._streams[connection_id] = outbox
+        call = SchedulerStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
+        writer = asyncio.create_task(_write(call, outbox))
+        try:
+            self._feed(Connected(connection_id))
+            async for batch in call:
+                for event in batch.event:
+                    if event.HasField("subscribed"):
+                        self._backoff.reset()
+                    self._feed(MasterSaid(connection_id, batch.epoch, event))
+        finally:
+            del self._streams[connection_id]
+            writer.cancel()
+            call.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            self._feed(Disconnected(connection_id))
+            if self._stopping or self._core.tearing_down:
+                self._ended.set()
+
+    def _feed(self, event: Event) -> None:
+        for effect in self._core.step(read_clock(), event):
+            self._do(effect)
+        self._set_timer()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case Send(connection_id, call):
+                if connection_id in self._streams:
+                    self._streams[connection_id].put(call)
+            case Deliver(event):
+                self._deliver(event)
+            case Lost():
+                self._scheduler.disconnected(self)
+            case Disconnect(connection_id, reason):
+                log.warning("leaving the master: %s", reason)
+                if connection_id in self._streams:
+                    self._streams[connection_id].close()
+            case Fail(message):
+                if not self._core.tearing_down:
+                    self._failure = message
+                self._ended.set()
+
+    def _deliver(self, event: pb.Event) -> None:
+        match event.WhichOneof("event"):
+            case "subscribed":
+                self._scheduler.subscribed(self, event.subscribed.framework_id)
+            case "offers":
+                self._scheduler.offers(self, event.offers.offers)
+            case "rescind":
+                self._scheduler.rescinded(self, event.rescind.offer_id)
+            case "update":
+                self._scheduler.update(self, event.update.status)
+                if self._acknowledge:
+                    self.acknowledge(event.update.status)
+            case "failure":
+                self._scheduler.failure(self, event.failure.agent_id)
+
+    def _set_timer(self) -> None:
+        at = self._core.next_deadline_s()
+        if self._timer is not None:
+            if at is not None and self._timer.when() <= at and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if at is not None:
+            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self._feed(Tick())
+
+
+async def _write(
+    call: grpc.aio.StreamStreamCall[pb.CallBatch, pb.EventBatch], outbox: Outbox[pb.Call]
+) -> None:
+    while (batch := await outbox.batch()) is not None:
+        await call.write(pb.CallBatch(call=batch))
+    await call.done_writing()
+    await asyncio.sleep(STOP_GRACE_S)  # the master ends the stream; if not, we do
+    call.cancel()

@@ -1,0 +1,1 @@
+"""The master: who is offered what, and what became of it."""

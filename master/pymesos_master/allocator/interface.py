@@ -1,0 +1,89 @@
+"""The allocator: one documented interface with one output, grants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pymesos_core.resources import Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Resources of one agent for one framework in one role; to be offered."""
+
+    framework_id: str
+    role: str
+    agent_id: str
+    resources: Resources
+
+
+class Allocator(Protocol):
+    """Keeps what is available and what each framework has been given, offered or used.
+
+    What is granted counts as the framework's until `recover` says that it is free. Times are
+    monotonic seconds. Nothing here is granted but by `allocate`.
+    """
+
+    @property
+    def changed(self) -> bool:
+        """Whether something happened that `allocate` should look at."""
+
+    def next_s(self) -> float | None:
+        """When the next filter or back-off ends, which makes `allocate` worth calling."""
+
+    def add_framework(
+        self,
+        framework_id: str,
+        roles: Sequence[str],
+        *,
+        active: bool,
+        suppressed: frozenset[str] = frozenset(),
+    ) -> None:
+        """A new framework, or a known one with new roles, without filters."""
+
+    def remove_framework(self, framework_id: str) -> None:
+        """It is granted nothing more; what it holds stays allocated until recovered."""
+
+    def deactivate_framework(self, framework_id: str) -> None:
+        """It is granted nothing until added again."""
+
+    def suppress(self, framework_id: str, roles: Sequence[str]) -> None:
+        """No grants for these roles; none named: for all."""
+
+    def revive(self, framework_id: str, roles: Sequence[str]) -> None:
+        """Grants again, and no filters and back-offs, for these roles; none named: for all."""
+
+    def suppressed(self, framework_id: str) -> frozenset[str]:
+        """The suppressed roles."""
+
+    def add_agent(self, agent_id: str, total: Resources, used: Mapping[str, Resources]) -> None:
+        """An agent (again), with what each framework's tasks use of it."""
+
+    def remove_agent(self, agent_id: str) -> None:
+        """It is gone, with all that was granted of it."""
+
+    def deactivate_agent(self, agent_id: str) -> None:
+        """Nothing of it is granted until it is added again; what it holds stays counted."""
+
+    def recover(
+        self,
+        framework_id: str,
+        agent_id: str,
+        role: str,
+        resources: Resources,
+        *,
+        now_s: float,
+        refuse_s: float | None = None,
+    ) -> None:
+        """Resources come back. `refuse_s` when the framework refused them: how long (0: not)."""
+
+    def used(self, framework_id: str, agent_id: str) -> None:
+        """The framework launched something on the agent: its back-off there starts over."""
+
+    def allocate(self, now_s: float) -> list[Grant]:
+        """Grant what is available to whom it is due."""
+
+    def dominant_share(self, framework_id: str) -> float:
+        """The largest fraction of any resource of the cluster that the framework holds."""

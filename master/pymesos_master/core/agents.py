@@ -1,0 +1,321 @@
+"""Agents: they register, are pinged, become unreachable, come back, are gone."""
+
+from __future__ import annotations
+
+from pymesos_core import resources
+from pymesos_core.ids import id_problem
+from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_core.states import is_terminal
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_master.core import offers, tasks
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import CloseConnection, TellAgent
+from pymesos_master.core.events import (
+    AgentDisconnected,
+    AgentHeard,
+    AgentRegistering,
+    AgentUsageReported,
+)
+from pymesos_master.core.registry import agent_change
+from pymesos_master.core.state import Agent, AgentState, Framework, Task
+
+
+def on_registering(ctx: Context, event: AgentRegistering) -> None:
+    """Admit an agent: written to the registry first if that says anything new of it."""
+    try:
+        total = resources.from_proto(event.info.resources)
+    except ResourceError as error:
+        _refuse(ctx, event.connection_id, f"the agent's resources: {error}")
+        return
+    agent_id = event.info.agent_id
+    if agent_id and (problem := id_problem(agent_id)):
+        _refuse(ctx, event.connection_id, f"the agent id: {problem}")
+        return
+    known = ctx.state.agents.get(agent_id) if agent_id else None
+    if known is not None and known.state == AgentState.GONE:
+        message = f"agent {agent_id} was marked gone by an operator, which is final"
+        _refuse(ctx, event.connection_id, message, shut_down=True)
+        return
+    if known is not None and known.going:
+        _refuse(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
+        return
+    if known is not None:
+        _disconnect(ctx, known, "registered again")
+    else:
+        _mark_same_address_unreachable(ctx, event.info)
+    info = pb.AgentInfo()
+    info.CopyFrom(event.info)
+    info.agent_id = agent_id or next(ctx.agent_ids)
+    ctx.state.agent_by_connection[event.connection_id] = info.agent_id
+
+    def admit() -> None:
+        if ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id:
+            _admit(ctx, event, info, total)
+
+    if known is not None and known.state != AgentState.UNREACHABLE and known.info == info:
+        admit()
+    else:
+        admitted = Agent(info, AgentState.RECOVERING, total, registered_at_s=ctx.now.wall_s)
+        ctx.persist((agent_change(admitted, AgentState.ACTIVE, ctx.now.wall_s),), admit)
+
+
+def _refuse(ctx: Context, connection_id: int, message: str, *, shut_down: bool = False) -> None:
+    refused = agent_pb.MasterMessage.Refused(message=message, shut_down=shut_down)
+    ctx.out.append(TellAgent(connection_id, agent_pb.MasterMessage(refused=refused)))
+    ctx.out.append(CloseConnection(connection_id))
+
+
+def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
+    """A new agent at the address of an old one: the old process cannot be there any more."""
+    for agent in list(ctx.state.agents.values()):
+        same = (agent.info.address.ip, agent.info.address.port) == (
+            info.address.ip,
+            info.address.port,
+        )
+        if same and agent.state in (AgentState.RECOVERING, AgentState.DISCONNECTED):
+            make_unreachable(ctx, agent, "another agent registered at its address")
+
+
+def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Resources) -> None:
+    agent = ctx.state.agents.get(info.agent_id)
+    if agent is None:
+        agent = Agent(info, AgentState.ACTIVE, registered_at_s=ctx.now.wall_s)
+        ctx.state.agents[info.agent_id] = agent
+    was_unreachable = agent.state == AgentState.UNREACHABLE
+    agent.info, agent.total, agent.state = info, total, AgentState.ACTIVE
+    agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
+    agent.told_frameworks.clear()
+    agent.missed_pings, agent.heard = 0, True
+    ctx.timers.cancel(("reregister", agent.agent_id))
+    ctx.timers.set(("ping", agent.agent_id), ctx.now.mono_s + ctx.config.agent_ping_timeout_s)
+    ctx.tell_agent(
+        agent,
+        agent_pb.MasterMessage(
+            registered=agent_pb.MasterMessage.Registered(
+                agent_id=agent.agent_id,
+                ping_timeout_s=ctx.config.agent_ping_timeout_s,
+                max_ping_timeouts=ctx.config.max_agent_ping_timeouts,
+            )
+        ),
+    )
+    _take_over_tasks(ctx, agent, event, was_unreachable=was_unreachable)
+    used: dict[str, Resources] = {}
+    for task in agent.tasks.values():
+        if task.holds_resources:
+            used[task.framework_id] = used.get(task.framework_id, EMPTY) + task.resources
+    ctx.allocator.add_agent(agent.agent_id, total, used)
+    ctx.publish("agent_added", agent_id=agent.agent_id, resources=total)
+    for task in list(agent.tasks.values()):
+        ctx.publish(
+            "task_added",
+            agent_id=agent.agent_id,
+            framework_id=task.framework_id,
+            task_id=task.info.task_id,
+            task_state=task.state,
+            resources=task.resources if task.holds_resources else EMPTY,
+        )
+
+
+def _take_over_tasks(
+    ctx: Context, agent: Agent, event: AgentRegistering, *, was_unreachable: bool
+) -> None:
+    """Make the master's view of the agent's tasks the agent's own view: it holds the truth."""
+    reported: set[tuple[str, str]] = set()
+    for record in event.tasks:
+        key = (record.framework_id, record.task_info.task_id)
+        if key in reported or id_problem(key[1]):
+            continue
+        reported.add(key)
+        framework = ctx.state.frameworks.get(record.framework_id)
+        if framework is None or framework.removing:
+            _shut_down_framework(ctx, agent, record.framework_id)
+        owner = framework or ctx.state.completed_frameworks.get(record.framework_id)
+        if owner is not None:
+            _take_over(ctx, agent, owner, record, was_unreachable=was_unreachable)
+    for key, task in list(agent.tasks.items()):
+        if key not in reported:
+            _forget_unreported(ctx, agent, task)
+
+
+def _shut_down_framework(ctx: Context, agent: Agent, framework_id: str) -> None:
+    shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id=framework_id)
+    ctx.tell_agent(agent, agent_pb.MasterMessage(shutdown_framework=shutdown))
+
+
+def _take_over(
+    ctx: Context,
+    agent: Agent,
+    framework: Framework,
+    record: agent_pb.TaskRecord,
+    *,
+    was_unreachable: bool,
+) -> None:
+    task_id = record.task_info.task_id
+    task = framework.tasks.get(task_id)
+    if task is not None and task.agent_id != agent.agent_id:
+        return  # the id runs elsewhere; the agent that was given it first keeps it
+    if task is None:
+        try:
+            held = resources.from_proto(record.task_info.resources)
+        except ResourceError:
+            held = EMPTY
+        task = Task(
+            record.task_info,
+            framework.framework_id,
+            agent.agent_id,
+            record.role,
+            held,
+            record.state,
+            ctx.now.wall_s,
+        )
+        framework.tasks[task_id] = task
+        agent.tasks[task.key] = task
+        ctx.state.completed_tasks.pop(task.key, None)
+    if not is_terminal(task.state) or is_terminal(record.state):
+        task.state = record.state
+        if is_terminal(task.state) and not task.finished_at_s:
+            task.finished_at_s = ctx.now.wall_s
+        if task.state == pb.TASK_RUNNING and not task.started_at_s:
+            task.started_at_s = ctx.now.wall_s
+    if record.unacknowledged:
+        task.status = task.unacknowledged = record.unacknowledged[0]
+    if was_unreachable:
+        tasks.tell_status(
+            ctx,
+            task,
+            task.state,
+            pb.REASON_AGENT_REREGISTERED,
+            "Unreachable agent re-registered",
+        )
+    if task.kill is not None and not is_terminal(task.state):
+        tasks.send_kill(ctx, agent, task)
+
+
+def _forget_unreported(ctx: Context, agent: Agent, task: Task) -> None:
+    """A task the agent does not know: its launch was lost, or its end is acknowledged."""
+    if is_terminal(task.state) and task.status is not None and is_terminal(task.status.state):
+        tasks.complete(ctx, task)
+        return
+    message = "Reconciliation: Task is unknown to the agent"
+    tasks.end_without_agent(
+        ctx, task, pb.TASK_DROPPED, pb.REASON_RECONCILIATION, message, source=pb.SOURCE_AGENT
+    )
+
+
+def on_disconnected(ctx: Context, event: AgentDisconnected) -> None:
+    """The stream ended. The tasks run on; the pings decide whether the agent is unreachable."""
+    agent_id = ctx.state.agent_by_connection.pop(event.connection_id, None)
+    agent = ctx.state.agents.get(agent_id) if agent_id else None
+    if agent is not None and agent.connection_id == event.connection_id:
+        _disconnect(ctx, agent, "the agent's stream ended")
+
+
+def _disconnect(ctx: Context, agent: Agent, reason: str) -> None:
+    if agent.connection_id is None:
+        return
+    offers.rescind_all(ctx, list(agent.offers.values()), reason)
+    ctx.allocator.deactivate_agent(agent.agent_id)
+    ctx.state.agent_by_connection.pop(agent.connection_id, None)
+    ctx.out.append(CloseConnection(agent.connection_id))
+    agent.connection_id = None
+    agent.state = AgentState.DISCONNECTED
+    ctx.publish("agent_disconnected", agent_id=agent.agent_id, message=reason)
+
+
+def _agent_of(ctx: Context, connection_id: int) -> Agent | None:
+    agent_id = ctx.state.agent_by_connection.get(connection_id)
+    agent = ctx.state.agents.get(agent_id) if agent_id else None
+    return agent if agent is not None and agent.connection_id == connection_id else None
+
+
+def on_heard(ctx: Context, event: AgentHeard) -> None:
+    """Any message counts as a pong."""
+    if (agent := _agent_of(ctx, event.connection_id)) is not None:
+        agent.heard = True
+
+
+def on_usage(ctx: Context, event: AgentUsageReported) -> None:
+    """Keep the latest."""
+    if (agent := _agent_of(ctx, event.connection_id)) is not None:
+        agent.usage = event.usage
+
+
+def on_ping_due(ctx: Context, agent_id: str) -> None:
+    """Ping; after too many silent ones the agent is unreachable, at a limited rate."""
+    agent = ctx.state.agents[agent_id]
+    if agent.state not in (AgentState.ACTIVE, AgentState.DISCONNECTED):
+        return
+    agent.missed_pings = 0 if agent.heard else agent.missed_pings + 1
+    agent.heard = False
+    if agent.missed_pings >= ctx.config.max_agent_ping_timeouts:
+        if ctx.now.mono_s < ctx.next_removal_s:
+            ctx.timers.set(("ping", agent_id), ctx.next_removal_s)
+            return
+        ctx.next_removal_s = ctx.now.mono_s + ctx.config.agent_removal_interval_s
+        make_unreachable(ctx, agent, "health check timed out")
+        return
+    ping = agent_pb.MasterMessage(ping=agent_pb.MasterMessage.Ping())
+    ctx.tell_agent(agent, ping)
+    ctx.timers.set(("ping", agent_id), ctx.now.mono_s + ctx.config.agent_ping_timeout_s)
+
+
+def on_reregister_due(ctx: Context, agent_id: str) -> None:
+    """An agent of the registry did not come back after a master failover."""
+    agent = ctx.state.agents[agent_id]
+    if agent.state == AgentState.RECOVERING:
+        make_unreachable(ctx, agent, "did not re-register after master failover")
+
+
+def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
+    """Write it, then tell: tasks are UNREACHABLE and their resources free."""
+    connection_id = agent.connection_id
+
+    def done() -> None:
+        if agent.state in (AgentState.UNREACHABLE, AgentState.GONE):
+            return
+        if agent.connection_id != connection_id:
+            # It came back while this was being written: say so in the registry, too.
+            ctx.persist((agent_change(agent, AgentState.ACTIVE, ctx.now.wall_s),), lambda: None)
+            return
+        _disconnect(ctx, agent, message)
+        agent.state = AgentState.UNREACHABLE
+        ctx.allocator.remove_agent(agent.agent_id)
+        for task in list(agent.tasks.values()):
+            if not is_terminal(task.state):
+                task.state = pb.TASK_UNREACHABLE
+                tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
+        _tell_failure(ctx, agent)
+        ctx.publish("agent_unreachable", agent_id=agent.agent_id, message=message)
+
+    ctx.persist((agent_change(agent, AgentState.UNREACHABLE, ctx.now.wall_s),), done)
+
+
+def make_gone(ctx: Context, agent: Agent) -> None:
+    """After it is written: the agent is told to end, its tasks are GONE_BY_OPERATOR for good."""
+    refused = agent_pb.MasterMessage.Refused(
+        message="marked gone by an operator, which is final", shut_down=True
+    )
+    ctx.tell_agent(agent, agent_pb.MasterMessage(refused=refused))
+    _disconnect(ctx, agent, "marked gone by an operator")
+    agent.state = AgentState.GONE
+    ctx.timers.cancel(("reregister", agent.agent_id))
+    ctx.allocator.remove_agent(agent.agent_id)
+    for task in list(agent.tasks.values()):
+        tasks.end_without_agent(
+            ctx,
+            task,
+            pb.TASK_GONE_BY_OPERATOR,
+            pb.REASON_AGENT_REMOVED_BY_OPERATOR,
+            "the agent was marked gone by an operator",
+        )
+    _tell_failure(ctx, agent)
+    ctx.publish("agent_gone", agent_id=agent.agent_id)
+
+
+def _tell_failure(ctx: Context, agent: Agent) -> None:
+    failure = scheduler_pb.Event.Failure(agent_id=agent.agent_id)
+    for framework in ctx.state.frameworks.values():
+        ctx.tell_framework(framework, scheduler_pb.Event(failure=failure))

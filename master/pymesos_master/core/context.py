@@ -1,0 +1,106 @@
+"""What the modules of the core share: the state, the time, the way to say what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from pymesos_core.clock import Now
+from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.store import Change
+from pymesos_core.timers import Timers
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_master.allocator import Allocator
+from pymesos_master.core.effects import (
+    CloseConnection,
+    Effect,
+    PersistRegistry,
+    PublishEvent,
+    TellAgent,
+    TellFramework,
+)
+from pymesos_master.core.state import Agent, ClusterState, Config, Framework
+
+TimerKey = tuple[str, str]
+ALLOCATE: TimerKey = ("allocate", "")
+
+
+@dataclass
+class Context:
+    """One per core. `out` collects the effects of the step in progress."""
+
+    config: Config
+    allocator: Allocator
+    now: Now
+    agent_ids: Iterator[str]
+    framework_ids: Iterator[str]
+    offer_ids: Iterator[str]
+    state: ClusterState = field(default_factory=ClusterState)
+    timers: Timers[TimerKey] = field(default_factory=Timers)
+    out: list[Effect] = field(default_factory=list)
+    next_removal_s: float = 0.0
+    _token: int = 0
+    _after_persist: dict[int, Callable[[], None]] = field(default_factory=dict)
+
+    def tell_framework(self, framework: Framework, event: scheduler_pb.Event) -> None:
+        """Send to a framework if it is connected."""
+        if framework.connection_id is not None:
+            self.out.append(TellFramework(framework.connection_id, event))
+
+    def tell_agent(self, agent: Agent, message: agent_pb.MasterMessage) -> None:
+        """Send to an agent if it is connected."""
+        if agent.connection_id is not None:
+            self.out.append(TellAgent(agent.connection_id, message))
+
+    def refuse_framework(self, connection_id: int, message: str) -> None:
+        """An ERROR event and the end of the stream."""
+        error = scheduler_pb.Event(error=scheduler_pb.Event.Error(message=message))
+        self.out.append(TellFramework(connection_id, error))
+        self.out.append(CloseConnection(connection_id))
+
+    def persist(self, changes: tuple[Change, ...], then: Callable[[], None]) -> None:
+        """Write to the registry; `then` runs in the step that learns that it is durable."""
+        self._token += 1
+        self._after_persist[self._token] = then
+        self.out.append(PersistRegistry(self._token, changes))
+
+    def persisted(self, token: int) -> None:
+        """Run what waited for this write."""
+        self._after_persist.pop(token)()
+
+    def schedule_allocation(self) -> None:
+        """Allocate soon, together with what else happens until then."""
+        if ALLOCATE not in self.timers:
+            self.timers.set(ALLOCATE, self.now.mono_s + self.config.allocation_delay_s)
+
+    def publish(
+        self,
+        kind: str,
+        *,
+        agent_id: str = "",
+        framework_id: str = "",
+        task_id: str = "",
+        offer_id: str = "",
+        task_state: pb.TaskState = pb.TASK_STATE_UNSPECIFIED,
+        reason: pb.Reason = pb.REASON_UNSPECIFIED,
+        resources: Resources = EMPTY,
+        message: str = "",
+    ) -> None:
+        """Tell those who watch the cluster."""
+        self.out.append(
+            PublishEvent(
+                self.now.wall_s,
+                kind,
+                agent_id,
+                framework_id,
+                task_id,
+                offer_id,
+                task_state,
+                reason,
+                resources,
+                message,
+            )
+        )

@@ -1,0 +1,84 @@
+"""What a master wants done, to be carried out in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.store import Change
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class TellFramework:
+    """Send an event on the stream of a framework."""
+
+    connection_id: int
+    event: scheduler_pb.Event
+
+
+@dataclass(frozen=True, slots=True)
+class TellAgent:
+    """Send a message on the stream of an agent."""
+
+    connection_id: int
+    message: agent_pb.MasterMessage
+
+
+@dataclass(frozen=True, slots=True)
+class CloseConnection:
+    """End a stream after what was told before has been sent."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersistRegistry:
+    """Write to the registry, all or nothing; Persisted or PersistFailed follows."""
+
+    token: int
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StepDown:
+    """Stop leading: a registry write failed, or its outcome is unknown."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerOperator:
+    """An operator's request is done, or refused for `problem`."""
+
+    request_id: int
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishEvent:
+    """Something happened that a watcher of the cluster may want to see."""
+
+    wall_s: float
+    kind: str
+    agent_id: str = ""
+    framework_id: str = ""
+    task_id: str = ""
+    offer_id: str = ""
+    task_state: pb.TaskState = pb.TASK_STATE_UNSPECIFIED
+    reason: pb.Reason = pb.REASON_UNSPECIFIED
+    resources: Resources = EMPTY
+    message: str = ""
+
+
+Effect = (
+    TellFramework
+    | TellAgent
+    | CloseConnection
+    | PersistRegistry
+    | StepDown
+    | AnswerOperator
+    | PublishEvent
+)

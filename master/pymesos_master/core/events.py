@@ -1,0 +1,137 @@
+"""What can happen to a master. A connection id is the shell's name for one open stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; deadlines may be due."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentRegistering:
+    """An agent opened a stream and said who it is, for the first time or again."""
+
+    connection_id: int
+    info: pb.AgentInfo
+    incarnation_id: str
+    tasks: tuple[agent_pb.TaskRecord, ...] = ()
+    frameworks: tuple[pb.FrameworkInfo, ...] = ()
+    epoch_seen: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentDisconnected:
+    """The stream of an agent has ended."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentHeard:
+    """Anything at all came from an agent."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class TaskStatusUpdated:
+    """An agent sent a status update, perhaps again."""
+
+    connection_id: int
+    update: agent_pb.StatusUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class AgentUsageReported:
+    """An agent measured itself."""
+
+    connection_id: int
+    usage: agent_pb.Usage
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkSubscribing:
+    """A framework opened a stream and subscribed."""
+
+    connection_id: int
+    subscribe: scheduler_pb.Call.Subscribe
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkCalled:
+    """A subscribed framework made a call other than SUBSCRIBE."""
+
+    connection_id: int
+    call: scheduler_pb.Call
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkDisconnected:
+    """The stream of a framework has ended."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorKilledTask:
+    """An operator wants a task killed. An empty framework id: the task id must be unique."""
+
+    request_id: int
+    framework_id: str
+    task_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorToreDown:
+    """An operator wants a framework removed with all its tasks."""
+
+    request_id: int
+    framework_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorMarkedGone:
+    """An operator says that an agent will never come back."""
+
+    request_id: int
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """A PersistRegistry effect is durable."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class PersistFailed:
+    """A PersistRegistry effect failed, or nobody knows whether it did."""
+
+    token: int
+    message: str
+
+
+Event = (
+    Tick
+    | AgentRegistering
+    | AgentDisconnected
+    | AgentHeard
+    | TaskStatusUpdated
+    | AgentUsageReported
+    | FrameworkSubscribing
+    | FrameworkCalled
+    | FrameworkDisconnected
+    | OperatorKilledTask
+    | OperatorToreDown
+    | OperatorMarkedGone
+    | Persisted
+    | PersistFailed
+)

@@ -1,0 +1,250 @@
+"""Frameworks: they subscribe, call, disconnect, fail over, are removed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pymesos_core.states import is_terminal
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_master.core import offers, tasks
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import CloseConnection
+from pymesos_master.core.events import (
+    FrameworkCalled,
+    FrameworkDisconnected,
+    FrameworkSubscribing,
+)
+from pymesos_master.core.registry import framework_change, framework_removal
+from pymesos_master.core.state import AgentState, Framework, FrameworkState
+from pymesos_master.core.validation import change_problem, framework_problem
+
+MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
+
+
+def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
+    """Admit a framework, or let it take over: written to the registry before it is told."""
+    asked = event.subscribe.framework_info
+    if problem := framework_problem(asked):
+        ctx.refuse_framework(event.connection_id, problem)
+        return
+    framework_id = asked.framework_id
+    known = ctx.state.frameworks.get(framework_id) if framework_id else None
+    if framework_id and (known is None or known.removing):
+        ctx.refuse_framework(
+            event.connection_id,
+            "Framework has been removed"
+            if known is not None or framework_id in ctx.state.completed_frameworks
+            else f"Framework {framework_id} is not known to this cluster: it was removed, or its"
+            f" id is another cluster's. Subscribe without an id to register as a new one",
+        )
+        return
+    if known is not None and (problem := change_problem(known.info, asked)):
+        ctx.refuse_framework(event.connection_id, problem)
+        return
+    info = pb.FrameworkInfo()
+    info.CopyFrom(asked)
+    info.framework_id = framework_id or next(ctx.framework_ids)
+    ctx.state.framework_by_connection[event.connection_id] = info.framework_id
+    if known is not None and known.info == info:
+        _subscribed(ctx, event, info)
+        return
+    since = known.registered_at_s if known else ctx.now.wall_s
+    written = Framework(info, FrameworkState.ACTIVE, registered_at_s=since)
+    ctx.persist((framework_change(written),), lambda: _subscribed(ctx, event, info))
+
+
+def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInfo) -> None:
+    framework = ctx.state.frameworks.get(info.framework_id)
+    here = ctx.state.framework_by_connection.get(event.connection_id) == info.framework_id
+    if framework is None:
+        if not here:
+            # Its client went away before it learned its id, so nobody will come back for it.
+            ctx.persist((framework_removal(info.framework_id),), lambda: None)
+            return
+        if event.subscribe.framework_info.framework_id:
+            ctx.refuse_framework(event.connection_id, "Framework has been removed")
+            return
+        framework = Framework(info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s)
+        ctx.state.frameworks[info.framework_id] = framework
+    framework.info = info
+    if not here:
+        return
+    _end_subscription(ctx, framework, "Framework failed over")
+    framework.connection_id = event.connection_id
+    framework.state = FrameworkState.ACTIVE
+    ctx.timers.cancel(("failover", framework.framework_id))
+    _schedule_heartbeat(ctx, framework)
+    subscribed = scheduler_pb.Event.Subscribed(
+        framework_id=framework.framework_id,
+        heartbeat_interval_s=ctx.config.heartbeat_interval_s,
+        master_address=ctx.config.master_address,
+    )
+    ctx.tell_framework(framework, scheduler_pb.Event(subscribed=subscribed))
+    suppressed = (
+        framework.roles if event.subscribe.suppress_all else (event.subscribe.suppressed_roles)
+    )
+    ctx.allocator.add_framework(
+        framework.framework_id, framework.roles, active=True, suppressed=frozenset(suppressed)
+    )
+    for task in framework.tasks.values():
+        if task.unacknowledged is not None:
+            tasks.forward(ctx, framework, task.unacknowledged)
+    ctx.publish("framework_subscribed", framework_id=framework.framework_id, message=info.name)
+
+
+def _end_subscription(ctx: Context, framework: Framework, message: str) -> None:
+    """End the older stream of a framework, if there is one, with all offers it holds."""
+    offers.rescind_all(ctx, list(framework.offers.values()), message)
+    if framework.connection_id is not None:
+        ctx.state.framework_by_connection.pop(framework.connection_id, None)
+        ctx.refuse_framework(framework.connection_id, message)
+        framework.connection_id = None
+
+
+def _schedule_heartbeat(ctx: Context, framework: Framework) -> None:
+    at = ctx.now.mono_s + ctx.config.heartbeat_interval_s
+    ctx.timers.set(("heartbeat", framework.framework_id), at)
+
+
+def on_heartbeat_due(ctx: Context, framework_id: str) -> None:
+    """A framework that hears nothing for a few intervals connects again."""
+    framework = ctx.state.frameworks.get(framework_id)
+    if framework is not None and framework.connection_id is not None:
+        heartbeat = scheduler_pb.Event(heartbeat=scheduler_pb.Event.Heartbeat())
+        ctx.tell_framework(framework, heartbeat)
+        _schedule_heartbeat(ctx, framework)
+
+
+def on_disconnected(ctx: Context, event: FrameworkDisconnected) -> None:
+    """The stream ended: offers go back at once, tasks live through the failover timeout."""
+    framework_id = ctx.state.framework_by_connection.pop(event.connection_id, None)
+    framework = ctx.state.frameworks.get(framework_id) if framework_id else None
+    if framework is None or framework.connection_id != event.connection_id:
+        return
+    framework.connection_id = None
+    offers.rescind_all(ctx, list(framework.offers.values()), "framework disconnected")
+    framework.state = FrameworkState.DISCONNECTED
+    ctx.allocator.deactivate_framework(framework.framework_id)
+    ctx.publish("framework_disconnected", framework_id=framework.framework_id)
+    start_failover_timer(ctx, framework)
+
+
+def start_failover_timer(ctx: Context, framework: Framework) -> None:
+    """Remove the framework unless it subscribes again in time."""
+    timeout_s = min(framework.info.failover_timeout_s, MAX_FAILOVER_TIMEOUT_S)
+    ctx.timers.set(("failover", framework.framework_id), ctx.now.mono_s + timeout_s)
+
+
+def on_failover_due(ctx: Context, framework_id: str) -> None:
+    """The failover timeout is over."""
+    framework = ctx.state.frameworks.get(framework_id)
+    if framework is not None and framework.state == FrameworkState.DISCONNECTED:
+        remove(ctx, framework, "Framework failover timeout", lambda: None)
+
+
+def remove(ctx: Context, framework: Framework, reason: str, done: Callable[[], None]) -> None:
+    """Write that the framework is no more, then end its tasks and `done`."""
+    if framework.removing:
+        done()
+        return
+    framework.removing = True
+    ctx.allocator.deactivate_framework(framework.framework_id)
+    offers.rescind_all(ctx, list(framework.offers.values()), reason)
+
+    def removed() -> None:
+        _removed(ctx, framework, reason)
+        done()
+
+    ctx.persist((framework_removal(framework.framework_id),), removed)
+
+
+def _removed(ctx: Context, framework: Framework, reason: str) -> None:
+    framework_id = framework.framework_id
+    if framework.connection_id is not None:
+        ctx.state.framework_by_connection.pop(framework.connection_id, None)
+        ctx.out.append(CloseConnection(framework.connection_id))
+        framework.connection_id = None
+    framework.state = FrameworkState.COMPLETED
+    ctx.timers.cancel(("failover", framework_id))
+    ctx.timers.cancel(("heartbeat", framework_id))
+    ctx.allocator.remove_framework(framework_id)
+    del ctx.state.frameworks[framework_id]
+    ctx.state.completed_frameworks[framework_id] = framework
+    ctx.publish("framework_removed", framework_id=framework_id, message=reason)
+    _end_tasks(ctx, framework)
+    completed = ctx.state.completed_frameworks
+    while len(completed) > ctx.config.max_completed_frameworks:
+        # One whose tasks are still ending must stay, or they would be nobody's.
+        oldest = next((f for f, known in completed.items() if not known.tasks), None)
+        if oldest is None:
+            break
+        del completed[oldest]
+
+
+def _end_tasks(ctx: Context, framework: Framework) -> None:
+    """Agents kill the tasks. Ours: resources come free when they have, not before."""
+    shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id=framework.framework_id)
+    for agent_id in {task.agent_id for task in framework.tasks.values()}:
+        ctx.tell_agent(
+            ctx.state.agents[agent_id], agent_pb.MasterMessage(shutdown_framework=shutdown)
+        )
+    for task in list(framework.tasks.values()):
+        agent = ctx.state.agents[task.agent_id]
+        if is_terminal(task.state):
+            tasks.complete(ctx, task)
+        elif agent.state == AgentState.UNREACHABLE:
+            tasks.end_without_agent(
+                ctx, task, pb.TASK_KILLED, pb.REASON_FRAMEWORK_REMOVED, "Framework removed"
+            )
+
+
+def on_call(ctx: Context, event: FrameworkCalled) -> None:
+    """Dispatch a call of a subscribed framework; calls of an ended subscription are ignored."""
+    framework_id = ctx.state.framework_by_connection.get(event.connection_id)
+    framework = ctx.state.frameworks.get(framework_id) if framework_id else None
+    if framework is None or framework.connection_id != event.connection_id:
+        return
+    call = event.call
+    match call.WhichOneof("call"):
+        case "accept":
+            offers.accept(ctx, framework, call.accept)
+        case "decline":
+            offers.decline(ctx, framework, call.decline)
+        case "acknowledge":
+            tasks.acknowledge(ctx, framework, call.acknowledge)
+        case "kill":
+            tasks.kill(ctx, framework, call.kill)
+        case "reconcile":
+            tasks.reconcile(ctx, framework, call.reconcile)
+        case "revive" | "suppress" as kind:
+            _change_suppression(ctx, framework, kind, list(getattr(call, kind).roles))
+        case "teardown":
+            remove(ctx, framework, "Framework tore itself down", lambda: None)
+        case "message":
+            message = "MESSAGE needs a custom executor; the tasks of this cluster have none"
+            ctx.publish("message_dropped", framework_id=framework.framework_id, message=message)
+        case "subscribe":
+            ctx.refuse_framework(event.connection_id, "This stream is subscribed already")
+        case _:
+            ctx.refuse_framework(
+                event.connection_id, "A call of a kind that this master does not know"
+            )
+
+
+def _change_suppression(ctx: Context, framework: Framework, kind: str, roles: list[str]) -> None:
+    for role in roles:
+        if role not in framework.roles:
+            known = ", ".join(framework.roles)
+            assert framework.connection_id is not None
+            ctx.refuse_framework(
+                framework.connection_id,
+                f"{kind.upper()} names the role {role[:255]!r}; subscribed are {known}",
+            )
+            return
+    if kind == "revive":
+        ctx.allocator.revive(framework.framework_id, roles)
+    else:
+        ctx.allocator.suppress(framework.framework_id, roles)

@@ -1,0 +1,119 @@
+"""The master core: one event in, effects out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from pymesos_core.clock import Now
+from pymesos_core.ids import numbered
+from pymesos_core.resources import Resources
+from pymesos_core.store import Records
+
+from pymesos_master.allocator import Allocator
+from pymesos_master.core import agents, events, frameworks, offers, operators, recovery, tasks
+from pymesos_master.core.context import ALLOCATE, Context
+from pymesos_master.core.effects import Effect, StepDown
+from pymesos_master.core.state import Agent, AgentState, ClusterState, Config
+
+
+class MasterCore:
+    """A leading master. Deterministic: same state, event and time give the same effects.
+
+    `id_prefix` makes the ids of this leader differ from those of any other.
+    """
+
+    def __init__(
+        self, config: Config, allocator: Allocator, registry: Records, id_prefix: str, now: Now
+    ) -> None:
+        """Take over from the registry. Raises RegistryError when a record cannot be read."""
+        self._ctx = Context(
+            config,
+            allocator,
+            now,
+            agent_ids=numbered(f"{id_prefix}-S"),
+            framework_ids=(f"{id_prefix}-{n:04d}" for n in range(10**9)),
+            offer_ids=numbered(f"{id_prefix}-O"),
+        )
+        recovery.recover(self._ctx, registry)
+        self._handlers: dict[type, Callable[[Context, Any], None]] = {
+            events.Tick: lambda ctx, event: None,
+            events.AgentRegistering: agents.on_registering,
+            events.AgentDisconnected: agents.on_disconnected,
+            events.AgentHeard: agents.on_heard,
+            events.AgentUsageReported: agents.on_usage,
+            events.TaskStatusUpdated: tasks.on_status_update,
+            events.FrameworkSubscribing: frameworks.on_subscribing,
+            events.FrameworkCalled: frameworks.on_call,
+            events.FrameworkDisconnected: frameworks.on_disconnected,
+            events.OperatorKilledTask: operators.on_kill_task,
+            events.OperatorToreDown: operators.on_teardown,
+            events.OperatorMarkedGone: operators.on_mark_gone,
+            events.Persisted: lambda ctx, event: ctx.persisted(event.token),
+            events.PersistFailed: lambda ctx, event: ctx.out.append(StepDown(event.message)),
+        }
+
+    @property
+    def state(self) -> ClusterState:
+        """For reading only."""
+        return self._ctx.state
+
+    @property
+    def allocator(self) -> Allocator:
+        """For reading only."""
+        return self._ctx.allocator
+
+    def step(self, now: Now, event: events.Event) -> list[Effect]:
+        """Take one event in, and every deadline that is due, and say what is to be done."""
+        ctx = self._ctx
+        ctx.now = now
+        self._handlers[type(event)](ctx, event)
+        for kind, key in ctx.timers.due(now.mono_s):
+            if (kind, key) == ALLOCATE:
+                offers.allocate(ctx)
+            else:
+                _DEADLINES[kind](ctx, key)
+        if self._allocation_due():
+            ctx.schedule_allocation()
+        effects, ctx.out = ctx.out, []
+        return effects
+
+    def next_deadline_s(self) -> float | None:
+        """When, in monotonic seconds, a Tick is due at the latest."""
+        deadlines = (self._ctx.timers.next_s(), self._ctx.allocator.next_s())
+        return min((d for d in deadlines if d is not None), default=None)
+
+    def _allocation_due(self) -> bool:
+        allocator = self._ctx.allocator
+        waiting_s = allocator.next_s()
+        return allocator.changed or (waiting_s is not None and waiting_s <= self._ctx.now.mono_s)
+
+    def check(self) -> None:
+        """Assert the invariants that concern the whole state; for tests and the simulator."""
+        for agent in self.state.agents.values():
+            check_agent(self.state, agent)
+
+
+def check_agent(state: ClusterState, agent: Agent) -> None:
+    """Never more offered plus allocated than there is, and every view agrees."""
+    if agent.state == AgentState.ACTIVE:
+        promised: Resources = agent.allocated() + agent.offered()
+        assert agent.total.contains(promised), (
+            f"agent {agent.agent_id} has {agent.total}, promised {promised}"
+        )
+    else:
+        assert not agent.offers, f"offers of {agent.agent_id}, which is {agent.state}"
+    for offer in agent.offers.values():
+        assert state.offers[offer.offer_id] is offer
+        assert state.frameworks[offer.framework_id].offers[offer.offer_id] is offer
+    for key, task in agent.tasks.items():
+        assert state.find_task(*key) is task, f"task {key} is known to its agent only"
+
+
+_DEADLINES: dict[str, Callable[[Context, str], None]] = {
+    "ping": agents.on_ping_due,
+    "reregister": agents.on_reregister_due,
+    "failover": frameworks.on_failover_due,
+    "heartbeat": frameworks.on_heartbeat_due,
+    "offer": offers.on_offer_due,
+}

@@ -1,0 +1,60 @@
+"""What operators decide."""
+
+from __future__ import annotations
+
+from pymesos_master.core import agents, frameworks, tasks
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import AnswerOperator
+from pymesos_master.core.events import OperatorKilledTask, OperatorMarkedGone, OperatorToreDown
+from pymesos_master.core.registry import agent_change
+from pymesos_master.core.state import AgentState
+
+
+def _answer(ctx: Context, request_id: int, problem: str | None = None) -> None:
+    ctx.out.append(AnswerOperator(request_id, problem))
+
+
+def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:
+    """Kill one task by the policy of its own."""
+    found = [
+        framework.tasks[event.task_id]
+        for framework in ctx.state.frameworks.values()
+        if event.framework_id in ("", framework.framework_id) and event.task_id in framework.tasks
+    ]
+    if len(found) == 1:
+        tasks.request_kill(ctx, found[0], None)
+        _answer(ctx, event.request_id)
+    elif found:
+        owners = ", ".join(task.framework_id for task in found)
+        message = f"task {event.task_id} exists in several frameworks ({owners}): name one"
+        _answer(ctx, event.request_id, message)
+    else:
+        _answer(ctx, event.request_id, f"there is no live task {event.task_id}")
+
+
+def on_teardown(ctx: Context, event: OperatorToreDown) -> None:
+    """Remove a framework and end its tasks."""
+    framework = ctx.state.frameworks.get(event.framework_id)
+    if framework is None:
+        _answer(ctx, event.request_id, f"there is no framework {event.framework_id}")
+        return
+    request_id = event.request_id
+    frameworks.remove(ctx, framework, "Torn down by an operator", lambda: _answer(ctx, request_id))
+
+
+def on_mark_gone(ctx: Context, event: OperatorMarkedGone) -> None:
+    """Write it, then end the agent's tasks for good."""
+    agent = ctx.state.agents.get(event.agent_id)
+    if agent is None:
+        _answer(ctx, event.request_id, f"there is no agent {event.agent_id}")
+        return
+
+    agent.going = True
+
+    def done() -> None:
+        agent.going = False
+        if agent.state != AgentState.GONE:
+            agents.make_gone(ctx, agent)
+        _answer(ctx, event.request_id)
+
+    ctx.persist((agent_change(agent, AgentState.GONE, ctx.now.wall_s),), done)

@@ -1,0 +1,63 @@
+"""What a new leader knows before anyone has registered with it."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+from pymesos_core import resources
+from pymesos_core.coordination import RegistryError
+from pymesos_core.resources import ResourceError
+from pymesos_core.store import Records
+from pymesos_proto.v1 import registry_pb2 as registry_pb
+
+from pymesos_master.core.context import Context
+from pymesos_master.core.frameworks import start_failover_timer
+from pymesos_master.core.registry import AGENT, FRAMEWORK
+from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState
+
+_STATES = {
+    registry_pb.AgentRecord.REACHABLE: AgentState.RECOVERING,
+    registry_pb.AgentRecord.UNREACHABLE: AgentState.UNREACHABLE,
+    registry_pb.AgentRecord.GONE: AgentState.GONE,
+}
+
+
+def recover(ctx: Context, records: Records) -> None:
+    """Agents are awaited, frameworks have their failover timeout to come back.
+
+    Raises RegistryError naming the record that cannot be read.
+    """
+    for (kind, key), value in sorted(records.items()):
+        try:
+            if kind == AGENT:
+                _recover_agent(ctx, registry_pb.AgentRecord.FromString(value))
+            elif kind == FRAMEWORK:
+                _recover_framework(ctx, registry_pb.FrameworkRecord.FromString(value))
+            # Other kinds are a newer version's; they are kept as they are.
+        except (DecodeError, ResourceError, KeyError) as error:
+            raise RegistryError(
+                f"the registry's record {kind}/{key} cannot be read ({error}); restore it from a"
+                f" backup or delete that record, then start again"
+            ) from error
+
+
+def _recover_agent(ctx: Context, record: registry_pb.AgentRecord) -> None:
+    state = _STATES[record.state]
+    agent = Agent(
+        record.info,
+        state,
+        total=resources.from_proto(record.info.resources),
+        registered_at_s=record.changed_at_s,
+    )
+    ctx.state.agents[agent.agent_id] = agent
+    if state == AgentState.RECOVERING:
+        at = ctx.now.mono_s + ctx.config.agent_reregister_timeout_s
+        ctx.timers.set(("reregister", agent.agent_id), at)
+
+
+def _recover_framework(ctx: Context, record: registry_pb.FrameworkRecord) -> None:
+    framework = Framework(
+        record.info, FrameworkState.DISCONNECTED, registered_at_s=record.registered_at_s
+    )
+    ctx.state.frameworks[framework.framework_id] = framework
+    ctx.allocator.add_framework(framework.framework_id, framework.roles, active=False)
+    start_failover_timer(ctx, framework)

@@ -1,0 +1,172 @@
+"""What a master knows. Plain data; the modules beside it change it."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from enum import Enum
+
+from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.states import is_terminal
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+TaskKey = tuple[str, str]  # framework id, task id
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of a master, all times in seconds. The defaults are Mesos' unless said."""
+
+    agent_ping_timeout_s: float = 15.0
+    max_agent_ping_timeouts: int = 5
+    agent_reregister_timeout_s: float = 600.0
+    agent_removal_interval_s: float = 0.5  # ours: Mesos has no limit unless one is set
+    offer_timeout_s: float = 30.0  # ours: Mesos' offers never time out unless told to
+    heartbeat_interval_s: float = 15.0
+    allocation_delay_s: float = 0.001  # what happens within it is allocated together
+    max_completed_tasks: int = 10_000
+    max_completed_frameworks: int = 100
+    master_address: str = ""
+
+
+class AgentState(Enum):
+    """Where an agent stands with the master."""
+
+    RECOVERING = "recovering"  # in the registry; not registered with this leader yet
+    ACTIVE = "active"
+    DISCONNECTED = "disconnected"
+    UNREACHABLE = "unreachable"
+    GONE = "gone"
+
+
+class FrameworkState(Enum):
+    """Where a framework stands with the master."""
+
+    ACTIVE = "active"
+    DISCONNECTED = "disconnected"
+    COMPLETED = "completed"  # removed; its tasks may still be ending
+
+
+@dataclass(slots=True)
+class Task:
+    """A task from its launch until its terminal update is acknowledged, and a while after."""
+
+    info: pb.TaskInfo
+    framework_id: str
+    agent_id: str
+    role: str
+    resources: Resources
+    state: pb.TaskState  # the latest, perhaps ahead of `status`
+    launched_at_s: float
+    status: pb.TaskStatus | None = None  # the last one forwarded
+    unacknowledged: pb.TaskStatus | None = None  # forwarded, or to be, and not acknowledged
+    kill: pb.KillPolicy | None = None  # asked for, not confirmed
+    started_at_s: float = 0.0
+    finished_at_s: float = 0.0
+
+    @property
+    def key(self) -> TaskKey:
+        """Its key in the maps of tasks."""
+        return (self.framework_id, self.info.task_id)
+
+    @property
+    def holds_resources(self) -> bool:
+        """Resources come free on the transition to a terminal state or to unreachable."""
+        return not is_terminal(self.state) and self.state != pb.TASK_UNREACHABLE
+
+
+@dataclass(slots=True)
+class Offer:
+    """Resources of one agent that one framework may use until it answers."""
+
+    offer_id: str
+    framework_id: str
+    agent_id: str
+    role: str
+    resources: Resources
+    offered_at_s: float
+
+
+@dataclass(slots=True)
+class Agent:
+    """A machine that is, or was, in the cluster."""
+
+    info: pb.AgentInfo
+    state: AgentState
+    total: Resources = EMPTY
+    connection_id: int | None = None
+    incarnation_id: str = ""
+    tasks: dict[TaskKey, Task] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    told_frameworks: set[str] = field(default_factory=set)
+    missed_pings: int = 0
+    heard: bool = True
+    registered_at_s: float = 0.0
+    usage: agent_pb.Usage | None = None
+    going: bool = False  # that it is gone is being written
+
+    @property
+    def agent_id(self) -> str:
+        """Its id."""
+        return self.info.agent_id
+
+    def allocated(self) -> Resources:
+        """What its tasks hold."""
+        out = EMPTY
+        for task in self.tasks.values():
+            if task.holds_resources:
+                out = out + task.resources
+        return out
+
+    def offered(self) -> Resources:
+        """What is offered and unanswered."""
+        out = EMPTY
+        for offer in self.offers.values():
+            out = out + offer.resources
+        return out
+
+
+@dataclass(slots=True)
+class Framework:
+    """A framework that is, or was, subscribed."""
+
+    info: pb.FrameworkInfo
+    state: FrameworkState
+    connection_id: int | None = None
+    tasks: dict[str, Task] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    registered_at_s: float = 0.0
+    removing: bool = False  # its removal is being written
+
+    @property
+    def framework_id(self) -> str:
+        """Its id."""
+        return self.info.framework_id
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles it subscribed to."""
+        return tuple(self.info.roles) or ("*",)
+
+    def has(self, capability: pb.FrameworkCapability) -> bool:
+        """Whether it declared a capability."""
+        return capability in self.info.capabilities
+
+
+@dataclass(slots=True)
+class ClusterState:
+    """All that a leading master knows."""
+
+    agents: dict[str, Agent] = field(default_factory=dict)
+    frameworks: dict[str, Framework] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)
+    completed_tasks: OrderedDict[TaskKey, Task] = field(default_factory=OrderedDict)
+    completed_frameworks: OrderedDict[str, Framework] = field(default_factory=OrderedDict)
+    agent_by_connection: dict[int, str] = field(default_factory=dict)
+    framework_by_connection: dict[int, str] = field(default_factory=dict)
+
+    def find_task(self, framework_id: str, task_id: str) -> Task | None:
+        """A task that is not completed, also of a framework that is being removed."""
+        framework = self.frameworks.get(framework_id) or self.completed_frameworks.get(framework_id)
+        return framework.tasks.get(task_id) if framework else None

@@ -1,0 +1,291 @@
+"""Tasks: status updates, acknowledgements, kills, reconciliation."""
+
+from __future__ import annotations
+
+from pymesos_core.states import is_terminal, state_for
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_master.core.context import Context
+from pymesos_master.core.events import TaskStatusUpdated
+from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState, Task
+
+
+def framework_of(ctx: Context, framework_id: str) -> Framework | None:
+    """A framework, also one that is removed and whose tasks are still ending."""
+    return ctx.state.frameworks.get(framework_id) or ctx.state.completed_frameworks.get(
+        framework_id
+    )
+
+
+def new_status(
+    ctx: Context,
+    task_id: str,
+    state: pb.TaskState,
+    reason: pb.Reason,
+    message: str,
+    agent_id: str = "",
+    source: pb.Source = pb.SOURCE_MASTER,
+) -> pb.TaskStatus:
+    """A status without a uuid: never acknowledged, never repeated."""
+    return pb.TaskStatus(
+        task_id=task_id,
+        state=state,
+        reason=reason,
+        source=source,
+        message=message,
+        agent_id=agent_id,
+        timestamp_s=ctx.now.wall_s,
+    )
+
+
+def forward(ctx: Context, framework: Framework, status: pb.TaskStatus) -> None:
+    """Send a status in the words the framework understands."""
+    told = state_for(status.state, partition_aware=framework.has(pb.PARTITION_AWARE))
+    if told != status.state:
+        translated = pb.TaskStatus()
+        translated.CopyFrom(status)
+        translated.state = told
+        status = translated
+    update = scheduler_pb.Event.Update(status=status)
+    ctx.tell_framework(framework, scheduler_pb.Event(update=update))
+
+
+def tell_status(
+    ctx: Context, task: Task, state: pb.TaskState, reason: pb.Reason, message: str
+) -> None:
+    """Tell the task's framework what the master knows of it, and publish it."""
+    framework = framework_of(ctx, task.framework_id)
+    if framework is not None:
+        status = new_status(ctx, task.info.task_id, state, reason, message, task.agent_id)
+        forward(ctx, framework, status)
+    _publish(ctx, task, state, reason, message)
+
+
+def _publish(
+    ctx: Context, task: Task, state: pb.TaskState, reason: pb.Reason, message: str
+) -> None:
+    ctx.publish(
+        "task_updated",
+        agent_id=task.agent_id,
+        framework_id=task.framework_id,
+        task_id=task.info.task_id,
+        task_state=state,
+        reason=reason,
+        message=message,
+    )
+
+
+def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
+    """Take the latest state over, forward the status, and let its resources go if it ended."""
+    agent_id = ctx.state.agent_by_connection.get(event.connection_id)
+    agent = ctx.state.agents.get(agent_id) if agent_id else None
+    if agent is None or agent.connection_id != event.connection_id:
+        return
+    agent.heard = True
+    update = event.update
+    status = update.status
+    framework = framework_of(ctx, update.framework_id)
+    task = agent.tasks.get((update.framework_id, status.task_id))
+    if framework is None or (task is None and framework.state == FrameworkState.COMPLETED):
+        _acknowledge_to_agent(ctx, agent, update.framework_id, status)
+        return
+    if task is None:
+        # Its end was acknowledged, and the acknowledgement was lost on the way to the agent.
+        forward(ctx, framework, status)
+        return
+    transition(ctx, task, update.latest_state or status.state)
+    task.status = task.unacknowledged = status
+    _publish(ctx, task, status.state, status.reason, status.message)
+    if framework.state == FrameworkState.COMPLETED:
+        _acknowledge_to_agent(ctx, agent, update.framework_id, status)
+        _acknowledged(ctx, task, status.uuid)
+    else:
+        forward(ctx, framework, status)
+
+
+def _acknowledge_to_agent(
+    ctx: Context, agent: Agent, framework_id: str, status: pb.TaskStatus
+) -> None:
+    acknowledgement = agent_pb.MasterMessage.Acknowledgement(
+        framework_id=framework_id, task_id=status.task_id, uuid=status.uuid
+    )
+    ctx.tell_agent(agent, agent_pb.MasterMessage(acknowledgement=acknowledgement))
+
+
+def transition(ctx: Context, task: Task, state: pb.TaskState) -> None:
+    """The task is in a new state. A terminal one is final and frees its resources."""
+    if is_terminal(task.state):
+        return
+    held = task.holds_resources
+    task.state = state
+    if state == pb.TASK_RUNNING and not task.started_at_s:
+        task.started_at_s = ctx.now.wall_s
+    if is_terminal(state):
+        task.finished_at_s = ctx.now.wall_s
+    if held and not task.holds_resources:
+        ctx.allocator.recover(
+            task.framework_id, task.agent_id, task.role, task.resources, now_s=ctx.now.mono_s
+        )
+
+
+def acknowledge(ctx: Context, framework: Framework, call: scheduler_pb.Call.Acknowledge) -> None:
+    """Pass an acknowledgement on to the agent that waits for it."""
+    if not call.uuid:
+        return
+    agent = ctx.state.agents.get(call.agent_id)
+    if agent is not None:
+        status = pb.TaskStatus(task_id=call.task_id, uuid=call.uuid)
+        _acknowledge_to_agent(ctx, agent, framework.framework_id, status)
+    task = framework.tasks.get(call.task_id)
+    if task is not None and task.agent_id == call.agent_id:
+        _acknowledged(ctx, task, call.uuid)
+
+
+def _acknowledged(ctx: Context, task: Task, uuid: bytes) -> None:
+    if task.unacknowledged is None or task.unacknowledged.uuid != uuid:
+        return
+    ended = is_terminal(task.unacknowledged.state)
+    task.unacknowledged = None
+    if ended:
+        complete(ctx, task)
+
+
+def complete(ctx: Context, task: Task) -> None:
+    """The task has ended and its framework knows: keep it for those who look back."""
+    assert is_terminal(task.state)
+    framework = framework_of(ctx, task.framework_id)
+    if framework is not None:
+        framework.tasks.pop(task.info.task_id, None)
+    agent = ctx.state.agents.get(task.agent_id)
+    if agent is not None:
+        agent.tasks.pop(task.key, None)
+    completed = ctx.state.completed_tasks
+    completed.pop(task.key, None)
+    completed[task.key] = task
+    while len(completed) > ctx.config.max_completed_tasks:
+        completed.popitem(last=False)
+
+
+def end_without_agent(
+    ctx: Context,
+    task: Task,
+    state: pb.TaskState,
+    reason: pb.Reason,
+    message: str,
+    source: pb.Source = pb.SOURCE_MASTER,
+) -> None:
+    """The master itself ends a task of which no agent will say more."""
+    transition(ctx, task, state)
+    if not is_terminal(task.state):
+        task.state = state
+    framework = framework_of(ctx, task.framework_id)
+    status = new_status(ctx, task.info.task_id, task.state, reason, message, task.agent_id, source)
+    task.status, task.unacknowledged = status, None
+    task.finished_at_s = task.finished_at_s or ctx.now.wall_s
+    if framework is not None:
+        forward(ctx, framework, status)
+    _publish(ctx, task, task.state, reason, message)
+    complete(ctx, task)
+
+
+def kill(ctx: Context, framework: Framework, call: scheduler_pb.Call.Kill) -> None:
+    """Kill a task, now or when its agent is back; an unknown one is answered by reconciliation."""
+    task = framework.tasks.get(call.task_id)
+    if task is None:
+        asked = scheduler_pb.Call.Reconcile.Task(task_id=call.task_id, agent_id=call.agent_id)
+        _reconcile_one(ctx, framework, asked)
+        return
+    if call.agent_id and call.agent_id != task.agent_id:
+        return
+    policy = pb.KillPolicy()
+    if call.HasField("kill_policy"):
+        policy.CopyFrom(call.kill_policy)
+    request_kill(ctx, task, policy if call.HasField("kill_policy") else None)
+    if task.state == pb.TASK_UNREACHABLE:
+        asked = scheduler_pb.Call.Reconcile.Task(task_id=call.task_id)
+        _reconcile_one(ctx, framework, asked)
+
+
+def request_kill(ctx: Context, task: Task, policy: pb.KillPolicy | None) -> None:
+    """Remember the kill and send it to the agent if that is there."""
+    if is_terminal(task.state):
+        return
+    task.kill = policy or task.info.kill_policy
+    agent = ctx.state.agents[task.agent_id]
+    if agent.state == AgentState.ACTIVE:
+        send_kill(ctx, agent, task, policy)
+
+
+def send_kill(ctx: Context, agent: Agent, task: Task, policy: pb.KillPolicy | None = None) -> None:
+    """Tell the agent."""
+    message = agent_pb.MasterMessage.KillTask(
+        framework_id=task.framework_id, task_id=task.info.task_id
+    )
+    if policy is not None or task.kill is not None:
+        chosen = policy or task.kill
+        assert chosen is not None
+        if chosen.ByteSize():
+            message.kill_policy.CopyFrom(chosen)
+    ctx.tell_agent(agent, agent_pb.MasterMessage(kill=message))
+
+
+def reconcile(ctx: Context, framework: Framework, call: scheduler_pb.Call.Reconcile) -> None:
+    """Explicit: answer for each task named. Implicit: for every task of the framework."""
+    if call.tasks:
+        for asked in call.tasks:
+            _reconcile_one(ctx, framework, asked)
+    else:
+        for task in framework.tasks.values():
+            _tell_latest(ctx, framework, task)
+
+
+def _tell_latest(ctx: Context, framework: Framework, task: Task) -> None:
+    """The last forwarded state, as Mesos does it (docs/reconciliation.md)."""
+    message = "Reconciliation: Latest task state"
+    state = task.state
+    if task.state == pb.TASK_UNREACHABLE:
+        message = "Reconciliation: Task is unreachable"
+    elif task.status is not None:
+        state = task.status.state
+    status = new_status(
+        ctx, task.info.task_id, state, pb.REASON_RECONCILIATION, message, task.agent_id
+    )
+    if task.status is not None and task.status.HasField("exit_status"):
+        status.exit_status = task.status.exit_status
+    forward(ctx, framework, status)
+
+
+def _reconcile_one(
+    ctx: Context, framework: Framework, asked: scheduler_pb.Call.Reconcile.Task
+) -> None:
+    task = framework.tasks.get(asked.task_id)
+    if task is not None:
+        _tell_latest(ctx, framework, task)
+        return
+    agents = ctx.state.agents
+    agent = agents.get(asked.agent_id) if asked.agent_id else None
+    if agent is None and not asked.agent_id:
+        if any(a.state == AgentState.RECOVERING for a in agents.values()):
+            return  # its agent may still come back and know it
+        state, what = pb.TASK_UNKNOWN, "Task is unknown"
+    elif agent is None:
+        state, what = pb.TASK_UNKNOWN, "Task is unknown"
+    elif agent.state == AgentState.RECOVERING:
+        return
+    elif agent.state == AgentState.UNREACHABLE:
+        state, what = pb.TASK_UNREACHABLE, "Task is unreachable"
+    elif agent.state == AgentState.GONE:
+        state, what = pb.TASK_GONE_BY_OPERATOR, "Task is gone with its agent"
+    else:
+        state, what = pb.TASK_GONE, "Task is unknown to the agent"
+    status = new_status(
+        ctx,
+        asked.task_id,
+        state,
+        pb.REASON_RECONCILIATION,
+        f"Reconciliation: {what}",
+        asked.agent_id,
+    )
+    forward(ctx, framework, status)

@@ -1,0 +1,86 @@
+"""What a framework may say: each check returns the reason for a refusal, in words, or None."""
+
+from __future__ import annotations
+
+import math
+
+from pymesos_core import resources
+from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_proto.v1 import types_pb2 as pb
+
+from pymesos_master.core.state import Agent, Framework
+
+MAX_TASK_INFO_BYTES = 256 * 1024
+MAX_FRAMEWORK_INFO_BYTES = 64 * 1024
+MAX_ROLES = 256
+
+
+def framework_problem(info: pb.FrameworkInfo) -> str | None:
+    """Why a FrameworkInfo is invalid (Mesos' `src/master/validation.cpp`, framework::internal)."""
+    if info.ByteSize() > MAX_FRAMEWORK_INFO_BYTES:
+        return (
+            f"The framework info has {info.ByteSize()} bytes;"
+            f" at most {MAX_FRAMEWORK_INFO_BYTES} are kept"
+        )
+    if not info.name:
+        return "A framework needs a name"
+    if info.framework_id and (problem := id_problem(info.framework_id)):
+        return f"The framework id is invalid: {problem}"
+    if len(info.roles) > MAX_ROLES:
+        return f"A framework has at most {MAX_ROLES} roles"
+    if len(set(info.roles)) != len(info.roles):
+        return f"A role is given twice in {', '.join(info.roles)}"
+    for role in info.roles:
+        if problem := role_problem(role):
+            return f"The framework's roles are invalid: {problem}"
+    timeout_s = info.failover_timeout_s
+    if not math.isfinite(timeout_s) or timeout_s < 0:
+        return f"failover_timeout_s is {timeout_s}; a number of seconds from 0 is expected"
+    return None
+
+
+def change_problem(before: pb.FrameworkInfo, after: pb.FrameworkInfo) -> str | None:
+    """Why a re-subscription may not change what it changes."""
+    for name in ("user", "checkpoint", "principal"):
+        if getattr(before, name) != getattr(after, name):
+            return f"Changing framework's {name} is not allowed."
+    return None
+
+
+def task_problem(
+    framework: Framework, agent: Agent, info: pb.TaskInfo, available: Resources
+) -> tuple[Resources, str | None]:
+    """The resources of a task, and why it may not be launched on the agent, or None."""
+    if problem := id_problem(info.task_id):
+        return EMPTY, f"Task id is invalid: {problem}"
+    if info.ByteSize() > MAX_TASK_INFO_BYTES:
+        return EMPTY, (
+            f"Task has {info.ByteSize()} bytes; at most {MAX_TASK_INFO_BYTES} are accepted"
+        )
+    if info.task_id in framework.tasks:
+        return EMPTY, f"Task has duplicate ID: {info.task_id}"
+    if info.agent_id != agent.agent_id:
+        return EMPTY, (
+            f"Task uses invalid agent {info.agent_id[:255]}"
+            f" while agent {agent.agent_id} is expected"
+        )
+    try:
+        needed = resources.from_proto(info.resources)
+    except ResourceError as error:
+        return EMPTY, f"Task uses invalid resources: {error}"
+    if not needed:
+        return EMPTY, "Task uses no resources"
+    if not available.contains(needed):
+        return EMPTY, f"Task uses more resources {needed} than available {available}"
+    if not info.command.value and not info.container.image:
+        return EMPTY, "Task has neither a command nor an image"
+    grace_s = info.kill_policy.grace_period_s
+    if not math.isfinite(grace_s) or grace_s < 0:
+        return EMPTY, f"Task has the kill grace period {grace_s}; seconds from 0 are expected"
+    for variable in info.command.environment:
+        if not variable.name or "=" in variable.name or "\0" in variable.name + variable.value:
+            return EMPTY, f"Task has the invalid environment variable {variable.name[:80]!r}"
+    if "\0" in info.command.value or any("\0" in a for a in info.command.arguments):
+        return EMPTY, "Task has a NUL byte in its command"
+    return needed, None

@@ -1,0 +1,252 @@
+"""`pymesos-master`: one process, leading or ready to."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import grpc.aio
+from pymesos_core import VERSION
+from pymesos_core.addresses import AddressError, ZkUrl, parse_zk
+from pymesos_core.clock import read_clock
+from pymesos_core.coordination import (
+    Contender,
+    CoordinationError,
+    Detector,
+    MasterInfo,
+    RegistryError,
+    Term,
+)
+from pymesos_core.coordination.standalone import StandaloneContender
+from pymesos_core.directories import default_directory
+from pymesos_core.log import LEVELS, set_up_logging
+from pymesos_core.serving import (
+    SERVER_OPTIONS,
+    Listen,
+    ServingError,
+    bind,
+    check_listen,
+    listen_options,
+    stop_event,
+)
+from pymesos_proto.v1.agent_pb2_grpc import add_AgentServicer_to_server
+from pymesos_proto.v1.operator_pb2_grpc import add_OperatorServicer_to_server
+from pymesos_proto.v1.scheduler_pb2_grpc import add_SchedulerServicer_to_server
+
+from pymesos_master.allocator import DrfAllocator
+from pymesos_master.core import Config, MasterCore
+from pymesos_master.services.agent import AgentService
+from pymesos_master.services.leading import Leadership
+from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.scheduler import SchedulerService
+from pymesos_master.shell import Leader
+
+log = logging.getLogger("pymesos_master")
+
+DEFAULT_PORT = 5050
+STOP_GRACE_S = 1.0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line said."""
+
+    listen: Listen
+    zk: ZkUrl | None
+    zk_session_timeout_s: float
+    work_dir: Path
+    config: Config
+
+
+class _StopError(Exception):
+    """End the process: the message says why."""
+
+
+async def serve(options: Options) -> None:
+    """Serve until SIGTERM or SIGINT. Raises ServingError, CoordinationError, RegistryError."""
+    stop = stop_event()
+    server = grpc.aio.server(options=SERVER_OPTIONS)
+    port = bind(server, options.listen)
+    address = options.listen.advertised(port)
+    me = MasterInfo(str(uuid.uuid4()), address, options.listen.name(), VERSION)
+    leadership = Leadership(me)
+    add_SchedulerServicer_to_server(SchedulerService(leadership), server)
+    add_AgentServicer_to_server(AgentService(leadership), server)
+    add_OperatorServicer_to_server(OperatorService(leadership), server)
+    contender, detector = _coordination(options, me)
+    main = asyncio.create_task(_contend(options, contender, leadership))
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        if detector is not None:
+            await detector.start()
+            leadership.known_leader = lambda: detector.leader
+        await server.start()
+        print(f"listening on {address}", flush=True)
+        await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if main.done():
+            await main
+        log.info("stopping")
+    finally:
+        for task in (main, stopping):
+            task.cancel()
+        await asyncio.gather(main, stopping, return_exceptions=True)
+        await server.stop(STOP_GRACE_S)
+        if detector is not None:
+            await detector.close()
+        await contender.close()
+
+
+def _coordination(options: Options, me: MasterInfo) -> tuple[Contender, Detector | None]:
+    if options.zk is None:
+        return StandaloneContender(options.work_dir), None
+    from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector
+
+    timeout_s = options.zk_session_timeout_s
+    return ZkContender(options.zk, me, timeout_s), ZkDetector(options.zk, timeout_s)
+
+
+async def _contend(options: Options, contender: Contender, leadership: Leadership) -> None:
+    """Lead whenever this master is elected."""
+    while True:
+        term = await contender.lead()
+        try:
+            failure = await _lead(options, term, leadership)
+        finally:
+            leadership.leader = None
+            await contender.resign(term)
+        if options.zk is None:
+            raise _StopError(failure or "the term has ended")
+        log.warning("a follower again: %s", failure or "leadership was lost")
+
+
+async def _lead(options: Options, term: Term, leadership: Leadership) -> str | None:
+    """Recover from the registry and lead to the end of the term; the failure that ended it."""
+    try:
+        records = await asyncio.to_thread(term.registry.load)
+    except RegistryError as error:
+        if options.zk is None:
+            raise
+        await asyncio.sleep(1.0)
+        return str(error)
+    prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
+    core = MasterCore(options.config, DrfAllocator(), records, prefix, read_clock())
+    leader = Leader(core, term)
+    leadership.leader = leader
+    log.info(
+        "leading in epoch %d: %d agents and %d frameworks in the registry",
+        term.epoch,
+        len(core.state.agents),
+        len(core.state.frameworks),
+    )
+    await leader.run()
+    return leader.failure
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@listen_options(DEFAULT_PORT)
+@click.option(
+    "--zk",
+    metavar="ZK_URL",
+    help="Elect the leader through ZooKeeper: zk://host:port,host:port/path. Without it this"
+    " master stands alone and leads at once.",
+)
+@click.option(
+    "--zk-session-timeout",
+    type=click.FloatRange(1, 120),
+    default=10.0,
+    show_default=True,
+    help="Seconds after which ZooKeeper takes a silent master for dead.",
+)
+@click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="Where a standalone master keeps its registry.  [default: /var/lib/pymesos/master for"
+    " root, else ~/.local/state/pymesos/master]",
+)
+@click.option(
+    "--agent-ping-timeout",
+    type=click.FloatRange(0.05, 600),
+    default=15.0,
+    show_default=True,
+    help="Seconds an agent has to answer a ping.",
+)
+@click.option(
+    "--max-agent-ping-timeouts",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="Unanswered pings in a row that make an agent unreachable.",
+)
+@click.option(
+    "--agent-reregister-timeout",
+    type=click.FloatRange(1, 86400),
+    default=600.0,
+    show_default=True,
+    help="Seconds that agents have to come back after a master failover.",
+)
+@click.option(
+    "--offer-timeout",
+    type=click.FloatRange(0.05, 86400),
+    default=30.0,
+    show_default=True,
+    help="Seconds after which an unanswered offer is rescinded.",
+)
+@click.option(
+    "--max-completed-tasks",
+    type=click.IntRange(0, 10_000_000),
+    default=10_000,
+    show_default=True,
+    help="How many ended tasks are kept for `pymesos-cli tasks --all`.",
+)
+@click.option(
+    "--log-level", type=click.Choice(LEVELS), default="info", show_default=True, help="Verbosity."
+)
+@click.version_option(VERSION)
+def main(
+    ip: str,
+    port: int,
+    advertise_ip: str | None,
+    hostname: str | None,
+    insecure: bool,
+    zk: str | None,
+    zk_session_timeout: float,
+    work_dir: Path | None,
+    agent_ping_timeout: float,
+    max_agent_ping_timeouts: int,
+    agent_reregister_timeout: float,
+    offer_timeout: float,
+    max_completed_tasks: int,
+    log_level: str,
+) -> None:
+    """Run a pymesos master."""
+    set_up_logging(log_level)
+    listen = check_listen(ip, port, advertise_ip, hostname, insecure)
+    try:
+        zk_url = parse_zk(zk) if zk else None
+    except AddressError as error:
+        raise click.UsageError(f"--zk: {error}") from error
+    config = Config(
+        agent_ping_timeout_s=agent_ping_timeout,
+        max_agent_ping_timeouts=max_agent_ping_timeouts,
+        agent_reregister_timeout_s=agent_reregister_timeout,
+        offer_timeout_s=offer_timeout,
+        max_completed_tasks=max_completed_tasks,
+    )
+    options = Options(
+        listen, zk_url, zk_session_timeout, work_dir or default_directory("master"), config
+    )
+    try:
+        asyncio.run(serve(options))
+    except (ServingError, CoordinationError, RegistryError, _StopError) as error:
+        print(f"pymesos-master: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

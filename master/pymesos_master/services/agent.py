@@ -1,0 +1,107 @@
+"""The Agent service: one stream per agent."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+import grpc.aio
+from pymesos_proto.v1 import agent_pb2 as pb
+from pymesos_proto.v1 import agent_pb2_grpc as services
+
+from pymesos_master.core.events import (
+    AgentDisconnected,
+    AgentHeard,
+    AgentRegistering,
+    AgentUsageReported,
+    TaskStatusUpdated,
+)
+from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
+from pymesos_master.shell import Connection, Leader
+
+MAX_TASKS_PER_AGENT = 100_000
+
+
+class AgentService(services.AgentServicer):
+    """Messages become events of the core, its effects become messages on the stream."""
+
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
+
+    async def Connect(  # type: ignore[override]  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[pb.AgentBatch],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        """Serve one agent."""
+        leader = await self._leadership.here(context)
+
+        async def read(connection: Connection, requests: AsyncIterable[pb.AgentBatch]) -> None:
+            registration = _Registration(leader, connection)
+            async for batch in requests:
+                for message in batch.message:
+                    registration.take(message)
+
+        epoch = leader.term.epoch
+        await run_stream(
+            leader,
+            context,
+            request_iterator,
+            read,
+            lambda messages: pb.MasterBatch(epoch=epoch, message=messages),
+            AgentDisconnected,
+        )
+
+
+class _Registration:
+    """Puts a registration together that came in several messages, then passes messages on."""
+
+    def __init__(self, leader: Leader, connection: Connection) -> None:
+        self._leader = leader
+        self._connection_id = connection.connection_id
+        self._register: pb.Register | None = None
+        self._tasks: list[pb.TaskRecord] = []
+        self._complete = False
+
+    def take(self, message: pb.AgentMessage) -> None:
+        """Raises BadStreamError."""
+        kind = message.WhichOneof("message")
+        if self._complete:
+            self._pass_on(kind, message)
+        elif kind == "register" and self._register is None:
+            self._register = message.register
+            self._add(message.register.tasks, message.register.more_tasks)
+        elif kind == "more_tasks" and self._register is not None:
+            self._add(message.more_tasks.tasks, message.more_tasks.more_tasks)
+        else:
+            raise BadStreamError("the first message of a stream must be Register")
+
+    def _add(self, tasks: Any, more: bool) -> None:
+        assert self._register is not None
+        self._tasks.extend(tasks)
+        if len(self._tasks) > MAX_TASKS_PER_AGENT:
+            raise BadStreamError(f"an agent has at most {MAX_TASKS_PER_AGENT} tasks")
+        if more:
+            return
+        self._complete = True
+        self._leader.feed(
+            AgentRegistering(
+                self._connection_id,
+                self._register.agent_info,
+                self._register.incarnation_id,
+                tuple(self._tasks),
+                tuple(self._register.frameworks),
+                self._register.epoch_seen,
+            )
+        )
+
+    def _pass_on(self, kind: str | None, message: pb.AgentMessage) -> None:
+        match kind:
+            case "update":
+                self._leader.feed(TaskStatusUpdated(self._connection_id, message.update))
+            case "pong":
+                self._leader.feed(AgentHeard(self._connection_id))
+            case "usage":
+                self._leader.feed(AgentUsageReported(self._connection_id, message.usage))
+            case _:
+                raise BadStreamError(f"a message of the kind {kind} is not expected here")

@@ -1,0 +1,334 @@
+"""The Operator service: paged reads of the leader's state, and what operators decide."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, TypeVar
+
+import grpc
+import grpc.aio
+from pymesos_core import VERSION
+from pymesos_core.outbox import OverflowedError
+from pymesos_core.resources import to_proto
+from pymesos_core.states import state_name
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import operator_pb2_grpc as services
+from pymesos_proto.v1 import types_pb2
+
+from pymesos_master.core.events import (
+    Event,
+    OperatorKilledTask,
+    OperatorMarkedGone,
+    OperatorToreDown,
+)
+from pymesos_master.core.state import Agent, ClusterState, Framework, Task
+from pymesos_master.services.leading import Leadership
+
+DEFAULT_PAGE_SIZE = 500
+MAX_PAGE_SIZE = 1000
+PAGE_BYTES = 768 * 1024
+
+Context = grpc.aio.ServicerContext[Any, Any]
+View = TypeVar("View")
+
+
+def page_of(page: pb.Page, items: Iterable[tuple[str, Any]], to_view: Any) -> tuple[list[Any], str]:
+    """The items after the token, by key, as views; and the token of the next page, or ""."""
+    size = min(page.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+    after = page.page_token
+    chosen = heapq.nsmallest(
+        size + 1, (item for item in items if item[0] > after), key=lambda item: item[0]
+    )
+    views: list[Any] = []
+    used_bytes = 0
+    for index, (_key, item) in enumerate(chosen[:size]):
+        view = to_view(item)
+        used_bytes += view.ByteSize()
+        if views and used_bytes > PAGE_BYTES:
+            return views, chosen[index - 1][0]
+        views.append(view)
+    return views, chosen[size - 1][0] if len(chosen) > size else ""
+
+
+def agent_view(agent: Agent) -> pb.AgentView:
+    """An agent as operators see it."""
+    return pb.AgentView(
+        info=agent.info,
+        state=agent.state.value,
+        allocated=to_proto(agent.allocated()),
+        offered=to_proto(agent.offered()),
+        registered_at_s=agent.registered_at_s,
+        tasks=len(agent.tasks),
+        usage=agent.usage,
+    )
+
+
+def task_view(state: ClusterState, task: Task, *, completed: bool) -> pb.TaskView:
+    """A task as operators see it."""
+    agent = state.agents.get(task.agent_id)
+    address = agent.info.address if agent else None
+    return pb.TaskView(
+        framework_id=task.framework_id,
+        task_info=task.info,
+        state=task.state,
+        status=task.status,
+        role=task.role,
+        hostname=address.hostname if address else "",
+        agent_address=address,
+        launched_at_s=task.launched_at_s,
+        started_at_s=task.started_at_s,
+        finished_at_s=task.finished_at_s,
+        completed=completed,
+    )
+
+
+class OperatorService(services.OperatorServicer):
+    """Reads come from the leader's state; decisions go through its core."""
+
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
+
+    async def GetLeader(  # noqa: N802
+        self, request: pb.GetLeaderRequest, context: Context
+    ) -> pb.GetLeaderResponse:
+        """Who leads, as far as this master knows."""
+        leader = self._leadership.leader
+        known = self._leadership.me if leader else self._leadership.known_leader()
+        response = pb.GetLeaderResponse(self_leads=leader is not None)
+        if known is not None:
+            response.leader.CopyFrom(
+                types_pb2.Address(
+                    hostname=known.hostname, ip=known.address.host, port=known.address.port
+                )
+            )
+        if leader is not None:
+            response.epoch = leader.term.epoch
+        return response
+
+    async def GetHealth(  # noqa: N802
+        self, request: pb.GetHealthRequest, context: Context
+    ) -> pb.GetHealthResponse:
+        """Whether this master works, leading or not."""
+        return pb.GetHealthResponse(
+            healthy=True,
+            role="leading" if self._leadership.leader else "following",
+            uptime_s=time.monotonic() - self._leadership.started_mono_s,
+            version=VERSION,
+        )
+
+    async def ListAgents(  # noqa: N802
+        self, request: pb.ListAgentsRequest, context: Context
+    ) -> pb.ListAgentsResponse:
+        """Agents by id."""
+        state = (await self._leadership.here(context)).core.state
+        found = (i for i in state.agents.items() if i[0].startswith(request.id_prefix))
+        views, token = page_of(request.page, found, agent_view)
+        return pb.ListAgentsResponse(agents=views, next_page_token=token)
+
+    async def ListFrameworks(  # noqa: N802
+        self, request: pb.ListFrameworksRequest, context: Context
+    ) -> pb.ListFrameworksResponse:
+        """Frameworks by id."""
+        core = (await self._leadership.here(context)).core
+
+        def view(framework: Framework) -> pb.FrameworkView:
+            held = (t.resources for t in framework.tasks.values() if t.holds_resources)
+            return pb.FrameworkView(
+                info=framework.info,
+                state=framework.state.value,
+                allocated=_summed(held),
+                offered=_summed(offer.resources for offer in framework.offers.values()),
+                registered_at_s=framework.registered_at_s,
+                tasks=len(framework.tasks),
+                dominant_share=core.allocator.dominant_share(framework.framework_id),
+                suppressed_roles=sorted(core.allocator.suppressed(framework.framework_id)),
+            )
+
+        items = list(core.state.frameworks.items())
+        if request.include_completed:
+            items += core.state.completed_frameworks.items()
+        found = (item for item in items if item[0].startswith(request.id_prefix))
+        views, token = page_of(request.page, found, view)
+        return pb.ListFrameworksResponse(frameworks=views, next_page_token=token)
+
+    async def ListTasks(  # noqa: N802
+        self, request: pb.ListTasksRequest, context: Context
+    ) -> pb.ListTasksResponse:
+        """Tasks by framework and id: live ones, and on request those that have ended."""
+        state = (await self._leadership.here(context)).core.state
+
+        def wanted(task: Task) -> bool:
+            return (
+                task.info.task_id.startswith(request.id_prefix)
+                and request.framework_id in ("", task.framework_id)
+                and request.agent_id in ("", task.agent_id)
+                and request.name in ("", task.info.name)
+            )
+
+        def found() -> Iterable[tuple[str, tuple[Task, bool]]]:
+            owners = [*state.frameworks.values(), *state.completed_frameworks.values()]
+            for framework in owners:
+                for task in framework.tasks.values():
+                    if wanted(task):
+                        yield f"{task.framework_id}/{task.info.task_id}", (task, False)
+            if request.include_completed:
+                for task in state.completed_tasks.values():
+                    if wanted(task):
+                        yield f"{task.framework_id}/{task.info.task_id}", (task, True)
+
+        views, token = page_of(
+            request.page, found(), lambda item: task_view(state, item[0], completed=item[1])
+        )
+        return pb.ListTasksResponse(tasks=views, next_page_token=token)
+
+    async def ListOffers(  # noqa: N802
+        self, request: pb.ListOffersRequest, context: Context
+    ) -> pb.ListOffersResponse:
+        """Offers that are not answered yet."""
+        state = (await self._leadership.here(context)).core.state
+
+        def view(offer: Any) -> pb.OfferView:
+            agent = state.agents[offer.agent_id]
+            return pb.OfferView(
+                offer=types_pb2.Offer(
+                    offer_id=offer.offer_id,
+                    framework_id=offer.framework_id,
+                    agent_id=offer.agent_id,
+                    hostname=agent.info.address.hostname,
+                    role=offer.role,
+                    resources=to_proto(offer.resources),
+                    attributes=agent.info.attributes,
+                ),
+                offered_at_s=offer.offered_at_s,
+            )
+
+        views, token = page_of(request.page, state.offers.items(), view)
+        return pb.ListOffersResponse(offers=views, next_page_token=token)
+
+    async def ListRoles(  # noqa: N802
+        self, request: pb.ListRolesRequest, context: Context
+    ) -> pb.ListRolesResponse:
+        """The roles that frameworks subscribed to, with what their tasks hold."""
+        state = (await self._leadership.here(context)).core.state
+        roles: dict[str, list[Framework]] = {}
+        for framework in state.frameworks.values():
+            for role in framework.roles:
+                roles.setdefault(role, []).append(framework)
+        return pb.ListRolesResponse(
+            roles=[
+                pb.RoleView(
+                    role=role,
+                    framework_ids=[f.framework_id for f in members],
+                    allocated=_summed(
+                        t.resources
+                        for f in members
+                        for t in f.tasks.values()
+                        if t.role == role and t.holds_resources
+                    ),
+                )
+                for role, members in sorted(roles.items())
+            ]
+        )
+
+    async def KillTask(  # noqa: N802
+        self, request: pb.KillTaskRequest, context: Context
+    ) -> pb.KillTaskResponse:
+        """Kill one task."""
+        await self._decide(
+            context, lambda i: OperatorKilledTask(i, request.framework_id, request.task_id)
+        )
+        return pb.KillTaskResponse()
+
+    async def TeardownFramework(  # noqa: N802
+        self, request: pb.TeardownFrameworkRequest, context: Context
+    ) -> pb.TeardownFrameworkResponse:
+        """Remove a framework."""
+        await self._decide(context, lambda i: OperatorToreDown(i, request.framework_id))
+        return pb.TeardownFrameworkResponse()
+
+    async def MarkAgentGone(  # noqa: N802
+        self, request: pb.MarkAgentGoneRequest, context: Context
+    ) -> pb.MarkAgentGoneResponse:
+        """An agent will never come back."""
+        await self._decide(context, lambda i: OperatorMarkedGone(i, request.agent_id))
+        return pb.MarkAgentGoneResponse()
+
+    async def _decide(self, context: Context, make_event: Any) -> None:
+        leader = await self._leadership.here(context)
+
+        def event(request_id: int) -> Event:
+            made: Event = make_event(request_id)
+            return made
+
+        problem = await leader.ask(event)
+        if problem is not None:
+            await context.abort(grpc.StatusCode.NOT_FOUND, problem)
+
+    async def WatchEvents(  # noqa: N802
+        self, request: pb.WatchEventsRequest, context: Context
+    ) -> AsyncIterator[pb.ClusterEventBatch]:
+        """First the state as it is, as events of the kind "…_present", then what happens."""
+        leader = await self._leadership.here(context)
+        outbox = leader.watch()
+        try:
+            for event in _present(leader.core.state):
+                outbox.put(event)
+            while (batch := await outbox.batch()) is not None:
+                yield pb.ClusterEventBatch(event=batch)
+        except OverflowedError:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "the events are not read fast enough; connect again to go on from the state then",
+            )
+        finally:
+            leader.unwatch(outbox)
+
+
+def _summed(bags: Iterable[Any]) -> list[types_pb2.Resource]:
+    """Scalars are added; ports of different agents may be the same numbers, so they are counted."""
+    scalars: dict[str, int] = {}
+    for bag in bags:
+        for name, value in bag.scalars.items():
+            scalars[name] = scalars.get(name, 0) + value
+    return [types_pb2.Resource(name=n, scalar=v / 1000) for n, v in scalars.items()]
+
+
+def _present(state: ClusterState) -> Iterable[pb.ClusterEvent]:
+    now_s = time.time()
+    for agent in state.agents.values():
+        yield pb.ClusterEvent(
+            timestamp_s=now_s,
+            kind="agent_present",
+            agent_id=agent.agent_id,
+            resources=to_proto(agent.total),
+            message=agent.state.value,
+        )
+        for task in agent.tasks.values():
+            yield pb.ClusterEvent(
+                timestamp_s=now_s,
+                kind="task_present",
+                agent_id=agent.agent_id,
+                framework_id=task.framework_id,
+                task_id=task.info.task_id,
+                task_state=task.state,
+                resources=to_proto(task.resources) if task.holds_resources else [],
+                message=state_name(task.state),
+            )
+    for framework in state.frameworks.values():
+        yield pb.ClusterEvent(
+            timestamp_s=now_s,
+            kind="framework_present",
+            framework_id=framework.framework_id,
+            message=framework.info.name,
+        )
+    for offer in state.offers.values():
+        yield pb.ClusterEvent(
+            timestamp_s=now_s,
+            kind="offer_present",
+            agent_id=offer.agent_id,
+            framework_id=offer.framework_id,
+            offer_id=offer.offer_id,
+            resources=to_proto(offer.resources),
+        )

@@ -1,0 +1,192 @@
+"""The doing half of a leading master: connections, the registry's writes, the timer.
+
+It feeds events to the core one at a time and carries the effects out in the order given.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymesos_core.clock import read_clock
+from pymesos_core.coordination import RegistryError, Term
+from pymesos_core.outbox import Outbox
+from pymesos_core.resources import to_proto
+from pymesos_core.store import GroupCommit
+from pymesos_proto.v1 import operator_pb2 as operator_pb
+
+from pymesos_master.core import MasterCore
+from pymesos_master.core.effects import (
+    AnswerOperator,
+    CloseConnection,
+    Effect,
+    PersistRegistry,
+    PublishEvent,
+    StepDown,
+    TellAgent,
+    TellFramework,
+)
+from pymesos_master.core.events import Event, Persisted, PersistFailed, Tick
+
+log = logging.getLogger(__name__)
+
+WATCHER_LIMIT_BYTES = 4 * 1024 * 1024
+
+
+@dataclass(eq=False)
+class Connection:
+    """One open stream of an agent, a framework or a watcher."""
+
+    connection_id: int
+    peer: str
+    outbox: Outbox[Any] = field(default_factory=Outbox)
+
+
+class Leader:
+    """One term of leading."""
+
+    def __init__(self, core: MasterCore, term: Term) -> None:
+        self.core = core
+        self.term = term
+        self.failure: str | None = None
+        self._connections: dict[int, Connection] = {}
+        self._watchers: set[Outbox[operator_pb.ClusterEvent]] = set()
+        self._ids = itertools.count(1)
+        self._answers: dict[int, asyncio.Future[str | None]] = {}
+        self._commits = GroupCommit(term.registry.commit, self._committed)
+        self._timer: asyncio.TimerHandle | None = None
+        self._sequence = 0
+        self._over = False
+
+    async def run(self) -> None:
+        """Lead until the term is lost or this is cancelled; then every stream is ended."""
+        commits = asyncio.create_task(self._commits.run())
+        lost = asyncio.create_task(self.term.lost.wait())
+        try:
+            self.feed(Tick())
+            await asyncio.wait({commits, lost}, return_when=asyncio.FIRST_COMPLETED)
+            if commits.done():
+                commits.result()
+        finally:
+            self._over = True
+            for task in (commits, lost):
+                task.cancel()
+            await asyncio.gather(commits, lost, return_exceptions=True)
+            if self._timer is not None:
+                self._timer.cancel()
+            for connection in self._connections.values():
+                connection.outbox.close()
+            for watcher in self._watchers:
+                watcher.close()
+            for answer in self._answers.values():
+                if not answer.done():
+                    answer.set_result("the master stopped leading before this was done; try again")
+
+    def open(self, peer: str) -> Connection:
+        """A new stream."""
+        connection = Connection(next(self._ids), peer)
+        self._connections[connection.connection_id] = connection
+        return connection
+
+    def close(self, connection: Connection, disconnected: Event) -> None:
+        """The stream has ended, whoever ended it."""
+        self._connections.pop(connection.connection_id, None)
+        self.feed(disconnected)
+
+    def watch(self) -> Outbox[operator_pb.ClusterEvent]:
+        """An outbox that receives every cluster event from now on."""
+        outbox: Outbox[operator_pb.ClusterEvent] = Outbox(WATCHER_LIMIT_BYTES)
+        self._watchers.add(outbox)
+        return outbox
+
+    def unwatch(self, outbox: Outbox[operator_pb.ClusterEvent]) -> None:
+        """End a watch."""
+        self._watchers.discard(outbox)
+
+    async def ask(self, make_event: Callable[[int], Event]) -> str | None:
+        """Feed an operator's request and wait until it is done; the problem, or None."""
+        request_id = next(self._ids)
+        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        self._answers[request_id] = answer
+        try:
+            self.feed(make_event(request_id))
+            return await answer
+        finally:
+            del self._answers[request_id]
+
+    def feed(self, event: Event) -> None:
+        """Take one event in and do what the core says."""
+        if self._over:
+            return
+        for effect in self.core.step(read_clock(), event):
+            self._do(effect)
+        self._set_timer()
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case TellAgent(connection_id, message):
+                if connection_id in self._connections:
+                    self._connections[connection_id].outbox.put(message)
+            case TellFramework(connection_id, event):
+                if connection_id in self._connections:
+                    self._connections[connection_id].outbox.put(event)
+            case PublishEvent():
+                if self._watchers:
+                    self._publish(effect)
+            case PersistRegistry(token, changes):
+                self._commits.submit(token, changes)
+            case CloseConnection(connection_id):
+                if connection_id in self._connections:
+                    self._connections[connection_id].outbox.close()
+            case AnswerOperator(request_id, problem):
+                answer = self._answers.get(request_id)
+                if answer is not None and not answer.done():
+                    answer.set_result(problem)
+            case StepDown(reason):
+                log.error("stepping down: %s", reason)
+                self.failure = reason
+                self.term.lost.set()
+
+    def _publish(self, effect: PublishEvent) -> None:
+        self._sequence += 1
+        event = operator_pb.ClusterEvent(
+            timestamp_s=effect.wall_s,
+            kind=effect.kind,
+            agent_id=effect.agent_id,
+            framework_id=effect.framework_id,
+            task_id=effect.task_id,
+            offer_id=effect.offer_id,
+            task_state=effect.task_state,
+            reason=effect.reason,
+            resources=to_proto(effect.resources),
+            message=effect.message,
+            sequence=self._sequence,
+        )
+        for watcher in self._watchers:
+            watcher.put(event)
+
+    def _committed(self, token: int, error: Exception | None) -> None:
+        if error is None:
+            self.feed(Persisted(token))
+        elif isinstance(error, RegistryError):
+            self.feed(PersistFailed(token, str(error)))
+        else:
+            self.feed(PersistFailed(token, f"a registry write failed: {error!r}"))
+
+    def _set_timer(self) -> None:
+        at = self.core.next_deadline_s()
+        if self._timer is not None:
+            if at is not None and self._timer.when() <= at and not self._timer.cancelled():
+                return  # it fires early enough, and looks again
+            self._timer.cancel()
+            self._timer = None
+        if at is not None and not self._over:
+            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        self.feed(Tick())

@@ -1,0 +1,171 @@
+from pymesos_proto.v1 import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class AgentBatch(_message.Message):
+    __slots__ = ("message",)
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    message: _containers.RepeatedCompositeFieldContainer[AgentMessage]
+    def __init__(self, message: _Optional[_Iterable[_Union[AgentMessage, _Mapping]]] = ...) -> None: ...
+
+class TaskRecord(_message.Message):
+    __slots__ = ("framework_id", "task_info", "state", "unacknowledged", "role")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_INFO_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    task_info: _types_pb2.TaskInfo
+    state: _types_pb2.TaskState
+    unacknowledged: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskStatus]
+    role: str
+    def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., role: _Optional[str] = ...) -> None: ...
+
+class Register(_message.Message):
+    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks")
+    AGENT_INFO_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_ID_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    MORE_TASKS_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_SEEN_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORKS_FIELD_NUMBER: _ClassVar[int]
+    agent_info: _types_pb2.AgentInfo
+    incarnation_id: str
+    tasks: _containers.RepeatedCompositeFieldContainer[TaskRecord]
+    more_tasks: bool
+    epoch_seen: int
+    frameworks: _containers.RepeatedCompositeFieldContainer[_types_pb2.FrameworkInfo]
+    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ...) -> None: ...
+
+class MoreTasks(_message.Message):
+    __slots__ = ("tasks", "more_tasks")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    MORE_TASKS_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[TaskRecord]
+    more_tasks: bool
+    def __init__(self, tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ...) -> None: ...
+
+class StatusUpdate(_message.Message):
+    __slots__ = ("framework_id", "status", "latest_state")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    LATEST_STATE_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    status: _types_pb2.TaskStatus
+    latest_state: _types_pb2.TaskState
+    def __init__(self, framework_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., latest_state: _Optional[_Union[_types_pb2.TaskState, str]] = ...) -> None: ...
+
+class Usage(_message.Message):
+    __slots__ = ("cpus_used", "mem_used_mib", "disk_used_mib", "containers")
+    CPUS_USED_FIELD_NUMBER: _ClassVar[int]
+    MEM_USED_MIB_FIELD_NUMBER: _ClassVar[int]
+    DISK_USED_MIB_FIELD_NUMBER: _ClassVar[int]
+    CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    cpus_used: float
+    mem_used_mib: float
+    disk_used_mib: float
+    containers: int
+    def __init__(self, cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., disk_used_mib: _Optional[float] = ..., containers: _Optional[int] = ...) -> None: ...
+
+class AgentMessage(_message.Message):
+    __slots__ = ("register", "more_tasks", "pong", "update", "usage")
+    class Pong(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    REGISTER_FIELD_NUMBER: _ClassVar[int]
+    MORE_TASKS_FIELD_NUMBER: _ClassVar[int]
+    PONG_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    register: Register
+    more_tasks: MoreTasks
+    pong: AgentMessage.Pong
+    update: StatusUpdate
+    usage: Usage
+    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+
+class MasterBatch(_message.Message):
+    __slots__ = ("epoch", "message")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    message: _containers.RepeatedCompositeFieldContainer[MasterMessage]
+    def __init__(self, epoch: _Optional[int] = ..., message: _Optional[_Iterable[_Union[MasterMessage, _Mapping]]] = ...) -> None: ...
+
+class LaunchTask(_message.Message):
+    __slots__ = ("framework_id", "role", "task_info", "framework_info")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TASK_INFO_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_INFO_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    role: str
+    task_info: _types_pb2.TaskInfo
+    framework_info: _types_pb2.FrameworkInfo
+    def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
+
+class MasterMessage(_message.Message):
+    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework")
+    class Registered(_message.Message):
+        __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts")
+        AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        PING_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+        MAX_PING_TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
+        agent_id: str
+        ping_timeout_s: float
+        max_ping_timeouts: int
+        def __init__(self, agent_id: _Optional[str] = ..., ping_timeout_s: _Optional[float] = ..., max_ping_timeouts: _Optional[int] = ...) -> None: ...
+    class Refused(_message.Message):
+        __slots__ = ("message", "shut_down")
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        SHUT_DOWN_FIELD_NUMBER: _ClassVar[int]
+        message: str
+        shut_down: bool
+        def __init__(self, message: _Optional[str] = ..., shut_down: _Optional[bool] = ...) -> None: ...
+    class Ping(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class KillTask(_message.Message):
+        __slots__ = ("framework_id", "task_id", "kill_policy")
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        KILL_POLICY_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        task_id: str
+        kill_policy: _types_pb2.KillPolicy
+        def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., kill_policy: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ...) -> None: ...
+    class Acknowledgement(_message.Message):
+        __slots__ = ("framework_id", "task_id", "uuid")
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        UUID_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        task_id: str
+        uuid: bytes
+        def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., uuid: _Optional[bytes] = ...) -> None: ...
+    class ShutdownFramework(_message.Message):
+        __slots__ = ("framework_id",)
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        def __init__(self, framework_id: _Optional[str] = ...) -> None: ...
+    REGISTERED_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
+    PING_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_FIELD_NUMBER: _ClassVar[int]
+    KILL_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
+    SHUTDOWN_FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
+    registered: MasterMessage.Registered
+    refused: MasterMessage.Refused
+    ping: MasterMessage.Ping
+    launch: LaunchTask
+    kill: MasterMessage.KillTask
+    acknowledgement: MasterMessage.Acknowledgement
+    shutdown_framework: MasterMessage.ShutdownFramework
+    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ...) -> None: ...

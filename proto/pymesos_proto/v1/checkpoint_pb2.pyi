@@ -1,0 +1,54 @@
+from pymesos_proto.v1 import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class AgentCheckpoint(_message.Message):
+    __slots__ = ("agent_id", "epoch_seen")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_SEEN_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    epoch_seen: int
+    def __init__(self, agent_id: _Optional[str] = ..., epoch_seen: _Optional[int] = ...) -> None: ...
+
+class TaskCheckpoint(_message.Message):
+    __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state")
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TASK_INFO_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    KILL_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    KILLING_STATE_FIELD_NUMBER: _ClassVar[int]
+    container_id: str
+    framework_id: str
+    role: str
+    task_info: _types_pb2.TaskInfo
+    state: _types_pb2.TaskState
+    runtime: str
+    user: str
+    unacknowledged: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskStatus]
+    kill: _types_pb2.KillPolicy
+    pid: int
+    killing_state: bool
+    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ...) -> None: ...
+
+class SandboxRecord(_message.Message):
+    __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s")
+    CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    ENDED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    container_id: str
+    framework_id: str
+    task_id: str
+    ended_at_s: float
+    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., ended_at_s: _Optional[float] = ...) -> None: ...

@@ -1,0 +1,279 @@
+from pymesos_proto.v1 import types_pb2 as _types_pb2
+from pymesos_proto.v1 import agent_pb2 as _agent_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class GetLeaderRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetLeaderResponse(_message.Message):
+    __slots__ = ("leader", "epoch", "self_leads")
+    LEADER_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SELF_LEADS_FIELD_NUMBER: _ClassVar[int]
+    leader: _types_pb2.Address
+    epoch: int
+    self_leads: bool
+    def __init__(self, leader: _Optional[_Union[_types_pb2.Address, _Mapping]] = ..., epoch: _Optional[int] = ..., self_leads: _Optional[bool] = ...) -> None: ...
+
+class GetHealthRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetHealthResponse(_message.Message):
+    __slots__ = ("healthy", "role", "uptime_s", "version")
+    HEALTHY_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    UPTIME_S_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    healthy: bool
+    role: str
+    uptime_s: float
+    version: str
+    def __init__(self, healthy: _Optional[bool] = ..., role: _Optional[str] = ..., uptime_s: _Optional[float] = ..., version: _Optional[str] = ...) -> None: ...
+
+class Page(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class AgentView(_message.Message):
+    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "usage")
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATED_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    USAGE_FIELD_NUMBER: _ClassVar[int]
+    info: _types_pb2.AgentInfo
+    state: str
+    allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    offered: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    registered_at_s: float
+    tasks: int
+    usage: _agent_pb2.Usage
+    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., usage: _Optional[_Union[_agent_pb2.Usage, _Mapping]] = ...) -> None: ...
+
+class ListAgentsRequest(_message.Message):
+    __slots__ = ("page", "id_prefix")
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    page: Page
+    id_prefix: str
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., id_prefix: _Optional[str] = ...) -> None: ...
+
+class ListAgentsResponse(_message.Message):
+    __slots__ = ("agents", "next_page_token")
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    agents: _containers.RepeatedCompositeFieldContainer[AgentView]
+    next_page_token: str
+    def __init__(self, agents: _Optional[_Iterable[_Union[AgentView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class FrameworkView(_message.Message):
+    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "dominant_share", "suppressed_roles")
+    INFO_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATED_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
+    REGISTERED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    DOMINANT_SHARE_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESSED_ROLES_FIELD_NUMBER: _ClassVar[int]
+    info: _types_pb2.FrameworkInfo
+    state: str
+    allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    offered: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    registered_at_s: float
+    tasks: int
+    dominant_share: float
+    suppressed_roles: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., dominant_share: _Optional[float] = ..., suppressed_roles: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ListFrameworksRequest(_message.Message):
+    __slots__ = ("page", "include_completed", "id_prefix")
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    page: Page
+    include_completed: bool
+    id_prefix: str
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., include_completed: _Optional[bool] = ..., id_prefix: _Optional[str] = ...) -> None: ...
+
+class ListFrameworksResponse(_message.Message):
+    __slots__ = ("frameworks", "next_page_token")
+    FRAMEWORKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    frameworks: _containers.RepeatedCompositeFieldContainer[FrameworkView]
+    next_page_token: str
+    def __init__(self, frameworks: _Optional[_Iterable[_Union[FrameworkView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class TaskView(_message.Message):
+    __slots__ = ("framework_id", "task_info", "state", "status", "role", "hostname", "agent_address", "launched_at_s", "started_at_s", "finished_at_s", "completed")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_INFO_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LAUNCHED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    FINISHED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    task_info: _types_pb2.TaskInfo
+    state: _types_pb2.TaskState
+    status: _types_pb2.TaskStatus
+    role: str
+    hostname: str
+    agent_address: _types_pb2.Address
+    launched_at_s: float
+    started_at_s: float
+    finished_at_s: float
+    completed: bool
+    def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., role: _Optional[str] = ..., hostname: _Optional[str] = ..., agent_address: _Optional[_Union[_types_pb2.Address, _Mapping]] = ..., launched_at_s: _Optional[float] = ..., started_at_s: _Optional[float] = ..., finished_at_s: _Optional[float] = ..., completed: _Optional[bool] = ...) -> None: ...
+
+class ListTasksRequest(_message.Message):
+    __slots__ = ("page", "include_completed", "framework_id", "agent_id", "id_prefix", "name")
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    INCLUDE_COMPLETED_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    page: Page
+    include_completed: bool
+    framework_id: str
+    agent_id: str
+    id_prefix: str
+    name: str
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., include_completed: _Optional[bool] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., id_prefix: _Optional[str] = ..., name: _Optional[str] = ...) -> None: ...
+
+class ListTasksResponse(_message.Message):
+    __slots__ = ("tasks", "next_page_token")
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[TaskView]
+    next_page_token: str
+    def __init__(self, tasks: _Optional[_Iterable[_Union[TaskView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class OfferView(_message.Message):
+    __slots__ = ("offer", "offered_at_s")
+    OFFER_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    offer: _types_pb2.Offer
+    offered_at_s: float
+    def __init__(self, offer: _Optional[_Union[_types_pb2.Offer, _Mapping]] = ..., offered_at_s: _Optional[float] = ...) -> None: ...
+
+class ListOffersRequest(_message.Message):
+    __slots__ = ("page",)
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    page: Page
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ...) -> None: ...
+
+class ListOffersResponse(_message.Message):
+    __slots__ = ("offers", "next_page_token")
+    OFFERS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    offers: _containers.RepeatedCompositeFieldContainer[OfferView]
+    next_page_token: str
+    def __init__(self, offers: _Optional[_Iterable[_Union[OfferView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RoleView(_message.Message):
+    __slots__ = ("role", "framework_ids", "allocated")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_IDS_FIELD_NUMBER: _ClassVar[int]
+    ALLOCATED_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    framework_ids: _containers.RepeatedScalarFieldContainer[str]
+    allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, role: _Optional[str] = ..., framework_ids: _Optional[_Iterable[str]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+
+class ListRolesRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRolesResponse(_message.Message):
+    __slots__ = ("roles",)
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    roles: _containers.RepeatedCompositeFieldContainer[RoleView]
+    def __init__(self, roles: _Optional[_Iterable[_Union[RoleView, _Mapping]]] = ...) -> None: ...
+
+class KillTaskRequest(_message.Message):
+    __slots__ = ("framework_id", "task_id")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    task_id: str
+    def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
+
+class KillTaskResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class TeardownFrameworkRequest(_message.Message):
+    __slots__ = ("framework_id",)
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    def __init__(self, framework_id: _Optional[str] = ...) -> None: ...
+
+class TeardownFrameworkResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class MarkAgentGoneRequest(_message.Message):
+    __slots__ = ("agent_id",)
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    def __init__(self, agent_id: _Optional[str] = ...) -> None: ...
+
+class MarkAgentGoneResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WatchEventsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ClusterEventBatch(_message.Message):
+    __slots__ = ("event",)
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    event: _containers.RepeatedCompositeFieldContainer[ClusterEvent]
+    def __init__(self, event: _Optional[_Iterable[_Union[ClusterEvent, _Mapping]]] = ...) -> None: ...
+
+class ClusterEvent(_message.Message):
+    __slots__ = ("timestamp_s", "kind", "agent_id", "framework_id", "task_id", "offer_id", "task_state", "resources", "message", "sequence", "reason")
+    TIMESTAMP_S_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_STATE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    timestamp_s: float
+    kind: str
+    agent_id: str
+    framework_id: str
+    task_id: str
+    offer_id: str
+    task_state: _types_pb2.TaskState
+    resources: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    message: str
+    sequence: int
+    reason: _types_pb2.Reason
+    def __init__(self, timestamp_s: _Optional[float] = ..., kind: _Optional[str] = ..., agent_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., task_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., message: _Optional[str] = ..., sequence: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ...) -> None: ...

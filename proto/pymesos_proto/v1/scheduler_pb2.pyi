@@ -1,0 +1,210 @@
+from pymesos_proto.v1 import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class CallBatch(_message.Message):
+    __slots__ = ("call",)
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    call: _containers.RepeatedCompositeFieldContainer[Call]
+    def __init__(self, call: _Optional[_Iterable[_Union[Call, _Mapping]]] = ...) -> None: ...
+
+class Call(_message.Message):
+    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message")
+    class Subscribe(_message.Message):
+        __slots__ = ("framework_info", "suppressed_roles", "suppress_all")
+        FRAMEWORK_INFO_FIELD_NUMBER: _ClassVar[int]
+        SUPPRESSED_ROLES_FIELD_NUMBER: _ClassVar[int]
+        SUPPRESS_ALL_FIELD_NUMBER: _ClassVar[int]
+        framework_info: _types_pb2.FrameworkInfo
+        suppressed_roles: _containers.RepeatedScalarFieldContainer[str]
+        suppress_all: bool
+        def __init__(self, framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., suppress_all: _Optional[bool] = ...) -> None: ...
+    class Teardown(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Accept(_message.Message):
+        __slots__ = ("offer_ids", "operations", "filters")
+        OFFER_IDS_FIELD_NUMBER: _ClassVar[int]
+        OPERATIONS_FIELD_NUMBER: _ClassVar[int]
+        FILTERS_FIELD_NUMBER: _ClassVar[int]
+        offer_ids: _containers.RepeatedScalarFieldContainer[str]
+        operations: _containers.RepeatedCompositeFieldContainer[Operation]
+        filters: Filters
+        def __init__(self, offer_ids: _Optional[_Iterable[str]] = ..., operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
+    class Decline(_message.Message):
+        __slots__ = ("offer_ids", "filters")
+        OFFER_IDS_FIELD_NUMBER: _ClassVar[int]
+        FILTERS_FIELD_NUMBER: _ClassVar[int]
+        offer_ids: _containers.RepeatedScalarFieldContainer[str]
+        filters: Filters
+        def __init__(self, offer_ids: _Optional[_Iterable[str]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
+    class Revive(_message.Message):
+        __slots__ = ("roles",)
+        ROLES_FIELD_NUMBER: _ClassVar[int]
+        roles: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, roles: _Optional[_Iterable[str]] = ...) -> None: ...
+    class Suppress(_message.Message):
+        __slots__ = ("roles",)
+        ROLES_FIELD_NUMBER: _ClassVar[int]
+        roles: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, roles: _Optional[_Iterable[str]] = ...) -> None: ...
+    class Kill(_message.Message):
+        __slots__ = ("task_id", "agent_id", "kill_policy")
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        KILL_POLICY_FIELD_NUMBER: _ClassVar[int]
+        task_id: str
+        agent_id: str
+        kill_policy: _types_pb2.KillPolicy
+        def __init__(self, task_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., kill_policy: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ...) -> None: ...
+    class Acknowledge(_message.Message):
+        __slots__ = ("agent_id", "task_id", "uuid")
+        AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        UUID_FIELD_NUMBER: _ClassVar[int]
+        agent_id: str
+        task_id: str
+        uuid: bytes
+        def __init__(self, agent_id: _Optional[str] = ..., task_id: _Optional[str] = ..., uuid: _Optional[bytes] = ...) -> None: ...
+    class Reconcile(_message.Message):
+        __slots__ = ("tasks",)
+        class Task(_message.Message):
+            __slots__ = ("task_id", "agent_id")
+            TASK_ID_FIELD_NUMBER: _ClassVar[int]
+            AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+            task_id: str
+            agent_id: str
+            def __init__(self, task_id: _Optional[str] = ..., agent_id: _Optional[str] = ...) -> None: ...
+        TASKS_FIELD_NUMBER: _ClassVar[int]
+        tasks: _containers.RepeatedCompositeFieldContainer[Call.Reconcile.Task]
+        def __init__(self, tasks: _Optional[_Iterable[_Union[Call.Reconcile.Task, _Mapping]]] = ...) -> None: ...
+    class Message(_message.Message):
+        __slots__ = ("agent_id", "task_id", "data")
+        AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        DATA_FIELD_NUMBER: _ClassVar[int]
+        agent_id: str
+        task_id: str
+        data: bytes
+        def __init__(self, agent_id: _Optional[str] = ..., task_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+    SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
+    TEARDOWN_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_FIELD_NUMBER: _ClassVar[int]
+    DECLINE_FIELD_NUMBER: _ClassVar[int]
+    REVIVE_FIELD_NUMBER: _ClassVar[int]
+    SUPPRESS_FIELD_NUMBER: _ClassVar[int]
+    KILL_FIELD_NUMBER: _ClassVar[int]
+    ACKNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
+    RECONCILE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    subscribe: Call.Subscribe
+    teardown: Call.Teardown
+    accept: Call.Accept
+    decline: Call.Decline
+    revive: Call.Revive
+    suppress: Call.Suppress
+    kill: Call.Kill
+    acknowledge: Call.Acknowledge
+    reconcile: Call.Reconcile
+    message: Call.Message
+    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ...) -> None: ...
+
+class Filters(_message.Message):
+    __slots__ = ("refuse_seconds",)
+    REFUSE_SECONDS_FIELD_NUMBER: _ClassVar[int]
+    refuse_seconds: float
+    def __init__(self, refuse_seconds: _Optional[float] = ...) -> None: ...
+
+class Operation(_message.Message):
+    __slots__ = ("id", "launch")
+    class Launch(_message.Message):
+        __slots__ = ("task_infos",)
+        TASK_INFOS_FIELD_NUMBER: _ClassVar[int]
+        task_infos: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskInfo]
+        def __init__(self, task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ...) -> None: ...
+    ID_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_FIELD_NUMBER: _ClassVar[int]
+    id: str
+    launch: Operation.Launch
+    def __init__(self, id: _Optional[str] = ..., launch: _Optional[_Union[Operation.Launch, _Mapping]] = ...) -> None: ...
+
+class EventBatch(_message.Message):
+    __slots__ = ("epoch", "event")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    EVENT_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    event: _containers.RepeatedCompositeFieldContainer[Event]
+    def __init__(self, epoch: _Optional[int] = ..., event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message")
+    class Subscribed(_message.Message):
+        __slots__ = ("framework_id", "heartbeat_interval_s", "master_address")
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+        MASTER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        heartbeat_interval_s: float
+        master_address: str
+        def __init__(self, framework_id: _Optional[str] = ..., heartbeat_interval_s: _Optional[float] = ..., master_address: _Optional[str] = ...) -> None: ...
+    class Offers(_message.Message):
+        __slots__ = ("offers",)
+        OFFERS_FIELD_NUMBER: _ClassVar[int]
+        offers: _containers.RepeatedCompositeFieldContainer[_types_pb2.Offer]
+        def __init__(self, offers: _Optional[_Iterable[_Union[_types_pb2.Offer, _Mapping]]] = ...) -> None: ...
+    class Rescind(_message.Message):
+        __slots__ = ("offer_id", "reason")
+        OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        offer_id: str
+        reason: str
+        def __init__(self, offer_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    class Update(_message.Message):
+        __slots__ = ("status",)
+        STATUS_FIELD_NUMBER: _ClassVar[int]
+        status: _types_pb2.TaskStatus
+        def __init__(self, status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ...) -> None: ...
+    class Failure(_message.Message):
+        __slots__ = ("agent_id",)
+        AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        agent_id: str
+        def __init__(self, agent_id: _Optional[str] = ...) -> None: ...
+    class Error(_message.Message):
+        __slots__ = ("message",)
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        message: str
+        def __init__(self, message: _Optional[str] = ...) -> None: ...
+    class Heartbeat(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Message(_message.Message):
+        __slots__ = ("agent_id", "task_id", "data")
+        AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        DATA_FIELD_NUMBER: _ClassVar[int]
+        agent_id: str
+        task_id: str
+        data: bytes
+        def __init__(self, agent_id: _Optional[str] = ..., task_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+    SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_FIELD_NUMBER: _ClassVar[int]
+    RESCIND_FIELD_NUMBER: _ClassVar[int]
+    UPDATE_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    subscribed: Event.Subscribed
+    offers: Event.Offers
+    rescind: Event.Rescind
+    update: Event.Update
+    failure: Event.Failure
+    error: Event.Error
+    heartbeat: Event.Heartbeat
+    message: Event.Message
+    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,323 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class TaskState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TASK_STATE_UNSPECIFIED: _ClassVar[TaskState]
+    TASK_STAGING: _ClassVar[TaskState]
+    TASK_STARTING: _ClassVar[TaskState]
+    TASK_RUNNING: _ClassVar[TaskState]
+    TASK_KILLING: _ClassVar[TaskState]
+    TASK_FINISHED: _ClassVar[TaskState]
+    TASK_FAILED: _ClassVar[TaskState]
+    TASK_KILLED: _ClassVar[TaskState]
+    TASK_ERROR: _ClassVar[TaskState]
+    TASK_LOST: _ClassVar[TaskState]
+    TASK_DROPPED: _ClassVar[TaskState]
+    TASK_UNREACHABLE: _ClassVar[TaskState]
+    TASK_GONE: _ClassVar[TaskState]
+    TASK_GONE_BY_OPERATOR: _ClassVar[TaskState]
+    TASK_UNKNOWN: _ClassVar[TaskState]
+
+class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    REASON_UNSPECIFIED: _ClassVar[Reason]
+    REASON_AGENT_DISCONNECTED: _ClassVar[Reason]
+    REASON_AGENT_REMOVED: _ClassVar[Reason]
+    REASON_AGENT_REMOVED_BY_OPERATOR: _ClassVar[Reason]
+    REASON_AGENT_REREGISTERED: _ClassVar[Reason]
+    REASON_AGENT_RESTARTED: _ClassVar[Reason]
+    REASON_AGENT_UNKNOWN: _ClassVar[Reason]
+    REASON_AGENT_DISK_FULL: _ClassVar[Reason]
+    REASON_COMMAND_EXECUTOR_FAILED: _ClassVar[Reason]
+    REASON_CONTAINER_LAUNCH_FAILED: _ClassVar[Reason]
+    REASON_CONTAINER_LIMITATION: _ClassVar[Reason]
+    REASON_CONTAINER_LIMITATION_MEMORY: _ClassVar[Reason]
+    REASON_CONTAINER_LIMITATION_DISK: _ClassVar[Reason]
+    REASON_EXECUTOR_TERMINATED: _ClassVar[Reason]
+    REASON_FRAMEWORK_REMOVED: _ClassVar[Reason]
+    REASON_INVALID_OFFERS: _ClassVar[Reason]
+    REASON_MAX_COMPLETION_TIME_REACHED: _ClassVar[Reason]
+    REASON_RECONCILIATION: _ClassVar[Reason]
+    REASON_TASK_INVALID: _ClassVar[Reason]
+    REASON_TASK_KILLED_DURING_LAUNCH: _ClassVar[Reason]
+    REASON_TASK_UNAUTHORIZED: _ClassVar[Reason]
+    REASON_TASK_UNKNOWN: _ClassVar[Reason]
+
+class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SOURCE_UNSPECIFIED: _ClassVar[Source]
+    SOURCE_MASTER: _ClassVar[Source]
+    SOURCE_AGENT: _ClassVar[Source]
+    SOURCE_EXECUTOR: _ClassVar[Source]
+
+class FrameworkCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FRAMEWORK_CAPABILITY_UNSPECIFIED: _ClassVar[FrameworkCapability]
+    PARTITION_AWARE: _ClassVar[FrameworkCapability]
+    TASK_KILLING_STATE: _ClassVar[FrameworkCapability]
+    MULTI_ROLE: _ClassVar[FrameworkCapability]
+TASK_STATE_UNSPECIFIED: TaskState
+TASK_STAGING: TaskState
+TASK_STARTING: TaskState
+TASK_RUNNING: TaskState
+TASK_KILLING: TaskState
+TASK_FINISHED: TaskState
+TASK_FAILED: TaskState
+TASK_KILLED: TaskState
+TASK_ERROR: TaskState
+TASK_LOST: TaskState
+TASK_DROPPED: TaskState
+TASK_UNREACHABLE: TaskState
+TASK_GONE: TaskState
+TASK_GONE_BY_OPERATOR: TaskState
+TASK_UNKNOWN: TaskState
+REASON_UNSPECIFIED: Reason
+REASON_AGENT_DISCONNECTED: Reason
+REASON_AGENT_REMOVED: Reason
+REASON_AGENT_REMOVED_BY_OPERATOR: Reason
+REASON_AGENT_REREGISTERED: Reason
+REASON_AGENT_RESTARTED: Reason
+REASON_AGENT_UNKNOWN: Reason
+REASON_AGENT_DISK_FULL: Reason
+REASON_COMMAND_EXECUTOR_FAILED: Reason
+REASON_CONTAINER_LAUNCH_FAILED: Reason
+REASON_CONTAINER_LIMITATION: Reason
+REASON_CONTAINER_LIMITATION_MEMORY: Reason
+REASON_CONTAINER_LIMITATION_DISK: Reason
+REASON_EXECUTOR_TERMINATED: Reason
+REASON_FRAMEWORK_REMOVED: Reason
+REASON_INVALID_OFFERS: Reason
+REASON_MAX_COMPLETION_TIME_REACHED: Reason
+REASON_RECONCILIATION: Reason
+REASON_TASK_INVALID: Reason
+REASON_TASK_KILLED_DURING_LAUNCH: Reason
+REASON_TASK_UNAUTHORIZED: Reason
+REASON_TASK_UNKNOWN: Reason
+SOURCE_UNSPECIFIED: Source
+SOURCE_MASTER: Source
+SOURCE_AGENT: Source
+SOURCE_EXECUTOR: Source
+FRAMEWORK_CAPABILITY_UNSPECIFIED: FrameworkCapability
+PARTITION_AWARE: FrameworkCapability
+TASK_KILLING_STATE: FrameworkCapability
+MULTI_ROLE: FrameworkCapability
+
+class Range(_message.Message):
+    __slots__ = ("begin", "end")
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    begin: int
+    end: int
+    def __init__(self, begin: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
+
+class Ranges(_message.Message):
+    __slots__ = ("range",)
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    range: _containers.RepeatedCompositeFieldContainer[Range]
+    def __init__(self, range: _Optional[_Iterable[_Union[Range, _Mapping]]] = ...) -> None: ...
+
+class StringSet(_message.Message):
+    __slots__ = ("item",)
+    ITEM_FIELD_NUMBER: _ClassVar[int]
+    item: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, item: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Resource(_message.Message):
+    __slots__ = ("name", "scalar", "ranges", "set")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCALAR_FIELD_NUMBER: _ClassVar[int]
+    RANGES_FIELD_NUMBER: _ClassVar[int]
+    SET_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    scalar: float
+    ranges: Ranges
+    set: StringSet
+    def __init__(self, name: _Optional[str] = ..., scalar: _Optional[float] = ..., ranges: _Optional[_Union[Ranges, _Mapping]] = ..., set: _Optional[_Union[StringSet, _Mapping]] = ...) -> None: ...
+
+class Attribute(_message.Message):
+    __slots__ = ("name", "text")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    text: str
+    def __init__(self, name: _Optional[str] = ..., text: _Optional[str] = ...) -> None: ...
+
+class Address(_message.Message):
+    __slots__ = ("hostname", "ip", "port")
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    IP_FIELD_NUMBER: _ClassVar[int]
+    PORT_FIELD_NUMBER: _ClassVar[int]
+    hostname: str
+    ip: str
+    port: int
+    def __init__(self, hostname: _Optional[str] = ..., ip: _Optional[str] = ..., port: _Optional[int] = ...) -> None: ...
+
+class EnvironmentVariable(_message.Message):
+    __slots__ = ("name", "value")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    value: str
+    def __init__(self, name: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class CommandInfo(_message.Message):
+    __slots__ = ("shell", "value", "arguments", "environment", "user")
+    SHELL_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    ARGUMENTS_FIELD_NUMBER: _ClassVar[int]
+    ENVIRONMENT_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    shell: bool
+    value: str
+    arguments: _containers.RepeatedScalarFieldContainer[str]
+    environment: _containers.RepeatedCompositeFieldContainer[EnvironmentVariable]
+    user: str
+    def __init__(self, shell: _Optional[bool] = ..., value: _Optional[str] = ..., arguments: _Optional[_Iterable[str]] = ..., environment: _Optional[_Iterable[_Union[EnvironmentVariable, _Mapping]]] = ..., user: _Optional[str] = ...) -> None: ...
+
+class ContainerInfo(_message.Message):
+    __slots__ = ("image",)
+    IMAGE_FIELD_NUMBER: _ClassVar[int]
+    image: str
+    def __init__(self, image: _Optional[str] = ...) -> None: ...
+
+class KillPolicy(_message.Message):
+    __slots__ = ("grace_period_s",)
+    GRACE_PERIOD_S_FIELD_NUMBER: _ClassVar[int]
+    grace_period_s: float
+    def __init__(self, grace_period_s: _Optional[float] = ...) -> None: ...
+
+class Label(_message.Message):
+    __slots__ = ("key", "value")
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    key: str
+    value: str
+    def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+
+class TaskInfo(_message.Message):
+    __slots__ = ("task_id", "name", "agent_id", "resources", "command", "container", "kill_policy", "labels", "data")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_FIELD_NUMBER: _ClassVar[int]
+    KILL_POLICY_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    name: str
+    agent_id: str
+    resources: _containers.RepeatedCompositeFieldContainer[Resource]
+    command: CommandInfo
+    container: ContainerInfo
+    kill_policy: KillPolicy
+    labels: _containers.RepeatedCompositeFieldContainer[Label]
+    data: bytes
+    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class TaskStatus(_message.Message):
+    __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "hostname")
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    UUID_FIELD_NUMBER: _ClassVar[int]
+    TIMESTAMP_S_FIELD_NUMBER: _ClassVar[int]
+    EXIT_STATUS_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    state: TaskState
+    reason: Reason
+    source: Source
+    message: str
+    agent_id: str
+    uuid: bytes
+    timestamp_s: float
+    exit_status: int
+    hostname: str
+    def __init__(self, task_id: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[_Union[Reason, str]] = ..., source: _Optional[_Union[Source, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ..., uuid: _Optional[bytes] = ..., timestamp_s: _Optional[float] = ..., exit_status: _Optional[int] = ..., hostname: _Optional[str] = ...) -> None: ...
+
+class FrameworkInfo(_message.Message):
+    __slots__ = ("framework_id", "name", "user", "roles", "failover_timeout_s", "capabilities", "principal", "checkpoint", "hostname", "webui_url", "jobs_address", "labels")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    USER_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    FAILOVER_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    CHECKPOINT_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    WEBUI_URL_FIELD_NUMBER: _ClassVar[int]
+    JOBS_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    name: str
+    user: str
+    roles: _containers.RepeatedScalarFieldContainer[str]
+    failover_timeout_s: float
+    capabilities: _containers.RepeatedScalarFieldContainer[FrameworkCapability]
+    principal: str
+    checkpoint: bool
+    hostname: str
+    webui_url: str
+    jobs_address: str
+    labels: _containers.RepeatedCompositeFieldContainer[Label]
+    def __init__(self, framework_id: _Optional[str] = ..., name: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., failover_timeout_s: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[FrameworkCapability, str]]] = ..., principal: _Optional[str] = ..., checkpoint: _Optional[bool] = ..., hostname: _Optional[str] = ..., webui_url: _Optional[str] = ..., jobs_address: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
+
+class Offer(_message.Message):
+    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes")
+    OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    AGENT_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    RUNTIMES_FIELD_NUMBER: _ClassVar[int]
+    offer_id: str
+    framework_id: str
+    agent_id: str
+    hostname: str
+    role: str
+    resources: _containers.RepeatedCompositeFieldContainer[Resource]
+    attributes: _containers.RepeatedCompositeFieldContainer[Attribute]
+    agent_total: _containers.RepeatedCompositeFieldContainer[Resource]
+    runtimes: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class AgentInfo(_message.Message):
+    __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version")
+    class IsolationEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    RUNTIMES_FIELD_NUMBER: _ClassVar[int]
+    ISOLATION_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    address: Address
+    resources: _containers.RepeatedCompositeFieldContainer[Resource]
+    attributes: _containers.RepeatedCompositeFieldContainer[Attribute]
+    runtimes: _containers.RepeatedScalarFieldContainer[str]
+    isolation: _containers.ScalarMap[str, str]
+    version: str
+    def __init__(self, agent_id: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., isolation: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ...) -> None: ...
