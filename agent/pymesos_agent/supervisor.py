@@ -366,7 +366,7 @@ class Supervisor:
         found: dict[int, None] = {}
         if not container.main_ended:
             found[container.pid] = None
-        for path in container.watch.get("cgroup_procs", ()):
+        if path := container.watch.get("cgroup_procs"):
             with contextlib.suppress(OSError), open(path) as procs:
                 found.update((int(line), None) for line in procs)
         if not thorough:

@@ -50,11 +50,20 @@ class Progress:
         for instance in view.instances:
             key = (instance.task_name, instance.instance)
             line = describe(instance)
+            waits = instance.state == types_pb2.TASK_STATE_UNSPECIFIED and not instance.done
+            if waits and not instance.stuck and self._any_live():
+                continue  # it has its turn when others end
             if line and self._said.get(key) != line:
                 self._said[key] = line
                 lines[_without_place(instance, line)] += 1
         for line, times in lines.items():
             self.say(f"{times} × {line}" if times > 1 else line)
+
+    def _any_live(self) -> bool:
+        return any(
+            i.state != types_pb2.TASK_STATE_UNSPECIFIED and not is_terminal(i.state)
+            for i in self._instances.values()
+        )
 
     def _render(self) -> Any:
         from rich.text import Text

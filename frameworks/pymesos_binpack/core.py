@@ -37,6 +37,7 @@ NO_FILTER_S = 0.0
 STABLE_S = 10.0  # a service that ran for so long is not failing quickly
 RESTART_MIN_S = 0.5
 RESTART_MAX_S = 60.0
+EXPLAIN_S = 1.0
 UNREACHABLE_S = 60.0  # then an unreachable service instance is replaced
 MAX_ENDED_JOBS = 100
 
@@ -254,6 +255,7 @@ class BinpackCore:
         self._out: list[Effect] = []
         self._changed: dict[str, None] = {}
         self._plan_due = False
+        self._explaining = False  # why nothing is placed is to be said although nothing is offered
         self._load(records)
 
     def _load(self, records: Records) -> None:
@@ -283,6 +285,7 @@ class BinpackCore:
                 self._replace_unreachable(key)
             else:
                 self._plan_due = True
+                self._explaining = self._explaining or kind == "explain"
         if self._plan_due:
             self._plan()
         self._out.extend(JobChanged(job_id) for job_id in self._changed)
@@ -498,8 +501,12 @@ class BinpackCore:
         pending = [i for i in self.instances() if i.pending]
         ready = [i for i in pending if i.not_before_s <= self._now.mono_s]
         offers = self._hand.by_agent()
-        if ready:
+        if ready and (offers or self._explaining):
             self._place(ready, offers)
+        elif ready:
+            # Offers are on their way; if none come, that is explained, too.
+            self._timers.set(("explain", ""), self._now.mono_s + EXPLAIN_S)
+        self._explaining = False
         if not pending:
             self._decline_all(NO_FILTER_S)
             if self._wants_offers:
@@ -535,10 +542,10 @@ class BinpackCore:
         made = plan(
             tasks, offers, self._policy, seen=list(self._seen.values()), placed=self._placed()
         )
-        for task_id, reason in made.unplaced.items():
+        for task_id, refusal in made.unplaced.items():
             instance = by_id[task_id]
-            if instance.explanation != reason:
-                instance.explanation = reason
+            if instance.explanation != refusal.text:
+                instance.explanation, instance.stuck = refusal.text, refusal.lasting
                 self._changed[instance.job_id] = None
         by_agent: dict[str, list[Launch]] = {}
         for launch in made.launches:
@@ -572,6 +579,7 @@ class BinpackCore:
             saved.agent_id, saved.hostname = offer.agent.agent_id, offer.agent.hostname
             saved.ports = [p for begin, end in launch.ports for p in range(begin, end + 1)]
             saved.exit_status = None
+            instance.explanation, instance.stuck = "", False
             self._by_task[saved.task_id] = instance
             infos.append(task_info(instance, launch))
             changes.append(instance.change())
@@ -583,7 +591,6 @@ class BinpackCore:
             for launch in launches:
                 instance = by_id[launch.task.task_id]
                 instance.planned = False
-                instance.explanation = ""
             # If the offer is gone meanwhile, the master answers so for each task.
             self._out.append(Accept(offer.offer_ids, tuple(infos)))
             for launch in launches:

@@ -65,11 +65,19 @@ class Launch:
 
 
 @dataclass(frozen=True)
+class Refusal:
+    """Why a task was not placed, in words. `lasting`: no agent known could ever run it."""
+
+    text: str
+    lasting: bool
+
+
+@dataclass(frozen=True)
 class Plan:
     """What to launch, and why each other task was not placed, by task id."""
 
     launches: tuple[Launch, ...]
-    unplaced: Mapping[str, str]
+    unplaced: Mapping[str, Refusal]
 
 
 @dataclass
@@ -108,8 +116,8 @@ def plan(
     known = {agent.agent_id: agent for agent in (*seen, *(offer.agent for offer in offers))}
     largest = _largest(known.values())
     launches: list[Launch] = []
-    unplaced: dict[str, str] = {}
-    failed: dict[tuple[object, ...], str] = {}  # what did not fit does not fit a second time
+    unplaced: dict[str, Refusal] = {}
+    failed: dict[tuple[object, ...], Refusal] = {}  # what did not fit does not fit a second time
     for task in sorted(pending, key=lambda t: (-_size(t, largest), t.task_id)):
         shape = _shape(task)
         if shape in failed:
@@ -208,32 +216,37 @@ def explain(
     known: Sequence[AgentSeen],
     offers: Sequence[OfferInHand],
     placed: Sequence[Attributes],
-) -> str:
+) -> Refusal:
     """Why a task was not placed, the most lasting reason first."""
     if not known:
-        return "no agent has been offered yet"
+        return Refusal("no agent has been offered yet", lasting=True)
     for name, needed in task.scalars.items():
         most = max(agent.total.scalar(name) for agent in known)
         if needed > most:
-            return f"needs {_amount(name, needed)}, the largest agent has {_amount(name, most)}"
+            text = f"needs {_amount(name, needed)}, the largest agent has {_amount(name, most)}"
+            return Refusal(text, lasting=True)
     most_ports = max(count(agent.total.ranges.get("ports", ())) for agent in known)
     if task.ports > most_ports:
-        return f"needs {task.ports} ports, the largest agent has {most_ports}"
+        text = f"needs {task.ports} ports, the largest agent has {most_ports}"
+        return Refusal(text, lasting=True)
     whole = Resources(task.scalars)
     big_enough = [agent for agent in known if agent.total.contains(whole)]
     if not big_enough:
-        return f"needs {_amounts(task)}; no agent has that much of all"
+        return Refusal(f"needs {_amounts(task)}; no agent has that much of all", lasting=True)
     refusals = [_refusal(task, agent, placed, known) for agent in big_enough]
     if all(refusals):
-        return f"no agent will do: {'; '.join(sorted({r for r in refusals if r})[:3])}"
+        text = f"no agent will do: {'; '.join(sorted({r for r in refusals if r})[:3])}"
+        return Refusal(text, lasting=True)
     free = [offer for offer in offers if _refusal(task, offer.agent, placed, known) is None]
     if not free:
-        return f"needs {_amounts(task)}; the agents that could run it are in use"
+        text = f"needs {_amounts(task)}; the agents that could run it are in use"
+        return Refusal(text, lasting=False)
     for name, needed in task.scalars.items():
         most = max(offer.available.scalar(name) for offer in free)
         if needed > most:
-            return f"needs {_amount(name, needed)}, the most that is free is {_amount(name, most)}"
-    return f"needs {_amounts(task)}; no agent has that much free"
+            text = f"needs {_amount(name, needed)}, the most that is free is {_amount(name, most)}"
+            return Refusal(text, lasting=False)
+    return Refusal(f"needs {_amounts(task)}; no agent has that much free", lasting=False)
 
 
 def _amount(name: str, milli: int) -> str:

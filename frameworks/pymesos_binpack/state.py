@@ -43,6 +43,7 @@ class Instance:
     index: int
     saved: Saved = field(default_factory=Saved)
     explanation: str = ""  # why it is not running
+    stuck: bool = False  # no agent known could ever run it
     not_before_s: float = 0.0  # a service that keeps failing is restarted ever later
     quick_failures: int = 0
     running_since_s: float | None = None

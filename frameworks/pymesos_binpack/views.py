@@ -37,6 +37,7 @@ def instance_view(instance: Instance) -> pb.InstanceView:
         explanation=instance.explanation or ("" if instance.live else saved.message),
         done=saved.done,
         service=instance.spec.is_service,
+        stuck=instance.stuck,
         reason=saved.reason,  # type: ignore[arg-type]
     )
     if saved.exit_status is not None:

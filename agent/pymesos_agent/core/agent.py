@@ -191,6 +191,7 @@ class AgentCore:
 
     def _recover_task(self, task: AgentTask, found: events.ContainerState | None) -> None:
         if task.ended:
+            task.destroyed = True
             self._out.append(DestroyContainer(task.container_id, task.runtime))
         elif found is None:
             started = task.state != pb.TASK_STAGING
@@ -481,7 +482,7 @@ class AgentCore:
         self._exit_if_empty()
 
     def _exit_if_empty(self) -> None:
-        if self._ending and all(task.ended for task in self.state.tasks.values()):
+        if self._ending and all(task.destroyed for task in self.state.tasks.values()):
             self._out.append(Exit(self._exit_message))
 
     # Updates.
@@ -538,7 +539,8 @@ class AgentCore:
             task.durable = max(task.durable, written)
             if was_waiting:
                 self._send_first(task)
-            if ended:
+            if ended and not task.destroyed:
+                task.destroyed = True
                 self._out.append(DestroyContainer(container_id, task.runtime))
                 self._exit_if_empty()
 

@@ -35,6 +35,7 @@ class AgentTask:
     kill: pb.KillPolicy | None = None
     pid: int = 0
     asked_to_start: bool = False  # this process told the runtime
+    destroyed: bool = False  # its end is durable, and the runtime was told to forget it
     resend_s: float = 0.0
 
     @property

@@ -168,7 +168,7 @@ class ProcessRuntime:
             return {
                 "oom_file": group.oom_file,
                 "peak_file": group.peak_file,
-                "cgroup_procs": group.procs[:1],
+                "cgroup_procs": group.procs,
             }
         limit = self._limits.get(container_id)
         return {"rss_limit_bytes": limit} if limit else {}
@@ -176,6 +176,8 @@ class ProcessRuntime:
     async def recover(self, pids: Mapping[str, int]) -> Mapping[str, ContainerState]:
         """What the supervisor holds; what only an earlier one held is adopted."""
         found: dict[str, ContainerState] = {}
+        if self._cgroups is not None:
+            self._groups = {c: self._cgroups.group(c) for c in self._cgroups.leftovers()}
         for view in self._found:
             self._pids[view["id"]] = view["pid"]
             ended = _exited(view) if view["state"] == "exited" else None
@@ -187,7 +189,7 @@ class ProcessRuntime:
                 found[container_id] = ContainerState(pid)
         if self._cgroups is not None:
             for container_id in self._cgroups.leftovers() - found.keys():
-                self._cgroups.destroy(container_id)
+                self._remove_group(container_id)
         return found
 
     def launch(self, spec: ContainerSpec) -> None:
@@ -199,7 +201,7 @@ class ProcessRuntime:
                 cpus_milli = spec.resources.scalar("cpus")
                 group = self._cgroups.create(spec.container_id, cpus_milli, mem_bytes)
                 self._groups[spec.container_id] = group
-                joins = group.procs
+                joins = group.join
             elif mem_bytes:
                 self._limits[spec.container_id] = mem_bytes
         except cgroups.CgroupError as error:

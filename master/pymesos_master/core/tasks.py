@@ -97,6 +97,10 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         return
     transition(ctx, task, update.latest_state or status.state)
     task.status = task.unacknowledged = status
+    if status.state == pb.TASK_RUNNING and not task.started_at_s:
+        task.started_at_s = status.timestamp_s
+    elif is_terminal(status.state):
+        task.finished_at_s = status.timestamp_s
     _publish(ctx, task, status.state, status.reason, status.message)
     if framework.state == FrameworkState.COMPLETED:
         _acknowledge_to_agent(ctx, agent, update.framework_id, status)
@@ -120,8 +124,6 @@ def transition(ctx: Context, task: Task, state: pb.TaskState) -> None:
         return
     held = task.holds_resources
     task.state = state
-    if state == pb.TASK_RUNNING and not task.started_at_s:
-        task.started_at_s = ctx.now.wall_s
     if is_terminal(state):
         task.finished_at_s = ctx.now.wall_s
     if held and not task.holds_resources:

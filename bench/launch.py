@@ -1,0 +1,168 @@
+"""How fast is a task launched?  python bench/launch.py [--json]
+
+One master, one agent with the process runtime, and the bin-packing framework, all as in production:
+the roles are processes of their own, every write is fsynced. Two figures:
+
+- submit_to_running_ms: an idle cluster gets a job of one task; from the submission reaching the
+  framework to TASK_RUNNING reaching it.
+- tasks_per_s: a job of many tasks that run `true`; from its submission until every TASK_FINISHED
+  is acknowledged. Beside it, in the same run, the floor: `/bin/sh -c true` started and reaped by a
+  bare loop of as many at a time (`bare_tasks_per_s`), and the ratio of the two.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.jobs import Job, parse_job
+from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES
+from pymesos_binpack.shell import Binpack
+from pymesos_cli.local import LocalCluster
+from pymesos_core.store import Store
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver
+
+
+class Timed(Binpack):
+    """The framework, with a note of when each update came."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self.running_at: dict[str, float] = {}
+
+    def update(self, driver: Driver, status: pb.TaskStatus) -> None:
+        """See Scheduler."""
+        if status.state == pb.TASK_RUNNING:
+            self.running_at.setdefault(status.task_id, time.perf_counter())
+        super().update(driver, status)
+
+
+def job(instances: int, command: str, cpus: float) -> Job:
+    """A batch job."""
+    task = {
+        "name": "t",
+        "kind": "batch",
+        "instances": instances,
+        "command": command,
+        "resources": {"cpus": cpus, "mem": 8},
+    }
+    return parse_job({"name": "bench", "tasks": [task]})
+
+
+async def ended(binpack: Timed, job_id: str) -> None:
+    """Wait until the job has ended."""
+    state = binpack.core.jobs[job_id]
+    with binpack.watch(job_id) as watch:
+        while not state.ended:
+            watch.changed.clear()
+            await watch.changed.wait()
+    assert state.state == "finished", state.state
+
+
+async def latency(binpack: Timed, rounds: int) -> list[float]:
+    """Milliseconds from submission to RUNNING, one task at a time."""
+    out = []
+    for number in range(rounds):
+        begin = time.perf_counter()
+        job_id = await binpack.submit(job(1, "true", 0.1), f"latency-{number}")
+        await ended(binpack, job_id)
+        task_id = binpack.core.jobs[job_id].instances[0].saved.task_id
+        out.append((binpack.running_at[task_id] - begin) * 1000)
+        await asyncio.sleep(0.05)  # idle again
+    return out
+
+
+async def throughput(binpack: Timed, tasks: int, at_once: int, cpus: int) -> float:
+    """Tasks per second."""
+    begin = time.perf_counter()
+    job_id = await binpack.submit(job(tasks, "true", cpus / at_once), "throughput")
+    await ended(binpack, job_id)
+    return tasks / (time.perf_counter() - begin)
+
+
+def bare(tasks: int, at_once: int) -> float:
+    """The floor: the same commands from a bare loop."""
+    begin = time.perf_counter()
+    running: list[subprocess.Popen[bytes]] = []
+    for _ in range(tasks):
+        if len(running) == at_once:
+            running.pop(0).wait()
+        running.append(subprocess.Popen(["/bin/sh", "-c", "true"], start_new_session=True))
+    for process in running:
+        process.wait()
+    return tasks / (time.perf_counter() - begin)
+
+
+async def measure(folder: Path, rounds: int, tasks: int, at_once: int) -> dict[str, object]:
+    """Start the roles, measure, stop them."""
+    cluster = LocalCluster(folder)
+    try:
+        master = cluster.start(
+            "master",
+            "pymesos_master.main",
+            *("--port", "0", "--work-dir", str(folder / "master"), "--log-level", "warning"),
+        )
+        cluster.start(
+            "agent",
+            "pymesos_agent.main",
+            *("--port", "0", "--master", master.address, "--work-dir", str(folder / "agent")),
+            *("--resources", "cpus:64;mem:65536", "--runtime", "process"),
+            *("--kill-tasks-on-exit", "--log-level", "warning"),
+        )
+        info = pb.FrameworkInfo(
+            name="bench", capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE]
+        )
+        core = BinpackCore(POLICIES[DEFAULT_POLICY], {})
+        store = Store(folder / "framework.sqlite")
+        binpack = Timed(core, store, info, master.address)
+        running = asyncio.create_task(binpack.run())
+        await ended(binpack, await binpack.submit(job(20, "true", 0.1), "warm-up"))
+        times = sorted(await latency(binpack, rounds))
+        per_s = await throughput(binpack, tasks, at_once, 64)
+        binpack.driver.teardown()
+        await running
+        floor = bare(tasks, at_once)
+    finally:
+        cluster.stop()
+    cuts = statistics.quantiles(times, n=100, method="inclusive")
+    return {
+        "submit_to_running_ms": {"p50": round(cuts[49], 2), "p99": round(cuts[98], 2)},
+        "tasks_per_s": round(per_s, 1),
+        "bare_tasks_per_s": round(floor, 1),
+        "ratio_to_bare": round(per_s / floor, 3),
+        "rounds": rounds,
+        "tasks": tasks,
+        "at_once": at_once,
+    }
+
+
+@click.command()
+@click.option("--rounds", default=100, show_default=True, help="Launches for the latency.")
+@click.option("--tasks", default=1000, show_default=True, help="Tasks for the throughput.")
+@click.option("--at-once", default=64, show_default=True, help="How many of them fit at a time.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def main(rounds: int, tasks: int, at_once: int, as_json: bool) -> None:
+    """Measure launch latency and throughput through one master and one agent."""
+    with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
+        result = asyncio.run(measure(Path(folder), rounds, tasks, at_once))
+    if as_json:
+        print(json.dumps(result))
+        return
+    times = result["submit_to_running_ms"]
+    assert isinstance(times, dict)
+    print(f"submit to TASK_RUNNING: p50 {times['p50']} ms, p99 {times['p99']} ms")
+    print(f"short tasks: {result['tasks_per_s']} per second")
+    print(f"the same commands from a bare loop: {result['bare_tasks_per_s']} per second")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

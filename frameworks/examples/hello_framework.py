@@ -1,0 +1,43 @@
+"""A framework of one's own: run a command five times and say what became of each.
+
+python hello_framework.py HOST:PORT
+"""
+
+import asyncio
+import sys
+from collections.abc import Sequence
+
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver, Scheduler, make_task
+
+CPUS, MEM = 0.1, 16.0
+
+
+class Hello(Scheduler):
+    def __init__(self, tasks: int) -> None:
+        self.waiting = [f"hello-{number}" for number in range(tasks)]
+        self.running: set[str] = set()
+
+    def offers(self, driver: Driver, offers: Sequence[pb.Offer]) -> None:
+        for offer in offers:
+            free = {r.name: r.scalar for r in offer.resources}
+            room = int(min(free.get("cpus", 0) / CPUS, free.get("mem", 0) / MEM))
+            chosen, self.waiting = self.waiting[:room], self.waiting[room:]
+            tasks = [make_task(offer, t, f"echo {t}", cpus=CPUS, mem=MEM) for t in chosen]
+            self.running.update(chosen)
+            if tasks:
+                driver.accept([offer.offer_id], tasks)
+            else:
+                driver.decline([offer.offer_id], refuse_s=60)
+
+    def update(self, driver: Driver, status: pb.TaskStatus) -> None:
+        print(status.task_id, pb.TaskState.Name(status.state), flush=True)
+        if status.state >= pb.TASK_FINISHED:
+            self.running.discard(status.task_id)
+        if not self.waiting and not self.running:
+            driver.teardown()
+
+
+if __name__ == "__main__":
+    info = pb.FrameworkInfo(name="hello", capabilities=[pb.PARTITION_AWARE])
+    asyncio.run(Driver(Hello(5), info, sys.argv[1]).run())
