@@ -15,7 +15,7 @@ from decimal import Decimal, InvalidOperation
 from pymesos_proto.v1 import types_pb2 as pb
 
 MILLI = 1000
-MAX_SCALAR_MILLI = 2**53  # still exact as a double on the wire
+MAX_SCALAR_MILLI = 2**50  # thousandths that a double on the wire still tells apart
 MAX_NAMES = 64
 MAX_RANGE_VALUE = 2**32
 

@@ -80,7 +80,10 @@ class MasterCore:
 
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""
-        deadlines = (self._ctx.timers.next_s(), self._ctx.allocator.next_s())
+        timers = self._ctx.timers
+        # Once an allocation is scheduled, what makes one due adds nothing.
+        filters_end_s = None if ALLOCATE in timers else self._ctx.allocator.next_s()
+        deadlines = (timers.next_s(), filters_end_s)
         return min((d for d in deadlines if d is not None), default=None)
 
     def _allocation_due(self) -> bool:

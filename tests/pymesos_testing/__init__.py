@@ -1,0 +1,1 @@
+"""Helpers of the tests: cores without shells, and real components started on loopback."""

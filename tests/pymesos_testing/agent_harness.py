@@ -1,0 +1,150 @@
+"""An agent core with hands: a checkpoint in a dict, containers in a list."""
+
+from __future__ import annotations
+
+import itertools
+
+from pymesos_agent.core import AgentCore, Config
+from pymesos_agent.core import effects as fx
+from pymesos_agent.core import events as ev
+from pymesos_core.clock import Now
+from pymesos_core.resources import parse, to_proto
+from pymesos_core.store import Change
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+INFO = pb.AgentInfo(
+    address=pb.Address(hostname="h", ip="127.0.0.1", port=1),
+    resources=to_proto(parse("cpus:4;mem:4096")),
+    runtimes=["process"],
+)
+
+
+class AgentHarness:
+    """Checkpoints at once unless `hold_writes`."""
+
+    def __init__(
+        self,
+        records: dict[tuple[str, str], bytes] | None = None,
+        info: pb.AgentInfo = INFO,
+        recovered: dict[str, ev.ContainerState] | None = None,
+        generation: int = 1,
+    ) -> None:
+        self.records = records if records is not None else {}
+        self.now_s = 100.0
+        self.core = AgentCore(
+            Config(info, tuple(info.runtimes)),
+            dict(self.records),
+            (f"c{generation}-{n}" for n in itertools.count()),
+            (f"u{generation}-{n}".encode() for n in itertools.count()),
+            (f"i{generation}-{n}" for n in itertools.count()),
+        )
+        self.sent: list[agent_pb.AgentMessage] = []
+        self.started: list[fx.StartContainer] = []
+        self.kills: list[tuple[str, bool]] = []
+        self.destroyed: list[str] = []
+        self.disconnects: list[str] = []
+        self.exit: list[str | None] = []
+        self.hold_writes = False
+        self.fail_writes: str | None = None
+        self.held: list[tuple[int, tuple[Change, ...]]] = []
+        self.feed(ev.ContainersRecovered(recovered or {}))
+
+    def feed(self, event: ev.Event) -> None:
+        for effect in self.core.step(Now(self.now_s, 1.7e9 + self.now_s), event):
+            self._do(effect)
+
+    def _do(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.TellMaster(_, message):
+                self.sent.append(message)
+            case fx.Checkpoint(token, changes):
+                self.held.append((token, changes))
+                if not self.hold_writes:
+                    self.write()
+            case fx.StartContainer():
+                self.started.append(effect)
+            case fx.KillContainer(container_id, _, force):
+                self.kills.append((container_id, force))
+            case fx.DestroyContainer(container_id, _):
+                self.destroyed.append(container_id)
+            case fx.Disconnect(_, reason):
+                self.disconnects.append(reason)
+            case fx.Exit(message):
+                self.exit.append(message)
+
+    def write(self) -> None:
+        while self.held:
+            token, changes = self.held.pop(0)
+            if self.fail_writes:
+                self.feed(ev.CheckpointFailed(token, self.fail_writes))
+                continue
+            for change in changes:
+                if change.value is None:
+                    self.records.pop((change.kind, change.key), None)
+                else:
+                    self.records[change.kind, change.key] = change.value
+            self.feed(ev.Checkpointed(token))
+
+    def advance(self, seconds: float) -> None:
+        end = self.now_s + seconds
+        while (at := self.core.next_deadline_s()) is not None and at <= end:
+            self.now_s = max(self.now_s, at)
+            self.feed(ev.Tick())
+        self.now_s = end
+
+    def connect(self, connection_id: int = 1, epoch: int = 1, agent_id: str = "a") -> None:
+        """Register with a master."""
+        self.feed(ev.Connected(connection_id))
+        registered = agent_pb.MasterMessage.Registered(
+            agent_id=agent_id, ping_timeout_s=15, max_ping_timeouts=5
+        )
+        self.hear(agent_pb.MasterMessage(registered=registered), connection_id, epoch)
+
+    def hear(self, message: agent_pb.MasterMessage, connection_id: int = 1, epoch: int = 1) -> None:
+        self.feed(ev.MasterSaid(connection_id, epoch, message))
+
+    def launch(
+        self, task_id: str = "t", image: str = "", killing_state: bool = True, **info: object
+    ) -> None:
+        capabilities = [pb.TASK_KILLING_STATE] if killing_state else []
+        launch = agent_pb.LaunchTask(
+            framework_id="f",
+            task_info=pb.TaskInfo(
+                task_id=task_id,
+                resources=to_proto(parse("cpus:1;mem:32")),
+                command=pb.CommandInfo(shell=True, value="true"),
+                container=pb.ContainerInfo(image=image),
+                **info,  # type: ignore[arg-type]
+            ),
+            framework_info=pb.FrameworkInfo(name="f", capabilities=capabilities),
+        )
+        self.hear(agent_pb.MasterMessage(launch=launch))
+
+    def kill(self, task_id: str = "t", grace_s: float | None = None) -> None:
+        kill = agent_pb.MasterMessage.KillTask(framework_id="f", task_id=task_id)
+        if grace_s is not None:
+            kill.kill_policy.grace_period_s = grace_s
+        self.hear(agent_pb.MasterMessage(kill=kill))
+
+    def acknowledge(self, status: pb.TaskStatus) -> None:
+        acknowledgement = agent_pb.MasterMessage.Acknowledgement(
+            framework_id="f", task_id=status.task_id, uuid=status.uuid
+        )
+        self.hear(agent_pb.MasterMessage(acknowledgement=acknowledgement))
+
+    def updates(self) -> list[agent_pb.StatusUpdate]:
+        return [m.update for m in self.sent if m.HasField("update")]
+
+    def states(self) -> list[str]:
+        return [pb.TaskState.Name(u.status.state) for u in self.updates()]
+
+    def container(self) -> str:
+        return self.started[-1].container_id
+
+    def run(self, task_id: str = "t", **info: object) -> str:
+        """Launch, start, and acknowledge RUNNING; the container id."""
+        self.launch(task_id, **info)  # type: ignore[arg-type]
+        self.feed(ev.ContainerStarted(self.container(), 4711))
+        self.acknowledge(self.updates()[-1].status)
+        return self.container()

@@ -1,0 +1,304 @@
+"""The agent core: durable before visible, updates until acknowledged, kills with grace."""
+
+from __future__ import annotations
+
+import pytest
+from pymesos_agent.core import events as ev
+from pymesos_agent.core.agent import RecoveryError
+from pymesos_core.resources import parse, to_proto
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.agent_harness import INFO, AgentHarness
+
+
+@pytest.fixture
+def h() -> AgentHarness:
+    harness = AgentHarness()
+    harness.connect()
+    return harness
+
+
+def test_a_life(h: AgentHarness) -> None:
+    container = h.run()
+    h.feed(ev.ContainerExited(container, 0))
+    assert h.states() == ["TASK_RUNNING", "TASK_FINISHED"]
+    last = h.updates()[-1].status
+    assert (last.exit_status, last.message) == (0, "Command exited with status 0")
+    h.acknowledge(last)
+    assert h.destroyed == [container]
+    assert not h.core.state.tasks
+    assert [kind for kind, _ in h.records] == ["agent", "sandbox"]
+
+
+def test_nothing_starts_before_its_checkpoint_is_written(h: AgentHarness) -> None:
+    h.hold_writes = True
+    h.launch()
+    assert h.started == []
+    h.write()
+    assert len(h.started) == 1
+    h.feed(ev.ContainerStarted(h.container(), 1))
+    assert h.updates() == [], "an update is stored before it is sent"
+    h.write()
+    assert h.states() == ["TASK_RUNNING"]
+
+
+def test_a_launch_that_comes_twice_starts_once(h: AgentHarness) -> None:
+    h.launch()
+    h.launch()
+    assert len(h.started) == 1
+
+
+def test_updates_go_one_at_a_time_and_in_order(h: AgentHarness) -> None:
+    h.launch()
+    h.feed(ev.ContainerStarted(h.container(), 1))
+    h.feed(ev.ContainerExited(h.container(), 3))
+    assert h.states() == ["TASK_RUNNING"]
+    h.advance(10)
+    assert h.states() == ["TASK_RUNNING"] * 2
+    assert h.updates()[-1].latest_state == pb.TASK_FAILED
+    h.acknowledge(h.updates()[0].status)
+    assert h.states()[-1] == "TASK_FAILED"
+    h.acknowledge(h.updates()[0].status)
+    assert len(h.states()) == 3, "a late repetition of an acknowledgement is ignored"
+
+
+def test_updates_repeat_after_10_s_and_then_ever_later(h: AgentHarness) -> None:
+    h.launch()
+    h.feed(ev.ContainerStarted(h.container(), 1))
+    times = []
+    for _ in range(200):
+        before = len(h.updates())
+        h.hear(agent_pb.MasterMessage(ping=agent_pb.MasterMessage.Ping()))
+        h.advance(1)
+        if len(h.updates()) > before:
+            times.append(h.now_s - 100)
+    assert times[:4] == [10, 30, 70, 150]
+
+
+def test_a_second_terminal_update_is_dropped(h: AgentHarness) -> None:
+    container = h.run()
+    h.feed(ev.ContainerExited(container, 0))
+    h.feed(ev.ContainerExited(container, 1))
+    assert h.states() == ["TASK_RUNNING", "TASK_FINISHED"]
+
+
+@pytest.mark.parametrize(
+    ("event", "state", "reason", "message"),
+    [
+        ((3, None), "TASK_FAILED", "REASON_UNSPECIFIED", "Command exited with status 3"),
+        ((-9, None), "TASK_FAILED", "REASON_UNSPECIFIED", "terminated with signal Killed"),
+        ((-9, "memory"), "TASK_FAILED", "REASON_CONTAINER_LIMITATION_MEMORY", "32 MiB"),
+        ((None, None), "TASK_FAILED", "REASON_EXECUTOR_TERMINATED", "unknown"),
+    ],
+)
+def test_how_it_ended(
+    h: AgentHarness,
+    event: tuple[int | None, str | None],
+    state: str,
+    reason: str,
+    message: str,
+) -> None:
+    h.feed(ev.ContainerExited(h.run(), *event))
+    status = h.updates()[-1].status
+    assert (h.states()[-1], pb.Reason.Name(status.reason)) == (state, reason)
+    assert message in status.message
+
+
+class TestKill:
+    """Recording 03b."""
+
+    def test_term_then_kill(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.kill()
+        assert h.kills == [(container, False)]
+        assert h.states()[-1] == "TASK_KILLING"
+        h.advance(2.9)
+        assert h.kills == [(container, False)]
+        h.advance(0.2)
+        assert h.kills[-1] == (container, True)
+
+    def test_an_exit_of_zero_after_a_kill_is_killed(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.kill()
+        h.acknowledge(h.updates()[-1].status)
+        h.feed(ev.ContainerExited(container, 0))
+        assert h.states()[-1] == "TASK_KILLED"
+
+    def test_killing_is_for_those_who_declare_it(self, h: AgentHarness) -> None:
+        h.run(killing_state=False)
+        h.kill()
+        assert h.states() == ["TASK_RUNNING"]
+
+    def test_the_calls_policy_beats_the_tasks_own_and_a_second_call_the_first(
+        self, h: AgentHarness
+    ) -> None:
+        container = h.run(kill_policy=pb.KillPolicy(grace_period_s=100))
+        h.kill(grace_s=50)
+        h.advance(10)
+        assert (container, True) not in h.kills
+        h.kill(grace_s=1)
+        h.advance(1.1)
+        assert (container, True) in h.kills
+
+    def test_during_launch(self, h: AgentHarness) -> None:
+        h.hold_writes = True
+        h.launch()
+        h.kill()
+        h.write()
+        h.write()
+        assert h.started == []
+        assert h.states() == ["TASK_KILLED"]
+        assert h.updates()[-1].status.reason == pb.REASON_TASK_KILLED_DURING_LAUNCH
+
+    def test_a_framework_that_is_shut_down_loses_its_tasks(self, h: AgentHarness) -> None:
+        first, second = h.run("a"), h.run("b")
+        shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id="f")
+        h.hear(agent_pb.MasterMessage(shutdown_framework=shutdown))
+        assert {(first, False), (second, False)} <= set(h.kills)
+
+
+def test_a_task_for_a_runtime_that_is_not_here(h: AgentHarness) -> None:
+    h.launch(image="busybox")
+    assert h.started == []
+    status = h.updates()[-1].status
+    assert status.reason == pb.REASON_CONTAINER_LAUNCH_FAILED
+    assert "needs the runtime docker" in status.message
+
+
+class TestEpochs:
+    def test_an_older_master_is_not_obeyed(self, h: AgentHarness) -> None:
+        h.connect(2, epoch=7)
+        h.connect(3, epoch=6)
+        assert "epoch 6; 7 was seen" in h.disconnects[-1]
+
+    def test_an_epoch_is_durable_before_it_is_obeyed(self, h: AgentHarness) -> None:
+        h.hold_writes = True
+        h.feed(ev.Connected(2))
+        ping = agent_pb.MasterMessage(ping=agent_pb.MasterMessage.Ping())
+        h.hear(ping, 2, epoch=9)
+        assert not any(m.HasField("pong") for m in h.sent)
+        h.write()
+        assert any(m.HasField("pong") for m in h.sent)
+        assert AgentHarness(h.records).core.state.epoch_seen == 9
+
+    def test_the_tail_of_an_old_stream_is_ignored(self, h: AgentHarness) -> None:
+        h.connect(2)
+        launch = agent_pb.LaunchTask(framework_id="f", task_info=pb.TaskInfo(task_id="late"))
+        h.hear(agent_pb.MasterMessage(launch=launch), connection_id=1)
+        assert not h.core.state.tasks
+
+    def test_a_silent_master_is_left(self, h: AgentHarness) -> None:
+        h.advance(76)
+        assert "silent" in h.disconnects[-1]
+
+
+class TestRestart:
+    def test_a_running_task_is_found_again(self, h: AgentHarness) -> None:
+        container = h.run()
+        again = AgentHarness(h.records, recovered={container: ev.ContainerState(4711)})
+        again.connect(agent_id="a")
+        register = again.sent[0].register
+        assert register.agent_info.agent_id == "a"
+        assert [(t.task_info.task_id, t.state) for t in register.tasks] == [("t", pb.TASK_RUNNING)]
+        again.feed(ev.ContainerExited(container, 5))
+        assert again.states() == ["TASK_FAILED"]
+
+    def test_one_that_ended_meanwhile_is_reported_with_its_status(self, h: AgentHarness) -> None:
+        container = h.run()
+        exited = ev.ContainerExited(container, 17)
+        again = AgentHarness(h.records, recovered={container: ev.ContainerState(1, exited)})
+        again.connect()
+        assert again.updates()[-1].status.exit_status == 17
+
+    def test_unacknowledged_updates_are_sent_again(self, h: AgentHarness) -> None:
+        h.feed(ev.ContainerExited(h.run(), 0))
+        again = AgentHarness(h.records)
+        assert again.states() == []
+        again.connect()
+        assert again.states() == ["TASK_FINISHED"]
+        assert again.updates()[0].status.uuid == h.updates()[-1].status.uuid
+
+    def test_a_launch_that_did_not_get_far_is_dropped(self, h: AgentHarness) -> None:
+        h.launch()
+        again = AgentHarness(h.records)
+        again.connect()
+        assert again.states() == ["TASK_DROPPED"]
+        assert again.updates()[0].status.reason == pb.REASON_AGENT_RESTARTED
+
+    def test_a_kill_goes_on(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.kill(grace_s=5)
+        again = AgentHarness(h.records, recovered={container: ev.ContainerState(4711)})
+        assert again.kills == [(container, False)]
+        again.advance(5.1)
+        assert again.kills[-1] == (container, True)
+
+    def test_containers_that_nobody_knows_are_ended(self) -> None:
+        h = AgentHarness(recovered={"stray": ev.ContainerState(1)})
+        assert h.kills == [("stray", True)]
+        h.feed(ev.ContainerExited("stray", -9))
+        assert h.destroyed == ["stray"]
+
+    def test_resources_that_do_not_hold_the_tasks_any_more(self, h: AgentHarness) -> None:
+        h.run()
+        smaller = pb.AgentInfo()
+        smaller.CopyFrom(INFO)
+        del smaller.resources[:]
+        smaller.resources.extend(to_proto(parse("cpus:0.5;mem:16")))
+        with pytest.raises(RecoveryError, match=r"recover --discard"):
+            AgentHarness(h.records, info=smaller)
+
+    def test_a_checkpoint_that_cannot_be_read(self) -> None:
+        with pytest.raises(RecoveryError, match=r"recover --discard"):
+            AgentHarness({("task", "c"): b"\xff\xff\xff"})
+
+
+class TestFullDisk:
+    def test_a_launch_is_refused_visibly(self, h: AgentHarness) -> None:
+        h.fail_writes = "disk full"
+        h.launch()
+        assert h.started == []
+        status = h.updates()[-1].status
+        assert (status.state, status.reason) == (pb.TASK_DROPPED, pb.REASON_AGENT_DISK_FULL)
+        assert not status.uuid
+        assert not h.core.state.tasks
+
+    def test_an_update_waits_for_room(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.fail_writes = "disk full"
+        h.feed(ev.ContainerExited(container, 0))
+        h.advance(3)
+        assert h.states() == ["TASK_RUNNING"]
+        assert h.destroyed == []
+        h.fail_writes = None
+        h.advance(1.1)
+        assert h.states() == ["TASK_RUNNING", "TASK_FINISHED"]
+        assert h.destroyed == [container]
+
+
+class TestEnd:
+    def test_gone_ends_the_tasks_and_then_the_agent(self, h: AgentHarness) -> None:
+        container = h.run()
+        refused = agent_pb.MasterMessage.Refused(message="gone", shut_down=True)
+        h.hear(agent_pb.MasterMessage(refused=refused))
+        assert h.exit == []
+        h.feed(ev.ContainerExited(container, -15))
+        assert h.exit and "recover --discard" in (h.exit[0] or "")
+
+    def test_ending_all(self, h: AgentHarness) -> None:
+        containers = [h.run("a"), h.run("b")]
+        h.feed(ev.TasksEnding())
+        h.launch("late")
+        for container in containers:
+            h.feed(ev.ContainerExited(container, -15))
+        assert h.exit == [None]
+        assert sorted(h.destroyed) == sorted(containers)
+
+
+def test_old_sandboxes_are_removed(h: AgentHarness) -> None:
+    object.__setattr__(h.core._config, "max_sandboxes", 2)
+    for number in range(4):
+        h.feed(ev.ContainerExited(h.run(f"t{number}"), 0))
+        h.acknowledge(h.updates()[-1].status)
+        h.advance(1)
+    assert [r.task_id for r in h.core.state.sandboxes.values()] == ["t2", "t3"]

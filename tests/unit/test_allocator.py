@@ -1,0 +1,116 @@
+"""The DRF allocator."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+from pymesos_core.resources import EMPTY, parse
+from pymesos_master.allocator import DrfAllocator
+
+
+def allocator(agents: int = 1, frameworks: int = 1, text: str = "cpus:4;mem:400") -> DrfAllocator:
+    made = DrfAllocator()
+    for number in range(frameworks):
+        made.add_framework(f"f{number}", ("*",), active=True)
+    for number in range(agents):
+        made.add_agent(f"a{number}", parse(text), {})
+    return made
+
+
+def test_equal_frameworks_share_equally() -> None:
+    grants = allocator(agents=9, frameworks=3).allocate(0)
+    counts = {f"f{n}": sum(g.framework_id == f"f{n}" for g in grants) for n in range(3)}
+    assert counts == {"f0": 3, "f1": 3, "f2": 3}
+
+
+def test_the_papers_example() -> None:
+    """NSDI'11, figure 3: 9 CPUs, 18 GB; A runs <1, 4>, B runs <3, 1>: A gets 3 tasks, B gets 2."""
+    drf = DrfAllocator()
+    drf.add_agent("a", parse("cpus:9;mem:18"), {})
+    needs = {"A": parse("cpus:1;mem:4"), "B": parse("cpus:3;mem:1")}
+    for name in needs:
+        drf.add_framework(name, ("*",), active=True)
+    ran = {"A": 0, "B": 0}
+    now = 0.0
+    while grants := drf.allocate(now):
+        for grant in grants:
+            need = needs[grant.framework_id]
+            fits = grant.resources.contains(need)
+            ran[grant.framework_id] += fits
+            rest = grant.resources - need if fits else grant.resources
+            refuse_s = 0.0 if fits else 1e9
+            drf.recover(grant.framework_id, "a", "*", rest, now_s=now, refuse_s=refuse_s)
+            drf.used(grant.framework_id, "a")
+        now += 2
+    assert ran == {"A": 3, "B": 2}
+
+
+@given(st.lists(st.tuples(st.integers(1, 8), st.integers(1, 8)), min_size=2, max_size=5))
+def test_each_grant_goes_to_the_lowest_share(loads: list[tuple[int, int]]) -> None:
+    drf = DrfAllocator()
+    for number, (cpus, mem) in enumerate(loads):
+        drf.add_framework(f"f{number}", ("*",), active=True)
+        used = {f"f{number}": parse(f"cpus:{cpus};mem:{mem * 100}")}
+        drf.add_agent(f"used{number}", parse("cpus:8;mem:800"), used)
+        drf.deactivate_agent(f"used{number}")
+    drf.add_agent("free", parse("cpus:8;mem:800"), {})
+    shares = {f"f{n}": drf.dominant_share(f"f{n}") for n in range(len(loads))}
+    (grant,) = drf.allocate(0)
+    assert shares[grant.framework_id] == min(shares.values())
+
+
+def test_slivers_are_not_offered() -> None:
+    assert allocator(text="cpus:0.005;mem:31").allocate(0) == []
+    assert allocator(text="cpus:0.005;mem:32").allocate(0) != []
+    assert allocator(text="ports:[1-5]").allocate(0) == []
+
+
+def test_only_what_changed_is_looked_at() -> None:
+    drf = allocator(agents=100, frameworks=2)
+    drf.allocate(0)
+    assert not drf.changed
+    drf.recover("f0", "a0", "*", parse("cpus:1;mem:40"), now_s=0)
+    grants = drf.allocate(0)
+    assert [(g.agent_id, str(g.resources)) for g in grants] == [("a0", "cpus:1;mem:40")]
+
+
+def test_a_framework_with_two_roles_is_offered_in_the_one_that_is_not_suppressed() -> None:
+    drf = DrfAllocator()
+    drf.add_framework("f", ("a", "b"), active=True)
+    drf.suppress("f", ["a"])
+    drf.add_agent("x", parse("cpus:1;mem:40"), {})
+    assert [g.role for g in drf.allocate(0)] == ["b"]
+
+
+def test_a_removed_agent_takes_its_shares_with_it() -> None:
+    drf = allocator(agents=2)
+    drf.allocate(0)
+    assert drf.dominant_share("f0") == 1.0
+    drf.remove_agent("a0")
+    drf.recover("f0", "a0", "*", parse("cpus:4;mem:400"), now_s=0)
+    drf.recover("f0", "a1", "*", parse("cpus:4;mem:400"), now_s=0)
+    assert drf.dominant_share("f0") == 0.0
+
+
+def test_a_hoarder_and_a_decliner_do_not_starve_a_third() -> None:
+    drf = allocator(agents=1, frameworks=2)
+    now = 0.0
+    won = 0
+    for _ in range(50):
+        for grant in drf.allocate(now):
+            if grant.framework_id == "f1":
+                won += 1
+            drf.recover(grant.framework_id, "a0", "*", grant.resources, now_s=now, refuse_s=0)
+        now += 0.01
+    assert won > 5
+
+
+def test_nothing_is_created_or_lost() -> None:
+    drf = allocator(agents=3, frameworks=2)
+    grants = drf.allocate(0)
+    total = EMPTY
+    for grant in grants:
+        total = total + grant.resources
+        drf.recover(grant.framework_id, grant.agent_id, "*", grant.resources, now_s=0)
+    again = drf.allocate(0)
+    assert sum(g.resources.scalar("cpus") for g in again) == total.scalar("cpus") == 12_000

@@ -1,0 +1,281 @@
+"""The bin-packing core: stored before said, services kept up, batch run once."""
+
+from __future__ import annotations
+
+import pytest
+from pymesos_binpack import core as c
+from pymesos_binpack.jobs import Job, parse_job
+from pymesos_binpack.policies import POLICIES
+from pymesos_core.clock import Now
+from pymesos_core.resources import parse, to_proto
+from pymesos_core.store import Change
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+class Harness:
+    def __init__(self, records: dict[tuple[str, str], bytes] | None = None) -> None:
+        self.records = records if records is not None else {}
+        self.core = c.BinpackCore(POLICIES["best-fit"], dict(self.records))
+        self.now_s = 0.0
+        self.effects: list[c.Effect] = []
+        self.hold_writes = False
+        self.held: list[tuple[int, tuple[Change, ...]]] = []
+        self.offers = 0
+
+    def feed(self, event: c.Event) -> None:
+        for effect in self.core.step(Now(self.now_s, self.now_s), event):
+            self.effects.append(effect)
+            if isinstance(effect, c.Store):
+                self.held.append((effect.token, effect.changes))
+                if not self.hold_writes:
+                    self.write()
+
+    def write(self) -> None:
+        while self.held:
+            token, changes = self.held.pop(0)
+            for change in changes:
+                if change.value is None:
+                    self.records.pop((change.kind, change.key), None)
+                else:
+                    self.records[change.kind, change.key] = change.value
+            self.feed(c.Stored(token))
+
+    def advance(self, seconds: float) -> None:
+        end = self.now_s + seconds
+        while (at := self.core.next_deadline_s()) is not None and at <= end:
+            self.now_s = max(self.now_s, at)
+            self.feed(c.Tick())
+        self.now_s = end
+
+    def of(self, kind: type) -> list[c.Effect]:
+        return [effect for effect in self.effects if isinstance(effect, kind)]
+
+    def offer(self, text: str = "cpus:4;mem:400;ports:[1-9]", agent: str = "a") -> str:
+        self.offers += 1
+        resources = to_proto(parse(text))
+        offer = pb.Offer(
+            offer_id=f"o{self.offers}", agent_id=agent, hostname=agent, resources=resources,
+            agent_total=resources,
+        )  # fmt: skip
+        self.feed(c.OffersReceived((offer,)))
+        return offer.offer_id
+
+    def submit(self, job: Job, request_id: str = "r") -> str:
+        self.feed(c.JobSubmitted(request_id, f"{job.name}-{request_id}", job))
+        return f"{job.name}-{request_id}"
+
+    def update(
+        self, task_id: str, state: pb.TaskState, exit_status: int | None = None, uuid: bytes = b"u"
+    ) -> None:
+        self.feed(
+            c.TaskUpdated(
+                pb.TaskStatus(
+                    task_id=task_id, state=state, uuid=uuid, agent_id="a", exit_status=exit_status
+                )
+            )
+        )
+
+    def launched(self) -> list[str]:
+        return [
+            info.task_id
+            for effect in self.effects
+            if isinstance(effect, c.Accept)
+            for info in effect.tasks
+        ]
+
+
+def job(kind: str = "batch", instances: int = 1, **task: object) -> Job:
+    made = {"name": "t", "kind": kind, "instances": instances, "command": "x", **task}
+    return parse_job({"name": "j", "tasks": [made]})
+
+
+@pytest.fixture
+def h() -> Harness:
+    harness = Harness()
+    harness.feed(c.Subscribed("f"))
+    return harness
+
+
+def test_a_batch_job(h: Harness) -> None:
+    job_id = h.submit(job(instances=2))
+    h.offer()
+    assert h.launched() == ["j-r.t.0.1", "j-r.t.1.1"]
+    for task_id in h.launched():
+        h.update(task_id, pb.TASK_RUNNING)
+        h.update(task_id, pb.TASK_FINISHED, 0)
+    assert h.core.jobs[job_id].state == "finished"
+    assert len(h.of(c.Acknowledge)) == 4
+    h.offer()
+    assert isinstance(h.effects[-1], c.Suppress | c.Decline)
+
+
+def test_stored_before_said(h: Harness) -> None:
+    h.hold_writes = True
+    h.submit(job())
+    assert not h.of(c.JobAccepted)
+    h.write()
+    assert h.of(c.JobAccepted)
+    h.offer()
+    assert not h.of(c.Accept)
+    h.write()
+    assert h.of(c.Accept)
+    h.update("j-r.t.0.1", pb.TASK_RUNNING)
+    assert not h.of(c.Acknowledge)
+    h.write()
+    assert h.of(c.Acknowledge)
+
+
+def test_a_job_submitted_twice_is_one_job(h: Harness) -> None:
+    h.submit(job())
+    h.feed(c.JobSubmitted("r", "another-id", job()))
+    assert [e.job_id for e in h.of(c.JobAccepted)] == ["j-r", "j-r"]  # type: ignore[attr-defined]
+    assert len(h.core.jobs) == 1
+
+
+def test_a_restart_takes_over_and_runs_nothing_twice(h: Harness) -> None:
+    h.submit(job(instances=2))
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_FINISHED, 0)
+    again = Harness(h.records)
+    assert again.core.framework_id == "f"
+    again.feed(c.Subscribed("f"))
+    assert again.of(c.Reconcile) == [c.Reconcile((("j-r.t.1.1", "a"),))]
+    again.offer()
+    assert again.launched() == []
+    again.update("j-r.t.1.1", pb.TASK_FINISHED, 0)
+    assert again.core.jobs["j-r"].state == "finished"
+
+
+def test_a_launch_that_was_stored_and_not_sent_is_planned_again(h: Harness) -> None:
+    h.submit(job())
+    h.offer()
+    again = Harness(h.records)
+    again.feed(c.Subscribed("f"))
+    again.update("j-r.t.0.1", pb.TASK_UNKNOWN, uuid=b"")
+    again.offer()
+    assert again.launched() == ["j-r.t.0.2"]
+
+
+def test_services_are_replaced_at_once_and_then_ever_later(h: Harness) -> None:
+    h.submit(job("service"))
+    waits = []
+    for attempt in range(1, 8):
+        h.offer()
+        begin = h.now_s
+        while f"j-r.t.0.{attempt}" not in h.launched():
+            h.advance(0.25)
+            h.offer()
+        waits.append(h.now_s - begin)
+        h.update(f"j-r.t.0.{attempt}", pb.TASK_RUNNING)
+        h.update(f"j-r.t.0.{attempt}", pb.TASK_FAILED, -9)
+    assert waits[:2] == [0, 0]
+    assert waits[2:] == sorted(waits[2:]) and waits[-1] >= 4
+
+
+def test_a_batch_task_is_tried_again_as_often_as_asked(h: Harness) -> None:
+    job_id = h.submit(job(retries=2))
+    for attempt in (1, 2, 3):
+        h.offer()
+        h.update(f"j-r.t.0.{attempt}", pb.TASK_FAILED, 1)
+    assert h.core.jobs[job_id].state == "failed"
+    assert "TASK_FAILED" in h.core.jobs[job_id].instances[0].explanation
+
+
+@pytest.mark.parametrize("state", [pb.TASK_LOST, pb.TASK_DROPPED, pb.TASK_GONE])
+def test_a_lost_task_is_no_failure(h: Harness, state: pb.TaskState) -> None:
+    h.submit(job())
+    h.offer()
+    h.update("j-r.t.0.1", state)
+    h.offer()
+    assert h.launched() == ["j-r.t.0.1", "j-r.t.0.2"]
+
+
+def test_a_task_that_the_master_refuses_is_not_tried_for_ever(h: Harness) -> None:
+    job_id = h.submit(job("service"))
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_ERROR, uuid=b"")
+    assert h.core.jobs[job_id].state == "failed"
+
+
+def test_an_unreachable_service_is_replaced_after_a_while_and_killed_when_it_returns(
+    h: Harness,
+) -> None:
+    h.submit(job("service"))
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_RUNNING)
+    h.update("j-r.t.0.1", pb.TASK_UNREACHABLE, uuid=b"")
+    h.advance(30)
+    h.offer()
+    assert h.launched() == ["j-r.t.0.1"]
+    h.advance(31)
+    h.offer()
+    assert h.launched() == ["j-r.t.0.1", "j-r.t.0.2"]
+    h.update("j-r.t.0.1", pb.TASK_RUNNING, uuid=b"")
+    assert h.of(c.Kill) == [c.Kill("j-r.t.0.1", "a")]
+
+
+def test_an_unreachable_batch_task_is_waited_for(h: Harness) -> None:
+    h.submit(job())
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_UNREACHABLE, uuid=b"")
+    h.advance(3600)
+    h.offer()
+    assert h.launched() == ["j-r.t.0.1"]
+
+
+def test_stopping_a_job(h: Harness) -> None:
+    job_id = h.submit(job("service", 2, resources={"cpus": 3}))
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_RUNNING)
+    h.feed(c.JobStopped(job_id))
+    assert h.of(c.Kill) == [c.Kill("j-r.t.0.1", "a")]
+    h.update("j-r.t.0.1", pb.TASK_KILLED, -15)
+    assert h.core.jobs[job_id].state == "stopped"
+    h.offer()
+    assert len(h.launched()) == 1
+
+
+def test_a_rescinded_offer_is_not_used(h: Harness) -> None:
+    h.hold_writes = True
+    h.submit(job())
+    offer_id = h.offer()
+    h.feed(c.OfferRescinded(offer_id))
+    h.write()
+    assert h.launched() == []
+
+
+def test_what_does_not_fit_is_declined_for_long_and_explained(h: Harness) -> None:
+    job_id = h.submit(job(resources={"cpus": 8}))
+    offer_id = h.offer()
+    assert c.Decline((offer_id,), c.REFUSE_S) in h.effects
+    instance = h.core.jobs[job_id].instances[0]
+    assert instance.explanation == "needs 8 cpus, the largest agent has 4 cpus"
+    assert instance.stuck
+
+
+def test_without_offers_that_is_explained(h: Harness) -> None:
+    job_id = h.submit(job())
+    h.advance(1.1)
+    assert "no agent has been offered" in h.core.jobs[job_id].instances[0].explanation
+
+
+def test_new_work_revives_what_was_suppressed(h: Harness) -> None:
+    h.offer()
+    assert h.of(c.Suppress)
+    h.submit(job())
+    assert h.of(c.Revive)
+
+
+def test_tasks_that_nobody_knows_are_killed(h: Harness) -> None:
+    h.update("stranger", pb.TASK_RUNNING)
+    assert h.of(c.Kill) == [c.Kill("stranger", "a")]
+    assert h.of(c.Acknowledge)
+
+
+def test_ended_jobs_are_forgotten_in_time(h: Harness) -> None:
+    for number in range(c.MAX_ENDED_JOBS + 5):
+        h.submit(job(), f"r{number}")
+        h.offer()
+        h.update(f"j-r{number}.t.0.1", pb.TASK_FINISHED, 0)
+    assert len(h.core.jobs) == c.MAX_ENDED_JOBS
+    assert len([1 for kind, _ in h.records if kind == "job"]) == c.MAX_ENDED_JOBS

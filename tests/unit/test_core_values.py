@@ -1,0 +1,188 @@
+"""Ids, addresses, attributes, timers, back-off, the outbox, the store."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from pathlib import Path
+
+import pytest
+from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_zk
+from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
+from pymesos_core.backoff import Backoff
+from pymesos_core.coordination.standalone import (
+    LockedError,
+    SqliteRegistry,
+    StaleEpochError,
+    lock_directory,
+    raise_epoch,
+)
+from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.outbox import BATCH_BYTES, Outbox, OverflowedError
+from pymesos_core.store import Change, GroupCommit, Store, StoreError
+from pymesos_core.timers import Timers
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+
+
+@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a\\b", "\n", "a\0", "x" * 256, "\ud800"])
+def test_what_is_no_id(text: str) -> None:
+    assert id_problem(text)
+
+
+@pytest.mark.parametrize("role", ["a//b", "/a", "a/", "a/..", "a/*", "a b", "-a", "x" * 300])
+def test_what_is_no_role(role: str) -> None:
+    assert role_problem(role)
+
+
+def test_roles_form_a_tree() -> None:
+    assert role_problem("eng/web") is None
+    assert role_problem("*") is None
+
+
+def test_addresses() -> None:
+    assert parse_host_port("h:1") == HostPort("h", 1)
+    assert str(parse_host_port("[::1]:5050")) == "[::1]:5050"
+    url = parse_zk("zk://alice:s3cret@a:1,b/x/y/")
+    assert (url.hosts, url.path, url.auth) == ("a:1,b:2181", "/x/y", "alice:s3cret")
+    assert "s3cret" not in str(url) + repr(url)
+
+
+@pytest.mark.parametrize("text", ["", "h", "h:", "h:0", "h:70000", "h:x", "a b:1", "h:1/x"])
+def test_what_is_no_address(text: str) -> None:
+    with pytest.raises(AddressError):
+        parse_host_port(text)
+
+
+@pytest.mark.parametrize("text", ["zk://", "zk://h", "zk://h/", "zk:///x", "zk://h/../x", "h:1"])
+def test_what_is_no_zookeeper(text: str) -> None:
+    with pytest.raises(AddressError):
+        parse_zk(text)
+
+
+def test_a_bad_zk_url_does_not_show_its_password() -> None:
+    with pytest.raises(AddressError) as caught:
+        parse_zk("zk://alice:s3cret@h")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_attributes() -> None:
+    assert parse_attributes("rack:a; ssd:true") == {"rack": "a", "ssd": "true"}
+    for text in ("rack", "rack:", ":a", "rack:a;rack:b", "r/k:a"):
+        with pytest.raises(AttributeSyntaxError):
+            parse_attributes(text)
+
+
+def test_timers() -> None:
+    timers: Timers[str] = Timers()
+    for name, at in (("b", 2.0), ("a", 1.0), ("c", 3.0)):
+        timers.set(name, at)
+    timers.set("b", 5.0)
+    timers.cancel("c")
+    assert timers.due(2.0) == ["a"]
+    assert timers.next_s() == 5.0
+    assert timers.due(10.0) == ["b"]
+    assert timers.next_s() is None
+
+
+def test_timers_that_are_set_again_and_again_do_not_grow() -> None:
+    timers: Timers[str] = Timers()
+    for at in range(10_000):
+        timers.set("a", float(at))
+    assert len(timers._heap) < 200
+
+
+def test_backoff_grows_to_its_ceiling_and_starts_over() -> None:
+    backoff = Backoff(0.1, 5.0, random.Random(1))
+    delays = [backoff.next_s() for _ in range(50)]
+    assert all(0.1 <= delay <= 5.0 for delay in delays)
+    assert max(delays[10:]) > 3
+    backoff.reset()
+    assert backoff.next_s() == 0.1
+
+
+def event(size: int) -> scheduler_pb.Event:
+    return scheduler_pb.Event(error=scheduler_pb.Event.Error(message="x" * size))
+
+
+async def test_an_outbox_batches_below_the_limit_and_keeps_the_order() -> None:
+    outbox: Outbox[scheduler_pb.Event] = Outbox()
+    for number in range(1, 101):
+        outbox.put(event(number * 200))
+    outbox.close()
+    seen: list[scheduler_pb.Event] = []
+    while (batch := await outbox.batch()) is not None:
+        assert scheduler_pb.EventBatch(event=batch).ByteSize() <= BATCH_BYTES + 64
+        seen += batch
+    assert [len(e.error.message) for e in seen] == [n * 200 for n in range(1, 101)]
+
+
+async def test_an_outbox_that_nobody_reads_overflows_and_holds_nothing() -> None:
+    outbox: Outbox[scheduler_pb.Event] = Outbox(limit_bytes=10_000)
+    for _ in range(100):
+        outbox.put(event(1000))
+    assert not outbox._items
+    with pytest.raises(OverflowedError):
+        await outbox.batch()
+
+
+def test_the_store_keeps_what_it_said_it_has(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    store.commit([Change("k", "a", b"1"), Change("k", "b", b"2")])
+    store.commit([Change("k", "a", None), Change("k", "b", b"3")])
+    store.close()
+    assert Store(tmp_path / "s").load() == {("k", "b"): b"3"}
+
+
+def test_a_refused_commit_leaves_nothing(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+
+    def refuse(_: sqlite3.Cursor) -> None:
+        raise StaleEpochError("no")
+
+    with pytest.raises(StaleEpochError):
+        store.commit([Change("k", "a", b"1")], refuse)
+    assert store.load() == {}
+
+
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "s").write_bytes(b"no database" * 1000)
+    with pytest.raises(StoreError, match=str(tmp_path / "s")):
+        Store(tmp_path / "s")
+
+
+async def test_group_commit_answers_in_order_and_reports_failures() -> None:
+    answers: list[tuple[int, bool]] = []
+    batches: list[int] = []
+
+    def commit(changes: list[Change]) -> None:
+        batches.append(len(changes))
+        if any(change.key == "bad" for change in changes):
+            raise StoreError("disk full")
+
+    commits = GroupCommit(commit, lambda token, error: answers.append((token, error is None)))
+    running = asyncio.create_task(commits.run())
+    for token in range(10):
+        commits.submit(token, (Change("k", str(token), b""),))
+    await commits.flushed()
+    commits.submit(10, (Change("k", "bad", b""),))
+    await commits.flushed()
+    running.cancel()
+    assert answers == [(n, True) for n in range(10)] + [(10, False)]
+    assert batches == [10, 1]
+
+
+def test_a_deposed_masters_write_fails(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    old = SqliteRegistry(store, raise_epoch(store))
+    old.commit([Change("agent", "a", b"1")])
+    new = SqliteRegistry(store, raise_epoch(store))
+    with pytest.raises(StaleEpochError):
+        old.commit([Change("agent", "a", b"2")])
+    assert new.load() == {("agent", "a"): b"1"}
+
+
+def test_a_directory_is_for_one_process(tmp_path: Path) -> None:
+    lock_directory(tmp_path)
+    with pytest.raises(LockedError, match="in use"):
+        lock_directory(tmp_path)

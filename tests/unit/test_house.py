@@ -1,0 +1,89 @@
+"""The house is in order: imports point one way, stubs are what the contract says."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTO = {"pymesos_proto"}
+CORE = {"pymesos_core"} | PROTO
+SDK = {"pymesos_sdk"} | CORE
+MAY_IMPORT = {
+    "proto/pymesos_proto": set[str](),
+    "core/pymesos_core": PROTO,
+    "master/pymesos_master": CORE,
+    "agent/pymesos_agent": CORE,
+    "frameworks/pymesos_sdk": CORE,
+    "frameworks/pymesos_binpack": SDK,
+    "cli/pymesos_cli": SDK | {"pymesos_binpack", "pymesos_master", "pymesos_agent"},
+}
+IO_MODULES = {
+    "asyncio", "socket", "os", "time", "random", "threading", "subprocess", "pathlib", "grpc",
+    "kazoo", "psutil", "docker", "sqlite3", "secrets", "uuid", "selectors", "signal",
+}  # fmt: skip
+CORES = [
+    "master/pymesos_master/core",
+    "master/pymesos_master/allocator",
+    "agent/pymesos_agent/core",
+    "frameworks/pymesos_sdk/core.py",
+    "frameworks/pymesos_binpack/core.py",
+    "frameworks/pymesos_binpack/planner.py",
+    "frameworks/pymesos_binpack/policies.py",
+    "frameworks/pymesos_binpack/constraints.py",
+]
+ALLOWED_IN_CORES = {("tasks.py", "signal")}  # strsignal: a name for a number
+
+
+def imports(path: Path) -> set[str]:
+    """The top-level modules that a file imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_imports_point_the_way_the_design_says(package: str) -> None:
+    own = package.rsplit("/", 1)[1]
+    for path in (ROOT / package).rglob("*.py"):
+        ours = {name for name in imports(path) if name.startswith("pymesos")} - {own}
+        assert ours <= MAY_IMPORT[package], f"{path} imports {ours - MAY_IMPORT[package]}"
+
+
+@pytest.mark.parametrize("core", CORES)
+def test_a_core_does_no_io(core: str) -> None:
+    place = ROOT / core
+    for path in [place] if place.is_file() else place.rglob("*.py"):
+        forbidden = imports(path) & IO_MODULES
+        forbidden = {name for name in forbidden if (path.name, name) not in ALLOWED_IN_CORES}
+        assert not forbidden, f"{path} imports {forbidden}"
+
+
+def test_the_supervisor_imports_the_standard_library_only() -> None:
+    found = imports(ROOT / "agent/pymesos_agent/supervisor.py")
+    assert found <= sys.stdlib_module_names
+
+
+def test_the_stubs_are_what_the_contract_says(tmp_path: Path) -> None:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "proto/generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    module.generate(tmp_path)
+    here = ROOT / "proto/pymesos_proto/v1"
+    made = {p.name: p.read_text() for p in (tmp_path / "pymesos_proto/v1").iterdir()}
+    kept = {p.name: p.read_text() for p in here.iterdir() if "_pb2" in p.name and p.is_file()}
+    assert made == kept, "run `make proto` and commit what it changes"
+
+
+def test_the_example_is_short() -> None:
+    lines = (ROOT / "frameworks/examples/hello_framework.py").read_text().splitlines()
+    assert len(lines) <= 50

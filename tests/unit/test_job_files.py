@@ -1,0 +1,125 @@
+"""Job files: what is right is read exactly, what is wrong is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from pymesos_binpack.jobs import MAX_BYTES, JobError, load_document, parse_job
+from pymesos_cli.cluster import CliError
+from pymesos_cli.run import apply_settings, command_document
+
+ROOT = Path(__file__).resolve().parents[2]
+
+GOOD = """
+name: shop
+role: web
+tasks:
+  - name: web
+    kind: service
+    instances: 5
+    command: exec python3 -m http.server "$PORT0" --bind 127.0.0.1
+    image: null
+    resources: {cpus: 0.1, mem: 64, disk: 0, ports: 1}
+    env: {GREETING: hello}
+    constraints: ["rack:UNIQUE", "ssd:IS:true"]
+    retries: 0
+    kill_grace_s: 3
+"""
+
+
+def read(text: str) -> object:
+    return parse_job(load_document(text))
+
+
+def test_the_example_of_the_documentation() -> None:
+    job = parse_job(load_document(GOOD))
+    (task,) = job.tasks
+    assert (job.name, job.role, task.is_service, task.instances) == ("shop", "web", True, 5)
+    assert dict(task.scalars) == {"cpus": 100, "mem": 64_000}
+    assert [str(c) for c in task.constraints] == ["rack:UNIQUE", "ssd:IS:true"]
+    assert parse_job(load_document(job.document)) == job, "its JSON is the same job"
+
+
+def test_the_demo_is_a_job() -> None:
+    job = parse_job(load_document((ROOT / "frameworks/examples/demo.yaml").read_bytes()))
+    counts = {task.name: task.instances for task in job.tasks}
+    assert counts["web"] == 5 and counts["database"] == 1
+    assert sum(t.instances for t in job.tasks if not t.is_service) == 40
+
+
+MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "a job is a mapping"),
+        ("[]", "a job is a mapping"),
+        ("{", "not YAML or JSON"),
+        ("name: a\ntasks: [", "line 2"),
+        ("{name: j}", "'tasks' is missing"),
+        ("{name: j, tasks: []}", "tasks"),
+        ("{name: 'a/b', tasks: [{name: t, command: x}]}", "name: 'a/b' does not match"),
+        ("{name: '..', tasks: [{name: t, command: x}]}", "name"),
+        (MINIMAL % "instnaces: 3", "tasks[0]: unknown key 'instnaces'; did you mean 'instances'?"),
+        (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are command, constraints"),
+        (MINIMAL % "instances: 0", "tasks[0].instances: 0 is out of range; at least 1"),
+        (MINIMAL % "instances: 1.5", "instances"),
+        (MINIMAL % "instances: '3'", "tasks[0].instances: '3' is not a value of type integer"),
+        (MINIMAL % "kind: cron", "'cron' is not one of service, batch"),
+        (MINIMAL % "resources: {cpus: -1}", "out of range; at least 0"),
+        (MINIMAL % "resources: {cpus: .nan}", "nan is not a finite number"),
+        (MINIMAL % "resources: {cpus: .inf}", "inf is not a finite number"),
+        (MINIMAL % "resources: {cpus: 0.0001}", "at most three decimals"),
+        (MINIMAL % "resources: {cpus: lots}", "'lots' is not a value of type number"),
+        (MINIMAL % "resources: {cpus: 0, mem: 0}", "a task needs some resource"),
+        (MINIMAL % "resources: {'a b': 1}", "resources"),
+        (MINIMAL % "env: {A: 1}", "tasks[0].env.A: '1' is not a value of type string"),
+        (MINIMAL % "env: {'A=B': x}", "env"),
+        (MINIMAL % "constraints: ['rack:NEAR:x']", "tasks[0].constraints: 'rack:NEAR:x'"),
+        (MINIMAL % "retries: -1", "retries"),
+        (MINIMAL % 'env: {A: "a\\0b"}', "NUL"),
+        ("{name: j, tasks: [{name: t}]}", "a command, or an image"),
+        ("{name: j, role: 'a b', tasks: [{name: t, command: x}]}", "white space"),
+        ("{name: j, tasks: [{name: t, command: x}, {name: t, command: x}]}", "given twice"),
+        ("{name: j, name: k, tasks: [{name: t, command: x}]}", "'name' is given twice"),
+        ("{1: j}", "the key 1 is not text"),
+        ("{name: &a j, tasks: [{name: *a, command: x}]}", "aliases"),
+        ("x" * (MAX_BYTES + 1), "at most 524288"),
+        ("[" * 5000, "nested too deeply"),
+        ("!!python/object/apply:os.system ['true']", "not YAML or JSON"),
+    ],
+)
+def test_what_is_wrong_is_named(text: str, says: str) -> None:
+    with pytest.raises(JobError) as caught:
+        read(text)
+    assert says in str(caught.value)
+
+
+def test_bytes_that_are_no_text() -> None:
+    with pytest.raises(JobError, match="UTF-8"):
+        load_document(b"\xff\xfe")
+
+
+def test_settings_change_a_job() -> None:
+    document = apply_settings(
+        load_document(GOOD), ("tasks.web.instances=3", "tasks.0.env.NEW=x", "name=bazaar")
+    )
+    job = parse_job(document)
+    assert (job.name, job.tasks[0].instances, job.tasks[0].env["NEW"]) == ("bazaar", 3, "x")
+
+
+@pytest.mark.parametrize("setting", ["x", "=1", "tasks.nope.instances=3", "name.x=1", "a={"])
+def test_settings_that_lead_nowhere(setting: str) -> None:
+    with pytest.raises(CliError) as caught:
+        apply_settings(load_document(GOOD), (setting,))
+    assert caught.value.exit_code == 2
+
+
+def test_a_command_is_a_job_of_one_task() -> None:
+    (script,) = parse_job(command_document(("echo a; echo b",), 0.5, 64, None, "*")).tasks
+    assert script.command == "echo a; echo b"
+    (argv,) = parse_job(command_document(("echo", "a b", "$HOME"), 0.5, 64, None, "*")).tasks
+    assert argv.command == "echo 'a b' '$HOME'"
+    assert dict(argv.scalars) == {"cpus": 500, "mem": 64_000}

@@ -1,0 +1,667 @@
+"""The master core against what Mesos was recorded to answer (shared recordings 01–18)."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from pymesos_core import resources
+from pymesos_master.core import Config
+from pymesos_master.core import events as ev
+from pymesos_master.core.state import AgentState, FrameworkState
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.master_harness import MasterHarness, task
+
+
+def names(status: pb.TaskStatus) -> tuple[str, str]:
+    return pb.TaskState.Name(status.state), pb.Reason.Name(status.reason)
+
+
+@pytest.fixture
+def h() -> MasterHarness:
+    return MasterHarness()
+
+
+class TestAccept:
+    """Recording 06a."""
+
+    def test_good_use_of_an_offer(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        (offer,) = h.offers(framework)
+        h.accept(framework, [offer.offer_id], task(offer, "t"))
+        assert h.launched(agent) == ["t"]
+        (rest,) = h.offers(framework)
+        assert str(resources.from_proto(rest.resources)) == "cpus:3;mem:4064"
+
+    def test_unknown_offer(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe()
+        (offer,) = h.offers(framework)
+        h.accept(framework, ["no-such-offer"], task(offer, "t"))
+        status = h.last(framework)
+        assert names(status) == ("TASK_DROPPED", "REASON_INVALID_OFFERS")
+        assert status.message == (
+            "Task launched with invalid offers: Offer no-such-offer is no longer valid"
+        )
+        assert not status.uuid
+        assert [o.offer_id for o in h.offers(framework)] == [offer.offer_id]
+
+    def test_not_partition_aware_is_told_lost(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe(capabilities=())
+        (offer,) = h.offers(framework)
+        h.accept(framework, ["gone"], task(offer, "t"))
+        assert names(h.last(framework)) == ("TASK_LOST", "REASON_INVALID_OFFERS")
+        assert h.launched(agent) == []
+
+    @pytest.mark.parametrize("second_use", ["accepted", "declined"])
+    def test_an_answered_offer_is_no_longer_valid(self, h: MasterHarness, second_use: str) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        (offer,) = h.offers(framework)
+        if second_use == "declined":
+            h.decline(framework, [offer.offer_id])
+        else:
+            h.accept(framework, [offer.offer_id])
+        h.accept(framework, [offer.offer_id], task(offer, "t"))
+        assert names(h.last(framework)) == ("TASK_DROPPED", "REASON_INVALID_OFFERS")
+        assert h.launched(agent) == []
+
+    def test_offers_of_two_agents(self, h: MasterHarness) -> None:
+        first, second, framework = h.agent(), h.agent(), h.subscribe()
+        offers = h.offers(framework)
+        h.accept(framework, [o.offer_id for o in offers], task(offers[0], "t"))
+        assert names(h.last(framework)) == ("TASK_DROPPED", "REASON_INVALID_OFFERS")
+        assert "must belong to one single agent" in h.last(framework).message
+        assert h.launched(first) == h.launched(second) == []
+        assert len(h.offers(framework)) == 2, "the good offers return to the pool"
+
+    def test_an_offer_twice_in_one_accept(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe()
+        (offer,) = h.offers(framework)
+        h.accept(framework, [offer.offer_id] * 2, task(offer, "t"))
+        assert "Duplicate offer" in h.last(framework).message
+        assert len(h.offers(framework)) == 1
+
+    def test_no_offers_at_all(self, h: MasterHarness) -> None:
+        framework = h.subscribe()
+        h.accept(framework, [], task(pb.Offer(agent_id="a"), "t"))
+        assert h.last(framework).message == "Task launched with invalid offers: No offers specified"
+
+    def test_another_frameworks_offer(self, h: MasterHarness) -> None:
+        agent, owner = h.agent(), h.subscribe()
+        (offer,) = h.offers(owner)
+        thief = h.subscribe(name="thief")
+        h.accept(thief, [offer.offer_id], task(offer, "t"))
+        assert names(h.last(thief)) == ("TASK_DROPPED", "REASON_INVALID_OFFERS")
+        assert h.launched(agent) == []
+        assert [o.offer_id for o in h.offers(owner)] == [offer.offer_id]
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"task_id": "a/b"}, "slash"),
+            ({"task_id": ".."}, "is not an id"),
+            ({"task_id": ""}, "must not be empty"),
+            ({"task_id": "x" * 256}, "at most 255"),
+            ({"task_id": "a\x07"}, "control character"),
+            ({"agent_id": "other"}, "Task uses invalid agent other"),
+            ({"command": pb.CommandInfo()}, "neither a command nor an image"),
+            ({"command": pb.CommandInfo(shell=True, value="a\0b")}, "NUL"),
+            ({"resources": []}, "no resources"),
+            ({"kill_policy": pb.KillPolicy(grace_period_s=math.nan)}, "kill grace"),
+            ({"data": b"x" * 300_000}, "at most 262144"),
+        ],
+    )
+    def test_an_invalid_task(self, h: MasterHarness, change: dict[str, object], says: str) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        (offer,) = h.offers(framework)
+        info = task(offer, "t")
+        info = pb.TaskInfo(**{**{f.name: v for f, v in info.ListFields()}, **change})  # type: ignore[arg-type]
+        h.accept(framework, [offer.offer_id], info)
+        assert names(h.last(framework)) == ("TASK_ERROR", "REASON_TASK_INVALID")
+        assert says in h.last(framework).message
+        assert h.launched(agent) == []
+        assert len(h.offers(framework)) == 1
+
+    @pytest.mark.parametrize("task_id", ["with space", "größe", "x" * 255])
+    def test_an_unusual_but_valid_id(self, h: MasterHarness, task_id: str) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework, task_id)
+        assert h.launched(agent) == [task_id]
+
+    @pytest.mark.parametrize(
+        ("scalar", "says"),
+        [
+            (-1.0, "cannot be negative"),
+            (math.nan, "a finite number is expected"),
+            (math.inf, "a finite number is expected"),
+            (0.0001, "rounds to zero"),
+            (5.0, "more resources cpus:5 than available"),
+        ],
+    )
+    def test_bad_amounts(self, h: MasterHarness, scalar: float, says: str) -> None:
+        h.agent()
+        framework = h.subscribe()
+        (offer,) = h.offers(framework)
+        info = task(offer, "t")
+        del info.resources[:]
+        info.resources.append(pb.Resource(name="cpus", scalar=scalar))
+        h.accept(framework, [offer.offer_id], info)
+        assert names(h.last(framework)) == ("TASK_ERROR", "REASON_TASK_INVALID")
+        assert says in h.last(framework).message
+
+    def test_more_than_three_decimals_are_rounded(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe()
+        (offer,) = h.offers(framework)
+        info = task(offer, "t", "cpus:1")
+        info.resources[0].scalar = 0.12345
+        h.accept(framework, [offer.offer_id], info)
+        (rest,) = h.offers(framework)
+        assert resources.from_proto(rest.resources).scalar("cpus") == 3877
+
+    def test_a_duplicate_task_id(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework, "t")
+        h.run(framework, "t")
+        assert h.launched(agent) == ["t"]
+        assert h.last(framework).message == "Task has duplicate ID: t"
+
+    def test_the_second_task_finds_what_the_first_left(self, h: MasterHarness) -> None:
+        agent, framework = h.agent("cpus:4;mem:100"), h.subscribe()
+        (offer,) = h.offers(framework)
+        infos = [task(offer, "a", "cpus:3;mem:10"), task(offer, "b", "cpus:3;mem:10")]
+        h.accept(framework, [offer.offer_id], *infos)
+        assert h.launched(agent) == ["a"]
+        assert names(h.last(framework)) == ("TASK_ERROR", "REASON_TASK_INVALID")
+
+
+class TestFilters:
+    """Recordings 04 and 05."""
+
+    @pytest.mark.parametrize("refuse_s", [None, -1.0, math.nan])
+    def test_the_default_filter_lasts_five_seconds(
+        self, h: MasterHarness, refuse_s: float | None
+    ) -> None:
+        h.agent()
+        framework = h.subscribe()
+        h.decline(framework, [h.offers(framework)[0].offer_id], refuse_s)
+        h.advance(4.9)
+        assert h.offers(framework) == []
+        h.advance(0.2)
+        assert len(h.offers(framework)) == 1
+
+    def test_revive_ends_a_filter_at_once(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe()
+        h.decline(framework, [h.offers(framework)[0].offer_id], 3600)
+        assert h.offers(framework) == []
+        h.call(framework, revive=scheduler_pb.Call.Revive())
+        assert len(h.offers(framework)) == 1
+
+    def test_a_filter_ends_when_the_agent_has_more(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework, "t")
+        h.update(agent, h.framework_id(framework), "t", pb.TASK_RUNNING)
+        h.decline(framework, [h.offers(framework)[0].offer_id], 3600)
+        assert h.offers(framework) == []
+        h.update(agent, h.framework_id(framework), "t", pb.TASK_FINISHED, b"v")
+        (offer,) = h.offers(framework)
+        assert str(resources.from_proto(offer.resources)) == "cpus:4;mem:4096"
+
+    def test_declining_without_filters_backs_off(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe()
+        waits = []
+        for _ in range(12):
+            (offer,) = h.offers(framework)
+            h.decline(framework, [offer.offer_id], 0)
+            begin = h.now_s
+            while not h.offers(framework):
+                h.advance(0.001)
+            waits.append(h.now_s - begin)
+        assert waits[0] < 0.005, "at once the first time"
+        assert 0.5 < waits[-1] < 1.1, "then up to a second"
+
+    def test_suppress_keeps_offers_and_stops_new_ones(self, h: MasterHarness) -> None:
+        h.agent()
+        framework = h.subscribe()
+        (offer,) = h.offers(framework)
+        h.call(framework, suppress=scheduler_pb.Call.Suppress())
+        assert len(h.offers(framework)) == 1
+        h.decline(framework, [offer.offer_id], 0)
+        h.advance(60)
+        assert h.offers(framework) == []
+
+    def test_suppressing_a_foreign_role_is_an_error(self, h: MasterHarness) -> None:
+        framework = h.subscribe(roles=["web"])
+        h.call(framework, suppress=scheduler_pb.Call.Suppress(roles=["db"]))
+        assert "'db'" in h.errors(framework)[0]
+        assert framework in h.closed
+
+    def test_an_unanswered_offer_times_out(self) -> None:
+        h = MasterHarness(Config(offer_timeout_s=10))
+        h.agent()
+        silent = h.subscribe()
+        assert len(h.offers(silent)) == 1
+        other = h.subscribe(name="other")
+        assert h.offers(other) == []
+        h.advance(10.1)
+        assert h.framework_inbox[silent][-1].rescind.reason == "offer timed out"
+        assert len(h.offers(other)) == 1
+
+
+class TestUpdates:
+    """Recordings 02, 07 and 09."""
+
+    def test_a_life(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        offer = h.run(framework)
+        framework_id = h.framework_id(framework)
+        h.update(agent, framework_id, "t", pb.TASK_RUNNING, b"1")
+        acknowledge = scheduler_pb.Call.Acknowledge(agent_id=offer.agent_id, task_id="t", uuid=b"1")
+        h.call(framework, acknowledge=acknowledge)
+        assert h.agent_inbox[agent][-1].acknowledgement.uuid == b"1"
+        h.update(agent, framework_id, "t", pb.TASK_FINISHED, b"2")
+        acknowledge.uuid = b"2"
+        h.call(framework, acknowledge=acknowledge)
+        assert [names(s)[0] for s in h.statuses(framework)] == ["TASK_RUNNING", "TASK_FINISHED"]
+        assert not h.core.state.frameworks[framework_id].tasks
+        completed = h.core.state.completed_tasks[framework_id, "t"]
+        assert completed.started_at_s and completed.finished_at_s
+
+    def test_resources_come_free_on_the_transition(self, h: MasterHarness) -> None:
+        agent, framework = h.agent("cpus:1;mem:100"), h.subscribe()
+        h.run(framework, "t", "cpus:1;mem:100")
+        assert h.offers(framework) == []
+        # The update being delivered is still RUNNING; the agent says it has ended already.
+        framework_id = h.framework_id(framework)
+        h.update(agent, framework_id, "t", pb.TASK_RUNNING, b"1", pb.TASK_FINISHED)
+        assert len(h.offers(framework)) == 1
+
+    def test_a_terminal_state_is_final(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        framework_id = h.framework_id(framework)
+        h.update(agent, framework_id, "t", pb.TASK_FINISHED, b"1")
+        h.update(agent, framework_id, "t", pb.TASK_FAILED, b"2")
+        assert h.core.state.frameworks[framework_id].tasks["t"].state == pb.TASK_FINISHED
+
+    def test_completed_tasks_are_bounded(self) -> None:
+        h = MasterHarness(Config(max_completed_tasks=3))
+        agent, framework = h.agent(), h.subscribe()
+        for number in range(5):
+            task_id = f"t{number}"
+            offer = h.run(framework, task_id)
+            h.update(agent, h.framework_id(framework), task_id, pb.TASK_FINISHED, b"1")
+            acknowledge = scheduler_pb.Call.Acknowledge(
+                agent_id=offer.agent_id, task_id=task_id, uuid=b"1"
+            )
+            h.call(framework, acknowledge=acknowledge)
+        kept = [task_id for _, task_id in h.core.state.completed_tasks]
+        assert kept == ["t2", "t3", "t4"]
+
+    def test_an_update_of_a_removed_framework_is_acknowledged_for_it(
+        self, h: MasterHarness
+    ) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        framework_id = h.framework_id(framework)
+        h.call(framework, teardown=scheduler_pb.Call.Teardown())
+        assert h.agent_inbox[agent][-1].shutdown_framework.framework_id == framework_id
+        assert h.core.state.agents[h.agent_id(agent)].allocated(), "until the agent says so"
+        h.update(agent, framework_id, "t", pb.TASK_KILLED, b"9")
+        assert h.agent_inbox[agent][-1].acknowledgement.uuid == b"9"
+        assert not h.core.state.agents[h.agent_id(agent)].tasks
+
+
+class TestKillAndReconcile:
+    """Recordings 03b and 07."""
+
+    def test_kill_reaches_the_agent_with_its_policy(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        policy = pb.KillPolicy(grace_period_s=1.5)
+        h.call(framework, kill=scheduler_pb.Call.Kill(task_id="t", kill_policy=policy))
+        assert h.agent_inbox[agent][-1].kill.kill_policy.grace_period_s == 1.5
+
+    def test_kill_naming_the_wrong_agent_does_nothing(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        before = len(h.agent_inbox[agent])
+        h.call(framework, kill=scheduler_pb.Call.Kill(task_id="t", agent_id="other"))
+        assert len(h.agent_inbox[agent]) == before
+        assert h.statuses(framework) == []
+
+    def test_kill_of_an_unknown_task_is_answered_like_a_reconciliation(
+        self, h: MasterHarness
+    ) -> None:
+        framework = h.subscribe()
+        h.call(framework, kill=scheduler_pb.Call.Kill(task_id="ghost"))
+        assert names(h.last(framework)) == ("TASK_UNKNOWN", "REASON_RECONCILIATION")
+
+    def test_kill_for_a_disconnected_agent_is_sent_when_it_returns(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(port=7), h.subscribe()
+        h.run(framework)
+        agent_id = h.agent_id(agent)
+        h.feed(ev.AgentDisconnected(agent))
+        h.call(framework, kill=scheduler_pb.Call.Kill(task_id="t"))
+        info = h.core.state.frameworks[h.framework_id(framework)].tasks["t"].info
+        record = agent_pb.TaskRecord(
+            framework_id=h.framework_id(framework), task_info=info, state=pb.TASK_RUNNING
+        )
+        again = h.agent(agent_id=agent_id, tasks=[record], port=7)
+        assert [m.kill.task_id for m in h.agent_inbox[again] if m.HasField("kill")] == ["t"]
+
+    @pytest.mark.parametrize(
+        ("asked", "expected"),
+        [
+            (("ghost", ""), "TASK_UNKNOWN"),
+            (("ghost", "live"), "TASK_GONE"),
+            (("ghost", "no-such-agent"), "TASK_UNKNOWN"),
+            (("t", ""), "TASK_RUNNING"),
+            (("t", "no-such-agent"), "TASK_RUNNING"),
+            (("a/b", ""), "TASK_UNKNOWN"),
+        ],
+    )
+    def test_explicit(self, h: MasterHarness, asked: tuple[str, str], expected: str) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        h.update(agent, h.framework_id(framework), "t", pb.TASK_RUNNING)
+        task_id, where = asked
+        where = h.agent_id(agent) if where == "live" else where
+        question = scheduler_pb.Call.Reconcile.Task(task_id=task_id, agent_id=where)
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=[question]))
+        assert names(h.last(framework)) == (expected, "REASON_RECONCILIATION")
+        assert not h.last(framework).uuid
+
+    def test_implicit_tells_the_last_forwarded_state(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        framework_id = h.framework_id(framework)
+        h.update(agent, framework_id, "t", pb.TASK_STARTING, b"1", pb.TASK_RUNNING)
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile())
+        assert names(h.last(framework)) == ("TASK_STARTING", "REASON_RECONCILIATION")
+
+    def test_no_answer_while_agents_may_come_back(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        agent_id, framework_id = h.agent_id(agent), h.framework_id(framework)
+        successor = MasterHarness(registry=h.registry)
+        again = successor.subscribe(framework_id)
+        for where in (agent_id, ""):
+            question = scheduler_pb.Call.Reconcile.Task(task_id="t", agent_id=where)
+            successor.call(again, reconcile=scheduler_pb.Call.Reconcile(tasks=[question]))
+        assert successor.statuses(again) == []
+        successor.advance(601)
+        question = scheduler_pb.Call.Reconcile.Task(task_id="t", agent_id=agent_id)
+        successor.call(again, reconcile=scheduler_pb.Call.Reconcile(tasks=[question]))
+        assert names(successor.last(again))[0] == "TASK_UNREACHABLE"
+
+
+class TestFrameworks:
+    """Recordings 01, 10c and 11."""
+
+    @pytest.mark.parametrize(
+        ("change", "says"),
+        [
+            ({"name": ""}, "needs a name"),
+            ({"failover_timeout_s": -1.0}, "failover_timeout_s"),
+            ({"failover_timeout_s": math.nan}, "failover_timeout_s"),
+            ({"roles": ["a b"]}, "white space"),
+            ({"roles": ["-a"]}, "starts with '-'"),
+            ({"roles": ["a", "a"]}, "given twice"),
+            ({"framework_id": "never-seen"}, "not known to this cluster"),
+            ({"framework_id": "../x"}, "slash"),
+        ],
+    )
+    def test_bad_infos_are_refused_with_an_error(
+        self, h: MasterHarness, change: dict[str, object], says: str
+    ) -> None:
+        framework = h.subscribe(**change)  # type: ignore[arg-type]
+        assert says in h.errors(framework)[0]
+        assert framework in h.closed
+        assert not h.core.state.frameworks
+
+    def test_it_is_written_before_it_is_told(self, h: MasterHarness) -> None:
+        h.hold_writes = True
+        framework = h.subscribe()
+        assert h.framework_inbox[framework] == []
+        h.write()
+        assert h.framework_id(framework)
+        assert len(h.registry) == 1
+
+    def test_a_client_that_left_before_it_was_told_leaves_no_ghost(self, h: MasterHarness) -> None:
+        h.hold_writes = True
+        framework = h.subscribe(failover_timeout_s=1e6)
+        h.feed(ev.FrameworkDisconnected(framework))
+        h.hold_writes = False
+        h.write()
+        assert not h.core.state.frameworks
+        assert not h.registry
+
+    def test_a_newer_subscription_ends_the_older(self, h: MasterHarness) -> None:
+        h.agent()
+        older = h.subscribe()
+        (offer,) = h.offers(older)
+        newer = h.subscribe(h.framework_id(older))
+        rescinds = [e.rescind.offer_id for e in h.framework_inbox[older] if e.HasField("rescind")]
+        assert rescinds == [offer.offer_id]
+        assert h.errors(older) == ["Framework failed over"]
+        assert older in h.closed
+        h.feed(ev.FrameworkDisconnected(older))
+        assert len(h.offers(newer)) == 1
+        h.decline(older, [h.offers(newer)[0].offer_id])
+        assert len(h.offers(newer)) == 1, "calls on the old stream are ignored"
+
+    def test_the_user_cannot_change(self, h: MasterHarness) -> None:
+        framework = h.subscribe(user="alice")
+        again = h.subscribe(h.framework_id(framework), user="bob")
+        assert h.errors(again) == ["Changing framework's user is not allowed."]
+        assert framework not in h.closed
+
+    def test_updates_wait_for_the_framework_to_come_back(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        framework_id = h.framework_id(framework)
+        h.feed(ev.FrameworkDisconnected(framework))
+        h.update(agent, framework_id, "t", pb.TASK_FINISHED)
+        again = h.subscribe(framework_id)
+        assert names(h.last(again))[0] == "TASK_FINISHED"
+
+    def test_after_the_failover_timeout_its_tasks_end(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe(failover_timeout_s=30)
+        h.run(framework)
+        framework_id = h.framework_id(framework)
+        h.feed(ev.FrameworkDisconnected(framework))
+        h.advance(29)
+        assert not any(m.HasField("shutdown_framework") for m in h.agent_inbox[agent])
+        h.advance(2)
+        assert h.agent_inbox[agent][-1].shutdown_framework.framework_id == framework_id
+        late = h.subscribe(framework_id)
+        assert h.errors(late) == ["Framework has been removed"]
+        assert not any(kind == "framework" for kind, _ in h.registry)
+
+    def test_coming_back_in_time_stops_the_timer(self, h: MasterHarness) -> None:
+        framework = h.subscribe(failover_timeout_s=10)
+        framework_id = h.framework_id(framework)
+        h.feed(ev.FrameworkDisconnected(framework))
+        h.advance(9)
+        h.subscribe(framework_id, failover_timeout_s=10)
+        h.advance(60)
+        assert h.core.state.frameworks[framework_id].state == FrameworkState.ACTIVE
+
+    def test_the_failover_timeout_survives_the_master(self, h: MasterHarness) -> None:
+        """MESOS-4659."""
+        framework = h.subscribe(failover_timeout_s=500)
+        successor = MasterHarness(registry=h.registry)
+        successor.advance(499)
+        assert h.framework_id(framework) in successor.core.state.frameworks
+        successor.advance(2)
+        assert not successor.core.state.frameworks
+
+    def test_an_empty_id_never_adopts_another_frameworks_tasks(self, h: MasterHarness) -> None:
+        """The Chronos failures (Jepsen, 2015)."""
+        h.agent()
+        framework = h.subscribe(name="chronos")
+        h.run(framework)
+        h.feed(ev.FrameworkDisconnected(framework))
+        other = h.subscribe(name="chronos")
+        assert h.framework_id(other) != h.framework_id(framework)
+        assert h.statuses(other) == []
+        h.call(other, reconcile=scheduler_pb.Call.Reconcile())
+        assert h.statuses(other) == []
+
+    def test_a_heartbeat_comes_every_interval(self, h: MasterHarness) -> None:
+        framework = h.subscribe()
+        h.advance(46)
+        beats = [e for e in h.framework_inbox[framework] if e.HasField("heartbeat")]
+        assert len(beats) == 3
+
+
+class TestAgents:
+    """Recordings 16a and 16b."""
+
+    def test_unreachable_after_five_missed_pings_and_back(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(port=9), h.subscribe()
+        h.run(framework)
+        framework_id, agent_id = h.framework_id(framework), h.agent_id(agent)
+        h.update(agent, framework_id, "t", pb.TASK_RUNNING)
+        h.feed(ev.AgentDisconnected(agent))
+        h.advance(74)
+        assert h.core.state.agents[agent_id].state == AgentState.DISCONNECTED
+        h.advance(20)
+        assert h.core.state.agents[agent_id].state == AgentState.UNREACHABLE
+        assert names(h.last(framework)) == ("TASK_UNREACHABLE", "REASON_AGENT_REMOVED")
+        failures = [e.failure for e in h.framework_inbox[framework] if e.HasField("failure")]
+        assert [failure.agent_id for failure in failures] == [agent_id]
+        info = h.core.state.frameworks[framework_id].tasks["t"].info
+        record = agent_pb.TaskRecord(
+            framework_id=framework_id, task_info=info, state=pb.TASK_RUNNING
+        )
+        h.agent(agent_id=agent_id, tasks=[record], port=9)
+        assert names(h.last(framework)) == ("TASK_RUNNING", "REASON_AGENT_REREGISTERED")
+        (offer,) = h.offers(framework)
+        assert str(resources.from_proto(offer.resources)) == "cpus:3;mem:4064"
+
+    def test_any_message_counts_as_a_pong(self, h: MasterHarness) -> None:
+        agent = h.agent()
+        for _ in range(20):
+            h.advance(14)
+            h.feed(ev.AgentHeard(agent))
+        assert h.core.state.agents[h.agent_id(agent)].state == AgentState.ACTIVE
+
+    def test_a_partition_of_many_is_no_massacre(self) -> None:
+        h = MasterHarness(Config(agent_removal_interval_s=10))
+        agents = [h.agent() for _ in range(6)]
+        for agent in agents:
+            h.feed(ev.AgentDisconnected(agent))
+        h.advance(95)
+        states = [a.state for a in h.core.state.agents.values()]
+        assert 1 <= states.count(AgentState.UNREACHABLE) <= 3
+
+    def test_a_lost_launch_is_dropped_when_the_agent_returns(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(port=9), h.subscribe()
+        h.run(framework)
+        h.feed(ev.AgentDisconnected(agent))
+        h.agent(agent_id=h.agent_id(agent), port=9)
+        assert names(h.last(framework)) == ("TASK_DROPPED", "REASON_RECONCILIATION")
+        (offer,) = h.offers(framework)
+        assert str(resources.from_proto(offer.resources)) == "cpus:4;mem:4096"
+
+    def test_a_new_leader_learns_the_tasks_from_the_agents(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(port=9), h.subscribe()
+        offer = h.run(framework)
+        framework_id = h.framework_id(framework)
+        record = agent_pb.TaskRecord(
+            framework_id=framework_id, task_info=task(offer, "t"), state=pb.TASK_RUNNING
+        )
+        successor = MasterHarness(registry=h.registry)
+        successor.agent(agent_id=h.agent_id(agent), tasks=[record], port=9)
+        again = successor.subscribe(framework_id)
+        (rest,) = successor.offers(again)
+        assert str(resources.from_proto(rest.resources)) == "cpus:3;mem:4064"
+        assert "t" in successor.core.state.frameworks[framework_id].tasks
+
+    def test_tasks_of_an_unknown_framework_are_shut_down(self, h: MasterHarness) -> None:
+        info = task(pb.Offer(agent_id="x"), "t")
+        record = agent_pb.TaskRecord(framework_id="ghost", task_info=info, state=pb.TASK_RUNNING)
+        agent = h.agent(agent_id="x", tasks=[record])
+        assert [
+            m.shutdown_framework.framework_id
+            for m in h.agent_inbox[agent]
+            if m.HasField("shutdown_framework")
+        ] == ["ghost"]
+
+    def test_gone_is_final(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(port=9), h.subscribe()
+        h.run(framework)
+        agent_id = h.agent_id(agent)
+        h.feed(ev.OperatorMarkedGone(1, agent_id))
+        assert h.answers == {1: None}
+        assert names(h.last(framework)) == (
+            "TASK_GONE_BY_OPERATOR",
+            "REASON_AGENT_REMOVED_BY_OPERATOR",
+        )
+        again = h.agent(agent_id=agent_id, port=9)
+        assert h.agent_inbox[again][0].refused.shut_down
+        assert again in h.closed
+
+    @pytest.mark.parametrize("text", ["", "../x"])
+    def test_bad_registrations_are_refused(self, h: MasterHarness, text: str) -> None:
+        connection_id = 99
+        bad = pb.AgentInfo(agent_id=text, resources=[pb.Resource(name="cpus", scalar=math.nan)])
+        if text:
+            bad.ClearField("resources")
+        h.feed(ev.AgentRegistering(connection_id, bad, "i"))
+        assert h.agent_inbox[connection_id][0].refused.message
+        assert connection_id in h.closed
+        assert not h.core.state.agents
+
+    def test_a_shrunken_agent_is_never_oversold(self, h: MasterHarness) -> None:
+        agent, framework = h.agent("cpus:4;mem:4096", port=9), h.subscribe()
+        offer = h.run(framework, "t", "cpus:3;mem:100")
+        record = agent_pb.TaskRecord(
+            framework_id=h.framework_id(framework),
+            task_info=task(offer, "t", "cpus:3;mem:100"),
+            state=pb.TASK_RUNNING,
+        )
+        h.feed(ev.AgentDisconnected(agent))
+        h.agent("cpus:3;mem:4096", agent_id=h.agent_id(agent), tasks=[record], port=9)
+        (rest,) = h.offers(framework)
+        assert resources.from_proto(rest.resources).scalar("cpus") == 0
+
+
+class TestOperators:
+    def test_killing_a_task_by_its_id(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        h.feed(ev.OperatorKilledTask(1, "", "t"))
+        assert h.agent_inbox[agent][-1].kill.task_id == "t"
+        h.feed(ev.OperatorKilledTask(2, "", "nothing"))
+        assert h.answers == {1: None, 2: "there is no live task nothing"}
+
+    def test_an_ambiguous_id_names_the_owners(self, h: MasterHarness) -> None:
+        h.agent()
+        h.agent()
+        first, second = h.subscribe(), h.subscribe(name="g")
+        h.run(first)
+        h.run(second)
+        h.feed(ev.OperatorKilledTask(1, "", "t"))
+        assert "exists in several frameworks" in (h.answers[1] or "")
+
+    def test_teardown(self, h: MasterHarness) -> None:
+        framework = h.subscribe()
+        h.feed(ev.OperatorToreDown(1, h.framework_id(framework)))
+        assert h.answers == {1: None}
+        assert framework in h.closed
+        h.feed(ev.OperatorToreDown(2, "x"))
+        assert h.answers[2] == "there is no framework x"
+
+    def test_a_failed_write_steps_down(self, h: MasterHarness) -> None:
+        h.hold_writes = True
+        h.subscribe()
+        token, _ = h.held[0]
+        h.feed(ev.PersistFailed(token, "disk full"))
+        assert h.stepped_down == "disk full"

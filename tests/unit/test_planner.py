@@ -1,0 +1,145 @@
+"""The planner: a pure function from tasks and offers to launches and reasons."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pymesos_binpack.constraints import ConstraintError, parse_constraint
+from pymesos_binpack.planner import AgentSeen, OfferInHand, PendingTask, Plan, plan
+from pymesos_binpack.policies import POLICIES
+from pymesos_core.resources import Resources, parse, total
+
+BEST_FIT = POLICIES["best-fit"]
+
+
+def offer(name: str, text: str, of: str = "", **attributes: str) -> OfferInHand:
+    agent = AgentSeen(name, {"hostname": name, **attributes}, parse(of or text), ("process",))
+    return OfferInHand((f"o-{name}",), agent, parse(text))
+
+
+def task(name: str, text: str = "cpus:1;mem:10", ports: int = 0, *rules: str) -> PendingTask:
+    constraints = tuple(parse_constraint(rule) for rule in rules)
+    return PendingTask(name, "group", parse(text).scalars, ports, constraints)
+
+
+def where(made: Plan) -> dict[str, str]:
+    return {launch.task.task_id: launch.offer.agent.agent_id for launch in made.launches}
+
+
+def test_best_fit_keeps_large_gaps_large() -> None:
+    offers = [offer("big", "cpus:8;mem:800"), offer("small", "cpus:2;mem:200")]
+    assert where(plan([task("t")], offers, BEST_FIT)) == {"t": "small"}
+    assert where(plan([task("t")], offers, POLICIES["spread"])) == {"t": "big"}
+
+
+def test_the_largest_tasks_go_first() -> None:
+    offers = [offer("a", "cpus:4;mem:400"), offer("b", "cpus:3;mem:400")]
+    tasks = [task("small", "cpus:3;mem:10"), task("large", "cpus:4;mem:10")]
+    assert where(plan(tasks, offers, BEST_FIT)) == {"large": "a", "small": "b"}
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 3)), max_size=25),
+    st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99)), max_size=6),
+    st.sampled_from(sorted(POLICIES)),
+)
+def test_no_offer_is_ever_exceeded_and_every_task_is_accounted_for(
+    needs: list[tuple[int, int, int]], sizes: list[tuple[int, int]], policy: str
+) -> None:
+    offers = [
+        offer(f"a{n}", f"cpus:{c};mem:{m};ports:[{n * 10}-{n * 10 + 4}]")
+        for n, (c, m) in enumerate(sizes)
+    ]
+    tasks = [task(f"t{n}", f"cpus:{c};mem:{m}", p) for n, (c, m, p) in enumerate(needs)]
+    made = plan(tasks, offers, POLICIES[policy])
+    assert {*where(made), *made.unplaced} == {t.task_id for t in tasks}
+    assert len(made.launches) + len(made.unplaced) == len(tasks)
+    for one in offers:
+        used = total(
+            Resources(launch.task.scalars, {"ports": launch.ports})
+            for launch in made.launches
+            if launch.offer is one
+        )
+        assert one.available.contains(used)
+    assert all(refusal.text for refusal in made.unplaced.values())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says", "lasting"),
+    [
+        (task("t", "cpus:8;mem:10"), "needs 8 cpus, the largest agent has 4 cpus", True),
+        (task("t", "mem:900"), "needs 900 MiB mem, the largest agent has 800 MiB mem", True),
+        (task("t", "gpus:1"), "needs 1 gpus, the largest agent has 0 gpus", True),
+        (task("t", "cpus:1", 9), "needs 9 ports, the largest agent has 0", True),
+        (task("t", "cpus:4;mem:700"), "no agent has that much of all", True),
+        (task("t", "cpus:1", 0, "rack:IS:z"), "rack:IS:z: rack is r1", True),
+        (task("t", "cpus:1", 0, "gpu:UNIQUE"), "it has no attribute gpu", True),
+        (task("t", "cpus:3;mem:10"), "needs 3 cpus, the most that is free is 2 cpus", False),
+    ],
+)
+def test_why_not(wanted: PendingTask, says: str, lasting: bool) -> None:
+    offers = [
+        offer("a", "cpus:2;mem:400", "cpus:4;mem:400", rack="r1"),
+        offer("b", "cpus:1;mem:800", "cpus:2;mem:800", rack="r1"),
+    ]
+    refusal = plan([wanted], offers, BEST_FIT).unplaced["t"]
+    assert says in refusal.text
+    assert refusal.lasting == lasting
+
+
+def test_nothing_offered() -> None:
+    assert "no agent has been offered" in plan([task("t")], [], BEST_FIT).unplaced["t"].text
+    seen = [offer("a", "cpus:4;mem:400").agent]
+    refusal = plan([task("t")], [], BEST_FIT, seen=seen).unplaced["t"]
+    assert "in use" in refusal.text and not refusal.lasting
+
+
+class TestConstraints:
+    RACKS = (
+        offer("a", "cpus:9;mem:900", rack="r1"),
+        offer("b", "cpus:9;mem:900", rack="r1"),
+        offer("c", "cpus:9;mem:900", rack="r2"),
+        offer("d", "cpus:9;mem:900"),
+    )
+
+    def test_unique(self) -> None:
+        tasks = [task(f"t{n}", "cpus:1", 0, "rack:UNIQUE") for n in range(3)]
+        made = plan(tasks, self.RACKS, BEST_FIT)
+        racks = {launch.offer.agent.attributes["rack"] for launch in made.launches}
+        assert len(made.launches) == 2 and racks == {"r1", "r2"}
+        assert "has one already" in next(iter(made.unplaced.values())).text
+
+    def test_unique_counts_what_runs(self) -> None:
+        placed = {"group": [{"hostname": "x", "rack": "r2"}]}
+        made = plan([task("t", "cpus:1", 0, "rack:UNIQUE")], self.RACKS, BEST_FIT, placed=placed)
+        assert where(made)["t"] in ("a", "b")
+
+    def test_group_by_spreads_evenly(self) -> None:
+        tasks = [task(f"t{n}", "cpus:1", 0, "rack:GROUP_BY") for n in range(6)]
+        made = plan(tasks, self.RACKS, BEST_FIT)
+        racks = [launch.offer.agent.attributes["rack"] for launch in made.launches]
+        assert sorted(racks) == ["r1"] * 3 + ["r2"] * 3
+
+    def test_is_and_unlike(self) -> None:
+        assert where(plan([task("t", "cpus:1", 0, "rack:IS:r2")], self.RACKS, BEST_FIT)) == {
+            "t": "c"
+        }
+        unlike = task("t", "cpus:1", 0, "hostname:UNLIKE:[abc]")
+        assert where(plan([unlike], self.RACKS, BEST_FIT)) == {"t": "d"}
+
+    @pytest.mark.parametrize(
+        "text",
+        ["rack", "rack:NEAR", ":IS:a", "rack:IS", "rack:IS:", "rack:UNLIKE:(", "rack:UNIQUE:x"],
+    )
+    def test_what_is_no_constraint(self, text: str) -> None:
+        with pytest.raises(ConstraintError):
+            parse_constraint(text)
+
+
+def test_ports_are_not_always_the_first() -> None:
+    one = offer("a", "cpus:99;mem:900;ports:[1000-1999]")
+    made = plan([task(f"t{n}", "cpus:1", 1) for n in range(20)], [one], BEST_FIT)
+    ports = [launch.ports[0][0] for launch in made.launches]
+    assert len(set(ports)) == 20
+    assert max(ports) - min(ports) > 100

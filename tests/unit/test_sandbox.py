@@ -1,0 +1,55 @@
+"""Nothing outside a task's sandbox can be read."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from pymesos_agent.sandbox import SandboxError, list_files, read_file
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Path:
+    (tmp_path / "secret").write_text("secret")
+    box = tmp_path / "box"
+    (box / "sub").mkdir(parents=True)
+    (box / "stdout").write_text("hello")
+    (box / "sub" / "file").write_text("inner")
+    (box / "link").symlink_to("../secret")
+    (box / "folder").symlink_to("..")
+    (box / "self").symlink_to("stdout")
+    os.mkfifo(box / "fifo")
+    return box
+
+
+def test_what_is_in_it(sandbox: Path) -> None:
+    assert read_file(sandbox, "stdout", 0, 0) == (b"hello", 0, 5)
+    assert read_file(sandbox, "/sub//./file", 1, 2) == (b"nn", 1, 5)
+    assert read_file(sandbox, "stdout", -2, 0) == (b"lo", 3, 5)
+    assert read_file(sandbox, "stdout", 99, 0)[0] == b""
+    assert [name for name, _ in list_files(sandbox, "sub")] == ["file"]
+    assert "stdout" in [name for name, _ in list_files(sandbox, "")]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "../secret", "sub/../../secret", "..", "link", "self", "folder/secret", "fifo", "sub",
+        "stdout/x", "/etc/passwd", "missing", "a\0b", "x" * 5000, "/proc/self/environ",
+    ],
+)  # fmt: skip
+def test_what_is_not(sandbox: Path, path: str) -> None:
+    with pytest.raises(SandboxError):
+        read_file(sandbox, path, 0, 0)
+
+
+@pytest.mark.parametrize("path", ["..", "folder", "stdout", "link", "missing"])
+def test_what_cannot_be_listed(sandbox: Path, path: str) -> None:
+    with pytest.raises(SandboxError):
+        list_files(sandbox, path)
+
+
+def test_a_sandbox_that_was_removed(tmp_path: Path) -> None:
+    with pytest.raises(SandboxError, match="removed"):
+        read_file(tmp_path / "gone", "stdout", 0, 0)

@@ -1,0 +1,138 @@
+"""The driver core: what a framework author need not write."""
+
+from __future__ import annotations
+
+from pymesos_core.clock import Now
+from pymesos_proto.v1 import scheduler_pb2 as spb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk.core import (
+    Connected,
+    Deliver,
+    Disconnect,
+    Disconnected,
+    DriverCore,
+    Effect,
+    Event,
+    Fail,
+    Lost,
+    MasterSaid,
+    SchedulerCalled,
+    Send,
+    Tick,
+)
+
+
+class Harness:
+    def __init__(self) -> None:
+        self.core = DriverCore(pb.FrameworkInfo(name="f"))
+        self.now_s = 0.0
+        self.effects: list[Effect] = []
+        self.connection = 0
+
+    def feed(self, event: Event) -> None:
+        self.effects += self.core.step(Now(self.now_s, self.now_s), event)
+
+    def connect(self, epoch: int = 1) -> None:
+        self.connection += 1
+        self.feed(Connected(self.connection))
+        subscribed = spb.Event.Subscribed(framework_id="id", heartbeat_interval_s=15)
+        self.hear(spb.Event(subscribed=subscribed), epoch)
+
+    def hear(self, event: spb.Event, epoch: int = 1) -> None:
+        self.feed(MasterSaid(self.connection, epoch, event))
+
+    def update(self, task_id: str, state: pb.TaskState) -> None:
+        status = pb.TaskStatus(task_id=task_id, state=state, uuid=b"u")
+        self.hear(spb.Event(update=spb.Event.Update(status=status)))
+
+    def call(self, **call: object) -> None:
+        self.feed(SchedulerCalled(spb.Call(**call)))  # type: ignore[arg-type]
+
+    def launch(self, task_id: str) -> None:
+        info = pb.TaskInfo(task_id=task_id, agent_id="a")
+        operation = spb.Operation(launch=spb.Operation.Launch(task_infos=[info]))
+        self.call(accept=spb.Call.Accept(offer_ids=["o"], operations=[operation]))
+
+    def sent(self, kind: str) -> list[spb.Call]:
+        return [e.call for e in self.effects if isinstance(e, Send) and e.call.HasField(kind)]  # type: ignore[arg-type]
+
+    def asked(self) -> list[str]:
+        return [t.task_id for call in self.sent("reconcile") for t in call.reconcile.tasks]
+
+
+def test_it_subscribes_again_under_the_id_it_was_given() -> None:
+    h = Harness()
+    h.connect()
+    h.feed(Disconnected(1))
+    assert any(isinstance(e, Lost) for e in h.effects)
+    h.connect()
+    first, second = (c.subscribe.framework_info.framework_id for c in h.sent("subscribe"))
+    assert (first, second) == ("", "id")
+
+
+def test_an_older_master_is_left() -> None:
+    h = Harness()
+    h.connect(epoch=5)
+    h.feed(Disconnected(1))
+    h.connect(epoch=4)
+    assert any(isinstance(e, Disconnect) for e in h.effects)
+    assert sum(isinstance(e, Deliver) for e in h.effects) == 1
+
+
+def test_after_a_failover_unfinished_tasks_are_asked_for_until_answered() -> None:
+    h = Harness()
+    h.connect()
+    for task_id in ("a", "b"):
+        h.launch(task_id)
+    h.update("a", pb.TASK_FINISHED)
+    h.feed(Disconnected(1))
+    h.connect()
+    assert h.asked() == ["b"]
+    for _ in range(6):
+        h.now_s += 20
+        h.feed(Tick())
+        h.hear(spb.Event(heartbeat=spb.Event.Heartbeat()))
+    assert len(h.asked()) >= 3
+    h.update("b", pb.TASK_RUNNING)
+    before = len(h.asked())
+    h.now_s += 20
+    h.feed(Tick())
+    assert len(h.asked()) == before
+
+
+def test_an_accept_made_while_away_is_found_out() -> None:
+    h = Harness()
+    h.launch("t")
+    assert h.sent("accept") == []
+    h.connect()
+    assert h.asked() == ["t"]
+
+
+def test_kills_and_suppression_survive_a_failover() -> None:
+    h = Harness()
+    h.connect()
+    h.call(kill=spb.Call.Kill(task_id="t"))
+    h.call(suppress=spb.Call.Suppress())
+    h.feed(Disconnected(1))
+    h.connect()
+    assert len(h.sent("kill")) == 2
+    assert list(h.sent("subscribe")[-1].subscribe.suppressed_roles) == ["*"]
+    h.update("t", pb.TASK_KILLED)
+    h.feed(Disconnected(2))
+    h.connect()
+    assert len(h.sent("kill")) == 2, "a task that ended is killed no more"
+
+
+def test_a_silent_master_is_left() -> None:
+    h = Harness()
+    h.connect()
+    h.now_s = 46
+    h.feed(Tick())
+    assert any(isinstance(e, Disconnect) for e in h.effects)
+
+
+def test_an_error_is_the_end() -> None:
+    h = Harness()
+    h.connect()
+    h.hear(spb.Event(error=spb.Event.Error(message="Framework has been removed")))
+    assert Fail("Framework has been removed") in h.effects
