@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
+from pymesos_testing.components import (
+    MissingError,
+    Roles,
+    ZooKeeper,
+    docker_engine,
+    import_busybox,
+)
 
 STRICT = os.environ.get("STRICT") == "1"
 
@@ -19,3 +27,40 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"STRICT=1: a skip is a failure ({call.excinfo and call.excinfo.value})"
     return report
+
+
+@pytest.fixture(scope="session")
+def zookeeper_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
+    """A ZooKeeper that the whole session shares; every test uses a path of its own."""
+    server = ZooKeeper(tmp_path_factory.mktemp("zookeeper"))
+    try:
+        server.start()
+    except MissingError as error:
+        pytest.skip(str(error))
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def zk_url(zookeeper_server: ZooKeeper, request: pytest.FixtureRequest) -> str:
+    """A path in ZooKeeper that no other test uses."""
+    return f"zk://{zookeeper_server.address}/t{abs(hash(request.node.nodeid))}"
+
+
+@pytest.fixture(scope="session")
+def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Docker engine with the busybox image."""
+    try:
+        with docker_engine(tmp_path_factory.mktemp("docker")) as host:
+            import_busybox(host)
+            yield host
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+def roles(tmp_path: Path) -> Iterator[Roles]:
+    """Our servers; whatever is left of them ends with the test."""
+    started = Roles(tmp_path)
+    yield started
+    started.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 MAX_MESSAGE_BYTES = 1024 * 1024  # what a receiver accepts
@@ -36,6 +37,8 @@ class Outbox(Generic[Item]):
         self._wake = asyncio.Event()
         self._closed = False
         self.overflowed = False
+        # Called once at the overflow, since the writer may be waiting for the peer, not for us.
+        self.on_overflow: Callable[[], object] = lambda: None
 
     def put(self, item: Item) -> None:
         """Append; never blocks. Past the limit the box overflows for good."""
@@ -45,6 +48,7 @@ class Outbox(Generic[Item]):
         if self._bytes + size > self._limit_bytes:
             self.overflowed = True
             self._items.clear()
+            self.on_overflow()
         else:
             self._items.append((item, size))
             self._bytes += size

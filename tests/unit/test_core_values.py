@@ -11,10 +11,10 @@ import pytest
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_zk
 from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
 from pymesos_core.backoff import Backoff
+from pymesos_core.coordination import StaleEpochError
 from pymesos_core.coordination.standalone import (
     LockedError,
     SqliteRegistry,
-    StaleEpochError,
     lock_directory,
     raise_epoch,
 )

@@ -118,7 +118,7 @@ class TestAccept:
         agent, framework = h.agent(), h.subscribe()
         (offer,) = h.offers(framework)
         info = task(offer, "t")
-        info = pb.TaskInfo(**{**{f.name: v for f, v in info.ListFields()}, **change})  # type: ignore[arg-type]
+        info = pb.TaskInfo(**{**{f.name: v for f, v in info.ListFields()}, **change})
         h.accept(framework, [offer.offer_id], info)
         assert names(h.last(framework)) == ("TASK_ERROR", "REASON_TASK_INVALID")
         assert says in h.last(framework).message

@@ -54,7 +54,7 @@ class Harness:
         self.call(accept=spb.Call.Accept(offer_ids=["o"], operations=[operation]))
 
     def sent(self, kind: str) -> list[spb.Call]:
-        return [e.call for e in self.effects if isinstance(e, Send) and e.call.HasField(kind)]  # type: ignore[arg-type]
+        return [e.call for e in self.effects if isinstance(e, Send) and e.call.HasField(kind)]
 
     def asked(self) -> list[str]:
         return [t.task_id for call in self.sent("reconcile") for t in call.reconcile.tasks]

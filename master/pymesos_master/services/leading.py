@@ -58,6 +58,9 @@ async def run_stream(
 ) -> None:
     """Serve one bidirectional stream: `read` feeds what comes, the outbox is written in batches."""
     connection = leader.open(context.peer())
+    handler = asyncio.current_task()
+    assert handler is not None
+    connection.outbox.on_overflow = handler.cancel
     reader = asyncio.create_task(read(connection, requests))
     reader.add_done_callback(lambda _: connection.outbox.close())
     try:
@@ -74,7 +77,13 @@ async def run_stream(
             raise error
         if leader.term.lost.is_set():
             await context.abort(grpc.StatusCode.UNAVAILABLE, "this master leads no more")
-    except OverflowedError:
+    except (asyncio.CancelledError, OverflowedError):
+        if not connection.outbox.overflowed:
+            raise
+        handler.uncancel()
+        # The peer's window is full, so the refusal may wait as long as the peer likes: first of all
+        # its offers go back.
+        leader.close(connection, disconnected(connection.connection_id))
         await context.abort(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "this stream is not read: too much waited for it. Read it faster, and connect again",

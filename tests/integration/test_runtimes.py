@@ -1,0 +1,294 @@
+"""The runtimes for real: starts, ends, limits, and what outlives whom."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
+from pymesos_agent.runtimes import cgroups
+from pymesos_agent.runtimes.docker import DockerRuntime
+from pymesos_agent.runtimes.interface import ContainerEvent, ContainerSpec, Runtime
+from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_core.resources import parse, to_proto
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.components import IMAGE, descendants, end_supervisors, supervisors
+
+MIB = 1024 * 1024
+EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
+
+
+class Rig:
+    """A runtime, and what it told."""
+
+    def __init__(self, runtime: Runtime, folder: Path) -> None:
+        self.runtime = runtime
+        self.folder = folder
+        self.events: list[ContainerEvent] = []
+        self.number = 0
+
+    async def start(self) -> None:
+        await self.runtime.start(self.events.append)
+
+    def spec(self, command: str, text: str = "cpus:0.5;mem:64", image: str = "") -> ContainerSpec:
+        self.number += 1
+        resources = parse(text)
+        container_id = f"{os.getpid()}-{time.time_ns()}-{self.number}"
+        sandbox = self.folder / container_id
+        sandbox.mkdir(mode=0o755)
+        info = pb.TaskInfo(
+            task_id=f"t{self.number}",
+            agent_id="agent",
+            resources=to_proto(resources),
+            command=pb.CommandInfo(
+                shell=True,
+                value=command,
+                environment=[
+                    pb.EnvironmentVariable(name="GREETING", value="hello"),
+                    pb.EnvironmentVariable(name="PYMESOS_TASK_ID", value="forged"),
+                ],
+            ),
+            container=pb.ContainerInfo(image=image),
+        )
+        return ContainerSpec(container_id, "framework", "", info, resources, sandbox)
+
+    async def until(self, kind: type, container_id: str, timeout_s: float = 30) -> ContainerEvent:
+        deadline = time.monotonic() + timeout_s
+        while True:
+            for event in self.events:
+                if isinstance(event, kind) and event.container_id == container_id:
+                    return event
+            assert time.monotonic() < deadline, f"no {kind.__name__}; {self.events}"
+            await asyncio.sleep(0.02)
+
+    async def exited(self, spec: ContainerSpec) -> ContainerExited:
+        event = await self.until(ContainerExited, spec.container_id)
+        assert isinstance(event, ContainerExited)
+        return event
+
+    async def run(
+        self, command: str, text: str = "cpus:0.5;mem:64", image: str = ""
+    ) -> ContainerSpec:
+        """Launch and wait until it runs."""
+        spec = self.spec(command, text, image)
+        self.runtime.launch(spec)
+        await self.until(ContainerStarted, spec.container_id)
+        return spec
+
+
+def no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroups, "detect", lambda *_: (None, "switched off by the test"))
+
+
+@contextlib.asynccontextmanager
+async def process_rig(folder: Path, watched: bool) -> AsyncIterator[Rig]:
+    """The process runtime with cgroups (where they may be written) or without."""
+    with pytest.MonkeyPatch.context() as patch:
+        if watched:
+            no_cgroups(patch)
+        rig = Rig(ProcessRuntime(folder, f"test-{os.getpid()}"), folder)
+        await rig.start()
+        yield rig
+        await rig.runtime.close()
+        end_supervisors(folder)
+
+
+@contextlib.asynccontextmanager
+async def docker_rig(folder: Path, host: str) -> AsyncIterator[Rig]:
+    """The docker runtime on a real engine."""
+    rig = Rig(DockerRuntime(f"test-{os.getpid()}-{time.time_ns()}", host), folder)
+    await rig.start()
+    yield rig
+    for container_id in await rig.runtime.recover({}):
+        rig.runtime.destroy(container_id)
+    await rig.runtime.close()
+
+
+@pytest.fixture(params=["cgroups", "watched"])
+async def process(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Rig]:
+    """The process runtime."""
+    async with process_rig(tmp_path, request.param == "watched") as rig:
+        yield rig
+
+
+@pytest.fixture(params=["cgroups", "watched", "docker"])
+async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Rig, str]]:
+    """Each runtime, and the image to use."""
+    if request.param == "docker":
+        host: str = request.getfixturevalue("docker_host")
+        async with docker_rig(tmp_path, host) as made:
+            yield made, IMAGE
+    else:
+        async with process_rig(tmp_path, request.param == "watched") as made:
+            yield made, ""
+
+
+async def test_output_status_and_environment(rig: tuple[Rig, str]) -> None:
+    runtime, image = rig
+    script = (
+        'echo "$GREETING $PYMESOS_TASK_ID $PORT0,$PORT1"; echo oops >&2;'
+        ' echo x > "$PYMESOS_SANDBOX/f"; exit 7'
+    )
+    spec = await runtime.run(script, "cpus:0.1;mem:32;ports:[1000-1000,2000-2000]", image)
+    exited = await runtime.exited(spec)
+    assert (exited.exit_status, exited.limit) == (7, None)
+    assert (spec.sandbox / "f").read_text() == "x\n"
+    for _ in range(100):  # docker copies its output
+        if (spec.sandbox / "stderr").exists() and (spec.sandbox / "stderr").read_text():
+            break
+        await asyncio.sleep(0.05)
+    assert (spec.sandbox / "stdout").read_text() == "hello t1 1000,2000\n"
+    assert (spec.sandbox / "stderr").read_text() == "oops\n"
+
+
+async def test_a_task_over_its_memory_limit_is_ended_and_its_neighbour_is_not(
+    rig: tuple[Rig, str],
+) -> None:
+    runtime, image = rig
+    neighbour = await runtime.run("sleep 60", image=image)
+    bully = await runtime.run(EAT_MEMORY, "cpus:0.5;mem:48", image)
+    exited = await runtime.exited(bully)
+    assert exited.limit == "memory"
+    assert exited.exit_status != 0
+    assert not any(
+        isinstance(e, ContainerExited) and e.container_id == neighbour.container_id
+        for e in runtime.events
+    )
+    runtime.runtime.kill(neighbour.container_id, force=True)
+    assert (await runtime.exited(neighbour)).exit_status == -9
+
+
+async def test_a_command_that_cannot_be_started_says_so(rig: tuple[Rig, str]) -> None:
+    runtime, image = rig
+    spec = runtime.spec("", image=image)
+    spec.info.command.shell = False
+    spec.info.command.value = "/no/such/program"
+    runtime.runtime.launch(spec)
+    failed = await runtime.until(ContainerFailed, spec.container_id)
+    assert isinstance(failed, ContainerFailed)
+    assert "no such file" in failed.message.lower() or "not found" in failed.message.lower()
+
+
+async def test_containers_outlive_the_runtime_and_are_found_again(
+    rig: tuple[Rig, str], successor: Callable[[Rig], Rig]
+) -> None:
+    runtime, image = rig
+    stays = await runtime.run("sleep 60", image=image)
+    ends = await runtime.run("sleep 0.5; exit 9", image=image)
+    await runtime.runtime.close()
+    await asyncio.sleep(1.5)
+    again = successor(runtime)
+    await again.start()
+    found = await again.runtime.recover({})
+    assert found[stays.container_id].exit is None
+    ended = found[ends.container_id].exit
+    assert ended is not None and ended.exit_status == 9
+    again.runtime.kill(stays.container_id, force=True)
+    await again.exited(stays)
+    await again.runtime.close()
+
+
+@pytest.fixture
+def successor(request: pytest.FixtureRequest) -> Callable[[Rig], Rig]:
+    """A second runtime over the same containers."""
+
+    def make(first: Rig) -> Rig:
+        old = first.runtime
+        if isinstance(old, DockerRuntime):
+            return Rig(DockerRuntime(old._agent_tag, old._host), first.folder)
+        assert isinstance(old, ProcessRuntime)
+        return Rig(ProcessRuntime(old._directory, old._agent_tag), first.folder)
+
+    return make
+
+
+async def test_a_kill_reaches_the_whole_container(process: Rig) -> None:
+    # A child in a session of its own, and one that ignores SIGTERM.
+    script = "setsid sleep 61 & (trap '' TERM; sleep 62 & wait; sleep 62) & echo; wait"
+    spec = await process.run(script)
+    (supervisor,) = supervisors(process.folder)
+    await asyncio.sleep(0.3)
+    assert len(descendants(supervisor)) >= 4
+    process.runtime.kill(spec.container_id, force=False)
+    exited = await process.exited(spec)
+    assert exited.exit_status in (-15, 143)
+    assert descendants(supervisor) == []
+
+
+async def test_what_a_task_leaves_behind_ends_with_it(process: Rig) -> None:
+    spec = await process.run("setsid sh -c 'sleep 63 & sleep 64' & sleep 0.2; exit 3")
+    assert (await process.exited(spec)).exit_status == 3
+    (supervisor,) = supervisors(process.folder)
+    assert descendants(supervisor) == []
+
+
+async def test_a_dead_supervisor_is_replaced_and_its_containers_are_adopted(process: Rig) -> None:
+    stays = await process.run("sleep 65")
+    (supervisor,) = supervisors(process.folder)
+    os.kill(supervisor, signal.SIGKILL)
+    for _ in range(100):
+        await asyncio.sleep(0.05)
+        if supervisors(process.folder) not in ([supervisor], []):
+            break
+    await asyncio.sleep(0.3)
+    after = await process.run("exit 4")
+    assert (await process.exited(after)).exit_status == 4
+    process.runtime.kill(stays.container_id, force=True)
+    assert (await process.exited(stays)).exit_status is None
+
+
+async def test_nothing_is_left_of_a_destroyed_container(process: Rig) -> None:
+    spec = await process.run("true")
+    await process.exited(spec)
+    process.runtime.destroy(spec.container_id)
+    left = list(Path("/sys/fs/cgroup").rglob(spec.container_id))
+    assert left == []
+
+
+async def test_a_supervisor_without_agent_and_tasks_ends(process: Rig) -> None:
+    spec = await process.run("true")
+    await process.exited(spec)
+    process.runtime.destroy(spec.container_id)
+    await process.runtime.close()
+    for _ in range(100):
+        if not supervisors(process.folder):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail("the supervisor stays")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs tasks as others")
+async def test_a_task_of_another_user(process: Rig) -> None:
+    spec = process.spec("id -un; id -Gn; touch file; ls -ld / > /dev/null")
+    os.chown(spec.sandbox, 65534, 65534)
+    for parent in spec.sandbox.parents:
+        if parent != Path("/") and parent.stat().st_mode & 0o001 == 0:
+            parent.chmod(0o711)
+    object.__setattr__(spec, "user", "nobody")
+    process.runtime.launch(spec)
+    assert (await process.exited(spec)).exit_status == 0
+    assert (spec.sandbox / "stdout").read_text() == "nobody\nnogroup\n"
+
+
+async def test_many_short_tasks_leak_nothing(process: Rig) -> None:
+    (supervisor,) = supervisors(process.folder)
+    warm = [await process.run("true") for _ in range(5)]
+    for spec in warm:
+        await process.exited(spec)
+        process.runtime.destroy(spec.container_id)
+    fds = len(list(Path(f"/proc/{supervisor}/fd").iterdir()))
+    specs = [process.spec("true") for _ in range(100)]
+    for spec in specs:
+        process.runtime.launch(spec)
+    for spec in specs:
+        await process.exited(spec)
+        process.runtime.destroy(spec.container_id)
+    await asyncio.sleep(0.2)
+    assert len(list(Path(f"/proc/{supervisor}/fd").iterdir())) <= fds
+    assert descendants(supervisor) == []

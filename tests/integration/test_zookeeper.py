@@ -1,0 +1,174 @@
+"""Election and registry on a real ZooKeeper."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from kazoo.client import KazooClient
+from kazoo.exceptions import NoAuthError
+from pymesos_core.addresses import HostPort, parse_zk
+from pymesos_core.coordination import (
+    CoordinationError,
+    MasterInfo,
+    RegistryError,
+    StaleEpochError,
+)
+from pymesos_core.coordination.zookeeper import MAX_RECORD_BYTES, ZkContender, ZkDetector
+from pymesos_core.store import Change
+from pymesos_testing.cli import Cli, job
+from pymesos_testing.components import Roles, ZooKeeper, wait_for
+
+SESSION_S = 2.0
+
+
+def contender(zk_url: str, port: int) -> ZkContender:
+    info = MasterInfo(f"master-{port}", HostPort("127.0.0.1", port))
+    return ZkContender(parse_zk(zk_url), info, SESSION_S)
+
+
+@pytest.fixture
+async def detector(zk_url: str) -> AsyncIterator[ZkDetector]:
+    made = ZkDetector(parse_zk(zk_url), SESSION_S)
+    await made.start()
+    yield made
+    await made.close()
+
+
+async def leads(detector: ZkDetector, port: int) -> None:
+    async with asyncio.timeout(15):
+        leader = detector.leader
+        while leader is None or leader.address.port != port:
+            leader = await detector.changed(leader)
+
+
+async def test_the_first_leads_and_the_next_takes_over(zk_url: str, detector: ZkDetector) -> None:
+    first, second = contender(zk_url, 1), contender(zk_url, 2)
+    term = await first.lead()
+    await leads(detector, 1)
+    waiting = asyncio.create_task(second.lead())
+    await asyncio.sleep(0.5)
+    assert not waiting.done()
+    await first.close()
+    taken = await asyncio.wait_for(waiting, 15)
+    await leads(detector, 2)
+    assert taken.epoch == term.epoch + 1
+    await second.close()
+
+
+async def test_waiting_for_leadership_can_be_cancelled(zk_url: str) -> None:
+    first, second = contender(zk_url, 1), contender(zk_url, 2)
+    await first.lead()
+    waiting = asyncio.create_task(second.lead())
+    await asyncio.sleep(0.3)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await second.close()
+    await first.close()
+
+
+async def test_the_znodes_are_what_the_contract_says(
+    zk_url: str, zookeeper_server: ZooKeeper
+) -> None:
+    one = contender(zk_url, 5)
+    await one.lead()
+    client = KazooClient(zookeeper_server.address)
+    client.start()
+    path = parse_zk(zk_url).path
+    (node,) = (c for c in client.get_children(path) if c.startswith("json.info_"))
+    data, stat = client.get(f"{path}/{node}")
+    assert stat.ephemeralOwner != 0
+    assert MasterInfo.from_json(data).address == HostPort("127.0.0.1", 5)
+    assert client.get(f"{path}/epoch")[0] == b"1"
+    client.stop()
+    await one.close()
+
+
+async def test_a_deposed_leaders_write_fails(zk_url: str) -> None:
+    first, second = contender(zk_url, 1), contender(zk_url, 2)
+    old = await first.lead()
+    old.registry.load()
+    old.registry.commit([Change("agent", "a/b %", b"1"), Change("agent", "c", b"2")])
+    old.registry.commit([Change("agent", "c", None), Change("agent", "c", b"3")])
+    # The old leader is stopped: it notices nothing, and its session has not ended yet.
+    await first.resign(old)
+    new = await second.lead()
+    with pytest.raises(StaleEpochError):
+        old.registry.commit([Change("agent", "a/b %", b"stale")])
+    assert new.registry.load() == {("agent", "a/b %"): b"1", ("agent", "c"): b"3"}
+    new.registry.commit([Change("agent", "c", None)])
+    new.registry.commit([Change("agent", "c", b"again")])
+    assert new.registry.load()[("agent", "c")] == b"again"
+    await first.close()
+    await second.close()
+
+
+async def test_many_records_go_in_batches_and_one_too_large_is_refused(zk_url: str) -> None:
+    one = contender(zk_url, 1)
+    term = await one.lead()
+    changes = [Change("agent", f"a{n}", b"x" * 4000) for n in range(500)]
+    await asyncio.to_thread(term.registry.commit, changes)
+    assert len(term.registry.load()) == 500
+    with pytest.raises(RegistryError, match="at most"):
+        term.registry.commit([Change("agent", "big", b"x" * MAX_RECORD_BYTES)])
+    await one.close()
+
+
+async def test_a_lost_session_ends_the_term(zk_url: str, zookeeper_server: ZooKeeper) -> None:
+    one = contender(zk_url, 1)
+    term = await one.lead()
+    # Another client with this session's id and password closes it, as an expiry would.
+    session, password = one._client.client_id
+    thief = KazooClient(zookeeper_server.address, client_id=(session, password))
+    thief.start()
+    thief.stop()
+    await asyncio.wait_for(term.lost.wait(), 15)
+    again = await asyncio.wait_for(one.lead(), 15)
+    assert again.epoch > term.epoch
+    await one.close()
+
+
+async def test_a_password_protects_the_path(zk_url: str, zookeeper_server: ZooKeeper) -> None:
+    url = zk_url.replace("zk://", "zk://alice:s3cret@")
+    one = contender(url, 1)
+    await one.lead()
+    stranger = KazooClient(zookeeper_server.address)
+    stranger.start()
+    with pytest.raises(NoAuthError):
+        stranger.get(f"{parse_zk(zk_url).path}/epoch")
+    stranger.stop()
+    await one.close()
+
+
+async def test_no_zookeeper_is_said() -> None:
+    nobody = ZkDetector(parse_zk("zk://127.0.0.1:1/x"), 1.0)
+    with pytest.raises(CoordinationError, match="no ZooKeeper server answers"):
+        await nobody.start()
+
+
+def test_everyone_follows_the_leader(zk_url: str, roles: Roles) -> None:
+    """kill -9 of the leading master: agent, framework and CLI go on with the next."""
+    zk = ("--zk", zk_url, "--zk-session-timeout", str(SESSION_S))
+    masters = {role.address: role for role in (roles.master(f"m{n}", *zk) for n in range(3))}
+    cli = Cli(zk_url)
+    roles.agent(zk_url, "agent", "--kill-tasks-on-exit")
+    roles.binpack(zk_url)
+    cli.wait_for_agents(1)
+    service = job("service", command="sleep 100")
+    assert cli.run("run", "-", text=service).returncode == 0
+    cli.wait_for_tasks(1, state="TASK_RUNNING")
+    before = cli.tasks()
+    leader = cli.ok("leader").split()[0]
+
+    other = next(address for address in masters if address != leader)
+    assert Cli(other).tasks() == before, "one that does not lead names the leader"
+
+    masters[leader].kill()
+    wait_for("another leader", lambda: Cli(zk_url).ok("leader").split()[0] != leader, 30)
+    cli.wait_for_agents(1)
+    cli.wait_for_tasks(1, state="TASK_RUNNING")
+    assert [t["task_id"] for t in cli.tasks()] == [t["task_id"] for t in before]
+    ended = cli.run("run", "--", "echo", "after the failover")
+    assert (ended.returncode, ended.stdout) == (0, "after the failover\n")

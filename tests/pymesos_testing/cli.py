@@ -1,0 +1,76 @@
+"""`pymesos-cli` as a person types it."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from pymesos_testing.components import wait_for
+
+
+@dataclass
+class Cli:
+    """Commands against one master."""
+
+    master: str
+    timeout_s: float = 90.0
+
+    def argv(self, *arguments: str) -> list[str]:
+        return [sys.executable, "-m", "pymesos_cli.main", "--master", self.master, *arguments]
+
+    def run(
+        self, *arguments: str, text: str | None = None, env: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end; never with a traceback."""
+        done = subprocess.run(
+            self.argv(*arguments),
+            capture_output=True,
+            text=True,
+            input=text,
+            timeout=self.timeout_s,
+            env=os.environ | (env or {}),
+        )
+        assert "Traceback" not in done.stdout + done.stderr, done.stdout + done.stderr
+        return done
+
+    def ok(self, *arguments: str, text: str | None = None) -> str:
+        """Its output; it must end with 0."""
+        done = self.run(*arguments, text=text)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def json(self, *arguments: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.ok(*arguments, "--json"))
+        return found
+
+    def tasks(self, **wanted: str) -> list[dict[str, Any]]:
+        """All tasks, the completed ones too, with these values."""
+        return [
+            task
+            for task in self.json("tasks", "--all")
+            if all(task[key] == value for key, value in wanted.items())
+        ]
+
+    def wait_for_tasks(self, number: int, timeout_s: float = 30.0, **wanted: str) -> None:
+        wait_for(
+            f"{number} tasks with {wanted}; there are {self.tasks()}",
+            lambda: len(self.tasks(**wanted)) == number,
+            timeout_s,
+        )
+
+    def wait_for_agents(self, number: int, state: str = "active", timeout_s: float = 30.0) -> None:
+        wait_for(
+            f"{number} agents {state}",
+            lambda: [a["state"] for a in self.json("agents")].count(state) == number,
+            timeout_s,
+        )
+
+
+def job(kind: str = "batch", instances: int = 1, command: str = "true", **task: object) -> str:
+    """A job file of one task, as JSON."""
+    made = {"name": "t", "kind": kind, "instances": instances, "command": command, **task}
+    return json.dumps({"name": "job", "tasks": [made]})
