@@ -247,7 +247,7 @@ class BinpackCore:
         self._seen: dict[str, AgentSeen] = {}
         self._subscribed = False
         self._wants_offers = True
-        self._revived = True
+        self._new_demand = False  # for which offers that were refused, or suppressed, may do
         self._timers: Timers[tuple[str, str]] = Timers()
         self._token = 0
         self._after: dict[int, Callable[[], None]] = {}
@@ -334,7 +334,7 @@ class BinpackCore:
 
     def _on_subscribed(self, framework_id: str) -> None:
         self._subscribed = True
-        self._revived = True
+        self._new_demand = not self._wants_offers
         self._hand.offers.clear()
         asked = tuple((i.saved.task_id, i.saved.agent_id) for i in self._by_task.values())
 
@@ -399,6 +399,11 @@ class BinpackCore:
         instance.explanation = "replaced, its agent stayed unreachable"
         self._changed[instance.job_id] = None
         self._store([instance.change()], lambda: None)
+        self._demand()
+
+    def _demand(self) -> None:
+        """There is something new to place."""
+        self._new_demand = True
         self._plan_due = True
 
     def _on_end(self, instance: Instance, status: pb.TaskStatus) -> None:
@@ -421,7 +426,7 @@ class BinpackCore:
         saved.state = pb.TASK_STATE_UNSPECIFIED
         if instance.spec.is_service or status.state in _LOST:
             self._delay_restart(instance, ran_s)
-        self._plan_due = True
+        self._demand()
 
     def _is_final(self, instance: Instance, state: pb.TaskState) -> bool:
         """Whether the end of a task is the end of its instance."""
@@ -462,9 +467,7 @@ class BinpackCore:
             self._add(job)
             self._out.append(JobAccepted(event.request_id, job.job_id))
             self._changed[job.job_id] = None
-            self._wants_offers = True
-            self._revived = False  # what was refused for other tasks may suit these
-            self._plan_due = True
+            self._demand()
 
         self._store([job.change()], durable)
 
@@ -516,8 +519,8 @@ class BinpackCore:
             self._decline_all(NO_FILTER_S)
         else:
             self._decline_all(REFUSE_S)
-            if not self._revived:
-                self._revived = True
+            if self._new_demand:
+                self._new_demand = False
                 self._wants_offers = True
                 self._out.append(Revive())
 

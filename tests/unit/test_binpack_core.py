@@ -172,6 +172,17 @@ def test_services_are_replaced_at_once_and_then_ever_later(h: Harness) -> None:
     assert waits[2:] == sorted(waits[2:]) and waits[-1] >= 4
 
 
+def test_a_service_that_ends_asks_for_offers_again(h: Harness) -> None:
+    h.submit(job("service"))
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_RUNNING)
+    h.offer()
+    assert isinstance(h.of(c.Suppress)[-1], c.Suppress)
+    revived = len(h.of(c.Revive))
+    h.update("j-r.t.0.1", pb.TASK_FAILED, 1)
+    assert len(h.of(c.Revive)) == revived + 1
+
+
 def test_a_batch_task_is_tried_again_as_often_as_asked(h: Harness) -> None:
     job_id = h.submit(job(retries=2))
     for attempt in (1, 2, 3):

@@ -1,0 +1,421 @@
+"""The installed commands as real processes, as a person uses them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymesos_testing.cli import Cli, job
+from pymesos_testing.components import (
+    IMAGE,
+    Role,
+    Roles,
+    descendants,
+    free_port,
+    supervisors,
+    wait_for,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+THROW_AWAY = "--kill-tasks-on-exit"
+
+
+class Cluster:
+    """A master, agents and a bin-packing framework."""
+
+    def __init__(self, roles: Roles, agents: int, resources: str) -> None:
+        self.roles = roles
+        self.master = roles.master()
+        self.cli = Cli(self.master.address)
+        self.agents = [
+            roles.agent(
+                self.master.address,
+                f"agent{n}",
+                *("--resources", f"{resources};ports:[{21000 + 50 * n}-{21049 + 50 * n}]"),
+                *("--attributes", f"rack:r{n}", "--runtime", "process", THROW_AWAY),
+            )
+            for n in range(agents)
+        ]
+        self.binpack = roles.binpack(self.master.address)
+        self.cli.wait_for_agents(agents)
+
+
+@pytest.fixture
+def cluster(roles: Roles) -> Cluster:
+    return Cluster(roles, 2, "cpus:4;mem:1024;disk:1024")
+
+
+def left_of(role: Role) -> list[int]:
+    """Processes of an agent's containers."""
+    return [pid for s in supervisors(role.log.parent / role.name) for pid in descendants(s)]
+
+
+def test_200_batch_tasks_over_5_agents(roles: Roles) -> None:
+    cluster = Cluster(roles, 5, "cpus:4;mem:1024;disk:1024")
+    work = job(instances=200, command="head -c 10000 /dev/urandom | cksum", resources={"cpus": 0.3})
+    done = cluster.cli.run("run", "-", "--wait", text=work)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "200 finished" in done.stdout
+    tasks = cluster.cli.tasks(state="TASK_FINISHED")
+    assert len(tasks) == len({t["task_id"] for t in tasks}) == 200
+    assert len({t["hostname"] for t in tasks}) == 5
+    for task in tasks:
+        assert task["exit_status"] == 0
+        assert task["resources"] == {"cpus": 0.3, "mem": 32, "disk": 0, "ports": []}
+        assert task["started_at"] and task["finished_at"]
+
+
+def test_a_job_that_does_not_fit_waits_and_is_explained(cluster: Cluster) -> None:
+    begin = time.monotonic()
+    done = cluster.cli.run("run", "-", text=job(resources={"cpus": 8}))
+    assert time.monotonic() - begin < 8
+    assert done.returncode == 0
+    assert "needs 8 cpus, the largest agent has 4 cpus" in done.stdout
+    (waiting,) = cluster.cli.json("jobs")
+    assert (waiting["state"], waiting["counts"]) == ("running", {"pending": 1})
+    cluster.cli.ok("stop", waiting["job_id"])
+    wait_for("its end", lambda: not cluster.cli.json("jobs"))
+
+
+def test_services_that_are_killed_come_back(cluster: Cluster) -> None:
+    text = job("service", 3, "echo started; exec sleep 1000", resources={"cpus": 0.5})
+    done = cluster.cli.run("run", "-", "--wait", text=text)
+    assert done.returncode == 0, done.stdout
+    before = cluster.cli.tasks(state="TASK_RUNNING")
+    victims = [pid for agent in cluster.agents for pid in left_of(agent)]
+    os.kill(victims[0], signal.SIGKILL)
+    cluster.cli.wait_for_tasks(1, state="TASK_FAILED")
+    cluster.cli.wait_for_tasks(3, state="TASK_RUNNING")
+    after = cluster.cli.tasks(state="TASK_RUNNING")
+    assert len({t["task_id"] for t in before} & {t["task_id"] for t in after}) == 2
+    new = next(t for t in after if t not in before)
+    assert cluster.cli.ok("logs", new["task_id"]) == "started\n"
+    cluster.cli.ok("kill", new["task_id"][:-1])
+    wait_for(
+        "another in its place",
+        lambda: (
+            new["task_id"] not in str(cluster.cli.tasks(state="TASK_RUNNING"))
+            and len(cluster.cli.tasks(state="TASK_RUNNING")) == 3
+        ),
+    )
+
+
+def test_a_memory_hog_and_its_neighbour(cluster: Cluster) -> None:
+    neighbour = job("service", command="sleep 1000")
+    assert cluster.cli.run("run", "-", "--wait", text=neighbour).returncode == 0
+    hog = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
+    done = cluster.cli.run("run", "--mem", "48", "--", "sh", "-c", hog)
+    assert done.returncode == 1
+    assert "Memory limit exceeded" in done.stderr
+    (failed,) = cluster.cli.tasks(state="TASK_FAILED")
+    assert failed["reason"] == "CONTAINER_LIMITATION_MEMORY"
+    assert len(cluster.cli.tasks(state="TASK_RUNNING")) == 1
+    holds = cluster.cli.json("agents")[0]["isolation"]["mem"]
+    assert holds.startswith("cgroup") or holds == "watched"
+
+
+def test_an_agent_that_is_killed_finds_its_tasks_again(roles: Roles) -> None:
+    cluster = Cluster(roles, 1, "cpus:4;mem:1024;disk:10")
+    text = json.dumps(
+        {
+            "name": "j",
+            "tasks": [
+                {"name": "stays", "kind": "service", "command": "sleep 1000"},
+                {"name": "ends", "command": "sleep 2; echo done; exit 0"},
+            ],
+        }
+    )
+    assert cluster.cli.run("run", "-", text=text).returncode == 0
+    cluster.cli.wait_for_tasks(2, state="TASK_RUNNING")
+    before = {t["task_id"] for t in cluster.cli.tasks()}
+    cluster.agents[0].kill()
+    time.sleep(2.5)
+    cluster.roles.agent(
+        cluster.master.address,
+        "agent0",
+        *("--resources", "cpus:4;mem:1024;disk:10;ports:[21000-21049]", "--runtime", "process"),
+        THROW_AWAY,
+    )
+    cluster.cli.wait_for_tasks(1, state="TASK_FINISHED")
+    (ended,) = cluster.cli.tasks(state="TASK_FINISHED")
+    assert (ended["name"], ended["exit_status"]) == ("ends", 0)
+    assert cluster.cli.ok("logs", ended["task_id"]) == "done\n"
+    assert {t["task_id"] for t in cluster.cli.tasks()} == before
+    assert len(cluster.cli.tasks(state="TASK_RUNNING")) == 1
+
+
+def test_a_framework_that_is_killed_takes_its_tasks_over_again(cluster: Cluster) -> None:
+    text = job("service", 2, "sleep 1000")
+    assert cluster.cli.run("run", "-", "--wait", text=text).returncode == 0
+    before = {t["task_id"] for t in cluster.cli.tasks(state="TASK_RUNNING")}
+    cluster.binpack.kill()
+    time.sleep(1)
+    assert {t["task_id"] for t in cluster.cli.tasks(state="TASK_RUNNING")} == before
+    again = cluster.roles.binpack(cluster.master.address)
+    wait_for("the job", lambda: bool(cluster.cli.json("jobs")))
+    time.sleep(1)
+    assert {t["task_id"] for t in cluster.cli.tasks()} == before
+    again.signal(signal.SIGTERM)
+    assert again.ended() == 0
+    assert {t["task_id"] for t in cluster.cli.tasks(state="TASK_RUNNING")} == before
+
+
+def test_sigterm_is_clean_and_quick_everywhere(roles: Roles) -> None:
+    cluster = Cluster(roles, 1, "cpus:4;mem:1024;disk:10")
+    text = job("service", command="sleep 1000")
+    assert cluster.cli.run("run", "-", "--wait", text=text).returncode == 0
+    detached = roles.agent(cluster.master.address, "detached", "--runtime", "process")
+    for role in (cluster.binpack, detached, cluster.agents[0], cluster.master):
+        begin = time.monotonic()
+        role.signal(signal.SIGTERM)
+        assert role.ended() == 0
+        assert time.monotonic() - begin < 10
+        assert "Traceback" not in role.log.read_text()
+    assert left_of(cluster.agents[0]) == []
+
+
+def test_an_agents_sigterm_detaches_from_its_tasks(roles: Roles) -> None:
+    master = roles.master()
+    cli = Cli(master.address)
+    agent = roles.agent(master.address, "agent", "--runtime", "process")
+    roles.binpack(master.address)
+    assert (
+        cli.run("run", "-", "--wait", text=job("service", command="exec sleep 99")).returncode == 0
+    )
+    agent.signal(signal.SIGTERM)
+    assert agent.ended() == 0
+    assert len(left_of(agent)) == 1
+
+
+def test_binpack_runs_a_job_file_and_ends(cluster: Cluster, tmp_path: Path) -> None:
+    path = tmp_path / "job.yaml"
+
+    def binpack(text: str) -> subprocess.CompletedProcess[str]:
+        path.write_text(text)
+        argv = [sys.executable, "-m", "pymesos_binpack.main", str(path)]
+        argv += ["--master", cluster.master.address, "--state-dir", str(tmp_path / "once")]
+        return subprocess.run(argv, capture_output=True, text=True, timeout=60)
+
+    assert binpack(job(instances=3)).returncode == 0
+    assert binpack(job(command="exit 3")).returncode == 1
+    states = [f["state"] for f in cluster.cli.json("frameworks", "--all")]
+    assert states.count("completed") == 2
+
+
+def test_run_hosts_the_framework_when_there_is_none(roles: Roles) -> None:
+    master = roles.master()
+    cli = Cli(master.address)
+    roles.agent(master.address, "agent", "--runtime", "process", THROW_AWAY)
+    done = cli.run("run", "--", "echo", "hosted")
+    assert (done.returncode, done.stdout) == (0, "hosted\n"), done.stderr
+    assert "runs the job itself" in done.stderr
+    assert cli.run("run", "-", text=job(command="exit 3")).returncode == 1
+    assert [f["state"] for f in cli.json("frameworks", "--all")] == ["completed"] * 2
+
+
+def test_somebody_elses_framework(cluster: Cluster) -> None:
+    script = ROOT / "frameworks/examples/hello_framework.py"
+    done = subprocess.run(
+        [sys.executable, str(script), cluster.master.address],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("TASK_FINISHED") == 5
+
+
+def test_three_frameworks_compete_and_no_agent_is_oversold(cluster: Cluster) -> None:
+    """Checked over the event stream: offered plus allocated is never more than there is."""
+    watcher = subprocess.Popen(
+        cluster.cli.argv("events", "--json"), stdout=subprocess.PIPE, text=True
+    )
+    others = [cluster.roles.binpack(cluster.master.address, f"other{n}") for n in range(2)]
+    frameworks = [cluster.binpack, *others]
+    wait_for("three frameworks", lambda: len(cluster.cli.json("frameworks")) == 3)
+    import grpc
+    from pymesos_proto.v1 import jobs_pb2
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
+
+    for framework in frameworks:
+        with grpc.insecure_channel(framework.address) as channel:
+            text = job(instances=60, command="sleep 0.1", resources={"cpus": 0.7, "mem": 20})
+            request = jobs_pb2.SubmitJobRequest(job_json=text, request_id="r")
+            JobsStub(channel).SubmitJob(request, timeout=10)
+    cluster.cli.wait_for_tasks(180, timeout_s=90, state="TASK_FINISHED")
+    watcher.send_signal(signal.SIGINT)
+    assert watcher.stdout is not None
+    events = [json.loads(line) for line in watcher.stdout]
+    watcher.wait(10)
+    busiest = check_never_oversold(events)
+    assert busiest > 0.9, "the frameworks did compete"
+
+
+def check_never_oversold(events: list[dict[str, Any]]) -> float:
+    """The largest share of an agent's cpus that was promised at any moment."""
+    total: dict[str, float] = {}
+    offered: dict[str, tuple[str, float]] = {}
+    allocated: dict[tuple[str, str], tuple[str, float]] = {}
+    busiest = 0.0
+    for event in events:
+        kind, agent, cpus = event["kind"], event["agent_id"], event["resources"]["cpus"]
+        task = (event["framework_id"], event["task_id"])
+        if kind in ("agent_present", "agent_added"):
+            total[agent] = cpus
+        elif kind in ("offer_sent", "offer_present"):
+            offered[event["offer_id"]] = (agent, cpus)
+        elif kind.startswith("offer_"):
+            offered.pop(event["offer_id"], None)
+        elif kind in ("task_added", "task_present"):
+            allocated[task] = (agent, cpus)
+        elif kind == "task_updated" and event["task_state"] == "TASK_FINISHED":
+            allocated.pop(task, None)
+        promised: dict[str, float] = defaultdict(float)
+        for where, amount in [*offered.values(), *allocated.values()]:
+            promised[where] += amount
+        # An accepted offer turns into tasks first and is taken back last, within one step.
+        if not kind.startswith("task_added"):
+            for where, amount in promised.items():
+                assert amount <= total[where] + 1e-6, (where, amount, total[where], event)
+                busiest = max(busiest, amount / total[where])
+    return busiest
+
+
+class TestWrongUse:
+    """Every error says what was wrong, what was expected, and what to do next."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def cli(cls, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+        roles = Roles(tmp_path_factory.mktemp("wrong"))
+        yield Cli(roles.master().address)
+        roles.close()
+
+    @pytest.mark.parametrize(
+        ("arguments", "code", "says"),
+        [
+            (["tasks", "--nope"], 2, "No such option"),
+            (["nope"], 2, "No such command"),
+            (["run"], 2, "give a job file, or a command after --"),
+            (["run", "/no/such/file"], 2, "cannot read /no/such/file"),
+            (["run", "a", "b"], 2, "one job file at a time"),
+            (["run", "a", "--cpus", "1"], 2, "--cpus is for a command"),
+            (["run", "--cpus", "x", "--", "true"], 2, "--cpus is 'x'; a number is expected"),
+            (["run", "--cpus", "-1", "--", "true"], 2, "cannot be negative"),
+            (["run", "--cpus", "nan", "--", "true"], 2, "finite"),
+            (["run", "--cpus", "0.0001", "--", "true"], 2, "three decimals"),
+            (["run", "--set", "a=1", "--", "true"], 2, "--set is for job files"),
+            (["run", "--"], 2, "a command after --"),
+            (["kill", "nothing"], 2, "there is no task 'nothing'"),
+            (["logs", "nothing"], 2, "there is no task 'nothing'"),
+            (["teardown", "nothing"], 2, "there is no framework 'nothing'"),
+            (["gone", "--yes", "nothing"], 2, "there is no agent 'nothing'"),
+            (["stop", "nothing"], 2, "there is no job 'nothing'"),
+            (["local", "--agents", "0"], 2, "--agents"),
+            (["local", "--resources", "cpus"], 2, "is not name:value"),
+            (["--timeout", "x", "tasks"], 2, "--timeout"),
+        ],
+    )
+    def test_is_said(self, cli: Cli, arguments: list[str], code: int, says: str) -> None:
+        done = cli.run(*arguments)
+        assert (done.returncode, says in done.stderr) == (code, True), done.stderr
+
+    @pytest.mark.parametrize("command", ["tasks", "agents", "leader", "events", "offers"])
+    def test_no_master(self, command: str) -> None:
+        done = Cli(f"127.0.0.1:{free_port()}").run("--timeout", "0.5", command)
+        assert done.returncode == 3
+        assert "no master is reachable" in done.stderr and "--master" in done.stderr
+
+    def test_no_zookeeper(self) -> None:
+        done = Cli(f"zk://127.0.0.1:{free_port()}/x").run("--timeout", "1", "tasks")
+        assert done.returncode == 3
+        assert "no master is reachable" in done.stderr
+
+    @pytest.mark.parametrize("master", ["nonsense", "zk://", "h:0"])
+    def test_a_master_that_is_no_address(self, master: str) -> None:
+        done = Cli(master).run("tasks")
+        assert done.returncode == 2
+        assert "--master" in done.stderr
+
+    def test_an_empty_cluster_is_no_error(self, cli: Cli) -> None:
+        assert "no tasks" in cli.ok("tasks")
+        assert "no agents" in cli.ok("agents")
+        assert cli.json("frameworks") == []
+
+    @pytest.mark.parametrize(
+        ("module", "arguments", "says"),
+        [
+            ("pymesos_master", ["--ip", "0.0.0.0"], "Add --insecure"),
+            ("pymesos_master", ["--ip", "0.0.0.0", "--insecure"], "--advertise-ip"),
+            ("pymesos_master", ["--ip", "nonsense"], "an IP address is expected"),
+            ("pymesos_master", ["--zk", "nonsense"], "--zk: a ZooKeeper address starts with"),
+            ("pymesos_agent", [], "--master is missing"),
+            ("pymesos_agent", ["--master", "x"], "--master: 'x' lacks its port"),
+            ("pymesos_agent", ["--master", "h:1", "--resources", "cpus:x"], "--resources: cpus"),
+            ("pymesos_agent", ["--master", "h:1", "--attributes", "x"], "--attributes: 'x'"),
+            ("pymesos_agent", ["recover"], "say --discard"),
+            ("pymesos_binpack", ["--master", "h:1"], "give job files, or --listen"),
+            ("pymesos_binpack", ["/no/such"], "--master is missing"),
+            ("pymesos_binpack", ["/no/such", "--master", "h:1"], "cannot read /no/such"),
+        ],
+    )
+    def test_servers(self, module: str, arguments: list[str], says: str) -> None:
+        argv = [sys.executable, "-m", f"{module}.main", *arguments]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=30)
+        assert (done.returncode, says in done.stderr) == (2, True), done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path) -> None:
+    marker = f"PYMESOS_TEST_MARKER={time.time_ns()}"
+    name, value = marker.split("=")
+    with (tmp_path / "errors").open("wb") as errors:
+        local = subprocess.Popen(
+            [sys.executable, "-m", "pymesos_cli.main", "local", "--agents", "2"],
+            stdout=subprocess.PIPE, stderr=errors, text=True, env=os.environ | {name: value},
+        )  # fmt: skip
+    assert local.stdout is not None
+    first = local.stdout.readline().split()
+    assert first[0] == "master", (tmp_path / "errors").read_text()
+    cli = Cli(first[1])
+    assert cli.run("run", "-", "--wait", text=job("service", 4, "sleep 99")).returncode == 0
+    local.send_signal(signal.SIGINT)
+    assert local.wait(40) == 0
+    wait_for("its end", lambda: not with_marker(marker, local.pid), 10)
+    assert "Traceback" not in (tmp_path / "errors").read_text()
+
+
+def with_marker(marker: str, but: int) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            if int(entry.name) != but and marker.encode() in (entry / "environ").read_bytes():
+                found.append((entry / "cmdline").read_text())
+        except OSError:
+            continue
+    return found
+
+
+def test_a_task_with_an_image(roles: Roles, docker_host: str) -> None:
+    master = roles.master()
+    cli = Cli(master.address)
+    roles.agent(master.address, "agent", "--docker-host", docker_host, THROW_AWAY)
+    roles.binpack(master.address)
+    cli.wait_for_agents(1)
+    assert cli.json("agents")[0]["runtime"] == "process,docker"
+    done = cli.run("run", "--image", IMAGE, "--", "echo $((6 * 7)) in $(hostname)")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("42 in ")
+    hog = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
+    assert cli.run("run", "--image", IMAGE, "--mem", "32", "--", hog).returncode == 1
+    assert [t["reason"] for t in cli.tasks(state="TASK_FAILED")] == ["CONTAINER_LIMITATION_MEMORY"]
+    missing = cli.run("run", "--image", "no.such.registry.invalid/x:1", "--", "true")
+    assert missing.returncode == 1
+    assert "CONTAINER_LAUNCH_FAILED" in missing.stderr
