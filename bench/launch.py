@@ -22,6 +22,7 @@ import time
 from pathlib import Path
 
 import click
+
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import Job, parse_job
 from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+
 from pymesos_testing.components import (
     MissingError,
     Roles,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
+
 from pymesos_core.resources import MILLI, Resources
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 

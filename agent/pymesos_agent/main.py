@@ -15,6 +15,20 @@ from pathlib import Path
 
 import click
 import grpc.aio
+
+from pymesos_agent import machine
+from pymesos_agent.core import AgentCore, Config
+from pymesos_agent.core.agent import RecoveryError
+from pymesos_agent.runtimes.docker import DockerRuntime
+from pymesos_agent.runtimes.interface import (
+    ContainerEvent,
+    OnEvent,
+    Runtime,
+    RuntimeUnavailableError,
+)
+from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_agent.sandbox_service import SandboxService
+from pymesos_agent.shell import Shell
 from pymesos_core import VERSION, resources
 from pymesos_core.addresses import AddressError, parse_master
 from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
@@ -36,20 +50,6 @@ from pymesos_core.serving import (
 from pymesos_core.store import Store, StoreError
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.sandbox_pb2_grpc import add_SandboxServicer_to_server
-
-from pymesos_agent import machine
-from pymesos_agent.core import AgentCore, Config
-from pymesos_agent.core.agent import RecoveryError
-from pymesos_agent.runtimes.docker import DockerRuntime
-from pymesos_agent.runtimes.interface import (
-    ContainerEvent,
-    OnEvent,
-    Runtime,
-    RuntimeUnavailableError,
-)
-from pymesos_agent.runtimes.process import ProcessRuntime
-from pymesos_agent.sandbox_service import SandboxService
-from pymesos_agent.shell import Shell
 
 log = logging.getLogger("pymesos_agent")
 

@@ -10,11 +10,11 @@ from typing import Any, Protocol
 
 import grpc
 import grpc.aio
-from pymesos_proto.v1 import sandbox_pb2 as pb
-from pymesos_proto.v1 import sandbox_pb2_grpc as services
 
 from pymesos_agent import sandbox
 from pymesos_agent.sandbox import SandboxError
+from pymesos_proto.v1 import sandbox_pb2 as pb
+from pymesos_proto.v1 import sandbox_pb2_grpc as services
 
 Context = grpc.aio.ServicerContext[Any, Any]
 FOLLOW_S = 0.1

@@ -12,16 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import grpc.aio
-from pymesos_core.addresses import HostPort
-from pymesos_core.backoff import Backoff
-from pymesos_core.clock import read_clock
-from pymesos_core.coordination import Detector
-from pymesos_core.following import follow
-from pymesos_core.outbox import Outbox
-from pymesos_core.resources import from_proto
-from pymesos_core.store import GroupCommit, Store
-from pymesos_proto.v1 import agent_pb2 as pb
-from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
 from pymesos_agent import machine
 from pymesos_agent.core import AgentCore
@@ -50,6 +40,16 @@ from pymesos_agent.core.events import (
     Tick,
 )
 from pymesos_agent.runtimes.interface import ContainerSpec, Runtime
+from pymesos_core.addresses import HostPort
+from pymesos_core.backoff import Backoff
+from pymesos_core.clock import read_clock
+from pymesos_core.coordination import Detector
+from pymesos_core.following import follow
+from pymesos_core.outbox import Outbox
+from pymesos_core.resources import from_proto
+from pymesos_core.store import GroupCommit, Store
+from pymesos_proto.v1 import agent_pb2 as pb
+from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
 log = logging.getLogger(__name__)
 

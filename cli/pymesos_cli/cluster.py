@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 import grpc
 import grpc.aio
+
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for

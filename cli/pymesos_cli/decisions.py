@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from pymesos_proto.v1 import operator_pb2 as pb
-
 from pymesos_cli.cluster import Cluster, unique
+from pymesos_proto.v1 import operator_pb2 as pb
 
 
 async def kill_task(cluster: Cluster, text: str) -> None:

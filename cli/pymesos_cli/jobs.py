@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pymesos_proto.v1 import jobs_pb2 as pb
-
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at, unique
 from pymesos_cli.output import age, iso, print_json, print_table
 from pymesos_cli.progress import Progress
 from pymesos_cli.run import see_through, watch
+from pymesos_proto.v1 import jobs_pb2 as pb
 
 
 async def _all_jobs(cluster: Cluster, *, ended: bool) -> list[tuple[str, pb.JobView]]:

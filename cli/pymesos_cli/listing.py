@@ -5,11 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pymesos_core.resources import Resources, from_proto
-from pymesos_core.states import reason_name, state_name
-from pymesos_proto.v1 import operator_pb2 as pb
-from pymesos_proto.v1 import types_pb2
-
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.output import (
     age,
@@ -22,6 +17,10 @@ from pymesos_cli.output import (
     task_resources_json,
     used_of,
 )
+from pymesos_core.resources import Resources, from_proto
+from pymesos_core.states import reason_name, state_name
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
 
 
 def agent_json(view: pb.AgentView) -> dict[str, Any]:

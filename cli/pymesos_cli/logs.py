@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import sys
 
+from pymesos_cli.cluster import CliError, Cluster, sandbox_of
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
-
-from pymesos_cli.cluster import CliError, Cluster, sandbox_of
 
 TAIL_BYTES_PER_LINE = 4096
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+
 from pymesos_core import VERSION
 
 DEFAULT_MASTER = "127.0.0.1:5050"
@@ -105,9 +106,8 @@ def main(context: click.Context, master: str, timeout: float) -> None:
 )
 def local(agents: int, runtime: str, resource_text: str, port: int, log_level: str) -> None:
     """Run a whole cluster here, on loopback, until Ctrl-C."""
-    from pymesos_core.resources import ResourceError, parse
-
     from pymesos_cli.local import LocalError, run_local
+    from pymesos_core.resources import ResourceError, parse
 
     try:
         given = parse(resource_text)

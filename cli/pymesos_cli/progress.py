@@ -6,11 +6,10 @@ import sys
 from collections import Counter
 from typing import Any
 
+from pymesos_cli.output import printable
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
-
-from pymesos_cli.output import printable
 
 MAX_LINES = 12
 

@@ -16,21 +16,21 @@ from typing import Any
 
 import grpc.aio
 import yaml
+
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import MAX_BYTES, Job, JobError, load_document, parse_job
 from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES
 from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.views import instance_view, job_view
+from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.logs import copy_log
+from pymesos_cli.progress import Progress
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Store
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_sdk import FrameworkError
-
-from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
-from pymesos_cli.logs import copy_log
-from pymesos_cli.progress import Progress
 
 GLANCE_S = 4.0  # how long `run` without --wait looks for tasks that do not fit
 HOSTED_FAILOVER_S = 60.0

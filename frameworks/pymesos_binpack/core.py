@@ -10,13 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pymesos_core.clock import Now
-from pymesos_core.resources import EMPTY, Resources, from_proto, to_proto
-from pymesos_core.states import is_terminal, reason_name, state_name
-from pymesos_core.store import Change, Records
-from pymesos_core.timers import Timers
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_binpack.jobs import Job
 from pymesos_binpack.planner import AgentSeen, Launch, OfferInHand, PendingTask, plan
 from pymesos_binpack.policies import Policy
@@ -31,6 +24,12 @@ from pymesos_binpack.state import (
     load_saved,
     new_job,
 )
+from pymesos_core.clock import Now
+from pymesos_core.resources import EMPTY, Resources, from_proto, to_proto
+from pymesos_core.states import is_terminal, reason_name, state_name
+from pymesos_core.store import Change, Records
+from pymesos_core.timers import Timers
+from pymesos_proto.v1 import types_pb2 as pb
 
 REFUSE_S = 60.0  # what does not fit now fits when the agent has more, which ends the filter
 NO_FILTER_S = 0.0

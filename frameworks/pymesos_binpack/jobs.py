@@ -13,10 +13,10 @@ from typing import Any
 
 import jsonschema
 import yaml
-from pymesos_core.ids import role_problem
-from pymesos_core.resources import ResourceError, parse_milli
 
 from pymesos_binpack.constraints import Constraint, ConstraintError, parse_constraint
+from pymesos_core.ids import role_problem
+from pymesos_core.resources import ResourceError, parse_milli
 
 MAX_BYTES = 512 * 1024
 MAX_INSTANCES = 20_000

@@ -8,14 +8,14 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from pymesos_core.ids import id_problem
-from pymesos_proto.v1 import jobs_pb2 as pb
-from pymesos_proto.v1 import jobs_pb2_grpc as services
 
 from pymesos_binpack.jobs import JobError, load_document, parse_job
 from pymesos_binpack.shell import Binpack
 from pymesos_binpack.state import JobState
 from pymesos_binpack.views import cut, instance_view, job_view
+from pymesos_core.ids import id_problem
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import jobs_pb2_grpc as services
 
 Context = grpc.aio.ServicerContext[Any, Any]
 DEBOUNCE_S = 0.05  # a job that changes all the time is shown this often

@@ -13,6 +13,12 @@ from pathlib import Path
 
 import click
 import grpc.aio
+
+from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.jobs import MAX_BYTES, Job, JobError, load_document, parse_job
+from pymesos_binpack.jobs_service import JobsService
+from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES
+from pymesos_binpack.shell import Binpack, StateError
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, parse_master
 from pymesos_core.coordination import CoordinationError
@@ -33,12 +39,6 @@ from pymesos_core.store import Change, Store, StoreError
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.jobs_pb2_grpc import add_JobsServicer_to_server
 from pymesos_sdk import FrameworkError
-
-from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.jobs import MAX_BYTES, Job, JobError, load_document, parse_job
-from pymesos_binpack.jobs_service import JobsService
-from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES
-from pymesos_binpack.shell import Binpack, StateError
 
 log = logging.getLogger("pymesos_binpack")
 

@@ -10,11 +10,10 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pymesos_core.resources import Interval, Resources, count, format_milli
-from pymesos_sdk.tasks import take_ports
-
 from pymesos_binpack.constraints import Constraint, unmet
 from pymesos_binpack.policies import Policy
+from pymesos_core.resources import Interval, Resources, count, format_milli
+from pymesos_sdk.tasks import take_ports
 
 Attributes = Mapping[str, str]
 

@@ -7,14 +7,13 @@ import contextlib
 import secrets
 from collections.abc import Iterator, Sequence
 
+from pymesos_binpack import core as c
+from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.jobs import Job
 from pymesos_core.clock import read_clock
 from pymesos_core.store import GroupCommit, Store
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
-
-from pymesos_binpack import core as c
-from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.jobs import Job
 
 
 class StateError(Exception):

@@ -6,11 +6,10 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
+from pymesos_binpack.jobs import Job, TaskSpec, load_document, parse_job
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
-
-from pymesos_binpack.jobs import Job, TaskSpec, load_document, parse_job
 
 FRAMEWORK = "framework"
 JOB = "job"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from pymesos_binpack.state import Instance, JobState, pb_state
 from pymesos_core.states import state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
-
-from pymesos_binpack.state import Instance, JobState, pb_state
 
 INSTANCES_PER_VIEW = 1000
 

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Iterable, Sequence
 
 import grpc.aio
+
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock
@@ -18,7 +19,6 @@ from pymesos_core.outbox import Outbox
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.scheduler_pb2_grpc import SchedulerStub
-
 from pymesos_sdk.core import (
     Connected,
     Deliver,

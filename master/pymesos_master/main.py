@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import grpc.aio
+
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, ZkUrl, parse_zk
 from pymesos_core.clock import read_clock
@@ -34,10 +35,6 @@ from pymesos_core.serving import (
     listen_options,
     stop_event,
 )
-from pymesos_proto.v1.agent_pb2_grpc import add_AgentServicer_to_server
-from pymesos_proto.v1.operator_pb2_grpc import add_OperatorServicer_to_server
-from pymesos_proto.v1.scheduler_pb2_grpc import add_SchedulerServicer_to_server
-
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.services.agent import AgentService
@@ -45,6 +42,9 @@ from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.shell import Leader
+from pymesos_proto.v1.agent_pb2_grpc import add_AgentServicer_to_server
+from pymesos_proto.v1.operator_pb2_grpc import add_OperatorServicer_to_server
+from pymesos_proto.v1.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 
 log = logging.getLogger("pymesos_master")
 

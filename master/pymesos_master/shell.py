@@ -17,8 +17,6 @@ from pymesos_core.coordination import RegistryError, Term
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import to_proto
 from pymesos_core.store import GroupCommit
-from pymesos_proto.v1 import operator_pb2 as operator_pb
-
 from pymesos_master.core import MasterCore
 from pymesos_master.core.effects import (
     AnswerOperator,
@@ -31,6 +29,7 @@ from pymesos_master.core.effects import (
     TellFramework,
 )
 from pymesos_master.core.events import Event, Persisted, PersistFailed, Tick
+from pymesos_proto.v1 import operator_pb2 as operator_pb
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from pymesos_testing.cli import Cli, job
 from pymesos_testing.components import (
     IMAGE,
@@ -241,6 +242,7 @@ def test_three_frameworks_compete_and_no_agent_is_oversold(cluster: Cluster) -> 
     frameworks = [cluster.binpack, *others]
     wait_for("three frameworks", lambda: len(cluster.cli.json("frameworks")) == 3)
     import grpc
+
     from pymesos_proto.v1 import jobs_pb2
     from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
 

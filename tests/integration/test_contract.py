@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
+
 from pymesos_core import resources
 from pymesos_core.addresses import parse_host_port
 from pymesos_core.following import open_channel

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError
+
 from pymesos_core.addresses import HostPort, parse_zk
 from pymesos_core.coordination import (
     CoordinationError,

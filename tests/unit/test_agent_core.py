@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pymesos_agent.core import events as ev
 from pymesos_agent.core.agent import RecoveryError
 from pymesos_core.resources import parse, to_proto

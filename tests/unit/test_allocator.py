@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pymesos_core.resources import EMPTY, parse
 from pymesos_master.allocator import DrfAllocator
 

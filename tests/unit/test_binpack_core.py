@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from pymesos_binpack import core as c
 from pymesos_binpack.jobs import Job, parse_job
 from pymesos_binpack.policies import POLICIES

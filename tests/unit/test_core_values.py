@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_zk
 from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
 from pymesos_core.backoff import Backoff

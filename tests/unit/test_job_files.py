@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from pymesos_binpack.jobs import MAX_BYTES, JobError, load_document, parse_job
 from pymesos_cli.cluster import CliError
 from pymesos_cli.run import apply_settings, command_document

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from pymesos_core import resources
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev

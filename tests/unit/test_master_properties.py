@@ -8,6 +8,7 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.states import is_terminal
 from pymesos_master.core import events as ev

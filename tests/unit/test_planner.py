@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.planner import AgentSeen, OfferInHand, PendingTask, Plan, plan
 from pymesos_binpack.policies import POLICIES

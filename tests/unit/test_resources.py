@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from pymesos_core.resources import (
     MAX_SCALAR_MILLI,
     Intervals,

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from pymesos_agent.sandbox import SandboxError, list_files, read_file
 
 

@@ -12,13 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from google.protobuf.message import DecodeError
-from pymesos_core.clock import Now
-from pymesos_core.resources import Resources, from_proto, total
-from pymesos_core.store import Change, Records
-from pymesos_core.timers import Timers
-from pymesos_proto.v1 import agent_pb2 as agent_pb
-from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
-from pymesos_proto.v1 import types_pb2 as pb
 
 from pymesos_agent.core import events
 from pymesos_agent.core.effects import (
@@ -33,6 +26,13 @@ from pymesos_agent.core.effects import (
     TellMaster,
 )
 from pymesos_agent.core.tasks import TASK, AgentTask, ending, grace_s
+from pymesos_core.clock import Now
+from pymesos_core.resources import Resources, from_proto, total
+from pymesos_core.store import Change, Records
+from pymesos_core.timers import Timers
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 AGENT = "agent"
 SANDBOX = "sandbox"

@@ -6,13 +6,12 @@ import signal
 from collections import deque
 from dataclasses import dataclass, field
 
+from pymesos_agent.core.events import ContainerExited
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
-
-from pymesos_agent.core.events import ContainerExited
 
 TASK = "task"
 MIB = 1024 * 1024

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_agent.runtimes.interface import ContainerSpec
+from pymesos_proto.v1 import types_pb2 as pb
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 

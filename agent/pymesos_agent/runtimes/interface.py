@@ -7,9 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pymesos_core.resources import Resources
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerFailed,
@@ -17,6 +14,8 @@ from pymesos_agent.core.events import (
     ContainerStarted,
     ContainerState,
 )
+from pymesos_core.resources import Resources
+from pymesos_proto.v1 import types_pb2 as pb
 
 ContainerEvent = ContainerPulling | ContainerStarted | ContainerFailed | ContainerExited
 OnEvent = Callable[[ContainerEvent], None]

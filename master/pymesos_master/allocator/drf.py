@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 
 from pymesos_core.resources import EMPTY, MILLI, Resources
 from pymesos_core.timers import Timers
-
 from pymesos_master.allocator.interface import Grant
 
 MIN_CPUS_MILLI = 10  # Mesos' MIN_CPUS and MIN_MEM: either makes an offer worth sending

@@ -6,10 +6,6 @@ from pymesos_core import resources
 from pymesos_core.ids import id_problem
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.states import is_terminal
-from pymesos_proto.v1 import agent_pb2 as agent_pb
-from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_master.core import offers, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection, TellAgent
@@ -21,6 +17,9 @@ from pymesos_master.core.events import (
 )
 from pymesos_master.core.registry import agent_change
 from pymesos_master.core.state import Agent, AgentState, Framework, Task
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 
 def on_registering(ctx: Context, event: AgentRegistering) -> None:

@@ -9,10 +9,6 @@ from pymesos_core.clock import Now
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change
 from pymesos_core.timers import Timers
-from pymesos_proto.v1 import agent_pb2 as agent_pb
-from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.effects import (
     CloseConnection,
@@ -23,6 +19,9 @@ from pymesos_master.core.effects import (
     TellFramework,
 )
 from pymesos_master.core.state import Agent, ClusterState, Config, Framework
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 TimerKey = tuple[str, str]
 ALLOCATE: TimerKey = ("allocate", "")

@@ -5,10 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pymesos_core.states import is_terminal
-from pymesos_proto.v1 import agent_pb2 as agent_pb
-from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_master.core import offers, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
@@ -20,6 +16,9 @@ from pymesos_master.core.events import (
 from pymesos_master.core.registry import framework_change, framework_removal
 from pymesos_master.core.state import AgentState, Framework, FrameworkState
 from pymesos_master.core.validation import change_problem, framework_problem
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 

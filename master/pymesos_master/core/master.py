@@ -9,7 +9,6 @@ from pymesos_core.clock import Now
 from pymesos_core.ids import numbered
 from pymesos_core.resources import Resources
 from pymesos_core.store import Records
-
 from pymesos_master.allocator import Allocator
 from pymesos_master.core import agents, events, frameworks, offers, operators, recovery, tasks
 from pymesos_master.core.context import ALLOCATE, Context

@@ -7,14 +7,13 @@ from collections.abc import Iterable
 
 from pymesos_core import resources
 from pymesos_core.resources import EMPTY, Resources, total
-from pymesos_proto.v1 import agent_pb2 as agent_pb
-from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_master.core import tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.state import Agent, AgentState, Framework, Offer, Task
 from pymesos_master.core.validation import task_problem
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 DEFAULT_REFUSE_S = 5.0
 MAX_REFUSE_S = 365 * 86400.0

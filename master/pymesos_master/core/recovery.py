@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from google.protobuf.message import DecodeError
+
 from pymesos_core import resources
 from pymesos_core.coordination import RegistryError
 from pymesos_core.resources import ResourceError
 from pymesos_core.store import Records
-from pymesos_proto.v1 import registry_pb2 as registry_pb
-
 from pymesos_master.core.context import Context
 from pymesos_master.core.frameworks import start_failover_timer
 from pymesos_master.core.registry import AGENT, FRAMEWORK
 from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState
+from pymesos_proto.v1 import registry_pb2 as registry_pb
 
 _STATES = {
     registry_pb.AgentRecord.REACHABLE: AgentState.RECOVERING,

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from pymesos_core.store import Change
-from pymesos_proto.v1 import registry_pb2 as registry_pb
-
 from pymesos_master.core.state import Agent, AgentState, Framework
+from pymesos_proto.v1 import registry_pb2 as registry_pb
 
 AGENT = "agent"
 FRAMEWORK = "framework"

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pymesos_core.states import is_terminal, state_for
-from pymesos_proto.v1 import agent_pb2 as agent_pb
-from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import TaskStatusUpdated
 from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState, Task
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 
 def framework_of(ctx: Context, framework_id: str) -> Framework | None:

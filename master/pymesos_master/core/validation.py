@@ -7,9 +7,8 @@ import math
 from pymesos_core import resources
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.resources import EMPTY, ResourceError, Resources
-from pymesos_proto.v1 import types_pb2 as pb
-
 from pymesos_master.core.state import Agent, Framework
+from pymesos_proto.v1 import types_pb2 as pb
 
 MAX_TASK_INFO_BYTES = 256 * 1024
 MAX_FRAMEWORK_INFO_BYTES = 64 * 1024

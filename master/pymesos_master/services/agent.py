@@ -6,8 +6,6 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import grpc.aio
-from pymesos_proto.v1 import agent_pb2 as pb
-from pymesos_proto.v1 import agent_pb2_grpc as services
 
 from pymesos_master.core.events import (
     AgentDisconnected,
@@ -18,6 +16,8 @@ from pymesos_master.core.events import (
 )
 from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
 from pymesos_master.shell import Connection, Leader
+from pymesos_proto.v1 import agent_pb2 as pb
+from pymesos_proto.v1 import agent_pb2_grpc as services
 
 MAX_TASKS_PER_AGENT = 100_000
 

@@ -10,10 +10,10 @@ from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
+
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outbox import OverflowedError
-
 from pymesos_master.core.events import Event
 from pymesos_master.shell import Connection, Leader
 

@@ -9,14 +9,11 @@ from typing import Any, TypeVar
 
 import grpc
 import grpc.aio
+
 from pymesos_core import VERSION
 from pymesos_core.outbox import OverflowedError
 from pymesos_core.resources import to_proto
 from pymesos_core.states import state_name
-from pymesos_proto.v1 import operator_pb2 as pb
-from pymesos_proto.v1 import operator_pb2_grpc as services
-from pymesos_proto.v1 import types_pb2
-
 from pymesos_master.core.events import (
     Event,
     OperatorKilledTask,
@@ -25,6 +22,9 @@ from pymesos_master.core.events import (
 )
 from pymesos_master.core.state import Agent, ClusterState, Framework, Task
 from pymesos_master.services.leading import Leadership
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import operator_pb2_grpc as services
+from pymesos_proto.v1 import types_pb2
 
 DEFAULT_PAGE_SIZE = 500
 MAX_PAGE_SIZE = 1000

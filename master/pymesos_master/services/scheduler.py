@@ -6,8 +6,6 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 import grpc.aio
-from pymesos_proto.v1 import scheduler_pb2 as pb
-from pymesos_proto.v1 import scheduler_pb2_grpc as services
 
 from pymesos_master.core.events import (
     FrameworkCalled,
@@ -16,6 +14,8 @@ from pymesos_master.core.events import (
 )
 from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
 from pymesos_master.shell import Connection
+from pymesos_proto.v1 import scheduler_pb2 as pb
+from pymesos_proto.v1 import scheduler_pb2_grpc as services
 
 
 class SchedulerService(services.SchedulerServicer):

@@ -1,0 +1,20 @@
+#!/usr/bin/env bash
+# Install what the whole test suite needs on Debian and Ubuntu: a Docker engine, ZooKeeper, busybox,
+# debootstrap. Nothing is started; the tests do that.
+set -euo pipefail
+
+packages=(docker.io iptables iproute2 zookeeper busybox-static debootstrap python3 python3-venv make git)
+sudo=()
+[ "$(id -u)" = 0 ] || sudo=(sudo)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed || missing+=("$package")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+echo "installing ${missing[*]}"
+export DEBIAN_FRONTEND=noninteractive
+"${sudo[@]}" apt-get update -qq
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+# Docker's own client where the package leaves it to another one.
+command -v docker >/dev/null || "${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends docker-cli >/dev/null

@@ -1,0 +1,91 @@
+"""Generate docs/reference.md from the code: `python docs/generate.py` (`make docs`)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from pymesos_agent.main import main as agent
+from pymesos_binpack.jobs import schema
+from pymesos_binpack.main import main as binpack
+from pymesos_cli.main import main as cli
+from pymesos_master.main import main as master
+
+DOCS = Path(__file__).resolve().parent
+PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
+
+
+def commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
+    """Every command with its help, subcommands included."""
+    context = click.Context(command, info_name=name, terminal_width=90, max_content_width=90)
+    yield name, command.get_help(context)
+    if isinstance(command, click.Group):
+        for child in sorted(command.commands):
+            yield from commands(command.commands[child], f"{name} {child}")
+
+
+def keys(properties: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    """A line for each key of a job file."""
+    for key, value in properties.items():
+        reference = value.get("$ref", "").rsplit("/", 1)[-1]
+        target = schema()["$defs"].get(reference, {})
+        merged = {**target, **value}
+        kind = merged.get("type", "")
+        kind = kind if isinstance(kind, str) else " or ".join(kind)
+        if "enum" in merged:
+            kind = " or ".join(merged["enum"])
+        default = f", default `{merged['default']}`" if "default" in merged else ""
+        yield f"| `{prefix}{key}` | {kind}{default} | {merged.get('description', '')} |"
+
+
+def services() -> Iterator[str]:
+    """A line for each call of the contract."""
+    for path in sorted(PROTO.glob("*.proto")):
+        text = path.read_text("utf-8")
+        for service, body in re.findall(r"service (\w+) \{(.*?)\n\}", text, re.S):
+            for call, request, response in re.findall(
+                r"rpc (\w+)\((.*?)\) returns \((.*?)\)", body
+            ):
+                yield f"| {service} | {call} | {request} | {response} | `{path.name}` |"
+
+
+def reference() -> str:
+    """The whole page."""
+    parts = [
+        "# Reference",
+        "Generated from the code by `make docs`; a test holds it to that.",
+        "## Commands",
+    ]
+    for command, name in (
+        (cli, "pymesos-cli"),
+        (master, "pymesos-master"),
+        (agent, "pymesos-agent"),
+        (binpack, "pymesos-binpack"),
+    ):
+        for full_name, text in commands(command, name):
+            parts.append(f"### {full_name}\n\n```\n{text.rstrip()}\n```")
+    job = schema()
+    parts.append("## Job file\n\n`frameworks/pymesos_binpack/job.schema.json` is the schema.")
+    parts.append(
+        "| key | type | |\n|---|---|---|\n"
+        + "\n".join(
+            [
+                *keys(job["properties"]),
+                *keys(job["$defs"]["task"]["properties"], "tasks[]."),
+            ]
+        )
+    )
+    parts.append("## gRPC services")
+    parts.append(
+        "| service | call | request | response | file |\n|---|---|---|---|---|\n"
+        + "\n".join(services())
+    )
+    return "\n\n".join(parts) + "\n"
+
+
+if __name__ == "__main__":
+    (DOCS / "reference.md").write_text(reference(), "utf-8")

@@ -1,0 +1,56 @@
+"""The documentation is true: examples run, links lead somewhere, the reference is current."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pymesos_testing.components import Roles
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", ROOT / "bench/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def test_the_reference_is_what_the_code_says() -> None:
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs/generate.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    current = (ROOT / "docs/reference.md").read_text("utf-8")
+    assert module.reference() == current, "run `make docs` and commit what it changes"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text("utf-8")):
+        assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_failures_page_names_tests_that_exist() -> None:
+    text = (ROOT / "docs/failures.md").read_text("utf-8")
+    for file, names in re.findall(r"`(test_\w+\.py)((?:::\w+)*)`", text):
+        (path,) = (ROOT / "tests").rglob(file)
+        for name in filter(None, names.split("::")):
+            assert re.search(rf"(def|class) {name}\b", path.read_text("utf-8")), f"{file}{names}"
+
+
+def test_the_quick_start_runs(roles: Roles) -> None:
+    text = (ROOT / "docs/quick-start.md").read_text("utf-8")
+    (block,) = re.findall(r"<!-- tested -->\n```sh\n(.*?)```", text, re.S)
+    master = roles.master()
+    resources = "cpus:4;mem:1024;disk:100;ports:[23000-23049]"
+    roles.agent(master.address, "agent", "--resources", resources, "--kill-tasks-on-exit")
+    roles.binpack(master.address)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    env = os.environ | {"PYMESOS_MASTER": master.address, "PATH": path}
+    done = subprocess.run(
+        ["bash", "-euc", block], cwd=ROOT, env=env, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hello" in done.stdout and "3 finished, 2 running" in done.stdout
