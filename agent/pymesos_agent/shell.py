@@ -48,6 +48,7 @@ from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import from_proto
 from pymesos_core.store import GroupCommit, Store
+from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
@@ -69,7 +70,7 @@ class Shell:
         self._work_dir = work_dir
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
-        self._timer: asyncio.TimerHandle | None = None
+        self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._backoff = Backoff(0.1, 5.0)
         self.exit = asyncio.Event()
         self.exit_message: str | None = None
@@ -88,8 +89,7 @@ class Shell:
             for task in done:
                 task.result()
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._wakeup.cancel()
             if not commits.done():
                 await self._commits.flushed()
             for task in tasks:
@@ -151,7 +151,7 @@ class Shell:
         """Take one event in and do what the core says."""
         for effect in self._core.step(read_clock(), event):
             self._do(effect)
-        self._set_timer()
+        self._wakeup.reset()
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -241,20 +241,6 @@ class Shell:
         else:
             log.error("the checkpoint cannot be written: %s", error)
             self.feed(CheckpointFailed(token, str(error)))
-
-    def _set_timer(self) -> None:
-        at = self._core.next_deadline_s()
-        if self._timer is not None:
-            if at is not None and self._timer.when() <= at and not self._timer.cancelled():
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.feed(Tick())
 
 
 async def _write(

@@ -58,7 +58,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
         for job in jobs
     ]
     hint = "" if ended else "; --all shows those that have ended"
-    print_table(("JOB", "STATE", "TASKS", "AGE"), rows, f"no jobs{hint}")
+    print_table(("JOB", "STATE", "TASKS", "AGE"), rows, f"no jobs{hint}", ("TASKS",))
 
 
 async def _find(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:

@@ -74,7 +74,8 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
             )
         )
     headers = ("AGENT", "HOST", "STATE", "CPUS", "MEM", "TASKS", "RUNTIME", "HOLDS", "ATTRIBUTES")
-    print_table(headers, rows, "no agents; start one with pymesos-agent --master HOST:PORT")
+    empty = "no agents; start one with pymesos-agent --master HOST:PORT"
+    print_table(headers, rows, empty, ("RUNTIME", "ATTRIBUTES", "HOLDS"))
 
 
 def framework_json(view: pb.FrameworkView) -> dict[str, Any]:
@@ -118,7 +119,7 @@ async def list_frameworks(cluster: Cluster, *, completed: bool, as_json: bool) -
         for view in views
     ]
     headers = ("FRAMEWORK", "NAME", "ROLE", "STATE", "TASKS", "ALLOCATED", "SHARE", "AGE")
-    print_table(headers, rows, "no frameworks")
+    print_table(headers, rows, "no frameworks", ("ROLE", "ALLOCATED", "NAME"))
 
 
 def task_json(view: pb.TaskView) -> dict[str, Any]:
@@ -170,7 +171,7 @@ async def list_tasks(cluster: Cluster, *, completed: bool, framework: str, as_js
         )
     headers = ("TASK", "STATE", "HOST", "RESOURCES", "PORTS", "AGE", "WHY")
     hint = "" if completed else "; --all shows those that have ended"
-    print_table(headers, rows, f"no tasks{hint}")
+    print_table(headers, rows, f"no tasks{hint}", ("RESOURCES", "PORTS", "WHY"))
 
 
 def _resources(view: pb.TaskView) -> Resources:
@@ -208,7 +209,7 @@ async def list_offers(cluster: Cluster, *, as_json: bool) -> None:
         for view in views
     ]
     headers = ("OFFER", "FRAMEWORK", "HOST", "ROLE", "RESOURCES", "AGE")
-    print_table(headers, rows, "no offers are waiting for an answer")
+    print_table(headers, rows, "no offers are waiting for an answer", ("RESOURCES",))
 
 
 async def show_leader(cluster: Cluster, *, as_json: bool) -> None:

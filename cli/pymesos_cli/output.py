@@ -13,6 +13,8 @@ from pymesos_core.resources import Resources, count, format_milli, from_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
 WIDE = 10_000  # a pipe has no width: nothing is cut there
+GAP = 2  # between columns
+MIN_CUT = 10  # what is cut shorter than this says nothing
 
 
 def print_json(value: Any) -> None:
@@ -20,23 +22,49 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False))
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], empty: str) -> None:
-    """A table that fits the terminal; `empty` says so when there are no rows."""
+def print_table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    empty: str,
+    flexible: Sequence[str] = (),
+) -> None:
+    """A table that fits the terminal; `empty` says so when there are no rows.
+
+    `flexible` columns are cut first, the last of them first, and left out where that is not enough.
+    """
     # rich takes 60 ms to import, which --json need not pay.
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    rows = list(rows)
+    rows = [[printable(cell) for cell in row] for row in rows]
     if not rows:
         print(empty)
         return
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for header in headers:
-        table.add_column(header, no_wrap=True, overflow="ellipsis")
+    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
+    widths = fit(headers, rows, flexible, console.width)
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
+    for header, width in zip(headers, widths, strict=True):
+        if width:
+            table.add_column(header, no_wrap=True, overflow="ellipsis", max_width=width)
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    Console(width=None if sys.stdout.isatty() else WIDE, highlight=False).print(table)
+        table.add_row(*(Text(c) for c, width in zip(row, widths, strict=True) if width))
+    console.print(table)
+
+
+def fit(
+    headers: Sequence[str], rows: Sequence[Sequence[str]], flexible: Sequence[str], width: int
+) -> list[int]:
+    """The width of each column so that a table fits; 0 leaves a column out."""
+    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
+    for shortest in (MIN_CUT, 0):
+        for index in reversed(range(len(headers))):
+            excess = sum(w + GAP for w in widths if w) - GAP - width
+            if excess > 0 and headers[index] in flexible:
+                widths[index] = min(widths[index], max(shortest, widths[index] - excess))
+                if not shortest:
+                    widths[index] = 0
+    return widths
 
 
 def printable(text: str) -> str:

@@ -94,7 +94,7 @@ def run_demo() -> None:
     ]
     say("the demo job: five web servers, one database, forty batch tasks")
     job = str(EXAMPLES / "demo.yaml")
-    subprocess.run(["pymesos-cli", "run", job, "--wait", *settings], check=True)
+    subprocess.run(["pymesos-cli", "run", job, "--wait", *settings], check=True, timeout=120)
     live = cli("tasks")
     finished = [t for t in cli("tasks", "--all") if t["state"] == "TASK_FINISHED"]
     assert len(finished) == 40, f"{len(finished)} batch tasks finished"

@@ -12,6 +12,7 @@ from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import Job
 from pymesos_core.clock import read_clock
 from pymesos_core.store import GroupCommit, Store
+from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
 
@@ -39,7 +40,7 @@ class Binpack(Scheduler):
         info.framework_id = core.framework_id
         self.driver = Driver(self, info, master, acknowledge=False)
         self._commits = GroupCommit(store.commit, self._committed)
-        self._timer: asyncio.TimerHandle | None = None
+        self._wakeup = Wakeup(core.next_deadline_s, lambda: self._feed(c.Tick()))
         self._accepted: dict[str, asyncio.Future[str]] = {}
         self._watches: dict[str, set[Watch]] = {}
         self._failed = asyncio.Event()
@@ -62,8 +63,7 @@ class Binpack(Scheduler):
             if driving.done():
                 await driving
         finally:
-            if self._timer is not None:
-                self._timer.cancel()
+            self._wakeup.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
@@ -126,7 +126,7 @@ class Binpack(Scheduler):
     def _feed(self, event: c.Event) -> None:
         for effect in self.core.step(read_clock(), event):
             self._do(effect)
-        self._set_timer()
+        self._wakeup.reset()
 
     def _do(self, effect: c.Effect) -> None:
         match effect:
@@ -161,17 +161,3 @@ class Binpack(Scheduler):
             self._failed.set()
         elif self._failure is None:
             self._feed(c.Stored(token))
-
-    def _set_timer(self) -> None:
-        at = self.core.next_deadline_s()
-        if self._timer is not None:
-            if at is not None and self._timer.when() <= at and not self._timer.cancelled():
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._feed(c.Tick())

@@ -16,6 +16,7 @@ from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
+from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.scheduler_pb2_grpc import SchedulerStub
@@ -90,7 +91,7 @@ class Driver:
         self._streams: dict[int, Outbox[pb.Call]] = {}
         self._connections = itertools.count(1)
         self._backoff = Backoff(0.1, 5.0)
-        self._timer: asyncio.TimerHandle | None = None
+        self._wakeup = Wakeup(self._core.next_deadline_s, lambda: self._feed(Tick()))
         self._ended = asyncio.Event()
         self._failure: str | None = None
         self._stopping = False
@@ -113,8 +114,7 @@ class Driver:
             for task in (following, ended):
                 task.cancel()
             await asyncio.gather(following, ended, return_exceptions=True)
-            if self._timer is not None:
-                self._timer.cancel()
+            self._wakeup.cancel()
             await self._detector.close()
         if self._failure is not None:
             raise FrameworkError(self._failure)
@@ -209,7 +209,7 @@ class Driver:
     def _feed(self, event: Event) -> None:
         for effect in self._core.step(read_clock(), event):
             self._do(effect)
-        self._set_timer()
+        self._wakeup.reset()
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -243,20 +243,6 @@ class Driver:
                     self.acknowledge(event.update.status)
             case "failure":
                 self._scheduler.failure(self, event.failure.agent_id)
-
-    def _set_timer(self) -> None:
-        at = self._core.next_deadline_s()
-        if self._timer is not None:
-            if at is not None and self._timer.when() <= at and not self._timer.cancelled():
-                return
-            self._timer.cancel()
-            self._timer = None
-        if at is not None:
-            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._feed(Tick())
 
 
 async def _write(

@@ -17,6 +17,7 @@ from pymesos_core.coordination import RegistryError, Term
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import to_proto
 from pymesos_core.store import GroupCommit
+from pymesos_core.wakeup import Wakeup
 from pymesos_master.core import MasterCore
 from pymesos_master.core.effects import (
     AnswerOperator,
@@ -57,7 +58,7 @@ class Leader:
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[str | None]] = {}
         self._commits = GroupCommit(term.registry.commit, self._committed)
-        self._timer: asyncio.TimerHandle | None = None
+        self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._sequence = 0
         self._over = False
 
@@ -75,8 +76,7 @@ class Leader:
             for task in (commits, lost):
                 task.cancel()
             await asyncio.gather(commits, lost, return_exceptions=True)
-            if self._timer is not None:
-                self._timer.cancel()
+            self._wakeup.cancel()
             for connection in self._connections.values():
                 connection.outbox.close()
             for watcher in self._watchers:
@@ -123,7 +123,7 @@ class Leader:
             return
         for effect in self.core.step(read_clock(), event):
             self._do(effect)
-        self._set_timer()
+        self._wakeup.reset()
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -175,17 +175,3 @@ class Leader:
             self.feed(PersistFailed(token, str(error)))
         else:
             self.feed(PersistFailed(token, f"a registry write failed: {error!r}"))
-
-    def _set_timer(self) -> None:
-        at = self.core.next_deadline_s()
-        if self._timer is not None:
-            if at is not None and self._timer.when() <= at and not self._timer.cancelled():
-                return  # it fires early enough, and looks again
-            self._timer.cancel()
-            self._timer = None
-        if at is not None and not self._over:
-            self._timer = asyncio.get_running_loop().call_at(at, self._on_timer)
-
-    def _on_timer(self) -> None:
-        self._timer = None
-        self.feed(Tick())

@@ -11,6 +11,7 @@ import contextlib
 import json
 import logging
 import os
+import pwd
 import socket
 import sys
 from collections.abc import Mapping
@@ -53,6 +54,7 @@ class ProcessRuntime:
         self._limits: dict[str, int] = {}
         self._closing = False
         self._inherited = host_environment()
+        self._me = pwd.getpwuid(os.geteuid()).pw_name
 
     @property
     def isolation(self) -> Mapping[str, str]:
@@ -218,7 +220,7 @@ class ProcessRuntime:
                 "cwd": str(spec.sandbox),
                 "stdout": str(spec.sandbox / "stdout"),
                 "stderr": str(spec.sandbox / "stderr"),
-                "user": spec.user,
+                "user": "" if spec.user == self._me else spec.user,
                 "cgroups": joins,
                 "watch": self._watch(spec.container_id),
             }
