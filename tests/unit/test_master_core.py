@@ -290,6 +290,13 @@ class TestUpdates:
         h.update(agent, framework_id, "t", pb.TASK_FAILED, b"2")
         assert h.core.state.frameworks[framework_id].tasks["t"].state == pb.TASK_FINISHED
 
+    def test_an_end_without_a_uuid_is_the_end(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        h.update(agent, h.framework_id(framework), "t", pb.TASK_DROPPED, b"")
+        assert names(h.last(framework))[0] == "TASK_DROPPED"
+        assert not h.core.state.frameworks[h.framework_id(framework)].tasks
+
     def test_completed_tasks_are_bounded(self) -> None:
         h = MasterHarness(Config(max_completed_tasks=3))
         agent, framework = h.agent(), h.subscribe()

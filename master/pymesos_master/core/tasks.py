@@ -106,6 +106,8 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         _acknowledged(ctx, task, status.uuid)
     else:
         forward(ctx, framework, status)
+        if not status.uuid and is_terminal(status.state):
+            complete(ctx, task)  # it is sent once, and nobody acknowledges it
 
 
 def _acknowledge_to_agent(
