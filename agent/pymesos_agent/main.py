@@ -54,6 +54,7 @@ from pymesos_proto.v1.sandbox_pb2_grpc import add_SandboxServicer_to_server
 log = logging.getLogger("pymesos_agent")
 
 DEFAULT_PORT = 5051
+MAX_NAME_IN_ID = 60
 STOP_GRACE_S = 1.0
 END_TASKS_TIMEOUT_S = 30.0
 RUNTIMES = ("auto", "process", "docker")
@@ -97,12 +98,14 @@ async def serve(options: Options) -> None:
     try:
         await detector.start()
         runtimes = await start_runtimes(options, work_dir, on_event)
+        name = options.listen.name()[:MAX_NAME_IN_ID].replace("/", "-")
         core = AgentCore(
             _config(options, work_dir, port, runtimes),
             store.load(),
             container_ids=(f"{_prefix()}-{n}" for n in itertools.count()),
             uuids=(uuid.uuid4().bytes for _ in itertools.count()),
             incarnation_ids=(str(uuid.uuid4()) for _ in itertools.count()),
+            agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
         )
         shell = Shell(core, store, runtimes, work_dir)
         holder.append(shell)

@@ -382,6 +382,8 @@ class BinpackCore:
             self._kill(instance)
 
     def _on_unreachable(self, instance: Instance, status: pb.TaskStatus) -> None:
+        if instance.saved.state == status.state:
+            return  # it is said again and again; what counts is when it began
         instance.saved.state = status.state
         instance.explanation = f"its agent is unreachable: {status.message}"
         if instance.spec.is_service:

@@ -174,7 +174,7 @@ class DriverCore:
         elif kind == "error":
             self._out.append(Fail(event.error.message))
         elif kind == "update":
-            self._on_update(event)
+            self._on_update(now, event)
         elif kind != "heartbeat" and kind is not None:
             self._out.append(Deliver(event))
 
@@ -194,9 +194,15 @@ class DriverCore:
         self._reconcile_s = RECONCILE_MIN_S
         self._reconcile(now)
 
-    def _on_update(self, event: scheduler_pb.Event) -> None:
+    def _on_update(self, now: Now, event: scheduler_pb.Event) -> None:
         status = event.update.status
         self._unanswered.pop(status.task_id, None)
+        if status.state == pb.TASK_UNREACHABLE:
+            # Nobody may know it when its agent is back: its launch can have been lost on the way,
+            # and the master that sent it as well. So it is asked for until something better is said.
+            self._unanswered[status.task_id] = None
+            if "reconcile" not in self._timers:
+                self._timers.set("reconcile", now.mono_s + self._reconcile_s)
         if is_terminal(status.state) or status.state == pb.TASK_UNKNOWN:
             self._tasks.pop(status.task_id, None)
             self._kills.pop(status.task_id, None)

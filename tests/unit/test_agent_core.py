@@ -31,6 +31,16 @@ def test_a_life(h: AgentHarness) -> None:
     assert [kind for kind, _ in h.records] == ["agent", "sandbox"]
 
 
+def test_an_agent_stores_its_id_before_anybody_knows_it() -> None:
+    h = AgentHarness()
+    h.hold_writes = True
+    h.feed(ev.Connected(1))
+    assert h.sent == []
+    h.write()
+    assert h.sent[0].register.agent_info.agent_id == "a"
+    assert AgentHarness(h.records).core.state.agent_id == "a"
+
+
 def test_nothing_starts_before_its_checkpoint_is_written(h: AgentHarness) -> None:
     h.hold_writes = True
     h.launch()

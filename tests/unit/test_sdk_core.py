@@ -100,6 +100,25 @@ def test_after_a_failover_unfinished_tasks_are_asked_for_until_answered() -> Non
     assert len(h.asked()) == before
 
 
+def test_an_unreachable_task_is_asked_for_until_something_better_is_said() -> None:
+    h = Harness()
+    h.connect()
+    h.launch("t")
+    h.update("t", pb.TASK_UNREACHABLE)
+    for _ in range(5):
+        h.now_s += 20
+        h.hear(spb.Event(heartbeat=spb.Event.Heartbeat()))
+        h.feed(Tick())
+        if h.asked():
+            h.update("t", pb.TASK_UNREACHABLE)
+    assert len(h.asked()) >= 2
+    h.update("t", pb.TASK_GONE)
+    before = len(h.asked())
+    h.now_s += 30
+    h.feed(Tick())
+    assert len(h.asked()) == before
+
+
 def test_an_accept_made_while_away_is_found_out() -> None:
     h = Harness()
     h.launch("t")

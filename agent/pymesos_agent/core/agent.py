@@ -62,6 +62,7 @@ class Connection:
     """The stream to a master, from its opening on."""
 
     connection_id: int
+    said_who: bool = False
     registered: bool = False
     silence_s: float = 0.0  # after this long without a message the master is taken for lost
     held_back: list[agent_pb.MasterMessage] | None = None  # until its epoch is durable
@@ -89,8 +90,10 @@ class AgentCore:
         container_ids: Iterator[str],
         uuids: Iterator[bytes],
         incarnation_ids: Iterator[str],
+        agent_ids: Iterator[str],
     ) -> None:
         """Take over from the checkpoint. Raises RecoveryError."""
+        self._agent_ids = agent_ids
         self._config = config
         self._container_ids = container_ids
         self._uuids = uuids
@@ -220,7 +223,31 @@ class AgentCore:
             self._register()
 
     def _register(self) -> None:
-        assert self._connection is not None
+        """Say who we are. Ours: an agent chooses its id and stores it before it is known by it.
+
+        Mesos' master assigns the id; an agent that dies before it has stored it leaves a ghost
+        behind, on which tasks may have been launched already.
+        """
+        connection = self._connection
+        assert connection is not None
+        if not self.state.agent_id:
+            self.state.agent_id = next(self._agent_ids)
+
+            def failed(message: str) -> None:
+                self.state.agent_id = ""
+                if self._connection is connection:
+                    self._drop_connection(f"the agent id cannot be stored: {message}")
+
+            self._checkpoint((self._identity(),), self._register_again, failed)
+            return
+        self._say_who(connection)
+
+    def _register_again(self) -> None:
+        if self._connection is not None and not self._connection.said_who:
+            self._say_who(self._connection)
+
+    def _say_who(self, connection: Connection) -> None:
+        connection.said_who = True
         info = pb.AgentInfo()
         info.CopyFrom(self._config.info)
         info.agent_id = self.state.agent_id
@@ -329,21 +356,12 @@ class AgentCore:
         if connection.silence_s:
             self._timers.set(("silence", ""), self._now.mono_s + connection.silence_s)
 
-        def durable() -> None:
-            if self._connection is connection:
-                connection.registered = True
-                for task in self.state.tasks.values():
-                    self._send_first(task)
-
-        if registered.agent_id == self.state.agent_id:
-            durable()
+        if registered.agent_id != self.state.agent_id:
+            self._drop_connection(f"the master calls this agent {registered.agent_id}")
             return
-        self.state.agent_id = registered.agent_id
-        self._checkpoint(
-            (self._identity(),),
-            durable,
-            lambda message: self._drop_connection(f"the agent id cannot be stored: {message}"),
-        )
+        connection.registered = True
+        for task in self.state.tasks.values():
+            self._send_first(task)
 
     # Tasks.
 

@@ -1,0 +1,271 @@
+"""Time, chance, processes that crash and pause, and streams that are cut."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymesos_core.clock import Now
+
+Action = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Weather:
+    """How bad a run is, drawn per seed. Delays and gaps in seconds."""
+
+    delay_s: float  # the longest that a message takes
+    cut_gap_s: float  # between two cuts of a stream somewhere; infinite for none
+    crash_gap_s: float
+    pause_gap_s: float
+    partition_gap_s: float
+    session_gap_s: float
+    disk_gap_s: float
+    mid_step_crash: float  # chance that a crash hits between two effects of a step
+    container_failure: float
+
+    @staticmethod
+    def draw(rng: random.Random) -> Weather:
+        """From calm to constant, each fault by itself."""
+
+        def gap(lowest: float, highest: float) -> float:
+            return rng.uniform(lowest, highest) if rng.random() < 0.7 else float("inf")
+
+        return Weather(
+            delay_s=rng.choice([0.002, 0.02, 0.2, 2.0]),
+            cut_gap_s=gap(1, 30),
+            crash_gap_s=gap(3, 60),
+            pause_gap_s=gap(5, 90),
+            partition_gap_s=gap(10, 90),
+            session_gap_s=gap(10, 90),
+            disk_gap_s=gap(20, 90),
+            mid_step_crash=rng.choice([0.0, 0.0, 0.001, 0.01]),
+            container_failure=rng.choice([0.0, 0.05, 0.3]),
+        )
+
+
+class World:
+    """The queue of what happens next, and the dice."""
+
+    def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.weather = Weather.draw(self.random)
+        self.now_s = 0.0
+        self.faulty = True
+        self.counts: Counter[str] = Counter()
+        self.separated: dict[tuple[str, str], float] = {}  # node names → until when
+        self._queue: list[tuple[float, int, Action]] = []
+        self._sequence = 0
+        self._trace = trace
+
+    def trace(self, text: str) -> None:
+        """A line of the replay."""
+        if self._trace is not None:
+            self._trace(f"{self.now_s:10.4f} {text}")
+
+    def at(self, delay_s: float, action: Action) -> None:
+        """Do something later."""
+        self._sequence += 1
+        heapq.heappush(self._queue, (self.now_s + delay_s, self._sequence, action))
+
+    def delay_s(self) -> float:
+        """How long a message takes."""
+        longest = self.weather.delay_s if self.faulty else 0.01
+        return self.random.uniform(0.0001, longest)
+
+    def run(self, until: Callable[[], bool], limit_s: float) -> bool:
+        """Let things happen until a condition holds; whether it did before `limit_s`."""
+        while self._queue and self._queue[0][0] <= limit_s:
+            self.now_s, _, action = heapq.heappop(self._queue)
+            action()
+            if until():
+                return True
+        self.now_s = max(self.now_s, limit_s)
+        return until()
+
+    def apart(self, one: str, other: str) -> bool:
+        """Whether a partition lies between two nodes."""
+        return self.now_s < self.separated.get((one, other), 0.0)
+
+
+class Node:
+    """A process: it has a generation for each start, and may be paused."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.alive = False
+        self.generation = 0
+        self.paused_until_s = 0.0
+        self.skew_s = world.random.uniform(-5, 5)
+        self.links: dict[int, Link] = {}
+        self._tick_at: float | None = None
+
+    @property
+    def now(self) -> Now:
+        """This process's clocks."""
+        return Now(self.world.now_s + 1000, 1.7e9 + self.world.now_s + self.skew_s)
+
+    def soon(self, delay_s: float, action: Action) -> None:
+        """Do something in this process, if it still lives then; after a pause, when it goes on."""
+        generation = self.generation
+
+        def run() -> None:
+            if not self.alive or self.generation != generation:
+                return
+            if self.paused_until_s > self.world.now_s:
+                self.world.at(self.paused_until_s - self.world.now_s, run)
+            else:
+                action()
+
+        self.world.at(delay_s, run)
+
+    def start(self) -> None:
+        """Begin with what the disk has."""
+        assert not self.alive
+        self.alive = True
+        self.generation += 1
+        self.paused_until_s = 0.0
+        self._tick_at = None
+        self.world.trace(f"{self.name} starts")
+        self.on_start()
+
+    def crash(self) -> None:
+        """kill -9."""
+        if not self.alive:
+            return
+        self.world.counts["crash"] += 1
+        self.world.trace(f"{self.name} crashes")
+        self.alive = False
+        self.generation += 1
+        for link in list(self.links.values()):
+            link.cut(self)
+        self.on_crash()
+
+    def pause(self, seconds: float) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        self.world.counts["pause"] += 1
+        self.world.trace(f"{self.name} is stopped for {seconds:.1f} s")
+        self.paused_until_s = self.world.now_s + seconds
+
+    def wake_at(self, deadline_s: float | None, tick: Action) -> None:
+        """Call `tick` when the core's deadline (in this process's monotonic time) is due."""
+        if deadline_s is None:
+            return
+        at = max(self.world.now_s, deadline_s - 1000)
+        if self._tick_at is not None and self.world.now_s <= self._tick_at <= at:
+            return
+        self._tick_at = at
+
+        def fire() -> None:
+            if self._tick_at == at:
+                self._tick_at = None
+                tick()
+
+        self.soon(at - self.world.now_s, fire)
+
+    def dies_here(self) -> bool:
+        """Between two effects of one step: whether the process dies now."""
+        world = self.world
+        if world.faulty and world.random.random() < world.weather.mid_step_crash:
+            world.counts["crash in a step"] += 1
+            self.crash()
+            return True
+        return False
+
+    def on_start(self) -> None:
+        """For the role."""
+
+    def on_crash(self) -> None:
+        """For the role."""
+
+    def on_message(self, link: Link, message: Any) -> None:
+        """A message came on a stream."""
+
+    def on_closed(self, link: Link) -> None:
+        """A stream has ended, as far as this side is told."""
+
+
+@dataclass
+class Link:
+    """One stream from a client to a server: in order, cut at any point, told late or unevenly.
+
+    A cut loses what was not delivered. When only the client hangs up, what it sent before still
+    arrives, and so may come after what it says on its next stream.
+    """
+
+    world: World
+    link_id: int
+    client: Node
+    server: Node
+    open: bool = True
+    client_hung_up: bool = False
+    _free_at: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.client.links[self.link_id] = self
+        self.server.links[self.link_id] = self
+        self._generations = {
+            self.client.name: self.client.generation,
+            self.server.name: self.server.generation,
+        }
+
+    def other(self, node: Node) -> Node:
+        """The peer."""
+        return self.server if node is self.client else self.client
+
+    def send(self, sender: Node, message: Any) -> None:
+        """In order, each with a delay of its own."""
+        if not self.open or (self.client_hung_up and sender is self.client):
+            return
+        receiver = self.other(sender)
+        at = max(self.world.now_s + self.world.delay_s(), self._free_at.get(receiver.name, 0.0))
+        self._free_at[receiver.name] = at
+
+        def deliver() -> None:
+            if not self.open:
+                return
+            if self.world.apart(sender.name, receiver.name):
+                self.cut(None)
+            elif self._same(receiver):
+                if receiver.paused_until_s > self.world.now_s:
+                    # The kernel holds it; order is kept because the queue is.
+                    self.world.at(receiver.paused_until_s - self.world.now_s, deliver)
+                else:
+                    self.world.counts["message"] += 1
+                    receiver.on_message(self, message)
+
+        self.world.at(at - self.world.now_s, deliver)
+
+    def _same(self, node: Node) -> bool:
+        return node.alive and node.generation == self._generations[node.name]
+
+    def hang_up(self) -> None:
+        """The client ends the stream; the server learns it after what was sent before."""
+        if not self.open or self.client_hung_up:
+            return
+        self.client_hung_up = True
+        self.client.links.pop(self.link_id, None)
+        at = max(self.world.now_s + self.world.delay_s(), self._free_at.get(self.server.name, 0.0))
+        self.world.at(at - self.world.now_s, lambda: self.cut(self.client))
+
+    def cut(self, knows: Node | None) -> None:
+        """The stream is gone; each side but `knows` is told, sooner or later."""
+        if not self.open:
+            return
+        self.open = False
+        for node in (self.client, self.server):
+            node.links.pop(self.link_id, None)
+            if (
+                node is knows
+                or not self._same(node)
+                or (node is self.client and self.client_hung_up)
+            ):
+                continue
+            late_s = self.world.random.choice([0.001, 0.1, 20.0]) if self.world.faulty else 0.01
+            node.soon(self.world.random.uniform(0, late_s), lambda n=node: n.on_closed(self))  # type: ignore[misc]
