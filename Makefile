@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 
-.PHONY: help install demo test lint types unit proto docs clean
+.PHONY: help install demo test simulate lint types unit proto docs clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -26,6 +26,9 @@ demo: install ## Start a local cluster, run the demo job, show where it ran, sto
 
 test: install lint types ## The whole suite (STRICT=1: a skip is a failure)
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
+
+simulate: install ## Clusters in bad weather: SEEDS=200 of them, from SEED_BASE (random)
+	@cd tests && ../$(BIN)/python -m pymesos_simulation --seeds $(or $(SEEDS),200) $(if $(SEED_BASE),--base $(SEED_BASE))
 
 unit: install ## Only the fast tests
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

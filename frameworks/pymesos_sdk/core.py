@@ -199,7 +199,7 @@ class DriverCore:
         self._unanswered.pop(status.task_id, None)
         if status.state == pb.TASK_UNREACHABLE:
             # Nobody may know it when its agent is back: its launch can have been lost on the way,
-            # and the master that sent it as well. So it is asked for until something better is said.
+            # and the master that sent it, too. So it is asked for until something better is said.
             self._unanswered[status.task_id] = None
             if "reconcile" not in self._timers:
                 self._timers.set("reconcile", now.mono_s + self._reconcile_s)

@@ -184,7 +184,7 @@ class ClientNode(Node):
 
     def look_for_leader(self) -> None:
         """Connect when a leader is known and reached; else try again."""
-        if self.stream is not None:
+        if self.stream is not None or not self.alive:  # it may have died in its first step
             return
         leader = self.coordinator.leader
         reached = leader is not None and leader.alive and leader.core is not None

@@ -12,7 +12,7 @@ from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.roles import AgentNode, FrameworkNode, MasterNode
 from pymesos_simulation.world import Node, World
 
-FAULTY_S = 120.0
+FAULTY_S = 240.0
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
 
 
@@ -58,7 +58,7 @@ class Simulation:
         tasks = [
             {
                 "name": "batch",
-                "instances": rng.randint(5, 40),
+                "instances": rng.randint(10, 60),
                 "command": "batch",
                 "retries": 1000,
                 "resources": {"cpus": rng.choice([0.1, 0.5, 1]), "mem": 64},

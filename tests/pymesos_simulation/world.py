@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -151,7 +151,7 @@ class Node:
         """SIGSTOP, and SIGCONT later."""
         self.world.counts["pause"] += 1
         self.world.trace(f"{self.name} is stopped for {seconds:.1f} s")
-        self.paused_until_s = self.world.now_s + seconds
+        self.paused_until_s = max(self.paused_until_s, self.world.now_s + seconds)
 
     def wake_at(self, deadline_s: float | None, tick: Action) -> None:
         """Call `tick` when the core's deadline (in this process's monotonic time) is due."""
@@ -206,6 +206,7 @@ class Link:
     open: bool = True
     client_hung_up: bool = False
     _free_at: dict[str, float] = field(default_factory=dict)
+    _arrived: dict[str, deque[Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.client.links[self.link_id] = self
@@ -227,20 +228,27 @@ class Link:
         at = max(self.world.now_s + self.world.delay_s(), self._free_at.get(receiver.name, 0.0))
         self._free_at[receiver.name] = at
 
-        def deliver() -> None:
+        def arrive() -> None:
             if not self.open:
                 return
             if self.world.apart(sender.name, receiver.name):
                 self.cut(None)
-            elif self._same(receiver):
-                if receiver.paused_until_s > self.world.now_s:
-                    # The kernel holds it; order is kept because the queue is.
-                    self.world.at(receiver.paused_until_s - self.world.now_s, deliver)
-                else:
-                    self.world.counts["message"] += 1
-                    receiver.on_message(self, message)
+                return
+            self._arrived.setdefault(receiver.name, deque()).append(message)
+            self._drain(receiver)
 
-        self.world.at(at - self.world.now_s, deliver)
+        self.world.at(at - self.world.now_s, arrive)
+
+    def _drain(self, receiver: Node) -> None:
+        """Hand over what has arrived; the kernel holds it while the process is stopped."""
+        arrived = self._arrived[receiver.name]
+        while arrived and self.open and self._same(receiver):
+            if receiver.paused_until_s > self.world.now_s:
+                wait_s = receiver.paused_until_s - self.world.now_s
+                self.world.at(wait_s, lambda: self._drain(receiver))
+                return
+            self.world.counts["message"] += 1
+            receiver.on_message(self, arrived.popleft())
 
     def _same(self, node: Node) -> bool:
         return node.alive and node.generation == self._generations[node.name]
