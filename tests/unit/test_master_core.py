@@ -616,6 +616,18 @@ class TestAgents:
         assert h.agent_inbox[again][0].refused.shut_down
         assert again in h.closed
 
+    def test_two_registrations_at_once_are_one_agent(self, h: MasterHarness) -> None:
+        """Found by the simulator: the second must take back what the first was offered."""
+        framework = h.subscribe()
+        h.hold_writes = True
+        h.agent("cpus:4;mem:400;ports:[1-9]", agent_id="a", port=9)
+        h.agent("cpus:4;mem:400;ports:[1-9]", agent_id="a", port=9)
+        while h.held:
+            token, _ = h.held.pop(0)
+            h.feed(ev.Persisted(token))
+            h.advance(0.01)
+        assert len(h.offers(framework)) == 1
+
     @pytest.mark.parametrize("text", ["", "../x"])
     def test_bad_registrations_are_refused(self, h: MasterHarness, text: str) -> None:
         connection_id = 99

@@ -83,6 +83,8 @@ def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Res
     if agent is None:
         agent = Agent(info, AgentState.ACTIVE, registered_at_s=ctx.now.wall_s)
         ctx.state.agents[info.agent_id] = agent
+    # It may have registered on another stream, too, while this was being written.
+    _disconnect(ctx, agent, "registered again")
     was_unreachable = agent.state == AgentState.UNREACHABLE
     agent.info, agent.total, agent.state = info, total, AgentState.ACTIVE
     agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
