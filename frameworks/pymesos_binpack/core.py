@@ -17,6 +17,7 @@ from pymesos_binpack.state import (
     FRAMEWORK,
     INSTANCE,
     JOB,
+    REPLACED,
     Instance,
     JobState,
     Saved,
@@ -241,6 +242,7 @@ class BinpackCore:
         self.framework_id = ""
         self.jobs: dict[str, JobState] = {}
         self._by_task: dict[str, Instance] = {}
+        self._replaced: dict[str, str] = {}  # task id → agent id; killed when it comes back
         self._requests: dict[str, str] = {}
         self._hand = _Hand()
         self._seen: dict[str, AgentSeen] = {}
@@ -264,6 +266,8 @@ class BinpackCore:
                 self.framework_id = value.decode()
             elif kind == INSTANCE:
                 saved[key] = load_saved(value)
+            elif kind == REPLACED:
+                self._replaced[key] = value.decode()
         for (kind, key), value in records.items():
             if kind == JOB:
                 self._add(load_job(key, value, saved))
@@ -335,7 +339,8 @@ class BinpackCore:
         self._subscribed = True
         self._new_demand = not self._wants_offers
         self._hand.offers.clear()
-        asked = tuple((i.saved.task_id, i.saved.agent_id) for i in self._by_task.values())
+        mine = ((i.saved.task_id, i.saved.agent_id) for i in self._by_task.values())
+        asked = (*mine, *self._replaced.items())
 
         def durable() -> None:
             if asked:
@@ -356,7 +361,11 @@ class BinpackCore:
         over = is_terminal(status.state) or status.state == pb.TASK_UNKNOWN
         if instance is None:
             # Of a task that was replaced, or of a job that is forgotten: it must not run.
-            if not over:
+            if over and self._replaced.pop(status.task_id, None) is not None:
+                gone = [Change(REPLACED, status.task_id, None)]
+                self._store(gone, lambda: self._out.append(Acknowledge(status)))
+                return
+            if not over and status.state != pb.TASK_UNREACHABLE:
                 self._out.append(Kill(status.task_id, status.agent_id))
             self._out.append(Acknowledge(status))
             return
@@ -395,11 +404,14 @@ class BinpackCore:
         instance = next((i for i in self.instances() if i.key == key), None)
         if instance is None or instance.saved.state != pb.TASK_UNREACHABLE:
             return
-        self._by_task.pop(instance.saved.task_id, None)
-        instance.saved.state = pb.TASK_STATE_UNSPECIFIED
+        saved = instance.saved
+        self._by_task.pop(saved.task_id, None)
+        self._replaced[saved.task_id] = saved.agent_id
+        saved.state = pb.TASK_STATE_UNSPECIFIED
         instance.explanation = "replaced, its agent stayed unreachable"
         self._changed[instance.job_id] = None
-        self._store([instance.change()], lambda: None)
+        given_up = Change(REPLACED, saved.task_id, saved.agent_id.encode())
+        self._store([given_up, instance.change()], lambda: None)
         self._demand()
 
     def _demand(self) -> None:

@@ -14,6 +14,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 FRAMEWORK = "framework"
 JOB = "job"
 INSTANCE = "instance"
+REPLACED = "replaced"  # task id → agent id of one that was given up, and may yet come back
 
 
 @dataclass(slots=True)

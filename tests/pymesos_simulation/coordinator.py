@@ -24,6 +24,7 @@ class Coordinator:
         self.registry: dict[tuple[str, str], bytes] = {}
         self._candidates: list[tuple[MasterNode, int]] = []  # with its session, the lowest first
         self._sessions = 0
+        self.masters: list[MasterNode] = []
 
     @property
     def leader(self) -> MasterNode | None:
@@ -49,7 +50,8 @@ class Coordinator:
             if node.session == session:
                 node.on_session_lost()
 
-        node.soon(self.world.random.uniform(0, 3), told)
+        late_s = 15 if self.world.faulty else 0.1
+        node.soon(self.world.random.uniform(0, late_s), told)
         self._elect()
 
     def node_died(self, node: MasterNode) -> None:

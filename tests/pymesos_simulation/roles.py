@@ -74,9 +74,11 @@ class MasterNode(Node):
     def __init__(self, world: World, name: str, coordinator: Coordinator) -> None:
         super().__init__(world, name)
         self.coordinator = coordinator
+        coordinator.masters.append(self)
         self.core: MasterCore | None = None
         self.epoch = 0
         self.session = 0
+        self._commit_at = 0.0
 
     def on_start(self) -> None:
         self.core = None
@@ -161,8 +163,13 @@ class MasterNode(Node):
             event = master_ev.Persisted(token) if ok else master_ev.PersistFailed(token, "fenced")
             self.soon(self.world.delay_s(), lambda: self._persisted(epoch, event))
 
-        # The request is on its way whatever becomes of this process.
-        self.world.at(FSYNC_S, lambda: self.coordinator.commit(epoch, changes, done))
+        # The request dies with this process, or is on its way already.
+        later = self.soon if self.world.random.random() < 0.5 else self.world.at
+        slow_s = self.world.random.choice([0.0, 0.0, 1.0]) if self.world.faulty else 0.0
+        # Requests of one session are not reordered.
+        self._commit_at = max(self._commit_at, self.world.now_s + FSYNC_S + slow_s)
+        wait_s = self._commit_at - self.world.now_s
+        later(wait_s, lambda: self.coordinator.commit(epoch, changes, done))
 
     def _persisted(self, epoch: int, event: master_ev.Event) -> None:
         if self.core is not None and self.epoch == epoch:
@@ -187,6 +194,9 @@ class ClientNode(Node):
         if self.stream is not None or not self.alive:  # it may have died in its first step
             return
         leader = self.coordinator.leader
+        believers = [m for m in self.coordinator.masters if m.core is not None]
+        if self.world.faulty and len(believers) > 1 and self.world.random.random() < 0.5:
+            leader = self.world.random.choice(believers)  # what it knows may be old
         reached = leader is not None and leader.alive and leader.core is not None
         if leader is None or not reached or self.world.apart(self.name, leader.name):
             self.soon(self.world.random.uniform(0.1, RETRY_S), self.look_for_leader)
@@ -308,6 +318,7 @@ class AgentNode(ClientNode):
         self.port = port
         self.core: AgentCore | None = None
         self.known: set[str] = set()
+        self.highest_epoch = 0  # that was durable
 
     def on_start(self) -> None:
         info = pb.AgentInfo(
@@ -340,7 +351,13 @@ class AgentNode(ClientNode):
         self.feed(agent_ev.Disconnected(connection_id))
 
     def on_master_said(self, connection_id: int, epoch: int, message: Any) -> None:
+        assert self.core is not None
         self.feed(agent_ev.MasterSaid(connection_id, epoch, message))
+        if self.stream is not None and self.core.state.epoch_seen:
+            seen = self.core.state.epoch_seen
+            assert seen >= self.highest_epoch, f"{self.name} obeyed {seen}, then {epoch}"
+            leaving = self.core.connection_id != connection_id
+            assert leaving or epoch >= seen, f"{self.name} obeys epoch {epoch} after {seen}"
 
     def tell_started(self, container_id: str) -> None:
         """The runtime's word."""
@@ -372,6 +389,9 @@ class AgentNode(ClientNode):
             case agent_fx.Checkpoint(token, changes):
 
                 def done(ok: bool) -> None:
+                    assert self.core is not None
+                    if ok:
+                        self.highest_epoch = self.core.state.epoch_seen
                     kind = agent_ev.Checkpointed(token)
                     self.feed(kind if ok else agent_ev.CheckpointFailed(token, "disk full"))
 

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 from pymesos_binpack.jobs import Job, parse_job
 from pymesos_core.states import is_terminal
+from pymesos_master.core.state import AgentState
+from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.roles import AgentNode, FrameworkNode, MasterNode
 from pymesos_simulation.world import Node, World
@@ -240,7 +242,28 @@ class Simulation:
         ]
         if ghosts:
             out.append(f"ghost frameworks {ghosts} hold tasks or offers")
+        if written := self._unlike_the_registry(leader):
+            out.append(f"the registry says otherwise of {written}")
         return out
+
+    def _unlike_the_registry(self, leader: MasterNode) -> list[str]:
+        """What a successor of the leader would believe, and the leader does not."""
+        assert leader.core is not None
+        records = self.coordinator.registry
+        agents = {
+            key: registry_pb.AgentRecord.FromString(value).state
+            for (kind, key), value in records.items()
+            if kind == "agent"
+        }
+        reachable = {AgentState.ACTIVE, AgentState.DISCONNECTED, AgentState.RECOVERING}
+        out = [
+            agent.agent_id
+            for agent in leader.core.state.agents.values()
+            if (agents.get(agent.agent_id) == registry_pb.AgentRecord.REACHABLE)
+            != (agent.state in reachable)
+        ]
+        known = {key for kind, key in records if kind == "framework"}
+        return [*out, *(known ^ leader.core.state.frameworks.keys())]
 
     def what_is_missing(self) -> str:
         """For the report of a failure."""

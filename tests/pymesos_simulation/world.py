@@ -41,7 +41,7 @@ class Weather:
             crash_gap_s=gap(3, 60),
             pause_gap_s=gap(5, 90),
             partition_gap_s=gap(10, 90),
-            session_gap_s=gap(10, 90),
+            session_gap_s=gap(5, 60),
             disk_gap_s=gap(20, 90),
             mid_step_crash=rng.choice([0.0, 0.0, 0.001, 0.01]),
             container_failure=rng.choice([0.0, 0.05, 0.3]),

@@ -226,6 +226,22 @@ def test_an_unreachable_service_is_replaced_after_a_while_and_killed_when_it_ret
     assert h.of(c.Kill) == [c.Kill("j-r.t.0.1", "a")]
 
 
+def test_a_replaced_task_is_not_forgotten_over_a_restart(h: Harness) -> None:
+    """Found by the simulator: nobody else would ever end it."""
+    h.submit(job("service"))
+    h.offer()
+    h.update("j-r.t.0.1", pb.TASK_RUNNING)
+    h.update("j-r.t.0.1", pb.TASK_UNREACHABLE, uuid=b"")
+    h.advance(61)
+    again = Harness(h.records)
+    again.feed(c.Subscribed("f"))
+    assert ("j-r.t.0.1", "a") in again.of(c.Reconcile)[0].tasks  # type: ignore[union-attr]
+    again.update("j-r.t.0.1", pb.TASK_RUNNING, uuid=b"")
+    assert again.of(c.Kill) == [c.Kill("j-r.t.0.1", "a")]
+    again.update("j-r.t.0.1", pb.TASK_KILLED, -15)
+    assert not any(kind == "replaced" for kind, _ in again.records)
+
+
 def test_an_unreachable_batch_task_is_waited_for(h: Harness) -> None:
     h.submit(job())
     h.offer()

@@ -143,6 +143,11 @@ class AgentCore:
         """When, in monotonic seconds, a Tick is due at the latest."""
         return self._timers.next_s()
 
+    @property
+    def connection_id(self) -> int | None:
+        """The stream in use."""
+        return self._connection.connection_id if self._connection else None
+
     # Recovery.
 
     def _load(self, records: Records) -> None:

@@ -94,6 +94,9 @@ class MasterCore:
         """Assert the invariants that concern the whole state; for tests and the simulator."""
         for agent in self.state.agents.values():
             check_agent(self.state, agent)
+        for framework in self.state.frameworks.values():
+            connected = framework.connection_id is not None
+            assert connected or not framework.offers, f"offers of {framework.framework_id}"
 
 
 def check_agent(state: ClusterState, agent: Agent) -> None:

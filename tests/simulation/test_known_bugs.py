@@ -1,0 +1,338 @@
+"""The simulator is tested, too: each of these bugs must be found within SEEDS seeds.
+
+Random testing that never fails proves little. Every bug is a small patch of the production cores;
+some are ones that the simulator found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pymesos_agent.core import effects as agent_fx
+from pymesos_agent.core.agent import AgentCore
+from pymesos_agent.core.tasks import AgentTask
+from pymesos_binpack import core as bp
+from pymesos_binpack.core import BinpackCore
+from pymesos_core.store import Change
+from pymesos_master.allocator.drf import DrfAllocator
+from pymesos_master.core import agents, frameworks, offers, recovery, tasks
+from pymesos_master.core.context import Context
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk.core import DriverCore
+from pymesos_simulation.roles import MasterNode
+from pymesos_simulation.simulation import simulate
+
+SEEDS = 400
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_fencing(patch: pytest.MonkeyPatch) -> None:
+    """A deposed leader's writes are taken."""
+    original = MasterNode._persist
+
+    def persist(self: MasterNode, token: int, changes: Any) -> None:
+        mine, self.epoch = self.epoch, self.coordinator.epoch
+        original(self, token, changes)
+        self.epoch = mine
+
+    patch.setattr(MasterNode, "_persist", persist)
+
+
+def obey_anyone(patch: pytest.MonkeyPatch) -> None:
+    """An agent obeys masters of older epochs."""
+    original = AgentCore._on_master_said
+
+    def said(self: AgentCore, event: Any) -> None:
+        if event.epoch < self.state.epoch_seen and self.connection_id == event.connection_id:
+            self._obey(event.message)
+        else:
+            original(self, event)
+
+    patch.setattr(AgentCore, "_on_master_said", said)
+
+
+def acknowledge_before_fsync(patch: pytest.MonkeyPatch) -> None:
+    """The framework says that it has stored what it is only about to."""
+
+    def store(self: BinpackCore, changes: Any, then: Callable[[], None]) -> None:
+        self._token += 1
+        self._after[self._token] = lambda: None
+        self._out.append(bp.Store(self._token, tuple(changes)))
+        then()
+
+    patch.setattr(BinpackCore, "_store", store)
+
+
+def subscribe_before_persist(patch: pytest.MonkeyPatch) -> None:
+    """The master acts on registry writes before they are durable."""
+    original = Context.persist
+
+    def persist(self: Context, changes: Any, then: Callable[[], None]) -> None:
+        original(self, changes, lambda: None)
+        then()
+
+    patch.setattr(Context, "persist", persist)
+
+
+def accept_a_rescinded_offer(patch: pytest.MonkeyPatch) -> None:
+    """A rescinded offer can still be used."""
+
+    def rescind(ctx: Context, found: Any, reason: str) -> None:
+        for offer in found:
+            ctx.allocator.recover(
+                offer.framework_id,
+                offer.agent_id,
+                offer.role,
+                offer.resources,
+                now_s=ctx.now.mono_s,
+            )
+
+    patch.setattr(offers, "rescind_all", rescind)
+
+
+def leak_offers_on_disconnect(patch: pytest.MonkeyPatch) -> None:
+    """A framework's offers stay when it is gone."""
+    quiet = SimpleNamespace(**{**vars(offers), "rescind_all": lambda *_: None})
+    patch.setattr(frameworks, "offers", quiet)
+
+
+def lost_filter_expiry(patch: pytest.MonkeyPatch) -> None:
+    """Filters never end, whatever happens."""
+    patch.setattr(DrfAllocator, "next_s", lambda self: None)
+    patch.setattr(DrfAllocator, "revive", lambda self, framework_id, roles: None)
+
+
+def double_launch_on_restart(patch: pytest.MonkeyPatch) -> None:
+    """An agent that restarts starts its tasks once more."""
+    original = AgentCore._recover_task
+
+    def recover(self: AgentCore, task: AgentTask, found: Any) -> None:
+        original(self, task, found)
+        if found is not None and not task.ended:
+            again = next(self._container_ids)
+            self._out.append(
+                agent_fx.StartContainer(again, task.framework_id, task.runtime, "", task.info)
+            )
+
+    patch.setattr(AgentCore, "_recover_task", recover)
+
+
+def forget_unacknowledged_updates(patch: pytest.MonkeyPatch) -> None:
+    """A restarted agent does not repeat what was not acknowledged."""
+    original = AgentTask.from_record
+
+    def from_record(data: bytes) -> AgentTask:
+        task = original(data)
+        task.unacknowledged.clear()
+        task.durable = 0
+        return task
+
+    patch.setattr(AgentTask, "from_record", staticmethod(from_record))
+
+
+def never_repeat_updates(patch: pytest.MonkeyPatch) -> None:
+    """An update is sent once."""
+    patch.setattr(AgentCore, "_resend", lambda self, container_id: None)
+    original = AgentCore._on_registered
+
+    def registered(self: AgentCore, message: Any) -> None:
+        tasks_, self.state.tasks = self.state.tasks, {}
+        original(self, message)
+        self.state.tasks = tasks_
+
+    patch.setattr(AgentCore, "_on_registered", registered)
+    patch.setattr(AgentTask, "report", _report_without_updates)
+
+
+def _report_without_updates(self: AgentTask) -> Any:
+    durable, self.durable = self.durable, 0
+    try:
+        return _original_report(self)
+    finally:
+        self.durable = durable
+
+
+_original_report = AgentTask.report
+
+
+def never_reconcile(patch: pytest.MonkeyPatch) -> None:
+    """The driver does not ask for tasks of which it knows no end."""
+    patch.setattr(DriverCore, "_reconcile", lambda self, now: None)
+
+
+def unreachable_is_an_answer(patch: pytest.MonkeyPatch) -> None:
+    """Found by the simulator: a launch lost with its master, on an agent that came back."""
+    original = DriverCore._on_update
+
+    def on_update(self: DriverCore, now: Any, event: Any) -> None:
+        original(self, now, event)
+        self._unanswered.pop(event.update.status.task_id, None)
+
+    patch.setattr(DriverCore, "_on_update", on_update)
+
+
+def keep_unreported_tasks(patch: pytest.MonkeyPatch) -> None:
+    """The master keeps tasks that their agent does not know."""
+    patch.setattr(agents, "_forget_unreported", lambda *_: None)
+
+
+def leak_resources(patch: pytest.MonkeyPatch) -> None:
+    """What an ended task held does not come back."""
+    original = tasks.transition
+
+    def transition(ctx: Context, task: Any, state: Any) -> None:
+        quiet = SimpleNamespace(recover=lambda *_, **__: None)
+        allocator, ctx.allocator = ctx.allocator, quiet
+        original(ctx, task, state)
+        ctx.allocator = allocator
+
+    patch.setattr(tasks, "transition", transition)
+
+
+def free_twice(patch: pytest.MonkeyPatch) -> None:
+    """Resources come back with the end of a task, and again with its acknowledgement."""
+    original = tasks.complete
+
+    def complete(ctx: Context, task: Any) -> None:
+        original(ctx, task)
+        ctx.allocator.recover(
+            task.framework_id, task.agent_id, task.role, task.resources, now_s=ctx.now.mono_s
+        )
+
+    patch.setattr(tasks, "complete", complete)
+
+
+def sell_an_agent_twice(patch: pytest.MonkeyPatch) -> None:
+    """Found by the simulator: two registrations of one agent at once."""
+    original = agents._disconnect
+
+    def disconnect(ctx: Context, agent: Any, reason: str) -> None:
+        if reason != "registered again":
+            original(ctx, agent, reason)
+
+    patch.setattr(agents, "_disconnect", disconnect)
+
+
+def known_before_stored(patch: pytest.MonkeyPatch) -> None:
+    """Found by the simulator: an agent that is known by an id that it may forget."""
+    original = AgentCore._register
+
+    def register(self: AgentCore) -> None:
+        if not self.state.agent_id:
+            self.state.agent_id = next(self._agent_ids)
+        original(self)
+
+    patch.setattr(AgentCore, "_register", register)
+    patch.setattr(AgentCore, "_identity", lambda self: Change("nothing", "", b""))
+
+
+def launch_before_stored(patch: pytest.MonkeyPatch) -> None:
+    """The framework sends a launch before it remembers it."""
+    original = BinpackCore._launch
+
+    def launch(self: BinpackCore, launches: Any, by_id: Any) -> None:
+        store = self._store
+
+        def at_once(changes: Any, then: Callable[[], None]) -> None:
+            store(changes, lambda: None)
+            then()
+
+        self._store = at_once  # type: ignore[method-assign]
+        original(self, launches, by_id)
+        del self._store
+
+    patch.setattr(BinpackCore, "_launch", launch)
+
+
+def start_before_checkpoint(patch: pytest.MonkeyPatch) -> None:
+    """The agent starts a container that it may forget."""
+    original = AgentCore._checkpoint
+
+    def checkpoint(self: AgentCore, changes: Any, done: Any, failed: Any) -> None:
+        original(self, changes, lambda: None, failed)
+        done()
+
+    patch.setattr(AgentCore, "_checkpoint", checkpoint)
+
+
+def let_strangers_live(patch: pytest.MonkeyPatch) -> None:
+    """A task that was replaced and comes back is left alone."""
+    original = BinpackCore._on_update
+
+    def on_update(self: BinpackCore, status: Any) -> None:
+        original(self, status)
+        if status.task_id not in self._by_task:
+            self._out = [e for e in self._out if not isinstance(e, bp.Kill)]
+
+    patch.setattr(BinpackCore, "_on_update", on_update)
+
+
+def an_end_is_not_final(patch: pytest.MonkeyPatch) -> None:
+    """An agent makes a second end of a task."""
+    original = AgentCore._on_exited
+
+    def exited(self: AgentCore, event: Any) -> None:
+        original(self, event)
+        task = self.state.tasks.get(event.container_id)
+        if task is not None and task.unacknowledged:
+            second = type(task.unacknowledged[-1])()
+            second.CopyFrom(task.unacknowledged[-1])
+            second.uuid = next(self._uuids)
+            second.state = pb.TASK_KILLED
+            task.unacknowledged.append(second)
+            self._checkpoint_task(task.container_id)
+
+    patch.setattr(AgentCore, "_on_exited", exited)
+
+
+def forget_frameworks(patch: pytest.MonkeyPatch) -> None:
+    """A new leader does not know the frameworks of the old one."""
+    patch.setattr(recovery, "_recover_framework", lambda *_: None)
+
+
+def offer_the_disconnected(patch: pytest.MonkeyPatch) -> None:
+    """An agent that is away is still offered."""
+    patch.setattr(DrfAllocator, "deactivate_agent", lambda self, agent_id: None)
+
+
+BUGS: list[Patch] = [
+    no_fencing,
+    obey_anyone,
+    acknowledge_before_fsync,
+    subscribe_before_persist,
+    accept_a_rescinded_offer,
+    leak_offers_on_disconnect,
+    lost_filter_expiry,
+    double_launch_on_restart,
+    forget_unacknowledged_updates,
+    never_repeat_updates,
+    never_reconcile,
+    unreachable_is_an_answer,
+    keep_unreported_tasks,
+    leak_resources,
+    free_twice,
+    sell_an_agent_twice,
+    known_before_stored,
+    launch_before_stored,
+    start_before_checkpoint,
+    let_strangers_live,
+    an_end_is_not_final,
+    forget_frameworks,
+    offer_the_disconnected,
+]
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
+def test_is_found(bug: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
+    bug(monkeypatch)
+    for seed in range(SEEDS):
+        try:
+            simulate(seed)
+        except (AssertionError, KeyError) as error:
+            print(f"{bug.__name__} found by seed {seed}: {str(error)[:200]}")
+            return
+    pytest.fail(f"{bug.__name__} was not found within {SEEDS} seeds")
