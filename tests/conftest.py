@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from pymesos_testing.components import (
     MissingError,
@@ -15,6 +16,10 @@ from pymesos_testing.components import (
     docker_engine,
     import_busybox,
 )
+
+# A property is about values; a busy machine must not make it fail.
+settings.register_profile("pymesos", deadline=None)
+settings.load_profile("pymesos")
 
 STRICT = os.environ.get("STRICT") == "1"
 

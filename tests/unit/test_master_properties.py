@@ -170,5 +170,5 @@ class Cluster(RuleBasedStateMachine):
         assert launched <= known
 
 
-Cluster.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+Cluster.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestCluster = Cluster.TestCase
