@@ -82,6 +82,11 @@ async def follow(
             await asyncio.wait({running, watching}, return_when=asyncio.FIRST_COMPLETED)
             if running.done():
                 await running
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if me is not None and me.cancelling():
+                raise
+            # Nobody cancelled us: the session hung up, which ends its own reading so.
         except grpc.aio.AioRpcError as error:
             problem = f"master {leader.address}: {describe(error)}"
             hinted = leader_of(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from kazoo.client import KazooClient
@@ -173,3 +174,29 @@ def test_everyone_follows_the_leader(zk_url: str, roles: Roles) -> None:
     assert [t["task_id"] for t in cli.tasks()] == [t["task_id"] for t in before]
     ended = cli.run("run", "--", "echo", "after the failover")
     assert (ended.returncode, ended.stdout) == (0, "after the failover\n")
+
+
+def test_zookeeper_goes_away_and_comes_back(roles: Roles, tmp_path: Path) -> None:
+    """Within the session timeout: no failover, no task lost; meanwhile nothing is launched."""
+    server = ZooKeeper(tmp_path / "zk")
+    server.start()
+    url = f"zk://{server.address}/pymesos"
+    try:
+        master = roles.master("m", "--zk", url, "--zk-session-timeout", "20")
+        cli = Cli(master.address)
+        roles.agent(master.address, "agent", "--kill-tasks-on-exit")
+        roles.binpack(master.address)
+        cli.wait_for_agents(1)
+        service = job("service", command="exec sleep 100")
+        assert cli.run("run", "-", "--wait", text=service).returncode == 0
+        server.stop()
+        wait_for("the pause", lambda: "sends are paused" in master.log.read_text())
+        assert len(cli.tasks(state="TASK_RUNNING")) == 1, "reads are answered, tasks run on"
+        assert cli.run("run", "-", text=job()).returncode == 0
+        assert cli.tasks(state="TASK_FINISHED") == []
+        server.start()
+        cli.wait_for_tasks(1, state="TASK_FINISHED")
+        assert "epoch 1" in cli.ok("leader"), "the same session goes on in the same epoch"
+        assert len(cli.tasks(state="TASK_RUNNING")) == 1
+    finally:
+        server.stop()

@@ -242,6 +242,7 @@ def on_usage(ctx: Context, event: AgentUsageReported) -> None:
     """Keep the latest."""
     if (agent := _agent_of(ctx, event.connection_id)) is not None:
         agent.usage = event.usage
+        agent.heard = True
 
 
 def on_ping_due(ctx: Context, agent_id: str) -> None:
