@@ -127,12 +127,14 @@ async def run_job(cluster: Cluster, job: Job, *, wait: bool, show_output: bool) 
     progress = Progress(quiet=show_output)
     if address is None:
         print(
-            "no Jobs service is known to the master, so this command runs the job itself and stays"
-            " until it ends",
+            f"the master knows no Jobs service of the role {job.role}, so this command runs the job"
+            f" itself and stays until it ends; Ctrl-C ends it",
             file=sys.stderr,
         )
         views = host(cluster.master, job, progress)
-        return await see_through(cluster, views, progress, wait=True, show_output=show_output)
+        return await see_through(
+            cluster, views, progress, wait=True, show_output=show_output, to_the_end=True
+        )
     async with jobs_at(address) as stub:
         request = pb.SubmitJobRequest(job_json=job.document, request_id=str(uuid.uuid4()))
         submitted = await stub.SubmitJob(request, timeout=cluster.timeout_s)
@@ -230,10 +232,11 @@ async def see_through(
     *,
     wait: bool,
     show_output: bool,
+    to_the_end: bool = False,
 ) -> int:
     """Show progress until batch tasks have ended and services run; the exit status.
 
-    Without `wait`: until every task is placed.
+    Without `wait`: until every task is placed. `to_the_end`: until services have ended, too.
     """
     output: asyncio.Task[None] | None = None
     status = 0
@@ -248,6 +251,8 @@ async def see_through(
                 if view.state not in ("running", "stopping"):
                     status = 0 if view.state == "finished" else EXIT_FAILED
                     break
+                if to_the_end:
+                    continue
                 if progress.settled() or (not wait and progress.all_placed()):
                     status = EXIT_FAILED if progress.failed() else 0
                     break

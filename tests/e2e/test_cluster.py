@@ -218,6 +218,22 @@ def test_run_hosts_the_framework_when_there_is_none(roles: Roles) -> None:
     assert cli.run("run", "-", text=job(command="exit 3")).returncode == 1
     assert [f["state"] for f in cli.json("frameworks", "--all")] == ["completed"] * 2
 
+    # A service keeps it here, until Ctrl-C ends both.
+    with subprocess.Popen(
+        cli.argv("run", "-", "--wait"), stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as hosting:
+        assert hosting.stdin is not None
+        hosting.stdin.write(job("service", command="exec sleep 99"))
+        hosting.stdin.close()
+        cli.wait_for_tasks(1, state="TASK_RUNNING")
+        time.sleep(0.5)
+        assert hosting.poll() is None
+        hosting.send_signal(signal.SIGINT)
+        assert hosting.wait(20) == 130
+        assert hosting.stderr is not None
+        assert "Traceback" not in hosting.stderr.read()
+    wait_for("its end", lambda: not cli.tasks(state="TASK_RUNNING"))
+
 
 def test_somebody_elses_framework(cluster: Cluster) -> None:
     script = ROOT / "frameworks/examples/hello_framework.py"
