@@ -1,8 +1,8 @@
 """Wire messages stay readable between versions: what was published keeps its number and its type.
 
-`held_contract.json` is the contract of the last release. New fields are free; a change of what is held
-there breaks masters, agents and frameworks that are upgraded one after the other. To hold what was
-added: `python tests/unit/test_contract_compatibility.py`.
+`held_contract.json` is the contract of the last release. New fields are free; a change of what is
+held there breaks masters, agents and frameworks that are upgraded one after the other. To hold what
+was added: `python tests/unit/test_contract_compatibility.py`.
 """
 
 from __future__ import annotations
