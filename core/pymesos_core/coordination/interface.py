@@ -76,7 +76,7 @@ class Registry(Protocol):
 
 @dataclass
 class Term:
-    """One time of leading. `lost` is set when it is over; `paused` while that is in doubt."""
+    """One time of leading. `lost` is set when it is over; `active` is not while that is in doubt."""
 
     epoch: int
     registry: Registry
@@ -84,6 +84,11 @@ class Term:
     active: asyncio.Event = field(default_factory=asyncio.Event)
 
     def __post_init__(self) -> None:
+        self.active.set()
+
+    def end(self) -> None:
+        """It is over; who waits for the pause to end need not wait longer."""
+        self.lost.set()
         self.active.set()
 
 

@@ -111,7 +111,7 @@ class StandaloneContender:
 
     async def resign(self, term: Term) -> None:
         """End the term; a standalone master then ends too."""
-        term.lost.set()
+        term.end()
 
     async def close(self) -> None:
         """Close the registry."""

@@ -286,12 +286,12 @@ class ZkContender:
             self._changed.set()
             if self._term is not None:
                 log.warning("the ZooKeeper session is lost, and leadership with it")
-                self._term.lost.set()
+                self._term.end()
                 self._term = None
 
     async def resign(self, term: Term) -> None:
         """Delete the znode, so that another leads without waiting for the session to end."""
-        term.lost.set()
+        term.end()
         self._term = None
         node, self._node = self._node, None
         if node is not None:

@@ -70,6 +70,8 @@ async def run_stream(
                 break
             # Leadership may be in doubt: nothing is sent until it is not, the stream stays open.
             await leader.term.active.wait()
+            if leader.term.lost.is_set():
+                break
             await context.write(make_batch(batch))
         if reader.done() and not reader.cancelled() and (error := reader.exception()):
             if isinstance(error, BadStreamError):
