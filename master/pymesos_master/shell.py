@@ -148,7 +148,7 @@ class Leader:
             case StepDown(reason):
                 log.error("stepping down: %s", reason)
                 self.failure = reason
-                self.term.lost.set()
+                self.term.end()
 
     def _publish(self, effect: PublishEvent) -> None:
         self._sequence += 1

@@ -76,7 +76,7 @@ class Registry(Protocol):
 
 @dataclass
 class Term:
-    """One time of leading. `lost` is set when it is over; `active` is not while that is in doubt."""
+    """One time of leading. `lost` is set when it is over; `active` not while that is in doubt."""
 
     epoch: int
     registry: Registry
