@@ -186,7 +186,7 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
 def _end_tasks(ctx: Context, framework: Framework) -> None:
     """Agents kill the tasks. Ours: resources come free when they have, not before."""
     shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id=framework.framework_id)
-    for agent_id in {task.agent_id for task in framework.tasks.values()}:
+    for agent_id in dict.fromkeys(task.agent_id for task in framework.tasks.values()):
         ctx.tell_agent(
             ctx.state.agents[agent_id], agent_pb.MasterMessage(shutdown_framework=shutdown)
         )
