@@ -164,17 +164,6 @@ def never_reconcile(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DriverCore, "_reconcile", lambda self, now: None)
 
 
-def unreachable_is_an_answer(patch: pytest.MonkeyPatch) -> None:
-    """Found by the simulator: a launch lost with its master, on an agent that came back."""
-    original = DriverCore._on_update
-
-    def on_update(self: DriverCore, now: Any, event: Any) -> None:
-        original(self, now, event)
-        self._unanswered.pop(event.update.status.task_id, None)
-
-    patch.setattr(DriverCore, "_on_update", on_update)
-
-
 def keep_unreported_tasks(patch: pytest.MonkeyPatch) -> None:
     """The master keeps tasks that their agent does not know."""
     patch.setattr(agents, "_forget_unreported", lambda *_: None)
@@ -311,7 +300,6 @@ BUGS: list[Patch] = [
     forget_unacknowledged_updates,
     never_repeat_updates,
     never_reconcile,
-    unreachable_is_an_answer,
     keep_unreported_tasks,
     leak_resources,
     free_twice,
