@@ -361,8 +361,10 @@ class BinpackCore:
         over = is_terminal(status.state) or status.state == pb.TASK_UNKNOWN
         if instance is None:
             # Of a task that was replaced, or of a job that is forgotten: it must not run.
-            if over and self._replaced.pop(status.task_id, None) is not None:
-                gone = [Change(REPLACED, status.task_id, None)]
+            if over:
+                # Also when it is the same end again: the first may not be durable yet.
+                was_replaced = self._replaced.pop(status.task_id, None) is not None
+                gone = [Change(REPLACED, status.task_id, None)] if was_replaced else []
                 self._store(gone, lambda: self._out.append(Acknowledge(status)))
                 return
             if not over and status.state != pb.TASK_UNREACHABLE:

@@ -107,6 +107,7 @@ class MasterHarness:
             resources=resources.to_proto(resources.parse(text)),
         )
         self.feed(ev.AgentRegistering(connection_id, info, f"i{connection_id}", tuple(tasks)))
+        self.feed(ev.AgentHeard(connection_id))
         return connection_id
 
     def agent_id(self, connection_id: int) -> str:

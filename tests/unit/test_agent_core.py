@@ -187,9 +187,9 @@ class TestEpochs:
         h.feed(ev.Connected(2))
         ping = agent_pb.MasterMessage(ping=agent_pb.MasterMessage.Ping())
         h.hear(ping, 2, epoch=9)
-        assert not any(m.HasField("pong") for m in h.sent)
+        pongs = sum(m.HasField("pong") for m in h.sent)
         h.write()
-        assert any(m.HasField("pong") for m in h.sent)
+        assert sum(m.HasField("pong") for m in h.sent) == pongs + 1
         assert AgentHarness(h.records).core.state.epoch_seen == 9
 
     def test_the_tail_of_an_old_stream_is_ignored(self, h: AgentHarness) -> None:

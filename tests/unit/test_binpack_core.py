@@ -126,6 +126,18 @@ def test_stored_before_said(h: Harness) -> None:
     assert h.of(c.Acknowledge)
 
 
+def test_an_end_that_comes_twice_is_not_acknowledged_before_it_is_stored(h: Harness) -> None:
+    """Found by the simulator."""
+    h.submit(job())
+    h.offer()
+    h.hold_writes = True
+    h.update("j-r.t.0.1", pb.TASK_FINISHED, 0)
+    h.update("j-r.t.0.1", pb.TASK_FINISHED, 0)
+    assert not h.of(c.Acknowledge)
+    h.write()
+    assert len(h.of(c.Acknowledge)) == 2
+
+
 def test_a_job_submitted_twice_is_one_job(h: Harness) -> None:
     h.submit(job())
     h.feed(c.JobSubmitted("r", "another-id", job()))

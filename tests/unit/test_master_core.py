@@ -385,6 +385,20 @@ class TestKillAndReconcile:
         assert names(h.last(framework)) == (expected, "REASON_RECONCILIATION")
         assert not h.last(framework).uuid
 
+    def test_no_answer_before_an_agent_has_confirmed_its_registration(
+        self, h: MasterHarness
+    ) -> None:
+        """Found by the simulator: it may still work for the master before this one."""
+        framework = h.subscribe()
+        info = pb.AgentInfo(agent_id="a", address=pb.Address(ip="127.0.0.1", port=9))
+        h.feed(ev.AgentRegistering(77, info, "i"))
+        question = scheduler_pb.Call.Reconcile.Task(task_id="t", agent_id="a")
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=[question]))
+        assert h.statuses(framework) == []
+        h.feed(ev.AgentHeard(77))
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=[question]))
+        assert names(h.last(framework))[0] == "TASK_GONE"
+
     def test_implicit_tells_the_last_forwarded_state(self, h: MasterHarness) -> None:
         agent, framework = h.agent(), h.subscribe()
         h.run(framework)

@@ -365,6 +365,7 @@ class AgentCore:
             self._drop_connection(f"the master calls this agent {registered.agent_id}")
             return
         connection.registered = True
+        self._tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))  # we obey this epoch
         for task in self.state.tasks.values():
             self._send_first(task)
 

@@ -235,14 +235,14 @@ def _agent_of(ctx: Context, connection_id: int) -> Agent | None:
 def on_heard(ctx: Context, event: AgentHeard) -> None:
     """Any message counts as a pong."""
     if (agent := _agent_of(ctx, event.connection_id)) is not None:
-        agent.heard = True
+        agent.heard = agent.confirmed = True
 
 
 def on_usage(ctx: Context, event: AgentUsageReported) -> None:
     """Keep the latest."""
     if (agent := _agent_of(ctx, event.connection_id)) is not None:
         agent.usage = event.usage
-        agent.heard = True
+        agent.heard = agent.confirmed = True
 
 
 def on_ping_due(ctx: Context, agent_id: str) -> None:

@@ -102,6 +102,7 @@ class Agent:
     told_frameworks: set[str] = field(default_factory=set)
     missed_pings: int = 0
     heard: bool = True
+    confirmed: bool = False  # it has spoken since it registered here, so it obeys no older master
     registered_at_s: float = 0.0
     usage: agent_pb.Usage | None = None
     going: bool = False  # that it is gone is being written

@@ -82,7 +82,7 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
     agent = ctx.state.agents.get(agent_id) if agent_id else None
     if agent is None or agent.connection_id != event.connection_id:
         return
-    agent.heard = True
+    agent.heard = agent.confirmed = True
     update = event.update
     status = update.status
     framework = framework_of(ctx, update.framework_id)
@@ -281,6 +281,9 @@ def _reconcile_one(
         state, what = pb.TASK_UNREACHABLE, "Task is unreachable"
     elif agent.state == AgentState.GONE:
         state, what = pb.TASK_GONE_BY_OPERATOR, "Task is gone with its agent"
+    elif not agent.confirmed:
+        # It may not know yet that we lead, and have been given the task by the master before us.
+        return
     else:
         state, what = pb.TASK_GONE, "Task is unknown to the agent"
     status = new_status(
