@@ -553,12 +553,14 @@ class AgentCore:
         if task is None:
             return
         known = [status.uuid for status in task.unacknowledged]
+        state = task.state
         ended = task.ended
 
         def durable() -> None:
             if self.state.tasks.get(container_id) is not task:
                 return
             was_waiting = task.durable == 0
+            task.durable_state = state
             written = sum(1 for status in task.unacknowledged if status.uuid in known)
             task.durable = max(task.durable, written)
             if was_waiting:
@@ -588,7 +590,7 @@ class AgentCore:
         """Send the oldest update that is not acknowledged, and set the time to repeat it."""
         if not task.durable or self._connection is None or not self._connection.registered:
             return
-        self._send(task, task.unacknowledged[0], task.state)
+        self._send(task, task.unacknowledged[0], task.durable_state)
         task.resend_s = self._config.resend_min_s
         self._timers.set(("resend", task.container_id), self._now.mono_s + task.resend_s)
 
@@ -596,7 +598,7 @@ class AgentCore:
         task = self.state.tasks.get(container_id)
         if task is None or not task.durable:
             return
-        self._send(task, task.unacknowledged[0], task.state)
+        self._send(task, task.unacknowledged[0], task.durable_state)
         task.resend_s = min(self._config.resend_max_s, task.resend_s * 2)
         self._timers.set(("resend", container_id), self._now.mono_s + task.resend_s)
 

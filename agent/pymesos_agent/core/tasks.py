@@ -31,6 +31,7 @@ class AgentTask:
     state: pb.TaskState = pb.TASK_STAGING
     unacknowledged: deque[pb.TaskStatus] = field(default_factory=deque)
     durable: int = 0  # how many of them are checkpointed and may be sent
+    durable_state: pb.TaskState = pb.TASK_STAGING  # `state` as checkpointed: what a master is told
     kill: pb.KillPolicy | None = None
     pid: int = 0
     asked_to_start: bool = False  # this process told the runtime
@@ -79,6 +80,7 @@ class AgentTask:
             record.state,
             deque(record.unacknowledged),
             len(record.unacknowledged),
+            record.state,
             record.kill if record.HasField("kill") else None,
             record.pid,
         )
@@ -88,7 +90,7 @@ class AgentTask:
         return agent_pb.TaskRecord(
             framework_id=self.framework_id,
             task_info=self.info,
-            state=self.state,
+            state=self.durable_state,
             unacknowledged=list(self.unacknowledged)[: self.durable],
             role=self.role,
         )
