@@ -287,6 +287,16 @@ class TestFullDisk:
         assert h.destroyed == [container]
 
 
+def test_a_registration_tells_no_state_that_is_not_durable(h: AgentHarness) -> None:
+    """Found by the simulator: the master would free what a restarted agent still counts."""
+    container = h.run()
+    h.fail_writes = "disk full"
+    h.feed(ev.ContainerExited(container, 0))
+    h.connect(2)
+    (record,) = [m.register for m in h.sent if m.HasField("register")][-1].tasks
+    assert (record.state, list(record.unacknowledged)) == (pb.TASK_RUNNING, [])
+
+
 class TestEnd:
     def test_gone_ends_the_tasks_and_then_the_agent(self, h: AgentHarness) -> None:
         container = h.run()
