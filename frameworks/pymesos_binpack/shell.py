@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Iterator, Sequence
 
 from pymesos_binpack import core as c
+from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import Job
 from pymesos_core.clock import read_clock
@@ -132,21 +133,6 @@ class Binpack(Scheduler):
         match effect:
             case c.Store(token, changes):
                 self._commits.submit(token, changes)
-            case c.Accept(offer_ids, tasks):
-                # What a launch leaves of an agent is of use at once: no filter.
-                self.driver.accept(offer_ids, tasks, refuse_s=0)
-            case c.Decline(offer_ids, refuse_s):
-                self.driver.decline(offer_ids, refuse_s)
-            case c.Revive():
-                self.driver.revive()
-            case c.Suppress():
-                self.driver.suppress()
-            case c.Kill(task_id, agent_id):
-                self.driver.kill(task_id, agent_id)
-            case c.Acknowledge(status):
-                self.driver.acknowledge(status)
-            case c.Reconcile(tasks):
-                self.driver.reconcile(tasks)
             case c.JobAccepted(request_id, job_id):
                 accepted = self._accepted.get(request_id)
                 if accepted is not None and not accepted.done():
@@ -154,6 +140,8 @@ class Binpack(Scheduler):
             case c.JobChanged(job_id):
                 for watch in self._watches.get(job_id, ()):
                     watch.changed.set()
+            case _:
+                make_call(self.driver, effect)
 
     def _committed(self, token: int, error: Exception | None) -> None:
         if error is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import grpc.aio
 
@@ -20,6 +20,7 @@ from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.scheduler_pb2_grpc import SchedulerStub
+from pymesos_sdk.calls import Calls
 from pymesos_sdk.core import (
     Connected,
     Deliver,
@@ -72,7 +73,7 @@ class Scheduler:
         """The master is away, and every offer with it. The driver looks for it."""
 
 
-class Driver:
+class Driver(Calls):
     """Runs one framework. All methods but `run` may be called from the scheduler's methods."""
 
     def __init__(
@@ -127,59 +128,8 @@ class Driver:
         for outbox in self._streams.values():
             outbox.close()
 
-    def teardown(self) -> None:
-        """Remove the framework with all its tasks, and leave."""
-        self._call(pb.Call(teardown=pb.Call.Teardown()))
-
-    def accept(
-        self,
-        offer_ids: Iterable[str],
-        tasks: Iterable[types_pb2.TaskInfo],
-        refuse_s: float | None = None,
-    ) -> None:
-        """Launch tasks on offers of one agent; what is left counts as declined for `refuse_s`."""
-        launch = pb.Operation.Launch(task_infos=tasks)
-        accept = pb.Call.Accept(
-            offer_ids=offer_ids,
-            operations=[pb.Operation(launch=launch)],
-            filters=pb.Filters(refuse_seconds=refuse_s),
-        )
-        self._call(pb.Call(accept=accept))
-
-    def decline(self, offer_ids: Iterable[str], refuse_s: float | None = None) -> None:
-        """Give offers back, not to see them again for `refuse_s` (None: 5 s) unless they grow."""
-        filters = pb.Filters(refuse_seconds=refuse_s)
-        self._call(pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids, filters=filters)))
-
-    def revive(self, roles: Iterable[str] = ()) -> None:
-        """Ask for offers again, the refused ones too."""
-        self._call(pb.Call(revive=pb.Call.Revive(roles=roles)))
-
-    def suppress(self, roles: Iterable[str] = ()) -> None:
-        """Ask for no offers until `revive`."""
-        self._call(pb.Call(suppress=pb.Call.Suppress(roles=roles)))
-
-    def kill(self, task_id: str, agent_id: str = "", grace_s: float | None = None) -> None:
-        """Kill a task; repeated over failovers until its end is known."""
-        kill = pb.Call.Kill(task_id=task_id, agent_id=agent_id)
-        if grace_s is not None:
-            kill.kill_policy.grace_period_s = grace_s
-        self._call(pb.Call(kill=kill))
-
-    def acknowledge(self, status: types_pb2.TaskStatus) -> None:
-        """The update has been dealt with and need not come again."""
-        if status.uuid:
-            acknowledge = pb.Call.Acknowledge(
-                agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid
-            )
-            self._call(pb.Call(acknowledge=acknowledge))
-
-    def reconcile(self, tasks: Iterable[tuple[str, str]] = ()) -> None:
-        """Ask for the state of (task id, agent id or ""); of all that the master knows if none."""
-        asked = [pb.Call.Reconcile.Task(task_id=t, agent_id=a) for t, a in tasks]
-        self._call(pb.Call(reconcile=pb.Call.Reconcile(tasks=asked)))
-
-    def _call(self, call: pb.Call) -> None:
+    def call(self, call: pb.Call) -> None:
+        """Make a call that has no method here."""
         self._feed(SchedulerCalled(call))
 
     # The stream.

@@ -29,7 +29,14 @@ from pymesos_master.core.effects import (
     TellAgent,
     TellFramework,
 )
-from pymesos_master.core.events import Event, Persisted, PersistFailed, Tick
+from pymesos_master.core.events import (
+    CoordinationResumed,
+    CoordinationSuspended,
+    Event,
+    Persisted,
+    PersistFailed,
+    Tick,
+)
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 
 log = logging.getLogger(__name__)
@@ -61,6 +68,10 @@ class Leader:
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._sequence = 0
         self._over = False
+        term.on_doubt = self._in_doubt
+
+    def _in_doubt(self, in_doubt: bool) -> None:
+        self.feed(CoordinationSuspended() if in_doubt else CoordinationResumed())
 
     async def run(self) -> None:
         """Lead until the term is lost or this is cancelled; then every stream is ended."""

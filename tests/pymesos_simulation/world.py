@@ -12,6 +12,7 @@ from typing import Any
 from pymesos_core.clock import Now
 
 Action = Callable[[], None]
+FSYNC_S = 0.005
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,12 @@ class Weather:
     partition_gap_s: float
     session_gap_s: float
     disk_gap_s: float
+    coordinator_gap_s: float  # between two times that ZooKeeper is not reached
+    clock_gap_s: float  # between two jumps of somebody's wall clock
+    upgrade_gap_s: float  # between two rolling restarts of everything
+    gone_gap_s: float  # between two agents that an operator marks gone
+    other_resources: float  # chance that an agent comes back with other resources
+    slow_start_s: float  # the longest that a container takes to start
     mid_step_crash: float  # chance that a crash hits between two effects of a step
     container_failure: float
 
@@ -43,6 +50,12 @@ class Weather:
             partition_gap_s=gap(10, 90),
             session_gap_s=gap(5, 60),
             disk_gap_s=gap(20, 90),
+            coordinator_gap_s=gap(15, 90),
+            clock_gap_s=gap(5, 60),
+            upgrade_gap_s=rng.choice([100.0, float("inf"), float("inf")]),
+            gone_gap_s=rng.choice([60.0, 200.0, float("inf"), float("inf")]),
+            other_resources=rng.choice([0.0, 0.1, 0.5]),
+            slow_start_s=rng.choice([0.01, 0.01, 1.0, 60.0]),
             mid_step_crash=rng.choice([0.0, 0.0, 0.001, 0.01]),
             container_failure=rng.choice([0.0, 0.05, 0.3]),
         )
@@ -58,6 +71,7 @@ class World:
         self.now_s = 0.0
         self.faulty = True
         self.counts: Counter[str] = Counter()
+        self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers
         self.separated: dict[tuple[str, str], float] = {}  # node names → until when
         self._queue: list[tuple[float, int, Action]] = []
         self._sequence = 0
@@ -87,6 +101,13 @@ class World:
                 return True
         self.now_s = max(self.now_s, limit_s)
         return until()
+
+    def separate(self, one: str, other: str, seconds: float, *, symmetric: bool) -> None:
+        """Let nothing pass from one node to another for a while, or neither way."""
+        until_s = self.now_s + seconds
+        self.separated[one, other] = until_s
+        if symmetric:
+            self.separated[other, one] = until_s
 
     def apart(self, one: str, other: str) -> bool:
         """Whether a partition lies between two nodes."""
@@ -203,6 +224,7 @@ class Link:
     link_id: int
     client: Node
     server: Node
+    disconnected: Callable[[int], Any]  # the event that tells the server that it has ended
     open: bool = True
     client_hung_up: bool = False
     _free_at: dict[str, float] = field(default_factory=dict)

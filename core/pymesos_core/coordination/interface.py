@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -82,9 +83,20 @@ class Term:
     registry: Registry
     lost: asyncio.Event = field(default_factory=asyncio.Event)
     active: asyncio.Event = field(default_factory=asyncio.Event)
+    on_doubt: Callable[[bool], None] = lambda in_doubt: None  # told when a doubt begins and ends
 
     def __post_init__(self) -> None:
         self.active.set()
+
+    def suspend(self) -> None:
+        """It is in doubt whether this master still leads."""
+        self.active.clear()
+        self.on_doubt(True)
+
+    def resume(self) -> None:
+        """It does, in the same epoch."""
+        self.active.set()
+        self.on_doubt(False)
 
     def end(self) -> None:
         """It is over; who waits for the pause to end need not wait longer."""

@@ -189,6 +189,7 @@ class ZkContender:
         self._term: Term | None = None
         self._node: str | None = None
         self._started = False
+        self._patience: asyncio.TimerHandle | None = None  # while suspended
 
     async def lead(self) -> Term:
         """Wait until this master's znode is the lowest, then raise the epoch."""
@@ -227,6 +228,8 @@ class ZkContender:
                 if self._lost.is_set():
                     return None
                 self._term = term
+                if self._client.state == KazooState.SUSPENDED:
+                    self._state_changed(KazooState.SUSPENDED)
                 return term
             await self._changed.wait()
             if self._lost.is_set():
@@ -276,23 +279,44 @@ class ZkContender:
     def _state_changed(self, state: str) -> None:
         if state == KazooState.SUSPENDED and self._term is not None:
             log.warning("ZooKeeper is away: sends are paused, streams stay open")
-            self._term.active.clear()
+            self._term.suspend()
+            self._patience = self._loop.call_later(self._timeout_s, self._presume_lost, self._term)
         elif state == KazooState.CONNECTED and self._term is not None:
             log.info("ZooKeeper is back in the same session: epoch %d goes on", self._term.epoch)
-            self._term.active.set()
+            self._stop_waiting()
+            self._term.resume()
         elif state == KazooState.LOST:
             self._node = None
             self._lost.set()
             self._changed.set()
             if self._term is not None:
                 log.warning("the ZooKeeper session is lost, and leadership with it")
-                self._term.end()
-                self._term = None
+                self._end_term()
+
+    def _end_term(self) -> None:
+        self._stop_waiting()
+        if self._term is not None:
+            self._term.end()
+            self._term = None
+
+    def _stop_waiting(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
+
+    def _presume_lost(self, term: Term) -> None:
+        """Nobody can tell us that the session has ended, and another may lead by now.
+
+        kazoo reports LOST only when it is connected again.
+        """
+        if self._term is term:
+            log.warning("ZooKeeper is away for longer than a session lasts: leadership is given up")
+            self._end_term()
 
     async def resign(self, term: Term) -> None:
         """Delete the znode, so that another leads without waiting for the session to end."""
         term.end()
-        self._term = None
+        self._end_term()
         node, self._node = self._node, None
         if node is not None:
             with contextlib.suppress(KazooException, KazooTimeoutError):

@@ -105,6 +105,16 @@ class OperatorMarkedGone:
 
 
 @dataclass(frozen=True, slots=True)
+class CoordinationSuspended:
+    """It is in doubt whether this master still leads."""
+
+
+@dataclass(frozen=True, slots=True)
+class CoordinationResumed:
+    """It leads on, in the same epoch."""
+
+
+@dataclass(frozen=True, slots=True)
 class Persisted:
     """A PersistRegistry effect is durable."""
 
@@ -132,6 +142,8 @@ Event = (
     | OperatorKilledTask
     | OperatorToreDown
     | OperatorMarkedGone
+    | CoordinationSuspended
+    | CoordinationResumed
     | Persisted
     | PersistFailed
 )

@@ -48,6 +48,8 @@ class MasterCore:
             events.OperatorKilledTask: operators.on_kill_task,
             events.OperatorToreDown: operators.on_teardown,
             events.OperatorMarkedGone: operators.on_mark_gone,
+            events.CoordinationSuspended: self._suspend,
+            events.CoordinationResumed: self._resume,
             events.Persisted: lambda ctx, event: ctx.persisted(event.token),
             events.PersistFailed: lambda ctx, event: ctx.out.append(StepDown(event.message)),
         }
@@ -67,18 +69,31 @@ class MasterCore:
         ctx = self._ctx
         ctx.now = now
         self._handlers[type(event)](ctx, event)
-        for kind, key in ctx.timers.due(now.mono_s):
-            if (kind, key) == ALLOCATE:
-                offers.allocate(ctx)
-            else:
-                _DEADLINES[kind](ctx, key)
+        if not ctx.suspended:
+            self._meet_deadlines(now)
         if self._allocation_due():
             ctx.schedule_allocation()
         effects, ctx.out = ctx.out, []
         return effects
 
+    def _meet_deadlines(self, now: Now) -> None:
+        for kind, key in self._ctx.timers.due(now.mono_s):
+            if (kind, key) == ALLOCATE:
+                offers.allocate(self._ctx)
+            else:
+                _DEADLINES[kind](self._ctx, key)
+
+    def _suspend(self, ctx: Context, event: events.CoordinationSuspended) -> None:
+        """What is sent now waits, so nobody can answer: no offer is made and no deadline counts."""
+        ctx.suspended = True
+
+    def _resume(self, ctx: Context, event: events.CoordinationResumed) -> None:
+        ctx.suspended = False
+
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""
+        if self._ctx.suspended:
+            return None
         timers = self._ctx.timers
         # Once an allocation is scheduled, what makes one due adds nothing.
         filters_end_s = None if ALLOCATE in timers else self._ctx.allocator.next_s()

@@ -264,6 +264,9 @@ def _reconcile_one(
     ctx: Context, framework: Framework, asked: scheduler_pb.Call.Reconcile.Task
 ) -> None:
     task = framework.tasks.get(asked.task_id)
+    if task is None:
+        # Its end was told, and perhaps not stored by the framework; it must not hear of another.
+        task = ctx.state.completed_tasks.get((framework.framework_id, asked.task_id))
     if task is not None:
         _tell_latest(ctx, framework, task)
         return

@@ -1,0 +1,28 @@
+"""What the core wants said to the master, as calls."""
+
+from __future__ import annotations
+
+from pymesos_binpack.core import Accept, Acknowledge, Decline, Kill, Reconcile, Revive, Suppress
+from pymesos_sdk.calls import Calls
+
+CallEffect = Accept | Decline | Revive | Suppress | Kill | Acknowledge | Reconcile
+
+
+def make_call(calls: Calls, effect: CallEffect) -> None:
+    """Make the call of an effect."""
+    match effect:
+        case Accept(offer_ids, tasks):
+            # What a launch leaves of an agent is of use at once: no filter.
+            calls.accept(offer_ids, tasks, refuse_s=0)
+        case Decline(offer_ids, refuse_s):
+            calls.decline(offer_ids, refuse_s)
+        case Revive():
+            calls.revive()
+        case Suppress():
+            calls.suppress()
+        case Kill(task_id, agent_id):
+            calls.kill(task_id, agent_id)
+        case Acknowledge(status):
+            calls.acknowledge(status)
+        case Reconcile(tasks):
+            calls.reconcile(tasks)

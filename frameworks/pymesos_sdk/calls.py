@@ -1,0 +1,68 @@
+"""The calls of a framework as methods (include/mesos/v1/scheduler of Mesos, message Call)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pymesos_proto.v1 import scheduler_pb2 as pb
+from pymesos_proto.v1 import types_pb2 as types_pb
+
+
+class Calls:
+    """Makes the messages; `call` sends them."""
+
+    def call(self, call: pb.Call) -> None:
+        """For the one that inherits this."""
+        raise NotImplementedError
+
+    def teardown(self) -> None:
+        """Remove the framework with all its tasks."""
+        self.call(pb.Call(teardown=pb.Call.Teardown()))
+
+    def accept(
+        self,
+        offer_ids: Iterable[str],
+        tasks: Iterable[types_pb.TaskInfo],
+        refuse_s: float | None = None,
+    ) -> None:
+        """Launch tasks on offers of one agent; what is left counts as declined for `refuse_s`."""
+        launch = pb.Operation.Launch(task_infos=tasks)
+        accept = pb.Call.Accept(
+            offer_ids=offer_ids,
+            operations=[pb.Operation(launch=launch)],
+            filters=pb.Filters(refuse_seconds=refuse_s),
+        )
+        self.call(pb.Call(accept=accept))
+
+    def decline(self, offer_ids: Iterable[str], refuse_s: float | None = None) -> None:
+        """Give offers back, not to see them again for `refuse_s` (None: 5 s) unless they grow."""
+        filters = pb.Filters(refuse_seconds=refuse_s)
+        self.call(pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids, filters=filters)))
+
+    def revive(self, roles: Iterable[str] = ()) -> None:
+        """Ask for offers again, the refused ones too."""
+        self.call(pb.Call(revive=pb.Call.Revive(roles=roles)))
+
+    def suppress(self, roles: Iterable[str] = ()) -> None:
+        """Ask for no offers until `revive`."""
+        self.call(pb.Call(suppress=pb.Call.Suppress(roles=roles)))
+
+    def kill(self, task_id: str, agent_id: str = "", grace_s: float | None = None) -> None:
+        """Kill a task; repeated over failovers until its end is known."""
+        kill = pb.Call.Kill(task_id=task_id, agent_id=agent_id)
+        if grace_s is not None:
+            kill.kill_policy.grace_period_s = grace_s
+        self.call(pb.Call(kill=kill))
+
+    def acknowledge(self, status: types_pb.TaskStatus) -> None:
+        """The update has been dealt with and need not come again."""
+        if status.uuid:
+            acknowledge = pb.Call.Acknowledge(
+                agent_id=status.agent_id, task_id=status.task_id, uuid=status.uuid
+            )
+            self.call(pb.Call(acknowledge=acknowledge))
+
+    def reconcile(self, tasks: Iterable[tuple[str, str]] = ()) -> None:
+        """Ask for the state of (task id, agent id or ""); of all that the master knows if none."""
+        asked = [pb.Call.Reconcile.Task(task_id=t, agent_id=a) for t, a in tasks]
+        self.call(pb.Call(reconcile=pb.Call.Reconcile(tasks=asked)))

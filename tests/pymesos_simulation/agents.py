@@ -1,0 +1,243 @@
+"""Agents with their machines."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymesos_agent.core import AgentCore, Config, RecoveryError
+from pymesos_agent.core import effects as fx
+from pymesos_agent.core import events as ev
+from pymesos_core.resources import Resources, from_proto, parse, to_proto, total
+from pymesos_master.core import events as master_ev
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_simulation.clients import ClientNode
+from pymesos_simulation.coordinator import Coordinator
+from pymesos_simulation.world import Link, World
+
+
+@dataclass
+class Container:
+    """What runs on a machine, whoever started it."""
+
+    container_id: str
+    key: tuple[str, str]
+    resources: Resources
+    exit: ev.ContainerExited | None = None
+
+
+@dataclass
+class Machine:
+    """The containers of one machine. They outlive the agent."""
+
+    node: AgentNode
+    total: Resources
+    containers: dict[str, Container] = field(default_factory=dict)
+
+    def start(self, effect: fx.StartContainer) -> None:
+        """Run it for a while."""
+        world = self.node.world
+        if effect.container_id in self.containers:
+            return
+        key = (effect.framework_id, effect.info.task_id)
+        assert key not in world.started, f"{key} was started twice"
+        world.started.add(key)
+        container = Container(effect.container_id, key, from_proto(effect.info.resources))
+        self.containers[effect.container_id] = container
+        running = total(c.resources for c in self.containers.values() if c.exit is None)
+        assert self.total.contains(running), f"{self.node.name} runs {running} of {self.total}"
+        world.counts["container"] += 1
+        self._live(container.container_id, effect.info.command.value)
+
+    def _live(self, container_id: str, command: str) -> None:
+        """`service` runs on, `batch` for some seconds, `N` for N seconds; unless it fails."""
+        world, random = self.node.world, self.node.world.random
+        fails = world.faulty and random.random() < world.weather.container_failure
+        if command == "service" and not fails:
+            lives_s = float("inf")
+        elif command in ("service", "batch"):
+            lives_s = random.expovariate(1 / 5)
+        else:
+            lives_s = float(command)
+        status = random.choice([1, -9]) if fails else 0
+        limit = "memory" if status == -9 else None
+        if lives_s < float("inf"):
+            world.at(lives_s, lambda: self.end(container_id, status, limit))
+        slow_s = random.uniform(0.01, world.weather.slow_start_s) if world.faulty else 0.01
+        self.node.soon(slow_s, lambda: self.node.tell_started(container_id))
+
+    def end(self, container_id: str, status: int, limit: str | None = None) -> None:
+        """It has ended, now or before."""
+        container = self.containers.get(container_id)
+        if container is None or container.exit is not None:
+            return
+        container.exit = ev.ContainerExited(container_id, status, limit)
+        if self.node.alive and container_id in self.node.known:
+            exited = container.exit
+            self.node.soon(0.001, lambda: self.node.feed(exited))
+
+    def kill(self, container_id: str, force: bool) -> None:
+        """SIGTERM may be ignored; SIGKILL not."""
+        heeds = force or self.node.world.random.random() < 0.8
+        if heeds:
+            status = -9 if force else -15
+            self.node.world.at(0.02, lambda: self.end(container_id, status))
+
+
+class AgentNode(ClientNode):
+    """An agent with its machine."""
+
+    disconnected = master_ev.AgentDisconnected
+
+    def __init__(
+        self, world: World, name: str, coordinator: Coordinator, port: int, cpus: int
+    ) -> None:
+        super().__init__(world, name, coordinator)
+        self.machine = Machine(self, resources_of(cpus))
+        self.port = port
+        self.core: AgentCore | None = None
+        self.known: set[str] = set()
+        self.highest_epoch = 0  # that was durable
+        self.sent: dict[str, list[bytes]] = {}  # task id → its updates, in the order first sent
+
+    def on_start(self) -> None:
+        world = self.world
+        restored = self.machine.total
+        if world.faulty and world.random.random() < world.weather.other_resources:
+            self.machine.total = resources_of(world.random.choice([2, 4, 8]))
+        try:
+            self.core = self._core()
+            world.counts["other resources"] += self.machine.total != restored
+        except RecoveryError:
+            # The operator reads what it says, and restores the flags.
+            world.counts["too small for its tasks"] += 1
+            self.machine.total = restored
+            self.core = self._core()
+        self.known = set(self.machine.containers)
+        found = {
+            c.container_id: ev.ContainerState(1, c.exit) for c in self.machine.containers.values()
+        }
+        self.feed(ev.ContainersRecovered(found))
+        self.look_for_leader()
+        self.watch_leader()
+
+    def _core(self) -> AgentCore:
+        info = pb.AgentInfo(
+            address=pb.Address(hostname=self.name, ip="10.0.0.1", port=self.port),
+            resources=to_proto(self.machine.total),
+            runtimes=["process"],
+        )
+        tag = f"{self.name}.{self.generation}"
+        return AgentCore(
+            Config(info, ("process",), resend_min_s=5.0),
+            dict(self.disk.records),
+            (f"{tag}-{n}" for n in itertools.count()),
+            (f"{tag}-{n}".encode() for n in itertools.count()),
+            (f"{tag}-{n}" for n in itertools.count()),
+            (f"{tag}-{n}" for n in itertools.count()),
+        )
+
+    def on_stream(self, link: Link) -> None:
+        self.feed(ev.Connected(link.link_id))
+
+    def on_stream_lost(self, connection_id: int) -> None:
+        self.feed(ev.Disconnected(connection_id))
+
+    def on_master_said(self, connection_id: int, epoch: int, message: Any) -> None:
+        assert self.core is not None
+        self.feed(ev.MasterSaid(connection_id, epoch, message))
+        if self.stream is not None and self.core.state.epoch_seen:
+            seen = self.core.state.epoch_seen
+            assert seen >= self.highest_epoch, f"{self.name} obeyed {seen}, then {epoch}"
+            leaving = self.core.connection_id != connection_id
+            assert leaving or epoch >= seen, f"{self.name} obeys epoch {epoch} after {seen}"
+
+    def tell_started(self, container_id: str) -> None:
+        """The runtime's word."""
+        if container_id in self.machine.containers:
+            self.feed(ev.ContainerStarted(container_id, 1))
+            ended = self.machine.containers[container_id].exit
+            self.known.add(container_id)
+            if ended is not None:
+                self.feed(ended)
+
+    def feed(self, event: ev.Event) -> None:
+        assert self.core is not None
+        if not self.alive:
+            return
+        self.world.counts["event"] += 1
+        generation = self.generation
+        for effect in self.core.step(self.now, event):
+            if self.generation != generation or self.dies_here():
+                return
+            self._do(effect)
+        if self.generation == generation:
+            self.wake_at(self.core.next_deadline_s(), lambda: self.feed(ev.Tick()))
+
+    def _do(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.TellMaster(connection_id, message):
+                self._note_updates(message)
+                if self.stream is not None and self.stream.link_id == connection_id:
+                    self.stream.send(self, _as_master_event(connection_id, message))
+            case fx.Checkpoint(token, changes):
+
+                def done(ok: bool) -> None:
+                    assert self.core is not None
+                    if ok:
+                        self.highest_epoch = self.core.state.epoch_seen
+                    kind = ev.Checkpointed(token)
+                    self.feed(kind if ok else ev.CheckpointFailed(token, "disk full"))
+
+                self.disk.write(changes, done)
+            case fx.StartContainer():
+                self.machine.start(effect)
+            case fx.KillContainer(container_id, _, force):
+                self.machine.kill(container_id, force)
+            case fx.DestroyContainer(container_id, _):
+                container = self.machine.containers.get(container_id)
+                if container is not None and container.exit is not None:
+                    del self.machine.containers[container_id]
+            case fx.Disconnect(connection_id, reason):
+                self.world.trace(f"{self.name} leaves the master: {reason}")
+                self.soon(0, lambda: self.leave(connection_id))
+            case fx.Exit(message):
+                assert message is not None and "marked gone" in message, f"{self.name}: {message}"
+                self._discard()
+
+    def _note_updates(self, message: Any) -> None:
+        """The order in which a task's updates are first told, by themselves or in a report."""
+        told = [message.update.status] if message.HasField("update") else []
+        told += [s for task in message.register.tasks for s in task.unacknowledged]
+        for status in told:
+            sent = self.sent.setdefault(status.task_id, [])
+            if status.uuid not in sent:
+                sent.append(status.uuid)
+
+    def _discard(self) -> None:
+        """`pymesos-agent recover --discard`: the machine joins again as a new agent."""
+        self.world.trace(f"{self.name} ends, and is discarded")
+        self.crash()
+        self.disk.records.clear()
+        self.machine.containers.clear()
+        self.highest_epoch = 0
+
+
+def resources_of(cpus: int) -> Resources:
+    """A machine's."""
+    return parse(f"cpus:{cpus};mem:{cpus * 512};ports:[1-100]")
+
+
+def _as_master_event(connection_id: int, message: Any) -> master_ev.Event:
+    """What the Agent service makes of a message."""
+    match message.WhichOneof("message"):
+        case "register":
+            register = message.register
+            return master_ev.AgentRegistering(
+                connection_id, register.agent_info, register.incarnation_id, tuple(register.tasks)
+            )
+        case "update":
+            return master_ev.TaskStatusUpdated(connection_id, message.update)
+        case _:
+            return master_ev.AgentHeard(connection_id)

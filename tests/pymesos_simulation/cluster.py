@@ -1,0 +1,193 @@
+"""All nodes of a cluster, and what must be true of it once the weather is fine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymesos_binpack.jobs import Job
+from pymesos_core.states import is_terminal
+from pymesos_master.core.state import AgentState, ClusterState, TaskKey
+from pymesos_proto.v1 import registry_pb2 as registry_pb
+from pymesos_simulation.agents import AgentNode
+from pymesos_simulation.coordinator import Coordinator
+from pymesos_simulation.frameworks import DriverNode, FrameworkNode
+from pymesos_simulation.masters import MasterNode
+from pymesos_simulation.rude import RudeFramework
+from pymesos_simulation.world import Node, World
+
+
+class Cluster:
+    """The nodes of one run."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.coordinator = Coordinator(world)
+        self.masters: list[MasterNode] = []
+        self.agents: list[AgentNode] = []
+        self.frameworks: list[FrameworkNode] = []
+        self.rude: list[RudeFramework] = []
+        self.others: list[DriverNode] = []  # frameworks of which nothing is expected
+
+    def add_master(self) -> MasterNode:
+        """One more that contends."""
+        node = MasterNode(self.world, f"master{len(self.masters)}", self.coordinator)
+        self.masters.append(node)
+        return node
+
+    def add_agent(self, cpus: int) -> AgentNode:
+        """One more machine, with 512 MiB for each of its cpus."""
+        number = len(self.agents)
+        node = AgentNode(self.world, f"agent{number}", self.coordinator, 5000 + number, cpus)
+        self.agents.append(node)
+        return node
+
+    def add_framework(self, name: str, jobs: Sequence[Job]) -> FrameworkNode:
+        """One more that has work to do."""
+        node = FrameworkNode(self.world, name, self.coordinator, list(jobs), self.updates_sent)
+        self.frameworks.append(node)
+        return node
+
+    def add_rude(self, manner: str) -> RudeFramework:
+        """One more that does not behave."""
+        node = RudeFramework(self.world, f"rude{len(self.rude)}", self.coordinator, manner)
+        self.rude.append(node)
+        return node
+
+    @property
+    def nodes(self) -> list[Node]:
+        """All processes."""
+        return [*self.masters, *self.agents, *self.frameworks, *self.rude, *self.others]
+
+    def node(self, name: str) -> Node:
+        """By its name. Raises KeyError."""
+        return {node.name: node for node in self.nodes}[name]
+
+    def updates_sent(self, task_id: str) -> list[bytes]:
+        """By the agent that has the task, in the order first sent."""
+        return next((a.sent[task_id] for a in self.agents if task_id in a.sent), [])
+
+    def heal(self) -> None:
+        """From now on nothing fails."""
+        world = self.world
+        world.trace("the weather is fine")
+        world.faulty = False
+        world.separated.clear()
+        for node in self.nodes:
+            node.paused_until_s = 0.0
+        for client in (*self.agents, *self.frameworks):
+            client.disk.full_until_s = 0.0
+        for rude in self.rude:
+            rude.offers_seen = 0
+        self.coordinator.heal()
+
+    def converged(self) -> bool:
+        """All work done, all acknowledged, and the leader's view is the agents'."""
+        leader = self.coordinator.leader
+        if leader is None or leader.core is None or not all(n.alive for n in self.nodes):
+            return False
+        if not all(f.done for f in self.frameworks):
+            return False
+        if not all(rude.offers_seen for rude in self.rude):
+            return False
+        return not self.differences()
+
+    def differences(self) -> list[str]:
+        """Where the leader, the agents, the frameworks and the registry see different things."""
+        leader = self.coordinator.leader
+        if leader is None or leader.core is None:
+            return ["nobody leads"]
+        out = self._unlike_the_agents(leader.core.state)
+        waiting = [
+            t.info.task_id
+            for agent in self.agents
+            if agent.core is not None
+            for t in agent.core.state.tasks.values()
+            if t.unacknowledged
+        ]
+        if waiting:
+            out.append(f"unacknowledged updates of {waiting}")
+        if forgotten := self._forgotten():
+            out.append(f"the ends of {forgotten} were told to nobody")
+        mine = {f.framework_id for f in (*self.frameworks, *self.rude, *self.others) if f.alive}
+        ghosts = [
+            f.framework_id
+            for f in leader.core.state.frameworks.values()
+            if f.framework_id not in mine and (f.tasks or f.offers)
+        ]
+        if ghosts:
+            out.append(f"ghost frameworks {ghosts} hold tasks or offers")
+        if written := self._unlike_the_registry(leader.core.state):
+            out.append(f"the registry says otherwise of {written}")
+        return out
+
+    def _live(self) -> set[tuple[str, TaskKey]]:
+        return {
+            (agent.name, container.key)
+            for agent in self.agents
+            for container in agent.machine.containers.values()
+            if container.exit is None
+        }
+
+    def _unlike_the_agents(self, state: ClusterState) -> list[str]:
+        live = self._live()
+        seen = {
+            (agent.info.address.hostname, key)
+            for agent in state.agents.values()
+            for key, task in agent.tasks.items()
+            if not is_terminal(task.state)
+        }
+        out = []
+        if live != seen:
+            out.append(
+                f"running {live - seen} unknown to the master, {seen - live} known to it only"
+            )
+        cores = {f.framework_id: f.core for f in self.frameworks if f.core is not None}
+        wanted = sum(i.spec.is_service for core in cores.values() for i in core.instances())
+        running = sum(key[0] in cores for _, key in live)
+        if running != wanted:
+            out.append(f"{running} containers run, {wanted} are wanted")
+        return out
+
+    def _forgotten(self) -> list[str]:
+        """Tasks that were started, do not run, and have no end that their framework knows."""
+        running = {key for _, key in self._live()}
+        by_id = {f.framework_id: f for f in self.frameworks}
+        return [
+            task_id
+            for framework_id, task_id in sorted(self.world.started - running)
+            if framework_id in by_id and task_id not in by_id[framework_id].ends
+        ]
+
+    def _unlike_the_registry(self, state: ClusterState) -> list[str]:
+        """What a successor of the leader would believe, and the leader does not."""
+        records = self.coordinator.registry
+        agents = {
+            key: registry_pb.AgentRecord.FromString(value).state
+            for (kind, key), value in records.items()
+            if kind == "agent"
+        }
+        reachable = {AgentState.ACTIVE, AgentState.DISCONNECTED, AgentState.RECOVERING}
+        out = [
+            agent.agent_id
+            for agent in state.agents.values()
+            if (agents.get(agent.agent_id) == registry_pb.AgentRecord.REACHABLE)
+            != (agent.state in reachable)
+        ]
+        known = {key for kind, key in records if kind == "framework"}
+        return [*out, *(known ^ state.frameworks.keys())]
+
+    def what_is_missing(self) -> str:
+        """For the report of a failure."""
+        parts = [f"down: {[n.name for n in self.nodes if not n.alive]}", *self.differences()]
+        parts += [
+            f"{r.name}, which {r.manner}, got no offers" for r in self.rude if not r.offers_seen
+        ]
+        for framework in self.frameworks:
+            if framework.core is not None and not framework.done:
+                left = [
+                    (i.key, i.saved.state, i.saved.task_id, i.explanation)
+                    for i in framework.core.instances()
+                    if not i.saved.done
+                ]
+                parts.append(f"{framework.name}: {left[:5]}")
+        return "; ".join(parts)

@@ -1,0 +1,160 @@
+"""What befalls a cluster while the weather is bad."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pymesos_master.core import events as master_ev
+from pymesos_simulation.cluster import Cluster
+from pymesos_simulation.coordinator import SESSION_S
+from pymesos_simulation.masters import MasterNode
+from pymesos_simulation.world import Node
+
+# What is counted, in the order of the report.
+FAULTS = (
+    "cut",
+    "crash",
+    "crash in a step",
+    "pause",
+    "partition",
+    "session",
+    "ZooKeeper away",
+    "unknown write",
+    "fenced write",
+    "disk full",
+    "torn write",
+    "clock jump",
+    "rolling upgrade",
+    "marked gone",
+    "other resources",
+    "too small for its tasks",
+)
+
+
+class Faults:
+    """Strikes at random times, each kind with a mean gap of its own."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.world = cluster.world
+
+    def begin(self) -> None:
+        """Until the world is not faulty any more."""
+        weather = self.world.weather
+        for gap_s, strike in (
+            (weather.cut_gap_s, self._cut),
+            (weather.crash_gap_s, self._crash),
+            (weather.pause_gap_s, self._pause),
+            (weather.partition_gap_s, self._partition),
+            (weather.session_gap_s, self._expire),
+            (weather.disk_gap_s, self._fill_disk),
+            (weather.coordinator_gap_s, self._take_zookeeper_away),
+            (weather.clock_gap_s, self._jump),
+            (weather.upgrade_gap_s, self._upgrade),
+            (weather.gone_gap_s, self._mark_gone),
+        ):
+            if gap_s < float("inf"):
+                self._repeat(gap_s, strike)
+        self._restart_the_dead()
+
+    def _repeat(self, gap_s: float, strike: Callable[[], None]) -> None:
+        def again() -> None:
+            if self.world.faulty:
+                strike()
+                self._repeat(gap_s, strike)
+
+        self.world.at(self.world.random.expovariate(1 / gap_s), again)
+
+    def _restart_the_dead(self) -> None:
+        """Whatever died comes back after a while, as systemd would have it."""
+        for node in self.cluster.nodes:
+            if not node.alive:
+                self._restart_later(node)
+        self.world.at(0.5, self._restart_the_dead)
+
+    def _restart_later(self, node: Node) -> None:
+        generation = node.generation
+
+        def restart() -> None:
+            if not node.alive and node.generation == generation:
+                node.start()
+
+        self.world.at(self.world.random.uniform(0.1, 15.0 if self.world.faulty else 1.0), restart)
+
+    def _cut(self) -> None:
+        clients = [*self.cluster.agents, *self.cluster.frameworks, *self.cluster.rude]
+        streams = [c.stream for c in clients if c.stream is not None]
+        if streams:
+            self.world.counts["cut"] += 1
+            stream = self.world.random.choice(streams)
+            self.world.trace(f"the stream of {stream.client.name} is cut")
+            stream.cut(None)
+
+    def _crash(self) -> None:
+        self.world.random.choice(self.cluster.nodes).crash()
+
+    def _pause(self) -> None:
+        node = self.world.random.choice(self.cluster.nodes)
+        if node.alive:
+            seconds = self.world.random.uniform(1, 40)
+            node.pause(seconds)
+            if isinstance(node, MasterNode) and seconds > SESSION_S:
+                # Its session ends without it; it goes on as if it led until it is told.
+                self.world.at(SESSION_S, lambda: self.cluster.coordinator.expire(node))
+
+    def _partition(self) -> None:
+        self.world.counts["partition"] += 1
+        random, nodes = self.world.random, self.cluster.nodes
+        side = {n.name for n in nodes if random.random() < 0.5}
+        seconds = random.uniform(1, 40)
+        symmetric = random.random() < 0.5
+        for one in nodes:
+            for other in nodes:
+                if one.name in side and other.name not in side:
+                    self.world.separate(one.name, other.name, seconds, symmetric=symmetric)
+        self.world.trace(f"{sorted(side)} are cut off for {seconds:.1f} s")
+
+    def _expire(self) -> None:
+        self.world.counts["session"] += 1
+        self.cluster.coordinator.expire(self.world.random.choice(self.cluster.masters))
+
+    def _take_zookeeper_away(self) -> None:
+        """For a moment or for long; from all of the masters, or from one of them."""
+        self.world.counts["ZooKeeper away"] += 1
+        random, masters = self.world.random, self.cluster.masters
+        seconds = random.choice([0.5, 5.0, 15.0, 60.0])
+        down = random.random() < 0.5
+        nodes = masters if down else [random.choice(masters)]
+        self.cluster.coordinator.interrupt(nodes, seconds, down=down)
+
+    def _fill_disk(self) -> None:
+        self.world.counts["disk full"] += 1
+        node = self.world.random.choice([*self.cluster.agents, *self.cluster.frameworks])
+        node.disk.full_until_s = self.world.now_s + self.world.random.uniform(0.5, 10)
+        self.world.trace(f"the disk of {node.name} is full for a while")
+
+    def _jump(self) -> None:
+        """Somebody sets a clock; only the wall clock can be set."""
+        self.world.counts["clock jump"] += 1
+        node = self.world.random.choice(self.cluster.nodes)
+        node.skew_s += self.world.random.choice([-1, 1]) * self.world.random.choice([1, 60, 1e5])
+
+    def _upgrade(self) -> None:
+        """Restart everything in the order that the documentation gives, in some pace."""
+        self.world.counts["rolling upgrade"] += 1
+        self.world.trace("a rolling upgrade begins")
+        pace_s = self.world.random.uniform(0.1, 6)
+        for number, node in enumerate(self.cluster.nodes):
+            self.world.at(number * pace_s, node.crash)
+
+    def _mark_gone(self) -> None:
+        """An operator is told that an agent will not come back, and does not look."""
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None:
+            return
+        agents = [*leader.core.state.agents]
+        if agents:
+            self.world.counts["marked gone"] += 1
+            agent_id = self.world.random.choice(agents)
+            self.world.trace(f"an operator marks {agent_id} gone")
+            leader.soon(0, lambda: leader.feed(master_ev.OperatorMarkedGone(0, agent_id)))

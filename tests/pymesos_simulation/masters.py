@@ -1,0 +1,172 @@
+"""A master: a follower, or with a core while it believes to lead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymesos_core.store import Change
+from pymesos_master.allocator import DrfAllocator
+from pymesos_master.core import Config, MasterCore
+from pymesos_master.core import effects as fx
+from pymesos_master.core import events as ev
+from pymesos_simulation.coordinator import SESSION_S, Coordinator
+from pymesos_simulation.world import FSYNC_S, Link, Node, World
+
+CONFIG = Config(agent_ping_timeout_s=3, max_agent_ping_timeouts=3, agent_reregister_timeout_s=120)
+
+
+class MasterNode(Node):
+    """Contends from its start on; sends are held back while it is in doubt whether it leads."""
+
+    def __init__(self, world: World, name: str, coordinator: Coordinator) -> None:
+        super().__init__(world, name)
+        self.coordinator = coordinator
+        coordinator.masters.append(self)
+        self.core: MasterCore | None = None
+        self.epoch = 0
+        self.session = 0
+        self.suspended = False
+        self.answers: dict[int, str | None] = {}  # to operators, by request id
+        self._held: list[tuple[int, Any]] = []
+        self._commit_at = 0.0
+
+    def on_start(self) -> None:
+        self._clear()
+        self.coordinator.join(self)
+
+    def on_crash(self) -> None:
+        self._clear()
+        self.coordinator.node_died(self)
+
+    def _clear(self) -> None:
+        self.core = None
+        self.suspended = False
+        self._held.clear()
+
+    def on_elected(self) -> None:
+        """The coordinator says that its znode is the lowest."""
+        if self.core is not None:
+            return
+        epoch = self.coordinator.raise_epoch(self)
+        if epoch is None:
+            return
+        self.epoch = epoch
+        self.world.counts["failover"] += 1
+        self.world.trace(f"{self.name} leads in epoch {epoch}")
+        records = dict(self.coordinator.registry)
+        self.core = MasterCore(CONFIG, DrfAllocator(), records, f"e{epoch}", self.now)
+        self.feed(ev.Tick())
+
+    def on_session_lost(self) -> None:
+        """The coordinator has ended its session."""
+        self._follow()
+        self.coordinator.join(self)
+
+    def on_suspended(self) -> None:
+        """The coordinator does not answer."""
+        if self.core is None or self.suspended:
+            return
+        self.suspended = True
+        self.world.trace(f"{self.name} does not reach ZooKeeper")
+        self.feed(ev.CoordinationSuspended())
+        epoch = self.epoch
+
+        def presume_lost() -> None:
+            if self.suspended and self.epoch == epoch:
+                self.world.trace(f"{self.name} gives leadership up")
+                self._follow()
+                self.coordinator.resign(self)
+
+        self.soon(SESSION_S, presume_lost)
+
+    def on_resumed(self) -> None:
+        """The coordinator answers, in the same session."""
+        if self.suspended:
+            self.world.trace(f"{self.name} leads on in epoch {self.epoch}")
+            self.suspended = False
+            held, self._held = self._held, []
+            for connection_id, message in held:
+                self._send(connection_id, message)
+            self.feed(ev.CoordinationResumed())
+
+    def _follow(self) -> None:
+        self._clear()
+        for link in list(self.links.values()):
+            link.cut(self)
+
+    def on_message(self, link: Link, message: Any) -> None:
+        if self.core is None:
+            link.cut(None)
+        else:
+            self.feed(message)
+
+    def on_closed(self, link: Link) -> None:
+        if self.core is not None:
+            self.feed(link.disconnected(link.link_id))
+
+    def feed(self, event: ev.Event) -> None:
+        """One step, and what it wants done."""
+        core = self.core
+        if core is None:
+            return
+        self.world.counts["event"] += 1
+        effects = core.step(self.now, event)
+        core.check()
+        for effect in effects:
+            if self.dies_here():
+                return
+            self._do(effect)
+        self.wake_at(core.next_deadline_s(), lambda: self.feed(ev.Tick()))
+
+    def _do(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.TellAgent(connection_id, message) | fx.TellFramework(connection_id, message):
+                self._send(connection_id, (self.epoch, message))
+            case fx.CloseConnection(connection_id):
+                self._send(connection_id, None)
+            case fx.PersistRegistry(token, changes):
+                self._persist(token, changes)
+            case fx.AnswerOperator(request_id, problem):
+                self.answers[request_id] = problem
+            case fx.StepDown():
+                self.world.trace(f"{self.name} steps down")
+                self._follow()
+                self.coordinator.resign(self)
+
+    def _send(self, connection_id: int, message: Any) -> None:
+        if self.suspended:
+            self._held.append((connection_id, message))
+        elif connection_id in self.links:
+            self.links[connection_id].send(self, message)
+
+    def _persist(self, token: int, changes: tuple[Change, ...]) -> None:
+        """Requests of one session are not reordered; one may be lost with the way to ZooKeeper."""
+        epoch, random = self.epoch, self.world.random
+
+        def done(ok: bool) -> None:
+            event = ev.Persisted(token) if ok else ev.PersistFailed(token, "not written")
+            self.soon(self.world.delay_s(), lambda: self._persisted(epoch, event))
+
+        def arrive() -> None:
+            coordinator = self.coordinator
+            if coordinator.reached_by(self):
+                coordinator.commit(epoch, changes, done)
+            elif random.random() < 0.5:
+                coordinator.when_reached(self, lambda: wait(self.soon))
+            else:
+                self.world.counts["unknown write"] += 1
+                if random.random() < 0.5:
+                    coordinator.commit(epoch, changes, lambda ok: None)
+                done(False)
+
+        def wait(later: Any) -> None:
+            slow_s = random.choice([0.0, 0.0, 1.0]) if self.world.faulty else 0.0
+            self._commit_at = max(self._commit_at, self.world.now_s + FSYNC_S + slow_s)
+            later(self._commit_at - self.world.now_s, arrive)
+
+        # The request dies with this process, or is on its way already.
+        wait(self.soon if random.random() < 0.5 else self.world.at)
+
+    def _persisted(self, epoch: int, event: ev.Event) -> None:
+        if self.core is not None and self.epoch == epoch:
+            self.feed(event)
