@@ -40,6 +40,7 @@ def test_the_papers_example() -> None:
             ran[grant.framework_id] += fits
             rest = grant.resources - need if fits else grant.resources
             refuse_s = 0.0 if fits else 1e9
+            drf.answered(grant.framework_id, "a")
             drf.recover(grant.framework_id, "a", "*", rest, now_s=now, refuse_s=refuse_s)
             drf.used(grant.framework_id, "a")
         now += 2
@@ -70,6 +71,7 @@ def test_only_what_changed_is_looked_at() -> None:
     drf = allocator(agents=100, frameworks=2)
     drf.allocate(0)
     assert not drf.changed
+    drf.answered("f0", "a0")
     drf.recover("f0", "a0", "*", parse("cpus:1;mem:40"), now_s=0)
     grants = drf.allocate(0)
     assert [(g.agent_id, str(g.resources)) for g in grants] == [("a0", "cpus:1;mem:40")]
@@ -101,9 +103,23 @@ def test_a_hoarder_and_a_decliner_do_not_starve_a_third() -> None:
         for grant in drf.allocate(now):
             if grant.framework_id == "f1":
                 won += 1
+            drf.answered(grant.framework_id, "a0")
             drf.recover(grant.framework_id, "a0", "*", grant.resources, now_s=now, refuse_s=0)
         now += 0.01
     assert won > 5
+
+
+def test_what_comes_free_is_not_offered_to_one_that_is_still_asked_about_the_rest() -> None:
+    """Found by the simulator: a hoarder held an agent in two pieces, each of no use to others."""
+    drf = DrfAllocator()
+    drf.add_framework("slow", ("*",), active=True)
+    drf.add_agent("a", parse("cpus:4;mem:400"), {"slow": parse("cpus:1;mem:40")})
+    assert [str(g.resources) for g in drf.allocate(0)] == ["cpus:3;mem:360"]
+    drf.recover("slow", "a", "*", parse("cpus:1;mem:40"), now_s=0)
+    assert drf.allocate(0) == []
+    drf.answered("slow", "a")
+    drf.recover("slow", "a", "*", parse("cpus:3;mem:360"), now_s=0)
+    assert [str(g.resources) for g in drf.allocate(0)] == ["cpus:4;mem:400"]
 
 
 def test_nothing_is_created_or_lost() -> None:
@@ -112,6 +128,7 @@ def test_nothing_is_created_or_lost() -> None:
     total = EMPTY
     for grant in grants:
         total = total + grant.resources
+        drf.answered(grant.framework_id, grant.agent_id)
         drf.recover(grant.framework_id, grant.agent_id, "*", grant.resources, now_s=0)
     again = drf.allocate(0)
     assert sum(g.resources.scalar("cpus") for g in again) == total.scalar("cpus") == 12_000

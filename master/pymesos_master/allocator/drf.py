@@ -1,8 +1,10 @@
 """Dominant resource fairness over frameworks (Ghodsi et al., NSDI'11, algorithm 1).
 
 Every agent with something to offer goes, whole, to the framework with the lowest dominant share
-that wants it. Only agents about which something changed are looked at: one that came or got
-resources back, one whose filter ran out, or all of them when a framework came or revived.
+that wants it and holds no other offer of it: else frameworks that are slow to answer would hold an
+agent in pieces, none of them of use to those who answer at once. Only agents about which something
+changed are looked at: one that came or got resources back, one whose filter ran out, or all of them
+when a framework came or revived.
 """
 
 from __future__ import annotations
@@ -54,6 +56,7 @@ class _Agent:
     total: Resources
     available: Resources
     held: dict[str, Resources]  # framework → what it was granted and holds
+    asked: set[str] = field(default_factory=set)  # frameworks that have not answered a grant
     active: bool = True
 
 
@@ -220,6 +223,14 @@ class DrfAllocator:
         framework.refusals[role, agent_id] = _Refusal(resources, now_s + refuse_s)
         self._refusal_ends.set((framework.framework_id, role, agent_id), now_s + refuse_s)
 
+    def answered(self, framework_id: str, agent_id: str) -> None:
+        """See Allocator."""
+        agent = self._agents.get(agent_id)
+        if agent is not None:
+            agent.asked.discard(framework_id)
+            if agent.active and agent.available:
+                self._dirty[agent_id] = None
+
     def used(self, framework_id: str, agent_id: str) -> None:
         """See Allocator."""
         framework = self._frameworks.get(framework_id)
@@ -248,7 +259,7 @@ class DrfAllocator:
             while order:
                 entry = heapq.heappop(order)
                 framework = self._frameworks[entry[2]]
-                wanted_in = self._role_for(framework, agent_id, agent.available)
+                wanted_in = self._role_for(framework, agent_id, agent)
                 if wanted_in is None:
                     passed_over.append(entry)
                     continue
@@ -260,13 +271,15 @@ class DrfAllocator:
                 heapq.heappush(order, entry)
         return grants
 
-    def _role_for(self, framework: _Framework, agent_id: str, available: Resources) -> str | None:
+    def _role_for(self, framework: _Framework, agent_id: str, agent: _Agent) -> str | None:
         """The first role in which the framework may be offered the agent."""
+        if framework.framework_id in agent.asked:
+            return None
         for role in framework.roles:
             if role in framework.suppressed:
                 continue
             refusal = framework.refusals.get((role, agent_id))
-            if refusal is None or not refusal.resources.contains(available):
+            if refusal is None or not refusal.resources.contains(agent.available):
                 return role
         return None
 
@@ -274,6 +287,7 @@ class DrfAllocator:
         granted = agent.available
         agent.available = EMPTY
         agent.held[framework.framework_id] = agent.held.get(framework.framework_id, EMPTY) + granted
+        agent.asked.add(framework.framework_id)
         self._count(framework.framework_id, granted, 1)
         return Grant(framework.framework_id, role, agent_id, granted)
 

@@ -79,6 +79,9 @@ class Allocator(Protocol):
     ) -> None:
         """Resources come back. `refuse_s` when the framework refused them: how long (0: not)."""
 
+    def answered(self, framework_id: str, agent_id: str) -> None:
+        """The framework has answered a grant on the agent, or it was taken back."""
+
     def used(self, framework_id: str, agent_id: str) -> None:
         """The framework launched something on the agent: its back-off there starts over."""
 

@@ -16,6 +16,7 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 DEFAULT_REFUSE_S = 5.0
+MAX_IGNORED_S = 320.0
 MAX_REFUSE_S = 365 * 86400.0
 MAX_EVENT_BYTES = 256 * 1024
 
@@ -86,6 +87,7 @@ def _remove(ctx: Context, offer: Offer) -> None:
     del ctx.state.agents[offer.agent_id].offers[offer.offer_id]
     del ctx.state.frameworks[offer.framework_id].offers[offer.offer_id]
     ctx.timers.cancel(("offer", offer.offer_id))
+    ctx.allocator.answered(offer.framework_id, offer.agent_id)
 
 
 def _publish_end(ctx: Context, kind: str, offer: Offer, message: str = "") -> None:
@@ -116,13 +118,16 @@ def rescind_all(ctx: Context, offers: Iterable[Offer], reason: str) -> None:
 
 
 def on_offer_due(ctx: Context, offer_id: str) -> None:
-    """A framework that did not answer in time must not hoard; it is asked again a while later."""
+    """A framework that did not answer in time must not hoard; it is asked again ever later."""
     offer = ctx.state.offers[offer_id]
     framework = ctx.state.frameworks[offer.framework_id]
     _remove(ctx, offer)
     rescind = scheduler_pb.Event.Rescind(offer_id=offer_id, reason="offer timed out")
     ctx.tell_framework(framework, scheduler_pb.Event(rescind=rescind))
-    _give_back(ctx, offer, offer.resources, DEFAULT_REFUSE_S)
+    ignored = framework.ignored.get(offer.agent_id, 0)
+    framework.ignored[offer.agent_id] = ignored + 1
+    refuse_s = min(MAX_IGNORED_S, DEFAULT_REFUSE_S * 2 ** min(ignored, 16))
+    _give_back(ctx, offer, offer.resources, refuse_s)
     _publish_end(ctx, "offer_rescinded", offer, "offer timed out")
 
 
@@ -152,6 +157,7 @@ def decline(ctx: Context, framework: Framework, call: scheduler_pb.Call.Decline)
     for offer_id in call.offer_ids:
         offer = framework.offers.get(offer_id)
         if offer is not None:
+            framework.ignored.clear()
             _remove(ctx, offer)
             _give_back(ctx, offer, offer.resources, refuse_seconds(call.filters))
             _publish_end(ctx, "offer_declined", offer)
@@ -163,6 +169,7 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     problem = _offers_problem(call, found)
     infos = [i for o in call.operations if o.HasField("launch") for i in o.launch.task_infos]
     for offer in found.values():
+        framework.ignored.clear()
         _remove(ctx, offer)
     if problem is not None:
         for offer in found.values():

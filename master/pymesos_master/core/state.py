@@ -137,6 +137,9 @@ class Framework:
     connection_id: int | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
+    ignored: dict[str, int] = field(
+        default_factory=dict
+    )  # agent → its offers not answered in a row
     registered_at_s: float = 0.0
     removing: bool = False  # its removal is being written
 
