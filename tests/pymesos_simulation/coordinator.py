@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pymesos_simulation.masters import MasterNode
 
 SESSION_S = 10.0
+NO_SESSION = 0
 NOTICE_S = 4.0  # a client finds out that its server is silent after two thirds of a session at most
 
 
@@ -96,6 +97,8 @@ class Coordinator:
         self.down_until_s = 0.0
         self._away_until_s.clear()
         for node in self.masters:
+            if node.session == NO_SESSION:
+                continue
             lives = (node, node.session) in self._candidates
             told = node.on_resumed if lives else node.on_session_lost
             node.soon(self.world.delay_s(), told)
@@ -113,13 +116,15 @@ class Coordinator:
 
     def resign(self, node: MasterNode) -> None:
         """Delete the znode of a master and contend anew, once the service is reached."""
-        session = node.session
+        mine, node.session = (node, node.session), NO_SESSION
 
         def resigned() -> None:
-            self._forget((node, session))
-            self.join(node)
+            self._forget(mine)
+            if node.session == NO_SESSION:
+                self.join(node)
 
-        self.when_reached(node, resigned)
+        wait_s = max(0.0, self._back_at_s(node) - self.world.now_s)
+        node.soon(wait_s + self.world.delay_s(), resigned)
 
     def expire(self, node: MasterNode) -> None:
         """The session of a node ends; the node learns it when it next hears anything."""
@@ -144,9 +149,9 @@ class Coordinator:
 
     def node_died(self, node: MasterNode) -> None:
         """A dead client's session ends after its timeout."""
-        dead = (node, node.session)
-        back_s = max(0.0, self.down_until_s - self.world.now_s)
-        self.world.at(back_s + SESSION_S, lambda: self._forget(dead))
+        for dead in [c for c in self._candidates if c[0] is node]:
+            back_s = max(0.0, self.down_until_s - self.world.now_s)
+            self.world.at(back_s + SESSION_S, lambda c=dead: self._forget(c))  # type: ignore[misc]
 
     def _elect(self) -> None:
         """Tell the lowest, unless its znode is of a session that its process no longer has."""

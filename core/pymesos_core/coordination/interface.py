@@ -72,7 +72,10 @@ class Registry(Protocol):
         """All records. Blocks. Raises RegistryError."""
 
     def commit(self, changes: list[Change]) -> None:
-        """Write all or none. Blocks. Raises StaleEpochError or RegistryError."""
+        """Write all or none; without changes check the epoch only. Blocks.
+
+        Raises StaleEpochError or RegistryError.
+        """
 
 
 @dataclass

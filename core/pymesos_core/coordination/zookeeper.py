@@ -139,7 +139,7 @@ class ZkRegistry:
                 batch, size = [], 0
             batch.append(change)
             size += weight
-        if batch:
+        if batch or not latest:
             self._write(batch)
 
     def _write(self, changes: list[Change]) -> None:

@@ -62,7 +62,10 @@ class Context:
         self.out.append(CloseConnection(connection_id))
 
     def persist(self, changes: tuple[Change, ...], then: Callable[[], None]) -> None:
-        """Write to the registry; `then` runs in the step that learns that it is durable."""
+        """Write to the registry; `then` runs in the step that learns that it is durable.
+
+        No changes: `then` runs when it is certain that this master still leads.
+        """
         self._token += 1
         self._after_persist[self._token] = then
         self.out.append(PersistRegistry(self._token, changes))

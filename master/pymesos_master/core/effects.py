@@ -36,7 +36,10 @@ class CloseConnection:
 
 @dataclass(frozen=True, slots=True)
 class PersistRegistry:
-    """Write to the registry, all or nothing; Persisted or PersistFailed follows."""
+    """Write to the registry, all or nothing; Persisted or PersistFailed follows.
+
+    Without changes it only makes sure that no other master has raised the epoch.
+    """
 
     token: int
     changes: tuple[Change, ...]

@@ -32,13 +32,14 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     framework_id = asked.framework_id
     known = ctx.state.frameworks.get(framework_id) if framework_id else None
     if framework_id and (known is None or known.removing):
-        ctx.refuse_framework(
-            event.connection_id,
+        message = (
             "Framework has been removed"
             if known is not None or framework_id in ctx.state.completed_frameworks
             else f"Framework {framework_id} is not known to this cluster: it was removed, or its"
-            f" id is another cluster's. Subscribe without an id to register as a new one",
+            f" id is another cluster's. Subscribe without an id to register as a new one"
         )
+        # Said only as one who leads for certain: a successor may know it.
+        ctx.persist((), lambda: ctx.refuse_framework(event.connection_id, message))
         return
     if known is not None and (problem := change_problem(known.info, asked)):
         ctx.refuse_framework(event.connection_id, problem)

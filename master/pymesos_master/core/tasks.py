@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pymesos_core.states import is_terminal, state_for
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import TaskStatusUpdated
@@ -198,7 +200,7 @@ def kill(ctx: Context, framework: Framework, call: scheduler_pb.Call.Kill) -> No
     task = framework.tasks.get(call.task_id)
     if task is None:
         asked = scheduler_pb.Call.Reconcile.Task(task_id=call.task_id, agent_id=call.agent_id)
-        _reconcile_one(ctx, framework, asked)
+        _reconcile(ctx, framework, [asked])
         return
     if call.agent_id and call.agent_id != task.agent_id:
         return
@@ -207,8 +209,7 @@ def kill(ctx: Context, framework: Framework, call: scheduler_pb.Call.Kill) -> No
         policy.CopyFrom(call.kill_policy)
     request_kill(ctx, task, policy if call.HasField("kill_policy") else None)
     if task.state == pb.TASK_UNREACHABLE:
-        asked = scheduler_pb.Call.Reconcile.Task(task_id=call.task_id)
-        _reconcile_one(ctx, framework, asked)
+        _tell_latest(ctx, framework, task)
 
 
 def request_kill(ctx: Context, task: Task, policy: pb.KillPolicy | None) -> None:
@@ -237,8 +238,7 @@ def send_kill(ctx: Context, agent: Agent, task: Task, policy: pb.KillPolicy | No
 def reconcile(ctx: Context, framework: Framework, call: scheduler_pb.Call.Reconcile) -> None:
     """Explicit: answer for each task named. Implicit: for every task of the framework."""
     if call.tasks:
-        for asked in call.tasks:
-            _reconcile_one(ctx, framework, asked)
+        _reconcile(ctx, framework, call.tasks)
     else:
         for task in framework.tasks.values():
             _tell_latest(ctx, framework, task)
@@ -260,16 +260,37 @@ def _tell_latest(ctx: Context, framework: Framework, task: Task) -> None:
     forward(ctx, framework, status)
 
 
-def _reconcile_one(
-    ctx: Context, framework: Framework, asked: scheduler_pb.Call.Reconcile.Task
+def _reconcile(
+    ctx: Context, framework: Framework, tasks: Iterable[scheduler_pb.Call.Reconcile.Task]
 ) -> None:
-    task = framework.tasks.get(asked.task_id)
-    if task is None:
-        # Its end was told, and perhaps not stored by the framework; it must not hear of another.
-        task = ctx.state.completed_tasks.get((framework.framework_id, asked.task_id))
+    """Tell what is known at once; that a task is not known only as one who leads for certain.
+
+    A framework that has just started obeys any epoch, also a leader's that was deposed and does not
+    know it yet, to which the tasks of its successor are unknown.
+    """
+    unknown = [asked for asked in tasks if not _tell_if_known(ctx, framework, asked.task_id)]
+
+    def certain() -> None:
+        for asked in unknown:
+            if not _tell_if_known(ctx, framework, asked.task_id):
+                _tell_unknown(ctx, framework, asked)
+
+    if unknown:
+        ctx.persist((), certain)
+
+
+def _tell_if_known(ctx: Context, framework: Framework, task_id: str) -> bool:
+    # The end of a completed task was told, and perhaps not stored: no other may be told.
+    completed = ctx.state.completed_tasks.get((framework.framework_id, task_id))
+    task = framework.tasks.get(task_id) or completed
     if task is not None:
         _tell_latest(ctx, framework, task)
-        return
+    return task is not None
+
+
+def _tell_unknown(
+    ctx: Context, framework: Framework, asked: scheduler_pb.Call.Reconcile.Task
+) -> None:
     agents = ctx.state.agents
     agent = agents.get(asked.agent_id) if asked.agent_id else None
     if agent is None and not asked.agent_id:
