@@ -28,7 +28,7 @@ test: install lint types ## The whole suite (STRICT=1: a skip is a failure)
 	@$(BIN)/python -m pytest tests $(PYTEST_ARGS)
 
 simulate: install ## Clusters in bad weather: SEEDS=200 of them, from SEED_BASE (random)
-	@cd tests && ../$(BIN)/python -m pymesos_simulation --seeds $(or $(SEEDS),200) $(if $(SEED_BASE),--base $(SEED_BASE))
+	@$(BIN)/pymesos-simulate --seeds $(or $(SEEDS),200) $(if $(SEED_BASE),--base $(SEED_BASE))
 
 unit: install ## Only the fast tests
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""Generate docs/reference.md from the code: `python docs/generate.py` (`make docs`)."""
+"""Generate reference.md and failures.md from code and stories: `python docs/generate.py`."""
 
 from __future__ import annotations
 
@@ -14,8 +14,13 @@ from pymesos_binpack.jobs import schema
 from pymesos_binpack.main import main as binpack
 from pymesos_cli.main import main as cli
 from pymesos_master.main import main as master
+from pymesos_simulation.__main__ import main as simulate
+from pymesos_simulation.stories import read
 
 DOCS = Path(__file__).resolve().parent
+STORIES = DOCS.parent / "tests" / "simulation" / "stories"
+BEGIN = "<!-- the stories; `make docs` writes them -->"
+END = "<!-- end of the stories -->"
 PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
 
 
@@ -65,6 +70,7 @@ def reference() -> str:
         (master, "pymesos-master"),
         (agent, "pymesos-agent"),
         (binpack, "pymesos-binpack"),
+        (simulate, "pymesos-simulate"),
     ):
         for full_name, text in commands(command, name):
             parts.append(f"### {full_name}\n\n```\n{text.rstrip()}\n```")
@@ -87,5 +93,25 @@ def reference() -> str:
     return "\n\n".join(parts) + "\n"
 
 
+def failures() -> str:
+    """docs/failures.md: its hand-written parts, with the stories between them."""
+    page = (DOCS / "failures.md").read_text("utf-8")
+    head, _, rest = page.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    told = [read(path) for path in sorted(STORIES.glob("*.txt"))]
+    sections = [
+        f"### {story.title}\n\n"
+        f"- **What fails:** {story.fields['fails']}.\n"
+        f"- **What a user sees:** {story.fields['seen']}.\n"
+        f"- **What the system does:** {story.fields['done']}.\n"
+        f"- **Proved by:** [`{story.name}.txt`](../tests/simulation/stories/{story.name}.txt)"
+        for story in told
+    ]
+    return "\n\n".join([head + BEGIN, *sections, END]) + tail
+
+
+PAGES = {"reference.md": reference, "failures.md": failures}
+
 if __name__ == "__main__":
-    (DOCS / "reference.md").write_text(reference(), "utf-8")
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), "utf-8")

@@ -1,4 +1,4 @@
-"""`python -m pymesos_simulation`: run seeds, or replay one."""
+"""`pymesos-simulate`: run seeds, replay one, tell a story."""
 
 from __future__ import annotations
 
@@ -7,52 +7,84 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import click
 
-from pymesos_simulation.simulation import simulate
+from pymesos_simulation.faults import FAULTS
+from pymesos_simulation.simulation import Result, simulate
+from pymesos_simulation.stories import StoryError, read, tell, vocabulary
 
 
 def commit() -> str:
     """Which code this is: a seed means nothing without it."""
     described = subprocess.run(
-        ["git", "describe", "--always", "--dirty"], capture_output=True, text=True, check=False
+        ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty"],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return described.stdout.strip() or "unknown"
 
 
-@click.command()
-@click.option("--seed", type=int, default=None, help="Replay this one.")
-@click.option("--seeds", default=50, show_default=True, help="How many to run.")
-@click.option("--base", type=int, default=None, help="The first one.  [default: random]")
+def report(results: list[Result], took_s: float) -> str:
+    """What some runs covered."""
+    faults = Counter[str]()
+    for result in results:
+        faults.update(result.faults)
+    shown = ", ".join(f"{name} {faults[name]:,}" for name in FAULTS if faults[name])
+    return (
+        f"{len(results)} seeds in {took_s:.0f} s:"
+        f" {sum(r.events for r in results):,} events,"
+        f" {sum(r.failovers for r in results):,} failovers,"
+        f" {sum(r.finished for r in results):,} tasks ended,"
+        f" {sum(r.simulated_s for r in results) / 3600:.1f} simulated hours\n"
+        f"faults: {shown or 'none'}"
+    )
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--seed", type=click.IntRange(min=0), help="Replay this one.")
+@click.option(
+    "--seeds", type=click.IntRange(min=1), default=50, show_default=True, help="How many to run."
+)
+@click.option("--base", type=click.IntRange(min=0), help="The first one.  [default: random]")
+@click.option(
+    "--story",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="Tell a story instead (tests/simulation/stories).",
+)
+@click.option("--vocabulary", "words", is_flag=True, help="Print the steps a story may have.")
 @click.option("--trace", is_flag=True, help="Print what happens.")
-def main(seed: int | None, seeds: int, base: int | None, trace: bool) -> None:
-    """Simulate clusters in bad weather."""
-    first = seed if seed is not None else base
-    if first is None:
-        first = random.SystemRandom().randrange(10**9)
-    number = 1 if seed is not None else seeds
-    print(f"commit {commit()}, seeds {first} to {first + number - 1}", flush=True)
-    begin = time.monotonic()
-    totals: Counter[str] = Counter()
-    for one in range(first, first + number):
+def main(
+    seed: int | None, seeds: int, base: int | None, story: Path | None, words: bool, trace: bool
+) -> None:
+    """Simulate clusters in bad weather: production cores, every fault drawn from a seed."""
+    if words:
+        print("\n".join(vocabulary()))
+        return
+    say = print if trace else None
+    if story is not None:
         try:
-            result = simulate(one, print if trace else None)
+            tell(read(story), say)
+        except (AssertionError, StoryError) as error:
+            sys.exit(f"FAILED {error}")
+        print(f"{story.stem}: as told")
+        return
+    first = next((n for n in (seed, base) if n is not None), random.SystemRandom().randrange(10**9))
+    numbers = range(first, first + (1 if seed is not None else seeds))
+    print(f"commit {commit()}, seeds {numbers[0]} to {numbers[-1]}", flush=True)
+    begin = time.monotonic()
+    results: list[Result] = []
+    for one in numbers:
+        try:
+            results.append(simulate(one, say))
         except AssertionError as error:
-            print(f"FAILED {error}", file=sys.stderr)
-            sys.exit(1)
-        totals.update(
-            events=result.events,
-            crashes=result.crashes,
-            failovers=result.failovers,
-            finished=result.finished,
-            simulated_s=int(result.simulated_s),
-        )
-        totals.update(result.faults)
-        if seed is not None:
-            print(result.line())
-    shown = ", ".join(f"{name} {count}" for name, count in totals.items())
-    print(f"{number} seeds in {time.monotonic() - begin:.0f} s: {shown}")
+            sys.exit(
+                f"FAILED {error}\non commit {commit()}; to replay it:"
+                f" pymesos-simulate --seed {one} --trace"
+            )
+    print(report(results, time.monotonic() - begin))
 
 
 if __name__ == "__main__":

@@ -193,7 +193,9 @@ class FrameworkNode(DriverNode):
         known = self.ends.setdefault(status.task_id, status.state)
         never_was = {pb.TASK_GONE, pb.TASK_DROPPED, pb.TASK_GONE_BY_OPERATOR}
         lost = status.state == pb.TASK_GONE_BY_OPERATOR and status.task_id not in self.settled
-        assert known == status.state or {known, status.state} <= never_was or lost, (
+        if lost:
+            known = self.ends[status.task_id] = status.state
+        assert known == status.state or {known, status.state} <= never_was, (
             f"{status.task_id} ended as {state_name(known)} and as {state_name(status.state)}"
         )
 

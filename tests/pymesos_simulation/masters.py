@@ -29,6 +29,7 @@ class MasterNode(Node):
         self.answers: dict[int, str | None] = {}  # to operators, by request id
         self._held: list[tuple[int, Any]] = []
         self._commit_at = 0.0
+        self._answer_at = 0.0
 
     def on_start(self) -> None:
         self._clear()
@@ -145,7 +146,9 @@ class MasterNode(Node):
 
         def done(ok: bool) -> None:
             event = ev.Persisted(token) if ok else ev.PersistFailed(token, "not written")
-            self.soon(self.world.delay_s(), lambda: self._persisted(epoch, event))
+            # Answers come in the order of the requests.
+            self._answer_at = max(self._answer_at, self.world.now_s + self.world.delay_s())
+            self.soon(self._answer_at - self.world.now_s, lambda: self._persisted(epoch, event))
 
         def arrive() -> None:
             coordinator = self.coordinator

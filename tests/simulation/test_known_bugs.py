@@ -26,7 +26,7 @@ from pymesos_sdk.core import DriverCore
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.simulation import simulate
 
-SEEDS = 400
+SEEDS = 200
 Patch = Callable[[pytest.MonkeyPatch], None]
 
 

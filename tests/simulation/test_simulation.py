@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import os
 import random
+from pathlib import Path
 
+import pytest
+from click.testing import CliRunner
+
+from pymesos_simulation import __main__ as command
 from pymesos_simulation.simulation import simulate
 
 SEEDS = int(os.environ.get("SEEDS", "200"))
@@ -15,6 +20,27 @@ def test_a_seed_replays_to_the_same_line() -> None:
     second: list[str] = []
     assert simulate(42, first.append) == simulate(42, second.append)
     assert first == second and len(first) > 10
+
+
+def test_the_command_replays_a_seed() -> None:
+    runs = [CliRunner().invoke(command.main, ["--seed", "7", "--trace"]) for _ in range(2)]
+    traces = [run.stdout.splitlines()[:-2] for run in runs]
+    assert runs[0].exit_code == 0 and traces[0] == traces[1]
+    assert "simulated hours" in runs[0].stdout and "faults: " in runs[0].stdout
+
+
+def test_a_failure_says_how_to_replay_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def fails(seed: int, trace: object) -> None:
+        raise AssertionError(f"seed {seed} at 1 s: broken")
+
+    monkeypatch.setattr(command, "simulate", fails)
+    run = CliRunner().invoke(command.main, ["--base", "9"])
+    assert run.exit_code == 1
+    assert "FAILED seed 9 at 1 s: broken" in run.output and "--seed 9 --trace" in run.output
+    story = tmp_path / "s.txt"
+    story.write_text("S\n--\n1 master\nexpect epoch 7 now\n")
+    told = CliRunner().invoke(command.main, ["--story", str(story)])
+    assert told.exit_code == 1 and "s, line 4" in told.output
 
 
 def test_fresh_seeds() -> None:

@@ -35,8 +35,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         return
     known = ctx.state.agents.get(agent_id) if agent_id else None
     if known is not None and known.state == AgentState.GONE:
-        message = f"agent {agent_id} was marked gone by an operator, which is final"
-        _refuse(ctx, event.connection_id, message, shut_down=True)
+        _refuse_gone(ctx, event.connection_id, agent_id)
         return
     if known is not None and known.going:
         _refuse(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
@@ -67,6 +66,11 @@ def _refuse(ctx: Context, connection_id: int, message: str, *, shut_down: bool =
     ctx.out.append(CloseConnection(connection_id))
 
 
+def _refuse_gone(ctx: Context, connection_id: int, agent_id: str) -> None:
+    message = f"agent {agent_id} was marked gone by an operator, which is final"
+    _refuse(ctx, connection_id, message, shut_down=True)
+
+
 def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
     """A new agent at the address of an old one: the old process cannot be there any more."""
     for agent in list(ctx.state.agents.values()):
@@ -80,6 +84,9 @@ def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
 
 def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Resources) -> None:
     agent = ctx.state.agents.get(info.agent_id)
+    if agent is not None and agent.state == AgentState.GONE:  # while this was being written
+        _refuse_gone(ctx, event.connection_id, agent.agent_id)
+        return
     if agent is None:
         agent = Agent(info, AgentState.ACTIVE, registered_at_s=ctx.now.wall_s)
         ctx.state.agents[info.agent_id] = agent

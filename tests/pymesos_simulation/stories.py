@@ -1,0 +1,428 @@
+"""Stories: what happens, line by line, and what is then expected, in plain text.
+
+A story has a title, a few fields for `docs/failures.md` (`fails:`, `seen:`, `done:`), a line `--`
+and its steps. A step makes something happen, or begins with `expect` and ends with `now`,
+`within N s` or `for N s`. Time is simulated, and nothing happens that the story does not say.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pymesos_binpack.jobs import parse_job
+from pymesos_master.core import events as master_ev
+from pymesos_master.core.state import Agent
+from pymesos_simulation.cluster import Cluster
+from pymesos_simulation.masters import MasterNode
+from pymesos_simulation.scripted import ScriptedFramework
+from pymesos_simulation.world import Node, World
+
+FIELDS = ("fails", "seen", "done")
+_EXPECT = re.compile(r"expect (?P<what>.+?)(?: (?P<how>within|for) (?P<seconds>\d+) s| now)")
+
+
+class StoryError(Exception):
+    """A story that cannot be read: the message says which line."""
+
+
+@dataclass(frozen=True)
+class Story:
+    """A text that was read."""
+
+    name: str
+    title: str
+    fields: dict[str, str]
+    steps: tuple[tuple[int, str], ...]  # line numbers and lines
+
+
+def read(path: Path) -> Story:
+    """Raises StoryError."""
+    lines = path.read_text("utf-8").splitlines()
+    title, fields, steps = lines[0], {}, []
+    try:
+        begin = lines.index("--")
+    except ValueError:
+        raise StoryError(f"{path.name}: no line `--` before the steps") from None
+    for line in lines[1:begin]:
+        name, _, text = line.partition(": ")
+        if name in FIELDS:
+            fields[name] = text
+        elif line:
+            raise StoryError(f"{path.name}: {line!r} is no field; known are {', '.join(FIELDS)}")
+    for number, line in enumerate(lines[begin + 1 :], begin + 2):
+        if line.strip() and not line.startswith("#"):
+            steps.append((number, line.strip()))
+    return Story(path.stem, title, fields, tuple(steps))
+
+
+def tell(story: Story, trace: Callable[[str], None] | None = None) -> None:
+    """Let a story happen. Raises AssertionError naming the line, StoryError."""
+    stage = Stage(trace)
+    for number, line in story.steps:
+        stage.world.trace(f"-- {line}")
+        try:
+            stage.act(line)
+        except StoryError as error:
+            raise StoryError(f"{story.name}, line {number}: {error}") from None
+        except Exception as error:
+            raise AssertionError(
+                f"{story.name}, line {number} ({line}), at {stage.world.now_s:.3f} s:"
+                f" {type(error).__name__}: {error}"
+            ) from error
+
+
+Step = Callable[..., Any]
+_ACTIONS: list[tuple[re.Pattern[str], Step]] = []
+_CONDITIONS: list[tuple[re.Pattern[str], Step]] = []
+
+
+def _into(table: list[tuple[re.Pattern[str], Step]], pattern: str) -> Callable[[Step], Step]:
+    def add(step: Step) -> Step:
+        table.append((re.compile(pattern), step))
+        return step
+
+    return add
+
+
+def action(pattern: str) -> Callable[[Step], Step]:
+    """What may happen; its groups are the arguments."""
+    return _into(_ACTIONS, pattern)
+
+
+def condition(pattern: str) -> Callable[[Step], Step]:
+    """What may be expected."""
+    return _into(_CONDITIONS, pattern)
+
+
+def vocabulary() -> Iterable[str]:
+    """The patterns of all steps, for those who write one."""
+    return [p.pattern for p, _ in _ACTIONS] + ["expect " + p.pattern for p, _ in _CONDITIONS]
+
+
+class Stage:
+    """A cluster on which a story happens, in calm weather."""
+
+    def __init__(self, trace: Callable[[str], None] | None) -> None:
+        self.world = World(0, trace)
+        self.world.faulty = False
+        self.cluster = Cluster(self.world)
+        self.last_leader: MasterNode | None = None
+        self._requests = 0
+
+    def act(self, line: str) -> None:
+        """One step."""
+        expected = _EXPECT.fullmatch(line)
+        if expected:
+            self._expect(expected["what"], expected["how"], float(expected["seconds"] or 0))
+        else:
+            self._find(_ACTIONS, line)()
+
+    def _find(self, table: list[tuple[re.Pattern[str], Step]], text: str) -> Callable[[], Any]:
+        for pattern, step in table:
+            if found := pattern.fullmatch(text):
+                return lambda: step(self, *found.groups())
+        raise StoryError(f"nothing is known that reads like {text!r}")
+
+    def _expect(self, what: str, how: str | None, seconds: float) -> None:
+        holds = self._find(_CONDITIONS, what)
+        until_s = self.world.now_s + seconds
+        if how == "for":
+            broken = self.world.run(lambda: not holds(), until_s)
+            assert not broken, f"not so any more: {self.cluster.what_is_missing()}"
+        else:
+            held = holds() or (how == "within" and self.world.run(holds, until_s))
+            assert held, f"not so: {self.cluster.what_is_missing()}; {self._seen()}"
+
+    def _seen(self) -> str:
+        return "; ".join(f"{f.name} heard {f.states}, {f.errors}" for f in self.scripted())
+
+    def start(self, *nodes: Node) -> None:
+        """A moment after another, as people would."""
+        for node in nodes:
+            node.start()
+            self.passes(0.01)
+
+    def passes(self, seconds: float) -> None:
+        """Let time pass."""
+        self.world.run(lambda: False, self.world.now_s + seconds)
+
+    def scripted(self) -> list[ScriptedFramework]:
+        """The frameworks that a story moves."""
+        return [f for f in self.cluster.others if isinstance(f, ScriptedFramework)]
+
+    def by_name(self, name: str) -> ScriptedFramework:
+        """One of them."""
+        return {f.name: f for f in self.scripted()}[name]
+
+    def leader(self) -> MasterNode:
+        """Who leads; the assertion fails when nobody does."""
+        leader = self.cluster.coordinator.leader
+        assert leader is not None and leader.core is not None, "nobody leads"
+        return leader
+
+    def agent(self, name: str) -> Agent | None:
+        """As the leader sees it: the latest that registered from the machine."""
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None:
+            return None
+        seen = [a for a in leader.core.state.agents.values() if a.info.address.hostname == name]
+        return max(seen, key=lambda a: a.registered_at_s, default=None)
+
+    def ask_operator(self, make: Callable[[int], master_ev.Event]) -> None:
+        """What somebody types; answered without a problem."""
+        self._requests += 1
+        leader, number = self.leader(), self._requests
+        leader.feed(make(number))
+        answered = self.world.run(lambda: number in leader.answers, self.world.now_s + 10)
+        assert answered and leader.answers[number] is None, leader.answers.get(number)
+
+    def runs(self, task_id: str) -> bool:
+        """Whether a container of the task runs somewhere."""
+        return any(
+            container.key[1] == task_id and container.exit is None
+            for agent in self.cluster.agents
+            for container in agent.machine.containers.values()
+        )
+
+
+# What happens.
+
+
+@action(r"(\d+) masters?")
+def _masters(stage: Stage, count: str) -> None:
+    stage.start(*(stage.cluster.add_master() for _ in range(int(count))))
+
+
+@action(r"(\d+) agents? with (\d+) cpus")
+def _agents(stage: Stage, count: str, cpus: str) -> None:
+    stage.start(*(stage.cluster.add_agent(int(cpus)) for _ in range(int(count))))
+
+
+@action(r"framework (\w+)(?: with a failover timeout of (\d+) s)?")
+def _framework(stage: Stage, name: str, failover_s: str | None) -> None:
+    timeout_s = float(failover_s or 3600)
+    made = ScriptedFramework(stage.world, name, stage.cluster.coordinator, timeout_s)
+    stage.cluster.others.append(made)
+    stage.start(made)
+
+
+@action(r"framework (\w+) runs (\d+) batch tasks and (\d+) services?")
+def _binpack(stage: Stage, name: str, batch: str, services: str) -> None:
+    size = {"cpus": 1, "mem": 64}
+    tasks = [
+        {"name": kind, "kind": kind, "command": kind, "instances": int(count), "resources": size}
+        for kind, count in (("batch", batch), ("service", services))
+        if int(count)
+    ]
+    job = parse_job({"name": f"job-{name}", "tasks": tasks})
+    stage.start(stage.cluster.add_framework(name, [job]))
+
+
+@action(r"a framework that (hoards|declines|is slow|calls nonsense)")
+def _rude(stage: Stage, manner: str) -> None:
+    stage.start(stage.cluster.add_rude(manner))
+
+
+@action(r"(\w+) launches (\w+) for (\d+) s(?: on (\w+))?")
+def _launch(stage: Stage, name: str, task_id: str, seconds: str, hostname: str | None) -> None:
+    stage.by_name(name).launch(task_id, seconds, hostname)
+
+
+@action(r"(\w+) (acknowledges nothing|acknowledges again)")
+def _acknowledging(stage: Stage, name: str, how: str) -> None:
+    stage.by_name(name).acknowledges = how == "acknowledges again"
+
+
+@action(r"(\w+) kills (\w+)")
+def _kill_task(stage: Stage, name: str, task_id: str) -> None:
+    stage.by_name(name).kill(task_id)
+
+
+@action(r"(\w+) forgets its id")
+def _forget_id(stage: Stage, name: str) -> None:
+    stage.by_name(name).stored_id = ""
+
+
+@action(r"the leader is killed")
+def _kill_leader(stage: Stage) -> None:
+    stage.last_leader = stage.leader()
+    stage.last_leader.crash()
+
+
+@action(r"the leader is stopped for (\d+) s")
+def _stop_leader(stage: Stage, seconds: str) -> None:
+    stage.last_leader = leader = stage.leader()
+    leader.pause(float(seconds))
+    stage.world.at(10, lambda: stage.cluster.coordinator.expire(leader))
+
+
+@action(r"the leader is killed as soon as (\w+) has started (\w+)")
+def _kill_leader_at_start(stage: Stage, agent: str, task_id: str) -> None:
+    assert stage.world.run(lambda: stage.runs(task_id), stage.world.now_s + 10), "not started"
+    _kill_leader(stage)
+
+
+@action(r"(\w+) is killed")
+def _kill(stage: Stage, name: str) -> None:
+    stage.cluster.node(name).crash()
+
+
+@action(r"(\w+) is started again")
+def _start(stage: Stage, name: str) -> None:
+    stage.cluster.node(name).start()
+
+
+@action(r"(\w+) is stopped for (\d+) s")
+def _stop(stage: Stage, name: str, seconds: str) -> None:
+    stage.cluster.node(name).pause(float(seconds))
+
+
+@action(r"(\w+(?: and \w+)*) (?:is|are) cut off for (\d+) s")
+def _cut_off(stage: Stage, names: str, seconds: str) -> None:
+    side = names.split(" and ")
+    for one in side:
+        assert stage.cluster.node(one)
+        for other in stage.cluster.nodes:
+            if other.name not in side:
+                stage.world.separate(one, other.name, float(seconds), symmetric=True)
+
+
+@action(r"ZooKeeper is away for (\d+) s")
+def _no_zookeeper(stage: Stage, seconds: str) -> None:
+    stage.cluster.coordinator.interrupt(stage.cluster.masters, float(seconds), down=True)
+
+
+@action(r"ZooKeeper is away from the leader for (\d+) s")
+def _cut_from_zookeeper(stage: Stage, seconds: str) -> None:
+    stage.last_leader = stage.leader()
+    stage.cluster.coordinator.interrupt([stage.last_leader], float(seconds), down=False)
+
+
+@action(r"the disk of (\w+) is full for (\d+) s")
+def _fill_disk(stage: Stage, name: str, seconds: str) -> None:
+    node = {c.name: c for c in (*stage.cluster.agents, *stage.cluster.frameworks)}[name]
+    node.disk.full_until_s = stage.world.now_s + float(seconds)
+
+
+@action(r"an operator marks (\w+) gone")
+def _gone(stage: Stage, name: str) -> None:
+    agent = stage.agent(name)
+    assert agent is not None, f"{name} is not known"
+    agent_id = agent.agent_id
+    stage.ask_operator(lambda number: master_ev.OperatorMarkedGone(number, agent_id))
+
+
+@action(r"every (master|agent|framework) is restarted, (\d+) s apart")
+def _roll(stage: Stage, role: str, seconds: str) -> None:
+    cluster = stage.cluster
+    nodes: dict[str, list[Node]] = {
+        "master": [*cluster.masters],
+        "agent": [*cluster.agents],
+        "framework": [*cluster.frameworks, *cluster.others],
+    }
+    for node in nodes[role]:
+        node.crash()
+        stage.passes(0.5)
+        node.start()
+        stage.passes(float(seconds))
+
+
+@action(r"(\d+) s pass")
+def _pass(stage: Stage, seconds: str) -> None:
+    stage.passes(float(seconds))
+
+
+# What is expected.
+
+
+@condition(r"(another|a) master leads")
+def _leads(stage: Stage, which: str) -> bool:
+    leader = stage.cluster.coordinator.leader
+    led = leader is not None and leader.core is not None
+    return led and (which == "a" or leader is not stage.last_leader)
+
+
+@condition(r"nobody leads")
+def _nobody_leads(stage: Stage) -> bool:
+    return all(master.core is None for master in stage.cluster.masters)
+
+
+@condition(r"epoch (\d+)")
+def _epoch(stage: Stage, epoch: str) -> bool:
+    return stage.cluster.coordinator.epoch == int(epoch)
+
+
+@condition(r"(\w+) holds (\d+) offers?")
+def _holds(stage: Stage, name: str, count: str) -> bool:
+    return len(stage.by_name(name).offers) == int(count)
+
+
+@condition(r"(\w+) sees (\w+) as (TASK_\w+)")
+def _sees(stage: Stage, name: str, task_id: str, state: str) -> bool:
+    return stage.by_name(name).states.get(task_id, [])[-1:] == [state]
+
+
+@condition(r"(\w+) has seen of (\w+): (TASK_[A-Z_, ]+)")
+def _has_seen(stage: Stage, name: str, task_id: str, states: str) -> bool:
+    return stage.by_name(name).states.get(task_id) == states.split(", ")
+
+
+@condition(r"(\w+) is told (.+)")
+def _is_told(stage: Stage, name: str, text: str) -> bool:
+    return any(text in error for error in stage.by_name(name).errors)
+
+
+@condition(r"(\w+) has ended")
+def _ended(stage: Stage, name: str) -> bool:
+    return not stage.cluster.node(name).alive
+
+
+@condition(r"(\w+) runs")
+def _runs(stage: Stage, task_id: str) -> bool:
+    return stage.runs(task_id)
+
+
+@condition(r"(\w+) does not run")
+def _runs_not(stage: Stage, task_id: str) -> bool:
+    return not stage.runs(task_id)
+
+
+@condition(r"(\d+) services run")
+def _services(stage: Stage, count: str) -> bool:
+    running = [
+        container
+        for agent in stage.cluster.agents
+        for container in agent.machine.containers.values()
+        if container.exit is None and ".service." in container.key[1]
+    ]
+    return len(running) >= int(count)
+
+
+@condition(r"(\w+) is (active|disconnected|unreachable|gone|recovering)")
+def _agent_is(stage: Stage, name: str, state: str) -> bool:
+    agent = stage.agent(name)
+    return agent is not None and agent.state.value == state
+
+
+@condition(r"the work of (\w+) is done")
+def _done(stage: Stage, name: str) -> bool:
+    return {f.name: f for f in stage.cluster.frameworks}[name].done
+
+
+@condition(r"(\d+) frameworks? registered")
+def _frameworks(stage: Stage, count: str) -> bool:
+    leader = stage.cluster.coordinator.leader
+    return (
+        leader is not None
+        and leader.core is not None
+        and len(leader.core.state.frameworks) == int(count)
+    )
+
+
+@condition(r"every view agrees")
+def _agree(stage: Stage) -> bool:
+    return not stage.cluster.differences()
