@@ -66,7 +66,8 @@ async def follow(
     """Run `session` on a channel to the leader, again and again, until it raises GiveUpError.
 
     A session ends by returning, by a gRPC error, or is cancelled when another master leads. The
-    delay between two is drawn from `backoff`, which the session resets once it was accepted.
+    delay between two is drawn from `backoff`, which the session resets once it was accepted; it
+    ends early when another master leads.
     """
     last_problem = ""
     while True:
@@ -92,8 +93,6 @@ async def follow(
             hinted = leader_of(error)
             if hinted is not None or error.code() == grpc.StatusCode.UNAVAILABLE:
                 detector.hint(hinted)
-            if hinted is not None and hinted != leader.address:
-                backoff.reset()
         finally:
             for task in (running, watching):
                 task.cancel()
@@ -102,4 +101,9 @@ async def follow(
         if problem and problem != last_problem:
             log.warning("%s; trying again", problem)
         last_problem = problem
-        await asyncio.sleep(backoff.next_s())
+        known = detector.leader
+        if known != leader:
+            backoff.reset()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(detector.changed(known), backoff.next_s())
+            backoff.reset()

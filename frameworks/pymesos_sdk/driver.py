@@ -102,6 +102,11 @@ class Driver(Calls):
         """The id, once subscribed."""
         return self._core.info.framework_id
 
+    @property
+    def leader(self) -> HostPort | None:
+        """The master that leads, as far as known."""
+        return self._detector.leader.address if self._detector.leader else None
+
     async def run(self) -> None:
         """Run until `stop` or `teardown`. Raises FrameworkError, CoordinationError."""
         await self._detector.start()

@@ -190,7 +190,10 @@ def _take_over(
             task.started_at_s = ctx.now.wall_s
     if record.unacknowledged:
         task.status = task.unacknowledged = record.unacknowledged[0]
-    if was_unreachable:
+    if was_unreachable and record.unacknowledged:
+        # Not the latest state: its updates come in order, and this is the one that is due.
+        tasks.forward(ctx, framework, record.unacknowledged[0])
+    elif was_unreachable:
         tasks.tell_status(
             ctx,
             task,

@@ -1,0 +1,234 @@
+"""Thousands of agents in one process:  python bench/loadgen.py --master ADDRESS --agents N
+
+Each is the production core with a gRPC channel of its own, and says what a real agent says: it
+registers, answers pings, reports its usage every five seconds, and sends an update for each state
+of a task. What is missing is below the core: checkpoints are durable at once, and a container is a
+timer. The number of seconds that a task runs is its command; anything else runs until it is killed.
+
+Prints a JSON line whenever what it counts has changed, at most twenty times a second.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import logging
+import os
+import signal
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+import click
+import grpc.aio
+
+from pymesos_agent.core import AgentCore, Config
+from pymesos_agent.core import effects as fx
+from pymesos_agent.core import events as ev
+from pymesos_agent.shell import cut_registration
+from pymesos_core.addresses import HostPort
+from pymesos_core.backoff import Backoff
+from pymesos_core.clock import read_clock
+from pymesos_core.coordination import Detector
+from pymesos_core.coordination.detect import detector_for
+from pymesos_core.following import follow
+from pymesos_core.ids import numbered
+from pymesos_core.outbox import Outbox
+from pymesos_core.resources import parse, to_proto
+from pymesos_core.wakeup import Wakeup
+from pymesos_proto.v1 import agent_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+from pymesos_proto.v1.agent_pb2_grpc import AgentStub
+
+USAGE_INTERVAL_S = 5.0
+REPORT_INTERVAL_S = 0.05
+
+
+@dataclass
+class Tally:
+    """What all agents together have seen."""
+
+    registered: dict[int, int] = field(default_factory=dict)  # agent → epoch it is registered in
+    last_registered_s: float = 0.0  # monotonic
+    running: int = 0
+    started: Counter[tuple[str, str]] = field(default_factory=Counter)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def line(self) -> str:
+        """What is printed."""
+        epoch = max(self.registered.values(), default=0)
+        return json.dumps(
+            {
+                "epoch": epoch,
+                "registered": sum(e == epoch for e in self.registered.values()),
+                "last_registered_s": self.last_registered_s,
+                "running": self.running,
+                "doubled": sum(count - 1 for count in self.started.values()),
+            }
+        )
+
+
+class SimulatedAgent:
+    """One agent: the real core, a real stream, containers that are timers."""
+
+    def __init__(self, number: int, resources: str, tally: Tally) -> None:
+        info = types_pb2.AgentInfo(
+            address=types_pb2.Address(hostname=f"sim{number}", ip="127.0.0.1", port=number % 65535),
+            resources=to_proto(parse(resources)),
+            runtimes=["process"],
+        )
+        self.number = number
+        self._tally = tally
+        self._core = AgentCore(
+            Config(info, ("process",)),
+            {},
+            numbered("c"),
+            iter(lambda: os.urandom(16), b""),
+            numbered(f"{os.getpid()}-i{number}-"),
+            numbered(f"{os.getpid()}-{time.monotonic_ns():x}-{number}-"),
+        )
+        self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
+        self._connections = itertools.count(1)
+        self._backoff = Backoff(0.1, 5.0)
+        self._ends: dict[str, asyncio.TimerHandle] = {}
+        self._running: set[str] = set()
+        self._wakeup = Wakeup(self._core.next_deadline_s, lambda: self.feed(ev.Tick()))
+        self._usage = pb.AgentMessage(usage=pb.Usage())
+
+    async def run(self, detector: Detector) -> None:
+        """Until cancelled."""
+        self.feed(ev.ContainersRecovered({}))
+        usage = asyncio.create_task(self._report_usage())
+        try:
+            await follow(detector, self._session, self._backoff)
+        finally:
+            usage.cancel()
+            await asyncio.gather(usage, return_exceptions=True)
+
+    async def _report_usage(self) -> None:
+        await asyncio.sleep(USAGE_INTERVAL_S * (self.number % 100) / 100)
+        while True:
+            for outbox in self._streams.values():
+                outbox.put(self._usage)
+            await asyncio.sleep(USAGE_INTERVAL_S)
+
+    async def _session(self, channel: grpc.aio.Channel, address: HostPort) -> None:
+        connection_id = next(self._connections)
+        outbox: Outbox[pb.AgentMessage] = Outbox()
+        self._streams[connection_id] = outbox
+        call = AgentStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
+        writer = asyncio.create_task(_write(call, outbox))
+        try:
+            self.feed(ev.Connected(connection_id))
+            async for batch in call:
+                for message in batch.message:
+                    if message.HasField("registered"):
+                        self._backoff.reset()
+                        self._tally.registered[self.number] = batch.epoch
+                        self._tally.last_registered_s = time.monotonic()
+                        self._tally.changed.set()
+                    self.feed(ev.MasterSaid(connection_id, batch.epoch, message))
+        finally:
+            del self._streams[connection_id]
+            writer.cancel()
+            call.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+            self.feed(ev.Disconnected(connection_id))
+
+    def feed(self, event: ev.Event) -> None:
+        """One step, and what it wants done."""
+        for effect in self._core.step(read_clock(), event):
+            self._do(effect)
+        self._wakeup.reset()
+
+    def _soon(self, event: ev.Event) -> None:
+        """Not from within a step: the core takes one event at a time."""
+        asyncio.get_running_loop().call_soon(self.feed, event)
+
+    def _do(self, effect: fx.Effect) -> None:
+        match effect:
+            case fx.TellMaster(connection_id, message):
+                if connection_id in self._streams:
+                    for part in cut_registration(message):
+                        self._streams[connection_id].put(part)
+            case fx.Checkpoint(token, _):
+                self._soon(ev.Checkpointed(token))
+            case fx.StartContainer(container_id, framework_id, _, _, info):
+                self._tally.started[framework_id, info.task_id] += 1
+                self._running.add(container_id)
+                self._count(1)
+                self._soon(ev.ContainerStarted(container_id, 1))
+                if info.command.value.replace(".", "", 1).isdigit():
+                    lives_s = float(info.command.value)
+                    end = asyncio.get_running_loop().call_later(lives_s, self._end, container_id, 0)
+                    self._ends[container_id] = end
+            case fx.KillContainer(container_id, _, force):
+                asyncio.get_running_loop().call_soon(self._end, container_id, -9 if force else -15)
+            case fx.Disconnect(connection_id, _):
+                if connection_id in self._streams:
+                    self._streams[connection_id].close()
+
+    def _end(self, container_id: str, status: int) -> None:
+        if container_id in self._running:
+            self._running.discard(container_id)
+            timer = self._ends.pop(container_id, None)
+            if timer is not None:
+                timer.cancel()
+            self._count(-1)
+            self.feed(ev.ContainerExited(container_id, status))
+
+    def _count(self, change: int) -> None:
+        self._tally.running += change
+        self._tally.changed.set()
+
+
+async def _write(
+    call: grpc.aio.StreamStreamCall[pb.AgentBatch, pb.MasterBatch],
+    outbox: Outbox[pb.AgentMessage],
+) -> None:
+    while (batch := await outbox.batch()) is not None:
+        await call.write(pb.AgentBatch(message=batch))
+    call.cancel()
+
+
+async def serve(master: str, agents: int, resources: str) -> None:
+    """Run the agents until SIGTERM, and report."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    tally = Tally()
+    detector = detector_for(master)
+    await detector.start()
+    running = [
+        asyncio.create_task(SimulatedAgent(n, resources, tally).run(detector))
+        for n in range(agents)
+    ]
+    reporting = asyncio.create_task(_report(tally))
+    await stop.wait()
+    for task in (*running, reporting):
+        task.cancel()
+    await asyncio.gather(*running, reporting, return_exceptions=True)
+    await detector.close()
+
+
+async def _report(tally: Tally) -> None:
+    while True:
+        await tally.changed.wait()
+        tally.changed.clear()
+        print(tally.line(), flush=True)
+        await asyncio.sleep(REPORT_INTERVAL_S)
+
+
+@click.command()
+@click.option("--master", required=True, help="host:port or zk://…")
+@click.option("--agents", default=1000, show_default=True, help="How many.")
+@click.option("--resources", default="cpus:16;mem:65536;disk:100000", show_default=True)
+def main(master: str, agents: int, resources: str) -> None:
+    """Simulate agents over real gRPC."""
+    logging.basicConfig(level=logging.ERROR)
+    asyncio.run(serve(master, agents, resources))
+
+
+if __name__ == "__main__":
+    main()
