@@ -14,7 +14,7 @@ import grpc.aio
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
-from pymesos_core.following import describe, leader_of, open_channel
+from pymesos_core.following import describe, leader_of, open_channel, says_that_nobody_leads
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
@@ -117,6 +117,12 @@ class Cluster:
         if hinted is not None:
             self._detector.hint(hinted)
         if asyncio.get_running_loop().time() + _RETRY_S > deadline:
+            if says_that_nobody_leads(error):
+                raise CliError(
+                    f"{describe(error)}. Is ZooKeeper reachable from the masters? Tasks run on"
+                    f" meanwhile; try again, or wait longer with --timeout",
+                    EXIT_NO_MASTER,
+                ) from error
             self._unreachable(describe(error))
         if self._channel is not None:
             await self._channel.close()

@@ -17,7 +17,8 @@ from pymesos_core.outbox import MAX_MESSAGE_BYTES
 
 log = logging.getLogger(__name__)
 
-LEADER_KEY = "pymesos-leader"  # trailing metadata of a refusal by a master that does not lead
+# Trailing metadata of a refusal by a master that does not lead: the leader's address, or nothing.
+LEADER_KEY = "pymesos-leader"
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -51,9 +52,14 @@ def leader_of(error: grpc.aio.AioRpcError) -> HostPort | None:
     return None
 
 
+def says_that_nobody_leads(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a master was reached that knows of none that leads."""
+    return any(key == LEADER_KEY and not value for key, value in error.trailing_metadata() or ())
+
+
 def describe(error: grpc.aio.AioRpcError) -> str:
     """One line for a person."""
-    if error.code() == grpc.StatusCode.UNAVAILABLE:
+    if error.code() == grpc.StatusCode.UNAVAILABLE and not says_that_nobody_leads(error):
         return "not reachable"
     return (error.details() or error.code().name).strip()
 

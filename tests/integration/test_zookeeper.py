@@ -200,3 +200,46 @@ def test_zookeeper_goes_away_and_comes_back(roles: Roles, tmp_path: Path) -> Non
         assert len(cli.tasks(state="TASK_RUNNING")) == 1
     finally:
         server.stop()
+
+
+def test_zookeeper_is_away_for_longer_than_a_session(roles: Roles, tmp_path: Path) -> None:
+    """Nobody leads, tasks run on; when it is back a master leads by itself, and nothing is lost."""
+    server = ZooKeeper(tmp_path / "zk")
+    server.start()
+    url = f"zk://{server.address}/pymesos"
+    try:
+        master = roles.master("m", "--zk", url, "--zk-session-timeout", "2")
+        cli = Cli(master.address, timeout_s=30)
+        roles.agent(master.address, "agent", "--kill-tasks-on-exit")
+        roles.binpack(master.address)
+        cli.wait_for_agents(1)
+        service = job("service", command="exec sleep 100")
+        assert cli.run("run", "-", "--wait", text=service).returncode == 0
+        before = [t["task_id"] for t in cli.tasks()]
+        server.stop()
+        wait_for("the end of the term", lambda: "leadership is given up" in master.log.read_text())
+        away = cli.run("--timeout", "0.5", "tasks")
+        assert away.returncode == 3 and "nobody does yet" in away.stderr
+        server.start()
+        cli.wait_for_tasks(1, state="TASK_RUNNING")
+        assert [t["task_id"] for t in cli.tasks()] == before
+        assert "epoch 2" in cli.ok("leader")
+        assert cli.run("run", "--", "true").returncode == 0
+    finally:
+        server.stop()
+
+
+def test_a_registry_that_cannot_be_read_is_said(
+    zk_url: str, zookeeper_server: ZooKeeper, roles: Roles
+) -> None:
+    path = parse_zk(zk_url).path
+    client = KazooClient(zookeeper_server.address)
+    client.start()
+    client.create(f"{path}/registry/agent/a1", b"\xff nonsense", makepath=True)
+    master = roles.master("m", "--zk", zk_url, "--zk-session-timeout", "2")
+    assert master.ended() == 1
+    said = master.log.read_text()
+    assert "the registry's record agent/a1 cannot be read" in said
+    assert "restore it from a backup or delete that record, then start again" in said
+    assert client.get(f"{path}/registry/agent/a1")[0] == b"\xff nonsense"
+    client.stop()

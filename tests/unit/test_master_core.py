@@ -567,6 +567,53 @@ class TestAgents:
         (offer,) = h.offers(framework)
         assert str(resources.from_proto(offer.resources)) == "cpus:3;mem:4064"
 
+    def test_an_agent_that_returns_tells_the_update_that_is_due_first(
+        self, h: MasterHarness
+    ) -> None:
+        """Found by the simulator: the latest state was told before those that led to it."""
+        agent, framework = h.agent(port=9), h.subscribe()
+        h.run(framework)
+        framework_id, agent_id = h.framework_id(framework), h.agent_id(agent)
+        h.feed(ev.AgentDisconnected(agent))
+        h.advance(100)
+        due = pb.TaskStatus(task_id="t", state=pb.TASK_RUNNING, uuid=b"1", agent_id=agent_id)
+        record = agent_pb.TaskRecord(
+            framework_id=framework_id,
+            task_info=h.core.state.frameworks[framework_id].tasks["t"].info,
+            state=pb.TASK_FINISHED,
+            unacknowledged=[due],
+        )
+        h.agent(agent_id=agent_id, tasks=[record], port=9)
+        assert h.last(framework) == due
+
+    def test_only_so_many_lost_agents_are_kept(self) -> None:
+        h = MasterHarness(Config(max_lost_agents=2, agent_removal_interval_s=0.001))
+        lost = [h.agent_id(h.agent()) for _ in range(4)]
+        framework = h.subscribe()
+        h.run(framework)  # on one of them, which is kept for its task
+        busy = next(iter(h.core.state.frameworks[h.framework_id(framework)].tasks.values()))
+        for number, agent_id in enumerate(lost):
+            if agent_id != busy.agent_id:
+                h.feed(ev.OperatorMarkedGone(number, agent_id))
+                h.advance(1)
+        h.advance(2000)
+        kept = [agent_id for agent_id in lost if agent_id in h.core.state.agents]
+        expected = [agent_id for agent_id in lost if agent_id != busy.agent_id][-2:]
+        assert set(kept) == {*expected, busy.agent_id}
+        assert {key for kind, key in h.registry if kind == "agent"} == set(kept)
+
+    def test_nothing_counts_while_it_is_in_doubt_who_leads(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        (offer,) = h.offers(framework)
+        h.feed(ev.CoordinationSuspended())
+        h.decline(framework, [offer.offer_id], refuse_s=0)
+        h.advance(1000)
+        assert h.offers(framework) == []
+        assert h.core.state.agents[h.agent_id(agent)].state == AgentState.ACTIVE
+        h.feed(ev.CoordinationResumed())
+        assert len(h.offers(framework)) == 1
+        assert h.core.state.agents[h.agent_id(agent)].state == AgentState.ACTIVE
+
     def test_any_message_counts_as_a_pong(self, h: MasterHarness) -> None:
         agent = h.agent()
         for _ in range(20):
@@ -665,6 +712,42 @@ class TestAgents:
         h.agent("cpus:3;mem:4096", agent_id=h.agent_id(agent), tasks=[record], port=9)
         (rest,) = h.offers(framework)
         assert resources.from_proto(rest.resources).scalar("cpus") == 0
+
+
+class TestCertainty:
+    """A deposed leader that does not know it yet must not say that something is unknown."""
+
+    def test_of_an_unknown_task(self, h: MasterHarness) -> None:
+        framework = h.subscribe()
+        h.hold_writes = True
+        asked = scheduler_pb.Call.Reconcile.Task(task_id="t")
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=[asked]))
+        assert h.statuses(framework) == []
+        h.write()
+        assert names(h.last(framework)) == ("TASK_UNKNOWN", "REASON_RECONCILIATION")
+
+    def test_of_an_unknown_framework(self, h: MasterHarness) -> None:
+        h.hold_writes = True
+        framework = h.subscribe(framework_id="another-cluster-0000")
+        assert h.errors(framework) == []
+        token, changes = h.held[0]
+        assert changes == ()
+        h.feed(ev.PersistFailed(token, "the epoch was raised"))
+        assert h.errors(framework) == [] and h.stepped_down == "the epoch was raised"
+
+    def test_an_end_that_was_told_stays_the_same(self, h: MasterHarness) -> None:
+        """Found by the simulator: a task that had ended was GONE when it was asked for again."""
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        framework_id = h.framework_id(framework)
+        h.update(agent, framework_id, "t", pb.TASK_FINISHED)
+        acknowledge = scheduler_pb.Call.Acknowledge(
+            agent_id=h.agent_id(agent), task_id="t", uuid=b"u"
+        )
+        h.call(framework, acknowledge=acknowledge)
+        asked = scheduler_pb.Call.Reconcile.Task(task_id="t", agent_id=h.agent_id(agent))
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=[asked]))
+        assert names(h.last(framework)) == ("TASK_FINISHED", "REASON_RECONCILIATION")
 
 
 class TestOperators:

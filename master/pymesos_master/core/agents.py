@@ -15,11 +15,13 @@ from pymesos_master.core.events import (
     AgentRegistering,
     AgentUsageReported,
 )
-from pymesos_master.core.registry import agent_change
+from pymesos_master.core.registry import agent_change, agent_removal
 from pymesos_master.core.state import Agent, AgentState, Framework, Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+
+FORGET_INTERVAL_S = 900.0
 
 
 def on_registering(ctx: Context, event: AgentRegistering) -> None:
@@ -293,7 +295,7 @@ def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
             ctx.persist((agent_change(agent, AgentState.ACTIVE, ctx.now.wall_s),), lambda: None)
             return
         _disconnect(ctx, agent, message)
-        agent.state = AgentState.UNREACHABLE
+        agent.state, agent.changed_at_s = AgentState.UNREACHABLE, ctx.now.wall_s
         ctx.allocator.remove_agent(agent.agent_id)
         for task in list(agent.tasks.values()):
             if not is_terminal(task.state):
@@ -312,7 +314,7 @@ def make_gone(ctx: Context, agent: Agent) -> None:
     )
     ctx.tell_agent(agent, agent_pb.MasterMessage(refused=refused))
     _disconnect(ctx, agent, "marked gone by an operator")
-    agent.state = AgentState.GONE
+    agent.state, agent.changed_at_s = AgentState.GONE, ctx.now.wall_s
     ctx.timers.cancel(("reregister", agent.agent_id))
     ctx.allocator.remove_agent(agent.agent_id)
     for task in list(agent.tasks.values()):
@@ -325,6 +327,32 @@ def make_gone(ctx: Context, agent: Agent) -> None:
         )
     _tell_failure(ctx, agent)
     ctx.publish("agent_gone", agent_id=agent.agent_id)
+
+
+def on_forget_due(ctx: Context, _: str) -> None:
+    """Keep the registry small: of agents that are gone or unreachable only the latest are kept.
+
+    One with tasks stays. An unreachable one that comes back later is admitted again, all the same
+    (Mesos' --registry_max_agent_count).
+    """
+    ctx.timers.set(("forget", ""), ctx.now.mono_s + FORGET_INTERVAL_S)
+    left = [
+        agent
+        for agent in ctx.state.agents.values()
+        if agent.state in (AgentState.UNREACHABLE, AgentState.GONE) and not agent.tasks
+    ]
+    left.sort(key=lambda agent: agent.changed_at_s)
+    forgotten = left[: max(0, len(left) - ctx.config.max_lost_agents)]
+
+    def done() -> None:
+        for agent in forgotten:
+            if agent.state in (AgentState.UNREACHABLE, AgentState.GONE):
+                del ctx.state.agents[agent.agent_id]
+            else:  # it came back while this was being written
+                ctx.persist((agent_change(agent, agent.state, ctx.now.wall_s),), lambda: None)
+
+    if forgotten:
+        ctx.persist(tuple(agent_removal(agent.agent_id) for agent in forgotten), done)
 
 
 def _tell_failure(ctx: Context, agent: Agent) -> None:

@@ -132,6 +132,7 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
 
 _DEADLINES: dict[str, Callable[[Context, str], None]] = {
     "ping": agents.on_ping_due,
+    "forget": agents.on_forget_due,
     "reregister": agents.on_reregister_due,
     "failover": frameworks.on_failover_due,
     "heartbeat": frameworks.on_heartbeat_due,

@@ -26,6 +26,7 @@ def recover(ctx: Context, records: Records) -> None:
 
     Raises RegistryError naming the record that cannot be read.
     """
+    ctx.timers.set(("forget", ""), ctx.now.mono_s)
     for (kind, key), value in sorted(records.items()):
         try:
             if kind == AGENT:
@@ -47,6 +48,7 @@ def _recover_agent(ctx: Context, record: registry_pb.AgentRecord) -> None:
         state,
         total=resources.from_proto(record.info.resources),
         registered_at_s=record.changed_at_s,
+        changed_at_s=record.changed_at_s,
     )
     ctx.state.agents[agent.agent_id] = agent
     if state == AgentState.RECOVERING:

@@ -25,6 +25,11 @@ def agent_change(agent: Agent, state: AgentState, wall_s: float) -> Change:
     return Change(AGENT, agent.agent_id, record.SerializeToString(deterministic=True))
 
 
+def agent_removal(agent_id: str) -> Change:
+    """Nothing is known of it any more."""
+    return Change(AGENT, agent_id, None)
+
+
 def framework_change(framework: Framework) -> Change:
     """The record of a framework."""
     record = registry_pb.FrameworkRecord(

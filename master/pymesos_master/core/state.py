@@ -27,6 +27,7 @@ class Config:
     allocation_delay_s: float = 0.001  # what happens within it is allocated together
     max_completed_tasks: int = 10_000
     max_completed_frameworks: int = 100
+    max_lost_agents: int = 10_000  # unreachable or gone, kept in the registry
     master_address: str = ""
 
 
@@ -104,6 +105,7 @@ class Agent:
     heard: bool = True
     confirmed: bool = False  # it has spoken since it registered here, so it obeys no older master
     registered_at_s: float = 0.0
+    changed_at_s: float = 0.0  # when it became unreachable or gone
     usage: agent_pb.Usage | None = None
     going: bool = False  # that it is gone is being written
 

@@ -40,6 +40,7 @@ class Leadership:
             await context.abort(
                 grpc.StatusCode.UNAVAILABLE,
                 f"master {self.me.address} does not lead; nobody does yet",
+                ((LEADER_KEY, ""),),
             )
         await context.abort(
             grpc.StatusCode.FAILED_PRECONDITION,

@@ -1,0 +1,57 @@
+"""The store survives a log that was torn while it was written: it reads up to a whole commit."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pymesos_core.store import Change, Store, StoreError
+
+
+def write_history(folder: Path, commits: int) -> list[int]:
+    """One record is counted up, another is written anew; the size of the log after each commit."""
+    store = Store(folder / "s.sqlite")
+    sizes = []
+    for number in range(commits):
+        store.commit([Change("count", "", b"%d" % number), Change("n", str(number), b"x" * 300)])
+        sizes.append((folder / "s.sqlite-wal").stat().st_size)
+    for name in ("s.sqlite", "s.sqlite-wal"):  # as they are, not as a clean end leaves them
+        shutil.copy(folder / name, folder / f"torn-{name}")
+    store.close()
+    return sizes
+
+
+def read(folder: Path) -> int:
+    """How many commits are there; each whole."""
+    store = Store(folder / "torn-s.sqlite")
+    records = store.load()
+    store.close()
+    last = int(records.get(("count", ""), b"-1"))
+    assert {key for kind, key in records if kind == "n"} == {str(n) for n in range(last + 1)}
+    return last + 1
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_a_torn_log(tmp_path: Path, seed: int) -> None:
+    """The power went: what was not synced is cut off, or is garbage."""
+    dice = random.Random(seed)
+    sizes = write_history(tmp_path, 20)
+    torn_at = dice.randrange(sizes[0], sizes[-1])
+    log = tmp_path / "torn-s.sqlite-wal"
+    data = bytearray(log.read_bytes())
+    if seed % 2:
+        data[torn_at:] = dice.randbytes(len(data) - torn_at)
+    else:
+        del data[torn_at:]
+    log.write_bytes(data)
+    durable = sum(size <= torn_at for size in sizes)
+    assert read(tmp_path) == durable
+
+
+def test_a_file_that_is_no_table_is_said(tmp_path: Path) -> None:
+    (tmp_path / "s.sqlite").write_bytes(b"nonsense" * 1000)
+    with pytest.raises(StoreError, match=r"s\.sqlite"):
+        Store(tmp_path / "s.sqlite")
