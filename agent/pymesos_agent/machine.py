@@ -16,6 +16,14 @@ RESERVED_MEM_MIB = 1024
 RESERVED_DISK_MIB = 5 * 1024
 
 
+def boot_id() -> str:
+    """Of this boot of the kernel; empty where it says none."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+    except OSError:
+        return ""
+
+
 def measure(work_dir: Path) -> Resources:
     """cpus, mem and disk (what is free where the sandboxes are) less a reserve, and ports."""
     cpus = psutil.cpu_count() or 1

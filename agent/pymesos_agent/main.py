@@ -205,7 +205,7 @@ def _config(options: Options, work_dir: Path, port: int, runtimes: list[Runtime]
         isolation=isolation,
         version=VERSION,
     )
-    return Config(info, tuple(info.runtimes))
+    return Config(info, tuple(info.runtimes), boot_id=machine.boot_id())
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})

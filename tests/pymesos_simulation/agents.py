@@ -130,7 +130,7 @@ class AgentNode(ClientNode):
         )
         tag = f"{self.name}.{self.generation}"
         return AgentCore(
-            Config(info, ("process",), resend_min_s=5.0),
+            Config(info, ("process",), boot_id=self.name, resend_min_s=5.0),
             dict(self.disk.records),
             (f"{tag}-{n}" for n in itertools.count()),
             (f"{tag}-{n}".encode() for n in itertools.count()),
@@ -235,7 +235,12 @@ def _as_master_event(connection_id: int, message: Any) -> master_ev.Event:
         case "register":
             register = message.register
             return master_ev.AgentRegistering(
-                connection_id, register.agent_info, register.incarnation_id, tuple(register.tasks)
+                connection_id,
+                register.agent_info,
+                register.incarnation_id,
+                tuple(register.tasks),
+                boot_id=register.boot_id,
+                mono_s=register.mono_s,
             )
         case "update":
             return master_ev.TaskStatusUpdated(connection_id, message.update)

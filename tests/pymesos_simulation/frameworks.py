@@ -168,6 +168,7 @@ class FrameworkNode(DriverNode):
     def on_fail(self, message: str) -> None:
         # A newer stream of our own may end the older one; nothing else may be refused.
         assert message == "Framework failed over", f"{self.name}: {message}"
+        self.soon(0, self.crash)  # the shell ends, and says why
 
     def on_event(self, event: scheduler_pb.Event) -> None:
         """What the driver delivers."""
@@ -209,6 +210,10 @@ class FrameworkNode(DriverNode):
                 f" after {len(heard)} others"
             )
             heard.append(status.uuid)
+            ended = status.task_id in self.ends
+            assert is_terminal(status.state) or not ended, (
+                f"{status.task_id} is {state_name(status.state)} after its end"
+            )
 
     def feed(self, event: bp.Event) -> None:
         assert self.core is not None

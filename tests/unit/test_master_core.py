@@ -586,6 +586,28 @@ class TestAgents:
         h.agent(agent_id=agent_id, tasks=[record], port=9)
         assert h.last(framework) == due
 
+    def test_a_late_registration_does_not_count(self, h: MasterHarness) -> None:
+        """Found by the simulator: what an agent had said earlier was taken for the latest."""
+        info = pb.AgentInfo(
+            agent_id="a",
+            address=pb.Address(hostname="h", ip="127.0.0.1", port=9),
+            resources=resources.to_proto(resources.parse("cpus:4;mem:4096")),
+        )
+        h.hold_writes = True
+        h.feed(ev.AgentRegistering(101, info, "i1", boot_id="b", mono_s=10.0))
+        h.feed(ev.AgentRegistering(102, info, "i2", boot_id="b", mono_s=20.0))
+        h.write()
+        assert 101 in h.closed and not h.agent_inbox[101]
+        assert h.agent_inbox[102][0].HasField("registered")
+        # The tail of a stream that is older still.
+        h.feed(ev.AgentRegistering(103, info, "i0", boot_id="b", mono_s=5.0))
+        assert "registered again since" in h.agent_inbox[103][0].refused.message
+        assert h.core.state.agents["a"].connection_id == 102
+        # After a reboot the clock begins anew.
+        h.feed(ev.AgentRegistering(104, info, "i3", boot_id="c", mono_s=1.0))
+        h.write()
+        assert h.core.state.agents["a"].connection_id == 104
+
     def test_only_so_many_lost_agents_are_kept(self) -> None:
         h = MasterHarness(Config(max_lost_agents=2, agent_removal_interval_s=0.001))
         lost = [h.agent_id(h.agent()) for _ in range(4)]

@@ -46,6 +46,7 @@ class Config:
 
     info: pb.AgentInfo  # without its id
     runtimes: tuple[str, ...]
+    boot_id: str = ""  # of the machine, whose monotonic clock orders what it says
     resend_min_s: float = 10.0
     resend_max_s: float = 600.0
     kill_grace_s: float = 3.0
@@ -261,6 +262,8 @@ class AgentCore:
             incarnation_id=next(self._incarnation_ids),
             tasks=[task.report() for task in self.state.tasks.values()],
             epoch_seen=self.state.epoch_seen,
+            boot_id=self._config.boot_id,
+            mono_s=self._now.mono_s,
         )
         self._tell(agent_pb.AgentMessage(register=register))
 

@@ -16,7 +16,7 @@ from pymesos_master.core.events import (
     AgentUsageReported,
 )
 from pymesos_master.core.registry import agent_change, agent_removal
-from pymesos_master.core.state import Agent, AgentState, Framework, Task
+from pymesos_master.core.state import Agent, AgentState, Framework, Registration, Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -42,6 +42,9 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if known is not None and known.going:
         _refuse(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
         return
+    if _is_late(ctx, event):
+        _refuse(ctx, event.connection_id, f"agent {agent_id} has registered again since")
+        return
     if known is not None:
         _disconnect(ctx, known, "registered again")
     else:
@@ -49,10 +52,11 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     info = pb.AgentInfo()
     info.CopyFrom(event.info)
     info.agent_id = agent_id or next(ctx.agent_ids)
-    ctx.state.agent_by_connection[event.connection_id] = info.agent_id
+    _note_registration(ctx, info.agent_id, event)
 
     def admit() -> None:
-        if ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id:
+        here = ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id
+        if here:
             _admit(ctx, event, info, total)
 
     if known is not None and known.state != AgentState.UNREACHABLE and known.info == info:
@@ -60,6 +64,30 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     else:
         admitted = Agent(info, AgentState.RECOVERING, total, registered_at_s=ctx.now.wall_s)
         ctx.persist((agent_change(admitted, AgentState.ACTIVE, ctx.now.wall_s),), admit)
+
+
+def _is_late(ctx: Context, event: AgentRegistering) -> bool:
+    """Whether this is the tail of an older stream: what it says of tasks is not so any more."""
+    latest = ctx.state.registrations.get(event.info.agent_id)
+    return (
+        latest is not None
+        and bool(event.boot_id)
+        and latest.boot_id == event.boot_id
+        and event.mono_s < latest.mono_s
+    )
+
+
+def _note_registration(ctx: Context, agent_id: str, event: AgentRegistering) -> None:
+    """It counts; one that is still being written does not any more."""
+    before = ctx.state.registrations.get(agent_id)
+    if before is not None and before.connection_id in ctx.state.agent_by_connection:
+        del ctx.state.agent_by_connection[before.connection_id]
+        if before.connection_id != event.connection_id:
+            ctx.out.append(CloseConnection(before.connection_id))
+    ctx.state.agent_by_connection[event.connection_id] = agent_id
+    ctx.state.registrations[agent_id] = Registration(
+        event.connection_id, event.boot_id, event.mono_s
+    )
 
 
 def _refuse(ctx: Context, connection_id: int, message: str, *, shut_down: bool = False) -> None:
@@ -92,8 +120,6 @@ def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Res
     if agent is None:
         agent = Agent(info, AgentState.ACTIVE, registered_at_s=ctx.now.wall_s)
         ctx.state.agents[info.agent_id] = agent
-    # It may have registered on another stream, too, while this was being written.
-    _disconnect(ctx, agent, "registered again")
     was_unreachable = agent.state == AgentState.UNREACHABLE
     agent.info, agent.total, agent.state = info, total, AgentState.ACTIVE
     agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
@@ -348,6 +374,7 @@ def on_forget_due(ctx: Context, _: str) -> None:
         for agent in forgotten:
             if agent.state in (AgentState.UNREACHABLE, AgentState.GONE):
                 del ctx.state.agents[agent.agent_id]
+                ctx.state.registrations.pop(agent.agent_id, None)
             else:  # it came back while this was being written
                 ctx.persist((agent_change(agent, agent.state, ctx.now.wall_s),), lambda: None)
 

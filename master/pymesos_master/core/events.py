@@ -24,6 +24,8 @@ class AgentRegistering:
     tasks: tuple[agent_pb.TaskRecord, ...] = ()
     frameworks: tuple[pb.FrameworkInfo, ...] = ()
     epoch_seen: int = 0
+    boot_id: str = ""  # with `mono_s` it orders the registrations of one boot of a machine
+    mono_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,6 +160,15 @@ class Framework:
         return capability in self.info.capabilities
 
 
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """The latest of an agent."""
+
+    connection_id: int
+    boot_id: str
+    mono_s: float
+
+
 @dataclass(slots=True)
 class ClusterState:
     """All that a leading master knows."""
@@ -170,6 +179,7 @@ class ClusterState:
     completed_tasks: OrderedDict[TaskKey, Task] = field(default_factory=OrderedDict)
     completed_frameworks: OrderedDict[str, Framework] = field(default_factory=OrderedDict)
     agent_by_connection: dict[int, str] = field(default_factory=dict)
+    registrations: dict[str, Registration] = field(default_factory=dict)  # by agent
     framework_by_connection: dict[int, str] = field(default_factory=dict)
 
     def find_task(self, framework_id: str, task_id: str) -> Task | None:

@@ -92,6 +92,8 @@ class _Registration:
                 tuple(self._tasks),
                 tuple(self._register.frameworks),
                 self._register.epoch_seen,
+                self._register.boot_id,
+                self._register.mono_s,
             )
         )
 

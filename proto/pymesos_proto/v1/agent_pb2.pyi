@@ -28,20 +28,24 @@ class TaskRecord(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., role: _Optional[str] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks")
+    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks", "boot_id", "mono_s")
     AGENT_INFO_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_ID_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     MORE_TASKS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_SEEN_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORKS_FIELD_NUMBER: _ClassVar[int]
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    MONO_S_FIELD_NUMBER: _ClassVar[int]
     agent_info: _types_pb2.AgentInfo
     incarnation_id: str
     tasks: _containers.RepeatedCompositeFieldContainer[TaskRecord]
     more_tasks: bool
     epoch_seen: int
     frameworks: _containers.RepeatedCompositeFieldContainer[_types_pb2.FrameworkInfo]
-    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ...) -> None: ...
+    boot_id: str
+    mono_s: float
+    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ..., boot_id: _Optional[str] = ..., mono_s: _Optional[float] = ...) -> None: ...
 
 class MoreTasks(_message.Message):
     __slots__ = ("tasks", "more_tasks")
