@@ -1,0 +1,38 @@
+"""The benchmarks run, and what they count is right; how fast they are is for bench/README.md."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from pymesos_testing.components import ZooKeeper
+
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+
+
+def bench(script: str, *arguments: str) -> dict[str, Any]:
+    """The JSON that it prints."""
+    done = subprocess.run(
+        [sys.executable, str(BENCH / script), *arguments, "--json"],
+        capture_output=True,
+        text=True,
+        timeout=170,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    result: dict[str, Any] = json.loads(done.stdout)
+    return result
+
+
+def test_failover_loses_and_doubles_nothing(zookeeper_server: ZooKeeper) -> None:
+    # The shared server only says whether ZooKeeper is installed; the benchmark starts its own.
+    result = bench("failover.py", "--agents", "20", "--tasks", "60", "--session-timeout", "2")
+    assert (result["lost"], result["doubled"]) == (0, 0)
+    assert result["last_agent_s"] > 1
+
+
+def test_launch() -> None:
+    result = bench("launch.py", "--rounds", "3", "--tasks", "20")
+    assert result["submit_to_running_ms"]["p50"] > 0 and result["tasks_per_s"] > 0
