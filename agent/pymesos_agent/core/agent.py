@@ -110,6 +110,7 @@ class AgentCore:
         self._now = Now(0.0, 0.0)
         self._out: list[Effect] = []
         self._load(records)
+        self._epoch_durable = self.state.epoch_seen
         self._handlers: dict[type, Callable[[Any], None]] = {
             events.Tick: lambda event: None,
             events.ContainersRecovered: self._on_recovered,
@@ -290,25 +291,27 @@ class AgentCore:
             self._timers.set(("silence", ""), self._now.mono_s + connection.silence_s)
         if connection.held_back is not None:
             connection.held_back.append(event.message)
-        elif event.epoch > self.state.epoch_seen:
+        elif event.epoch > self._epoch_durable:
             connection.held_back = [event.message]
             self._raise_epoch(connection, event.epoch)
         else:
             self._obey(event.message)
 
     def _raise_epoch(self, connection: Connection, epoch: int) -> None:
-        """Remember the epoch for good before anything is done in it."""
-        before, self.state.epoch_seen = self.state.epoch_seen, epoch
+        """Remember the epoch for good before anything is done in it.
+
+        Even when it cannot be stored, no older one is obeyed any more.
+        """
+        self.state.epoch_seen = epoch
 
         def durable() -> None:
+            self._epoch_durable = max(self._epoch_durable, epoch)
             if self._connection is connection:
                 messages, connection.held_back = connection.held_back or [], None
                 for message in messages:
                     self._obey(message)
 
         def failed(message: str) -> None:
-            if self.state.epoch_seen == epoch:
-                self.state.epoch_seen = before
             if self._connection is connection:
                 self._drop_connection(f"the epoch cannot be stored: {message}")
 
