@@ -290,14 +290,13 @@ def offer_the_disconnected(patch: pytest.MonkeyPatch) -> None:
 
 def offer_pieces_to_who_holds_the_rest(patch: pytest.MonkeyPatch) -> None:
     """Found by the simulator: frameworks that never answer hold an agent in useless pieces."""
-    original = DrfAllocator._grant
+    original = DrfAllocator._take
 
-    def grant(self: DrfAllocator, *arguments: Any) -> Any:
-        made = original(self, *arguments)
-        self._agents[made.agent_id].asked.clear()
-        return made
+    def take(self: DrfAllocator, agent: Any, *arguments: Any) -> None:
+        original(self, agent, *arguments)
+        agent.asked.clear()
 
-    patch.setattr(DrfAllocator, "_grant", grant)
+    patch.setattr(DrfAllocator, "_take", take)
     patch.setattr(offers, "MAX_IGNORED_S", offers.DEFAULT_REFUSE_S)
 
 

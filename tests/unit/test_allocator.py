@@ -52,7 +52,7 @@ def test_each_grant_goes_to_the_lowest_share(loads: list[tuple[int, int]]) -> No
     drf = DrfAllocator()
     for number, (cpus, mem) in enumerate(loads):
         drf.add_framework(f"f{number}", ("*",), active=True)
-        used = {f"f{number}": parse(f"cpus:{cpus};mem:{mem * 100}")}
+        used = {(f"f{number}", "*"): parse(f"cpus:{cpus};mem:{mem * 100}")}
         drf.add_agent(f"used{number}", parse("cpus:8;mem:800"), used)
         drf.deactivate_agent(f"used{number}")
     drf.add_agent("free", parse("cpus:8;mem:800"), {})
@@ -113,7 +113,7 @@ def test_what_comes_free_is_not_offered_to_one_that_is_still_asked_about_the_res
     """Found by the simulator: a hoarder held an agent in two pieces, each of no use to others."""
     drf = DrfAllocator()
     drf.add_framework("slow", ("*",), active=True)
-    drf.add_agent("a", parse("cpus:4;mem:400"), {"slow": parse("cpus:1;mem:40")})
+    drf.add_agent("a", parse("cpus:4;mem:400"), {("slow", "*"): parse("cpus:1;mem:40")})
     assert [str(g.resources) for g in drf.allocate(0)] == ["cpus:3;mem:360"]
     drf.recover("slow", "a", "*", parse("cpus:1;mem:40"), now_s=0)
     assert drf.allocate(0) == []

@@ -48,6 +48,7 @@ SOCKETS = (
 )
 MIN_MEM_BYTES = 6 * 1024 * 1024  # the engine refuses less
 MILLI_MIB = 1024 * 1024 / 1000
+OUTPUT_TIMEOUT_S = 10.0  # for what an ended container has written to reach its sandbox
 ENGINE_ERRORS = (DockerException, RequestException, OSError)
 
 
@@ -79,6 +80,8 @@ class DockerRuntime:
         self._on_event: OnEvent = lambda event: None
         self._calls = ThreadPoolExecutor(max_workers=8, thread_name_prefix="docker")
         self._closing = False
+        self._launching: set[str] = set()
+        self._copies: dict[str, list[threading.Thread]] = {}
 
     @property
     def isolation(self) -> Mapping[str, str]:
@@ -144,9 +147,13 @@ class DockerRuntime:
         return found
 
     def _report_exit(self, container_id: str) -> None:
+        """After its output is in the sandbox: what is told as ended may be removed at once."""
+        if container_id in self._launching:
+            return  # its launch looks, when the output is being copied
         with contextlib.suppress(NotFound):
             state = self._client.inspect_container(_name(container_id))["State"]
             if not state["Running"]:
+                self._await_output(container_id)
                 self._tell(_exited(container_id, state))
 
     async def recover(self, pids: Mapping[str, int]) -> Mapping[str, ContainerState]:
@@ -162,9 +169,12 @@ class DockerRuntime:
                 # The agent ended between create and start: as if it had not been asked.
                 self._client.remove_container(view["Id"], force=True)
                 continue
-            ended = None if state["Running"] else _exited(container_id, state)
-            found[container_id] = ContainerState(state["Pid"], ended)
             self._copy_output(container_id, Path(view["Labels"][SANDBOX_LABEL]))
+            ended = None
+            if not state["Running"]:
+                self._await_output(container_id)
+                ended = _exited(container_id, state)
+            found[container_id] = ContainerState(state["Pid"], ended)
         return found
 
     def _in_thread(self, call: Callable[..., None], *arguments: Any) -> None:
@@ -182,6 +192,14 @@ class DockerRuntime:
         self._in_thread(self._launch, spec)
 
     def _launch(self, spec: ContainerSpec) -> None:
+        self._launching.add(spec.container_id)
+        try:
+            self._start(spec)
+        finally:
+            self._launching.discard(spec.container_id)
+        self._report_exit(spec.container_id)  # in case it has ended already
+
+    def _start(self, spec: ContainerSpec) -> None:
         name = _name(spec.container_id)
         try:
             self._pull_if_missing(spec)
@@ -199,7 +217,6 @@ class DockerRuntime:
             return
         self._tell(ContainerStarted(spec.container_id, pid))
         self._copy_output(spec.container_id, spec.sandbox)
-        self._report_exit(spec.container_id)  # in case it ended before it was told as started
 
     def _pull_if_missing(self, spec: ContainerSpec) -> None:
         image = spec.info.container.image
@@ -249,8 +266,17 @@ class DockerRuntime:
                 for chunk in stream:
                     file.write(chunk)
 
-        for out in (True, False):
-            threading.Thread(target=copy, args=(out,), name="docker-logs", daemon=True).start()
+        copies = [
+            threading.Thread(target=copy, args=(out,), name="docker-logs", daemon=True)
+            for out in (True, False)
+        ]
+        self._copies[container_id] = copies
+        for thread in copies:
+            thread.start()
+
+    def _await_output(self, container_id: str) -> None:
+        for thread in self._copies.pop(container_id, ()):
+            thread.join(OUTPUT_TIMEOUT_S)
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime. SIGTERM reaches the main process; SIGKILL ends all with it."""

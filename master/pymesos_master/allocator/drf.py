@@ -1,63 +1,52 @@
-"""Dominant resource fairness over frameworks (Ghodsi et al., NSDI'11, algorithm 1).
+"""Weighted dominant resource fairness over a tree of roles, with quota.
 
-Every agent with something to offer goes, whole, to the framework with the lowest dominant share
-that wants it and holds no other offer of it: else frameworks that are slow to answer would hold an
-agent in pieces, none of them of use to those who answer at once. Only agents about which something
-changed are looked at: one that came or got resources back, one whose filter ran out, or all of them
-when a framework came or revived.
+Every agent with something to offer goes, whole, to the framework that is first in the tree (see
+`tree.py`), wants it and holds no other offer of it: else frameworks that are slow to answer would
+hold an agent in pieces, none of them of use to those who answer at once. Where there are quotas,
+guarantees are served before that, and what is granted is cut to the limits and to what must stay
+free for guarantees that are not met yet (see `quotas.py`).
+
+Only agents about which something changed are looked at: one that came or got resources back, one
+whose filter ran out, or all of them when a framework came or revived.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymesos_core.resources import EMPTY, MILLI, Resources
-from pymesos_core.timers import Timers
-from pymesos_master.allocator.interface import Grant
+from pymesos_master.allocator.interface import Client, Grant, Quota, Scalars
+from pymesos_master.allocator.quotas import Quotas, chop
+from pymesos_master.allocator.refusals import AgentRefusals, Refusals
+from pymesos_master.allocator.tree import Node, Tree
 
 MIN_CPUS_MILLI = 10  # Mesos' MIN_CPUS and MIN_MEM: either makes an offer worth sending
 MIN_MEM_MILLI = 32 * MILLI
-
-BACKOFF_MIN_S = 0.005
-BACKOFF_MAX_S = 1.0
-
-
-@dataclass(slots=True)
-class _Refusal:
-    """What a framework refused of an agent in a role, and until when it is not asked again.
-
-    It stops matching as soon as the agent has more to offer than what was refused.
-    """
-
-    resources: Resources
-    until_s: float
 
 
 @dataclass(slots=True)
 class _Framework:
     framework_id: str
-    order: int  # of arrival: the tie-break among equal shares
     roles: tuple[str, ...]
     active: bool
     suppressed: frozenset[str]
-    held: dict[str, int] = field(default_factory=dict)  # scalar name → thousandths
-    refusals: dict[tuple[str, str], _Refusal] = field(default_factory=dict)  # (role, agent)
-    streaks: dict[str, int] = field(default_factory=dict)  # agent → declines without a filter
+    leaves: dict[str, Node] = field(default_factory=dict)  # by role, old roles too while they hold
 
-    @property
-    def wants(self) -> bool:
-        return self.active and any(role not in self.suppressed for role in self.roles)
+    def wants(self, role: str) -> bool:
+        return self.active and role in self.roles and role not in self.suppressed
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Agent:
+    agent_id: str
     total: Resources
     available: Resources
-    held: dict[str, Resources]  # framework → what it was granted and holds
-    asked: set[str] = field(default_factory=set)  # frameworks that have not answered a grant
+    held: dict[Client, Resources]  # what each was granted and holds
+    refusals: AgentRefusals
     active: bool = True
+    asked: set[str] = field(default_factory=set)  # frameworks that have not answered a grant
 
 
 def _worth_offering(resources: Resources) -> bool:
@@ -65,24 +54,28 @@ def _worth_offering(resources: Resources) -> bool:
 
 
 class DrfAllocator:
-    """The Allocator of one level: frameworks by dominant share."""
+    """See Allocator."""
 
     def __init__(self) -> None:
+        self._tree = Tree()
+        self._quotas = Quotas(self._tree)
         self._frameworks: dict[str, _Framework] = {}
         self._agents: dict[str, _Agent] = {}
-        self._total: dict[str, int] = {}
+        self._refusals = Refusals()
         self._dirty: dict[str, None] = {}  # agents to look at, in the order they changed
-        self._refusal_ends: Timers[tuple[str, str, str]] = Timers()
-        self._arrivals = 0
+        self._withheld: dict[str, None] = {}  # of which a quota kept something back
+        self._free: dict[str, int] = {}  # scalars available on active agents
 
     @property
     def changed(self) -> bool:
-        """Whether an agent is to be looked at."""
+        """See Allocator."""
         return bool(self._dirty)
 
     def next_s(self) -> float | None:
-        """When the next refusal ends."""
-        return self._refusal_ends.next_s()
+        """See Allocator."""
+        return self._refusals.next_s()
+
+    # Frameworks.
 
     def add_framework(
         self,
@@ -95,35 +88,61 @@ class DrfAllocator:
         """See Allocator."""
         framework = self._frameworks.get(framework_id)
         if framework is None:
-            self._arrivals += 1
-            framework = _Framework(framework_id, self._arrivals, tuple(roles), active, suppressed)
+            framework = _Framework(framework_id, tuple(roles), active, suppressed)
             self._frameworks[framework_id] = framework
             for agent in self._agents.values():
-                if framework_id in agent.held:
-                    self._count(framework_id, agent.held[framework_id], 1)
+                for client, resources in agent.held.items():
+                    if client[0] == framework_id:
+                        self._tree.hold(self._leaf(framework, client[1]), resources, 1)
         framework.roles = tuple(roles)
         framework.active = active
         framework.suppressed = suppressed
-        self._forget_refusals(framework, framework.roles)
-        if framework.wants:
+        for role in roles:
+            self._leaf(framework, role)
+        self._forget_refusals(framework, framework.leaves)
+        self._update_wants(framework)
+
+    def _leaf(self, framework: _Framework, role: str) -> Node:
+        leaf = framework.leaves.get(role)
+        if leaf is None:
+            leaf = framework.leaves[role] = self._tree.leaf(role, framework.framework_id)
+        return leaf
+
+    def _update_wants(self, framework: _Framework) -> None:
+        """Tell the tree which leaves want offers; those that do see every agent."""
+        for role, leaf in framework.leaves.items():
+            wants = framework.wants(role)
+            if not wants:
+                self._refusals.forget_leaf(leaf)
+            self._tree.want(leaf, wants)
+        if any(framework.wants(role) for role in framework.roles):
             self._look_at_all()
 
     def remove_framework(self, framework_id: str) -> None:
         """See Allocator."""
         framework = self._frameworks.pop(framework_id, None)
-        if framework is not None:
-            self._forget_refusals(framework, None)
+        if framework is None:
+            return
+        self._forget_refusals(framework, framework.leaves)
+        for agent in self._agents.values():
+            for client, resources in agent.held.items():
+                if client[0] == framework_id:
+                    self._tree.hold(framework.leaves[client[1]], resources, -1)
+        for leaf in framework.leaves.values():
+            self._tree.remove(leaf)
+        self._look_at_withheld()
 
     def deactivate_framework(self, framework_id: str) -> None:
         """See Allocator."""
         framework = self._frameworks[framework_id]
         framework.active = False
-        self._forget_refusals(framework, None)
+        self._update_wants(framework)
 
     def suppress(self, framework_id: str, roles: Sequence[str]) -> None:
         """See Allocator."""
         framework = self._frameworks[framework_id]
         framework.suppressed |= frozenset(roles or framework.roles)
+        self._update_wants(framework)
 
     def revive(self, framework_id: str, roles: Sequence[str]) -> None:
         """See Allocator."""
@@ -131,47 +150,74 @@ class DrfAllocator:
         revived = roles or framework.roles
         framework.suppressed -= frozenset(revived)
         self._forget_refusals(framework, revived)
-        if framework.wants:
-            self._look_at_all()
+        self._update_wants(framework)
 
     def suppressed(self, framework_id: str) -> frozenset[str]:
         """See Allocator."""
         framework = self._frameworks.get(framework_id)
         return framework.suppressed if framework else frozenset()
 
-    def add_agent(self, agent_id: str, total: Resources, used: Mapping[str, Resources]) -> None:
+    def _forget_refusals(
+        self, framework: _Framework, roles: Sequence[str] | Mapping[str, Node]
+    ) -> None:
+        for role in roles:
+            if role in framework.leaves:
+                self._refusals.forget_leaf(framework.leaves[role])
+
+    # Agents.
+
+    def add_agent(self, agent_id: str, total: Resources, used: Mapping[Client, Resources]) -> None:
         """See Allocator. Tasks that exceed a shrunken total leave nothing available."""
         self.remove_agent(agent_id)
+        agent = _Agent(agent_id, total, EMPTY, dict(used), self._refusals.of(agent_id))
+        self._agents[agent_id] = agent
         available = total
-        for framework_id, resources in used.items():
+        for client, resources in used.items():
             available = available.minus_what_is_there(resources)
-            self._count(framework_id, resources, 1)
-        self._agents[agent_id] = _Agent(total, available, dict(used))
-        for name, value in total.scalars.items():
-            self._total[name] = self._total.get(name, 0) + value
+            self._hold(client, resources, 1)
+        self._tree.change_total(total.scalars, 1)
+        self._set_available(agent, available)
         self._dirty[agent_id] = None
 
     def remove_agent(self, agent_id: str) -> None:
         """See Allocator."""
-        agent = self._agents.pop(agent_id, None)
+        agent = self._agents.get(agent_id)
         if agent is None:
             return
-        self._dirty.pop(agent_id, None)
-        for framework_id, resources in agent.held.items():
-            self._count(framework_id, resources, -1)
-        for name, value in agent.total.scalars.items():
-            self._total[name] -= value
-        for framework in self._frameworks.values():
-            framework.streaks.pop(agent_id, None)
-            for role in framework.roles:
-                if framework.refusals.pop((role, agent_id), None):
-                    self._refusal_ends.cancel((framework.framework_id, role, agent_id))
+        self.deactivate_agent(agent_id)
+        del self._agents[agent_id]
+        self._withheld.pop(agent_id, None)
+        for client, resources in agent.held.items():
+            self._hold(client, resources, -1)
+        self._tree.change_total(agent.total.scalars, -1)
+        self._refusals.forget_agent(agent_id)
 
     def deactivate_agent(self, agent_id: str) -> None:
         """See Allocator."""
-        if agent_id in self._agents:
-            self._agents[agent_id].active = False
+        agent = self._agents.get(agent_id)
+        if agent is not None and agent.active:
+            self._count_free(agent.available, -1)
+            agent.active = False
             self._dirty.pop(agent_id, None)
+
+    def _hold(self, client: Client, resources: Resources, sign: int) -> None:
+        framework = self._frameworks.get(client[0])
+        if framework is not None:
+            self._tree.hold(self._leaf(framework, client[1]), resources, sign)
+
+    def _set_available(self, agent: _Agent, resources: Resources) -> None:
+        if agent.active and self._quotas:
+            self._count_free(agent.available, -1)
+            self._count_free(resources, 1)
+        agent.available = resources
+
+    def _count_free(self, resources: Resources, sign: int) -> None:
+        """Only where there are quotas: nobody else asks."""
+        if self._quotas:
+            for name, value in resources.scalars.items():
+                self._free[name] = self._free.get(name, 0) + sign * value
+
+    # What comes back.
 
     def recover(
         self,
@@ -187,41 +233,25 @@ class DrfAllocator:
         agent = self._agents.get(agent_id)
         if agent is None or not resources:
             return
-        held = agent.held.get(framework_id, EMPTY) - resources
+        client = (framework_id, role)
+        held = agent.held.get(client, EMPTY) - resources
         if held:
-            agent.held[framework_id] = held
+            agent.held[client] = held
         else:
-            agent.held.pop(framework_id, None)
-        self._count(framework_id, resources, -1)
+            agent.held.pop(client, None)
+        self._hold(client, resources, -1)
         # What an agent lost while tasks used it does not come back with them.
         free = agent.total
         for others in agent.held.values():
             free = free.minus_what_is_there(others)
-        agent.available = free
+        self._set_available(agent, agent.refusals.interned(free))
         if agent.active:
             self._dirty[agent_id] = None
+        self._look_at_withheld()
         framework = self._frameworks.get(framework_id)
-        if refuse_s is not None and framework is not None:
-            self._refuse(framework, role, agent_id, agent.available, now_s, refuse_s)
-
-    def _refuse(
-        self,
-        framework: _Framework,
-        role: str,
-        agent_id: str,
-        resources: Resources,
-        now_s: float,
-        refuse_s: float,
-    ) -> None:
-        """Set a filter; without one, back off: at once the first time, then 5 ms to 1 s."""
-        if refuse_s <= 0:
-            streak = framework.streaks.get(agent_id, 0)
-            framework.streaks[agent_id] = streak + 1
-            if streak == 0:
-                return
-            refuse_s = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(streak - 1, 16))
-        framework.refusals[role, agent_id] = _Refusal(resources, now_s + refuse_s)
-        self._refusal_ends.set((framework.framework_id, role, agent_id), now_s + refuse_s)
+        if refuse_s is not None and framework is not None and framework.wants(role):
+            leaf = framework.leaves[role]
+            self._refusals.add(leaf, agent_id, agent.available, now_s, refuse_s)
 
     def answered(self, framework_id: str, agent_id: str) -> None:
         """See Allocator."""
@@ -233,95 +263,212 @@ class DrfAllocator:
 
     def used(self, framework_id: str, agent_id: str) -> None:
         """See Allocator."""
-        framework = self._frameworks.get(framework_id)
-        if framework is not None:
-            framework.streaks.pop(agent_id, None)
+        self._refusals.forget_streak(framework_id, agent_id)
 
-    def allocate(self, now_s: float) -> list[Grant]:
+    # Roles.
+
+    def set_weight(self, role: str, weight: float) -> None:
         """See Allocator."""
-        for framework_id, role, agent_id in self._refusal_ends.due(now_s):
-            self._frameworks[framework_id].refusals.pop((role, agent_id), None)
-            if agent_id in self._agents:
-                self._dirty[agent_id] = None
-        looked_at, self._dirty = self._dirty, {}
-        order = [
-            (self.dominant_share(f.framework_id), f.order, f.framework_id)
-            for f in self._frameworks.values()
-            if f.wants
-        ]
-        heapq.heapify(order)
-        grants: list[Grant] = []
-        for agent_id in looked_at:
-            agent = self._agents[agent_id]
-            if not agent.active or not _worth_offering(agent.available):
-                continue
-            passed_over: list[tuple[float, int, str]] = []
-            while order:
-                entry = heapq.heappop(order)
-                framework = self._frameworks[entry[2]]
-                wanted_in = self._role_for(framework, agent_id, agent)
-                if wanted_in is None:
-                    passed_over.append(entry)
-                    continue
-                grants.append(self._grant(framework, wanted_in, agent_id, agent))
-                share = self.dominant_share(framework.framework_id)
-                passed_over.append((share, framework.order, framework.framework_id))
-                break
-            for entry in passed_over:
-                heapq.heappush(order, entry)
-        return grants
+        self._tree.set_weight(role, weight)
 
-    def _role_for(self, framework: _Framework, agent_id: str, agent: _Agent) -> str | None:
-        """The first role in which the framework may be offered the agent."""
-        if framework.framework_id in agent.asked:
-            return None
-        for role in framework.roles:
-            if role in framework.suppressed:
-                continue
-            refusal = framework.refusals.get((role, agent_id))
-            if refusal is None or not refusal.resources.contains(agent.available):
-                return role
-        return None
+    def weight(self, role: str) -> float:
+        """See Allocator."""
+        return self._tree.weight(role)
 
-    def _grant(self, framework: _Framework, role: str, agent_id: str, agent: _Agent) -> Grant:
-        granted = agent.available
-        agent.available = EMPTY
-        agent.held[framework.framework_id] = agent.held.get(framework.framework_id, EMPTY) + granted
-        agent.asked.add(framework.framework_id)
-        self._count(framework.framework_id, granted, 1)
-        return Grant(framework.framework_id, role, agent_id, granted)
+    def set_quota(self, role: str, quota: Quota) -> None:
+        """See Allocator."""
+        self._quotas.set(role, quota)
+        self._free = {}
+        for agent in self._agents.values():
+            if agent.active:
+                self._count_free(agent.available, 1)
+        self._look_at_all()
+
+    def quota(self, role: str) -> Quota:
+        """See Allocator."""
+        return self._quotas.of(role)
+
+    def held(self, role: str) -> Scalars:
+        """See Allocator."""
+        node = self._tree.find(role)
+        return {n: v for n, v in node.held.items() if v} if node is not None else {}
 
     def dominant_share(self, framework_id: str) -> float:
         """See Allocator."""
         framework = self._frameworks.get(framework_id)
         if framework is None:
             return 0.0
-        return max(
-            (
-                value / self._total[name]
-                for name, value in framework.held.items()
-                if value and self._total.get(name)
-            ),
-            default=0.0,
-        )
-
-    def _count(self, framework_id: str, resources: Resources, sign: int) -> None:
-        framework = self._frameworks.get(framework_id)
-        if framework is None:
-            return
-        for name, value in resources.scalars.items():
-            held = framework.held.get(name, 0) + sign * value
-            assert held >= 0, f"{framework_id} holds {held} of {name}"
-            framework.held[name] = held
-
-    def _forget_refusals(self, framework: _Framework, roles: Sequence[str] | None) -> None:
-        framework.streaks.clear()
-        for role, agent_id in list(framework.refusals):
-            if roles is None or role in roles:
-                del framework.refusals[role, agent_id]
-                self._refusal_ends.cancel((framework.framework_id, role, agent_id))
+        held: dict[str, int] = {}
+        for leaf in framework.leaves.values():
+            for name, value in leaf.held.items():
+                held[name] = held.get(name, 0) + value
+        whole = self._tree.total
+        return max((v / whole[n] for n, v in held.items() if v and whole.get(n)), default=0.0)
 
     def _look_at_all(self) -> None:
         for agent_id, agent in self._agents.items():
             if agent.active and agent.available:
                 self._dirty[agent_id] = None
+
+    def _look_at_withheld(self) -> None:
+        """Somebody holds less: a limit may be off, or headroom no longer needed."""
+        if self._withheld:
+            self._dirty.update(self._withheld)
+            self._withheld.clear()
+
+    # Grants.
+
+    def allocate(self, now_s: float) -> list[Grant]:
+        """See Allocator."""
+        for agent_id in self._refusals.due(now_s):
+            if agent_id in self._agents:
+                self._dirty[agent_id] = None
+        self._tree.refresh()
+        dirty, self._dirty = self._dirty, {}
+        looked_at = [
+            agent
+            for agent in map(self._agents.__getitem__, dirty)
+            if agent.active and _worth_offering(agent.available)
+        ]
+        if self._quotas:
+            return self._allocate_with_quota(looked_at)
+        grants: list[Grant] = []
+        tree = self._tree
+        for agent in looked_at:
+            available = agent.available
+            if agent.refusals.by_everybody(available, tree.wanting):
+                continue
+            leaf = tree.first(tree.root, _whole(agent))
+            if leaf is not None:
+                self._take(agent, leaf, available)
+                grants.append(Grant(leaf.framework_id, leaf.role, agent.agent_id, available))
+        return grants
+
+    def _take(self, agent: _Agent, leaf: Node, resources: Resources) -> None:
+        """A leaf is granted some of what is available."""
+        left = EMPTY if resources is agent.available else agent.available - resources
+        self._set_available(agent, left)
+        agent.asked.add(leaf.framework_id)
+        client = (leaf.framework_id, leaf.role)
+        before = agent.held.get(client)
+        agent.held[client] = resources if before is None else before + resources
+        self._tree.hold(leaf, resources, 1)
+
+    def _allocate_with_quota(self, agents: Sequence[_Agent]) -> list[Grant]:
+        """Guarantees first, then fair shares of what need not stay free for guarantees."""
+        granted: dict[tuple[_Agent, Node], Resources] = {}
+        lacking = [(node.share, node.order, node) for node in self._quotas.unsatisfied()]
+        heapq.heapify(lacking)
+        headroom = self._quotas.headroom()
+        for agent in agents:
+            headroom = self._guarantee(agent, lacking, headroom, granted)
+        for agent in agents:
+            self._share(agent, headroom, granted)
+            if agent.available:
+                self._withheld[agent.agent_id] = None
+        return [
+            Grant(leaf.framework_id, leaf.role, agent.agent_id, resources)
+            for (agent, leaf), resources in granted.items()
+        ]
+
+    def _guarantee(
+        self,
+        agent: _Agent,
+        lacking: list[tuple[float, int, Node]],
+        headroom: dict[str, int],
+        granted: dict[tuple[_Agent, Node], Resources],
+    ) -> dict[str, int]:
+        """Give of one agent to roles that lack something, in order; the headroom after that.
+
+        Of what a role has no guarantee for it gets what need not stay free.
+        """
+        passed_over: list[tuple[float, int, Node]] = []
+        while lacking and _worth_offering(agent.available):
+            entry = heapq.heappop(lacking)
+            node = entry[2]
+            missing = self._quotas.missing(node.role)
+            bounds = {**self._surplus(headroom), **missing}
+            for name in self._quotas.of(node.role).guarantees:
+                bounds.setdefault(name, 0)
+
+            def cut(leaf: Node, missing: Scalars = missing, bounds: Scalars = bounds) -> Resources:
+                resources = chop(agent.available, _lower(bounds, self._quotas.room(leaf)))
+                return resources if any(map(resources.scalar, missing)) else EMPTY
+
+            if not missing:
+                continue
+            if self._grant(agent, node, cut, granted):
+                headroom = self._quotas.served(node.role, missing, headroom)
+                heapq.heappush(lacking, (node.share, node.order, node))
+            else:
+                passed_over.append(entry)
+        for entry in passed_over:
+            heapq.heappush(lacking, entry)
+        return headroom
+
+    def _share(
+        self, agent: _Agent, headroom: Scalars, granted: dict[tuple[_Agent, Node], Resources]
+    ) -> None:
+        """Give of one agent in fair shares, as often as somebody can use a part."""
+
+        def cut(leaf: Node) -> Resources:
+            at_most = _lower(self._surplus(headroom), self._quotas.room(leaf))
+            return chop(agent.available, at_most)
+
+        while _worth_offering(agent.available):
+            if not self._grant(agent, self._tree.root, cut, granted):
+                return
+
+    def _surplus(self, headroom: Scalars) -> dict[str, int]:
+        """What need not stay free."""
+        return {name: max(0, self._free.get(name, 0) - need) for name, need in headroom.items()}
+
+    def _grant(
+        self,
+        agent: _Agent,
+        below: Node,
+        cut: Callable[[Node], Resources],
+        granted: dict[tuple[_Agent, Node], Resources],
+    ) -> bool:
+        """Grant the first leaf that can use the agent what `cut` allows it."""
+
+        def use(leaf: Node) -> tuple[Node, Resources] | None:
+            asked = leaf.framework_id in agent.asked and (agent, leaf) not in granted
+            if asked or agent.refusals.match(leaf, agent.available):
+                return None
+            resources = cut(leaf)
+            return (leaf, resources) if _worth_offering(resources) else None
+
+        found = self._tree.first(below, use)
+        if found is None:
+            return False
+        leaf, resources = found
+        self._take(agent, leaf, resources)
+        granted[agent, leaf] = granted.get((agent, leaf), EMPTY) + resources
+        return True
+
+
+def _whole(agent: _Agent) -> Callable[[Node], Node | None]:
+    """Whether a leaf may be granted all that is available."""
+    asked, refusals, available = agent.asked, agent.refusals, agent.available
+    if not asked and not refusals.by_leaf:
+        return _anybody
+
+    def use(leaf: Node) -> Node | None:
+        if leaf.framework_id in asked or refusals.match(leaf, available):
+            return None
+        return leaf
+
+    return use
+
+
+def _anybody(leaf: Node) -> Node | None:
+    return leaf
+
+
+def _lower(one: Scalars, other: Scalars) -> dict[str, int]:
+    """The lower of two bounds for each name."""
+    out = dict(one)
+    for name, value in other.items():
+        out[name] = min(out.get(name, value), value)
+    return out

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
 
 from pymesos_core.resources import Resources
 
+Scalars = Mapping[str, int]  # name → thousandths
+Client = tuple[str, str]  # framework id, role
 
-@dataclass(frozen=True, slots=True)
-class Grant:
+
+class Grant(NamedTuple):
     """Resources of one agent for one framework in one role; to be offered."""
 
     framework_id: str
     role: str
     agent_id: str
     resources: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """What a role, with all below it, is to get first, and what it may hold at most.
+
+    A name that is absent has no guarantee, and no limit (docs/quota.md of Mesos).
+    """
+
+    guarantees: Scalars = field(default_factory=dict)
+    limits: Scalars = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.guarantees or self.limits)
 
 
 class Allocator(Protocol):
@@ -58,8 +74,8 @@ class Allocator(Protocol):
     def suppressed(self, framework_id: str) -> frozenset[str]:
         """The suppressed roles."""
 
-    def add_agent(self, agent_id: str, total: Resources, used: Mapping[str, Resources]) -> None:
-        """An agent (again), with what each framework's tasks use of it."""
+    def add_agent(self, agent_id: str, total: Resources, used: Mapping[Client, Resources]) -> None:
+        """An agent (again), with what the tasks of each framework and role use of it."""
 
     def remove_agent(self, agent_id: str) -> None:
         """It is gone, with all that was granted of it."""
@@ -84,6 +100,21 @@ class Allocator(Protocol):
 
     def used(self, framework_id: str, agent_id: str) -> None:
         """The framework launched something on the agent: its back-off there starts over."""
+
+    def set_weight(self, role: str, weight: float) -> None:
+        """A role's part among its siblings; 1 by default."""
+
+    def weight(self, role: str) -> float:
+        """A role's."""
+
+    def set_quota(self, role: str, quota: Quota) -> None:
+        """An empty quota removes it."""
+
+    def quota(self, role: str) -> Quota:
+        """A role's; empty when it has none."""
+
+    def held(self, role: str) -> Scalars:
+        """What a role and those below it hold, offered or used."""
 
     def allocate(self, now_s: float) -> list[Grant]:
         """Grant what is available to whom it is due."""

@@ -138,10 +138,11 @@ def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Res
         ),
     )
     _take_over_tasks(ctx, agent, event, was_unreachable=was_unreachable)
-    used: dict[str, Resources] = {}
+    used: dict[tuple[str, str], Resources] = {}
     for task in agent.tasks.values():
         if task.holds_resources:
-            used[task.framework_id] = used.get(task.framework_id, EMPTY) + task.resources
+            client = (task.framework_id, task.role)
+            used[client] = used.get(client, EMPTY) + task.resources
     ctx.allocator.add_agent(agent.agent_id, total, used)
     ctx.publish("agent_added", agent_id=agent.agent_id, resources=total)
     for task in list(agent.tasks.values()):

@@ -1,0 +1,148 @@
+"""What frameworks refused: filters, and the back-off of those that set none.
+
+There may be as many as agents times frameworks, so each is small: an entry of its agent, one of its
+framework, and one in a bucket of those that end within the same five milliseconds.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass, field
+
+from pymesos_core.resources import EMPTY, Resources
+from pymesos_master.allocator.tree import Node
+
+BACKOFF_MIN_S = 0.005
+BACKOFF_MAX_S = 1.0
+BUCKETS_PER_S = 200
+
+
+@dataclass(slots=True)
+class AgentRefusals:
+    """Of one agent: what a leaf refused and in which bucket that ends.
+
+    A refusal holds as long as the agent has no more than what was refused.
+    """
+
+    by_leaf: dict[Node, tuple[Resources, int]] = field(default_factory=dict)
+    latest: Resources = EMPTY
+    same: int = 0  # how many refused `latest`, the same object
+
+    def by_everybody(self, available: Resources, wanting: int) -> bool:
+        """Whether it is known at a glance that all who want offers have refused this."""
+        return available is self.latest and self.same >= wanting
+
+    def match(self, leaf: Node, available: Resources) -> bool:
+        """Whether a leaf has refused as much."""
+        refusal = self.by_leaf.get(leaf)
+        return refusal is not None and (refusal[0] is available or refusal[0].contains(available))
+
+    def interned(self, available: Resources) -> Resources:
+        """The object that was refused before, if it is the same."""
+        return self.latest if available == self.latest else available
+
+    def add(self, leaf: Node, resources: Resources, bucket: int) -> None:
+        """A leaf refuses."""
+        self.discard(leaf)
+        if resources is not self.latest:
+            self.latest = resources
+            self.same = sum(refused is resources for refused, _ in self.by_leaf.values())
+        self.by_leaf[leaf] = (resources, bucket)
+        self.same += 1
+
+    def discard(self, leaf: Node) -> None:
+        """It does not any more."""
+        refusal = self.by_leaf.pop(leaf, None)
+        if refusal is not None and refusal[0] is self.latest:
+            self.same -= 1
+
+
+class Refusals:
+    """All of them, with their ends. Times are monotonic seconds."""
+
+    def __init__(self) -> None:
+        self._agents: dict[str, AgentRefusals] = {}
+        self._of_leaf: dict[Node, dict[str, None]] = {}
+        self._buckets: dict[int, list[tuple[Node, str]]] = {}
+        self._order: list[int] = []  # a heap of the buckets' numbers
+        self._entries = 0  # in all buckets, those too whose refusal was forgotten
+        self._streaks: dict[str, dict[str, int]] = {}  # framework → agent → declines in a row
+
+    def of(self, agent_id: str) -> AgentRefusals:
+        """Of an agent."""
+        found = self._agents.get(agent_id)
+        if found is None:
+            found = self._agents[agent_id] = AgentRefusals()
+        return found
+
+    def next_s(self) -> float | None:
+        """When the next one ends, or would have ended if it is forgotten."""
+        return self._order[0] / BUCKETS_PER_S if self._order else None
+
+    def due(self, now_s: float) -> list[str]:
+        """End those that are over; their agents."""
+        out: list[str] = []
+        while self._order and self._order[0] <= now_s * BUCKETS_PER_S:
+            number = heapq.heappop(self._order)
+            ending = self._buckets.pop(number)
+            self._entries -= len(ending)
+            for leaf, agent_id in ending:
+                refusals = self._agents.get(agent_id)
+                refusal = refusals.by_leaf.get(leaf) if refusals is not None else None
+                if refusals is not None and refusal is not None and refusal[1] == number:
+                    refusals.discard(leaf)
+                    self._of_leaf[leaf].pop(agent_id, None)
+                    out.append(agent_id)
+        return out
+
+    def add(
+        self, leaf: Node, agent_id: str, resources: Resources, now_s: float, refuse_s: float
+    ) -> None:
+        """Set a filter; without one, back off: at once the first time, then 5 ms to 1 s."""
+        if refuse_s <= 0:
+            streaks = self._streaks.setdefault(leaf.framework_id, {})
+            streak = streaks.get(agent_id, 0)
+            streaks[agent_id] = streak + 1
+            if streak == 0:
+                return
+            refuse_s = min(BACKOFF_MAX_S, BACKOFF_MIN_S * 2 ** min(streak - 1, 16))
+        bucket = math.ceil((now_s + refuse_s) * BUCKETS_PER_S)
+        self.of(agent_id).add(leaf, resources, bucket)
+        self._of_leaf.setdefault(leaf, {})[agent_id] = None
+        self._end_in(bucket, leaf, agent_id)
+        if self._entries > 1024 and self._entries > 2 * sum(map(len, self._of_leaf.values())):
+            self._drop_forgotten()
+
+    def _end_in(self, bucket: int, leaf: Node, agent_id: str) -> None:
+        self._entries += 1
+        ending = self._buckets.get(bucket)
+        if ending is None:
+            self._buckets[bucket] = [(leaf, agent_id)]
+            heapq.heappush(self._order, bucket)
+        else:
+            ending.append((leaf, agent_id))
+
+    def _drop_forgotten(self) -> None:
+        self._buckets, self._order, self._entries = {}, [], 0
+        for agent_id, refusals in self._agents.items():
+            for leaf, (_, bucket) in refusals.by_leaf.items():
+                self._end_in(bucket, leaf, agent_id)
+
+    def forget_streak(self, framework_id: str, agent_id: str) -> None:
+        """The framework used something of the agent."""
+        self._streaks.get(framework_id, {}).pop(agent_id, None)
+
+    def forget_leaf(self, leaf: Node) -> None:
+        """It revived, or is gone, or wants nothing."""
+        for agent_id in self._of_leaf.pop(leaf, ()):
+            self._agents[agent_id].discard(leaf)
+        self._streaks.pop(leaf.framework_id, None)
+
+    def forget_agent(self, agent_id: str) -> None:
+        """It is gone."""
+        found = self._agents.pop(agent_id, None)
+        for leaf in found.by_leaf if found is not None else ():
+            self._of_leaf[leaf].pop(agent_id, None)
+        for streaks in self._streaks.values():
+            streaks.pop(agent_id, None)

@@ -1,0 +1,214 @@
+"""The tree of roles, with frameworks as its leaves, and who in it is next.
+
+Dominant resource fairness (Ghodsi et al., NSDI'11) level by level, as Mesos' sorter does it
+(`src/master/allocator/mesos/sorter/drf/sorter.cpp`): of the children of a node the one with the
+lowest weighted dominant share comes first. A role that has frameworks of its own and children holds
+both side by side.
+
+Each node keeps its children in a heap by share. A share that changes puts a new entry in and leaves
+the old one, which a stamp gives away when it comes up; so a grant costs a few heap operations on
+the way from the leaf to the root, however many frameworks there are.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Mapping
+from typing import TypeVar
+
+from pymesos_core.resources import Resources
+
+Found = TypeVar("Found")
+
+
+class Node:
+    """A role, or a framework in a role (a leaf)."""
+
+    __slots__ = (
+        "children", "framework_id", "heap", "held", "order", "parent", "role", "share", "stamp",
+        "wanting", "weight",
+    )  # fmt: skip
+
+    def __init__(self, role: str, parent: Node | None, order: int, framework_id: str = "") -> None:
+        self.role = role
+        self.framework_id = framework_id  # empty: a role
+        self.parent = parent
+        self.order = order  # of arrival: the tie-break among equal shares
+        self.weight = 1.0
+        self.held: dict[str, int] = {}  # scalar → thousandths, of all below
+        self.share = 0.0  # dominant, divided by the weight
+        self.stamp = 0
+        self.wanting = 0  # leaves below, or this one, that want offers
+        self.children: dict[str, Node] = {}  # by role path, or by framework id
+        self.heap: list[tuple[float, int, int, Node]] = []
+
+
+class Tree:
+    """Shares of the whole cluster; `total` is what all agents have, in thousandths."""
+
+    def __init__(self) -> None:
+        self.root = Node("", None, 0)
+        self.total: dict[str, int] = {}
+        self._roles: dict[str, Node] = {}
+        self._weights: dict[str, float] = {}
+        self._order = 0
+        self._stale = False  # the total has changed, and with it every share
+
+    @property
+    def wanting(self) -> int:
+        """How many leaves want offers."""
+        return self.root.wanting
+
+    def role(self, path: str) -> Node:
+        """A role, with all above it."""
+        node = self._roles.get(path)
+        if node is None:
+            above, _, _ = path.rpartition("/")
+            parent = self.role(above) if above else self.root
+            node = self._roles[path] = self._new(Node(path, parent, self._order))
+            node.weight = self._weights.get(path, 1.0)
+            parent.children[path] = node
+        return node
+
+    def leaf(self, role: str, framework_id: str) -> Node:
+        """A framework in a role."""
+        parent = self.role(role)
+        leaf = self._new(Node(role, parent, self._order, framework_id))
+        # No role path is empty before the slash, so this never is the key of a role.
+        parent.children[f"/{framework_id}"] = leaf
+        return leaf
+
+    def _new(self, node: Node) -> Node:
+        self._order += 1
+        return node
+
+    def remove(self, leaf: Node) -> None:
+        """Forget a leaf that holds nothing, and the roles that are empty then."""
+        self.want(leaf, False)
+        assert leaf.parent is not None
+        del leaf.parent.children[f"/{leaf.framework_id}"]
+        node = leaf.parent
+        while node.parent is not None and not node.children and not any(node.held.values()):
+            del node.parent.children[node.role]
+            del self._roles[node.role]
+            node.stamp += 1
+            node = node.parent
+
+    def want(self, leaf: Node, wants: bool) -> None:
+        """Whether a leaf is to be found."""
+        if bool(leaf.wanting) == wants:
+            return
+        change = 1 if wants else -1
+        node: Node | None = leaf
+        while node is not None:
+            node.wanting += change
+            if node.wanting == (1 if wants else 0):
+                self._touch(node)
+            node = node.parent
+
+    def set_weight(self, role: str, weight: float) -> None:
+        """Of a role among its siblings; 1 by default."""
+        if weight == 1.0:
+            self._weights.pop(role, None)
+        else:
+            self._weights[role] = weight
+        if role in self._roles:
+            self._roles[role].weight = weight
+            self._reckon(self._roles[role])
+
+    def weight(self, role: str) -> float:
+        """Of a role."""
+        return self._weights.get(role, 1.0)
+
+    def change_total(self, scalars: Mapping[str, int], sign: int) -> None:
+        """An agent came, or went."""
+        for name, value in scalars.items():
+            self.total[name] = self.total.get(name, 0) + sign * value
+        self._stale = True
+
+    def hold(self, leaf: Node, resources: Resources, sign: int) -> None:
+        """A leaf holds more, or less."""
+        scalars = resources.scalars
+        node = leaf
+        while node.parent is not None:
+            held = node.held
+            for name, value in scalars.items():
+                held[name] = now = held.get(name, 0) + sign * value
+                assert now >= 0, f"{leaf.framework_id} holds {now} of {name}"
+            if not self._stale:
+                self._reckon(node)
+            node = node.parent
+
+    def dominant_share(self, node: Node) -> float:
+        """The largest part of any resource of the cluster that a node holds, without weights."""
+        total = self.total
+        share = 0.0
+        for name, value in node.held.items():
+            if value and (whole := total.get(name)):
+                part = value / whole
+                if part > share:
+                    share = part
+        return share
+
+    def _reckon(self, node: Node) -> None:
+        share = self.dominant_share(node) / node.weight
+        if share != node.share:
+            node.share = share
+            self._touch(node)
+
+    def _touch(self, node: Node) -> None:
+        """Put the entry of a node where it belongs now."""
+        node.stamp += 1
+        if node.parent is None or not node.wanting:
+            return
+        heap = node.parent.heap
+        entry = (node.share, node.order, node.stamp, node)
+        if heap and heap[0][3] is node:
+            heapq.heapreplace(heap, entry)
+            return
+        heapq.heappush(heap, entry)
+        if len(heap) > 64 + 4 * len(node.parent.children):
+            self._rebuild(node.parent)
+
+    def _rebuild(self, node: Node) -> None:
+        node.heap = [(c.share, c.order, c.stamp, c) for c in node.children.values() if c.wanting]
+        heapq.heapify(node.heap)
+
+    def refresh(self) -> None:
+        """Reckon every share anew if the total has changed."""
+        if self._stale:
+            self._stale = False
+            self._refresh(self.root)
+
+    def _refresh(self, node: Node) -> None:
+        for child in node.children.values():
+            child.share = self.dominant_share(child) / child.weight
+            self._refresh(child)
+        self._rebuild(node)
+
+    def first(self, node: Node, use: Callable[[Node], Found | None]) -> Found | None:
+        """What `use` makes of the first leaf below `node`, in order of share, that it can use."""
+        heap = node.heap
+        passed_over: list[tuple[float, int, int, Node]] = []
+        found: Found | None = None
+        while heap:
+            entry = heap[0]
+            child = entry[3]
+            if entry[2] != child.stamp:
+                heapq.heappop(heap)
+                continue
+            found = use(child) if child.framework_id else self.first(child, use)
+            if found is not None:
+                break
+            passed_over.append(heapq.heappop(heap))
+        for entry in passed_over:
+            heapq.heappush(heap, entry)
+        return found
+
+    def roles(self) -> Iterator[Node]:
+        """All roles that anybody is in, or that hold something."""
+        return iter(self._roles.values())
+
+    def find(self, role: str) -> Node | None:
+        """A role that is there."""
+        return self._roles.get(role)
