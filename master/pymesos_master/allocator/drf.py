@@ -12,18 +12,14 @@ whose filter ran out, or all of them when a framework came or revived.
 
 from __future__ import annotations
 
-import heapq
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pymesos_core.resources import EMPTY, MILLI, Resources
+from pymesos_core.resources import EMPTY, Resources
 from pymesos_master.allocator.interface import Client, Grant, Quota, Scalars
-from pymesos_master.allocator.quotas import Quotas, chop
+from pymesos_master.allocator.quotas import Lacking, Quotas, chop
 from pymesos_master.allocator.refusals import AgentRefusals, Refusals
-from pymesos_master.allocator.tree import Node, Tree
-
-MIN_CPUS_MILLI = 10  # Mesos' MIN_CPUS and MIN_MEM: either makes an offer worth sending
-MIN_MEM_MILLI = 32 * MILLI
+from pymesos_master.allocator.tree import MIN_CPUS_MILLI, MIN_MEM_MILLI, Node, Tree
 
 
 @dataclass(slots=True)
@@ -43,14 +39,18 @@ class _Agent:
     agent_id: str
     total: Resources
     available: Resources
-    held: dict[Client, Resources]  # what each was granted and holds
+    held: dict[Client, dict[str, int]]  # the scalars of what each was granted and holds
     refusals: AgentRefusals
+    owed: Resources = (
+        EMPTY  # what is used and the agent does not have any more: it will not be free
+    )
     active: bool = True
     asked: set[str] = field(default_factory=set)  # frameworks that have not answered a grant
 
 
 def _worth_offering(resources: Resources) -> bool:
-    return resources.scalar("cpus") >= MIN_CPUS_MILLI or resources.scalar("mem") >= MIN_MEM_MILLI
+    scalars = resources.scalars
+    return scalars.get("cpus", 0) >= MIN_CPUS_MILLI or scalars.get("mem", 0) >= MIN_MEM_MILLI
 
 
 class DrfAllocator:
@@ -64,6 +64,7 @@ class DrfAllocator:
         self._refusals = Refusals()
         self._dirty: dict[str, None] = {}  # agents to look at, in the order they changed
         self._withheld: dict[str, None] = {}  # of which a quota kept something back
+        self._less_held = False  # since: a limit may be off, or headroom no longer needed
         self._free: dict[str, int] = {}  # scalars available on active agents
 
     @property
@@ -91,9 +92,9 @@ class DrfAllocator:
             framework = _Framework(framework_id, tuple(roles), active, suppressed)
             self._frameworks[framework_id] = framework
             for agent in self._agents.values():
-                for client, resources in agent.held.items():
+                for client, scalars in agent.held.items():
                     if client[0] == framework_id:
-                        self._tree.hold(self._leaf(framework, client[1]), resources, 1)
+                        self._tree.hold(self._leaf(framework, client[1]), scalars, 1)
         framework.roles = tuple(roles)
         framework.active = active
         framework.suppressed = suppressed
@@ -125,12 +126,12 @@ class DrfAllocator:
             return
         self._forget_refusals(framework, framework.leaves)
         for agent in self._agents.values():
-            for client, resources in agent.held.items():
+            for client, scalars in agent.held.items():
                 if client[0] == framework_id:
-                    self._tree.hold(framework.leaves[client[1]], resources, -1)
+                    self._tree.hold(framework.leaves[client[1]], scalars, -1)
         for leaf in framework.leaves.values():
             self._tree.remove(leaf)
-        self._look_at_withheld()
+        self._less_held = True
 
     def deactivate_framework(self, framework_id: str) -> None:
         """See Allocator."""
@@ -169,12 +170,13 @@ class DrfAllocator:
     def add_agent(self, agent_id: str, total: Resources, used: Mapping[Client, Resources]) -> None:
         """See Allocator. Tasks that exceed a shrunken total leave nothing available."""
         self.remove_agent(agent_id)
-        agent = _Agent(agent_id, total, EMPTY, dict(used), self._refusals.of(agent_id))
+        agent = _Agent(agent_id, total, EMPTY, {}, self._refusals.of(agent_id))
         self._agents[agent_id] = agent
         available = total
         for client, resources in used.items():
+            agent.owed = agent.owed + resources.minus_what_is_there(available)
             available = available.minus_what_is_there(resources)
-            self._hold(client, resources, 1)
+            self._hold(agent, client, resources.scalars, 1)
         self._tree.change_total(total.scalars, 1)
         self._set_available(agent, available)
         self._dirty[agent_id] = None
@@ -187,8 +189,8 @@ class DrfAllocator:
         self.deactivate_agent(agent_id)
         del self._agents[agent_id]
         self._withheld.pop(agent_id, None)
-        for client, resources in agent.held.items():
-            self._hold(client, resources, -1)
+        for client, scalars in list(agent.held.items()):
+            self._hold(agent, client, dict(scalars), -1)
         self._tree.change_total(agent.total.scalars, -1)
         self._refusals.forget_agent(agent_id)
 
@@ -200,10 +202,18 @@ class DrfAllocator:
             agent.active = False
             self._dirty.pop(agent_id, None)
 
-    def _hold(self, client: Client, resources: Resources, sign: int) -> None:
+    def _hold(self, agent: _Agent, client: Client, scalars: Scalars, sign: int) -> None:
+        """A client holds more of an agent, or less."""
+        held = agent.held.get(client)
+        if held is None:
+            held = agent.held[client] = {}
+        for name, value in scalars.items():
+            held[name] = held.get(name, 0) + sign * value
+        if sign < 0 and not any(held.values()):
+            del agent.held[client]
         framework = self._frameworks.get(client[0])
         if framework is not None:
-            self._tree.hold(self._leaf(framework, client[1]), resources, sign)
+            self._tree.hold(self._leaf(framework, client[1]), scalars, sign)
 
     def _set_available(self, agent: _Agent, resources: Resources) -> None:
         if agent.active and self._quotas:
@@ -233,21 +243,15 @@ class DrfAllocator:
         agent = self._agents.get(agent_id)
         if agent is None or not resources:
             return
-        client = (framework_id, role)
-        held = agent.held.get(client, EMPTY) - resources
-        if held:
-            agent.held[client] = held
-        else:
-            agent.held.pop(client, None)
-        self._hold(client, resources, -1)
-        # What an agent lost while tasks used it does not come back with them.
-        free = agent.total
-        for others in agent.held.values():
-            free = free.minus_what_is_there(others)
-        self._set_available(agent, agent.refusals.interned(free))
+        self._hold(agent, (framework_id, role), resources.scalars, -1)
+        back = resources
+        if agent.owed:
+            back = resources.minus_what_is_there(agent.owed)
+            agent.owed = agent.owed.minus_what_is_there(resources)
+        self._set_available(agent, agent.refusals.interned(agent.available + back))
         if agent.active:
             self._dirty[agent_id] = None
-        self._look_at_withheld()
+        self._less_held = True
         framework = self._frameworks.get(framework_id)
         if refuse_s is not None and framework is not None and framework.wants(role):
             leaf = framework.leaves[role]
@@ -310,12 +314,6 @@ class DrfAllocator:
             if agent.active and agent.available:
                 self._dirty[agent_id] = None
 
-    def _look_at_withheld(self) -> None:
-        """Somebody holds less: a limit may be off, or headroom no longer needed."""
-        if self._withheld:
-            self._dirty.update(self._withheld)
-            self._withheld.clear()
-
     # Grants.
 
     def allocate(self, now_s: float) -> list[Grant]:
@@ -324,6 +322,11 @@ class DrfAllocator:
             if agent_id in self._agents:
                 self._dirty[agent_id] = None
         self._tree.refresh()
+        self._quotas.refresh()
+        if self._withheld and self._less_held and self._may_share():
+            self._dirty.update(self._withheld)
+            self._withheld.clear()
+        self._less_held = False
         dirty, self._dirty = self._dirty, {}
         looked_at = [
             agent
@@ -336,7 +339,7 @@ class DrfAllocator:
         tree = self._tree
         for agent in looked_at:
             available = agent.available
-            if agent.refusals.by_everybody(available, tree.wanting):
+            if agent.refusals.same and agent.refusals.by_everybody(available, tree.wanting):
                 continue
             leaf = tree.first(tree.root, _whole(agent))
             if leaf is not None:
@@ -346,24 +349,22 @@ class DrfAllocator:
 
     def _take(self, agent: _Agent, leaf: Node, resources: Resources) -> None:
         """A leaf is granted some of what is available."""
-        left = EMPTY if resources is agent.available else agent.available - resources
-        self._set_available(agent, left)
+        if resources is agent.available and not self._quotas:
+            agent.available = EMPTY
+        else:
+            self._set_available(agent, agent.available - resources)
         agent.asked.add(leaf.framework_id)
-        client = (leaf.framework_id, leaf.role)
-        before = agent.held.get(client)
-        agent.held[client] = resources if before is None else before + resources
-        self._tree.hold(leaf, resources, 1)
+        self._hold(agent, (leaf.framework_id, leaf.role), resources.scalars, 1)
 
     def _allocate_with_quota(self, agents: Sequence[_Agent]) -> list[Grant]:
         """Guarantees first, then fair shares of what need not stay free for guarantees."""
         granted: dict[tuple[_Agent, Node], Resources] = {}
-        lacking = [(node.share, node.order, node) for node in self._quotas.unsatisfied()]
-        heapq.heapify(lacking)
-        headroom = self._quotas.headroom()
+        lacking = Lacking(self._quotas)
         for agent in agents:
-            headroom = self._guarantee(agent, lacking, headroom, granted)
+            self._guarantee(agent, lacking, granted)
         for agent in agents:
-            self._share(agent, headroom, granted)
+            if self._may_share():
+                self._share(agent, granted)
             if agent.available:
                 self._withheld[agent.agent_id] = None
         return [
@@ -371,57 +372,52 @@ class DrfAllocator:
             for (agent, leaf), resources in granted.items()
         ]
 
+    def _may_share(self) -> bool:
+        """Whether anything of any agent could go to anybody, guarantees aside."""
+        surplus = self._surplus()
+        cpus = surplus.get("cpus", MIN_CPUS_MILLI)
+        mem = surplus.get("mem", MIN_MEM_MILLI)
+        return (cpus >= MIN_CPUS_MILLI or mem >= MIN_MEM_MILLI) and self._tree.anybody()
+
+    def _surplus(self) -> dict[str, int]:
+        """What need not stay free for guarantees."""
+        headroom = self._quotas.headroom
+        return {name: max(0, self._free.get(name, 0) - need) for name, need in headroom.items()}
+
     def _guarantee(
-        self,
-        agent: _Agent,
-        lacking: list[tuple[float, int, Node]],
-        headroom: dict[str, int],
-        granted: dict[tuple[_Agent, Node], Resources],
-    ) -> dict[str, int]:
-        """Give of one agent to roles that lack something, in order; the headroom after that.
+        self, agent: _Agent, lacking: Lacking, granted: dict[tuple[_Agent, Node], Resources]
+    ) -> None:
+        """Give of one agent to roles that lack something, in order of share.
 
         Of what a role has no guarantee for it gets what need not stay free.
         """
-        passed_over: list[tuple[float, int, Node]] = []
-        while lacking and _worth_offering(agent.available):
-            entry = heapq.heappop(lacking)
-            node = entry[2]
-            missing = self._quotas.missing(node.role)
-            bounds = {**self._surplus(headroom), **missing}
-            for name in self._quotas.of(node.role).guarantees:
-                bounds.setdefault(name, 0)
+        passed_over: list[Node] = []
+        while (node := lacking.next(agent.available)) is not None:
+            bounds = {
+                **self._surplus(),
+                **dict.fromkeys(self._quotas.of(node.role).guarantees, 0),
+                **self._quotas.missing(node.role),
+            }
 
-            def cut(leaf: Node, missing: Scalars = missing, bounds: Scalars = bounds) -> Resources:
-                resources = chop(agent.available, _lower(bounds, self._quotas.room(leaf)))
-                return resources if any(map(resources.scalar, missing)) else EMPTY
+            def cut(leaf: Node, bounds: Scalars = bounds) -> Resources:
+                return chop(agent.available, _lower(bounds, self._quotas.room(leaf)))
 
-            if not missing:
-                continue
             if self._grant(agent, node, cut, granted):
-                headroom = self._quotas.served(node.role, missing, headroom)
-                heapq.heappush(lacking, (node.share, node.order, node))
+                lacking.add(node)
             else:
-                passed_over.append(entry)
-        for entry in passed_over:
-            heapq.heappush(lacking, entry)
-        return headroom
+                passed_over.append(node)
+        for node in passed_over:
+            lacking.add(node)
 
-    def _share(
-        self, agent: _Agent, headroom: Scalars, granted: dict[tuple[_Agent, Node], Resources]
-    ) -> None:
+    def _share(self, agent: _Agent, granted: dict[tuple[_Agent, Node], Resources]) -> None:
         """Give of one agent in fair shares, as often as somebody can use a part."""
 
         def cut(leaf: Node) -> Resources:
-            at_most = _lower(self._surplus(headroom), self._quotas.room(leaf))
-            return chop(agent.available, at_most)
+            return chop(agent.available, _lower(self._surplus(), self._quotas.room(leaf)))
 
-        while _worth_offering(agent.available):
+        while _worth_offering(chop(agent.available, self._surplus())):
             if not self._grant(agent, self._tree.root, cut, granted):
                 return
-
-    def _surplus(self, headroom: Scalars) -> dict[str, int]:
-        """What need not stay free."""
-        return {name: max(0, self._free.get(name, 0) - need) for name, need in headroom.items()}
 
     def _grant(
         self,
@@ -445,6 +441,7 @@ class DrfAllocator:
         leaf, resources = found
         self._take(agent, leaf, resources)
         granted[agent, leaf] = granted.get((agent, leaf), EMPTY) + resources
+        self._quotas.refresh()
         return True
 
 

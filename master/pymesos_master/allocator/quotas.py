@@ -6,6 +6,7 @@ would break a limit.
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Mapping
 
 from pymesos_core.resources import Resources
@@ -16,11 +17,15 @@ NONE = Quota()
 
 
 class Quotas:
-    """The quotas of all roles that have one."""
+    """The quotas of all roles that have one, and what their guarantees still need."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
         self._by_role: dict[str, Quota] = {}
+        self._nested = False  # whether a role with a quota is below another
+        self._rebuild = False
+        self._missing: dict[str, Scalars] = {}  # of roles that lack something
+        self._headroom: dict[str, int] = {}
 
     def __bool__(self) -> bool:
         return bool(self._by_role)
@@ -29,47 +34,55 @@ class Quotas:
         """An empty quota removes it."""
         if quota:
             self._by_role[role] = quota
+            self._tree.watch(role, quota.limits)
         else:
             self._by_role.pop(role, None)
+            self._tree.unwatch(role)
+        self._nested = any(self._above(other) is not None for other in self._by_role)
+        self._rebuild = True
 
     def of(self, role: str) -> Quota:
         """Of a role."""
         return self._by_role.get(role, NONE)
 
-    def _held(self, role: str) -> Mapping[str, int]:
-        node = self._tree.find(role)
-        return node.held if node is not None else {}
+    def refresh(self) -> None:
+        """Reckon with what roles hold now; only those that hold more or less are looked at."""
+        changed = self._tree.changed
+        for role in changed:
+            node = self._tree.find(role)
+            held: Mapping[str, int] = node.held if node is not None else {}
+            before, now = self._missing.pop(role, {}), {}
+            for name, value in self.of(role).guarantees.items():
+                if value > held.get(name, 0):
+                    now[name] = value - held.get(name, 0)
+            if now:
+                self._missing[role] = now
+            for name in {**before, **now}:
+                change = now.get(name, 0) - before.get(name, 0)
+                self._headroom[name] = self._headroom.get(name, 0) + change
+        if changed and (self._nested or self._rebuild):
+            self._headroom = self._whole_headroom()
+            self._rebuild = False
+        changed.clear()
 
     def missing(self, role: str) -> Scalars:
         """What a role still lacks of its guarantee."""
-        held = self._held(role)
-        return {
-            name: value - held.get(name, 0)
-            for name, value in self.of(role).guarantees.items()
-            if value > held.get(name, 0)
-        }
+        return self._missing.get(role, {})
 
     def unsatisfied(self) -> Iterator[Node]:
         """Roles that lack something and have somebody who wants offers."""
-        for role in self._by_role:
+        for role in self._missing:
             node = self._tree.find(role)
-            if node is not None and node.wanting and self.missing(role):
+            if node is not None and node.wanting:
                 yield node
 
-    def served(self, role: str, before: Scalars, headroom: dict[str, int]) -> dict[str, int]:
-        """The headroom after a grant to a role that lacked `before`."""
-        if any(self._above(other) is not None for other in self._by_role):
-            return self.headroom()
-        after = self.missing(role)
-        for name, value in before.items():
-            headroom[name] -= value - after.get(name, 0)
-        return headroom
+    @property
+    def headroom(self) -> Scalars:
+        """What must stay free so that every guarantee can be met, whoever wants offers now."""
+        return self._headroom
 
-    def headroom(self) -> dict[str, int]:
-        """What must stay free so that every guarantee can be met, whoever wants offers now.
-
-        A child's guarantee is part of its parent's, so only the larger of the two counts.
-        """
+    def _whole_headroom(self) -> dict[str, int]:
+        """A child's guarantee is part of its parent's, so only the larger of the two counts."""
         out: dict[str, int] = {}
         below: dict[str, dict[str, int]] = {}  # role → what the children nearest to it need
         # Longer paths first: every child comes before its parent.
@@ -112,3 +125,27 @@ def chop(resources: Resources, at_most: Mapping[str, int]) -> Resources:
         name: min(value, at_most.get(name, value)) for name, value in resources.scalars.items()
     }
     return Resources(scalars, resources.ranges, resources.sets)
+
+
+class Lacking:
+    """Roles that lack something of their guarantee, by what it is, each group in order of share."""
+
+    def __init__(self, quotas: Quotas) -> None:
+        self._quotas = quotas
+        self._groups: dict[frozenset[str], list[tuple[float, int, Node]]] = {}
+        for node in quotas.unsatisfied():
+            self.add(node)
+
+    def add(self, node: Node) -> None:
+        """If it does lack something."""
+        if missing := self._quotas.missing(node.role):
+            group = self._groups.setdefault(frozenset(missing), [])
+            heapq.heappush(group, (node.share, node.order, node))
+
+    def next(self, available: Resources) -> Node | None:
+        """Take out the first that lacks only what there is some of: a part alone is of no use."""
+        best: list[tuple[float, int, Node]] | None = None
+        for names, group in self._groups.items():
+            if group and (best is None or group[0] < best[0]) and all(map(available.scalar, names)):
+                best = group
+        return heapq.heappop(best)[2] if best else None

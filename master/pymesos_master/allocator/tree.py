@@ -16,7 +16,11 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from pymesos_core.resources import Resources
+from pymesos_core.resources import MILLI
+
+# Mesos' MIN_CPUS and MIN_MEM: either makes an offer worth sending.
+MIN_CPUS_MILLI = 10
+MIN_MEM_MILLI = 32 * MILLI
 
 Found = TypeVar("Found")
 
@@ -25,8 +29,8 @@ class Node:
     """A role, or a framework in a role (a leaf)."""
 
     __slots__ = (
-        "children", "framework_id", "heap", "held", "order", "parent", "role", "share", "stamp",
-        "wanting", "weight",
+        "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "role",
+        "share", "stamp", "wanting", "watched", "weight",
     )  # fmt: skip
 
     def __init__(self, role: str, parent: Node | None, order: int, framework_id: str = "") -> None:
@@ -36,6 +40,9 @@ class Node:
         self.order = order  # of arrival: the tie-break among equal shares
         self.weight = 1.0
         self.held: dict[str, int] = {}  # scalar → thousandths, of all below
+        self.limits: Mapping[str, int] = {}
+        self.full = False  # so near to its limits that nothing it may get is worth an offer
+        self.watched = False  # whether `Tree.changed` is to name it when it holds more or less
         self.share = 0.0  # dominant, divided by the weight
         self.stamp = 0
         self.wanting = 0  # leaves below, or this one, that want offers
@@ -51,6 +58,9 @@ class Tree:
         self.total: dict[str, int] = {}
         self._roles: dict[str, Node] = {}
         self._weights: dict[str, float] = {}
+        self._limits: dict[str, Mapping[str, int]] = {}
+        self._watched: set[str] = set()
+        self.changed: set[str] = set()  # watched roles that hold more or less; for the watcher
         self._order = 0
         self._stale = False  # the total has changed, and with it every share
 
@@ -67,6 +77,9 @@ class Tree:
             parent = self.role(above) if above else self.root
             node = self._roles[path] = self._new(Node(path, parent, self._order))
             node.weight = self._weights.get(path, 1.0)
+            node.limits = self._limits.get(path, {})
+            self._check_limits(node)
+            node.watched = path in self._watched
             parent.children[path] = node
         return node
 
@@ -80,6 +93,9 @@ class Tree:
 
     def _new(self, node: Node) -> Node:
         self._order += 1
+        assert node.parent is not None
+        if len(node.parent.children) == 1:
+            self._stale = True
         return node
 
     def remove(self, leaf: Node) -> None:
@@ -116,6 +132,35 @@ class Tree:
             self._roles[role].weight = weight
             self._reckon(self._roles[role])
 
+    def watch(self, role: str, limits: Mapping[str, int]) -> None:
+        """Name a role when it holds more or less, and hold it to limits (in thousandths)."""
+        self._watched.add(role)
+        self._limits[role] = limits
+        self._apply_watch(role)
+
+    def unwatch(self, role: str) -> None:
+        """Not any more, and without limits."""
+        self._watched.discard(role)
+        self._limits.pop(role, None)
+        self._apply_watch(role)
+
+    def _apply_watch(self, role: str) -> None:
+        self.changed.add(role)
+        node = self._roles.get(role)
+        if node is not None:
+            node.watched = role in self._watched
+            node.limits = self._limits.get(role, {})
+            self._check_limits(node)
+
+    def _check_limits(self, node: Node) -> None:
+        limits, held = node.limits, node.held
+        cpus = limits.get("cpus", MIN_CPUS_MILLI + held.get("cpus", 0)) - held.get("cpus", 0)
+        mem = limits.get("mem", MIN_MEM_MILLI + held.get("mem", 0)) - held.get("mem", 0)
+        full = cpus < MIN_CPUS_MILLI and mem < MIN_MEM_MILLI
+        if full != node.full:
+            node.full = full
+            self._touch(node)
+
     def weight(self, role: str) -> float:
         """Of a role."""
         return self._weights.get(role, 1.0)
@@ -126,28 +171,29 @@ class Tree:
             self.total[name] = self.total.get(name, 0) + sign * value
         self._stale = True
 
-    def hold(self, leaf: Node, resources: Resources, sign: int) -> None:
+    def hold(self, leaf: Node, scalars: Mapping[str, int], sign: int) -> None:
         """A leaf holds more, or less."""
-        scalars = resources.scalars
         node = leaf
         while node.parent is not None:
             held = node.held
             for name, value in scalars.items():
                 held[name] = now = held.get(name, 0) + sign * value
                 assert now >= 0, f"{leaf.framework_id} holds {now} of {name}"
-            if not self._stale:
+            if node.watched:
+                self.changed.add(node.role)
+                self._check_limits(node)
+            # An only child is first whatever it holds; `_new` has all reckoned when a second comes.
+            if not self._stale and len(node.parent.children) > 1:
                 self._reckon(node)
             node = node.parent
 
     def dominant_share(self, node: Node) -> float:
         """The largest part of any resource of the cluster that a node holds, without weights."""
-        total = self.total
-        share = 0.0
+        share, total = 0.0, self.total
         for name, value in node.held.items():
-            if value and (whole := total.get(name)):
-                part = value / whole
-                if part > share:
-                    share = part
+            whole = total.get(name)
+            if whole and value / whole > share:
+                share = value / whole
         return share
 
     def _reckon(self, node: Node) -> None:
@@ -159,7 +205,7 @@ class Tree:
     def _touch(self, node: Node) -> None:
         """Put the entry of a node where it belongs now."""
         node.stamp += 1
-        if node.parent is None or not node.wanting:
+        if node.parent is None or not node.wanting or node.full:
             return
         heap = node.parent.heap
         entry = (node.share, node.order, node.stamp, node)
@@ -171,7 +217,11 @@ class Tree:
             self._rebuild(node.parent)
 
     def _rebuild(self, node: Node) -> None:
-        node.heap = [(c.share, c.order, c.stamp, c) for c in node.children.values() if c.wanting]
+        node.heap = [
+            (c.share, c.order, c.stamp, c)
+            for c in node.children.values()
+            if c.wanting and not c.full
+        ]
         heapq.heapify(node.heap)
 
     def refresh(self) -> None:
@@ -186,22 +236,30 @@ class Tree:
             self._refresh(child)
         self._rebuild(node)
 
+    def anybody(self) -> bool:
+        """Whether there is any role that wants offers and is not full."""
+        heap = self.root.heap
+        while heap and heap[0][2] != heap[0][3].stamp:
+            heapq.heappop(heap)
+        return bool(heap)
+
     def first(self, node: Node, use: Callable[[Node], Found | None]) -> Found | None:
         """What `use` makes of the first leaf below `node`, in order of share, that it can use."""
         heap = node.heap
-        passed_over: list[tuple[float, int, int, Node]] = []
+        passed_over: list[tuple[float, int, int, Node]] | None = None
         found: Found | None = None
         while heap:
-            entry = heap[0]
-            child = entry[3]
-            if entry[2] != child.stamp:
+            _, _, stamp, child = heap[0]
+            if stamp != child.stamp:
                 heapq.heappop(heap)
                 continue
             found = use(child) if child.framework_id else self.first(child, use)
             if found is not None:
                 break
+            if passed_over is None:
+                passed_over = []
             passed_over.append(heapq.heappop(heap))
-        for entry in passed_over:
+        for entry in passed_over or ():
             heapq.heappush(heap, entry)
         return found
 
