@@ -134,7 +134,8 @@ async def _lead(options: Options, term: Term, leadership: Leadership) -> str | N
         await asyncio.sleep(1.0)
         return str(error)
     prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
-    core = MasterCore(options.config, DrfAllocator(), records, prefix, read_clock())
+    allocator = DrfAllocator(claim_s=options.config.offer_timeout_s)
+    core = MasterCore(options.config, allocator, records, prefix, read_clock())
     leader = Leader(core, term)
     leadership.leader = leader
     log.info(

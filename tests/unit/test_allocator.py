@@ -122,6 +122,45 @@ def test_what_comes_free_is_not_offered_to_one_that_is_still_asked_about_the_res
     assert [str(g.resources) for g in drf.allocate(0)] == ["cpus:4;mem:400"]
 
 
+def test_two_that_are_slow_cannot_keep_an_agent_from_a_third_in_pieces() -> None:
+    drf = DrfAllocator(claim_s=30)
+    drf.add_framework("slow1", ("*",), active=True)
+    drf.add_agent("a", parse("cpus:4;mem:400"), {("slow2", "*"): parse("cpus:2;mem:200")})
+    assert [g.framework_id for g in drf.allocate(0)] == ["slow1"]
+    drf.add_framework("slow2", ("*",), active=True)
+    drf.add_framework("quick", ("*",), active=True)
+    half = parse("cpus:2;mem:200")
+    drf.recover("slow2", "a", "*", half, now_s=1)
+    assert [g.framework_id for g in drf.allocate(1)] == ["slow2"]
+    drf.answered("slow1", "a")
+    drf.recover("slow1", "a", "*", half, now_s=2, refuse_s=0)
+    assert [g.framework_id for g in drf.allocate(2)] == ["quick"]
+    drf.answered("quick", "a")
+    drf.recover("quick", "a", "*", half, now_s=2, refuse_s=60)
+    assert drf.allocate(3) == [], "slow1 would take this part again"
+    drf.answered("slow2", "a")
+    drf.recover("slow2", "a", "*", half, now_s=4, refuse_s=0)
+    assert [(g.framework_id, str(g.resources)) for g in drf.allocate(4)] == [
+        ("quick", "cpus:4;mem:400")
+    ]
+
+
+def test_a_claim_ends_in_time_and_is_made_once() -> None:
+    drf = DrfAllocator(claim_s=30)
+    for name in ("slow", "picky"):
+        drf.add_framework(name, ("*",), active=True)
+    drf.add_agent("a", parse("cpus:4;mem:400"), {("slow", "*"): parse("cpus:2;mem:200")})
+    half = parse("cpus:2;mem:200")
+    assert [g.framework_id for g in drf.allocate(0)] == ["picky"]
+    drf.recover("slow", "a", "*", half, now_s=0)
+    assert [g.framework_id for g in drf.allocate(0)] == ["slow"]
+    drf.answered("picky", "a")
+    drf.recover("picky", "a", "*", half, now_s=1, refuse_s=1000)
+    drf.add_framework("third", ("*",), active=True)
+    assert drf.allocate(2) == [] and drf.next_s() == 31
+    assert [g.framework_id for g in drf.allocate(31)] == ["third"]
+
+
 def test_nothing_is_created_or_lost() -> None:
     drf = allocator(agents=3, frameworks=2)
     grants = drf.allocate(0)

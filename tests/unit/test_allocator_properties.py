@@ -53,6 +53,7 @@ class Checked(DrfAllocator):
                 refused = agent.refusals.by_leaf.get(leaf)
                 if (
                     framework.wants(role)
+                    and agent.claim in (None, leaf)
                     and framework.framework_id not in agent.asked
                     and not (refused and refused[0].contains(available))
                 ):

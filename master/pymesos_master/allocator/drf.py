@@ -6,6 +6,11 @@ hold an agent in pieces, none of them of use to those who answer at once. Where 
 guarantees are served before that, and what is granted is cut to the limits and to what must stay
 free for guarantees that are not met yet (see `quotas.py`).
 
+One that refuses a part of an agent while others hold the rest has a claim: until they have
+answered, at most for as long as an offer lasts, that part goes to nobody else. So whoever answers
+sees all that is free of an agent, whatever others do. It has one claim to an agent until it uses
+some of it.
+
 Only agents about which something changed are looked at: one that came or got resources back, one
 whose filter ran out, or all of them when a framework came or revived.
 """
@@ -16,6 +21,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.timers import Timers
 from pymesos_master.allocator.interface import Client, Grant, Quota, Scalars
 from pymesos_master.allocator.quotas import Lacking, Quotas, chop
 from pymesos_master.allocator.refusals import AgentRefusals, Refusals
@@ -46,6 +52,7 @@ class _Agent:
     )
     active: bool = True
     asked: set[str] = field(default_factory=set)  # frameworks that have not answered a grant
+    claim: Node | None = None  # who is to see this part together with the rest
 
 
 def _worth_offering(resources: Resources) -> bool:
@@ -56,7 +63,11 @@ def _worth_offering(resources: Resources) -> bool:
 class DrfAllocator:
     """See Allocator."""
 
-    def __init__(self) -> None:
+    def __init__(self, claim_s: float = 30.0) -> None:
+        """A claim lasts for `claim_s`: as long as an offer."""
+        self._claim_s = claim_s
+        self._claim_ends: Timers[str] = Timers()
+        self._claimed: dict[str, set[str]] = {}  # framework → agents it has had a claim to
         self._tree = Tree()
         self._quotas = Quotas(self._tree)
         self._frameworks: dict[str, _Framework] = {}
@@ -74,7 +85,8 @@ class DrfAllocator:
 
     def next_s(self) -> float | None:
         """See Allocator."""
-        return self._refusals.next_s()
+        ends = (self._refusals.next_s(), self._claim_ends.next_s())
+        return min((end for end in ends if end is not None), default=None)
 
     # Frameworks.
 
@@ -122,6 +134,7 @@ class DrfAllocator:
     def remove_framework(self, framework_id: str) -> None:
         """See Allocator."""
         framework = self._frameworks.pop(framework_id, None)
+        self._claimed.pop(framework_id, None)
         if framework is None:
             return
         self._forget_refusals(framework, framework.leaves)
@@ -188,6 +201,9 @@ class DrfAllocator:
             return
         self.deactivate_agent(agent_id)
         del self._agents[agent_id]
+        self._claim_ends.cancel(agent_id)
+        for claimed in self._claimed.values():
+            claimed.discard(agent_id)
         self._withheld.pop(agent_id, None)
         for client, scalars in list(agent.held.items()):
             self._hold(agent, client, dict(scalars), -1)
@@ -256,18 +272,43 @@ class DrfAllocator:
         if refuse_s is not None and framework is not None and framework.wants(role):
             leaf = framework.leaves[role]
             self._refusals.add(leaf, agent_id, agent.available, now_s, refuse_s)
+            if agent.asked and agent.claim is None:
+                self._make_claim(agent, leaf, now_s)
+
+    def _make_claim(self, agent: _Agent, leaf: Node, now_s: float) -> None:
+        claimed = self._claimed.setdefault(leaf.framework_id, set())
+        if agent.agent_id not in claimed:
+            claimed.add(agent.agent_id)
+            agent.claim = leaf
+            self._claim_ends.set(agent.agent_id, now_s + self._claim_s)
+
+    def _end_claim(self, agent: _Agent) -> None:
+        agent.claim = None
+        self._claim_ends.cancel(agent.agent_id)
+
+    def _settle_claim(self, agent: _Agent) -> None:
+        """A claim is of no use when nothing more can come, or its holder wants nothing now."""
+        claim = agent.claim
+        if claim is None:
+            return
+        refused = agent.refusals.match(claim, agent.available)
+        if not claim.wanting or (refused and not agent.asked):
+            self._end_claim(agent)
 
     def answered(self, framework_id: str, agent_id: str) -> None:
         """See Allocator."""
         agent = self._agents.get(agent_id)
         if agent is not None:
             agent.asked.discard(framework_id)
+            if agent.claim is not None and agent.claim.framework_id == framework_id:
+                self._end_claim(agent)
             if agent.active and agent.available:
                 self._dirty[agent_id] = None
 
     def used(self, framework_id: str, agent_id: str) -> None:
         """See Allocator."""
         self._refusals.forget_streak(framework_id, agent_id)
+        self._claimed.get(framework_id, set()).discard(agent_id)
 
     # Roles.
 
@@ -321,6 +362,9 @@ class DrfAllocator:
         for agent_id in self._refusals.due(now_s):
             if agent_id in self._agents:
                 self._dirty[agent_id] = None
+        for agent_id in self._claim_ends.due(now_s):
+            self._agents[agent_id].claim = None
+            self._dirty[agent_id] = None
         self._tree.refresh()
         self._quotas.refresh()
         if self._withheld and self._less_held and self._may_share():
@@ -333,6 +377,8 @@ class DrfAllocator:
             for agent in map(self._agents.__getitem__, dirty)
             if agent.active and _worth_offering(agent.available)
         ]
+        for agent in looked_at:
+            self._settle_claim(agent)
         if self._quotas:
             return self._allocate_with_quota(looked_at)
         grants: list[Grant] = []
@@ -430,7 +476,8 @@ class DrfAllocator:
 
         def use(leaf: Node) -> tuple[Node, Resources] | None:
             asked = leaf.framework_id in agent.asked and (agent, leaf) not in granted
-            if asked or agent.refusals.match(leaf, agent.available):
+            claimed = agent.claim is not None and agent.claim is not leaf
+            if asked or claimed or agent.refusals.match(leaf, agent.available):
                 return None
             resources = cut(leaf)
             return (leaf, resources) if _worth_offering(resources) else None
@@ -447,12 +494,13 @@ class DrfAllocator:
 
 def _whole(agent: _Agent) -> Callable[[Node], Node | None]:
     """Whether a leaf may be granted all that is available."""
-    asked, refusals, available = agent.asked, agent.refusals, agent.available
+    asked, refusals, available, claim = agent.asked, agent.refusals, agent.available, agent.claim
     if not asked and not refusals.by_leaf:
         return _anybody
 
     def use(leaf: Node) -> Node | None:
-        if leaf.framework_id in asked or refusals.match(leaf, available):
+        claimed = claim is not None and claim is not leaf
+        if claimed or leaf.framework_id in asked or refusals.match(leaf, available):
             return None
         return leaf
 
