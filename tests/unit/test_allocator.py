@@ -133,13 +133,13 @@ def test_two_that_are_slow_cannot_keep_an_agent_from_a_third_in_pieces() -> None
     drf.recover("slow2", "a", "*", half, now_s=1)
     assert [g.framework_id for g in drf.allocate(1)] == ["slow2"]
     drf.answered("slow1", "a")
-    drf.recover("slow1", "a", "*", half, now_s=2, refuse_s=1)
+    drf.recover("slow1", "a", "*", half, now_s=2, refuse_s=1, timed_out=True)
     assert [g.framework_id for g in drf.allocate(2)] == ["quick"]
     drf.answered("quick", "a")
     drf.recover("quick", "a", "*", half, now_s=2, refuse_s=60)
     assert drf.allocate(4) == [], "slow1 would take this part again"
     drf.answered("slow2", "a")
-    drf.recover("slow2", "a", "*", half, now_s=5, refuse_s=0)
+    drf.recover("slow2", "a", "*", half, now_s=5, refuse_s=1, timed_out=True)
     assert [(g.framework_id, str(g.resources)) for g in drf.allocate(5)] == [
         ("quick", "cpus:4;mem:400")
     ]

@@ -254,6 +254,7 @@ class DrfAllocator:
         *,
         now_s: float,
         refuse_s: float | None = None,
+        timed_out: bool = False,
     ) -> None:
         """See Allocator."""
         agent = self._agents.get(agent_id)
@@ -272,7 +273,7 @@ class DrfAllocator:
         if refuse_s is not None and framework is not None and framework.wants(role):
             leaf = framework.leaves[role]
             self._refusals.add(leaf, agent_id, agent.available, now_s, refuse_s)
-            if agent.asked and agent.claim is None:
+            if agent.asked and agent.claim is None and not timed_out:
                 self._make_claim(agent, leaf, now_s)
 
     def _make_claim(self, agent: _Agent, leaf: Node, now_s: float) -> None:
@@ -300,8 +301,6 @@ class DrfAllocator:
         agent = self._agents.get(agent_id)
         if agent is not None:
             agent.asked.discard(framework_id)
-            if agent.claim is not None and agent.claim.framework_id == framework_id:
-                self._end_claim(agent)
             if agent.active and agent.available:
                 self._dirty[agent_id] = None
 
@@ -400,6 +399,8 @@ class DrfAllocator:
         else:
             self._set_available(agent, agent.available - resources)
         agent.asked.add(leaf.framework_id)
+        if agent.claim is leaf:
+            self._end_claim(agent)
         self._hold(agent, (leaf.framework_id, leaf.role), resources.scalars, 1)
 
     def _allocate_with_quota(self, agents: Sequence[_Agent]) -> list[Grant]:

@@ -92,8 +92,12 @@ class Allocator(Protocol):
         *,
         now_s: float,
         refuse_s: float | None = None,
+        timed_out: bool = False,
     ) -> None:
-        """Resources come back. `refuse_s` when the framework refused them: how long (0: not)."""
+        """Resources come back. `refuse_s` when the framework refused them: how long (0: not).
+
+        `timed_out` when it did not answer, and is only taken to refuse them.
+        """
 
     def answered(self, framework_id: str, agent_id: str) -> None:
         """The framework has answered a grant on the agent, or it was taken back."""

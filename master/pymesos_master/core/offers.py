@@ -127,11 +127,18 @@ def on_offer_due(ctx: Context, offer_id: str) -> None:
     ignored = framework.ignored.get(offer.agent_id, 0)
     framework.ignored[offer.agent_id] = ignored + 1
     refuse_s = min(MAX_IGNORED_S, DEFAULT_REFUSE_S * 2 ** min(ignored, 16))
-    _give_back(ctx, offer, offer.resources, refuse_s)
+    _give_back(ctx, offer, offer.resources, refuse_s, timed_out=True)
     _publish_end(ctx, "offer_rescinded", offer, "offer timed out")
 
 
-def _give_back(ctx: Context, offer: Offer, rest: Resources, refuse_s: float | None) -> None:
+def _give_back(
+    ctx: Context,
+    offer: Offer,
+    rest: Resources,
+    refuse_s: float | None,
+    *,
+    timed_out: bool = False,
+) -> None:
     ctx.allocator.recover(
         offer.framework_id,
         offer.agent_id,
@@ -139,6 +146,7 @@ def _give_back(ctx: Context, offer: Offer, rest: Resources, refuse_s: float | No
         rest,
         now_s=ctx.now.mono_s,
         refuse_s=refuse_s,
+        timed_out=timed_out,
     )
 
 
