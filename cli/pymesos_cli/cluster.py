@@ -107,8 +107,8 @@ class Cluster:
 
     async def _follow(self, error: grpc.aio.AioRpcError, deadline: float) -> None:
         """Go on to the leader that was named, or wait a little; raise when that is no use."""
-        if error.code() == grpc.StatusCode.NOT_FOUND:
-            raise CliError(error.details() or "not found", EXIT_USAGE) from error
+        if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
+            raise CliError(error.details() or error.code().name, EXIT_USAGE) from error
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             self._unreachable(f"no answer within {self.timeout_s:g} s")
         if error.code() not in _NOT_LEADING:

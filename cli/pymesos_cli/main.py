@@ -287,6 +287,56 @@ def offers(settings: Settings, as_json: bool) -> None:
     _with_cluster(settings, lambda cluster: listing.list_offers(cluster, as_json=as_json))
 
 
+@main.command("roles")
+@json_option
+@pass_settings
+def list_roles(settings: Settings, as_json: bool) -> None:
+    """List roles: weight, quota, and what they hold with those below them."""
+    from pymesos_cli import roles
+
+    _with_cluster(settings, lambda cluster: roles.list_roles(cluster, as_json=as_json))
+
+
+@main.group()
+def quota() -> None:
+    """Guarantee resources to roles, and limit them."""
+
+
+@quota.command("set")
+@click.argument("role")
+@click.option("--guarantee", default="", metavar="TEXT", help="'cpus:4;mem:8192': it is first.")
+@click.option("--limit", default="", metavar="TEXT", help="'cpus:8': it never holds more.")
+@click.option("--force", is_flag=True, help="Guarantee more than the cluster has.")
+@pass_settings
+def set_quota(settings: Settings, role: str, guarantee: str, limit: str, force: bool) -> None:
+    """Give a role, with all below it, a quota in place of the one it has."""
+    from pymesos_cli import roles
+
+    _with_cluster(
+        settings, lambda cluster: roles.set_quota(cluster, role, guarantee, limit, force=force)
+    )
+
+
+@quota.command("remove")
+@click.argument("role")
+@pass_settings
+def remove_quota(settings: Settings, role: str) -> None:
+    """Take a role's quota away."""
+    from pymesos_cli import roles
+
+    _with_cluster(settings, lambda cluster: roles.remove_quota(cluster, role))
+
+
+@main.command()
+@click.argument("settings_", metavar="ROLE=WEIGHT...", nargs=-1, required=True)
+@pass_settings
+def weights(settings: Settings, settings_: tuple[str, ...]) -> None:
+    """Give roles weights: a role of weight 2 gets twice the share of a sibling of weight 1."""
+    from pymesos_cli import roles
+
+    _with_cluster(settings, lambda cluster: roles.set_weights(cluster, settings_))
+
+
 @main.command()
 @json_option
 @pass_settings

@@ -20,6 +20,9 @@ RECONCILE_MIN_S = 2.0
 RECONCILE_MAX_S = 60.0
 MISSED_HEARTBEATS = 3
 TASKS_PER_RECONCILE = 1000
+# Ends that only an agent tells. An update that comes again after one is old, and changes nothing.
+ENDS = frozenset({pb.TASK_FINISHED, pb.TASK_FAILED, pb.TASK_KILLED, pb.TASK_ERROR})
+MAX_ENDED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +115,7 @@ class DriverCore:
     _tasks: dict[str, str] = field(default_factory=dict)  # not known to have ended → agent id
     _unanswered: dict[str, None] = field(default_factory=dict)  # of them: asked for, no answer
     _kills: dict[str, scheduler_pb.Call] = field(default_factory=dict)
+    _ended: dict[str, None] = field(default_factory=dict)  # the latest, by their agent's own word
     _reconcile_s: float = RECONCILE_MIN_S
     _timers: Timers[str] = field(default_factory=Timers)
     _out: list[Effect] = field(default_factory=list)
@@ -206,7 +210,11 @@ class DriverCore:
         if is_terminal(status.state) or status.state == pb.TASK_UNKNOWN:
             self._tasks.pop(status.task_id, None)
             self._kills.pop(status.task_id, None)
-        elif status.task_id not in self._tasks:
+            if status.state in ENDS:
+                self._ended[status.task_id] = None
+                while len(self._ended) > MAX_ENDED:
+                    del self._ended[next(iter(self._ended))]
+        elif status.task_id not in self._tasks and status.task_id not in self._ended:
             self._tasks[status.task_id] = status.agent_id
         self._out.append(Deliver(event))
 
@@ -223,7 +231,7 @@ class DriverCore:
                 self._suppressed |= set(call.suppress.roles or self.info.roles or ["*"])
             case "revive":
                 self._suppressed -= set(call.revive.roles or self.info.roles or ["*"])
-            case "kill":
+            case "kill" if call.kill.task_id not in self._ended:
                 self._kills[call.kill.task_id] = call
             case "teardown":
                 self.tearing_down = True

@@ -187,13 +187,17 @@ class FrameworkNode(DriverNode):
     def _check_end(self, status: pb.TaskStatus) -> None:
         """A task has one end. GONE, DROPPED and GONE_BY_OPERATOR all say that no agent has it.
 
-        An end that the framework did not store dies with the agent that an operator marks gone.
+        An end that the framework did not store dies with the agent that an operator marks gone; and
+        one that comes again from such an agent, unasked, may make it ask once more.
         """
         if not is_terminal(status.state):
             return
         known = self.ends.setdefault(status.task_id, status.state)
         never_was = {pb.TASK_GONE, pb.TASK_DROPPED, pb.TASK_GONE_BY_OPERATOR}
-        lost = status.state == pb.TASK_GONE_BY_OPERATOR and status.task_id not in self.settled
+        asked = status.reason == pb.REASON_RECONCILIATION
+        lost = status.state == pb.TASK_GONE_BY_OPERATOR and (
+            asked or status.task_id not in self.settled
+        )
         if lost:
             known = self.ends[status.task_id] = status.state
         assert known == status.state or {known, status.state} <= never_was, (

@@ -155,3 +155,16 @@ def test_an_error_is_the_end() -> None:
     h.connect()
     h.hear(spb.Event(error=spb.Event.Error(message="Framework has been removed")))
     assert Fail("Framework has been removed") in h.effects
+
+
+def test_an_old_update_that_comes_again_after_the_end_changes_nothing() -> None:
+    h = Harness()
+    h.connect()
+    h.launch("t")
+    h.update("t", pb.TASK_FINISHED)
+    h.update("t", pb.TASK_RUNNING)
+    h.call(kill=spb.Call.Kill(task_id="t"))
+    assert len(h.sent("kill")) == 1
+    h.effects.clear()
+    h.connect(epoch=2)
+    assert h.asked() == [] and h.sent("kill") == []

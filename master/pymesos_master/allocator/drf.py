@@ -332,6 +332,14 @@ class DrfAllocator:
         """See Allocator."""
         return self._quotas.of(role)
 
+    def quotas(self) -> Mapping[str, Quota]:
+        """See Allocator."""
+        return self._quotas.by_role
+
+    def weights(self) -> Mapping[str, float]:
+        """See Allocator."""
+        return self._tree.weights
+
     def held(self, role: str) -> Scalars:
         """See Allocator."""
         node = self._tree.find(role)

@@ -117,6 +117,12 @@ class Allocator(Protocol):
     def quota(self, role: str) -> Quota:
         """A role's; empty when it has none."""
 
+    def quotas(self) -> Mapping[str, Quota]:
+        """Of all roles that have one."""
+
+    def weights(self) -> Mapping[str, float]:
+        """Of all roles whose weight is not 1."""
+
     def held(self, role: str) -> Scalars:
         """What a role and those below it hold, offered or used."""
 

@@ -21,29 +21,29 @@ class Quotas:
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
-        self._by_role: dict[str, Quota] = {}
+        self.by_role: dict[str, Quota] = {}
         self._nested = False  # whether a role with a quota is below another
         self._rebuild = False
         self._missing: dict[str, Scalars] = {}  # of roles that lack something
         self._headroom: dict[str, int] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._by_role)
+        return bool(self.by_role)
 
     def set(self, role: str, quota: Quota) -> None:
         """An empty quota removes it."""
         if quota:
-            self._by_role[role] = quota
+            self.by_role[role] = quota
             self._tree.watch(role, quota.limits)
         else:
-            self._by_role.pop(role, None)
+            self.by_role.pop(role, None)
             self._tree.unwatch(role)
-        self._nested = any(self._above(other) is not None for other in self._by_role)
+        self._nested = any(self._above(other) is not None for other in self.by_role)
         self._rebuild = True
 
     def of(self, role: str) -> Quota:
         """Of a role."""
-        return self._by_role.get(role, NONE)
+        return self.by_role.get(role, NONE)
 
     def refresh(self) -> None:
         """Reckon with what roles hold now; only those that hold more or less are looked at."""
@@ -86,7 +86,7 @@ class Quotas:
         out: dict[str, int] = {}
         below: dict[str, dict[str, int]] = {}  # role → what the children nearest to it need
         # Longer paths first: every child comes before its parent.
-        for role in sorted(self._by_role, key=lambda path: -path.count("/")):
+        for role in sorted(self.by_role, key=lambda path: -path.count("/")):
             need = below.pop(role, {})
             for name, value in self.missing(role).items():
                 need[name] = max(need.get(name, 0), value)
@@ -100,7 +100,7 @@ class Quotas:
         """The nearest role above that has a quota."""
         while "/" in role:
             role = role.rpartition("/")[0]
-            if role in self._by_role:
+            if role in self.by_role:
                 return role
         return None
 

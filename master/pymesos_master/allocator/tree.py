@@ -57,7 +57,7 @@ class Tree:
         self.root = Node("", None, 0)
         self.total: dict[str, int] = {}
         self._roles: dict[str, Node] = {}
-        self._weights: dict[str, float] = {}
+        self.weights: dict[str, float] = {}
         self._limits: dict[str, Mapping[str, int]] = {}
         self._watched: set[str] = set()
         self.changed: set[str] = set()  # watched roles that hold more or less; for the watcher
@@ -76,7 +76,7 @@ class Tree:
             above, _, _ = path.rpartition("/")
             parent = self.role(above) if above else self.root
             node = self._roles[path] = self._new(Node(path, parent, self._order))
-            node.weight = self._weights.get(path, 1.0)
+            node.weight = self.weights.get(path, 1.0)
             node.limits = self._limits.get(path, {})
             self._check_limits(node)
             node.watched = path in self._watched
@@ -125,9 +125,9 @@ class Tree:
     def set_weight(self, role: str, weight: float) -> None:
         """Of a role among its siblings; 1 by default."""
         if weight == 1.0:
-            self._weights.pop(role, None)
+            self.weights.pop(role, None)
         else:
-            self._weights[role] = weight
+            self.weights[role] = weight
         if role in self._roles:
             self._roles[role].weight = weight
             self._reckon(self._roles[role])
@@ -163,7 +163,7 @@ class Tree:
 
     def weight(self, role: str) -> float:
         """Of a role."""
-        return self._weights.get(role, 1.0)
+        return self.weights.get(role, 1.0)
 
     def change_total(self, scalars: Mapping[str, int], sign: int) -> None:
         """An agent came, or went."""

@@ -121,6 +121,8 @@ def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Res
         agent = Agent(info, AgentState.ACTIVE, registered_at_s=ctx.now.wall_s)
         ctx.state.agents[info.agent_id] = agent
     was_unreachable = agent.state == AgentState.UNREACHABLE
+    if agent.state == AgentState.RECOVERING:
+        ctx.agents_awaited -= 1
     agent.info, agent.total, agent.state = info, total, AgentState.ACTIVE
     agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
     agent.told_frameworks.clear()

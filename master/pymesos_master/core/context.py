@@ -41,6 +41,7 @@ class Context:
     timers: Timers[TimerKey] = field(default_factory=Timers)
     out: list[Effect] = field(default_factory=list)
     next_removal_s: float = 0.0
+    agents_awaited: int = 0  # so many must come back before anything is offered
     suspended: bool = False  # it is in doubt whether this master still leads
     _token: int = 0
     _after_persist: dict[int, Callable[[], None]] = field(default_factory=dict)

@@ -107,6 +107,25 @@ class OperatorMarkedGone:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSetQuota:
+    """An operator gives a role a quota, or takes it away."""
+
+    request_id: int
+    role: str
+    quota: pb.Quota
+    force: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSetWeight:
+    """An operator gives a role a weight."""
+
+    request_id: int
+    role: str
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinationSuspended:
     """It is in doubt whether this master still leads."""
 
@@ -144,6 +163,8 @@ Event = (
     | OperatorKilledTask
     | OperatorToreDown
     | OperatorMarkedGone
+    | OperatorSetQuota
+    | OperatorSetWeight
     | CoordinationSuspended
     | CoordinationResumed
     | Persisted

@@ -10,7 +10,16 @@ from pymesos_core.ids import numbered
 from pymesos_core.resources import Resources
 from pymesos_core.store import Records
 from pymesos_master.allocator import Allocator
-from pymesos_master.core import agents, events, frameworks, offers, operators, recovery, tasks
+from pymesos_master.core import (
+    agents,
+    events,
+    frameworks,
+    offers,
+    operators,
+    recovery,
+    roles,
+    tasks,
+)
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Effect, StepDown
 from pymesos_master.core.state import Agent, AgentState, ClusterState, Config
@@ -48,6 +57,8 @@ class MasterCore:
             events.OperatorKilledTask: operators.on_kill_task,
             events.OperatorToreDown: operators.on_teardown,
             events.OperatorMarkedGone: operators.on_mark_gone,
+            events.OperatorSetQuota: roles.on_set_quota,
+            events.OperatorSetWeight: roles.on_set_weight,
             events.CoordinationSuspended: self._suspend,
             events.CoordinationResumed: self._resume,
             events.Persisted: lambda ctx, event: ctx.persisted(event.token),
@@ -96,11 +107,14 @@ class MasterCore:
             return None
         timers = self._ctx.timers
         # Once an allocation is scheduled, what makes one due adds nothing.
-        filters_end_s = None if ALLOCATE in timers else self._ctx.allocator.next_s()
+        idle = ALLOCATE in timers or self._ctx.agents_awaited > 0
+        filters_end_s = None if idle else self._ctx.allocator.next_s()
         deadlines = (timers.next_s(), filters_end_s)
         return min((d for d in deadlines if d is not None), default=None)
 
     def _allocation_due(self) -> bool:
+        if self._ctx.agents_awaited > 0:
+            return False
         allocator = self._ctx.allocator
         waiting_s = allocator.next_s()
         return allocator.changed or (waiting_s is not None and waiting_s <= self._ctx.now.mono_s)
@@ -137,4 +151,5 @@ _DEADLINES: dict[str, Callable[[Context, str], None]] = {
     "failover": frameworks.on_failover_due,
     "heartbeat": frameworks.on_heartbeat_due,
     "offer": offers.on_offer_due,
+    "awaited": offers.on_awaited_due,
 }

@@ -23,6 +23,8 @@ MAX_EVENT_BYTES = 256 * 1024
 
 def allocate(ctx: Context) -> None:
     """Turn the allocator's grants into offers."""
+    if ctx.agents_awaited > 0:
+        return
     by_framework: dict[str, list[Offer]] = {}
     for grant in ctx.allocator.allocate(ctx.now.mono_s):
         agent = ctx.state.agents[grant.agent_id]
@@ -52,6 +54,12 @@ def allocate(ctx: Context) -> None:
         )
     for framework_id, offers in by_framework.items():
         _send(ctx, ctx.state.frameworks[framework_id], offers)
+
+
+def on_awaited_due(ctx: Context, _: str) -> None:
+    """Agents have had their time to come back."""
+    ctx.agents_awaited = 0
+    ctx.schedule_allocation()
 
 
 def _send(ctx: Context, framework: Framework, offers: Iterable[Offer]) -> None:

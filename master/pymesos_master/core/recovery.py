@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from google.protobuf.message import DecodeError
 
 from pymesos_core import resources
@@ -10,10 +12,12 @@ from pymesos_core.resources import ResourceError
 from pymesos_core.store import Records
 from pymesos_master.core.context import Context
 from pymesos_master.core.frameworks import start_failover_timer
-from pymesos_master.core.registry import AGENT, FRAMEWORK
+from pymesos_master.core.registry import AGENT, FRAMEWORK, ROLE
+from pymesos_master.core.roles import read_quota
 from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 
+BACK_BEFORE_QUOTA = 0.8
 _STATES = {
     registry_pb.AgentRecord.REACHABLE: AgentState.RECOVERING,
     registry_pb.AgentRecord.UNREACHABLE: AgentState.UNREACHABLE,
@@ -33,12 +37,27 @@ def recover(ctx: Context, records: Records) -> None:
                 _recover_agent(ctx, registry_pb.AgentRecord.FromString(value))
             elif kind == FRAMEWORK:
                 _recover_framework(ctx, registry_pb.FrameworkRecord.FromString(value))
+            elif kind == ROLE:
+                _recover_role(ctx, registry_pb.RoleRecord.FromString(value))
             # Other kinds are a newer version's; they are kept as they are.
         except (DecodeError, ResourceError, KeyError) as error:
             raise RegistryError(
                 f"the registry's record {kind}/{key} cannot be read ({error}); restore it from a"
                 f" backup or delete that record, then start again"
             ) from error
+    await_agents(ctx)
+
+
+def await_agents(ctx: Context) -> None:
+    """With quota set, offers wait until most agents are back (docs/quota.md of Mesos).
+
+    Else what the first ones bring would go to whoever comes first, guaranteed or not.
+    """
+    expected = sum(a.state == AgentState.RECOVERING for a in ctx.state.agents.values())
+    if expected and ctx.allocator.quotas():
+        ctx.agents_awaited = math.ceil(expected * BACK_BEFORE_QUOTA)
+        at = ctx.now.mono_s + ctx.config.agent_reregister_timeout_s
+        ctx.timers.set(("awaited", ""), at)
 
 
 def _recover_agent(ctx: Context, record: registry_pb.AgentRecord) -> None:
@@ -63,3 +82,8 @@ def _recover_framework(ctx: Context, record: registry_pb.FrameworkRecord) -> Non
     ctx.state.frameworks[framework.framework_id] = framework
     ctx.allocator.add_framework(framework.framework_id, framework.roles, active=False)
     start_failover_timer(ctx, framework)
+
+
+def _recover_role(ctx: Context, record: registry_pb.RoleRecord) -> None:
+    ctx.allocator.set_weight(record.role, record.weight)
+    ctx.allocator.set_quota(record.role, read_quota(record.quota))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pymesos_core.resources import Resources, to_proto
 from pymesos_core.store import Change
+from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.state import Agent, AgentState, Framework
 from pymesos_proto.v1 import registry_pb2 as registry_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 AGENT = "agent"
 FRAMEWORK = "framework"
+ROLE = "role"
 
 _STATES = {
     AgentState.UNREACHABLE: registry_pb.AgentRecord.UNREACHABLE,
@@ -41,3 +45,18 @@ def framework_change(framework: Framework) -> Change:
 def framework_removal(framework_id: str) -> Change:
     """An id that the registry does not hold is refused for ever."""
     return Change(FRAMEWORK, framework_id, None)
+
+
+def quota_message(quota: Quota) -> pb.Quota:
+    """The wire form. A limit of zero is said, too."""
+    limits = to_proto(Resources(quota.limits))
+    limits += [pb.Resource(name=name, scalar=0) for name, v in quota.limits.items() if not v]
+    return pb.Quota(guarantees=to_proto(Resources(quota.guarantees)), limits=limits)
+
+
+def role_change(role: str, weight: float, quota: Quota) -> Change:
+    """The record of a role; none for one that is like any other."""
+    if weight == 1.0 and not quota:
+        return Change(ROLE, role, None)
+    record = registry_pb.RoleRecord(role=role, weight=weight, quota=quota_message(quota))
+    return Change(ROLE, role, record.SerializeToString(deterministic=True))

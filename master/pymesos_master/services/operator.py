@@ -18,8 +18,11 @@ from pymesos_master.core.events import (
     Event,
     OperatorKilledTask,
     OperatorMarkedGone,
+    OperatorSetQuota,
+    OperatorSetWeight,
     OperatorToreDown,
 )
+from pymesos_master.core.registry import quota_message
 from pymesos_master.core.state import Agent, ClusterState, Framework, Task
 from pymesos_master.services.leading import Leadership
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -210,27 +213,57 @@ class OperatorService(services.OperatorServicer):
     async def ListRoles(  # noqa: N802
         self, request: pb.ListRolesRequest, context: Context
     ) -> pb.ListRolesResponse:
-        """The roles that frameworks subscribed to, with what their tasks hold."""
-        state = (await self._leadership.here(context)).core.state
-        roles: dict[str, list[Framework]] = {}
+        """The roles that frameworks subscribed to, and those with a weight or a quota."""
+        core = (await self._leadership.here(context)).core
+        allocator, state = core.allocator, core.state
+        members: dict[str, list[str]] = {
+            role: [] for role in (*allocator.quotas(), *allocator.weights())
+        }
         for framework in state.frameworks.values():
             for role in framework.roles:
-                roles.setdefault(role, []).append(framework)
+                members.setdefault(role, []).append(framework.framework_id)
+        tasks = [t for f in state.frameworks.values() for t in f.tasks.values()]
         return pb.ListRolesResponse(
             roles=[
                 pb.RoleView(
                     role=role,
-                    framework_ids=[f.framework_id for f in members],
+                    framework_ids=framework_ids,
                     allocated=_summed(
-                        t.resources
-                        for f in members
-                        for t in f.tasks.values()
-                        if t.role == role and t.holds_resources
+                        t.resources for t in tasks if _within(t.role, role) and t.holds_resources
                     ),
+                    offered=_summed(
+                        offer.resources
+                        for offer in state.offers.values()
+                        if _within(offer.role, role)
+                    ),
+                    weight=allocator.weight(role),
+                    quota=quota_message(allocator.quota(role)),
                 )
-                for role, members in sorted(roles.items())
+                for role, framework_ids in sorted(members.items())
             ]
         )
+
+    async def SetQuota(  # noqa: N802
+        self, request: pb.SetQuotaRequest, context: Context
+    ) -> pb.SetQuotaResponse:
+        """Give a role a quota, or take it away."""
+        await self._decide(
+            context,
+            lambda i: OperatorSetQuota(i, request.role, request.quota, request.force),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        )
+        return pb.SetQuotaResponse()
+
+    async def SetWeight(  # noqa: N802
+        self, request: pb.SetWeightRequest, context: Context
+    ) -> pb.SetWeightResponse:
+        """Give a role a weight."""
+        await self._decide(
+            context,
+            lambda i: OperatorSetWeight(i, request.role, request.weight),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        )
+        return pb.SetWeightResponse()
 
     async def KillTask(  # noqa: N802
         self, request: pb.KillTaskRequest, context: Context
@@ -255,7 +288,12 @@ class OperatorService(services.OperatorServicer):
         await self._decide(context, lambda i: OperatorMarkedGone(i, request.agent_id))
         return pb.MarkAgentGoneResponse()
 
-    async def _decide(self, context: Context, make_event: Any) -> None:
+    async def _decide(
+        self,
+        context: Context,
+        make_event: Any,
+        code: grpc.StatusCode = grpc.StatusCode.NOT_FOUND,
+    ) -> None:
         leader = await self._leadership.here(context)
 
         def event(request_id: int) -> Event:
@@ -264,7 +302,7 @@ class OperatorService(services.OperatorServicer):
 
         problem = await leader.ask(event)
         if problem is not None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, problem)
+            await context.abort(code, problem)
 
     async def WatchEvents(  # noqa: N802
         self, request: pb.WatchEventsRequest, context: Context
@@ -284,6 +322,11 @@ class OperatorService(services.OperatorServicer):
             )
         finally:
             leader.unwatch(outbox)
+
+
+def _within(role: str, other: str) -> bool:
+    """Whether a role is another, or below it."""
+    return role == other or role.startswith(f"{other}/")
 
 
 def _summed(bags: Iterable[Any]) -> list[types_pb2.Resource]:

@@ -191,14 +191,20 @@ class ListOffersResponse(_message.Message):
     def __init__(self, offers: _Optional[_Iterable[_Union[OfferView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RoleView(_message.Message):
-    __slots__ = ("role", "framework_ids", "allocated")
+    __slots__ = ("role", "framework_ids", "allocated", "offered", "weight", "quota")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_IDS_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
+    OFFERED_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
     role: str
     framework_ids: _containers.RepeatedScalarFieldContainer[str]
     allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
-    def __init__(self, role: _Optional[str] = ..., framework_ids: _Optional[_Iterable[str]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    offered: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    weight: float
+    quota: _types_pb2.Quota
+    def __init__(self, role: _Optional[str] = ..., framework_ids: _Optional[_Iterable[str]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ...) -> None: ...
 
 class ListRolesRequest(_message.Message):
     __slots__ = ()
@@ -209,6 +215,32 @@ class ListRolesResponse(_message.Message):
     ROLES_FIELD_NUMBER: _ClassVar[int]
     roles: _containers.RepeatedCompositeFieldContainer[RoleView]
     def __init__(self, roles: _Optional[_Iterable[_Union[RoleView, _Mapping]]] = ...) -> None: ...
+
+class SetQuotaRequest(_message.Message):
+    __slots__ = ("role", "quota", "force")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    FORCE_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    quota: _types_pb2.Quota
+    force: bool
+    def __init__(self, role: _Optional[str] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ..., force: _Optional[bool] = ...) -> None: ...
+
+class SetQuotaResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class SetWeightRequest(_message.Message):
+    __slots__ = ("role", "weight")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    weight: float
+    def __init__(self, role: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
+
+class SetWeightResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class KillTaskRequest(_message.Message):
     __slots__ = ("framework_id", "task_id")

@@ -79,6 +79,16 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.TeardownFrameworkRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.TeardownFrameworkResponse.FromString,
                 _registered_method=True)
+        self.SetQuota = channel.unary_unary(
+                '/pymesos.v1.Operator/SetQuota',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetQuotaRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetQuotaResponse.FromString,
+                _registered_method=True)
+        self.SetWeight = channel.unary_unary(
+                '/pymesos.v1.Operator/SetWeight',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWeightRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWeightResponse.FromString,
+                _registered_method=True)
         self.MarkAgentGone = channel.unary_unary(
                 '/pymesos.v1.Operator/MarkAgentGone',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneRequest.SerializeToString,
@@ -150,6 +160,18 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetQuota(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetWeight(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def MarkAgentGone(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -209,6 +231,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.TeardownFramework,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.TeardownFrameworkRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.TeardownFrameworkResponse.SerializeToString,
+            ),
+            'SetQuota': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetQuota,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetQuotaRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetQuotaResponse.SerializeToString,
+            ),
+            'SetWeight': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetWeight,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWeightRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWeightResponse.SerializeToString,
             ),
             'MarkAgentGone': grpc.unary_unary_rpc_method_handler(
                     servicer.MarkAgentGone,
@@ -464,6 +496,60 @@ class Operator:
             '/pymesos.v1.Operator/TeardownFramework',
             pymesos__proto_dot_v1_dot_operator__pb2.TeardownFrameworkRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.TeardownFrameworkResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetQuota(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/SetQuota',
+            pymesos__proto_dot_v1_dot_operator__pb2.SetQuotaRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.SetQuotaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetWeight(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/SetWeight',
+            pymesos__proto_dot_v1_dot_operator__pb2.SetWeightRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.SetWeightResponse.FromString,
             options,
             channel_credentials,
             insecure,

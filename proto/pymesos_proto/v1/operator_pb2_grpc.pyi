@@ -42,6 +42,8 @@ class OperatorStub:
     ListRoles: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRolesRequest, _operator_pb2.ListRolesResponse]
     KillTask: _grpc.UnaryUnaryMultiCallable[_operator_pb2.KillTaskRequest, _operator_pb2.KillTaskResponse]
     TeardownFramework: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TeardownFrameworkRequest, _operator_pb2.TeardownFrameworkResponse]
+    SetQuota: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetQuotaRequest, _operator_pb2.SetQuotaResponse]
+    SetWeight: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetWeightRequest, _operator_pb2.SetWeightResponse]
     MarkAgentGone: _grpc.UnaryUnaryMultiCallable[_operator_pb2.MarkAgentGoneRequest, _operator_pb2.MarkAgentGoneResponse]
     WatchEvents: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]
 
@@ -59,6 +61,8 @@ class OperatorAsyncStub(OperatorStub):
     ListRoles: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRolesRequest, _operator_pb2.ListRolesResponse]  # type: ignore[assignment]
     KillTask: _aio.UnaryUnaryMultiCallable[_operator_pb2.KillTaskRequest, _operator_pb2.KillTaskResponse]  # type: ignore[assignment]
     TeardownFramework: _aio.UnaryUnaryMultiCallable[_operator_pb2.TeardownFrameworkRequest, _operator_pb2.TeardownFrameworkResponse]  # type: ignore[assignment]
+    SetQuota: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetQuotaRequest, _operator_pb2.SetQuotaResponse]  # type: ignore[assignment]
+    SetWeight: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetWeightRequest, _operator_pb2.SetWeightResponse]  # type: ignore[assignment]
     MarkAgentGone: _aio.UnaryUnaryMultiCallable[_operator_pb2.MarkAgentGoneRequest, _operator_pb2.MarkAgentGoneResponse]  # type: ignore[assignment]
     WatchEvents: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]  # type: ignore[assignment]
 
@@ -127,6 +131,20 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.TeardownFrameworkRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.TeardownFrameworkResponse, _abc.Awaitable[_operator_pb2.TeardownFrameworkResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetQuota(
+        self,
+        request: _operator_pb2.SetQuotaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SetQuotaResponse, _abc.Awaitable[_operator_pb2.SetQuotaResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetWeight(
+        self,
+        request: _operator_pb2.SetWeightRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SetWeightResponse, _abc.Awaitable[_operator_pb2.SetWeightResponse]]: ...
 
     @_abc_1.abstractmethod
     def MarkAgentGone(

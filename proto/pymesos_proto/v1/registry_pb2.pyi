@@ -32,3 +32,13 @@ class FrameworkRecord(_message.Message):
     info: _types_pb2.FrameworkInfo
     registered_at_s: float
     def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., registered_at_s: _Optional[float] = ...) -> None: ...
+
+class RoleRecord(_message.Message):
+    __slots__ = ("role", "weight", "quota")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    WEIGHT_FIELD_NUMBER: _ClassVar[int]
+    QUOTA_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    weight: float
+    quota: _types_pb2.Quota
+    def __init__(self, role: _Optional[str] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ...) -> None: ...

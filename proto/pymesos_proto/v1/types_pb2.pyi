@@ -141,6 +141,14 @@ class Resource(_message.Message):
     set: StringSet
     def __init__(self, name: _Optional[str] = ..., scalar: _Optional[float] = ..., ranges: _Optional[_Union[Ranges, _Mapping]] = ..., set: _Optional[_Union[StringSet, _Mapping]] = ...) -> None: ...
 
+class Quota(_message.Message):
+    __slots__ = ("guarantees", "limits")
+    GUARANTEES_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    guarantees: _containers.RepeatedCompositeFieldContainer[Resource]
+    limits: _containers.RepeatedCompositeFieldContainer[Resource]
+    def __init__(self, guarantees: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., limits: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ...) -> None: ...
+
 class Attribute(_message.Message):
     __slots__ = ("name", "text")
     NAME_FIELD_NUMBER: _ClassVar[int]

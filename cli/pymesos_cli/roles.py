@@ -1,0 +1,124 @@
+"""`roles`, `quota`, `weights`: who gets how much."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.output import print_json, print_table, scalars_json, short_amounts
+from pymesos_core.resources import ResourceError, from_proto, parse, to_proto
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+
+async def _roles(cluster: Cluster) -> list[pb.RoleView]:
+    response = await cluster.call(
+        lambda stub, timeout_s: stub.ListRoles(pb.ListRolesRequest(), timeout=timeout_s)
+    )
+    return list(response.roles)
+
+
+def _scalars(messages: Any) -> dict[str, float]:
+    """A quota's, with limits of zero, which `from_proto` would leave out."""
+    return {message.name: round(message.scalar, 3) for message in messages}
+
+
+def role_json(view: pb.RoleView) -> dict[str, Any]:
+    """A role for --json."""
+    return {
+        "role": view.role,
+        "weight": view.weight,
+        "guarantees": _scalars(view.quota.guarantees),
+        "limits": _scalars(view.quota.limits),
+        "allocated": scalars_json(from_proto(view.allocated)),
+        "offered": scalars_json(from_proto(view.offered)),
+        "frameworks": list(view.framework_ids),
+    }
+
+
+def _said(messages: Any) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in _scalars(messages).items())
+
+
+async def list_roles(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli roles`."""
+    views = await _roles(cluster)
+    if as_json:
+        print_json([role_json(view) for view in views])
+        return
+    rows = [
+        (
+            view.role,
+            f"{view.weight:g}",
+            _said(view.quota.guarantees),
+            _said(view.quota.limits),
+            short_amounts(from_proto(view.allocated)),
+            short_amounts(from_proto(view.offered)),
+            str(len(view.framework_ids)),
+        )
+        for view in views
+    ]
+    headers = ("ROLE", "WEIGHT", "GUARANTEED", "AT MOST", "ALLOCATED", "OFFERED", "FRAMEWORKS")
+    print_table(headers, rows, "no roles; frameworks bring them, or weights and quota")
+
+
+async def set_quota(
+    cluster: Cluster, role: str, guarantee: str, limit: str, *, force: bool
+) -> None:
+    """`pymesos-cli quota set`."""
+    if not guarantee and not limit:
+        raise CliError("give --guarantee, --limit, or both, as in cpus:4;mem:8192", EXIT_USAGE)
+    quota = types_pb2.Quota()
+    try:
+        quota.guarantees.extend(to_proto(parse(guarantee)))
+        bag = parse(limit)
+        quota.limits.extend(to_proto(bag))
+        # `parse` drops what is zero; a limit of zero means none at all.
+        named = [part.partition(":")[0].strip() for part in limit.split(";") if part.strip()]
+        quota.limits.extend(
+            types_pb2.Resource(name=n, scalar=0)
+            for n in named
+            if n not in bag.scalars and n not in bag.ranges and n not in bag.sets
+        )
+    except ResourceError as error:
+        raise CliError(str(error), EXIT_USAGE) from error
+    request = pb.SetQuotaRequest(role=role, quota=quota, force=force)
+    await cluster.call(lambda stub, timeout_s: stub.SetQuota(request, timeout=timeout_s))
+    parts = [
+        f"{what} {_said(messages)}"
+        for what, messages in (("guaranteed", quota.guarantees), ("at most", quota.limits))
+        if messages
+    ]
+    print(f"{role}: {'; '.join(parts)}")
+
+
+async def remove_quota(cluster: Cluster, role: str) -> None:
+    """`pymesos-cli quota remove`."""
+    with_quota = [v.role for v in await _roles(cluster) if v.quota.guarantees or v.quota.limits]
+    if role not in with_quota:
+        known = f"; these have: {', '.join(with_quota)}" if with_quota else ""
+        raise CliError(f"the role {role!r} has no quota{known}", EXIT_USAGE)
+    request = pb.SetQuotaRequest(role=role)
+    await cluster.call(lambda stub, timeout_s: stub.SetQuota(request, timeout=timeout_s))
+    print(f"{role}: no quota any more")
+
+
+async def set_weights(cluster: Cluster, settings: tuple[str, ...]) -> None:
+    """`pymesos-cli weights ROLE=WEIGHT…`."""
+    read = []
+    for setting in settings:
+        role, _, text = setting.rpartition("=")
+        try:
+            read.append((role, float(text)))
+        except ValueError:
+            role = ""
+        if not role:
+            raise CliError(f"{setting!r} is not ROLE=WEIGHT, as in eng/web=2.5", EXIT_USAGE)
+    for role, weight in read:
+        await _set_weight(cluster, role, weight)
+        print(f"{role}: weight {weight:g}")
+
+
+async def _set_weight(cluster: Cluster, role: str, weight: float) -> None:
+    request = pb.SetWeightRequest(role=role, weight=weight)
+    await cluster.call(lambda stub, timeout_s: stub.SetWeight(request, timeout=timeout_s))

@@ -1,0 +1,128 @@
+"""Roles: weights and quota, as operators set them (docs/quota.md and docs/weights.md of Mesos)."""
+
+from __future__ import annotations
+
+import math
+
+from pymesos_core import resources
+from pymesos_core.ids import role_problem
+from pymesos_core.resources import ResourceError, format_milli
+from pymesos_master.allocator.interface import Quota, Scalars
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import AnswerOperator
+from pymesos_master.core.events import OperatorSetQuota, OperatorSetWeight
+from pymesos_master.core.registry import role_change
+from pymesos_master.core.state import AgentState
+from pymesos_proto.v1 import types_pb2 as pb
+
+MAX_WEIGHT = 1e6
+
+
+def read_quota(message: pb.Quota) -> Quota:
+    """Raises ResourceError."""
+    bags = []
+    for messages in (message.guarantees, message.limits):
+        bag = resources.from_proto(messages)
+        if bag.ranges or bag.sets:
+            raise ResourceError("a quota is of scalars: cpus, mem, disk, gpus")
+        # A limit of zero is one: from_proto drops what is zero.
+        zeros = {r.name: 0 for r in messages if messages is message.limits}
+        bags.append({**zeros, **bag.scalars})
+    return Quota(*bags)
+
+
+def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
+    """Check it, write it, then have the allocator keep it."""
+    try:
+        quota = read_quota(event.quota)
+        problem = role_problem(event.role) or _quota_problem(ctx, event.role, quota, event.force)
+    except ResourceError as error:
+        problem = str(error)
+    if problem is not None:
+        ctx.out.append(AnswerOperator(event.request_id, problem))
+        return
+
+    def done() -> None:
+        ctx.allocator.set_quota(event.role, quota)
+        ctx.out.append(AnswerOperator(event.request_id, None))
+        ctx.publish("quota_set", message=event.role)
+
+    weight = ctx.allocator.weight(event.role)
+    ctx.persist((role_change(event.role, weight, quota),), done)
+
+
+def _quota_problem(ctx: Context, role: str, quota: Quota, force: bool) -> str | None:
+    for name, limit in quota.limits.items():
+        if quota.guarantees.get(name, 0) > limit:
+            return (
+                f"the guarantee of {name} ({format_milli(quota.guarantees[name])}) is more than its"
+                f" limit ({format_milli(limit)})"
+            )
+    return _tree_problem(ctx, role, quota) or (
+        None if force else _capacity_problem(ctx, role, quota)
+    )
+
+
+def _tree_problem(ctx: Context, role: str, quota: Quota) -> str | None:
+    """A role's children may not be promised more, or allowed more, than the role."""
+    quotas = {**ctx.allocator.quotas(), role: quota}
+    for parent, above in quotas.items():
+        children = [q for r, q in quotas.items() if r.rpartition("/")[0] == parent]
+        for name, guarantee in _sum([child.guarantees for child in children]).items():
+            mine = above.guarantees.get(name, 0)
+            if guarantee > mine:
+                return (
+                    f"the roles below {parent} would be guaranteed {format_milli(guarantee)}"
+                    f" {name}, and {parent} {format_milli(mine)}: raise that first"
+                )
+        for child in children:
+            for name, limit in child.limits.items():
+                if limit > above.limits.get(name, limit):
+                    return (
+                        f"a role below {parent} would be limited to {format_milli(limit)} {name},"
+                        f" and {parent} to {format_milli(above.limits[name])}"
+                    )
+    return None
+
+
+def _capacity_problem(ctx: Context, role: str, quota: Quota) -> str | None:
+    """More than the cluster has cannot be guaranteed, as it stands."""
+    quotas = {**ctx.allocator.quotas(), role: quota}
+    top = [q.guarantees for r, q in quotas.items() if r.rpartition("/")[0] not in quotas]
+    lost = (AgentState.UNREACHABLE, AgentState.GONE)
+    there = _sum([a.total.scalars for a in ctx.state.agents.values() if a.state not in lost])
+    for name, value in _sum(top).items():
+        if value > there.get(name, 0) and name in quota.guarantees:
+            return (
+                f"all guarantees together would be {format_milli(value)} {name}, and the cluster"
+                f" has {format_milli(there.get(name, 0))}; --force sets it all the same"
+            )
+    return None
+
+
+def _sum(bags: list[Scalars]) -> dict[str, int]:
+    out: dict[str, int] = {}
+    for bag in bags:
+        for name, value in bag.items():
+            out[name] = out.get(name, 0) + value
+    return out
+
+
+def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
+    """Check it, write it, then have the allocator go by it."""
+    problem = role_problem(event.role)
+    if problem is None and not (math.isfinite(event.weight) and 0 < event.weight <= MAX_WEIGHT):
+        problem = (
+            f"the weight is {event.weight:g}; more than 0, at most {MAX_WEIGHT:g}, is expected"
+        )
+    if problem is not None:
+        ctx.out.append(AnswerOperator(event.request_id, problem))
+        return
+
+    def done() -> None:
+        ctx.allocator.set_weight(event.role, event.weight)
+        ctx.out.append(AnswerOperator(event.request_id, None))
+        ctx.publish("weight_set", message=f"{event.role}: {event.weight:g}")
+
+    quota = ctx.allocator.quota(event.role)
+    ctx.persist((role_change(event.role, event.weight, quota),), done)
