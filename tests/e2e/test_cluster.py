@@ -75,6 +75,44 @@ def test_200_batch_tasks_over_5_agents(roles: Roles) -> None:
         assert task["started_at"] and task["finished_at"]
 
 
+def test_quota_and_weights(cluster: Cluster) -> None:
+    cli = cluster.cli
+    assert "guaranteed cpus 6; at most cpus 7" in cli.ok(
+        "quota", "set", "prod", "--guarantee", "cpus:6", "--limit", "cpus:7"
+    )
+    assert cli.ok("weights", "dev=2.5", "prod/web=3") == "dev: weight 2.5\nprod/web: weight 3\n"
+    found = {role["role"]: role for role in cli.json("roles")}
+    assert found["prod"]["guarantees"] == {"cpus": 6} and found["prod"]["limits"] == {"cpus": 7}
+    assert found["dev"]["weight"] == 2.5 and "prod" in cli.ok("roles")
+    # Of eight cpus six are kept for prod.
+    work = job(instances=20, command="sleep 0.5", resources={"cpus": 1})
+    running = subprocess.Popen(cli.argv("run", "-", "--wait"), stdin=subprocess.PIPE, text=True)
+    assert running.stdin is not None
+    running.stdin.write(work)
+    running.stdin.close()
+    most = 0
+    while running.poll() is None:
+        most = max(most, len(cli.tasks(state="TASK_RUNNING")))
+    assert running.returncode == 0 and most == 2
+    cluster.master.kill()
+    again = cluster.roles.master("master", port=int(cluster.master.address.rpartition(":")[2]))
+    assert Cli(again.address).json("roles") != []
+    assert {r["role"] for r in Cli(again.address).json("roles")} >= {"prod", "dev", "prod/web"}
+    assert cli.ok("quota", "remove", "prod") == "prod: no quota any more\n"
+    for wrong, said in (
+        (("quota", "set", "x"), "give --guarantee, --limit, or both"),
+        (("quota", "set", "x", "--guarantee", "cpus:a"), "a number is expected"),
+        (("quota", "set", "x", "--guarantee", "cpus:100"), "the cluster has 8; --force"),
+        (("quota", "set", "x/", "--guarantee", "cpus:1"), "invalid part"),
+        (("quota", "remove", "x"), "the role 'x' has no quota"),
+        (("weights", "x"), "is not ROLE=WEIGHT"),
+        (("weights", "x=0"), "more than 0"),
+        (("weights", "=1"), "is not ROLE=WEIGHT"),
+    ):
+        done = cli.run(*wrong)
+        assert done.returncode == 2 and said in done.stderr, (wrong, done.stderr)
+
+
 def test_a_job_that_does_not_fit_waits_and_is_explained(cluster: Cluster) -> None:
     done = cluster.cli.run("run", "-", text=job(resources={"cpus": 8}))
     assert done.returncode == 0

@@ -1,0 +1,135 @@
+"""Weights and quota, from an operator's word to the offers, and over a failover."""
+
+from __future__ import annotations
+
+import pytest
+
+from pymesos_core.resources import parse, to_proto
+from pymesos_master.core import Config
+from pymesos_master.core import events as ev
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.master_harness import MasterHarness
+
+
+def quota(guarantee: str = "", limit: str = "") -> pb.Quota:
+    return pb.Quota(guarantees=to_proto(parse(guarantee)), limits=to_proto(parse(limit)))
+
+
+def set_quota(h: MasterHarness, role: str, made: pb.Quota, force: bool = False) -> str | None:
+    number = len(h.answers) + 1
+    h.feed(ev.OperatorSetQuota(number, role, made, force))
+    return h.answers[number]
+
+
+def offered(h: MasterHarness, framework: int) -> list[str]:
+    return sorted(f"{o.role} {to_text(o)}" for o in h.offers(framework))
+
+
+def to_text(offer: pb.Offer) -> str:
+    return ";".join(f"{r.name}:{r.scalar:g}" for r in offer.resources)
+
+
+@pytest.fixture
+def h() -> MasterHarness:
+    return MasterHarness()
+
+
+def test_a_limit_cuts_offers(h: MasterHarness) -> None:
+    h.agent("cpus:4;mem:4096")
+    assert set_quota(h, "eng", quota(limit="cpus:1;mem:512")) is None
+    framework = h.subscribe(roles=["eng"])
+    assert offered(h, framework) == ["eng cpus:1;mem:512"]
+
+
+def test_a_guarantee_is_kept_free_for_who_comes_later(h: MasterHarness) -> None:
+    h.agent("cpus:4;mem:4096")
+    assert set_quota(h, "prod", quota(guarantee="cpus:3;mem:3000")) is None
+    early = h.subscribe(roles=["dev"])
+    assert offered(h, early) == ["dev cpus:1;mem:1096"]
+    late = h.subscribe(roles=["prod"], name="late")
+    assert offered(h, late) == ["prod cpus:3;mem:3000"]
+    assert set_quota(h, "prod", pb.Quota()) is None
+    (offer,) = h.offers(late)
+    h.decline(late, [offer.offer_id], refuse_s=1000)
+    assert "dev cpus:3;mem:3000" in offered(h, early) or "dev cpus:1;mem:1096" in offered(h, early)
+
+
+def test_a_limit_of_a_role_holds_for_those_below_it(h: MasterHarness) -> None:
+    h.agent("cpus:8;mem:8192")
+    assert set_quota(h, "eng", quota(limit="cpus:3;mem:3000")) is None
+    first, second = h.subscribe(roles=["eng/web"]), h.subscribe(roles=["eng/db"], name="g")
+    held = [o for f in (first, second) for o in h.offers(f)]
+    assert sum(r.scalar for o in held for r in o.resources if r.name == "cpus") == 3
+
+
+@pytest.mark.parametrize(
+    ("role", "made", "problem"),
+    [
+        ("a b", quota("cpus:1"), "white space"),
+        ("eng", quota("cpus:2", "cpus:1"), "the guarantee of cpus (2) is more than its limit (1)"),
+        ("eng", quota("cpus:99"), "the cluster has 4; --force"),
+        ("eng", quota("ports:[1-2]"), "a quota is of scalars"),
+        ("top/child", quota("cpus:2"), "raise that first"),
+        ("top/child", quota("", "cpus:9"), "a role below top would be limited to 9 cpus"),
+    ],
+)
+def test_what_cannot_be_is_said(h: MasterHarness, role: str, made: pb.Quota, problem: str) -> None:
+    h.agent("cpus:4;mem:4096")
+    assert set_quota(h, "top", quota("cpus:1", "cpus:2")) is None
+    assert problem in (set_quota(h, role, made) or "")
+    assert {key for kind, key in h.registry if kind == "role"} == {"top"}
+
+
+def test_force_guarantees_more_than_there_is(h: MasterHarness) -> None:
+    assert set_quota(h, "eng", quota("cpus:99"), force=True) is None
+
+
+def test_weights(h: MasterHarness) -> None:
+    for number, weight in ((1, float("nan")), (2, 0.0), (3, -1.0)):
+        h.feed(ev.OperatorSetWeight(number, "eng", weight))
+        assert "is expected" in (h.answers[number] or "")
+    h.feed(ev.OperatorSetWeight(4, "eng", 3.0))
+    assert h.answers[4] is None
+    eng, ops = h.subscribe(roles=["eng"]), h.subscribe(roles=["ops"], name="g")
+    for _ in range(8):
+        h.agent("cpus:1;mem:1024")
+    assert (len(h.offers(eng)), len(h.offers(ops))) == (6, 2)
+
+
+def test_the_next_leader_knows_them(h: MasterHarness) -> None:
+    h.agent("cpus:4;mem:4096")
+    set_quota(h, "eng", quota("cpus:1", "cpus:2"))
+    set_quota(h, "gone", quota("cpus:1"))
+    set_quota(h, "gone", pb.Quota())
+    h.feed(ev.OperatorSetWeight(9, "ops", 2.5))
+    after = MasterHarness(registry=h.registry)
+    allocator = after.core.allocator
+    assert allocator.weights() == {"ops": 2.5} and list(allocator.quotas()) == ["eng"]
+    assert allocator.quota("eng").limits == {"cpus": 2000}
+
+
+def test_a_limit_of_zero_survives(h: MasterHarness) -> None:
+    made = pb.Quota(limits=[pb.Resource(name="cpus", scalar=0)])
+    set_quota(h, "none", made)
+    after = MasterHarness(registry=h.registry)
+    assert after.core.allocator.quota("none").limits == {"cpus": 0}
+
+
+def test_with_quota_offers_wait_until_most_agents_are_back(h: MasterHarness) -> None:
+    """Mesos' docs/quota.md; without quota they do not."""
+    ids = [h.agent_id(h.agent()) for _ in range(5)]
+    set_quota(h, "eng", quota("cpus:1"))
+    for waits in (True, False):
+        after = MasterHarness(Config(agent_reregister_timeout_s=20), registry=h.registry)
+        framework = after.subscribe(name="f")
+        for agent_id in ids[:3]:
+            after.agent(agent_id=agent_id)
+        assert after.offers(framework) == []
+        if waits:
+            after.agent(agent_id=ids[3])
+            assert len(after.offers(framework)) > 0
+        else:
+            after.advance(19)
+            assert after.offers(framework) == []
+            after.advance(2)
+            assert len(after.offers(framework)) > 0
