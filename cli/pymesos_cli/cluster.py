@@ -197,7 +197,10 @@ class Cluster:
         return unique(text, found, lambda view: view.task_info.task_id, "task")
 
     async def find_framework(self, text: str) -> pb.FrameworkView:
-        """The framework of an id or a part of it. Raises CliError."""
+        """The framework of an id, a part of it, or a name that only one has. Raises CliError."""
+        named = [view for view in await self.frameworks() if view.info.name == text]
+        if len(named) == 1:
+            return named[0]
         return unique(text, await self.frameworks(), lambda v: v.info.framework_id, "framework")
 
     async def watch_events(self) -> AsyncIterator[pb.ClusterEvent]:

@@ -9,7 +9,7 @@ from pymesos_cli.run import see_through, watch
 from pymesos_proto.v1 import jobs_pb2 as pb
 
 
-async def _all_jobs(cluster: Cluster, *, ended: bool) -> list[tuple[str, pb.JobView]]:
+async def all_jobs(cluster: Cluster, *, ended: bool) -> list[tuple[str, pb.JobView]]:
     """Every job with the address of the service that has it."""
     out: list[tuple[str, pb.JobView]] = []
     addresses = {
@@ -32,7 +32,7 @@ async def _all_jobs(cluster: Cluster, *, ended: bool) -> list[tuple[str, pb.JobV
 
 async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
     """`pymesos-cli jobs`."""
-    jobs = [job for _, job in await _all_jobs(cluster, ended=ended)]
+    jobs = [job for _, job in await all_jobs(cluster, ended=ended)]
     if as_json:
         print_json(
             [
@@ -62,7 +62,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
 
 
 async def _find(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:
-    jobs = await _all_jobs(cluster, ended=True)
+    jobs = await all_jobs(cluster, ended=True)
     if not jobs:
         raise CliError(f"there is no job {text!r}, and no Jobs service holds any", EXIT_USAGE)
     return unique(text, jobs, lambda item: item[1].job_id, "job")

@@ -298,6 +298,35 @@ def list_roles(settings: Settings, as_json: bool) -> None:
 
 
 @main.group()
+def explain() -> None:
+    """Say why something is not starting, or not getting offers."""
+
+
+@explain.command("framework")
+@click.argument("framework")
+@json_option
+@pass_settings
+def explain_framework(settings: Settings, framework: str, as_json: bool) -> None:
+    """Where a framework stands in line, and what keeps each agent from it."""
+    from pymesos_cli import explain as explaining
+
+    _with_cluster(
+        settings, lambda cluster: explaining.explain_framework(cluster, framework, as_json=as_json)
+    )
+
+
+@explain.command("task")
+@click.argument("task")
+@json_option
+@pass_settings
+def explain_task(settings: Settings, task: str, as_json: bool) -> None:
+    """Why a task waits, what is missing, and what would help. TASK may be JOB.task.number."""
+    from pymesos_cli import explain as explaining
+
+    _with_cluster(settings, lambda cluster: explaining.explain_task(cluster, task, as_json=as_json))
+
+
+@main.group()
 def quota() -> None:
     """Guarantee resources to roles, and limit them."""
 

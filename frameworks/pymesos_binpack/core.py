@@ -562,6 +562,8 @@ class BinpackCore:
         )
         for task_id, refusal in made.unplaced.items():
             instance = by_id[task_id]
+            instance.nearest = refusal.nearest
+            instance.offers_seen += len(offers)
             if instance.explanation != refusal.text:
                 instance.explanation, instance.stuck = refusal.text, refusal.lasting
                 self._changed[instance.job_id] = None
@@ -598,6 +600,7 @@ class BinpackCore:
             saved.ports = [p for begin, end in launch.ports for p in range(begin, end + 1)]
             saved.exit_status = None
             instance.explanation, instance.stuck = "", False
+            instance.nearest, instance.offers_seen = "", 0
             self._by_task[saved.task_id] = instance
             infos.append(task_info(instance, launch))
             changes.append(instance.change())

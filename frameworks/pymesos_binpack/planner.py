@@ -65,10 +65,14 @@ class Launch:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why a task was not placed, in words. `lasting`: no agent known could ever run it."""
+    """Why a task was not placed, in words. `lasting`: no agent known could ever run it.
+
+    `nearest` says what is missing on the agent where the least is.
+    """
 
     text: str
     lasting: bool
+    nearest: str = ""
 
 
 @dataclass(frozen=True)
@@ -240,12 +244,32 @@ def explain(
     if not free:
         text = f"needs {_amounts(task)}; the agents that could run it are in use"
         return Refusal(text, lasting=False)
+    near = _nearest(task, free)
     for name, needed in task.scalars.items():
         most = max(offer.available.scalar(name) for offer in free)
         if needed > most:
             text = f"needs {_amount(name, needed)}, the most that is free is {_amount(name, most)}"
-            return Refusal(text, lasting=False)
-    return Refusal(f"needs {_amounts(task)}; no agent has that much free", lasting=False)
+            return Refusal(text, False, near)
+    return Refusal(f"needs {_amounts(task)}; no agent has that much free", False, near)
+
+
+def _nearest(task: PendingTask, offers: Sequence[OfferInHand]) -> str:
+    """Where the least is missing, as a part of what the agent has."""
+
+    def missing(offer: OfferInHand) -> dict[str, int]:
+        have = offer.available
+        return {n: v - have.scalar(n) for n, v in task.scalars.items() if v > have.scalar(n)}
+
+    def cost(offer: OfferInHand) -> float:
+        total = offer.agent.total
+        return sum(value / max(1, total.scalar(name)) for name, value in missing(offer).items())
+
+    best = min(offers, key=cost)
+    parts = [_amount(name, value) for name, value in missing(best).items()]
+    ports = task.ports - count(best.available.ranges.get("ports", ()))
+    if ports > 0:
+        parts.append(f"{ports} ports")
+    return f"on {best.agent.hostname} {', '.join(parts)} more would do" if parts else ""
 
 
 def _amount(name: str, milli: int) -> str:

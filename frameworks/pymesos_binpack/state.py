@@ -44,6 +44,8 @@ class Instance:
     saved: Saved = field(default_factory=Saved)
     explanation: str = ""  # why it is not running
     stuck: bool = False  # no agent known could ever run it
+    nearest: str = ""  # what was missing where the least was, when it was last planned
+    offers_seen: int = 0  # that did not do, since it began to wait
     not_before_s: float = 0.0  # a service that keeps failing is restarted ever later
     quick_failures: int = 0
     running_since_s: float | None = None

@@ -37,6 +37,8 @@ def instance_view(instance: Instance) -> pb.InstanceView:
         done=saved.done,
         service=instance.spec.is_service,
         stuck=instance.stuck,
+        nearest=instance.nearest,
+        offers_seen=min(instance.offers_seen, 2**32 - 1),
         reason=saved.reason,  # type: ignore[arg-type]
     )
     if saved.exit_status is not None:

@@ -75,6 +75,45 @@ def test_200_batch_tasks_over_5_agents(roles: Roles) -> None:
         assert task["started_at"] and task["finished_at"]
 
 
+def test_explain(cluster: Cluster) -> None:
+    cli = cluster.cli
+    sizes = {"fits": 3, "waits": 3, "never": 9}
+    text = json.dumps(
+        {
+            "name": "job",
+            "tasks": [
+                {
+                    "name": name,
+                    "kind": "service",
+                    "instances": 2,
+                    "command": "exec sleep 100",
+                    "resources": {"cpus": cpus},
+                }
+                for name, cpus in sizes.items()
+            ],
+        }
+    )
+    assert cli.run("run", "-", text=text).returncode == 0
+    cli.wait_for_tasks(2, state="TASK_RUNNING")
+    (job_id,) = [j["job_id"] for j in cli.json("jobs")]
+    runs = {t["name"] for t in cli.tasks(state="TASK_RUNNING")}.pop()
+    waits = ({"fits", "waits"} - {runs}).pop()
+    never = cli.ok("explain", "task", f"{job_id}.never.0")
+    assert "needs 9 cpus, the largest agent has 4 cpus" in never and "needs less" in never
+    waiting = cli.ok("explain", "task", f"{job_id}.{waits}")
+    assert "needs 3 cpus" in waiting and "offers seen that did not do" in waiting
+    assert "number 1 of 1 in line" in waiting and "the framework refused as much" in waiting
+    assert "is TASK_RUNNING on agent" in cli.ok("explain", "task", f"{job_id}.{runs}.0")
+    said = cli.ok("explain", "framework", "binpack")
+    assert "2 tasks, dominant share 75.0%" in said and "weighted share 75.0%" in said
+    ambiguous = cli.run("explain", "task", job_id)
+    assert ambiguous.returncode == 2 and "give more of the id" in ambiguous.stderr
+    for what in ("task", "framework"):
+        assert cli.run("explain", what, "nothing").returncode == 2
+    as_json = json.loads(cli.ok("explain", "task", f"{job_id}.never.0", "--json"))
+    assert as_json["instance"]["stuck"] is True
+
+
 def test_quota_and_weights(cluster: Cluster) -> None:
     cli = cluster.cli
     assert "guaranteed cpus 6; at most cpus 7" in cli.ok(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from pymesos_core.resources import EMPTY, parse
 from pymesos_master.allocator import DrfAllocator
+from pymesos_master.allocator.interface import Quota, Withheld
 
 
 def allocator(agents: int = 1, frameworks: int = 1, text: str = "cpus:4;mem:400") -> DrfAllocator:
@@ -171,3 +172,59 @@ def test_nothing_is_created_or_lost() -> None:
         drf.recover(grant.framework_id, grant.agent_id, "*", grant.resources, now_s=0)
     again = drf.allocate(0)
     assert sum(g.resources.scalar("cpus") for g in again) == total.scalar("cpus") == 12_000
+
+
+def test_explain_names_the_rule_that_withholds_each_agent() -> None:
+    drf = DrfAllocator()
+    drf.set_quota("eng", Quota(limits={"cpus": 4000, "mem": 400_000}))
+    drf.set_quota("later", Quota(guarantees={"cpus": 4000, "mem": 400_000}))
+    drf.add_framework("f", ("eng",), active=True)
+    for name in ("away", "busy", "held"):
+        drf.add_agent(name, parse("cpus:4;mem:400"), {})
+        if name == "away":
+            drf.deactivate_agent("away")
+    used = {("other", "*"): parse("cpus:4;mem:400")}
+    drf.add_agent("busy", parse("cpus:4;mem:400"), used)
+    (standing,) = drf.explain("f")
+    assert standing.withheld == {
+        "away": Withheld.DISCONNECTED,
+        "busy": Withheld.IN_USE,
+        "held": Withheld.HEADROOM,
+    }
+    drf.set_quota("later", Quota())
+    assert [g.agent_id for g in drf.allocate(0)] == ["held"]
+    drf.add_agent("more", parse("cpus:4;mem:400"), {})
+    (standing,) = drf.explain("f")
+    assert standing.withheld["held"] == Withheld.UNANSWERED
+    assert standing.withheld["more"] == Withheld.LIMIT
+    drf.answered("f", "held")
+    drf.recover("f", "held", "eng", parse("cpus:4;mem:400"), now_s=0, refuse_s=7)
+    (standing,) = drf.explain("f")
+    assert standing.withheld["held"] == Withheld.REFUSED and standing.until_s == {"held": 7.0}
+    assert (standing.place, standing.of, standing.suppressed) == (1, 1, False)
+    drf.suppress("f", ())
+    assert drf.explain("f")[0].suppressed and drf.explain("nobody") == []
+
+
+@given(st.lists(st.sampled_from([None, 0.0, 5.0]), min_size=1, max_size=8))
+def test_what_explain_does_not_withhold_is_granted(refusals: list[float | None]) -> None:
+    """One rule: the explanation is of the decision, not a second guess."""
+    drf = allocator(agents=3, frameworks=2)
+    now_s = 0.0
+    held = []
+    for refuse_s in refusals:
+        free = {f: drf.explain(f)[0].withheld for f in ("f0", "f1")}
+        granted = drf.allocate(now_s)
+        held += granted
+        for grant in granted:
+            assert grant.agent_id not in free[grant.framework_id]
+        for agent in {f"a{n}" for n in range(3)} - {g.agent_id for g in granted}:
+            assert agent in free["f0"] and agent in free["f1"]
+        if held:
+            grant = held.pop(0)
+            drf.answered(grant.framework_id, grant.agent_id)
+            drf.recover(
+                *(grant.framework_id, grant.agent_id, "*", grant.resources),
+                now_s=now_s,
+                refuse_s=refuse_s,
+            )

@@ -22,7 +22,14 @@ from dataclasses import dataclass, field
 
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.timers import Timers
-from pymesos_master.allocator.interface import Client, Grant, Quota, Scalars
+from pymesos_master.allocator.interface import (
+    Client,
+    Grant,
+    Quota,
+    Scalars,
+    Standing,
+    Withheld,
+)
 from pymesos_master.allocator.quotas import Lacking, Quotas, chop
 from pymesos_master.allocator.refusals import AgentRefusals, Refusals
 from pymesos_master.allocator.tree import MIN_CPUS_MILLI, MIN_MEM_MILLI, Node, Tree
@@ -357,6 +364,57 @@ class DrfAllocator:
         whole = self._tree.total
         return max((v / whole[n] for n, v in held.items() if v and whole.get(n)), default=0.0)
 
+    def explain(self, framework_id: str) -> list[Standing]:
+        """See Allocator."""
+        framework = self._frameworks.get(framework_id)
+        if framework is None:
+            return []
+        self._tree.refresh()
+        self._quotas.refresh()
+        return [self._standing(framework, role) for role in framework.roles]
+
+    def _standing(self, framework: _Framework, role: str) -> Standing:
+        leaf = framework.leaves[role]
+        assert leaf.parent is not None
+        # Not the shares that nodes keep: an only child's is not reckoned, since it needs none.
+        share = {other: self._share_of(other) for other in leaf.parent.children.values()}
+        mine = (share[leaf], leaf.order)
+        rivals = [(share[other], other.order) for other in share if other.wanting]
+        withheld: dict[str, Withheld] = {}
+        until_s: dict[str, float] = {}
+        for agent in self._agents.values():
+            if reason := self._why_not(agent, leaf):
+                withheld[agent.agent_id] = reason
+            if reason == Withheld.REFUSED:
+                until_s[agent.agent_id] = agent.refusals.ends_s(leaf)
+        return Standing(
+            role,
+            role in framework.suppressed,
+            share[leaf],
+            sum(rival < mine for rival in rivals) + 1,
+            len(rivals),
+            withheld,
+            until_s,
+        )
+
+    def _share_of(self, node: Node) -> float:
+        return self._tree.dominant_share(node) / node.weight
+
+    def _why_not(self, agent: _Agent, leaf: Node) -> Withheld | None:
+        if not agent.active:
+            return Withheld.DISCONNECTED
+        if not _worth_offering(agent.available):
+            return Withheld.UNANSWERED if leaf.framework_id in agent.asked else Withheld.IN_USE
+        if reason := _withheld(agent, leaf):
+            return reason
+        if self._quotas:
+            missing = self._quotas.missing(leaf.role)
+            if not _worth_offering(chop(agent.available, self._quotas.room(leaf))):
+                return Withheld.LIMIT
+            if not missing and not _worth_offering(chop(agent.available, self._surplus())):
+                return Withheld.HEADROOM
+        return None
+
     def _look_at_all(self) -> None:
         for agent_id, agent in self._agents.items():
             if agent.active and agent.available:
@@ -484,9 +542,7 @@ class DrfAllocator:
         """Grant the first leaf that can use the agent what `cut` allows it."""
 
         def use(leaf: Node) -> tuple[Node, Resources] | None:
-            asked = leaf.framework_id in agent.asked and (agent, leaf) not in granted
-            claimed = agent.claim is not None and agent.claim is not leaf
-            if asked or claimed or agent.refusals.match(leaf, agent.available):
+            if _withheld(agent, leaf, again=(agent, leaf) in granted) is not None:
                 return None
             resources = cut(leaf)
             return (leaf, resources) if _worth_offering(resources) else None
@@ -501,19 +557,25 @@ class DrfAllocator:
         return True
 
 
+def _withheld(agent: _Agent, leaf: Node, *, again: bool = False) -> Withheld | None:
+    """Why a leaf may not be granted what is available of an agent, quota aside.
+
+    `again`: it is granted more of it in the same cycle.
+    """
+    if agent.claim is not None and agent.claim is not leaf:
+        return Withheld.CLAIMED
+    if leaf.framework_id in agent.asked and not again:
+        return Withheld.UNANSWERED
+    if agent.refusals.match(leaf, agent.available):
+        return Withheld.REFUSED
+    return None
+
+
 def _whole(agent: _Agent) -> Callable[[Node], Node | None]:
-    """Whether a leaf may be granted all that is available."""
-    asked, refusals, available, claim = agent.asked, agent.refusals, agent.available, agent.claim
-    if not asked and not refusals.by_leaf:
+    """The leaf itself, if it may be granted all that is available."""
+    if not agent.asked and not agent.refusals.by_leaf and agent.claim is None:
         return _anybody
-
-    def use(leaf: Node) -> Node | None:
-        claimed = claim is not None and claim is not leaf
-        if claimed or leaf.framework_id in asked or refusals.match(leaf, available):
-            return None
-        return leaf
-
-    return use
+    return lambda leaf: leaf if _withheld(agent, leaf) is None else None
 
 
 def _anybody(leaf: Node) -> Node | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import NamedTuple, Protocol
 
 from pymesos_core.resources import Resources
@@ -33,6 +34,31 @@ class Quota:
 
     def __bool__(self) -> bool:
         return bool(self.guarantees or self.limits)
+
+
+class Withheld(Enum):
+    """Why an agent is not offered to a framework now."""
+
+    IN_USE = "nothing of it is free that is worth an offer"
+    DISCONNECTED = "the agent is not connected"
+    UNANSWERED = "the framework holds an offer of it, and has not answered"
+    REFUSED = "the framework refused as much"
+    CLAIMED = "it is kept until another framework has seen all that is free of it"
+    LIMIT = "the role is at its limit"
+    HEADROOM = "it is kept free for the guarantees of other roles"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a framework stands in one of its roles. `place` counts from 1."""
+
+    role: str
+    suppressed: bool
+    weighted_share: float
+    place: int  # among those of the role that want offers
+    of: int
+    withheld: Mapping[str, Withheld]  # by agent; an agent that is not here is offered next
+    until_s: Mapping[str, float]  # monotonic, by agent that was refused
 
 
 class Allocator(Protocol):
@@ -128,6 +154,9 @@ class Allocator(Protocol):
 
     def allocate(self, now_s: float) -> list[Grant]:
         """Grant what is available to whom it is due."""
+
+    def explain(self, framework_id: str) -> list[Standing]:
+        """Why a framework is not offered more, role by role: by the rules that `allocate` uses."""
 
     def dominant_share(self, framework_id: str) -> float:
         """The largest fraction of any resource of the cluster that the framework holds."""

@@ -38,6 +38,10 @@ class AgentRefusals:
         refusal = self.by_leaf.get(leaf)
         return refusal is not None and (refusal[0] is available or refusal[0].contains(available))
 
+    def ends_s(self, leaf: Node) -> float:
+        """When its refusal ends."""
+        return self.by_leaf[leaf][1] / BUCKETS_PER_S
+
     def interned(self, available: Resources) -> Resources:
         """The object that was refused before, if it is the same."""
         return self.latest if available == self.latest else available

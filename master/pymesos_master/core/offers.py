@@ -42,6 +42,7 @@ def allocate(ctx: Context) -> None:
         ctx.state.offers[offer.offer_id] = offer
         agent.offers[offer.offer_id] = offer
         framework.offers[offer.offer_id] = offer
+        framework.last_offer_at_s = ctx.now.wall_s
         deadline = ctx.now.mono_s + ctx.config.offer_timeout_s
         ctx.timers.set(("offer", offer.offer_id), deadline)
         by_framework.setdefault(framework.framework_id, []).append(offer)

@@ -143,6 +143,7 @@ class Framework:
         default_factory=dict
     )  # agent → its offers not answered in a row
     registered_at_s: float = 0.0
+    last_offer_at_s: float = 0.0  # Unix time; 0: none by this leader
     removing: bool = False  # its removal is being written
 
     @property

@@ -14,6 +14,8 @@ from pymesos_core import VERSION
 from pymesos_core.outbox import OverflowedError
 from pymesos_core.resources import to_proto
 from pymesos_core.states import state_name
+from pymesos_master.allocator import Allocator
+from pymesos_master.allocator.interface import Withheld
 from pymesos_master.core.events import (
     Event,
     OperatorKilledTask,
@@ -23,7 +25,7 @@ from pymesos_master.core.events import (
     OperatorToreDown,
 )
 from pymesos_master.core.registry import quota_message
-from pymesos_master.core.state import Agent, ClusterState, Framework, Task
+from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework, Task
 from pymesos_master.services.leading import Leadership
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import operator_pb2_grpc as services
@@ -32,6 +34,7 @@ from pymesos_proto.v1 import types_pb2
 DEFAULT_PAGE_SIZE = 500
 MAX_PAGE_SIZE = 1000
 PAGE_BYTES = 768 * 1024
+HOSTNAMES_SHOWN = 5
 
 Context = grpc.aio.ServicerContext[Any, Any]
 View = TypeVar("View")
@@ -137,17 +140,7 @@ class OperatorService(services.OperatorServicer):
         core = (await self._leadership.here(context)).core
 
         def view(framework: Framework) -> pb.FrameworkView:
-            held = (t.resources for t in framework.tasks.values() if t.holds_resources)
-            return pb.FrameworkView(
-                info=framework.info,
-                state=framework.state.value,
-                allocated=_summed(held),
-                offered=_summed(offer.resources for offer in framework.offers.values()),
-                registered_at_s=framework.registered_at_s,
-                tasks=len(framework.tasks),
-                dominant_share=core.allocator.dominant_share(framework.framework_id),
-                suppressed_roles=sorted(core.allocator.suppressed(framework.framework_id)),
-            )
+            return framework_view(core.allocator, framework)
 
         items = list(core.state.frameworks.items())
         if request.include_completed:
@@ -243,6 +236,18 @@ class OperatorService(services.OperatorServicer):
             ]
         )
 
+    async def ExplainFramework(  # noqa: N802
+        self, request: pb.ExplainFrameworkRequest, context: Context
+    ) -> pb.ExplainFrameworkResponse:
+        """Why a framework is not offered more."""
+        core = (await self._leadership.here(context)).core
+        framework = core.state.frameworks.get(request.framework_id)
+        if framework is None:
+            await context.abort(
+                grpc.StatusCode.NOT_FOUND, f"there is no framework {request.framework_id[:255]}"
+            )
+        return explanation(core.allocator, core.state, framework)
+
     async def SetQuota(  # noqa: N802
         self, request: pb.SetQuotaRequest, context: Context
     ) -> pb.SetQuotaResponse:
@@ -322,6 +327,60 @@ class OperatorService(services.OperatorServicer):
             )
         finally:
             leader.unwatch(outbox)
+
+
+def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkView:
+    """A framework as operators see it."""
+    held = (t.resources for t in framework.tasks.values() if t.holds_resources)
+    return pb.FrameworkView(
+        info=framework.info,
+        state=framework.state.value,
+        allocated=_summed(held),
+        offered=_summed(offer.resources for offer in framework.offers.values()),
+        registered_at_s=framework.registered_at_s,
+        tasks=len(framework.tasks),
+        dominant_share=allocator.dominant_share(framework.framework_id),
+        suppressed_roles=sorted(allocator.suppressed(framework.framework_id)),
+    )
+
+
+def explanation(
+    allocator: Allocator, state: ClusterState, framework: Framework
+) -> pb.ExplainFrameworkResponse:
+    """What the allocator says of a framework, its agents counted by reason."""
+    now_s = time.monotonic()
+    response = pb.ExplainFrameworkResponse(
+        framework=framework_view(allocator, framework),
+        last_offer_at_s=framework.last_offer_at_s,
+        offers_held=len(framework.offers),
+        agents=sum(
+            a.state in (AgentState.ACTIVE, AgentState.DISCONNECTED) for a in state.agents.values()
+        ),
+    )
+    for standing in allocator.explain(framework.framework_id):
+        role = response.roles.add(
+            role=standing.role,
+            suppressed=standing.suppressed,
+            weighted_share=standing.weighted_share,
+            place=standing.place,
+            of=standing.of,
+            weight=allocator.weight(standing.role),
+        )
+        by_reason: dict[Withheld, list[str]] = {}
+        for agent_id, reason in standing.withheld.items():
+            by_reason.setdefault(reason, []).append(agent_id)
+        for reason, agent_ids in by_reason.items():
+            ends = [standing.until_s[a] for a in agent_ids if a in standing.until_s]
+            role.withheld.add(
+                reason=reason.name,
+                text=reason.value,
+                agents=len(agent_ids),
+                hostnames=[
+                    state.agents[a].info.address.hostname for a in agent_ids[:HOSTNAMES_SHOWN]
+                ],
+                first_ends_in_s=max(0.0, min(ends) - now_s) if ends else 0.0,
+            )
+    return response
 
 
 def _within(role: str, other: str) -> bool:

@@ -216,6 +216,56 @@ class ListRolesResponse(_message.Message):
     roles: _containers.RepeatedCompositeFieldContainer[RoleView]
     def __init__(self, roles: _Optional[_Iterable[_Union[RoleView, _Mapping]]] = ...) -> None: ...
 
+class ExplainFrameworkRequest(_message.Message):
+    __slots__ = ("framework_id",)
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    def __init__(self, framework_id: _Optional[str] = ...) -> None: ...
+
+class ExplainFrameworkResponse(_message.Message):
+    __slots__ = ("framework", "last_offer_at_s", "offers_held", "agents", "roles")
+    class Standing(_message.Message):
+        __slots__ = ("role", "suppressed", "weighted_share", "place", "of", "weight", "withheld")
+        ROLE_FIELD_NUMBER: _ClassVar[int]
+        SUPPRESSED_FIELD_NUMBER: _ClassVar[int]
+        WEIGHTED_SHARE_FIELD_NUMBER: _ClassVar[int]
+        PLACE_FIELD_NUMBER: _ClassVar[int]
+        OF_FIELD_NUMBER: _ClassVar[int]
+        WEIGHT_FIELD_NUMBER: _ClassVar[int]
+        WITHHELD_FIELD_NUMBER: _ClassVar[int]
+        role: str
+        suppressed: bool
+        weighted_share: float
+        place: int
+        of: int
+        weight: float
+        withheld: _containers.RepeatedCompositeFieldContainer[ExplainFrameworkResponse.Withheld]
+        def __init__(self, role: _Optional[str] = ..., suppressed: _Optional[bool] = ..., weighted_share: _Optional[float] = ..., place: _Optional[int] = ..., of: _Optional[int] = ..., weight: _Optional[float] = ..., withheld: _Optional[_Iterable[_Union[ExplainFrameworkResponse.Withheld, _Mapping]]] = ...) -> None: ...
+    class Withheld(_message.Message):
+        __slots__ = ("reason", "text", "agents", "hostnames", "first_ends_in_s")
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        TEXT_FIELD_NUMBER: _ClassVar[int]
+        AGENTS_FIELD_NUMBER: _ClassVar[int]
+        HOSTNAMES_FIELD_NUMBER: _ClassVar[int]
+        FIRST_ENDS_IN_S_FIELD_NUMBER: _ClassVar[int]
+        reason: str
+        text: str
+        agents: int
+        hostnames: _containers.RepeatedScalarFieldContainer[str]
+        first_ends_in_s: float
+        def __init__(self, reason: _Optional[str] = ..., text: _Optional[str] = ..., agents: _Optional[int] = ..., hostnames: _Optional[_Iterable[str]] = ..., first_ends_in_s: _Optional[float] = ...) -> None: ...
+    FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
+    LAST_OFFER_AT_S_FIELD_NUMBER: _ClassVar[int]
+    OFFERS_HELD_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_FIELD_NUMBER: _ClassVar[int]
+    ROLES_FIELD_NUMBER: _ClassVar[int]
+    framework: FrameworkView
+    last_offer_at_s: float
+    offers_held: int
+    agents: int
+    roles: _containers.RepeatedCompositeFieldContainer[ExplainFrameworkResponse.Standing]
+    def __init__(self, framework: _Optional[_Union[FrameworkView, _Mapping]] = ..., last_offer_at_s: _Optional[float] = ..., offers_held: _Optional[int] = ..., agents: _Optional[int] = ..., roles: _Optional[_Iterable[_Union[ExplainFrameworkResponse.Standing, _Mapping]]] = ...) -> None: ...
+
 class SetQuotaRequest(_message.Message):
     __slots__ = ("role", "quota", "force")
     ROLE_FIELD_NUMBER: _ClassVar[int]

@@ -69,6 +69,11 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.FromString,
                 _registered_method=True)
+        self.ExplainFramework = channel.unary_unary(
+                '/pymesos.v1.Operator/ExplainFramework',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ExplainFrameworkRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ExplainFrameworkResponse.FromString,
+                _registered_method=True)
         self.KillTask = channel.unary_unary(
                 '/pymesos.v1.Operator/KillTask',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.KillTaskRequest.SerializeToString,
@@ -148,6 +153,12 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainFramework(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def KillTask(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -221,6 +232,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListRoles,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.SerializeToString,
+            ),
+            'ExplainFramework': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainFramework,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ExplainFrameworkRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ExplainFrameworkResponse.SerializeToString,
             ),
             'KillTask': grpc.unary_unary_rpc_method_handler(
                     servicer.KillTask,
@@ -442,6 +458,33 @@ class Operator:
             '/pymesos.v1.Operator/ListRoles',
             pymesos__proto_dot_v1_dot_operator__pb2.ListRolesRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ListRolesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainFramework(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ExplainFramework',
+            pymesos__proto_dot_v1_dot_operator__pb2.ExplainFrameworkRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ExplainFrameworkResponse.FromString,
             options,
             channel_credentials,
             insecure,

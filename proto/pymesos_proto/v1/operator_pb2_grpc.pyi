@@ -40,6 +40,7 @@ class OperatorStub:
     ListTasks: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListTasksRequest, _operator_pb2.ListTasksResponse]
     ListOffers: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListOffersRequest, _operator_pb2.ListOffersResponse]
     ListRoles: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRolesRequest, _operator_pb2.ListRolesResponse]
+    ExplainFramework: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExplainFrameworkRequest, _operator_pb2.ExplainFrameworkResponse]
     KillTask: _grpc.UnaryUnaryMultiCallable[_operator_pb2.KillTaskRequest, _operator_pb2.KillTaskResponse]
     TeardownFramework: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TeardownFrameworkRequest, _operator_pb2.TeardownFrameworkResponse]
     SetQuota: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetQuotaRequest, _operator_pb2.SetQuotaResponse]
@@ -59,6 +60,7 @@ class OperatorAsyncStub(OperatorStub):
     ListTasks: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListTasksRequest, _operator_pb2.ListTasksResponse]  # type: ignore[assignment]
     ListOffers: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListOffersRequest, _operator_pb2.ListOffersResponse]  # type: ignore[assignment]
     ListRoles: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRolesRequest, _operator_pb2.ListRolesResponse]  # type: ignore[assignment]
+    ExplainFramework: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExplainFrameworkRequest, _operator_pb2.ExplainFrameworkResponse]  # type: ignore[assignment]
     KillTask: _aio.UnaryUnaryMultiCallable[_operator_pb2.KillTaskRequest, _operator_pb2.KillTaskResponse]  # type: ignore[assignment]
     TeardownFramework: _aio.UnaryUnaryMultiCallable[_operator_pb2.TeardownFrameworkRequest, _operator_pb2.TeardownFrameworkResponse]  # type: ignore[assignment]
     SetQuota: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetQuotaRequest, _operator_pb2.SetQuotaResponse]  # type: ignore[assignment]
@@ -117,6 +119,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ListRolesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListRolesResponse, _abc.Awaitable[_operator_pb2.ListRolesResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ExplainFramework(
+        self,
+        request: _operator_pb2.ExplainFrameworkRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ExplainFrameworkResponse, _abc.Awaitable[_operator_pb2.ExplainFrameworkResponse]]: ...
 
     @_abc_1.abstractmethod
     def KillTask(

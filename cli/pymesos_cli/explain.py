@@ -1,0 +1,142 @@
+"""`explain`: why isn't it starting?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from google.protobuf.json_format import MessageToDict
+
+from pymesos_cli.cluster import CliError, Cluster, jobs_at, unique
+from pymesos_cli.jobs import all_jobs
+from pymesos_cli.output import age, print_json, printable
+from pymesos_core.states import is_terminal, reason_name, state_name
+from pymesos_proto.v1 import jobs_pb2 as jobs_pb
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+
+async def _ask(cluster: Cluster, framework_id: str) -> pb.ExplainFrameworkResponse:
+    request = pb.ExplainFrameworkRequest(framework_id=framework_id)
+    return await cluster.call(
+        lambda stub, timeout_s: stub.ExplainFramework(request, timeout=timeout_s)
+    )
+
+
+async def explain_framework(cluster: Cluster, text: str, *, as_json: bool) -> None:
+    """`pymesos-cli explain framework`."""
+    view = await cluster.find_framework(text)
+    said = await _ask(cluster, view.info.framework_id)
+    if as_json:
+        print_json(MessageToDict(said, preserving_proto_field_name=True))
+        return
+    for line in framework_lines(said):
+        print(printable(line))
+
+
+def framework_lines(said: pb.ExplainFrameworkResponse) -> Iterator[str]:
+    """What the allocator said, for people, with what would help."""
+    view = said.framework
+    last = f"{age(said.last_offer_at_s)} ago" if said.last_offer_at_s else "none by this master"
+    yield (
+        f"framework {view.info.name} ({view.info.framework_id}) is {view.state}:"
+        f" {view.tasks} tasks, dominant share {view.dominant_share:.1%},"
+        f" holds {said.offers_held} offers, the last offer: {last}"
+    )
+    if view.state != "active":
+        yield "  it is offered nothing while it is away; start it again"
+        return
+    for role in said.roles:
+        if role.suppressed:
+            yield f"role {role.role}: suppressed; the framework asks for no offers until it revives"
+            continue
+        yield (
+            f"role {role.role} (weight {role.weight:g}): number {role.place} of {role.of} in line,"
+            f" weighted share {role.weighted_share:.1%}; of {said.agents} agents"
+        )
+        left = said.agents - sum(withheld.agents for withheld in role.withheld)
+        if left > 0:
+            yield f"  {left}: offered to it as soon as it is its turn"
+        for withheld in role.withheld:
+            some = ", ".join(withheld.hostnames)
+            more = ", …" if withheld.agents > len(withheld.hostnames) else ""
+            yield f"  {withheld.agents}: {withheld.text} ({some}{more}){_help(withheld)}"
+
+
+def _help(withheld: pb.ExplainFrameworkResponse.Withheld) -> str:
+    match withheld.reason:
+        case "REFUSED":
+            return f"; the first filter ends in {withheld.first_ends_in_s:.0f} s, REVIVE ends all"
+        case "LIMIT":
+            return "; `pymesos-cli quota set` raises it"
+        case "HEADROOM":
+            return "; `pymesos-cli roles` lists the guarantees"
+        case _:
+            return ""
+
+
+async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
+    """`pymesos-cli explain task`: of a job's instance that waits, or of a task."""
+    found = await _waiting(cluster, text)
+    if found is None:
+        view = await cluster.find_task(text, completed=True)
+        if as_json:
+            print_json(MessageToDict(view, preserving_proto_field_name=True))
+        else:
+            print(printable(_task_line(view)))
+        return
+    framework_id, name, instance = found
+    said = await _ask(cluster, framework_id)
+    if as_json:
+        shown = MessageToDict(instance, preserving_proto_field_name=True)
+        of_framework = MessageToDict(said, preserving_proto_field_name=True)
+        print_json({"instance": shown, "framework": of_framework})
+        return
+    print(printable(f"{name} waits: {instance.explanation or 'it was not planned yet'}"))
+    if instance.nearest:
+        print(printable(f"  nearest fit: {instance.nearest}"))
+    if instance.offers_seen:
+        print(f"  offers seen that did not do: {instance.offers_seen}")
+    if instance.stuck:
+        print("  no agent that was ever offered could run it: it needs less, or another agent")
+    for line in framework_lines(said):
+        print(printable(line))
+
+
+async def _waiting(cluster: Cluster, text: str) -> tuple[str, str, jobs_pb.InstanceView] | None:
+    """The framework, name and view of the one instance that waits and that `text` fits."""
+    waiting: list[tuple[str, str, jobs_pb.InstanceView]] = []
+    for address, job in await all_jobs(cluster, ended=False):
+        async with jobs_at(address) as stub:
+            async for view in stub.WatchJob(jobs_pb.WatchJobRequest(job_id=job.job_id)):
+                waiting += [
+                    (job.framework_id, f"{job.job_id}.{i.task_name}.{i.instance}", i)
+                    for i in view.instances
+                    if i.state == types_pb2.TASK_STATE_UNSPECIFIED and not i.done
+                ]
+                if not view.more:
+                    break
+    fits = [item for item in waiting if text in item[1]]
+    if len({item[2].explanation for item in fits}) == 1:
+        return fits[0]  # all of them wait for the same
+    try:
+        return unique(text, fits, lambda item: item[1], "task") if fits else None
+    except CliError:
+        if any(item[1] == text for item in fits):
+            return next(item for item in fits if item[1] == text)
+        raise
+
+
+def _task_line(view: pb.TaskView) -> str:
+    state = state_name(view.state)
+    reason = reason_name(view.status.reason)
+    where = f"on {view.hostname}" if view.hostname else "nowhere"
+    if is_terminal(view.state):
+        parts = [f"ended {where} as {state}", f"({reason})" if reason else "", view.status.message]
+    elif view.started_at_s:
+        parts = [f"is {state} {where} for {age(view.started_at_s)}: it has been started"]
+    else:
+        parts = [
+            f"is {state} {where} for {age(view.launched_at_s)}: its agent has it, and has not"
+            f" reported it as running; {view.status.message or 'it may be fetching an image'}"
+        ]
+    return f"{view.task_info.task_id} {' '.join(part for part in parts if part)}"
