@@ -79,6 +79,8 @@ class Leader:
         lost = asyncio.create_task(self.term.lost.wait())
         try:
             self.feed(Tick())
+            if not self.term.active.is_set():
+                self._in_doubt(True)
             await asyncio.wait({commits, lost}, return_when=asyncio.FIRST_COMPLETED)
             if commits.done():
                 commits.result()
