@@ -242,6 +242,8 @@ class BinpackCore:
         self.framework_id = ""
         self.jobs: dict[str, JobState] = {}
         self._by_task: dict[str, Instance] = {}
+        self._by_key: dict[str, Instance] = {}
+        self._pending: dict[str, Instance] = {}  # by key, those that wait to be launched
         self._replaced: dict[str, str] = {}  # task id → agent id; killed when it comes back
         self._requests: dict[str, str] = {}
         self._hand = _Hand()
@@ -276,8 +278,24 @@ class BinpackCore:
         self.jobs[job.job_id] = job
         self._requests[job.request_id] = job.job_id
         for instance in job.instances:
+            self._by_key[instance.key] = instance
+            self._note(instance)
             if instance.live:
                 self._by_task[instance.saved.task_id] = instance
+
+    def _note(self, instance: Instance) -> None:
+        """Keep in mind whether it waits; after every change of that."""
+        if instance.pending:
+            self._pending[instance.key] = instance
+        else:
+            self._pending.pop(instance.key, None)
+
+    def check(self) -> None:
+        """Assert what is kept twice for speed; for tests and the simulator."""
+        waiting = {instance.key for instance in self.instances() if instance.pending}
+        assert waiting == self._pending.keys(), f"{waiting ^ self._pending.keys()}"
+        for job in self.jobs.values():
+            assert job.left == sum(not instance.saved.done for instance in job.instances)
 
     def step(self, now: Now, event: Event) -> list[Effect]:
         """Take one event in, and every deadline that is due, and say what is to be done."""
@@ -403,13 +421,14 @@ class BinpackCore:
 
     def _replace_unreachable(self, key: str) -> None:
         """A service goes on elsewhere; should the old task come back, it is killed."""
-        instance = next((i for i in self.instances() if i.key == key), None)
+        instance = self._by_key.get(key)
         if instance is None or instance.saved.state != pb.TASK_UNREACHABLE:
             return
         saved = instance.saved
         self._by_task.pop(saved.task_id, None)
         self._replaced[saved.task_id] = saved.agent_id
         saved.state = pb.TASK_STATE_UNSPECIFIED
+        self._note(instance)
         instance.explanation = "replaced, its agent stayed unreachable"
         self._changed[instance.job_id] = None
         given_up = Change(REPLACED, saved.task_id, saved.agent_id.encode())
@@ -434,11 +453,12 @@ class BinpackCore:
         instance.explanation = how_it_ended(status)
         job = self.jobs[instance.job_id]
         if job.stopping or self._is_final(instance, status.state):
-            saved.done = True
+            job.finish(instance)
             if job.ended:
                 self._forget_old_jobs()
             return
         saved.state = pb.TASK_STATE_UNSPECIFIED
+        self._note(instance)
         if instance.spec.is_service or status.state in _LOST:
             self._delay_restart(instance, ran_s)
         self._demand()
@@ -466,6 +486,8 @@ class BinpackCore:
         ended = [job for job in self.jobs.values() if job.ended]
         for job in ended[: max(0, len(ended) - MAX_ENDED_JOBS)]:
             del self.jobs[job.job_id]
+            for instance in job.instances:
+                del self._by_key[instance.key]
             self._requests.pop(job.request_id, None)
             self._store(list(job.removal()), lambda: None)
 
@@ -493,7 +515,8 @@ class BinpackCore:
         job.stopping = True
         for instance in job.instances:
             if instance.pending:
-                instance.saved.done = True
+                job.finish(instance)
+                self._note(instance)
         self._changed[job_id] = None
         changes = [job.change(), *(i.change() for i in job.instances if i.saved.done)]
         self._store(changes, lambda: self._kill_all(job))
@@ -516,7 +539,7 @@ class BinpackCore:
         self._plan_due = False
         if not self._subscribed:
             return
-        pending = [i for i in self.instances() if i.pending]
+        pending = list(self._pending.values())
         ready = [i for i in pending if i.not_before_s <= self._now.mono_s]
         offers = self._hand.by_agent()
         if ready and (offers or self._explaining):
@@ -602,6 +625,7 @@ class BinpackCore:
             instance.explanation, instance.stuck = "", False
             instance.nearest, instance.offers_seen = "", 0
             self._by_task[saved.task_id] = instance
+            self._note(instance)
             infos.append(task_info(instance, launch))
             changes.append(instance.change())
             self._changed[instance.job_id] = None

@@ -88,11 +88,21 @@ class JobState:
     request_id: str
     instances: list[Instance]
     stopping: bool = False
+    left: int = 0  # instances that are not done
+
+    def __post_init__(self) -> None:
+        self.left = sum(not instance.saved.done for instance in self.instances)
+
+    def finish(self, instance: Instance) -> None:
+        """One of its instances is done."""
+        assert not instance.saved.done
+        instance.saved.done = True
+        self.left -= 1
 
     @property
     def ended(self) -> bool:
         """Whether nothing of it runs or will run."""
-        return all(i.saved.done and not i.live for i in self.instances)
+        return self.left == 0
 
     @property
     def state(self) -> str:
@@ -137,6 +147,7 @@ def load_job(job_id: str, data: bytes, saved: dict[str, Saved]) -> JobState:
     state.stopping = record["stopping"]
     for instance in state.instances:
         instance.saved = saved.get(instance.key, instance.saved)
+    state.left = sum(not instance.saved.done for instance in state.instances)
     return state
 
 

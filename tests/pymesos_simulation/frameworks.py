@@ -225,7 +225,9 @@ class FrameworkNode(DriverNode):
             return
         self.world.counts["event"] += 1
         generation = self.generation
-        for effect in self.core.step(self.now, event):
+        effects = self.core.step(self.now, event)
+        self.core.check()
+        for effect in effects:
             if self.generation != generation or self.dies_here():
                 return
             self._do(effect)
