@@ -68,6 +68,7 @@ class Leader:
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._sequence = 0
         self._over = False
+        core.watch(False)
         term.on_doubt = self._in_doubt
 
     def _in_doubt(self, in_doubt: bool) -> None:
@@ -113,11 +114,13 @@ class Leader:
         """An outbox that receives every cluster event from now on."""
         outbox: Outbox[operator_pb.ClusterEvent] = Outbox(WATCHER_LIMIT_BYTES)
         self._watchers.add(outbox)
+        self.core.watch(True)
         return outbox
 
     def unwatch(self, outbox: Outbox[operator_pb.ClusterEvent]) -> None:
         """End a watch."""
         self._watchers.discard(outbox)
+        self.core.watch(bool(self._watchers))
 
     async def ask(self, make_event: Callable[[int], Event]) -> str | None:
         """Feed an operator's request and wait until it is done; the problem, or None."""
@@ -147,8 +150,7 @@ class Leader:
                 if connection_id in self._connections:
                     self._connections[connection_id].outbox.put(event)
             case PublishEvent():
-                if self._watchers:
-                    self._publish(effect)
+                self._publish(effect)
             case PersistRegistry(token, changes):
                 self._commits.submit(token, changes)
             case CloseConnection(connection_id):

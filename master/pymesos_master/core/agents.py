@@ -16,7 +16,7 @@ from pymesos_master.core.events import (
     AgentUsageReported,
 )
 from pymesos_master.core.registry import agent_change, agent_removal
-from pymesos_master.core.state import Agent, AgentState, Framework, Registration, Task
+from pymesos_master.core.state import Agent, AgentState, Framework, Registration, Task, address_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -103,13 +103,9 @@ def _refuse_gone(ctx: Context, connection_id: int, agent_id: str) -> None:
 
 def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
     """A new agent at the address of an old one: the old process cannot be there any more."""
-    for agent in list(ctx.state.agents.values()):
-        same = (agent.info.address.ip, agent.info.address.port) == (
-            info.address.ip,
-            info.address.port,
-        )
-        if same and agent.state in (AgentState.RECOVERING, AgentState.DISCONNECTED):
-            make_unreachable(ctx, agent, "another agent registered at its address")
+    agent = ctx.state.agents.get(ctx.state.agent_at.get(address_of(info), ""))
+    if agent is not None and agent.state in (AgentState.RECOVERING, AgentState.DISCONNECTED):
+        make_unreachable(ctx, agent, "another agent registered at its address")
 
 
 def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Resources) -> None:
@@ -124,6 +120,7 @@ def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Res
     if agent.state == AgentState.RECOVERING:
         ctx.agents_awaited -= 1
     agent.info, agent.total, agent.state = info, total, AgentState.ACTIVE
+    ctx.state.agent_at[address_of(info)] = agent.agent_id
     agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
     agent.told_frameworks.clear()
     agent.missed_pings, agent.heard = 0, True
@@ -378,6 +375,8 @@ def on_forget_due(ctx: Context, _: str) -> None:
             if agent.state in (AgentState.UNREACHABLE, AgentState.GONE):
                 del ctx.state.agents[agent.agent_id]
                 ctx.state.registrations.pop(agent.agent_id, None)
+                if ctx.state.agent_at.get(address_of(agent.info)) == agent.agent_id:
+                    del ctx.state.agent_at[address_of(agent.info)]
             else:  # it came back while this was being written
                 ctx.persist((agent_change(agent, agent.state, ctx.now.wall_s),), lambda: None)
 

@@ -41,6 +41,7 @@ class Context:
     timers: Timers[TimerKey] = field(default_factory=Timers)
     out: list[Effect] = field(default_factory=list)
     next_removal_s: float = 0.0
+    watched: bool = True  # whether anybody watches the cluster's events
     agents_awaited: int = 0  # so many must come back before anything is offered
     suspended: bool = False  # it is in doubt whether this master still leads
     _token: int = 0
@@ -93,7 +94,9 @@ class Context:
         resources: Resources = EMPTY,
         message: str = "",
     ) -> None:
-        """Tell those who watch the cluster."""
+        """Tell those who watch the cluster, if anybody does."""
+        if not self.watched:
+            return
         self.out.append(
             PublishEvent(
                 self.now.wall_s,

@@ -75,6 +75,10 @@ class MasterCore:
         """For reading only."""
         return self._ctx.allocator
 
+    def watch(self, watched: bool) -> None:
+        """Whether events are to be published; nobody is told else."""
+        self._ctx.watched = watched
+
     def step(self, now: Now, event: events.Event) -> list[Effect]:
         """Take one event in, and every deadline that is due, and say what is to be done."""
         ctx = self._ctx

@@ -14,7 +14,7 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.frameworks import start_failover_timer
 from pymesos_master.core.registry import AGENT, FRAMEWORK, ROLE
 from pymesos_master.core.roles import read_quota
-from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState
+from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState, address_of
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 
 BACK_BEFORE_QUOTA = 0.8
@@ -71,6 +71,7 @@ def _recover_agent(ctx: Context, record: registry_pb.AgentRecord) -> None:
     )
     ctx.state.agents[agent.agent_id] = agent
     if state == AgentState.RECOVERING:
+        ctx.state.agent_at[address_of(agent.info)] = agent.agent_id
         at = ctx.now.mono_s + ctx.config.agent_reregister_timeout_s
         ctx.timers.set(("reregister", agent.agent_id), at)
 

@@ -161,6 +161,11 @@ class Framework:
         return capability in self.info.capabilities
 
 
+def address_of(info: pb.AgentInfo) -> tuple[str, int]:
+    """Where an agent is reached."""
+    return info.address.ip, info.address.port
+
+
 @dataclass(frozen=True, slots=True)
 class Registration:
     """The latest of an agent."""
@@ -180,6 +185,7 @@ class ClusterState:
     completed_tasks: OrderedDict[TaskKey, Task] = field(default_factory=OrderedDict)
     completed_frameworks: OrderedDict[str, Framework] = field(default_factory=OrderedDict)
     agent_by_connection: dict[int, str] = field(default_factory=dict)
+    agent_at: dict[tuple[str, int], str] = field(default_factory=dict)  # the latest at an address
     registrations: dict[str, Registration] = field(default_factory=dict)  # by agent
     framework_by_connection: dict[int, str] = field(default_factory=dict)
 
