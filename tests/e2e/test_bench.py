@@ -36,3 +36,15 @@ def test_failover_loses_and_doubles_nothing(zookeeper_server: ZooKeeper) -> None
 def test_launch() -> None:
     result = bench("launch.py", "--rounds", "3", "--tasks", "20")
     assert result["submit_to_running_ms"]["p50"] > 0 and result["tasks_per_s"] > 0
+
+
+def test_throughput() -> None:
+    result = bench("throughput.py", "--agents", "10", "--tasks", "100")
+    assert result["tasks_per_s"] > 0 and result["ratio_to_echo"] > 0
+
+
+def test_allocation() -> None:
+    for scenario in ("decline", "suppress", "filtered", "quota"):
+        size = ("--agents", "40", "--frameworks", "8", "--scenario", scenario)
+        result = bench("allocation.py", *size, "--cycles", "3")
+        assert result["first_cycle_offers"] >= (8 if scenario == "quota" else 40)
