@@ -54,9 +54,7 @@ class _Agent:
     available: Resources
     held: dict[Client, dict[str, int]]  # the scalars of what each was granted and holds
     refusals: AgentRefusals
-    owed: Resources = (
-        EMPTY  # what is used and the agent does not have any more: it will not be free
-    )
+    owed: Resources = EMPTY  # used, and not there any more: it does not come back
     active: bool = True
     asked: set[str] = field(default_factory=set)  # frameworks that have not answered a grant
     claim: Node | None = None  # who is to see this part together with the rest
@@ -81,7 +79,7 @@ class DrfAllocator:
         self._agents: dict[str, _Agent] = {}
         self._refusals = Refusals()
         self._dirty: dict[str, None] = {}  # agents to look at, in the order they changed
-        self._withheld: dict[str, None] = {}  # of which a quota kept something back
+        self._kept_back: dict[str, None] = {}  # of which a quota kept something back
         self._less_held = False  # since: a limit may be off, or headroom no longer needed
         self._free: dict[str, int] = {}  # scalars available on active agents
 
@@ -211,7 +209,7 @@ class DrfAllocator:
         self._claim_ends.cancel(agent_id)
         for claimed in self._claimed.values():
             claimed.discard(agent_id)
-        self._withheld.pop(agent_id, None)
+        self._kept_back.pop(agent_id, None)
         for client, scalars in list(agent.held.items()):
             self._hold(agent, client, dict(scalars), -1)
         self._tree.change_total(agent.total.scalars, -1)
@@ -432,9 +430,9 @@ class DrfAllocator:
             self._dirty[agent_id] = None
         self._tree.refresh()
         self._quotas.refresh()
-        if self._withheld and self._less_held and self._may_share():
-            self._dirty.update(self._withheld)
-            self._withheld.clear()
+        if self._kept_back and self._less_held and self._may_share():
+            self._dirty.update(self._kept_back)
+            self._kept_back.clear()
         self._less_held = False
         dirty, self._dirty = self._dirty, {}
         looked_at = [
@@ -479,7 +477,7 @@ class DrfAllocator:
             if self._may_share():
                 self._share(agent, granted)
             if agent.available:
-                self._withheld[agent.agent_id] = None
+                self._kept_back[agent.agent_id] = None
         return [
             Grant(leaf.framework_id, leaf.role, agent.agent_id, resources)
             for (agent, leaf), resources in granted.items()
