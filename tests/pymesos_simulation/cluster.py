@@ -41,9 +41,11 @@ class Cluster:
         self.agents.append(node)
         return node
 
-    def add_framework(self, name: str, jobs: Sequence[Job]) -> FrameworkNode:
+    def add_framework(self, name: str, jobs: Sequence[Job], role: str = "*") -> FrameworkNode:
         """One more that has work to do."""
-        node = FrameworkNode(self.world, name, self.coordinator, list(jobs), self.updates_sent)
+        node = FrameworkNode(
+            self.world, name, self.coordinator, list(jobs), self.updates_sent, role
+        )
         self.frameworks.append(node)
         return node
 

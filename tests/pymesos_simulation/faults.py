@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pymesos_core.resources import parse, to_proto
 from pymesos_master.core import events as master_ev
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.coordinator import SESSION_S
 from pymesos_simulation.masters import MasterNode
@@ -28,7 +30,9 @@ FAULTS = (
     "marked gone",
     "other resources",
     "too small for its tasks",
+    "quota or weight set",
 )
+ROLES = ("eng", "eng/web", "ops")
 
 
 class Faults:
@@ -52,6 +56,7 @@ class Faults:
             (weather.clock_gap_s, self._jump),
             (weather.upgrade_gap_s, self._upgrade),
             (weather.gone_gap_s, self._mark_gone),
+            (weather.quota_gap_s, self._set_quota),
         ):
             if gap_s < float("inf"):
                 self._repeat(gap_s, strike)
@@ -158,3 +163,21 @@ class Faults:
             agent_id = self.world.random.choice(agents)
             self.world.trace(f"an operator marks {agent_id} gone")
             leader.soon(0, lambda: leader.feed(master_ev.OperatorMarkedGone(0, agent_id)))
+
+    def _set_quota(self) -> None:
+        """An operator gives a role a weight, a guarantee or a limit that all work fits below."""
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None:
+            return
+        self.world.counts["quota or weight set"] += 1
+        random = self.world.random
+        role = random.choice(ROLES)
+        if random.random() < 0.3:
+            weight = random.choice([0.5, 2.0, 10.0])
+            leader.soon(0, lambda: leader.feed(master_ev.OperatorSetWeight(0, role, weight)))
+            return
+        guarantee = parse(random.choice(["", "cpus:0.2", "cpus:0.2;mem:64"]))
+        limit = parse(random.choice(["", "cpus:2;mem:1024", "cpus:3"]))
+        quota = pb.Quota(guarantees=to_proto(guarantee), limits=to_proto(limit))
+        self.world.trace(f"an operator sets {role} to at least {guarantee}, at most {limit}")
+        leader.soon(0, lambda: leader.feed(master_ev.OperatorSetQuota(0, role, quota, True)))

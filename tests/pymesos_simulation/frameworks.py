@@ -112,8 +112,10 @@ class FrameworkNode(DriverNode):
         coordinator: Coordinator,
         jobs: list[Job],
         updates_sent: Callable[[str], list[bytes]],
+        role: str,
     ) -> None:
         super().__init__(world, name, coordinator)
+        self.role = role
         self.updates_sent = updates_sent  # of a task, by its agent, in order
         self.jobs = {f"{name}-r{n}": job for n, job in enumerate(jobs)}
         self.accepted: set[str] = set()  # request ids that were acknowledged
@@ -129,6 +131,7 @@ class FrameworkNode(DriverNode):
         info = pb.FrameworkInfo(
             framework_id=self.core.framework_id,
             name=self.name,
+            roles=[self.role],
             failover_timeout_s=1e7,
             capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE],
         )

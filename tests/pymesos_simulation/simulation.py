@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pymesos_binpack.jobs import Job, parse_job
 from pymesos_simulation.cluster import Cluster
-from pymesos_simulation.faults import FAULTS, Faults
+from pymesos_simulation.faults import FAULTS, ROLES, Faults
 from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.world import World
 
@@ -61,7 +61,8 @@ def _cluster(world: World) -> Cluster:
     for _ in range(random.randint(1, 5)):
         cluster.add_agent(random.choice([2, 4, 8]))
     for number in range(random.randint(1, 3)):
-        cluster.add_framework(f"framework{number}", [_job(world, number)])
+        role = random.choice(["*", *ROLES])
+        cluster.add_framework(f"framework{number}", [_job(world, number)], role)
     for manner in MANNERS:
         if random.random() < 0.15:
             cluster.add_rude(manner)
