@@ -59,9 +59,12 @@ def read(path: Path) -> Story:
     return Story(path.stem, title, fields, tuple(steps))
 
 
-def tell(story: Story, trace: Callable[[str], None] | None = None) -> None:
-    """Let a story happen. Raises AssertionError naming the line, StoryError."""
-    stage = Stage(trace)
+def tell(story: Story, trace: Callable[[str], None] | None = None, seed: int = 0) -> None:
+    """Let a story happen; it must, whatever the seed. Raises AssertionError naming the line.
+
+    Raises StoryError for a line that is not understood.
+    """
+    stage = Stage(trace, seed)
     for number, line in story.steps:
         stage.world.trace(f"-- {line}")
         try:
@@ -106,8 +109,8 @@ def vocabulary() -> Iterable[str]:
 class Stage:
     """A cluster on which a story happens, in calm weather."""
 
-    def __init__(self, trace: Callable[[str], None] | None) -> None:
-        self.world = World(0, trace)
+    def __init__(self, trace: Callable[[str], None] | None, seed: int) -> None:
+        self.world = World(seed, trace)
         self.world.faulty = False
         self.cluster = Cluster(self.world)
         self.last_leader: MasterNode | None = None

@@ -13,12 +13,14 @@ STORIES = sorted((Path(__file__).parent / "stories").glob("*.txt"))
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 def test_story(path: Path) -> None:
-    lines: list[str] = []
-    try:
-        tell(read(path), lines.append)
-    except AssertionError:
-        print("\n".join(lines[-60:]))
-        raise
+    story = read(path)
+    for seed in range(5):
+        lines: list[str] = []
+        try:
+            tell(story, lines.append, seed)
+        except AssertionError:
+            print(f"seed {seed}", *lines[-60:], sep="\n")
+            raise
 
 
 def test_what_is_expected_in_vain_fails(tmp_path: Path) -> None:

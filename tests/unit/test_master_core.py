@@ -586,6 +586,19 @@ class TestAgents:
         h.agent(agent_id=agent_id, tasks=[record], port=9)
         assert h.last(framework) == due
 
+    def test_gone_is_not_written_over(self, h: MasterHarness) -> None:
+        """Found by the simulator: an agent that was being marked gone became unreachable."""
+        agent = h.agent()
+        agent_id = h.agent_id(agent)
+        h.feed(ev.AgentDisconnected(agent))
+        h.hold_writes = True
+        h.feed(ev.OperatorMarkedGone(1, agent_id))
+        h.advance(200)
+        h.write()
+        assert MasterHarness(registry=h.registry).core.state.agents[agent_id].state == (
+            AgentState.GONE
+        )
+
     def test_a_late_registration_does_not_count(self, h: MasterHarness) -> None:
         """Found by the simulator: what an agent had said earlier was taken for the latest."""
         info = pb.AgentInfo(

@@ -311,10 +311,12 @@ def on_reregister_due(ctx: Context, agent_id: str) -> None:
 
 def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
     """Write it, then tell: tasks are UNREACHABLE and their resources free."""
+    if agent.going or agent.state == AgentState.GONE:
+        return  # which is final, and must not be written over
     connection_id = agent.connection_id
 
     def done() -> None:
-        if agent.state in (AgentState.UNREACHABLE, AgentState.GONE):
+        if agent.going or agent.state in (AgentState.UNREACHABLE, AgentState.GONE):
             return
         if agent.connection_id != connection_id:
             # It came back while this was being written: say so in the registry, too.
