@@ -90,7 +90,13 @@ async def serve(options: Options) -> None:
             await detector.start()
             leadership.known_leader = lambda: detector.leader
         await server.start()
-        print(f"listening on {address}", flush=True)
+        if options.zk is None:
+            # It leads as soon as its epoch is written; who reads the line below may rely on that.
+            leading = asyncio.create_task(leadership.led.wait())
+            await asyncio.wait({main, stopping, leading}, return_when=asyncio.FIRST_COMPLETED)
+            leading.cancel()
+        if not main.done():
+            print(f"listening on {address}", flush=True)
         await asyncio.wait({main, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if main.done():
             await main
@@ -142,6 +148,7 @@ async def _lead(options: Options, term: Term, leadership: Leadership) -> str | N
     core = MasterCore(options.config, allocator, records, prefix, read_clock())
     leader = Leader(core, term)
     leadership.leader = leader
+    leadership.led.set()
     log.info(
         "leading in epoch %d: %d agents and %d frameworks in the registry",
         term.epoch,

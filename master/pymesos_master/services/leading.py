@@ -26,6 +26,9 @@ class Leadership:
     leader: Leader | None = None
     known_leader: Callable[[], MasterInfo | None] = lambda: None
     started_mono_s: float = field(default_factory=time.monotonic)
+    led: asyncio.Event = field(
+        default_factory=asyncio.Event
+    )  # set when it leads for the first time
 
     async def here(self, context: grpc.aio.ServicerContext[Any, Any]) -> Leader:
         """The leader of this process; aborts the call when another master leads."""
