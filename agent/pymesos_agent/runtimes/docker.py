@@ -275,8 +275,10 @@ class DockerRuntime:
             thread.start()
 
     def _await_output(self, container_id: str) -> None:
-        for thread in self._copies.pop(container_id, ()):
+        # Two may wait for it at once, and neither may go on before the output is there.
+        for thread in self._copies.get(container_id, ()):
             thread.join(OUTPUT_TIMEOUT_S)
+        self._copies.pop(container_id, None)
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime. SIGTERM reaches the main process; SIGKILL ends all with it."""
