@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from google.protobuf.json_format import MessageToDict
 
-from pymesos_cli.cluster import CliError, Cluster, jobs_at, unique
+from pymesos_cli.cluster import Cluster, jobs_at, unique
 from pymesos_cli.jobs import all_jobs
 from pymesos_cli.output import age, print_json, printable
 from pymesos_core.states import is_terminal, reason_name, state_name
@@ -107,7 +107,8 @@ async def _waiting(cluster: Cluster, text: str) -> tuple[str, str, jobs_pb.Insta
     waiting: list[tuple[str, str, jobs_pb.InstanceView]] = []
     for address, job in await all_jobs(cluster, ended=False):
         async with jobs_at(address) as stub:
-            async for view in stub.WatchJob(jobs_pb.WatchJobRequest(job_id=job.job_id)):
+            request = jobs_pb.WatchJobRequest(job_id=job.job_id)
+            async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
                 waiting += [
                     (job.framework_id, f"{job.job_id}.{i.task_name}.{i.instance}", i)
                     for i in view.instances
@@ -116,14 +117,10 @@ async def _waiting(cluster: Cluster, text: str) -> tuple[str, str, jobs_pb.Insta
                 if not view.more:
                     break
     fits = [item for item in waiting if text in item[1]]
-    if len({item[2].explanation for item in fits}) == 1:
+    exact = any(item[1] == text for item in fits)
+    if not exact and len({item[2].explanation for item in fits}) == 1:
         return fits[0]  # all of them wait for the same
-    try:
-        return unique(text, fits, lambda item: item[1], "task") if fits else None
-    except CliError:
-        if any(item[1] == text for item in fits):
-            return next(item for item in fits if item[1] == text)
-        raise
+    return unique(text, fits, lambda item: item[1], "task") if fits else None
 
 
 def _task_line(view: pb.TaskView) -> str:
