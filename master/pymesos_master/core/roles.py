@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from pymesos_core import resources
 from pymesos_core.ids import role_problem
@@ -20,15 +21,16 @@ MAX_WEIGHT = 1e6
 
 def read_quota(message: pb.Quota) -> Quota:
     """Raises ResourceError."""
-    bags = []
-    for messages in (message.guarantees, message.limits):
-        bag = resources.from_proto(messages)
-        if bag.ranges or bag.sets:
-            raise ResourceError("a quota is of scalars: cpus, mem, disk, gpus")
-        # A limit of zero is one: from_proto drops what is zero.
-        zeros = {r.name: 0 for r in messages if messages is message.limits}
-        bags.append({**zeros, **bag.scalars})
-    return Quota(*bags)
+    # `from_proto` drops what is zero, and a limit of zero is one.
+    zeros = {resource.name: 0 for resource in message.limits}
+    return Quota(_scalars(message.guarantees), {**zeros, **_scalars(message.limits)})
+
+
+def _scalars(messages: Iterable[pb.Resource]) -> Scalars:
+    bag = resources.from_proto(messages)
+    if bag.ranges or bag.sets:
+        raise ResourceError("a quota is of scalars: cpus, mem, disk, gpus")
+    return bag.scalars
 
 
 def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:

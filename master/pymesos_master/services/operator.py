@@ -12,7 +12,7 @@ import grpc.aio
 
 from pymesos_core import VERSION
 from pymesos_core.outbox import OverflowedError
-from pymesos_core.resources import to_proto
+from pymesos_core.resources import Resources, to_proto
 from pymesos_core.states import state_name
 from pymesos_master.allocator import Allocator
 from pymesos_master.allocator.interface import Withheld
@@ -215,26 +215,26 @@ class OperatorService(services.OperatorServicer):
         for framework in state.frameworks.values():
             for role in framework.roles:
                 members.setdefault(role, []).append(framework.framework_id)
-        tasks = [t for f in state.frameworks.values() for t in f.tasks.values()]
-        return pb.ListRolesResponse(
-            roles=[
-                pb.RoleView(
-                    role=role,
-                    framework_ids=framework_ids,
-                    allocated=_summed(
-                        t.resources for t in tasks if _within(t.role, role) and t.holds_resources
-                    ),
-                    offered=_summed(
-                        offer.resources
-                        for offer in state.offers.values()
-                        if _within(offer.role, role)
-                    ),
-                    weight=allocator.weight(role),
-                    quota=quota_message(allocator.quota(role)),
-                )
-                for role, framework_ids in sorted(members.items())
-            ]
-        )
+        offered: dict[str, dict[str, int]] = {}
+        for offer in state.offers.values():
+            for role in _upwards(offer.role):
+                sums = offered.setdefault(role, {})
+                for name, value in offer.resources.scalars.items():
+                    sums[name] = sums.get(name, 0) + value
+
+        def view(role: str, framework_ids: list[str]) -> pb.RoleView:
+            out = Resources(offered.get(role))
+            return pb.RoleView(
+                role=role,
+                framework_ids=framework_ids,
+                # What the allocator counts as held is what is used and what is offered.
+                allocated=to_proto(Resources(allocator.held(role)).minus_what_is_there(out)),
+                offered=to_proto(out),
+                weight=allocator.weight(role),
+                quota=quota_message(allocator.quota(role)),
+            )
+
+        return pb.ListRolesResponse(roles=[view(*item) for item in sorted(members.items())])
 
     async def ExplainFramework(  # noqa: N802
         self, request: pb.ExplainFrameworkRequest, context: Context
@@ -383,9 +383,11 @@ def explanation(
     return response
 
 
-def _within(role: str, other: str) -> bool:
-    """Whether a role is another, or below it."""
-    return role == other or role.startswith(f"{other}/")
+def _upwards(role: str) -> Iterable[str]:
+    """A role, and all that it is below of."""
+    while role:
+        yield role
+        role = role.rpartition("/")[0]
 
 
 def _summed(bags: Iterable[Any]) -> list[types_pb2.Resource]:
