@@ -15,7 +15,6 @@ a cycle after one framework has declined one agent. add_agents_s: adding all age
 
 from __future__ import annotations
 
-import itertools
 import json
 import resource
 import statistics
@@ -42,7 +41,6 @@ class Bench:
         self.offers: list[Grant] = []
         self.cycles_s: list[float] = []
         self.offers_per_cycle: list[int] = []
-        self._clock = itertools.count()
         quota = scenario == "quota"
         for number in range(frameworks):
             role = f"role{number}" if quota else "*"

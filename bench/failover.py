@@ -70,6 +70,10 @@ class Launcher(Scheduler):
             else:
                 driver.decline([offer.offer_id], refuse_s=1.0)
 
+    def disconnected(self, driver: Driver) -> None:
+        """See Scheduler. What the dead leader still said is not what is waited for."""
+        self.offered.clear()
+
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         """See Scheduler."""
         was = self.states.get(status.task_id)
