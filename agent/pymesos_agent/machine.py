@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 
-from pymesos_core.resources import MILLI, Resources
+from pymesos_core.resources import MILLI, ResourceError, Resources, format_milli, tagged
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 
 MIB = 1024 * 1024
@@ -44,10 +45,32 @@ def _less(amount: int, reserve: int) -> int:
 
 
 def with_overrides(measured: Resources, given: Resources) -> Resources:
-    """What the flags name replaces what was measured."""
-    scalars = {**measured.scalars, **given.scalars}
-    ranges = {**measured.ranges, **given.ranges}
-    return Resources(scalars, ranges, given.sets)
+    """What the flags name replaces what was measured. Each GPU is a device of its own.
+
+    `gpus:2` are the devices 0 and 1, `gpus:{GPU-8a56,GPU-77c1}` have names of their own. Raises
+    ResourceError.
+    """
+    named = {n for _, bag in given.parts() for n in (*bag.scalars, *bag.ranges, *bag.sets)}
+    measured = Resources(
+        {n: v for n, v in measured.scalars.items() if n not in named},
+        {n: r for n, r in measured.ranges.items() if n not in named},
+    )
+    out = measured
+    next_device = 0
+    for tag, bag in given.parts():
+        gpus, names = bag.scalars.get("gpus", 0), sorted(bag.sets.get("gpus", ()))
+        scalars = {n: v for n, v in bag.scalars.items() if n != "gpus" or tag.device}
+        sets = {n: s for n, s in bag.sets.items() if n != "gpus"}
+        out = out + tagged(tag, Resources(scalars, bag.ranges, sets))
+        if tag.device:
+            continue
+        if gpus % MILLI:
+            raise ResourceError(f"gpus is {format_milli(gpus)}; an agent has whole ones")
+        names += [str(next_device + number) for number in range(gpus // MILLI)]
+        next_device += gpus // MILLI
+        for name in names:
+            out = out + tagged(replace(tag, device=name), Resources({"gpus": MILLI}))
+    return out
 
 
 def usage(work_dir: Path, containers: int) -> agent_pb.Usage:

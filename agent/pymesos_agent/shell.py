@@ -10,6 +10,7 @@ import pwd
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import grpc.aio
 
@@ -23,6 +24,7 @@ from pymesos_agent.core.effects import (
     Exit,
     KillContainer,
     RemoveSandbox,
+    RemoveVolume,
     StartContainer,
     TellMaster,
 )
@@ -39,13 +41,14 @@ from pymesos_agent.core.events import (
     TasksEnding,
     Tick,
 )
-from pymesos_agent.runtimes.interface import ContainerSpec, Runtime
+from pymesos_agent.runtimes.interface import ContainerSpec, Mount, Runtime
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock
 from pymesos_core.coordination import Detector
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
+from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import from_proto
 from pymesos_core.store import GroupCommit, Store
 from pymesos_core.wakeup import Wakeup
@@ -174,6 +177,10 @@ class Shell:
                 asyncio.get_running_loop().run_in_executor(
                     None, shutil.rmtree, self.sandbox(container_id), True
                 )
+            case RemoveVolume(role, volume_id):
+                asyncio.get_running_loop().run_in_executor(
+                    None, shutil.rmtree, self.volume(role, volume_id), True
+                )
             case Disconnect(connection_id, reason):
                 log.warning("leaving the master: %s", reason)
                 if connection_id in self._streams:
@@ -189,13 +196,18 @@ class Shell:
         return [self._runtimes[name]] if name in self._runtimes else []
 
     def _start(self, effect: StartContainer) -> None:
+        resources = from_proto(effect.info.resources)
         spec = ContainerSpec(
             effect.container_id,
             effect.framework_id,
             effect.user,
             effect.info,
-            from_proto(effect.info.resources),
+            resources,
             self.sandbox(effect.container_id),
+            tuple(
+                Mount(self.volume(role, volume.id), volume.container_path)
+                for role, volume in volumes_of(resources)
+            ),
         )
         if problem := self._prepare_sandbox(spec):
             # Not from within a step: the core takes one event at a time.
@@ -208,13 +220,17 @@ class Shell:
     def _prepare_sandbox(self, spec: ContainerSpec) -> str | None:
         """Make the folder, owned by the task's user; the problem, or None."""
         me = pwd.getpwuid(os.geteuid()).pw_name
+        owner: tuple[int, int] | None = None
         try:
             spec.sandbox.mkdir(mode=0o750)
             if spec.user and spec.user != me:
                 if os.geteuid() != 0:
                     return f"only an agent run by root can run a task as {spec.user}, not {me}"
                 entry = pwd.getpwnam(spec.user)
-                os.chown(spec.sandbox, entry.pw_uid, entry.pw_gid)
+                owner = (entry.pw_uid, entry.pw_gid)
+                os.chown(spec.sandbox, *owner)
+            for mount in spec.volumes:
+                _make_volume(mount, owner)
         except KeyError:
             return f"there is no user {spec.user} on this machine"
         except OSError as error:
@@ -224,6 +240,10 @@ class Shell:
     def sandbox(self, container_id: str) -> Path:
         """Where a container's files are."""
         return self._work_dir / "sandboxes" / container_id
+
+    def volume(self, role: str, volume_id: str) -> Path:
+        """Where a persistent volume is."""
+        return self._work_dir / "volumes" / quote(role, safe="") / volume_id
 
     def find_sandbox(self, framework_id: str, task_id: str) -> tuple[Path, bool] | None:
         """A task's sandbox, and whether it has ended; the latest of that id."""
@@ -241,6 +261,14 @@ class Shell:
         else:
             log.error("the checkpoint cannot be written: %s", error)
             self.feed(CheckpointFailed(token, str(error)))
+
+
+def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:
+    """There since its first use; it belongs to the user of that. Raises OSError."""
+    if not mount.host_path.is_dir():
+        mount.host_path.mkdir(mode=0o750, parents=True)
+        if owner is not None:
+            os.chown(mount.host_path, *owner)
 
 
 async def _write(

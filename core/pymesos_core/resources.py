@@ -3,30 +3,86 @@
 A scalar is an integer in thousandths of its unit (cpus in cores, mem and disk in MiB), as in
 Mesos' fixed-point `Value::Scalar` (`src/common/values.cpp`), so that comparison is exact. Ranges
 hold inclusive, sorted, disjoint, non-adjacent intervals of integers. Names are open-ended.
+
+What sets resources apart from others of the same name (who they are reserved for, the volume that
+is on them, the device they are of) is a Tag. Resources of different tags never merge.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from pymesos_core.ids import id_problem, role_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
 MILLI = 1000
 MAX_SCALAR_MILLI = 2**50  # thousandths that a double on the wire still tells apart
 MAX_NAMES = 64
+MAX_ENTRIES = 1024  # names times tags
 MAX_RANGE_VALUE = 2**32
 
 Interval = tuple[int, int]
 Intervals = tuple[Interval, ...]
 
+MAX_PATH = 1024
+_NAME_OF_DEVICE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}")
 
 
 class ResourceError(ValueError):
     """A resource that cannot be: the message names it and says what was expected."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Reservation:
+    """For whom resources are kept. A static one is of the agent's flags and stays for ever."""
+
+    role: str
+    static: bool = False
+    principal: str = ""
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Volume:
+    """A directory on an agent that outlives the tasks that use it (docs/persistent-volume.md)."""
+
+    id: str
+    container_path: str
+    principal: str = ""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Tag:
+    """What sets resources apart from others of the same name.
+
+    `reservations` go from the outermost role to the innermost, as each refined the one before
+    (docs/reservation.md of Mesos). A shared volume is not used up by those who use it. Revocable
+    resources may be taken back. `device` names the GPU that the amount is a part of.
+    """
+
+    reservations: tuple[Reservation, ...] = ()
+    volume: Volume | None = None
+    shared: bool = False
+    revocable: bool = False
+    device: str = ""
+
+    @property
+    def role(self) -> str:
+        """Who may use it; empty: everybody."""
+        return self.reservations[-1].role if self.reservations else ""
+
+    def usable_by(self, role: str) -> bool:
+        """Whether it is reserved for nobody, the role itself, or one above it."""
+        mine = self.role
+        return not mine or role == mine or role.startswith(mine + "/")
+
+
+PLAIN = Tag()
 
 
 def normalize(intervals: Iterable[Interval]) -> Intervals:
@@ -70,24 +126,29 @@ class Resources:
     """An immutable bag of named resources; a name that is absent is zero of it.
 
     `scalars` maps a name to thousandths (> 0), `ranges` to intervals, `sets` to items. A name is of
-    one kind only.
+    one kind only. `tagged` has what is set apart, as bags of their own without further tags. What
+    is shared is not used up: taking it away leaves it, adding it twice has it once.
     """
 
-    __slots__ = ("ranges", "scalars", "sets")
+    __slots__ = ("ranges", "scalars", "sets", "tagged")
 
     scalars: Mapping[str, int]
     ranges: Mapping[str, Intervals]
     sets: Mapping[str, frozenset[str]]
+    tagged: Mapping[Tag, Resources]
 
     def __init__(
         self,
         scalars: Mapping[str, int] | None = None,
         ranges: Mapping[str, Intervals] | None = None,
         sets: Mapping[str, frozenset[str]] | None = None,
+        tagged: Mapping[Tag, Resources] | None = None,
     ) -> None:
         self.scalars = {n: v for n, v in scalars.items() if v} if scalars else {}
         self.ranges = {n: r for n, r in ranges.items() if r} if ranges else {}
         self.sets = {n: s for n, s in sets.items() if s} if sets else {}
+        self.tagged = {t: bag for t, bag in tagged.items() if bag} if tagged else {}
+        assert PLAIN not in self.tagged
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Resources):
@@ -96,6 +157,7 @@ class Resources:
             self.scalars == other.scalars
             and self.ranges == other.ranges
             and self.sets == other.sets
+            and self.tagged == other.tagged
         )
 
     def __hash__(self) -> int:
@@ -104,11 +166,12 @@ class Resources:
                 frozenset(self.scalars.items()),
                 frozenset(self.ranges.items()),
                 frozenset(self.sets.items()),
+                frozenset(self.tagged.items()),
             )
         )
 
     def __bool__(self) -> bool:
-        return bool(self.scalars or self.ranges or self.sets)
+        return bool(self.scalars or self.ranges or self.sets or self.tagged)
 
     def __add__(self, other: Resources) -> Resources:
         if not other:
@@ -134,7 +197,13 @@ class Resources:
             for name, items in other.sets.items():
                 assert not (sets.get(name, frozenset()) & items), f"{name} added twice: {items}"
                 sets[name] = sets.get(name, frozenset()) | items
-        return Resources(scalars, ranges, sets)
+        tagged = self.tagged
+        if other.tagged:
+            tagged = dict(self.tagged)
+            for tag, bag in other.tagged.items():
+                if not (tag.shared and tag in tagged):
+                    tagged[tag] = tagged[tag] + bag if tag in tagged else bag
+        return Resources(scalars, ranges, sets, tagged)
 
     def __sub__(self, other: Resources) -> Resources:
         """What is left. Raises AssertionError unless `self.contains(other)`."""
@@ -157,10 +226,16 @@ class Resources:
         sets = self.sets
         if other.sets:
             sets = {n: s - other.sets.get(n, frozenset()) for n, s in self.sets.items()}
-        return Resources(scalars, ranges, sets)
+        tagged = self.tagged
+        if other.tagged:
+            tagged = {
+                tag: bag if tag.shared else bag.minus_what_is_there(other.tagged.get(tag, EMPTY))
+                for tag, bag in self.tagged.items()
+            }
+        return Resources(scalars, ranges, sets, tagged)
 
     def contains(self, other: Resources) -> bool:
-        """Whether all of `other` is in self."""
+        """Whether all of `other` is in self. A volume is contained whole, or not."""
         mine = self.scalars
         for name, value in other.scalars.items():
             if mine.get(name, 0) < value:
@@ -168,23 +243,72 @@ class Resources:
         for name, intervals in other.ranges.items():
             if not _contains_intervals(self.ranges.get(name, ()), intervals):
                 return False
+        for tag, bag in other.tagged.items():
+            there = self.tagged.get(tag, EMPTY)
+            if there != bag if tag.volume else not there.contains(bag):
+                return False
         return all(items <= self.sets.get(name, frozenset()) for name, items in other.sets.items())
 
     def scalar(self, name: str) -> int:
-        """Thousandths of the named scalar; 0 when absent."""
+        """Thousandths of the named scalar, without what is tagged; 0 when absent."""
         return self.scalars.get(name, 0)
+
+    @property
+    def quantities(self) -> Mapping[str, int]:
+        """The thousandths of each scalar, whatever its tag; what is shared is left out."""
+        if not self.tagged:
+            return self.scalars
+        out = dict(self.scalars)
+        for tag, bag in self.tagged.items():
+            if not tag.shared:
+                for name, value in bag.scalars.items():
+                    out[name] = out.get(name, 0) + value
+        return out
+
+    def where(self, keep: Callable[[Tag], bool]) -> Resources:
+        """The part whose tags are to be kept; what has no tag counts as of PLAIN."""
+        if not self.tagged and keep(PLAIN):
+            return self
+        tagged = {tag: bag for tag, bag in self.tagged.items() if keep(tag)}
+        if keep(PLAIN):
+            return Resources(self.scalars, self.ranges, self.sets, tagged)
+        return Resources(tagged=tagged)
+
+    def parts(self) -> Iterator[tuple[Tag, Resources]]:
+        """Every tag and what it is on, without the tag."""
+        if self.scalars or self.ranges or self.sets:
+            yield PLAIN, Resources(self.scalars, self.ranges, self.sets)
+        yield from self.tagged.items()
 
     def __repr__(self) -> str:
         return f"Resources({self})"
 
     def __str__(self) -> str:
-        """The form that `parse` reads: `cpus:4;mem:8192;ports:[31000-32000]`."""
-        parts = [f"{n}:{format_milli(v)}" for n, v in self.scalars.items()]
-        parts += [
-            f"{n}:[{','.join(f'{b}-{e}' for b, e in r)}]" for n, r in sorted(self.ranges.items())
-        ]
-        parts += [f"{n}:{{{','.join(sorted(s))}}}" for n, s in sorted(self.sets.items())]
-        return ";".join(parts) or "nothing"
+        """The form that `parse` reads: `cpus:4;mem:8192;ports:[31000-32000];mem(db):512`."""
+        texts = []
+        for tag, bag in self.parts():
+            mark = _mark(tag)
+            texts += [f"{n}{mark}:{format_milli(v)}" for n, v in bag.scalars.items()]
+            texts += [
+                f"{n}{mark}:[{','.join(f'{b}-{e}' for b, e in r)}]"
+                for n, r in sorted(bag.ranges.items())
+            ]
+            texts += [f"{n}{mark}:{{{','.join(sorted(s))}}}" for n, s in sorted(bag.sets.items())]
+        return ";".join(texts) or "nothing"
+
+
+def _mark(tag: Tag) -> str:
+    """What follows the name of a tagged resource, much as Mesos prints it."""
+    out = "".join(f"({r.role})" for r in tag.reservations)
+    out += f"[{tag.volume.id}]" if tag.volume else ""
+    out += f"#{tag.device}" if tag.device else ""
+    return out + ("<SHARED>" if tag.shared else "") + ("{REV}" if tag.revocable else "")
+
+
+def tagged(tag: Tag, bag: Resources) -> Resources:
+    """A bag without tags, all of it set apart by one."""
+    assert not bag.tagged
+    return bag if tag == PLAIN else Resources(tagged={tag: bag})
 
 
 EMPTY = Resources()
@@ -247,78 +371,201 @@ def _parse_interval(name: str, text: str) -> Interval:
 
 
 def parse(text: str) -> Resources:
-    """Read Mesos' flag syntax: `cpus:4;mem:8192;ports:[31000-32000];disks:{a,b}`.
+    """Read Mesos' flag syntax: `cpus:4;mem:8192;ports:[31000-32000];disks:{a,b};cpus(db):2`.
 
-    Raises ResourceError naming the part that is wrong.
+    `(role)` is a static reservation, `#id` a device, `{REV}` revocable. Raises ResourceError naming
+    the part that is wrong.
     """
-    scalars: dict[str, int] = {}
-    ranges: dict[str, Intervals] = {}
-    sets: dict[str, frozenset[str]] = {}
+    bags: dict[Tag, _Bag] = {}
     for part in filter(None, (p.strip() for p in text.split(";"))):
-        name, colon, value = (p.strip() for p in part.partition(":"))
-        if not colon or not value:
+        head, colon, value = (p.strip() for p in part.partition(":"))
+        match = re.fullmatch(r"([^(){}#]*)(?:\(([^()#]*)\))?(?:#([\w.\-]+))?(\{REV\})?", head)
+        if not colon or not value or not match:
             raise ResourceError(f"{part!r} is not name:value, as in cpus:4 or ports:[31000-32000]")
-        check_name(name)
-        if name in scalars or name in ranges or name in sets:
+        name, role, device = check_name(match[1].strip()), match[2], match[3] or ""
+        reserved = () if role is None else (_static_reservation(name, role),)
+        tag = Tag(reserved, device=device, revocable=match[4] is not None)
+        bag = bags.setdefault(tag, _Bag())
+        if name in bag:
             raise ResourceError(f"{name} is given twice")
+        bag.read(name, value)
+    return _sum(bags)
+
+
+def _static_reservation(name: str, role: str) -> Reservation:
+    if problem := reserved_role_problem(role):
+        raise ResourceError(f"{name}({role}): {problem}")
+    return Reservation(role, static=True)
+
+
+def reserved_role_problem(role: str) -> str | None:
+    """Why nothing can be reserved for a role, or None."""
+    if role == "*":
+        return "nothing is reserved for *, which stands for everybody"
+    return role_problem(role)
+
+
+class _Bag:
+    """The resources of one tag, while they are read."""
+
+    def __init__(self) -> None:
+        self.scalars: dict[str, int] = {}
+        self.ranges: dict[str, Intervals] = {}
+        self.sets: dict[str, frozenset[str]] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.scalars or name in self.ranges or name in self.sets
+
+    def read(self, name: str, value: str) -> None:
+        """A value as a person writes it. Raises ResourceError."""
         if value.startswith("["):
             if not value.endswith("]"):
                 raise ResourceError(f"{name}: the ranges {value!r} lack their ]")
-            ranges[name] = normalize(
+            self.ranges[name] = normalize(
                 _parse_interval(name, p) for p in value[1:-1].split(",") if p.strip()
             )
         elif value.startswith("{"):
             if not value.endswith("}"):
                 raise ResourceError(f"{name}: the set {value!r} lacks its }}")
-            sets[name] = frozenset(p.strip() for p in value[1:-1].split(",") if p.strip())
+            self.sets[name] = frozenset(p.strip() for p in value[1:-1].split(",") if p.strip())
         else:
-            scalars[name] = parse_milli(name, value)
-    return Resources(scalars, ranges, sets)
+            self.scalars[name] = parse_milli(name, value)
 
-
-def from_proto(messages: Iterable[pb.Resource]) -> Resources:
-    """Validate resources from the wire. Raises ResourceError."""
-    scalars: dict[str, int] = {}
-    ranges: dict[str, Intervals] = {}
-    sets: dict[str, frozenset[str]] = {}
-    seen: set[str] = set()
-    for message in messages:
-        name = check_name(message.name)
-        if name in seen:
-            raise ResourceError(f"{name} is given twice")
-        seen.add(name)
-        if len(seen) > MAX_NAMES:
-            raise ResourceError(f"more than {MAX_NAMES} resources")
+    def take(self, name: str, message: pb.Resource) -> None:
+        """A value from the wire. Raises ResourceError."""
         kind = message.WhichOneof("value")
         if kind == "scalar":
             milli = to_milli(name, message.scalar)
             if milli == 0 and message.scalar > 0:
                 raise ResourceError(f"{name} is {message.scalar:g}, which rounds to zero")
-            scalars[name] = milli
+            self.scalars[name] = milli
         elif kind == "ranges":
             intervals = [(r.begin, r.end) for r in message.ranges.range]
             merged = normalize(intervals)
             if count(merged) != sum(e - b + 1 for b, e in intervals):
                 raise ResourceError(f"{name} has ranges that overlap")
-            ranges[name] = merged
+            self.ranges[name] = merged
         elif kind == "set":
-            sets[name] = frozenset(message.set.item)
+            self.sets[name] = frozenset(message.set.item)
         else:
             raise ResourceError(f"{name} has no value")
-    return Resources(scalars, ranges, sets)
+
+
+def _sum(bags: Mapping[Tag, _Bag]) -> Resources:
+    made = {tag: Resources(bag.scalars, bag.ranges, bag.sets) for tag, bag in bags.items()}
+    plain = made.pop(PLAIN, EMPTY)
+    if not made:
+        return plain
+    return Resources(plain.scalars, plain.ranges, plain.sets, made)
+
+
+def from_proto(messages: Iterable[pb.Resource]) -> Resources:
+    """Validate resources from the wire. Raises ResourceError."""
+    bags: dict[Tag, _Bag] = {}
+    names: set[str] = set()
+    for number, message in enumerate(messages):
+        name = check_name(message.name)
+        bag = bags.setdefault(_tag_from_proto(name, message), _Bag())
+        if name in bag:
+            raise ResourceError(f"{name} is given twice")
+        names.add(name)
+        if len(names) > MAX_NAMES or number >= MAX_ENTRIES:
+            raise ResourceError(f"more than {MAX_NAMES} resources")
+        bag.take(name, message)
+    return _sum(bags)
+
+
+def _tag_from_proto(name: str, message: pb.Resource) -> Tag:
+    if not (message.reservations or message.HasField("disk") or message.device) and not (
+        message.shared or message.revocable
+    ):
+        return PLAIN
+    tag = Tag(
+        tuple(
+            Reservation(
+                r.role,
+                r.type == pb.Resource.Reservation.STATIC,
+                r.principal,
+                tuple((label.key, label.value) for label in r.labels),
+            )
+            for r in message.reservations
+        ),
+        _volume_from_proto(message.disk) if message.HasField("disk") else None,
+        message.shared,
+        message.revocable,
+        message.device,
+    )
+    if problem := tag_problem(name, tag):
+        raise ResourceError(f"{name}: {problem}")
+    return tag
+
+
+def _volume_from_proto(disk: pb.Resource.Disk) -> Volume:
+    return Volume(disk.persistence_id, disk.container_path, disk.principal)
+
+
+def tag_problem(name: str, tag: Tag) -> str | None:
+    """Why resources cannot be set apart so, or None."""
+    above = ""
+    for reservation in tag.reservations:
+        if problem := reserved_role_problem(reservation.role):
+            return problem
+        if above and not reservation.role.startswith(above + "/"):
+            return f"a reservation for {reservation.role} does not refine one for {above}"
+        above = reservation.role
+    if any(r.static for r in tag.reservations[1:]):
+        return "only the outermost reservation can be static"
+    if tag.volume is not None:
+        if name != "disk" or not tag.reservations or tag.revocable:
+            return "a volume is of reserved disk that is not revocable"
+        if problem := id_problem(tag.volume.id):
+            return f"the volume's id: {problem}"
+        if not tag.volume.container_path or "\0" in tag.volume.container_path:
+            return "a volume needs the path at which tasks find it"
+        if len(tag.volume.container_path) > MAX_PATH:
+            return f"the path of a volume has at most {MAX_PATH} characters"
+        if ".." in tag.volume.container_path.split("/"):
+            return "the path of a volume cannot contain '..'"
+    if tag.shared and tag.volume is None:
+        return "only volumes can be shared"
+    if tag.device and not _NAME_OF_DEVICE.fullmatch(tag.device):
+        return f"{tag.device[:80]!r} is not the name of a device"
+    return None
 
 
 def to_proto(resources: Resources) -> list[pb.Resource]:
     """The wire form, in a stable order."""
-    out = [pb.Resource(name=n, scalar=v / MILLI) for n, v in resources.scalars.items()]
-    for name, intervals in resources.ranges.items():
-        message = pb.Resource(name=name)
-        message.ranges.range.extend(pb.Range(begin=b, end=e) for b, e in intervals)
-        out.append(message)
-    out += [
-        pb.Resource(name=n, set=pb.StringSet(item=sorted(s))) for n, s in resources.sets.items()
-    ]
+    out = []
+    for tag, bag in resources.parts():
+        values = [pb.Resource(name=n, scalar=v / MILLI) for n, v in bag.scalars.items()]
+        for name, intervals in bag.ranges.items():
+            message = pb.Resource(name=name)
+            message.ranges.range.extend(pb.Range(begin=b, end=e) for b, e in intervals)
+            values.append(message)
+        values += [
+            pb.Resource(name=n, set=pb.StringSet(item=sorted(s))) for n, s in bag.sets.items()
+        ]
+        if tag != PLAIN:
+            for message in values:
+                _tag_to_proto(tag, message)
+        out += values
     return out
+
+
+def _tag_to_proto(tag: Tag, message: pb.Resource) -> None:
+    kinds = pb.Resource.Reservation
+    for r in tag.reservations:
+        message.reservations.add(
+            type=kinds.STATIC if r.static else kinds.DYNAMIC,
+            role=r.role,
+            principal=r.principal,
+            labels=[pb.Label(key=key, value=value) for key, value in r.labels],
+        )
+    if tag.volume is not None:
+        message.disk.persistence_id = tag.volume.id
+        message.disk.container_path = tag.volume.container_path
+        message.disk.principal = tag.volume.principal
+    message.shared, message.revocable, message.device = tag.shared, tag.revocable, tag.device
 
 
 def total(bags: Iterable[Resources]) -> Resources:
@@ -326,4 +573,13 @@ def total(bags: Iterable[Resources]) -> Resources:
     out = EMPTY
     for bag in bags:
         out = out + bag
+    return out
+
+
+def devices(resources: Resources, name: str = "gpus") -> dict[str, int]:
+    """What there is of each device, in thousandths of it, whatever else sets it apart."""
+    out: dict[str, int] = {}
+    for tag, bag in resources.tagged.items():
+        if tag.device and name in bag.scalars:
+            out[tag.device] = out.get(tag.device, 0) + bag.scalars[name]
     return out

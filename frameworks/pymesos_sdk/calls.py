@@ -22,14 +22,19 @@ class Calls:
     def accept(
         self,
         offer_ids: Iterable[str],
-        tasks: Iterable[types_pb.TaskInfo],
+        tasks: Iterable[types_pb.TaskInfo] = (),
         refuse_s: float | None = None,
+        before: Iterable[pb.Operation] = (),
     ) -> None:
-        """Launch tasks on offers of one agent; what is left counts as declined for `refuse_s`."""
+        """Launch tasks on offers of one agent; what is left counts as declined for `refuse_s`.
+
+        The operations `before` the launch reserve and create what the tasks use (see
+        `pymesos_sdk.operations`); after such an ACCEPT everything is offered anew.
+        """
         launch = pb.Operation.Launch(task_infos=tasks)
         accept = pb.Call.Accept(
             offer_ids=offer_ids,
-            operations=[pb.Operation(launch=launch)],
+            operations=[*before, pb.Operation(launch=launch)],
             filters=pb.Filters(refuse_seconds=refuse_s),
         )
         self.call(pb.Call(accept=accept))

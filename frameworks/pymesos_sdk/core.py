@@ -7,7 +7,7 @@ task of which it does not know the end (docs/reconciliation.md of Mesos).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymesos_core.clock import Now
@@ -107,6 +107,8 @@ class DriverCore:
 
     info: pb.FrameworkInfo
     tearing_down: bool = False
+    offer_constraints: Mapping[str, scheduler_pb.OfferConstraints] = field(default_factory=dict)
+    optimistic_roles: Sequence[str] = ()
     _connection_id: int | None = None
     _subscribed: bool = False
     _epoch_seen: int = 0
@@ -149,7 +151,10 @@ class DriverCore:
         self._connection_id = connection_id
         self._subscribed = False
         subscribe = scheduler_pb.Call.Subscribe(
-            framework_info=self.info, suppressed_roles=sorted(self._suppressed)
+            framework_info=self.info,
+            suppressed_roles=sorted(self._suppressed),
+            offer_constraints=self.offer_constraints,
+            optimistic_roles=self.optimistic_roles,
         )
         self._out.append(Send(connection_id, scheduler_pb.Call(subscribe=subscribe)))
 

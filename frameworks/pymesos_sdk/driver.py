@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import grpc.aio
 
@@ -69,6 +69,9 @@ class Scheduler:
     def failure(self, driver: Driver, agent_id: str) -> None:
         """An agent is gone or unreachable; updates of its tasks come, too."""
 
+    def operation(self, driver: Driver, update: pb.Event.OperationUpdate) -> None:
+        """What became of an operation that had an id. Told once: it can be lost."""
+
     def disconnected(self, driver: Driver) -> None:
         """The master is away, and every offer with it. The driver looks for it."""
 
@@ -83,11 +86,19 @@ class Driver(Calls):
         master: str,
         *,
         acknowledge: bool = True,
+        offer_constraints: Mapping[str, pb.OfferConstraints] | None = None,
+        optimistic_roles: Sequence[str] = (),
     ) -> None:
-        """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError."""
+        """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
+
+        `offer_constraints`, by role, say which agents are wanted; `optimistic_roles` are shown what
+        others are offered at the same time, too.
+        """
         self._scheduler = scheduler
         self._acknowledge = acknowledge
-        self._core = DriverCore(info)
+        self._core = DriverCore(
+            info, offer_constraints=offer_constraints or {}, optimistic_roles=optimistic_roles
+        )
         self._detector: Detector = detector_for(master)
         self._streams: dict[int, Outbox[pb.Call]] = {}
         self._connections = itertools.count(1)
@@ -198,6 +209,8 @@ class Driver(Calls):
                     self.acknowledge(event.update.status)
             case "failure":
                 self._scheduler.failure(self, event.failure.agent_id)
+            case "operation_update":
+                self._scheduler.operation(self, event.operation_update)
 
 
 async def _write(

@@ -27,6 +27,7 @@ from pymesos_core.coordination import (
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.directories import default_directory
 from pymesos_core.log import LEVELS, set_up_logging
+from pymesos_core.resources import ResourceError, Resources, parse
 from pymesos_core.serving import (
     SERVER_OPTIONS,
     Listen,
@@ -37,6 +38,8 @@ from pymesos_core.serving import (
     stop_event,
 )
 from pymesos_master.allocator import DrfAllocator
+from pymesos_master.allocator.interface import Settings
+from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
@@ -65,6 +68,18 @@ class Options:
     zk_session_timeout_s: float
     work_dir: Path
     config: Config
+    allocation: Settings
+
+
+def read_minimum(text: str) -> tuple[Scalars, ...]:
+    """Read `cpus:0.01|mem:32`. Raises click.BadParameter."""
+    try:
+        bags = [parse(part) for part in text.split("|")]
+    except ResourceError as error:
+        raise click.BadParameter(f"{error}; alternatives are separated by '|'") from error
+    if not all(bag.scalars and bag == Resources(bag.scalars) for bag in bags):
+        raise click.BadParameter(f"{text!r}: each alternative is of scalars, as in cpus:1|mem:32")
+    return tuple(bag.scalars for bag in bags)
 
 
 class _StopError(Exception):
@@ -144,7 +159,7 @@ async def _lead(options: Options, term: Term, leadership: Leadership) -> str | N
         await asyncio.sleep(1.0)
         return str(error)
     prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
-    allocator = DrfAllocator(claim_s=options.config.offer_timeout_s)
+    allocator = DrfAllocator(options.allocation)
     core = MasterCore(options.config, allocator, records, prefix, read_clock())
     leader = Leader(core, term)
     leadership.leader = leader
@@ -210,6 +225,28 @@ async def _lead(options: Options, term: Term, leadership: Leadership) -> str | N
     help="Seconds after which an unanswered offer is rescinded.",
 )
 @click.option(
+    "--max-offer-fraction",
+    type=click.FloatRange(0.01, 1),
+    default=1.0,
+    show_default=True,
+    help="The largest part of an agent in one offer, so that a small framework does not hold a"
+    " large machine.",
+)
+@click.option(
+    "--min-allocatable-resources",
+    default="cpus:0.01|mem:32",
+    show_default=True,
+    callback=lambda _context, _option, text: read_minimum(text),
+    help="The least that is worth an offer; alternatives are separated by '|'.",
+)
+@click.option(
+    "--filter-gpu-resources/--no-filter-gpu-resources",
+    default=True,
+    show_default=True,
+    help="Agents with GPUs are offered to frameworks that declare GPU_RESOURCES only; else only"
+    " the GPUs are kept for those.",
+)
+@click.option(
     "--max-completed-tasks",
     type=click.IntRange(0, 10_000_000),
     default=10_000,
@@ -233,6 +270,9 @@ def main(
     max_agent_ping_timeouts: int,
     agent_reregister_timeout: float,
     offer_timeout: float,
+    max_offer_fraction: float,
+    min_allocatable_resources: tuple[Scalars, ...],
+    filter_gpu_resources: bool,
     max_completed_tasks: int,
     log_level: str,
 ) -> None:
@@ -250,9 +290,11 @@ def main(
         offer_timeout_s=offer_timeout,
         max_completed_tasks=max_completed_tasks,
     )
-    options = Options(
-        listen, zk_url, zk_session_timeout, work_dir or default_directory("master"), config
+    allocation = Settings(
+        offer_timeout, min_allocatable_resources, max_offer_fraction, filter_gpu_resources
     )
+    directory = work_dir or default_directory("master")
+    options = Options(listen, zk_url, zk_session_timeout, directory, config, allocation)
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         asyncio.run(serve(options))

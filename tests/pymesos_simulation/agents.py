@@ -241,6 +241,7 @@ def _as_master_event(connection_id: int, message: Any) -> master_ev.Event:
                 tuple(register.tasks),
                 boot_id=register.boot_id,
                 mono_s=register.mono_s,
+                reserved=tuple(register.reserved),
             )
         case "update":
             return master_ev.TaskStatusUpdated(connection_id, message.update)

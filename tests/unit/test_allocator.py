@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pymesos_core.resources import EMPTY, parse
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.allocator.interface import Quota, Withheld
+from pymesos_master.allocator.interface import Quota, Settings, Withheld
 
 
 def allocator(agents: int = 1, frameworks: int = 1, text: str = "cpus:4;mem:400") -> DrfAllocator:
@@ -124,7 +124,7 @@ def test_what_comes_free_is_not_offered_to_one_that_is_still_asked_about_the_res
 
 
 def test_two_that_are_slow_cannot_keep_an_agent_from_a_third_in_pieces() -> None:
-    drf = DrfAllocator(claim_s=30)
+    drf = DrfAllocator(Settings(claim_s=30))
     drf.add_framework("slow1", ("*",), active=True)
     drf.add_agent("a", parse("cpus:4;mem:400"), {("slow2", "*"): parse("cpus:2;mem:200")})
     assert [g.framework_id for g in drf.allocate(0)] == ["slow1"]
@@ -147,7 +147,7 @@ def test_two_that_are_slow_cannot_keep_an_agent_from_a_third_in_pieces() -> None
 
 
 def test_a_claim_ends_in_time_and_is_made_once() -> None:
-    drf = DrfAllocator(claim_s=30)
+    drf = DrfAllocator(Settings(claim_s=30))
     for name in ("slow", "picky"):
         drf.add_framework(name, ("*",), active=True)
     drf.add_agent("a", parse("cpus:4;mem:400"), {("slow", "*"): parse("cpus:2;mem:200")})

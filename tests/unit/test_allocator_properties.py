@@ -16,7 +16,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pymesos_core.resources import MILLI, Resources, parse
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.allocator.drf import _Agent, _worth_offering
+from pymesos_master.allocator.drf import _Agent
 from pymesos_master.allocator.interface import Grant, Quota
 from pymesos_master.allocator.tree import Node
 
@@ -72,7 +72,7 @@ class Checked(DrfAllocator):
     def allocate(self, now_s: float) -> list[Grant]:
         granted = super().allocate(now_s)
         for agent in self._agents.values():
-            if agent.active and _worth_offering(agent.available):
+            if agent.active and self._minimum.met(agent.available.quantities):
                 left = [key_of(leaf) for leaf in self._eligible(agent, agent.available)]
                 assert not left, f"{agent.agent_id} has {agent.available}, and {left} want it"
         return granted
@@ -325,6 +325,7 @@ def test_limits_hold_and_guarantees_come_first(
         idle = sum(g * MILLI for role, (g, _) in quotas.items() if role not in roles)
         assert sum(held.values()) <= max(0, total - idle) or sum(held.values()) <= sum(wanted)
         for offer in offers:
+            # Who holds an offer and does not answer gets no more of that agent.
             allocator.answered(offer.framework_id, offer.agent_id)
             if data.draw(st.booleans()):
                 allocator.recover(

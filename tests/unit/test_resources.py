@@ -8,12 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pymesos_core.reservations import (
+    before_reserve,
+    dynamic,
+    is_dynamic,
+    reserve_for,
+    with_reserved,
+    without,
+)
 from pymesos_core.resources import (
+    EMPTY,
     MAX_SCALAR_MILLI,
     Intervals,
+    Reservation,
     ResourceError,
     Resources,
+    Tag,
+    Volume,
     count,
+    devices,
     from_proto,
     normalize,
     parse,
@@ -26,12 +39,35 @@ from pymesos_proto.v1 import types_pb2 as pb
 INTERVALS = st.lists(
     st.tuples(st.integers(0, 60), st.integers(0, 9)).map(lambda t: (t[0], t[0] + t[1])), max_size=4
 ).map(normalize)
-BAGS = st.builds(
+PLAIN_BAGS = st.builds(
     lambda scalars, ports, items: Resources(scalars, {"ports": ports}, {"disks": items}),
     st.dictionaries(st.sampled_from(["cpus", "mem", "gpus"]), st.integers(0, 5000)),
     INTERVALS,
     st.frozensets(st.sampled_from("abc")),
 )
+TAGS = st.sampled_from(
+    [
+        Tag((Reservation("db"),)),
+        Tag((Reservation("db", static=True), Reservation("db/one", labels=(("k", "v"),)))),
+        Tag((Reservation("db", static=True),)),
+        Tag(revocable=True),
+        Tag(device="0"),
+    ]
+)
+BAGS = st.builds(
+    lambda plain, parts: Resources(plain.scalars, plain.ranges, plain.sets, parts),
+    PLAIN_BAGS,
+    st.dictionaries(TAGS, PLAIN_BAGS, max_size=3),
+)
+
+
+def unlike(bag: Resources, other: Resources) -> Resources:
+    """A bag without what is in the other and cannot be there twice."""
+    there = Resources(
+        None, other.ranges, other.sets,
+        {t: Resources(None, b.ranges, b.sets) for t, b in other.tagged.items()},
+    )  # fmt: skip
+    return bag.minus_what_is_there(there)
 
 
 def members(intervals: Intervals) -> set[int]:
@@ -40,7 +76,7 @@ def members(intervals: Intervals) -> set[int]:
 
 @given(BAGS, BAGS)
 def test_taking_away_is_the_inverse_of_adding(left: Resources, right: Resources) -> None:
-    disjoint = right.minus_what_is_there(Resources(None, left.ranges, left.sets))
+    disjoint = unlike(right, left)
     both = left + disjoint
     assert both.contains(left) and both.contains(disjoint)
     assert both - disjoint == left
@@ -68,8 +104,78 @@ def test_intervals_are_sets_of_integers(left: Intervals, right: Intervals) -> No
 @given(BAGS)
 def test_text_and_wire_give_it_back(bag: Resources) -> None:
     assert from_proto(to_proto(bag)) == bag
+
+
+@given(PLAIN_BAGS)
+def test_text_gives_it_back(bag: Resources) -> None:
     if bag:
         assert parse(str(bag)) == bag
+
+
+def test_static_reservations_and_devices_are_read() -> None:
+    bag = parse("cpus:4;cpus(db):2;mem(db):512;gpus#0:1;gpus(ml)#1:0.5")
+    assert parse(str(bag)) == bag
+    assert dict(bag.quantities) == {"cpus": 6000, "mem": 512_000, "gpus": 1500}
+    assert devices(bag) == {"0": 1000, "1": 500}
+    assert bag.where(lambda tag: tag.usable_by("db/one")).scalar("cpus") == 4000
+    assert bag.where(lambda tag: tag.role == "db") == parse("cpus(db):2;mem(db):512")
+
+
+DB = Tag((Reservation("db"),))
+DISK = Resources({"disk": 100_000})
+
+
+def volume(name: str, *, shared: bool = False) -> Tag:
+    return Tag(DB.reservations, Volume(name, "data"), shared)
+
+
+def test_a_volume_is_whole_or_not_at_all() -> None:
+    bag = Resources(tagged={volume("a"): DISK})
+    assert bag.contains(Resources(tagged={volume("a"): DISK}))
+    assert not bag.contains(Resources(tagged={volume("a"): Resources({"disk": 50_000})}))
+    assert not bag.contains(Resources(tagged={volume("b"): DISK}))
+
+
+def test_a_shared_volume_is_not_used_up() -> None:
+    bag = Resources({"cpus": 1000}, tagged={volume("a", shared=True): DISK})
+    use = Resources(tagged={volume("a", shared=True): DISK})
+    assert bag - use == bag
+    assert bag + use == bag
+    assert dict(bag.quantities) == {"cpus": 1000}
+    assert without(bag, use) == Resources({"cpus": 1000})
+
+
+@given(BAGS)
+def test_what_is_reserved_is_put_in_the_place_of_what_it_is_of(bag: Resources) -> None:
+    base = bag.where(lambda tag: not is_dynamic(tag))
+    wanted = reserve_for(base, "db/one/two", "me") if not base.tagged else EMPTY
+    total = with_reserved(base, wanted)
+    assert total.quantities == base.quantities
+    assert dynamic(total) == wanted
+    assert before_reserve(wanted) == (base if wanted else EMPTY)
+    with pytest.raises(ResourceError):
+        with_reserved(base, reserve_for(Resources({"cpus": 10**9}), "db", ""))
+
+
+@pytest.mark.parametrize(
+    ("tag", "says"),
+    [
+        (Tag((Reservation("*"),)), "stands for everybody"),
+        (Tag((Reservation("a"), Reservation("b"))), "does not refine"),
+        (Tag((Reservation("a"), Reservation("a/b", static=True))), "only the outermost"),
+        (Tag((), Volume("v", "data")), "reserved disk"),
+        (Tag(DB.reservations, Volume("../v", "data")), "slash"),
+        (Tag(DB.reservations, Volume("v", "a/../../b")), "'..'"),
+        (Tag(DB.reservations, Volume("v", "")), "path"),
+        (Tag(shared=True), "only volumes"),
+        (Tag(device="../0"), "not the name of a device"),
+    ],
+)
+def test_what_cannot_be_set_apart_so(tag: Tag, says: str) -> None:
+    message = to_proto(Resources(tagged={tag: DISK}))
+    with pytest.raises(ResourceError) as caught:
+        from_proto(message)
+    assert says in str(caught.value)
 
 
 @given(st.integers(0, MAX_SCALAR_MILLI))

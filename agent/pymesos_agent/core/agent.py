@@ -22,12 +22,21 @@ from pymesos_agent.core.effects import (
     Exit,
     KillContainer,
     RemoveSandbox,
+    RemoveVolume,
     StartContainer,
     TellMaster,
 )
 from pymesos_agent.core.tasks import TASK, AgentTask, ending, grace_s
 from pymesos_core.clock import Now
-from pymesos_core.resources import Resources, from_proto, total
+from pymesos_core.reservations import dynamic, volumes_of, with_reserved
+from pymesos_core.resources import (
+    EMPTY,
+    ResourceError,
+    Resources,
+    from_proto,
+    to_proto,
+    total,
+)
 from pymesos_core.store import Change, Records
 from pymesos_core.timers import Timers
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -77,6 +86,7 @@ class AgentState:
     epoch_seen: int = 0
     tasks: dict[str, AgentTask] = field(default_factory=dict)  # by container id
     by_key: dict[tuple[str, str], AgentTask] = field(default_factory=dict)
+    reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
 
@@ -159,13 +169,14 @@ class AgentCore:
                     record = checkpoint_pb.AgentCheckpoint.FromString(value)
                     self.state.agent_id = record.agent_id
                     self.state.epoch_seen = record.epoch_seen
+                    self.state.reserved = from_proto(record.reserved)
                 elif kind == TASK:
                     self._add(AgentTask.from_record(value))
                 elif kind == SANDBOX:
                     self.state.sandboxes[key] = checkpoint_pb.SandboxRecord.FromString(value)
             by_age = sorted(self.state.sandboxes.values(), key=lambda r: r.ended_at_s)
             self.state.sandboxes = {record.container_id: record for record in by_age}
-        except DecodeError as error:
+        except (DecodeError, ResourceError) as error:
             raise RecoveryError(
                 f"the checkpoint cannot be read ({error}): restore it from a backup, or give its"
                 f" tasks up with `pymesos-agent recover --discard`"
@@ -173,7 +184,13 @@ class AgentCore:
         held: Resources = total(
             from_proto(task.info.resources) for task in self.state.tasks.values() if not task.ended
         )
-        mine = from_proto(self._config.info.resources)
+        try:
+            mine = with_reserved(from_proto(self._config.info.resources), self.state.reserved)
+        except ResourceError as error:
+            raise RecoveryError(
+                f"{error}; to give its volumes and reservations up, as a new agent:"
+                f" `pymesos-agent recover --discard`"
+            ) from error
         if not mine.contains(held):
             raise RecoveryError(
                 f"the tasks of this agent hold {held}, more than its resources are now ({mine}):"
@@ -265,6 +282,7 @@ class AgentCore:
             epoch_seen=self.state.epoch_seen,
             boot_id=self._config.boot_id,
             mono_s=self._now.mono_s,
+            reserved=to_proto(self.state.reserved),
         )
         self._tell(agent_pb.AgentMessage(register=register))
 
@@ -319,7 +337,9 @@ class AgentCore:
 
     def _identity(self) -> Change:
         record = checkpoint_pb.AgentCheckpoint(
-            agent_id=self.state.agent_id, epoch_seen=self.state.epoch_seen
+            agent_id=self.state.agent_id,
+            epoch_seen=self.state.epoch_seen,
+            reserved=to_proto(self.state.reserved),
         )
         return Change(AGENT, "", record.SerializeToString())
 
@@ -348,8 +368,40 @@ class AgentCore:
                 for task in list(self.state.tasks.values()):
                     if task.framework_id == message.shutdown_framework.framework_id:
                         self._kill(task, task.info.kill_policy)
+            case "set_reserved":
+                self._on_set_reserved(message.set_reserved)
             case "refused":
                 self._on_refused(message.refused)
+
+    def _on_set_reserved(self, message: agent_pb.MasterMessage.SetReserved) -> None:
+        """Keep it, then make the volumes that are new and delete those that are no more.
+
+        A volume is there before any task that uses it: its launch comes after this, and is
+        checkpointed after this.
+        """
+        connection = self._connection
+        before = self.state.reserved
+        try:
+            reserved = dynamic(from_proto(message.reserved))
+            with_reserved(from_proto(self._config.info.resources), reserved)
+        except ResourceError as error:
+            self._drop_connection(f"the master reserves what is not there: {error}")
+            return
+        self.state.reserved = reserved
+        gone = set(volumes_of(before)) - set(volumes_of(reserved))
+
+        def durable() -> None:
+            for role, volume in sorted(gone):
+                if (role, volume) not in set(volumes_of(self.state.reserved)):
+                    self._out.append(RemoveVolume(role, volume.id))
+
+        def failed(text: str) -> None:
+            # As it was stored; the master says it again when the agent registers.
+            self.state.reserved = before
+            if self._connection is connection:
+                self._drop_connection(f"what is reserved cannot be stored: {text}")
+
+        self._checkpoint((self._identity(),), durable, failed)
 
     def _on_refused(self, refused: agent_pb.MasterMessage.Refused) -> None:
         if refused.shut_down:

@@ -53,6 +53,14 @@ class RemoveSandbox:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveVolume:
+    """Delete a persistent volume with its data."""
+
+    role: str
+    volume_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TellMaster:
     """Send on a stream."""
 
@@ -81,6 +89,7 @@ Effect = (
     | KillContainer
     | DestroyContainer
     | RemoveSandbox
+    | RemoveVolume
     | TellMaster
     | Disconnect
     | Exit

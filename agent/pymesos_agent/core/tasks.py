@@ -109,7 +109,7 @@ def ending(task: AgentTask, event: ContainerExited) -> tuple[pb.TaskState, pb.Re
     """How a task ended: its state, the reason and a sentence. As recorded from Mesos."""
     status = event.exit_status
     if event.limit == "memory":
-        asked = next((r.scalar for r in task.info.resources if r.name == "mem"), 0.0)
+        asked = sum(r.scalar for r in task.info.resources if r.name == "mem")
         peak = f", used {event.peak_bytes / MIB:.0f} MiB" if event.peak_bytes else ""
         message = f"Memory limit exceeded: asked for {asked:g} MiB{peak}"
         return pb.TASK_FAILED, pb.REASON_CONTAINER_LIMITATION_MEMORY, message

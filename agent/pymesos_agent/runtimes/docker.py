@@ -228,14 +228,18 @@ class DockerRuntime:
             self._client.pull(image if tagged else f"{image}:latest")
 
     def _create(self, spec: ContainerSpec, name: str) -> None:
-        mem_bytes = int(spec.resources.scalar("mem") * MILLI_MIB)
+        amounts = spec.resources.quantities
+        mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB)
         mem_bytes = max(mem_bytes or 32 * 1024 * 1024, MIN_MEM_BYTES)
         environment = task_environment(spec, SANDBOX_IN_CONTAINER, {})
         host_config = self._client.create_host_config(
-            binds=[f"{spec.sandbox}:{SANDBOX_IN_CONTAINER}"],
+            binds=[
+                f"{spec.sandbox}:{SANDBOX_IN_CONTAINER}",
+                *(f"{m.host_path}:{SANDBOX_IN_CONTAINER / m.container_path}" for m in spec.volumes),
+            ],
             mem_limit=mem_bytes,
             memswap_limit=mem_bytes,
-            cpu_shares=max(2, spec.resources.scalar("cpus") * 1024 // 1000),
+            cpu_shares=max(2, amounts.get("cpus", 0) * 1024 // 1000),
             network_mode="host",
         )
         self._client.create_container(

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 from pymesos_agent.runtimes.interface import ContainerSpec
+from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
 
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -31,6 +32,8 @@ def task_environment(
     ports = [
         p for begin, end in spec.resources.ranges.get("ports", ()) for p in range(begin, end + 1)
     ]
+    if gpus := devices(spec.resources):
+        env["CUDA_VISIBLE_DEVICES"] = env["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpus)
     env |= {f"PORT{index}": str(port) for index, port in enumerate(ports)}
     return env
 

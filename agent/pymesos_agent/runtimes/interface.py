@@ -26,6 +26,15 @@ class RuntimeUnavailableError(Exception):
 
 
 @dataclass(frozen=True)
+class Mount:
+    """A persistent volume: where it is, and where the task finds it (below its sandbox, unless
+    the path is absolute)."""
+
+    host_path: Path
+    container_path: str
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """A container to launch."""
 
@@ -35,6 +44,7 @@ class ContainerSpec:
     info: pb.TaskInfo
     resources: Resources
     sandbox: Path
+    volumes: tuple[Mount, ...] = ()
 
 
 class Runtime(Protocol):

@@ -196,17 +196,19 @@ class ProcessRuntime:
 
     def launch(self, spec: ContainerSpec) -> None:
         """See Runtime."""
-        mem_bytes = int(spec.resources.scalar("mem") * MILLI_MIB)
+        amounts = spec.resources.quantities
+        mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB)
         joins: tuple[str, ...] = ()
         try:
+            _link_volumes(spec)
             if self._cgroups is not None:
-                cpus_milli = spec.resources.scalar("cpus")
+                cpus_milli = amounts.get("cpus", 0)
                 group = self._cgroups.create(spec.container_id, cpus_milli, mem_bytes)
                 self._groups[spec.container_id] = group
                 joins = group.join
             elif mem_bytes:
                 self._limits[spec.container_id] = mem_bytes
-        except cgroups.CgroupError as error:
+        except (cgroups.CgroupError, OSError) as error:
             # Not from within the caller's step: the core takes one event at a time.
             failed = ContainerFailed(spec.container_id, str(error))
             asyncio.get_running_loop().call_soon(self._on_event, failed)
@@ -256,6 +258,19 @@ class ProcessRuntime:
         if self._reader_task is not None:
             self._reader_task.cancel()
             await asyncio.gather(self._reader_task, return_exceptions=True)
+
+
+def _link_volumes(spec: ContainerSpec) -> None:
+    """Links in the sandbox, as Mesos' posix file system isolator has them. Raises OSError."""
+    for mount in spec.volumes:
+        path = Path(mount.container_path)
+        if path.is_absolute():
+            raise OSError(
+                f"the volume's path {path} is absolute; without an image it is below the sandbox"
+            )
+        link = spec.sandbox / path
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(mount.host_path)
 
 
 def _exited(message: Mapping[str, Any]) -> ContainerExited:

@@ -11,6 +11,10 @@ answered, at most for as long as an offer lasts, that part goes to nobody else. 
 sees all that is free of an agent, whatever others do. It has one claim to an agent until it uses
 some of it.
 
+What is reserved goes to its role and those below it only, what is revocable, shared or a GPU to
+those who declare that they can use it. What one may not have is offered to the next in the same
+cycle, as is what is beyond `max_fraction` of an agent.
+
 Only agents about which something changed are looked at: one that came or got resources back, one
 whose filter ran out, or all of them when a framework came or revived.
 """
@@ -20,19 +24,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.reservations import unreserved
+from pymesos_core.resources import EMPTY, Resources, Tag
 from pymesos_core.timers import Timers
 from pymesos_master.allocator.interface import (
+    PLAIN_TERMS,
     Client,
     Grant,
     Quota,
-    Scalars,
+    Settings,
     Standing,
+    Terms,
     Withheld,
 )
+from pymesos_master.allocator.minimum import Minimum, Scalars
 from pymesos_master.allocator.quotas import Lacking, Quotas, chop
 from pymesos_master.allocator.refusals import AgentRefusals, Refusals
-from pymesos_master.allocator.tree import MIN_CPUS_MILLI, MIN_MEM_MILLI, Node, Tree
+from pymesos_master.allocator.tree import Node, Tree
 
 
 @dataclass(slots=True)
@@ -41,6 +49,7 @@ class _Framework:
     roles: tuple[str, ...]
     active: bool
     suppressed: frozenset[str]
+    terms: Terms = PLAIN_TERMS
     leaves: dict[str, Node] = field(default_factory=dict)  # by role, old roles too while they hold
 
     def wants(self, role: str) -> bool:
@@ -58,22 +67,22 @@ class _Agent:
     active: bool = True
     asked: set[str] = field(default_factory=set)  # frameworks that have not answered a grant
     claim: Node | None = None  # who is to see this part together with the rest
+    has_gpus: bool = False
 
-
-def _worth_offering(resources: Resources) -> bool:
-    scalars = resources.scalars
-    return scalars.get("cpus", 0) >= MIN_CPUS_MILLI or scalars.get("mem", 0) >= MIN_MEM_MILLI
+    def unreserved(self) -> Scalars:
+        """What is available to everybody, and for good."""
+        return self.available.where(unreserved).quantities
 
 
 class DrfAllocator:
     """See Allocator."""
 
-    def __init__(self, claim_s: float = 30.0) -> None:
-        """A claim lasts for `claim_s`: as long as an offer."""
-        self._claim_s = claim_s
+    def __init__(self, settings: Settings | None = None) -> None:
+        self._settings = settings or Settings()
+        self._minimum = Minimum(self._settings.minimum)
         self._claim_ends: Timers[str] = Timers()
         self._claimed: dict[str, set[str]] = {}  # framework → agents it has had a claim to
-        self._tree = Tree()
+        self._tree = Tree(self._minimum)
         self._quotas = Quotas(self._tree)
         self._frameworks: dict[str, _Framework] = {}
         self._agents: dict[str, _Agent] = {}
@@ -81,7 +90,8 @@ class DrfAllocator:
         self._dirty: dict[str, None] = {}  # agents to look at, in the order they changed
         self._kept_back: dict[str, None] = {}  # of which a quota kept something back
         self._less_held = False  # since: a limit may be off, or headroom no longer needed
-        self._free: dict[str, int] = {}  # scalars available on active agents
+        self._free: dict[str, int] = {}  # scalars available on active agents to everybody
+        self._particular = 0  # frameworks that do not want offers of all agents
 
     @property
     def changed(self) -> bool:
@@ -102,6 +112,7 @@ class DrfAllocator:
         *,
         active: bool,
         suppressed: frozenset[str] = frozenset(),
+        terms: Terms = PLAIN_TERMS,
     ) -> None:
         """See Allocator."""
         framework = self._frameworks.get(framework_id)
@@ -115,6 +126,8 @@ class DrfAllocator:
         framework.roles = tuple(roles)
         framework.active = active
         framework.suppressed = suppressed
+        self._particular += bool(terms.wants_agent) - bool(framework.terms.wants_agent)
+        framework.terms = terms
         for role in roles:
             self._leaf(framework, role)
         self._forget_refusals(framework, framework.leaves)
@@ -142,6 +155,7 @@ class DrfAllocator:
         self._claimed.pop(framework_id, None)
         if framework is None:
             return
+        self._particular -= bool(framework.terms.wants_agent)
         self._forget_refusals(framework, framework.leaves)
         for agent in self._agents.values():
             for client, scalars in agent.held.items():
@@ -189,13 +203,14 @@ class DrfAllocator:
         """See Allocator. Tasks that exceed a shrunken total leave nothing available."""
         self.remove_agent(agent_id)
         agent = _Agent(agent_id, total, EMPTY, {}, self._refusals.of(agent_id))
+        agent.has_gpus = "gpus" in total.quantities
         self._agents[agent_id] = agent
         available = total
         for client, resources in used.items():
             agent.owed = agent.owed + resources.minus_what_is_there(available)
             available = available.minus_what_is_there(resources)
-            self._hold(agent, client, resources.scalars, 1)
-        self._tree.change_total(total.scalars, 1)
+            self._hold(agent, client, resources.quantities, 1)
+        self._tree.change_total(total.quantities, 1)
         self._set_available(agent, available)
         self._dirty[agent_id] = None
 
@@ -205,6 +220,7 @@ class DrfAllocator:
         if agent is None:
             return
         self.deactivate_agent(agent_id)
+        self._set_available(agent, EMPTY)
         del self._agents[agent_id]
         self._claim_ends.cancel(agent_id)
         for claimed in self._claimed.values():
@@ -212,7 +228,7 @@ class DrfAllocator:
         self._kept_back.pop(agent_id, None)
         for client, scalars in list(agent.held.items()):
             self._hold(agent, client, dict(scalars), -1)
-        self._tree.change_total(agent.total.scalars, -1)
+        self._tree.change_total(agent.total.quantities, -1)
         self._refusals.forget_agent(agent_id)
 
     def deactivate_agent(self, agent_id: str) -> None:
@@ -240,12 +256,20 @@ class DrfAllocator:
         if agent.active and self._quotas:
             self._count_free(agent.available, -1)
             self._count_free(resources, 1)
+        if agent.available.tagged or resources.tagged:
+            self._count_reserved(agent.available, -1)
+            self._count_reserved(resources, 1)
         agent.available = resources
+
+    def _count_reserved(self, resources: Resources, sign: int) -> None:
+        for tag, bag in resources.tagged.items():
+            if tag.role and not tag.shared:
+                self._tree.reserve(tag.role, bag.scalars, sign)
 
     def _count_free(self, resources: Resources, sign: int) -> None:
         """Only where there are quotas: nobody else asks."""
         if self._quotas:
-            for name, value in resources.scalars.items():
+            for name, value in resources.where(unreserved).quantities.items():
                 self._free[name] = self._free.get(name, 0) + sign * value
 
     # What comes back.
@@ -265,7 +289,7 @@ class DrfAllocator:
         agent = self._agents.get(agent_id)
         if agent is None or not resources:
             return
-        self._hold(agent, (framework_id, role), resources.scalars, -1)
+        self._hold(agent, (framework_id, role), resources.quantities, -1)
         back = resources
         if agent.owed:
             back = resources.minus_what_is_there(agent.owed)
@@ -277,7 +301,7 @@ class DrfAllocator:
         framework = self._frameworks.get(framework_id)
         if refuse_s is not None and framework is not None and framework.wants(role):
             leaf = framework.leaves[role]
-            self._refusals.add(leaf, agent_id, agent.available, now_s, refuse_s)
+            self._refusals.add(leaf, agent_id, self._usable(agent, leaf), now_s, refuse_s)
             if agent.asked and agent.claim is None and not timed_out:
                 self._make_claim(agent, leaf, now_s)
 
@@ -286,7 +310,7 @@ class DrfAllocator:
         if agent.agent_id not in claimed:
             claimed.add(agent.agent_id)
             agent.claim = leaf
-            self._claim_ends.set(agent.agent_id, now_s + self._claim_s)
+            self._claim_ends.set(agent.agent_id, now_s + self._settings.claim_s)
 
     def _end_claim(self, agent: _Agent) -> None:
         agent.claim = None
@@ -297,7 +321,7 @@ class DrfAllocator:
         claim = agent.claim
         if claim is None:
             return
-        refused = agent.refusals.match(claim, agent.available)
+        refused = agent.refusals.match(claim, self._usable(agent, claim))
         if not claim.wanting or (refused and not agent.asked):
             self._end_claim(agent)
 
@@ -350,6 +374,47 @@ class DrfAllocator:
         node = self._tree.find(role)
         return {n: v for n, v in node.held.items() if v} if node is not None else {}
 
+    def reserved(self, role: str) -> Scalars:
+        """See Allocator."""
+        node = self._tree.find(role)
+        return {n: v for n, v in node.reserved.items() if v} if node is not None else {}
+
+    def may_see(self, framework_id: str, role: str, agent_id: str, resources: Resources) -> bool:
+        """See Allocator."""
+        framework = self._frameworks.get(framework_id)
+        agent = self._agents.get(agent_id)
+        if framework is None or agent is None or not framework.wants(role):
+            return False
+        leaf = framework.leaves[role]
+        return (
+            self._unfit(agent, leaf) is None
+            and resources.where(lambda tag: self._may_use(leaf, tag)) == resources
+            and not agent.refusals.match(leaf, resources)
+            and (not self._quotas or chop(resources, self._quotas.room(leaf)) == resources)
+        )
+
+    def refuse(
+        self,
+        framework_id: str,
+        role: str,
+        agent_id: str,
+        resources: Resources,
+        *,
+        now_s: float,
+        refuse_s: float,
+    ) -> None:
+        """See Allocator."""
+        framework = self._frameworks.get(framework_id)
+        if framework is not None and framework.wants(role) and agent_id in self._agents:
+            self._refusals.add(framework.leaves[role], agent_id, resources, now_s, refuse_s)
+
+    def transfer(self, agent_id: str, resources: Resources, giver: Client, taker: Client) -> None:
+        """See Allocator."""
+        agent = self._agents[agent_id]
+        self._hold(agent, giver, resources.quantities, -1)
+        self._hold(agent, taker, resources.quantities, 1)
+        self._less_held = True
+
     def dominant_share(self, framework_id: str) -> float:
         """See Allocator."""
         framework = self._frameworks.get(framework_id)
@@ -401,17 +466,64 @@ class DrfAllocator:
     def _why_not(self, agent: _Agent, leaf: Node) -> Withheld | None:
         if not agent.active:
             return Withheld.DISCONNECTED
-        if not _worth_offering(agent.available):
+        if not self._minimum.met(agent.available.quantities):
             return Withheld.UNANSWERED if leaf.framework_id in agent.asked else Withheld.IN_USE
-        if reason := _withheld(agent, leaf):
+        if reason := self._unfit(agent, leaf):
+            return reason
+        usable = self._usable(agent, leaf)
+        if not self._minimum.met(usable.quantities):
+            return Withheld.RESERVED
+        if reason := _withheld(agent, leaf, usable):
             return reason
         if self._quotas:
-            missing = self._quotas.missing(leaf.role)
-            if not _worth_offering(chop(agent.available, self._quotas.room(leaf))):
+            if not self._minimum.met(self._within_limits(leaf, usable).quantities):
                 return Withheld.LIMIT
-            if not missing and not _worth_offering(chop(agent.available, self._surplus())):
+            left = self._within_limits(leaf, usable, self._surplus())
+            if not self._quotas.missing(leaf.role) and not self._minimum.met(left.quantities):
                 return Withheld.HEADROOM
         return None
+
+    # Who may have what.
+
+    def _unfit(self, agent: _Agent, leaf: Node) -> Withheld | None:
+        """Why nothing of an agent is for a framework."""
+        terms = self._frameworks[leaf.framework_id].terms
+        wanted = terms.wants_agent.get(leaf.role)
+        if wanted is not None and not wanted(agent.agent_id):
+            return Withheld.CONSTRAINT
+        if agent.has_gpus and self._settings.keep_gpu_agents and not terms.gpus:
+            return Withheld.CAPABILITY
+        return None
+
+    def _may_use(self, leaf: Node, tag: Tag) -> bool:
+        terms = self._frameworks[leaf.framework_id].terms
+        return (
+            tag.usable_by(leaf.role)
+            and (terms.revocable or not tag.revocable)
+            and (terms.shared or not tag.shared)
+            and (terms.gpus or not tag.device)
+        )
+
+    def _usable(self, agent: _Agent, leaf: Node) -> Resources:
+        """What of an agent a framework may be offered, by what sets it apart."""
+        if not agent.available.tagged:
+            return agent.available
+        return agent.available.where(lambda tag: self._may_use(leaf, tag))
+
+    def _within_limits(
+        self, leaf: Node, usable: Resources, bounds: Scalars | None = None
+    ) -> Resources:
+        """Usable resources, cut to the limits of the roles and to `bounds`.
+
+        What is reserved counts already for its role and those above.
+        """
+        if not usable.tagged:
+            return chop(usable, _lower(bounds or {}, self._quotas.room(leaf)))
+        out = chop(usable.where(unreserved), _lower(bounds or {}, self._quotas.room(leaf)))
+        for role in {tag.role for tag in usable.tagged if tag.role}:
+            mine = usable.where(lambda tag, role=role: tag.role == role)  # type: ignore[misc]
+            out = out + chop(mine, self._quotas.room(leaf, below=role))
+        return out + usable.where(lambda tag: tag.revocable and not tag.role)
 
     def _look_at_all(self) -> None:
         for agent_id, agent in self._agents.items():
@@ -435,10 +547,11 @@ class DrfAllocator:
             self._kept_back.clear()
         self._less_held = False
         dirty, self._dirty = self._dirty, {}
+        met = self._minimum.met
         looked_at = [
             agent
             for agent in map(self._agents.__getitem__, dirty)
-            if agent.active and _worth_offering(agent.available)
+            if agent.active and met(agent.available.quantities)
         ]
         for agent in looked_at:
             self._settle_claim(agent)
@@ -446,26 +559,50 @@ class DrfAllocator:
             return self._allocate_with_quota(looked_at)
         grants: list[Grant] = []
         tree = self._tree
+        whole = self._settings.max_fraction >= 1
         for agent in looked_at:
             available = agent.available
+            if available.tagged or not whole:
+                grants += self._allocate_in_parts(agent)
+                continue
             if agent.refusals.same and agent.refusals.by_everybody(available, tree.wanting):
                 continue
-            leaf = tree.first(tree.root, _whole(agent))
+            leaf = tree.first(tree.root, self._whole(agent))
             if leaf is not None:
                 self._take(agent, leaf, available)
                 grants.append(Grant(leaf.framework_id, leaf.role, agent.agent_id, available))
         return grants
 
+    def _whole(self, agent: _Agent) -> Callable[[Node], Node | None]:
+        """The leaf itself, if it may be granted all that is available."""
+        if (
+            not (agent.asked or agent.refusals.by_leaf or agent.has_gpus or self._particular)
+            and agent.claim is None
+        ):
+            return _anybody
+
+        def use(leaf: Node) -> Node | None:
+            if _withheld(agent, leaf, agent.available) or self._unfit(agent, leaf):
+                return None
+            return leaf
+
+        return use
+
+    def _allocate_in_parts(self, agent: _Agent) -> list[Grant]:
+        granted: dict[tuple[_Agent, Node], Resources] = {}
+        self._share(agent, granted)
+        return _as_grants(granted)
+
     def _take(self, agent: _Agent, leaf: Node, resources: Resources) -> None:
         """A leaf is granted some of what is available."""
-        if resources is agent.available and not self._quotas:
+        if resources is agent.available and not (self._quotas or resources.tagged):
             agent.available = EMPTY
         else:
             self._set_available(agent, agent.available - resources)
         agent.asked.add(leaf.framework_id)
         if agent.claim is leaf:
             self._end_claim(agent)
-        self._hold(agent, (leaf.framework_id, leaf.role), resources.scalars, 1)
+        self._hold(agent, (leaf.framework_id, leaf.role), resources.quantities, 1)
 
     def _allocate_with_quota(self, agents: Sequence[_Agent]) -> list[Grant]:
         """Guarantees first, then fair shares of what need not stay free for guarantees."""
@@ -474,21 +611,15 @@ class DrfAllocator:
         for agent in agents:
             self._guarantee(agent, lacking, granted)
         for agent in agents:
-            if self._may_share():
+            if self._may_share() or agent.available.tagged:
                 self._share(agent, granted)
             if agent.available:
                 self._kept_back[agent.agent_id] = None
-        return [
-            Grant(leaf.framework_id, leaf.role, agent.agent_id, resources)
-            for (agent, leaf), resources in granted.items()
-        ]
+        return _as_grants(granted)
 
     def _may_share(self) -> bool:
         """Whether anything of any agent could go to anybody, guarantees aside."""
-        surplus = self._surplus()
-        cpus = surplus.get("cpus", MIN_CPUS_MILLI)
-        mem = surplus.get("mem", MIN_MEM_MILLI)
-        return (cpus >= MIN_CPUS_MILLI or mem >= MIN_MEM_MILLI) and self._tree.anybody()
+        return self._minimum.met_within(self._surplus()) and self._tree.anybody()
 
     def _surplus(self) -> dict[str, int]:
         """What need not stay free for guarantees."""
@@ -503,7 +634,7 @@ class DrfAllocator:
         Of what a role has no guarantee for it gets what need not stay free.
         """
         passed_over: list[Node] = []
-        while (node := lacking.next(agent.available)) is not None:
+        while (node := lacking.next(agent.unreserved())) is not None:
             bounds = {
                 **self._surplus(),
                 **dict.fromkeys(self._quotas.of(node.role).guarantees, 0),
@@ -511,7 +642,7 @@ class DrfAllocator:
             }
 
             def cut(leaf: Node, bounds: Scalars = bounds) -> Resources:
-                return chop(agent.available, _lower(bounds, self._quotas.room(leaf)))
+                return self._cut(agent, leaf, bounds)
 
             if self._grant(agent, node, cut, granted):
                 lacking.add(node)
@@ -524,11 +655,20 @@ class DrfAllocator:
         """Give of one agent in fair shares, as often as somebody can use a part."""
 
         def cut(leaf: Node) -> Resources:
-            return chop(agent.available, _lower(self._surplus(), self._quotas.room(leaf)))
+            return self._cut(agent, leaf, self._surplus())
 
-        while _worth_offering(chop(agent.available, self._surplus())):
+        while agent.available.tagged or self._minimum.met(
+            chop(agent.available, self._surplus()).quantities
+        ):
             if not self._grant(agent, self._tree.root, cut, granted):
                 return
+
+    def _cut(self, agent: _Agent, leaf: Node, bounds: Scalars) -> Resources:
+        """What of an agent a leaf may be granted now."""
+        usable = self._usable(agent, leaf)
+        if self._settings.max_fraction < 1:
+            usable = _fraction(usable, agent.total, self._settings.max_fraction)
+        return self._within_limits(leaf, usable, bounds) if self._quotas else usable
 
     def _grant(
         self,
@@ -538,12 +678,17 @@ class DrfAllocator:
         granted: dict[tuple[_Agent, Node], Resources],
     ) -> bool:
         """Grant the first leaf that can use the agent what `cut` allows it."""
+        claims = below is self._tree.root  # what is guaranteed comes before any claim
 
         def use(leaf: Node) -> tuple[Node, Resources] | None:
-            if _withheld(agent, leaf, again=(agent, leaf) in granted) is not None:
+            again = (agent, leaf) in granted
+            if (again and self._settings.max_fraction < 1) or self._unfit(agent, leaf):
+                return None
+            usable = self._usable(agent, leaf)
+            if _withheld(agent, leaf, usable, again=again, claims=claims) is not None:
                 return None
             resources = cut(leaf)
-            return (leaf, resources) if _worth_offering(resources) else None
+            return (leaf, resources) if self._minimum.met(resources.quantities) else None
 
         found = self._tree.first(below, use)
         if found is None:
@@ -555,25 +700,33 @@ class DrfAllocator:
         return True
 
 
-def _withheld(agent: _Agent, leaf: Node, *, again: bool = False) -> Withheld | None:
-    """Why a leaf may not be granted what is available of an agent, quota aside.
+def _withheld(
+    agent: _Agent, leaf: Node, usable: Resources, *, again: bool = False, claims: bool = True
+) -> Withheld | None:
+    """Why a leaf may not be granted what it can use of an agent, quota aside.
 
     `again`: it is granted more of it in the same cycle.
     """
-    if agent.claim is not None and agent.claim is not leaf:
+    if claims and agent.claim is not None and agent.claim is not leaf:
         return Withheld.CLAIMED
     if leaf.framework_id in agent.asked and not again:
         return Withheld.UNANSWERED
-    if agent.refusals.match(leaf, agent.available):
+    if agent.refusals.match(leaf, usable):
         return Withheld.REFUSED
     return None
 
 
-def _whole(agent: _Agent) -> Callable[[Node], Node | None]:
-    """The leaf itself, if it may be granted all that is available."""
-    if not agent.asked and not agent.refusals.by_leaf and agent.claim is None:
-        return _anybody
-    return lambda leaf: leaf if _withheld(agent, leaf) is None else None
+def _as_grants(granted: Mapping[tuple[_Agent, Node], Resources]) -> list[Grant]:
+    return [
+        Grant(leaf.framework_id, leaf.role, agent.agent_id, resources)
+        for (agent, leaf), resources in granted.items()
+    ]
+
+
+def _fraction(usable: Resources, total: Resources, fraction: float) -> Resources:
+    """At most a part of what an agent has of each scalar; what is reserved is not cut."""
+    bounds = {name: int(value * fraction) for name, value in total.quantities.items()}
+    return chop(usable.where(unreserved), bounds) + usable.where(lambda tag: not unreserved(tag))
 
 
 def _anybody(leaf: Node) -> Node | None:

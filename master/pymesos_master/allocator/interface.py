@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol
 
 from pymesos_core.resources import Resources
+from pymesos_master.allocator.minimum import DEFAULT, Scalars
 
-Scalars = Mapping[str, int]  # name → thousandths
 Client = tuple[str, str]  # framework id, role
 
 
@@ -36,11 +36,45 @@ class Quota:
         return bool(self.guarantees or self.limits)
 
 
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How an operator wants offers made.
+
+    `max_fraction`: of each scalar of an agent, at most so much of it is in one offer. With
+    `keep_gpu_agents`, agents that have GPUs are for those who declare GPU_RESOURCES only (Mesos'
+    --filter_gpu_resources); without it, only the GPUs are.
+    """
+
+    claim_s: float = 30.0  # how long a claim lasts: as long as an offer
+    minimum: tuple[Scalars, ...] = DEFAULT
+    max_fraction: float = 1.0
+    keep_gpu_agents: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What a framework can use beyond what everybody can, and where.
+
+    `wants_agent`, by role, says whether offers of an agent are wanted; absent: those of all are.
+    """
+
+    gpus: bool = False
+    revocable: bool = False
+    shared: bool = False
+    wants_agent: Mapping[str, Callable[[str], bool]] = field(default_factory=dict)
+
+
+PLAIN_TERMS = Terms()
+
+
 class Withheld(Enum):
     """Why an agent is not offered to a framework now."""
 
     IN_USE = "nothing of it is free that is worth an offer"
     DISCONNECTED = "the agent is not connected"
+    CONSTRAINT = "the framework's offer constraints leave the agent out"
+    CAPABILITY = "it has GPUs, and the framework does not declare GPU_RESOURCES"
+    RESERVED = "what is free of it is for other roles, or of a kind the framework does not declare"
     UNANSWERED = "the framework holds an offer of it, and has not answered"
     REFUSED = "the framework refused as much"
     CLAIMED = "it is kept until another framework has seen all that is free of it"
@@ -82,8 +116,9 @@ class Allocator(Protocol):
         *,
         active: bool,
         suppressed: frozenset[str] = frozenset(),
+        terms: Terms = PLAIN_TERMS,
     ) -> None:
-        """A new framework, or a known one with new roles, without filters."""
+        """A new framework, or a known one with new roles and terms, without filters."""
 
     def remove_framework(self, framework_id: str) -> None:
         """It is granted nothing more; what it holds stays allocated until recovered."""
@@ -151,6 +186,27 @@ class Allocator(Protocol):
 
     def held(self, role: str) -> Scalars:
         """What a role and those below it hold, offered or used."""
+
+    def reserved(self, role: str) -> Scalars:
+        """What is reserved for a role or those below it, and neither offered nor used."""
+
+    def may_see(self, framework_id: str, role: str, agent_id: str, resources: Resources) -> bool:
+        """Whether a framework could be offered these resources, if they were free."""
+
+    def refuse(
+        self,
+        framework_id: str,
+        role: str,
+        agent_id: str,
+        resources: Resources,
+        *,
+        now_s: float,
+        refuse_s: float,
+    ) -> None:
+        """A framework does not want so much of an agent, which it was not granted."""
+
+    def transfer(self, agent_id: str, resources: Resources, giver: Client, taker: Client) -> None:
+        """What one was granted is another's now."""
 
     def allocate(self, now_s: float) -> list[Grant]:
         """Grant what is available to whom it is due."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 
-from pymesos_core.resources import Resources
-from pymesos_master.allocator.interface import Quota, Scalars
+from pymesos_core.resources import Resources, Tag
+from pymesos_master.allocator.interface import Quota
+from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.allocator.tree import Node, Tree
 
 NONE = Quota()
@@ -50,11 +51,11 @@ class Quotas:
         changed = self._tree.changed
         for role in changed:
             node = self._tree.find(role)
-            held: Mapping[str, int] = node.held if node is not None else {}
             before, now = self._missing.pop(role, {}), {}
             for name, value in self.of(role).guarantees.items():
-                if value > held.get(name, 0):
-                    now[name] = value - held.get(name, 0)
+                charged = node.charged(name) if node is not None else 0
+                if value > charged:
+                    now[name] = value - charged
             if now:
                 self._missing[role] = now
             for name in {**before, **now}:
@@ -104,14 +105,17 @@ class Quotas:
                 return role
         return None
 
-    def room(self, leaf: Node) -> dict[str, int]:
-        """What a leaf may still get below the limits of its role and those above."""
+    def room(self, leaf: Node, below: str = "") -> dict[str, int]:
+        """What a leaf may still get below the limits of its role and those above.
+
+        `below` a role: what is reserved for that counts there and above already.
+        """
         out: dict[str, int] = {}
         node = leaf.parent
-        while node is not None and node.parent is not None:
+        while node is not None and node.parent is not None and node.role != below:
             limits = self.of(node.role).limits
             for name, limit in limits.items():
-                left = max(0, limit - node.held.get(name, 0))
+                left = max(0, limit - node.charged(name))
                 out[name] = min(out.get(name, left), left)
             node = node.parent
         return out
@@ -119,12 +123,22 @@ class Quotas:
 
 def chop(resources: Resources, at_most: Mapping[str, int]) -> Resources:
     """No more of a scalar than `at_most` says; what it does not name stays whole."""
-    if all(resources.scalars.get(name, 0) <= value for name, value in at_most.items()):
+    amounts = resources.quantities
+    if all(amounts.get(name, 0) <= value for name, value in at_most.items()):
         return resources
     scalars = {
         name: min(value, at_most.get(name, value)) for name, value in resources.scalars.items()
     }
-    return Resources(scalars, resources.ranges, resources.sets)
+    left = {name: value - scalars.get(name, 0) for name, value in at_most.items()}
+    kept: dict[Tag, Resources] = {}
+    for tag, bag in resources.tagged.items():
+        # Devices and the like are whole: each fits, or is left out.
+        if all(value <= left.get(name, value) for name, value in bag.scalars.items()):
+            kept[tag] = bag
+            for name, value in bag.scalars.items():
+                if name in left:
+                    left[name] -= value
+    return Resources(scalars, resources.ranges, resources.sets, kept)
 
 
 class Lacking:
@@ -142,10 +156,10 @@ class Lacking:
             group = self._groups.setdefault(frozenset(missing), [])
             heapq.heappush(group, (node.share, node.order, node))
 
-    def next(self, available: Resources) -> Node | None:
+    def next(self, available: Scalars) -> Node | None:
         """Take out the first that lacks only what there is some of: a part alone is of no use."""
         best: list[tuple[float, int, Node]] | None = None
         for names, group in self._groups.items():
-            if group and (best is None or group[0] < best[0]) and all(map(available.scalar, names)):
+            if group and (best is None or group[0] < best[0]) and all(map(available.get, names)):
                 best = group
         return heapq.heappop(best)[2] if best else None

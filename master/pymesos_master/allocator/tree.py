@@ -16,11 +16,7 @@ import heapq
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
 
-from pymesos_core.resources import MILLI
-
-# Mesos' MIN_CPUS and MIN_MEM: either makes an offer worth sending.
-MIN_CPUS_MILLI = 10
-MIN_MEM_MILLI = 32 * MILLI
+from pymesos_master.allocator.minimum import Minimum
 
 Found = TypeVar("Found")
 
@@ -29,8 +25,8 @@ class Node:
     """A role, or a framework in a role (a leaf)."""
 
     __slots__ = (
-        "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "role",
-        "share", "stamp", "wanting", "watched", "weight",
+        "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "reserved",
+        "role", "share", "stamp", "wanting", "watched", "weight",
     )  # fmt: skip
 
     def __init__(self, role: str, parent: Node | None, order: int, framework_id: str = "") -> None:
@@ -40,6 +36,7 @@ class Node:
         self.order = order  # of arrival: the tie-break among equal shares
         self.weight = 1.0
         self.held: dict[str, int] = {}  # scalar → thousandths, of all below
+        self.reserved: dict[str, int] = {}  # for all below, and held by nobody
         self.limits: Mapping[str, int] = {}
         self.full = False  # so near to its limits that nothing it may get is worth an offer
         self.watched = False  # whether `Tree.changed` is to name it when it holds more or less
@@ -49,11 +46,16 @@ class Node:
         self.children: dict[str, Node] = {}  # by role path, or by framework id
         self.heap: list[tuple[float, int, int, Node]] = []
 
+    def charged(self, name: str) -> int:
+        """What counts against a quota: what is held, and what is reserved (docs/quota.md)."""
+        return self.held.get(name, 0) + self.reserved.get(name, 0)
+
 
 class Tree:
     """Shares of the whole cluster; `total` is what all agents have, in thousandths."""
 
-    def __init__(self) -> None:
+    def __init__(self, minimum: Minimum) -> None:
+        self._minimum = minimum
         self.root = Node("", None, 0)
         self.total: dict[str, int] = {}
         self._roles: dict[str, Node] = {}
@@ -103,8 +105,13 @@ class Tree:
         self.want(leaf, False)
         assert leaf.parent is not None
         del leaf.parent.children[f"/{leaf.framework_id}"]
-        node = leaf.parent
-        while node.parent is not None and not node.children and not any(node.held.values()):
+        self._prune(leaf.parent)
+
+    def _prune(self, node: Node) -> None:
+        """Forget a role that nobody is in and nothing is of, and those above it."""
+        while node.parent is not None and not (
+            node.children or any(node.held.values()) or any(node.reserved.values())
+        ):
             del node.parent.children[node.role]
             del self._roles[node.role]
             node.stamp += 1
@@ -153,10 +160,9 @@ class Tree:
             self._check_limits(node)
 
     def _check_limits(self, node: Node) -> None:
-        limits, held = node.limits, node.held
-        cpus = limits.get("cpus", MIN_CPUS_MILLI + held.get("cpus", 0)) - held.get("cpus", 0)
-        mem = limits.get("mem", MIN_MEM_MILLI + held.get("mem", 0)) - held.get("mem", 0)
-        full = cpus < MIN_CPUS_MILLI and mem < MIN_MEM_MILLI
+        left = {name: limit - node.charged(name) for name, limit in node.limits.items()}
+        # What is reserved is within the limits already.
+        full = not self._minimum.met_within(left) and not any(node.reserved.values())
         if full != node.full:
             node.full = full
             self._touch(node)
@@ -186,6 +192,19 @@ class Tree:
             if not self._stale and len(node.parent.children) > 1:
                 self._reckon(node)
             node = node.parent
+
+    def reserve(self, role: str, scalars: Mapping[str, int], sign: int) -> None:
+        """More is reserved for a role and held by nobody, or less."""
+        node = below = self.role(role)
+        while node.parent is not None:
+            for name, value in scalars.items():
+                node.reserved[name] = node.reserved.get(name, 0) + sign * value
+            if node.watched:
+                self.changed.add(node.role)
+                self._check_limits(node)
+            node = node.parent
+        if sign < 0:
+            self._prune(below)
 
     def dominant_share(self, node: Node) -> float:
         """The largest part of any resource of the cluster that a node holds, without weights."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_core import resources
+from pymesos_core import reservations, resources
 from pymesos_core.ids import id_problem
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.states import is_terminal
@@ -16,6 +16,7 @@ from pymesos_master.core.events import (
     AgentUsageReported,
 )
 from pymesos_master.core.registry import agent_change, agent_removal
+from pymesos_master.core.reservations import offer_anew, tell_reserved
 from pymesos_master.core.state import Agent, AgentState, Framework, Registration, Task, address_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -27,7 +28,8 @@ FORGET_INTERVAL_S = 900.0
 def on_registering(ctx: Context, event: AgentRegistering) -> None:
     """Admit an agent: written to the registry first if that says anything new of it."""
     try:
-        total = resources.from_proto(event.info.resources)
+        base = resources.from_proto(event.info.resources)
+        reported = reservations.dynamic(resources.from_proto(event.reserved))
     except ResourceError as error:
         _refuse(ctx, event.connection_id, f"the agent's resources: {error}")
         return
@@ -52,17 +54,30 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     info = pb.AgentInfo()
     info.CopyFrom(event.info)
     info.agent_id = agent_id or next(ctx.agent_ids)
+    # What the registry does not hold it learns from the agent, whose checkpoint is as good.
+    reserved = known.reserved_next if known is not None else reported
+    try:
+        total = reservations.with_reserved(base, reserved)
+    except ResourceError as error:
+        _refuse(ctx, event.connection_id, str(error))
+        return
     _note_registration(ctx, info.agent_id, event)
 
     def admit() -> None:
         here = ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id
         if here:
-            _admit(ctx, event, info, total)
+            _admit(ctx, event, info, reserved, reported)
 
     if known is not None and known.state != AgentState.UNREACHABLE and known.info == info:
         admit()
     else:
-        admitted = Agent(info, AgentState.RECOVERING, total, registered_at_s=ctx.now.wall_s)
+        admitted = Agent(
+            info,
+            AgentState.RECOVERING,
+            total,
+            registered_at_s=ctx.now.wall_s,
+            reserved_next=reserved,
+        )
         ctx.persist((agent_change(admitted, AgentState.ACTIVE, ctx.now.wall_s),), admit)
 
 
@@ -108,18 +123,32 @@ def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
         make_unreachable(ctx, agent, "another agent registered at its address")
 
 
-def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Resources) -> None:
+def _admit(
+    ctx: Context,
+    event: AgentRegistering,
+    info: pb.AgentInfo,
+    reserved: Resources,
+    reported: Resources,
+) -> None:
     agent = ctx.state.agents.get(info.agent_id)
     if agent is not None and agent.state == AgentState.GONE:  # while this was being written
         _refuse_gone(ctx, event.connection_id, agent.agent_id)
         return
     if agent is None:
-        agent = Agent(info, AgentState.ACTIVE, registered_at_s=ctx.now.wall_s)
+        agent = Agent(
+            info,
+            AgentState.ACTIVE,
+            registered_at_s=ctx.now.wall_s,
+            reserved=reserved,
+            reserved_next=reserved,
+        )
         ctx.state.agents[info.agent_id] = agent
     was_unreachable = agent.state == AgentState.UNREACHABLE
     if agent.state == AgentState.RECOVERING:
         ctx.agents_awaited -= 1
-    agent.info, agent.total, agent.state = info, total, AgentState.ACTIVE
+    agent.info, agent.state = info, AgentState.ACTIVE
+    base = resources.from_proto(info.resources)
+    agent.total = reservations.with_reserved(base, agent.reserved)
     ctx.state.agent_at[address_of(info)] = agent.agent_id
     agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
     agent.told_frameworks.clear()
@@ -136,14 +165,11 @@ def _admit(ctx: Context, event: AgentRegistering, info: pb.AgentInfo, total: Res
             )
         ),
     )
+    if agent.reserved != reported:
+        tell_reserved(ctx, agent)
     _take_over_tasks(ctx, agent, event, was_unreachable=was_unreachable)
-    used: dict[tuple[str, str], Resources] = {}
-    for task in agent.tasks.values():
-        if task.holds_resources:
-            client = (task.framework_id, task.role)
-            used[client] = used.get(client, EMPTY) + task.resources
-    ctx.allocator.add_agent(agent.agent_id, total, used)
-    ctx.publish("agent_added", agent_id=agent.agent_id, resources=total)
+    offer_anew(ctx, agent)
+    ctx.publish("agent_added", agent_id=agent.agent_id, resources=agent.total)
     for task in list(agent.tasks.values()):
         ctx.publish(
             "task_added",
@@ -256,6 +282,7 @@ def _disconnect(ctx: Context, agent: Agent, reason: str) -> None:
     if agent.connection_id is None:
         return
     offers.rescind_all(ctx, list(agent.offers.values()), reason)
+    agent.converting.clear()
     ctx.allocator.deactivate_agent(agent.agent_id)
     ctx.state.agent_by_connection.pop(agent.connection_id, None)
     ctx.out.append(CloseConnection(agent.connection_id))

@@ -22,10 +22,10 @@ class AgentRegistering:
     info: pb.AgentInfo
     incarnation_id: str
     tasks: tuple[agent_pb.TaskRecord, ...] = ()
-    frameworks: tuple[pb.FrameworkInfo, ...] = ()
     epoch_seen: int = 0
     boot_id: str = ""  # with `mono_s` it orders the registrations of one boot of a machine
     mono_s: float = 0.0
+    reserved: tuple[pb.Resource, ...] = ()  # dynamically, as the agent keeps it
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +126,26 @@ class OperatorSetWeight:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorReserved:
+    """An operator reserves resources of an agent for a role; they name no reservation."""
+
+    request_id: int
+    agent_id: str
+    role: str
+    resources: tuple[pb.Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorUnreserved:
+    """An operator ends reservations of a role on an agent; none named: all."""
+
+    request_id: int
+    agent_id: str
+    role: str
+    resources: tuple[pb.Resource, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinationSuspended:
     """It is in doubt whether this master still leads."""
 
@@ -165,6 +185,8 @@ Event = (
     | OperatorMarkedGone
     | OperatorSetQuota
     | OperatorSetWeight
+    | OperatorReserved
+    | OperatorUnreserved
     | CoordinationSuspended
     | CoordinationResumed
     | Persisted

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from pymesos_core.states import is_terminal
-from pymesos_master.core import offers, tasks
+from pymesos_master.allocator.interface import Terms
+from pymesos_master.core import accepts, offers, tasks
+from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
 from pymesos_master.core.events import (
@@ -26,7 +28,10 @@ MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     """Admit a framework, or let it take over: written to the registry before it is told."""
     asked = event.subscribe.framework_info
-    if problem := framework_problem(asked):
+    problem = framework_problem(asked) or constraints_problem(
+        event.subscribe.offer_constraints, asked.roles or ("*",)
+    )
+    if problem is not None:
         ctx.refuse_framework(event.connection_id, problem)
         return
     framework_id = asked.framework_id
@@ -87,8 +92,18 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
         framework.roles if event.subscribe.suppress_all else (event.subscribe.suppressed_roles)
     )
     ctx.allocator.add_framework(
-        framework.framework_id, framework.roles, active=True, suppressed=frozenset(suppressed)
+        framework.framework_id,
+        framework.roles,
+        active=True,
+        suppressed=frozenset(suppressed),
+        terms=Terms(
+            gpus=framework.has(pb.GPU_RESOURCES),
+            revocable=framework.has(pb.REVOCABLE_RESOURCES),
+            shared=framework.has(pb.SHARED_RESOURCES),
+            wants_agent=wanted(event.subscribe.offer_constraints, ctx.state.agents),
+        ),
     )
+    framework.optimistic_roles = frozenset(event.subscribe.optimistic_roles)
     for task in framework.tasks.values():
         if task.unacknowledged is not None:
             tasks.forward(ctx, framework, task.unacknowledged)
@@ -210,7 +225,7 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
     call = event.call
     match call.WhichOneof("call"):
         case "accept":
-            offers.accept(ctx, framework, call.accept)
+            accepts.accept(ctx, framework, call.accept)
         case "decline":
             offers.decline(ctx, framework, call.decline)
         case "acknowledge":

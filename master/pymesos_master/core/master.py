@@ -17,6 +17,7 @@ from pymesos_master.core import (
     offers,
     operators,
     recovery,
+    reservations,
     roles,
     tasks,
 )
@@ -59,6 +60,8 @@ class MasterCore:
             events.OperatorMarkedGone: operators.on_mark_gone,
             events.OperatorSetQuota: roles.on_set_quota,
             events.OperatorSetWeight: roles.on_set_weight,
+            events.OperatorReserved: reservations.on_reserve,
+            events.OperatorUnreserved: reservations.on_unreserve,
             events.CoordinationSuspended: self._suspend,
             events.CoordinationResumed: self._resume,
             events.Persisted: lambda ctx, event: ctx.persisted(event.token),
@@ -136,11 +139,14 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
     """Never more offered plus allocated than there is, and every view agrees."""
     if agent.state == AgentState.ACTIVE:
         promised: Resources = agent.allocated() + agent.offered()
+        for _, held in agent.converting.values():
+            promised = promised + held
         assert agent.total.contains(promised), (
             f"agent {agent.agent_id} has {agent.total}, promised {promised}"
         )
     else:
         assert not agent.offers, f"offers of {agent.agent_id}, which is {agent.state}"
+        assert not agent.converting, f"{agent.agent_id} is {agent.state} and being converted"
     for offer in agent.offers.values():
         assert state.offers[offer.offer_id] is offer
         assert state.frameworks[offer.framework_id].offers[offer.offer_id] is offer

@@ -1,4 +1,4 @@
-"""Offers: sent, accepted, declined, rescinded, timed out."""
+"""Offers: sent, declined, rescinded, timed out."""
 
 from __future__ import annotations
 
@@ -6,12 +6,10 @@ import math
 from collections.abc import Iterable
 
 from pymesos_core import resources
-from pymesos_core.resources import EMPTY, Resources, total
-from pymesos_master.core import tasks
+from pymesos_core.resources import Resources
+from pymesos_master.core import optimistic
 from pymesos_master.core.context import Context
-from pymesos_master.core.state import Agent, AgentState, Framework, Offer, Task
-from pymesos_master.core.validation import task_problem
-from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_master.core.state import Agent, AgentState, Framework, Offer
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -26,35 +24,40 @@ def allocate(ctx: Context) -> None:
     if ctx.agents_awaited > 0:
         return
     by_framework: dict[str, list[Offer]] = {}
+    asking = optimistic.frameworks_asking(ctx)
     for grant in ctx.allocator.allocate(ctx.now.mono_s):
-        agent = ctx.state.agents[grant.agent_id]
-        framework = ctx.state.frameworks[grant.framework_id]
-        assert agent.state == AgentState.ACTIVE
-        assert framework.connection_id is not None
         offer = Offer(
             next(ctx.offer_ids),
-            framework.framework_id,
-            agent.agent_id,
+            grant.framework_id,
+            grant.agent_id,
             grant.role,
             grant.resources,
             ctx.now.wall_s,
         )
-        ctx.state.offers[offer.offer_id] = offer
-        agent.offers[offer.offer_id] = offer
-        framework.offers[offer.offer_id] = offer
-        framework.last_offer_at_s = ctx.now.wall_s
-        deadline = ctx.now.mono_s + ctx.config.offer_timeout_s
-        ctx.timers.set(("offer", offer.offer_id), deadline)
-        by_framework.setdefault(framework.framework_id, []).append(offer)
-        ctx.publish(
-            "offer_sent",
-            agent_id=agent.agent_id,
-            framework_id=framework.framework_id,
-            offer_id=offer.offer_id,
-            resources=offer.resources,
-        )
+        ctx.timers.set(("offer", offer.offer_id), ctx.now.mono_s + ctx.config.offer_timeout_s)
+        for each in (offer, *(optimistic.copies(ctx, offer, asking) if asking else ())):
+            _add(ctx, each)
+            by_framework.setdefault(each.framework_id, []).append(each)
     for framework_id, offers in by_framework.items():
         _send(ctx, ctx.state.frameworks[framework_id], offers)
+
+
+def _add(ctx: Context, offer: Offer) -> None:
+    agent = ctx.state.agents[offer.agent_id]
+    framework = ctx.state.frameworks[offer.framework_id]
+    assert agent.state == AgentState.ACTIVE
+    assert framework.connection_id is not None
+    ctx.state.offers[offer.offer_id] = offer
+    agent.offers[offer.offer_id] = offer
+    framework.offers[offer.offer_id] = offer
+    framework.last_offer_at_s = ctx.now.wall_s
+    ctx.publish(
+        "offer_sent",
+        agent_id=agent.agent_id,
+        framework_id=framework.framework_id,
+        offer_id=offer.offer_id,
+        resources=offer.resources,
+    )
 
 
 def on_awaited_due(ctx: Context, _: str) -> None:
@@ -86,20 +89,33 @@ def _offer_message(agent: Agent, offer: Offer) -> pb.Offer:
         role=offer.role,
         resources=resources.to_proto(offer.resources),
         attributes=agent.info.attributes,
-        agent_total=agent.info.resources,
+        agent_total=agent.total_message(),
+        optimistic=bool(offer.copy_of),
         runtimes=agent.info.runtimes,
     )
 
 
-def _remove(ctx: Context, offer: Offer) -> None:
+def remove(ctx: Context, offer: Offer, reason: str = optimistic.NOT_OFFERED) -> None:
+    """It is an offer no more; its copies are rescinded for `reason`."""
     del ctx.state.offers[offer.offer_id]
     del ctx.state.agents[offer.agent_id].offers[offer.offer_id]
     del ctx.state.frameworks[offer.framework_id].offers[offer.offer_id]
+    if offer.copy_of:
+        ctx.state.offers[offer.copy_of].copies.remove(offer.offer_id)
+        return
     ctx.timers.cancel(("offer", offer.offer_id))
     ctx.allocator.answered(offer.framework_id, offer.agent_id)
+    for copy_id in list(offer.copies):
+        copy = ctx.state.offers[copy_id]
+        # Not by `remove`: what it is a copy of is gone already.
+        del ctx.state.offers[copy_id]
+        del ctx.state.agents[copy.agent_id].offers[copy_id]
+        del ctx.state.frameworks[copy.framework_id].offers[copy_id]
+        optimistic.lose(ctx, copy, reason)
+        publish_end(ctx, "offer_rescinded", copy, reason)
 
 
-def _publish_end(ctx: Context, kind: str, offer: Offer, message: str = "") -> None:
+def publish_end(ctx: Context, kind: str, offer: Offer, message: str = "") -> None:
     ctx.publish(
         kind,
         agent_id=offer.agent_id,
@@ -112,35 +128,31 @@ def _publish_end(ctx: Context, kind: str, offer: Offer, message: str = "") -> No
 def rescind_all(ctx: Context, offers: Iterable[Offer], reason: str) -> None:
     """Take offers back and say so."""
     for offer in offers:
+        if offer.offer_id not in ctx.state.offers:
+            continue  # a copy, rescinded with what it was of
         framework = ctx.state.frameworks[offer.framework_id]
-        _remove(ctx, offer)
+        remove(ctx, offer)
         rescind = scheduler_pb.Event.Rescind(offer_id=offer.offer_id, reason=reason)
         ctx.tell_framework(framework, scheduler_pb.Event(rescind=rescind))
-        ctx.allocator.recover(
-            offer.framework_id,
-            offer.agent_id,
-            offer.role,
-            offer.resources,
-            now_s=ctx.now.mono_s,
-        )
-        _publish_end(ctx, "offer_rescinded", offer, reason)
+        give_back(ctx, offer, offer.resources, None)
+        publish_end(ctx, "offer_rescinded", offer, reason)
 
 
 def on_offer_due(ctx: Context, offer_id: str) -> None:
     """A framework that did not answer in time must not hoard; it is asked again ever later."""
     offer = ctx.state.offers[offer_id]
     framework = ctx.state.frameworks[offer.framework_id]
-    _remove(ctx, offer)
+    remove(ctx, offer)
     rescind = scheduler_pb.Event.Rescind(offer_id=offer_id, reason="offer timed out")
     ctx.tell_framework(framework, scheduler_pb.Event(rescind=rescind))
     ignored = framework.ignored.get(offer.agent_id, 0)
     framework.ignored[offer.agent_id] = ignored + 1
     refuse_s = min(MAX_IGNORED_S, DEFAULT_REFUSE_S * 2 ** min(ignored, 16))
-    _give_back(ctx, offer, offer.resources, refuse_s, timed_out=True)
-    _publish_end(ctx, "offer_rescinded", offer, "offer timed out")
+    give_back(ctx, offer, offer.resources, refuse_s, timed_out=True)
+    publish_end(ctx, "offer_rescinded", offer, "offer timed out")
 
 
-def _give_back(
+def give_back(
     ctx: Context,
     offer: Offer,
     rest: Resources,
@@ -148,6 +160,18 @@ def _give_back(
     *,
     timed_out: bool = False,
 ) -> None:
+    """What is not used of an offer that was removed; a copy has held nothing."""
+    if offer.copy_of:
+        if refuse_s is not None:
+            ctx.allocator.refuse(
+                offer.framework_id,
+                offer.role,
+                offer.agent_id,
+                offer.resources,
+                now_s=ctx.now.mono_s,
+                refuse_s=refuse_s,
+            )
+        return
     ctx.allocator.recover(
         offer.framework_id,
         offer.agent_id,
@@ -175,126 +199,6 @@ def decline(ctx: Context, framework: Framework, call: scheduler_pb.Call.Decline)
         offer = framework.offers.get(offer_id)
         if offer is not None:
             framework.ignored.clear()
-            _remove(ctx, offer)
-            _give_back(ctx, offer, offer.resources, refuse_seconds(call.filters))
-            _publish_end(ctx, "offer_declined", offer)
-
-
-def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -> None:
-    """Launch on the offers of one agent and role; what is not used counts as declined."""
-    found = {i: framework.offers[i] for i in call.offer_ids if i in framework.offers}
-    problem = _offers_problem(call, found)
-    infos = [i for o in call.operations if o.HasField("launch") for i in o.launch.task_infos]
-    for offer in found.values():
-        framework.ignored.clear()
-        _remove(ctx, offer)
-    if problem is not None:
-        for offer in found.values():
-            _give_back(ctx, offer, offer.resources, None)
-            _publish_end(ctx, "offer_declined", offer, problem)
-        for info in infos:
-            _refuse_task(ctx, framework, info, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
-                         f"Task launched with invalid offers: {problem}")  # fmt: skip
-        return
-    first = next(iter(found.values()))
-    agent = ctx.state.agents[first.agent_id]
-    offered = total(offer.resources for offer in found.values())
-    rest = _launch_all(ctx, framework, agent, first.role, infos, offered)
-    if rest != offered:
-        ctx.allocator.used(framework.framework_id, agent.agent_id)
-    _give_back(ctx, first, rest, refuse_seconds(call.filters))
-    for offer in found.values():
-        _publish_end(ctx, "offer_accepted", offer)
-
-
-def _offers_problem(call: scheduler_pb.Call.Accept, found: dict[str, Offer]) -> str | None:
-    """Why the offers of an ACCEPT cannot be used together, or None."""
-    if not call.offer_ids:
-        return "No offers specified"
-    seen: set[str] = set()
-    for offer_id in call.offer_ids:
-        if offer_id in seen:
-            return f"Duplicate offer {offer_id[:255]} in offer list"
-        seen.add(offer_id)
-        if offer_id not in found:
-            return f"Offer {offer_id[:255]} is no longer valid"
-    agents = {offer.agent_id for offer in found.values()}
-    if len(agents) > 1:
-        return f"Aggregated offers must belong to one single agent, not {', '.join(sorted(agents))}"
-    roles = {offer.role for offer in found.values()}
-    if len(roles) > 1:
-        return f"Aggregated offers must be of one single role, not {', '.join(sorted(roles))}"
-    return None
-
-
-def _launch_all(
-    ctx: Context,
-    framework: Framework,
-    agent: Agent,
-    role: str,
-    infos: Iterable[pb.TaskInfo],
-    rest: Resources,
-) -> Resources:
-    """Launch what is valid and fits; return what is left of the offers."""
-    for info in infos:
-        needed, problem = task_problem(framework, agent, info, rest)
-        if problem is not None:
-            _refuse_task(ctx, framework, info, pb.TASK_ERROR, pb.REASON_TASK_INVALID, problem)
-            continue
-        rest = rest - needed
-        _launch(ctx, framework, agent, role, info, needed)
-    return rest
-
-
-def _launch(
-    ctx: Context,
-    framework: Framework,
-    agent: Agent,
-    role: str,
-    info: pb.TaskInfo,
-    needed: Resources,
-) -> None:
-    task = Task(
-        info,
-        framework.framework_id,
-        agent.agent_id,
-        role,
-        needed,
-        pb.TASK_STAGING,
-        ctx.now.wall_s,
-    )
-    framework.tasks[info.task_id] = task
-    agent.tasks[task.key] = task
-    message = agent_pb.LaunchTask(framework_id=framework.framework_id, role=role, task_info=info)
-    if framework.framework_id not in agent.told_frameworks:
-        message.framework_info.CopyFrom(framework.info)
-        agent.told_frameworks.add(framework.framework_id)
-    ctx.tell_agent(agent, agent_pb.MasterMessage(launch=message))
-    ctx.publish(
-        "task_added",
-        agent_id=agent.agent_id,
-        framework_id=framework.framework_id,
-        task_id=info.task_id,
-        task_state=pb.TASK_STAGING,
-        resources=needed or EMPTY,
-    )
-
-
-def _refuse_task(
-    ctx: Context,
-    framework: Framework,
-    info: pb.TaskInfo,
-    state: pb.TaskState,
-    reason: pb.Reason,
-    message: str,
-) -> None:
-    status = tasks.new_status(ctx, info.task_id, state, reason, message, info.agent_id)
-    tasks.forward(ctx, framework, status)
-    ctx.publish(
-        "task_refused",
-        framework_id=framework.framework_id,
-        task_id=info.task_id[:255],
-        task_state=state,
-        reason=reason,
-        message=message,
-    )
+            remove(ctx, offer)
+            give_back(ctx, offer, offer.resources, refuse_seconds(call.filters))
+            publish_end(ctx, "offer_declined", offer)

@@ -68,7 +68,9 @@ def _recover_agent(ctx: Context, record: registry_pb.AgentRecord) -> None:
         total=resources.from_proto(record.info.resources),
         registered_at_s=record.changed_at_s,
         changed_at_s=record.changed_at_s,
+        reserved=resources.from_proto(record.reserved),
     )
+    agent.reserved_next = agent.reserved
     ctx.state.agents[agent.agent_id] = agent
     if state == AgentState.RECOVERING:
         ctx.state.agent_at[address_of(agent.info)] = agent.agent_id

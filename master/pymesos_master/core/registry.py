@@ -25,6 +25,7 @@ def agent_change(agent: Agent, state: AgentState, wall_s: float) -> Change:
         info=agent.info,
         state=_STATES.get(state, registry_pb.AgentRecord.REACHABLE),
         changed_at_s=wall_s,
+        reserved=to_proto(agent.reserved_next),
     )
     return Change(AGENT, agent.agent_id, record.SerializeToString(deterministic=True))
 

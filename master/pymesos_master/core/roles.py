@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pymesos_core import resources
 from pymesos_core.ids import role_problem
 from pymesos_core.resources import ResourceError, format_milli
-from pymesos_master.allocator.interface import Quota, Scalars
+from pymesos_master.allocator.interface import Quota
+from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import AnswerOperator
 from pymesos_master.core.events import OperatorSetQuota, OperatorSetWeight
@@ -28,7 +29,7 @@ def read_quota(message: pb.Quota) -> Quota:
 
 def _scalars(messages: Iterable[pb.Resource]) -> Scalars:
     bag = resources.from_proto(messages)
-    if bag.ranges or bag.sets:
+    if bag != resources.Resources(bag.scalars):
         raise ResourceError("a quota is of scalars: cpus, mem, disk, gpus")
     return bag.scalars
 
@@ -92,7 +93,7 @@ def _capacity_problem(ctx: Context, role: str, quota: Quota) -> str | None:
     quotas = {**ctx.allocator.quotas(), role: quota}
     top = [q.guarantees for r, q in quotas.items() if r.rpartition("/")[0] not in quotas]
     lost = (AgentState.UNREACHABLE, AgentState.GONE)
-    there = _sum([a.total.scalars for a in ctx.state.agents.values() if a.state not in lost])
+    there = _sum([a.total.quantities for a in ctx.state.agents.values() if a.state not in lost])
     for name, value in _sum(top).items():
         if value > there.get(name, 0) and name in quota.guarantees:
             return (

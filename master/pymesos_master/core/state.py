@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.resources import EMPTY, Resources, to_proto
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -87,6 +88,8 @@ class Offer:
     role: str
     resources: Resources
     offered_at_s: float
+    copy_of: str = ""  # an optimistic offer: of what another framework is offered
+    copies: list[str] = field(default_factory=list)  # the optimistic offers of the same
 
 
 @dataclass(slots=True)
@@ -108,11 +111,20 @@ class Agent:
     changed_at_s: float = 0.0  # when it became unreachable or gone
     usage: agent_pb.Usage | None = None
     going: bool = False  # that it is gone is being written
+    reserved: Resources = EMPTY  # dynamically, by the registry
+    reserved_next: Resources = EMPTY  # by the latest write to the registry, durable or not
+    conversions: int = 0
+    # What an ACCEPT holds while its operations are written, by the number of the conversion.
+    converting: dict[int, tuple[tuple[str, str], Resources]] = field(default_factory=dict)
 
     @property
     def agent_id(self) -> str:
         """Its id."""
         return self.info.agent_id
+
+    def total_message(self) -> Iterable[pb.Resource]:
+        """The wire form of all it has."""
+        return to_proto(self.total) if self.reserved else self.info.resources
 
     def allocated(self) -> Resources:
         """What its tasks hold."""
@@ -126,7 +138,8 @@ class Agent:
         """What is offered and unanswered."""
         out = EMPTY
         for offer in self.offers.values():
-            out = out + offer.resources
+            if not offer.copy_of:
+                out = out + offer.resources
         return out
 
 
@@ -139,6 +152,8 @@ class Framework:
     connection_id: int | None = None
     tasks: dict[str, Task] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)
+    optimistic_roles: frozenset[str] = frozenset()
+    offer_conflicts: int = 0  # optimistic offers that it lost to others
     ignored: dict[str, int] = field(
         default_factory=dict
     )  # agent → its offers not answered in a row

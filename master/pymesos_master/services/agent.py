@@ -90,10 +90,10 @@ class _Registration:
                 self._register.agent_info,
                 self._register.incarnation_id,
                 tuple(self._tasks),
-                tuple(self._register.frameworks),
                 self._register.epoch_seen,
                 self._register.boot_id,
                 self._register.mono_s,
+                tuple(self._register.reserved),
             )
         )
 

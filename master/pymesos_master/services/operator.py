@@ -20,9 +20,11 @@ from pymesos_master.core.events import (
     Event,
     OperatorKilledTask,
     OperatorMarkedGone,
+    OperatorReserved,
     OperatorSetQuota,
     OperatorSetWeight,
     OperatorToreDown,
+    OperatorUnreserved,
 )
 from pymesos_master.core.registry import quota_message
 from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework, Task
@@ -68,6 +70,7 @@ def agent_view(agent: Agent) -> pb.AgentView:
         registered_at_s=agent.registered_at_s,
         tasks=len(agent.tasks),
         usage=agent.usage,
+        total=agent.total_message(),
     )
 
 
@@ -196,6 +199,7 @@ class OperatorService(services.OperatorServicer):
                     role=offer.role,
                     resources=to_proto(offer.resources),
                     attributes=agent.info.attributes,
+                    optimistic=bool(offer.copy_of),
                 ),
                 offered_at_s=offer.offered_at_s,
             )
@@ -219,7 +223,7 @@ class OperatorService(services.OperatorServicer):
         for offer in state.offers.values():
             for role in _upwards(offer.role):
                 sums = offered.setdefault(role, {})
-                for name, value in offer.resources.scalars.items():
+                for name, value in offer.resources.quantities.items():
                     sums[name] = sums.get(name, 0) + value
 
         def view(role: str, framework_ids: list[str]) -> pb.RoleView:
@@ -269,6 +273,30 @@ class OperatorService(services.OperatorServicer):
             grpc.StatusCode.INVALID_ARGUMENT,
         )
         return pb.SetWeightResponse()
+
+    async def Reserve(  # noqa: N802
+        self, request: pb.ReserveRequest, context: Context
+    ) -> pb.ReserveResponse:
+        """Reserve resources of an agent for a role."""
+        await self._decide(
+            context,
+            lambda i: OperatorReserved(i, request.agent_id, request.role, tuple(request.resources)),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        )
+        return pb.ReserveResponse()
+
+    async def Unreserve(  # noqa: N802
+        self, request: pb.UnreserveRequest, context: Context
+    ) -> pb.UnreserveResponse:
+        """End reservations."""
+        await self._decide(
+            context,
+            lambda i: OperatorUnreserved(
+                i, request.agent_id, request.role, tuple(request.resources)
+            ),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        )
+        return pb.UnreserveResponse()
 
     async def KillTask(  # noqa: N802
         self, request: pb.KillTaskRequest, context: Context
@@ -394,7 +422,7 @@ def _summed(bags: Iterable[Any]) -> list[types_pb2.Resource]:
     """Scalars are added; ports of different agents may be the same numbers, so they are counted."""
     scalars: dict[str, int] = {}
     for bag in bags:
-        for name, value in bag.scalars.items():
+        for name, value in bag.quantities.items():
             scalars[name] = scalars.get(name, 0) + value
     return [types_pb2.Resource(name=n, scalar=v / 1000) for n, v in scalars.items()]
 

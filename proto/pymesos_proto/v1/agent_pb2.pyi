@@ -28,7 +28,7 @@ class TaskRecord(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., role: _Optional[str] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks", "boot_id", "mono_s")
+    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks", "boot_id", "mono_s", "reserved")
     AGENT_INFO_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_ID_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +37,7 @@ class Register(_message.Message):
     FRAMEWORKS_FIELD_NUMBER: _ClassVar[int]
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     MONO_S_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
     agent_info: _types_pb2.AgentInfo
     incarnation_id: str
     tasks: _containers.RepeatedCompositeFieldContainer[TaskRecord]
@@ -45,7 +46,8 @@ class Register(_message.Message):
     frameworks: _containers.RepeatedCompositeFieldContainer[_types_pb2.FrameworkInfo]
     boot_id: str
     mono_s: float
-    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ..., boot_id: _Optional[str] = ..., mono_s: _Optional[float] = ...) -> None: ...
+    reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ..., boot_id: _Optional[str] = ..., mono_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class MoreTasks(_message.Message):
     __slots__ = ("tasks", "more_tasks")
@@ -115,7 +117,7 @@ class LaunchTask(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
 
 class MasterMessage(_message.Message):
-    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework")
+    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved")
     class Registered(_message.Message):
         __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -158,6 +160,11 @@ class MasterMessage(_message.Message):
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
         framework_id: str
         def __init__(self, framework_id: _Optional[str] = ...) -> None: ...
+    class SetReserved(_message.Message):
+        __slots__ = ("reserved",)
+        RESERVED_FIELD_NUMBER: _ClassVar[int]
+        reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        def __init__(self, reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
@@ -165,6 +172,7 @@ class MasterMessage(_message.Message):
     KILL_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
     SHUTDOWN_FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
+    SET_RESERVED_FIELD_NUMBER: _ClassVar[int]
     registered: MasterMessage.Registered
     refused: MasterMessage.Refused
     ping: MasterMessage.Ping
@@ -172,4 +180,5 @@ class MasterMessage(_message.Message):
     kill: MasterMessage.KillTask
     acknowledgement: MasterMessage.Acknowledgement
     shutdown_framework: MasterMessage.ShutdownFramework
-    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ...) -> None: ...
+    set_reserved: MasterMessage.SetReserved
+    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ...) -> None: ...

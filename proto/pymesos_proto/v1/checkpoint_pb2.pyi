@@ -8,12 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AgentCheckpoint(_message.Message):
-    __slots__ = ("agent_id", "epoch_seen")
+    __slots__ = ("agent_id", "epoch_seen", "reserved")
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_SEEN_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     epoch_seen: int
-    def __init__(self, agent_id: _Optional[str] = ..., epoch_seen: _Optional[int] = ...) -> None: ...
+    reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, agent_id: _Optional[str] = ..., epoch_seen: _Optional[int] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class TaskCheckpoint(_message.Message):
     __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state")

@@ -47,7 +47,7 @@ class Page(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class AgentView(_message.Message):
-    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "usage")
+    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "usage", "total")
     INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,7 @@ class AgentView(_message.Message):
     REGISTERED_AT_S_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    TOTAL_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.AgentInfo
     state: str
     allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
@@ -62,7 +63,8 @@ class AgentView(_message.Message):
     registered_at_s: float
     tasks: int
     usage: _agent_pb2.Usage
-    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., usage: _Optional[_Union[_agent_pb2.Usage, _Mapping]] = ...) -> None: ...
+    total: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., usage: _Optional[_Union[_agent_pb2.Usage, _Mapping]] = ..., total: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class ListAgentsRequest(_message.Message):
     __slots__ = ("page", "id_prefix")
@@ -81,7 +83,7 @@ class ListAgentsResponse(_message.Message):
     def __init__(self, agents: _Optional[_Iterable[_Union[AgentView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class FrameworkView(_message.Message):
-    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "dominant_share", "suppressed_roles")
+    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "dominant_share", "suppressed_roles", "offer_conflicts")
     INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
@@ -90,6 +92,7 @@ class FrameworkView(_message.Message):
     TASKS_FIELD_NUMBER: _ClassVar[int]
     DOMINANT_SHARE_FIELD_NUMBER: _ClassVar[int]
     SUPPRESSED_ROLES_FIELD_NUMBER: _ClassVar[int]
+    OFFER_CONFLICTS_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.FrameworkInfo
     state: str
     allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
@@ -98,7 +101,8 @@ class FrameworkView(_message.Message):
     tasks: int
     dominant_share: float
     suppressed_roles: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., dominant_share: _Optional[float] = ..., suppressed_roles: _Optional[_Iterable[str]] = ...) -> None: ...
+    offer_conflicts: int
+    def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., dominant_share: _Optional[float] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., offer_conflicts: _Optional[int] = ...) -> None: ...
 
 class ListFrameworksRequest(_message.Message):
     __slots__ = ("page", "include_completed", "id_prefix")
@@ -191,20 +195,22 @@ class ListOffersResponse(_message.Message):
     def __init__(self, offers: _Optional[_Iterable[_Union[OfferView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RoleView(_message.Message):
-    __slots__ = ("role", "framework_ids", "allocated", "offered", "weight", "quota")
+    __slots__ = ("role", "framework_ids", "allocated", "offered", "weight", "quota", "reserved")
     ROLE_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_IDS_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
     OFFERED_FIELD_NUMBER: _ClassVar[int]
     WEIGHT_FIELD_NUMBER: _ClassVar[int]
     QUOTA_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
     role: str
     framework_ids: _containers.RepeatedScalarFieldContainer[str]
     allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     offered: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     weight: float
     quota: _types_pb2.Quota
-    def __init__(self, role: _Optional[str] = ..., framework_ids: _Optional[_Iterable[str]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ...) -> None: ...
+    reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, role: _Optional[str] = ..., framework_ids: _Optional[_Iterable[str]] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class ListRolesRequest(_message.Message):
     __slots__ = ()
@@ -289,6 +295,34 @@ class SetWeightRequest(_message.Message):
     def __init__(self, role: _Optional[str] = ..., weight: _Optional[float] = ...) -> None: ...
 
 class SetWeightResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ReserveRequest(_message.Message):
+    __slots__ = ("agent_id", "role", "resources")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    role: str
+    resources: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, agent_id: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+
+class ReserveResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class UnreserveRequest(_message.Message):
+    __slots__ = ("agent_id", "role", "resources")
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    RESOURCES_FIELD_NUMBER: _ClassVar[int]
+    agent_id: str
+    role: str
+    resources: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, agent_id: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+
+class UnreserveResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 

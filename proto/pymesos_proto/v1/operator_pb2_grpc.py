@@ -94,6 +94,16 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWeightRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWeightResponse.FromString,
                 _registered_method=True)
+        self.Reserve = channel.unary_unary(
+                '/pymesos.v1.Operator/Reserve',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReserveRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReserveResponse.FromString,
+                _registered_method=True)
+        self.Unreserve = channel.unary_unary(
+                '/pymesos.v1.Operator/Unreserve',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.UnreserveRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.UnreserveResponse.FromString,
+                _registered_method=True)
         self.MarkAgentGone = channel.unary_unary(
                 '/pymesos.v1.Operator/MarkAgentGone',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneRequest.SerializeToString,
@@ -183,6 +193,18 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Reserve(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Unreserve(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def MarkAgentGone(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -257,6 +279,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.SetWeight,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWeightRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetWeightResponse.SerializeToString,
+            ),
+            'Reserve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Reserve,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReserveRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReserveResponse.SerializeToString,
+            ),
+            'Unreserve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Unreserve,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.UnreserveRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.UnreserveResponse.SerializeToString,
             ),
             'MarkAgentGone': grpc.unary_unary_rpc_method_handler(
                     servicer.MarkAgentGone,
@@ -593,6 +625,60 @@ class Operator:
             '/pymesos.v1.Operator/SetWeight',
             pymesos__proto_dot_v1_dot_operator__pb2.SetWeightRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.SetWeightResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Reserve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/Reserve',
+            pymesos__proto_dot_v1_dot_operator__pb2.ReserveRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ReserveResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Unreserve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/Unreserve',
+            pymesos__proto_dot_v1_dot_operator__pb2.UnreserveRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.UnreserveResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -45,6 +45,8 @@ class OperatorStub:
     TeardownFramework: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TeardownFrameworkRequest, _operator_pb2.TeardownFrameworkResponse]
     SetQuota: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetQuotaRequest, _operator_pb2.SetQuotaResponse]
     SetWeight: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetWeightRequest, _operator_pb2.SetWeightResponse]
+    Reserve: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReserveRequest, _operator_pb2.ReserveResponse]
+    Unreserve: _grpc.UnaryUnaryMultiCallable[_operator_pb2.UnreserveRequest, _operator_pb2.UnreserveResponse]
     MarkAgentGone: _grpc.UnaryUnaryMultiCallable[_operator_pb2.MarkAgentGoneRequest, _operator_pb2.MarkAgentGoneResponse]
     WatchEvents: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]
 
@@ -65,6 +67,8 @@ class OperatorAsyncStub(OperatorStub):
     TeardownFramework: _aio.UnaryUnaryMultiCallable[_operator_pb2.TeardownFrameworkRequest, _operator_pb2.TeardownFrameworkResponse]  # type: ignore[assignment]
     SetQuota: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetQuotaRequest, _operator_pb2.SetQuotaResponse]  # type: ignore[assignment]
     SetWeight: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetWeightRequest, _operator_pb2.SetWeightResponse]  # type: ignore[assignment]
+    Reserve: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReserveRequest, _operator_pb2.ReserveResponse]  # type: ignore[assignment]
+    Unreserve: _aio.UnaryUnaryMultiCallable[_operator_pb2.UnreserveRequest, _operator_pb2.UnreserveResponse]  # type: ignore[assignment]
     MarkAgentGone: _aio.UnaryUnaryMultiCallable[_operator_pb2.MarkAgentGoneRequest, _operator_pb2.MarkAgentGoneResponse]  # type: ignore[assignment]
     WatchEvents: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]  # type: ignore[assignment]
 
@@ -154,6 +158,20 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.SetWeightRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.SetWeightResponse, _abc.Awaitable[_operator_pb2.SetWeightResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Reserve(
+        self,
+        request: _operator_pb2.ReserveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ReserveResponse, _abc.Awaitable[_operator_pb2.ReserveResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Unreserve(
+        self,
+        request: _operator_pb2.UnreserveRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.UnreserveResponse, _abc.Awaitable[_operator_pb2.UnreserveResponse]]: ...
 
     @_abc_1.abstractmethod
     def MarkAgentGone(

@@ -1,14 +1,15 @@
 from pymesos_proto.v1 import types_pb2 as _types_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
-from collections.abc import Mapping as _Mapping
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AgentRecord(_message.Message):
-    __slots__ = ("info", "state", "changed_at_s")
+    __slots__ = ("info", "state", "changed_at_s", "reserved")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REACHABLE: _ClassVar[AgentRecord.State]
@@ -20,10 +21,12 @@ class AgentRecord(_message.Message):
     INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     CHANGED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    RESERVED_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.AgentInfo
     state: AgentRecord.State
     changed_at_s: float
-    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ...) -> None: ...
+    reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class FrameworkRecord(_message.Message):
     __slots__ = ("info", "registered_at_s")

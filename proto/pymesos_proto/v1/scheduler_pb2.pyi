@@ -1,5 +1,6 @@
 from pymesos_proto.v1 import types_pb2 as _types_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -16,14 +17,25 @@ class CallBatch(_message.Message):
 class Call(_message.Message):
     __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message")
     class Subscribe(_message.Message):
-        __slots__ = ("framework_info", "suppressed_roles", "suppress_all")
+        __slots__ = ("framework_info", "suppressed_roles", "suppress_all", "offer_constraints", "optimistic_roles")
+        class OfferConstraintsEntry(_message.Message):
+            __slots__ = ("key", "value")
+            KEY_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            key: str
+            value: OfferConstraints
+            def __init__(self, key: _Optional[str] = ..., value: _Optional[_Union[OfferConstraints, _Mapping]] = ...) -> None: ...
         FRAMEWORK_INFO_FIELD_NUMBER: _ClassVar[int]
         SUPPRESSED_ROLES_FIELD_NUMBER: _ClassVar[int]
         SUPPRESS_ALL_FIELD_NUMBER: _ClassVar[int]
+        OFFER_CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+        OPTIMISTIC_ROLES_FIELD_NUMBER: _ClassVar[int]
         framework_info: _types_pb2.FrameworkInfo
         suppressed_roles: _containers.RepeatedScalarFieldContainer[str]
         suppress_all: bool
-        def __init__(self, framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., suppress_all: _Optional[bool] = ...) -> None: ...
+        offer_constraints: _containers.MessageMap[str, OfferConstraints]
+        optimistic_roles: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., suppressed_roles: _Optional[_Iterable[str]] = ..., suppress_all: _Optional[bool] = ..., offer_constraints: _Optional[_Mapping[str, OfferConstraints]] = ..., optimistic_roles: _Optional[_Iterable[str]] = ...) -> None: ...
     class Teardown(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -121,17 +133,73 @@ class Filters(_message.Message):
     def __init__(self, refuse_seconds: _Optional[float] = ...) -> None: ...
 
 class Operation(_message.Message):
-    __slots__ = ("id", "launch")
+    __slots__ = ("id", "launch", "reserve", "unreserve", "create", "destroy")
     class Launch(_message.Message):
         __slots__ = ("task_infos",)
         TASK_INFOS_FIELD_NUMBER: _ClassVar[int]
         task_infos: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskInfo]
         def __init__(self, task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ...) -> None: ...
+    class Reserve(_message.Message):
+        __slots__ = ("resources",)
+        RESOURCES_FIELD_NUMBER: _ClassVar[int]
+        resources: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        def __init__(self, resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    class Unreserve(_message.Message):
+        __slots__ = ("resources",)
+        RESOURCES_FIELD_NUMBER: _ClassVar[int]
+        resources: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        def __init__(self, resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    class Create(_message.Message):
+        __slots__ = ("volumes",)
+        VOLUMES_FIELD_NUMBER: _ClassVar[int]
+        volumes: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        def __init__(self, volumes: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    class Destroy(_message.Message):
+        __slots__ = ("volumes",)
+        VOLUMES_FIELD_NUMBER: _ClassVar[int]
+        volumes: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+        def __init__(self, volumes: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
     ID_FIELD_NUMBER: _ClassVar[int]
     LAUNCH_FIELD_NUMBER: _ClassVar[int]
+    RESERVE_FIELD_NUMBER: _ClassVar[int]
+    UNRESERVE_FIELD_NUMBER: _ClassVar[int]
+    CREATE_FIELD_NUMBER: _ClassVar[int]
+    DESTROY_FIELD_NUMBER: _ClassVar[int]
     id: str
     launch: Operation.Launch
-    def __init__(self, id: _Optional[str] = ..., launch: _Optional[_Union[Operation.Launch, _Mapping]] = ...) -> None: ...
+    reserve: Operation.Reserve
+    unreserve: Operation.Unreserve
+    create: Operation.Create
+    destroy: Operation.Destroy
+    def __init__(self, id: _Optional[str] = ..., launch: _Optional[_Union[Operation.Launch, _Mapping]] = ..., reserve: _Optional[_Union[Operation.Reserve, _Mapping]] = ..., unreserve: _Optional[_Union[Operation.Unreserve, _Mapping]] = ..., create: _Optional[_Union[Operation.Create, _Mapping]] = ..., destroy: _Optional[_Union[Operation.Destroy, _Mapping]] = ...) -> None: ...
+
+class OfferConstraints(_message.Message):
+    __slots__ = ("groups",)
+    class Group(_message.Message):
+        __slots__ = ("constraints",)
+        CONSTRAINTS_FIELD_NUMBER: _ClassVar[int]
+        constraints: _containers.RepeatedCompositeFieldContainer[AttributeConstraint]
+        def __init__(self, constraints: _Optional[_Iterable[_Union[AttributeConstraint, _Mapping]]] = ...) -> None: ...
+    GROUPS_FIELD_NUMBER: _ClassVar[int]
+    groups: _containers.RepeatedCompositeFieldContainer[OfferConstraints.Group]
+    def __init__(self, groups: _Optional[_Iterable[_Union[OfferConstraints.Group, _Mapping]]] = ...) -> None: ...
+
+class AttributeConstraint(_message.Message):
+    __slots__ = ("attribute", "exists", "not_exists", "text_equals", "text_not_equals")
+    class Nothing(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    ATTRIBUTE_FIELD_NUMBER: _ClassVar[int]
+    EXISTS_FIELD_NUMBER: _ClassVar[int]
+    NOT_EXISTS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_EQUALS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_NOT_EQUALS_FIELD_NUMBER: _ClassVar[int]
+    attribute: str
+    exists: AttributeConstraint.Nothing
+    not_exists: AttributeConstraint.Nothing
+    text_equals: str
+    text_not_equals: str
+    def __init__(self, attribute: _Optional[str] = ..., exists: _Optional[_Union[AttributeConstraint.Nothing, _Mapping]] = ..., not_exists: _Optional[_Union[AttributeConstraint.Nothing, _Mapping]] = ..., text_equals: _Optional[str] = ..., text_not_equals: _Optional[str] = ...) -> None: ...
 
 class EventBatch(_message.Message):
     __slots__ = ("epoch", "event")
@@ -142,7 +210,7 @@ class EventBatch(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message")
+    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update")
     class Subscribed(_message.Message):
         __slots__ = ("framework_id", "heartbeat_interval_s", "master_address")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -191,6 +259,27 @@ class Event(_message.Message):
         task_id: str
         data: bytes
         def __init__(self, agent_id: _Optional[str] = ..., task_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+    class OperationUpdate(_message.Message):
+        __slots__ = ("operation_id", "state", "message", "agent_id")
+        class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            STATE_UNSPECIFIED: _ClassVar[Event.OperationUpdate.State]
+            FINISHED: _ClassVar[Event.OperationUpdate.State]
+            ERROR: _ClassVar[Event.OperationUpdate.State]
+            DROPPED: _ClassVar[Event.OperationUpdate.State]
+        STATE_UNSPECIFIED: Event.OperationUpdate.State
+        FINISHED: Event.OperationUpdate.State
+        ERROR: Event.OperationUpdate.State
+        DROPPED: Event.OperationUpdate.State
+        OPERATION_ID_FIELD_NUMBER: _ClassVar[int]
+        STATE_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        operation_id: str
+        state: Event.OperationUpdate.State
+        message: str
+        agent_id: str
+        def __init__(self, operation_id: _Optional[str] = ..., state: _Optional[_Union[Event.OperationUpdate.State, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ...) -> None: ...
     SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     RESCIND_FIELD_NUMBER: _ClassVar[int]
@@ -199,6 +288,7 @@ class Event(_message.Message):
     ERROR_FIELD_NUMBER: _ClassVar[int]
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    OPERATION_UPDATE_FIELD_NUMBER: _ClassVar[int]
     subscribed: Event.Subscribed
     offers: Event.Offers
     rescind: Event.Rescind
@@ -207,4 +297,5 @@ class Event(_message.Message):
     error: Event.Error
     heartbeat: Event.Heartbeat
     message: Event.Message
-    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ...) -> None: ...
+    operation_update: Event.OperationUpdate
+    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ...) -> None: ...

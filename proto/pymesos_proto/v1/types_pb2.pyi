@@ -63,6 +63,9 @@ class FrameworkCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     PARTITION_AWARE: _ClassVar[FrameworkCapability]
     TASK_KILLING_STATE: _ClassVar[FrameworkCapability]
     MULTI_ROLE: _ClassVar[FrameworkCapability]
+    GPU_RESOURCES: _ClassVar[FrameworkCapability]
+    REVOCABLE_RESOURCES: _ClassVar[FrameworkCapability]
+    SHARED_RESOURCES: _ClassVar[FrameworkCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -108,6 +111,9 @@ FRAMEWORK_CAPABILITY_UNSPECIFIED: FrameworkCapability
 PARTITION_AWARE: FrameworkCapability
 TASK_KILLING_STATE: FrameworkCapability
 MULTI_ROLE: FrameworkCapability
+GPU_RESOURCES: FrameworkCapability
+REVOCABLE_RESOURCES: FrameworkCapability
+SHARED_RESOURCES: FrameworkCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
@@ -130,16 +136,52 @@ class StringSet(_message.Message):
     def __init__(self, item: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Resource(_message.Message):
-    __slots__ = ("name", "scalar", "ranges", "set")
+    __slots__ = ("name", "scalar", "ranges", "set", "reservations", "disk", "shared", "revocable", "device")
+    class Reservation(_message.Message):
+        __slots__ = ("type", "role", "principal", "labels")
+        class Type(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            DYNAMIC: _ClassVar[Resource.Reservation.Type]
+            STATIC: _ClassVar[Resource.Reservation.Type]
+        DYNAMIC: Resource.Reservation.Type
+        STATIC: Resource.Reservation.Type
+        TYPE_FIELD_NUMBER: _ClassVar[int]
+        ROLE_FIELD_NUMBER: _ClassVar[int]
+        PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+        LABELS_FIELD_NUMBER: _ClassVar[int]
+        type: Resource.Reservation.Type
+        role: str
+        principal: str
+        labels: _containers.RepeatedCompositeFieldContainer[Label]
+        def __init__(self, type: _Optional[_Union[Resource.Reservation.Type, str]] = ..., role: _Optional[str] = ..., principal: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
+    class Disk(_message.Message):
+        __slots__ = ("persistence_id", "container_path", "principal")
+        PERSISTENCE_ID_FIELD_NUMBER: _ClassVar[int]
+        CONTAINER_PATH_FIELD_NUMBER: _ClassVar[int]
+        PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+        persistence_id: str
+        container_path: str
+        principal: str
+        def __init__(self, persistence_id: _Optional[str] = ..., container_path: _Optional[str] = ..., principal: _Optional[str] = ...) -> None: ...
     NAME_FIELD_NUMBER: _ClassVar[int]
     SCALAR_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
     SET_FIELD_NUMBER: _ClassVar[int]
+    RESERVATIONS_FIELD_NUMBER: _ClassVar[int]
+    DISK_FIELD_NUMBER: _ClassVar[int]
+    SHARED_FIELD_NUMBER: _ClassVar[int]
+    REVOCABLE_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_FIELD_NUMBER: _ClassVar[int]
     name: str
     scalar: float
     ranges: Ranges
     set: StringSet
-    def __init__(self, name: _Optional[str] = ..., scalar: _Optional[float] = ..., ranges: _Optional[_Union[Ranges, _Mapping]] = ..., set: _Optional[_Union[StringSet, _Mapping]] = ...) -> None: ...
+    reservations: _containers.RepeatedCompositeFieldContainer[Resource.Reservation]
+    disk: Resource.Disk
+    shared: bool
+    revocable: bool
+    device: str
+    def __init__(self, name: _Optional[str] = ..., scalar: _Optional[float] = ..., ranges: _Optional[_Union[Ranges, _Mapping]] = ..., set: _Optional[_Union[StringSet, _Mapping]] = ..., reservations: _Optional[_Iterable[_Union[Resource.Reservation, _Mapping]]] = ..., disk: _Optional[_Union[Resource.Disk, _Mapping]] = ..., shared: _Optional[bool] = ..., revocable: _Optional[bool] = ..., device: _Optional[str] = ...) -> None: ...
 
 class Quota(_message.Message):
     __slots__ = ("guarantees", "limits")
@@ -284,7 +326,7 @@ class FrameworkInfo(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., name: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., failover_timeout_s: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[FrameworkCapability, str]]] = ..., principal: _Optional[str] = ..., checkpoint: _Optional[bool] = ..., hostname: _Optional[str] = ..., webui_url: _Optional[str] = ..., jobs_address: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes")
+    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes", "optimistic")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -294,6 +336,7 @@ class Offer(_message.Message):
     ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
     AGENT_TOTAL_FIELD_NUMBER: _ClassVar[int]
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
+    OPTIMISTIC_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     framework_id: str
     agent_id: str
@@ -303,7 +346,8 @@ class Offer(_message.Message):
     attributes: _containers.RepeatedCompositeFieldContainer[Attribute]
     agent_total: _containers.RepeatedCompositeFieldContainer[Resource]
     runtimes: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ...) -> None: ...
+    optimistic: bool
+    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., optimistic: _Optional[bool] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
     __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version")

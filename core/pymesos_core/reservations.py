@@ -1,0 +1,110 @@
+"""What is reserved on an agent while it runs, and the volumes on it.
+
+Dynamic reservations and volumes (docs/reservation.md, docs/persistent-volume.md of Mesos) are kept
+apart from what the agent's flags say: `reserved` has all that they changed, as it is now. So an
+agent's resources are always what the flags say, with `reserved` in the place of what it is of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from pymesos_core.resources import (
+    EMPTY,
+    PLAIN,
+    Reservation,
+    ResourceError,
+    Resources,
+    Tag,
+    Volume,
+    tagged,
+)
+
+
+def is_dynamic(tag: Tag) -> bool:
+    """Whether it is not as the agent's flags said."""
+    return tag.volume is not None or any(not r.static for r in tag.reservations)
+
+
+def origin(tag: Tag) -> Tag:
+    """The tag that the agent's flags gave it."""
+    static = tuple(r for r in tag.reservations if r.static)
+    return replace(tag, reservations=static, volume=None, shared=False)
+
+
+def retagged(bag: Resources, change: Callable[[Tag], Tag]) -> Resources:
+    """All of it under other tags."""
+    out = EMPTY
+    for tag, part in bag.parts():
+        out = out + tagged(change(tag), part)
+    return out
+
+
+def with_reserved(base: Resources, reserved: Resources) -> Resources:
+    """What an agent has. Raises ResourceError when the flags leave less than what is reserved."""
+    origins = retagged(reserved, origin)
+    if not base.contains(origins):
+        raise ResourceError(
+            f"{reserved} is reserved on the agent, and it has no more than {base}: unreserve it, or"
+            f" give the agent back what it had"
+        )
+    return base.minus_what_is_there(origins) + reserved
+
+
+def dynamic(total: Resources) -> Resources:
+    """What of an agent's resources is reserved dynamically."""
+    return total.where(is_dynamic)
+
+
+def without(bag: Resources, part: Resources) -> Resources:
+    """Take away, what is shared as well. Raises ResourceError unless all of it is there."""
+    if not bag.contains(part):
+        raise ResourceError(f"{part} is not in {bag}")
+    return bag.minus_what_is_there(part).where(lambda tag: tag not in part.tagged or not tag.shared)
+
+
+def before_reserve(wanted: Resources) -> Resources:
+    """What becomes `wanted` by one reservation. Raises ResourceError."""
+    for tag, _ in wanted.parts():
+        if not tag.reservations or tag.reservations[-1].static:
+            raise ResourceError("it names no dynamic reservation")
+        if tag.volume is not None:
+            raise ResourceError("a volume cannot be reserved, only the disk before it is created")
+    return retagged(wanted, lambda tag: replace(tag, reservations=tag.reservations[:-1]))
+
+
+def after_unreserve(reserved: Resources) -> Resources:
+    """What is left when the innermost reservation ends. Raises ResourceError."""
+    return before_reserve(reserved)
+
+
+def before_create(volumes: Resources) -> Resources:
+    """The disk that becomes volumes. Raises ResourceError."""
+    for tag, _ in volumes.parts():
+        if tag.volume is None:
+            raise ResourceError("it names no volume")
+    return retagged(volumes, lambda tag: replace(tag, volume=None, shared=False))
+
+
+def volumes_of(bag: Resources) -> Iterator[tuple[str, Volume]]:
+    """Each volume, with the role it is reserved for."""
+    for tag in bag.tagged:
+        if tag.volume is not None:
+            yield tag.role, tag.volume
+
+
+def reserve_for(bag: Resources, role: str, principal: str) -> Resources:
+    """Resources without a dynamic reservation, with one for `role`."""
+    reservation = Reservation(role, principal=principal)
+    return retagged(bag, lambda tag: replace(tag, reservations=(*tag.reservations, reservation)))
+
+
+def unreserved(tag: Tag) -> bool:
+    """Whether it is for everybody, and for good: what fair shares and headroom are made of."""
+    return tag is PLAIN or (not tag.reservations and not tag.revocable)
+
+
+def volume_of(disk: Resources, volume: Volume, *, shared: bool = False) -> Resources:
+    """Reserved disk as one volume."""
+    return retagged(disk, lambda tag: replace(tag, volume=volume, shared=shared))

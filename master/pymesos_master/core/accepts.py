@@ -1,0 +1,208 @@
+"""Accepted offers: what is launched, reserved and created on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pymesos_core.reservations import without
+from pymesos_core.resources import EMPTY, Resources, total
+from pymesos_master.core import offers, optimistic, reservations, tasks
+from pymesos_master.core.context import Context
+from pymesos_master.core.state import Agent, Framework, Offer, Task
+from pymesos_master.core.validation import task_problem
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+Update = scheduler_pb.Event.OperationUpdate
+
+
+def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -> None:
+    """Launch on the offers of one agent and role; what is not used counts as declined."""
+    found = {i: framework.offers[i] for i in call.offer_ids if i in framework.offers}
+    problem = _offers_problem(call, found)
+    operations = list(call.operations)
+    infos = [info for operation in operations for info in operation.launch.task_infos]
+    framework.ignored.clear()
+    if problem is None:
+        found = {offer_id: _claimed(ctx, offer) for offer_id, offer in found.items()}
+    for offer in found.values():
+        offers.remove(ctx, offer, optimistic.TAKEN if problem is None else optimistic.NOT_OFFERED)
+    if problem is not None:
+        for offer in found.values():
+            offers.give_back(ctx, offer, offer.resources, None)
+            offers.publish_end(ctx, "offer_declined", offer, problem)
+        for info in infos:
+            _refuse_task(ctx, framework, info, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
+                         f"Task launched with invalid offers: {problem}")  # fmt: skip
+        for operation in filter(reservations.is_conversion, operations):
+            reservations.tell_operation(ctx, framework, "", operation.id, Update.DROPPED, problem)
+        return
+    first = next(iter(found.values()))
+    agent = ctx.state.agents[first.agent_id]
+    offered = total(offer.resources for offer in found.values())
+    for offer in found.values():
+        offers.publish_end(ctx, "offer_accepted", offer)
+    if any(map(reservations.is_conversion, operations)):
+        _accept_conversions(ctx, framework, agent, first.role, operations, offered)
+        return
+    rest = _launch_all(ctx, framework, agent, first.role, infos, offered)
+    if rest != offered:
+        ctx.allocator.used(framework.framework_id, agent.agent_id)
+    offers.give_back(ctx, first, rest, offers.refuse_seconds(call.filters))
+
+
+def _claimed(ctx: Context, offer: Offer) -> Offer:
+    """The offer itself; of a copy, the offer that it is of, taken from whoever held it."""
+    if not offer.copy_of:
+        return offer
+    original = ctx.state.offers[offer.copy_of]
+    giver = ctx.state.frameworks[original.framework_id]
+    taker = ctx.state.frameworks[offer.framework_id]
+    offers.remove(ctx, offer)
+    ctx.allocator.answered(giver.framework_id, original.agent_id)
+    ctx.allocator.transfer(
+        original.agent_id,
+        original.resources,
+        (giver.framework_id, original.role),
+        (taker.framework_id, offer.role),
+    )
+    del giver.offers[original.offer_id]
+    optimistic.lose(ctx, original, optimistic.TAKEN)
+    offers.publish_end(ctx, "offer_rescinded", original, optimistic.TAKEN)
+    original.framework_id, original.role = taker.framework_id, offer.role
+    taker.offers[original.offer_id] = original
+    return original
+
+
+def _accept_conversions(
+    ctx: Context,
+    framework: Framework,
+    agent: Agent,
+    role: str,
+    operations: list[scheduler_pb.Operation],
+    offered: Resources,
+) -> None:
+    """Reserve, create and so on: first written, then done in order with the launches between."""
+
+    def size(info: pb.TaskInfo, rest: Resources) -> Resources:
+        needed, problem = task_problem(framework, agent, info, rest)
+        return needed if problem is None else EMPTY
+
+    steps = reservations.plan(framework, agent, role, operations, offered, size)
+
+    def then(there: bool) -> None:
+        known = not framework.removing and framework.framework_id in ctx.state.frameworks
+        rest = offered
+        for step in steps:
+            if isinstance(step, tuple):
+                if there and known:
+                    rest = _launch_all(ctx, framework, agent, role, step, rest)
+                for info in step if not there else ():
+                    _refuse_task(ctx, framework, info, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
+                                 "The agent disconnected before the launch")  # fmt: skip
+                continue
+            state, message = Update.FINISHED, ""
+            if isinstance(step, reservations.Refused):
+                state, message = Update.ERROR, step.message
+            else:
+                rest = without(rest, step.taken) + step.given
+            tell = reservations.tell_operation
+            tell(ctx, framework, agent.agent_id, step.operation_id, state, message)
+
+    reserved = reservations.after(agent.reserved_next, steps)
+    held = ((framework.framework_id, role), offered)
+    reservations.convert(ctx, agent, reserved, held, then)
+
+
+def _offers_problem(call: scheduler_pb.Call.Accept, found: dict[str, Offer]) -> str | None:
+    """Why the offers of an ACCEPT cannot be used together, or None."""
+    if not call.offer_ids:
+        return "No offers specified"
+    seen: set[str] = set()
+    for offer_id in call.offer_ids:
+        if offer_id in seen:
+            return f"Duplicate offer {offer_id[:255]} in offer list"
+        seen.add(offer_id)
+        if offer_id not in found:
+            return f"Offer {offer_id[:255]} is no longer valid"
+    agents = {offer.agent_id for offer in found.values()}
+    if len(agents) > 1:
+        return f"Aggregated offers must belong to one single agent, not {', '.join(sorted(agents))}"
+    roles = {offer.role for offer in found.values()}
+    if len(roles) > 1:
+        return f"Aggregated offers must be of one single role, not {', '.join(sorted(roles))}"
+    return None
+
+
+def _launch_all(
+    ctx: Context,
+    framework: Framework,
+    agent: Agent,
+    role: str,
+    infos: Iterable[pb.TaskInfo],
+    rest: Resources,
+) -> Resources:
+    """Launch what is valid and fits; return what is left of the offers."""
+    for info in infos:
+        needed, problem = task_problem(framework, agent, info, rest)
+        if problem is not None:
+            _refuse_task(ctx, framework, info, pb.TASK_ERROR, pb.REASON_TASK_INVALID, problem)
+            continue
+        rest = rest - needed
+        _launch(ctx, framework, agent, role, info, needed)
+    return rest
+
+
+def _launch(
+    ctx: Context,
+    framework: Framework,
+    agent: Agent,
+    role: str,
+    info: pb.TaskInfo,
+    needed: Resources,
+) -> None:
+    task = Task(
+        info,
+        framework.framework_id,
+        agent.agent_id,
+        role,
+        needed,
+        pb.TASK_STAGING,
+        ctx.now.wall_s,
+    )
+    framework.tasks[info.task_id] = task
+    agent.tasks[task.key] = task
+    message = agent_pb.LaunchTask(framework_id=framework.framework_id, role=role, task_info=info)
+    if framework.framework_id not in agent.told_frameworks:
+        message.framework_info.CopyFrom(framework.info)
+        agent.told_frameworks.add(framework.framework_id)
+    ctx.tell_agent(agent, agent_pb.MasterMessage(launch=message))
+    ctx.publish(
+        "task_added",
+        agent_id=agent.agent_id,
+        framework_id=framework.framework_id,
+        task_id=info.task_id,
+        task_state=pb.TASK_STAGING,
+        resources=needed or EMPTY,
+    )
+
+
+def _refuse_task(
+    ctx: Context,
+    framework: Framework,
+    info: pb.TaskInfo,
+    state: pb.TaskState,
+    reason: pb.Reason,
+    message: str,
+) -> None:
+    status = tasks.new_status(ctx, info.task_id, state, reason, message, info.agent_id)
+    tasks.forward(ctx, framework, status)
+    ctx.publish(
+        "task_refused",
+        framework_id=framework.framework_id,
+        task_id=info.task_id[:255],
+        task_state=state,
+        reason=reason,
+        message=message,
+    )

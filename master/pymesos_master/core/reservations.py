@@ -1,0 +1,304 @@
+"""Dynamic reservations and volumes: the operations of an ACCEPT, and what operators reserve.
+
+The registry says what is reserved on an agent; the agent is told, and told again when it registers.
+So an operation is written first, and everything of its ACCEPT waits for that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from pymesos_core import reservations, resources
+from pymesos_core.resources import (
+    EMPTY,
+    ResourceError,
+    Resources,
+    Tag,
+    reserved_role_problem,
+    tagged,
+)
+from pymesos_master.core import offers
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import AnswerOperator
+from pymesos_master.core.events import OperatorReserved, OperatorUnreserved
+from pymesos_master.core.registry import agent_change
+from pymesos_master.core.state import Agent, AgentState, Framework
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+Client = tuple[str, str]  # framework id, role
+Update = scheduler_pb.Event.OperationUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """An operation that is as it should be: what it takes from the offers, and gives instead."""
+
+    operation_id: str
+    taken: Resources
+    given: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An operation that cannot be, and why."""
+
+    operation_id: str
+    message: str
+
+
+Step = Converted | Refused | tuple[pb.TaskInfo, ...]  # the last: a launch
+
+
+def is_conversion(operation: scheduler_pb.Operation) -> bool:
+    """Whether it changes what is reserved."""
+    return operation.WhichOneof("operation") not in ("launch", None)
+
+
+def plan(
+    framework: Framework,
+    agent: Agent,
+    role: str,
+    operations: list[scheduler_pb.Operation],
+    offered: Resources,
+    size: Callable[[pb.TaskInfo, Resources], Resources],
+) -> list[Step]:
+    """What each operation is to do. `size` says what a task will take of what is left."""
+    steps: list[Step] = []
+    rest = offered
+    for operation in operations:
+        if not is_conversion(operation):
+            infos = tuple(operation.launch.task_infos)
+            for info in infos:
+                rest = rest - size(info, rest)
+            steps.append(infos)
+            continue
+        try:
+            taken, given = _conversion(framework, agent, role, operation)
+            if not rest.contains(taken):
+                raise ResourceError(f"{taken} is not in the offer, which has {rest} left")
+            rest = reservations.without(rest, taken) + given
+            steps.append(Converted(operation.id, taken, given))
+        except ResourceError as error:
+            steps.append(Refused(operation.id, str(error)))
+    return steps
+
+
+def _conversion(
+    framework: Framework, agent: Agent, role: str, operation: scheduler_pb.Operation
+) -> tuple[Resources, Resources]:
+    """What an operation takes, and what it gives. Raises ResourceError."""
+    match operation.WhichOneof("operation"):
+        case "reserve":
+            given = resources.from_proto(operation.reserve.resources)
+            for tag, _ in given.parts():
+                if tag.role != role:
+                    raise ResourceError(f"it reserves for {tag.role}, the offer is of {role}")
+                principal, mine = tag.reservations[-1].principal, framework.info.principal
+                if principal != mine:
+                    raise ResourceError(f"it reserves as {principal!r}, the framework is {mine!r}")
+            return reservations.before_reserve(given), given
+        case "unreserve":
+            taken = resources.from_proto(operation.unreserve.resources)
+            return taken, reservations.after_unreserve(taken)
+        case "create":
+            given = resources.from_proto(operation.create.volumes)
+            _check_new_volumes(agent, given)
+            if any(tag.shared for tag in given.tagged) and not framework.has(pb.SHARED_RESOURCES):
+                raise ResourceError("the framework does not declare SHARED_RESOURCES")
+            return reservations.before_create(given), given
+        case _:
+            taken = resources.from_proto(operation.destroy.volumes)
+            _check_unused(agent, taken)
+            return taken, reservations.before_create(taken)
+
+
+def _check_new_volumes(agent: Agent, given: Resources) -> None:
+    there = {(role, volume.id) for role, volume in reservations.volumes_of(agent.reserved_next)}
+    for role, volume in reservations.volumes_of(given):
+        if (role, volume.id) in there:
+            raise ResourceError(f"the role {role} has a volume {volume.id} on the agent already")
+
+
+def _check_unused(agent: Agent, volumes: Resources) -> None:
+    """A shared volume is in the offer though tasks use it."""
+    for task in agent.tasks.values():
+        if task.holds_resources and any(tag in volumes.tagged for tag in task.resources.tagged):
+            raise ResourceError(f"task {task.info.task_id} uses the volume")
+
+
+def convert(
+    ctx: Context,
+    agent: Agent,
+    reserved: Resources,
+    held: tuple[Client, Resources] | None,
+    then: Callable[[bool], None],
+) -> None:
+    """Write what is reserved on an agent, then tell it, and have it offered anew.
+
+    `held` is what an ACCEPT has taken from its offers. `then` learns whether the agent has been
+    there all the time; what it launches is on the agent before anything is offered.
+    """
+    agent.reserved_next = reserved
+    agent.conversions += 1
+    number = agent.conversions
+    agent.converting[number] = held or (("", ""), EMPTY)
+
+    def done() -> None:
+        agent.reserved = reserved
+        there = agent.converting.pop(number, None) is not None
+        if there:
+            base = resources.from_proto(agent.info.resources)
+            agent.total = reservations.with_reserved(base, reserved)
+            tell_reserved(ctx, agent)
+        then(there)
+        if there:
+            offers.rescind_all(ctx, list(agent.offers.values()), "its agent's reservations changed")
+            offer_anew(ctx, agent)
+        ctx.publish("agent_reserved", agent_id=agent.agent_id, resources=reserved)
+
+    ctx.persist((agent_change(agent, agent.state, ctx.now.wall_s),), done)
+
+
+def tell_reserved(ctx: Context, agent: Agent) -> None:
+    """All that is reserved on the agent, which keeps it."""
+    message = agent_pb.MasterMessage.SetReserved(reserved=resources.to_proto(agent.reserved))
+    ctx.tell_agent(agent, agent_pb.MasterMessage(set_reserved=message))
+
+
+def offer_anew(ctx: Context, agent: Agent) -> None:
+    """Have the allocator begin anew with an agent of which nothing is offered."""
+    used: dict[Client, Resources] = {}
+    holders = [
+        ((task.framework_id, task.role), task.resources)
+        for task in agent.tasks.values()
+        if task.holds_resources
+    ]
+    for client, held in (*holders, *agent.converting.values()):
+        used[client] = used.get(client, EMPTY) + held
+    ctx.allocator.add_agent(agent.agent_id, agent.total, used)
+
+
+def tell_operation(
+    ctx: Context,
+    framework: Framework,
+    agent_id: str,
+    operation_id: str,
+    state: scheduler_pb.Event.OperationUpdate.State,
+    message: str = "",
+) -> None:
+    """What became of an operation, if it has an id."""
+    if operation_id:
+        update = Update(operation_id=operation_id, state=state, message=message, agent_id=agent_id)
+        ctx.tell_framework(framework, scheduler_pb.Event(operation_update=update))
+
+
+def after(reserved: Resources, steps: list[Step]) -> Resources:
+    """What is reserved on an agent after all steps."""
+    for step in steps:
+        if isinstance(step, Converted):
+            before = reservations.without(reserved, reservations.dynamic(step.taken))
+            reserved = before + reservations.dynamic(step.given)
+    return reserved
+
+
+# Operators.
+
+
+def on_reserve(ctx: Context, event: OperatorReserved) -> None:
+    """Reserve what no task holds; offers of it are rescinded."""
+    try:
+        agent = _connected(ctx, event.agent_id)
+        given = _named(event.resources, event.role)
+        if not given:
+            raise ResourceError("no resources are named, such as cpus:2;mem:1024")
+        _check_new_volumes(agent, given)
+        taken = reservations.retagged(given, reservations.origin)
+        free = _free(agent).where(lambda tag: not reservations.is_dynamic(tag))
+        if not free.contains(taken):
+            raise ResourceError(
+                f"{taken} is wanted, and {free} is neither used by a task nor reserved"
+            )
+    except ResourceError as error:
+        ctx.out.append(AnswerOperator(event.request_id, str(error)))
+        return
+    _write(ctx, event.request_id, agent, agent.reserved_next + given)
+
+
+def _named(messages: Iterable[pb.Resource], role: str) -> Resources:
+    """What an operator named without a reservation, with one for the role. Raises ResourceError."""
+    if problem := reserved_role_problem(role):
+        raise ResourceError(problem)
+    named = []
+    for message in messages:
+        if message.reservations:
+            raise ResourceError("the resources carry a reservation already; give the role instead")
+        reserved = pb.Resource()
+        reserved.CopyFrom(message)
+        reserved.reservations.add(role=role)
+        named.append(reserved)
+    return resources.from_proto(named)
+
+
+def on_unreserve(ctx: Context, event: OperatorUnreserved) -> None:
+    """End reservations of a role that no task uses; volumes that are named are destroyed."""
+    try:
+        agent = _connected(ctx, event.agent_id)
+        taken = _reserved_for(_free(agent), event.role, _named(event.resources, event.role))
+        _check_unused(agent, taken)
+    except ResourceError as error:
+        ctx.out.append(AnswerOperator(event.request_id, str(error)))
+        return
+    _write(ctx, event.request_id, agent, reservations.without(agent.reserved_next, taken))
+
+
+def _reserved_for(free: Resources, role: str, asked: Resources) -> Resources:
+    """The dynamic reservations of a role that are asked for, or all. Raises ResourceError."""
+    mine = free.where(lambda tag: tag.role == role and reservations.is_dynamic(tag))
+    if not asked:
+        if not mine:
+            raise ResourceError(f"nothing that is not used is reserved dynamically for {role}")
+        if volume := next((v for _, v in reservations.volumes_of(mine)), None):
+            raise ResourceError(f"there are volumes ({volume.id}): name each that may be destroyed")
+        return mine
+    out = EMPTY
+    for wanted, part in asked.parts():
+        for tag, there in mine.tagged.items():
+            if _is_meant(tag, wanted) and (tag.volume or there.contains(part)):
+                out = out + tagged(tag, there if tag.volume else part)
+                break
+        else:
+            raise ResourceError(f"{tagged(wanted, part)} is not free; of {role} this is: {mine}")
+    return out
+
+
+def _is_meant(tag: Tag, wanted: Tag) -> bool:
+    """Whether an operator, who names no reservation, means this."""
+    volumes = [t.volume.id if t.volume else "" for t in (tag, wanted)]
+    return volumes[0] == volumes[1] and tag.device == wanted.device
+
+
+def _connected(ctx: Context, agent_id: str) -> Agent:
+    agent = ctx.state.agents.get(agent_id)
+    if agent is None:
+        raise ResourceError(f"there is no agent {agent_id[:255]}")
+    if agent.state != AgentState.ACTIVE:
+        raise ResourceError(f"agent {agent_id} is {agent.state.value}: try again when it is back")
+    return agent
+
+
+def _free(agent: Agent) -> Resources:
+    """What no task holds, offered or not."""
+    free = agent.total.minus_what_is_there(agent.allocated())
+    for _, held in agent.converting.values():
+        free = free.minus_what_is_there(held)
+    return free
+
+
+def _write(ctx: Context, request_id: int, agent: Agent, reserved: Resources) -> None:
+    def then(_: bool) -> None:
+        ctx.out.append(AnswerOperator(request_id, None))
+
+    convert(ctx, agent, reserved, None, then)
