@@ -45,6 +45,8 @@ def framework_lines(said: pb.ExplainFrameworkResponse) -> Iterator[str]:
     if view.state != "active":
         yield "  it is offered nothing while it is away; start it again"
         return
+    if view.offer_conflicts:
+        yield f"{view.offer_conflicts} offers were accepted by others first (optimistic offers)"
     for role in said.roles:
         if role.suppressed:
             yield f"role {role.role}: suppressed; the framework asks for no offers until it revives"
@@ -68,6 +70,12 @@ def _help(withheld: pb.ExplainFrameworkResponse.Withheld) -> str:
             return f"; the first filter ends in {withheld.first_ends_in_s:.0f} s, REVIVE ends all"
         case "LIMIT":
             return "; `pymesos-cli quota set` raises it"
+        case "CAPABILITY":
+            return "; it may declare it, or the master run with --no-filter-gpu-resources"
+        case "CONSTRAINT":
+            return "; they are of its SUBSCRIBE"
+        case "RESERVED":
+            return "; `pymesos-cli agents --json` lists what is reserved"
         case "HEADROOM":
             return "; `pymesos-cli roles` lists the guarantees"
         case _:

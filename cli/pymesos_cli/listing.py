@@ -33,7 +33,8 @@ def agent_json(view: pb.AgentView) -> dict[str, Any]:
         "state": view.state,
         "runtime": ",".join(info.runtimes),
         "isolation": dict(info.isolation),
-        "resources": scalars_json(from_proto(info.resources)),
+        "resources": scalars_json(from_proto(view.total)),
+        "reserved": reserved_json(from_proto(view.total)),
         "allocated": scalars_json(from_proto(view.allocated)),
         "offered": scalars_json(from_proto(view.offered)),
         "attributes": {a.name: a.text for a in info.attributes},
@@ -58,7 +59,8 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
     rows = []
     for view in views:
         info = view.info
-        total, used = from_proto(info.resources), from_proto(view.allocated)
+        total, used = from_proto(view.total), from_proto(view.allocated)
+        reserved = total.where(lambda tag: bool(tag.reservations))
         holds = ", ".join(f"{n}: {info.isolation[n]}" for n in ("mem", "cpu") if info.isolation)
         rows.append(
             (
@@ -71,11 +73,27 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
                 ",".join(info.runtimes),
                 holds,
                 ";".join(f"{a.name}:{a.text}" for a in info.attributes),
+                str(reserved) if reserved else "",
             )
         )
-    headers = ("AGENT", "HOST", "STATE", "CPUS", "MEM", "TASKS", "RUNTIME", "HOLDS", "ATTRIBUTES")
+    headers = ("AGENT", "HOST", "STATE", "CPUS", "MEM", "TASKS", "RUNTIME", "HOLDS", "ATTRIBUTES",
+               "RESERVED")  # fmt: skip
     empty = "no agents; start one with pymesos-agent --master HOST:PORT"
-    print_table(headers, rows, empty, ("RUNTIME", "ATTRIBUTES", "HOLDS"))
+    print_table(headers, rows, empty, ("RUNTIME", "ATTRIBUTES", "HOLDS", "RESERVED"))
+
+
+def reserved_json(total: Resources) -> list[dict[str, Any]]:
+    """What is reserved on an agent, each part with its role, and its volume if it is one."""
+    return [
+        {
+            "role": tag.role,
+            "resources": {name: value / 1000 for name, value in bag.scalars.items()},
+            "volume": tag.volume.id if tag.volume else None,
+            "static": all(r.static for r in tag.reservations),
+        }
+        for tag, bag in total.tagged.items()
+        if tag.reservations
+    ]
 
 
 def framework_json(view: pb.FrameworkView) -> dict[str, Any]:

@@ -367,6 +367,40 @@ def weights(settings: Settings, settings_: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.argument("agent")
+@click.argument("role")
+@click.argument("resources", default="")
+@click.option(
+    "--volume", "volumes", multiple=True, metavar="ID:PATH:MIB", help="A persistent volume."
+)
+@pass_settings
+def reserve(
+    settings: Settings, agent: str, role: str, resources: str, volumes: tuple[str, ...]
+) -> None:
+    """Reserve RESOURCES of an AGENT, such as 'cpus:2;mem:1024', for a ROLE."""
+    from pymesos_cli.reserve import reserve
+
+    _with_cluster(settings, lambda cluster: reserve(cluster, agent, role, resources, volumes))
+
+
+@main.command()
+@click.argument("agent")
+@click.argument("role")
+@click.argument("resources", default="")
+@click.option(
+    "--volume", "volumes", multiple=True, metavar="ID", help="Destroy a volume, with its data."
+)
+@pass_settings
+def unreserve(
+    settings: Settings, agent: str, role: str, resources: str, volumes: tuple[str, ...]
+) -> None:
+    """End what is reserved of an AGENT for a ROLE: RESOURCES, volumes, or all that is unused."""
+    from pymesos_cli.reserve import unreserve
+
+    _with_cluster(settings, lambda cluster: unreserve(cluster, agent, role, resources, volumes))
+
+
+@main.command()
 @json_option
 @pass_settings
 def leader(settings: Settings, as_json: bool) -> None:

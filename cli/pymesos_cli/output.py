@@ -92,8 +92,9 @@ def age(since_s: float) -> str:
 
 def scalars_json(resources: Resources) -> dict[str, Any]:
     """cpus, mem and disk always, others when there; ports as [begin, end] pairs."""
-    out: dict[str, Any] = {name: resources.scalar(name) / 1000 for name in ("cpus", "mem", "disk")}
-    out |= {name: value / 1000 for name, value in resources.scalars.items()}
+    amounts = resources.quantities
+    out: dict[str, Any] = {name: amounts.get(name, 0) / 1000 for name in ("cpus", "mem", "disk")}
+    out |= {name: value / 1000 for name, value in amounts.items()}
     out["ports"] = [list(interval) for interval in resources.ranges.get("ports", ())]
     return out
 
@@ -107,7 +108,7 @@ def task_resources_json(messages: Iterable[pb.Resource]) -> dict[str, Any]:
 
 def short_amounts(resources: Resources) -> str:
     """cpus 0.5, mem 64: what people look at first."""
-    parts = [f"{n} {format_milli(v)}" for n, v in resources.scalars.items() if n != "disk"]
+    parts = [f"{n} {format_milli(v)}" for n, v in resources.quantities.items() if n != "disk"]
     ports = count(resources.ranges.get("ports", ()))
     if ports:
         parts.append(f"ports {ports}")
@@ -116,4 +117,4 @@ def short_amounts(resources: Resources) -> str:
 
 def used_of(name: str, used: Resources, total: Resources) -> str:
     """0.5/4."""
-    return f"{format_milli(used.scalar(name))}/{format_milli(total.scalar(name))}"
+    return "/".join(format_milli(bag.quantities.get(name, 0)) for bag in (used, total))

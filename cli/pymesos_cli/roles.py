@@ -32,6 +32,7 @@ def role_json(view: pb.RoleView) -> dict[str, Any]:
         "limits": _scalars(view.quota.limits),
         "allocated": scalars_json(from_proto(view.allocated)),
         "offered": scalars_json(from_proto(view.offered)),
+        "reserved": scalars_json(from_proto(view.reserved)),
         "frameworks": list(view.framework_ids),
     }
 
@@ -54,11 +55,13 @@ async def list_roles(cluster: Cluster, *, as_json: bool) -> None:
             _said(view.quota.limits),
             short_amounts(from_proto(view.allocated)),
             short_amounts(from_proto(view.offered)),
+            short_amounts(from_proto(view.reserved)),
             str(len(view.framework_ids)),
         )
         for view in views
     ]
-    headers = ("ROLE", "WEIGHT", "GUARANTEED", "AT MOST", "ALLOCATED", "OFFERED", "FRAMEWORKS")
+    headers = ("ROLE", "WEIGHT", "GUARANTEED", "AT MOST", "ALLOCATED", "OFFERED", "RESERVED",
+               "FRAMEWORKS")  # fmt: skip
     print_table(headers, rows, "no roles; frameworks bring them, or weights and quota")
 
 

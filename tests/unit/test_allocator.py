@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from pymesos_core.resources import EMPTY, parse
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.allocator.interface import Quota, Settings, Withheld
+from pymesos_master.allocator.interface import Quota, Settings, Terms, Withheld
 
 
 def allocator(agents: int = 1, frameworks: int = 1, text: str = "cpus:4;mem:400") -> DrfAllocator:
@@ -172,6 +172,55 @@ def test_nothing_is_created_or_lost() -> None:
         drf.recover(grant.framework_id, grant.agent_id, "*", grant.resources, now_s=0)
     again = drf.allocate(0)
     assert sum(g.resources.scalar("cpus") for g in again) == total.scalar("cpus") == 12_000
+
+
+def test_a_limit_counts_what_is_reserved_and_a_guarantee_is_met_by_it() -> None:
+    drf = DrfAllocator()
+    drf.set_quota("db", Quota({"cpus": 3000}, {"cpus": 5000}))
+    drf.add_framework("f", ("db",), active=True)
+    drf.add_framework("g", ("web",), active=True)
+    drf.add_agent("a", parse("cpus(db):3;cpus:4;mem:400"), {})
+    offered = {g.framework_id: g.resources for g in drf.allocate(0)}
+    # Nothing need stay free for the guarantee, and of what is for everybody db may have 2.
+    assert offered["f"].where(lambda tag: tag.role == "db") == parse("cpus(db):3")
+    assert drf.held("db")["cpus"] <= 5000
+    assert sum(bag.quantities.get("cpus", 0) for bag in offered.values()) == 7000
+
+
+def test_a_role_at_its_limit_still_gets_what_is_reserved_for_it() -> None:
+    drf = DrfAllocator()
+    drf.set_quota("db", Quota(limits={"cpus": 3000, "mem": 0}))
+    drf.add_framework("f", ("db",), active=True)
+    drf.add_agent("a", parse("cpus(db):3;cpus:4;mem:400"), {})
+    (grant,) = drf.allocate(0)
+    assert grant.resources == parse("cpus(db):3")
+
+
+def test_the_largest_part_of_an_agent_in_one_offer() -> None:
+    drf = DrfAllocator(Settings(max_fraction=0.5))
+    for name in ("f", "g"):
+        drf.add_framework(name, ("*",), active=True)
+    drf.add_agent("a", parse("cpus:4;mem:400;ports:[1-9]"), {})
+    sizes = {g.framework_id: g.resources for g in drf.allocate(0)}
+    assert {bag.scalar("cpus") for bag in sizes.values()} == {2000} and len(sizes) == 2
+
+
+def test_the_least_that_is_worth_an_offer() -> None:
+    drf = DrfAllocator(Settings(minimum=({"cpus": 2000, "mem": 100_000}, {"gpus": 1000})))
+    drf.add_framework("f", ("*",), active=True, terms=Terms(gpus=True))
+    for name, text in (("a", "cpus:1;mem:400"), ("b", "cpus:2;mem:100"), ("c", "gpus#0:1")):
+        drf.add_agent(name, parse(text), {})
+    assert {grant.agent_id for grant in drf.allocate(0)} == {"b", "c"}
+
+
+def test_agents_with_gpus_are_kept_or_their_gpus_are() -> None:
+    for keep, offered in ((True, []), (False, [parse("cpus:4;mem:400")])):
+        drf = DrfAllocator(Settings(keep_gpu_agents=keep))
+        drf.add_framework("f", ("*",), active=True)
+        drf.add_agent("a", parse("cpus:4;mem:400;gpus#0:1"), {})
+        assert [grant.resources for grant in drf.allocate(0)] == offered
+        reason = drf.explain("f")[0].withheld["a"]
+        assert reason == (Withheld.CAPABILITY if keep else Withheld.UNANSWERED)
 
 
 def test_explain_names_the_rule_that_withholds_each_agent() -> None:

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from pymesos_core.resources import MILLI, Resources, parse
+from pymesos_core.resources import EMPTY, MILLI, Resources, parse, tagged
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.drf import _Agent
-from pymesos_master.allocator.interface import Grant, Quota
+from pymesos_master.allocator.interface import Grant, Quota, Terms
 from pymesos_master.allocator.tree import Node
 
 ROLES = ("*", "eng", "eng/web", "eng/db", "ops")
+KINDS = ("cpus(eng):2", "mem(eng/web):64", "gpus#0:1;gpus#1:1", "cpus{REV}:3", "disk(ops):9")
 
 
 class Checked(DrfAllocator):
@@ -30,7 +31,7 @@ class Checked(DrfAllocator):
         """The weighted dominant share of every role, and of every (role, framework) in it."""
         total: dict[str, int] = {}
         for agent in self._agents.values():
-            for name, value in agent.total.scalars.items():
+            for name, value in agent.total.quantities.items():
                 total[name] = total.get(name, 0) + value
         held: dict[str, dict[str, int]] = {}
         for agent in self._agents.values():
@@ -47,21 +48,24 @@ class Checked(DrfAllocator):
             for key, mine in held.items()
         }
 
-    def _eligible(self, agent: _Agent, available: Resources) -> Iterator[Node]:
+    def _eligible(self, agent: _Agent) -> Iterator[Node]:
         for framework in self._frameworks.values():
             for role, leaf in framework.leaves.items():
                 refused = agent.refusals.by_leaf.get(leaf)
+                usable = may_have(agent.available, role, framework.terms)
                 if (
                     framework.wants(role)
                     and agent.claim in (None, leaf)
                     and framework.framework_id not in agent.asked
-                    and not (refused and refused[0].contains(available))
+                    and (framework.terms.gpus or "gpus" not in agent.total.quantities)
+                    and self._minimum.met(usable.quantities)
+                    and not (refused and refused[0].contains(usable))
                 ):
                     yield leaf
 
     def _take(self, agent: _Agent, leaf: Node, resources: Resources) -> None:
         shares = self._shares()
-        eligible = list(self._eligible(agent, agent.available))
+        eligible = list(self._eligible(agent))
         node: Node | None = self._tree.root
         while node is not None and not node.framework_id:
             below = [c for c in node.children.values() if any(is_below(e, c) for e in eligible)]
@@ -73,12 +77,22 @@ class Checked(DrfAllocator):
         granted = super().allocate(now_s)
         for agent in self._agents.values():
             if agent.active and self._minimum.met(agent.available.quantities):
-                left = [key_of(leaf) for leaf in self._eligible(agent, agent.available)]
+                left = [key_of(leaf) for leaf in self._eligible(agent)]
                 assert not left, f"{agent.agent_id} has {agent.available}, and {left} want it"
         return granted
 
 
 F0 = Fraction(0)
+
+
+def may_have(resources: Resources, role: str, terms: Terms) -> Resources:
+    """What may be offered: not what is reserved elsewhere, or of a kind not declared."""
+    out = EMPTY
+    for tag, bag in resources.parts():
+        mine = not tag.reservations or tag.role in above(role)
+        known = (terms.gpus or not tag.device) and (terms.revocable or not tag.revocable)
+        out = out + (tagged(tag, bag) if mine and known else EMPTY)
+    return out
 
 
 def above(role: str) -> Iterator[str]:
@@ -113,17 +127,24 @@ class Cluster(RuleBasedStateMachine):
         self.allocator = Checked()
         self.now_s = 1000.0
         self.frameworks: dict[str, tuple[str, ...]] = {}
+        self.terms: dict[str, Terms] = {}
         self.agents: dict[str, Resources] = {}
         self.offers: list[Grant] = []
         self.tasks: list[Grant] = []
         self.made = 0
 
-    @rule(roles=st.sets(st.sampled_from(ROLES), min_size=1, max_size=2))
-    def framework_comes(self, roles: set[str]) -> None:
+    @rule(
+        roles=st.sets(st.sampled_from(ROLES), min_size=1, max_size=2),
+        terms=st.builds(Terms, gpus=st.booleans(), revocable=st.booleans()),
+    )
+    def framework_comes(self, roles: set[str], terms: Terms) -> None:
         if len(self.frameworks) < 4:
             self.made += 1
             self.frameworks[f"f{self.made}"] = tuple(sorted(roles))
-            self.allocator.add_framework(f"f{self.made}", tuple(sorted(roles)), active=True)
+            self.terms[f"f{self.made}"] = terms
+            self.allocator.add_framework(
+                f"f{self.made}", tuple(sorted(roles)), active=True, terms=terms
+            )
 
     @rule(which=st.integers(0, 9))
     def framework_goes(self, which: int) -> None:
@@ -134,11 +155,15 @@ class Cluster(RuleBasedStateMachine):
             del self.frameworks[framework_id]
             self.allocator.remove_framework(framework_id)
 
-    @rule(cpus=st.integers(1, 8), mem=st.integers(32, 512))
-    def agent_comes(self, cpus: int, mem: int) -> None:
+    @rule(
+        cpus=st.integers(1, 8),
+        mem=st.integers(32, 512),
+        more=st.sets(st.sampled_from(KINDS), max_size=2),
+    )
+    def agent_comes(self, cpus: int, mem: int, more: set[str]) -> None:
         if len(self.agents) < 5:
             self.made += 1
-            total = parse(f"cpus:{cpus};mem:{mem};ports:[1-9]")
+            total = parse(";".join([f"cpus:{cpus};mem:{mem};ports:[1-9]", *sorted(more)]))
             self.agents[f"a{self.made}"] = total
             self.allocator.add_agent(f"a{self.made}", total, {})
 
@@ -204,6 +229,12 @@ class Cluster(RuleBasedStateMachine):
     def allocate(self, seconds: float) -> None:
         self.now_s += seconds
         self.offers += self.allocator.allocate(self.now_s)
+
+    @invariant()
+    def nobody_is_offered_what_is_not_theirs(self) -> None:
+        for offer in self.offers:
+            terms = self.terms[offer.framework_id]
+            assert may_have(offer.resources, offer.role, terms) == offer.resources
 
     @invariant()
     def nothing_is_promised_twice(self) -> None:

@@ -257,8 +257,9 @@ class DrfAllocator:
             self._count_free(agent.available, -1)
             self._count_free(resources, 1)
         if agent.available.tagged or resources.tagged:
-            self._count_reserved(agent.available, -1)
+            # In this order no role is forgotten in between.
             self._count_reserved(resources, 1)
+            self._count_reserved(agent.available, -1)
         agent.available = resources
 
     def _count_reserved(self, resources: Resources, sign: int) -> None:

@@ -216,12 +216,14 @@ class OperatorService(services.OperatorServicer):
         members: dict[str, list[str]] = {
             role: [] for role in (*allocator.quotas(), *allocator.weights())
         }
+        reserved = _reserved(state)
+        members |= {role: [] for role in reserved}
         for framework in state.frameworks.values():
             for role in framework.roles:
                 members.setdefault(role, []).append(framework.framework_id)
         offered: dict[str, dict[str, int]] = {}
         for offer in state.offers.values():
-            for role in _upwards(offer.role):
+            for role in _upwards(offer.role) if not offer.copy_of else ():
                 sums = offered.setdefault(role, {})
                 for name, value in offer.resources.quantities.items():
                     sums[name] = sums.get(name, 0) + value
@@ -236,6 +238,7 @@ class OperatorService(services.OperatorServicer):
                 offered=to_proto(out),
                 weight=allocator.weight(role),
                 quota=quota_message(allocator.quota(role)),
+                reserved=to_proto(Resources(reserved.get(role))),
             )
 
         return pb.ListRolesResponse(roles=[view(*item) for item in sorted(members.items())])
@@ -364,11 +367,12 @@ def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkVi
         info=framework.info,
         state=framework.state.value,
         allocated=_summed(held),
-        offered=_summed(offer.resources for offer in framework.offers.values()),
+        offered=_summed(o.resources for o in framework.offers.values() if not o.copy_of),
         registered_at_s=framework.registered_at_s,
         tasks=len(framework.tasks),
         dominant_share=allocator.dominant_share(framework.framework_id),
         suppressed_roles=sorted(allocator.suppressed(framework.framework_id)),
+        offer_conflicts=framework.offer_conflicts,
     )
 
 
@@ -409,6 +413,19 @@ def explanation(
                 first_ends_in_s=max(0.0, min(ends) - now_s) if ends else 0.0,
             )
     return response
+
+
+def _reserved(state: ClusterState) -> dict[str, dict[str, int]]:
+    """What is reserved for each role itself, in use or not."""
+    out: dict[str, dict[str, int]] = {}
+    for agent in state.agents.values():
+        if agent.state in (AgentState.ACTIVE, AgentState.DISCONNECTED):
+            for tag, bag in agent.total.tagged.items():
+                if tag.role:
+                    sums = out.setdefault(tag.role, {})
+                    for name, value in bag.scalars.items():
+                        sums[name] = sums.get(name, 0) + value
+    return out
 
 
 def _upwards(role: str) -> Iterable[str]:

@@ -1,0 +1,72 @@
+"""`reserve`, `unreserve`: resources of an agent for one role."""
+
+from __future__ import annotations
+
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, unique
+from pymesos_core.resources import ResourceError, parse, parse_milli, to_proto
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+
+async def reserve(
+    cluster: Cluster, agent: str, role: str, text: str, volumes: tuple[str, ...]
+) -> None:
+    """`pymesos-cli reserve`."""
+    wanted = _parse(text) + [_new_volume(volume) for volume in volumes]
+    if not wanted:
+        raise CliError("give resources, as in 'cpus:2;mem:1024', or --volume", EXIT_USAGE)
+    request = pb.ReserveRequest(agent_id=await _find(cluster, agent), role=role, resources=wanted)
+    await cluster.call(lambda stub, timeout_s: stub.Reserve(request, timeout=timeout_s))
+    print(f"{_said(text, volumes)} of {request.agent_id} is reserved for {role}")
+
+
+async def unreserve(
+    cluster: Cluster, agent: str, role: str, text: str, volumes: tuple[str, ...]
+) -> None:
+    """`pymesos-cli unreserve`."""
+    # The master knows the volume by its id; the path and the size are what every volume has.
+    named = [
+        types_pb2.Resource(
+            name="disk",
+            scalar=1,
+            disk=types_pb2.Resource.Disk(persistence_id=volume, container_path=volume),
+        )
+        for volume in volumes
+    ]
+    request = pb.UnreserveRequest(
+        agent_id=await _find(cluster, agent), role=role, resources=_parse(text) + named
+    )
+    await cluster.call(lambda stub, timeout_s: stub.Unreserve(request, timeout=timeout_s))
+    print(f"{_said(text, volumes) or 'all'} of {request.agent_id} is reserved for {role} no more")
+
+
+def _said(text: str, volumes: tuple[str, ...]) -> str:
+    return ", ".join([*([text] if text else []), *(f"volume {volume}" for volume in volumes)])
+
+
+async def _find(cluster: Cluster, agent: str) -> str:
+    view = unique(agent, await cluster.agents(), lambda v: v.info.agent_id, "agent")
+    return str(view.info.agent_id)
+
+
+def _parse(text: str) -> list[types_pb2.Resource]:
+    try:
+        return to_proto(parse(text))
+    except ResourceError as error:
+        raise CliError(str(error), EXIT_USAGE) from error
+
+
+def _new_volume(text: str) -> types_pb2.Resource:
+    """ID:PATH:MIB."""
+    try:
+        volume_id, path, mib = text.split(":")
+        milli = parse_milli("the size", mib)
+    except (ValueError, ResourceError) as error:
+        raise CliError(
+            f"{text!r} is not ID:PATH:MIB, as in data:db-data:1024", EXIT_USAGE
+        ) from error
+    return types_pb2.Resource(
+        name="disk",
+        scalar=milli / 1000,
+        disk=types_pb2.Resource.Disk(persistence_id=volume_id, container_path=path),
+    )
