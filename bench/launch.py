@@ -25,7 +25,7 @@ import click
 
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import Job, parse_job
-from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES
+from pymesos_binpack.packing import DEFAULT_POLICY, read_policy
 from pymesos_binpack.shell import Binpack
 from pymesos_cli.local import LocalCluster
 from pymesos_core.store import Store
@@ -122,7 +122,7 @@ async def measure(folder: Path, rounds: int, tasks: int, at_once: int) -> dict[s
         info = pb.FrameworkInfo(
             name="bench", capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE]
         )
-        core = BinpackCore(POLICIES[DEFAULT_POLICY], {})
+        core = BinpackCore(read_policy(DEFAULT_POLICY), {})
         store = Store(folder / "framework.sqlite")
         binpack = Timed(core, store, info, master.address)
         running = asyncio.create_task(binpack.run())

@@ -19,7 +19,7 @@ import yaml
 
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import MAX_BYTES, Job, JobError, load_document, parse_job
-from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES
+from pymesos_binpack.packing import DEFAULT_POLICY, read_policy
 from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.views import instance_view, job_view
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
@@ -192,7 +192,7 @@ async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.Jo
             failover_timeout_s=HOSTED_FAILOVER_S,
             capabilities=[types_pb2.PARTITION_AWARE, types_pb2.TASK_KILLING_STATE],
         )
-        binpack = Binpack(BinpackCore(POLICIES[DEFAULT_POLICY], {}), store, info, master)
+        binpack = Binpack(BinpackCore(read_policy(DEFAULT_POLICY), {}), store, info, master)
         running = asyncio.create_task(binpack.run())
         try:
             job_id = await binpack.submit(job, str(uuid.uuid4()))

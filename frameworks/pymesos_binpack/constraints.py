@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "UNLIKE")
+OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "UNLIKE", "WITH", "AWAY")
+_WITH_VALUE = ("IS", "UNLIKE", "WITH", "AWAY")
 HOSTNAME = "hostname"
 
 
@@ -22,6 +23,12 @@ class Constraint:
     operator: str
     value: str = ""
 
+    def group_of(self, group: str) -> str:
+        """The group whose instances it looks at: the task's own, or another of its job."""
+        if self.operator not in ("WITH", "AWAY"):
+            return group
+        return f"{group.partition('.')[0]}.{self.value}"
+
     def __str__(self) -> str:
         return ":".join(part for part in (self.field, self.operator, self.value) if part)
 
@@ -29,6 +36,7 @@ class Constraint:
 def parse_constraint(text: str) -> Constraint:
     """Read `rack:UNIQUE`, `rack:GROUP_BY`, `ssd:IS:true`, `zone:UNLIKE:eu-.*`.
 
+    `hostname:WITH:db` is affinity to the task `db` of the same job, `rack:AWAY:db` the opposite.
     Raises ConstraintError.
     """
     field, _, rest = text.partition(":")
@@ -37,7 +45,7 @@ def parse_constraint(text: str) -> Constraint:
         raise ConstraintError(
             f"{text!r} is not FIELD:OPERATOR[:VALUE] with an operator of {', '.join(OPERATORS)}"
         )
-    if operator in ("IS", "UNLIKE") and not value:
+    if operator in _WITH_VALUE and not value:
         raise ConstraintError(f"{text!r} lacks its value, as in {field}:{operator}:VALUE")
     if operator in ("UNIQUE", "GROUP_BY") and colon:
         raise ConstraintError(f"{text!r}: {operator} takes no value")
@@ -57,7 +65,8 @@ def unmet(
 ) -> str | None:
     """Why an agent with these attributes (hostname among them) will not do, or None.
 
-    `placed` are the agents of the task's other instances, `candidates` all agents in question.
+    `placed` are the agents of the instances that it looks at (see `group_of`), `candidates` all
+    agents in question.
     """
     mine = attributes.get(constraint.field)
     if constraint.operator == "UNLIKE":
@@ -69,6 +78,10 @@ def unmet(
     if constraint.operator == "IS":
         return None if mine == constraint.value else f"{constraint.field} is {mine}"
     taken = [other.get(constraint.field) for other in placed]
+    if constraint.operator == "WITH":
+        return None if mine in taken else f"no {constraint.value} runs on {mine}"
+    if constraint.operator == "AWAY":
+        return f"{constraint.value} runs on {mine}" if mine in taken else None
     if constraint.operator == "UNIQUE":
         return f"{constraint.field} {mine} has one already" if mine in taken else None
     values = {other[constraint.field] for other in candidates if constraint.field in other}

@@ -11,8 +11,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymesos_binpack.jobs import Job
-from pymesos_binpack.planner import AgentSeen, Launch, OfferInHand, PendingTask, plan
-from pymesos_binpack.policies import Policy
+from pymesos_binpack.launching import (
+    how_it_ended,
+    next_task_id,
+    pending_task,
+    running_task,
+    seen,
+    task_info,
+    with_volumes,
+)
+from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
+from pymesos_binpack.planner import Launch, OfferInHand, Plan, Situation, plan
+from pymesos_binpack.preemption import victims
+from pymesos_binpack.reasons import PendingTask, Seen
 from pymesos_binpack.state import (
     FRAMEWORK,
     INSTANCE,
@@ -26,10 +37,11 @@ from pymesos_binpack.state import (
     new_job,
 )
 from pymesos_core.clock import Now
-from pymesos_core.resources import EMPTY, Resources, from_proto, to_proto
-from pymesos_core.states import is_terminal, reason_name, state_name
+from pymesos_core.resources import EMPTY, devices, from_proto
+from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
 from pymesos_core.timers import Timers
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 REFUSE_S = 60.0  # what does not fit now fits when the agent has more, which ends the filter
@@ -38,6 +50,9 @@ STABLE_S = 10.0  # a service that ran for so long is not failing quickly
 RESTART_MIN_S = 0.5
 RESTART_MAX_S = 60.0
 EXPLAIN_S = 1.0
+HOLD_S = 3.0  # an offer is kept for a gang that needs others, too
+GANG_REFUSE_S = 1.0  # shorter than HOLD_S: then what is offered at different times meets
+PREEMPT_AGAIN_S = 30.0  # when what was freed for a task went to somebody else
 UNREACHABLE_S = 60.0  # then an unreachable service instance is replaced
 MAX_ENDED_JOBS = 100
 
@@ -45,6 +60,8 @@ MAX_ENDED_JOBS = 100
 _LOST = frozenset(
     {pb.TASK_LOST, pb.TASK_DROPPED, pb.TASK_GONE, pb.TASK_GONE_BY_OPERATOR, pb.TASK_UNKNOWN}
 )
+# Its agent will not come back, nor what was on it.
+_GONE = frozenset({pb.TASK_GONE, pb.TASK_GONE_BY_OPERATOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +148,11 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class Accept:
-    """Launch tasks on the offers of one agent."""
+    """Launch tasks on the offers of one agent, after the operations that they need."""
 
     offer_ids: tuple[str, ...]
     tasks: tuple[pb.TaskInfo, ...]
+    before: tuple[scheduler_pb.Operation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,6 +229,23 @@ class _Hand:
     """The offers in hand, by agent."""
 
     offers: dict[str, pb.Offer] = field(default_factory=dict)
+    since_s: dict[str, float] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)  # kept back for a gang
+    gang_waits: bool = False  # so what is declined is to come again soon
+
+    def add(self, offer: pb.Offer, now_s: float) -> None:
+        self.offers[offer.offer_id] = offer
+        self.since_s[offer.offer_id] = now_s
+
+    def drop(self, offer_id: str) -> None:
+        self.offers.pop(offer_id, None)
+        self.since_s.pop(offer_id, None)
+        self.held.discard(offer_id)
+
+    def clear(self) -> None:
+        self.offers.clear()
+        self.since_s.clear()
+        self.held.clear()
 
     def by_agent(self) -> list[OfferInHand]:
         grouped: dict[str, list[pb.Offer]] = {}
@@ -222,15 +257,8 @@ class _Hand:
             for offer in offers:
                 available = available + from_proto(offer.resources)
             ids = tuple(offer.offer_id for offer in offers)
-            out.append(OfferInHand(ids, agent_seen(offers[0]), available))
+            out.append(OfferInHand(ids, seen(offers[0]), available))
         return out
-
-
-def agent_seen(offer: pb.Offer) -> AgentSeen:
-    """What an offer tells of its agent."""
-    attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
-    total = from_proto(offer.agent_total or offer.resources)
-    return AgentSeen(offer.agent_id, attributes, total, tuple(offer.runtimes))
 
 
 class BinpackCore:
@@ -247,7 +275,7 @@ class BinpackCore:
         self._replaced: dict[str, str] = {}  # task id → agent id; killed when it comes back
         self._requests: dict[str, str] = {}
         self._hand = _Hand()
-        self._seen: dict[str, AgentSeen] = {}
+        self._seen: dict[str, Seen] = {}
         self._subscribed = False
         self._wants_offers = True
         self._new_demand = False  # for which offers that were refused, or suppressed, may do
@@ -324,14 +352,14 @@ class BinpackCore:
                 self._on_subscribed(framework_id)
             case Disconnected():
                 self._subscribed = False
-                self._hand.offers.clear()
+                self._hand.clear()
             case OffersReceived(offers):
                 for offer in offers:
-                    self._hand.offers[offer.offer_id] = offer
-                    self._seen[offer.agent_id] = agent_seen(offer)
+                    self._hand.add(offer, self._now.mono_s)
+                    self._seen[offer.agent_id] = seen(offer)
                 self._plan_due = True
             case OfferRescinded(offer_id):
-                self._hand.offers.pop(offer_id, None)
+                self._hand.drop(offer_id)
             case TaskUpdated(status):
                 self._on_update(status)
             case JobSubmitted():
@@ -356,7 +384,7 @@ class BinpackCore:
     def _on_subscribed(self, framework_id: str) -> None:
         self._subscribed = True
         self._new_demand = not self._wants_offers
-        self._hand.offers.clear()
+        self._hand.clear()
         mine = ((i.saved.task_id, i.saved.agent_id) for i in self._by_task.values())
         asked = (*mine, *self._replaced.items())
 
@@ -406,6 +434,8 @@ class BinpackCore:
         instance.explanation = ""
         if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
             instance.running_since_s = self._now.mono_s
+            if instance.spec.volumes:
+                saved.data_on = saved.agent_id
         job = self.jobs[instance.job_id]
         if job.stopping:
             self._kill(instance)
@@ -451,6 +481,8 @@ class BinpackCore:
         saved.reason, saved.message = status.reason, status.message
         saved.exit_status = status.exit_status if status.HasField("exit_status") else None
         instance.explanation = how_it_ended(status)
+        if status.state in _GONE:
+            saved.data_on = ""
         job = self.jobs[instance.job_id]
         if job.stopping or self._is_final(instance, status.state):
             job.finish(instance)
@@ -467,7 +499,7 @@ class BinpackCore:
         """Whether the end of a task is the end of its instance."""
         if state == pb.TASK_ERROR:
             return True  # the master refused it, and would again
-        if instance.spec.is_service or state in _LOST:
+        if instance.spec.is_service or state in _LOST or instance.preempted:
             return False
         if state == pb.TASK_FAILED:
             instance.saved.failures += 1
@@ -548,6 +580,8 @@ class BinpackCore:
             # Offers are on their way; if none come, that is explained, too.
             self._timers.set(("explain", ""), self._now.mono_s + EXPLAIN_S)
         self._explaining = False
+        if not ready:
+            self._hand.held.clear()
         if not pending:
             self._decline_all(NO_FILTER_S)
             if self._wants_offers:
@@ -556,33 +590,25 @@ class BinpackCore:
         elif not ready:
             self._decline_all(NO_FILTER_S)
         else:
-            self._decline_all(REFUSE_S)
+            self._decline_all(GANG_REFUSE_S if self._hand.gang_waits else REFUSE_S)
             if self._new_demand:
                 self._new_demand = False
                 self._wants_offers = True
                 self._out.append(Revive())
 
     def _decline_all(self, refuse_s: float) -> None:
-        if self._hand.offers:
-            self._out.append(Decline(tuple(self._hand.offers), refuse_s))
-            self._hand.offers.clear()
+        given_back = [i for i in self._hand.offers if i not in self._hand.held]
+        if given_back:
+            self._out.append(Decline(tuple(given_back), refuse_s))
+        for offer_id in given_back:
+            self._hand.drop(offer_id)
 
     def _place(self, ready: Sequence[Instance], offers: Sequence[OfferInHand]) -> None:
-        by_id = {self._next_task_id(i): i for i in ready}
-        tasks = [
-            PendingTask(
-                task_id,
-                i.group,
-                i.spec.scalars,
-                i.spec.ports,
-                i.spec.constraints,
-                needs_image=i.spec.image is not None,
-            )
-            for task_id, i in by_id.items()
-        ]
-        made = plan(
-            tasks, offers, self._policy, seen=list(self._seen.values()), placed=self._placed()
-        )
+        by_id = {next_task_id(i): i for i in ready}
+        tasks = [pending_task(i, self.jobs[i.job_id].job.priority) for i in ready]
+        self._policy.learn(self._workload())
+        situation = Situation(list(self._seen.values()), self._placed())
+        made = plan(tasks, offers, self._policy, situation)
         for task_id, refusal in made.unplaced.items():
             instance = by_id[task_id]
             instance.nearest = refusal.nearest
@@ -595,16 +621,78 @@ class BinpackCore:
             by_agent.setdefault(launch.offer.agent.agent_id, []).append(launch)
         for launches in by_agent.values():
             self._launch(launches, by_id)
+        self._hold_back(made)
+        self._preempt([t for t in tasks if t.task_id in made.unplaced], by_id, offers, situation)
 
-    def _next_task_id(self, instance: Instance) -> str:
-        saved = instance.saved
-        return f"{instance.job_id}.{instance.spec.name}.{instance.index}.{saved.attempts + 1}"
+    def _workload(self) -> Workload:
+        """What usually comes: the instances of all jobs that have not ended."""
+        counts: dict[Shape, int] = {}
+        for job in self.jobs.values():
+            for spec in job.job.tasks if not job.ended else ():
+                shape = shape_of(spec.scalars)
+                counts[shape] = counts.get(shape, 0) + spec.instances
+        return Workload.counted(counts)
+
+    def _hold_back(self, made: Plan) -> None:
+        """A gang needs several offers at a time: keep those of use to it for a while.
+
+        They come again soon after they are declined, so that those of different times meet.
+        """
+        self._hand.held = {
+            offer_id
+            for offer_id in made.of_use_to_gangs
+            if self._hand.since_s.get(offer_id, 0.0) + HOLD_S > self._now.mono_s
+        }
+        self._hand.gang_waits = bool(made.of_use_to_gangs)
+        if self._hand.held:
+            at = min(self._hand.since_s[offer_id] for offer_id in self._hand.held) + HOLD_S
+            self._timers.set(("hold", ""), at)
+
+    def _preempt(
+        self,
+        unplaced: Sequence[PendingTask],
+        by_id: Mapping[str, Instance],
+        offers: Sequence[OfferInHand],
+        situation: Situation,
+    ) -> None:
+        """Kill tasks of lower priority for those that may do so; they are run again later."""
+        asking = [t for t in unplaced if self._may_preempt(by_id[t.task_id])]
+        if not asking:
+            return
+        running = [
+            running_task(i, self.jobs[i.job_id].job.priority)
+            for i in self._by_task.values()
+            if i.saved.state == pb.TASK_RUNNING and not i.killing
+        ]
+        free = {offer.agent.agent_id: offer.available for offer in offers}
+        for task in sorted(asking, key=lambda t: -t.priority):
+            chosen = victims(task, running, free, situation.seen, situation.placed)
+            if not chosen:
+                continue
+            waiting = by_id[task.task_id]
+            waiting.preempted_at_s = self._now.mono_s
+            waiting.explanation = f"waits for {len(chosen)} tasks of lower priority to end"
+            for task_id in chosen:
+                victim = self._by_task[task_id]
+                victim.preempted = True
+                self._kill(victim)
+            running = [r for r in running if r.task_id not in chosen]
+            # What else is free there is spoken for.
+            agent_id = self._by_task[chosen[0]].saved.agent_id
+            free.pop(agent_id, None)
+            running = [r for r in running if r.agent_id != agent_id]
+
+    def _may_preempt(self, instance: Instance) -> bool:
+        since_s = instance.preempted_at_s
+        again = since_s is None or since_s + PREEMPT_AGAIN_S <= self._now.mono_s
+        return self.jobs[instance.job_id].job.preempt and not instance.spec.gang and again
 
     def _placed(self) -> Mapping[str, list[Mapping[str, str]]]:
+        """Where the instances run of every job that has a constraint."""
         out: dict[str, list[Mapping[str, str]]] = {}
         for instance in self._by_task.values():
             agent = self._seen.get(instance.saved.agent_id)
-            if instance.spec.constraints and agent is not None:
+            if agent is not None and self.jobs[instance.job_id].constrained:
                 out.setdefault(instance.group, []).append(agent.attributes)
         return out
 
@@ -613,15 +701,21 @@ class BinpackCore:
         offer = launches[0].offer
         infos = []
         changes = []
-        for launch in launches:
-            instance = by_id[launch.task.task_id]
+        before: list[scheduler_pb.Operation] = []
+        for planned in launches:
+            instance = by_id[planned.task.task_id]
+            role = self.jobs[instance.job_id].job.role
+            launch, operations = with_volumes(instance, planned, role)
+            before += operations
             saved = instance.saved
             instance.planned = True
             saved.task_id, saved.attempts = launch.task.task_id, saved.attempts + 1
             saved.state = pb.TASK_STAGING
             saved.agent_id, saved.hostname = offer.agent.agent_id, offer.agent.hostname
             saved.ports = [p for begin, end in launch.ports for p in range(begin, end + 1)]
+            saved.devices = devices(launch.resources)
             saved.exit_status = None
+            instance.preempted, instance.preempted_at_s = False, None
             instance.explanation, instance.stuck = "", False
             instance.nearest, instance.offers_seen = "", 0
             self._by_task[saved.task_id] = instance
@@ -630,46 +724,17 @@ class BinpackCore:
             changes.append(instance.change())
             self._changed[instance.job_id] = None
         for offer_id in offer.offer_ids:
-            del self._hand.offers[offer_id]
+            self._hand.drop(offer_id)
 
         def durable() -> None:
             for launch in launches:
                 instance = by_id[launch.task.task_id]
                 instance.planned = False
             # If the offer is gone meanwhile, the master answers so for each task.
-            self._out.append(Accept(offer.offer_ids, tuple(infos)))
+            self._out.append(Accept(offer.offer_ids, tuple(infos), tuple(before)))
             for launch in launches:
                 instance = by_id[launch.task.task_id]
                 if self.jobs[instance.job_id].stopping:
                     self._kill(instance)
 
         self._store(changes, durable)
-
-
-def task_info(instance: Instance, launch: Launch) -> pb.TaskInfo:
-    """The task as it is launched."""
-    spec = instance.spec
-    needed = Resources(spec.scalars, {"ports": launch.ports} if launch.ports else None)
-    environment = {**spec.env, "PYMESOS_INSTANCE": str(instance.index)}
-    return pb.TaskInfo(
-        task_id=launch.task.task_id,
-        name=spec.name,
-        agent_id=launch.offer.agent.agent_id,
-        resources=to_proto(needed),
-        command=pb.CommandInfo(
-            shell=spec.command is not None,
-            value=spec.command or "",
-            environment=[pb.EnvironmentVariable(name=n, value=v) for n, v in environment.items()],
-            user=spec.user or "",
-        ),
-        container=pb.ContainerInfo(image=spec.image or ""),
-        kill_policy=pb.KillPolicy(grace_period_s=spec.kill_grace_s),
-        labels=[pb.Label(key="job", value=instance.job_id)],
-    )
-
-
-def how_it_ended(status: pb.TaskStatus) -> str:
-    """One line for a person."""
-    reason = reason_name(status.reason)
-    parts = [state_name(status.state), f"({reason})" if reason else "", status.message]
-    return " ".join(part for part in parts if part)

@@ -15,6 +15,7 @@ import jsonschema
 import yaml
 
 from pymesos_binpack.constraints import Constraint, ConstraintError, parse_constraint
+from pymesos_binpack.packing.shape import ShapeError, shape_of
 from pymesos_core.ids import role_problem
 from pymesos_core.resources import ResourceError, parse_milli
 
@@ -25,6 +26,15 @@ DEFAULT_SCALARS = {"cpus": 100, "mem": 32_000}
 
 class JobError(ValueError):
     """A job that cannot be: the message says where, what was expected, and what came near."""
+
+
+@dataclass(frozen=True)
+class VolumeSpec:
+    """A directory that is there again when the instance is started again, on the same agent."""
+
+    name: str
+    path: str
+    size_milli: int
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ class TaskSpec:
     constraints: tuple[Constraint, ...]
     retries: int
     kill_grace_s: float
+    gang: bool = False  # all instances are placed together, or none
+    volumes: tuple[VolumeSpec, ...] = ()
 
     @property
     def is_service(self) -> bool:
@@ -58,6 +70,8 @@ class Job:
     role: str
     tasks: tuple[TaskSpec, ...]
     document: str
+    priority: int = 0
+    preempt: bool = False  # whether tasks of lower priority may be killed for it
 
 
 @cache
@@ -130,7 +144,32 @@ def parse_job(document: Any) -> Job:
             raise JobError(f"tasks: the name {name!r} is given twice")
     if sum(task.instances for task in tasks) > MAX_INSTANCES:
         raise JobError(f"tasks: a job has at most {MAX_INSTANCES} instances in all")
-    return Job(document["name"], document.get("role", "*"), tasks, json.dumps(document))
+    _check_references(tasks, document.get("role", "*"))
+    return Job(
+        document["name"],
+        document.get("role", "*"),
+        tasks,
+        json.dumps(document),
+        document.get("priority", 0),
+        document.get("preempt", False),
+    )
+
+
+def _check_references(tasks: tuple[TaskSpec, ...], role: str) -> None:
+    """What a task says of others. Raises JobError."""
+    names = {task.name for task in tasks}
+    for index, task in enumerate(tasks):
+        for constraint in task.constraints:
+            if constraint.operator in ("WITH", "AWAY") and constraint.value not in names:
+                raise JobError(
+                    f"tasks[{index}].constraints: {constraint}: the job has no task"
+                    f" {constraint.value!r}; it has {', '.join(sorted(names))}"
+                )
+        if task.volumes and role == "*":
+            raise JobError(
+                f"tasks[{index}].volumes: volumes are of reserved disk, and nothing can be reserved"
+                f" for the role '*': give the job another role"
+            )
 
 
 def _check_numbers(value: Any, where: str) -> None:
@@ -192,7 +231,8 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
             if name != "ports":
                 scalars[name] = parse_milli(name, repr(value))
         constraints = tuple(parse_constraint(text) for text in task.get("constraints", ()))
-    except ResourceError as error:
+        shape_of(scalars)
+    except (ResourceError, ShapeError) as error:
         raise JobError(f"{where}.resources: {error}") from error
     except ConstraintError as error:
         raise JobError(f"{where}.constraints: {error}") from error
@@ -216,4 +256,22 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
         constraints=constraints,
         retries=task.get("retries", 0),
         kill_grace_s=float(task.get("kill_grace_s", 3)),
+        gang=task.get("gang", False),
+        volumes=_parse_volumes(task.get("volumes", ()), where),
     )
+
+
+def _parse_volumes(volumes: Any, where: str) -> tuple[VolumeSpec, ...]:
+    out: list[VolumeSpec] = []
+    for index, volume in enumerate(volumes):
+        try:
+            size = parse_milli("size", repr(volume["size"]))
+        except ResourceError as error:
+            raise JobError(f"{where}.volumes[{index}]: {error}") from error
+        path = volume["path"]
+        if "\0" in path or ".." in path.split("/"):
+            raise JobError(f"{where}.volumes[{index}].path: {path!r} leads elsewhere")
+        if volume["name"] in [other.name for other in out]:
+            raise JobError(f"{where}.volumes: the name {volume['name']!r} is given twice")
+        out.append(VolumeSpec(volume["name"], path, size))
+    return tuple(out)

@@ -17,7 +17,7 @@ import grpc.aio
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import MAX_BYTES, Job, JobError, load_document, parse_job
 from pymesos_binpack.jobs_service import JobsService
-from pymesos_binpack.policies import DEFAULT_POLICY, POLICIES
+from pymesos_binpack.packing import DEFAULT_POLICY, Policy, PolicyError, read_policy
 from pymesos_binpack.shell import Binpack, StateError
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, parse_master
@@ -56,7 +56,7 @@ class Options:
     role: str
     user: str
     failover_timeout_s: float
-    policy: str
+    policy: Policy
     state_dir: Path
     listen: Listen | None
     jobs: tuple[tuple[str, Job], ...]  # request id, job
@@ -78,6 +78,14 @@ def read_job(path: Path) -> Job:
         raise JobError(f"{path}: {error}") from error
 
 
+def check_policy(text: str) -> Policy:
+    """Raises click.BadParameter."""
+    try:
+        return read_policy(text)
+    except PolicyError as error:
+        raise click.BadParameter(str(error)) from error
+
+
 def open_state(state_dir: Path) -> tuple[int, Store]:
     """Lock and open the state directory. Raises BinpackError."""
     try:
@@ -93,7 +101,7 @@ def framework_info(options: Options) -> pb.FrameworkInfo:
         user=options.user,
         roles=[options.role],
         failover_timeout_s=options.failover_timeout_s,
-        capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE],
+        capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.GPU_RESOURCES],
         checkpoint=True,
     )
 
@@ -106,7 +114,7 @@ async def serve(options: Options) -> bool:
     stop = stop_event()
     lock, store = open_state(options.state_dir)
     try:
-        core = BinpackCore(POLICIES[options.policy], store.load())
+        core = BinpackCore(options.policy, store.load())
     except (ValueError, TypeError, KeyError, StoreError) as error:
         raise BinpackError(
             f"the state in {options.state_dir} cannot be read ({error}): restore it, or start anew"
@@ -202,10 +210,10 @@ async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: Store
 )
 @click.option(
     "--policy",
-    type=click.Choice(sorted(POLICIES)),
     default=DEFAULT_POLICY,
     show_default=True,
-    help="How a task's agent is chosen.",
+    callback=lambda _context, _option, text: check_policy(text),
+    help="How a task's agent is chosen: a name, a sum as in best-fit+0.5*spread, or module:Class.",
 )
 @click.option(
     "--state-dir",
@@ -233,7 +241,7 @@ def main(
     role: str | None,
     user: str | None,
     failover_timeout: float,
-    policy: str,
+    policy: Policy,
     state_dir: Path | None,
     listening: bool,
     log_level: str,

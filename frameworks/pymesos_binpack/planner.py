@@ -1,7 +1,9 @@
 """The planner: pending tasks and offers in, launches and reasons out. A pure function.
 
-All offers in hand are planned over together, the largest tasks first, each onto the agent that the
-policy scores lowest. What was not placed comes back with the reason in words.
+All offers in hand are planned over together: tasks of the highest priority first, the largest of
+those first, each onto the node that the policy scores lowest. A gang is placed whole or not at all.
+If something is left over, other orders are tried, as many as SEARCH_ORDERS says, and the best plan
+is taken. What was not placed comes back with the reason in words.
 """
 
 from __future__ import annotations
@@ -10,39 +12,24 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pymesos_binpack.constraints import Constraint, unmet
-from pymesos_binpack.policies import Policy
-from pymesos_core.resources import Interval, Resources, count, format_milli
-from pymesos_sdk.tasks import take_ports
+import numpy as np
 
-Attributes = Mapping[str, str]
+from pymesos_binpack.packing.policies import Policy
+from pymesos_binpack.packing.pool import Bools, Node, Placement, Pool
+from pymesos_binpack.packing.shape import GPUS, Shape, shape_of
+from pymesos_binpack.reasons import (
+    Attributes,
+    PendingTask,
+    Refusal,
+    Seen,
+    explain,
+    refusal_of_agent,
+)
+from pymesos_core.resources import Interval, Resources, Tag, count, devices, total
+from pymesos_sdk.tasks import draw, take_ports
 
-
-@dataclass(frozen=True)
-class PendingTask:
-    """A task to be placed. `group` names the instances among which UNIQUE and GROUP_BY count."""
-
-    task_id: str
-    group: str
-    scalars: Mapping[str, int]
-    ports: int
-    constraints: tuple[Constraint, ...] = ()
-    needs_image: bool = False
-
-
-@dataclass(frozen=True)
-class AgentSeen:
-    """An agent as its offers showed it. `attributes` has the host name under "hostname"."""
-
-    agent_id: str
-    attributes: Attributes
-    total: Resources
-    runtimes: tuple[str, ...] = ()
-
-    @property
-    def hostname(self) -> str:
-        """For people."""
-        return self.attributes.get("hostname", self.agent_id)
+PORTS = "ports"
+SEARCH_ORDERS = 6  # after the first
 
 
 @dataclass(frozen=True)
@@ -50,29 +37,24 @@ class OfferInHand:
     """All that one agent offers, by one or several offers."""
 
     offer_ids: tuple[str, ...]
-    agent: AgentSeen
+    agent: Seen
     available: Resources
 
 
 @dataclass(frozen=True)
 class Launch:
-    """A task and where it goes."""
+    """A task, where it goes, and what of the offer it is given; with the volumes to be made."""
 
     task: PendingTask
     offer: OfferInHand
-    ports: tuple[Interval, ...]
+    resources: Resources
 
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a task was not placed, in words. `lasting`: no agent known could ever run it.
-
-    `nearest` says what is missing on the agent where the least is.
-    """
-
-    text: str
-    lasting: bool
-    nearest: str = ""
+    @property
+    def ports(self) -> tuple[Interval, ...]:
+        """The ports it is given."""
+        return tuple(
+            interval for _, bag in self.resources.parts() for interval in bag.ranges.get(PORTS, ())
+        )
 
 
 @dataclass(frozen=True)
@@ -81,204 +63,270 @@ class Plan:
 
     launches: tuple[Launch, ...]
     unplaced: Mapping[str, Refusal]
+    of_use_to_gangs: frozenset[str] = frozenset()  # offers on which a part of one would fit
 
 
 @dataclass
-class _Bin:
-    """An offer while it is being filled."""
+class Situation:
+    """What the planner knows beside tasks and offers.
 
-    offer: OfferInHand
-    scalars: dict[str, int]
-    ports: Resources
-    total: Mapping[str, int] = field(default_factory=dict)
+    `seen` are the agents of earlier offers, for the reasons; `placed` the agents on which the
+    instances of a group run.
+    """
+
+    seen: Sequence[Seen] = ()
+    placed: Mapping[str, Sequence[Attributes]] = field(default_factory=dict)
 
 
 def plan(
     pending: Sequence[PendingTask],
     offers: Sequence[OfferInHand],
     policy: Policy,
-    *,
-    seen: Sequence[AgentSeen] = (),
-    placed: Mapping[str, Sequence[Attributes]] | None = None,
+    situation: Situation | None = None,
 ) -> Plan:
-    """Place what fits.
+    """Place what fits."""
+    situation = situation or Situation()
+    known = {agent.agent_id: agent for agent in situation.seen}
+    known |= {offer.agent.agent_id: offer.agent for offer in offers}
+    units = _units(pending)
+    attempts = _Attempts(offers, policy, situation, list(known.values()))
+    best = attempts.run(_first_order(units, known.values()))
+    for number in range(SEARCH_ORDERS if offers and best.may_do_better() else 0):
+        attempt = attempts.run(_other_order(units, known.values(), number))
+        if attempt.worth() > best.worth():
+            best = attempt
+        if not best.may_do_better():
+            break
+    return Plan(tuple(best.launches), best.refusals(), best.of_use_to_gangs())
 
-    `seen` are the agents known from earlier offers, for the reasons; `placed` the agents of the
-    instances that run, by group.
-    """
-    bins = [
-        _Bin(
-            offer,
-            dict(offer.available.scalars),
-            Resources(ranges=offer.available.ranges),
-            offer.agent.total.scalars,
+
+def _units(pending: Sequence[PendingTask]) -> list[list[PendingTask]]:
+    """Gangs, and tasks that are on their own."""
+    units: dict[str, list[PendingTask]] = {}
+    for task in pending:
+        units.setdefault(f"gang {task.gang}" if task.gang else f"task {task.task_id}", []).append(
+            task
         )
-        for offer in offers
-    ]
-    running = {group: list(agents) for group, agents in (placed or {}).items()}
-    known = {agent.agent_id: agent for agent in (*seen, *(offer.agent for offer in offers))}
-    largest = _largest(known.values())
-    launches: list[Launch] = []
-    unplaced: dict[str, Refusal] = {}
-    failed: dict[tuple[object, ...], Refusal] = {}  # what did not fit does not fit a second time
-    for task in sorted(pending, key=lambda t: (-_size(t, largest), t.task_id)):
-        shape = _shape(task)
-        if shape in failed:
-            unplaced[task.task_id] = failed[shape]
-            continue
-        chosen = _choose(task, bins, policy, running.get(task.group, ()), known)
-        if chosen is None:
-            reason = explain(task, list(known.values()), offers, running.get(task.group, ()))
-            failed[shape] = unplaced[task.task_id] = reason
-            continue
-        launches.append(_place(task, chosen))
-        running.setdefault(task.group, []).append(chosen.offer.agent.attributes)
-    return Plan(tuple(launches), unplaced)
+    return list(units.values())
 
 
-def _shape(task: PendingTask) -> tuple[object, ...]:
-    group = task.group if task.constraints else ""
-    scalars = frozenset(task.scalars.items())
-    return (scalars, task.ports, task.constraints, task.needs_image, group)
+Order = list[list[PendingTask]]
 
 
-def _largest(agents: Iterable[AgentSeen]) -> dict[str, int]:
+def _first_order(units: Order, known: Iterable[Seen]) -> Order:
+    """By priority, then the largest part of any resource that the unit takes."""
+    largest = _largest(known)
+
+    def key(unit: list[PendingTask]) -> tuple[int, float, str]:
+        size = sum(max(_parts(task, largest), default=0.0) for task in unit)
+        return (-unit[0].priority, -size, unit[0].task_id)
+
+    return sorted(units, key=key)
+
+
+def _other_order(units: Order, known: Iterable[Seen], number: int) -> Order:
+    """By priority, then by the sum of the parts, then shuffled ever more, always the same way."""
+    largest = _largest(known)
+
+    def key(unit: list[PendingTask]) -> tuple[int, float, str]:
+        size = sum(sum(_parts(task, largest)) for task in unit)
+        if number:
+            draw = zlib.crc32(f"{number} {unit[0].task_id}".encode()) / 2**32
+            size *= 1 + (draw - 0.5) * number / SEARCH_ORDERS
+        return (-unit[0].priority, -size, unit[0].task_id)
+
+    return sorted(units, key=key)
+
+
+def _largest(agents: Iterable[Seen]) -> dict[str, int]:
     out: dict[str, int] = {}
     for agent in agents:
-        for name, value in agent.total.scalars.items():
+        for name, value in agent.total.quantities.items():
             out[name] = max(out.get(name, 0), value)
     return out
 
 
-def _size(task: PendingTask, largest: Mapping[str, int]) -> float:
-    """The largest fraction of any agent's resource that the task takes."""
-    return max(
-        (value / largest[name] for name, value in task.scalars.items() if largest.get(name)),
-        default=0.0,
+def _parts(task: PendingTask, largest: Mapping[str, int]) -> list[float]:
+    return [value / largest[name] for name, value in task.scalars.items() if largest.get(name)]
+
+
+class _Attempts:
+    """Runs the tasks over the offers in one order after another."""
+
+    def __init__(
+        self,
+        offers: Sequence[OfferInHand],
+        policy: Policy,
+        situation: Situation,
+        known: Sequence[Seen],
+    ) -> None:
+        self.offers, self.known, self.placed = offers, known, situation.placed
+        self._nodes = [_node(offer) for offer in offers]
+        self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
+        self._policy = policy
+
+    def run(self, order: Order) -> _Attempt:
+        """One order."""
+        attempt = _Attempt(self, Pool(self._nodes, self._policy))
+        for unit in order:
+            attempt.place(unit)
+        return attempt
+
+    def device_names(self, placement: Placement) -> list[str]:
+        """The devices of a placement."""
+        return [self._devices[placement.node][column] for column in placement.devices]
+
+
+class _Attempt:
+    def __init__(self, attempts: _Attempts, pool: Pool) -> None:
+        self._attempts = attempts
+        self._pool = pool
+        self._left = [offer.available for offer in attempts.offers]
+        self._running = {group: list(where) for group, where in attempts.placed.items()}
+        self._failed: set[tuple[object, ...]] = set()  # what did not fit does not fit again
+        self._unplaced: list[PendingTask] = []
+        self.launches: list[Launch] = []
+
+    def place(self, unit: list[PendingTask]) -> None:
+        """All of a gang, or nothing of it."""
+        done: list[tuple[Placement, Launch]] = []
+        for task in unit:
+            if (made := self._place_one(task)) is None:
+                break
+            done.append(made)
+        if len(done) == len(unit):
+            self.launches += [launch for _, launch in done]
+            return
+        for placement, launch in reversed(done):
+            self._pool.release(placement)
+            self._left[placement.node] = self._left[placement.node] + launch.resources
+            self._running[launch.task.group].pop()
+        self._unplaced += unit
+
+    def _place_one(self, task: PendingTask) -> tuple[Placement, Launch] | None:
+        kind = task.kind()
+        if kind in self._failed:
+            return None
+        shape = shape_of(_with_ports(task))
+        placement = self._pool.choose(shape, self._allowed(task))
+        if placement is None:
+            if not task.gang:
+                self._failed.add(kind)
+            return None
+        self._pool.take(placement)
+        offer = self._attempts.offers[placement.node]
+        given = self._draw(task, shape, placement)
+        self._left[placement.node] = self._left[placement.node] - given
+        self._running.setdefault(task.group, []).append(offer.agent.attributes)
+        return placement, Launch(task, offer, given)
+
+    def _draw(self, task: PendingTask, shape: Shape, placement: Placement) -> Resources:
+        """The resources themselves: with their reservations, devices, ports, volumes."""
+        left = self._left[placement.node]
+        given = draw(usable(left), dict(task.scalars) | {GPUS: 0})
+        names = self._attempts.device_names(placement)
+        given = given + total(_of_device(left, name, shape.gpu_share or 1000) for name in names)
+        if task.ports:
+            # Not always the first: the one that was used last may still be held by somebody.
+            start = zlib.crc32(task.task_id.encode())
+            ports = take_ports(usable(left), task.ports, start)
+            given = given + Resources(ranges={PORTS: ports})
+        return given + _volumes(left, task)
+
+    def _allowed(self, task: PendingTask) -> Bools | None:
+        if not (task.constraints or task.needs_image or task.volumes):
+            return None
+        attempts = self._attempts
+        out = np.zeros(len(attempts.offers), dtype=bool)
+        for row, offer in enumerate(attempts.offers):
+            here = refusal_of_agent(task, offer.agent, self._running, attempts.known) is None
+            out[row] = here and has_volumes(self._left[row], task)
+        return out
+
+    def worth(self) -> tuple[tuple[int, float], ...]:
+        """How much of each priority is placed, the highest first."""
+        largest = _largest(self._attempts.known)
+        sums: dict[int, float] = {}
+        for launch in self.launches:
+            size = sum(_parts(launch.task, largest))
+            sums[launch.task.priority] = sums.get(launch.task.priority, 0.0) + size
+        for task in self._unplaced:
+            sums.setdefault(task.priority, 0.0)
+        return tuple(sorted(sums.items(), reverse=True))
+
+    def may_do_better(self) -> bool:
+        """Whether another order could place more: some that was left would fit where another is."""
+        return bool(self._unplaced) and any(
+            not refusal.lasting for refusal in self.refusals().values()
+        )
+
+    def of_use_to_gangs(self) -> frozenset[str]:
+        """Offers that nothing was launched on, where a task of a gang that waits would fit."""
+        used = {launch.offer.agent.agent_id for launch in self.launches}
+        out: set[str] = set()
+        for task in {task.kind(): task for task in self._unplaced if task.gang}.values():
+            shape = shape_of(_with_ports(task))
+            rows = np.arange(len(self._attempts.offers), dtype=np.int64)
+            allowed = self._allowed(task)
+            fits = self._pool.fits(shape, rows)
+            for row in np.flatnonzero(fits if allowed is None else fits & allowed):
+                offer = self._attempts.offers[int(row)]
+                if offer.agent.agent_id not in used:
+                    out.update(offer.offer_ids)
+        return frozenset(out)
+
+    def refusals(self) -> dict[str, Refusal]:
+        """Why each task that is left was not placed; each kind is explained once."""
+        out: dict[str, Refusal] = {}
+        known: dict[tuple[object, ...], Refusal] = {}
+        attempts = self._attempts
+        frees = [(o.agent, o.available) for o in attempts.offers]
+        for task in self._unplaced:
+            kind = (*task.kind(), task.gang)
+            if kind not in known:
+                known[kind] = explain(task, attempts.known, frees, self._running)
+            out[task.task_id] = known[kind]
+        return out
+
+
+def _with_ports(task: PendingTask) -> dict[str, int]:
+    return {**task.scalars, **({PORTS: task.ports} if task.ports else {})}
+
+
+def usable(resources: Resources) -> Resources:
+    """What a task may be given as it comes: no volume, nothing that may be taken back."""
+    return resources.where(_is_usable)
+
+
+def _is_usable(tag: Tag) -> bool:
+    return tag.volume is None and not tag.revocable
+
+
+def has_volumes(resources: Resources, task: PendingTask) -> bool:
+    """Whether the volumes that a task has are there."""
+    there = {tag.volume.id for tag in resources.tagged if tag.volume}
+    return all(volume in there for volume in task.volumes)
+
+
+def _volumes(resources: Resources, task: PendingTask) -> Resources:
+    wanted = set(task.volumes)
+    return resources.where(lambda tag: tag.volume is not None and tag.volume.id in wanted)
+
+
+def _of_device(resources: Resources, name: str, milli: int) -> Resources:
+    tag = next(t for t, bag in resources.tagged.items() if t.device == name and GPUS in bag.scalars)
+    return Resources(tagged={tag: Resources({GPUS: milli})})
+
+
+def _node(offer: OfferInHand) -> Node:
+    """An offer as the pool sees it. Ports are counted."""
+    free = usable(offer.available)
+    scalars = {n: v for n, v in free.quantities.items() if n != GPUS}
+    ports = sum(count(bag.ranges.get(PORTS, ())) for _, bag in free.parts())
+    whole = {n: v for n, v in offer.agent.total.quantities.items() if n != GPUS}
+    gpus = devices(free)
+    return Node(
+        {**scalars, **whole, PORTS: max(ports, 1)},
+        {**scalars, PORTS: ports},
+        tuple(gpus[name] for name in sorted(gpus)),
     )
-
-
-def _fits(task: PendingTask, where: _Bin) -> bool:
-    return all(where.scalars.get(n, 0) >= v for n, v in task.scalars.items()) and (
-        not task.ports or count(where.ports.ranges.get("ports", ())) >= task.ports
-    )
-
-
-def _choose(
-    task: PendingTask,
-    bins: Sequence[_Bin],
-    policy: Policy,
-    placed: Sequence[Attributes],
-    known: Mapping[str, AgentSeen],
-) -> _Bin | None:
-    best: tuple[float, _Bin] | None = None
-    for candidate in bins:
-        if not _fits(task, candidate):
-            continue
-        agent = candidate.offer.agent
-        if _refusal(task, agent, placed, list(known.values())) is not None:
-            continue
-        score = policy.score(task.scalars, candidate.scalars, candidate.total)
-        if best is None or score < best[0]:
-            best = (score, candidate)
-    return best[1] if best else None
-
-
-def _refusal(
-    task: PendingTask,
-    agent: AgentSeen,
-    placed: Sequence[Attributes],
-    known: Sequence[AgentSeen],
-) -> str | None:
-    """Why the agent will not do, whatever is free on it."""
-    if task.needs_image and agent.runtimes and "docker" not in agent.runtimes:
-        return "it runs no images"
-    if not task.constraints:
-        return None
-    candidates = [other.attributes for other in known]
-    for constraint in task.constraints:
-        if (reason := unmet(constraint, agent.attributes, placed, candidates)) is not None:
-            return f"{constraint}: {reason}"
-    return None
-
-
-def _place(task: PendingTask, where: _Bin) -> Launch:
-    for name, value in task.scalars.items():
-        where.scalars[name] -= value
-    ports: tuple[Interval, ...] = ()
-    if task.ports:
-        # Not always the first: the one that was used last may still be held by somebody.
-        start = zlib.crc32(task.task_id.encode())
-        ports = take_ports(where.ports, task.ports, start)
-        where.ports = where.ports - Resources(ranges={"ports": ports})
-    return Launch(task, where.offer, ports)
-
-
-def explain(
-    task: PendingTask,
-    known: Sequence[AgentSeen],
-    offers: Sequence[OfferInHand],
-    placed: Sequence[Attributes],
-) -> Refusal:
-    """Why a task was not placed, the most lasting reason first."""
-    if not known:
-        return Refusal("no agent has been offered yet", lasting=True)
-    for name, needed in task.scalars.items():
-        most = max(agent.total.scalar(name) for agent in known)
-        if needed > most:
-            text = f"needs {_amount(name, needed)}, the largest agent has {_amount(name, most)}"
-            return Refusal(text, lasting=True)
-    most_ports = max(count(agent.total.ranges.get("ports", ())) for agent in known)
-    if task.ports > most_ports:
-        text = f"needs {task.ports} ports, the largest agent has {most_ports}"
-        return Refusal(text, lasting=True)
-    whole = Resources(task.scalars)
-    big_enough = [agent for agent in known if agent.total.contains(whole)]
-    if not big_enough:
-        return Refusal(f"needs {_amounts(task)}; no agent has that much of all", lasting=True)
-    refusals = [_refusal(task, agent, placed, known) for agent in big_enough]
-    if all(refusals):
-        text = f"no agent will do: {'; '.join(sorted({r for r in refusals if r})[:3])}"
-        return Refusal(text, lasting=True)
-    free = [offer for offer in offers if _refusal(task, offer.agent, placed, known) is None]
-    if not free:
-        text = f"needs {_amounts(task)}; the agents that could run it are in use"
-        return Refusal(text, lasting=False)
-    near = _nearest(task, free)
-    for name, needed in task.scalars.items():
-        most = max(offer.available.scalar(name) for offer in free)
-        if needed > most:
-            text = f"needs {_amount(name, needed)}, the most that is free is {_amount(name, most)}"
-            return Refusal(text, False, near)
-    return Refusal(f"needs {_amounts(task)}; no agent has that much free", False, near)
-
-
-def _nearest(task: PendingTask, offers: Sequence[OfferInHand]) -> str:
-    """Where the least is missing, as a part of what the agent has."""
-
-    def missing(offer: OfferInHand) -> dict[str, int]:
-        have = offer.available
-        return {n: v - have.scalar(n) for n, v in task.scalars.items() if v > have.scalar(n)}
-
-    def cost(offer: OfferInHand) -> float:
-        total = offer.agent.total
-        return sum(value / max(1, total.scalar(name)) for name, value in missing(offer).items())
-
-    best = min(offers, key=cost)
-    parts = [_amount(name, value) for name, value in missing(best).items()]
-    ports = task.ports - count(best.available.ranges.get("ports", ()))
-    if ports > 0:
-        parts.append(f"{ports} ports")
-    return f"on {best.agent.hostname} {', '.join(parts)} more would do" if parts else ""
-
-
-def _amount(name: str, milli: int) -> str:
-    unit = " MiB" if name in ("mem", "disk") else ""
-    return f"{format_milli(milli)}{unit} {name}"
-
-
-def _amounts(task: PendingTask) -> str:
-    parts = [_amount(name, value) for name, value in task.scalars.items()]
-    if task.ports:
-        parts.append(f"{task.ports} ports")
-    return ", ".join(parts)

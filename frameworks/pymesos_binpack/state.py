@@ -27,6 +27,8 @@ class Saved:
     agent_id: str = ""
     hostname: str = ""
     ports: list[int] = field(default_factory=list)
+    devices: dict[str, int] = field(default_factory=dict)  # thousandths of each GPU it has
+    data_on: str = ""  # the agent that has its volumes, once it has run
     done: bool = False  # it will not be launched again
     failures: int = 0  # of a batch instance, counted against its retries
     exit_status: int | None = None
@@ -50,6 +52,8 @@ class Instance:
     quick_failures: int = 0
     running_since_s: float | None = None
     killing: bool = False
+    preempted: bool = False  # it is killed for one of higher priority, and will be run again
+    preempted_at_s: float | None = None  # when others were killed for it
     planned: bool = False  # its launch is being stored
 
     @property
@@ -103,6 +107,11 @@ class JobState:
     def ended(self) -> bool:
         """Whether nothing of it runs or will run."""
         return self.left == 0
+
+    @property
+    def constrained(self) -> bool:
+        """Whether it matters to any task of it where others run."""
+        return any(task.constraints for task in self.job.tasks)
 
     @property
     def state(self) -> str:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pymesos_core.resources import Interval, Resources, count, from_proto, to_proto
+from pymesos_core.resources import (
+    EMPTY,
+    Interval,
+    Resources,
+    count,
+    from_proto,
+    tagged,
+    to_proto,
+)
 from pymesos_proto.v1 import types_pb2 as pb
 
 
@@ -26,6 +34,25 @@ def take_ports(resources: Resources, number: int, start: int = 0) -> tuple[Inter
                 break
             position -= end - begin + 1
     return tuple(sorted(chosen))
+
+
+def draw(resources: Resources, scalars: Mapping[str, int]) -> Resources:
+    """So much of each scalar (in thousandths): first of what is reserved, then of what is not.
+
+    Devices are not drawn from. Raises ValueError when there is less.
+    """
+    left = dict(scalars)
+    out = EMPTY
+    for tag, bag in sorted(resources.parts(), key=lambda part: not part[0].reservations):
+        if tag.device:
+            continue
+        taken = {name: min(left.get(name, 0), value) for name, value in bag.scalars.items()}
+        out = out + tagged(tag, Resources(taken))
+        left = {name: value - taken.get(name, 0) for name, value in left.items()}
+    missing = {name: value for name, value in left.items() if value}
+    if missing:
+        raise ValueError(f"{Resources(missing)} more is needed than {resources}")
+    return out
 
 
 def make_task(

@@ -8,7 +8,7 @@ from typing import Any
 from pymesos_binpack import core as bp
 from pymesos_binpack.calls import make_call
 from pymesos_binpack.jobs import Job
-from pymesos_binpack.policies import POLICIES
+from pymesos_binpack.packing import read_policy
 from pymesos_core.states import is_terminal, state_name
 from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -125,7 +125,7 @@ class FrameworkNode(DriverNode):
         self.core: bp.BinpackCore | None = None
 
     def on_start(self) -> None:
-        self.core = bp.BinpackCore(POLICIES["best-fit"], dict(self.disk.records))
+        self.core = bp.BinpackCore(read_policy("default"), dict(self.disk.records))
         missing = self.accepted - {job.request_id for job in self.core.jobs.values()}
         assert not missing, f"{self.name} forgot {missing}, which it had acknowledged"
         info = pb.FrameworkInfo(

@@ -6,7 +6,7 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobs import Job, parse_job
-from pymesos_binpack.policies import POLICIES
+from pymesos_binpack.packing import read_policy
 from pymesos_core.clock import Now
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.store import Change
@@ -16,7 +16,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 class Harness:
     def __init__(self, records: dict[tuple[str, str], bytes] | None = None) -> None:
         self.records = records if records is not None else {}
-        self.core = c.BinpackCore(POLICIES["best-fit"], dict(self.records))
+        self.core = c.BinpackCore(read_policy("default"), dict(self.records))
         self.now_s = 0.0
         self.effects: list[c.Effect] = []
         self.hold_writes = False

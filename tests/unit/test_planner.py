@@ -7,15 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
-from pymesos_binpack.planner import AgentSeen, OfferInHand, PendingTask, Plan, plan
-from pymesos_binpack.policies import POLICIES
-from pymesos_core.resources import Resources, parse, total
+from pymesos_binpack.packing import DEFAULT_POLICY, POLICIES, read_policy
+from pymesos_binpack.planner import OfferInHand, Plan, Situation, plan
+from pymesos_binpack.reasons import PendingTask, Seen
+from pymesos_core.resources import parse, total
 
-BEST_FIT = POLICIES["best-fit"]
+BEST_FIT = read_policy("best-fit")
 
 
 def offer(name: str, text: str, of: str = "", **attributes: str) -> OfferInHand:
-    agent = AgentSeen(name, {"hostname": name, **attributes}, parse(of or text), ("process",))
+    agent = Seen(name, {"hostname": name, **attributes}, parse(of or text), ("process",))
     return OfferInHand((f"o-{name}",), agent, parse(text))
 
 
@@ -31,7 +32,7 @@ def where(made: Plan) -> dict[str, str]:
 def test_best_fit_keeps_large_gaps_large() -> None:
     offers = [offer("big", "cpus:8;mem:800"), offer("small", "cpus:2;mem:200")]
     assert where(plan([task("t")], offers, BEST_FIT)) == {"t": "small"}
-    assert where(plan([task("t")], offers, POLICIES["spread"])) == {"t": "big"}
+    assert where(plan([task("t")], offers, read_policy("spread"))) == {"t": "big"}
 
 
 def test_the_largest_tasks_go_first() -> None:
@@ -43,7 +44,7 @@ def test_the_largest_tasks_go_first() -> None:
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 3)), max_size=25),
     st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99)), max_size=6),
-    st.sampled_from(sorted(POLICIES)),
+    st.sampled_from([DEFAULT_POLICY, *sorted(POLICIES)]),
 )
 def test_no_offer_is_ever_exceeded_and_every_task_is_accounted_for(
     needs: list[tuple[int, int, int]], sizes: list[tuple[int, int]], policy: str
@@ -53,15 +54,11 @@ def test_no_offer_is_ever_exceeded_and_every_task_is_accounted_for(
         for n, (c, m) in enumerate(sizes)
     ]
     tasks = [task(f"t{n}", f"cpus:{c};mem:{m}", p) for n, (c, m, p) in enumerate(needs)]
-    made = plan(tasks, offers, POLICIES[policy])
+    made = plan(tasks, offers, read_policy(policy))
     assert {*where(made), *made.unplaced} == {t.task_id for t in tasks}
     assert len(made.launches) + len(made.unplaced) == len(tasks)
     for one in offers:
-        used = total(
-            Resources(launch.task.scalars, {"ports": launch.ports})
-            for launch in made.launches
-            if launch.offer is one
-        )
+        used = total(launch.resources for launch in made.launches if launch.offer is one)
         assert one.available.contains(used)
     assert all(refusal.text for refusal in made.unplaced.values())
 
@@ -92,7 +89,7 @@ def test_why_not(wanted: PendingTask, says: str, lasting: bool) -> None:
 def test_nothing_offered() -> None:
     assert "no agent has been offered" in plan([task("t")], [], BEST_FIT).unplaced["t"].text
     seen = [offer("a", "cpus:4;mem:400").agent]
-    refusal = plan([task("t")], [], BEST_FIT, seen=seen).unplaced["t"]
+    refusal = plan([task("t")], [], BEST_FIT, Situation(seen)).unplaced["t"]
     assert "in use" in refusal.text and not refusal.lasting
 
 
@@ -113,7 +110,9 @@ class TestConstraints:
 
     def test_unique_counts_what_runs(self) -> None:
         placed = {"group": [{"hostname": "x", "rack": "r2"}]}
-        made = plan([task("t", "cpus:1", 0, "rack:UNIQUE")], self.RACKS, BEST_FIT, placed=placed)
+        made = plan(
+            [task("t", "cpus:1", 0, "rack:UNIQUE")], self.RACKS, BEST_FIT, Situation(placed=placed)
+        )
         assert where(made)["t"] in ("a", "b")
 
     def test_group_by_spreads_evenly(self) -> None:

@@ -1,0 +1,122 @@
+"""From an instance to the task that is planned, and from the plan to the task that is launched."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pymesos_binpack.jobs import VolumeSpec
+from pymesos_binpack.planner import Launch
+from pymesos_binpack.preemption import RunningTask
+from pymesos_binpack.reasons import PendingTask, Seen
+from pymesos_binpack.state import Instance
+from pymesos_core.resources import Resources, from_proto, to_proto
+from pymesos_core.states import reason_name, state_name
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import operations
+
+DISK = "disk"
+
+
+def next_task_id(instance: Instance) -> str:
+    """Of its next attempt."""
+    return f"{instance.job_id}.{instance.spec.name}.{instance.index}.{instance.saved.attempts + 1}"
+
+
+def volume_id(instance: Instance, volume: VolumeSpec) -> str:
+    """The same for every attempt of the instance."""
+    return f"{instance.job_id}.{instance.spec.name}.{instance.index}.{volume.name}"
+
+
+def pending_task(instance: Instance, priority: int) -> PendingTask:
+    """What the planner is to place; with data, where they are."""
+    spec = instance.spec
+    ids = tuple(volume_id(instance, volume) for volume in spec.volumes)
+    scalars = dict(spec.scalars)
+    if not instance.saved.data_on:
+        more = sum(volume.size_milli for volume in spec.volumes)
+        scalars |= {DISK: scalars.get(DISK, 0) + more} if more else {}
+    return PendingTask(
+        next_task_id(instance),
+        instance.group,
+        scalars,
+        spec.ports,
+        spec.constraints,
+        needs_image=spec.image is not None,
+        priority=priority,
+        gang=instance.group if spec.gang else "",
+        volumes=ids if instance.saved.data_on else (),
+    )
+
+
+def running_task(instance: Instance, priority: int) -> RunningTask:
+    """What preemption may think away."""
+    spec, saved = instance.spec, instance.saved
+    return RunningTask(
+        saved.task_id, saved.agent_id, priority, spec.scalars, spec.ports, saved.devices
+    )
+
+
+def seen(offer: pb.Offer) -> Seen:
+    """What an offer tells of its agent."""
+    attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
+    total = from_proto(offer.agent_total or offer.resources)
+    return Seen(offer.agent_id, attributes, total, tuple(offer.runtimes))
+
+
+def with_volumes(
+    instance: Instance, launch: Launch, role: str
+) -> tuple[Launch, list[scheduler_pb.Operation]]:
+    """The launch with its new volumes in the place of the disk for them, and what makes those."""
+    made: list[scheduler_pb.Operation] = []
+    given = launch.resources
+    for volume in instance.spec.volumes if not instance.saved.data_on else ():
+        disk = _disk(given, volume.size_milli)
+        given = given - disk
+        reserved = disk
+        if not any(tag.role for tag in disk.tagged):
+            operation, reserved = operations.reserve(disk, role)
+            made.append(operation)
+        creating, there = operations.create(reserved, volume_id(instance, volume), volume.path)
+        made.append(creating)
+        given = given + there
+    return replace(launch, resources=given), made
+
+
+def _disk(given: Resources, milli: int) -> Resources:
+    """So much disk of one kind: a volume is of one."""
+    wanted = Resources({DISK: milli})
+    if given.contains(wanted):
+        return wanted
+    for tag, bag in given.tagged.items():
+        if tag.volume is None and bag.contains(wanted):
+            return Resources(tagged={tag: wanted})
+    return wanted  # in two pieces: the master refuses it, and says why
+
+
+def task_info(instance: Instance, launch: Launch) -> pb.TaskInfo:
+    """The task as it is launched."""
+    spec = instance.spec
+    environment = {**spec.env, "PYMESOS_INSTANCE": str(instance.index)}
+    return pb.TaskInfo(
+        task_id=launch.task.task_id,
+        name=spec.name,
+        agent_id=launch.offer.agent.agent_id,
+        resources=to_proto(launch.resources),
+        command=pb.CommandInfo(
+            shell=spec.command is not None,
+            value=spec.command or "",
+            environment=[pb.EnvironmentVariable(name=n, value=v) for n, v in environment.items()],
+            user=spec.user or "",
+        ),
+        container=pb.ContainerInfo(image=spec.image or ""),
+        kill_policy=pb.KillPolicy(grace_period_s=spec.kill_grace_s),
+        labels=[pb.Label(key="job", value=instance.job_id)],
+    )
+
+
+def how_it_ended(status: pb.TaskStatus) -> str:
+    """One line for a person."""
+    reason = reason_name(status.reason)
+    parts = [state_name(status.state), f"({reason})" if reason else "", status.message]
+    return " ".join(part for part in parts if part)

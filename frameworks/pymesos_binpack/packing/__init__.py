@@ -1,0 +1,25 @@
+"""What goes where: shapes of tasks, a pool of nodes, and policies that choose among them."""
+
+from pymesos_binpack.packing.policies import (
+    DEFAULT_POLICY,
+    POLICIES,
+    Policy,
+    PolicyError,
+    read_policy,
+)
+from pymesos_binpack.packing.pool import Placement, Pool
+from pymesos_binpack.packing.shape import Shape, ShapeError, Workload, shape_of
+
+__all__ = [
+    "DEFAULT_POLICY",
+    "POLICIES",
+    "Placement",
+    "Policy",
+    "PolicyError",
+    "Pool",
+    "Shape",
+    "ShapeError",
+    "Workload",
+    "read_policy",
+    "shape_of",
+]

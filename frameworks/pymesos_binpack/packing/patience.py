@@ -1,0 +1,165 @@
+"""The default policy: what will be made of a gap by the tasks that are still to come.
+
+A gap is what is free of one GPU, with its part of the node's other resources. Tasks come by at
+random, as they usually do, and each may be put into it or left for another node. The value of a gap
+is the waste that remains when that is decided as well as possible over the next PATIENCE tasks (an
+optimal stopping problem, solved backwards once for a workload):
+
+    W[0](gap) = gap        W[n](gap) = mean over kinds of min(W[n-1](gap), W[n-1](gap - kind))
+
+A task goes where the sum of W grows least, or falls most. So a gap is kept for what fits it well
+while much is still to come, which a look one task ahead (FGD) does not see; and what is left of the
+node's CPU counts, since a GPU that no CPU is left for is waste.
+
+Where there are no GPUs, the gap is the node itself: its scarcest resource, with the next scarcest.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+from pymesos_binpack.packing.pool import Floats, Holdings, Ints, Pool
+from pymesos_binpack.packing.shape import GPUS, Shape, Workload
+from pymesos_core.resources import MILLI
+
+PATIENCE = 128
+LEVELS = 100  # into which a gap is divided
+SIDE_LEVELS = 128  # into which what goes with it is divided
+
+Kinds = tuple[tuple[int, int, float], ...]  # levels that a task takes, of the gap and beside it
+
+
+class Patience:
+    """See the module."""
+
+    name = "patience"
+
+    def __init__(self) -> None:
+        self._workload = Workload()
+        self._planned: tuple[Pool, _Plan] | None = None
+
+    def learn(self, workload: Workload) -> None:
+        """See Policy."""
+        self._workload = workload
+        self._planned = None
+
+    def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
+        """See Policy."""
+        if self._planned is None or self._planned[0] is not pool:
+            self._planned = (pool, _Plan(self._workload, pool))
+        plan = self._planned[1]
+        return plan.waste(nodes, after) - plan.waste(nodes, pool.holdings(nodes))
+
+
+class _Plan:
+    """The values of gaps for one workload, and how the nodes of a pool are read as gaps."""
+
+    def __init__(self, workload: Workload, pool: Pool) -> None:
+        self._pool = pool
+        by_scarcity = _scarcest(workload, pool)
+        self._on_gpus = bool(by_scarcity) and by_scarcity[0] == GPUS
+        names = [name for name in by_scarcity if name != GPUS]
+        self._main = None if self._on_gpus or not names else pool.column(names[0])
+        rest = names if self._on_gpus else names[1:]
+        self._side = pool.column(rest[0]) if rest else None
+        self._side_unit = 1.0
+        if self._side is not None:
+            gaps = np.maximum(pool.devices, 1) if self._on_gpus else 1
+            largest = (pool.total[:, self._side] / gaps).max(initial=1)
+            self._side_unit = max(1.0, largest / SIDE_LEVELS)
+        self._main_unit = MILLI / LEVELS
+        if self._main is not None:
+            self._main_unit = max(1.0, pool.total[:, self._main].max(initial=1) / LEVELS)
+        self._table = _values(self._kinds(workload), PATIENCE)
+        self._gangs = [
+            (shape.whole_gpus, self._amount(shape, self._side), part)
+            for shape, part in workload.kinds
+            if self._on_gpus and shape.whole_gpus > 1
+        ]
+
+    def _amount(self, shape: Shape, column: int | None) -> int:
+        if column is None:
+            return 0
+        return dict(shape.scalars).get(self._pool.names[column], 0)
+
+    def _kinds(self, workload: Workload) -> Kinds:
+        """What each kind takes of a gap; a task of several GPUs is as many gaps of a whole one."""
+        counts: dict[tuple[int, int], float] = {}
+        for shape, part in workload.kinds:
+            if self._on_gpus and not shape.gpus:
+                continue
+            split = max(1, shape.whole_gpus) if self._on_gpus else 1
+            main = min(shape.gpus, MILLI) if self._on_gpus else self._amount(shape, self._main)
+            side = self._amount(shape, self._side) / split
+            key = (int(np.ceil(main / self._main_unit)), int(np.ceil(side / self._side_unit)))
+            counts[key] = counts.get(key, 0.0) + part
+        total = sum(counts.values())
+        return tuple((*key, part / total) for key, part in sorted(counts.items()))
+
+    def waste(self, nodes: Ints, free: Holdings) -> Floats:
+        """What will be wasted of some nodes, in units of the scarcest resource."""
+        side = free.scalars[:, self._side] if self._side is not None else None
+        if not self._on_gpus:
+            if self._main is None:
+                return np.zeros(len(nodes))
+            return self._look_up(free.scalars[:, self._main], side)
+        gpus = free.gpus
+        whole = np.maximum(gpus.sum(axis=1, keepdims=True), 1)
+        # The node's CPU and the like are divided among its GPUs by what is free of each.
+        beside = None if side is None else side[:, None] * gpus / whole
+        out = self._look_up(gpus, beside).sum(axis=1) + self._lost_gangs(gpus, side)
+        return np.asarray(out)
+
+    def _look_up(self, gap: Ints, beside: Ints | Floats | None) -> Floats:
+        level = np.minimum(gap / self._main_unit, LEVELS).astype(np.int64)
+        if beside is None:
+            return np.asarray(self._table[level, SIDE_LEVELS])
+        side_level = np.minimum(beside / self._side_unit, SIDE_LEVELS).astype(np.int64)
+        return np.asarray(self._table[level, side_level])
+
+    def _lost_gangs(self, gpus: Ints, side: Ints | None) -> Floats:
+        """Tasks of several GPUs that do not fit any more lose all that is free, by their part."""
+        out = np.zeros(len(gpus))
+        if self._gangs:
+            full = (gpus == MILLI).sum(axis=1)
+            free = gpus.sum(axis=1) / self._main_unit
+            for count, amount, part in self._gangs:
+                fits = full >= count
+                if side is not None:
+                    fits &= side >= amount
+                out += np.where(fits, 0.0, part * free)
+        return out
+
+
+def _scarcest(workload: Workload, pool: Pool) -> list[str]:
+    """Resources that tasks need, GPUs first, then by how much of all is needed for one task."""
+    needed: dict[str, float] = {}
+    for shape, part in workload.kinds:
+        for name, value in shape.scalars:
+            needed[name] = needed.get(name, 0.0) + part * value
+    have = dict(zip(pool.names, pool.total.sum(axis=0).tolist(), strict=True))
+    names = sorted(
+        (name for name in needed if have.get(name)),
+        key=lambda name: -needed[name] / have[name],
+    )
+    with_gpus = pool.devices.any() and any(shape.gpus for shape, _ in workload.kinds)
+    return [GPUS, *names] if with_gpus else names
+
+
+@lru_cache(maxsize=8)
+def _values(kinds: Kinds, patience: int) -> Floats:
+    """W[patience] for every gap: (LEVELS + 1) × (SIDE_LEVELS + 1), in levels."""
+    gaps = np.arange(LEVELS + 1, dtype=np.float64)
+    waste: Floats = np.repeat(gaps[:, None], SIDE_LEVELS + 1, axis=1)
+    for _ in range(patience):
+        after = np.zeros_like(waste)
+        for main, side, part in kinds:
+            taken = waste.copy()
+            if main <= LEVELS and side <= SIDE_LEVELS:
+                fits = taken[main:, side:]
+                np.minimum(fits, waste[: LEVELS + 1 - main, : SIDE_LEVELS + 1 - side], out=fits)
+            after += part * taken
+        waste = after if kinds else waste
+    return waste

@@ -1,0 +1,172 @@
+"""Packing policies: each scores placements; the lowest score wins, the first node breaks ties.
+
+The tie-break is part of every policy's contract. Scores that are to count as equal are made equal
+by the policy itself, by rounding.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from pymesos_binpack.packing.fragmentation import Fgd
+from pymesos_binpack.packing.patience import Patience
+from pymesos_binpack.packing.pool import Floats, Holdings, Ints, Pool
+from pymesos_binpack.packing.shape import Shape, Workload
+from pymesos_core.resources import MILLI
+
+
+class PolicyError(ValueError):
+    """No such policy: the message names those that are there."""
+
+
+class Policy(Protocol):
+    """Scores placements of one shape on many nodes at once.
+
+    A score may depend on the shape, on what the node has and has free, and on the workload; not on
+    other nodes, since it is kept until the node changes.
+    """
+
+    name: str
+
+    def learn(self, workload: Workload) -> None:
+        """What usually comes; before the pool is made that is scored."""
+
+    def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
+        """How bad each placement is: on `nodes` (rows of the pool), which then have `after` free.
+
+        A node may be there several times, with a device of it for each.
+        """
+
+
+class _Plain:
+    """A policy that does not ask what usually comes."""
+
+    def learn(self, workload: Workload) -> None:
+        """See Policy."""
+
+
+class FirstFit(_Plain):
+    """The first node that it fits on."""
+
+    name = "first-fit"
+
+    def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
+        """See Policy."""
+        return np.zeros(len(nodes))
+
+
+class BestFit(_Plain):
+    """Least left over, as a part of the node, summed over all resources.
+
+    The "best fit" of the vector bin packing literature (Panigrahy et al., 2011, "Heuristics for
+    Vector Bin Packing"), so that large gaps stay large.
+    """
+
+    name = "best-fit"
+
+    def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
+        """See Policy."""
+        total = np.maximum(pool.total[nodes], 1)
+        left = (after.scalars / total).sum(axis=1)
+        gpus = after.gpus.sum(axis=1) / np.maximum(pool.devices[nodes] * MILLI, 1)
+        return np.asarray(left + gpus)
+
+
+class Spread(_Plain):
+    """The most left over: the opposite of packing."""
+
+    name = "spread"
+
+    def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
+        """See Policy."""
+        return -BestFit().score(pool, shape, nodes, after)
+
+
+class DotProduct(_Plain):
+    """Where what is free looks most like what is needed (Panigrahy et al., and Tetris)."""
+
+    name = "dot-product"
+
+    def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
+        """See Policy."""
+        largest = np.maximum(pool.total.max(axis=0), 1)
+        needs = np.array([dict(shape.scalars).get(name, 0) for name in pool.names])
+        alike = ((pool.scalars[nodes] / largest) * (needs / largest)).sum(axis=1)
+        gpus = max(1, int(pool.devices.max(initial=0)) * MILLI)
+        on_gpus = pool.gpus[nodes].sum(axis=1) / gpus * (shape.gpus / gpus)
+        return np.asarray(-(alike + on_gpus))
+
+
+@dataclass
+class Weighted:
+    """The sum of several policies' scores, each times its weight."""
+
+    name: str
+    parts: tuple[tuple[float, Policy], ...]
+
+    def learn(self, workload: Workload) -> None:
+        """See Policy."""
+        for _, policy in self.parts:
+            policy.learn(workload)
+
+    def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
+        """See Policy."""
+        out = np.zeros(len(nodes))
+        for weight, policy in self.parts:
+            out += weight * policy.score(pool, shape, nodes, after)
+        return out
+
+
+POLICIES: Mapping[str, type[Policy]] = {
+    "patience": Patience,
+    "best-fit": BestFit,
+    "dot-product": DotProduct,
+    "fgd": Fgd,
+    "first-fit": FirstFit,
+    "spread": Spread,
+}
+DEFAULT_POLICY = "default"
+# Of gaps of about the same value to those that come later, the one of less use now.
+DEFAULT = "patience+0.003*fgd"
+
+
+def read_policy(text: str) -> Policy:
+    """A policy by name, a sum such as `best-fit+0.5*spread`, or `module:Class` of your own.
+
+    Raises PolicyError.
+    """
+    sums = DEFAULT if text == DEFAULT_POLICY else text
+    parts = [_weighted(part.strip()) for part in sums.split("+")]
+    return parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else Weighted(text, tuple(parts))
+
+
+def _weighted(text: str) -> tuple[float, Policy]:
+    weight, star, name = text.rpartition("*")
+    try:
+        return (float(weight) if star else 1.0), _named(name.strip())
+    except ValueError as error:
+        if isinstance(error, PolicyError):
+            raise
+        raise PolicyError(f"{weight!r} in {text!r} is not a number") from error
+
+
+def _named(name: str) -> Policy:
+    if name in POLICIES:
+        return POLICIES[name]()
+    module, colon, attribute = name.partition(":")
+    if not colon:
+        known = ", ".join([DEFAULT_POLICY, *sorted(POLICIES)])
+        raise PolicyError(
+            f"there is no policy {name!r}; there are {known}, sums such as"
+            f" best-fit+0.5*spread, and module:Class of your own"
+        )
+    try:
+        made: Policy = getattr(importlib.import_module(module), attribute)()
+    except (ImportError, AttributeError, TypeError) as error:
+        raise PolicyError(f"the policy {name!r} cannot be had: {error}") from error
+    return made
