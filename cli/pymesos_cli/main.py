@@ -367,6 +367,57 @@ def weights(settings: Settings, settings_: tuple[str, ...]) -> None:
 
 
 @main.command()
+@click.option(
+    "--nodes",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="CSV with the columns cpu_milli, memory_mib and perhaps gpu: a row for each machine.",
+)
+@click.option(
+    "--pods",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="CSV with cpu_milli, memory_mib and perhaps num_gpu, gpu_milli: a row for each task.",
+)
+@click.option(
+    "--policy",
+    "policies",
+    multiple=True,
+    default=("default",),
+    show_default=True,
+    help="Of the planner; may be given more than once, to compare.",
+)
+@click.option(
+    "--load",
+    type=click.FloatRange(0.01, 10),
+    default=None,
+    help="Draw tasks of the file at random until they ask for so much of the scarcest resource."
+    "  [default: the file as it is]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="For --load.")
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Write a plot: what is allocated over what has come, and what is stranded.",
+)
+@json_option
+def whatif(
+    nodes: Path,
+    pods: Path,
+    policies: tuple[str, ...],
+    load: float | None,
+    seed: int,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """How many machines does a workload need? Replays it with the planner; asks no cluster."""
+    from pymesos_cli.whatif import run_whatif
+
+    run_whatif(nodes, pods, policies, seed, load, plot, as_json=as_json)
+
+
+@main.command()
 @click.argument("agent")
 @click.argument("role")
 @click.argument("resources", default="")

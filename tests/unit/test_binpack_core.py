@@ -8,7 +8,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobs import Job, parse_job
 from pymesos_binpack.packing import read_policy
 from pymesos_core.clock import Now
-from pymesos_core.resources import parse, to_proto
+from pymesos_core.resources import Resources, devices, from_proto, parse, to_proto
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -319,3 +319,174 @@ def test_ended_jobs_are_forgotten_in_time(h: Harness) -> None:
         h.update(f"j-r{number}.t.0.1", pb.TASK_FINISHED, 0)
     assert len(h.core.jobs) == c.MAX_ENDED_JOBS
     assert len([1 for kind, _ in h.records if kind == "job"]) == c.MAX_ENDED_JOBS
+
+
+def gang() -> Job:
+    return job(instances=3, gang=True, resources={"cpus": 2, "mem": 10})
+
+
+class TestGangs:
+    def test_all_or_nothing(self, h: Harness) -> None:
+        h.submit(gang())
+        h.offer("cpus:4;mem:400", "a")
+        assert not h.launched() and not h.of(c.Decline), "kept for a while"
+        h.advance(1.0)
+        h.offer("cpus:2;mem:400", "b")
+        assert len(h.launched()) == 3
+
+    def test_what_is_held_back_is_given_back_and_asked_for_again_soon(self, h: Harness) -> None:
+        h.submit(gang())
+        offer_id = h.offer("cpus:4;mem:400", "a")
+        h.advance(c.HOLD_S + 0.1)
+        (declined,) = [e for e in h.of(c.Decline) if isinstance(e, c.Decline)]
+        assert (declined.offer_ids, declined.refuse_s) == ((offer_id,), c.GANG_REFUSE_S)
+
+    def test_a_rescinded_offer_is_not_planned_with(self, h: Harness) -> None:
+        h.submit(gang())
+        offer_id = h.offer("cpus:4;mem:400", "a")
+        h.feed(c.OfferRescinded(offer_id))
+        h.offer("cpus:2;mem:400", "b")
+        assert not h.launched()
+
+
+def prioritized(name: str, priority: int, *, preempt: bool = False, **task: object) -> Job:
+    made = {"name": "t", "command": "x", "resources": {"cpus": 4, "mem": 10}, **task}
+    document = {"name": name, "priority": priority, "preempt": preempt, "tasks": [made]}
+    return parse_job(document)
+
+
+class TestPriorities:
+    def test_the_higher_goes_first(self, h: Harness) -> None:
+        h.submit(prioritized("low", 0), "1")
+        h.submit(prioritized("high", 9), "2")
+        h.offer("cpus:4;mem:400")
+        assert h.launched() == ["high-2.t.0.1"]
+
+    def fill(self, h: Harness) -> None:
+        h.submit(prioritized("low", 1, instances=2, resources={"cpus": 2, "mem": 10}), "1")
+        h.offer("cpus:4;mem:400")
+        for task_id in h.launched():
+            h.update(task_id, pb.TASK_RUNNING)
+
+    def test_lower_ones_make_room_and_are_run_again(self, h: Harness) -> None:
+        self.fill(h)
+        h.submit(prioritized("high", 9, preempt=True), "2")
+        h.advance(2.0)
+        killed = [e.task_id for e in h.of(c.Kill) if isinstance(e, c.Kill)]
+        assert sorted(killed) == ["low-1.t.0.1", "low-1.t.1.1"]
+        for task_id in killed:
+            h.update(task_id, pb.TASK_KILLED)
+        assert h.core.jobs["low-1"].state == "running", "they are to be run again"
+        h.offer("cpus:4;mem:400")
+        assert h.launched()[2:] == ["high-2.t.0.1"]
+
+    def test_only_as_many_as_must(self, h: Harness) -> None:
+        self.fill(h)
+        high = prioritized("high", 9, preempt=True, resources={"cpus": 2, "mem": 10})
+        h.submit(high, "2")
+        h.advance(2.0)
+        assert len(h.of(c.Kill)) == 1
+        h.advance(5.0)
+        assert len(h.of(c.Kill)) == 1, "once is enough"
+
+    @pytest.mark.parametrize(("priority", "preempt"), [(9, False), (1, True), (0, True)])
+    def test_not_unless_it_may(self, h: Harness, priority: int, preempt: bool) -> None:
+        self.fill(h)
+        h.submit(prioritized("high", priority, preempt=preempt), "2")
+        h.advance(2.0)
+        assert not h.of(c.Kill)
+
+
+class TestVolumes:
+    JOB = parse_job(
+        {
+            "name": "j",
+            "role": "db",
+            "tasks": [
+                {
+                    "name": "t",
+                    "kind": "service",
+                    "command": "x",
+                    "resources": {"cpus": 1, "mem": 10},
+                    "volumes": [{"name": "data", "path": "data", "size": 100}],
+                }
+            ],
+        }
+    )
+
+    def test_it_is_made_at_the_first_launch_and_found_again(self, h: Harness) -> None:
+        h.submit(self.JOB)
+        h.offer("cpus:4;mem:400;disk:50", "small")
+        assert not h.launched()
+        h.offer("cpus:4;mem:400;disk:500", "a")
+        (accept,) = [e for e in h.of(c.Accept) if isinstance(e, c.Accept)]
+        kinds = [operation.WhichOneof("operation") for operation in accept.before]
+        assert kinds == ["reserve", "create"]
+        given = from_proto(accept.tasks[0].resources)
+        (tag,) = given.tagged
+        assert tag.volume is not None and tag.role == "db"
+        assert given.scalar("disk") == 0
+        h.update("j-r.t.0.1", pb.TASK_RUNNING)
+        h.update("j-r.t.0.1", pb.TASK_FAILED, 1)
+        again = Harness(h.records)  # a restart in between
+        again.feed(c.Subscribed("f"))
+        again.offer("cpus:4;mem:400;disk:500", "b")
+        assert not again.launched(), "its data are elsewhere"
+        there = parse("cpus:4;mem:400;disk:400") + Resources(tagged={tag: parse("disk:100")})
+        offer = pb.Offer(offer_id="o", agent_id="a", hostname="a", resources=to_proto(there))
+        again.feed(c.OffersReceived((offer,)))
+        assert again.launched() == ["j-r.t.0.2"]
+        (accept,) = [e for e in again.of(c.Accept) if isinstance(e, c.Accept)]
+        assert not accept.before
+        assert from_proto(accept.tasks[0].resources).contains(
+            Resources(tagged={tag: parse("disk:100")})
+        )
+
+    def test_they_are_lost_with_their_agent(self, h: Harness) -> None:
+        h.submit(self.JOB)
+        h.offer("cpus:4;mem:400;disk:500", "a")
+        h.update("j-r.t.0.1", pb.TASK_RUNNING)
+        h.update("j-r.t.0.1", pb.TASK_GONE_BY_OPERATOR)
+        h.offer("cpus:4;mem:400;disk:500", "b")
+        assert h.launched() == ["j-r.t.0.1", "j-r.t.0.2"]
+
+
+def test_parts_of_a_gpu_share_a_device_and_whole_ones_do_not(h: Harness) -> None:
+    h.submit(job(instances=2, resources={"cpus": 1, "mem": 10, "gpus": 0.5}), "1")
+    h.submit(job(instances=1, resources={"cpus": 1, "mem": 10, "gpus": 1}), "2")
+    h.offer("cpus:8;mem:400;gpus#0:1;gpus#1:1")
+    used: dict[str, int] = {}
+    for accept in h.of(c.Accept):
+        assert isinstance(accept, c.Accept)
+        for info in accept.tasks:
+            for name, milli in devices(from_proto(info.resources)).items():
+                used[name] = used.get(name, 0) + milli
+    assert used == {"0": 1000, "1": 1000} and len(h.launched()) == 3
+
+
+def test_affinity_and_its_opposite(h: Harness) -> None:
+    tasks = [
+        {"name": "db", "command": "x", "kind": "service"},
+        {"name": "near", "command": "x", "constraints": ["hostname:WITH:db"]},
+        {"name": "far", "command": "x", "constraints": ["hostname:AWAY:db"]},
+    ]
+    h.submit(parse_job({"name": "j", "tasks": tasks}))
+    h.offer("cpus:4;mem:400", "a")
+    h.offer("cpus:4;mem:400", "b")
+    where = {
+        info.name: info.agent_id
+        for effect in h.of(c.Accept)
+        if isinstance(effect, c.Accept)
+        for info in effect.tasks
+    }
+    if "near" not in where:  # it was planned before the db ran
+        h.offer("cpus:4;mem:400", where["db"])
+        where["near"] = next(
+            info.agent_id
+            for effect in h.of(c.Accept)
+            if isinstance(effect, c.Accept)
+            for info in effect.tasks
+            if info.name == "near"
+        )
+    assert where["near"] == where["db"]
+    assert where.get("far") != where["db"]

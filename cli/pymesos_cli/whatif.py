@@ -1,0 +1,145 @@
+"""`whatif`: how much of a workload some machines hold, and how many machines it needs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pymesos_binpack.packing import PolicyError, Shape, read_policy
+from pymesos_binpack.packing.pool import Node
+from pymesos_binpack.packing.replay import (
+    Replay,
+    TraceError,
+    arrivals,
+    read_nodes,
+    read_pods,
+    replay,
+)
+from pymesos_cli.cluster import EXIT_USAGE, CliError
+from pymesos_cli.output import print_json, print_table
+
+MAX_TIMES = 64  # the machines are multiplied at most so often
+
+
+def run_whatif(
+    nodes_csv: Path,
+    pods_csv: Path,
+    policies: Sequence[str],
+    seed: int,
+    load: float | None,
+    plot: Path | None,
+    *,
+    as_json: bool,
+) -> None:
+    """Replay the workload for each policy; print what was placed, and write the plot."""
+    try:
+        nodes, pods = read_nodes(nodes_csv), read_pods(pods_csv)
+        permuted, coming = arrivals(nodes, pods, seed, load) if load else (nodes, pods)
+        runs = {name: replay(permuted, coming, read_policy(name)) for name in policies}
+        needed = {name: _needed(nodes, pods, name) for name in policies}
+    except (TraceError, PolicyError) as error:
+        raise CliError(str(error), EXIT_USAGE) from error
+    if as_json:
+        print_json([run_json(name, run, needed[name]) for name, run in runs.items()])
+    else:
+        _print(runs, needed, len(nodes))
+    if plot is not None:
+        write_plot(plot, runs)
+        if not as_json:
+            print(f"the plot is in {plot}")
+
+
+def _needed(nodes: Sequence[Node], pods: Sequence[Shape], policy: str) -> int | None:
+    """How many machines of this mix hold every pod of the file, within a hundredth.
+
+    None when MAX_TIMES are not enough: then some pod fits on none of them.
+    """
+
+    def holds(number: int) -> bool:
+        some = [nodes[index % len(nodes)] for index in range(number)]
+        return replay(some, pods, read_policy(policy)).dropped == 0
+
+    high = len(nodes)
+    while not holds(high):
+        high *= 2
+        if high > MAX_TIMES * len(nodes):
+            return None
+    low = high // 2 if high > len(nodes) else 0
+    while high - low > max(1, high // 100):
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
+
+
+def run_json(name: str, run: Replay, needed: int | None) -> dict[str, Any]:
+    """A replay for --json; parts of all that there is."""
+    last = run.curve[-1]
+    return {
+        "policy": name,
+        "placed": run.placed,
+        "not_placed": run.dropped,
+        "load": round(last.load, 4),
+        "allocated": {n: round(v, 4) for n, v in last.allocated.items()},
+        "stranded": {n: round(v, 4) for n, v in run.stranded.items()},
+        "machines_needed": needed,
+    }
+
+
+def _print(runs: dict[str, Replay], needed: dict[str, int | None], machines: int) -> None:
+    names = sorted({name for run in runs.values() for name in run.stranded})
+    rows = []
+    for policy, run in runs.items():
+        allocated = run.curve[-1].allocated
+        rows.append(
+            (
+                policy,
+                str(run.placed),
+                str(run.dropped),
+                *(f"{allocated[n]:.1%} ({run.stranded[n]:.1%})" for n in names),
+                "some pod fits on no machine" if needed[policy] is None else f"{needed[policy]}",
+            )
+        )
+    headers = ("POLICY", "PLACED", "NOT", *(f"{n.upper()} (STRANDED)" for n in names), "NEEDED")
+    print_table(headers, rows, "no policies")
+    scarce = next(iter(runs.values())).scarce
+    print(
+        f"{machines} machines; the scarcest is {scarce}. Stranded: free where no usual pod that"
+        f" needs it fits.\nNeeded: machines of the same mix that hold every pod of the file, within"
+        f" a hundredth."
+    )
+
+
+def write_plot(path: Path, runs: dict[str, Replay]) -> None:
+    """What is allocated over what has come, and what is stranded by kind. Raises CliError."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise CliError(
+            "plots need matplotlib: pip install 'pymesos-cluster[plot]', or leave --plot out"
+        ) from error
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4))
+    for name, run in runs.items():
+        loads = [100 * point.load for point in run.curve]
+        left.plot(loads, [100 * p.allocated[run.scarce] for p in run.curve], label=name)
+    scarce = next(iter(runs.values())).scarce
+    left.set(xlabel=f"{scarce} asked for, % of all", ylabel=f"{scarce} allocated, %")
+    left.grid(alpha=0.3)
+    left.legend()
+    width = 0.8 / len(runs)
+    for number, (name, run) in enumerate(runs.items()):
+        kinds = sorted(run.stranded)
+        places = [index + number * width for index in range(len(kinds))]
+        right.bar(places, [100 * run.stranded[kind] for kind in kinds], width, label=name)
+        right.set_xticks([index + 0.4 - width / 2 for index in range(len(kinds))], kinds)
+    right.set(ylabel="stranded at the end, % of all")
+    figure.tight_layout()
+    try:
+        figure.savefig(path)
+    except (OSError, ValueError) as error:
+        raise CliError(f"cannot write the plot to {path}: {error}") from error
+    finally:
+        pyplot.close(figure)

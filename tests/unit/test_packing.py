@@ -1,0 +1,271 @@
+"""The pool, its policies, and replaying a trace."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pymesos_binpack.packing import (
+    DEFAULT_POLICY,
+    POLICIES,
+    Placement,
+    PolicyError,
+    Pool,
+    Shape,
+    ShapeError,
+    Workload,
+    read_policy,
+    shape_of,
+)
+from pymesos_binpack.packing.bins import TooLargeError, fewest_bins
+from pymesos_binpack.packing.patience import LEVELS, SIDE_LEVELS, _values
+from pymesos_binpack.packing.pool import Floats, Holdings, Ints, Node
+from pymesos_binpack.packing.replay import TraceError, arrivals, read_nodes, read_pods, replay
+
+NAMES = [DEFAULT_POLICY, *sorted(POLICIES)]
+
+
+def node(cpus: int, mem: int = 100, gpus: int = 0) -> Node:
+    has = {"cpus": cpus * 1000, "mem": mem * 1000}
+    return Node(has, has, (1000,) * gpus)
+
+
+def shape(cpus: float, mem: float = 1, gpus: float = 0) -> Shape:
+    return shape_of({"cpus": int(cpus * 1000), "mem": int(mem * 1000), "gpus": int(gpus * 1000)})
+
+
+SHAPES = st.builds(
+    shape,
+    st.sampled_from([0.5, 1, 3]),
+    st.sampled_from([1, 40]),
+    st.sampled_from([0, 0.3, 0.5, 0.7, 1, 2]),
+)
+
+
+class Slow:
+    """A policy as it is, asked for every node anew."""
+
+    def __init__(self, nodes: list[Node], policy: str, workload: Workload) -> None:
+        self.policy = read_policy(policy)
+        self.policy.learn(workload)
+        self.nodes = nodes
+        self.taken: list[Placement] = []
+
+    def choose(self, wanted: Shape) -> Placement | None:
+        pool = Pool(self.nodes, self.policy)
+        for placement in self.taken:
+            pool.take(placement)
+        return pool.choose(wanted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from([50, 100]), st.integers(0, 3)),
+             min_size=1, max_size=5),
+    st.lists(SHAPES, min_size=1, max_size=14),
+    st.sampled_from(NAMES),
+    st.randoms(use_true_random=False),
+)  # fmt: skip
+def test_kept_scores_are_those_of_the_nodes_as_they_are(
+    sizes: list[tuple[int, int, int]], wanted: list[Shape], name: str, draw: random.Random
+) -> None:
+    nodes = [node(*size) for size in sizes]
+    workload = Workload.of(wanted)
+    policy = read_policy(name)
+    policy.learn(workload)
+    pool = Pool(nodes, policy)
+    slow = Slow(nodes, name, workload)
+    for each in wanted:
+        placement = pool.choose(each)
+        assert placement == slow.choose(each)
+        if placement is not None:
+            pool.take(placement)
+            slow.taken.append(placement)
+        if slow.taken and draw.random() < 0.3:
+            pool.release(slow.taken.pop(draw.randrange(len(slow.taken))))
+
+
+@given(st.lists(SHAPES, min_size=1, max_size=20), st.sampled_from(NAMES))
+@settings(max_examples=60, deadline=None)
+def test_whatever_fits_is_placed_and_nothing_is_exceeded(wanted: list[Shape], name: str) -> None:
+    policy = read_policy(name)
+    policy.learn(Workload.of(wanted))
+    pool = Pool([node(4, 100, 2), node(8, 80, 0), node(2, 100, 1)], policy)
+    for each in wanted:
+        rows = np.arange(len(pool))
+        placement = pool.choose(each)
+        assert (placement is not None) == bool(pool.fits(each, rows).any())
+        if placement is not None:
+            pool.take(placement)  # asserts that nothing is below zero
+            assert len(placement.devices) == (each.whole_gpus or bool(each.gpu_share))
+
+
+def test_a_part_of_a_gpu_is_of_one_device() -> None:
+    assert shape(1, 1, 0.5).gpu_share == 500 and shape(1, 1, 2).whole_gpus == 2
+    with pytest.raises(ShapeError, match=r"1\.5"):
+        shape(1, 1, 1.5)
+    pool = Pool([node(9, 100, 2)], read_policy("best-fit"))
+    for _ in range(2):
+        placement = pool.choose(shape(1, 1, 0.6))
+        assert placement is not None
+        pool.take(placement)
+    assert pool.choose(shape(1, 1, 0.6)) is None  # 0.8 is free, in two parts
+    assert pool.choose(shape(1, 1, 0.4)) is not None
+
+
+def test_ties_go_to_the_first_node() -> None:
+    for name in ("first-fit", "best-fit", "fgd", "patience", DEFAULT_POLICY):
+        policy = read_policy(name)
+        policy.learn(Workload.of([shape(1)]))
+        placement = Pool([node(4), node(4), node(4)], policy).choose(shape(1))
+        assert placement is not None and placement.node == 0, name
+
+
+def test_best_fit_keeps_large_gaps_and_spread_does_not() -> None:
+    nodes = [node(8), node(2)]
+    chosen = {name: Pool(nodes, read_policy(name)).choose(shape(1)) for name in NAMES}
+    assert chosen["best-fit"] is not None and chosen["best-fit"].node == 1
+    assert chosen["spread"] is not None and chosen["spread"].node == 0
+
+
+def test_patience_keeps_a_gap_for_what_fits_it() -> None:
+    """Half devices come as often as whole ones: a half goes where half is left."""
+    policy = read_policy("patience")
+    policy.learn(Workload.of([shape(1, 1, 0.5), shape(1, 1, 1)]))
+    pool = Pool([node(8, 100, 1), node(8, 100, 1)], policy)
+    first = pool.choose(shape(1, 1, 0.5))
+    assert first is not None
+    pool.take(first)
+    second = pool.choose(shape(1, 1, 0.5))
+    assert second is not None and second.node == first.node
+    whole = pool.choose(shape(1, 1, 1))
+    assert whole is not None and whole.node != first.node
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, LEVELS), st.integers(0, SIDE_LEVELS)), min_size=1, max_size=4)
+)
+@settings(max_examples=25, deadline=None)
+def test_the_waste_of_a_gap_is_what_patience_says_it_is(kinds: list[tuple[int, int]]) -> None:
+    """W[n] by its definition, one gap at a time."""
+    known = tuple((main, side, 1 / len(kinds)) for main, side in kinds)
+    table = _values(known, 3)
+
+    def waste(main: int, side: int, left: int) -> float:
+        if left == 0:
+            return float(main)
+        out = 0.0
+        for m, s, part in known:
+            skipped = waste(main, side, left - 1)
+            fits = m <= main and s <= side
+            taken = waste(main - m, side - s, left - 1) if fits else skipped
+            out += part * min(skipped, taken)
+        return out
+
+    for main, side in ((LEVELS, SIDE_LEVELS), (50, 60), (7, 0)):
+        assert table[main, side] == pytest.approx(waste(main, side, 3))
+    assert (np.diff(table, axis=1) <= 1e-9).all(), "more beside a gap never makes it worse"
+
+
+class Own:
+    """A policy of a user's."""
+
+    name = "own"
+
+    def learn(self, workload: Workload) -> None:
+        """Nothing."""
+
+    def score(self, pool: Pool, wanted: Shape, nodes: Ints, after: Holdings) -> Floats:
+        """The last node."""
+        return -nodes.astype(np.float64)
+
+
+def test_policies_are_named_added_and_brought() -> None:
+    for text in (DEFAULT_POLICY, "best-fit + 0.5*spread", f"{__name__}:Own"):
+        policy = read_policy(text)
+        policy.learn(Workload.of([shape(1)]))
+        placement = Pool([node(1), node(1)], policy).choose(shape(1))
+        assert placement is not None
+        assert placement.node == (1 if "Own" in text else 0)
+    for text, says in (
+        ("bst", "there are default"),
+        ("x*best-fit", "not a number"),
+        ("no.such:Thing", "cannot be had"),
+        ("", "there is no policy"),
+    ):
+        with pytest.raises(PolicyError, match=says):
+            read_policy(text)
+
+
+class TestBins:
+    def test_perfect_pairs(self) -> None:
+        big, small = shape(7, 1), shape(3, 1)
+        assert fewest_bins([big, small] * 5, node(10)) == 5
+
+    @given(st.lists(st.tuples(st.integers(1, 10), st.integers(1, 100)), min_size=1, max_size=25))
+    @settings(max_examples=40, deadline=None)
+    def test_never_below_the_bound_nor_above_one_each(self, items: list[tuple[int, int]]) -> None:
+        found = fewest_bins([shape(c, m) for c, m in items], node(10), rounds=20)
+        bound = max(sum(c for c, _ in items) / 10, sum(m for _, m in items) / 100)
+        assert bound <= found <= len(items)
+
+    def test_a_task_too_large(self) -> None:
+        with pytest.raises(TooLargeError):
+            fewest_bins([shape(11)], node(10))
+        assert fewest_bins([], node(10)) == 0
+
+
+def csv(path: Path, text: str) -> Path:
+    path.write_text(text, "utf-8")
+    return path
+
+
+class TestReplay:
+    def test_the_protocol(self, tmp_path: Path) -> None:
+        nodes = read_nodes(csv(tmp_path / "n", "cpu_milli,memory_mib,gpu\n" + "8000,64,2\n" * 20))
+        pods = read_pods(
+            csv(
+                tmp_path / "p",
+                "cpu_milli,memory_mib,num_gpu,gpu_milli\n"
+                + "1000,4,1,500\n2000,4,1,1000\n1000,4,0,0\n3000,8,2,1000\n" * 5,
+            )
+        )
+        permuted, coming = arrivals(nodes, pods, 1)
+        assert sum(pod.gpus for pod in coming) >= 1.3 * 40_000
+        assert arrivals(nodes, pods, 1) == (permuted, coming) != arrivals(nodes, pods, 2)
+        assert sum(p.gpus for p in arrivals(nodes, pods, 1, 0.2)[1]) <= 0.2 * 40_000 + 2000
+        for name in NAMES:
+            run = replay(permuted, coming, read_policy(name))
+            assert run.placed + run.dropped == len(coming)
+            assert 70 < run.allocated_percent <= 100
+            assert 0 <= run.stranded["gpus"] <= 1 - run.allocated_percent / 100 + 1e-9
+
+    def test_without_gpus(self, tmp_path: Path) -> None:
+        nodes = read_nodes(csv(tmp_path / "n", "cpu_milli,memory_mib\n" + "8000,64\n" * 9))
+        pods = read_pods(csv(tmp_path / "p", "cpu_milli,memory_mib\n1000,16\n500,2\n"))
+        run = replay(*arrivals(nodes, pods, 1), read_policy(DEFAULT_POLICY))
+        assert run.scarce == "mem" and run.allocated_percent > 90
+
+    @pytest.mark.parametrize(
+        ("text", "says"),
+        [
+            ("cpu_milli\n1\n", "lacks the column memory_mib"),
+            ("", "lacks the column"),
+            ("cpu_milli,memory_mib\n", "has no"),
+            ("cpu_milli,memory_mib\n1,-2\n", "line 2: memory_mib is '-2'"),
+            ("cpu_milli,memory_mib\n1,\n", "a whole number is expected"),
+            ("cpu_milli,memory_mib,num_gpu,gpu_milli\n1,1,1,1500\n", "line 2: gpus is 1.5"),
+        ],
+    )
+    def test_a_trace_that_cannot_be_read(self, tmp_path: Path, text: str, says: str) -> None:
+        with pytest.raises(TraceError, match=says):
+            read_pods(csv(tmp_path / "p", text))
+
+    def test_no_file(self, tmp_path: Path) -> None:
+        with pytest.raises(TraceError, match="cannot be read"):
+            read_nodes(tmp_path / "none")
