@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -30,6 +31,7 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_MASTER = 3
 
+_LIST_TIMES = 3
 _RETRY_S = 0.2
 _NOT_LEADING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
 
@@ -42,6 +44,10 @@ class CliError(click.ClickException):
     def __init__(self, message: str, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]
+
+
+class ListAgainError(CliError):
+    """A listing was cut short, since the leader changed: it has to begin anew."""
 
 
 class Cluster:
@@ -109,6 +115,8 @@ class Cluster:
         """Go on to the leader that was named, or wait a little; raise when that is no use."""
         if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
             raise CliError(error.details() or error.code().name, EXIT_USAGE) from error
+        if error.code() == grpc.StatusCode.ABORTED:
+            raise ListAgainError(describe(error)) from error
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             self._unreachable(f"no answer within {self.timeout_s:g} s")
         if error.code() not in _NOT_LEADING:
@@ -133,12 +141,25 @@ class Cluster:
         self,
         fetch: Callable[[OperatorAsyncStub, pb.Page, float], Awaitable[Any]],
         items: Callable[[Any], Sequence[Result]],
+        limit: int = 0,
     ) -> list[Result]:
-        """All items of a paged listing."""
+        """The items of a paged listing: all, or one more than `limit` if there are more."""
+        for _ in range(_LIST_TIMES):
+            with contextlib.suppress(ListAgainError):
+                return await self._pages(fetch, items, limit)
+        raise CliError("the leader changed again and again while this was listed; try once more")
+
+    async def _pages(
+        self,
+        fetch: Callable[[OperatorAsyncStub, pb.Page, float], Awaitable[Any]],
+        items: Callable[[Any], Sequence[Result]],
+        limit: int,
+    ) -> list[Result]:
         out: list[Result] = []
         token = ""
         while True:
-            page = pb.Page(page_size=1000, page_token=token)
+            size = min(1000, limit + 1 - len(out)) if limit else 1000
+            page = pb.Page(page_size=size, page_token=token)
 
             async def make(stub: OperatorAsyncStub, timeout_s: float, page: pb.Page = page) -> Any:
                 return await fetch(stub, page, timeout_s)
@@ -146,7 +167,7 @@ class Cluster:
             response = await self.call(make)
             out += items(response)
             token = response.next_page_token
-            if not token:
+            if not token or (limit and len(out) > limit):
                 return out
 
     async def agents(self) -> list[pb.AgentView]:
@@ -173,9 +194,15 @@ class Cluster:
         )
 
     async def tasks(
-        self, *, completed: bool = False, framework_id: str = "", id_prefix: str = ""
+        self,
+        *,
+        completed: bool = False,
+        framework_id: str = "",
+        id_prefix: str = "",
+        states: Sequence[str] = (),
+        limit: int = 0,
     ) -> list[pb.TaskView]:
-        """Tasks, live or also completed ones."""
+        """Tasks, live or also completed ones; at most one more than `limit`, if there is one."""
         return await self.pages(
             lambda s, p, t: s.ListTasks(
                 pb.ListTasksRequest(
@@ -183,10 +210,12 @@ class Cluster:
                     include_completed=completed,
                     framework_id=framework_id,
                     id_prefix=id_prefix,
+                    states=states,
                 ),
                 timeout=t,
             ),
             lambda r: r.tasks,
+            limit,
         )
 
     async def find_task(self, text: str, *, completed: bool) -> pb.TaskView:

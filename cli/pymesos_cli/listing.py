@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from pymesos_cli.cluster import Cluster
@@ -163,12 +164,27 @@ def task_json(view: pb.TaskView) -> dict[str, Any]:
     }
 
 
-async def list_tasks(cluster: Cluster, *, completed: bool, framework: str, as_json: bool) -> None:
+async def list_tasks(
+    cluster: Cluster,
+    *,
+    completed: bool,
+    framework: str,
+    states: Sequence[str],
+    limit: int,
+    as_json: bool,
+) -> None:
     """`pymesos-cli tasks`."""
     framework_id = ""
     if framework:
         framework_id = (await cluster.find_framework(framework)).info.framework_id
-    views = await cluster.tasks(completed=completed, framework_id=framework_id)
+    views = await cluster.tasks(
+        completed=completed,
+        framework_id=framework_id,
+        states=[f"TASK_{state}" for state in states],
+        limit=limit,
+    )
+    more = bool(limit) and len(views) > limit
+    views = views[:limit] if more else views
     if as_json:
         print_json([task_json(view) for view in views])
         return
@@ -190,10 +206,12 @@ async def list_tasks(cluster: Cluster, *, completed: bool, framework: str, as_js
     headers = ("TASK", "STATE", "HOST", "RESOURCES", "PORTS", "AGE", "WHY")
     hint = "" if completed else "; --all shows those that have ended"
     print_table(headers, rows, f"no tasks{hint}", ("RESOURCES", "PORTS", "WHY"))
+    if more:
+        print(f"these are the first {limit}; --limit 0 shows all, --framework and --state some")
 
 
 def _resources(view: pb.TaskView) -> Resources:
-    return Resources(from_proto(view.task_info.resources).scalars)
+    return Resources(from_proto(view.task_info.resources).quantities)
 
 
 async def list_offers(cluster: Cluster, *, as_json: bool) -> None:

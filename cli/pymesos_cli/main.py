@@ -15,6 +15,9 @@ from pymesos_core import VERSION
 
 DEFAULT_MASTER = "127.0.0.1:5050"
 EXIT_INTERRUPTED = 130
+TASKS_SHOWN = 1000
+STATES = ("STAGING", "STARTING", "RUNNING", "KILLING", "FINISHED", "FAILED", "KILLED", "ERROR",
+          "LOST", "DROPPED", "UNREACHABLE", "GONE", "GONE_BY_OPERATOR")  # fmt: skip
 
 Result = TypeVar("Result")
 
@@ -239,16 +242,41 @@ def stop(settings: Settings, job: str) -> None:
 @main.command()
 @click.option("--all", "completed", is_flag=True, help="Also those that have ended.")
 @click.option("--framework", default="", metavar="ID", help="Only of this framework.")
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES, case_sensitive=False),
+    help="Only in this state; may be given more than once.",
+)
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    default=None,
+    help="At most so many, 0: all.  [default: 1000; with --json all]",
+)
 @json_option
 @pass_settings
-def tasks(settings: Settings, completed: bool, framework: str, as_json: bool) -> None:
+def tasks(
+    settings: Settings,
+    completed: bool,
+    framework: str,
+    states: tuple[str, ...],
+    limit: int | None,
+    as_json: bool,
+) -> None:
     """List tasks."""
     from pymesos_cli import listing
 
     _with_cluster(
         settings,
         lambda cluster: listing.list_tasks(
-            cluster, completed=completed, framework=framework, as_json=as_json
+            cluster,
+            completed=completed,
+            framework=framework,
+            states=states,
+            limit=(0 if as_json else TASKS_SHOWN) if limit is None else limit,
+            as_json=as_json,
         ),
     )
 

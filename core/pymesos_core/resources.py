@@ -15,6 +15,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_proto.v1 import types_pb2 as pb
@@ -122,6 +123,12 @@ def count(intervals: Intervals) -> int:
     return sum(end - begin + 1 for begin, end in intervals)
 
 
+_NO_SCALARS: Mapping[str, int] = MappingProxyType({})
+_NO_RANGES: Mapping[str, Intervals] = MappingProxyType({})
+_NO_SETS: Mapping[str, frozenset[str]] = MappingProxyType({})
+_NO_TAGS: Mapping[Tag, Resources] = MappingProxyType({})
+
+
 class Resources:
     """An immutable bag of named resources; a name that is absent is zero of it.
 
@@ -144,10 +151,11 @@ class Resources:
         sets: Mapping[str, frozenset[str]] | None = None,
         tagged: Mapping[Tag, Resources] | None = None,
     ) -> None:
-        self.scalars = {n: v for n, v in scalars.items() if v} if scalars else {}
-        self.ranges = {n: r for n, r in ranges.items() if r} if ranges else {}
-        self.sets = {n: s for n, s in sets.items() if s} if sets else {}
-        self.tagged = {t: bag for t, bag in tagged.items() if bag} if tagged else {}
+        # There are many bags, and most are of scalars only.
+        self.scalars = {n: v for n, v in scalars.items() if v} if scalars else _NO_SCALARS
+        self.ranges = {n: r for n, r in ranges.items() if r} if ranges else _NO_RANGES
+        self.sets = {n: s for n, s in sets.items() if s} if sets else _NO_SETS
+        self.tagged = {t: bag for t, bag in tagged.items() if bag} if tagged else _NO_TAGS
         assert PLAIN not in self.tagged
 
     def __eq__(self, other: object) -> bool:

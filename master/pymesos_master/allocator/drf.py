@@ -375,6 +375,15 @@ class DrfAllocator:
         node = self._tree.find(role)
         return {n: v for n, v in node.held.items() if v} if node is not None else {}
 
+    def held_by(self, framework_id: str) -> Scalars:
+        """See Allocator."""
+        framework = self._frameworks.get(framework_id)
+        held: dict[str, int] = {}
+        for leaf in framework.leaves.values() if framework is not None else ():
+            for name, value in leaf.held.items():
+                held[name] = held.get(name, 0) + value
+        return held
+
     def reserved(self, role: str) -> Scalars:
         """See Allocator."""
         node = self._tree.find(role)
@@ -418,13 +427,7 @@ class DrfAllocator:
 
     def dominant_share(self, framework_id: str) -> float:
         """See Allocator."""
-        framework = self._frameworks.get(framework_id)
-        if framework is None:
-            return 0.0
-        held: dict[str, int] = {}
-        for leaf in framework.leaves.values():
-            for name, value in leaf.held.items():
-                held[name] = held.get(name, 0) + value
+        held = self.held_by(framework_id)
         whole = self._tree.total
         return max((v / whole[n] for n, v in held.items() if v and whole.get(n)), default=0.0)
 

@@ -187,6 +187,9 @@ class Allocator(Protocol):
     def held(self, role: str) -> Scalars:
         """What a role and those below it hold, offered or used."""
 
+    def held_by(self, framework_id: str) -> Scalars:
+        """What a framework holds, offered or used."""
+
     def reserved(self, role: str) -> Scalars:
         """What is reserved for a role or those below it, and neither offered nor used."""
 

@@ -86,7 +86,9 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         return
     agent.heard = agent.confirmed = True
     update = event.update
-    status = update.status
+    # A copy: a part of a message keeps all of its batch in memory.
+    status = pb.TaskStatus()
+    status.CopyFrom(update.status)
     framework = framework_of(ctx, update.framework_id)
     task = agent.tasks.get((update.framework_id, status.task_id))
     if framework is None or (task is None and framework.state == FrameworkState.COMPLETED):

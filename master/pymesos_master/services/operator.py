@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import heapq
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -27,37 +26,17 @@ from pymesos_master.core.events import (
     OperatorUnreserved,
 )
 from pymesos_master.core.registry import quota_message
-from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework, Task
+from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework, Offer, Task
 from pymesos_master.services.leading import Leadership
+from pymesos_master.services.paging import PageGoneError, Pages
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import operator_pb2_grpc as services
 from pymesos_proto.v1 import types_pb2
 
-DEFAULT_PAGE_SIZE = 500
-MAX_PAGE_SIZE = 1000
-PAGE_BYTES = 768 * 1024
 HOSTNAMES_SHOWN = 5
 
 Context = grpc.aio.ServicerContext[Any, Any]
-View = TypeVar("View")
-
-
-def page_of(page: pb.Page, items: Iterable[tuple[str, Any]], to_view: Any) -> tuple[list[Any], str]:
-    """The items after the token, by key, as views; and the token of the next page, or ""."""
-    size = min(page.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-    after = page.page_token
-    chosen = heapq.nsmallest(
-        size + 1, (item for item in items if item[0] > after), key=lambda item: item[0]
-    )
-    views: list[Any] = []
-    used_bytes = 0
-    for index, (_key, item) in enumerate(chosen[:size]):
-        view = to_view(item)
-        used_bytes += view.ByteSize()
-        if views and used_bytes > PAGE_BYTES:
-            return views, chosen[index - 1][0]
-        views.append(view)
-    return views, chosen[size - 1][0] if len(chosen) > size else ""
+Item = TypeVar("Item")
 
 
 def agent_view(agent: Agent) -> pb.AgentView:
@@ -74,8 +53,9 @@ def agent_view(agent: Agent) -> pb.AgentView:
     )
 
 
-def task_view(state: ClusterState, task: Task, *, completed: bool) -> pb.TaskView:
+def task_view(state: ClusterState, task: Task) -> pb.TaskView:
     """A task as operators see it."""
+    completed = state.find_task(*task.key) is not task
     agent = state.agents.get(task.agent_id)
     address = agent.info.address if agent else None
     return pb.TaskView(
@@ -98,6 +78,22 @@ class OperatorService(services.OperatorServicer):
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
+        self._pages = Pages()
+
+    async def _page(
+        self,
+        context: Context,
+        page: pb.Page,
+        items: Callable[[], Sequence[Item]],
+        wanted: Callable[[Item], bool],
+        to_view: Callable[[Item], Any],
+    ) -> tuple[list[Any], str]:
+        try:
+            return self._pages.page(page, items, wanted, to_view)
+        except PageGoneError:
+            message = "the page token is not known any more; list again from the start"
+            await context.abort(grpc.StatusCode.ABORTED, message)
+            raise AssertionError from None
 
     async def GetLeader(  # noqa: N802
         self, request: pb.GetLeaderRequest, context: Context
@@ -132,8 +128,13 @@ class OperatorService(services.OperatorServicer):
     ) -> pb.ListAgentsResponse:
         """Agents by id."""
         state = (await self._leadership.here(context)).core.state
-        found = (i for i in state.agents.items() if i[0].startswith(request.id_prefix))
-        views, token = page_of(request.page, found, agent_view)
+        views, token = await self._page(
+            context,
+            request.page,
+            lambda: [agent for _, agent in sorted(state.agents.items())],
+            lambda agent: agent.agent_id.startswith(request.id_prefix),
+            agent_view,
+        )
         return pb.ListAgentsResponse(agents=views, next_page_token=token)
 
     async def ListFrameworks(  # noqa: N802
@@ -142,21 +143,35 @@ class OperatorService(services.OperatorServicer):
         """Frameworks by id."""
         core = (await self._leadership.here(context)).core
 
-        def view(framework: Framework) -> pb.FrameworkView:
-            return framework_view(core.allocator, framework)
+        def items() -> list[Framework]:
+            found = dict(core.state.frameworks)
+            if request.include_completed:
+                found |= core.state.completed_frameworks
+            return [framework for _, framework in sorted(found.items())]
 
-        items = list(core.state.frameworks.items())
-        if request.include_completed:
-            items += core.state.completed_frameworks.items()
-        found = (item for item in items if item[0].startswith(request.id_prefix))
-        views, token = page_of(request.page, found, view)
+        views, token = await self._page(
+            context,
+            request.page,
+            items,
+            lambda framework: framework.framework_id.startswith(request.id_prefix),
+            lambda framework: framework_view(core.allocator, framework),
+        )
         return pb.ListFrameworksResponse(frameworks=views, next_page_token=token)
 
     async def ListTasks(  # noqa: N802
         self, request: pb.ListTasksRequest, context: Context
     ) -> pb.ListTasksResponse:
-        """Tasks by framework and id: live ones, and on request those that have ended."""
+        """Tasks by framework, as they were launched; on request also those that have ended."""
         state = (await self._leadership.here(context)).core.state
+
+        def items() -> list[Task]:
+            out: list[Task] = []
+            for framework in (*state.frameworks.values(), *state.completed_frameworks.values()):
+                if request.framework_id in ("", framework.framework_id):
+                    out.extend(framework.tasks.values())
+            if request.include_completed:
+                out.extend(state.completed_tasks.values())
+            return out
 
         def wanted(task: Task) -> bool:
             return (
@@ -164,21 +179,11 @@ class OperatorService(services.OperatorServicer):
                 and request.framework_id in ("", task.framework_id)
                 and request.agent_id in ("", task.agent_id)
                 and request.name in ("", task.info.name)
+                and (not request.states or task.state in request.states)
             )
 
-        def found() -> Iterable[tuple[str, tuple[Task, bool]]]:
-            owners = [*state.frameworks.values(), *state.completed_frameworks.values()]
-            for framework in owners:
-                for task in framework.tasks.values():
-                    if wanted(task):
-                        yield f"{task.framework_id}/{task.info.task_id}", (task, False)
-            if request.include_completed:
-                for task in state.completed_tasks.values():
-                    if wanted(task):
-                        yield f"{task.framework_id}/{task.info.task_id}", (task, True)
-
-        views, token = page_of(
-            request.page, found(), lambda item: task_view(state, item[0], completed=item[1])
+        views, token = await self._page(
+            context, request.page, items, wanted, lambda task: task_view(state, task)
         )
         return pb.ListTasksResponse(tasks=views, next_page_token=token)
 
@@ -188,7 +193,7 @@ class OperatorService(services.OperatorServicer):
         """Offers that are not answered yet."""
         state = (await self._leadership.here(context)).core.state
 
-        def view(offer: Any) -> pb.OfferView:
+        def view(offer: Offer) -> pb.OfferView:
             agent = state.agents[offer.agent_id]
             return pb.OfferView(
                 offer=types_pb2.Offer(
@@ -204,7 +209,13 @@ class OperatorService(services.OperatorServicer):
                 offered_at_s=offer.offered_at_s,
             )
 
-        views, token = page_of(request.page, state.offers.items(), view)
+        views, token = await self._page(
+            context,
+            request.page,
+            lambda: list(state.offers.values()),
+            lambda offer: offer.offer_id in state.offers,
+            view,
+        )
         return pb.ListOffersResponse(offers=views, next_page_token=token)
 
     async def ListRoles(  # noqa: N802
@@ -362,12 +373,16 @@ class OperatorService(services.OperatorServicer):
 
 def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkView:
     """A framework as operators see it."""
-    held = (t.resources for t in framework.tasks.values() if t.holds_resources)
+    offered = _summed(o.resources for o in framework.offers.values() if not o.copy_of)
+    # What the allocator counts as held is what is used and what is offered.
+    used = dict(allocator.held_by(framework.framework_id))
+    for resource in offered:
+        used[resource.name] = used.get(resource.name, 0) - round(resource.scalar * 1000)
     return pb.FrameworkView(
         info=framework.info,
         state=framework.state.value,
-        allocated=_summed(held),
-        offered=_summed(o.resources for o in framework.offers.values() if not o.copy_of),
+        allocated=to_proto(Resources({n: max(0, v) for n, v in used.items()})),
+        offered=offered,
         registered_at_s=framework.registered_at_s,
         tasks=len(framework.tasks),
         dominant_share=allocator.dominant_share(framework.framework_id),
