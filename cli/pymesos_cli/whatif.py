@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_binpack.packing import PolicyError, Shape, read_policy
+from pymesos_binpack.packing.bins import TooLargeError, fewest_bins
 from pymesos_binpack.packing.pool import Node
 from pymesos_binpack.packing.replay import (
     Replay,
@@ -19,6 +20,7 @@ from pymesos_binpack.packing.replay import (
 from pymesos_cli.cluster import EXIT_USAGE, CliError
 from pymesos_cli.output import print_json, print_table
 
+MAX_SEARCHED = 5000
 MAX_TIMES = 64  # the machines are multiplied at most so often
 
 
@@ -38,16 +40,30 @@ def run_whatif(
         permuted, coming = arrivals(nodes, pods, seed, load) if load else (nodes, pods)
         runs = {name: replay(permuted, coming, read_policy(name)) for name in policies}
         needed = {name: _needed(nodes, pods, name) for name in policies}
-    except (TraceError, PolicyError) as error:
+        together = _together(nodes, pods)
+    except (TraceError, PolicyError, TooLargeError) as error:
         raise CliError(str(error), EXIT_USAGE) from error
     if as_json:
         print_json([run_json(name, run, needed[name]) for name, run in runs.items()])
     else:
         _print(runs, needed, len(nodes))
+        if together is not None:
+            print(f"Packed together, in whatever order, {together} such machines hold all pods.")
     if plot is not None:
         write_plot(plot, runs)
         if not as_json:
             print(f"the plot is in {plot}")
+
+
+def _together(nodes: Sequence[Node], pods: Sequence[Shape]) -> int | None:
+    """How many machines hold all pods when none has to be placed before the others are known.
+
+    Only for machines of one kind without GPUs, and not for too many pods to search.
+    """
+    one_kind = all(node.total == nodes[0].total for node in nodes)
+    if not one_kind or any(node.gpus for node in nodes) or len(pods) > MAX_SEARCHED:
+        return None
+    return fewest_bins(pods, nodes[0]) if not any(pod.gpus for pod in pods) else None
 
 
 def _needed(nodes: Sequence[Node], pods: Sequence[Shape], policy: str) -> int | None:

@@ -9,6 +9,7 @@ from typing import Any
 from pymesos_agent.core import AgentCore, Config, RecoveryError
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
+from pymesos_core.reservations import origin, retagged
 from pymesos_core.resources import Resources, from_proto, parse, to_proto, total
 from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import types_pb2 as pb
@@ -45,7 +46,9 @@ class Machine:
         world.started.add(key)
         container = Container(effect.container_id, key, from_proto(effect.info.resources))
         self.containers[effect.container_id] = container
-        running = total(c.resources for c in self.containers.values() if c.exit is None)
+        running = total(
+            retagged(c.resources, origin) for c in self.containers.values() if c.exit is None
+        )
         assert self.total.contains(running), f"{self.node.name} runs {running} of {self.total}"
         world.counts["container"] += 1
         self._live(container.container_id, effect.info.command.value)

@@ -108,6 +108,8 @@ class Cluster:
         ]
         if waiting:
             out.append(f"unacknowledged updates of {waiting}")
+        if unlike := self._unlike_reservations(leader.core.state):
+            out.append(f"{unlike} keep other reservations than the master knows")
         if forgotten := self._forgotten():
             out.append(f"the ends of {forgotten} were told to nobody")
         mine = {f.framework_id for f in (*self.frameworks, *self.rude, *self.others) if f.alive}
@@ -149,6 +151,15 @@ class Cluster:
         if running != wanted:
             out.append(f"{running} containers run, {wanted} are wanted")
         return out
+
+    def _unlike_reservations(self, state: ClusterState) -> list[str]:
+        known = {agent.agent_id: agent.reserved for agent in state.agents.values()}
+        return [
+            agent.name
+            for agent in self.agents
+            if agent.core is not None
+            and agent.core.state.reserved != known.get(agent.core.state.agent_id)
+        ]
 
     def _forgotten(self) -> list[str]:
         """Tasks that were started, do not run, and have no end that their framework knows."""

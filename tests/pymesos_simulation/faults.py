@@ -31,6 +31,7 @@ FAULTS = (
     "other resources",
     "too small for its tasks",
     "quota or weight set",
+    "reserved or unreserved",
 )
 ROLES = ("eng", "eng/web", "ops")
 
@@ -57,6 +58,7 @@ class Faults:
             (weather.upgrade_gap_s, self._upgrade),
             (weather.gone_gap_s, self._mark_gone),
             (weather.quota_gap_s, self._set_quota),
+            (weather.reserve_gap_s, self._reserve),
         ):
             if gap_s < float("inf"):
                 self._repeat(gap_s, strike)
@@ -163,6 +165,24 @@ class Faults:
             agent_id = self.world.random.choice(agents)
             self.world.trace(f"an operator marks {agent_id} gone")
             leader.soon(0, lambda: leader.feed(master_ev.OperatorMarkedGone(0, agent_id)))
+
+    def _reserve(self) -> None:
+        """An operator reserves a little of an agent for a role, or ends all of that."""
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None or not leader.core.state.agents:
+            return
+        self.world.counts["reserved or unreserved"] += 1
+        random = self.world.random
+        agent_id = random.choice(sorted(leader.core.state.agents))
+        role = random.choice(ROLES)
+        wanted = tuple(to_proto(parse(random.choice(["cpus:0.1", "cpus:0.1;mem:32", "mem:64"]))))
+        event: master_ev.Event = (
+            master_ev.OperatorUnreserved(0, agent_id, role, ())
+            if random.random() < 0.4
+            else master_ev.OperatorReserved(0, agent_id, role, wanted)
+        )
+        self.world.trace(f"an operator: {type(event).__name__} {role} on {agent_id}")
+        leader.soon(0, lambda: leader.feed(event))
 
     def _set_quota(self) -> None:
         """An operator gives a role a weight, a guarantee or a limit that all work fits below."""

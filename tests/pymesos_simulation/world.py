@@ -30,6 +30,7 @@ class Weather:
     clock_gap_s: float  # between two jumps of somebody's wall clock
     upgrade_gap_s: float  # between two rolling restarts of everything
     quota_gap_s: float  # between two changes of quota or weights
+    reserve_gap_s: float  # between two changes of what is reserved
     gone_gap_s: float  # between two agents that an operator marks gone
     other_resources: float  # chance that an agent comes back with other resources
     slow_start_s: float  # the longest that a container takes to start
@@ -55,6 +56,7 @@ class Weather:
             clock_gap_s=gap(5, 60),
             upgrade_gap_s=rng.choice([100.0, float("inf"), float("inf")]),
             quota_gap_s=rng.choice([20.0, float("inf"), float("inf")]),
+            reserve_gap_s=rng.choice([5.0, 30.0, float("inf"), float("inf")]),
             gone_gap_s=rng.choice([60.0, 200.0, float("inf"), float("inf")]),
             other_resources=rng.choice([0.0, 0.1, 0.5]),
             slow_start_s=rng.choice([0.01, 0.01, 1.0, 60.0]),

@@ -545,6 +545,18 @@ class TestFrameworks:
 class TestAgents:
     """Recordings 16a and 16b."""
 
+    def test_tasks_of_a_removed_framework_end_with_their_agent(self, h: MasterHarness) -> None:
+        """Found by bench/churn.py: they were kept for ever."""
+        agent, framework = h.agent(), h.subscribe()
+        framework_id = h.framework_id(framework)
+        h.run(framework)
+        h.feed(ev.AgentDisconnected(agent))
+        h.call(framework, teardown=scheduler_pb.Call.Teardown())
+        assert h.core.state.completed_frameworks[framework_id].tasks, "it may still come back"
+        h.advance(100)
+        assert not h.core.state.completed_frameworks[framework_id].tasks
+        assert not h.core.state.agents[h.agent_id(agent)].tasks
+
     def test_unreachable_after_five_missed_pings_and_back(self, h: MasterHarness) -> None:
         agent, framework = h.agent(port=9), h.subscribe()
         h.run(framework)

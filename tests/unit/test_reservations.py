@@ -309,8 +309,35 @@ class TestOperators:
         assert offered(h, web) == parse("cpus:4;mem:400")
         assert reserve(h, agent, "db", "cpus:4") is None
         rescinds = [e.rescind for e in h.framework_inbox[web] if e.HasField("rescind")]
-        assert "reservations changed" in rescinds[-1].reason
+        assert "reservations change" in rescinds[0].reason
         assert offered(h, web) == parse("mem:400")
+
+    def test_nobody_gets_it_while_it_is_written(self) -> None:
+        """Found by the simulator: an offer of it was accepted before the write was durable."""
+        h = MasterHarness()
+        agent = h.agent("cpus:4;mem:400")
+        web = subscribe(h, "web")
+        (offer,) = h.offers(web)
+        h.hold_writes = True
+        assert reserve_held(h, agent, "db", "cpus:1") == "taken"
+        h.accept(web, [offer.offer_id], task(offer, "t", parse("cpus:4")))
+        assert h.last(web).state == pb.TASK_DROPPED
+        assert offered(h, web) == parse("cpus:3;mem:400")
+        h.hold_writes = False
+        h.write()
+        assert offered(h, web) == parse("cpus:3;mem:400")
+
+    def test_it_is_ended_once(self) -> None:
+        """Found by the simulator: two operators unreserved the same."""
+        h = MasterHarness()
+        agent = h.agent("cpus:4;mem:400")
+        assert reserve(h, agent, "db", "cpus:1") is None
+        h.hold_writes = True
+        for request in (901, 902):
+            h.feed(ev.OperatorUnreserved(request, h.agent_id(agent), "db", ()))
+        h.hold_writes = False
+        h.write()
+        assert h.answers[901] is None and "nothing" in (h.answers[902] or "")
 
     def test_not_what_a_task_uses(self) -> None:
         h = MasterHarness()

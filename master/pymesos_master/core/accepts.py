@@ -167,11 +167,11 @@ def _launch(
         framework.framework_id,
         agent.agent_id,
         role,
-        needed,
+        ctx.interned(needed),
         pb.TASK_STAGING,
         ctx.now.wall_s,
     )
-    framework.tasks[info.task_id] = task
+    framework.tasks[task.task_id] = task
     agent.tasks[task.key] = task
     message = agent_pb.LaunchTask(framework_id=framework.framework_id, role=role, task_info=info)
     if framework.framework_id not in agent.told_frameworks:

@@ -229,11 +229,11 @@ def _take_over(
             framework.framework_id,
             agent.agent_id,
             record.role,
-            held,
+            ctx.interned(held),
             record.state,
             ctx.now.wall_s,
         )
-        framework.tasks[task_id] = task
+        framework.tasks[task.task_id] = task
         agent.tasks[task.key] = task
         ctx.state.completed_tasks.pop(task.key, None)
     if not is_terminal(task.state) or is_terminal(record.state):
@@ -353,7 +353,11 @@ def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
         agent.state, agent.changed_at_s = AgentState.UNREACHABLE, ctx.now.wall_s
         ctx.allocator.remove_agent(agent.agent_id)
         for task in list(agent.tasks.values()):
-            if not is_terminal(task.state):
+            if task.framework_id in ctx.state.completed_frameworks:
+                # It was ending, and nobody will ask for it any more.
+                reason = pb.REASON_FRAMEWORK_REMOVED
+                tasks.end_without_agent(ctx, task, pb.TASK_KILLED, reason, "Framework removed")
+            elif not is_terminal(task.state):
                 task.state = pb.TASK_UNREACHABLE
                 tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
         _tell_failure(ctx, agent)

@@ -25,6 +25,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 TimerKey = tuple[str, str]
 ALLOCATE: TimerKey = ("allocate", "")
+MAX_INTERNED = 4096
 
 
 @dataclass
@@ -44,8 +45,15 @@ class Context:
     watched: bool = True  # whether anybody watches the cluster's events
     agents_awaited: int = 0  # so many must come back before anything is offered
     suspended: bool = False  # it is in doubt whether this master still leads
+    _interned: dict[Resources, Resources] = field(default_factory=dict)
     _token: int = 0
     _after_persist: dict[int, Callable[[], None]] = field(default_factory=dict)
+
+    def interned(self, resources: Resources) -> Resources:
+        """The same object for the same resources, of which tasks usually have few kinds."""
+        if len(self._interned) >= MAX_INTERNED:
+            self._interned.clear()
+        return self._interned.setdefault(resources, resources)
 
     def tell_framework(self, framework: Framework, event: scheduler_pb.Event) -> None:
         """Send to a framework if it is connected."""

@@ -29,6 +29,8 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 Client = tuple[str, str]  # framework id, role
+NOBODY: Client = ("", "")
+CHANGING = "its agent's reservations change"
 Update = scheduler_pb.Event.OperationUpdate
 
 
@@ -133,18 +135,18 @@ def convert(
     ctx: Context,
     agent: Agent,
     reserved: Resources,
-    held: tuple[Client, Resources] | None,
+    held: tuple[Client, Resources],
     then: Callable[[bool], None],
 ) -> None:
     """Write what is reserved on an agent, then tell it, and have it offered anew.
 
-    `held` is what an ACCEPT has taken from its offers. `then` learns whether the agent has been
+    `held` is what nobody else may use meanwhile. `then` learns whether the agent has been
     there all the time; what it launches is on the agent before anything is offered.
     """
     agent.reserved_next = reserved
     agent.conversions += 1
     number = agent.conversions
-    agent.converting[number] = held or (("", ""), EMPTY)
+    agent.converting[number] = held
 
     def done() -> None:
         agent.reserved = reserved
@@ -155,7 +157,7 @@ def convert(
             tell_reserved(ctx, agent)
         then(there)
         if there:
-            offers.rescind_all(ctx, list(agent.offers.values()), "its agent's reservations changed")
+            offers.rescind_all(ctx, list(agent.offers.values()), CHANGING)
             offer_anew(ctx, agent)
         ctx.publish("agent_reserved", agent_id=agent.agent_id, resources=reserved)
 
@@ -224,7 +226,7 @@ def on_reserve(ctx: Context, event: OperatorReserved) -> None:
     except ResourceError as error:
         ctx.out.append(AnswerOperator(event.request_id, str(error)))
         return
-    _write(ctx, event.request_id, agent, agent.reserved_next + given)
+    _write(ctx, event.request_id, agent, agent.reserved_next + given, taken)
 
 
 def _named(messages: Iterable[pb.Resource], role: str) -> Resources:
@@ -251,7 +253,8 @@ def on_unreserve(ctx: Context, event: OperatorUnreserved) -> None:
     except ResourceError as error:
         ctx.out.append(AnswerOperator(event.request_id, str(error)))
         return
-    _write(ctx, event.request_id, agent, reservations.without(agent.reserved_next, taken))
+    reserved = reservations.without(agent.reserved_next, taken)
+    _write(ctx, event.request_id, agent, reserved, taken)
 
 
 def _reserved_for(free: Resources, role: str, asked: Resources) -> Resources:
@@ -297,8 +300,14 @@ def _free(agent: Agent) -> Resources:
     return free
 
 
-def _write(ctx: Context, request_id: int, agent: Agent, reserved: Resources) -> None:
+def _write(
+    ctx: Context, request_id: int, agent: Agent, reserved: Resources, taken: Resources
+) -> None:
+    """Nobody may use `taken` while it is written: it is not offered any more from now on."""
+
     def then(_: bool) -> None:
         ctx.out.append(AnswerOperator(request_id, None))
 
-    convert(ctx, agent, reserved, None, then)
+    offers.rescind_all(ctx, list(agent.offers.values()), CHANGING)
+    convert(ctx, agent, reserved, (NOBODY, taken), then)
+    offer_anew(ctx, agent)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -66,11 +67,18 @@ class Task:
     kill: pb.KillPolicy | None = None  # asked for, not confirmed
     started_at_s: float = 0.0
     finished_at_s: float = 0.0
+    key: TaskKey = field(init=False)  # in the maps of tasks
+
+    def __post_init__(self) -> None:
+        # Each reading of a message's field makes a new string, and there are many tasks.
+        self.framework_id = sys.intern(self.framework_id)
+        self.agent_id, self.role = sys.intern(self.agent_id), sys.intern(self.role)
+        self.key = (self.framework_id, self.info.task_id)
 
     @property
-    def key(self) -> TaskKey:
-        """Its key in the maps of tasks."""
-        return (self.framework_id, self.info.task_id)
+    def task_id(self) -> str:
+        """Its id."""
+        return self.key[1]
 
     @property
     def holds_resources(self) -> bool:
