@@ -147,6 +147,22 @@ def test_patience_keeps_a_gap_for_what_fits_it() -> None:
     assert whole is not None and whole.node != first.node
 
 
+def test_no_more_nodes_are_used_than_must_be() -> None:
+    """While there is room for all, the waste of gaps alone would put tasks anywhere."""
+    kinds = [shape(1, 10), shape(2, 5), shape(0.5, 20)]
+    for name in (DEFAULT_POLICY, "patience"):
+        policy = read_policy(name)
+        policy.learn(Workload.of(kinds))
+        pool = Pool([node(16, 256) for _ in range(20)], policy)
+        used = set()
+        for index in range(12):
+            placement = pool.choose(kinds[index % 3])
+            assert placement is not None
+            pool.take(placement)
+            used.add(placement.node)
+        assert len(used) == 1
+
+
 @given(
     st.lists(st.tuples(st.integers(0, LEVELS), st.integers(0, SIDE_LEVELS)), min_size=1, max_size=4)
 )

@@ -25,6 +25,9 @@ from pymesos_binpack.packing.shape import GPUS, Shape, Workload
 from pymesos_core.resources import MILLI
 
 PATIENCE = 128
+# What it costs to begin with a node that nothing is on, in levels of a gap. While there is room for
+# all, the waste of large gaps is next to nothing, and tasks would be anywhere.
+UNUSED = 0.1
 LEVELS = 100  # into which a gap is divided
 SIDE_LEVELS = 128  # into which what goes with it is divided
 
@@ -50,7 +53,9 @@ class Patience:
         if self._planned is None or self._planned[0] is not pool:
             self._planned = (pool, _Plan(self._workload, pool))
         plan = self._planned[1]
-        return plan.waste(nodes, after) - plan.waste(nodes, pool.holdings(nodes))
+        grows = plan.waste(nodes, after) - plan.waste(nodes, pool.holdings(nodes))
+        unused = (pool.scalars[nodes] == pool.total[nodes]).all(axis=1)
+        return np.asarray(grows + UNUSED * unused)
 
 
 class _Plan:

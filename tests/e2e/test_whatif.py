@@ -1,0 +1,64 @@
+"""`pymesos-cli whatif` as a person types it; it asks no cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from pymesos_testing.cli import Cli
+
+CLI = Cli("127.0.0.1:1")  # where nobody listens
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[str, str]:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "pods.csv"
+    nodes.write_text("sn,cpu_milli,memory_mib,gpu\n" + "n,8000,16384,2\n" * 4)
+    pods.write_text(
+        "name,cpu_milli,memory_mib,num_gpu,gpu_milli\n"
+        + "a,1000,1024,1,500\nb,2000,2048,1,1000\nc,1000,512,0,0\n" * 6
+    )
+    return str(nodes), str(pods)
+
+
+def test_a_table_a_plot_and_json(files: tuple[str, str], tmp_path: Path) -> None:
+    nodes, pods = files
+    plot = tmp_path / "plot.png"
+    said = CLI.ok("whatif", "--nodes", nodes, "--pods", pods, "--policy", "default",
+                  "--policy", "best-fit", "--plot", str(plot))  # fmt: skip
+    assert "the scarcest is gpus" in said and "best-fit" in said
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    (run,) = json.loads(CLI.ok("whatif", "--nodes", nodes, "--pods", pods, "--json"))
+    assert run["placed"] + run["not_placed"] == 18
+    assert run["placed"] == 17 and run["allocated"]["gpus"] == 1
+    assert run["machines_needed"] == 5, "nine GPUs in pairs"
+    (overload,) = json.loads(
+        CLI.ok("whatif", "--nodes", nodes, "--pods", pods, "--load", "2", "--seed", "3", "--json")
+    )
+    assert overload["load"] >= 2
+
+
+def test_machines_of_one_kind(tmp_path: Path) -> None:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "pods.csv"
+    nodes.write_text("cpu_milli,memory_mib\n" + "10000,100\n" * 2)
+    pods.write_text("cpu_milli,memory_mib\n" + "3000,10\n7000,10\n" * 5)
+    said = CLI.ok("whatif", "--nodes", str(nodes), "--pods", str(pods))
+    assert "Packed together, in whatever order, 5 such machines hold all pods." in said
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (("--nodes", "/nowhere.csv"), "cannot be read"),
+        (("--policy", "bst"), "there is no policy 'bst'; there are default"),
+        (("--load", "0"), "--load"),
+        (("--plot", "/nowhere/plot.png"), "cannot write the plot"),
+        (("--plot", "plot.nonsense"), "cannot write the plot"),
+    ],
+)
+def test_what_is_wrong(files: tuple[str, str], change: tuple[str, str], says: str) -> None:
+    nodes, pods = files
+    wrong = CLI.run("whatif", "--nodes", nodes, "--pods", pods, *change)
+    assert wrong.returncode != 0 and says in wrong.stderr
