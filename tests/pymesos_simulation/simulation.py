@@ -51,6 +51,10 @@ def _job(world: World, number: int) -> Job:
             "resources": {"cpus": 0.1, "mem": 32, "ports": random.randint(0, 2)},
         },
     ]
+    if random.random() < 0.4:
+        gang = {"name": "gang", "instances": random.randint(2, 4), "gang": True}
+        needs = {"cpus": 0.5, "mem": 64}
+        tasks.append({**gang, "command": "batch", "retries": 1000, "resources": needs})
     return parse_job({"name": f"job{number}", "tasks": tasks})
 
 

@@ -28,6 +28,7 @@ PATIENCE = 128
 # What it costs to begin with a node that nothing is on, in levels of a gap. While there is room for
 # all, the waste of large gaps is next to nothing, and tasks would be anywhere.
 UNUSED = 0.1
+ALIKE = 0.1  # two workloads that differ by no more, summed over their kinds
 LEVELS = 100  # into which a gap is divided
 SIDE_LEVELS = 128  # into which what goes with it is divided
 
@@ -44,9 +45,10 @@ class Patience:
         self._planned: tuple[Pool, _Plan] | None = None
 
     def learn(self, workload: Workload) -> None:
-        """See Policy."""
-        self._workload = workload
-        self._planned = None
+        """See Policy. About the same as before is not worth another plan."""
+        if not _alike(self._workload, workload):
+            self._workload = workload
+            self._planned = None
 
     def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
         """See Policy."""
@@ -56,6 +58,13 @@ class Patience:
         grows = plan.waste(nodes, after) - plan.waste(nodes, pool.holdings(nodes))
         unused = (pool.scalars[nodes] == pool.total[nodes]).all(axis=1)
         return np.asarray(grows + UNUSED * unused)
+
+
+def _alike(one: Workload, other: Workload) -> bool:
+    before, now = dict(one.kinds), dict(other.kinds)
+    if before.keys() != now.keys():
+        return False
+    return sum(abs(part - before[shape]) for shape, part in now.items()) < ALIKE
 
 
 class _Plan:
