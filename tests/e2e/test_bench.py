@@ -48,3 +48,28 @@ def test_allocation() -> None:
         size = ("--agents", "40", "--frameworks", "8", "--scenario", scenario)
         result = bench("allocation.py", *size, "--cycles", "3")
         assert result["first_cycle_offers"] >= (8 if scenario == "quota" else 40)
+
+
+def test_packing(tmp_path: Path) -> None:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "pods.csv"
+    nodes.write_text("cpu_milli,memory_mib,gpu\n" + "8000,16384,2\n" * 10)
+    pods.write_text(
+        "cpu_milli,memory_mib,num_gpu,gpu_milli\n"
+        + "1000,1024,1,500\n2000,2048,1,1000\n1000,512,0,0\n4000,512,2,1000\n" * 4
+    )
+    for visibility in ("full", "offers"):
+        trace = ("--nodes", str(nodes), "--pods", str(pods), "--seeds", "2")
+        result = bench("packing.py", *trace, "--visibility", visibility)
+        assert 80 <= result["allocated_percent"]["mean"] <= 100
+
+
+def test_listing() -> None:
+    result = bench("listing.py", "--agents", "5", "--tasks", "200")
+    assert result["tasks_s"] > 0 and result["master_bytes_per_task"] > 0
+
+
+def test_churn_keeps_no_more_than_it_says() -> None:
+    result = bench("churn.py", "--hours", "0.1")
+    known = result["known_by_quarter"][-1]
+    assert result["tasks"] > 1000 and known["completed_tasks"] <= 1000
+    assert known["frameworks"] <= 105 and known["agents"] <= 1000
