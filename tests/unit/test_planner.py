@@ -41,6 +41,26 @@ def test_the_largest_tasks_go_first() -> None:
     assert where(plan(tasks, offers, BEST_FIT)) == {"large": "a", "small": "b"}
 
 
+def test_another_order_is_tried_when_something_is_left() -> None:
+    """The largest first leaves one over here; together they are exactly the two agents."""
+    offers = [offer("a", "cpus:10;mem:10"), offer("b", "cpus:10;mem:10")]
+    needs = ("cpus:6;mem:1", "cpus:5;mem:5", "cpus:5;mem:5", "cpus:4;mem:9")
+    tasks = [task(f"t{n}", text) for n, text in enumerate(needs)]
+    assert len(plan(tasks, offers, BEST_FIT).launches) == 4
+
+
+def test_a_gang_is_placed_whole_or_not_at_all() -> None:
+    offers = [offer("a", "cpus:4;mem:400"), offer("b", "cpus:1;mem:400")]
+    gang = [
+        PendingTask(f"g{n}", "gang", parse("cpus:2;mem:10").scalars, gang="gang") for n in range(3)
+    ]
+    made = plan([*gang, task("alone", "cpus:1;mem:10")], offers, BEST_FIT)
+    assert set(where(made)) == {"alone"}
+    assert "its gang does not fit" in made.unplaced["g0"].text
+    assert made.of_use_to_gangs == {"o-a"}
+    assert set(where(plan(gang[:2], offers, BEST_FIT))) == {"g0", "g1"}
+
+
 @given(
     st.lists(st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(0, 3)), max_size=25),
     st.lists(st.tuples(st.integers(1, 99), st.integers(1, 99)), max_size=6),
