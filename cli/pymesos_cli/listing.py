@@ -57,7 +57,7 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
     if as_json:
         print_json([agent_json(view) for view in views])
         return
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for view in views:
         info = view.info
         total, used = from_proto(view.total), from_proto(view.allocated)
@@ -77,8 +77,11 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
                 str(reserved) if reserved else "",
             )
         )
+    headers: tuple[str, ...]
     headers = ("AGENT", "HOST", "STATE", "CPUS", "MEM", "TASKS", "RUNTIME", "HOLDS", "ATTRIBUTES",
                "RESERVED")  # fmt: skip
+    if not any(row[-1] for row in rows):
+        headers, rows = headers[:-1], [row[:-1] for row in rows]
     empty = "no agents; start one with pymesos-agent --master HOST:PORT"
     print_table(headers, rows, empty, ("RUNTIME", "ATTRIBUTES", "HOLDS", "RESERVED"))
 

@@ -86,7 +86,8 @@ class DockerRuntime:
     @property
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
-        return {"mem": "docker", "cpu": "docker shares", "disk": "none", "network": "host"}
+        return {"mem": "docker", "cpu": "docker shares", "disk": "none", "gpus": "none",
+                "network": "host"}  # fmt: skip
 
     async def start(self, on_event: OnEvent) -> None:
         """Reach the engine and follow its events."""

@@ -60,8 +60,8 @@ class ProcessRuntime:
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
         if self._cgroups is None:
-            return {"mem": "watched", "cpu": "none", "disk": "none"}
-        return {**self._cgroups.isolation, "disk": "none"}
+            return {"mem": "watched", "cpu": "none", "disk": "none", "gpus": "none"}
+        return {**self._cgroups.isolation, "disk": "none", "gpus": "none"}
 
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one."""
