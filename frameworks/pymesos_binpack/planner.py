@@ -2,7 +2,8 @@
 
 All offers in hand are planned over together: tasks of the highest priority first, the largest of
 those first, each onto the node that the policy scores lowest. A gang is placed whole or not at all.
-If something is left over, a few other orders are tried, and the best plan is taken. What was not placed comes back with the reason in words.
+If something is left over, a few other orders are tried, and the best plan is taken. What was not
+placed comes back with the reason in words.
 """
 
 from __future__ import annotations
@@ -93,7 +94,7 @@ def plan(
     best = attempts.run(_first_order(units, known.values()))
     # In another order tasks of one kind go where they went; and a long queue has other concerns.
     kinds = {task.kind() for task in pending}
-    worth_a_search = offers and 1 < len(kinds) and len(units) <= SEARCHED_AT_MOST
+    worth_a_search = offers and len(kinds) > 1 and len(units) <= SEARCHED_AT_MOST
     for number in range(SEARCH_ORDERS if worth_a_search and best.may_do_better() else 0):
         attempt = attempts.run(_other_order(units, known.values(), number))
         if attempt.worth() > best.worth():
