@@ -17,9 +17,10 @@ from pymesos_agent.core.agent import AgentCore
 from pymesos_agent.core.tasks import AgentTask
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import BinpackCore
+from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change
 from pymesos_master.allocator.drf import DrfAllocator
-from pymesos_master.core import agents, frameworks, offers, recovery, tasks
+from pymesos_master.core import agents, frameworks, offers, recovery, reservations, tasks
 from pymesos_master.core.context import Context
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk.core import DriverCore
@@ -314,6 +315,20 @@ def latest_state_first(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(agents, "_take_over", take_over)
 
 
+def reserve_what_may_be_used_meanwhile(patch: pytest.MonkeyPatch) -> None:
+    """Found by the simulator: an offer was accepted while its resources were being reserved."""
+
+    def write(ctx: Context, request_id: int, agent: Any, reserved: Any, taken: Any) -> None:
+        reservations.convert(ctx, agent, reserved, (reservations.NOBODY, EMPTY), lambda _: None)
+
+    patch.setattr(reservations, "_write", write)
+
+
+def reserve_without_telling(patch: pytest.MonkeyPatch) -> None:
+    """An agent that missed what is reserved is not told when it registers."""
+    patch.setattr(agents, "tell_reserved", lambda ctx, agent: None)
+
+
 BUGS: list[Patch] = [
     no_fencing,
     obey_anyone,
@@ -339,6 +354,8 @@ BUGS: list[Patch] = [
     offer_the_disconnected,
     offer_pieces_to_who_holds_the_rest,
     latest_state_first,
+    reserve_what_may_be_used_meanwhile,
+    reserve_without_telling,
 ]
 
 

@@ -138,6 +138,21 @@ class TestReserving:
         assert told(h, again) == [given], "it does not know yet"
         assert offered(h, db) == parse("cpus:1;mem:100") + given
 
+    def test_the_agent_comes_back_while_it_is_written(self) -> None:
+        h = MasterHarness()
+        agent = h.agent("cpus:4;mem:400", port=7)
+        db = subscribe(h, "db")
+        (offer,) = h.offers(db)
+        operation, given = operations.reserve(parse("cpus:3;mem:300"), "db", operation_id="r")
+        h.hold_writes = True
+        accept(h, db, offer, operation)
+        h.feed(ev.AgentDisconnected(agent))
+        again = h.agent("cpus:4;mem:400", h.agent_id(agent), port=7)
+        h.hold_writes = False
+        h.write()
+        assert told(h, again) == [given]
+        assert offered(h, db) == parse("cpus:1;mem:100") + given
+
     def test_two_at_a_time(self) -> None:
         h = MasterHarness()
         agent = h.agent("cpus:4;mem:400")
@@ -286,6 +301,32 @@ class TestVolumes:
         (offer,) = h.offers(db)
         accept(h, db, offer, operations.destroy(volume, "d")[0])
         assert outcomes(h, db)[-1] == ("d", Update.ERROR)
+
+    def test_two_destroy_a_shared_one_at_a_time(self) -> None:
+        h, agent, db, volume, _ = self.created(shared=True)
+        h.update(agent, h.framework_id(db), "t", pb.TASK_FAILED)
+        h.decline(db, [o.offer_id for o in h.offers(db)], 0)
+        other = subscribe(h, "db", pb.SHARED_RESOURCES)
+        (offer,) = h.offers(db)
+        h.hold_writes = True
+        destroying = [operations.destroy(volume, name)[0] for name in ("d", "again")]
+        accept(h, db, offer, *destroying)
+        h.hold_writes = False
+        h.write()
+        assert outcomes(h, db)[-2:] == [("d", Update.FINISHED), ("again", Update.ERROR)]
+        assert not offered(h, other).contains(volume)
+
+    def test_two_of_one_id_in_one_accept(self) -> None:
+        h = MasterHarness()
+        h.agent("cpus:4;mem:400;disk:1000")
+        db = subscribe(h, "db")
+        (offer,) = h.offers(db)
+        reserving, disk = operations.reserve(parse("disk:500"), "db")
+        half = Resources(tagged={tag: parse("disk:250") for tag in disk.tagged})
+        one, _ = operations.create(half, "data", "a", operation_id="one")
+        two, _ = operations.create(half, "data", "b", operation_id="two")
+        accept(h, db, offer, reserving, one, two)
+        assert outcomes(h, db) == [("one", Update.FINISHED), ("two", Update.ERROR)]
 
     def test_it_is_shown_to_those_who_can_share_only(self) -> None:
         h, _, db, volume, _ = self.created(shared=True)

@@ -85,22 +85,26 @@ def _accept_conversions(
 ) -> None:
     """Reserve, create and so on: first written, then done in order with the launches between."""
 
-    def size(info: pb.TaskInfo, rest: Resources) -> Resources:
-        needed, problem = task_problem(framework, agent, info, rest)
-        return needed if problem is None else EMPTY
+    def check(info: pb.TaskInfo, rest: Resources) -> tuple[Resources, str | None]:
+        return task_problem(framework, agent, info, rest)
 
-    steps = reservations.plan(framework, agent, role, operations, offered, size)
+    steps, reserved = reservations.plan(framework, agent, role, operations, offered, check)
 
     def then(there: bool) -> None:
         known = not framework.removing and framework.framework_id in ctx.state.frameworks
         rest = offered
         for step in steps:
-            if isinstance(step, tuple):
-                if there and known:
-                    rest = _launch_all(ctx, framework, agent, role, step, rest)
-                for info in step if not there else ():
+            if isinstance(step, reservations.Launch):
+                info = step.info
+                if step.problem is not None:
+                    # Not looked at again: what is reserved was reckoned without it.
+                    reason = pb.REASON_TASK_INVALID
+                    _refuse_task(ctx, framework, info, pb.TASK_ERROR, reason, step.problem)
+                elif not there:
                     _refuse_task(ctx, framework, info, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
                                  "The agent disconnected before the launch")  # fmt: skip
+                elif known:
+                    rest = _launch_all(ctx, framework, agent, role, [info], rest)
                 continue
             state, message = Update.FINISHED, ""
             if isinstance(step, reservations.Refused):
@@ -110,7 +114,6 @@ def _accept_conversions(
             tell = reservations.tell_operation
             tell(ctx, framework, agent.agent_id, step.operation_id, state, message)
 
-    reserved = reservations.after(agent.reserved_next, steps)
     held = ((framework.framework_id, role), offered)
     reservations.convert(ctx, agent, reserved, held, then)
 

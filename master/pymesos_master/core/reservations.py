@@ -51,7 +51,16 @@ class Refused:
     message: str
 
 
-Step = Converted | Refused | tuple[pb.TaskInfo, ...]  # the last: a launch
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """A task, and why it may not be launched, or None."""
+
+    info: pb.TaskInfo
+    problem: str | None
+
+
+Step = Converted | Refused | Launch
+Check = Callable[[pb.TaskInfo, Resources], tuple[Resources, str | None]]
 
 
 def is_conversion(operation: scheduler_pb.Operation) -> bool:
@@ -65,31 +74,41 @@ def plan(
     role: str,
     operations: list[scheduler_pb.Operation],
     offered: Resources,
-    size: Callable[[pb.TaskInfo, Resources], Resources],
-) -> list[Step]:
-    """What each operation is to do. `size` says what a task will take of what is left."""
+    check: Check,
+) -> tuple[list[Step], Resources]:
+    """What each operation is to do, and what is reserved on the agent after them.
+
+    `check` says what a task takes of what is left, and why it may not.
+    """
     steps: list[Step] = []
-    rest = offered
+    rest, reserved = offered, agent.reserved_next
     for operation in operations:
         if not is_conversion(operation):
-            infos = tuple(operation.launch.task_infos)
-            for info in infos:
-                rest = rest - size(info, rest)
-            steps.append(infos)
+            for info in operation.launch.task_infos:
+                needed, problem = check(info, rest)
+                rest = rest - needed if problem is None else rest
+                steps.append(Launch(info, problem))
             continue
         try:
-            taken, given = _conversion(framework, agent, role, operation)
+            taken, given = _conversion(framework, agent, role, reserved, operation)
             if not rest.contains(taken):
                 raise ResourceError(f"{taken} is not in the offer, which has {rest} left")
+            # Another may have destroyed a shared volume meanwhile, which is in many offers.
+            kept = reservations.without(reserved, reservations.dynamic(taken))
+            reserved = kept + reservations.dynamic(given)
             rest = reservations.without(rest, taken) + given
             steps.append(Converted(operation.id, taken, given))
         except ResourceError as error:
             steps.append(Refused(operation.id, str(error)))
-    return steps
+    return steps, reserved
 
 
 def _conversion(
-    framework: Framework, agent: Agent, role: str, operation: scheduler_pb.Operation
+    framework: Framework,
+    agent: Agent,
+    role: str,
+    reserved: Resources,
+    operation: scheduler_pb.Operation,
 ) -> tuple[Resources, Resources]:
     """What an operation takes, and what it gives. Raises ResourceError."""
     match operation.WhichOneof("operation"):
@@ -107,7 +126,7 @@ def _conversion(
             return taken, reservations.after_unreserve(taken)
         case "create":
             given = resources.from_proto(operation.create.volumes)
-            _check_new_volumes(agent, given)
+            _check_new_volumes(reserved, given)
             if any(tag.shared for tag in given.tagged) and not framework.has(pb.SHARED_RESOURCES):
                 raise ResourceError("the framework does not declare SHARED_RESOURCES")
             return reservations.before_create(given), given
@@ -117,8 +136,8 @@ def _conversion(
             return taken, reservations.before_create(taken)
 
 
-def _check_new_volumes(agent: Agent, given: Resources) -> None:
-    there = {(role, volume.id) for role, volume in reservations.volumes_of(agent.reserved_next)}
+def _check_new_volumes(reserved: Resources, given: Resources) -> None:
+    there = {(role, volume.id) for role, volume in reservations.volumes_of(reserved)}
     for role, volume in reservations.volumes_of(given):
         if (role, volume.id) in there:
             raise ResourceError(f"the role {role} has a volume {volume.id} on the agent already")
@@ -128,7 +147,7 @@ def _check_unused(agent: Agent, volumes: Resources) -> None:
     """A shared volume is in the offer though tasks use it."""
     for task in agent.tasks.values():
         if task.holds_resources and any(tag in volumes.tagged for tag in task.resources.tagged):
-            raise ResourceError(f"task {task.info.task_id} uses the volume")
+            raise ResourceError(f"task {task.task_id} uses the volume")
 
 
 def convert(
@@ -151,12 +170,12 @@ def convert(
     def done() -> None:
         agent.reserved = reserved
         there = agent.converting.pop(number, None) is not None
-        if there:
+        if agent.state == AgentState.ACTIVE:
             base = resources.from_proto(agent.info.resources)
             agent.total = reservations.with_reserved(base, reserved)
             tell_reserved(ctx, agent)
         then(there)
-        if there:
+        if agent.state == AgentState.ACTIVE:
             offers.rescind_all(ctx, list(agent.offers.values()), CHANGING)
             offer_anew(ctx, agent)
         ctx.publish("agent_reserved", agent_id=agent.agent_id, resources=reserved)
@@ -197,15 +216,6 @@ def tell_operation(
         ctx.tell_framework(framework, scheduler_pb.Event(operation_update=update))
 
 
-def after(reserved: Resources, steps: list[Step]) -> Resources:
-    """What is reserved on an agent after all steps."""
-    for step in steps:
-        if isinstance(step, Converted):
-            before = reservations.without(reserved, reservations.dynamic(step.taken))
-            reserved = before + reservations.dynamic(step.given)
-    return reserved
-
-
 # Operators.
 
 
@@ -216,7 +226,7 @@ def on_reserve(ctx: Context, event: OperatorReserved) -> None:
         given = _named(event.resources, event.role)
         if not given:
             raise ResourceError("no resources are named, such as cpus:2;mem:1024")
-        _check_new_volumes(agent, given)
+        _check_new_volumes(agent.reserved_next, given)
         taken = reservations.retagged(given, reservations.origin)
         free = _free(agent).where(lambda tag: not reservations.is_dynamic(tag))
         if not free.contains(taken):
