@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_binpack.jobs import parse_job
+from pymesos_core.reservations import reserve_for
+from pymesos_core.resources import EMPTY, parse, to_proto
 from pymesos_master.core import events as master_ev
 from pymesos_master.core.state import Agent
 from pymesos_simulation.cluster import Cluster
@@ -319,6 +321,22 @@ def _gone(stage: Stage, name: str) -> None:
     stage.ask_operator(lambda number: master_ev.OperatorMarkedGone(number, agent_id))
 
 
+@action(r"an operator reserves (\S+) of (\w+) for (\w+)")
+def _reserve(stage: Stage, text: str, name: str, role: str) -> None:
+    agent = stage.agent(name)
+    assert agent is not None, f"{name} is not known"
+    agent_id, wanted = agent.agent_id, tuple(to_proto(parse(text)))
+    stage.ask_operator(lambda n: master_ev.OperatorReserved(n, agent_id, role, wanted))
+
+
+@action(r"an operator unreserves all of (\w+) for (\w+)")
+def _unreserve(stage: Stage, name: str, role: str) -> None:
+    agent = stage.agent(name)
+    assert agent is not None, f"{name} is not known"
+    agent_id = agent.agent_id
+    stage.ask_operator(lambda n: master_ev.OperatorUnreserved(n, agent_id, role, ()))
+
+
 @action(r"every (master|agent|framework) is restarted, (\d+) s apart")
 def _roll(stage: Stage, role: str, seconds: str) -> None:
     cluster = stage.cluster
@@ -424,6 +442,16 @@ def _frameworks(stage: Stage, count: str) -> bool:
         and leader.core is not None
         and len(leader.core.state.frameworks) == int(count)
     )
+
+
+@condition(r"(\w+) keeps (\S+) for (\w+)")
+def _keeps(stage: Stage, name: str, text: str, role: str) -> bool:
+    """By its own checkpoint, and by the master's word."""
+    wanted = EMPTY if text == "nothing" else reserve_for(parse(text), role, "")
+    node = next(agent for agent in stage.cluster.agents if agent.name == name)
+    known = stage.agent(name)
+    mine = node.core.state.reserved if node.core is not None else EMPTY
+    return known is not None and mine == known.reserved == wanted
 
 
 @condition(r"every view agrees")
