@@ -52,6 +52,7 @@ RESTART_MAX_S = 60.0
 EXPLAIN_S = 1.0
 HOLD_S = 3.0  # an offer is kept for a gang that needs others, too
 GANG_REFUSE_S = 1.0  # shorter than HOLD_S: then what is offered at different times meets
+GANG_REFUSE_MAX_S = 30.0
 PREEMPT_AGAIN_S = 30.0  # when what was freed for a task went to somebody else
 UNREACHABLE_S = 60.0  # then an unreachable service instance is replaced
 MAX_ENDED_JOBS = 100
@@ -286,6 +287,7 @@ class BinpackCore:
         self._out: list[Effect] = []
         self._changed: dict[str, None] = {}
         self._plan_due = False
+        self._gang_refuse_s = GANG_REFUSE_S
         self._explaining = False  # why nothing is placed is to be said although nothing is offered
         self._load(records)
 
@@ -469,6 +471,7 @@ class BinpackCore:
         """There is something new to place."""
         self._new_demand = True
         self._plan_due = True
+        self._gang_refuse_s = GANG_REFUSE_S
 
     def _on_end(self, instance: Instance, status: pb.TaskStatus) -> None:
         """The task has ended: decide whether the instance is run again."""
@@ -590,7 +593,10 @@ class BinpackCore:
         elif not ready:
             self._decline_all(NO_FILTER_S)
         else:
-            self._decline_all(GANG_REFUSE_S if self._hand.gang_waits else REFUSE_S)
+            self._decline_all(self._gang_refuse_s if self._hand.gang_waits else REFUSE_S)
+            if self._hand.gang_waits and not self._hand.held:
+                # It was in vain, so others are to have what it was held for, ever longer.
+                self._gang_refuse_s = min(GANG_REFUSE_MAX_S, 2 * self._gang_refuse_s)
             if self._new_demand:
                 self._new_demand = False
                 self._wants_offers = True

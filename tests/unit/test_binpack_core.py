@@ -340,6 +340,11 @@ class TestGangs:
         h.advance(c.HOLD_S + 0.1)
         (declined,) = [e for e in h.of(c.Decline) if isinstance(e, c.Decline)]
         assert (declined.offer_ids, declined.refuse_s) == ((offer_id,), c.GANG_REFUSE_S)
+        for _ in range(9):
+            h.offer("cpus:4;mem:400", "a")
+            h.advance(c.HOLD_S + 0.1)
+        last = [e for e in h.of(c.Decline) if isinstance(e, c.Decline)][-1]
+        assert last.refuse_s == c.GANG_REFUSE_MAX_S, "a gang in vain does not hoard"
 
     def test_a_rescinded_offer_is_not_planned_with(self, h: Harness) -> None:
         h.submit(gang())
