@@ -53,7 +53,7 @@ def _job(world: World, number: int) -> Job:
     ]
     if random.random() < 0.4:
         gang = {"name": "gang", "instances": random.randint(2, 4), "gang": True}
-        needs = {"cpus": 0.5, "mem": 64}
+        needs = {"cpus": 0.1, "mem": 32}
         tasks.append({**gang, "command": "batch", "retries": 1000, "resources": needs})
     return parse_job({"name": f"job{number}", "tasks": tasks})
 
