@@ -72,7 +72,7 @@ def with_volumes(
     given = launch.resources
     for volume in instance.spec.volumes if not instance.saved.data_on else ():
         disk = _disk(given, volume.size_milli)
-        given = given - disk
+        given = given.minus_what_is_there(disk)
         reserved = disk
         if not any(tag.role for tag in disk.tagged):
             operation, reserved = operations.reserve(disk, role)

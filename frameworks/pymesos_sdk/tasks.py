@@ -37,21 +37,24 @@ def take_ports(resources: Resources, number: int, start: int = 0) -> tuple[Inter
 
 
 def draw(resources: Resources, scalars: Mapping[str, int]) -> Resources:
-    """So much of each scalar (in thousandths): first of what is reserved, then of what is not.
+    """So much of each scalar (in thousandths): of one kind if one has enough, else of several.
 
-    Devices are not drawn from. Raises ValueError when there is less.
+    What is reserved comes first. Devices are not drawn from. Raises ValueError when there is less.
     """
-    left = dict(scalars)
+    kinds = sorted(
+        ((tag, bag) for tag, bag in resources.parts() if not tag.device),
+        key=lambda kind: not kind[0].reservations,
+    )
     out = EMPTY
-    for tag, bag in sorted(resources.parts(), key=lambda part: not part[0].reservations):
-        if tag.device:
-            continue
-        taken = {name: min(left.get(name, 0), value) for name, value in bag.scalars.items()}
-        out = out + tagged(tag, Resources(taken))
-        left = {name: value - taken.get(name, 0) for name, value in left.items()}
-    missing = {name: value for name, value in left.items() if value}
-    if missing:
-        raise ValueError(f"{Resources(missing)} more is needed than {resources}")
+    for name, needed in scalars.items():
+        left = needed
+        alone = [(tag, bag) for tag, bag in kinds if bag.scalar(name) >= needed][:1]
+        for tag, bag in alone or kinds:
+            taken = min(left, bag.scalar(name))
+            out = out + tagged(tag, Resources({name: taken}))
+            left -= taken
+        if left:
+            raise ValueError(f"{Resources({name: left})} more is needed than {resources}")
     return out
 
 
