@@ -502,7 +502,9 @@ class BinpackCore:
         """Whether the end of a task is the end of its instance."""
         if state == pb.TASK_ERROR:
             return True  # the master refused it, and would again
-        if instance.spec.is_service or state in _LOST or instance.preempted:
+        if instance.spec.is_service or state in _LOST:
+            return False
+        if state == pb.TASK_KILLED and instance.saved.preempted:
             return False
         if state == pb.TASK_FAILED:
             instance.saved.failures += 1
@@ -668,7 +670,7 @@ class BinpackCore:
         running = [
             running_task(i, self.jobs[i.job_id].job.priority)
             for i in self._by_task.values()
-            if i.saved.state == pb.TASK_RUNNING and not i.killing
+            if i.saved.state == pb.TASK_RUNNING and not (i.killing or i.saved.preempted)
         ]
         free = {offer.agent.agent_id: offer.available for offer in offers}
         for task in sorted(asking, key=lambda t: -t.priority):
@@ -678,15 +680,24 @@ class BinpackCore:
             waiting = by_id[task.task_id]
             waiting.preempted_at_s = self._now.mono_s
             waiting.explanation = f"waits for {len(chosen)} tasks of lower priority to end"
-            for task_id in chosen:
-                victim = self._by_task[task_id]
-                victim.preempted = True
-                self._kill(victim)
+            self._kill_for_another([self._by_task[task_id] for task_id in chosen])
             running = [r for r in running if r.task_id not in chosen]
             # What else is free there is spoken for.
             agent_id = self._by_task[chosen[0]].saved.agent_id
             free.pop(agent_id, None)
             running = [r for r in running if r.agent_id != agent_id]
+
+    def _kill_for_another(self, preempted: Sequence[Instance]) -> None:
+        """Stored first: after a restart, too, such an end is not the end of the instance."""
+        for instance in preempted:
+            instance.saved.preempted = True
+
+        def durable() -> None:
+            for instance in preempted:
+                if instance.saved.task_id in self._by_task:
+                    self._kill(instance)
+
+        self._store([instance.change() for instance in preempted], durable)
 
     def _may_preempt(self, instance: Instance) -> bool:
         since_s = instance.preempted_at_s
@@ -721,7 +732,7 @@ class BinpackCore:
             saved.ports = [p for begin, end in launch.ports for p in range(begin, end + 1)]
             saved.devices = devices(launch.resources)
             saved.exit_status = None
-            instance.preempted, instance.preempted_at_s = False, None
+            saved.preempted, instance.preempted_at_s = False, None
             instance.explanation, instance.stuck = "", False
             instance.nearest, instance.offers_seen = "", 0
             self._by_task[saved.task_id] = instance

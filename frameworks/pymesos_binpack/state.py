@@ -28,6 +28,7 @@ class Saved:
     hostname: str = ""
     ports: list[int] = field(default_factory=list)
     devices: dict[str, int] = field(default_factory=dict)  # thousandths of each GPU it has
+    preempted: bool = False  # it is killed for one of higher priority, and will be run again
     data_on: str = ""  # the agent that has its volumes, once it has run
     done: bool = False  # it will not be launched again
     failures: int = 0  # of a batch instance, counted against its retries
@@ -52,7 +53,6 @@ class Instance:
     quick_failures: int = 0
     running_since_s: float | None = None
     killing: bool = False
-    preempted: bool = False  # it is killed for one of higher priority, and will be run again
     preempted_at_s: float | None = None  # when others were killed for it
     planned: bool = False  # its launch is being stored
 

@@ -385,6 +385,17 @@ class TestPriorities:
         h.offer("cpus:4;mem:400")
         assert h.launched()[2:] == ["high-2.t.0.1"]
 
+    def test_a_restart_between_the_kill_and_the_end_loses_nothing(self, h: Harness) -> None:
+        self.fill(h)
+        h.submit(prioritized("high", 9, preempt=True), "2")
+        h.advance(2.0)
+        again = Harness(h.records)
+        again.feed(c.Subscribed("f"))
+        again.update("low-1.t.0.1", pb.TASK_KILLED)
+        again.update("low-1.t.1.1", pb.TASK_FINISHED, 0)
+        kinds = [instance.saved.done for instance in again.core.jobs["low-1"].instances]
+        assert kinds == [False, True], "what finished all the same is not run again"
+
     def test_only_as_many_as_must(self, h: Harness) -> None:
         self.fill(h)
         high = prioritized("high", 9, preempt=True, resources={"cpus": 2, "mem": 10})
