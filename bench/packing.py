@@ -43,7 +43,6 @@ RIVAL_PART = 0.25  # of the agents, in the hands of the competing framework
 # first; held for so long each, these add up to a quarter.
 HELD_FOR_S = (500.0, 1500.0)
 OURS, RIVAL = "ours", "rival"
-FOREVER_S = 1e6
 
 
 class Offers:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 
-from pymesos_core.resources import MILLI, ResourceError, Resources, format_milli, tagged
+from pymesos_core.resources import MILLI, ResourceError, Resources, devices, format_milli, tagged
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 
 MIB = 1024 * 1024
@@ -69,6 +69,8 @@ def with_overrides(measured: Resources, given: Resources) -> Resources:
         names += [str(next_device + number) for number in range(gpus // MILLI)]
         next_device += gpus // MILLI
         for name in names:
+            if name in devices(out):
+                raise ResourceError(f"the GPU {name} is given twice")
             out = out + tagged(replace(tag, device=name), Resources({"gpus": MILLI}))
     return out
 

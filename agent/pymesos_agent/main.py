@@ -192,7 +192,10 @@ async def start_runtimes(options: Options, work_dir: Path, on_event: OnEvent) ->
 
 
 def _config(options: Options, work_dir: Path, port: int, runtimes: list[Runtime]) -> Config:
-    offered = machine.with_overrides(machine.measure(work_dir), options.resources)
+    try:
+        offered = machine.with_overrides(machine.measure(work_dir), options.resources)
+    except resources.ResourceError as error:
+        raise AgentError(f"--resources: {error}") from error
     address = options.listen.advertised(port)
     isolation = dict(runtimes[0].isolation)
     for runtime in runtimes[1:]:

@@ -8,6 +8,7 @@ import logging
 import os
 import pwd
 import shutil
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
@@ -108,6 +109,7 @@ class Shell:
         await self.exit.wait()
 
     async def _recover(self) -> None:
+        await asyncio.to_thread(shutil.rmtree, self._work_dir / "removed-volumes", True)
         pids = {t.container_id: t.pid for t in self._core.state.tasks.values() if t.pid}
         found: dict[str, ContainerState] = {}
         for runtime in self._runtimes.values():
@@ -178,9 +180,7 @@ class Shell:
                     None, shutil.rmtree, self.sandbox(container_id), True
                 )
             case RemoveVolume(role, volume_id):
-                asyncio.get_running_loop().run_in_executor(
-                    None, shutil.rmtree, self.volume(role, volume_id), True
-                )
+                self._remove_volume(self.volume(role, volume_id))
             case Disconnect(connection_id, reason):
                 log.warning("leaving the master: %s", reason)
                 if connection_id in self._streams:
@@ -244,6 +244,19 @@ class Shell:
     def volume(self, role: str, volume_id: str) -> Path:
         """Where a persistent volume is."""
         return self._work_dir / "volumes" / quote(role, safe="") / volume_id
+
+    def _remove_volume(self, volume: Path) -> None:
+        """Out of the way at once, for the next of that id; deleted in a thread."""
+        removed = self._work_dir / "removed-volumes" / uuid.uuid4().hex
+        try:
+            removed.parent.mkdir(mode=0o700, exist_ok=True)
+            volume.rename(removed)
+        except FileNotFoundError:
+            return  # never used
+        except OSError as error:
+            log.error("the volume %s cannot be removed: %s", volume, error)
+            return
+        asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, removed, True)
 
     def find_sandbox(self, framework_id: str, task_id: str) -> tuple[Path, bool] | None:
         """A task's sandbox, and whether it has ended; the latest of that id."""

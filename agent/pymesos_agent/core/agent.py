@@ -374,10 +374,10 @@ class AgentCore:
                 self._on_refused(message.refused)
 
     def _on_set_reserved(self, message: agent_pb.MasterMessage.SetReserved) -> None:
-        """Keep it, then make the volumes that are new and delete those that are no more.
+        """Keep it, then delete the data of volumes that are no more.
 
-        A volume is there before any task that uses it: its launch comes after this, and is
-        checkpointed after this.
+        Of volumes that are new, too: an agent that died before it had deleted a volume must not
+        show its data to the next one of that id. A task that uses it is launched after this.
         """
         connection = self._connection
         before = self.state.reserved
@@ -388,12 +388,11 @@ class AgentCore:
             self._drop_connection(f"the master reserves what is not there: {error}")
             return
         self.state.reserved = reserved
-        gone = set(volumes_of(before)) - set(volumes_of(reserved))
+        changed = set(volumes_of(before)) ^ set(volumes_of(reserved))
 
         def durable() -> None:
-            for role, volume in sorted(gone):
-                if (role, volume) not in set(volumes_of(self.state.reserved)):
-                    self._out.append(RemoveVolume(role, volume.id))
+            for role, volume in sorted(changed):
+                self._out.append(RemoveVolume(role, volume.id))
 
         def failed(text: str) -> None:
             # As it was stored; the master says it again when the agent registers.
