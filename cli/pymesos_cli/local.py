@@ -155,7 +155,9 @@ def start_cluster(
         for index in range(agents):
             name = f"agent-{index + 1}"
             offered = resources.parse(DEFAULT_AGENT)
-            offered = Resources({**offered.scalars, **given.scalars}, given.ranges, given.sets)
+            offered = Resources(
+                {**offered.scalars, **given.scalars}, given.ranges, given.sets, given.tagged
+            )
             if "ports" not in offered.ranges:
                 first = port_block(PORTS_PER_AGENT, taken)
                 ports = ((first, first + PORTS_PER_AGENT - 1),)
