@@ -167,7 +167,7 @@ class Faults:
             leader.soon(0, lambda: leader.feed(master_ev.OperatorMarkedGone(0, agent_id)))
 
     def _reserve(self) -> None:
-        """An operator reserves a little of an agent for a role, or ends all of that."""
+        """An operator reserves so little of an agent that all work fits beside it, or ends it."""
         leader = self.cluster.coordinator.leader
         if leader is None or leader.core is None or not leader.core.state.agents:
             return
@@ -175,10 +175,12 @@ class Faults:
         random = self.world.random
         agent_id = random.choice(sorted(leader.core.state.agents))
         role = random.choice(ROLES)
+        reserved = leader.core.state.agents[agent_id].reserved_next.quantities
+        enough = reserved.get("cpus", 0) >= 300 or reserved.get("mem", 0) >= 256_000
         wanted = tuple(to_proto(parse(random.choice(["cpus:0.1", "cpus:0.1;mem:32", "mem:64"]))))
         event: master_ev.Event = (
             master_ev.OperatorUnreserved(0, agent_id, role, ())
-            if random.random() < 0.4
+            if enough or random.random() < 0.4
             else master_ev.OperatorReserved(0, agent_id, role, wanted)
         )
         self.world.trace(f"an operator: {type(event).__name__} {role} on {agent_id}")

@@ -189,13 +189,19 @@ class Chaos:
             member.start_at = 0.0
 
     def wait_for(self, what: str, condition: Callable[[], bool], timeout_s: float) -> None:
-        """As `wait_for`, and things are tended meanwhile."""
+        """As `wait_for`, and things are tended meanwhile; what each member said last if in vain."""
 
         def tended() -> bool:
             self.tend(0.2)
             return condition()
 
-        wait_for(what, tended, timeout_s)
+        try:
+            wait_for(what, tended, timeout_s)
+        except AssertionError:
+            for member in self.members:
+                said = member.log.read_text(errors="replace") if member.log.exists() else ""
+                print(f"--- {member.name}, {'alive' if member.alive else 'ended'}\n{said[-3000:]}")
+            raise
 
     def close(self) -> None:
         """End everything."""
