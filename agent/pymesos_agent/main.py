@@ -21,11 +21,15 @@ from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.agent import RecoveryError
 from pymesos_agent.runtimes.docker import DockerRuntime
 from pymesos_agent.runtimes.interface import (
+    AllowedPath,
     ContainerEvent,
+    LogLimits,
     OnEvent,
     Runtime,
     RuntimeUnavailableError,
+    Settings,
 )
+from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_agent.sandbox_service import SandboxService
 from pymesos_agent.shell import Shell
@@ -57,7 +61,7 @@ DEFAULT_PORT = 5051
 MAX_NAME_IN_ID = 60
 STOP_GRACE_S = 1.0
 END_TASKS_TIMEOUT_S = 30.0
-RUNTIMES = ("auto", "process", "docker")
+RUNTIMES = ("auto", "process", "docker", "oci")
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,7 @@ class Options:
     attributes: dict[str, str]
     runtime: str
     docker_host: str | None
+    settings: Settings
     kill_tasks_on_exit: bool
 
 
@@ -107,9 +112,9 @@ async def serve(options: Options) -> None:
             incarnation_ids=(str(uuid.uuid4()) for _ in itertools.count()),
             agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
         )
-        shell = Shell(core, store, runtimes, work_dir)
+        shell = Shell(core, store, runtimes, work_dir, options.settings)
         holder.append(shell)
-        add_SandboxServicer_to_server(SandboxService(shell.find_sandbox), server)
+        add_SandboxServicer_to_server(SandboxService(shell.find_sandbox, shell.entry), server)
         await server.start()
         print(f"listening on {options.listen.advertised(port)}", flush=True)
         await _run(options, shell, detector, stop)
@@ -171,9 +176,11 @@ async def start_runtimes(options: Options, work_dir: Path, on_event: OnEvent) ->
     tag = hashlib.sha256(str(work_dir).encode()).hexdigest()[:16]
     candidates: list[Runtime] = []
     if options.runtime in ("auto", "process"):
-        candidates.append(ProcessRuntime(work_dir, tag))
+        candidates.append(ProcessRuntime(work_dir, tag, options.settings))
     if options.runtime in ("auto", "docker"):
-        candidates.append(DockerRuntime(tag, options.docker_host))
+        candidates.append(DockerRuntime(tag, options.docker_host, options.settings))
+    if options.runtime in ("auto", "oci"):
+        candidates.append(OciRuntime(work_dir, tag, options.settings))
     works: list[Runtime] = []
     problems: list[str] = []
     for runtime in candidates:
@@ -209,6 +216,19 @@ def _config(options: Options, work_dir: Path, port: int, runtimes: list[Runtime]
         version=VERSION,
     )
     return Config(info, tuple(info.runtimes), boot_id=machine.boot_id())
+
+
+def parse_host_paths(text: str) -> tuple[AllowedPath, ...]:
+    """`/data,/srv/www:ro`. Raises click.UsageError."""
+    out = []
+    for part in filter(None, text.split(",")):
+        path, _, mode = part.partition(":")
+        if not path.startswith("/") or mode not in ("", "ro", "rw"):
+            raise click.UsageError(
+                f"--allow-host-paths: {part!r} is not an absolute path, with :ro at its end or not"
+            )
+        out.append(AllowedPath(Path(path), mode == "ro"))
+    return tuple(out)
 
 
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
@@ -254,6 +274,42 @@ def _config(options: Options, work_dir: Path, port: int, runtimes: list[Runtime]
     "--docker-host", metavar="URL", help="The engine's address.  [default: its usual socket]"
 )
 @click.option(
+    "--pids-max",
+    type=click.IntRange(0),
+    default=4096,
+    show_default=True,
+    help="Processes and threads of a task that does not say how many; 0: no limit.",
+)
+@click.option(
+    "--log-max-size",
+    type=click.IntRange(1, 100_000),
+    default=10,
+    show_default=True,
+    metavar="MIB",
+    help="How large stdout and stderr of a task become before they are rotated.",
+)
+@click.option(
+    "--log-max-files",
+    type=click.IntRange(1, 100),
+    default=5,
+    show_default=True,
+    help="How many files of each are kept.",
+)
+@click.option(
+    "--allow-host-paths",
+    "host_paths",
+    default="",
+    metavar="PATHS",
+    help="Paths of this machine that tasks may mount, with all below: '/data,/srv/www:ro'.",
+)
+@click.option(
+    "--allow-capabilities",
+    "capabilities",
+    default="",
+    metavar="NAMES",
+    help="What containers may have beyond the usual: 'NET_ADMIN,SYS_PTRACE'.",
+)
+@click.option(
     "--kill-tasks-on-exit",
     is_flag=True,
     help="On SIGTERM end all tasks first, for clusters that are thrown away.",
@@ -277,6 +333,11 @@ def main(
     attribute_text: str,
     runtime: str,
     docker_host: str | None,
+    pids_max: int,
+    log_max_size: int,
+    log_max_files: int,
+    host_paths: str,
+    capabilities: str,
     kill_tasks_on_exit: bool,
     log_level: str,
 ) -> None:
@@ -305,6 +366,12 @@ def main(
         attributes,
         runtime,
         docker_host,
+        Settings(
+            LogLimits(log_max_size * 1024 * 1024, log_max_files),
+            pids_max,
+            parse_host_paths(host_paths),
+            frozenset(c for c in capabilities.upper().split(",") if c),
+        ),
         kill_tasks_on_exit,
     )
     try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import stat
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,12 +13,17 @@ import grpc
 import grpc.aio
 
 from pymesos_agent import sandbox
+from pymesos_agent.logs import LogReader
 from pymesos_agent.sandbox import SandboxError
+from pymesos_agent.sessions import Entry, EntryError, Session
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2_grpc as services
 
 Context = grpc.aio.ServicerContext[Any, Any]
 FOLLOW_S = 0.1
+MAX_SESSIONS = 64
+MAX_ARGV_BYTES = 128 * 1024
+TERM = re.compile(r"[A-Za-z0-9+._-]{1,64}")
 
 
 class _Ask(Protocol):
@@ -28,10 +34,17 @@ class _Ask(Protocol):
 
 
 class SandboxService(services.SandboxServicer):
-    """`find` gives a task's sandbox and whether it has ended; None when it is not known."""
+    """`find` gives a task's sandbox and whether it has ended, None when it is not known; `entry`
+    how to run a command in the task's container (EntryError when it cannot be)."""
 
-    def __init__(self, find: Callable[[str, str], tuple[Path, bool] | None]) -> None:
+    def __init__(
+        self,
+        find: Callable[[str, str], tuple[Path, bool] | None],
+        entry: Callable[[str, str, Sequence[str], str], Entry],
+    ) -> None:
         self._find = find
+        self._entry = entry
+        self._sessions = 0
 
     async def _found(self, request: _Ask, context: Context) -> tuple[Path, bool]:
         found = self._find(request.framework_id, request.task_id)
@@ -99,3 +112,74 @@ class SandboxService(services.SandboxServicer):
                 return
             else:
                 await asyncio.sleep(FOLLOW_S)
+
+    async def ReadLog(  # noqa: N802
+        self, request: pb.ReadLogRequest, context: Context
+    ) -> AsyncIterator[pb.LogPart]:
+        """What a task wrote, from its oldest file on."""
+        folder, _ = await self._found(request, context)
+        name = "stderr" if request.stderr else "stdout"
+        tail = request.tail_lines if request.HasField("tail_lines") else None
+        try:
+            reader = await asyncio.to_thread(LogReader, folder, name, tail)
+        except SandboxError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        try:
+            while True:
+                found = self._find(request.framework_id, request.task_id)
+                data = await asyncio.to_thread(reader.read)
+                if data:
+                    yield pb.LogPart(data=data)
+                elif not request.follow or found is None or found[1]:
+                    return
+                else:
+                    await asyncio.sleep(FOLLOW_S)
+        finally:
+            reader.close()
+
+    async def Exec(  # noqa: N802
+        self, inputs: AsyncIterator[pb.ExecInput], context: Context
+    ) -> AsyncIterator[pb.ExecOutput]:
+        """One more process in a container."""
+        first = await anext(inputs, None)
+        if first is None or not first.HasField("start"):
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first input is the start")
+        assert first is not None
+        session = await self._session(first.start, context)
+
+        async def take() -> None:
+            async for message in inputs:
+                await session.take(message)
+
+        taking = asyncio.create_task(take())
+        self._sessions += 1
+        try:
+            async for output in session.outputs():
+                yield output
+        finally:
+            self._sessions -= 1
+            taking.cancel()
+            await asyncio.gather(taking, return_exceptions=True)
+            await session.close()
+
+    async def _session(self, start: pb.ExecInput.Start, context: Context) -> Session:
+        if not start.argv or not start.argv[0]:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "there is no command")
+        if any("\0" in a for a in start.argv) or sum(map(len, start.argv)) > MAX_ARGV_BYTES:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the command cannot be run")
+        if self._sessions >= MAX_SESSIONS:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                f"this agent has {MAX_SESSIONS} exec sessions already",
+            )
+        term = start.term if TERM.fullmatch(start.term) else "xterm"
+        try:
+            entry = self._entry(
+                start.framework_id, start.task_id, start.argv, term if start.terminal else ""
+            )
+            return await Session.start(entry, start.size if start.terminal else None)
+        except EntryError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        except OSError as error:
+            await context.abort(grpc.StatusCode.INTERNAL, f"it cannot be run: {error}")
+        raise AssertionError("abort raises")

@@ -42,7 +42,10 @@ from pymesos_agent.core.events import (
     TasksEnding,
     Tick,
 )
-from pymesos_agent.runtimes.interface import ContainerSpec, Mount, Runtime
+from pymesos_agent.core.tasks import AgentTask
+from pymesos_agent.isolation import refusal
+from pymesos_agent.runtimes.interface import ContainerSpec, Mount, Runtime, Settings
+from pymesos_agent.sessions import Entry, EntryError
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock
@@ -54,6 +57,7 @@ from pymesos_core.resources import from_proto
 from pymesos_core.store import GroupCommit, Store
 from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import agent_pb2 as pb
+from pymesos_proto.v1 import types_pb2 as pb_types
 from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
 log = logging.getLogger(__name__)
@@ -66,12 +70,18 @@ class Shell:
     """One agent."""
 
     def __init__(
-        self, core: AgentCore, store: Store, runtimes: Sequence[Runtime], work_dir: Path
+        self,
+        core: AgentCore,
+        store: Store,
+        runtimes: Sequence[Runtime],
+        work_dir: Path,
+        settings: Settings,
     ) -> None:
         self._core = core
         self._commits = GroupCommit(store.commit, self._committed)
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self._work_dir = work_dir
+        self._settings = settings
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
@@ -196,43 +206,59 @@ class Shell:
         return [self._runtimes[name]] if name in self._runtimes else []
 
     def _start(self, effect: StartContainer) -> None:
-        resources = from_proto(effect.info.resources)
-        spec = ContainerSpec(
-            effect.container_id,
-            effect.framework_id,
-            effect.user,
-            effect.info,
+        try:
+            spec = self._spec(effect)
+        except LookupError as error:
+            self._refuse(effect.container_id, str(error))
+            return
+        runtime = self._runtimes[effect.runtime]
+        if problem := refusal(runtime, spec, self._settings) or self._prepare_sandbox(spec):
+            self._refuse(effect.container_id, problem)
+            return
+        runtime.launch(spec)
+
+    def _spec(self, of: StartContainer | AgentTask) -> ContainerSpec:
+        """Raises LookupError with a sentence."""
+        resources = from_proto(of.info.resources)
+        return ContainerSpec(
+            of.container_id,
+            of.framework_id,
+            of.user,
+            # The user of an image is one of the image's own.
+            None if of.info.container.image else _owner(of.user),
+            of.info,
             resources,
-            self.sandbox(effect.container_id),
+            self.sandbox(of.container_id),
             tuple(
                 Mount(self.volume(role, volume.id), volume.container_path)
                 for role, volume in volumes_of(resources)
             ),
         )
-        if problem := self._prepare_sandbox(spec):
-            # Not from within a step: the core takes one event at a time.
-            asyncio.get_running_loop().call_soon(
-                self.feed, ContainerFailed(effect.container_id, problem)
-            )
-            return
-        self._runtimes[effect.runtime].launch(spec)
+
+    def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
+        """How to run a command in the container of a task. Raises EntryError."""
+        task = self._core.state.by_key.get((framework_id, task_id))
+        if task is None or task.ended:
+            raise EntryError(f"the task {task_id[:255]} does not run on this agent any more")
+        if task.state not in (pb_types.TASK_RUNNING, pb_types.TASK_KILLING):
+            raise EntryError(f"the task {task_id[:255]} does not run yet")
+        try:
+            return self._runtimes[task.runtime].entry(self._spec(task), argv, term)
+        except LookupError as error:
+            raise EntryError(str(error)) from error
+
+    def _refuse(self, container_id: str, problem: str) -> None:
+        # Not from within a step: the core takes one event at a time.
+        asyncio.get_running_loop().call_soon(self.feed, ContainerFailed(container_id, problem))
 
     def _prepare_sandbox(self, spec: ContainerSpec) -> str | None:
         """Make the folder, owned by the task's user; the problem, or None."""
-        me = pwd.getpwuid(os.geteuid()).pw_name
-        owner: tuple[int, int] | None = None
         try:
             spec.sandbox.mkdir(mode=0o750)
-            if spec.user and spec.user != me:
-                if os.geteuid() != 0:
-                    return f"only an agent run by root can run a task as {spec.user}, not {me}"
-                entry = pwd.getpwnam(spec.user)
-                owner = (entry.pw_uid, entry.pw_gid)
-                os.chown(spec.sandbox, *owner)
+            if spec.owner is not None:
+                os.chown(spec.sandbox, *spec.owner)
             for mount in spec.volumes:
-                _make_volume(mount, owner)
-        except KeyError:
-            return f"there is no user {spec.user} on this machine"
+                _make_volume(mount, spec.owner)
         except OSError as error:
             return f"cannot make its sandbox: {error}"
         return None
@@ -274,6 +300,20 @@ class Shell:
         else:
             log.error("the checkpoint cannot be written: %s", error)
             self.feed(CheckpointFailed(token, str(error)))
+
+
+def _owner(user: str) -> tuple[int, int] | None:
+    """The ids of a user that is not the agent's own. Raises LookupError with a sentence."""
+    me = pwd.getpwuid(os.geteuid()).pw_name
+    if not user or user == me:
+        return None
+    if os.geteuid() != 0:
+        raise LookupError(f"only an agent run by root can run a task as {user}, not {me}")
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        raise LookupError(f"there is no user {user} on this machine") from None
+    return entry.pw_uid, entry.pw_gid
 
 
 def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:

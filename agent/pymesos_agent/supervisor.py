@@ -1,8 +1,8 @@
-"""The process that starts and reaps the containers of the `process` runtime.
+"""The process that starts and reaps the containers of the `process` and `oci` runtimes.
 
-It outlives the agent, so it is small: the standard library only, one thread, run by its path with
-`python -I -S` so that nothing else is imported. It is a child subreaper: what a container leaves
-behind becomes its child. An agent speaks to it over a Unix socket, one JSON object per line:
+It outlives the agent, so it is small: the standard library only, one thread, run with `python -I
+-S` so that nothing else is imported. It is a child subreaper: what a container leaves behind
+becomes its child. An agent speaks to it over a Unix socket, one JSON object per line:
 
     agent → supervisor                            supervisor → agent
     {"op": "hello", "version": 1}                 {"ev": "hello", "version": 1, "containers": […]}
@@ -19,6 +19,12 @@ learns how it ended. The supervisor ends when no agent is connected and no conta
 If the supervisor itself is killed, its containers go on under the next subreaper or init; the next
 supervisor finds them by PYMESOS_CONTAINER_ID in their environment and watches them through pidfds.
 Their exit status is then nobody's to know, and is reported as null.
+
+What containers write comes through named pipes. A container holds both ends of its own, so that
+nothing is lost, and nobody gets SIGPIPE, while no supervisor reads.
+
+A launch with a `pid_file` is that of a helper (runc), which makes the container and ends; the
+container's first process is in the file, and becomes our child as the helper ends.
 """
 
 from __future__ import annotations
@@ -29,11 +35,14 @@ import fcntl
 import json
 import os
 import pwd
+import resource
 import selectors
 import signal
 import socket
 import sys
 import time
+
+from pymesos_agent.logfile import RotatingLog
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
@@ -41,14 +50,49 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-VERSION = 1
+VERSION = 2
 SAMPLE_S = 0.1  # how often memory is looked at
 LINGER_S = 0.02  # how often the remains of an ended container are killed again
 ORPHANED_GRACE_S = 5.0  # how long a supervisor without an agent and containers waits
 MAX_LINE_BYTES = 4 * 1024 * 1024
+CHUNK_BYTES = 64 * 1024  # as much as a pipe holds
+MAX_LAST_WORDS_BYTES = 16 * 1024 * 1024  # of an ended container, should something go on writing
 PR_SET_CHILD_SUBREAPER = 36
 ID_KEY = b"PYMESOS_CONTAINER_ID="
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Output:
+    """What one stream of a container says, on its way into the sandbox."""
+
+    def __init__(self, path: str, log: RotatingLog) -> None:
+        """Raises OSError."""
+        self.path = path
+        self.log = log
+        # For reading and writing: it never ends for us before we close it.
+        self.pipe = os.open(path, os.O_RDWR | os.O_NONBLOCK | os.O_CLOEXEC)
+
+    def copy(self) -> int:
+        """A chunk, as far as there is one; its size."""
+        if self.pipe < 0:
+            return 0  # closed by what was handled just before
+        try:
+            data = os.read(self.pipe, CHUNK_BYTES)
+        except BlockingIOError:
+            return 0
+        self.log.write(data)
+        return len(data)
+
+    def close(self) -> None:
+        """After the last words."""
+        total = 0
+        while (size := self.copy()) and total < MAX_LAST_WORDS_BYTES:
+            total += size
+        os.close(self.pipe)
+        self.pipe = -1
+        self.log.close()
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
 
 
 class Container:
@@ -56,11 +100,17 @@ class Container:
 
     def __init__(self, container_id: str, pid: int, watch: Message) -> None:
         self.id = container_id
-        self.pid = pid
-        self.watch = watch  # {"rss_limit_bytes": …} or {"oom_file": …} or {}
+        self.pid = pid  # of its main process; of its helper, until that has ended
+        self.helper: Message | None = None  # {"pid_file": …, "error_log": …} while there is one
+        self.pending_signal = 0  # asked for while there was one
+        self.namespaced = bool(watch.get("namespaced"))  # all of it ends with its first process
+        self.outputs: list[Output] = []
+        self.folder: int | None = None  # its sandbox, as long as there are outputs
+        self.watch = watch  # {"rss_limit_bytes": …} or {"oom_file": …} or {}, and the like
         self.status: int | None = None  # exit code, or minus the signal; None: unknown
         self.limit: str | None = None  # "memory" when it was killed for going over it
         self.peak_bytes = 0
+        self.pids_refused = 0  # how often it wanted more processes than it may have
         self.main_ended = False
         self.gone = False  # every process of it has ended
         self.adopted_fd: int | None = None  # a pidfd, for one that is not our child
@@ -71,11 +121,12 @@ class Container:
         state = "exited" if self.gone else "running"
         return {
             "id": self.id,
-            "pid": self.pid,
+            "pid": 0 if self.helper else self.pid,
             "state": state,
             "status": self.status,
             "limit": self.limit,
             "peak_bytes": self.peak_bytes,
+            "pids_refused": self.pids_refused,
         }
 
 
@@ -86,6 +137,7 @@ class Supervisor:
         self.directory = directory
         self.containers: dict[str, Container] = {}
         self.by_pid: dict[int, Container] = {}
+        self.orphans: dict[int, int] = {}  # reaped before the helper whose they may be
         self.selector = selectors.DefaultSelector()
         self.client: socket.socket | None = None
         self.inbox = b""
@@ -218,7 +270,7 @@ class Supervisor:
             if container is not None and container.gone:
                 del self.containers[container.id]
         elif op == "adopt":
-            self.adopt(message["id"], message["pid"], message.get("watch") or {})
+            self.adopt(message)
         elif op == "shutdown":
             for container in list(self.containers.values()):
                 if not container.gone:
@@ -229,18 +281,22 @@ class Supervisor:
     def launch(self, spec: Message) -> None:
         if spec["id"] in self.containers:
             return  # asked twice; once is enough
+        container = Container(spec["id"], 0, spec.get("watch") or {})
         error_read, error_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
+            self.open_outputs(container, spec["logs"])
             pid = os.fork()
         except OSError as error:
             os.close(error_read)
             os.close(error_write)
-            self.send({"ev": "failed", "id": spec["id"], "error": f"fork: {error.strerror}"})
+            self.close_outputs(container)
+            self.send({"ev": "failed", "id": spec["id"], "error": f"cannot start it: {error}"})
             return
         if pid == 0:
             self.become(spec, error_write)
         os.close(error_write)
-        container = Container(spec["id"], pid, spec.get("watch") or {})
+        container.pid = pid
+        container.helper = spec.get("helper")
         container.error_fd = error_read
         self.containers[container.id] = container
         self.by_pid[pid] = container
@@ -262,18 +318,17 @@ class Supervisor:
             for path in spec.get("cgroups", ()):
                 with open(path, "wb", buffering=0) as procs:
                     procs.write(b"0")
-            step = "open its files"
-            flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+            step = "limit it"
+            for name, soft, hard in spec.get("ulimits", ()):
+                resource.setrlimit(getattr(resource, name), (soft, hard))
+            step = "open its pipes"
             null = os.open("/dev/null", os.O_RDONLY)
-            out = os.open(spec["stdout"], flags, 0o644)
-            err = os.open(spec["stderr"], flags, 0o644)
+            out, err = (os.open(path, os.O_RDWR) for path in spec["logs"]["pipes"])
             for number, descriptor in enumerate((null, out, err)):
                 os.dup2(descriptor, number)
             if spec.get("user"):
                 step = f"become user {spec['user']}"
                 entry = pwd.getpwnam(spec["user"])
-                os.fchown(out, entry.pw_uid, entry.pw_gid)
-                os.fchown(err, entry.pw_uid, entry.pw_gid)
                 os.initgroups(entry.pw_name, entry.pw_gid)
                 os.setgid(entry.pw_gid)
                 os.setuid(entry.pw_uid)
@@ -291,23 +346,82 @@ class Supervisor:
         finally:
             os._exit(127)
 
+    def open_outputs(self, container: Container, logs: Message) -> None:
+        """The named pipes and the files they go to. Raises OSError."""
+        flags = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        container.folder = os.open(logs["folder"], flags)
+        owner = tuple(logs["owner"]) if logs.get("owner") else None
+        for name, path in zip(("stdout", "stderr"), logs["pipes"], strict=True):
+            with contextlib.suppress(FileExistsError):
+                os.mkfifo(path, 0o600)
+                if owner is not None:
+                    os.chown(path, *owner)
+            log = RotatingLog(container.folder, name, logs["max_bytes"], logs["files"], owner)
+            try:
+                output = Output(path, log)
+            except OSError:
+                log.close()
+                raise
+            container.outputs.append(output)
+            self.selector.register(output.pipe, selectors.EVENT_READ, output.copy)
+
+    def close_outputs(self, container: Container) -> None:
+        """With all that is still in them."""
+        for output in container.outputs:
+            self.selector.unregister(output.pipe)
+            output.close()
+        container.outputs.clear()
+        if container.folder is not None:
+            os.close(container.folder)
+            container.folder = None
+
     def on_executed(self, container: Container) -> None:
         """The launch pipe closed: executed, unless the child wrote why not."""
         problem = b""
-        assert container.error_fd is not None
+        if container.error_fd is None:
+            return  # seen when its helper ended, just before
         with contextlib.suppress(BlockingIOError):
             problem = os.read(container.error_fd, 4096)
         self.selector.unregister(container.error_fd)
         os.close(container.error_fd)
         container.error_fd = None
         if problem:
-            container.gone = True
-            del self.containers[container.id]
-            self.send({"ev": "failed", "id": container.id, "error": problem.decode()})
+            self.failed(container, problem.decode())
+        elif container.helper is None:
+            self.send({"ev": "started", "id": container.id, "pid": container.pid})
+            if container.main_ended:
+                self.finish(container)
+
+    def failed(self, container: Container, error: str) -> None:
+        container.gone = True
+        self.close_outputs(container)
+        del self.containers[container.id]
+        self.send({"ev": "failed", "id": container.id, "error": error})
+
+    def helper_ended(self, container: Container, status: int) -> None:
+        """The container runs and its first process is our child now, or the helper said why not."""
+        self.on_executed(container)
+        helper, container.helper = container.helper, None
+        assert helper is not None
+        if container.gone:
             return
+        try:
+            with open(helper["pid_file"]) as pid_file:
+                container.pid = int(pid_file.read())
+        except (OSError, ValueError) as error:
+            status = status or 1
+            problem = str(error)
+        else:
+            problem = f"it ended with status {status}"
+        if status != 0:
+            self.failed(container, last_error(helper["error_log"]) or problem)
+            return
+        self.by_pid[container.pid] = container
         self.send({"ev": "started", "id": container.id, "pid": container.pid})
-        if container.main_ended:
-            self.finish(container)
+        if container.pid in self.orphans:
+            self.reaped(container.pid, self.orphans.pop(container.pid))
+        elif container.pending_signal:
+            self.kill(container, container.pending_signal)
 
     # Ending.
 
@@ -318,23 +432,41 @@ class Supervisor:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
             except ChildProcessError:
-                return
+                break
             if pid == 0:
-                return
-            container = self.by_pid.pop(pid, None)
-            if container is not None:
-                container.status = os.waitstatus_to_exitcode(status)
-                self.main_ended(container)
+                break
+            self.reaped(pid, os.waitstatus_to_exitcode(status))
+        # A helper and its child become ours, and are reaped, in one go.
+        self.orphans.clear()
+
+    def reaped(self, pid: int, status: int) -> None:
+        container = self.by_pid.pop(pid, None)
+        if container is None:
+            self.orphans[pid] = status
+        elif container.helper is not None:
+            self.helper_ended(container, status)
+        else:
+            container.status = status
+            self.main_ended(container)
 
     def main_ended(self, container: Container) -> None:
         container.main_ended = True
         self.check_oom(container)
+        with (
+            contextlib.suppress(OSError, ValueError),
+            open(container.watch.get("pids_file", "")) as file,
+        ):
+            container.pids_refused = int(file.read().removeprefix("max "))
         if container.error_fd is None and not container.gone:
             self.finish(container)
 
     def finish(self, container: Container) -> None:
         """Kill what the main process left behind; when nothing is left, report."""
-        members = self.members(container, thorough=container.id in self.lingering)
+        members = (
+            []
+            if container.namespaced
+            else self.members(container, thorough=container.id in self.lingering)
+        )
         if members:
             self.lingering[container.id] = container
             for pid in members:
@@ -347,9 +479,18 @@ class Supervisor:
             self.selector.unregister(container.adopted_fd)
             os.close(container.adopted_fd)
             container.adopted_fd = None
+        self.close_outputs(container)
         self.send({"ev": "exited", **container.view()})
 
     def kill(self, container: Container, number: int) -> None:
+        if container.helper is not None:
+            container.pending_signal = max(container.pending_signal, number, key=signal_rank)
+            return
+        if container.namespaced:
+            if not container.main_ended:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(container.pid, number)
+            return
         for pid in self.members(container, thorough=True):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
@@ -421,7 +562,7 @@ class Supervisor:
                 continue
             if container.watch.get("rss_limit_bytes"):
                 by_rss[container.pid] = container
-            elif container.watch.get("oom_file"):
+            elif container.watch.get("oom_file") and container.helper is None:
                 self.check_oom(container)
                 if container.limit:
                     self.kill(container, signal.SIGKILL)
@@ -450,13 +591,16 @@ class Supervisor:
 
     # Its own death.
 
-    def adopt(self, container_id: str, pid: int, watch: Message) -> None:
+    def adopt(self, spec: Message) -> None:
         """Watch a container that an earlier supervisor started."""
+        container_id, pid, watch = spec["id"], spec["pid"], spec.get("watch") or {}
         if container_id in self.containers:
             return
         container = Container(container_id, pid, watch)
         self.containers[container_id] = container
-        if pid and environment_id(pid) == container_id:
+        with contextlib.suppress(OSError):
+            self.open_outputs(container, spec["logs"])
+        if pid and belongs(pid, container_id, watch.get("cgroup_procs", "")):
             with contextlib.suppress(OSError):
                 container.adopted_fd = os.pidfd_open(pid)
         if container.adopted_fd is None:
@@ -490,6 +634,30 @@ def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
         if fields[0] in (b"Z", b"X"):
             zombies.add(pid)
     return parents, sessions, zombies
+
+
+def last_error(path: str) -> str:
+    """What a helper wrote last into its log of JSON lines; empty when it did not."""
+    try:
+        with open(path) as file:
+            lines = file.read().splitlines()
+        return str(json.loads(lines[-1])["msg"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return ""
+
+
+def signal_rank(number: int) -> int:
+    """SIGKILL beats all others."""
+    return signal.NSIG if number == signal.SIGKILL else number
+
+
+def belongs(pid: int, container_id: str, cgroup_procs: str) -> bool:
+    """Whether a process is of a container: by its environment, or by the container's cgroup."""
+    if environment_id(pid) == container_id:
+        return True
+    with contextlib.suppress(OSError), open(cgroup_procs) as procs:
+        return str(pid) in procs.read().split()
+    return False
 
 
 def environment_id(pid: int) -> str | None:

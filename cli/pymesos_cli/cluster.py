@@ -15,9 +15,14 @@ import grpc.aio
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
-from pymesos_core.following import describe, leader_of, open_channel, says_that_nobody_leads
+from pymesos_core.following import (
+    AGENT_KEY,
+    describe,
+    leader_of,
+    open_channel,
+    says_that_nobody_leads,
+)
 from pymesos_proto.v1 import operator_pb2 as pb
-from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
 from pymesos_proto.v1.operator_pb2_grpc import OperatorStub
 from pymesos_proto.v1.sandbox_pb2_grpc import SandboxStub
@@ -31,11 +36,13 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NO_MASTER = 3
 
+DIRECT_TIMEOUT_S = 2.0
 _LIST_TIMES = 3
 _RETRY_S = 0.2
 _NOT_LEADING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
 
 Result = TypeVar("Result")
+Metadata = tuple[tuple[str, str], ...]
 
 
 class CliError(click.ClickException):
@@ -99,6 +106,12 @@ class Cluster:
                 await self._channel.close()
             self._channel, self._address = open_channel(leader.address), leader.address
         return OperatorStub(self._channel)
+
+    async def leader_channel(self) -> grpc.aio.Channel:
+        """To the leading master, as it was found last. Raises CliError."""
+        await self._stub(asyncio.get_running_loop().time() + self.timeout_s)
+        assert self._channel is not None
+        return self._channel
 
     async def call(self, make: Callable[[OperatorAsyncStub, float], Awaitable[Result]]) -> Result:
         """`make(stub, timeout_s)` on the leader. Raises CliError."""
@@ -271,15 +284,32 @@ def unique(text: str, items: Sequence[Result], id_of: Callable[[Result], str], w
 
 
 @asynccontextmanager
-async def sandbox_of(address: types_pb2.Address) -> AsyncIterator[SandboxAsyncStub]:
-    """The Sandbox service of an agent."""
+async def sandbox_of(
+    cluster: Cluster, view: pb.TaskView
+) -> AsyncIterator[tuple[SandboxAsyncStub, Metadata]]:
+    """The Sandbox service of a task's agent, and the metadata of its calls.
+
+    Through the master when the agent itself is not reachable from here. Raises CliError.
+    """
+    if not view.HasField("agent_address"):
+        raise CliError(f"the agent of {view.task_info.task_id} is not known any more")
+    address = view.agent_address
+    where = f"the agent {address.hostname} ({address.ip}:{address.port})"
     channel = open_channel(HostPort(address.ip, address.port))
     try:
-        yield SandboxStub(channel)
+        metadata: Metadata = ()
+        through = channel
+        try:
+            await asyncio.wait_for(channel.channel_ready(), DIRECT_TIMEOUT_S)
+        except TimeoutError:
+            metadata = ((AGENT_KEY, view.task_info.agent_id),)
+            through = await cluster.leader_channel()
+        yield SandboxStub(through), metadata
     except grpc.aio.AioRpcError as error:
-        where = f"the agent {address.hostname} ({address.ip}:{address.port})"
         if error.code() == grpc.StatusCode.UNAVAILABLE:
-            raise CliError(f"{where} is not reachable; is it running?") from error
+            raise CliError(
+                f"{where} is not reachable, neither from here nor from the master; is it running?"
+            ) from error
         raise CliError(f"{where}: {describe(error)}") from error
     finally:
         await channel.close()

@@ -1,59 +1,108 @@
-"""`logs`: what a task wrote."""
+"""`logs`: what tasks wrote."""
 
 from __future__ import annotations
 
+import asyncio
 import sys
+from collections.abc import Sequence
+from typing import BinaryIO
 
 from pymesos_cli.cluster import CliError, Cluster, sandbox_of
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
-TAIL_BYTES_PER_LINE = 4096
+MAX_TASKS = 100
 
 
 async def show_logs(
     cluster: Cluster, text: str, *, follow: bool, stderr: bool, tail: int | None
 ) -> None:
-    """`pymesos-cli logs`."""
-    view = await cluster.find_task(text, completed=True)
-    await copy_log(view, "stderr" if stderr else "stdout", follow=follow, tail=tail)
+    """`pymesos-cli logs`: of a task, or of all live instances of a job."""
+    views = await _views(cluster, text)
+    if len(views) == 1:
+        await copy_log(cluster, views[0], stderr=stderr, follow=follow, tail=tail)
+        return
+    prefixes = _prefixes([view.task_info.task_id for view in views])
+    copies = [
+        copy_log(cluster, view, stderr=stderr, follow=follow, tail=tail, prefix=prefix)
+        for view, prefix in zip(views, prefixes, strict=True)
+    ]
+    results = await asyncio.gather(*copies, return_exceptions=True)
+    problems = [str(result) for result in results if isinstance(result, CliError)]
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, CliError):
+            raise result
+    if problems:
+        raise CliError("; ".join(problems))
+
+
+async def _views(cluster: Cluster, text: str) -> Sequence[operator_pb.TaskView]:
+    """The task of that id; else the live tasks of the job of that id; else the task it fits."""
+    live = await cluster.tasks(id_prefix=text)
+    if len(live) != 1 or live[0].task_info.task_id != text:
+        of_job = [
+            view
+            for view in live
+            if ("job", text) in _labels(view) or view.task_info.task_id.startswith(f"{text}.")
+        ]
+        if len(of_job) > MAX_TASKS:
+            raise CliError(
+                f"{text} has {len(of_job)} tasks; at most {MAX_TASKS} are shown at once: give more"
+                f" of the id"
+            )
+        if len(of_job) > 1:
+            return of_job
+    return [await cluster.find_task(text, completed=True)]
+
+
+def _labels(view: operator_pb.TaskView) -> set[tuple[str, str]]:
+    return {(label.key, label.value) for label in view.task_info.labels}
+
+
+def _prefixes(task_ids: Sequence[str]) -> list[bytes]:
+    """The ids without what they share at the beginning, padded to the same width."""
+    shared = 0
+    parts = [task_id.split(".") for task_id in task_ids]
+    while all(len(p) > shared + 1 for p in parts) and len({p[shared] for p in parts}) == 1:
+        shared += 1
+    names = [".".join(p[shared:]) for p in parts]
+    width = max(map(len, names))
+    return [f"{name:<{width}} | ".encode() for name in names]
 
 
 async def copy_log(
-    view: operator_pb.TaskView, path: str, *, follow: bool, tail: int | None = None
+    cluster: Cluster,
+    view: operator_pb.TaskView,
+    *,
+    stderr: bool = False,
+    follow: bool = False,
+    tail: int | None = None,
+    prefix: bytes = b"",
 ) -> None:
-    """Write a file of a task to our own stdout, or stderr."""
-    if not view.HasField("agent_address"):
-        raise CliError(f"the agent of {view.task_info.task_id} is not known any more")
-    out = sys.stderr.buffer if path == "stderr" else sys.stdout.buffer
-    framework_id, task_id = view.framework_id, view.task_info.task_id
+    """Write a task's stdout to our own, or its stderr to our stderr. Raises CliError."""
+    out = sys.stderr.buffer if stderr else sys.stdout.buffer
+    request = pb.ReadLogRequest(
+        framework_id=view.framework_id,
+        task_id=view.task_info.task_id,
+        stderr=stderr,
+        follow=follow,
+    )
+    if tail is not None:
+        request.tail_lines = tail
+    rest = b""
+    async with sandbox_of(cluster, view) as (stub, metadata):
+        async for part in stub.ReadLog(request, metadata=metadata):
+            rest = _write(out, prefix, rest + part.data)
+    if rest:
+        _write(out, prefix, rest + b"\n" if prefix else rest)
 
-    def part_from(offset: int) -> pb.ReadFileRequest:
-        return pb.ReadFileRequest(
-            framework_id=framework_id, task_id=task_id, path=path, offset=offset
-        )
 
-    async with sandbox_of(view.agent_address) as stub:
-        offset = 0
-        if tail is not None:
-            start = -max(1, tail) * TAIL_BYTES_PER_LINE
-            last = await stub.ReadFile(part_from(start))
-            lines = last.data.splitlines(keepends=True)[-tail:] if tail else []
-            out.write(b"".join(lines))
-            out.flush()
-            offset = last.offset + len(last.data)
-        if follow:
-            request = pb.FollowFileRequest(
-                framework_id=framework_id, task_id=task_id, path=path, offset=offset
-            )
-            async for part in stub.FollowFile(request):
-                out.write(part.data)
-                out.flush()
-            return
-        while True:
-            part = await stub.ReadFile(part_from(offset))
-            if not part.data:
-                return
-            out.write(part.data)
-            out.flush()
-            offset = part.offset + len(part.data)
+def _write(out: BinaryIO, prefix: bytes, data: bytes) -> bytes:
+    """Whole lines, each with its prefix; what is left of the last. All of it without a prefix."""
+    rest = b""
+    if prefix:
+        *lines, rest = data.split(b"\n")
+        data = b"".join(prefix + line + b"\n" for line in lines)
+    out.write(data)
+    out.flush()
+    return rest

@@ -85,7 +85,7 @@ def main(context: click.Context, master: str, timeout: float) -> None:
 )
 @click.option(
     "--runtime",
-    type=click.Choice(["auto", "process", "docker"]),
+    type=click.Choice(["auto", "process", "docker", "oci"]),
     default="auto",
     show_default=True,
     help="What starts containers.",
@@ -506,13 +506,36 @@ def events(settings: Settings, as_json: bool) -> None:
 @click.option("--tail", type=click.IntRange(0, 100_000), default=None, help="Only the last lines.")
 @pass_settings
 def logs(settings: Settings, task: str, follow: bool, stderr: bool, tail: int | None) -> None:
-    """Show what a task writes, or wrote."""
+    """Show what a task writes, or wrote; of a job, what all its instances write."""
     from pymesos_cli.logs import show_logs
 
     _with_cluster(
         settings,
         lambda cluster: show_logs(cluster, task, follow=follow, stderr=stderr, tail=tail),
     )
+
+
+@main.command("exec", context_settings={"ignore_unknown_options": True})
+@click.argument("task")
+@click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
+@click.option("-i", "--interactive", is_flag=True, help="Pass on what is typed, or piped in.")
+@click.option("-t", "--terminal", is_flag=True, help="With a terminal; needs one here.")
+@pass_settings
+def exec_command(
+    settings: Settings, task: str, command: tuple[str, ...], interactive: bool, terminal: bool
+) -> None:
+    """Run a command in the container of a task: exec [-it] TASK -- CMD [ARG...]."""
+    from pymesos_cli.exec import run_inside
+
+    if terminal and not sys.stdin.isatty():
+        raise click.UsageError("-t needs a terminal, and standard input is none; leave it out")
+    status = _with_cluster(
+        settings,
+        lambda cluster: run_inside(
+            cluster, task, command, interactive=interactive, terminal=terminal
+        ),
+    )
+    sys.exit(status)
 
 
 @main.command()

@@ -273,6 +273,6 @@ async def _show_output(cluster: Cluster, progress: Progress) -> None:
     task_id = progress.task_ids()[0]
     view = await cluster.find_task(task_id, completed=True)
     if view.HasField("agent_address"):
-        await copy_log(view, "stdout", follow=True)
+        await copy_log(cluster, view, follow=True)
         with contextlib.suppress(CliError):
-            await copy_log(view, "stderr", follow=is_terminal(view.state))
+            await copy_log(cluster, view, stderr=True, follow=is_terminal(view.state))

@@ -18,6 +18,7 @@ from pymesos_core.outbox import MAX_MESSAGE_BYTES
 log = logging.getLogger(__name__)
 
 # Trailing metadata of a refusal by a master that does not lead: the leader's address, or nothing.
+AGENT_KEY = "pymesos-agent"  # metadata of a call that the master is to pass on
 LEADER_KEY = "pymesos-leader"
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [

@@ -44,6 +44,7 @@ from pymesos_master.core import Config, MasterCore
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.shell import Leader
 from pymesos_proto.v1.agent_pb2_grpc import add_AgentServicer_to_server
@@ -97,6 +98,7 @@ async def serve(options: Options) -> None:
     add_SchedulerServicer_to_server(SchedulerService(leadership), server)
     add_AgentServicer_to_server(AgentService(leadership), server)
     add_OperatorServicer_to_server(OperatorService(leadership), server)
+    server.add_generic_rpc_handlers((SandboxRelay(leadership),))
     contender, detector = _coordination(options, me)
     main = asyncio.create_task(_contend(options, contender, leadership))
     stopping = asyncio.create_task(stop.wait())

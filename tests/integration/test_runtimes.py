@@ -15,11 +15,24 @@ import pytest
 from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
 from pymesos_agent.runtimes import cgroups
 from pymesos_agent.runtimes.docker import DockerRuntime
-from pymesos_agent.runtimes.interface import ContainerEvent, ContainerSpec, Runtime
+from pymesos_agent.runtimes.interface import (
+    ContainerEvent,
+    ContainerSpec,
+    Runtime,
+    RuntimeUnavailableError,
+    Settings,
+)
+from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_testing.components import IMAGE, descendants, end_supervisors, supervisors
+from pymesos_testing.components import (
+    IMAGE,
+    INSTALL,
+    descendants,
+    end_supervisors,
+    supervisors,
+)
 
 MIB = 1024 * 1024
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
@@ -41,8 +54,8 @@ class Rig:
         self.number += 1
         resources = parse(text)
         container_id = f"{os.getpid()}-{time.time_ns()}-{self.number}"
-        sandbox = self.folder / container_id
-        sandbox.mkdir(mode=0o755)
+        sandbox = self.folder / "sandboxes" / container_id
+        sandbox.mkdir(mode=0o755, parents=True)
         info = pb.TaskInfo(
             task_id=f"t{self.number}",
             agent_id="agent",
@@ -57,7 +70,7 @@ class Rig:
             ),
             container=pb.ContainerInfo(image=image),
         )
-        return ContainerSpec(container_id, "framework", "", info, resources, sandbox)
+        return ContainerSpec(container_id, "framework", "", None, info, resources, sandbox)
 
     async def until(self, kind: type, container_id: str, timeout_s: float = 30) -> ContainerEvent:
         deadline = time.monotonic() + timeout_s
@@ -93,7 +106,7 @@ async def process_rig(folder: Path, watched: bool) -> AsyncIterator[Rig]:
     with pytest.MonkeyPatch.context() as patch:
         if watched:
             no_cgroups(patch)
-        rig = Rig(ProcessRuntime(folder, f"test-{os.getpid()}"), folder)
+        rig = Rig(ProcessRuntime(folder, f"test-{os.getpid()}", Settings()), folder)
         await rig.start()
         yield rig
         await rig.runtime.close()
@@ -103,7 +116,8 @@ async def process_rig(folder: Path, watched: bool) -> AsyncIterator[Rig]:
 @contextlib.asynccontextmanager
 async def docker_rig(folder: Path, host: str) -> AsyncIterator[Rig]:
     """The docker runtime on a real engine."""
-    rig = Rig(DockerRuntime(f"test-{os.getpid()}-{time.time_ns()}", host), folder)
+    tag = f"test-{os.getpid()}-{time.time_ns()}"
+    rig = Rig(DockerRuntime(tag, host, Settings()), folder)
     await rig.start()
     yield rig
     for container_id in await rig.runtime.recover({}):
@@ -118,13 +132,34 @@ async def process(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
         yield rig
 
 
-@pytest.fixture(params=["cgroups", "watched", "docker"])
+@contextlib.asynccontextmanager
+async def oci_rig(folder: Path) -> AsyncIterator[Rig]:
+    """The oci runtime on a real runc."""
+    runtime = OciRuntime(folder, f"test-{os.getpid()}", Settings())
+    rig = Rig(runtime, folder)
+    try:
+        await rig.start()
+    except RuntimeUnavailableError as error:
+        pytest.skip(f"{error}; {INSTALL}")
+    yield rig
+    await runtime.close()
+    end_supervisors(folder)
+    left = OciRuntime(folder, f"test-{os.getpid()}", Settings())
+    await left.start(lambda event: None)
+    await left.recover({})
+    await left.close()
+
+
+@pytest.fixture(params=["cgroups", "watched", "docker", "oci"])
 async def rig(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Rig, str]]:
     """Each runtime, and the image to use."""
     if request.param == "docker":
         host: str = request.getfixturevalue("docker_host")
         async with docker_rig(tmp_path, host) as made:
             yield made, IMAGE
+    elif request.param == "oci":
+        async with oci_rig(tmp_path) as made:
+            yield made, ""
     else:
         async with process_rig(tmp_path, request.param == "watched") as made:
             yield made, ""
@@ -171,6 +206,11 @@ async def test_a_command_that_cannot_be_started_says_so(rig: tuple[Rig, str]) ->
     spec.info.command.shell = False
     spec.info.command.value = "/no/such/program"
     runtime.runtime.launch(spec)
+    if runtime.runtime.isolation.get("init", "none") != "none":
+        # The container's first process runs by then, and says what it could not.
+        assert (await runtime.exited(spec)).exit_status == 127
+        assert "No such file" in (spec.sandbox / "stderr").read_text()
+        return
     failed = await runtime.until(ContainerFailed, spec.container_id)
     assert isinstance(failed, ContainerFailed)
     assert "no such file" in failed.message.lower() or "not found" in failed.message.lower()
@@ -202,9 +242,9 @@ def successor(request: pytest.FixtureRequest) -> Callable[[Rig], Rig]:
     def make(first: Rig) -> Rig:
         old = first.runtime
         if isinstance(old, DockerRuntime):
-            return Rig(DockerRuntime(old._agent_tag, old._host), first.folder)
-        assert isinstance(old, ProcessRuntime)
-        return Rig(ProcessRuntime(old._directory, old._agent_tag), first.folder)
+            return Rig(DockerRuntime(old._agent_tag, old._host, Settings()), first.folder)
+        kind = OciRuntime if isinstance(old, OciRuntime) else ProcessRuntime
+        return Rig(kind(first.folder, f"test-{os.getpid()}", Settings()), first.folder)
 
     return make
 

@@ -16,10 +16,15 @@ def test_v2_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "_own_groups", lambda: {"": "/"})
     found, why_not = cgroups.detect("tag", tmp_path)
     assert found is not None, why_not
-    assert found.isolation == {"mem": "cgroup v2", "cpu": "cgroup v2 shares"}
+    assert found.isolation == {
+        "mem": "cgroup v2",
+        "cpu": "cgroup v2 shares",
+        "cpu_quota": "cgroup v2",
+        "pids": "cgroup v2",
+    }
     enabled = tmp_path / "pymesos" / "cgroup.subtree_control"
-    assert enabled.read_text() == "+memory +cpu"
-    group = found.create("c1", 500, 64 * MIB)
+    assert enabled.read_text() == "+memory +cpu +pids"
+    group = found.create("c1", cgroups.Limits(500, 64 * MIB, 100, cpu_quota=True))
     folder = tmp_path / "pymesos/tag/c1"
     values = {p.name: p.read_text() for p in folder.iterdir()}
     assert values == {
@@ -27,6 +32,8 @@ def test_v2_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         "memory.swap.max": "0",
         "memory.oom.group": "1",
         "cpu.weight": "20",
+        "cpu.max": "50000 100000",
+        "pids.max": "100",
     }
     assert group.join == (str(folder / "cgroup.procs"),)
     assert group.oom_file == str(folder / "memory.events")
@@ -34,17 +41,18 @@ def test_v2_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_v1_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for controller in ("memory", "cpu"):
+    for controller in ("memory", "cpu", "pids"):
         (tmp_path / controller).mkdir()
         (tmp_path / controller / "cgroup.procs").touch()
     monkeypatch.setattr(cgroups, "_own_groups", lambda: {"memory": "/../elsewhere", "cpu": "/"})
     found, why_not = cgroups.detect("tag", tmp_path)
     assert found is not None, why_not
-    group = found.create("c1", 2000, 0)
+    group = found.create("c1", cgroups.Limits(2000, 0, 50))
     memory = tmp_path / "memory/pymesos/tag/c1"
     assert (memory / "memory.limit_in_bytes").read_text() == str(32 * MIB), "a task without mem"
     assert (tmp_path / "cpu/pymesos/tag/c1/cpu.shares").read_text() == "2048"
-    assert [Path(p).name for p in group.join] == ["tasks", "tasks"]
+    assert [Path(p).name for p in group.join] == ["tasks", "tasks", "tasks"]
+    assert (tmp_path / "pids/pymesos/tag/c1/pids.max").read_text() == "50"
 
 
 def test_where_nothing_may_be_written_that_is_said(tmp_path: Path) -> None:

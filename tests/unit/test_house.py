@@ -69,7 +69,9 @@ def test_a_core_does_no_io(core: str) -> None:
 
 def test_the_supervisor_imports_the_standard_library_only() -> None:
     found = imports(ROOT / "agent/pymesos_agent/supervisor.py")
-    assert found <= sys.stdlib_module_names
+    found |= imports(ROOT / "agent/pymesos_agent/logfile.py")
+    assert found <= sys.stdlib_module_names | {"pymesos_agent"}
+    assert imports(ROOT / "agent/pymesos_agent/__init__.py") == set()
 
 
 def test_the_stubs_are_what_the_contract_says(tmp_path: Path) -> None:

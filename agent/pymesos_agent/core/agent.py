@@ -26,7 +26,7 @@ from pymesos_agent.core.effects import (
     StartContainer,
     TellMaster,
 )
-from pymesos_agent.core.tasks import TASK, AgentTask, ending, grace_s
+from pymesos_agent.core.tasks import TASK, AgentTask, choose_runtime, ending, grace_s
 from pymesos_core.clock import Now
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
 from pymesos_core.resources import (
@@ -436,7 +436,7 @@ class AgentCore:
             return
         framework = self.state.frameworks.get(launch.framework_id) or pb.FrameworkInfo()
         info = launch.task_info
-        runtime = "docker" if info.container.image else "process"
+        runtime = choose_runtime(info.container, self._config.runtimes)
         task = AgentTask(
             next(self._container_ids),
             launch.framework_id,
@@ -480,6 +480,8 @@ class AgentCore:
     def _refuse_runtime(self, task: AgentTask) -> None:
         has = ", ".join(self._config.runtimes) or "none"
         what = "an image" if task.info.container.image else "no image"
+        if task.info.container.runtime:
+            what = f"`runtime: {task.runtime}`"
         self._update(
             task,
             pb.TASK_FAILED,
@@ -496,9 +498,14 @@ class AgentCore:
 
     def _on_started(self, event: events.ContainerStarted) -> None:
         task = self.state.tasks.get(event.container_id)
-        if task is None or task.ended or task.state == pb.TASK_RUNNING:
+        if task is None or task.ended:
             return
+        known = task.pid
         task.pid = event.pid
+        if task.state == pb.TASK_RUNNING:
+            if task.pid != known:  # an agent restarted while it was being launched
+                self._checkpoint_task(task.container_id)
+            return
         if task.kill is None:
             self._update(task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, "")
         else:
@@ -507,6 +514,15 @@ class AgentCore:
     def _on_failed(self, event: events.ContainerFailed) -> None:
         task = self.state.tasks.get(event.container_id)
         if task is None or task.ended:
+            return
+        self._timers.cancel(("kill", task.container_id))
+        if task.kill is not None:
+            self._update(
+                task,
+                pb.TASK_KILLED,
+                pb.REASON_TASK_KILLED_DURING_LAUNCH,
+                f"Killed while its container was launched: {event.message}",
+            )
             return
         self._update(
             task,

@@ -79,13 +79,15 @@ class ContainerExited:
     """The container has ended, all of it.
 
     `exit_status` is the exit code, or minus the signal; None when nobody knows. `limit` names the
-    resource it was killed for.
+    resource it was killed for; `pids_refused` says how often it wanted more processes than it may
+    have.
     """
 
     container_id: str
     exit_status: int | None
     limit: str | None = None
     peak_bytes: int = 0
+    pids_refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)

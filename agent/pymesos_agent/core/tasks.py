@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pymesos_agent.core.events import ContainerExited
@@ -96,6 +97,14 @@ class AgentTask:
         )
 
 
+def choose_runtime(container: pb.ContainerInfo, runtimes: Sequence[str]) -> str:
+    """The one that is asked for; else the first that fits, or the usual one if none is there."""
+    if container.runtime:
+        return container.runtime
+    fits = ("docker", "oci") if container.image else ("process", "oci")
+    return next((name for name in fits if name in runtimes), fits[0])
+
+
 def grace_s(policy: pb.KillPolicy | None, own: pb.TaskInfo, default_s: float) -> float:
     """The policy of the KILL call beats the task's own; 3 s without either."""
     if policy is not None and policy.ByteSize():
@@ -123,6 +132,10 @@ def ending(task: AgentTask, event: ContainerExited) -> tuple[pb.TaskState, pb.Re
     else:
         name = signal.strsignal(-status) or f"signal {-status}"
         message = f"Command terminated with signal {name}"
+    if event.pids_refused:
+        message += (
+            f"; it was refused a process {event.pids_refused} times: it has as many as it may"
+        )
     if task.kill is not None:
         return pb.TASK_KILLED, pb.REASON_UNSPECIFIED, message
     state = pb.TASK_FINISHED if status == 0 else pb.TASK_FAILED

@@ -1,7 +1,7 @@
-"""Memory and CPU limits through cgroups, v1 and v2, where the agent may write them.
+"""Limits of memory, CPU and processes through cgroups, v1 and v2, where the agent may write them.
 
 Every container gets a group `…/pymesos/CONTAINER_ID`. CPU is a share (cpu.shares, cpu.weight): a
-task may use what others leave; memory is a hard limit, swap included.
+task may use what others leave, unless it asked for a quota; memory is a hard limit, swap included.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,8 @@ MIB = 1024 * 1024
 MIN_MEM_BYTES = 4 * MIB  # below it not even a shell starts; an absent `mem` gets DEFAULT_MEM_BYTES
 DEFAULT_MEM_BYTES = 32 * MIB  # Mesos' MIN_MEMORY
 NAME = "pymesos"
+CPU_PERIOD_US = 100_000
+CONTROLLERS = ("memory", "cpu", "pids")
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,17 @@ class Group:
     procs: str  # lists the processes
     oom_file: str
     peak_file: str
+    pids_file: str  # counts the processes that were refused; empty without the controller
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a container may use."""
+
+    cpus_milli: int
+    mem_bytes: int  # 0: DEFAULT_MEM_BYTES
+    pids_max: int = 0  # 0: no limit
+    cpu_quota: bool = False  # whether cpus_milli is also the most
 
 
 class CgroupError(Exception):
@@ -41,30 +55,38 @@ class CgroupError(Exception):
 
 
 class Cgroups:
-    """The groups of one agent, below `memory_root` and `cpu_root` (the same folder in v2)."""
+    """The groups of one agent: the folder of each controller, in v2 the same for all."""
 
-    def __init__(self, version: int, memory_root: Path, cpu_root: Path | None) -> None:
+    def __init__(self, version: int, roots: Mapping[str, Path], mount: Path) -> None:
+        assert "memory" in roots
+        self._mount = mount
         self.version = version
         self._join_file = "tasks" if version == 1 else "cgroup.procs"
-        self._memory_root = memory_root
-        self._cpu_root = cpu_root
+        self._roots = roots
+        self._folders = tuple(dict.fromkeys(roots.values()))
 
     @property
     def isolation(self) -> dict[str, str]:
         """What holds, for people."""
-        cpu = f"cgroup v{self.version} shares" if self._cpu_root else "none"
-        return {"mem": f"cgroup v{self.version}", "cpu": cpu}
+        name = f"cgroup v{self.version}"
+        holds = {"mem": name}
+        if "cpu" in self._roots:
+            holds |= {"cpu": f"{name} shares", "cpu_quota": name}
+        if "pids" in self._roots:
+            holds |= {"pids": name}
+        return holds
 
-    def create(self, container_id: str, cpus_milli: int, mem_bytes: int) -> Group:
+    def create(self, container_id: str, limits: Limits) -> Group:
         """Make a container's groups with their limits. Raises CgroupError."""
         try:
-            memory = self._memory_root / container_id
-            memory.mkdir(exist_ok=True)
-            self._limit_memory(memory, max(mem_bytes or DEFAULT_MEM_BYTES, MIN_MEM_BYTES))
-            if self._cpu_root is not None:
-                cpu = self._cpu_root / container_id
-                cpu.mkdir(exist_ok=True)
-                self._share_cpu(cpu, cpus_milli)
+            for folder in self._folders:
+                (folder / container_id).mkdir(exist_ok=True)
+            mem_bytes = max(limits.mem_bytes or DEFAULT_MEM_BYTES, MIN_MEM_BYTES)
+            self._limit_memory(self._roots["memory"] / container_id, mem_bytes)
+            if "cpu" in self._roots:
+                self._limit_cpu(self._roots["cpu"] / container_id, limits)
+            if "pids" in self._roots and limits.pids_max:
+                _write(self._roots["pids"] / container_id / "pids.max", str(limits.pids_max))
         except OSError as error:
             self.destroy(container_id)
             raise CgroupError(f"cannot make its cgroup: {error}") from error
@@ -72,19 +94,17 @@ class Cgroups:
 
     def group(self, container_id: str) -> Group:
         """A container's groups, as they are once made."""
-        memory = self._memory_root / container_id
-        roots = [self._memory_root]
-        if self._cpu_root not in (None, self._memory_root):
-            assert self._cpu_root is not None
-            roots.append(self._cpu_root)
-        join = tuple(str(root / container_id / self._join_file) for root in roots)
+        memory = self._roots["memory"] / container_id
+        join = tuple(str(folder / container_id / self._join_file) for folder in self._folders)
+        pids = self._roots.get("pids")
+        pids_file = str(pids / container_id / "pids.events") if pids else ""
         oom, peak = (
             ("memory.oom_control", "memory.max_usage_in_bytes")
             if self.version == 1
             else ("memory.events", "memory.peak")
         )
         procs = str(memory / "cgroup.procs")
-        return Group(join, procs, str(memory / oom), str(memory / peak))
+        return Group(join, procs, str(memory / oom), str(memory / peak), pids_file)
 
     def _limit_memory(self, group: Path, mem_bytes: int) -> None:
         if self.version == 1:
@@ -97,23 +117,51 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 _write(group / name, value)
 
-    def _share_cpu(self, group: Path, cpus_milli: int) -> None:
-        shares = max(2, min(262144, cpus_milli * 1024 // 1000))
+    def _limit_cpu(self, group: Path, limits: Limits) -> None:
+        shares = cpu_shares(limits.cpus_milli)
+        quota_us = cpu_quota_us(limits.cpus_milli)
         if self.version == 1:
             _write(group / "cpu.shares", str(shares))
-        else:
-            # The mapping of the OCI runtimes (containers/crun, "cgroup v2").
-            _write(group / "cpu.weight", str(1 + ((shares - 2) * 9999) // 262142))
+            if limits.cpu_quota:
+                _write(group / "cpu.cfs_period_us", str(CPU_PERIOD_US))
+                _write(group / "cpu.cfs_quota_us", str(quota_us))
+            return
+        # The mapping of the OCI runtimes (containers/crun, "cgroup v2").
+        _write(group / "cpu.weight", str(1 + ((shares - 2) * 9999) // 262142))
+        if limits.cpu_quota:
+            _write(group / "cpu.max", f"{quota_us} {CPU_PERIOD_US}")
 
     def destroy(self, container_id: str) -> None:
         """Remove a container's groups; one that is still busy is tried a few times."""
-        for root in {self._memory_root, self._cpu_root} - {None}:
-            assert root is not None
-            _remove(root / container_id)
+        for folder in self._folders:
+            _remove(folder / container_id)
+
+    def path(self, container_id: str) -> str:
+        """Of its groups below where cgroups are mounted, as an OCI runtime wants it."""
+        mount = self._mount / "memory" if self.version == 1 else self._mount
+        return "/" + str((self._roots["memory"] / container_id).relative_to(mount))
+
+    def destroy_everywhere(self, container_id: str) -> None:
+        """Its groups of every controller: an OCI runtime makes more than we ask for."""
+        path = self.path(container_id).lstrip("/")
+        mounts = sorted(self._mount.iterdir()) if self.version == 1 else [self._mount]
+        for mount in mounts:
+            if not mount.is_symlink() and (mount / path).is_dir():
+                _remove(mount / path)
 
     def leftovers(self) -> set[str]:
         """The container ids that have groups."""
-        return {p.name for p in self._memory_root.iterdir() if p.is_dir()}
+        return {p.name for p in self._roots["memory"].iterdir() if p.is_dir()}
+
+
+def cpu_shares(cpus_milli: int) -> int:
+    """1024 for one CPU, within the kernel's bounds."""
+    return max(2, min(262144, cpus_milli * 1024 // 1000))
+
+
+def cpu_quota_us(cpus_milli: int) -> int:
+    """Of each CPU_PERIOD_US; at least the kernel's 1 ms."""
+    return max(1000, cpus_milli * CPU_PERIOD_US // 1000)
 
 
 def _write(path: Path, value: str) -> None:
@@ -158,7 +206,7 @@ def _own_groups() -> dict[str, str]:
 def _detect_v1(agent_tag: str, root: Path) -> Cgroups:
     own = _own_groups()
     roots: dict[str, Path] = {}
-    for controller in ("memory", "cpu"):
+    for controller in CONTROLLERS:
         mount = root / controller
         if not (mount / "cgroup.procs").exists():
             continue
@@ -175,7 +223,7 @@ def _detect_v1(agent_tag: str, root: Path) -> Cgroups:
         roots[controller] = base
     if "memory" not in roots:
         raise CgroupError(f"there is no memory controller below {root}")
-    return Cgroups(1, roots["memory"], roots.get("cpu"))
+    return Cgroups(1, roots, root)
 
 
 def _detect_v2(agent_tag: str, root: Path) -> Cgroups:
@@ -194,16 +242,24 @@ def _detect_v2(agent_tag: str, root: Path) -> Cgroups:
         base = root  # not ours alone: only root may make a group at the top
     else:
         base = own
+    there = (root / "cgroup.controllers").read_text().split()
+    controllers = [c for c in CONTROLLERS if c in there]
+    if "memory" not in controllers:
+        raise CgroupError(f"there is no memory controller below {root}")
     try:
         group = base
         for part in ("", NAME, agent_tag):
             group = group / part if part else group
             group.mkdir(exist_ok=True)
             if part != agent_tag:
-                _write(group / "cgroup.subtree_control", "+memory +cpu")
-        _write(group / "cgroup.subtree_control", "+memory +cpu")
+                _write(group / "cgroup.subtree_control", _enable(controllers))
+        _write(group / "cgroup.subtree_control", _enable(controllers))
     except OSError as error:
         raise CgroupError(
             f"cannot write {base}: {error.strerror} (systemd's Delegate=yes gives an agent its own)"
         ) from error
-    return Cgroups(2, group, group)
+    return Cgroups(2, dict.fromkeys(controllers, group), root)
+
+
+def _enable(controllers: Iterable[str]) -> str:
+    return " ".join(f"+{controller}" for controller in controllers)

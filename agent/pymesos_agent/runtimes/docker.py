@@ -10,14 +10,16 @@ import asyncio
 import contextlib
 import logging
 import os
+import shutil
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.types import LogConfig, Ulimit
 from requests.exceptions import RequestException
 
 from pymesos_agent.core.events import (
@@ -27,13 +29,18 @@ from pymesos_agent.core.events import (
     ContainerStarted,
     ContainerState,
 )
-from pymesos_agent.runtimes.environment import task_argv, task_environment
+from pymesos_agent.isolation import DECLARED
+from pymesos_agent.logfile import RotatingLog
+from pymesos_agent.runtimes.cgroups import CPU_PERIOD_US, cpu_quota_us, cpu_shares
+from pymesos_agent.runtimes.environment import host_environment, task_argv, task_environment
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
     ContainerSpec,
     OnEvent,
     RuntimeUnavailableError,
+    Settings,
 )
+from pymesos_agent.sessions import Entry, EntryError
 
 log = logging.getLogger(__name__)
 
@@ -70,8 +77,9 @@ class DockerRuntime:
 
     name = "docker"
 
-    def __init__(self, agent_tag: str, host: str | None) -> None:
+    def __init__(self, agent_tag: str, host: str | None, settings: Settings) -> None:
         self._agent_tag = agent_tag
+        self._settings = settings
         self._host = host
         self._client: Any = None
         self._streams: Any = None  # a client whose reads may wait for ever
@@ -86,8 +94,8 @@ class DockerRuntime:
     @property
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
-        return {"mem": "docker", "cpu": "docker shares", "disk": "none", "gpus": "none",
-                "network": "host"}  # fmt: skip
+        facets = DECLARED["docker"].keys()
+        return dict.fromkeys(facets, "docker") | {"disk": "watched"}
 
     async def start(self, on_event: OnEvent) -> None:
         """Reach the engine and follow its events."""
@@ -233,15 +241,36 @@ class DockerRuntime:
         mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB)
         mem_bytes = max(mem_bytes or 32 * 1024 * 1024, MIN_MEM_BYTES)
         environment = task_environment(spec, SANDBOX_IN_CONTAINER, {})
+        container = spec.info.container
+        quota: dict[str, int] = {}
+        if container.cpu_quota:
+            quota["cpu_quota"] = cpu_quota_us(amounts.get("cpus", 0))
+            quota["cpu_period"] = CPU_PERIOD_US
         host_config = self._client.create_host_config(
-            binds=[
-                f"{spec.sandbox}:{SANDBOX_IN_CONTAINER}",
-                *(f"{m.host_path}:{SANDBOX_IN_CONTAINER / m.container_path}" for m in spec.volumes),
-            ],
+            binds=_binds(spec),
+            tmpfs={
+                str(SANDBOX_IN_CONTAINER / m.container_path): f"size={m.size_mib or 64}m,mode=1777"
+                for m in container.mounts
+                if not m.host_path
+            },
             mem_limit=mem_bytes,
             memswap_limit=mem_bytes,
-            cpu_shares=max(2, amounts.get("cpus", 0) * 1024 // 1000),
-            network_mode="host",
+            cpu_shares=cpu_shares(amounts.get("cpus", 0)),
+            log_config=LogConfig(
+                type=LogConfig.types.JSON,
+                config={
+                    "max-size": str(self._settings.logs.max_bytes),
+                    "max-file": str(self._settings.logs.files),
+                },
+            ),
+            pids_limit=container.pids_max or self._settings.pids_max or None,
+            network_mode=container.network or "host",
+            read_only=container.read_only,
+            ulimits=[Ulimit(name=u.name, soft=u.soft, hard=u.hard) for u in container.ulimits],
+            cap_add=list(container.add_capabilities) or None,
+            cap_drop=list(container.drop_capabilities) or None,
+            security_opt=["no-new-privileges"],
+            **quota,
         )
         self._client.create_container(
             spec.info.container.image,
@@ -261,10 +290,7 @@ class DockerRuntime:
         """Write the output into the sandbox, from its start: the engine keeps it all."""
 
         def copy(out: bool) -> None:
-            with (
-                contextlib.suppress(*ENGINE_ERRORS),
-                (sandbox / ("stdout" if out else "stderr")).open("wb", buffering=0) as file,
-            ):
+            with contextlib.suppress(*ENGINE_ERRORS), self._log(sandbox, out) as file:
                 stream = self._streams.logs(
                     _name(container_id), stdout=out, stderr=not out, stream=True, follow=True
                 )
@@ -279,6 +305,23 @@ class DockerRuntime:
         for thread in copies:
             thread.start()
 
+    @contextlib.contextmanager
+    def _log(self, sandbox: Path, out: bool) -> Iterator[RotatingLog]:
+        """Anew: the engine says all of it again."""
+        name = "stdout" if out else "stderr"
+        limits = self._settings.logs
+        for number in range(limits.files):
+            (sandbox / (f"{name}.{number}" if number else name)).unlink(missing_ok=True)
+        folder = os.open(sandbox, os.O_PATH | os.O_DIRECTORY)
+        try:
+            log = RotatingLog(folder, name, limits.max_bytes, limits.files, None)
+            try:
+                yield log
+            finally:
+                log.close()
+        finally:
+            os.close(folder)
+
     def _await_output(self, container_id: str) -> None:
         # Two may wait for it at once, and neither may go on before the output is there.
         for thread in self._copies.get(container_id, ()):
@@ -292,6 +335,16 @@ class DockerRuntime:
     def _kill(self, container_id: str, signal_name: str) -> None:
         with contextlib.suppress(NotFound):
             self._client.kill(_name(container_id), signal_name)
+
+    def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
+        """See Runtime. By the engine's own command, which brings terminals and signals."""
+        command = shutil.which("docker") or shutil.which("podman")
+        if command is None:
+            raise EntryError("neither the command docker nor podman is installed on the agent")
+        options = ["--tty", "--env", f"TERM={term}"] if term else []
+        call = [command, "exec", "--interactive", *options, _name(spec.container_id)]
+        env = {**host_environment(), "DOCKER_HOST": find_engine(self._host)}
+        return Entry([*call, *argv], env, Path("/"))
 
     def destroy(self, container_id: str) -> None:
         """See Runtime."""
@@ -317,6 +370,18 @@ def _connect(address: str, timeout_s: Any = 60) -> Any:
     client = docker.APIClient(base_url=address, version="auto", timeout=timeout_s)
     client.ping()
     return client
+
+
+def _binds(spec: ContainerSpec) -> list[str]:
+    """The sandbox, the volumes, and what of the machine it may see."""
+    binds = [f"{spec.sandbox}:{SANDBOX_IN_CONTAINER}"]
+    binds += [f"{m.host_path}:{SANDBOX_IN_CONTAINER / m.container_path}" for m in spec.volumes]
+    for mount in spec.info.container.mounts:
+        if mount.host_path:
+            mode = "ro" if mount.read_only else "rw"
+            where = SANDBOX_IN_CONTAINER / mount.container_path
+            binds.append(f"{os.path.realpath(mount.host_path)}:{where}:{mode}")
+    return binds
 
 
 def _name(container_id: str) -> str:

@@ -45,6 +45,11 @@ def host_environment() -> dict[str, str]:
     return env
 
 
+def ulimits(container: pb.ContainerInfo) -> list[tuple[str, int, int]]:
+    """RLIMIT names as OCI has them, with soft and hard limits."""
+    return [(f"RLIMIT_{u.name.upper()}", u.soft, u.hard) for u in container.ulimits]
+
+
 def task_argv(command: pb.CommandInfo) -> list[str]:
     """The program and its arguments; empty when the image's own command is meant."""
     if command.shell:

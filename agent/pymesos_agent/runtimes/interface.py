@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +14,7 @@ from pymesos_agent.core.events import (
     ContainerStarted,
     ContainerState,
 )
+from pymesos_agent.sessions import Entry
 from pymesos_core.resources import Resources
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -23,6 +24,32 @@ OnEvent = Callable[[ContainerEvent], None]
 
 class RuntimeUnavailableError(Exception):
     """The runtime does not work here: the message says why."""
+
+
+@dataclass(frozen=True)
+class LogLimits:
+    """How much of what a task writes is kept: `files` files of each stream, of `max_bytes` each."""
+
+    max_bytes: int = 10 * 1024 * 1024
+    files: int = 5
+
+
+@dataclass(frozen=True)
+class AllowedPath:
+    """A folder of the machine that tasks may mount, with all below it."""
+
+    path: Path
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator allows containers, and how much."""
+
+    logs: LogLimits = LogLimits()
+    pids_max: int = 4096  # processes of a task that does not say how many; 0: no limit
+    host_paths: tuple[AllowedPath, ...] = ()
+    capabilities: frozenset[str] = frozenset()  # that tasks may have beyond the usual
 
 
 @dataclass(frozen=True)
@@ -41,6 +68,7 @@ class ContainerSpec:
     container_id: str
     framework_id: str
     user: str  # empty: the agent's own
+    owner: tuple[int, int] | None  # of its sandbox, unless that is the agent's own user
     info: pb.TaskInfo
     resources: Resources
     sandbox: Path
@@ -71,6 +99,12 @@ class Runtime(Protocol):
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """SIGTERM, or SIGKILL when `force`, to the whole container."""
+
+    def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
+        """How to run a command in a container that runs; `term` names the terminal it has, if any.
+
+        Raises EntryError.
+        """
 
     def destroy(self, container_id: str) -> None:
         """Forget a container that has ended, and remove all of it but its sandbox."""

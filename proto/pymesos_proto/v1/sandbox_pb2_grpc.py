@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class SandboxStub:
-    """Missing associated documentation comment in .proto file."""
+    """Served by agents for their tasks, and by a leading master for those of all agents, which it asks.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -49,10 +50,21 @@ class SandboxStub:
                 request_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.FollowFileRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ReadFileResponse.FromString,
                 _registered_method=True)
+        self.ReadLog = channel.unary_stream(
+                '/pymesos.v1.Sandbox/ReadLog',
+                request_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ReadLogRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.LogPart.FromString,
+                _registered_method=True)
+        self.Exec = channel.stream_stream(
+                '/pymesos.v1.Sandbox/Exec',
+                request_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ExecInput.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ExecOutput.FromString,
+                _registered_method=True)
 
 
 class SandboxServicer:
-    """Missing associated documentation comment in .proto file."""
+    """Served by agents for their tasks, and by a leading master for those of all agents, which it asks.
+    """
 
     def ListFiles(self, request, context):
         """Missing associated documentation comment in .proto file."""
@@ -69,6 +81,20 @@ class SandboxServicer:
     def FollowFile(self, request, context):
         """Sends the file from `offset` on, and what is appended, until the task has
         ended and all of it is sent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadLog(self, request, context):
+        """What a task writes, over the files that rotation makes of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Exec(self, request_iterator, context):
+        """One more process in a running container; the first input is the start.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,6 +118,16 @@ def add_SandboxServicer_to_server(servicer, server):
                     request_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.FollowFileRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ReadFileResponse.SerializeToString,
             ),
+            'ReadLog': grpc.unary_stream_rpc_method_handler(
+                    servicer.ReadLog,
+                    request_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ReadLogRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.LogPart.SerializeToString,
+            ),
+            'Exec': grpc.stream_stream_rpc_method_handler(
+                    servicer.Exec,
+                    request_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ExecInput.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ExecOutput.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'pymesos.v1.Sandbox', rpc_method_handlers)
@@ -101,7 +137,8 @@ def add_SandboxServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Sandbox:
-    """Missing associated documentation comment in .proto file."""
+    """Served by agents for their tasks, and by a leading master for those of all agents, which it asks.
+    """
 
     @staticmethod
     def ListFiles(request,
@@ -174,6 +211,60 @@ class Sandbox:
             '/pymesos.v1.Sandbox/FollowFile',
             pymesos__proto_dot_v1_dot_sandbox__pb2.FollowFileRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_sandbox__pb2.ReadFileResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/pymesos.v1.Sandbox/ReadLog',
+            pymesos__proto_dot_v1_dot_sandbox__pb2.ReadLogRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_sandbox__pb2.LogPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Exec(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/pymesos.v1.Sandbox/Exec',
+            pymesos__proto_dot_v1_dot_sandbox__pb2.ExecInput.SerializeToString,
+            pymesos__proto_dot_v1_dot_sandbox__pb2.ExecOutput.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,6 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class SandboxStub:
+    """Served by agents for their tasks, and by a leading master for those of all agents, which it asks."""
+
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
@@ -37,9 +39,15 @@ class SandboxStub:
     """Sends the file from `offset` on, and what is appended, until the task has
     ended and all of it is sent.
     """
+    ReadLog: _grpc.UnaryStreamMultiCallable[_sandbox_pb2.ReadLogRequest, _sandbox_pb2.LogPart]
+    """What a task writes, over the files that rotation makes of it."""
+    Exec: _grpc.StreamStreamMultiCallable[_sandbox_pb2.ExecInput, _sandbox_pb2.ExecOutput]
+    """One more process in a running container; the first input is the start."""
 
 @_typing.type_check_only
 class SandboxAsyncStub(SandboxStub):
+    """Served by agents for their tasks, and by a leading master for those of all agents, which it asks."""
+
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListFiles: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.ListFilesRequest, _sandbox_pb2.ListFilesResponse]  # type: ignore[assignment]
     ReadFile: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.ReadFileRequest, _sandbox_pb2.ReadFileResponse]  # type: ignore[assignment]
@@ -47,8 +55,14 @@ class SandboxAsyncStub(SandboxStub):
     """Sends the file from `offset` on, and what is appended, until the task has
     ended and all of it is sent.
     """
+    ReadLog: _aio.UnaryStreamMultiCallable[_sandbox_pb2.ReadLogRequest, _sandbox_pb2.LogPart]  # type: ignore[assignment]
+    """What a task writes, over the files that rotation makes of it."""
+    Exec: _aio.StreamStreamMultiCallable[_sandbox_pb2.ExecInput, _sandbox_pb2.ExecOutput]  # type: ignore[assignment]
+    """One more process in a running container; the first input is the start."""
 
 class SandboxServicer(metaclass=_abc_1.ABCMeta):
+    """Served by agents for their tasks, and by a leading master for those of all agents, which it asks."""
+
     @_abc_1.abstractmethod
     def ListFiles(
         self,
@@ -72,5 +86,21 @@ class SandboxServicer(metaclass=_abc_1.ABCMeta):
         """Sends the file from `offset` on, and what is appended, until the task has
         ended and all of it is sent.
         """
+
+    @_abc_1.abstractmethod
+    def ReadLog(
+        self,
+        request: _sandbox_pb2.ReadLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_sandbox_pb2.LogPart], _abc.AsyncIterator[_sandbox_pb2.LogPart]]:
+        """What a task writes, over the files that rotation makes of it."""
+
+    @_abc_1.abstractmethod
+    def Exec(
+        self,
+        request_iterator: _MaybeAsyncIterator[_sandbox_pb2.ExecInput],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_sandbox_pb2.ExecOutput], _abc.AsyncIterator[_sandbox_pb2.ExecOutput]]:
+        """One more process in a running container; the first input is the start."""
 
 def add_SandboxServicer_to_server(servicer: SandboxServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

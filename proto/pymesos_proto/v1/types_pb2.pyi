@@ -49,6 +49,8 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_TASK_KILLED_DURING_LAUNCH: _ClassVar[Reason]
     REASON_TASK_UNAUTHORIZED: _ClassVar[Reason]
     REASON_TASK_UNKNOWN: _ClassVar[Reason]
+    REASON_TASK_HEALTH_CHECK_STATUS_UPDATED: _ClassVar[Reason]
+    REASON_TASK_CHECK_STATUS_UPDATED: _ClassVar[Reason]
 
 class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -103,6 +105,8 @@ REASON_TASK_INVALID: Reason
 REASON_TASK_KILLED_DURING_LAUNCH: Reason
 REASON_TASK_UNAUTHORIZED: Reason
 REASON_TASK_UNKNOWN: Reason
+REASON_TASK_HEALTH_CHECK_STATUS_UPDATED: Reason
+REASON_TASK_CHECK_STATUS_UPDATED: Reason
 SOURCE_UNSPECIFIED: Source
 SOURCE_MASTER: Source
 SOURCE_AGENT: Source
@@ -231,11 +235,100 @@ class CommandInfo(_message.Message):
     user: str
     def __init__(self, shell: _Optional[bool] = ..., value: _Optional[str] = ..., arguments: _Optional[_Iterable[str]] = ..., environment: _Optional[_Iterable[_Union[EnvironmentVariable, _Mapping]]] = ..., user: _Optional[str] = ...) -> None: ...
 
+class ContainerMount(_message.Message):
+    __slots__ = ("container_path", "host_path", "read_only", "size_mib")
+    CONTAINER_PATH_FIELD_NUMBER: _ClassVar[int]
+    HOST_PATH_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    SIZE_MIB_FIELD_NUMBER: _ClassVar[int]
+    container_path: str
+    host_path: str
+    read_only: bool
+    size_mib: int
+    def __init__(self, container_path: _Optional[str] = ..., host_path: _Optional[str] = ..., read_only: _Optional[bool] = ..., size_mib: _Optional[int] = ...) -> None: ...
+
+class Ulimit(_message.Message):
+    __slots__ = ("name", "soft", "hard")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SOFT_FIELD_NUMBER: _ClassVar[int]
+    HARD_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    soft: int
+    hard: int
+    def __init__(self, name: _Optional[str] = ..., soft: _Optional[int] = ..., hard: _Optional[int] = ...) -> None: ...
+
 class ContainerInfo(_message.Message):
-    __slots__ = ("image",)
+    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
+    RUNTIME_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_FIELD_NUMBER: _ClassVar[int]
+    MOUNTS_FIELD_NUMBER: _ClassVar[int]
+    READ_ONLY_FIELD_NUMBER: _ClassVar[int]
+    CPU_QUOTA_FIELD_NUMBER: _ClassVar[int]
+    PIDS_MAX_FIELD_NUMBER: _ClassVar[int]
+    ULIMITS_FIELD_NUMBER: _ClassVar[int]
+    ADD_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    DROP_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     image: str
-    def __init__(self, image: _Optional[str] = ...) -> None: ...
+    runtime: str
+    network: str
+    mounts: _containers.RepeatedCompositeFieldContainer[ContainerMount]
+    read_only: bool
+    cpu_quota: bool
+    pids_max: int
+    ulimits: _containers.RepeatedCompositeFieldContainer[Ulimit]
+    add_capabilities: _containers.RepeatedScalarFieldContainer[str]
+    drop_capabilities: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class Check(_message.Message):
+    __slots__ = ("command", "http", "tcp", "grpc", "delay_s", "interval_s", "timeout_s", "grace_period_s", "consecutive_failures")
+    class Http(_message.Message):
+        __slots__ = ("port", "port_index", "path", "scheme")
+        PORT_FIELD_NUMBER: _ClassVar[int]
+        PORT_INDEX_FIELD_NUMBER: _ClassVar[int]
+        PATH_FIELD_NUMBER: _ClassVar[int]
+        SCHEME_FIELD_NUMBER: _ClassVar[int]
+        port: int
+        port_index: int
+        path: str
+        scheme: str
+        def __init__(self, port: _Optional[int] = ..., port_index: _Optional[int] = ..., path: _Optional[str] = ..., scheme: _Optional[str] = ...) -> None: ...
+    class Tcp(_message.Message):
+        __slots__ = ("port", "port_index")
+        PORT_FIELD_NUMBER: _ClassVar[int]
+        PORT_INDEX_FIELD_NUMBER: _ClassVar[int]
+        port: int
+        port_index: int
+        def __init__(self, port: _Optional[int] = ..., port_index: _Optional[int] = ...) -> None: ...
+    class Grpc(_message.Message):
+        __slots__ = ("port", "port_index", "service")
+        PORT_FIELD_NUMBER: _ClassVar[int]
+        PORT_INDEX_FIELD_NUMBER: _ClassVar[int]
+        SERVICE_FIELD_NUMBER: _ClassVar[int]
+        port: int
+        port_index: int
+        service: str
+        def __init__(self, port: _Optional[int] = ..., port_index: _Optional[int] = ..., service: _Optional[str] = ...) -> None: ...
+    COMMAND_FIELD_NUMBER: _ClassVar[int]
+    HTTP_FIELD_NUMBER: _ClassVar[int]
+    TCP_FIELD_NUMBER: _ClassVar[int]
+    GRPC_FIELD_NUMBER: _ClassVar[int]
+    DELAY_S_FIELD_NUMBER: _ClassVar[int]
+    INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+    TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
+    GRACE_PERIOD_S_FIELD_NUMBER: _ClassVar[int]
+    CONSECUTIVE_FAILURES_FIELD_NUMBER: _ClassVar[int]
+    command: CommandInfo
+    http: Check.Http
+    tcp: Check.Tcp
+    grpc: Check.Grpc
+    delay_s: float
+    interval_s: float
+    timeout_s: float
+    grace_period_s: float
+    consecutive_failures: int
+    def __init__(self, command: _Optional[_Union[CommandInfo, _Mapping]] = ..., http: _Optional[_Union[Check.Http, _Mapping]] = ..., tcp: _Optional[_Union[Check.Tcp, _Mapping]] = ..., grpc: _Optional[_Union[Check.Grpc, _Mapping]] = ..., delay_s: _Optional[float] = ..., interval_s: _Optional[float] = ..., timeout_s: _Optional[float] = ..., grace_period_s: _Optional[float] = ..., consecutive_failures: _Optional[int] = ...) -> None: ...
 
 class KillPolicy(_message.Message):
     __slots__ = ("grace_period_s",)
@@ -252,7 +345,7 @@ class Label(_message.Message):
     def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
 
 class TaskInfo(_message.Message):
-    __slots__ = ("task_id", "name", "agent_id", "resources", "command", "container", "kill_policy", "labels", "data")
+    __slots__ = ("task_id", "name", "agent_id", "resources", "command", "container", "kill_policy", "labels", "data", "health_check", "readiness_check", "max_completion_time_s")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -262,6 +355,9 @@ class TaskInfo(_message.Message):
     KILL_POLICY_FIELD_NUMBER: _ClassVar[int]
     LABELS_FIELD_NUMBER: _ClassVar[int]
     DATA_FIELD_NUMBER: _ClassVar[int]
+    HEALTH_CHECK_FIELD_NUMBER: _ClassVar[int]
+    READINESS_CHECK_FIELD_NUMBER: _ClassVar[int]
+    MAX_COMPLETION_TIME_S_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     name: str
     agent_id: str
@@ -271,10 +367,13 @@ class TaskInfo(_message.Message):
     kill_policy: KillPolicy
     labels: _containers.RepeatedCompositeFieldContainer[Label]
     data: bytes
-    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ...) -> None: ...
+    health_check: Check
+    readiness_check: Check
+    max_completion_time_s: float
+    def __init__(self, task_id: _Optional[str] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., command: _Optional[_Union[CommandInfo, _Mapping]] = ..., container: _Optional[_Union[ContainerInfo, _Mapping]] = ..., kill_policy: _Optional[_Union[KillPolicy, _Mapping]] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., data: _Optional[bytes] = ..., health_check: _Optional[_Union[Check, _Mapping]] = ..., readiness_check: _Optional[_Union[Check, _Mapping]] = ..., max_completion_time_s: _Optional[float] = ...) -> None: ...
 
 class TaskStatus(_message.Message):
-    __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "hostname")
+    __slots__ = ("task_id", "state", "reason", "source", "message", "agent_id", "uuid", "timestamp_s", "exit_status", "healthy", "ready", "hostname")
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
@@ -284,6 +383,8 @@ class TaskStatus(_message.Message):
     UUID_FIELD_NUMBER: _ClassVar[int]
     TIMESTAMP_S_FIELD_NUMBER: _ClassVar[int]
     EXIT_STATUS_FIELD_NUMBER: _ClassVar[int]
+    HEALTHY_FIELD_NUMBER: _ClassVar[int]
+    READY_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     task_id: str
     state: TaskState
@@ -294,8 +395,10 @@ class TaskStatus(_message.Message):
     uuid: bytes
     timestamp_s: float
     exit_status: int
+    healthy: bool
+    ready: bool
     hostname: str
-    def __init__(self, task_id: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[_Union[Reason, str]] = ..., source: _Optional[_Union[Source, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ..., uuid: _Optional[bytes] = ..., timestamp_s: _Optional[float] = ..., exit_status: _Optional[int] = ..., hostname: _Optional[str] = ...) -> None: ...
+    def __init__(self, task_id: _Optional[str] = ..., state: _Optional[_Union[TaskState, str]] = ..., reason: _Optional[_Union[Reason, str]] = ..., source: _Optional[_Union[Source, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ..., uuid: _Optional[bytes] = ..., timestamp_s: _Optional[float] = ..., exit_status: _Optional[int] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., hostname: _Optional[str] = ...) -> None: ...
 
 class FrameworkInfo(_message.Message):
     __slots__ = ("framework_id", "name", "user", "roles", "failover_timeout_s", "capabilities", "principal", "checkpoint", "hostname", "webui_url", "jobs_address", "labels")

@@ -1,0 +1,182 @@
+"""What holds a container, on each runtime: declared here, kept by tests, refused where it is not.
+
+`docs/containers.md` shows FACETS and DECLARED; `Runtime.isolation` says what holds on one machine.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from pymesos_agent.runtimes.interface import AllowedPath, ContainerSpec, Settings
+from pymesos_proto.v1 import types_pb2 as pb
+
+NETWORKS = ("host", "none")
+ULIMITS = (
+    "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile",
+    "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
+)  # fmt: skip
+# Docker's usual ones: what a container has unless it drops them.
+USUAL_CAPABILITIES = (
+    "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
+    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Facet:
+    """One thing that may hold a container."""
+
+    name: str  # as in Runtime.isolation
+    text: str
+    asked_by: str  # the key of a job, or how it comes otherwise
+
+
+FACETS = (
+    Facet("mem", "memory: over its limit it is killed, and the end says so", "resources.mem"),
+    Facet("cpu", "CPU: a share in proportion, more when others leave it", "resources.cpus"),
+    Facet("cpu_quota", "CPU: its cpus are also the most it gets", "cpu_quota"),
+    Facet("pids", "processes and threads: no more are made", "pids_max, else --pids-max"),
+    Facet("disk", "its sandbox and what it writes elsewhere", "resources.disk"),
+    Facet("network", "a network of its own", "network: none"),
+    Facet("root", "a root file system of its own", "image"),
+    Facet("read_only", "a root file system that cannot be written", "read_only"),
+    Facet("mounts", "paths of the machine that the agent allows; memory as files", "mounts"),
+    Facet("ulimits", "ulimits", "ulimits"),
+    Facet("capabilities", "only the usual capabilities, fewer or more", "capabilities"),
+    Facet("seccomp", "system calls that containers have no use for are refused", "always"),
+    Facet("no_new_privileges", "no set-uid program raises its rights", "always"),
+    Facet("namespaces", "sees only its own processes, mounts, host name and IPC", "always"),
+    Facet("gpus", "the devices of its GPUs, and no others", "resources.gpus"),
+)
+
+WATCHED = "watched: killed when found over it"
+# What each runtime can, where the machine lets it; "no" is refused when it is asked for.
+DECLARED: Mapping[str, Mapping[str, str]] = {
+    "process": {
+        "mem": "cgroup; without: watched, and killed when found over it",
+        "cpu": "cgroup; without: no",
+        "cpu_quota": "cgroup; without: no",
+        "pids": "cgroup; without: no",
+        "disk": WATCHED,
+        "ulimits": "setrlimit",
+    },
+    "docker": {
+        "mem": "the engine",
+        "cpu": "the engine",
+        "cpu_quota": "the engine",
+        "pids": "the engine",
+        "disk": WATCHED + "; the sandbox only",
+        "network": "the engine",
+        "root": "the image",
+        "read_only": "the engine",
+        "mounts": "the engine",
+        "ulimits": "the engine",
+        "capabilities": "the engine",
+        "seccomp": "the engine's profile",
+        "no_new_privileges": "the engine",
+        "namespaces": "pid, ipc, uts, mount",
+    },
+    "oci": {
+        "mem": "cgroup",
+        "cpu": "cgroup",
+        "cpu_quota": "cgroup",
+        "pids": "cgroup",
+        "disk": WATCHED,
+        "network": "a namespace with a loopback interface",
+        "root": "the image; without: the machine's programs, read-only",
+        "read_only": "the runtime",
+        "mounts": "the runtime",
+        "ulimits": "the runtime",
+        "capabilities": "the runtime",
+        "seccomp": "what Docker's profile refuses",
+        "no_new_privileges": "the runtime",
+        "namespaces": "pid, ipc, uts, mount, cgroup",
+        "gpus": "the device files /dev/nvidiaN",
+    },
+}
+
+
+def asked(info: pb.TaskInfo) -> Iterator[str]:
+    """The facets that a task asks for beyond what every task gets as far as it goes."""
+    container = info.container
+    wants = {
+        "cpu_quota": container.cpu_quota,
+        "pids": container.pids_max,
+        "network": container.network not in ("", "host"),
+        "root": container.image,
+        "read_only": container.read_only,
+        "mounts": container.mounts,
+        "ulimits": container.ulimits,
+        "capabilities": container.add_capabilities or container.drop_capabilities,
+    }
+    return (name for name, wanted in wants.items() if wanted)
+
+
+class Isolating(Protocol):
+    """A runtime, as far as it matters here."""
+
+    name: str
+
+    @property
+    def isolation(self) -> Mapping[str, str]: ...
+
+
+def refusal(runtime: Isolating, spec: ContainerSpec, settings: Settings) -> str | None:
+    """Why a container is not launched: nothing is silently weaker than it was asked to be."""
+    texts = {facet.name: facet for facet in FACETS}
+    for name in asked(spec.info):
+        if name not in runtime.isolation:
+            facet = texts[name]
+            return (
+                f"the task asks for {facet.asked_by} ({facet.text}), which the runtime"
+                f" {runtime.name} cannot give here; it gives {', '.join(sorted(runtime.isolation))}"
+            )
+    return _unknown(spec.info.container) or _not_allowed(spec.info.container, settings)
+
+
+def _unknown(container: pb.ContainerInfo) -> str | None:
+    if container.network not in ("", *NETWORKS):
+        return f"the network {container.network[:50]!r} is not one of {', '.join(NETWORKS)}"
+    for limit in container.ulimits:
+        if limit.name not in ULIMITS:
+            return f"the ulimit {limit.name[:50]!r} is not one of {', '.join(ULIMITS)}"
+        if limit.soft > limit.hard:
+            return f"the ulimit {limit.name}: soft ({limit.soft}) is more than hard ({limit.hard})"
+    for mount in container.mounts:
+        if not mount.container_path or ".." in mount.container_path.split("/"):
+            return f"the mount {mount.container_path[:100]!r}: the path leads elsewhere"
+        if "\0" in mount.container_path + mount.host_path:
+            return "a mount has a NUL character in its path"
+    return None
+
+
+def _not_allowed(container: pb.ContainerInfo, settings: Settings) -> str | None:
+    more = set(container.add_capabilities) - settings.capabilities - set(USUAL_CAPABILITIES)
+    if more:
+        return (
+            f"the capability {sorted(more)[0][:50]!r} is not among those that this agent allows"
+            f" (--allow-capabilities)"
+        )
+    for mount in container.mounts:
+        if mount.host_path and (problem := host_path_problem(mount, settings.host_paths)):
+            return problem
+    return None
+
+
+def host_path_problem(mount: pb.ContainerMount, allowed: tuple[AllowedPath, ...]) -> str | None:
+    """Whether a path of the machine may be mounted; links are followed before it is judged."""
+    real = Path(os.path.realpath(mount.host_path))
+    if not mount.host_path.startswith("/"):
+        return f"the mount of {mount.host_path[:200]!r}: the path of the machine is not absolute"
+    for allow in allowed:
+        if real.is_relative_to(os.path.realpath(allow.path)):
+            if allow.read_only and not mount.read_only:
+                return f"{mount.host_path[:200]} may be mounted read-only only"
+            return None if real.exists() else f"there is no {mount.host_path[:200]}"
+    return (
+        f"{mount.host_path[:200]} is not below a path that this agent allows (--allow-host-paths)"
+    )

@@ -1,0 +1,1 @@
+"""The `oci` runtime: containers by runc, with no daemon."""

@@ -1,0 +1,271 @@
+"""A container as the OCI runtime specification describes it: a folder with a `config.json`.
+
+Nothing is mounted on the machine: the layers of the image, the sandbox and the volumes are mounts
+of the container's own namespace, and are gone with it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pymesos_agent.isolation import USUAL_CAPABILITIES
+from pymesos_agent.runtimes import cgroups
+from pymesos_agent.runtimes.environment import task_argv, task_environment, ulimits
+from pymesos_agent.runtimes.interface import ContainerSpec, Settings
+from pymesos_agent.runtimes.oci import seccomp, users
+from pymesos_core.resources import devices
+from pymesos_proto.v1 import types_pb2 as pb
+
+SANDBOX = Path("/mnt/pymesos/sandbox")
+INIT = "/dev/init"
+SHARED = "/dev/shm"  # noqa: S108 - of the container
+WRITABLE = ("/tmp", "/run", "/var/tmp")  # noqa: S108 - of the container
+MILLI_MIB = 1024 * 1024 / 1000
+# What a container without an image sees of the machine.
+HOST_PROGRAMS = ("usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "etc", "opt")
+MASKED = [
+    "/proc/acpi", "/proc/asound", "/proc/kcore", "/proc/keys", "/proc/latency_stats",
+    "/proc/sched_debug", "/proc/scsi", "/proc/timer_list", "/proc/timer_stats", "/sys/firmware",
+]  # fmt: skip
+HOST_SECRETS = [
+    "/etc/gshadow", "/etc/gshadow-", "/etc/shadow", "/etc/shadow-", "/etc/ssh", "/etc/ssl/private",
+]  # fmt: skip
+READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+NVIDIA_SHARED = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
+
+
+class BundleError(Exception):
+    """The container cannot be described: the message says why."""
+
+
+@dataclass(frozen=True)
+class Image:
+    """What an image says of its containers; none: the machine's own programs."""
+
+    layers: tuple[Path, ...] = ()  # the uppermost first
+    environment: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] = ()
+    command: tuple[str, ...] = ()
+    cwd: str = "/"
+    user: str = ""
+
+
+@dataclass(frozen=True)
+class Host:
+    """What bundles need of this machine."""
+
+    environment: dict[str, str] = field(default_factory=dict)
+    init: str | None = None  # a static program that reaps and passes signals on
+    hostname: str = "localhost"
+
+
+def write_bundle(
+    bundle: Path,
+    spec: ContainerSpec,
+    image: Image | None,
+    settings: Settings,
+    host: Host,
+    cgroup: str,
+) -> users.User:
+    """Make the folder; who the container runs as. Raises BundleError, OSError."""
+    user = _user(spec, image)
+    argv = _argv(spec, image)
+    if not argv:
+        raise BundleError("the task has no command, and its image has none either")
+    (bundle / "rootfs").mkdir(parents=True)
+    if image is None:
+        _link_host_programs(bundle / "rootfs")
+    else:
+        (bundle / "upper").mkdir(mode=0o755)
+        (bundle / "work").mkdir()
+    info = spec.info.container
+    config = {
+        "ociVersion": "1.0.2",
+        "process": {
+            "terminal": False,
+            "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.more_gids)},
+            "args": [INIT, "--", *argv] if host.init else argv,
+            "env": [f"{n}={v}" for n, v in _environment(spec, image, host).items()],
+            "cwd": image.cwd if image else str(SANDBOX),
+            "capabilities": _capabilities(info),
+            "rlimits": [{"type": n, "soft": s, "hard": h} for n, s, h in ulimits(info)],
+            "noNewPrivileges": True,
+        },
+        "root": {"path": "rootfs", "readonly": info.read_only or image is None},
+        "hostname": host.hostname,
+        "mounts": list(_mounts(bundle, spec, image, host)),
+        "linux": {
+            "namespaces": [{"type": kind} for kind in _namespaces(info)],
+            "cgroupsPath": cgroup,
+            "resources": _resources(spec, settings),
+            "devices": [_device(path) for path in _gpu_files(spec)],
+            "maskedPaths": MASKED if image else MASKED + HOST_SECRETS,
+            "readonlyPaths": READ_ONLY,
+            "seccomp": seccomp.profile(),
+        },
+    }
+    (bundle / "config.json").write_text(json.dumps(config), "utf-8")
+    return user
+
+
+def _user(spec: ContainerSpec, image: Image | None) -> users.User:
+    try:
+        if image is not None:
+            return users.resolve(spec.info.command.user or image.user, image.layers)
+        if spec.owner is None:
+            return users.User(os.geteuid(), os.getegid())
+        uid, gid = spec.owner
+        return users.User(uid, gid, tuple(g for g in os.getgrouplist(spec.user, gid) if g != gid))
+    except users.UserError as error:
+        raise BundleError(str(error)) from error
+
+
+def _argv(spec: ContainerSpec, image: Image | None) -> list[str]:
+    argv = task_argv(spec.info.command)
+    if image is None or spec.info.command.shell:
+        return argv
+    return [*image.entrypoint, *(argv or image.command)]
+
+
+def _environment(spec: ContainerSpec, image: Image | None, host: Host) -> dict[str, str]:
+    inherited = dict(host.environment)
+    if image is not None:
+        inherited = {"PATH": host.environment["PATH"]}
+        inherited |= dict(e.partition("=")[::2] for e in image.environment)
+    return task_environment(spec, SANDBOX, inherited)
+
+
+def _link_host_programs(rootfs: Path) -> None:
+    """The links at the top of the machine's file system (/bin → usr/bin), as they are there."""
+    for name in HOST_PROGRAMS:
+        path = Path("/") / name
+        if path.is_symlink():
+            (rootfs / name).symlink_to(path.readlink())
+
+
+def _mounts(
+    bundle: Path, spec: ContainerSpec, image: Image | None, host: Host
+) -> Iterator[dict[str, Any]]:
+    if image is not None:
+        yield _overlay(bundle, image.layers)
+    else:
+        for name in HOST_PROGRAMS:
+            path = Path("/") / name
+            if path.is_dir() and not path.is_symlink():
+                yield _bind(path, str(path), read_only=True, nested=True)
+    yield _mount("/proc", "proc", "nosuid", "noexec", "nodev")
+    yield _mount("/dev", "tmpfs", "nosuid", "strictatime", "mode=755", "size=65536k")
+    yield _mount(
+        "/dev/pts", "devpts", "nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"
+    )
+    yield _mount(SHARED, "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k")
+    yield _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev")
+    yield _mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro")
+    yield _mount("/sys/fs/cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro")
+    if image is None:
+        for where in WRITABLE:
+            yield _mount(where, "tmpfs", "nosuid", "nodev", "mode=1777")
+    elif spec.info.container.network != "none":
+        for name in ("resolv.conf", "hosts"):
+            path = Path("/etc") / name
+            if path.exists():
+                yield _bind(path.resolve(), f"/etc/{name}", read_only=True)
+    if host.init:
+        yield _bind(Path(host.init), INIT, read_only=True)
+    yield _bind(spec.sandbox, str(SANDBOX))
+    for volume in spec.volumes:
+        yield _bind(volume.host_path, str(SANDBOX / volume.container_path))
+    for mount in spec.info.container.mounts:
+        yield _asked_mount(mount)
+
+
+def _asked_mount(mount: pb.ContainerMount) -> dict[str, Any]:
+    where = str(SANDBOX / mount.container_path)
+    if mount.host_path:
+        return _bind(Path(os.path.realpath(mount.host_path)), where, read_only=mount.read_only)
+    size = f"size={mount.size_mib or 64}m"
+    return _mount(where, "tmpfs", "nosuid", "nodev", "mode=1777", size)
+
+
+def _overlay(bundle: Path, layers: Sequence[Path]) -> dict[str, Any]:
+    lower = ":".join(str(layer) for layer in layers)
+    options = [f"lowerdir={lower}", f"upperdir={bundle}/upper", f"workdir={bundle}/work"]
+    return {"destination": "/", "type": "overlay", "source": "overlay", "options": options}
+
+
+def _mount(where: str, kind: str, *options: str) -> dict[str, Any]:
+    return {"destination": where, "type": kind, "source": kind, "options": list(options)}
+
+
+def _bind(
+    path: Path, where: str, *, read_only: bool = False, nested: bool = False
+) -> dict[str, Any]:
+    options = ["rbind" if nested else "bind", "rprivate", "ro" if read_only else "rw"]
+    return {
+        "destination": where,
+        "type": "bind",
+        "source": str(path),
+        "options": [*options, "nosuid", "nodev"],
+    }
+
+
+def _namespaces(info: pb.ContainerInfo) -> list[str]:
+    kinds = ["pid", "ipc", "uts", "mount", "cgroup"]
+    return [*kinds, "network"] if info.network == "none" else kinds
+
+
+def _capabilities(info: pb.ContainerInfo) -> dict[str, list[str]]:
+    kept = [] if "ALL" in info.drop_capabilities else list(USUAL_CAPABILITIES)
+    kept = [c for c in kept if c not in info.drop_capabilities]
+    kept += [c for c in info.add_capabilities if c not in kept]
+    names = [f"CAP_{c}" for c in kept]
+    return {"bounding": names, "effective": names, "permitted": names}
+
+
+def _resources(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
+    amounts = spec.resources.quantities
+    info = spec.info.container
+    mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB) or cgroups.DEFAULT_MEM_BYTES
+    mem_bytes = max(mem_bytes, cgroups.MIN_MEM_BYTES)
+    cpus_milli = amounts.get("cpus", 0)
+    cpu: dict[str, int] = {"shares": cgroups.cpu_shares(cpus_milli)}
+    if info.cpu_quota:
+        cpu |= {"quota": cgroups.cpu_quota_us(cpus_milli), "period": cgroups.CPU_PERIOD_US}
+    allowed = [
+        {"allow": True, "type": "c", "access": "rw", **_numbers(path)} for path in _gpu_files(spec)
+    ]
+    resources: dict[str, Any] = {
+        "memory": {"limit": mem_bytes, "swap": mem_bytes},
+        "cpu": cpu,
+        "devices": [{"allow": False, "access": "rwm"}, *allowed],
+    }
+    if pids_max := info.pids_max or settings.pids_max:
+        resources["pids"] = {"limit": pids_max}
+    return resources
+
+
+def _gpu_files(spec: ContainerSpec) -> list[Path]:
+    """The device files of the GPUs that the task was given, as far as they are there."""
+    given = [f"nvidia{name}" for name in devices(spec.resources) if name.isdigit()]
+    names = [*given, *NVIDIA_SHARED] if given else []
+    return [path for name in names if (path := Path("/dev") / name).is_char_device()]
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    device = path.stat().st_rdev
+    return {"major": os.major(device), "minor": os.minor(device)}
+
+
+def _device(path: Path) -> dict[str, Any]:
+    return {"path": str(path), "type": "c", "fileMode": 0o666, "uid": 0, "gid": 0, **_numbers(path)}
+
+
+def remove_bundle(bundle: Path) -> None:
+    """With all that the container wrote into its root file system."""
+    shutil.rmtree(bundle, ignore_errors=True)

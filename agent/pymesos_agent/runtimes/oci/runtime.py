@@ -1,0 +1,239 @@
+"""The `oci` runtime's verbs.
+
+A supervisor (`supervisor.py`) runs `runc run --detach` and reaps the container, so that it outlives
+the agent and its end is known. `runc delete` is not called: what is left of a container that has
+ended are its cgroups and two folders, and removing those takes a tenth of the time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from pymesos_agent.core.events import ContainerFailed, ContainerPulling, ContainerState
+from pymesos_agent.runtimes import cgroups, supervised
+from pymesos_agent.runtimes.environment import host_environment
+from pymesos_agent.runtimes.interface import (
+    ContainerEvent,
+    ContainerSpec,
+    OnEvent,
+    RuntimeUnavailableError,
+    Settings,
+)
+from pymesos_agent.runtimes.oci.bundle import (
+    BundleError,
+    Host,
+    Image,
+    remove_bundle,
+    write_bundle,
+)
+from pymesos_agent.sessions import Entry
+
+log = logging.getLogger(__name__)
+
+# Static programs that are made to be a container's first process.
+INITS = ("docker-init", "tini-static", "catatonit")
+CLEANERS = 2
+
+
+class OciRuntime:
+    """The containers of one agent, by runc."""
+
+    name = "oci"
+
+    def __init__(self, work_dir: Path, agent_tag: str, settings: Settings) -> None:
+        """`work_dir` is the agent's; all of this runtime is in its folder `oci`."""
+        self._directory = work_dir / "oci"
+        self._bundles = self._directory / "containers"
+        self._states = self._directory / "runc"
+        self._agent_tag = agent_tag
+        self._settings = settings
+        self._runc = ""
+        self._cgroups: cgroups.Cgroups | None = None
+        self._host = Host()
+        self._on_event: OnEvent = lambda event: None
+        self._launches: dict[str, asyncio.Task[None]] = {}
+        self._cleaners = ThreadPoolExecutor(CLEANERS, thread_name_prefix="oci-clean")
+        self._supervised = supervised.Supervised(
+            self._directory,
+            settings.logs,
+            lambda c: work_dir / "sandboxes" / c,
+            self._watch,
+        )
+
+    @property
+    def isolation(self) -> Mapping[str, str]:
+        """See Runtime."""
+        assert self._cgroups is not None
+        return {
+            **self._cgroups.isolation,
+            "disk": "watched",
+            "network": "host or none",
+            "root": "image",
+            "read_only": "runc",
+            "mounts": "runc",
+            "ulimits": "runc",
+            "capabilities": "runc",
+            "seccomp": "runc",
+            "no_new_privileges": "runc",
+            "namespaces": "pid, ipc, uts, mount, cgroup",
+            "gpus": "devices",
+            "init": Path(self._host.init).name if self._host.init else "none",
+        }
+
+    async def start(self, on_event: OnEvent) -> None:
+        """Look for runc, and connect to the supervisor."""
+        self._on_event = on_event
+        self._runc = shutil.which("runc") or ""
+        if os.geteuid() != 0:
+            raise RuntimeUnavailableError("it needs an agent that is run by root")
+        if not self._runc:
+            raise RuntimeUnavailableError("runc is not installed (Debian: apt-get install runc)")
+        self._cgroups, why_not = cgroups.detect(self._agent_tag)
+        if self._cgroups is None:
+            raise RuntimeUnavailableError(f"it needs cgroups: {why_not}")
+        init = next((path for name in INITS if (path := shutil.which(name))), None)
+        self._host = Host(host_environment(), init, socket.gethostname())
+        try:
+            for folder in (self._directory, self._bundles, self._states):
+                folder.mkdir(mode=0o711, exist_ok=True)
+            await self._supervised.start(self._hear)
+        except (OSError, TimeoutError) as error:
+            raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
+
+    def _hear(self, event: ContainerEvent) -> None:
+        if isinstance(event, ContainerFailed):
+            self._clean_later(event.container_id)
+        self._on_event(event)
+
+    def _watch(self, container_id: str) -> dict[str, Any]:
+        assert self._cgroups is not None
+        group = self._cgroups.group(container_id)
+        return {
+            "namespaced": True,
+            "oom_file": group.oom_file,
+            "peak_file": group.peak_file,
+            "cgroup_procs": group.procs,
+            "pids_file": group.pids_file,
+        }
+
+    async def recover(self, pids: Mapping[str, int]) -> Mapping[str, ContainerState]:
+        """What the supervisor holds; what only an earlier one held is adopted; the rest removed."""
+        assert self._cgroups is not None
+        found = dict(self._supervised.found())
+        for container_id, pid in pids.items():
+            if container_id not in found and pid in self._processes(container_id):
+                self._supervised.adopt(container_id, pid)
+                found[container_id] = ContainerState(pid)
+        there = {p.name for folder in (self._bundles, self._states) for p in folder.iterdir()}
+        for container_id in there - found.keys():
+            log.warning("removing what an earlier agent left of %s", container_id)
+            await asyncio.to_thread(self._clean, container_id)
+        return found
+
+    def _processes(self, container_id: str) -> list[int]:
+        assert self._cgroups is not None
+        try:
+            text = Path(self._cgroups.group(container_id).procs).read_text("ascii")
+        except OSError:
+            return []
+        return [int(line) for line in text.split()]
+
+    def launch(self, spec: ContainerSpec) -> None:
+        """See Runtime."""
+        task = asyncio.get_running_loop().create_task(self._launch(spec))
+        self._launches[spec.container_id] = task
+        task.add_done_callback(lambda _: self._launches.pop(spec.container_id, None))
+
+    async def _launch(self, spec: ContainerSpec) -> None:
+        container_id = spec.container_id
+        bundle = self._bundles / container_id
+        try:
+            image = await self._image(spec)
+            assert self._cgroups is not None
+            cgroup = self._cgroups.path(container_id)
+            user = write_bundle(bundle, spec, image, self._settings, self._host, cgroup)
+            if image is not None:
+                os.chown(spec.sandbox, user.uid, user.gid)
+                for volume in spec.volumes:
+                    os.chown(volume.host_path, user.uid, user.gid)
+        except (BundleError, OSError) as error:
+            self._clean_later(container_id)
+            self._on_event(ContainerFailed(container_id, str(error)))
+            return
+        except asyncio.CancelledError:
+            self._clean_later(container_id)
+            self._on_event(ContainerFailed(container_id, "killed before it was started"))
+            return
+        pid_file, error_log = str(bundle / "pid"), str(bundle / "runc.log")
+        self._supervised.launch(
+            spec,
+            (user.uid, user.gid),
+            {
+                "argv": [
+                    *(self._runc, "--root", str(self._states)),
+                    *("--log", error_log, "--log-format", "json"),
+                    *("run", "--detach", "--bundle", str(bundle), "--pid-file", pid_file),
+                    container_id,
+                ],
+                "env": host_environment(),
+                "cwd": str(bundle),
+                "helper": {"pid_file": pid_file, "error_log": error_log},
+            },
+        )
+
+    async def _image(self, spec: ContainerSpec) -> Image | None:
+        """What the image says. Raises BundleError."""
+        if not spec.info.container.image:
+            return None
+        self._on_event(ContainerPulling(spec.container_id))
+        raise BundleError("images are not there yet")
+
+    def kill(self, container_id: str, *, force: bool) -> None:
+        """See Runtime. SIGTERM reaches the first process; SIGKILL ends all with it."""
+        if (task := self._launches.get(container_id)) is not None:
+            task.cancel()
+        else:
+            self._supervised.kill(container_id, force=force)
+
+    def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
+        """See Runtime."""
+        options = ["--tty", "--env", f"TERM={term}"] if term else []
+        command = [self._runc, "--root", str(self._states), "exec", *options, spec.container_id]
+        return Entry([*command, *argv], host_environment(), self._directory)
+
+    def destroy(self, container_id: str) -> None:
+        """See Runtime."""
+        self._supervised.forget(container_id)
+        self._clean_later(container_id)
+
+    def _clean_later(self, container_id: str) -> None:
+        self._cleaners.submit(self._clean, container_id)
+
+    def _clean(self, container_id: str) -> None:
+        """Whatever is there of a container that is not to run; harmless when nothing is."""
+        assert self._cgroups is not None
+        for pid in self._processes(container_id):
+            try:
+                os.kill(pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+        self._cgroups.destroy_everywhere(container_id)
+        shutil.rmtree(self._states / container_id, ignore_errors=True)
+        remove_bundle(self._bundles / container_id)
+
+    async def close(self) -> None:
+        """See Runtime."""
+        for task in list(self._launches.values()):
+            task.cancel()
+        await asyncio.gather(*self._launches.values(), return_exceptions=True)
+        await self._supervised.close()
+        await asyncio.to_thread(self._cleaners.shutdown)

@@ -1,0 +1,244 @@
+"""The agent's end of a supervisor's socket, for the runtimes whose containers it reaps."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pymesos_agent
+from pymesos_agent import supervisor
+from pymesos_agent.core.events import (
+    ContainerExited,
+    ContainerFailed,
+    ContainerStarted,
+    ContainerState,
+)
+from pymesos_agent.runtimes.interface import ContainerSpec, LogLimits, OnEvent
+
+log = logging.getLogger(__name__)
+
+START_TIMEOUT_S = 10.0
+# Of all that could be imported only what the supervisor names is.
+PROGRAM = (
+    "import sys; sys.path.insert(0, sys.argv.pop(1));"
+    " from pymesos_agent.supervisor import main; main()"
+)
+
+Message = dict[str, Any]
+
+
+class Supervised:
+    """Starts containers through the supervisor of a directory, and hears of their ends."""
+
+    def __init__(
+        self,
+        directory: Path,
+        logs: LogLimits,
+        sandbox_of: Callable[[str], Path],
+        watch: Callable[[str], Message],
+    ) -> None:
+        """`watch` says how the limits of a container are looked after: see supervisor.Container."""
+        self._directory = directory
+        self._sandbox_of = sandbox_of
+        self._pipes = directory / "pipes"
+        self._logs = logs
+        self._watch = watch
+        self._on_event: OnEvent = lambda event: None
+        self._writer: asyncio.StreamWriter | None = None
+        self._reader_task: asyncio.Task[None] | None = None
+        self._found: list[Message] = []
+        self._pids: dict[str, int] = {}
+        self._launching: set[str] = set()  # asked for, and not answered yet
+        self._closing = False
+
+    async def start(self, on_event: OnEvent) -> None:
+        """Connect to the supervisor that is there, or start one. Raises OSError, TimeoutError."""
+        self._on_event = on_event
+        self._pipes.mkdir(mode=0o700, exist_ok=True)
+        await self._connect()
+
+    async def _connect(self) -> None:
+        deadline = asyncio.get_running_loop().time() + START_TIMEOUT_S
+        while True:
+            with contextlib.suppress(ConnectionError, FileNotFoundError):
+                await self._greet()
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise TimeoutError(f"no answer on {self._directory}/supervisor.sock")
+            await self._spawn()
+
+    async def _greet(self) -> None:
+        folder = os.open(self._directory, os.O_PATH | os.O_DIRECTORY)
+        try:
+            # A path through the folder's descriptor stays below the limit of 108 bytes.
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            connection.setblocking(False)
+            await asyncio.get_running_loop().sock_connect(
+                connection, f"/proc/self/fd/{folder}/supervisor.sock"
+            )
+        finally:
+            os.close(folder)
+        reader, writer = await asyncio.open_unix_connection(
+            sock=connection, limit=supervisor.MAX_LINE_BYTES
+        )
+        self._writer = writer
+        self._send({"op": "hello", "version": supervisor.VERSION})
+        line = await asyncio.wait_for(reader.readline(), START_TIMEOUT_S)
+        if not line:
+            raise ConnectionResetError("the supervisor was just ending")
+        hello = json.loads(line)
+        if hello["version"] != supervisor.VERSION:
+            raise OSError(
+                f"the supervisor speaks version {hello['version']}, not {supervisor.VERSION}; it"
+                f" ends with its last task"
+            )
+        self._found = hello["containers"]
+        self._reader_task = asyncio.create_task(self._read(reader))
+
+    async def _spawn(self) -> None:
+        """Start a supervisor that no signal to the agent's group or terminal reaches."""
+        root = Path(pymesos_agent.__file__).parent.parent
+        with (self._directory / "supervisor.log").open("ab") as errors:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-I", "-S", "-c", PROGRAM, str(root), str(self._directory)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,
+                cwd="/",
+            )
+        assert process.stdout is not None
+        await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
+
+    async def _read(self, reader: asyncio.StreamReader) -> None:
+        while line := await reader.readline():
+            message = json.loads(line)
+            container_id = message["id"]
+            self._launching.discard(container_id)
+            match message["ev"]:
+                case "started":
+                    self._pids[container_id] = message["pid"]
+                    self._on_event(ContainerStarted(container_id, message["pid"]))
+                case "failed":
+                    self._on_event(ContainerFailed(container_id, message["error"]))
+                case "exited":
+                    self._on_event(exited(message))
+        if not self._closing:
+            log.warning("the supervisor has ended; another takes its containers over")
+            await self._replace()
+
+    async def _replace(self) -> None:
+        while not self._closing:
+            try:
+                await self._connect()
+            except (OSError, TimeoutError) as error:
+                log.error("no supervisor: %s; trying again", error)
+                await asyncio.sleep(1.0)
+                continue
+            for container_id, pid in list(self._pids.items()):
+                self.adopt(container_id, pid)
+            for container_id in list(self._launching):
+                # It may run or not, and nobody knows its process.
+                self._launching.discard(container_id)
+                text = "its supervisor ended while it was being started"
+                self._on_event(ContainerFailed(container_id, text))
+            return
+
+    def adopt(self, container_id: str, pid: int) -> None:
+        """Watch a container that an earlier supervisor started."""
+        self._pids[container_id] = pid
+        self._send(
+            {
+                "op": "adopt",
+                "id": container_id,
+                "pid": pid,
+                "logs": self._log_parameters(container_id, self._sandbox_of(container_id), None),
+                "watch": self._watch(container_id),
+            }
+        )
+
+    def found(self) -> Mapping[str, ContainerState]:
+        """What the supervisor held when this agent connected."""
+        states: dict[str, ContainerState] = {}
+        for view in self._found:
+            self._pids[view["id"]] = view["pid"]
+            ended = exited(view) if view["state"] == "exited" else None
+            states[view["id"]] = ContainerState(view["pid"], ended)
+        return states
+
+    def launch(
+        self,
+        spec: ContainerSpec,
+        owner: tuple[int, int] | None,
+        what: Mapping[str, Any],
+    ) -> None:
+        """`what` are argv, env, cwd and the like; `owner` may read what the task writes."""
+        container_id = spec.container_id
+        message = {
+            "op": "launch",
+            "id": container_id,
+            "logs": self._log_parameters(container_id, spec.sandbox, owner),
+            "watch": self._watch(container_id),
+            **what,
+        }
+        self._launching.add(container_id)
+        self._send(message)
+
+    def _log_parameters(
+        self, container_id: str, sandbox: Path, owner: tuple[int, int] | None
+    ) -> Message:
+        return {
+            "folder": str(sandbox),
+            "pipes": [str(self._pipes / f"{container_id}.{n}") for n in ("stdout", "stderr")],
+            "max_bytes": self._logs.max_bytes,
+            "files": self._logs.files,
+            "owner": owner,
+        }
+
+    def kill(self, container_id: str, *, force: bool) -> None:
+        """See Runtime."""
+        self._send({"op": "kill", "id": container_id, "signal": 9 if force else 15})
+
+    def forget(self, container_id: str) -> None:
+        """It has ended, and that is known."""
+        self._send({"op": "forget", "id": container_id})
+        self._pids.pop(container_id, None)
+        self._launching.discard(container_id)
+
+    def pid(self, container_id: str) -> int:
+        """Of its first process; 0 when it is not known."""
+        return self._pids.get(container_id, 0)
+
+    def _send(self, message: Message) -> None:
+        if self._writer is not None and not self._writer.is_closing():
+            self._writer.write(json.dumps(message).encode() + b"\n")
+
+    async def close(self) -> None:
+        """Disconnect. The supervisor ends by itself when it has no container left."""
+        self._closing = True
+        if self._writer is not None:
+            with contextlib.suppress(ConnectionError):
+                await self._writer.drain()
+            self._writer.close()
+        if self._reader_task is not None:
+            self._reader_task.cancel()
+            await asyncio.gather(self._reader_task, return_exceptions=True)
+
+
+def exited(message: Mapping[str, Any]) -> ContainerExited:
+    """An `exited` message, or the view of a container that has ended."""
+    return ContainerExited(
+        message["id"],
+        message["status"],
+        message["limit"],
+        message["peak_bytes"],
+        message["pids_refused"],
+    )

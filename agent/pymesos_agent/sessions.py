@@ -1,0 +1,189 @@
+"""One more process in a running container, with its input and output (`pymesos-cli exec`)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import struct
+import termios
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymesos_proto.v1 import sandbox_pb2 as pb
+
+CHUNK_BYTES = 64 * 1024
+QUEUED_OUTPUTS = 16
+END_GRACE_S = 1.0
+SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGKILL,
+           signal.SIGUSR1, signal.SIGUSR2}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The program of the agent's machine that brings a command into a container."""
+
+    argv: Sequence[str]
+    env: Mapping[str, str]
+    cwd: Path
+
+
+class EntryError(Exception):
+    """The container cannot be entered: the message says why."""
+
+
+async def run_entry(entry: Entry, timeout_s: float) -> tuple[int, str]:
+    """Run to its end without input: the exit status and the end of what it wrote.
+
+    Raises TimeoutError, OSError.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *entry.argv,
+        env=entry.env,
+        cwd=entry.cwd,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        start_new_session=True,
+    )
+    assert process.stdout is not None
+    said = b""
+    try:
+        async with asyncio.timeout(timeout_s):
+            while data := await process.stdout.read(CHUNK_BYTES):
+                said = (said + data)[-CHUNK_BYTES:]
+            status = await process.wait()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return status, said.decode("utf-8", "replace")
+
+
+class Session:
+    """A process with pipes, or with a terminal of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, terminal: int | None) -> None:
+        self._process = process
+        self._terminal = terminal  # our end
+        self._outputs: asyncio.Queue[pb.ExecOutput | None] = asyncio.Queue(QUEUED_OUTPUTS)
+        self._copies: list[asyncio.Task[None]] = []
+
+    @classmethod
+    async def start(cls, entry: Entry, size: pb.TerminalSize | None) -> Session:
+        """With a terminal of that size, or with pipes. Raises OSError."""
+        if size is None:
+            process = await asyncio.create_subprocess_exec(
+                *entry.argv,
+                env=entry.env,
+                cwd=entry.cwd,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                start_new_session=True,
+            )
+            session = cls(process, None)
+            assert process.stdout is not None
+            assert process.stderr is not None
+            session._copy(process.stdout, "stdout")
+            session._copy(process.stderr, "stderr")
+            return session
+        ours, theirs = os.openpty()
+        try:
+            _resize(ours, size)
+            process = await asyncio.create_subprocess_exec(
+                *("setsid", "--ctty", *entry.argv),
+                env=entry.env,
+                cwd=entry.cwd,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+            )
+        except OSError:
+            os.close(ours)
+            raise
+        finally:
+            os.close(theirs)
+        session = cls(process, ours)
+        reader = asyncio.StreamReader()
+        await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(ours), "rb", 0)
+        )
+        session._copy(reader, "stdout")
+        return session
+
+    def _copy(self, stream: asyncio.StreamReader, name: str) -> None:
+        async def copy() -> None:
+            # A terminal ends with an error (EIO) when its last user does.
+            with contextlib.suppress(OSError):
+                while data := await stream.read(CHUNK_BYTES):
+                    await self._outputs.put(
+                        pb.ExecOutput(stdout=data)
+                        if name == "stdout"
+                        else pb.ExecOutput(stderr=data)
+                    )
+            await self._outputs.put(None)
+
+        self._copies.append(asyncio.create_task(copy()))
+
+    async def outputs(self) -> AsyncIterator[pb.ExecOutput]:
+        """What it writes, then its exit status."""
+        left = len(self._copies)
+        while left:
+            output = await self._outputs.get()
+            if output is None:
+                left -= 1
+            else:
+                yield output
+        yield pb.ExecOutput(exit_status=await self._process.wait())
+
+    async def take(self, message: pb.ExecInput) -> None:
+        """Input, a new size of the terminal, a signal."""
+        match message.WhichOneof("input"):
+            case "stdin":
+                await self._write(message.stdin)
+            case "stdin_closed":
+                if self._process.stdin is not None:
+                    self._process.stdin.close()
+            case "resized":
+                if self._terminal is not None:
+                    _resize(self._terminal, message.resized)
+            case "signal":
+                if message.signal in SIGNALS:
+                    self._signal(message.signal)
+
+    async def _write(self, data: bytes) -> None:
+        with contextlib.suppress(OSError):  # it has ended, or closed its input
+            if self._terminal is not None:
+                await asyncio.to_thread(os.write, self._terminal, data)
+            elif self._process.stdin is not None:
+                self._process.stdin.write(data)
+                await self._process.stdin.drain()
+
+    def _signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            if self._process.returncode is None:
+                os.killpg(self._process.pid, number)
+
+    async def close(self) -> None:
+        """End it if it has not ended: the one who asked has gone."""
+        if self._process.returncode is None:
+            self._signal(signal.SIGHUP)
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), END_GRACE_S)
+            self._signal(signal.SIGKILL)
+        for copy in self._copies:
+            copy.cancel()
+        await asyncio.gather(*self._copies, return_exceptions=True)
+        if self._terminal is not None:
+            os.close(self._terminal)
+
+
+def _resize(terminal: int, size: pb.TerminalSize) -> None:
+    rows, columns = min(size.rows or 24, 65535), min(size.columns or 80, 65535)
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))

@@ -1,0 +1,131 @@
+"""`exec`: one more process in the container of a task, as if it were here."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import signal
+import struct
+import sys
+import termios
+import tty
+from collections.abc import AsyncIterator, Iterator, Sequence
+
+from pymesos_cli.cluster import Cluster, sandbox_of
+from pymesos_proto.v1 import sandbox_pb2 as pb
+
+CHUNK_BYTES = 32 * 1024
+QUEUED_INPUTS = 16
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+async def run_inside(
+    cluster: Cluster, text: str, argv: Sequence[str], *, interactive: bool, terminal: bool
+) -> int:
+    """`pymesos-cli exec`; the exit status, 128 and the number for one that ended by a signal."""
+    view = await cluster.find_task(text, completed=False)
+    start = pb.ExecInput.Start(
+        framework_id=view.framework_id,
+        task_id=view.task_info.task_id,
+        argv=argv,
+        terminal=terminal,
+    )
+    if terminal:
+        start.size.CopyFrom(_size())
+        start.term = os.environ.get("TERM", "xterm")
+    inputs: asyncio.Queue[pb.ExecInput] = asyncio.Queue(QUEUED_INPUTS)
+    inputs.put_nowait(pb.ExecInput(start=start))
+    status = 1
+    with _raw_terminal(terminal), _signals(inputs, terminal):
+        reading = asyncio.create_task(_read_stdin(inputs, interactive))
+        try:
+            async with sandbox_of(cluster, view) as (stub, metadata):
+                async for output in stub.Exec(_all(inputs), metadata=metadata):
+                    status = _show(output, status)
+        finally:
+            reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
+    return 128 - status if status < 0 else status
+
+
+async def _all(inputs: asyncio.Queue[pb.ExecInput]) -> AsyncIterator[pb.ExecInput]:
+    while True:
+        yield await inputs.get()
+
+
+def _show(output: pb.ExecOutput, status: int) -> int:
+    match output.WhichOneof("output"):
+        case "stdout":
+            sys.stdout.buffer.write(output.stdout)
+            sys.stdout.buffer.flush()
+        case "stderr":
+            sys.stderr.buffer.write(output.stderr)
+            sys.stderr.buffer.flush()
+        case "exit_status":
+            return output.exit_status
+    return status
+
+
+async def _read_stdin(inputs: asyncio.Queue[pb.ExecInput], interactive: bool) -> None:
+    if not interactive:
+        await inputs.put(pb.ExecInput(stdin_closed=True))
+        return
+    loop = asyncio.get_running_loop()
+    while True:
+        readable = asyncio.Event()
+        try:
+            loop.add_reader(0, readable.set)
+        except PermissionError:  # a plain file is always readable
+            readable.set()
+        try:
+            await readable.wait()
+        finally:
+            with contextlib.suppress(OSError):
+                loop.remove_reader(0)
+        data = os.read(0, CHUNK_BYTES)
+        if not data:
+            await inputs.put(pb.ExecInput(stdin_closed=True))
+            return
+        await inputs.put(pb.ExecInput(stdin=data))
+
+
+def _size() -> pb.TerminalSize:
+    packed = fcntl.ioctl(0, termios.TIOCGWINSZ, b"\0" * 8)
+    rows, columns, _, _ = struct.unpack("HHHH", packed)
+    return pb.TerminalSize(rows=rows, columns=columns)
+
+
+@contextlib.contextmanager
+def _raw_terminal(terminal: bool) -> Iterator[None]:
+    """Keys go to the container as they are typed; as it was, afterwards."""
+    if not terminal:
+        yield
+        return
+    before = termios.tcgetattr(0)
+    tty.setraw(0)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(0, termios.TCSADRAIN, before)
+
+
+@contextlib.contextmanager
+def _signals(inputs: asyncio.Queue[pb.ExecInput], terminal: bool) -> Iterator[None]:
+    """A new size, and signals to us, are passed on."""
+    loop = asyncio.get_running_loop()
+
+    def put(message: pb.ExecInput) -> None:
+        with contextlib.suppress(asyncio.QueueFull):
+            inputs.put_nowait(message)
+
+    if terminal:
+        loop.add_signal_handler(signal.SIGWINCH, lambda: put(pb.ExecInput(resized=_size())))
+    for number in PASSED_ON:
+        loop.add_signal_handler(number, put, pb.ExecInput(signal=number))
+    try:
+        yield
+    finally:
+        for number in (*PASSED_ON, signal.SIGWINCH):
+            loop.remove_signal_handler(number)
