@@ -135,6 +135,9 @@ def refusal(runtime: Isolating, spec: ContainerSpec, settings: Settings) -> str 
                 f"the task asks for {facet.asked_by} ({facet.text}), which the runtime"
                 f" {runtime.name} cannot give here; it gives {', '.join(sorted(runtime.isolation))}"
             )
+    checks = (spec.info.health_check, spec.info.readiness_check)
+    if spec.info.container.network == "none" and any(c.HasField("grpc") for c in checks):
+        return "a gRPC check does not reach a task with a network of its own; use TCP or a command"
     return _unknown(spec.info.container) or _not_allowed(spec.info.container, settings)
 
 

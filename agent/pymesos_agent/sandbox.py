@@ -6,10 +6,11 @@ neither `..` nor a link that the task made leads anywhere else.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -68,6 +69,33 @@ def list_files(sandbox: Path, path: str) -> list[tuple[str, os.stat_result]]:
                 if len(found) == MAX_FILES:
                     break
         return sorted(found, key=lambda item: item[0])
+
+
+def disk_usage(folders: Iterable[Path]) -> int:
+    """Bytes on the disk below some folders, on their own file systems; links are not followed."""
+    total = 0
+    seen: set[tuple[int, int]] = set()
+    waiting = [(folder, None) for folder in folders]
+    stack: list[tuple[Path | str, int | None]] = list(waiting)
+    while stack:
+        folder, device = stack.pop()
+        try:
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    with contextlib.suppress(OSError):
+                        status = entry.stat(follow_symlinks=False)
+                        if device is not None and status.st_dev != device:
+                            continue
+                        if stat.S_ISDIR(status.st_mode):
+                            stack.append((entry.path, status.st_dev))
+                        elif status.st_nlink > 1:
+                            if (status.st_dev, status.st_ino) in seen:
+                                continue
+                            seen.add((status.st_dev, status.st_ino))
+                        total += status.st_blocks * 512
+        except OSError:
+            continue  # it went while we looked
+    return total
 
 
 def read_file(sandbox: Path, path: str, offset: int, length: int) -> tuple[bytes, int, int]:

@@ -16,6 +16,7 @@ from urllib.parse import quote
 import grpc.aio
 
 from pymesos_agent import machine
+from pymesos_agent.checking import CheckError, run_check
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import (
     Checkpoint,
@@ -26,10 +27,12 @@ from pymesos_agent.core.effects import (
     KillContainer,
     RemoveSandbox,
     RemoveVolume,
+    RunCheck,
     StartContainer,
     TellMaster,
 )
 from pymesos_agent.core.events import (
+    Checked,
     Checkpointed,
     CheckpointFailed,
     Connected,
@@ -37,6 +40,7 @@ from pymesos_agent.core.events import (
     ContainersRecovered,
     ContainerState,
     Disconnected,
+    DiskExceeded,
     Event,
     MasterSaid,
     TasksEnding,
@@ -45,6 +49,7 @@ from pymesos_agent.core.events import (
 from pymesos_agent.core.tasks import AgentTask
 from pymesos_agent.isolation import refusal
 from pymesos_agent.runtimes.interface import ContainerSpec, Mount, Runtime, Settings
+from pymesos_agent.sandbox import disk_usage
 from pymesos_agent.sessions import Entry, EntryError
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
@@ -64,6 +69,9 @@ log = logging.getLogger(__name__)
 
 USAGE_INTERVAL_S = 5.0
 REGISTER_BYTES = 512 * 1024
+DISK_INTERVAL_S = 2.0
+MAX_CHECKS = 32  # at a time
+MILLI_MIB = 1024 * 1024 / 1000
 
 
 class Shell:
@@ -86,6 +94,8 @@ class Shell:
         self._connections = itertools.count(1)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._backoff = Backoff(0.1, 5.0)
+        self._checks: set[asyncio.Task[None]] = set()
+        self._checking = asyncio.Semaphore(MAX_CHECKS)
         self.exit = asyncio.Event()
         self.exit_message: str | None = None
 
@@ -97,6 +107,7 @@ class Shell:
             await self._recover()
             tasks.append(asyncio.create_task(follow(detector, self._session, self._backoff)))
             tasks.append(asyncio.create_task(self._report_usage()))
+            tasks.append(asyncio.create_task(self._watch_disks()))
             ended = asyncio.create_task(self._wait_for_exit())
             tasks.append(ended)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -106,9 +117,9 @@ class Shell:
             self._wakeup.cancel()
             if not commits.done():
                 await self._commits.flushed()
-            for task in tasks:
+            for task in (*tasks, *self._checks):
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.gather(*tasks, *self._checks, return_exceptions=True)
 
     async def end_tasks(self, timeout_s: float) -> None:
         """Kill every task and wait until they have ended."""
@@ -181,6 +192,10 @@ class Shell:
             case KillContainer(container_id, name, force):
                 for runtime in self._named(name):
                     runtime.kill(container_id, force=force)
+            case RunCheck():
+                task = asyncio.create_task(self._check(effect))
+                self._checks.add(task)
+                task.add_done_callback(self._checks.discard)
             case DestroyContainer(container_id, name):
                 for runtime in self._named(name):
                     runtime.destroy(container_id)
@@ -246,6 +261,41 @@ class Shell:
             return self._runtimes[task.runtime].entry(self._spec(task), argv, term)
         except LookupError as error:
             raise EntryError(str(error)) from error
+
+    async def _check(self, effect: RunCheck) -> None:
+        """Ask, and tell the core what the answer was."""
+        container_id = effect.container_id
+        problem: str | None = None
+        async with self._checking:
+            task = self._core.state.tasks.get(container_id)
+            if task is None or task.ended:
+                return
+            spec, runtime = self._spec(task), self._runtimes[task.runtime]
+            try:
+                await run_check(
+                    effect.check,
+                    spec,
+                    task.pid,
+                    lambda argv: runtime.entry(spec, argv, ""),
+                    effect.timeout_s,
+                )
+            except CheckError as error:
+                problem = str(error)
+        self.feed(Checked(container_id, effect.name, problem))
+
+    async def _watch_disks(self) -> None:
+        """End what has written more than it may, as far as it asked for disk at all."""
+        while True:
+            await asyncio.sleep(DISK_INTERVAL_S)
+            for task in list(self._core.state.tasks.values()):
+                limit = from_proto(task.info.resources).quantities.get("disk", 0) * MILLI_MIB
+                if task.ended or not limit or task.runtime not in self._runtimes:
+                    continue
+                more = self._runtimes[task.runtime].private_paths(task.container_id)
+                paths = (self.sandbox(task.container_id), *more)
+                used = await asyncio.to_thread(disk_usage, paths)
+                if used > limit:
+                    self.feed(DiskExceeded(task.container_id, used))
 
     def _refuse(self, container_id: str, problem: str) -> None:
         # Not from within a step: the core takes one event at a time.

@@ -487,7 +487,7 @@ class BinpackCore:
         if status.state in _GONE:
             saved.data_on = ""
         job = self.jobs[instance.job_id]
-        if job.stopping or self._is_final(instance, status.state):
+        if job.stopping or self._is_final(instance, status):
             job.finish(instance)
             if job.ended:
                 self._forget_old_jobs()
@@ -498,15 +498,17 @@ class BinpackCore:
             self._delay_restart(instance, ran_s)
         self._demand()
 
-    def _is_final(self, instance: Instance, state: pb.TaskState) -> bool:
+    def _is_final(self, instance: Instance, status: pb.TaskStatus) -> bool:
         """Whether the end of a task is the end of its instance."""
+        state = status.state
         if state == pb.TASK_ERROR:
             return True  # the master refused it, and would again
         if instance.spec.is_service or state in _LOST:
             return False
         if state == pb.TASK_KILLED and instance.saved.preempted:
             return False
-        if state == pb.TASK_FAILED:
+        unhealthy = status.reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
+        if state == pb.TASK_FAILED or (state == pb.TASK_KILLED and unhealthy):
             instance.saved.failures += 1
             return instance.saved.failures > instance.spec.retries
         return True

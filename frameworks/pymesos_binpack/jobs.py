@@ -6,7 +6,7 @@ import difflib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources as package_files
 from typing import Any
@@ -15,6 +15,7 @@ import jsonschema
 import yaml
 
 from pymesos_binpack.constraints import Constraint, ConstraintError, parse_constraint
+from pymesos_binpack.containers import Life, life_of, life_problem
 from pymesos_binpack.packing.shape import ShapeError, shape_of
 from pymesos_core.ids import role_problem
 from pymesos_core.resources import ResourceError, parse_milli
@@ -55,6 +56,7 @@ class TaskSpec:
     kill_grace_s: float
     gang: bool = False  # all instances are placed together, or none
     volumes: tuple[VolumeSpec, ...] = ()
+    life: Life = field(default_factory=Life)
 
     @property
     def is_service(self) -> bool:
@@ -243,6 +245,8 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
         raise JobError(f"{where}: a task needs a command, or an image that has one")
     if "\0" in (task.get("command") or "") or any("\0" in v for v in task.get("env", {}).values()):
         raise JobError(f"{where}: a command or environment cannot hold a NUL character")
+    if problem := life_problem(task):
+        raise JobError(f"{where}.{problem}")
     return TaskSpec(
         name=task["name"],
         kind=task.get("kind", "batch"),
@@ -258,6 +262,7 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
         kill_grace_s=float(task.get("kill_grace_s", 3)),
         gang=task.get("gang", False),
         volumes=_parse_volumes(task.get("volumes", ()), where),
+        life=life_of(task),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from pymesos_binpack.containers import check_message, container_info, needed_runtimes
 from pymesos_binpack.jobs import VolumeSpec
 from pymesos_binpack.planner import Launch
 from pymesos_binpack.preemption import RunningTask
@@ -42,7 +43,7 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         scalars,
         spec.ports,
         spec.constraints,
-        needs_image=spec.image is not None,
+        runtimes=needed_runtimes(spec.image, spec.life),
         priority=priority,
         gang=instance.group if spec.gang else "",
         volumes=ids if instance.saved.data_on else (),
@@ -98,6 +99,7 @@ def task_info(instance: Instance, launch: Launch) -> pb.TaskInfo:
     """The task as it is launched."""
     spec = instance.spec
     environment = {**spec.env, "PYMESOS_INSTANCE": str(instance.index)}
+    life = spec.life
     return pb.TaskInfo(
         task_id=launch.task.task_id,
         name=spec.name,
@@ -109,7 +111,10 @@ def task_info(instance: Instance, launch: Launch) -> pb.TaskInfo:
             environment=[pb.EnvironmentVariable(name=n, value=v) for n, v in environment.items()],
             user=spec.user or "",
         ),
-        container=pb.ContainerInfo(image=spec.image or ""),
+        container=container_info(spec.image, life),
+        health_check=check_message(life.health_check) if life.health_check else None,
+        readiness_check=check_message(life.readiness_check) if life.readiness_check else None,
+        max_completion_time_s=life.max_completion_time_s,
         kill_policy=pb.KillPolicy(grace_period_s=spec.kill_grace_s),
         labels=[pb.Label(key="job", value=instance.job_id)],
     )

@@ -168,6 +168,7 @@ class _Attempts:
         self._nodes = [_node(offer) for offer in offers]
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
         self._policy = policy
+        self._runs: dict[tuple[str, ...], Bools | None] = {}
 
     def run(self, order: Order) -> _Attempt:
         """One order."""
@@ -175,6 +176,17 @@ class _Attempts:
         for unit in order:
             attempt.place(unit)
         return attempt
+
+    def that_run(self, runtimes: tuple[str, ...]) -> Bools | None:
+        """The agents that have one of the runtimes; None for all."""
+        if runtimes not in self._runs:
+            rows = [
+                not (runtimes and offer.agent.runtimes)
+                or bool({*runtimes} & {*offer.agent.runtimes})
+                for offer in self.offers
+            ]
+            self._runs[runtimes] = None if all(rows) else np.array(rows, dtype=bool)
+        return self._runs[runtimes]
 
     def device_names(self, placement: Placement) -> list[str]:
         """The devices of a placement."""
@@ -238,9 +250,9 @@ class _Attempt:
         return given + _volumes(left, task)
 
     def _allowed(self, task: PendingTask) -> Bools | None:
-        if not (task.constraints or task.needs_image or task.volumes):
-            return None
         attempts = self._attempts
+        if not (task.constraints or task.volumes):
+            return attempts.that_run(task.runtimes)
         out = np.zeros(len(attempts.offers), dtype=bool)
         for row, offer in enumerate(attempts.offers):
             here = refusal_of_agent(task, offer.agent, self._running, attempts.known) is None

@@ -25,7 +25,7 @@ class PendingTask:
     scalars: Mapping[str, int]
     ports: int = 0
     constraints: tuple[Constraint, ...] = ()
-    needs_image: bool = False
+    runtimes: tuple[str, ...] = ()  # one of these must be there; none: any will do
     priority: int = 0
     gang: str = ""
     volumes: tuple[str, ...] = ()
@@ -34,7 +34,7 @@ class PendingTask:
         """What decides where it fits: two of a kind fit in the same places."""
         group = self.group if self.constraints else ""
         needs = frozenset(self.scalars.items())
-        return (needs, self.ports, self.constraints, self.needs_image, group, self.volumes)
+        return (needs, self.ports, self.constraints, self.runtimes, group, self.volumes)
 
 
 @dataclass(frozen=True)
@@ -71,8 +71,8 @@ def refusal_of_agent(
     task: PendingTask, agent: Seen, placed: Placed, known: Sequence[Seen]
 ) -> str | None:
     """Why the agent will not do, whatever is free on it."""
-    if task.needs_image and agent.runtimes and "docker" not in agent.runtimes:
-        return "it runs no images"
+    if task.runtimes and agent.runtimes and not set(task.runtimes) & set(agent.runtimes):
+        return f"it has none of the runtimes {', '.join(task.runtimes)}"
     if not task.constraints:
         return None
     candidates = [other.attributes for other in known]

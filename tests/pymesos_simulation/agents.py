@@ -198,6 +198,12 @@ class AgentNode(ClientNode):
                 self.machine.start(effect)
             case fx.KillContainer(container_id, _, force):
                 self.machine.kill(container_id, force)
+            case fx.RunCheck(container_id, name, _, timeout_s):
+                world = self.world
+                fails = world.faulty and world.random.random() < world.weather.container_failure
+                after_s = timeout_s if fails else world.random.uniform(0.001, 0.1)
+                answer = ev.Checked(container_id, name, "no answer" if fails else None)
+                self.soon(after_s, lambda: self.feed(answer))
             case fx.DestroyContainer(container_id, _):
                 container = self.machine.containers.get(container_id)
                 if container is not None and container.exit is not None:

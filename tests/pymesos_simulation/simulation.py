@@ -51,6 +51,11 @@ def _job(world: World, number: int) -> Job:
             "resources": {"cpus": 0.1, "mem": 32, "ports": random.randint(0, 2)},
         },
     ]
+    if random.random() < 0.5:
+        asked = {"command": "ask", "delay_s": 3, "interval_s": 5, "timeout_s": 2}
+        tasks[1]["health_check"] = {**asked, "grace_period_s": 5, "consecutive_failures": 2}
+    if random.random() < 0.2:
+        tasks[0]["max_completion_time_s"] = 20
     if random.random() < 0.4:
         gang = {"name": "gang", "instances": random.randint(2, 4), "gang": True}
         needs = {"cpus": 0.1, "mem": 32}

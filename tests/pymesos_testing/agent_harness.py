@@ -44,6 +44,7 @@ class AgentHarness:
         self.started: list[fx.StartContainer] = []
         self.kills: list[tuple[str, bool]] = []
         self.destroyed: list[str] = []
+        self.asked: list[tuple[float, fx.RunCheck]] = []
         self.disconnects: list[str] = []
         self.exit: list[str | None] = []
         self.hold_writes = False
@@ -67,6 +68,8 @@ class AgentHarness:
                 self.started.append(effect)
             case fx.KillContainer(container_id, _, force):
                 self.kills.append((container_id, force))
+            case fx.RunCheck():
+                self.asked.append((self.now_s, effect))
             case fx.DestroyContainer(container_id, _):
                 self.destroyed.append(container_id)
             case fx.Disconnect(_, reason):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_binpack.containers import check_message, container_info, needed_runtimes
 from pymesos_binpack.jobs import MAX_BYTES, JobError, load_document, parse_job
 from pymesos_cli.cluster import CliError
 from pymesos_cli.run import apply_settings, command_document
@@ -64,7 +65,7 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         ("{name: 'a/b', tasks: [{name: t, command: x}]}", "name: 'a/b' does not match"),
         ("{name: '..', tasks: [{name: t, command: x}]}", "name"),
         (MINIMAL % "instnaces: 3", "tasks[0]: unknown key 'instnaces'; did you mean 'instances'?"),
-        (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are command, constraints"),
+        (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are add_capabilities, command"),
         (MINIMAL % "instances: 0", "tasks[0].instances: 0 is out of range; at least 1"),
         (MINIMAL % "instances: 1.5", "instances"),
         (MINIMAL % "instances: '3'", "tasks[0].instances: '3' is not a value of type integer"),
@@ -86,6 +87,18 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         (MINIMAL % "volumes: [{name: d, path: a/../b, size: 9}]", "leads elsewhere"),
         (MINIMAL % "volumes: [{name: d, path: d}]", "'size' is missing"),
         (MINIMAL % "gang: maybe", "gang: 'maybe' is not a value of type boolean"),
+        (MINIMAL % "health_check: {delay_s: 1}", "one of command, http, tcp and grpc is expected"),
+        (MINIMAL % "health_check: {http: {}}", "either port or port_index is expected"),
+        (MINIMAL % "health_check: {tcp: {port: 70000}}", "70000 is out of range; at most 65535"),
+        (
+            MINIMAL % "resources: {ports: 1}, readiness_check: {tcp: {port_index: 1}}",
+            "readiness_check.tcp.port_index: the task has 1 ports; the first is 0",
+        ),
+        (MINIMAL % "runtime: podman", "'podman' is not one of process, docker, oci"),
+        (MINIMAL % "network: bridge", "'bridge' is not one of host, none"),
+        (MINIMAL % "mounts: [{path: ../x}]", "mounts[0].path: '../x' leads elsewhere"),
+        (MINIMAL % "ulimits: {files: 3}", "ulimits"),
+        (MINIMAL % "add_capabilities: [net_admin]", "does not match"),
         ("{name: j, priority: -1, tasks: [{name: t, command: x}]}", "priority: -1 is out of range"),
         (MINIMAL % "retries: -1", "retries"),
         (MINIMAL % 'env: {A: "a\\0b"}', "NUL"),
@@ -132,3 +145,34 @@ def test_a_command_is_a_job_of_one_task() -> None:
     (argv,) = parse_job(command_document(("echo", "a b", "$HOME"), 0.5, 64, None, "*")).tasks
     assert argv.command == "echo 'a b' '$HOME'"
     assert dict(argv.scalars) == {"cpus": 500, "mem": 64_000}
+
+
+def test_containers_and_checks_are_as_they_were_said() -> None:
+    job = parse_job(
+        load_document(
+            MINIMAL
+            % """runtime: oci, network: none, read_only: true, cpu_quota: true, pids_max: 9,
+            ulimits: {nofile: 64}, drop_capabilities: [ALL], add_capabilities: [CHOWN],
+            mounts: [{path: /cache, size_mib: 8}, {path: d, host_path: /data, read_only: true}],
+            health_check: {http: {port_index: 0, path: /ok}, interval_s: 2},
+            readiness_check: {command: "true"}, max_completion_time_s: 60, resources: {ports: 1}"""
+        )
+    )
+    (task,) = job.tasks
+    info = container_info(task.image, task.life)
+    assert (info.runtime, info.network, info.read_only, info.cpu_quota) == (
+        "oci",
+        "none",
+        True,
+        True,
+    )
+    assert (info.pids_max, info.ulimits[0].name, info.ulimits[0].hard) == (9, "nofile", 64)
+    assert [(m.container_path, m.host_path, m.read_only, m.size_mib) for m in info.mounts] == [
+        ("/cache", "", False, 8),
+        ("d", "/data", True, 0),
+    ]
+    assert task.life.health_check is not None
+    check = check_message(task.life.health_check)
+    assert (check.http.port_index, check.http.path, check.interval_s) == (0, "/ok", 2)
+    assert not check.HasField("delay_s")
+    assert needed_runtimes(task.image, task.life) == ("oci",)

@@ -14,6 +14,16 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from pymesos_agent.core import events
+from pymesos_agent.core.checks import (
+    HEALTH,
+    READINESS,
+    CheckState,
+    checks_of,
+    delay_s,
+    interval_s,
+    take_answer,
+    timeout_s,
+)
 from pymesos_agent.core.effects import (
     Checkpoint,
     DestroyContainer,
@@ -23,10 +33,19 @@ from pymesos_agent.core.effects import (
     KillContainer,
     RemoveSandbox,
     RemoveVolume,
+    RunCheck,
     StartContainer,
     TellMaster,
 )
-from pymesos_agent.core.tasks import TASK, AgentTask, choose_runtime, ending, grace_s
+from pymesos_agent.core.tasks import (
+    DISK,
+    LIFETIME,
+    TASK,
+    AgentTask,
+    choose_runtime,
+    ending,
+    grace_s,
+)
 from pymesos_core.clock import Now
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
 from pymesos_core.resources import (
@@ -131,6 +150,8 @@ class AgentCore:
             events.ContainerStarted: self._on_started,
             events.ContainerFailed: self._on_failed,
             events.ContainerExited: self._on_exited,
+            events.Checked: self._on_checked,
+            events.DiskExceeded: self._on_disk_exceeded,
             events.Checkpointed: lambda event: self._after.pop(event.token)[0](),
             events.CheckpointFailed: lambda event: self._after.pop(event.token)[1](event.message),
             events.TasksEnding: lambda event: self._end_all(None),
@@ -140,6 +161,9 @@ class AgentCore:
             "kill": self._kill_for_good,
             "checkpoint": self._checkpoint_task,
             "silence": self._on_silence,
+            HEALTH: lambda container_id: self._ask(HEALTH, container_id),
+            READINESS: lambda container_id: self._ask(READINESS, container_id),
+            LIFETIME: self._on_lifetime,
         }
 
     def step(self, now: Now, event: events.Event) -> list[Effect]:
@@ -234,6 +258,8 @@ class AgentCore:
             task.asked_to_start = True
             if task.state in (pb.TASK_STAGING, pb.TASK_STARTING):
                 self._on_started(events.ContainerStarted(task.container_id, found.pid))
+            elif task.state == pb.TASK_RUNNING and found.exit is None:
+                self._watch_life(task)
             if found.exit is not None:
                 self._on_exited(found.exit)
             elif task.kill is not None:
@@ -507,7 +533,9 @@ class AgentCore:
                 self._checkpoint_task(task.container_id)
             return
         if task.kill is None:
+            task.started_at_s = self._now.wall_s
             self._update(task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, "")
+            self._watch_life(task)
         else:
             self._kill(task, task.kill)
 
@@ -541,6 +569,66 @@ class AgentCore:
         self._timers.cancel(("kill", task.container_id))
         state, reason, message = ending(task, event)
         self._update(task, state, reason, message, event.exit_status)
+
+    # Life.
+
+    def _watch_life(self, task: AgentTask) -> None:
+        """Ask for its health from now on, and end it when it is old."""
+        now_s = self._now.mono_s
+        for name, check in checks_of(task.info):
+            task.checks[name] = CheckState(now_s)
+            self._timers.set((name, task.container_id), now_s + delay_s(check))
+        if most_s := task.info.max_completion_time_s:
+            age_s = max(0.0, self._now.wall_s - task.started_at_s)
+            self._timers.set((LIFETIME, task.container_id), now_s + max(0.0, most_s - age_s))
+
+    def _ask(self, name: str, container_id: str) -> None:
+        task = self.state.tasks.get(container_id)
+        if task is not None and task.state == pb.TASK_RUNNING:
+            check = dict(checks_of(task.info))[name]
+            self._out.append(RunCheck(container_id, name, check, timeout_s(check)))
+
+    def _on_checked(self, event: events.Checked) -> None:
+        task = self.state.tasks.get(event.container_id)
+        if task is None or task.state != pb.TASK_RUNNING or task.kill is not None:
+            return
+        check = dict(checks_of(task.info))[event.name]
+        self._timers.set((event.name, event.container_id), self._now.mono_s + interval_s(check))
+        well = event.problem is None
+        changed, ends = take_answer(task.checks[event.name], check, self._now.mono_s, well)
+        if event.name == READINESS:
+            if changed:
+                task.ready = well
+                text = "Ready" if well else f"Not ready: {event.problem}"
+                self._update(task, pb.TASK_RUNNING, pb.REASON_TASK_CHECK_STATUS_UPDATED, text)
+            return
+        if changed:
+            task.healthy = well
+            text = "Healthy" if well else f"Unhealthy: {event.problem}"
+            self._update(task, pb.TASK_RUNNING, pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED, text)
+        if ends:
+            self._end_for(task, HEALTH, event.problem or "")
+
+    def _on_lifetime(self, container_id: str) -> None:
+        task = self.state.tasks.get(container_id)
+        if task is not None:
+            self._end_for(task, LIFETIME, f"{task.info.max_completion_time_s:g} s")
+
+    def _on_disk_exceeded(self, event: events.DiskExceeded) -> None:
+        task = self.state.tasks.get(event.container_id)
+        if task is not None and task.state == pb.TASK_RUNNING:
+            asked = from_proto(task.info.resources).quantities.get("disk", 0) / 1000
+            used = event.used_bytes / 2**20
+            self._end_for(task, DISK, f"asked for {asked:g} MiB, used {used:.0f} MiB", force=True)
+
+    def _end_for(self, task: AgentTask, what: str, why: str, *, force: bool = False) -> None:
+        """End a task on our own account; one that is being killed already is not."""
+        if task.kill is not None or task.ended:
+            return
+        task.killed_for, task.killed_why = what, why
+        self._kill(task, task.info.kill_policy)
+        if force:
+            self._kill_for_good(task.container_id)
 
     def _on_kill(self, kill: agent_pb.MasterMessage.KillTask) -> None:
         task = self.state.by_key.get((kill.framework_id, kill.task_id))
@@ -597,6 +685,8 @@ class AgentCore:
             uuid=next(self._uuids),
             timestamp_s=self._now.wall_s,
             hostname=self._config.info.address.hostname,
+            healthy=task.healthy,
+            ready=task.ready,
         )
 
     def _update(
@@ -723,5 +813,5 @@ class AgentCore:
     def _forget(self, task: AgentTask) -> None:
         del self.state.tasks[task.container_id]
         del self.state.by_key[task.key]
-        for kind in ("resend", "kill", "checkpoint"):
+        for kind in ("resend", "kill", "checkpoint", HEALTH, READINESS, LIFETIME):
             self._timers.cancel((kind, task.container_id))

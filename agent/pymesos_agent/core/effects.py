@@ -38,6 +38,16 @@ class KillContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class RunCheck:
+    """Ask a task how it is; Checked follows, after `timeout_s` at the latest."""
+
+    container_id: str
+    name: str
+    check: pb.Check
+    timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class DestroyContainer:
     """Forget a container that has ended, and remove all of it but its sandbox."""
 
@@ -87,6 +97,7 @@ Effect = (
     Checkpoint
     | StartContainer
     | KillContainer
+    | RunCheck
     | DestroyContainer
     | RemoveSandbox
     | RemoveVolume

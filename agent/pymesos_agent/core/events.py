@@ -91,6 +91,23 @@ class ContainerExited:
 
 
 @dataclass(frozen=True, slots=True)
+class Checked:
+    """An answer to RunCheck: `problem` says what is wrong, None that all is well."""
+
+    container_id: str
+    name: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DiskExceeded:
+    """A container has written more than its disk."""
+
+    container_id: str
+    used_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpointed:
     """A Checkpoint effect is durable."""
 
@@ -120,6 +137,8 @@ Event = (
     | ContainerStarted
     | ContainerFailed
     | ContainerExited
+    | Checked
+    | DiskExceeded
     | Checkpointed
     | CheckpointFailed
     | TasksEnding

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pymesos_agent.core.checks import HEALTH, CheckState
 from pymesos_agent.core.events import ContainerExited
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
@@ -15,7 +16,22 @@ from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 TASK = "task"
+LIFETIME, DISK = "lifetime", "disk"
 MIB = 1024 * 1024
+# As in Mesos: one that is not well is killed, one that takes too long has failed.
+ENDED_BY_AGENT = {
+    HEALTH: (
+        pb.TASK_KILLED,
+        pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED,
+        "Killed, for its health checks failed",
+    ),
+    LIFETIME: (
+        pb.TASK_FAILED,
+        pb.REASON_MAX_COMPLETION_TIME_REACHED,
+        "Did not end within its max_completion_time",
+    ),
+    DISK: (pb.TASK_FAILED, pb.REASON_CONTAINER_LIMITATION_DISK, "Disk limit exceeded"),
+}
 
 
 @dataclass(slots=True)
@@ -38,6 +54,12 @@ class AgentTask:
     asked_to_start: bool = False  # this process told the runtime
     destroyed: bool = False  # its end is durable, and the runtime was told to forget it
     resend_s: float = 0.0
+    killed_for: str = ""  # HEALTH, LIFETIME or DISK: it is the agent that ends it
+    killed_why: str = ""
+    healthy: bool | None = None
+    ready: bool | None = None
+    started_at_s: float = 0.0  # Unix time
+    checks: dict[str, CheckState] = field(default_factory=dict)
 
     @property
     def key(self) -> tuple[str, str]:
@@ -63,6 +85,10 @@ class AgentTask:
             kill=self.kill,
             pid=self.pid,
             killing_state=self.killing_state,
+            killed_for=self.killed_for,
+            healthy=self.healthy,
+            ready=self.ready,
+            started_at_s=self.started_at_s,
         )
         return Change(TASK, self.container_id, record.SerializeToString())
 
@@ -84,6 +110,10 @@ class AgentTask:
             record.state,
             record.kill if record.HasField("kill") else None,
             record.pid,
+            killed_for=record.killed_for,
+            healthy=record.healthy if record.HasField("healthy") else None,
+            ready=record.ready if record.HasField("ready") else None,
+            started_at_s=record.started_at_s,
         )
 
     def report(self) -> agent_pb.TaskRecord:
@@ -117,6 +147,9 @@ def grace_s(policy: pb.KillPolicy | None, own: pb.TaskInfo, default_s: float) ->
 def ending(task: AgentTask, event: ContainerExited) -> tuple[pb.TaskState, pb.Reason, str]:
     """How a task ended: its state, the reason and a sentence. As recorded from Mesos."""
     status = event.exit_status
+    if task.killed_for in ENDED_BY_AGENT:
+        state, reason, message = ENDED_BY_AGENT[task.killed_for]
+        return state, reason, f"{message}{': ' if task.killed_why else ''}{task.killed_why}"
     if event.limit == "memory":
         asked = sum(r.scalar for r in task.info.resources if r.name == "mem")
         peak = f", used {event.peak_bytes / MIB:.0f} MiB" if event.peak_bytes else ""

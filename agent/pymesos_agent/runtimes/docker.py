@@ -346,6 +346,10 @@ class DockerRuntime:
         env = {**host_environment(), "DOCKER_HOST": find_engine(self._host)}
         return Entry([*call, *argv], env, Path("/"))
 
+    def private_paths(self, container_id: str) -> Sequence[Path]:
+        """See Runtime."""
+        return ()
+
     def destroy(self, container_id: str) -> None:
         """See Runtime."""
         self._in_thread(self._destroy, container_id)

@@ -106,6 +106,9 @@ class Runtime(Protocol):
         Raises EntryError.
         """
 
+    def private_paths(self, container_id: str) -> Sequence[Path]:
+        """Where a container's files are on the machine, besides its sandbox and volumes."""
+
     def destroy(self, container_id: str) -> None:
         """Forget a container that has ended, and remove all of it but its sandbox."""
 

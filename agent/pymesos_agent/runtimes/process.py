@@ -161,6 +161,10 @@ class ProcessRuntime:
             become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--init-groups", "--"]
         return Entry(["/bin/sh", "-c", JOIN, "sh", *joins, "--", *become, *argv], env, spec.sandbox)
 
+    def private_paths(self, container_id: str) -> Sequence[Path]:
+        """See Runtime."""
+        return ()
+
     def destroy(self, container_id: str) -> None:
         """See Runtime."""
         self._supervised.forget(container_id)

@@ -259,6 +259,10 @@ def _tell_latest(ctx: Context, framework: Framework, task: Task) -> None:
     )
     if task.status is not None and task.status.HasField("exit_status"):
         status.exit_status = task.status.exit_status
+    if task.status is not None and task.status.HasField("healthy"):
+        status.healthy = task.status.healthy
+    if task.status is not None and task.status.HasField("ready"):
+        status.ready = task.status.ready
     forward(ctx, framework, status)
 
 

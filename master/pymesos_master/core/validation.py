@@ -77,9 +77,45 @@ def task_problem(
     grace_s = info.kill_policy.grace_period_s
     if not math.isfinite(grace_s) or grace_s < 0:
         return EMPTY, f"Task has the kill grace period {grace_s}; seconds from 0 are expected"
+    if problem := _life_problem(info):
+        return EMPTY, problem
     for variable in info.command.environment:
         if not variable.name or "=" in variable.name or "\0" in variable.name + variable.value:
             return EMPTY, f"Task has the invalid environment variable {variable.name[:80]!r}"
     if "\0" in info.command.value or any("\0" in a for a in info.command.arguments):
         return EMPTY, "Task has a NUL byte in its command"
     return needed, None
+
+
+def _life_problem(info: pb.TaskInfo) -> str | None:
+    """What is wrong with its checks and its longest life, or None."""
+    most_s = info.max_completion_time_s
+    if not math.isfinite(most_s) or most_s < 0:
+        return f"Task has the max_completion_time {most_s}; seconds from 0 are expected"
+    for name, check in (("health", info.health_check), ("readiness", info.readiness_check)):
+        kind = check.WhichOneof("kind")
+        if kind is None and check.ByteSize():
+            return f"Task has a {name} check that is neither a command, HTTP, TCP nor gRPC"
+        times = (check.delay_s, check.interval_s, check.timeout_s, check.grace_period_s)
+        if not all(math.isfinite(time_s) and time_s >= 0 for time_s in times):
+            return f"Task has a {name} check with a time that is not seconds from 0"
+        if kind == "command" and (not check.command.value or "\0" in check.command.value):
+            return f"Task has a {name} check without a command"
+        if kind in ("http", "tcp", "grpc"):
+            ask = getattr(check, kind)
+            if not ask.HasField("port_index") and not 0 < ask.port < 65536:
+                return f"Task has a {name} check of the port {ask.port}; 1 to 65535 are expected"
+        if kind == "http" and not _is_plain(check.http):
+            return f"Task has a {name} check whose path or scheme is not one of HTTP"
+    return None
+
+
+def _is_plain(ask: pb.Check.Http) -> bool:
+    path = ask.path or "/"
+    return (
+        ask.scheme in ("", "http", "https")
+        and path.startswith("/")
+        and path.isascii()
+        and path.isprintable()
+        and " " not in path
+    )

@@ -210,6 +210,10 @@ class OciRuntime:
         command = [self._runc, "--root", str(self._states), "exec", *options, spec.container_id]
         return Entry([*command, *argv], host_environment(), self._directory)
 
+    def private_paths(self, container_id: str) -> Sequence[Path]:
+        """See Runtime."""
+        return (self._bundles / container_id / "upper",)
+
     def destroy(self, container_id: str) -> None:
         """See Runtime."""
         self._supervised.forget(container_id)

@@ -1,0 +1,94 @@
+"""What a job says of its containers and checks, as the contract has it. The schema checked it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pymesos_proto.v1 import types_pb2 as pb
+
+# The keys of a task that become its ContainerInfo.
+CONTAINER_KEYS = (
+    "runtime", "network", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities",
+    "drop_capabilities", "mounts",
+)  # fmt: skip
+TIMES = ("delay_s", "interval_s", "timeout_s", "grace_period_s", "consecutive_failures")
+
+
+@dataclass(frozen=True)
+class Life:
+    """What of a task is about its container rather than about where it runs."""
+
+    container: Mapping[str, Any] = field(default_factory=dict)
+    health_check: Mapping[str, Any] | None = None
+    readiness_check: Mapping[str, Any] | None = None
+    max_completion_time_s: float = 0.0
+
+
+def life_problem(task: Mapping[str, Any]) -> str | None:
+    """What the schema cannot say."""
+    ports = task.get("resources", {}).get("ports", 0)
+    for name in ("health_check", "readiness_check"):
+        check = task.get(name) or {}
+        kinds = [kind for kind in ("command", "http", "tcp", "grpc") if kind in check]
+        if check and len(kinds) != 1:
+            return f"{name}: one of command, http, tcp and grpc is expected"
+        ask = check.get(kinds[0]) if kinds else None
+        if isinstance(ask, Mapping) and ("port" in ask) == ("port_index" in ask):
+            return f"{name}.{kinds[0]}: either port or port_index is expected"
+        if isinstance(ask, Mapping) and ask.get("port_index", -1) >= ports:
+            return f"{name}.{kinds[0]}.port_index: the task has {ports} ports; the first is 0"
+    for index, mount in enumerate(task.get("mounts", ())):
+        if ".." in mount["path"].split("/") or "\0" in mount["path"] + mount.get("host_path", ""):
+            return f"mounts[{index}].path: {mount['path']!r} leads elsewhere"
+    return None
+
+
+def life_of(task: Mapping[str, Any]) -> Life:
+    """Of a task of a job's document."""
+    return Life(
+        {key: task[key] for key in CONTAINER_KEYS if key in task},
+        task.get("health_check"),
+        task.get("readiness_check"),
+        float(task.get("max_completion_time_s", 0)),
+    )
+
+
+def container_info(image: str | None, life: Life) -> pb.ContainerInfo:
+    """For the task's launch."""
+    keys = dict(life.container)
+    ulimits = keys.pop("ulimits", {})
+    mounts = keys.pop("mounts", ())
+    return pb.ContainerInfo(
+        image=image or "",
+        ulimits=[pb.Ulimit(name=n, soft=limit, hard=limit) for n, limit in ulimits.items()],
+        mounts=[
+            pb.ContainerMount(
+                container_path=mount["path"],
+                host_path=mount.get("host_path", ""),
+                read_only=mount.get("read_only", False),
+                size_mib=mount.get("size_mib", 0),
+            )
+            for mount in mounts
+        ],
+        **keys,
+    )
+
+
+def check_message(check: Mapping[str, Any]) -> pb.Check:
+    """For the task's launch."""
+    message = pb.Check(**{name: check[name] for name in TIMES if name in check})
+    if "command" in check:
+        message.command.CopyFrom(pb.CommandInfo(shell=True, value=check["command"]))
+    for kind, ask in (("http", pb.Check.Http), ("tcp", pb.Check.Tcp), ("grpc", pb.Check.Grpc)):
+        if kind in check:
+            getattr(message, kind).CopyFrom(ask(**check[kind]))
+    return message
+
+
+def needed_runtimes(image: str | None, life: Life) -> tuple[str, ...]:
+    """One of these must be on the agent."""
+    if runtime := life.container.get("runtime"):
+        return (runtime,)
+    return ("docker", "oci") if image else ("process", "oci")

@@ -1,0 +1,280 @@
+"""Checks and the longest life of a task: when it is asked, and what the answers lead to."""
+
+from __future__ import annotations
+
+import pytest
+
+from pymesos_agent.core import events as ev
+from pymesos_agent.core.checks import HEALTH, READINESS
+from pymesos_agent.isolation import asked, refusal
+from pymesos_agent.runtimes.interface import AllowedPath, ContainerSpec, Settings
+from pymesos_core.resources import parse, to_proto
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.agent_harness import INFO, AgentHarness
+
+COMMAND = pb.CommandInfo(shell=True, value="true")
+CHECK = pb.Check(
+    command=COMMAND, delay_s=2, interval_s=1, timeout_s=5, grace_period_s=4, consecutive_failures=2
+)
+
+
+@pytest.fixture
+def h() -> AgentHarness:
+    harness = AgentHarness()
+    harness.connect()
+    return harness
+
+
+def answer(h: AgentHarness, problem: str | None = None, name: str = HEALTH) -> None:
+    h.feed(ev.Checked(h.container(), name, problem))
+
+
+def last(h: AgentHarness) -> pb.TaskStatus:
+    """The latest update; the earlier ones are acknowledged until it comes."""
+    while len(h.core.state.by_key[("f", "t")].unacknowledged) > 1:
+        h.acknowledge(h.updates()[-1].status)
+    return h.updates()[-1].status
+
+
+def test_it_is_asked_after_the_delay_and_then_after_each_answer(h: AgentHarness) -> None:
+    h.run(health_check=CHECK)
+    began = h.now_s
+    h.advance(10)
+    assert [at - began for at, _ in h.asked] == [2], "the next question waits for the answer"
+    assert h.asked[0][1].timeout_s == 5
+    answer(h)
+    assert (last(h).healthy, last(h).message) == (True, "Healthy")
+    assert last(h).reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
+    h.advance(1)
+    answer(h)
+    assert len(h.asked) == 2
+    assert h.states() == ["TASK_RUNNING"] * 2, "the same answer is not told again"
+
+
+def test_the_defaults_are_those_of_mesos(h: AgentHarness) -> None:
+    h.run(health_check=pb.Check(command=COMMAND))
+    began = h.now_s
+    h.advance(15)
+    assert [at - began for at, _ in h.asked] == [15]
+    assert h.asked[0][1].timeout_s == 20
+    answer(h, "no")
+    h.advance(10)
+    assert len(h.asked) == 2
+    answer(h, "no")
+    assert h.kills == []
+    answer(h, "no")
+    assert h.kills == [(h.container(), False)]
+
+
+def test_failures_in_a_row_end_it(h: AgentHarness) -> None:
+    container = h.run(health_check=CHECK)
+    h.advance(5)
+    answer(h, "first")
+    assert (last(h).healthy, last(h).message) == (False, "Unhealthy: first")
+    answer(h)
+    answer(h, "second")
+    assert h.kills == []
+    answer(h, "third")
+    assert h.kills == [(container, False)]
+    h.advance(3)
+    assert h.kills[-1] == (container, True), "after its grace period"
+    h.feed(ev.ContainerExited(container, 0))
+    end = last(h)
+    assert (end.state, end.reason) == (
+        pb.TASK_KILLED,
+        pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED,
+    )
+    assert not end.healthy and "third" in end.message
+
+
+def test_failures_in_the_grace_period_do_not_count(h: AgentHarness) -> None:
+    h.run(health_check=CHECK)
+    h.advance(2)
+    for _ in range(5):
+        answer(h, "starting")
+    assert h.kills == [] and h.states() == ["TASK_RUNNING"]
+    answer(h)
+    answer(h, "broke")
+    answer(h, "broke")
+    assert len(h.kills) == 1, "once it was well, the grace period is over"
+
+
+def test_zero_failures_is_never(h: AgentHarness) -> None:
+    check = pb.Check()
+    check.CopyFrom(CHECK)
+    check.consecutive_failures = 0
+    h.run(health_check=check)
+    h.advance(5)
+    for _ in range(10):
+        answer(h, "no")
+    assert h.kills == [] and last(h).healthy is False
+
+
+def test_readiness_is_reported_only(h: AgentHarness) -> None:
+    h.run(readiness_check=CHECK)
+    h.advance(2)
+    for _ in range(5):
+        answer(h, "loading", READINESS)
+    assert (last(h).ready, last(h).reason) == (False, pb.REASON_TASK_CHECK_STATUS_UPDATED)
+    answer(h, None, READINESS)
+    assert last(h).ready and not last(h).HasField("healthy") and h.kills == []
+
+
+def test_an_answer_after_the_end_is_nothing(h: AgentHarness) -> None:
+    container = h.run(health_check=CHECK)
+    h.kill()
+    answer(h, "no")
+    h.feed(ev.ContainerExited(container, -15))
+    answer(h, "no")
+    assert last(h).state == pb.TASK_KILLED and last(h).reason == pb.REASON_UNSPECIFIED
+
+
+def test_checks_begin_anew_when_the_agent_restarts(h: AgentHarness) -> None:
+    container = h.run(health_check=CHECK, max_completion_time_s=30)
+    h.advance(10)
+    answer(h)
+    again = AgentHarness(h.records, recovered={container: ev.ContainerState(4711)}, generation=2)
+    again.now_s = h.now_s
+    again.connect()
+    again.advance(2)
+    assert len(again.asked) == 1
+    again.advance(17)
+    assert again.kills == [], "its life goes on from its start"
+    again.advance(1)
+    assert again.kills == [(container, False)]
+
+
+def test_the_longest_life(h: AgentHarness) -> None:
+    container = h.run(max_completion_time_s=20)
+    h.advance(19)
+    assert h.kills == []
+    h.advance(1)
+    assert h.kills == [(container, False)]
+    h.feed(ev.ContainerExited(container, -15))
+    assert last(h).state == pb.TASK_FAILED
+    assert last(h).reason == pb.REASON_MAX_COMPLETION_TIME_REACHED
+
+
+def test_too_much_disk(h: AgentHarness) -> None:
+    container = h.run()
+    h.feed(ev.DiskExceeded(container, 5 * 2**20))
+    assert h.kills[-1] == (container, True), "at once"
+    h.feed(ev.ContainerExited(container, -9))
+    assert last(h).reason == pb.REASON_CONTAINER_LIMITATION_DISK
+    assert "used 5 MiB" in last(h).message
+
+
+def test_a_kill_while_it_is_launched_is_a_kill(h: AgentHarness) -> None:
+    h.launch()
+    h.kill()
+    h.feed(ev.ContainerFailed(h.container(), "killed before it was started"))
+    assert h.updates()[-1].status.reason == pb.REASON_TASK_KILLED_DURING_LAUNCH
+    assert h.states()[-1] == "TASK_KILLED"
+
+
+@pytest.mark.parametrize(
+    ("runtimes", "image", "asked_for", "chosen"),
+    [
+        (["process", "docker", "oci"], "", "", "process"),
+        (["process", "docker", "oci"], "i", "", "docker"),
+        (["process", "oci"], "i", "", "oci"),
+        (["oci"], "", "", "oci"),
+        (["process", "oci"], "", "oci", "oci"),
+    ],
+)
+def test_the_runtime(runtimes: list[str], image: str, asked_for: str, chosen: str) -> None:
+    info = pb.AgentInfo()
+    info.CopyFrom(INFO)
+    info.runtimes[:] = runtimes
+    h = AgentHarness(info=info)
+    h.connect()
+    launch = agent_pb.LaunchTask(
+        framework_id="f",
+        task_info=pb.TaskInfo(
+            task_id="t",
+            resources=to_proto(parse("cpus:1")),
+            command=COMMAND,
+            container=pb.ContainerInfo(image=image, runtime=asked_for),
+        ),
+    )
+    h.hear(agent_pb.MasterMessage(launch=launch))
+    assert h.started[0].runtime == chosen
+
+
+class Bare:
+    """A runtime that holds nothing but memory."""
+
+    name = "bare"
+    isolation = {"mem": "yes"}  # noqa: RUF012
+
+
+class Full:
+    """A runtime that holds everything."""
+
+    name = "full"
+    isolation = dict.fromkeys(
+        ("mem", "cpu_quota", "pids", "network", "root", "read_only", "mounts", "ulimits",
+         "capabilities"), "yes"
+    )  # fmt: skip
+
+
+def spec(tmp_path: object, **container: object) -> ContainerSpec:
+    info = pb.TaskInfo(container=pb.ContainerInfo(**container))  # type: ignore[arg-type]
+    return ContainerSpec("c", "f", "", None, info, parse("cpus:1"), tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "container",
+    [
+        {"cpu_quota": True},
+        {"pids_max": 5},
+        {"network": "none"},
+        {"image": "i"},
+        {"read_only": True},
+        {"mounts": [pb.ContainerMount(container_path="x")]},
+        {"ulimits": [pb.Ulimit(name="core")]},
+        {"drop_capabilities": ["ALL"]},
+    ],
+)
+def test_what_cannot_be_held_is_refused(container: dict[str, object], tmp_path: object) -> None:
+    refused = refusal(Bare(), spec(tmp_path, **container), Settings())
+    assert refused and "which the runtime bare cannot give here" in refused
+    assert refusal(Full(), spec(tmp_path, **container), Settings()) is None
+    assert list(asked(spec(tmp_path, **container).info))
+
+
+@pytest.mark.parametrize(
+    ("container", "says"),
+    [
+        ({"network": "bridge"}, "'bridge' is not one of host, none"),
+        ({"ulimits": [pb.Ulimit(name="files")]}, "is not one of"),
+        ({"ulimits": [pb.Ulimit(name="core", soft=2, hard=1)]}, "more than hard"),
+        ({"add_capabilities": ["SYS_ADMIN"]}, "--allow-capabilities"),
+        ({"mounts": [pb.ContainerMount(container_path="../x")]}, "leads elsewhere"),
+        ({"mounts": [pb.ContainerMount(container_path="x", host_path="etc")]}, "not absolute"),
+        ({"mounts": [pb.ContainerMount(container_path="x", host_path="/etc")]}, "--allow-host"),
+    ],
+)
+def test_what_is_not_allowed_is_refused(
+    container: dict[str, object], says: str, tmp_path: object
+) -> None:
+    refused = refusal(Full(), spec(tmp_path, **container), Settings())
+    assert refused and says in refused
+
+
+def test_host_paths_are_judged_behind_their_links(tmp_path_factory: pytest.TempPathFactory) -> None:
+    allowed, secret = tmp_path_factory.mktemp("allowed"), tmp_path_factory.mktemp("secret")
+    (allowed / "inside").mkdir()
+    (allowed / "link").symlink_to(secret)
+    settings = Settings(host_paths=(AllowedPath(allowed, read_only=True),))
+
+    def problem(path: str, read_only: bool = True) -> str | None:
+        mount = pb.ContainerMount(container_path="x", host_path=path, read_only=read_only)
+        return refusal(Full(), spec(allowed, mounts=[mount]), settings)
+
+    assert problem(f"{allowed}/inside") is None
+    assert "read-only only" in (problem(f"{allowed}/inside", read_only=False) or "")
+    assert "is not below" in (problem(f"{allowed}/link") or "")
+    assert "is not below" in (problem(f"{allowed}/../{secret.name}") or "")
+    assert "there is no" in (problem(f"{allowed}/none") or "")
