@@ -595,13 +595,14 @@ class AgentCore:
         check = dict(checks_of(task.info))[event.name]
         self._timers.set((event.name, event.container_id), self._now.mono_s + interval_s(check))
         well = event.problem is None
-        changed, ends = take_answer(task.checks[event.name], check, self._now.mono_s, well)
+        state = task.checks[event.name]
         if event.name == READINESS:
-            if changed:
-                task.ready = well
+            if state.last is not well:
+                state.last = task.ready = well
                 text = "Ready" if well else f"Not ready: {event.problem}"
                 self._update(task, pb.TASK_RUNNING, pb.REASON_TASK_CHECK_STATUS_UPDATED, text)
             return
+        changed, ends = take_answer(state, check, self._now.mono_s, well)
         if changed:
             task.healthy = well
             text = "Healthy" if well else f"Unhealthy: {event.problem}"
