@@ -23,6 +23,7 @@ from pymesos_agent.runtimes.docker import DockerRuntime
 from pymesos_agent.runtimes.interface import (
     AllowedPath,
     ContainerEvent,
+    ImageSettings,
     LogLimits,
     OnEvent,
     Runtime,
@@ -310,6 +311,36 @@ def parse_host_paths(text: str) -> tuple[AllowedPath, ...]:
     help="What containers may have beyond the usual: 'NET_ADMIN,SYS_PTRACE'.",
 )
 @click.option(
+    "--allow-images",
+    "allowed_images",
+    default="",
+    metavar="PREFIXES",
+    help="What images of the oci runtime begin with: 'docker.io/library/,registry:5000/'."
+    "  [default: all]",
+)
+@click.option(
+    "--registry-auth",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    default=None,
+    help="Credentials for registries, a config.json of Docker's.  [default: skopeo's places]",
+)
+@click.option(
+    "--image-cache-size",
+    type=click.IntRange(0),
+    default=20 * 1024,
+    show_default=True,
+    metavar="MIB",
+    help="How much of images is kept; the ones not used for longest go first.",
+)
+@click.option(
+    "--image-max-age",
+    type=click.FloatRange(0),
+    default=14,
+    show_default=True,
+    metavar="DAYS",
+    help="How long an image is kept that no task uses.",
+)
+@click.option(
     "--kill-tasks-on-exit",
     is_flag=True,
     help="On SIGTERM end all tasks first, for clusters that are thrown away.",
@@ -338,6 +369,10 @@ def main(
     log_max_files: int,
     host_paths: str,
     capabilities: str,
+    allowed_images: str,
+    registry_auth: Path | None,
+    image_cache_size: int,
+    image_max_age: float,
     kill_tasks_on_exit: bool,
     log_level: str,
 ) -> None:
@@ -357,6 +392,7 @@ def main(
             type(error), "--attributes"
         )
         raise click.UsageError(f"{flag}: {error}") from error
+    allowed_paths = parse_host_paths(host_paths)
     options = Options(
         listen,
         master,
@@ -369,8 +405,15 @@ def main(
         Settings(
             LogLimits(log_max_size * 1024 * 1024, log_max_files),
             pids_max,
-            parse_host_paths(host_paths),
+            allowed_paths,
             frozenset(c for c in capabilities.upper().split(",") if c),
+            ImageSettings(
+                tuple(filter(None, allowed_images.split(","))),
+                registry_auth,
+                tuple(allowed.path for allowed in allowed_paths),
+                image_cache_size,
+                image_max_age * 86400,
+            ),
         ),
         kill_tasks_on_exit,
     )

@@ -518,9 +518,7 @@ class AgentCore:
     def _on_pulling(self, event: events.ContainerPulling) -> None:
         task = self.state.tasks.get(event.container_id)
         if task is not None and task.state == pb.TASK_STAGING:
-            self._update(
-                task, pb.TASK_STARTING, pb.REASON_UNSPECIFIED, "The image is being fetched"
-            )
+            self._update(task, pb.TASK_STARTING, pb.REASON_UNSPECIFIED, event.message)
 
     def _on_started(self, event: events.ContainerStarted) -> None:
         task = self.state.tasks.get(event.container_id)

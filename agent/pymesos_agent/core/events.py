@@ -53,9 +53,10 @@ class MasterSaid:
 
 @dataclass(frozen=True, slots=True)
 class ContainerPulling:
-    """The container's image is being fetched, which takes a while."""
+    """The container's image is being fetched, which takes a while; `message` says how far it is."""
 
     container_id: str
+    message: str = "The image is being fetched"
 
 
 @dataclass(frozen=True, slots=True)

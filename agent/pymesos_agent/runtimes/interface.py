@@ -35,6 +35,17 @@ class LogLimits:
 
 
 @dataclass(frozen=True)
+class ImageSettings:
+    """Which images may be run, and how much of them is kept."""
+
+    allowed: tuple[str, ...] = ()  # beginnings of full references; none: all
+    authfile: Path | None = None  # none: where skopeo looks
+    local_paths: tuple[Path, ...] = ()  # below which layouts and archives may be
+    cache_mib: int = 20 * 1024
+    max_age_s: float = 14 * 86400.0
+
+
+@dataclass(frozen=True)
 class AllowedPath:
     """A folder of the machine that tasks may mount, with all below it."""
 
@@ -50,6 +61,7 @@ class Settings:
     pids_max: int = 4096  # processes of a task that does not say how many; 0: no limit
     host_paths: tuple[AllowedPath, ...] = ()
     capabilities: frozenset[str] = frozenset()  # that tasks may have beyond the usual
+    images: ImageSettings = ImageSettings()
 
 
 @dataclass(frozen=True)

@@ -82,6 +82,8 @@ def write_bundle(
     if image is None:
         _link_host_programs(bundle / "rootfs")
     else:
+        # While it is there, none of these is removed (images.py).
+        (bundle / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
         (bundle / "upper").mkdir(mode=0o755)
         (bundle / "work").mkdir()
     info = spec.info.container

@@ -35,6 +35,7 @@ from pymesos_agent.runtimes.oci.bundle import (
     remove_bundle,
     write_bundle,
 )
+from pymesos_agent.runtimes.oci.images import Images, layers_in_use
 from pymesos_agent.sessions import Entry
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ log = logging.getLogger(__name__)
 # Static programs that are made to be a container's first process.
 INITS = ("docker-init", "tini-static", "catatonit")
 CLEANERS = 2
+COLLECT_INTERVAL_S = 600.0
 
 
 class OciRuntime:
@@ -62,6 +64,10 @@ class OciRuntime:
         self._on_event: OnEvent = lambda event: None
         self._launches: dict[str, asyncio.Task[None]] = {}
         self._cleaners = ThreadPoolExecutor(CLEANERS, thread_name_prefix="oci-clean")
+        self._images = Images(
+            self._directory / "images", settings.images, lambda: layers_in_use(self._bundles)
+        )
+        self._collecting: asyncio.Task[None] | None = None
         self._supervised = supervised.Supervised(
             self._directory,
             settings.logs,
@@ -105,9 +111,17 @@ class OciRuntime:
         try:
             for folder in (self._directory, self._bundles, self._states):
                 folder.mkdir(mode=0o711, exist_ok=True)
+            self._images.start()
             await self._supervised.start(self._hear)
         except (OSError, TimeoutError) as error:
             raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
+        self._collecting = asyncio.create_task(self._collect())
+
+    async def _collect(self) -> None:
+        """Remove old images, now and then."""
+        while True:
+            await asyncio.sleep(COLLECT_INTERVAL_S)
+            await self._images.collect()
 
     def _hear(self, event: ContainerEvent) -> None:
         if isinstance(event, ContainerFailed):
@@ -157,6 +171,7 @@ class OciRuntime:
         container_id = spec.container_id
         bundle = self._bundles / container_id
         try:
+            # From here to the bundle nothing waits, so no layer of it is removed meanwhile.
             image = await self._image(spec)
             assert self._cgroups is not None
             cgroup = self._cgroups.path(container_id)
@@ -191,11 +206,13 @@ class OciRuntime:
         )
 
     async def _image(self, spec: ContainerSpec) -> Image | None:
-        """What the image says. Raises BundleError."""
+        """What the image says. Raises ImageError."""
         if not spec.info.container.image:
             return None
-        self._on_event(ContainerPulling(spec.container_id))
-        raise BundleError("images are not there yet")
+        return await self._images.get(
+            spec.info.container.image,
+            lambda text: self._on_event(ContainerPulling(spec.container_id, text)),
+        )
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime. SIGTERM reaches the first process; SIGKILL ends all with it."""
@@ -236,8 +253,12 @@ class OciRuntime:
 
     async def close(self) -> None:
         """See Runtime."""
+        if self._collecting is not None:
+            self._collecting.cancel()
+            await asyncio.gather(self._collecting, return_exceptions=True)
         for task in list(self._launches.values()):
             task.cancel()
         await asyncio.gather(*self._launches.values(), return_exceptions=True)
+        await self._images.close()
         await self._supervised.close()
         await asyncio.to_thread(self._cleaners.shutdown)

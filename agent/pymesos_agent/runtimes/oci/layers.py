@@ -1,0 +1,264 @@
+"""A layer of an image, unpacked into a folder of its own, as overlayfs wants it.
+
+The archive comes from a registry, so nothing of it is believed: no member leaves the folder, not by
+its name, not through a link that an earlier member made, and its digest is checked on the way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import os
+import stat
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+WHITEOUT = ".wh."
+OPAQUE = ".wh..wh..opq"
+MAX_ENTRIES = 2_000_000
+MAX_BYTES = 64 * 1024**3
+CHUNK_BYTES = 1024 * 1024
+XATTR = "SCHILY.xattr."
+FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+MAGIC_GZIP, MAGIC_ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+
+
+class LayerError(Exception):
+    """The layer cannot be used: the message says why."""
+
+
+class _Hashed:
+    """A stream that is hashed as it is read."""
+
+    def __init__(self, stream: IO[bytes]) -> None:
+        self._stream = stream
+        self.digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        """See io.RawIOBase."""
+        data = self._stream.read(size)
+        self.digest.update(data)
+        return data
+
+    def finish(self) -> str:
+        """The digest of all, also of what nobody has read."""
+        while self.read(CHUNK_BYTES):
+            pass
+        return f"sha256:{self.digest.hexdigest()}"
+
+
+def unpack(blob: Path, folder: Path, diff_id: str) -> int:
+    """Into a folder that is there and empty; its size in bytes. Raises LayerError."""
+    try:
+        with _decompressed(blob) as stream:
+            hashed = _Hashed(stream)
+            with tarfile.open(fileobj=hashed, mode="r|") as archive:  # type: ignore[call-overload]
+                size = _Unpacker(folder).all(archive)
+            found = hashed.finish()
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+        raise LayerError(f"the layer {diff_id} is damaged: {error}") from error
+    except OSError as error:
+        raise LayerError(f"the layer {diff_id} cannot be unpacked: {error}") from error
+    if found != diff_id:
+        raise LayerError(f"the layer {diff_id} is another one: its digest is {found}")
+    return size
+
+
+@contextlib.contextmanager
+def _decompressed(blob: Path) -> Iterator[Any]:
+    with blob.open("rb") as file:
+        magic = file.read(4)
+        file.seek(0)
+        if magic.startswith(MAGIC_GZIP):
+            with gzip.open(file) as stream:
+                yield stream
+        elif magic == MAGIC_ZSTD:
+            with _zstd(file) as stream:
+                yield stream
+        else:
+            yield file
+
+
+@contextlib.contextmanager
+def _zstd(file: IO[bytes]) -> Iterator[IO[bytes]]:
+    try:
+        process = subprocess.Popen(("zstd", "-dc"), stdin=file, stdout=subprocess.PIPE)
+    except FileNotFoundError:
+        raise LayerError(
+            "it is compressed with zstd, and that is not installed (Debian: apt-get install zstd)"
+        ) from None
+    assert process.stdout is not None
+    try:
+        yield process.stdout
+    finally:
+        process.stdout.close()
+        process.wait()
+
+
+class _Unpacker:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._bytes = 0
+
+    def all(self, archive: tarfile.TarFile) -> int:
+        root = os.open(self._folder, FOLDER)
+        times: list[tuple[str, float]] = []
+        try:
+            for count, member in enumerate(archive):
+                if count > MAX_ENTRIES:
+                    raise LayerError(f"the layer has more than {MAX_ENTRIES} files")
+                parts = _parts(member.name)
+                if not parts:
+                    continue  # the root itself
+                with _parent(root, parts) as parent:
+                    self._one(archive, member, root, parent, parts[-1])
+                if member.isdir():
+                    times.append(("/".join(parts), member.mtime))
+            for name, mtime in reversed(times):
+                with contextlib.suppress(OSError):
+                    os.utime(name, (mtime, mtime), dir_fd=root, follow_symlinks=False)
+        finally:
+            os.close(root)
+        return self._bytes
+
+    def _one(
+        self, archive: tarfile.TarFile, member: tarfile.TarInfo, root: int, parent: int, name: str
+    ) -> None:
+        if name == OPAQUE:
+            # Of the folder: what lower layers have in it is not seen.
+            os.setxattr(f"/proc/self/fd/{parent}", "trusted.overlay.opaque", b"y")
+            return
+        if name.startswith(WHITEOUT):
+            hidden = name.removeprefix(WHITEOUT)
+            if hidden in ("", ".", ".."):
+                raise LayerError(f"{member.name!r} hides nothing")
+            _remove(parent, hidden)
+            os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
+            return
+        if member.isdir():
+            self._directory(member, parent, name)
+            return
+        _remove(parent, name)
+        mode = member.mode & 0o7777
+        if member.isreg():
+            self._file(archive, member, parent, name)
+        elif member.issym():
+            os.symlink(member.linkname, name, dir_fd=parent)
+            os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
+        elif member.islnk():
+            parts = _parts(member.linkname)
+            if not parts:
+                raise LayerError(f"{member.name!r} is a link to the root")
+            with _parent(root, parts) as other:
+                os.link(parts[-1], name, src_dir_fd=other, dst_dir_fd=parent, follow_symlinks=False)
+        elif member.isfifo():
+            os.mkfifo(name, mode, dir_fd=parent)
+            os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
+        elif member.ischr() or member.isblk():
+            kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
+            device = os.makedev(member.devmajor, member.devminor)
+            os.mknod(name, kind | mode, device, dir_fd=parent)
+            os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
+        else:
+            raise LayerError(f"{member.name!r} is of an unknown kind")
+
+    def _directory(self, member: tarfile.TarInfo, parent: int, name: str) -> None:
+        try:
+            os.mkdir(name, dir_fd=parent)
+        except FileExistsError:
+            if not stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                os.unlink(name, dir_fd=parent)
+                os.mkdir(name, dir_fd=parent)
+        folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        try:
+            _finish(folder, member)
+        finally:
+            os.close(folder)
+
+    def _file(
+        self, archive: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str
+    ) -> None:
+        self._bytes += member.size
+        if self._bytes > MAX_BYTES:
+            raise LayerError(f"the layer has more than {MAX_BYTES} bytes")
+        source = archive.extractfile(member)
+        assert source is not None
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(name, flags, 0o600, dir_fd=parent), "wb", 0) as target:
+            while data := source.read(CHUNK_BYTES):
+                target.write(data)
+            _finish(target.fileno(), member)
+            os.utime(target.fileno(), (member.mtime, member.mtime))
+
+
+def _finish(descriptor: int, member: tarfile.TarInfo) -> None:
+    """Owner, then mode (a change of owner takes set-uid away), then attributes."""
+    os.fchown(descriptor, member.uid, member.gid)
+    os.fchmod(descriptor, member.mode & 0o7777)
+    for key, value in member.pax_headers.items():
+        if key.startswith(XATTR):
+            name = key.removeprefix(XATTR)
+            if name.startswith(("security.capability", "user.")):
+                os.setxattr(descriptor, name, value.encode("utf-8", "surrogateescape"))
+
+
+def _parts(name: str) -> list[str]:
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in name:
+        raise LayerError(f"{name[:200]!r} leads out of the layer")
+    return parts
+
+
+@contextlib.contextmanager
+def _parent(root: int, parts: list[str]) -> Iterator[int]:
+    """The folder of a member, made where it is missing; links are not followed."""
+    folder = os.dup(root)
+    try:
+        for part in parts[:-1]:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, 0o755, dir_fd=folder)
+            try:
+                inner = os.open(part, FOLDER, dir_fd=folder)
+            except NotADirectoryError:
+                raise LayerError(
+                    f"{'/'.join(parts)[:200]!r} goes through a link or a file"
+                ) from None
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)
+
+
+def _remove(parent: int, name: str) -> None:
+    """What an earlier member of the same layer put there."""
+    try:
+        os.unlink(name, dir_fd=parent)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        _remove_tree(parent, name)
+
+
+def _remove_tree(parent: int, name: str) -> None:
+    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+    try:
+        for inner in os.listdir(folder):  # noqa: PTH208 - of a descriptor
+            _remove(folder, inner)
+    finally:
+        os.close(folder)
+    os.rmdir(name, dir_fd=parent)
+
+
+def config_layers(config: dict[str, Any]) -> list[str]:
+    """The digests of an image's unpacked layers, the lowest first. Raises LayerError."""
+    found = config.get("rootfs", {}).get("diff_ids", [])
+    if not isinstance(found, list) or not all(
+        isinstance(d, str) and d.startswith("sha256:") and len(d) == 71 for d in found
+    ):
+        raise LayerError("the image does not say which layers it has")
+    return found

@@ -1,0 +1,211 @@
+"""Images from a real registry: fetched once, verified, layered, kept and removed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent.runtimes.interface import ImageSettings
+from pymesos_agent.runtimes.oci.images import ImageError, Images, full_name
+from pymesos_agent.runtimes.oci.layers import LayerError, unpack
+from pymesos_testing.components import MissingError
+from pymesos_testing.registry import Layer, busybox_layer, push, registry, write_layout
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks images")
+# The password is "secret", hashed by bcrypt.
+HTPASSWD = "user:$2b$05$.N6uVtJKQsI0Dt2S7h6JnOVsyzjINuEOEPwN6O9.m2/B4rGE3t2GO\n"
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A registry with base:1 (busybox) and app:1 (a layer on top of it)."""
+    folder = tmp_path_factory.mktemp("registry")
+    try:
+        with registry(folder / "registry") as where:
+            write_layout(folder / "base", [busybox_layer()], {"Cmd": ["sh"]})
+            push(folder / "base", f"{where}/base:1")
+            top = Layer().file("app/hello", b"hello\n").file("bin/.wh.ping", b"")
+            config = {
+                "Env": ["COLOUR=blue"],
+                "Entrypoint": ["cat"],
+                "Cmd": ["/app/hello"],
+                "WorkingDir": "/app",
+                "User": "app",
+            }
+            write_layout(folder / "app", [busybox_layer(), top], config)
+            push(folder / "app", f"{where}/app:1")
+            yield where
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+def store(folder: Path, **settings: object) -> Images:
+    images = Images(folder, ImageSettings(**settings), lambda: ())  # type: ignore[arg-type]
+    images.start()
+    return images
+
+
+async def test_it_is_fetched_once_for_all_who_ask(address: str, tmp_path: Path) -> None:
+    images = store(tmp_path)
+    told: list[str] = []
+    found = await asyncio.gather(*(images.get(f"{address}/app:1", told.append) for _ in range(5)))
+    assert len({image.layers for image in found}) == 1
+    image = found[0]
+    assert (image.user, image.cwd, image.entrypoint) == ("app", "/app", ("cat",))
+    assert image.command == ("/app/hello",) and image.environment == ("COLOUR=blue",)
+    assert told == ["The image is being fetched"] * 5
+    assert len(list((tmp_path / "blobs/sha256").iterdir())) == 4, "manifest, config, two layers"
+    await images.get(f"{address}/app:1", told.append)
+    assert len(told) == 5, "it is here"
+    top, bottom = image.layers
+    assert (top / "app/hello").read_text() == "hello\n"
+    assert stat.S_ISCHR((top / "bin/ping").lstat().st_mode), "a whiteout"
+    assert (bottom / "bin/ping").is_symlink()
+
+
+async def test_layers_are_shared(address: str, tmp_path: Path) -> None:
+    images = store(tmp_path)
+    base, app = await asyncio.gather(
+        images.get(f"{address}/base:1", lambda _: None),
+        images.get(f"{address}/app:1", lambda _: None),
+    )
+    assert base.layers[0] == app.layers[1]
+    assert len([p for p in images.layers.iterdir() if p.is_dir()]) == 2
+
+
+async def test_what_is_not_there_is_named(address: str, tmp_path: Path) -> None:
+    images = store(tmp_path)
+    for reference, says in (
+        (f"{address}/none:1", "manifest unknown"),
+        ("127.0.0.1:1/x:1", "connection refused"),
+        ("--help", "is no image reference"),
+        ("a b", "is no image reference"),
+        ("oci:/etc", "--allow-host-paths"),
+    ):
+        with pytest.raises(ImageError, match=says):
+            await images.get(reference, lambda _: None)
+
+
+async def test_only_what_is_allowed(address: str, tmp_path: Path) -> None:
+    images = store(tmp_path, allowed=("docker.io/library/", f"{address}/base"))
+    await images.get(f"{address}/base:1", lambda _: None)
+    with pytest.raises(ImageError, match="are not among those"):
+        await images.get(f"{address}/app:1", lambda _: None)
+    with pytest.raises(ImageError, match="are not among those"):
+        await images.get("evil/nginx", lambda _: None)
+    assert full_name("nginx:1") == "docker.io/library/nginx:1"
+    assert full_name("a/b") == "docker.io/a/b"
+    assert full_name("quay.io/a/b") == "quay.io/a/b"
+
+
+async def test_a_layout_in_a_folder_that_is_allowed(tmp_path: Path) -> None:
+    write_layout(tmp_path / "layout", [busybox_layer()], {})
+    images = store(tmp_path / "store", local_paths=(tmp_path / "layout",))
+    image = await images.get(f"oci:{tmp_path}/layout:image", lambda _: None)
+    assert (image.layers[0] / "bin/busybox").is_file()
+
+
+async def test_a_registry_that_wants_a_password(
+    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("private")
+    try:
+        with registry(folder / "registry", HTPASSWD) as where:
+            write_layout(folder / "layout", [busybox_layer()], {})
+            push(folder / "layout", f"{where}/secret:1", "user:secret")
+            with pytest.raises(ImageError, match=r"unauthorized|authentication"):
+                await store(tmp_path / "a").get(f"{where}/secret:1", lambda _: None)
+            auth = tmp_path / "config.json"
+            auth.write_text(json.dumps({"auths": {where: {"auth": "dXNlcjpzZWNyZXQ="}}}))
+            images = store(tmp_path / "b", authfile=auth)
+            await images.get(f"{where}/secret:1", lambda _: None)
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+async def test_a_damaged_layer_is_found_out(address: str, tmp_path: Path) -> None:
+    write_layout(tmp_path / "layout", [Layer().file("a", b"a"), Layer().file("b", b"b")], {})
+    manifest = next(
+        json.loads(p.read_bytes())
+        for p in (tmp_path / "layout/blobs/sha256").iterdir()
+        if b'"layers"' in p.read_bytes() and b"diff_ids" not in p.read_bytes()
+    )
+    first, second = (layer["digest"].removeprefix("sha256:") for layer in manifest["layers"])
+    blobs = tmp_path / "layout/blobs/sha256"
+    (blobs / first).write_bytes((blobs / second).read_bytes())
+    images = store(tmp_path / "store", local_paths=(tmp_path,))
+    with pytest.raises(ImageError):
+        await images.get(f"oci:{tmp_path}/layout:image", lambda _: None)
+    assert not [p for p in images.layers.iterdir() if p.is_dir()]
+
+
+async def test_the_oldest_goes_when_there_is_no_room(address: str, tmp_path: Path) -> None:
+    used: list[str] = []
+    images = Images(tmp_path, ImageSettings(cache_mib=0), lambda: used)
+    images.start()
+    base = await images.get(f"{address}/base:1", lambda _: None)
+    await images.get(f"{address}/app:1", lambda _: None)
+    records = [json.loads(p.read_text()) for p in (tmp_path / "records").iterdir()]
+    assert [r["reference"] for r in records] == [f"{address}/app:1"], "the newest stays"
+    assert base.layers[0].is_dir(), "it is a layer of the other, too"
+    used.append(base.layers[0].name)
+    for path in (tmp_path / "records").iterdir():
+        path.unlink()
+    await images.collect()
+    assert [p.name for p in images.layers.iterdir() if p.is_dir()] == used, "a container uses it"
+    used.clear()
+    await images.collect()
+    assert not list(images.layers.iterdir())
+    assert not list((tmp_path / "blobs/sha256").iterdir())
+
+
+async def test_the_old_go(address: str, tmp_path: Path) -> None:
+    images = store(tmp_path, max_age_s=100.0)
+    await images.get(f"{address}/base:1", lambda _: None)
+    await images.get(f"{address}/app:1", lambda _: None)
+    for path in (tmp_path / "records").iterdir():
+        if "base" in json.loads(path.read_text())["reference"]:
+            os.utime(path, (1, 1))
+    assert await images.collect() == [f"{address}/base:1"]
+
+
+@pytest.mark.parametrize(
+    ("layer", "says"),
+    [
+        (Layer().file("../escaped", b"x"), "leads out"),
+        (Layer().file("a/../../escaped", b"x"), "leads out"),
+        (
+            Layer().member("a", tarfile.SYMTYPE, linkname="/").file("a/escaped", b"x"),
+            "goes through a link",
+        ),
+        (
+            Layer().member("a", tarfile.SYMTYPE, linkname="..").member("a/b", tarfile.DIRTYPE),
+            "goes through a link",
+        ),
+        (Layer().member("a", tarfile.LNKTYPE, linkname="../../etc/passwd"), "leads out"),
+        (Layer().member("a", tarfile.LNKTYPE, linkname="/etc/passwd"), "No such file"),
+        (Layer().file(".wh...", b""), "hides nothing"),
+    ],
+)
+def test_archives_that_try_to_escape_are_refused(layer: Layer, says: str, tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "blob").write_bytes(layer.bytes())
+    with pytest.raises(LayerError, match=says):
+        unpack(tmp_path / "blob", tmp_path / "root", "sha256:")
+    assert not (tmp_path / "escaped").exists() and not Path("/escaped").exists()
+
+
+def test_an_absolute_name_is_below_the_root(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "blob").write_bytes(Layer().file("/etc/inside", b"x").bytes())
+    with pytest.raises(LayerError, match="is another one"):
+        unpack(tmp_path / "blob", tmp_path / "root", "sha256:wrong")
+    assert (tmp_path / "root/etc/inside").read_text() == "x"
+    assert not Path("/etc/inside").exists()
