@@ -3,126 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
 
-from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
-from pymesos_agent.runtimes import cgroups
+from pymesos_agent.core.events import ContainerExited, ContainerFailed
 from pymesos_agent.runtimes.docker import DockerRuntime
 from pymesos_agent.runtimes.interface import (
-    ContainerEvent,
-    ContainerSpec,
-    Runtime,
-    RuntimeUnavailableError,
     Settings,
 )
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
-from pymesos_core.resources import parse, to_proto
-from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import (
     IMAGE,
-    INSTALL,
     descendants,
-    end_supervisors,
     supervisors,
 )
+from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
 
 MIB = 1024 * 1024
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
-
-
-class Rig:
-    """A runtime, and what it told."""
-
-    def __init__(self, runtime: Runtime, folder: Path) -> None:
-        self.runtime = runtime
-        self.folder = folder
-        self.events: list[ContainerEvent] = []
-        self.number = 0
-
-    async def start(self) -> None:
-        await self.runtime.start(self.events.append)
-
-    def spec(self, command: str, text: str = "cpus:0.5;mem:64", image: str = "") -> ContainerSpec:
-        self.number += 1
-        resources = parse(text)
-        container_id = f"{os.getpid()}-{time.time_ns()}-{self.number}"
-        sandbox = self.folder / "sandboxes" / container_id
-        sandbox.mkdir(mode=0o755, parents=True)
-        info = pb.TaskInfo(
-            task_id=f"t{self.number}",
-            agent_id="agent",
-            resources=to_proto(resources),
-            command=pb.CommandInfo(
-                shell=True,
-                value=command,
-                environment=[
-                    pb.EnvironmentVariable(name="GREETING", value="hello"),
-                    pb.EnvironmentVariable(name="PYMESOS_TASK_ID", value="forged"),
-                ],
-            ),
-            container=pb.ContainerInfo(image=image),
-        )
-        return ContainerSpec(container_id, "framework", "", None, info, resources, sandbox)
-
-    async def until(self, kind: type, container_id: str, timeout_s: float = 30) -> ContainerEvent:
-        deadline = time.monotonic() + timeout_s
-        while True:
-            for event in self.events:
-                if isinstance(event, kind) and event.container_id == container_id:
-                    return event
-            assert time.monotonic() < deadline, f"no {kind.__name__}; {self.events}"
-            await asyncio.sleep(0.02)
-
-    async def exited(self, spec: ContainerSpec) -> ContainerExited:
-        event = await self.until(ContainerExited, spec.container_id)
-        assert isinstance(event, ContainerExited)
-        return event
-
-    async def run(
-        self, command: str, text: str = "cpus:0.5;mem:64", image: str = ""
-    ) -> ContainerSpec:
-        """Launch and wait until it runs."""
-        spec = self.spec(command, text, image)
-        self.runtime.launch(spec)
-        await self.until(ContainerStarted, spec.container_id)
-        return spec
-
-
-def no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cgroups, "detect", lambda *_: (None, "switched off by the test"))
-
-
-@contextlib.asynccontextmanager
-async def process_rig(folder: Path, watched: bool) -> AsyncIterator[Rig]:
-    """The process runtime with cgroups (where they may be written) or without."""
-    with pytest.MonkeyPatch.context() as patch:
-        if watched:
-            no_cgroups(patch)
-        rig = Rig(ProcessRuntime(folder, f"test-{os.getpid()}", Settings()), folder)
-        await rig.start()
-        yield rig
-        await rig.runtime.close()
-        end_supervisors(folder)
-
-
-@contextlib.asynccontextmanager
-async def docker_rig(folder: Path, host: str) -> AsyncIterator[Rig]:
-    """The docker runtime on a real engine."""
-    tag = f"test-{os.getpid()}-{time.time_ns()}"
-    rig = Rig(DockerRuntime(tag, host, Settings()), folder)
-    await rig.start()
-    yield rig
-    for container_id in await rig.runtime.recover({}):
-        rig.runtime.destroy(container_id)
-    await rig.runtime.close()
 
 
 @pytest.fixture(params=["cgroups", "watched"])
@@ -130,24 +33,6 @@ async def process(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     """The process runtime."""
     async with process_rig(tmp_path, request.param == "watched") as rig:
         yield rig
-
-
-@contextlib.asynccontextmanager
-async def oci_rig(folder: Path) -> AsyncIterator[Rig]:
-    """The oci runtime on a real runc."""
-    runtime = OciRuntime(folder, f"test-{os.getpid()}", Settings())
-    rig = Rig(runtime, folder)
-    try:
-        await rig.start()
-    except RuntimeUnavailableError as error:
-        pytest.skip(f"{error}; {INSTALL}")
-    yield rig
-    await runtime.close()
-    end_supervisors(folder)
-    left = OciRuntime(folder, f"test-{os.getpid()}", Settings())
-    await left.start(lambda event: None)
-    await left.recover({})
-    await left.close()
 
 
 @pytest.fixture(params=["cgroups", "watched", "docker", "oci"])

@@ -104,6 +104,7 @@ class ProcessRuntime:
                 found[container_id] = ContainerState(pid)
         for container_id in self._groups.keys() - found.keys():
             self._remove_group(container_id)
+        self._supervised.remove_pipes(found)
         return found
 
     def launch(self, spec: ContainerSpec) -> None:

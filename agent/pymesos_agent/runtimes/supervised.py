@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -164,6 +164,12 @@ class Supervised:
                 "watch": self._watch(container_id),
             }
         )
+
+    def remove_pipes(self, known: Collection[str]) -> None:
+        """Those of containers that an earlier supervisor had, and that are no more."""
+        for path in self._pipes.iterdir():
+            if path.name.rpartition(".")[0] not in known:
+                path.unlink(missing_ok=True)
 
     def found(self) -> Mapping[str, ContainerState]:
         """What the supervisor held when this agent connected."""

@@ -151,6 +151,7 @@ class OciRuntime:
         for container_id in there - found.keys():
             log.warning("removing what an earlier agent left of %s", container_id)
             await asyncio.to_thread(self._clean, container_id)
+        self._supervised.remove_pipes(found)
         return found
 
     def _processes(self, container_id: str) -> list[int]:

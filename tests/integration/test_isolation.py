@@ -1,0 +1,305 @@
+"""What docs/containers.md says holds a container, tried on each runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent.core.events import ContainerExited, ContainerFailed
+from pymesos_agent.isolation import DECLARED, FACETS
+from pymesos_agent.runtimes.interface import ContainerSpec, ImageSettings, Settings
+from pymesos_agent.runtimes.oci.runtime import OciRuntime
+from pymesos_agent.runtimes.oci.seccomp import profile
+from pymesos_agent.sessions import run_entry
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.components import IMAGE, MissingError, supervisors
+from pymesos_testing.registry import Layer, busybox_layer, write_layout
+from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
+
+EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
+# Tried elsewhere: `disk` is the agent's (tests/e2e/test_neighbours.py); no machine here has a GPU.
+ELSEWHERE = {"disk", "gpus"}
+
+
+class Tried:
+    """A rig, the image to use, and a folder of the machine."""
+
+    def __init__(self, rig: Rig, image: str, folder: Path) -> None:
+        self.rig, self.image, self.folder = rig, image, folder
+
+    async def says(self, command: str, text: str = "cpus:0.5;mem:64", **container: object) -> str:
+        """What a task writes, both streams."""
+        info = pb.ContainerInfo(**container)  # type: ignore[arg-type]
+        spec = await self.rig.run(command, text, self.image, info)
+        await self.rig.exited(spec)
+        return "".join((spec.sandbox / n).read_text() for n in ("stdout", "stderr"))
+
+    async def group(self, controller: str, name: str, **container: object) -> str:
+        """What a file of its cgroup says."""
+        info = pb.ContainerInfo(**container)  # type: ignore[arg-type]
+        spec = await self.rig.run("sleep 30", "cpus:0.5;mem:64", self.image, info)
+        pid = next(e.pid for e in self.rig.events if e.container_id == spec.container_id
+                   and hasattr(e, "pid"))  # fmt: skip
+        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        path = next(g.split(":")[2] for g in groups if controller in g.split(":")[1].split(","))
+            line.split(":")[2] for line in groups if controller in line.split(":")[1].split(",")
+        )
+        text = Path(f"/sys/fs/cgroup/{controller}{path}/{name}").read_text()
+        self.rig.runtime.kill(spec.container_id, force=True)
+        await self.rig.exited(spec)
+        return text.strip()
+
+
+async def mem(t: Tried) -> None:
+    spec = await t.rig.run(EAT_MEMORY, "cpus:0.5;mem:48", t.image)
+    assert (await t.rig.exited(spec)).limit == "memory"
+
+
+async def cpu(t: Tried) -> None:
+    assert await t.group("cpu", "cpu.shares") == "512"
+
+
+async def cpu_quota(t: Tried) -> None:
+    assert await t.group("cpu", "cpu.cfs_quota_us", cpu_quota=True) == "50000"
+    assert await t.group("cpu", "cpu.cfs_quota_us") == "-1"
+
+
+async def pids(t: Tried) -> None:
+    many = "i=0; while [ $i -lt 40 ]; do sleep 3 & i=$((i+1)); done; wait"
+    assert "fork" in (await t.says(many, pids_max=16)).lower()
+
+
+async def network(t: Tried) -> None:
+    names = "cat /proc/net/dev"
+    mine = Path("/proc/net/dev").read_text()
+    other = next(line.split(":")[0].strip() for line in mine.splitlines()[2:] if "lo:" not in line)
+    assert f"{other}:" in await t.says(names)
+    alone = await t.says(names, network="none")
+    assert "lo:" in alone and "eth" not in alone
+
+
+async def root(t: Tried) -> None:
+    assert str(t.folder) not in await t.says(f"ls -d {t.folder} /work 2>/dev/null; true")
+
+
+async def read_only(t: Tried) -> None:
+    assert "read-only" in (await t.says("touch /new", read_only=True)).lower()
+    assert await t.says('touch "$PYMESOS_SANDBOX/new" && echo -n ok', read_only=True) == "ok"
+
+
+async def mounts(t: Tried) -> None:
+    (t.folder / "shared").mkdir()
+    (t.folder / "shared/file").write_text("theirs")
+    host = str(t.folder / "shared")
+    given = [
+        pb.ContainerMount(container_path="/data", host_path=host, read_only=True),
+        pb.ContainerMount(container_path="own", host_path=host),
+        pb.ContainerMount(container_path="/cache", size_mib=1),
+    ]
+    said = await t.says(
+        "cat /data/file; touch /data/x; touch $PYMESOS_SANDBOX/own/y; dd if=/dev/zero of=/cache/z"
+        " bs=1M count=3",
+        mounts=given,
+    )
+    assert said.startswith("theirs") and "read-only" in said.lower() and "no space" in said.lower()
+    assert not (t.folder / "shared/x").exists() and (t.folder / "shared/y").exists()
+
+
+async def ulimits(t: Tried) -> None:
+    limits = [pb.Ulimit(name="nofile", soft=77, hard=77)]
+    assert (await t.says("ulimit -n", ulimits=limits)).strip() == "77"
+
+
+def _status(said: str, name: str) -> str:
+    return next(line.split()[1] for line in said.splitlines() if line.startswith(f"{name}:"))
+
+
+async def capabilities(t: Tried) -> None:
+    status = "cat /proc/self/status"
+    sys_admin = 1 << 21
+    assert int(_status(await t.says(status), "CapEff"), 16) & sys_admin == 0
+    assert int(_status(await t.says(status, drop_capabilities=["ALL"]), "CapBnd"), 16) == 0
+    more = _status(await t.says(status, add_capabilities=["NET_ADMIN"]), "CapEff")
+    assert int(more, 16) & 1 << 12
+
+
+async def seccomp(t: Tried) -> None:
+    assert _status(await t.says("cat /proc/self/status"), "Seccomp") == "2"
+
+
+async def no_new_privileges(t: Tried) -> None:
+    assert _status(await t.says("cat /proc/self/status"), "NoNewPrivs") == "1"
+
+
+async def namespaces(t: Tried) -> None:
+    said = await t.says("ls -d /proc/[0-9]*; ls -l /proc/self/ns")
+    assert len([line for line in said.splitlines() if line.startswith("/proc/")]) < 8
+    for kind in ("pid", "ipc", "uts", "mnt"):
+        assert os.readlink(f"/proc/self/ns/{kind}") not in said, kind  # noqa: PTH115
+
+
+TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
+    trial.__name__: trial
+    for trial in (mem, cpu, cpu_quota, pids, network, root, read_only, mounts, ulimits,
+                  capabilities, seccomp, no_new_privileges, namespaces)
+}  # fmt: skip
+
+
+def test_every_facet_is_tried() -> None:
+    assert {facet.name for facet in FACETS} == TRIALS.keys() | ELSEWHERE
+    assert all(set(declared) <= {f.name for f in FACETS} for declared in DECLARED.values())
+
+
+@contextlib.asynccontextmanager
+async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Tried]:
+    work = folder / "work"
+    work.mkdir()
+    if name == "docker":
+        host: str = request.getfixturevalue("docker_host")
+        async with docker_rig(work, host) as rig:
+            yield Tried(rig, IMAGE, folder)
+    elif name == "oci":
+        try:
+            write_layout(folder / "layout", [busybox_layer()], {})
+        except MissingError as error:
+            pytest.skip(str(error))
+        settings = Settings(images=ImageSettings(local_paths=(folder,)))
+        async with oci_rig(work, settings) as rig:
+            yield Tried(rig, f"oci:{folder}/layout:image", folder)
+    else:
+        async with process_rig(work, watched=False) as rig:
+            yield Tried(rig, "", folder)
+
+
+@pytest.mark.parametrize("runtime", DECLARED)
+async def test_what_is_declared_holds(
+    runtime: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    async with tried_on(runtime, request, tmp_path) as tried:
+        assert tried.rig.runtime.isolation.keys() >= DECLARED[runtime].keys()
+        for facet in DECLARED[runtime]:
+            if facet not in ELSEWHERE:
+                try:
+                    await TRIALS[facet](tried)
+                except BaseException as error:
+                    error.add_note(f"the facet {facet} on {runtime}")
+                    raise
+
+
+@pytest.fixture
+async def oci(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Tried]:
+    async with tried_on("oci", request, tmp_path) as tried:
+        yield tried
+
+
+async def test_without_an_image_it_sees_the_programs_and_little_else(oci: Tried) -> None:
+    oci.image = ""
+    said = await oci.says("cat /etc/shadow; ls /root /work; touch /usr/x; pwd; touch /tmp/x && ls")
+    assert "root:" not in said and said.lower().count("read-only") == 1
+    assert "/mnt/pymesos/sandbox\n" in said
+
+
+async def test_the_user_and_the_command_of_an_image(oci: Tried) -> None:
+    top = Layer().file("app/run", b"#!/bin/sh\nid; pwd; echo $COLOUR $0 $@\n", 0o755)
+    config = {
+        "User": "app",
+        "Entrypoint": ["/app/run"],
+        "Cmd": ["one"],
+        "WorkingDir": "/app",
+        "Env": ["COLOUR=blue"],
+    }
+    write_layout(oci.folder / "app", [busybox_layer(), top], config)
+    spec = oci.rig.spec("", image=f"oci:{oci.folder}/app:image")
+    spec.info.command.Clear()
+    oci.rig.runtime.launch(spec)
+    await oci.rig.exited(spec)
+    assert (spec.sandbox / "stdout").read_text() == (
+        "uid=1234(app) gid=2345(app) groups=3456(extra)\n/app\nblue /app/run one\n"
+    )
+    assert (spec.sandbox.stat().st_uid, spec.sandbox.stat().st_gid) == (1234, 2345)
+
+
+async def test_a_user_that_the_image_does_not_have(oci: Tried) -> None:
+    spec = oci.rig.spec("true", image=oci.image)
+    spec.info.command.user = "nobody-here"
+    oci.rig.runtime.launch(spec)
+    failed = await oci.rig.until(ContainerFailed, spec.container_id)
+    assert isinstance(failed, ContainerFailed) and "no user 'nobody-here'" in failed.message
+
+
+async def test_kernel_calls_that_are_refused(oci: Tried) -> None:
+    said = await oci.says("mount -t tmpfs x /tmp; hostname evil; echo done")
+    assert said.count("ermitted") + said.count("denied") == 2 and "done" in said
+    names = {name for rule in profile()["syscalls"] for name in rule["names"]}
+    assert {"mount", "bpf", "keyctl", "unshare", "setns", "clone"} <= names
+
+
+async def test_nothing_is_left_of_it(oci: Tried) -> None:
+    spec = await oci.rig.run("echo x > /written", image=oci.image)
+    await oci.rig.exited(spec)
+    oci.rig.runtime.destroy(spec.container_id)
+    for _ in range(100):
+        if not leftovers(oci.folder, spec):
+            return
+        await asyncio.sleep(0.05)
+    pytest.fail(f"left: {leftovers(oci.folder, spec)}")
+
+
+def leftovers(folder: Path, spec: ContainerSpec) -> list[str]:
+    """Folders, cgroups and mounts of a container."""
+    found = [str(p) for p in Path("/sys/fs/cgroup").glob(f"*/pymesos/*/{spec.container_id}")]
+    for name in ("containers", "runc", "pipes"):
+        found += [str(p) for p in (folder / "work/oci" / name).glob(f"{spec.container_id}*")]
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    return found + [line for line in mounts if spec.container_id in line]
+
+
+async def test_after_a_crash_in_a_launch_nothing_stays(oci: Tried) -> None:
+    """The agent and its supervisor are gone while runc is at work."""
+    runs = await oci.rig.run("sleep 60", image=oci.image)
+    spec = oci.rig.spec("sleep 60", image=oci.image)
+    oci.rig.runtime.launch(spec)
+    for _ in range(200):
+        await asyncio.sleep(0.001)
+        if (oci.folder / "work/oci/runc" / spec.container_id).exists():
+            break
+    await oci.rig.runtime.close()
+    for pid in supervisors(oci.folder):
+        os.kill(pid, signal.SIGKILL)
+    again = OciRuntime(oci.folder / "work", f"test-{os.getpid()}", Settings())
+    told: list[object] = []
+    await again.start(told.append)
+    pid = next(e.pid for e in oci.rig.events if e.container_id == runs.container_id
+               and hasattr(e, "pid"))  # fmt: skip
+    found = await again.recover({runs.container_id: pid})
+    assert found.keys() == {runs.container_id}, "what is known goes on"
+    assert leftovers(oci.folder, spec) == []
+    again.kill(runs.container_id, force=True)
+    for _ in range(200):
+        await asyncio.sleep(0.02)
+        if any(isinstance(event, ContainerExited) for event in told):
+            break
+    again.destroy(runs.container_id)
+    await again.close()
+    assert leftovers(oci.folder, runs) == []
+
+
+@pytest.mark.parametrize("runtime", DECLARED)
+async def test_a_command_inside(
+    runtime: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    async with tried_on(runtime, request, tmp_path) as tried:
+        spec = await tried.rig.run("echo mine > /proc/self/comm; sleep 60", image=tried.image)
+        script = 'cat /proc/1/comm; echo "$PYMESOS_TASK_ID"; cat /proc/self/cgroup; exit 7'
+        entry = tried.rig.runtime.entry(spec, ["sh", "-c", script], "")
+        status, said = await run_entry(entry, 20)
+        assert status == 7
+        assert "t1" in said.splitlines()
+        tried.rig.runtime.kill(spec.container_id, force=True)
+        await tried.rig.exited(spec)
