@@ -48,8 +48,6 @@ class Tried:
                    and hasattr(e, "pid"))  # fmt: skip
         groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
         path = next(g.split(":")[2] for g in groups if controller in g.split(":")[1].split(","))
-            line.split(":")[2] for line in groups if controller in line.split(":")[1].split(",")
-        )
         text = Path(f"/sys/fs/cgroup/{controller}{path}/{name}").read_text()
         self.rig.runtime.kill(spec.container_id, force=True)
         await self.rig.exited(spec)
