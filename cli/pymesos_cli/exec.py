@@ -104,7 +104,7 @@ def _raw_terminal(terminal: bool) -> Iterator[None]:
         yield
         return
     before = termios.tcgetattr(0)
-    tty.setraw(0)
+    tty.setraw(0, termios.TCSADRAIN)  # what has been typed already counts
     try:
         yield
     finally:

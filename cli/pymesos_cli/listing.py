@@ -163,6 +163,8 @@ def task_json(view: pb.TaskView) -> dict[str, Any]:
         "started_at": iso(view.started_at_s),
         "finished_at": iso(view.finished_at_s),
         "exit_status": status.exit_status if status.HasField("exit_status") else None,
+        "healthy": status.healthy if status.HasField("healthy") else None,
+        "ready": status.ready if status.HasField("ready") else None,
         "completed": view.completed,
     }
 

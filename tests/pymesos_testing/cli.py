@@ -47,7 +47,7 @@ class Cli:
         found: list[dict[str, Any]] = json.loads(self.ok(*arguments, "--json"))
         return found
 
-    def tasks(self, **wanted: str) -> list[dict[str, Any]]:
+    def tasks(self, **wanted: object) -> list[dict[str, Any]]:
         """All tasks, the completed ones too, with these values."""
         return [
             task
@@ -55,7 +55,7 @@ class Cli:
             if all(task[key] == value for key, value in wanted.items())
         ]
 
-    def wait_for_tasks(self, number: int, timeout_s: float = 30.0, **wanted: str) -> None:
+    def wait_for_tasks(self, number: int, timeout_s: float = 30.0, **wanted: object) -> None:
         wait_for(
             f"{number} tasks with {wanted}; there are {self.tasks()}",
             lambda: len(self.tasks(**wanted)) == number,

@@ -1,0 +1,266 @@
+"""A bully on the same agent, on every runtime: it is stopped or contained, its neighbour lives."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from pymesos_core.following import AGENT_KEY
+from pymesos_proto.v1 import sandbox_pb2 as pb
+from pymesos_proto.v1.sandbox_pb2_grpc import SandboxStub
+from pymesos_testing.cli import Cli
+from pymesos_testing.components import IMAGE, Roles, free_port, wait_for
+
+EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
+RUNTIMES = ("process", "docker", "oci")
+
+
+class Cluster:
+    """One agent with one runtime, and a framework."""
+
+    def __init__(self, roles: Roles, *flags: str) -> None:
+        master = roles.master()
+        self.cli = Cli(master.address)
+        self.master = master.address
+        self.agent = roles.agent(
+            master.address,
+            "agent",
+            *("--resources", "cpus:8;mem:2048;disk:1024;ports:[23000-23009]"),
+            *("--kill-tasks-on-exit", *flags),
+        )
+        roles.binpack(master.address)
+        self.cli.wait_for_agents(1)
+
+    def submit(self, *tasks: dict[str, Any]) -> str:
+        """The id of the job."""
+        text = json.dumps({"name": "job", "tasks": [*tasks]})
+        return self.cli.ok("run", "-", text=text).split()[1]  # job ID submitted
+
+
+def image_of(runtime: str) -> dict[str, str]:
+    return {"image": IMAGE} if runtime == "docker" else {}
+
+
+BULLIES: tuple[tuple[dict[str, Any], str, str], ...] = (
+    (
+        {"name": "memory", "command": EAT_MEMORY, "resources": {"mem": 48}},
+        "CONTAINER_LIMITATION_MEMORY",
+        "asked for 48 MiB",
+    ),
+    (
+        # What is forked without end is refused at the limit, and cannot hold its neighbour up.
+        {
+            "name": "processes",
+            "command": "while :; do sleep 1000 & done; wait",
+            "pids_max": 60,
+            "max_completion_time_s": 4,
+        },
+        "",
+        "",
+    ),
+    (
+        {
+            "name": "disk",
+            "command": "dd if=/dev/zero of=$PYMESOS_SANDBOX/big bs=1M count=60; sleep 1000",
+            "resources": {"disk": 20},
+        },
+        "CONTAINER_LIMITATION_DISK",
+        "asked for 20 MiB",
+    ),
+    (
+        {
+            "name": "spinner",
+            "command": "for i in 1 2 3 4; do (while :; do :; done) & done; wait",
+            "max_completion_time_s": 4,
+        },
+        "MAX_COMPLETION_TIME_REACHED",
+        "4 s",
+    ),
+)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_bullies(runtime: str, roles: Roles, request: pytest.FixtureRequest) -> None:
+    flags = ["--runtime", runtime]
+    if runtime == "docker":
+        flags += ["--docker-host", request.getfixturevalue("docker_host")]
+    if runtime == "oci" and os.geteuid() != 0:
+        pytest.skip("the oci runtime needs root")
+    cluster = Cluster(roles, *flags)
+    neighbour = {
+        "name": "neighbour",
+        "kind": "service",
+        "command": "while :; do echo here; sleep 0.2; done",
+        **image_of(runtime),
+    }
+    home = cluster.submit(neighbour)
+    cluster.cli.wait_for_tasks(1, state="TASK_RUNNING", name="neighbour")
+    (before,) = cluster.cli.tasks(name="neighbour")
+    cluster.submit(*({**bully, **image_of(runtime)} for bully, _, _ in BULLIES))
+    cluster.cli.wait_for_tasks(4, 60, state="TASK_FAILED")
+    for bully, reason, says in BULLIES:
+        (task,) = cluster.cli.tasks(name=str(bully["name"]))
+        assert not reason or task["reason"] == reason, task
+        assert says in (task["message"] or ""), task
+        assert reason or task["message"], "whatever ended it is said"
+    (after,) = cluster.cli.tasks(name="neighbour")
+    assert after == before, "it is the same task, in the same state"
+    lines = cluster.cli.ok("logs", f"{home}.neighbour.0").count("here")
+    wait_for(
+        "the neighbour's next words",
+        lambda: cluster.cli.ok("logs", f"{home}.neighbour.0").count("here") > lines,
+    )
+
+
+def test_health_and_readiness(roles: Roles) -> None:
+    cluster = Cluster(roles, "--runtime", "process")
+    cli = cluster.cli
+    port = free_port()
+    often = {"delay_s": 0, "interval_s": 0.3, "grace_period_s": 0, "consecutive_failures": 2}
+    job = cluster.submit(
+        {
+            "name": "web",
+            "kind": "service",
+            "command": f"exec {sys.executable} -m http.server {port} --bind 127.0.0.1",
+            "resources": {"mem": 64},
+            "health_check": {**often, "grace_period_s": 30, "command": "test ! -e broken"},
+            "readiness_check": {**often, "http": {"port": port}},
+        }
+    )
+    wait_for("well and ready", lambda: cli.tasks(healthy=True, ready=True) != [], 40)
+    assert cli.ok("exec", f"{job}.web.0", "--", "touch", "broken") == ""
+    wait_for("its end", lambda: cli.tasks(state="TASK_KILLED") != [], 40)
+    (task,) = cli.tasks(state="TASK_KILLED")
+    assert task["reason"] == "TASK_HEALTH_CHECK_STATUS_UPDATED" and task["healthy"] is False
+    assert "its health checks failed: its command exited with status 1" in task["message"]
+    wait_for("another", lambda: len(cli.tasks(state="TASK_RUNNING", healthy=True)) == 1, 40)
+
+
+def test_logs_of_a_job(roles: Roles) -> None:
+    cluster = Cluster(roles, "--runtime", "process", "--log-max-size", "1")
+    cli = cluster.cli
+    many = "i=0; while [ $i -lt 300000 ]; do echo line $i; i=$((i+1)); done; echo oops >&2"
+    job = cluster.submit(
+        {"name": "long", "command": many},
+        {"name": "pair", "kind": "service", "instances": 2, "command": "echo one; exec sleep 100"},
+    )
+    cli.wait_for_tasks(1, 60, state="TASK_FINISHED")
+    cli.wait_for_tasks(2, state="TASK_RUNNING")
+    text = cli.ok("logs", f"{job}.long")
+    assert text.splitlines() == [f"line {n}" for n in range(300_000)]
+    assert cli.ok("logs", f"{job}.long", "--tail", "2") == "line 299998\nline 299999\n"
+    assert cli.run("logs", f"{job}.long", "--stderr").stderr == "oops\n"
+    assert sorted(cli.ok("logs", f"{job}.pair").splitlines()) == ["0.1 | one", "1.1 | one"]
+    follower = subprocess.Popen(
+        cli.argv("logs", "-f", f"{job}.pair"), stdout=subprocess.PIPE, text=True
+    )
+    assert follower.stdout is not None
+    assert {follower.stdout.readline(), follower.stdout.readline()} == {
+        "0.1 | one\n",
+        "1.1 | one\n",
+    }
+    follower.terminate()
+    follower.stdout.close()
+    assert follower.wait(10) != 0
+
+
+def test_exec(roles: Roles) -> None:
+    cluster = Cluster(roles, "--runtime", "process")
+    cli = cluster.cli
+    job = cluster.submit({"name": "t", "kind": "service", "command": "exec sleep 1000"})
+    cli.wait_for_tasks(1, state="TASK_RUNNING")
+    task = f"{job}.t.0"
+    failed = cli.run("exec", task, "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (failed.returncode, failed.stdout, failed.stderr) == (7, "out\n", "err\n")
+    assert cli.run("exec", "-i", task, "--", "cat", text="through\n").stdout == "through\n"
+    assert cli.run("exec", task, "--", "sh", "-c", "kill -9 $$").returncode == 128 + 9
+    missing = cli.run("exec", task, "--", "/no/such")
+    assert missing.returncode == 127 and "not found" in missing.stderr
+    assert cli.run("exec", task).returncode == 2, "no command"
+    assert cli.run("exec", "none", "--", "true").returncode == 2
+    no_terminal = cli.run("exec", "-t", task, "--", "true")
+    assert no_terminal.returncode == 2 and "standard input is none" in no_terminal.stderr
+    ours, theirs = pty.openpty()
+    shell = subprocess.Popen(
+        cli.argv("exec", "-it", task, "--", "sh"), stdin=theirs, stdout=theirs, stderr=theirs
+    )
+    os.close(theirs)
+    fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", 33, 111, 0, 0))
+    said, typed = b"", False
+    deadline = time.monotonic() + 30
+    while shell.poll() is None:
+        assert time.monotonic() < deadline, said
+        if not select.select([ours], [], [], 0.2)[0]:
+            continue
+        with contextlib.suppress(OSError):
+            said += os.read(ours, 4096)
+        if not typed and said.endswith((b"# ", b"$ ")):
+            os.write(ours, b"stty size; tty; exit 5\n")
+            typed = True
+    assert shell.wait(10) == 5, said
+    assert b"33 111" in said and b"/dev/pts/" in said, said
+    os.close(ours)
+
+
+def test_through_the_master(roles: Roles) -> None:
+    """For those whose way to the agents is closed."""
+    cluster = Cluster(roles, "--runtime", "process")
+    cluster.submit({"name": "t", "command": "echo through"})
+    cluster.cli.wait_for_tasks(1, state="TASK_FINISHED")
+    (task,) = cluster.cli.tasks()
+    request = pb.ReadLogRequest(framework_id=task["framework_id"], task_id=task["task_id"])
+    with grpc.insecure_channel(cluster.master) as channel:
+        stub = SandboxStub(channel)
+        parts = stub.ReadLog(request, metadata=((AGENT_KEY, task["agent_id"]),), timeout=20)
+        assert b"".join(part.data for part in parts) == b"through\n"
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stub.ReadLog(request, metadata=((AGENT_KEY, "none"),), timeout=20))
+        assert caught.value.code() == grpc.StatusCode.NOT_FOUND
+        request.task_id = "none"
+        with pytest.raises(grpc.RpcError) as caught:
+            list(stub.ReadLog(request, metadata=((AGENT_KEY, task["agent_id"]),), timeout=20))
+        assert "no sandbox of the task" in str(caught.value.details())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has the oci runtime")
+def test_an_agent_dies_and_its_oci_container_does_not(roles: Roles, tmp_path: Path) -> None:
+    flags = ("--runtime", "oci", "--resources", "cpus:2;mem:512;disk:512")
+    master = roles.master()
+    cli = Cli(master.address)
+    agent = roles.agent(master.address, "agent", *flags)
+    roles.binpack(master.address)
+    cli.wait_for_agents(1)
+    tasks = [
+        {"name": "stays", "kind": "service", "command": "while :; do echo x; sleep 0.1; done"},
+        {"name": "ends", "command": "sleep 3; exit 9"},
+        {"name": "eats", "command": f"sleep 3; {EAT_MEMORY}", "resources": {"mem": 48}},
+    ]
+    text = json.dumps({"name": "job", "tasks": tasks})
+    assert cli.run("run", "-", text=text).returncode == 0
+    cli.wait_for_tasks(3, state="TASK_RUNNING")
+    agent.kill()
+    time.sleep(5)
+    roles.agent(master.address, "agent", *flags, "--kill-tasks-on-exit")
+    cli.wait_for_tasks(2, 60, state="TASK_FAILED")
+    (ends,), (eats,) = cli.tasks(name="ends"), cli.tasks(name="eats")
+    assert ends["exit_status"] == 9
+    assert eats["reason"] == "CONTAINER_LIMITATION_MEMORY"
+    (stays,) = cli.tasks(name="stays")
+    assert stays["state"] == "TASK_RUNNING"
+    lines = cli.ok("logs", stays["task_id"]).count("x")
+    wait_for("more of its words", lambda: cli.ok("logs", stays["task_id"]).count("x") > lines)
