@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 
-.PHONY: help install demo test simulate lint types unit proto docs clean
+.PHONY: help install demo test simulate lint types unit proto docs vm vm-test clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,12 @@ test: install lint types ## The whole suite (STRICT=1: a skip is a failure)
 
 simulate: install ## Clusters in bad weather: SEEDS=200 of them, from SEED_BASE (random)
 	@$(BIN)/pymesos-simulate --seeds $(or $(SEEDS),200) $(if $(SEED_BASE),--base $(SEED_BASE))
+
+vm: install ## The disk image for virtual machines (root)
+	@deploy/vm/cluster.py build
+
+vm-test: vm ## The demo job on a cluster of virtual machines: AGENTS=2
+	@deploy/vm/cluster.py test --agents $(or $(AGENTS),2)
 
 unit: install ## Only the fast tests
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

@@ -1,4 +1,4 @@
-"""Generate reference.md and failures.md from code and stories: `python docs/generate.py`."""
+"""Generate reference.md and parts of others from code and stories: `python docs/generate.py`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from pymesos_agent.isolation import DECLARED, FACETS
 from pymesos_agent.main import main as agent
 from pymesos_binpack.jobs import schema
 from pymesos_binpack.main import main as binpack
@@ -21,6 +22,8 @@ DOCS = Path(__file__).resolve().parent
 STORIES = DOCS.parent / "tests" / "simulation" / "stories"
 BEGIN = "<!-- the stories; `make docs` writes them -->"
 END = "<!-- end of the stories -->"
+HOLDS = "<!-- what holds; `make docs` writes it -->"
+END_OF_HOLDS = "<!-- end of what holds -->"
 PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
 
 
@@ -82,6 +85,7 @@ def reference() -> str:
             [
                 *keys(job["properties"]),
                 *keys(job["$defs"]["task"]["properties"], "tasks[]."),
+                *keys(job["$defs"]["check"]["properties"], "tasks[].health_check."),
             ]
         )
     )
@@ -110,7 +114,19 @@ def failures() -> str:
     return "\n\n".join([head + BEGIN, *sections, END]) + tail
 
 
-PAGES = {"reference.md": reference, "failures.md": failures}
+def containers() -> str:
+    """docs/containers.md, with the table of what holds on which runtime."""
+    page = (DOCS / "containers.md").read_text("utf-8")
+    head, _, rest = page.partition(HOLDS)
+    _, _, tail = rest.partition(END_OF_HOLDS)
+    lines = [f"| | asked by | {' | '.join(DECLARED)} |", "|---" * (len(DECLARED) + 2) + "|"]
+    for facet in FACETS:
+        cells = [declared.get(facet.name, "no") for declared in DECLARED.values()]
+        lines.append(f"| {facet.text} | `{facet.asked_by}` | {' | '.join(cells)} |")
+    return "\n".join([head + HOLDS, *lines, END_OF_HOLDS]) + tail
+
+
+PAGES = {"reference.md": reference, "failures.md": failures, "containers.md": containers}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

@@ -233,7 +233,10 @@ def _detect_v2(agent_tag: str, root: Path) -> Cgroups:
     if own.name == "agent" and (own.parent / NAME).is_dir():
         own = own.parent  # an earlier agent moved itself, and us with it
     processes = (own / "cgroup.procs").read_text().split() if own != root else []
-    if processes == [str(os.getpid())]:
+    if os.geteuid() == 0:
+        # Not below the unit's own group: systemd cannot start a unit again whose group has groups.
+        base = root
+    elif processes == [str(os.getpid())]:
         # Processes may live in leaves only, so the agent moves into one (Delegate=yes lets it).
         (own / "agent").mkdir(exist_ok=True)
         _write(own / "agent" / "cgroup.procs", str(os.getpid()))
