@@ -23,6 +23,7 @@ from pymesos_core.following import (
     says_that_nobody_leads,
 )
 from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
 from pymesos_proto.v1.operator_pb2_grpc import OperatorStub
 from pymesos_proto.v1.sandbox_pb2_grpc import SandboxStub
@@ -283,6 +284,18 @@ def unique(text: str, items: Sequence[Result], id_of: Callable[[Result], str], w
     )
 
 
+async def _answers(stub: SandboxAsyncStub, view: pb.TaskView) -> bool:
+    """Whether it is an agent that answers there: it says something of the task."""
+    ask = sandbox_pb.ReadFileRequest(
+        framework_id=view.framework_id, task_id=view.task_info.task_id, path="stdout", length=1
+    )
+    try:
+        await stub.ReadFile(ask, timeout=DIRECT_TIMEOUT_S)
+    except grpc.aio.AioRpcError as error:
+        return error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)
+    return True
+
+
 @asynccontextmanager
 async def sandbox_of(
     cluster: Cluster, view: pb.TaskView
@@ -299,9 +312,7 @@ async def sandbox_of(
     try:
         metadata: Metadata = ()
         through = channel
-        try:
-            await asyncio.wait_for(channel.channel_ready(), DIRECT_TIMEOUT_S)
-        except TimeoutError:
+        if not await _answers(SandboxStub(channel), view):
             metadata = ((AGENT_KEY, view.task_info.agent_id),)
             through = await cluster.leader_channel()
         yield SandboxStub(through), metadata
