@@ -10,13 +10,14 @@ import os
 import shutil
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import grpc.aio
 
-from pymesos_agent import machine
+from pymesos_agent import machine, metrics
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.agent import RecoveryError
 from pymesos_agent.runtimes.docker import DockerRuntime
@@ -42,6 +43,7 @@ from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.standalone import LockedError, lock_directory
 from pymesos_core.directories import default_directory
 from pymesos_core.log import LEVELS, set_up_logging
+from pymesos_core.metrics import metrics_option, serve_metrics
 from pymesos_core.resources import ResourceError, Resources
 from pymesos_core.serving import (
     SERVER_OPTIONS,
@@ -78,6 +80,7 @@ class Options:
     runtime: str
     docker_host: str | None
     settings: Settings
+    metrics_port: int | None
     kill_tasks_on_exit: bool
 
 
@@ -97,6 +100,7 @@ async def serve(options: Options) -> None:
     port = bind(server, options.listen)
     runtimes: list[Runtime] = []
     holder: list[Shell] = []
+    close_metrics: Callable[[], None] | None = None
 
     def on_event(event: ContainerEvent) -> None:
         holder[0].feed(event)
@@ -115,12 +119,21 @@ async def serve(options: Options) -> None:
         )
         shell = Shell(core, store, runtimes, work_dir, options.settings)
         holder.append(shell)
-        add_SandboxServicer_to_server(SandboxService(shell.find_sandbox, shell.entry), server)
+        add_SandboxServicer_to_server(SandboxService(shell), server)
+        if options.metrics_port is not None:
+            close_metrics = serve_metrics(
+                options.listen.ip,
+                options.metrics_port,
+                lambda: metrics.snapshot(core),
+                metrics.to_metrics,
+            )
         await server.start()
         print(f"listening on {options.listen.advertised(port)}", flush=True)
         await _run(options, shell, detector, stop)
     finally:
         await server.stop(STOP_GRACE_S)
+        if close_metrics is not None:
+            await asyncio.to_thread(close_metrics)
         for runtime in runtimes:
             await runtime.close()
         await detector.close()
@@ -340,6 +353,7 @@ def parse_host_paths(text: str) -> tuple[AllowedPath, ...]:
     metavar="DAYS",
     help="How long an image is kept that no task uses.",
 )
+@metrics_option
 @click.option(
     "--kill-tasks-on-exit",
     is_flag=True,
@@ -373,6 +387,7 @@ def main(
     registry_auth: Path | None,
     image_cache_size: int,
     image_max_age: float,
+    metrics_port: int | None,
     kill_tasks_on_exit: bool,
     log_level: str,
 ) -> None:
@@ -415,6 +430,7 @@ def main(
                 image_max_age * 86400,
             ),
         ),
+        metrics_port,
         kill_tasks_on_exit,
     )
     try:

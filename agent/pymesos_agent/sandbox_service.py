@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import stat
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -33,18 +33,34 @@ class _Ask(Protocol):
     def task_id(self) -> str: ...
 
 
-class SandboxService(services.SandboxServicer):
-    """`find` gives a task's sandbox and whether it has ended, None when it is not known; `entry`
-    how to run a command in the task's container (EntryError when it cannot be)."""
+class Tasks(Protocol):
+    """What the service asks of the agent."""
 
-    def __init__(
-        self,
-        find: Callable[[str, str], tuple[Path, bool] | None],
-        entry: Callable[[str, str, Sequence[str], str], Entry],
-    ) -> None:
-        self._find = find
-        self._entry = entry
+    def find_sandbox(self, framework_id: str, task_id: str) -> tuple[Path, bool] | None:
+        """A task's sandbox and whether it has ended; None when it is not known."""
+
+    def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
+        """How to run a command in the task's container. Raises EntryError."""
+
+    async def task_usage(self, framework_id: str, task_id: str) -> list[pb.TaskUsage]:
+        """What tasks use now."""
+
+
+class SandboxService(services.SandboxServicer):
+    """For the tasks of this agent."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self._tasks = tasks
+        self._find = tasks.find_sandbox
         self._sessions = 0
+
+    async def GetUsage(  # noqa: N802
+        self, request: pb.GetUsageRequest, context: Context
+    ) -> pb.GetUsageResponse:
+        """What tasks use now."""
+        return pb.GetUsageResponse(
+            tasks=await self._tasks.task_usage(request.framework_id, request.task_id)
+        )
 
     async def _found(self, request: _Ask, context: Context) -> tuple[Path, bool]:
         found = self._find(request.framework_id, request.task_id)
@@ -174,7 +190,7 @@ class SandboxService(services.SandboxServicer):
             )
         term = start.term if TERM.fullmatch(start.term) else "xterm"
         try:
-            entry = self._entry(
+            entry = self._tasks.entry(
                 start.framework_id, start.task_id, start.argv, term if start.terminal else ""
             )
             return await Session.start(entry, start.size if start.terminal else None)

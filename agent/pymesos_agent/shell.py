@@ -10,6 +10,7 @@ import pwd
 import shutil
 import uuid
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
 
@@ -51,6 +52,7 @@ from pymesos_agent.isolation import refusal
 from pymesos_agent.runtimes.interface import ContainerSpec, Mount, Runtime, Settings
 from pymesos_agent.sandbox import disk_usage
 from pymesos_agent.sessions import Entry, EntryError
+from pymesos_agent.usage import read_usage
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock
@@ -62,6 +64,7 @@ from pymesos_core.resources import from_proto
 from pymesos_core.store import GroupCommit, Store
 from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import agent_pb2 as pb
+from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb_types
 from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
@@ -296,6 +299,35 @@ class Shell:
                 used = await asyncio.to_thread(disk_usage, paths)
                 if used > limit:
                     self.feed(DiskExceeded(task.container_id, used))
+
+    async def task_usage(self, framework_id: str, task_id: str) -> list[sandbox_pb.TaskUsage]:
+        """What tasks that run use now; empty ids mean all."""
+        tasks = [
+            task
+            for task in self._core.state.tasks.values()
+            if task.pid
+            and not task.ended
+            and framework_id in ("", task.framework_id)
+            and task_id in ("", task.info.task_id)
+        ]
+        pids = [task.pid for task in tasks]
+        read = await asyncio.to_thread(lambda: [read_usage(pid) for pid in pids])
+        now_s = read_clock().wall_s
+        out: list[sandbox_pb.TaskUsage] = []
+        for task, usage in zip(tasks, read, strict=True):
+            if usage is not None:
+                amounts = from_proto(task.info.resources).quantities
+                out.append(
+                    sandbox_pb.TaskUsage(
+                        framework_id=task.framework_id,
+                        task_id=task.info.task_id,
+                        timestamp_s=now_s,
+                        cpus_limit=amounts.get("cpus", 0) / 1000,
+                        mem_limit_bytes=int(amounts.get("mem", 0) * MILLI_MIB),
+                        **asdict(usage),
+                    )
+                )
+        return out
 
     def _refuse(self, container_id: str, problem: str) -> None:
         # Not from within a step: the core takes one event at a time.

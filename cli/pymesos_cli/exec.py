@@ -22,9 +22,17 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 async def run_inside(
-    cluster: Cluster, text: str, argv: Sequence[str], *, interactive: bool, terminal: bool
+    cluster: Cluster,
+    text: str,
+    argv: Sequence[str],
+    *,
+    stdin: int | None,
+    terminal: bool = False,
 ) -> int:
-    """`pymesos-cli exec`; the exit status, 128 and the number for one that ended by a signal."""
+    """`pymesos-cli exec`; the exit status, 128 and the number for one that ended by a signal.
+
+    `stdin` is the descriptor of its input, None for none.
+    """
     view = await cluster.find_task(text, completed=False)
     start = pb.ExecInput.Start(
         framework_id=view.framework_id,
@@ -39,7 +47,7 @@ async def run_inside(
     inputs.put_nowait(pb.ExecInput(start=start))
     status = 1
     with _raw_terminal(terminal), _signals(inputs, terminal):
-        reading = asyncio.create_task(_read_stdin(inputs, interactive))
+        reading = asyncio.create_task(_read_stdin(inputs, stdin))
         try:
             async with sandbox_of(cluster, view) as (stub, metadata):
                 async for output in stub.Exec(_all(inputs), metadata=metadata):
@@ -68,23 +76,23 @@ def _show(output: pb.ExecOutput, status: int) -> int:
     return status
 
 
-async def _read_stdin(inputs: asyncio.Queue[pb.ExecInput], interactive: bool) -> None:
-    if not interactive:
+async def _read_stdin(inputs: asyncio.Queue[pb.ExecInput], stdin: int | None) -> None:
+    if stdin is None:
         await inputs.put(pb.ExecInput(stdin_closed=True))
         return
     loop = asyncio.get_running_loop()
     while True:
         readable = asyncio.Event()
         try:
-            loop.add_reader(0, readable.set)
+            loop.add_reader(stdin, readable.set)
         except PermissionError:  # a plain file is always readable
             readable.set()
         try:
             await readable.wait()
         finally:
             with contextlib.suppress(OSError):
-                loop.remove_reader(0)
-        data = os.read(0, CHUNK_BYTES)
+                loop.remove_reader(stdin)
+        data = os.read(stdin, CHUNK_BYTES)
         if not data:
             await inputs.put(pb.ExecInput(stdin_closed=True))
             return

@@ -515,6 +515,53 @@ def logs(settings: Settings, task: str, follow: bool, stderr: bool, tail: int | 
     )
 
 
+@main.command()
+@click.argument("task", default="")
+@click.option("-f", "--follow", is_flag=True, help="Again and again, until Ctrl-C.")
+@json_option
+@pass_settings
+def stats(settings: Settings, task: str, follow: bool, as_json: bool) -> None:
+    """What tasks use now: all, or those whose id begins with TASK."""
+    from pymesos_cli.stats import show_stats
+
+    _with_cluster(
+        settings, lambda cluster: show_stats(cluster, task, follow=follow, as_json=as_json)
+    )
+
+
+@main.command("ls")
+@click.argument("task")
+@click.argument("path", default="")
+@pass_settings
+def list_files(settings: Settings, task: str, path: str) -> None:
+    """List the files of a task's sandbox, as long as it is kept."""
+    from pymesos_cli import files
+
+    _with_cluster(settings, lambda cluster: files.list_files(cluster, task, path))
+
+
+@main.command()
+@click.argument("task")
+@click.argument("path")
+@pass_settings
+def cat(settings: Settings, task: str, path: str) -> None:
+    """Show a file of a task's sandbox."""
+    from pymesos_cli import files
+
+    _with_cluster(settings, lambda cluster: files.show_file(cluster, task, path))
+
+
+@main.command()
+@click.argument("source")
+@click.argument("target")
+@pass_settings
+def cp(settings: Settings, source: str, target: str) -> None:
+    """Copy from a task's sandbox, or a file into it: cp TASK:PATH PATH, cp PATH TASK:PATH."""
+    from pymesos_cli import files
+
+    sys.exit(_with_cluster(settings, lambda cluster: files.copy(cluster, source, target)))
+
+
 @main.command("exec", context_settings={"ignore_unknown_options": True})
 @click.argument("task")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
@@ -532,7 +579,7 @@ def exec_command(
     status = _with_cluster(
         settings,
         lambda cluster: run_inside(
-            cluster, task, command, interactive=interactive, terminal=terminal
+            cluster, task, command, stdin=0 if interactive else None, terminal=terminal
         ),
     )
     sys.exit(status)

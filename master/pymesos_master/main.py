@@ -7,6 +7,7 @@ import gc
 import logging
 import sys
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from pymesos_core.coordination import (
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.directories import default_directory
 from pymesos_core.log import LEVELS, set_up_logging
+from pymesos_core.metrics import metrics_option, serve_metrics
 from pymesos_core.resources import ResourceError, Resources, parse
 from pymesos_core.serving import (
     SERVER_OPTIONS,
@@ -37,6 +39,7 @@ from pymesos_core.serving import (
     listen_options,
     stop_event,
 )
+from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Settings
 from pymesos_master.allocator.minimum import Scalars
@@ -70,6 +73,7 @@ class Options:
     work_dir: Path
     config: Config
     allocation: Settings
+    metrics_port: int | None
 
 
 def read_minimum(text: str) -> tuple[Scalars, ...]:
@@ -100,6 +104,12 @@ async def serve(options: Options) -> None:
     add_OperatorServicer_to_server(OperatorService(leadership), server)
     server.add_generic_rpc_handlers((SandboxRelay(leadership),))
     contender, detector = _coordination(options, me)
+    close_metrics: Callable[[], None] | None = None
+    if options.metrics_port is not None:
+        ip = options.listen.ip
+        close_metrics = serve_metrics(
+            ip, options.metrics_port, lambda: metrics.snapshot(leadership), metrics.to_metrics
+        )
     main = asyncio.create_task(_contend(options, contender, leadership))
     stopping = asyncio.create_task(stop.wait())
     try:
@@ -123,6 +133,8 @@ async def serve(options: Options) -> None:
             task.cancel()
         await asyncio.gather(main, stopping, return_exceptions=True)
         await server.stop(STOP_GRACE_S)
+        if close_metrics is not None:
+            await asyncio.to_thread(close_metrics)
         if detector is not None:
             await detector.close()
         await contender.close()
@@ -258,6 +270,7 @@ async def _lead(options: Options, term: Term, leadership: Leadership) -> str | N
 @click.option(
     "--log-level", type=click.Choice(LEVELS), default="info", show_default=True, help="Verbosity."
 )
+@metrics_option
 @click.version_option(VERSION)
 def main(
     ip: str,
@@ -276,6 +289,7 @@ def main(
     min_allocatable_resources: tuple[Scalars, ...],
     filter_gpu_resources: bool,
     max_completed_tasks: int,
+    metrics_port: int | None,
     log_level: str,
 ) -> None:
     """Run a pymesos master."""
@@ -296,7 +310,9 @@ def main(
         offer_timeout, min_allocatable_resources, max_offer_fraction, filter_gpu_resources
     )
     directory = work_dir or default_directory("master")
-    options = Options(listen, zk_url, zk_session_timeout, directory, config, allocation)
+    options = Options(
+        listen, zk_url, zk_session_timeout, directory, config, allocation, metrics_port
+    )
     gc.set_threshold(*GC_THRESHOLDS)
     try:
         asyncio.run(serve(options))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pymesos_testing.components import ZooKeeper
 
@@ -73,3 +76,17 @@ def test_churn_keeps_no_more_than_it_says() -> None:
     known = result["known_by_quarter"][-1]
     assert result["tasks"] > 1000 and known["completed_tasks"] <= 1000
     assert known["frameworks"] <= 105 and known["agents"] <= 1000
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="limits that hold need root")
+def test_containers() -> None:
+    result = bench("containers.py", "--rounds", "3", "--tasks", "12", "--no-swarm")
+    assert result["launches_per_s"] > 0 and result["bare_launches_per_s"] > 0
+    assert result["kill_ms"]["p50"] > 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="limits that hold need root")
+def test_neighbour() -> None:
+    result = bench("neighbour.py", "--runtime", "oci", "--seconds", "1")
+    assert result["ratio"].keys() == {"memory", "pids", "disk", "cpu"}
+    assert result["cpu_share_kept"] > 0

@@ -7,12 +7,14 @@ import fcntl
 import json
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
 import sys
 import termios
 import time
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from pymesos_testing.cli import Cli
 from pymesos_testing.components import IMAGE, Roles, free_port, wait_for
 
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
+ROOT = Path(__file__).resolve().parents[2]
 RUNTIMES = ("process", "docker", "oci")
 
 
@@ -215,6 +218,77 @@ def test_exec(roles: Roles) -> None:
     assert shell.wait(10) == 5, said
     assert b"33 111" in said and b"/dev/pts/" in said, said
     os.close(ours)
+
+
+def test_files_and_stats(roles: Roles, tmp_path: Path) -> None:
+    cluster = Cluster(roles, "--runtime", "process")
+    cli = cluster.cli
+    make = "mkdir -p d/e; echo deep > d/e/f; ln -s /etc/passwd link; echo top > t"
+    job = cluster.submit(
+        {"name": "t", "kind": "service", "command": f"{make}; while :; do :; done"}
+    )
+    cli.wait_for_tasks(1, state="TASK_RUNNING")
+    task = f"{job}.t.0"
+    wait_for("its files", lambda: " t\n" in cli.ok("ls", task))
+    assert "d/" in cli.ok("ls", task) and cli.ok("ls", task, "d/e").split()[-1] == "f"
+    assert cli.ok("cat", task, "d/e/f") == "deep\n"
+    for path in ("link", "../../checkpoint.sqlite", "/etc/passwd", "none"):
+        assert cli.run("cat", task, path).returncode == 1, path
+    cli.ok("cp", f"{task}:t", str(tmp_path / "copied"))
+    assert (tmp_path / "copied").read_text() == "top\n"
+    whole = cli.run("cp", f"{task}:", str(tmp_path / "all"))
+    assert whole.returncode == 0 and "left out" in whole.stderr, "the link"
+    assert (tmp_path / "all/d/e/f").read_text() == "deep\n"
+    assert not (tmp_path / "all/link").exists()
+    data = os.urandom(300_000)
+    (tmp_path / "up").write_bytes(data)
+    cli.ok("cp", str(tmp_path / "up"), f"{task}:d/up")
+    cli.ok("cp", f"{task}:d/up", str(tmp_path / "down"))
+    assert (tmp_path / "down").read_bytes() == data
+    for wrong in (("a", "b"), (f"{task}:a", f"{task}:b"), (str(tmp_path / "none"), f"{task}:x")):
+        assert cli.run("cp", *wrong).returncode == 2, wrong
+    (row,) = cli.json("stats", job)
+    assert row["cpus"] > 0.3 and row["mem"] > 0 and row["pids"] >= 1 and row["cpus_limit"] == 0.1
+    assert cli.run("stats", "none").returncode == 2
+
+
+def test_metrics(roles: Roles) -> None:
+    ports = free_port(), free_port()
+    master = roles.master("master", "--metrics-port", str(ports[0]))
+    flags = ("--runtime", "process", "--kill-tasks-on-exit", "--metrics-port", str(ports[1]))
+    roles.agent(master.address, "agent", "--resources", "cpus:3;mem:512", *flags)
+    roles.binpack(master.address)
+    cli = Cli(master.address)
+    cli.wait_for_agents(1)
+    task = {"name": "spin", "kind": "service", "command": "while :; do :; done"}
+    cli.ok("run", "-", text=json.dumps({"name": "job", "tasks": [task]}))
+    cli.wait_for_tasks(1, state="TASK_RUNNING")
+    time.sleep(1)
+
+    def scrape(port: int) -> str:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=20) as answer:
+            return str(answer.read().decode())
+
+    of_master, of_agent = scrape(ports[0]), scrape(ports[1])
+    for line in (
+        "pymesos_master_leads 1.0",
+        'pymesos_master_agents{state="active"} 1.0',
+        'pymesos_master_tasks{state="TASK_RUNNING"} 1.0',
+        'pymesos_master_cpus{kind="total"} 3.0',
+        'pymesos_master_cpus{kind="allocated"} 0.1',
+        'pymesos_master_mem_bytes{kind="total"} 5.36870912e+08',
+    ):
+        assert line in of_master.splitlines(), of_master
+    (cpu,) = [x for x in of_agent.splitlines() if x.startswith("pymesos_task_cpu_seconds_total{")]
+    assert float(cpu.split()[-1]) > 0.2 and 'name="spin"' in cpu
+    (mem,) = [x for x in of_agent.splitlines() if x.startswith("pymesos_task_mem_bytes{")]
+    assert float(mem.split()[-1]) > 0
+    assert 'pymesos_agent_tasks{state="TASK_RUNNING"} 1.0' in of_agent
+    dashboard = json.loads((ROOT / "deploy/grafana/pymesos.json").read_text())
+    for panel in dashboard["panels"]:
+        for target in panel["targets"]:
+            names = re.findall(r"pymesos_\w+", target["expr"])
+            assert names and all(name in of_master + of_agent for name in names), target
 
 
 def test_through_the_master(roles: Roles) -> None:

@@ -55,6 +55,11 @@ class SandboxStub:
                 request_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ReadLogRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.LogPart.FromString,
                 _registered_method=True)
+        self.GetUsage = channel.unary_unary(
+                '/pymesos.v1.Sandbox/GetUsage',
+                request_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.GetUsageRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.GetUsageResponse.FromString,
+                _registered_method=True)
         self.Exec = channel.stream_stream(
                 '/pymesos.v1.Sandbox/Exec',
                 request_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ExecInput.SerializeToString,
@@ -93,6 +98,13 @@ class SandboxServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetUsage(self, request, context):
+        """What tasks use now.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Exec(self, request_iterator, context):
         """One more process in a running container; the first input is the start.
         """
@@ -122,6 +134,11 @@ def add_SandboxServicer_to_server(servicer, server):
                     servicer.ReadLog,
                     request_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.ReadLogRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.LogPart.SerializeToString,
+            ),
+            'GetUsage': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetUsage,
+                    request_deserializer=pymesos__proto_dot_v1_dot_sandbox__pb2.GetUsageRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_sandbox__pb2.GetUsageResponse.SerializeToString,
             ),
             'Exec': grpc.stream_stream_rpc_method_handler(
                     servicer.Exec,
@@ -238,6 +255,33 @@ class Sandbox:
             '/pymesos.v1.Sandbox/ReadLog',
             pymesos__proto_dot_v1_dot_sandbox__pb2.ReadLogRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_sandbox__pb2.LogPart.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetUsage(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Sandbox/GetUsage',
+            pymesos__proto_dot_v1_dot_sandbox__pb2.GetUsageRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_sandbox__pb2.GetUsageResponse.FromString,
             options,
             channel_credentials,
             insecure,

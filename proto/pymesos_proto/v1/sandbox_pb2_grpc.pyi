@@ -41,6 +41,8 @@ class SandboxStub:
     """
     ReadLog: _grpc.UnaryStreamMultiCallable[_sandbox_pb2.ReadLogRequest, _sandbox_pb2.LogPart]
     """What a task writes, over the files that rotation makes of it."""
+    GetUsage: _grpc.UnaryUnaryMultiCallable[_sandbox_pb2.GetUsageRequest, _sandbox_pb2.GetUsageResponse]
+    """What tasks use now."""
     Exec: _grpc.StreamStreamMultiCallable[_sandbox_pb2.ExecInput, _sandbox_pb2.ExecOutput]
     """One more process in a running container; the first input is the start."""
 
@@ -57,6 +59,8 @@ class SandboxAsyncStub(SandboxStub):
     """
     ReadLog: _aio.UnaryStreamMultiCallable[_sandbox_pb2.ReadLogRequest, _sandbox_pb2.LogPart]  # type: ignore[assignment]
     """What a task writes, over the files that rotation makes of it."""
+    GetUsage: _aio.UnaryUnaryMultiCallable[_sandbox_pb2.GetUsageRequest, _sandbox_pb2.GetUsageResponse]  # type: ignore[assignment]
+    """What tasks use now."""
     Exec: _aio.StreamStreamMultiCallable[_sandbox_pb2.ExecInput, _sandbox_pb2.ExecOutput]  # type: ignore[assignment]
     """One more process in a running container; the first input is the start."""
 
@@ -94,6 +98,14 @@ class SandboxServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_sandbox_pb2.LogPart], _abc.AsyncIterator[_sandbox_pb2.LogPart]]:
         """What a task writes, over the files that rotation makes of it."""
+
+    @_abc_1.abstractmethod
+    def GetUsage(
+        self,
+        request: _sandbox_pb2.GetUsageRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_sandbox_pb2.GetUsageResponse, _abc.Awaitable[_sandbox_pb2.GetUsageResponse]]:
+        """What tasks use now."""
 
     @_abc_1.abstractmethod
     def Exec(

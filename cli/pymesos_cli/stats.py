@@ -1,0 +1,110 @@
+"""`stats`: what tasks use now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from pymesos_cli.cluster import CliError, Cluster, sandbox_of
+from pymesos_cli.output import print_json, print_table
+from pymesos_proto.v1 import operator_pb2 as operator_pb
+from pymesos_proto.v1 import sandbox_pb2 as pb
+
+SAMPLE_S = 1.0
+MIB = 1024 * 1024
+Key = tuple[str, str]
+
+
+async def show_stats(cluster: Cluster, text: str, *, follow: bool, as_json: bool) -> None:
+    """`pymesos-cli stats`: of all tasks, or of those whose id begins with `text`."""
+    while True:
+        rows = await _rows(cluster, text)
+        if as_json:
+            print_json(rows)
+        else:
+            if follow:
+                print("\x1b[2J\x1b[H", end="")
+            _print(rows)
+        if not follow:
+            return
+
+
+async def _rows(cluster: Cluster, text: str) -> list[dict[str, Any]]:
+    views = await cluster.tasks(id_prefix=text, states=["TASK_RUNNING", "TASK_KILLING"])
+    if text and not views:
+        await cluster.find_task(text, completed=False)  # says what is wrong with it
+    by_agent: dict[str, list[operator_pb.TaskView]] = defaultdict(list)
+    for view in views:
+        by_agent[view.task_info.agent_id].append(view)
+    found = await asyncio.gather(
+        *(_of_agent(cluster, of) for of in by_agent.values()), return_exceptions=True
+    )
+    rows: list[dict[str, Any]] = []
+    for result in found:
+        if isinstance(result, BaseException) and not isinstance(result, CliError):
+            raise result
+        if not isinstance(result, BaseException):
+            rows += result
+    return sorted(rows, key=lambda row: -row["cpus"])
+
+
+async def _of_agent(
+    cluster: Cluster, views: Sequence[operator_pb.TaskView]
+) -> list[dict[str, Any]]:
+    """Two samples, for the rates between them."""
+    wanted = {(v.framework_id, v.task_info.task_id): v for v in views}
+    async with sandbox_of(cluster, views[0]) as (stub, metadata):
+        samples: list[dict[Key, pb.TaskUsage]] = []
+        for number in range(2):
+            await asyncio.sleep(SAMPLE_S * number)
+            response = await stub.GetUsage(pb.GetUsageRequest(), metadata=metadata)
+            samples.append({(u.framework_id, u.task_id): u for u in response.tasks})
+    before, after = samples
+    return [
+        _row(wanted[key], before[key], usage)
+        for key, usage in after.items()
+        if key in wanted and key in before
+    ]
+
+
+def _row(view: operator_pb.TaskView, before: pb.TaskUsage, now: pb.TaskUsage) -> dict[str, Any]:
+    seconds = max(1e-3, now.timestamp_s - before.timestamp_s)
+
+    def rate(name: str) -> float:
+        return max(0.0, float(getattr(now, name) - getattr(before, name))) / seconds
+
+    return {
+        "task_id": now.task_id,
+        "framework_id": now.framework_id,
+        "hostname": view.hostname,
+        "cpus": round(rate("cpu_s"), 3),
+        "cpus_limit": now.cpus_limit,
+        "throttled": round(rate("throttled_s"), 3),
+        "mem": round(now.mem_bytes / MIB, 1),
+        "mem_limit": round(now.mem_limit_bytes / MIB, 1),
+        "pids": now.pids,
+        "read_per_s": round(rate("read_bytes")),
+        "written_per_s": round(rate("written_bytes")),
+        "received_per_s": round(rate("received_bytes")),
+        "sent_per_s": round(rate("sent_bytes")),
+    }
+
+
+def _print(rows: Sequence[dict[str, Any]]) -> None:
+    table = [
+        (
+            row["task_id"],
+            row["hostname"],
+            f"{row['cpus']:.2f}/{row['cpus_limit']:g}",
+            f"{row['throttled']:.0%}",
+            f"{row['mem']:.0f}/{row['mem_limit']:.0f}",
+            str(row["pids"]),
+            f"{row['read_per_s'] / MIB:.1f}/{row['written_per_s'] / MIB:.1f}",
+            f"{row['received_per_s'] / MIB:.1f}/{row['sent_per_s'] / MIB:.1f}",
+        )
+        for row in rows
+    ]
+    headers = ("TASK", "HOST", "CPUS", "THROTTLED", "MEM", "PIDS", "I/O MIB/S", "NET MIB/S")
+    print_table(headers, table, "no tasks run", ("HOST",))

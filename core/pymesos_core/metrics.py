@@ -1,0 +1,92 @@
+"""`/metrics` for Prometheus, by its own library, over what the event loop knows."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
+
+import click
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from pymesos_core.serving import ServingError
+
+ANSWER_TIMEOUT_S = 5.0
+MIB = 1024 * 1024
+
+Snapshot = TypeVar("Snapshot")
+metrics_option = click.option(
+    "--metrics-port",
+    type=click.IntRange(1, 65535),
+    default=None,
+    help="Serve /metrics for Prometheus on this port.  [default: not at all]",
+)
+
+
+class _Collector(Collector, Generic[Snapshot]):
+    """Asks the loop for a snapshot, and makes metrics of it in the server's own thread."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        snapshot: Callable[[], Snapshot],
+        to_metrics: Callable[[Snapshot], Iterable[Metric]],
+    ) -> None:
+        self._loop = loop
+        self._snapshot = snapshot
+        self._to_metrics = to_metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """See prometheus_client."""
+        taken: concurrent.futures.Future[Snapshot] = concurrent.futures.Future()
+
+        def take() -> None:
+            try:
+                taken.set_result(self._snapshot())
+            except BaseException as error:
+                taken.set_exception(error)
+
+        self._loop.call_soon_threadsafe(take)
+        return self._to_metrics(taken.result(ANSWER_TIMEOUT_S))
+
+    def describe(self) -> Iterable[Metric]:
+        """Nothing is known before it is asked for."""
+        return ()
+
+
+def serve_metrics(
+    ip: str,
+    port: int,
+    snapshot: Callable[[], Snapshot],
+    to_metrics: Callable[[Snapshot], Iterable[Metric]],
+) -> Callable[[], None]:
+    """Until what is returned is called. Raises ServingError."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    registry.register(_Collector(asyncio.get_running_loop(), snapshot, to_metrics))
+    try:
+        server, thread = start_http_server(port, ip, registry)
+    except OSError as error:
+        raise ServingError(
+            f"cannot serve metrics on {ip}:{port}: {error.strerror}; choose another --metrics-port"
+        ) from error
+
+    def close() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return close
+
+
+def gauge(
+    name: str, text: str, labels: Iterable[str], values: Iterable[tuple[tuple[str, ...], float]]
+) -> Metric:
+    """One gauge with a value for each combination of its labels."""
+    family = GaugeMetricFamily(name, text, labels=[*labels])
+    for label_values, value in values:
+        family.add_metric([*label_values], value)
+    return family

@@ -1,0 +1,90 @@
+"""500 short containers and 100 long ones on one agent: nothing is left, and it stays small."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pymesos_testing.cli import Cli
+from pymesos_testing.components import Roles, supervisors, wait_for
+
+SHORT, LONG = 500, 100
+RSS_SLACK_MIB = 25
+
+
+@dataclass
+class Counts:
+    """What an agent and its supervisors hold on to."""
+
+    files: int
+    threads: int
+    processes: int
+    mounts: int
+    cgroups: int
+    bundles: int
+    pipes: int
+
+
+def count(agent: int, folder: Path) -> Counts:
+    processes = [psutil.Process(pid) for pid in (agent, *supervisors(folder))]
+    return Counts(
+        sum(p.num_fds() for p in processes),
+        sum(p.num_threads() for p in processes),
+        sum(len(p.children(recursive=True)) for p in processes),
+        len(Path("/proc/self/mounts").read_text().splitlines()),
+        len([p for p in Path("/sys/fs/cgroup").glob("*/pymesos/*/*") if p.is_dir()]),
+        len([*folder.glob("oci/containers/*"), *folder.glob("oci/runc/*")]),
+        len([*folder.glob("pipes/*"), *folder.glob("oci/pipes/*")]),
+    )
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("runtime", ["process", "oci"])
+def test_nothing_leaks(runtime: str, roles: Roles) -> None:
+    if runtime == "oci" and os.geteuid() != 0:
+        pytest.skip("the oci runtime needs root")
+    master = roles.master()
+    cli = Cli(master.address, 200)
+    flags = ("--runtime", runtime, "--resources", "cpus:64;mem:65536;disk:1000")
+    agent = roles.agent(master.address, "agent", *flags, "--kill-tasks-on-exit")
+    roles.binpack(master.address)
+    cli.wait_for_agents(1)
+    folder, pid = roles.folder / "agent", agent.process.pid
+
+    def run_short(number: int) -> None:
+        size = {"cpus": 64 / 8, "mem": 16}
+        task = {"name": "short", "instances": number, "command": "echo x", "resources": size}
+        text = json.dumps({"name": "job", "tasks": [task]})
+        cli.ok("run", "-", "--wait", text=text)
+
+    run_short(30)  # threads, caches and buffers are there
+    before = count(pid, folder)
+    rss_mib = psutil.Process(pid).memory_info().rss / 2**20
+    size = {"cpus": 0.1, "mem": 16}
+    task = {
+        "name": "long", "kind": "service", "instances": LONG, "command": "exec sleep 1000",
+        "resources": size, "kill_grace_s": 1,
+    }  # fmt: skip
+    text = json.dumps({"name": "long", "tasks": [task]})
+    job = cli.ok("run", "-", text=text).split()[1]
+    cli.wait_for_tasks(LONG, 60, name="long", state="TASK_RUNNING")
+    run_short(SHORT)
+    cli.ok("stop", job)
+    cli.wait_for_tasks(0, 60, name="long", state="TASK_RUNNING")
+
+    def nothing_is_left() -> bool:
+        now = asdict(count(pid, folder))
+        return all(now[name] <= held for name, held in asdict(before).items())
+
+    try:
+        wait_for("all of it to be gone", nothing_is_left, 30)
+    except AssertionError:
+        pytest.fail(f"before {before}, after {count(pid, folder)}")
+    assert psutil.Process(pid).memory_info().rss / 2**20 < rss_mib + RSS_SLACK_MIB
+    for supervisor in supervisors(folder):
+        assert psutil.Process(supervisor).memory_info().rss / 2**20 < 40
