@@ -353,6 +353,14 @@ def parse_host_paths(text: str) -> tuple[AllowedPath, ...]:
     metavar="DAYS",
     help="How long an image is kept that no task uses.",
 )
+@click.option(
+    "--artifact-cache-size",
+    type=click.IntRange(0),
+    default=2 * 1024,
+    show_default=True,
+    metavar="MIB",
+    help="How much of artifacts with a checksum is kept.",
+)
 @metrics_option
 @click.option(
     "--kill-tasks-on-exit",
@@ -387,6 +395,7 @@ def main(
     registry_auth: Path | None,
     image_cache_size: int,
     image_max_age: float,
+    artifact_cache_size: int,
     metrics_port: int | None,
     kill_tasks_on_exit: bool,
     log_level: str,
@@ -429,6 +438,7 @@ def main(
                 image_cache_size,
                 image_max_age * 86400,
             ),
+            artifact_cache_size,
         ),
         metrics_port,
         kill_tasks_on_exit,

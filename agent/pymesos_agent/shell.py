@@ -8,6 +8,7 @@ import logging
 import os
 import pwd
 import shutil
+import threading
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -17,6 +18,7 @@ from urllib.parse import quote
 import grpc.aio
 
 from pymesos_agent import machine
+from pymesos_agent.artifacts import ArtifactError, Artifacts
 from pymesos_agent.checking import CheckError, run_check
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import (
@@ -38,6 +40,7 @@ from pymesos_agent.core.events import (
     CheckpointFailed,
     Connected,
     ContainerFailed,
+    ContainerPulling,
     ContainersRecovered,
     ContainerState,
     Disconnected,
@@ -97,6 +100,10 @@ class Shell:
         self._connections = itertools.count(1)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._backoff = Backoff(0.1, 5.0)
+        self._fetching: dict[str, threading.Event] = {}
+        self._artifacts = Artifacts(
+            work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
+        )
         self._checks: set[asyncio.Task[None]] = set()
         self._checking = asyncio.Semaphore(MAX_CHECKS)
         self.exit = asyncio.Event()
@@ -193,6 +200,9 @@ class Shell:
             case StartContainer():
                 self._start(effect)
             case KillContainer(container_id, name, force):
+                if container_id in self._fetching:
+                    self._fetching[container_id].set()
+                    return
                 for runtime in self._named(name):
                     runtime.kill(container_id, force=force)
             case RunCheck():
@@ -233,7 +243,34 @@ class Shell:
         if problem := refusal(runtime, spec, self._settings) or self._prepare_sandbox(spec):
             self._refuse(effect.container_id, problem)
             return
-        runtime.launch(spec)
+        if spec.info.artifacts:
+            task = asyncio.create_task(self._fetch_and_launch(spec, runtime))
+            self._checks.add(task)
+            task.add_done_callback(self._checks.discard)
+        else:
+            runtime.launch(spec)
+
+    async def _fetch_and_launch(self, spec: ContainerSpec, runtime: Runtime) -> None:
+        """Its artifacts, one after the other; a kill meanwhile ends it before it is launched."""
+        stopped = self._fetching[spec.container_id] = threading.Event()
+        try:
+            for artifact in spec.info.artifacts:
+                text = f"Fetching {artifact.uri[:200]}"
+                self.feed(ContainerPulling(spec.container_id, text))
+                await asyncio.to_thread(
+                    self._artifacts.fetch, artifact, spec.sandbox, spec.owner, stopped.is_set
+                )
+            if stopped.is_set():
+                raise ArtifactError("killed before it was started")
+        except ArtifactError as error:
+            del self._fetching[spec.container_id]
+            self.feed(ContainerFailed(spec.container_id, str(error)))
+        except BaseException:
+            stopped.set()
+            raise
+        else:
+            del self._fetching[spec.container_id]
+            runtime.launch(spec)
 
     def _spec(self, of: StartContainer | AgentTask) -> ContainerSpec:
         """Raises LookupError with a sentence."""

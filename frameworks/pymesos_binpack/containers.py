@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,7 @@ class Life:
     health_check: Mapping[str, Any] | None = None
     readiness_check: Mapping[str, Any] | None = None
     max_completion_time_s: float = 0.0
+    artifacts: Sequence[Mapping[str, Any]] = ()
 
 
 def life_problem(task: Mapping[str, Any]) -> str | None:
@@ -39,6 +40,10 @@ def life_problem(task: Mapping[str, Any]) -> str | None:
             return f"{name}.{kinds[0]}: either port or port_index is expected"
         if isinstance(ask, Mapping) and ask.get("port_index", -1) >= ports:
             return f"{name}.{kinds[0]}.port_index: the task has {ports} ports; the first is 0"
+    for index, artifact in enumerate(task.get("artifacts", ())):
+        path = artifact.get("path", "")
+        if ".." in path.split("/") or "\0" in path + artifact["uri"]:
+            return f"artifacts[{index}].path: {path!r} leads elsewhere"
     for index, mount in enumerate(task.get("mounts", ())):
         if ".." in mount["path"].split("/") or "\0" in mount["path"] + mount.get("host_path", ""):
             return f"mounts[{index}].path: {mount['path']!r} leads elsewhere"
@@ -52,6 +57,7 @@ def life_of(task: Mapping[str, Any]) -> Life:
         task.get("health_check"),
         task.get("readiness_check"),
         float(task.get("max_completion_time_s", 0)),
+        task.get("artifacts", ()),
     )
 
 

@@ -115,6 +115,7 @@ def task_info(instance: Instance, launch: Launch) -> pb.TaskInfo:
         health_check=check_message(life.health_check) if life.health_check else None,
         readiness_check=check_message(life.readiness_check) if life.readiness_check else None,
         max_completion_time_s=life.max_completion_time_s,
+        artifacts=[pb.Artifact(**artifact) for artifact in life.artifacts],
         kill_policy=pb.KillPolicy(grace_period_s=spec.kill_grace_s),
         labels=[pb.Label(key="job", value=instance.job_id)],
     )

@@ -500,7 +500,7 @@ def test_a_task_with_an_image(roles: Roles, docker_host: str) -> None:
     roles.agent(master.address, "agent", "--docker-host", docker_host, THROW_AWAY)
     roles.binpack(master.address)
     cli.wait_for_agents(1)
-    assert cli.json("agents")[0]["runtime"] == "process,docker"
+    assert cli.json("agents")[0]["runtime"] == "process,docker,oci"
     done = cli.run("run", "--image", IMAGE, "--", "echo $((6 * 7)) in $(hostname)")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("42 in ")

@@ -65,7 +65,7 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         ("{name: 'a/b', tasks: [{name: t, command: x}]}", "name: 'a/b' does not match"),
         ("{name: '..', tasks: [{name: t, command: x}]}", "name"),
         (MINIMAL % "instnaces: 3", "tasks[0]: unknown key 'instnaces'; did you mean 'instances'?"),
-        (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are add_capabilities, command"),
+        (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are add_capabilities, artifacts"),
         (MINIMAL % "instances: 0", "tasks[0].instances: 0 is out of range; at least 1"),
         (MINIMAL % "instances: 1.5", "instances"),
         (MINIMAL % "instances: '3'", "tasks[0].instances: '3' is not a value of type integer"),

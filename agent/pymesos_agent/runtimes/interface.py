@@ -62,6 +62,7 @@ class Settings:
     host_paths: tuple[AllowedPath, ...] = ()
     capabilities: frozenset[str] = frozenset()  # that tasks may have beyond the usual
     images: ImageSettings = ImageSettings()
+    artifact_cache_mib: int = 2 * 1024
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from pymesos_agent.below import FOLDER, OutsideError, parent_of, parts_of
+
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 MAX_ENTRIES = 2_000_000
 MAX_BYTES = 64 * 1024**3
 CHUNK_BYTES = 1024 * 1024
 XATTR = "SCHILY.xattr."
-FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 MAGIC_GZIP, MAGIC_ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
@@ -59,6 +60,8 @@ def unpack(blob: Path, folder: Path, diff_id: str) -> int:
             with tarfile.open(fileobj=hashed, mode="r|") as archive:  # type: ignore[call-overload]
                 size = _Unpacker(folder).all(archive)
             found = hashed.finish()
+    except OutsideError as error:
+        raise LayerError(str(error)) from error
     except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
         raise LayerError(f"the layer {diff_id} is damaged: {error}") from error
     except OSError as error:
@@ -111,10 +114,10 @@ class _Unpacker:
             for count, member in enumerate(archive):
                 if count > MAX_ENTRIES:
                     raise LayerError(f"the layer has more than {MAX_ENTRIES} files")
-                parts = _parts(member.name)
+                parts = parts_of(member.name)
                 if not parts:
                     continue  # the root itself
-                with _parent(root, parts) as parent:
+                with parent_of(root, parts) as parent:
                     self._one(archive, member, root, parent, parts[-1])
                 if member.isdir():
                     times.append(("/".join(parts), member.mtime))
@@ -150,10 +153,10 @@ class _Unpacker:
             os.symlink(member.linkname, name, dir_fd=parent)
             os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
         elif member.islnk():
-            parts = _parts(member.linkname)
+            parts = parts_of(member.linkname)
             if not parts:
                 raise LayerError(f"{member.name!r} is a link to the root")
-            with _parent(root, parts) as other:
+            with parent_of(root, parts) as other:
                 os.link(parts[-1], name, src_dir_fd=other, dst_dir_fd=parent, follow_symlinks=False)
         elif member.isfifo():
             os.mkfifo(name, mode, dir_fd=parent)
@@ -204,34 +207,6 @@ def _finish(descriptor: int, member: tarfile.TarInfo) -> None:
             name = key.removeprefix(XATTR)
             if name.startswith(("security.capability", "user.")):
                 os.setxattr(descriptor, name, value.encode("utf-8", "surrogateescape"))
-
-
-def _parts(name: str) -> list[str]:
-    parts = [part for part in name.split("/") if part not in ("", ".")]
-    if ".." in parts or "\0" in name:
-        raise LayerError(f"{name[:200]!r} leads out of the layer")
-    return parts
-
-
-@contextlib.contextmanager
-def _parent(root: int, parts: list[str]) -> Iterator[int]:
-    """The folder of a member, made where it is missing; links are not followed."""
-    folder = os.dup(root)
-    try:
-        for part in parts[:-1]:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=folder)
-            try:
-                inner = os.open(part, FOLDER, dir_fd=folder)
-            except NotADirectoryError:
-                raise LayerError(
-                    f"{'/'.join(parts)[:200]!r} goes through a link or a file"
-                ) from None
-            os.close(folder)
-            folder = inner
-        yield folder
-    finally:
-        os.close(folder)
 
 
 def _remove(parent: int, name: str) -> None:

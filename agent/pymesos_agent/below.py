@@ -1,0 +1,49 @@
+"""Making files below a folder from names that are not trusted: nothing leads out of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+
+FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class OutsideError(Exception):
+    """The name leads elsewhere: the message says how."""
+
+
+def parts_of(name: str) -> list[str]:
+    """Of a path that is taken as below the folder. Raises OutsideError."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if ".." in parts or "\0" in name:
+        raise OutsideError(f"{name[:200]!r} leads out of it")
+    return parts
+
+
+@contextlib.contextmanager
+def parent_of(
+    root: int, parts: Sequence[str], owner: tuple[int, int] | None = None
+) -> Iterator[int]:
+    """A descriptor of the folder of the last part, made where it is missing.
+
+    Links are not followed. Raises OutsideError.
+    """
+    folder = os.dup(root)
+    try:
+        for part in parts[:-1]:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, 0o755, dir_fd=folder)
+                if owner is not None:
+                    os.chown(part, *owner, dir_fd=folder, follow_symlinks=False)
+            try:
+                inner = os.open(part, FOLDER, dir_fd=folder)
+            except NotADirectoryError:
+                raise OutsideError(
+                    f"{'/'.join(parts)[:200]!r} goes through a link or a file"
+                ) from None
+            os.close(folder)
+            folder = inner
+        yield folder
+    finally:
+        os.close(folder)

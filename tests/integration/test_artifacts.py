@@ -1,0 +1,164 @@
+"""Artifacts from a real HTTP server: checked, unpacked, kept; none leaves the sandbox."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import io
+import os
+import tarfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent.artifacts import ArtifactError, Artifacts
+from pymesos_agent.runtimes.interface import AllowedPath
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.registry import Layer
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Files, and a redirection to wherever is asked for."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/to/"):
+            self.send_response(302)
+            self.send_header("Location", self.path.removeprefix("/to/"))
+            self.end_headers()
+        else:
+            super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+class Site:
+    """A server, a cache and a sandbox."""
+
+    def __init__(self, folder: Path, address: str) -> None:
+        self.files, self.sandbox, self.cache = (folder / n for n in ("files", "sandbox", "cache"))
+        self.address = address
+        self.sandbox.mkdir()
+        self.artifacts = Artifacts(self.cache, (), 1)
+
+    def fetch(self, name: str, **artifact: object) -> None:
+        outside = name.startswith(("http://", "ftp://", "file://"))
+        uri = name if outside else f"http://{self.address}/{name}"
+        wanted = pb.Artifact(uri=uri, **artifact)  # type: ignore[arg-type]
+        self.artifacts.fetch(wanted, self.sandbox, None, lambda: False)
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    (tmp_path / "files").mkdir()
+    handler = functools.partial(Handler, directory=str(tmp_path / "files"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield Site(tmp_path, f"127.0.0.1:{server.server_port}")
+        server.shutdown()
+        thread.join()
+
+
+def test_a_file(site: Site) -> None:
+    (site.files / "tool").write_text("#!/bin/sh\n")
+    site.fetch("tool", executable=True)
+    site.fetch("tool", path="bin/other")
+    assert (site.sandbox / "tool").stat().st_mode & 0o777 == 0o755
+    assert (site.sandbox / "bin/other").stat().st_mode & 0o777 == 0o644
+    site.fetch(f"to/http://{site.address}/tool", path="redirected")
+    assert (site.sandbox / "redirected").read_text() == "#!/bin/sh\n"
+
+
+def test_checksums_and_the_cache(site: Site) -> None:
+    (site.files / "data").write_bytes(b"data")
+    digest = hashlib.sha256(b"data").hexdigest()
+    site.fetch("data", sha256=digest)
+    assert [p.name for p in site.cache.iterdir()] == [digest]
+    (site.files / "data").write_bytes(b"changed")
+    site.fetch("data", sha256=digest, path="again")
+    assert (site.sandbox / "again").read_bytes() == b"data", "from the cache"
+    with pytest.raises(ArtifactError, match="is not what was asked for"):
+        site.fetch("data", sha256="0" * 64)
+    for number in range(3):
+        big = os.urandom(600_000)
+        (site.files / "big").write_bytes(big)
+        site.fetch("big", sha256=hashlib.sha256(big).hexdigest(), path=f"big{number}")
+    assert len(list(site.cache.iterdir())) == 1, "one MiB is kept"
+
+
+def test_archives(site: Site) -> None:
+    layer = Layer().member("d", tarfile.DIRTYPE).file("d/f", b"f", 0o755)
+    layer.member("d/link", tarfile.SYMTYPE, linkname="f")
+    (site.files / "a.tar").write_bytes(layer.bytes())
+    site.fetch("a.tar", extract=True)
+    assert os.access(site.sandbox / "d/f", os.X_OK) and (site.sandbox / "d/link").is_symlink()
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("x/y", "z")
+    (site.files / "a.zip").write_bytes(packed.getvalue())
+    site.fetch("a.zip", extract=True, path="into")
+    assert (site.sandbox / "into/x/y").read_text() == "z"
+
+
+def zip_of(name: str) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, "x")
+    return packed.getvalue()
+
+
+LINK = tarfile.SYMTYPE
+
+
+@pytest.mark.parametrize(
+    ("archive", "says"),
+    [
+        (Layer().file("../escaped", b"x").bytes(), "leads out"),
+        (Layer().member("l", LINK, linkname="/etc").bytes(), "leads out"),
+        (Layer().member("d/l", LINK, linkname="../../x").bytes(), "leads out"),
+        (Layer().member("l", LINK, linkname=".").file("l/f", b"x").bytes(), "through a link"),
+        (Layer().member("h", tarfile.LNKTYPE, linkname="/etc/passwd").bytes(), "neither a file"),
+        (Layer().member("c", tarfile.CHRTYPE).bytes(), "neither a file"),
+        (zip_of("../escaped"), "leads out"),
+        (b"nothing of the kind", "no archive"),
+    ],
+)
+def test_archives_that_try_to_escape_are_refused(site: Site, archive: bytes, says: str) -> None:
+    (site.files / "a").write_bytes(archive)
+    with pytest.raises(ArtifactError, match=says):
+        site.fetch("a", extract=True)
+    assert not (site.sandbox.parent / "escaped").exists()
+
+
+def test_what_cannot_be_had_is_named(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("secret")
+    for uri, says in (
+        ("none", "File not found"),
+        ("ftp://127.0.0.1/x", "is not http, https or file"),
+        (f"file://{tmp_path}/secret", "--allow-host-paths"),
+        (f"to/file://{tmp_path}/secret", "cannot be fetched|not HTTP"),
+        ("http://127.0.0.1:1/x", "refused"),
+    ):
+        with pytest.raises(ArtifactError, match=says):
+            site.fetch(uri)
+    with pytest.raises(ArtifactError, match="has no name"):
+        site.fetch("")
+    (site.files / "f").write_text("x")
+    with pytest.raises(ArtifactError, match="leads out"):
+        site.fetch("f", path="../f")
+
+
+def test_a_file_of_the_machine(site: Site, tmp_path: Path) -> None:
+    (tmp_path / "allowed").mkdir()
+    (tmp_path / "allowed/f").write_text("mine")
+    (tmp_path / "allowed/link").symlink_to("/etc/passwd")
+    site.artifacts = Artifacts(site.cache, [AllowedPath(tmp_path / "allowed")], 1)
+    site.fetch(f"file://{tmp_path}/allowed/f")
+    assert (site.sandbox / "f").read_text() == "mine"
+    with pytest.raises(ArtifactError, match="--allow-host-paths"):
+        site.fetch(f"file://{tmp_path}/allowed/link")
