@@ -50,6 +50,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, MissingError, docker_engine, import_busybox
 
 CPUS = 64
+IDLE_S = 0.1  # before each launch; a machine that was idle is slower, for us and for the bare tool
 ENDS_WHEN_ASKED = "trap 'exit 0' TERM; while :; do sleep 1 & wait; done"
 
 
@@ -136,6 +137,7 @@ class Bare:
             if self._runtime == "oci":
                 remove = ("delete", "--force", start[-1])
                 _quiet(["runc", "--root", str(self._folder / "runc"), *remove])
+            time.sleep(IDLE_S)
         return times
 
 
@@ -152,7 +154,7 @@ async def start_ms(binpack: Timed, runtime: str, rounds: int) -> list[float]:
         await ended(binpack, job_id)
         task_id = binpack.core.jobs[job_id].instances[0].saved.task_id
         out.append((binpack.running_at[task_id] - begin) * 1000)
-        await asyncio.sleep(0.1)  # idle again, and what is left of it is gone
+        await asyncio.sleep(IDLE_S)  # idle again, and what is left of it is gone
     return out
 
 
@@ -164,6 +166,7 @@ async def kill_ms(binpack: Timed, runtime: str, rounds: int) -> list[float]:
         state = binpack.core.jobs[job_id]
         with binpack.watch(job_id) as watch:
             while state.instances[0].saved.state != pb.TASK_RUNNING:
+                assert not state.ended, state.instances[0].explanation
                 watch.changed.clear()
                 await watch.changed.wait()
             await asyncio.sleep(0.1)  # the shell has set its trap
@@ -194,7 +197,16 @@ def swarm_per_s(docker_host: str, tasks: int, at_once: int) -> float:
     try:
         begin = time.perf_counter()
         docker(
-            *("service", "create", "--quiet", "--name", "bench", "--mode", "replicated-job"),
+            *(
+                "service",
+                "create",
+                "--quiet",
+                "--no-resolve-image",
+                "--name",
+                "bench",
+                "--mode",
+                "replicated-job",
+            ),
             *("--replicas", str(tasks), "--max-concurrent", str(at_once), "--network", "host"),
             *(IMAGE, "/bin/sh", "-c", "true"),
         )

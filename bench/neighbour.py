@@ -33,6 +33,7 @@ from pymesos_core.store import Store
 from pymesos_proto.v1 import types_pb2 as pb
 
 MARK = "pieces:"
+PYTHON = "/usr/bin/python3"  # a container without an image sees the machine's /usr
 PIECES = """
 import hashlib, time, sys
 data, times, end = b"x" * 200_000, [], time.monotonic() + float(sys.argv[1])
@@ -50,11 +51,19 @@ while time.monotonic() < end:
     pass
 print("pieces:", time.process_time(), flush=True)
 """
+BOMB = """
+import os
+while True:
+    try:
+        os.fork()
+    except OSError:
+        pass
+"""
 EAT = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
 BULLIES: dict[str, dict[str, Any]] = {
     "memory": {"command": EAT, "resources": {"cpus": 0.1, "mem": 64}, "retries": 1000},
     "pids": {
-        "command": "while :; do sleep 1000 & done 2> /dev/null; wait",
+        "command": f"exec {PYTHON} -c '{BOMB}'",
         "pids_max": 100,
         "retries": 1000,
     },
@@ -90,7 +99,7 @@ class Bench:
             await asyncio.sleep(1)
         quoted = script.replace("'", "'\\''")
         mine = await self._submit(
-            command=f"exec {sys.executable} -c '{quoted}' {self._seconds:g}",
+            command=f"exec {PYTHON} -c '{quoted}' {self._seconds:g}",
             resources={"cpus": NEIGHBOUR_CPUS, "mem": 128},
         )
         await ended(self._binpack, mine)
@@ -161,6 +170,8 @@ def main(runtime: str, seconds: float, as_json: bool) -> None:
     """Measure a task alone and beside each bully."""
     if os.geteuid() != 0:
         raise click.ClickException("limits that hold need root")
+    if not Path(PYTHON).exists():
+        raise click.ClickException(f"{PYTHON} is missing (Debian: apt-get install python3)")
     with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
         result = asyncio.run(measure(Path(folder), runtime, seconds))
     print(json.dumps(result) if as_json else json.dumps(result, indent=2))

@@ -54,6 +54,7 @@ VERSION = 2
 SAMPLE_S = 0.1  # how often memory is looked at
 LINGER_S = 0.02  # how often the remains of an ended container are killed again
 ORPHANED_GRACE_S = 5.0  # how long a supervisor without an agent and containers waits
+ORPHAN_S = 1.0
 MAX_LINE_BYTES = 4 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024  # as much as a pipe holds
 MAX_LAST_WORDS_BYTES = 16 * 1024 * 1024  # of an ended container, should something go on writing
@@ -137,7 +138,8 @@ class Supervisor:
         self.directory = directory
         self.containers: dict[str, Container] = {}
         self.by_pid: dict[int, Container] = {}
-        self.orphans: dict[int, int] = {}  # reaped before the helper whose they may be
+        # Status and time of what was reaped before the helper whose it may be.
+        self.orphans: dict[int, tuple[int, float]] = {}
         self.selector = selectors.DefaultSelector()
         self.client: socket.socket | None = None
         self.inbox = b""
@@ -419,7 +421,7 @@ class Supervisor:
         self.by_pid[container.pid] = container
         self.send({"ev": "started", "id": container.id, "pid": container.pid})
         if container.pid in self.orphans:
-            self.reaped(container.pid, self.orphans.pop(container.pid))
+            self.reaped(container.pid, self.orphans.pop(container.pid)[0])
         elif container.pending_signal:
             self.kill(container, container.pending_signal)
 
@@ -436,13 +438,14 @@ class Supervisor:
             if pid == 0:
                 break
             self.reaped(pid, os.waitstatus_to_exitcode(status))
-        # A helper and its child become ours, and are reaped, in one go.
-        self.orphans.clear()
+        # The kernel gives us the child of a helper a moment before it lets us reap the helper.
+        long_ago = time.monotonic() - ORPHAN_S
+        self.orphans = {p: (s, at) for p, (s, at) in self.orphans.items() if at > long_ago}
 
     def reaped(self, pid: int, status: int) -> None:
         container = self.by_pid.pop(pid, None)
         if container is None:
-            self.orphans[pid] = status
+            self.orphans[pid] = (status, time.monotonic())
         elif container.helper is not None:
             self.helper_ended(container, status)
         else:
