@@ -107,7 +107,7 @@ async def serve(options: Options) -> None:
 
     try:
         await detector.start()
-        runtimes = await start_runtimes(options, work_dir, on_event)
+        runtimes, problems = await start_runtimes(options, work_dir, on_event)
         name = options.listen.name()[:MAX_NAME_IN_ID].replace("/", "-")
         core = AgentCore(
             _config(options, work_dir, port, runtimes),
@@ -117,6 +117,7 @@ async def serve(options: Options) -> None:
             incarnation_ids=(str(uuid.uuid4()) for _ in itertools.count()),
             agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
         )
+        _check_tasks_have_runtimes(core, runtimes, problems)
         shell = Shell(core, store, runtimes, work_dir, options.settings)
         holder.append(shell)
         add_SandboxServicer_to_server(SandboxService(shell), server)
@@ -185,8 +186,33 @@ def _open_store(work_dir: Path) -> Store:
         ) from error
 
 
-async def start_runtimes(options: Options, work_dir: Path, on_event: OnEvent) -> list[Runtime]:
-    """The runtimes that were asked for and work. Raises AgentError when none does."""
+def _check_tasks_have_runtimes(
+    core: AgentCore, runtimes: list[Runtime], problems: list[str]
+) -> None:
+    """Tasks whose runtime does not answer may run all the same: nothing is said of them before it
+    does. Raises AgentError."""
+    works = {runtime.name for runtime in runtimes}
+    needed = {
+        task.runtime
+        for task in core.state.tasks.values()
+        if not task.ended and task.state != pb.TASK_STAGING
+    }
+    if missing := sorted(needed - works):
+        why = "; ".join(p for p in problems if p.startswith(tuple(f"{m}:" for m in missing)))
+        raise AgentError(
+            f"this agent has tasks of the runtime {', '.join(missing)}, which is not there now"
+            f" ({why or '--runtime does not name it'}): bring it back, or give the tasks up with"
+            f" `pymesos-agent recover --discard`"
+        )
+
+
+async def start_runtimes(
+    options: Options, work_dir: Path, on_event: OnEvent
+) -> tuple[list[Runtime], list[str]]:
+    """The runtimes that were asked for and work, and why others do not.
+
+    Raises AgentError when none does.
+    """
     tag = hashlib.sha256(str(work_dir).encode()).hexdigest()[:16]
     candidates: list[Runtime] = []
     if options.runtime in ("auto", "process"):
@@ -209,7 +235,7 @@ async def start_runtimes(options: Options, work_dir: Path, on_event: OnEvent) ->
     for runtime in works:
         holds = ", ".join(f"{name}: {what}" for name, what in runtime.isolation.items())
         log.info("runtime %s (%s)", runtime.name, holds)
-    return works
+    return works, problems
 
 
 def _config(options: Options, work_dir: Path, port: int, runtimes: list[Runtime]) -> Config:

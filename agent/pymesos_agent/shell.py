@@ -310,8 +310,9 @@ class Shell:
             task = self._core.state.tasks.get(container_id)
             if task is None or task.ended:
                 return
-            spec, runtime = self._spec(task), self._runtimes[task.runtime]
+            runtime = self._runtimes[task.runtime]
             try:
+                spec = self._spec(task)
                 await run_check(
                     effect.check,
                     spec,
@@ -319,7 +320,7 @@ class Shell:
                     lambda argv: runtime.entry(spec, argv, ""),
                     effect.timeout_s,
                 )
-            except CheckError as error:
+            except (CheckError, LookupError) as error:
                 problem = str(error)
         self.feed(Checked(container_id, effect.name, problem))
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "bench/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("name", ["reference.md", "failures.md"])
+@pytest.mark.parametrize("name", ["reference.md", "failures.md", "containers.md"])
 def test_what_is_generated_is_current(name: str) -> None:
     spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs/generate.py")
     assert spec and spec.loader

@@ -312,6 +312,25 @@ def test_through_the_master(roles: Roles) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has the oci runtime")
+def test_tasks_of_a_runtime_that_is_not_there_are_not_given_up(roles: Roles) -> None:
+    cluster = Cluster(roles, "--runtime", "process")
+    cluster.submit({"name": "t", "kind": "service", "command": "exec sleep 1000"})
+    cluster.cli.wait_for_tasks(1, state="TASK_RUNNING")
+    cluster.agent.kill()
+    argv = [sys.executable, "-m", "pymesos_agent.main", "--master", cluster.master, "--port", "0"]
+    argv += ["--work-dir", str(roles.folder / "agent"), "--runtime", "oci"]
+    argv += ["--resources", "cpus:8;mem:2048;disk:1024;ports:[23000-23009]"]
+    refused = subprocess.run(argv, capture_output=True, text=True, timeout=60)
+    assert refused.returncode == 1 and "Traceback" not in refused.stderr
+    assert "has tasks of the runtime process, which is not there now" in refused.stderr
+    argv[argv.index("oci")] = "process"
+    roles.start("agent", *argv[2:], "--hostname", "agent", "--kill-tasks-on-exit")
+    cluster.cli.wait_for_agents(1)
+    (task,) = cluster.cli.tasks()
+    assert task["state"] == "TASK_RUNNING"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has the oci runtime")
 def test_an_agent_dies_and_its_oci_container_does_not(roles: Roles, tmp_path: Path) -> None:
     flags = ("--runtime", "oci", "--resources", "cpus:2;mem:512;disk:512")
     master = roles.master()
