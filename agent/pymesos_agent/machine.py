@@ -75,6 +75,11 @@ def with_overrides(measured: Resources, given: Resources) -> Resources:
     return out
 
 
+def disk_used_fraction(work_dir: Path) -> float:
+    """Of the disk where the sandboxes are, as `df` counts it."""
+    return psutil.disk_usage(str(work_dir)).percent / 100
+
+
 def usage(work_dir: Path, containers: int) -> agent_pb.Usage:
     """What the whole machine uses now; CPU since the last call."""
     disk = psutil.disk_usage(str(work_dir))

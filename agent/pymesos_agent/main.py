@@ -81,6 +81,7 @@ class Options:
     docker_host: str | None
     settings: Settings
     metrics_port: int | None
+    sandbox_max_age_s: float
     kill_tasks_on_exit: bool
 
 
@@ -255,7 +256,12 @@ def _config(options: Options, work_dir: Path, port: int, runtimes: list[Runtime]
         isolation=isolation,
         version=VERSION,
     )
-    return Config(info, tuple(info.runtimes), boot_id=machine.boot_id())
+    return Config(
+        info,
+        tuple(info.runtimes),
+        boot_id=machine.boot_id(),
+        sandbox_max_age_s=options.sandbox_max_age_s,
+    )
 
 
 def parse_host_paths(text: str) -> tuple[AllowedPath, ...]:
@@ -389,6 +395,14 @@ def parse_host_paths(text: str) -> tuple[AllowedPath, ...]:
 )
 @metrics_option
 @click.option(
+    "--sandbox-max-age",
+    type=click.FloatRange(0),
+    default=7,
+    show_default=True,
+    metavar="DAYS",
+    help="How long the files of ended tasks are kept on an empty disk; less as it fills.",
+)
+@click.option(
     "--kill-tasks-on-exit",
     is_flag=True,
     help="On SIGTERM end all tasks first, for clusters that are thrown away.",
@@ -423,6 +437,7 @@ def main(
     image_max_age: float,
     artifact_cache_size: int,
     metrics_port: int | None,
+    sandbox_max_age: float,
     kill_tasks_on_exit: bool,
     log_level: str,
 ) -> None:
@@ -467,6 +482,7 @@ def main(
             artifact_cache_size,
         ),
         metrics_port,
+        sandbox_max_age * 86400,
         kill_tasks_on_exit,
     )
     try:

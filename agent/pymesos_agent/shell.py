@@ -45,6 +45,7 @@ from pymesos_agent.core.events import (
     ContainerState,
     Disconnected,
     DiskExceeded,
+    DiskMeasured,
     Event,
     MasterSaid,
     TasksEnding,
@@ -179,6 +180,7 @@ class Shell:
             usage = machine.usage(self._work_dir, running)
             for outbox in self._streams.values():
                 outbox.put(pb.AgentMessage(usage=usage))
+            self.feed(DiskMeasured(machine.disk_used_fraction(self._work_dir)))
             await asyncio.sleep(USAGE_INTERVAL_S)
 
     # The core.

@@ -44,6 +44,7 @@ class AgentHarness:
         self.started: list[fx.StartContainer] = []
         self.kills: list[tuple[str, bool]] = []
         self.destroyed: list[str] = []
+        self.removed: list[str] = []
         self.asked: list[tuple[float, fx.RunCheck]] = []
         self.disconnects: list[str] = []
         self.exit: list[str | None] = []
@@ -68,6 +69,8 @@ class AgentHarness:
                 self.started.append(effect)
             case fx.KillContainer(container_id, _, force):
                 self.kills.append((container_id, force))
+            case fx.RemoveSandbox(container_id):
+                self.removed.append(container_id)
             case fx.RunCheck():
                 self.asked.append((self.now_s, effect))
             case fx.DestroyContainer(container_id, _):

@@ -316,6 +316,27 @@ class TestEnd:
         assert sorted(h.destroyed) == sorted(containers)
 
 
+def test_sandboxes_go_by_age_and_sooner_on_a_full_disk(h: AgentHarness) -> None:
+    day_s = 86400
+    for number in range(3):
+        h.feed(ev.ContainerExited(h.run(f"t{number}"), 0))
+        h.acknowledge(h.updates()[-1].status)
+    for number, record in enumerate(h.core.state.sandboxes.values()):
+        record.ended_at_s -= (3 - number) * day_s
+
+    def left(used: float) -> list[str]:
+        h.feed(ev.DiskMeasured(used))
+        return [record.task_id for record in h.core.state.sandboxes.values()]
+
+    assert left(0.4) == ["t0", "t1", "t2"], "half of a week"
+    assert left(0.6) == ["t1", "t2"], "3 tenths of a week: 2.1 days"
+    assert [k for k, _ in h.records].count("sandbox") == 2
+    h.feed(ev.ContainerExited(h.run("t3"), 0))
+    h.acknowledge(h.updates()[-1].status)
+    assert left(1.0) == ["t3"], "what has just ended stays, whatever the disk"
+    assert h.removed == ["c1-0", "c1-1", "c1-2"]
+
+
 def test_old_sandboxes_are_removed(h: AgentHarness) -> None:
     object.__setattr__(h.core._config, "max_sandboxes", 2)
     for number in range(4):

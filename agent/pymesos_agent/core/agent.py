@@ -80,6 +80,9 @@ class Config:
     kill_grace_s: float = 3.0
     checkpoint_retry_s: float = 1.0
     max_sandboxes: int = 1000
+    sandbox_max_age_s: float = 7 * 86400.0
+    disk_headroom: float = 0.1  # a part of the disk that ended sandboxes leave free
+    sandbox_min_age_s: float = 60.0
 
 
 class RecoveryError(Exception):
@@ -152,6 +155,7 @@ class AgentCore:
             events.ContainerExited: self._on_exited,
             events.Checked: self._on_checked,
             events.DiskExceeded: self._on_disk_exceeded,
+            events.DiskMeasured: self._on_disk_measured,
             events.Checkpointed: lambda event: self._after.pop(event.token)[0](),
             events.CheckpointFailed: lambda event: self._after.pop(event.token)[1](event.message),
             events.TasksEnding: lambda event: self._end_all(None),
@@ -808,6 +812,23 @@ class AgentCore:
             changes.append(Change(SANDBOX, oldest, None))
             self._out.append(RemoveSandbox(oldest))
         self._checkpoint(tuple(changes), lambda: None, lambda _: None)
+
+    def _on_disk_measured(self, event: events.DiskMeasured) -> None:
+        """Remove old sandboxes; the fuller the disk, the sooner they are old.
+
+        As Mesos does it (`docs/sandbox.md`): the longest age times the part of the disk that is
+        free beyond the headroom. Ours: what ended within the last minute stays.
+        """
+        free = max(0.0, 1.0 - self._config.disk_headroom - event.used)
+        age_s = max(self._config.sandbox_min_age_s, self._config.sandbox_max_age_s * free)
+        changes: list[Change] = []
+        for container_id, record in list(self.state.sandboxes.items()):
+            if self._now.wall_s - record.ended_at_s > age_s:
+                del self.state.sandboxes[container_id]
+                changes.append(Change(SANDBOX, container_id, None))
+                self._out.append(RemoveSandbox(container_id))
+        if changes:
+            self._checkpoint(tuple(changes), lambda: None, lambda _: None)
 
     def _forget(self, task: AgentTask) -> None:
         del self.state.tasks[task.container_id]

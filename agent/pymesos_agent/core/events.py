@@ -109,6 +109,13 @@ class DiskExceeded:
 
 
 @dataclass(frozen=True, slots=True)
+class DiskMeasured:
+    """How much of the disk that has the sandboxes is in use, from 0 to 1."""
+
+    used: float
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpointed:
     """A Checkpoint effect is durable."""
 
@@ -140,6 +147,7 @@ Event = (
     | ContainerExited
     | Checked
     | DiskExceeded
+    | DiskMeasured
     | Checkpointed
     | CheckpointFailed
     | TasksEnding
