@@ -55,7 +55,9 @@ def _groups(pid: int) -> dict[str, Path] | None:
     if key == "":
         folder = ROOT / theirs[""].lstrip("/")
         return {"": folder} if folder.is_dir() else None
-    folders = {c: ROOT / c / path.lstrip("/") for c, path in theirs.items()}
+    # Of a controller that it shares with us the numbers are not its own.
+    own = {c: path for c, path in theirs.items() if path != mine.get(c)}
+    folders = {c: ROOT / c / path.lstrip("/") for c, path in own.items()}
     return {c: folder for c, folder in folders.items() if folder.is_dir()}
 
 
@@ -89,7 +91,7 @@ def _by_groups(groups: dict[str, Path], received: int, sent: int) -> ContainerUs
         )
     nowhere = Path("/nonexistent")
     io = _io_v1(groups.get("blkio", nowhere) / "blkio.throttle.io_service_bytes")
-    cpu_ns = _number(groups.get("cpuacct", groups.get("cpu", nowhere)) / "cpuacct.usage")
+    cpu_ns = _number(groups.get("cpuacct", nowhere) / "cpuacct.usage")
     throttled = _table(groups.get("cpu", nowhere) / "cpu.stat")
     return ContainerUsage(
         cpu_ns / 1e9,

@@ -139,9 +139,12 @@ async def _download_folder(remote: Remote, path: str, target: Path, depth: int) 
 
 
 async def _download_file(remote: Remote, path: str, target: Path) -> None:
+    parts = remote.read(path)
+    first = await anext(parts, b"")  # before a file is made here: it may not be readable
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW
     with os.fdopen(os.open(target, flags, 0o644), "wb") as out:
-        async for data in remote.read(path):
+        out.write(first)
+        async for data in parts:
             out.write(data)
 
 

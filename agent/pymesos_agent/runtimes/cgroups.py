@@ -22,7 +22,7 @@ MIN_MEM_BYTES = 4 * MIB  # below it not even a shell starts; an absent `mem` get
 DEFAULT_MEM_BYTES = 32 * MIB  # Mesos' MIN_MEMORY
 NAME = "pymesos"
 CPU_PERIOD_US = 100_000
-CONTROLLERS = ("memory", "cpu", "pids")
+CONTROLLERS = ("memory", "cpu", "pids", "cpuacct")  # the last, of v1, only counts
 
 
 @dataclass(frozen=True)
