@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # Install what the whole test suite needs on Debian and Ubuntu: a Docker engine, runc, skopeo, a
-# registry, ZooKeeper, busybox,
-# debootstrap. Nothing is started; the tests do that.
+# registry, ZooKeeper, busybox, debootstrap. Nothing is started; the tests do that.
 set -euo pipefail
 
 packages=(docker.io docker-registry skopeo runc iptables iproute2 zookeeper busybox-static debootstrap python3 python3-venv make git)
