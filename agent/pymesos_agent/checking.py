@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import contextlib
 import ctypes
 import http.client
@@ -10,14 +11,15 @@ import os
 import socket
 import ssl
 import threading
-from collections.abc import Callable
-from typing import Any
+import uuid
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 
 import grpc.aio
 
 from pymesos_agent.runtimes.environment import task_argv
 from pymesos_agent.runtimes.interface import ContainerSpec
-from pymesos_agent.sessions import Entry, EntryError, run_entry
+from pymesos_agent.sessions import CHUNK_BYTES, Entry, EntryError, run_entry
 from pymesos_proto.v1 import types_pb2 as pb
 
 CLONE_NEWNET = 0x40000000
@@ -25,6 +27,8 @@ HEALTHY = range(200, 400)  # of HTTP
 SERVING = 1  # of grpc.health.v1
 LOOPBACK = "127.0.0.1"
 MESSAGE_BYTES = 300
+
+T = TypeVar("T")
 
 
 class CheckError(Exception):
@@ -39,7 +43,7 @@ async def run_check(
     timeout_s: float,
 ) -> None:
     """Ask once. `pid` is the container's first process. Raises CheckError."""
-    own_network = spec.info.container.network == "none"
+    own_network = spec.own_network
     try:
         async with asyncio.timeout(timeout_s):
             match check.WhichOneof("kind"):
@@ -52,22 +56,30 @@ async def run_check(
                     )
                 case "tcp":
                     port = port_of(check.tcp, spec)
-                    await _in_thread(lambda: _connect(port, timeout_s), own_network, pid)
+                    connection = await _in_thread(
+                        lambda: _connect(port, timeout_s), own_network, pid
+                    )
+                    connection.close()
                 case "grpc":
-                    await _ask_grpc(check.grpc.service, port_of(check.grpc, spec))
+                    port = port_of(check.grpc, spec)
+                    if own_network:
+                        async with _relay(port, pid, timeout_s) as address:
+                            await _ask_grpc(check.grpc.service, address)
+                    else:
+                        await _ask_grpc(check.grpc.service, f"{LOOPBACK}:{port}")
     except TimeoutError:
         raise CheckError(f"no answer within {timeout_s:g} s") from None
 
 
 def port_of(ask: pb.Check.Http | pb.Check.Tcp | pb.Check.Grpc, spec: ContainerSpec) -> int:
-    """Given as a number, or as one of the task's. Raises CheckError."""
+    """Given as a number, or as one of the task's; where that leads to inside. Raises CheckError."""
     if not ask.HasField("port_index"):
         return ask.port
-    ranges = spec.resources.ranges.get("ports", ())
-    ports = [port for begin, end in ranges for port in range(begin, end + 1)]
+    ports = spec.ports
     if ask.port_index >= len(ports):
         raise CheckError(f"it has {len(ports)} ports, and so no port number {ask.port_index}")
-    return ports[ask.port_index]
+    port = ports[ask.port_index]
+    return next((m.container_port for m in spec.mapped_ports() if m.host_port == port), port)
 
 
 async def _run_command(
@@ -82,33 +94,23 @@ async def _run_command(
         raise CheckError(f"its command exited with status {status}{': ' if said else ''}{said}")
 
 
-async def _in_thread(ask: Callable[[], None], own_network: bool, pid: int) -> None:
+async def _in_thread(ask: Callable[[], T], own_network: bool, pid: int) -> T:
     """In a thread of its own, which for a container with its own network enters that."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[None] = loop.create_future()
-
-    def finish(error: Exception | None) -> None:
-        if not done.done():
-            if error is None:
-                done.set_result(None)
-            else:
-                done.set_exception(error)
+    done: concurrent.futures.Future[T] = concurrent.futures.Future()
+    done.set_running_or_notify_cancel()
 
     def run() -> None:
-        problem: Exception | None = None
         try:
             if own_network:
                 _enter_network(pid)
-            ask()
+            done.set_result(ask())
         except CheckError as error:
-            problem = error
+            done.set_exception(error)
         except (OSError, http.client.HTTPException) as error:
-            problem = CheckError(str(error) or type(error).__name__)
-        with contextlib.suppress(RuntimeError):  # the loop may be closed already
-            loop.call_soon_threadsafe(finish, problem)
+            done.set_exception(CheckError(str(error) or type(error).__name__))
 
     threading.Thread(target=run, name="check", daemon=True).start()
-    await done
+    return await asyncio.wrap_future(done)
 
 
 def _enter_network(pid: int) -> None:
@@ -137,16 +139,49 @@ def _ask_http(ask: pb.Check.Http, port: int, timeout_s: float) -> None:
         raise CheckError(f"GET {ask.path or '/'} on port {port} was answered with {status}")
 
 
-def _connect(port: int, timeout_s: float) -> None:
-    with socket.create_connection((LOOPBACK, port), timeout_s):
-        return
+def _connect(port: int, timeout_s: float) -> socket.socket:
+    return socket.create_connection((LOOPBACK, port), timeout_s)
 
 
-async def _ask_grpc(service: str, port: int) -> None:
+@contextlib.asynccontextmanager
+async def _relay(port: int, pid: int, timeout_s: float) -> AsyncIterator[str]:
+    """An address of this machine for a port in a container's own network.
+
+    A socket stays in the network in which it was made, whoever uses it.
+    """
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(OSError, CheckError):
+            inside = await _in_thread(lambda: _connect(port, timeout_s), True, pid)
+            inside.setblocking(False)
+            from_inside, to_inside = await asyncio.open_connection(sock=inside)
+            with contextlib.closing(to_inside):
+                back = asyncio.create_task(_copy(from_inside, writer))
+                try:
+                    await _copy(reader, to_inside)
+                finally:
+                    back.cancel()
+                    await asyncio.gather(back, return_exceptions=True)
+
+    name = f"pymesos-check-{uuid.uuid4().hex}"
+    server = await asyncio.start_unix_server(pass_on, f"\0{name}")
+    try:
+        yield f"unix-abstract:{name}"
+    finally:
+        server.close()
+
+
+async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(CHUNK_BYTES):
+        writer.write(data)
+        await writer.drain()
+
+
+async def _ask_grpc(service: str, address: str) -> None:
     """The Check call of grpc.health.v1, whose two messages are written and read by hand."""
     name = service.encode()
     request = b"\x0a" + _varint(len(name)) + name if name else b""
-    async with grpc.aio.insecure_channel(f"{LOOPBACK}:{port}") as channel:
+    async with grpc.aio.insecure_channel(address) as channel:
         try:
             call: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
             response: bytes = await call(request)

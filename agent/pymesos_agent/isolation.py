@@ -14,7 +14,8 @@ from typing import Protocol
 from pymesos_agent.runtimes.interface import AllowedPath, ContainerSpec, Settings
 from pymesos_proto.v1 import types_pb2 as pb
 
-NETWORKS = ("host", "none")
+NETWORKS = ("host", "none", "bridge")
+MOST_PORT_MAPPINGS = 100
 ULIMITS = (
     "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile",
     "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
@@ -42,6 +43,7 @@ FACETS = (
     Facet("pids", "processes and threads: no more are made", "pids_max, else --pids-max"),
     Facet("disk", "its sandbox and what it writes elsewhere", "resources.disk"),
     Facet("network", "a network of its own", "network: none"),
+    Facet("bridge", "an address of its own, and its ports mapped to it", "network: bridge"),
     Facet("root", "a root file system of its own", "image"),
     Facet("read_only", "a root file system that cannot be written", "read_only"),
     Facet("mounts", "paths of the machine that the agent allows; memory as files", "mounts"),
@@ -71,6 +73,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
         "pids": "the engine",
         "disk": WATCHED + "; the sandbox only",
         "network": "the engine",
+        "bridge": "the engine's bridge",
         "root": "the image",
         "read_only": "the engine",
         "mounts": "the engine",
@@ -87,6 +90,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
         "pids": "cgroup",
         "disk": WATCHED,
         "network": "a namespace with a loopback interface",
+        "bridge": "CNI: a bridge, or what `--cni-config-dir` has",
         "root": "the image; without: the machine's programs, read-only",
         "read_only": "the runtime",
         "mounts": "the runtime",
@@ -106,7 +110,8 @@ def asked(info: pb.TaskInfo) -> Iterator[str]:
     wants = {
         "cpu_quota": container.cpu_quota,
         "pids": container.pids_max,
-        "network": container.network not in ("", "host"),
+        "network": container.network == "none",
+        "bridge": container.network not in ("", "host", "none"),
         "root": container.image,
         "read_only": container.read_only,
         "mounts": container.mounts,
@@ -135,15 +140,37 @@ def refusal(runtime: Isolating, spec: ContainerSpec, settings: Settings) -> str 
                 f"the task asks for {facet.asked_by} ({facet.text}), which the runtime"
                 f" {runtime.name} cannot give here; it gives {', '.join(sorted(runtime.isolation))}"
             )
-    checks = (spec.info.health_check, spec.info.readiness_check)
-    if spec.info.container.network == "none" and any(c.HasField("grpc") for c in checks):
-        return "a gRPC check does not reach a task with a network of its own; use TCP or a command"
-    return _unknown(spec.info.container) or _not_allowed(spec.info.container, settings)
+    networks = ["", "host", "none", *runtime.isolation.get("bridge", "").split(", ")]
+    if spec.info.container.network not in networks:
+        return (
+            f"there is no network {spec.info.container.network[:50]!r} on this agent; it has"
+            f" {', '.join(filter(None, networks))}"
+        )
+    return (
+        _unmappable(spec)
+        or _unknown(spec.info.container)
+        or _not_allowed(spec.info.container, settings)
+    )
+
+
+def _unmappable(spec: ContainerSpec) -> str | None:
+    mappings = spec.info.container.port_mappings
+    if mappings and spec.info.container.network in ("", "host", "none"):
+        return "ports are mapped into a network like `bridge`; this task's has no use for it"
+    if len(mappings) > MOST_PORT_MAPPINGS:
+        return f"the task maps {len(mappings)} ports; at most {MOST_PORT_MAPPINGS} are"
+    for mapping in mappings:
+        if mapping.port_index >= len(spec.ports):
+            return (
+                f"the task maps its port number {mapping.port_index}, the first being 0, and has"
+                f" {len(spec.ports)}"
+            )
+        if not 0 < mapping.container_port < 65536 or mapping.protocol not in ("", "tcp", "udp"):
+            return "a port is mapped to 1 to 65535 of tcp or udp"
+    return None
 
 
 def _unknown(container: pb.ContainerInfo) -> str | None:
-    if container.network not in ("", *NETWORKS):
-        return f"the network {container.network[:50]!r} is not one of {', '.join(NETWORKS)}"
     for limit in container.ulimits:
         if limit.name not in ULIMITS:
             return f"the ulimit {limit.name[:50]!r} is not one of {', '.join(ULIMITS)}"

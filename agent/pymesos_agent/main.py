@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import ipaddress
 import itertools
 import logging
 import os
@@ -26,6 +27,7 @@ from pymesos_agent.runtimes.interface import (
     ContainerEvent,
     ImageSettings,
     LogLimits,
+    NetworkSettings,
     OnEvent,
     Runtime,
     RuntimeUnavailableError,
@@ -277,6 +279,17 @@ def parse_host_paths(text: str) -> tuple[AllowedPath, ...]:
     return tuple(out)
 
 
+def check_subnet(text: str) -> str:
+    """An IPv4 network with room for a bridge and containers. Raises click.UsageError."""
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError as error:
+        raise click.UsageError(f"--bridge-subnet: {error}; like 10.213.0.0/16") from error
+    if network.prefixlen > 29:
+        raise click.UsageError(f"--bridge-subnet: {text} has too few addresses; /29 is the least")
+    return text
+
+
 @click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @listen_options(DEFAULT_PORT)
 @click.option(
@@ -356,6 +369,19 @@ def parse_host_paths(text: str) -> tuple[AllowedPath, ...]:
     help="What containers may have beyond the usual: 'NET_ADMIN,SYS_PTRACE'.",
 )
 @click.option(
+    "--bridge-subnet",
+    default=NetworkSettings.bridge_subnet,
+    show_default=True,
+    metavar="CIDR",
+    help="Addresses of containers of the oci runtime with `network: bridge`.",
+)
+@click.option(
+    "--cni-config-dir",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    default=None,
+    help="More networks for them: CNI network lists, *.conflist.",
+)
+@click.option(
     "--allow-images",
     "allowed_images",
     default="",
@@ -431,6 +457,8 @@ def main(
     log_max_files: int,
     host_paths: str,
     capabilities: str,
+    bridge_subnet: str,
+    cni_config_dir: Path | None,
     allowed_images: str,
     registry_auth: Path | None,
     image_cache_size: int,
@@ -480,6 +508,7 @@ def main(
                 image_max_age * 86400,
             ),
             artifact_cache_size,
+            NetworkSettings(check_subnet(bridge_subnet), cni_config_dir),
         ),
         metrics_port,
         sandbox_max_age * 86400,

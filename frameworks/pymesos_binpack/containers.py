@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymesos_core.containers import fitting_runtimes
 from pymesos_proto.v1 import types_pb2 as pb
 
 # The keys of a task that become its ContainerInfo.
 CONTAINER_KEYS = (
     "runtime", "network", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities",
-    "drop_capabilities", "mounts",
+    "drop_capabilities", "mounts", "port_mappings",
 )  # fmt: skip
 TIMES = ("delay_s", "interval_s", "timeout_s", "grace_period_s", "consecutive_failures")
 
@@ -40,6 +41,12 @@ def life_problem(task: Mapping[str, Any]) -> str | None:
             return f"{name}.{kinds[0]}: either port or port_index is expected"
         if isinstance(ask, Mapping) and ask.get("port_index", -1) >= ports:
             return f"{name}.{kinds[0]}.port_index: the task has {ports} ports; the first is 0"
+    mappings = task.get("port_mappings", ())
+    if mappings and task.get("network", "host") in ("host", "none"):
+        return "port_mappings: they need a network that has ports of its own, like `bridge`"
+    for index, mapping in enumerate(mappings):
+        if mapping["port_index"] >= ports:
+            return f"port_mappings[{index}].port_index: the task has {ports} ports; the first is 0"
     for index, artifact in enumerate(task.get("artifacts", ())):
         path = artifact.get("path", "")
         if ".." in path.split("/") or "\0" in path + artifact["uri"]:
@@ -66,6 +73,7 @@ def container_info(image: str | None, life: Life) -> pb.ContainerInfo:
     keys = dict(life.container)
     ulimits = keys.pop("ulimits", {})
     mounts = keys.pop("mounts", ())
+    mappings = keys.pop("port_mappings", ())
     return pb.ContainerInfo(
         image=image or "",
         ulimits=[pb.Ulimit(name=n, soft=limit, hard=limit) for n, limit in ulimits.items()],
@@ -78,6 +86,7 @@ def container_info(image: str | None, life: Life) -> pb.ContainerInfo:
             )
             for mount in mounts
         ],
+        port_mappings=[pb.PortMapping(**mapping) for mapping in mappings],
         **keys,
     )
 
@@ -95,6 +104,4 @@ def check_message(check: Mapping[str, Any]) -> pb.Check:
 
 def needed_runtimes(image: str | None, life: Life) -> tuple[str, ...]:
     """One of these must be on the agent."""
-    if runtime := life.container.get("runtime"):
-        return (runtime,)
-    return ("docker", "oci") if image else ("process", "oci")
+    return fitting_runtimes(container_info(image, life))

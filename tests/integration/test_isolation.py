@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import os
 import signal
+import time
+import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -18,7 +20,7 @@ from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
 from pymesos_agent.sessions import run_entry
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_testing.components import IMAGE, MissingError, supervisors
+from pymesos_testing.components import IMAGE, MissingError, free_port, supervisors
 from pymesos_testing.registry import Layer, busybox_layer, write_layout
 from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
 
@@ -80,6 +82,38 @@ async def network(t: Tried) -> None:
     assert f"{other}:" in await t.says(names)
     alone = await t.says(names, network="none")
     assert "lo:" in alone and "eth" not in alone
+
+
+async def bridge(t: Tried) -> None:
+    port = free_port()
+    info = pb.ContainerInfo(
+        network="bridge", port_mappings=[pb.PortMapping(port_index=0, container_port=8080)]
+    )
+    serve = "mkdir -p /tmp/w; echo inside > /tmp/w/x; ifconfig; exec httpd -f -p 8080 -h /tmp/w"
+    spec = await t.rig.run(serve, f"cpus:0.5;mem:64;ports:[{port}-{port}]", t.image, info)
+    answer = await asyncio.to_thread(ask, f"http://127.0.0.1:{port}/x")
+    assert answer == b"inside\n"
+    said = (spec.sandbox / "stdout").read_text()
+    assert "eth0" in said and "inet addr:127.0.0.1" in said
+    assert listening(8080) == [], "the port is the container's alone"
+    t.rig.runtime.kill(spec.container_id, force=True)
+    await t.rig.exited(spec)
+
+
+def ask(url: str) -> bytes:
+    """As soon as it is answered."""
+    for _ in range(200):
+        try:
+            with urllib.request.urlopen(url, timeout=5) as response:
+                return bytes(response.read())
+        except OSError:
+            time.sleep(0.05)
+    raise AssertionError(f"no answer from {url}")
+
+
+def listening(port: int) -> list[str]:
+    lines = Path("/proc/net/tcp").read_text().splitlines()[1:]
+    return [line for line in lines if line.split()[1].endswith(f":{port:04X}") and " 0A " in line]
 
 
 async def root(t: Tried) -> None:
@@ -144,7 +178,7 @@ async def namespaces(t: Tried) -> None:
 
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
-    for trial in (mem, cpu, cpu_quota, pids, network, root, read_only, mounts, ulimits,
+    for trial in (mem, cpu, cpu_quota, pids, network, bridge, root, read_only, mounts, ulimits,
                   capabilities, seccomp, no_new_privileges, namespaces)
 }  # fmt: skip
 

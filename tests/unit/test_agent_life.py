@@ -214,7 +214,7 @@ class Full:
 
     name = "full"
     isolation = dict.fromkeys(
-        ("mem", "cpu_quota", "pids", "network", "root", "read_only", "mounts", "ulimits",
+        ("mem", "cpu_quota", "pids", "network", "bridge", "root", "read_only", "mounts", "ulimits",
          "capabilities"), "yes"
     )  # fmt: skip
 
@@ -230,6 +230,7 @@ def spec(tmp_path: object, **container: object) -> ContainerSpec:
         {"cpu_quota": True},
         {"pids_max": 5},
         {"network": "none"},
+        {"network": "yes"},
         {"image": "i"},
         {"read_only": True},
         {"mounts": [pb.ContainerMount(container_path="x")]},
@@ -247,7 +248,7 @@ def test_what_cannot_be_held_is_refused(container: dict[str, object], tmp_path: 
 @pytest.mark.parametrize(
     ("container", "says"),
     [
-        ({"network": "bridge"}, "'bridge' is not one of host, none"),
+        ({"network": "elsewhere"}, "no network 'elsewhere' on this agent; it has host, none, yes"),
         ({"ulimits": [pb.Ulimit(name="files")]}, "is not one of"),
         ({"ulimits": [pb.Ulimit(name="core", soft=2, hard=1)]}, "more than hard"),
         ({"add_capabilities": ["SYS_ADMIN"]}, "--allow-capabilities"),

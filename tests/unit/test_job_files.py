@@ -95,7 +95,15 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
             "readiness_check.tcp.port_index: the task has 1 ports; the first is 0",
         ),
         (MINIMAL % "runtime: podman", "'podman' is not one of process, docker, oci"),
-        (MINIMAL % "network: bridge", "'bridge' is not one of host, none"),
+        (MINIMAL % "network: a/b", "network: 'a/b' does not match"),
+        (
+            MINIMAL % "port_mappings: [{port_index: 0, container_port: 80}]",
+            "port_mappings: they need a network that has ports of its own",
+        ),
+        (
+            MINIMAL % "network: bridge, port_mappings: [{port_index: 0, container_port: 80}]",
+            "port_mappings[0].port_index: the task has 0 ports",
+        ),
         (MINIMAL % "mounts: [{path: ../x}]", "mounts[0].path: '../x' leads elsewhere"),
         (MINIMAL % "ulimits: {files: 3}", "ulimits"),
         (MINIMAL % "add_capabilities: [net_admin]", "does not match"),

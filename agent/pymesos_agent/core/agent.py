@@ -512,6 +512,8 @@ class AgentCore:
         what = "an image" if task.info.container.image else "no image"
         if task.info.container.runtime:
             what = f"`runtime: {task.runtime}`"
+        elif task.runtime == "oci":
+            what = "namespaces of its own"
         self._update(
             task,
             pb.TASK_FAILED,

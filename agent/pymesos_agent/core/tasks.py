@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from pymesos_agent.core.checks import HEALTH, CheckState
 from pymesos_agent.core.events import ContainerExited
+from pymesos_core.containers import fitting_runtimes
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -128,10 +129,8 @@ class AgentTask:
 
 
 def choose_runtime(container: pb.ContainerInfo, runtimes: Sequence[str]) -> str:
-    """The one that is asked for; else the first that fits, or the usual one if none is there."""
-    if container.runtime:
-        return container.runtime
-    fits = ("docker", "oci") if container.image else ("process", "oci")
+    """The first that fits, or the usual one if none is there."""
+    fits = fitting_runtimes(container)
     return next((name for name in fits if name in runtimes), fits[0])
 
 

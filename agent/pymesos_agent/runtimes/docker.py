@@ -95,7 +95,7 @@ class DockerRuntime:
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
         facets = DECLARED["docker"].keys()
-        return dict.fromkeys(facets, "docker") | {"disk": "watched"}
+        return dict.fromkeys(facets, "docker") | {"disk": "watched", "bridge": "bridge"}
 
     async def start(self, on_event: OnEvent) -> None:
         """Reach the engine and follow its events."""
@@ -265,6 +265,9 @@ class DockerRuntime:
             ),
             pids_limit=container.pids_max or self._settings.pids_max or None,
             network_mode=container.network or "host",
+            port_bindings={
+                f"{p.container_port}/{p.protocol}": p.host_port for p in spec.mapped_ports()
+            },
             read_only=container.read_only,
             ulimits=[Ulimit(name=u.name, soft=u.soft, hard=u.hard) for u in container.ulimits],
             cap_add=list(container.add_capabilities) or None,
@@ -279,6 +282,7 @@ class DockerRuntime:
             environment=environment,
             user=spec.info.command.user or None,
             host_config=host_config,
+            ports=[(p.container_port, p.protocol) for p in spec.mapped_ports()] or None,
             labels={
                 ID_LABEL: spec.container_id,
                 AGENT_LABEL: self._agent_tag,

@@ -29,12 +29,9 @@ def task_environment(
         "PYMESOS_AGENT_ID": spec.info.agent_id,
         "PYMESOS_CONTAINER_ID": spec.container_id,
     }
-    ports = [
-        p for begin, end in spec.resources.ranges.get("ports", ()) for p in range(begin, end + 1)
-    ]
     if gpus := devices(spec.resources):
         env["CUDA_VISIBLE_DEVICES"] = env["NVIDIA_VISIBLE_DEVICES"] = ",".join(gpus)
-    env |= {f"PORT{index}": str(port) for index, port in enumerate(ports)}
+    env |= {f"PORT{index}": str(port) for index, port in enumerate(spec.ports)}
     return env
 
 

@@ -54,6 +54,14 @@ class AllowedPath:
 
 
 @dataclass(frozen=True)
+class NetworkSettings:
+    """The networks of the oci runtime, made by CNI plugins."""
+
+    bridge_subnet: str = "10.213.0.0/16"
+    config_dir: Path | None = None  # more networks: files *.conflist
+
+
+@dataclass(frozen=True)
 class Settings:
     """What an operator allows containers, and how much."""
 
@@ -63,6 +71,7 @@ class Settings:
     capabilities: frozenset[str] = frozenset()  # that tasks may have beyond the usual
     images: ImageSettings = ImageSettings()
     artifact_cache_mib: int = 2 * 1024
+    networks: NetworkSettings = NetworkSettings()
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,15 @@ class Mount:
 
     host_path: Path
     container_path: str
+
+
+@dataclass(frozen=True)
+class MappedPort:
+    """A port of the machine that leads to one of a container."""
+
+    host_port: int
+    container_port: int
+    protocol: str
 
 
 @dataclass(frozen=True)
@@ -86,6 +104,25 @@ class ContainerSpec:
     resources: Resources
     sandbox: Path
     volumes: tuple[Mount, ...] = ()
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports that it was given, in order."""
+        ranges = self.resources.ranges.get("ports", ())
+        return [port for begin, end in ranges for port in range(begin, end + 1)]
+
+    @property
+    def own_network(self) -> bool:
+        """Whether it has a network of its own."""
+        return self.info.container.network not in ("", "host")
+
+    def mapped_ports(self) -> tuple[MappedPort, ...]:
+        """Which of its ports lead where. isolation.py has checked that there are as many."""
+        ports = self.ports
+        return tuple(
+            MappedPort(ports[m.port_index], m.container_port, m.protocol or "tcp")
+            for m in self.info.container.port_mappings
+        )
 
 
 class Runtime(Protocol):

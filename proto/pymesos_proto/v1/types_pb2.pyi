@@ -257,8 +257,18 @@ class Ulimit(_message.Message):
     hard: int
     def __init__(self, name: _Optional[str] = ..., soft: _Optional[int] = ..., hard: _Optional[int] = ...) -> None: ...
 
+class PortMapping(_message.Message):
+    __slots__ = ("port_index", "container_port", "protocol")
+    PORT_INDEX_FIELD_NUMBER: _ClassVar[int]
+    CONTAINER_PORT_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    port_index: int
+    container_port: int
+    protocol: str
+    def __init__(self, port_index: _Optional[int] = ..., container_port: _Optional[int] = ..., protocol: _Optional[str] = ...) -> None: ...
+
 class ContainerInfo(_message.Message):
-    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities")
+    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
@@ -269,6 +279,7 @@ class ContainerInfo(_message.Message):
     ULIMITS_FIELD_NUMBER: _ClassVar[int]
     ADD_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     DROP_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    PORT_MAPPINGS_FIELD_NUMBER: _ClassVar[int]
     image: str
     runtime: str
     network: str
@@ -279,7 +290,8 @@ class ContainerInfo(_message.Message):
     ulimits: _containers.RepeatedCompositeFieldContainer[Ulimit]
     add_capabilities: _containers.RepeatedScalarFieldContainer[str]
     drop_capabilities: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ...) -> None: ...
+    port_mappings: _containers.RepeatedCompositeFieldContainer[PortMapping]
+    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("uri", "path", "sha256", "extract", "executable")

@@ -37,6 +37,7 @@ HOST_SECRETS = [
     "/etc/gshadow", "/etc/gshadow-", "/etc/shadow", "/etc/shadow-", "/etc/ssh", "/etc/ssl/private",
 ]  # fmt: skip
 READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
+RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 NVIDIA_SHARED = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
 
 
@@ -72,8 +73,12 @@ def write_bundle(
     settings: Settings,
     host: Host,
     cgroup: str,
+    network: Path | None = None,
 ) -> users.User:
-    """Make the folder; who the container runs as. Raises BundleError, OSError."""
+    """Make the folder; who the container runs as. Raises BundleError, OSError.
+
+    `network` is the namespace that it enters; without, it has the machine's or a new one.
+    """
     user = _user(spec, image)
     argv = _argv(spec, image)
     if not argv:
@@ -103,7 +108,7 @@ def write_bundle(
         "hostname": host.hostname,
         "mounts": list(_mounts(bundle, spec, image, host)),
         "linux": {
-            "namespaces": [{"type": kind} for kind in _namespaces(info)],
+            "namespaces": _namespaces(spec, network),
             "cgroupsPath": cgroup,
             "resources": _resources(spec, settings),
             "devices": [_device(path) for path in _gpu_files(spec)],
@@ -173,11 +178,14 @@ def _mounts(
     if image is None:
         for where in WRITABLE:
             yield _mount(where, "tmpfs", "nosuid", "nodev", "mode=1777")
-    elif spec.info.container.network != "none":
-        for name in ("resolv.conf", "hosts"):
-            path = Path("/etc") / name
-            if path.exists():
-                yield _bind(path.resolve(), f"/etc/{name}", read_only=True)
+    if spec.info.container.network != "none":
+        if spec.own_network and RESOLVED.exists():
+            # The machine's own file may name a resolver on its loopback interface.
+            yield _bind(RESOLVED, "/etc/resolv.conf", read_only=True)
+        elif image is not None and Path("/etc/resolv.conf").exists():
+            yield _bind(Path("/etc/resolv.conf").resolve(), "/etc/resolv.conf", read_only=True)
+        if image is not None and Path("/etc/hosts").exists():
+            yield _bind(Path("/etc/hosts").resolve(), "/etc/hosts", read_only=True)
     if host.init:
         yield _bind(Path(host.init), INIT, read_only=True)
     yield _bind(spec.sandbox, str(SANDBOX))
@@ -217,9 +225,11 @@ def _bind(
     }
 
 
-def _namespaces(info: pb.ContainerInfo) -> list[str]:
-    kinds = ["pid", "ipc", "uts", "mount", "cgroup"]
-    return [*kinds, "network"] if info.network == "none" else kinds
+def _namespaces(spec: ContainerSpec, network: Path | None) -> list[dict[str, str]]:
+    kinds = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")]
+    if network is not None:
+        return [*kinds, {"type": "network", "path": str(network)}]
+    return [*kinds, {"type": "network"}] if spec.own_network else kinds
 
 
 def _capabilities(info: pb.ContainerInfo) -> dict[str, list[str]]:

@@ -36,6 +36,7 @@ from pymesos_agent.runtimes.oci.bundle import (
     write_bundle,
 )
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
+from pymesos_agent.runtimes.oci.networks import NetworkError, Networks, Wanted
 from pymesos_agent.sessions import Entry
 
 log = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class OciRuntime:
         self._images = Images(
             self._directory / "images", settings.images, lambda: layers_in_use(self._bundles)
         )
+        self._networks = Networks(self._directory / "networks", settings.networks)
         self._collecting: asyncio.Task[None] | None = None
         self._supervised = supervised.Supervised(
             self._directory,
@@ -79,10 +81,12 @@ class OciRuntime:
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
         assert self._cgroups is not None
+        bridges = {"bridge": ", ".join(names)} if (names := self._networks.names) else {}
         return {
             **self._cgroups.isolation,
+            **bridges,
             "disk": "watched",
-            "network": "host or none",
+            "network": "namespace",
             "root": "image",
             "read_only": "runc",
             "mounts": "runc",
@@ -112,7 +116,10 @@ class OciRuntime:
             for folder in (self._directory, self._bundles, self._states):
                 folder.mkdir(mode=0o711, exist_ok=True)
             self._images.start()
+            self._networks.start()
             await self._supervised.start(self._hear)
+        except NetworkError as error:
+            raise RuntimeUnavailableError(str(error)) from error
         except (OSError, TimeoutError) as error:
             raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
         self._collecting = asyncio.create_task(self._collect())
@@ -151,6 +158,7 @@ class OciRuntime:
         for container_id in there - found.keys():
             log.warning("removing what an earlier agent left of %s", container_id)
             await asyncio.to_thread(self._clean, container_id)
+        await asyncio.to_thread(self._networks.recover, found)
         self._supervised.remove_pipes(found)
         return found
 
@@ -172,16 +180,17 @@ class OciRuntime:
         container_id = spec.container_id
         bundle = self._bundles / container_id
         try:
+            network = await self._network(spec)
             # From here to the bundle nothing waits, so no layer of it is removed meanwhile.
             image = await self._image(spec)
             assert self._cgroups is not None
             cgroup = self._cgroups.path(container_id)
-            user = write_bundle(bundle, spec, image, self._settings, self._host, cgroup)
+            user = write_bundle(bundle, spec, image, self._settings, self._host, cgroup, network)
             if image is not None:
                 os.chown(spec.sandbox, user.uid, user.gid)
                 for volume in spec.volumes:
                     os.chown(volume.host_path, user.uid, user.gid)
-        except (BundleError, OSError) as error:
+        except (BundleError, NetworkError, OSError) as error:
             self._clean_later(container_id)
             self._on_event(ContainerFailed(container_id, str(error)))
             return
@@ -205,6 +214,14 @@ class OciRuntime:
                 "helper": {"pid_file": pid_file, "error_log": error_log},
             },
         )
+
+    async def _network(self, spec: ContainerSpec) -> Path | None:
+        """Its namespace, unless runc makes it or it is the machine's. Raises NetworkError."""
+        name = spec.info.container.network
+        if not spec.own_network or name == "none":
+            return None
+        owner = spec.container_id
+        return await self._networks.make(Wanted(owner, name, (owner,), spec.mapped_ports()))
 
     async def _image(self, spec: ContainerSpec) -> Image | None:
         """What the image says. Raises ImageError."""
@@ -250,6 +267,7 @@ class OciRuntime:
                 continue
         self._cgroups.destroy_everywhere(container_id)
         shutil.rmtree(self._states / container_id, ignore_errors=True)
+        self._networks.remove(container_id)
         remove_bundle(self._bundles / container_id)
 
     async def close(self) -> None:

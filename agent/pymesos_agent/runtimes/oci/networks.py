@@ -1,0 +1,240 @@
+"""Networks of their own for containers: namespaces by `ip netns`, interfaces by CNI plugins.
+
+The Container Network Interface (https://www.cni.dev/docs/spec, 0.4.0): a network is a list of
+plugins, each a program that is told ADD or DEL. What is made is written down before it is made, so
+that an agent finds and removes what a crash has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pymesos_agent.runtimes.interface import MappedPort, NetworkSettings
+
+log = logging.getLogger(__name__)
+
+PLUGIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
+NAMESPACES = Path("/run/netns")
+INTERFACE = "eth0"
+TIMEOUT_S = 30.0
+BRIDGE, NONE = "bridge", "none"
+NEEDED = ("bridge", "host-local", "portmap", "firewall")
+
+Json = dict[str, Any]
+
+
+class NetworkError(Exception):
+    """The network cannot be made: the message says why."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A network for the containers that share it."""
+
+    owner: str  # a container's id, or the group's
+    name: str
+    members: tuple[str, ...]  # container ids
+    ports: tuple[MappedPort, ...]
+
+
+class Networks:
+    """The networks of one agent's containers."""
+
+    def __init__(self, directory: Path, settings: NetworkSettings) -> None:
+        """`directory` has a file for each network that there is."""
+        self._directory = directory
+        self._settings = settings
+        self._path = ":".join(folder for folder in PLUGIN_DIRS if Path(folder).is_dir())
+        self._known: Mapping[str, Json] = {}
+        self._making: dict[str, asyncio.Task[Path]] = {}
+
+    def start(self) -> None:
+        """Read the configuration. Raises NetworkError."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        usual = {BRIDGE: _bridge(self._settings.bridge_subnet)} if self._has(NEEDED) else {}
+        self._known = usual | dict(self._configured())
+
+    def _has(self, programs: Sequence[str]) -> bool:
+        there = [shutil.which(program, path=self._path) for program in programs]
+        return all((*there, shutil.which("ip"), shutil.which("iptables")))
+
+    def _configured(self) -> Iterator[tuple[str, Json]]:
+        """The operator's own networks. Raises NetworkError."""
+        folder = self._settings.config_dir
+        for path in sorted(folder.glob("*.conflist")) if folder else ():
+            try:
+                config = json.loads(path.read_text("utf-8"))
+                name, plugins = config["name"], [p["type"] for p in config["plugins"]]
+            except (OSError, ValueError, KeyError, TypeError) as error:
+                raise NetworkError(f"{path} is not a CNI network list: {error!r}") from error
+            if name in ("host", NONE, ""):
+                raise NetworkError(f"{path}: a network cannot be called {name!r}")
+            if not self._has(plugins):
+                raise NetworkError(
+                    f"{path} needs the plugins {', '.join(plugins)}, and `ip` and `iptables`;"
+                    f" not all are in {self._path or ', '.join(PLUGIN_DIRS)}"
+                )
+            yield name, config
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Those that a task may ask for, besides `none`."""
+        return list(self._known)
+
+    async def make(self, wanted: Wanted) -> Path:
+        """The namespace, the same for all of a group. Raises NetworkError."""
+        if (task := self._making.get(wanted.owner)) is None:
+            task = asyncio.create_task(asyncio.to_thread(self._make, wanted))
+            self._making[wanted.owner] = task
+        try:
+            return await asyncio.shield(task)
+        except asyncio.CancelledError:
+            # The thread goes on, and only what is made can be removed.
+            await asyncio.wait({task})
+            raise
+
+    def _make(self, wanted: Wanted) -> Path:
+        record = self._directory / wanted.owner
+        config = self._known[wanted.name] if wanted.name != NONE else {"plugins": []}
+        given = asdict(wanted) | {"config": config}
+        try:
+            scratch = record.with_suffix(".new")
+            scratch.write_text(json.dumps(given), "utf-8")
+            scratch.rename(record)
+            name = _namespace(wanted.owner)
+            _run(["ip", "netns", "add", name])
+            _run(["ip", "-n", name, "link", "set", "lo", "up"])
+            result: Json | None = None
+            for plugin in config["plugins"]:
+                result = self._call("ADD", given, plugin, result) or result
+            scratch.write_text(json.dumps(given | {"result": result}), "utf-8")
+            scratch.rename(record)
+        except (OSError, NetworkError) as error:
+            self.remove(wanted.owner)
+            raise NetworkError(f"no network {wanted.name}: {error}") from error
+        return NAMESPACES / name
+
+    def _call(self, command: str, given: Json, plugin: Json, result: Json | None) -> Json | None:
+        """One plugin; what it answers. Raises NetworkError."""
+        config = given["config"]
+        said = dict(plugin) | {"name": config["name"], "cniVersion": config["cniVersion"]}
+        if plugin.get("capabilities", {}).get("portMappings"):
+            mappings = [
+                {"hostPort": p["host_port"], "containerPort": p["container_port"],
+                 "protocol": p["protocol"]}
+                for p in map(_as_dict, given["ports"])
+            ]  # fmt: skip
+            said["runtimeConfig"] = {"portMappings": mappings}
+        if result is not None:
+            said["prevResult"] = result
+        environment = {
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": given["owner"],
+            "CNI_NETNS": str(NAMESPACES / _namespace(given["owner"])),
+            "CNI_IFNAME": INTERFACE,
+            "CNI_PATH": self._path,
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+        }
+        program = shutil.which(plugin["type"], path=self._path)
+        if program is None:
+            raise NetworkError(f"the CNI plugin {plugin['type']} is not in {self._path}")
+        answer = _run([program], json.dumps(said), environment)
+        return json.loads(answer) if answer.strip() else None
+
+    def remove(self, owner: str) -> None:
+        """All that is there of it; harmless when nothing is."""
+        self._making.pop(owner, None)
+        record = self._directory / owner
+        try:
+            given = json.loads(record.read_text("utf-8"))
+        except FileNotFoundError:
+            return
+        for plugin in reversed(given["config"]["plugins"]):
+            try:
+                self._call("DEL", given, plugin, given.get("result"))
+            except NetworkError as error:
+                log.warning("the network of %s: %s", owner, error)
+        name = _namespace(owner)
+        if (NAMESPACES / name).exists():
+            try:
+                _run(["ip", "netns", "delete", name])
+            except NetworkError as error:
+                log.warning("the network of %s: %s", owner, error)
+        record.unlink(missing_ok=True)
+
+    def recover(self, containers: Mapping[str, object]) -> None:
+        """Remove those that none of these containers is in."""
+        for path in list(self._directory.iterdir()):
+            try:
+                members = set(json.loads(path.read_text("utf-8"))["members"])
+            except ValueError:  # the machine went down while it was written
+                members = set()
+            if path.suffix or not members:
+                path.unlink()
+            elif not containers.keys() & members:
+                log.warning("removing the network that an earlier agent left of %s", path.name)
+                self.remove(path.name)
+
+
+def _as_dict(port: MappedPort | Json) -> Json:
+    return asdict(port) if isinstance(port, MappedPort) else port
+
+
+def _namespace(owner: str) -> str:
+    return f"pymesos-{owner}"
+
+
+def _bridge(subnet: str) -> Json:
+    """What `network: bridge` is."""
+    return {
+        "cniVersion": "0.4.0",
+        "name": "pymesos",
+        "plugins": [
+            {
+                "type": "bridge",
+                "bridge": "pymesos0",
+                "isGateway": True,
+                "ipMasq": True,
+                "hairpinMode": True,
+                "ipam": {
+                    "type": "host-local",
+                    "ranges": [[{"subnet": subnet}]],
+                    "routes": [{"dst": "0.0.0.0/0"}],
+                },
+            },
+            {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True},
+            {"type": "firewall"},
+        ],
+    }
+
+
+def _run(argv: Sequence[str], given: str = "", environment: Mapping[str, str] | None = None) -> str:
+    """What a program writes. Raises NetworkError with what it said."""
+    try:
+        done = subprocess.run(
+            argv,
+            input=given,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise NetworkError(str(error)) from error
+    if done.returncode != 0:
+        said = done.stderr.strip() or done.stdout.strip()
+        with contextlib.suppress(ValueError, KeyError, TypeError):
+            said = json.loads(done.stdout)["msg"]
+        raise NetworkError(f"{Path(argv[0]).name}: {said[:500]}")
+    return done.stdout
