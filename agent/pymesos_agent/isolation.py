@@ -44,6 +44,7 @@ FACETS = (
     Facet("disk", "its sandbox and what it writes elsewhere", "resources.disk"),
     Facet("network", "a network of its own", "network: none"),
     Facet("bridge", "an address of its own, and its ports mapped to it", "network: bridge"),
+    Facet("group", "a network of their own that the tasks of a group share", "LAUNCH_GROUP"),
     Facet("root", "a root file system of its own", "image"),
     Facet("read_only", "a root file system that cannot be written", "read_only"),
     Facet("mounts", "paths of the machine that the agent allows; memory as files", "mounts"),
@@ -90,6 +91,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
         "pids": "cgroup",
         "disk": WATCHED,
         "network": "a namespace with a loopback interface",
+        "group": "a namespace",
         "bridge": "CNI: a bridge, or what `--cni-config-dir` has",
         "root": "the image; without: the machine's programs, read-only",
         "read_only": "the runtime",
@@ -114,7 +116,7 @@ def asked(info: pb.TaskInfo) -> Iterator[str]:
         "bridge": container.network not in ("", "host", "none"),
         "root": container.image,
         "read_only": container.read_only,
-        "mounts": container.mounts,
+        "mounts": any(not mount.group_path for mount in container.mounts),
         "ulimits": container.ulimits,
         "capabilities": container.add_capabilities or container.drop_capabilities,
     }
@@ -140,6 +142,8 @@ def refusal(runtime: Isolating, spec: ContainerSpec, settings: Settings) -> str 
                 f"the task asks for {facet.asked_by} ({facet.text}), which the runtime"
                 f" {runtime.name} cannot give here; it gives {', '.join(sorted(runtime.isolation))}"
             )
+    if spec.group is not None and spec.own_network and "group" not in runtime.isolation:
+        return f"the runtime {runtime.name} cannot give the tasks of a group a network of their own"
     networks = ["", "host", "none", *runtime.isolation.get("bridge", "").split(", ")]
     if spec.info.container.network not in networks:
         return (
@@ -179,7 +183,13 @@ def _unknown(container: pb.ContainerInfo) -> str | None:
     for mount in container.mounts:
         if not mount.container_path or ".." in mount.container_path.split("/"):
             return f"the mount {mount.container_path[:100]!r}: the path leads elsewhere"
-        if "\0" in mount.container_path + mount.host_path:
+        if "/" in mount.group_path or mount.group_path in (".", ".."):
+            return (
+                f"the folder {mount.group_path[:100]!r} of a group: a name without slashes is due"
+            )
+        if mount.group_path and (mount.host_path or mount.size_mib or mount.read_only):
+            return "the mount of a folder of the group is that and nothing else"
+        if "\0" in mount.container_path + mount.host_path + mount.group_path:
             return "a mount has a NUL character in its path"
     return None
 

@@ -10,7 +10,7 @@ import pwd
 import shutil
 import threading
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from urllib.parse import quote
@@ -24,6 +24,7 @@ from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import (
     Checkpoint,
     DestroyContainer,
+    DestroyGroup,
     Disconnect,
     Effect,
     Exit,
@@ -53,7 +54,15 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.core.tasks import AgentTask
 from pymesos_agent.isolation import refusal
-from pymesos_agent.runtimes.interface import ContainerSpec, Mount, Runtime, Settings
+from pymesos_agent.runtimes.interface import (
+    ContainerSpec,
+    Group,
+    Mount,
+    Runtime,
+    Settings,
+    mapped_ports,
+    ports_of,
+)
 from pymesos_agent.sandbox import disk_usage
 from pymesos_agent.sessions import Entry, EntryError
 from pymesos_agent.usage import read_usage
@@ -149,6 +158,9 @@ class Shell:
         if found:
             log.info("%d containers of an earlier run are still known", len(found))
         self.feed(ContainersRecovered(found))
+        for folder in (self._work_dir / "groups").glob("*"):
+            if folder.name not in self._core.state.groups:
+                await asyncio.to_thread(shutil.rmtree, folder, True)
 
     # The master.
 
@@ -214,6 +226,13 @@ class Shell:
             case DestroyContainer(container_id, name):
                 for runtime in self._named(name):
                     runtime.destroy(container_id)
+            case DestroyGroup(group_id, names):
+                for name in names:
+                    for runtime in self._named(name):
+                        runtime.destroy(group_id)
+                asyncio.get_running_loop().run_in_executor(
+                    None, shutil.rmtree, self.group(group_id), True
+                )
             case RemoveSandbox(container_id):
                 # In a thread: a sandbox may hold a lot.
                 asyncio.get_running_loop().run_in_executor(
@@ -277,6 +296,17 @@ class Shell:
     def _spec(self, of: StartContainer | AgentTask) -> ContainerSpec:
         """Raises LookupError with a sentence."""
         resources = from_proto(of.info.resources)
+        mounted = [
+            Mount(self.volume(role, volume.id), volume.container_path)
+            for role, volume in volumes_of(resources)
+        ]
+        group = self._group_of(of.container_id)
+        if group is not None:
+            mounted += [
+                Mount(self.group(group.group_id) / mount.group_path, mount.container_path)
+                for mount in of.info.container.mounts
+                if mount.group_path
+            ]
         return ContainerSpec(
             of.container_id,
             of.framework_id,
@@ -286,9 +316,22 @@ class Shell:
             of.info,
             resources,
             self.sandbox(of.container_id),
+            tuple(mounted),
+            group,
+        )
+
+    def _group_of(self, container_id: str) -> Group | None:
+        task = self._core.state.tasks[container_id]
+        if not task.group_id:
+            return None
+        tasks = self._core.state.groups[task.group_id]
+        return Group(
+            task.group_id,
+            tuple(t.container_id for t in tasks),
             tuple(
-                Mount(self.volume(role, volume.id), volume.container_path)
-                for role, volume in volumes_of(resources)
+                port
+                for t in tasks
+                for port in mapped_ports(t.info, ports_of(from_proto(t.info.resources)))
             ),
         )
 
@@ -379,6 +422,8 @@ class Shell:
             spec.sandbox.mkdir(mode=0o750)
             if spec.owner is not None:
                 os.chown(spec.sandbox, *spec.owner)
+            if spec.group is not None:
+                _make_group_folders(self.group(spec.group.group_id), spec.info.container.mounts)
             for mount in spec.volumes:
                 _make_volume(mount, spec.owner)
         except OSError as error:
@@ -388,6 +433,10 @@ class Shell:
     def sandbox(self, container_id: str) -> Path:
         """Where a container's files are."""
         return self._work_dir / "sandboxes" / container_id
+
+    def group(self, group_id: str) -> Path:
+        """Where the folders are that the tasks of a group share."""
+        return self._work_dir / "groups" / group_id
 
     def volume(self, role: str, volume_id: str) -> Path:
         """Where a persistent volume is."""
@@ -436,6 +485,16 @@ def _owner(user: str) -> tuple[int, int] | None:
     except KeyError:
         raise LookupError(f"there is no user {user} on this machine") from None
     return entry.pw_uid, entry.pw_gid
+
+
+def _make_group_folders(folder: Path, mounts: Iterable[pb_types.ContainerMount]) -> None:
+    """Whatever the users of its tasks are, they all may write there. Raises OSError."""
+    folder.parent.mkdir(mode=0o711, exist_ok=True)
+    folder.mkdir(mode=0o711, exist_ok=True)
+    for mount in mounts:
+        if mount.group_path:
+            (folder / mount.group_path).mkdir(exist_ok=True)
+            (folder / mount.group_path).chmod(0o777)
 
 
 def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:

@@ -11,9 +11,9 @@ CallEffect = Accept | Decline | Revive | Suppress | Kill | Acknowledge | Reconci
 def make_call(calls: Calls, effect: CallEffect) -> None:
     """Make the call of an effect."""
     match effect:
-        case Accept(offer_ids, tasks, before):
+        case Accept(offer_ids, tasks, before, groups):
             # What a launch leaves of an agent is of use at once: no filter.
-            calls.accept(offer_ids, tasks, refuse_s=0, before=before)
+            calls.accept(offer_ids, tasks, refuse_s=0, before=before, groups=groups)
         case Decline(offer_ids, refuse_s):
             calls.decline(offer_ids, refuse_s)
         case Revive():

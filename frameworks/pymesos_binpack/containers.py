@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymesos_core.containers import fitting_runtimes
 from pymesos_proto.v1 import types_pb2 as pb
 
 # The keys of a task that become its ContainerInfo.
@@ -52,6 +51,8 @@ def life_problem(task: Mapping[str, Any]) -> str | None:
         if ".." in path.split("/") or "\0" in path + artifact["uri"]:
             return f"artifacts[{index}].path: {path!r} leads elsewhere"
     for index, mount in enumerate(task.get("mounts", ())):
+        if "group_path" in mount and mount.keys() - {"path", "group_path"}:
+            return f"mounts[{index}]: a group_path is that and nothing else"
         if ".." in mount["path"].split("/") or "\0" in mount["path"] + mount.get("host_path", ""):
             return f"mounts[{index}].path: {mount['path']!r} leads elsewhere"
     return None
@@ -83,6 +84,7 @@ def container_info(image: str | None, life: Life) -> pb.ContainerInfo:
                 host_path=mount.get("host_path", ""),
                 read_only=mount.get("read_only", False),
                 size_mib=mount.get("size_mib", 0),
+                group_path=mount.get("group_path", ""),
             )
             for mount in mounts
         ],
@@ -100,8 +102,3 @@ def check_message(check: Mapping[str, Any]) -> pb.Check:
         if kind in check:
             getattr(message, kind).CopyFrom(ask(**check[kind]))
     return message
-
-
-def needed_runtimes(image: str | None, life: Life) -> tuple[str, ...]:
-    """One of these must be on the agent."""
-    return fitting_runtimes(container_info(image, life))

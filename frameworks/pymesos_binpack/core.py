@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from pymesos_binpack.jobs import Job
 from pymesos_binpack.launching import (
     how_it_ended,
+    main_task_id,
     next_task_id,
     pending_task,
     running_task,
     seen,
-    task_info,
+    sidecar_ids,
+    task_infos,
     with_volumes,
 )
 from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
@@ -154,6 +156,7 @@ class Accept:
     offer_ids: tuple[str, ...]
     tasks: tuple[pb.TaskInfo, ...]
     before: tuple[scheduler_pb.Operation, ...] = ()
+    groups: tuple[tuple[pb.TaskInfo, ...], ...] = ()  # each a task with its sidecars
 
 
 @dataclass(frozen=True, slots=True)
@@ -405,8 +408,12 @@ class BinpackCore:
         self._plan_due = True
 
     def _on_update(self, status: pb.TaskStatus) -> None:
-        instance = self._by_task.get(status.task_id)
         over = is_terminal(status.state) or status.state == pb.TASK_UNKNOWN
+        main = self._by_task.get(main_task_id(status.task_id))
+        if main is not None and main.saved.task_id != status.task_id:
+            self._on_sidecar(main, status, over)
+            return
+        instance = self._by_task.get(status.task_id)
         if instance is None:
             # Of a task that was replaced, or of a job that is forgotten: it must not run.
             if over:
@@ -426,7 +433,34 @@ class BinpackCore:
         else:
             self._on_alive(instance, status)
         self._changed[instance.job_id] = None
-        self._store([instance.change()], lambda: self._out.append(Acknowledge(status)))
+        agent_id = status.agent_id or instance.saved.agent_id
+        changes = [instance.change(), *(self._give_up_sidecars(instance, agent_id) if over else ())]
+
+        def durable() -> None:
+            for change in changes[1:]:
+                self._out.append(Kill(change.key, agent_id))
+            self._out.append(Acknowledge(status))
+
+        self._store(changes, durable)
+
+    def _on_sidecar(self, main: Instance, status: pb.TaskStatus, over: bool) -> None:
+        """Of a task that goes on as far as known; the agent sees to it that both end."""
+        if over and status.task_id not in main.saved.ended_beside:
+            main.saved.ended_beside.append(status.task_id)
+        self._store([main.change()] if over else [], lambda: self._out.append(Acknowledge(status)))
+
+    def _give_up_sidecars(self, instance: Instance, agent_id: str) -> list[Change]:
+        """The task has ended, perhaps well, in which case its sidecars run on: they are to end."""
+        return [
+            self._give_up(task_id, agent_id)
+            for task_id in sidecar_ids(instance)
+            if task_id not in instance.saved.ended_beside
+        ]
+
+    def _give_up(self, task_id: str, agent_id: str) -> Change:
+        """It is killed whenever it is heard of, until its end is known."""
+        self._replaced[task_id] = agent_id
+        return Change(REPLACED, task_id, agent_id.encode())
 
     def _on_alive(self, instance: Instance, status: pb.TaskStatus) -> None:
         self._timers.cancel(("unreachable", instance.key))
@@ -458,13 +492,15 @@ class BinpackCore:
             return
         saved = instance.saved
         self._by_task.pop(saved.task_id, None)
-        self._replaced[saved.task_id] = saved.agent_id
+        given_up = [
+            self._give_up(saved.task_id, saved.agent_id),
+            *self._give_up_sidecars(instance, saved.agent_id),
+        ]
         saved.state = pb.TASK_STATE_UNSPECIFIED
         self._note(instance)
         instance.explanation = "replaced, its agent stayed unreachable"
         self._changed[instance.job_id] = None
-        given_up = Change(REPLACED, saved.task_id, saved.agent_id.encode())
-        self._store([given_up, instance.change()], lambda: None)
+        self._store([*given_up, instance.change()], lambda: None)
         self._demand()
 
     def _demand(self) -> None:
@@ -479,6 +515,7 @@ class BinpackCore:
         del self._by_task[saved.task_id]
         self._timers.cancel(("unreachable", instance.key))
         ran_s = self._now.mono_s - instance.running_since_s if instance.running_since_s else 0.0
+        was_killed = instance.killing
         instance.running_since_s, instance.killing = None, False
         saved.state = status.state if is_terminal(status.state) else pb.TASK_LOST
         saved.reason, saved.message = status.reason, status.message
@@ -487,7 +524,7 @@ class BinpackCore:
         if status.state in _GONE:
             saved.data_on = ""
         job = self.jobs[instance.job_id]
-        if job.stopping or self._is_final(instance, status):
+        if job.stopping or self._is_final(instance, status, was_killed):
             job.finish(instance)
             if job.ended:
                 self._forget_old_jobs()
@@ -498,7 +535,7 @@ class BinpackCore:
             self._delay_restart(instance, ran_s)
         self._demand()
 
-    def _is_final(self, instance: Instance, status: pb.TaskStatus) -> bool:
+    def _is_final(self, instance: Instance, status: pb.TaskStatus, was_killed: bool) -> bool:
         """Whether the end of a task is the end of its instance."""
         state = status.state
         if state == pb.TASK_ERROR:
@@ -508,7 +545,9 @@ class BinpackCore:
         if state == pb.TASK_KILLED and instance.saved.preempted:
             return False
         unhealthy = status.reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
-        if state == pb.TASK_FAILED or (state == pb.TASK_KILLED and unhealthy):
+        # Nobody here asked for it: it died with a sidecar that failed.
+        with_sidecar = bool(instance.spec.sidecars) and not was_killed
+        if state == pb.TASK_FAILED or (state == pb.TASK_KILLED and (unhealthy or with_sidecar)):
             instance.saved.failures += 1
             return instance.saved.failures > instance.spec.retries
         return True
@@ -718,7 +757,8 @@ class BinpackCore:
     def _launch(self, launches: Sequence[Launch], by_id: Mapping[str, Instance]) -> None:
         """Store the launches on one agent, then send them."""
         offer = launches[0].offer
-        infos = []
+        alone: list[pb.TaskInfo] = []
+        groups: list[tuple[pb.TaskInfo, ...]] = []
         changes = []
         before: list[scheduler_pb.Operation] = []
         for planned in launches:
@@ -734,12 +774,17 @@ class BinpackCore:
             saved.ports = [p for begin, end in launch.ports for p in range(begin, end + 1)]
             saved.devices = devices(launch.resources)
             saved.exit_status = None
+            saved.ended_beside = []
             saved.preempted, instance.preempted_at_s = False, None
             instance.explanation, instance.stuck = "", False
             instance.nearest, instance.offers_seen = "", 0
             self._by_task[saved.task_id] = instance
             self._note(instance)
-            infos.append(task_info(instance, launch))
+            infos = task_infos(instance, launch)
+            if instance.spec.sidecars:
+                groups.append(infos)
+            else:
+                alone += infos
             changes.append(instance.change())
             self._changed[instance.job_id] = None
         for offer_id in offer.offer_ids:
@@ -750,7 +795,7 @@ class BinpackCore:
                 instance = by_id[launch.task.task_id]
                 instance.planned = False
             # If the offer is gone meanwhile, the master answers so for each task.
-            self._out.append(Accept(offer.offer_ids, tuple(infos), tuple(before)))
+            self._out.append(Accept(offer.offer_ids, tuple(alone), tuple(before), tuple(groups)))
             for launch in launches:
                 instance = by_id[launch.task.task_id]
                 if self.jobs[instance.job_id].stopping:

@@ -40,7 +40,7 @@ class VolumeSpec:
 
 @dataclass(frozen=True)
 class TaskSpec:
-    """One kind of task of a job. `scalars` in thousandths."""
+    """One kind of task of a job. `scalars` in thousandths, those of its sidecars included."""
 
     name: str
     kind: str  # "service" or "batch"
@@ -57,6 +57,7 @@ class TaskSpec:
     gang: bool = False  # all instances are placed together, or none
     volumes: tuple[VolumeSpec, ...] = ()
     life: Life = field(default_factory=Life)
+    sidecars: tuple[TaskSpec, ...] = ()
 
     @property
     def is_service(self) -> bool:
@@ -247,6 +248,10 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
         raise JobError(f"{where}: a command or environment cannot hold a NUL character")
     if problem := life_problem(task):
         raise JobError(f"{where}.{problem}")
+    sidecars = _parse_sidecars(task, where)
+    for sidecar in sidecars:
+        for name, amount in sidecar.scalars.items():
+            scalars[name] = scalars.get(name, 0) + amount
     return TaskSpec(
         name=task["name"],
         kind=task.get("kind", "batch"),
@@ -263,7 +268,23 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
         gang=task.get("gang", False),
         volumes=_parse_volumes(task.get("volumes", ()), where),
         life=life_of(task),
+        sidecars=sidecars,
     )
+
+
+def _parse_sidecars(task: Mapping[str, Any], where: str) -> tuple[TaskSpec, ...]:
+    """They run where the task runs, and in its network. Raises JobError."""
+    shared = {name: task[name] for name in ("network", "runtime", "kill_grace_s") if name in task}
+    out: list[TaskSpec] = []
+    for index, sidecar in enumerate(task.get("sidecars", ())):
+        there = f"{where}.sidecars[{index}]"
+        for name in ("ports", "gpus"):
+            if sidecar.get("resources", {}).get(name):
+                raise JobError(f"{there}.resources.{name}: the task has them, not its sidecars")
+        if sidecar["name"] in [task["name"], *(other.name for other in out)]:
+            raise JobError(f"{where}.sidecars: the name {sidecar['name']!r} is given twice")
+        out.append(_parse_task({**sidecar, **shared}, there))
+    return tuple(out)
 
 
 def _parse_volumes(volumes: Any, where: str) -> tuple[VolumeSpec, ...]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pymesos_binpack.containers import check_message, container_info, needed_runtimes
-from pymesos_binpack.jobs import VolumeSpec
+from pymesos_binpack.containers import check_message, container_info
+from pymesos_binpack.jobs import TaskSpec, VolumeSpec
 from pymesos_binpack.planner import Launch
 from pymesos_binpack.preemption import RunningTask
 from pymesos_binpack.reasons import PendingTask, Seen
 from pymesos_binpack.state import Instance
-from pymesos_core.resources import Resources, from_proto, to_proto
+from pymesos_core.containers import fitting_runtimes
+from pymesos_core.resources import Resources, from_proto, tagged, to_proto, total
 from pymesos_core.states import reason_name, state_name
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import operations
+from pymesos_sdk.tasks import draw
 
 DISK = "disk"
 
@@ -27,6 +29,16 @@ def next_task_id(instance: Instance) -> str:
 def volume_id(instance: Instance, volume: VolumeSpec) -> str:
     """The same for every attempt of the instance."""
     return f"{instance.job_id}.{instance.spec.name}.{instance.index}.{volume.name}"
+
+
+def needed_runtimes(spec: TaskSpec) -> tuple[str, ...]:
+    """One of these must be on the agent, and do for its sidecars, too."""
+    grouped = bool(spec.sidecars)
+    usual, *others = (
+        fitting_runtimes(container_info(each.image, each.life), grouped=grouped)
+        for each in (spec, *spec.sidecars)
+    )
+    return tuple(name for name in usual if all(name in other for other in others)) or usual
 
 
 def pending_task(instance: Instance, priority: int) -> PendingTask:
@@ -43,7 +55,7 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         scalars,
         spec.ports,
         spec.constraints,
-        runtimes=needed_runtimes(spec.image, spec.life),
+        runtimes=needed_runtimes(spec),
         priority=priority,
         gang=instance.group if spec.gang else "",
         volumes=ids if instance.saved.data_on else (),
@@ -95,16 +107,40 @@ def _disk(given: Resources, milli: int) -> Resources:
     return wanted  # in two pieces: the master refuses it, and says why
 
 
-def task_info(instance: Instance, launch: Launch) -> pb.TaskInfo:
-    """The task as it is launched."""
+def task_infos(instance: Instance, launch: Launch) -> tuple[pb.TaskInfo, ...]:
+    """The task as it is launched, and its sidecars."""
     spec = instance.spec
+    left = launch.resources
+    sidecars: list[pb.TaskInfo] = []
+    task_id = launch.task.task_id
+    for sidecar in spec.sidecars:
+        parts = (tagged(tag, bag) for tag, bag in left.parts() if tag.volume is None)
+        given = draw(total(parts), sidecar.scalars)
+        left = left - given
+        sidecars.append(_task_info(instance, launch, sidecar, f"{task_id}+{sidecar.name}", given))
+    return (_task_info(instance, launch, spec, task_id, left), *sidecars)
+
+
+def main_task_id(task_id: str) -> str:
+    """Of the task that a sidecar is beside, or the task itself."""
+    return task_id.partition("+")[0]
+
+
+def sidecar_ids(instance: Instance) -> list[str]:
+    """Of its latest attempt."""
+    return [f"{instance.saved.task_id}+{sidecar.name}" for sidecar in instance.spec.sidecars]
+
+
+def _task_info(
+    instance: Instance, launch: Launch, spec: TaskSpec, task_id: str, given: Resources
+) -> pb.TaskInfo:
     environment = {**spec.env, "PYMESOS_INSTANCE": str(instance.index)}
     life = spec.life
     return pb.TaskInfo(
-        task_id=launch.task.task_id,
+        task_id=task_id,
         name=spec.name,
         agent_id=launch.offer.agent.agent_id,
-        resources=to_proto(launch.resources),
+        resources=to_proto(given),
         command=pb.CommandInfo(
             shell=spec.command is not None,
             value=spec.command or "",

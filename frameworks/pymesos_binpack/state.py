@@ -30,6 +30,7 @@ class Saved:
     devices: dict[str, int] = field(default_factory=dict)  # thousandths of each GPU it has
     preempted: bool = False  # it is killed for one of higher priority, and will be run again
     data_on: str = ""  # the agent that has its volumes, once it has run
+    ended_beside: list[str] = field(default_factory=list)  # its sidecars that have ended, task ids
     done: bool = False  # it will not be launched again
     failures: int = 0  # of a batch instance, counted against its retries
     exit_status: int | None = None

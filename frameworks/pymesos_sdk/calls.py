@@ -25,16 +25,23 @@ class Calls:
         tasks: Iterable[types_pb.TaskInfo] = (),
         refuse_s: float | None = None,
         before: Iterable[pb.Operation] = (),
+        groups: Iterable[Iterable[types_pb.TaskInfo]] = (),
     ) -> None:
         """Launch tasks on offers of one agent; what is left counts as declined for `refuse_s`.
 
         The operations `before` the launch reserve and create what the tasks use (see
-        `pymesos_sdk.operations`); after such an ACCEPT everything is offered anew.
+        `pymesos_sdk.operations`); after such an ACCEPT everything is offered anew. The tasks of
+        each of the `groups` live and die together.
         """
         launch = pb.Operation.Launch(task_infos=tasks)
+        grouped = (pb.Operation.LaunchGroup(task_infos=group) for group in groups)
         accept = pb.Call.Accept(
             offer_ids=offer_ids,
-            operations=[*before, pb.Operation(launch=launch)],
+            operations=[
+                *before,
+                pb.Operation(launch=launch),
+                *(pb.Operation(launch_group=group) for group in grouped),
+            ],
             filters=pb.Filters(refuse_seconds=refuse_s),
         )
         self.call(pb.Call(accept=accept))

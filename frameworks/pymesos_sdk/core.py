@@ -228,7 +228,8 @@ class DriverCore:
         match kind:
             case "accept":
                 for operation in call.accept.operations:
-                    for info in operation.launch.task_infos:
+                    launched = (operation.launch, operation.launch_group)
+                    for info in (info for launch in launched for info in launch.task_infos):
                         self._tasks[info.task_id] = info.agent_id
                         if not self._subscribed:
                             self._unanswered[info.task_id] = None

@@ -58,3 +58,76 @@ def run(roles: Roles, image: str) -> None:
     assert "cannot fetch the image" in failed["message"]
     assert "fetched" in agent.log.read_text(), "once"
     assert agent.log.read_text().count("fetched 127.0.0.1") == 1
+
+
+PAIR = {
+    "name": "pair",
+    "tasks": [
+        {
+            "name": "web",
+            "kind": "service",
+            "command": "exec httpd -f -p 80 -h /shared",
+            "network": "bridge",
+            "resources": {"mem": 32, "ports": 1},
+            "port_mappings": [{"port_index": 0, "container_port": 80}],
+            "mounts": [{"path": "/shared", "group_path": "files"}],
+            "sidecars": [
+                {
+                    "name": "writer",
+                    "command": "echo hello > /data/x; until wget -qO /data/seen"
+                    " http://127.0.0.1/x; do sleep 0.1; done; exec sleep 1000",
+                    "resources": {"mem": 16},
+                    "mounts": [{"path": "/data", "group_path": "files"}],
+                }
+            ],
+        }
+    ],
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has the oci runtime")
+def test_a_task_and_its_sidecar(roles: Roles, tmp_path: Path) -> None:
+    """One network and one folder; what becomes of the one becomes of the other."""
+    try:
+        write_layout(tmp_path / "box", [busybox_layer()], {})
+    except MissingError as error:
+        pytest.skip(str(error))
+    master = roles.master()
+    cli = Cli(master.address)
+    resources = "cpus:2;mem:512;ports:[23510-23519]"
+    flags = ("--runtime", "oci", "--kill-tasks-on-exit", "--allow-host-paths", str(tmp_path))
+    roles.agent(master.address, "agent", "--resources", resources, *flags)
+    roles.binpack(master.address)
+    cli.wait_for_agents(1)
+    job = json.loads(json.dumps(PAIR))
+    for task in (job["tasks"][0], job["tasks"][0]["sidecars"][0]):
+        task["image"] = f"oci:{tmp_path}/box:image"
+    before = namespaces()
+    job_id = cli.ok("run", "-", text=json.dumps(job))
+    cli.wait_for_tasks(1, name="web", state="TASK_RUNNING")
+    cli.wait_for_tasks(1, name="writer", state="TASK_RUNNING")
+    (web,) = cli.tasks(name="web", state="TASK_RUNNING")
+    (port,) = web["resources"]["ports"]
+
+    def answer() -> bytes:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/seen", timeout=5) as said:
+                return bytes(said.read())
+        except OSError:
+            return b""
+
+    wait_for("what the sidecar had of the task", lambda: answer() == b"hello\n", 30)
+    cli.ok("exec", f"{web['task_id']}+writer", "--", "kill", "1")
+    wait_for("another pair", lambda: web["task_id"] not in running(cli, "web") != [], 60)
+    assert len(running(cli, "writer")) == 1
+    cli.ok("stop", job_id.split()[-1])
+    wait_for("the end of both", lambda: not running(cli, "web") + running(cli, "writer"), 30)
+    wait_for("the end of their network", lambda: namespaces() == before, 10)
+
+
+def namespaces() -> set[str]:
+    return {path.name for path in Path("/run/netns").glob("pymesos-*")}
+
+
+def running(cli: Cli, name: str) -> list[str]:
+    return [t["task_id"] for t in cli.tasks(name=name, state="TASK_RUNNING")]

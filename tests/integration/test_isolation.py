@@ -9,13 +9,14 @@ import signal
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pymesos_agent.core.events import ContainerExited, ContainerFailed
 from pymesos_agent.isolation import DECLARED, FACETS
-from pymesos_agent.runtimes.interface import ContainerSpec, ImageSettings, Settings
+from pymesos_agent.runtimes.interface import ContainerSpec, Group, ImageSettings, Settings
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
 from pymesos_agent.sessions import run_entry
@@ -100,6 +101,20 @@ async def bridge(t: Tried) -> None:
     await t.rig.exited(spec)
 
 
+async def group(t: Tried) -> None:
+    alone = pb.ContainerInfo(network="none")
+    serves = t.rig.spec("echo together | nc -l -p 9000", image=t.image, container=alone)
+    asks = t.rig.spec(
+        "until nc 127.0.0.1 9000; do sleep 0.05; done", image=t.image, container=alone
+    )
+    shared = Group(f"g{serves.container_id}", (serves.container_id, asks.container_id), ())
+    for spec in (serves, asks):
+        t.rig.runtime.launch(replace(spec, group=shared))
+    await t.rig.exited(asks)
+    assert (asks.sandbox / "stdout").read_text() == "together\n"
+    t.rig.runtime.destroy(shared.group_id)
+
+
 def ask(url: str) -> bytes:
     """As soon as it is answered."""
     for _ in range(200):
@@ -178,7 +193,7 @@ async def namespaces(t: Tried) -> None:
 
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
-    for trial in (mem, cpu, cpu_quota, pids, network, bridge, root, read_only, mounts, ulimits,
+    for trial in (mem, cpu, cpu_quota, pids, network, bridge, group, root, read_only, mounts, ulimits,
                   capabilities, seccomp, no_new_privileges, namespaces)
 }  # fmt: skip
 

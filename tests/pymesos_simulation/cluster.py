@@ -146,7 +146,12 @@ class Cluster:
                 f"running {live - seen} unknown to the master, {seen - live} known to it only"
             )
         cores = {f.framework_id: f.core for f in self.frameworks if f.core is not None}
-        wanted = sum(i.spec.is_service for core in cores.values() for i in core.instances())
+        wanted = sum(
+            1 + len(instance.spec.sidecars)
+            for core in cores.values()
+            for instance in core.instances()
+            if instance.spec.is_service
+        )
         running = sum(key[0] in cores for _, key in live)
         if running != wanted:
             out.append(f"{running} containers run, {wanted} are wanted")

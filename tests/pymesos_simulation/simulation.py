@@ -60,6 +60,11 @@ def _job(world: World, number: int) -> Job:
         gang = {"name": "gang", "instances": random.randint(2, 4), "gang": True}
         needs = {"cpus": 0.1, "mem": 32}
         tasks.append({**gang, "command": "batch", "retries": 1000, "resources": needs})
+    if random.random() < 0.4:
+        beside = [{"name": "proxy", "command": "service", "resources": {"cpus": 0, "mem": 8}}]
+        tasks[1]["sidecars"] = beside
+        pair = {"name": "pair", "instances": random.randint(1, 5), "command": "batch"}
+        tasks.append({**pair, "retries": 1000, "sidecars": beside})
     return parse_job({"name": f"job{number}", "tasks": tasks})
 
 

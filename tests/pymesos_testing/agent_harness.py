@@ -47,6 +47,7 @@ class AgentHarness:
         self.removed: list[str] = []
         self.asked: list[tuple[float, fx.RunCheck]] = []
         self.disconnects: list[str] = []
+        self.destroyed_groups: list[str] = []
         self.exit: list[str | None] = []
         self.hold_writes = False
         self.fail_writes: str | None = None
@@ -75,6 +76,8 @@ class AgentHarness:
                 self.asked.append((self.now_s, effect))
             case fx.DestroyContainer(container_id, _):
                 self.destroyed.append(container_id)
+            case fx.DestroyGroup(group_id, _):
+                self.destroyed_groups.append(group_id)
             case fx.Disconnect(_, reason):
                 self.disconnects.append(reason)
             case fx.Exit(message):
@@ -127,6 +130,21 @@ class AgentHarness:
             framework_info=pb.FrameworkInfo(name="f", capabilities=capabilities),
         )
         self.hear(agent_pb.MasterMessage(launch=launch))
+
+    def launch_group(self, *task_ids: str, **container: object) -> None:
+        infos = [
+            pb.TaskInfo(
+                task_id=task_id,
+                resources=to_proto(parse("cpus:1;mem:32")),
+                command=pb.CommandInfo(shell=True, value="true"),
+                container=pb.ContainerInfo(**container),  # type: ignore[arg-type]
+            )
+            for task_id in task_ids
+        ]
+        group = agent_pb.LaunchGroup(
+            framework_id="f", task_infos=infos, framework_info=pb.FrameworkInfo(name="f")
+        )
+        self.hear(agent_pb.MasterMessage(launch_group=group))
 
     def kill(self, task_id: str = "t", grace_s: float | None = None) -> None:
         kill = agent_pb.MasterMessage.KillTask(framework_id="f", task_id=task_id)

@@ -506,3 +506,74 @@ def test_affinity_and_its_opposite(h: Harness) -> None:
         )
     assert where["near"] == where["db"]
     assert where.get("far") != where["db"]
+
+
+def pair(kind: str = "service", **keys: object) -> Job:
+    sidecar = {"name": "proxy", "command": "p", "resources": {"cpus": 0.5, "mem": 8}}
+    task = {"name": "t", "command": "x", "kind": kind, "sidecars": [sidecar], **keys}
+    return parse_job({"name": "j", "tasks": [task]})
+
+
+class TestSidecars:
+    """A task and its sidecars are one to the planner, and a group to the master."""
+
+    MAIN = "j-r.t.0.1"
+    BESIDE = "j-r.t.0.1+proxy"
+
+    def running(self, job: Job) -> Harness:
+        h = Harness()
+        h.feed(c.Subscribed("f"))
+        h.submit(job)
+        h.offer()
+        h.update(self.MAIN, pb.TASK_RUNNING)
+        h.update(self.BESIDE, pb.TASK_RUNNING)
+        h.effects.clear()
+        return h
+
+    def test_they_are_launched_as_a_group(self) -> None:
+        h = Harness()
+        h.feed(c.Subscribed("f"))
+        h.submit(pair())
+        h.offer("cpus:0.5;mem:400")
+        assert h.of(c.Accept) == [], "there is room for one of them only"
+        h.offer("cpus:4;mem:400", "b")
+        (accept,) = h.of(c.Accept)
+        assert isinstance(accept, c.Accept)
+        assert accept.tasks == ()
+        ((main, beside),) = accept.groups
+        assert (main.task_id, beside.task_id) == (self.MAIN, self.BESIDE)
+        assert from_proto(main.resources) == parse("cpus:0.1;mem:32")
+        assert from_proto(beside.resources) == parse("cpus:0.5;mem:8")
+
+    def test_a_task_that_ends_well_ends_its_sidecars(self) -> None:
+        h = self.running(pair("batch"))
+        h.hold_writes = True
+        h.update(self.MAIN, pb.TASK_FINISHED)
+        assert h.of(c.Kill) == [], "stored before said"
+        h.hold_writes = False
+        h.write()
+        assert h.of(c.Kill) == [c.Kill(self.BESIDE, "a")]
+        again = Harness(h.records)
+        again.feed(c.Subscribed("f"))
+        (asked,) = again.of(c.Reconcile)
+        assert isinstance(asked, c.Reconcile) and asked.tasks == ((self.BESIDE, "a"),)
+        again.update(self.BESIDE, pb.TASK_RUNNING)
+        assert again.of(c.Kill) == [c.Kill(self.BESIDE, "a")]
+        again.update(self.BESIDE, pb.TASK_KILLED)
+        assert not [key for kind, key in h.records if kind == "replaced"]
+
+    def test_a_sidecar_that_has_ended_is_not_asked_for(self) -> None:
+        h = self.running(pair("batch"))
+        h.update(self.BESIDE, pb.TASK_FINISHED)
+        h.update(self.MAIN, pb.TASK_FINISHED)
+        assert h.of(c.Kill) == [] and len(h.of(c.Acknowledge)) == 2
+
+    def test_a_sidecar_that_fails_costs_a_retry(self) -> None:
+        h = self.running(pair("batch", retries=1))
+        h.update(self.BESIDE, pb.TASK_FAILED)
+        h.update(self.MAIN, pb.TASK_KILLED)
+        h.offer()
+        assert len(h.of(c.Accept)) == 1, "once more"
+        h.update("j-r.t.0.2", pb.TASK_KILLED)
+        h.offer()
+        assert len(h.of(c.Accept)) == 1, "and no more"

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_binpack.containers import check_message, container_info, needed_runtimes
+from pymesos_binpack.containers import check_message, container_info
 from pymesos_binpack.jobs import MAX_BYTES, JobError, load_document, parse_job
+from pymesos_binpack.launching import needed_runtimes
 from pymesos_cli.cluster import CliError
 from pymesos_cli.run import apply_settings, command_document
 
@@ -104,6 +105,18 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
             MINIMAL % "network: bridge, port_mappings: [{port_index: 0, container_port: 80}]",
             "port_mappings[0].port_index: the task has 0 ports",
         ),
+        (
+            MINIMAL % "sidecars: [{name: s, command: y, resources: {ports: 1}}]",
+            "tasks[0].sidecars[0].resources.ports: the task has them",
+        ),
+        (MINIMAL % "sidecars: [{name: t, command: y}]", "sidecars: the name 't' is given twice"),
+        (MINIMAL % "sidecars: [{name: s, command: y, network: none}]", "unknown key 'network'"),
+        (MINIMAL % "sidecars: [{name: s}]", "sidecars[0]: a task needs a command"),
+        (MINIMAL % "mounts: [{path: x, group_path: a/b}]", "'a/b' does not match"),
+        (
+            MINIMAL % "mounts: [{path: x, group_path: a, read_only: true}]",
+            "mounts[0]: a group_path is that and nothing else",
+        ),
         (MINIMAL % "mounts: [{path: ../x}]", "mounts[0].path: '../x' leads elsewhere"),
         (MINIMAL % "ulimits: {files: 3}", "ulimits"),
         (MINIMAL % "add_capabilities: [net_admin]", "does not match"),
@@ -183,4 +196,4 @@ def test_containers_and_checks_are_as_they_were_said() -> None:
     check = check_message(task.life.health_check)
     assert (check.http.port_index, check.http.path, check.interval_s) == (0, "/ok", 2)
     assert not check.HasField("delay_s")
-    assert needed_runtimes(task.image, task.life) == ("oci",)
+    assert needed_runtimes(task) == ("oci",)

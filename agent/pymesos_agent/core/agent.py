@@ -7,7 +7,7 @@ acknowledgement (Mesos' `src/slave/task_status_update_manager.cpp`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +27,7 @@ from pymesos_agent.core.checks import (
 from pymesos_agent.core.effects import (
     Checkpoint,
     DestroyContainer,
+    DestroyGroup,
     Disconnect,
     Effect,
     Exit,
@@ -39,6 +40,7 @@ from pymesos_agent.core.effects import (
 )
 from pymesos_agent.core.tasks import (
     DISK,
+    GROUP,
     LIFETIME,
     TASK,
     AgentTask,
@@ -108,6 +110,7 @@ class AgentState:
     epoch_seen: int = 0
     tasks: dict[str, AgentTask] = field(default_factory=dict)  # by container id
     by_key: dict[tuple[str, str], AgentTask] = field(default_factory=dict)
+    groups: dict[str, list[AgentTask]] = field(default_factory=dict)  # by group id
     reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
@@ -229,6 +232,8 @@ class AgentCore:
     def _add(self, task: AgentTask) -> None:
         self.state.tasks[task.container_id] = task
         self.state.by_key[task.key] = task
+        if task.group_id:
+            self.state.groups.setdefault(task.group_id, []).append(task)
 
     def _on_recovered(self, event: events.ContainersRecovered) -> None:
         """Put what was checkpointed and what is there together."""
@@ -241,6 +246,10 @@ class AgentCore:
                     self._out.append(DestroyContainer(container_id, ""))
         for task in list(self.state.tasks.values()):
             self._recover_task(task, event.containers.get(task.container_id))
+        for group_id, tasks in list(self.state.groups.items()):
+            for task in tasks:
+                self._end_group_of(task)
+            self._destroy_group(group_id)
         if self._connection is not None:
             self._register()
 
@@ -389,7 +398,15 @@ class AgentCore:
             case "ping":
                 self._tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))
             case "launch":
-                self._on_launch(message.launch)
+                launch = message.launch
+                self._note_framework(launch)
+                self._launch(launch.framework_id, launch.role, [launch.task_info], "")
+            case "launch_group":
+                group = message.launch_group
+                self._note_framework(group)
+                self._launch(
+                    group.framework_id, group.role, group.task_infos, next(self._container_ids)
+                )
             case "kill":
                 self._on_kill(message.kill)
             case "acknowledgement":
@@ -458,54 +475,74 @@ class AgentCore:
 
     # Tasks.
 
-    def _on_launch(self, launch: agent_pb.LaunchTask) -> None:
+    def _note_framework(self, launch: agent_pb.LaunchTask | agent_pb.LaunchGroup) -> None:
         if launch.HasField("framework_info"):
             self.state.frameworks[launch.framework_id] = launch.framework_info
-        key = (launch.framework_id, launch.task_info.task_id)
-        if key in self.state.by_key or self._ending:
+
+    def _launch(
+        self, framework_id: str, role: str, infos: Sequence[pb.TaskInfo], group_id: str
+    ) -> None:
+        """All of them or none, as far as the checkpoint goes."""
+        known = any((framework_id, info.task_id) in self.state.by_key for info in infos)
+        if known or self._ending:
             return
-        framework = self.state.frameworks.get(launch.framework_id) or pb.FrameworkInfo()
-        info = launch.task_info
-        runtime = choose_runtime(info.container, self._config.runtimes)
-        task = AgentTask(
-            next(self._container_ids),
-            launch.framework_id,
-            launch.role,
-            info,
-            runtime,
-            info.command.user or framework.user,
-            pb.TASK_KILLING_STATE in framework.capabilities,
-        )
-        self._add(task)
+        framework = self.state.frameworks.get(framework_id) or pb.FrameworkInfo()
+        tasks = [
+            AgentTask(
+                next(self._container_ids),
+                framework_id,
+                role,
+                info,
+                choose_runtime(info.container, self._config.runtimes, grouped=bool(group_id)),
+                info.command.user or framework.user,
+                pb.TASK_KILLING_STATE in framework.capabilities,
+                group_id=group_id,
+            )
+            for info in infos
+        ]
+        for task in tasks:
+            self._add(task)
 
         def durable() -> None:
-            if task.kill is not None:
-                self._update(
-                    task,
-                    pb.TASK_KILLED,
-                    pb.REASON_TASK_KILLED_DURING_LAUNCH,
-                    "Killed before delivery to the runtime",
-                )
-            elif runtime not in self._config.runtimes:
-                self._refuse_runtime(task)
-            else:
-                task.asked_to_start = True
-                self._out.append(
-                    StartContainer(task.container_id, task.framework_id, runtime, task.user, info)
-                )
+            for task in tasks:
+                self._start(task)
 
         def failed(message: str) -> None:
-            self._forget(task)
-            status = self._status(
-                task,
-                pb.TASK_DROPPED,
-                pb.REASON_AGENT_DISK_FULL,
-                f"The agent cannot write its checkpoint, so it launches nothing: {message}",
-            )
-            status.ClearField("uuid")
-            self._send(task, status, pb.TASK_DROPPED)
+            for task in tasks:
+                self._drop(task, message)
 
-        self._checkpoint((task.change(),), durable, failed)
+        self._checkpoint(tuple(task.change() for task in tasks), durable, failed)
+
+    def _start(self, task: AgentTask) -> None:
+        """Its checkpoint is written."""
+        if task.kill is not None:
+            self._update(
+                task,
+                pb.TASK_KILLED,
+                pb.REASON_TASK_KILLED_DURING_LAUNCH,
+                "Killed before delivery to the runtime",
+            )
+        elif task.runtime not in self._config.runtimes:
+            self._refuse_runtime(task)
+        else:
+            task.asked_to_start = True
+            self._out.append(
+                StartContainer(
+                    task.container_id, task.framework_id, task.runtime, task.user, task.info
+                )
+            )
+
+    def _drop(self, task: AgentTask, message: str) -> None:
+        """Its checkpoint cannot be written."""
+        self._forget(task)
+        status = self._status(
+            task,
+            pb.TASK_DROPPED,
+            pb.REASON_AGENT_DISK_FULL,
+            f"The agent cannot write its checkpoint, so it launches nothing: {message}",
+        )
+        status.ClearField("uuid")
+        self._send(task, status, pb.TASK_DROPPED)
 
     def _refuse_runtime(self, task: AgentTask) -> None:
         has = ", ".join(self._config.runtimes) or "none"
@@ -640,6 +677,8 @@ class AgentCore:
         if task is not None:
             policy = kill.kill_policy if kill.HasField("kill_policy") else None
             self._kill(task, policy or task.info.kill_policy)
+            for other in self.state.groups.get(task.group_id, ()):
+                self._end_for(other, GROUP, f"{task.info.task_id} was to be killed")
 
     def _kill(self, task: AgentTask, policy: pb.KillPolicy) -> None:
         """SIGTERM now, SIGKILL after the grace period; a later call sets a new period."""
@@ -714,6 +753,19 @@ class AgentCore:
         task.state = state
         task.unacknowledged.append(status)
         self._checkpoint_task(task.container_id)
+        self._end_group_of(task)
+
+    def _end_group_of(self, task: AgentTask) -> None:
+        """One that has ended takes its group with it, unless it ended well."""
+        if task.ended and task.state != pb.TASK_FINISHED:
+            for other in self.state.groups.get(task.group_id, ()):
+                self._end_for(other, GROUP, f"{task.info.task_id} has ended")
+
+    def _destroy_group(self, group_id: str) -> None:
+        tasks = self.state.groups.get(group_id, ())
+        if tasks and all(task.destroyed for task in tasks):
+            runtimes = tuple(sorted({task.runtime for task in tasks}))
+            self._out.append(DestroyGroup(group_id, runtimes))
 
     def _checkpoint_task(self, container_id: str) -> None:
         """Write a task as it is now; again in a second if that fails."""
@@ -736,6 +788,7 @@ class AgentCore:
             if ended and not task.destroyed:
                 task.destroyed = True
                 self._out.append(DestroyContainer(container_id, task.runtime))
+                self._destroy_group(task.group_id)
                 self._exit_if_empty()
 
         def failed(_: str) -> None:
@@ -835,5 +888,10 @@ class AgentCore:
     def _forget(self, task: AgentTask) -> None:
         del self.state.tasks[task.container_id]
         del self.state.by_key[task.key]
+        if task.group_id:
+            members = self.state.groups[task.group_id]
+            members.remove(task)
+            if not members:
+                del self.state.groups[task.group_id]
         for kind in ("resend", "kill", "checkpoint", HEALTH, READINESS, LIFETIME):
             self._timers.cancel((kind, task.container_id))

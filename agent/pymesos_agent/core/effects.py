@@ -56,6 +56,14 @@ class DestroyContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class DestroyGroup:
+    """Remove what the containers of a group shared; all of them have ended."""
+
+    group_id: str
+    runtimes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RemoveSandbox:
     """Delete the files of a container that ended long ago."""
 
@@ -99,6 +107,7 @@ Effect = (
     | KillContainer
     | RunCheck
     | DestroyContainer
+    | DestroyGroup
     | RemoveSandbox
     | RemoveVolume
     | TellMaster

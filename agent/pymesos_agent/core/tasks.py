@@ -17,7 +17,7 @@ from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 TASK = "task"
-LIFETIME, DISK = "lifetime", "disk"
+LIFETIME, DISK, GROUP = "lifetime", "disk", "group"
 MIB = 1024 * 1024
 # As in Mesos: one that is not well is killed, one that takes too long has failed.
 ENDED_BY_AGENT = {
@@ -32,6 +32,7 @@ ENDED_BY_AGENT = {
         "Did not end within its max_completion_time",
     ),
     DISK: (pb.TASK_FAILED, pb.REASON_CONTAINER_LIMITATION_DISK, "Disk limit exceeded"),
+    GROUP: (pb.TASK_KILLED, pb.REASON_UNSPECIFIED, "Killed with its group"),
 }
 
 
@@ -55,12 +56,13 @@ class AgentTask:
     asked_to_start: bool = False  # this process told the runtime
     destroyed: bool = False  # its end is durable, and the runtime was told to forget it
     resend_s: float = 0.0
-    killed_for: str = ""  # HEALTH, LIFETIME or DISK: it is the agent that ends it
+    killed_for: str = ""  # HEALTH, LIFETIME, DISK or GROUP: it is the agent that ends it
     killed_why: str = ""
     healthy: bool | None = None
     ready: bool | None = None
     started_at_s: float = 0.0  # Unix time
     checks: dict[str, CheckState] = field(default_factory=dict)
+    group_id: str = ""  # the same for all that live and die together
 
     @property
     def key(self) -> tuple[str, str]:
@@ -90,6 +92,7 @@ class AgentTask:
             healthy=self.healthy,
             ready=self.ready,
             started_at_s=self.started_at_s,
+            group_id=self.group_id,
         )
         return Change(TASK, self.container_id, record.SerializeToString())
 
@@ -115,6 +118,7 @@ class AgentTask:
             healthy=record.healthy if record.HasField("healthy") else None,
             ready=record.ready if record.HasField("ready") else None,
             started_at_s=record.started_at_s,
+            group_id=record.group_id,
         )
 
     def report(self) -> agent_pb.TaskRecord:
@@ -128,9 +132,11 @@ class AgentTask:
         )
 
 
-def choose_runtime(container: pb.ContainerInfo, runtimes: Sequence[str]) -> str:
+def choose_runtime(
+    container: pb.ContainerInfo, runtimes: Sequence[str], *, grouped: bool = False
+) -> str:
     """The first that fits, or the usual one if none is there."""
-    fits = fitting_runtimes(container)
+    fits = fitting_runtimes(container, grouped=grouped)
     return next((name for name in fits if name in runtimes), fits[0])
 
 

@@ -251,7 +251,7 @@ class DockerRuntime:
             tmpfs={
                 str(SANDBOX_IN_CONTAINER / m.container_path): f"size={m.size_mib or 64}m,mode=1777"
                 for m in container.mounts
-                if not m.host_path
+                if not m.host_path and not m.group_path
             },
             mem_limit=mem_bytes,
             memswap_limit=mem_bytes,

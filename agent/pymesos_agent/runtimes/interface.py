@@ -93,6 +93,15 @@ class MappedPort:
 
 
 @dataclass(frozen=True)
+class Group:
+    """What containers share that live and die together."""
+
+    group_id: str
+    container_ids: tuple[str, ...]
+    ports: tuple[MappedPort, ...]  # of all of them
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """A container to launch."""
 
@@ -104,12 +113,12 @@ class ContainerSpec:
     resources: Resources
     sandbox: Path
     volumes: tuple[Mount, ...] = ()
+    group: Group | None = None
 
     @property
     def ports(self) -> list[int]:
         """The ports that it was given, in order."""
-        ranges = self.resources.ranges.get("ports", ())
-        return [port for begin, end in ranges for port in range(begin, end + 1)]
+        return ports_of(self.resources)
 
     @property
     def own_network(self) -> bool:
@@ -117,12 +126,23 @@ class ContainerSpec:
         return self.info.container.network not in ("", "host")
 
     def mapped_ports(self) -> tuple[MappedPort, ...]:
-        """Which of its ports lead where. isolation.py has checked that there are as many."""
-        ports = self.ports
-        return tuple(
-            MappedPort(ports[m.port_index], m.container_port, m.protocol or "tcp")
-            for m in self.info.container.port_mappings
-        )
+        """Which of its ports lead where."""
+        return mapped_ports(self.info, self.ports)
+
+
+def ports_of(resources: Resources) -> list[int]:
+    """One by one, in order."""
+    ranges = resources.ranges.get("ports", ())
+    return [port for begin, end in ranges for port in range(begin, end + 1)]
+
+
+def mapped_ports(info: pb.TaskInfo, ports: Sequence[int]) -> tuple[MappedPort, ...]:
+    """Which of a task's ports lead where, as far as it has so many."""
+    return tuple(
+        MappedPort(ports[m.port_index], m.container_port, m.protocol or "tcp")
+        for m in info.container.port_mappings
+        if m.port_index < len(ports)
+    )
 
 
 class Runtime(Protocol):

@@ -8,8 +8,9 @@ from pymesos_core.reservations import without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_master.core import offers, optimistic, reservations, tasks
 from pymesos_master.core.context import Context
+from pymesos_master.core.reservations import Launching
 from pymesos_master.core.state import Agent, Framework, Offer, Task
-from pymesos_master.core.validation import task_problem
+from pymesos_master.core.validation import group_problem, task_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -22,7 +23,7 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     found = {i: framework.offers[i] for i in call.offer_ids if i in framework.offers}
     problem = _offers_problem(call, found)
     operations = list(call.operations)
-    infos = [info for operation in operations for info in operation.launch.task_infos]
+    launches = [launch for operation in operations for launch in reservations.launches(operation)]
     framework.ignored.clear()
     if problem is None:
         found = {offer_id: _claimed(ctx, offer) for offer_id, offer in found.items()}
@@ -32,9 +33,9 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
         for offer in found.values():
             offers.give_back(ctx, offer, offer.resources, None)
             offers.publish_end(ctx, "offer_declined", offer, problem)
-        for info in infos:
-            _refuse_task(ctx, framework, info, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
-                         f"Task launched with invalid offers: {problem}")  # fmt: skip
+        for launching in launches:
+            _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
+                    f"Task launched with invalid offers: {problem}")  # fmt: skip
         for operation in filter(reservations.is_conversion, operations):
             reservations.tell_operation(ctx, framework, "", operation.id, Update.DROPPED, problem)
         return
@@ -46,7 +47,7 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     if any(map(reservations.is_conversion, operations)):
         _accept_conversions(ctx, framework, agent, first.role, operations, offered)
         return
-    rest = _launch_all(ctx, framework, agent, first.role, infos, offered)
+    rest = _launch_all(ctx, framework, agent, first.role, launches, offered)
     if rest != offered:
         ctx.allocator.used(framework.framework_id, agent.agent_id)
     offers.give_back(ctx, first, rest, offers.refuse_seconds(call.filters))
@@ -85,8 +86,9 @@ def _accept_conversions(
 ) -> None:
     """Reserve, create and so on: first written, then done in order with the launches between."""
 
-    def check(info: pb.TaskInfo, rest: Resources) -> tuple[Resources, str | None]:
-        return task_problem(framework, agent, info, rest)
+    def check(launching: Launching, rest: Resources) -> tuple[Resources, str | None]:
+        needed, problem = _needed(framework, agent, launching, rest)
+        return total(needed), problem
 
     steps, reserved = reservations.plan(framework, agent, role, operations, offered, check)
 
@@ -95,16 +97,15 @@ def _accept_conversions(
         rest = offered
         for step in steps:
             if isinstance(step, reservations.Launch):
-                info = step.info
+                launching = step.launching
                 if step.problem is not None:
                     # Not looked at again: what is reserved was reckoned without it.
-                    reason = pb.REASON_TASK_INVALID
-                    _refuse_task(ctx, framework, info, pb.TASK_ERROR, reason, step.problem)
+                    _refuse_invalid(ctx, framework, launching, step.problem)
                 elif not there:
-                    _refuse_task(ctx, framework, info, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
-                                 "The agent disconnected before the launch")  # fmt: skip
+                    _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
+                            "The agent disconnected before the launch")  # fmt: skip
                 elif known:
-                    rest = _launch_all(ctx, framework, agent, role, [info], rest)
+                    rest = _launch_all(ctx, framework, agent, role, [launching], rest)
                 continue
             state, message = Update.FINISHED, ""
             if isinstance(step, reservations.Refused):
@@ -138,26 +139,38 @@ def _offers_problem(call: scheduler_pb.Call.Accept, found: dict[str, Offer]) -> 
     return None
 
 
+def _needed(
+    framework: Framework, agent: Agent, launching: Launching, rest: Resources
+) -> tuple[list[Resources], str | None]:
+    """What each of its tasks needs, and why they may not be launched, or None."""
+    if launching.grouped:
+        return group_problem(framework, agent, launching.infos, rest)
+    needed, problem = task_problem(framework, agent, launching.infos[0], rest)
+    return [needed], problem
+
+
 def _launch_all(
     ctx: Context,
     framework: Framework,
     agent: Agent,
     role: str,
-    infos: Iterable[pb.TaskInfo],
+    launches: Iterable[Launching],
     rest: Resources,
 ) -> Resources:
     """Launch what is valid and fits; return what is left of the offers."""
-    for info in infos:
-        needed, problem = task_problem(framework, agent, info, rest)
+    for launching in launches:
+        needed, problem = _needed(framework, agent, launching, rest)
         if problem is not None:
-            _refuse_task(ctx, framework, info, pb.TASK_ERROR, pb.REASON_TASK_INVALID, problem)
+            _refuse_invalid(ctx, framework, launching, problem)
             continue
-        rest = rest - needed
-        _launch(ctx, framework, agent, role, info, needed)
+        for info, mine in zip(launching.infos, needed, strict=True):
+            rest = rest - mine
+            _add(ctx, framework, agent, role, info, mine)
+        _tell_launch(ctx, framework, agent, role, launching)
     return rest
 
 
-def _launch(
+def _add(
     ctx: Context,
     framework: Framework,
     agent: Agent,
@@ -176,11 +189,6 @@ def _launch(
     )
     framework.tasks[task.task_id] = task
     agent.tasks[task.key] = task
-    message = agent_pb.LaunchTask(framework_id=framework.framework_id, role=role, task_info=info)
-    if framework.framework_id not in agent.told_frameworks:
-        message.framework_info.CopyFrom(framework.info)
-        agent.told_frameworks.add(framework.framework_id)
-    ctx.tell_agent(agent, agent_pb.MasterMessage(launch=message))
     ctx.publish(
         "task_added",
         agent_id=agent.agent_id,
@@ -189,6 +197,45 @@ def _launch(
         task_state=pb.TASK_STAGING,
         resources=needed or EMPTY,
     )
+
+
+def _tell_launch(
+    ctx: Context, framework: Framework, agent: Agent, role: str, launching: Launching
+) -> None:
+    framework_id = framework.framework_id
+    new = framework_id not in agent.told_frameworks
+    agent.told_frameworks.add(framework_id)
+    info = framework.info if new else None
+    if launching.grouped:
+        group = agent_pb.LaunchGroup(
+            framework_id=framework_id,
+            role=role,
+            task_infos=launching.infos,
+            framework_info=info,
+        )
+        ctx.tell_agent(agent, agent_pb.MasterMessage(launch_group=group))
+        return
+    launch = agent_pb.LaunchTask(
+        framework_id=framework_id, role=role, task_info=launching.infos[0], framework_info=info
+    )
+    ctx.tell_agent(agent, agent_pb.MasterMessage(launch=launch))
+
+
+def _refuse_invalid(ctx: Context, framework: Framework, launching: Launching, problem: str) -> None:
+    reason = pb.REASON_TASK_GROUP_INVALID if launching.grouped else pb.REASON_TASK_INVALID
+    _refuse(ctx, framework, launching, pb.TASK_ERROR, reason, problem)
+
+
+def _refuse(
+    ctx: Context,
+    framework: Framework,
+    launching: Launching,
+    state: pb.TaskState,
+    reason: pb.Reason,
+    message: str,
+) -> None:
+    for info in launching.infos:
+        _refuse_task(ctx, framework, info, state, reason, message)
 
 
 def _refuse_task(

@@ -35,6 +35,14 @@ Update = scheduler_pb.Event.OperationUpdate
 
 
 @dataclass(frozen=True, slots=True)
+class Launching:
+    """What is launched as one: a task, or a group of them."""
+
+    infos: tuple[pb.TaskInfo, ...]
+    grouped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Converted:
     """An operation that is as it should be: what it takes from the offers, and gives instead."""
 
@@ -53,19 +61,27 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """A task, and why it may not be launched, or None."""
+    """A task, or the tasks of a group, and why they may not be launched, or None."""
 
-    info: pb.TaskInfo
+    launching: Launching
     problem: str | None
 
 
 Step = Converted | Refused | Launch
-Check = Callable[[pb.TaskInfo, Resources], tuple[Resources, str | None]]
+Check = Callable[[Launching, Resources], tuple[Resources, str | None]]
 
 
 def is_conversion(operation: scheduler_pb.Operation) -> bool:
     """Whether it changes what is reserved."""
-    return operation.WhichOneof("operation") not in ("launch", None)
+    return operation.WhichOneof("operation") not in ("launch", "launch_group", None)
+
+
+def launches(operation: scheduler_pb.Operation) -> list[Launching]:
+    """What an operation launches: each task by itself, or a group."""
+    if operation.HasField("launch_group"):
+        infos = tuple(operation.launch_group.task_infos)
+        return [Launching(infos, grouped=True)] if infos else []
+    return [Launching((info,)) for info in operation.launch.task_infos]
 
 
 def plan(
@@ -78,16 +94,16 @@ def plan(
 ) -> tuple[list[Step], Resources]:
     """What each operation is to do, and what is reserved on the agent after them.
 
-    `check` says what a task takes of what is left, and why it may not.
+    `check` says what a launch takes of what is left, and why it may not.
     """
     steps: list[Step] = []
     rest, reserved = offered, agent.reserved_next
     for operation in operations:
         if not is_conversion(operation):
-            for info in operation.launch.task_infos:
-                needed, problem = check(info, rest)
+            for launching in launches(operation):
+                needed, problem = check(launching, rest)
                 rest = rest - needed if problem is None else rest
-                steps.append(Launch(info, problem))
+                steps.append(Launch(launching, problem))
             continue
         try:
             taken, given = _conversion(framework, agent, role, reserved, operation)

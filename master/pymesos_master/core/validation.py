@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pymesos_core import resources
 from pymesos_core.ids import id_problem, role_problem
@@ -11,6 +12,8 @@ from pymesos_master.core.state import Agent, Framework
 from pymesos_proto.v1 import types_pb2 as pb
 
 MAX_TASK_INFO_BYTES = 256 * 1024
+MAX_GROUP_BYTES = 512 * 1024
+MAX_GROUP = 64
 MAX_FRAMEWORK_INFO_BYTES = 64 * 1024
 MAX_ROLES = 256
 
@@ -48,7 +51,12 @@ def change_problem(before: pb.FrameworkInfo, after: pb.FrameworkInfo) -> str | N
 
 
 def task_problem(
-    framework: Framework, agent: Agent, info: pb.TaskInfo, available: Resources
+    framework: Framework,
+    agent: Agent,
+    info: pb.TaskInfo,
+    available: Resources,
+    *,
+    grouped: bool = False,
 ) -> tuple[Resources, str | None]:
     """The resources of a task, and why it may not be launched on the agent, or None."""
     if problem := id_problem(info.task_id):
@@ -77,6 +85,8 @@ def task_problem(
     grace_s = info.kill_policy.grace_period_s
     if not math.isfinite(grace_s) or grace_s < 0:
         return EMPTY, f"Task has the kill grace period {grace_s}; seconds from 0 are expected"
+    if not grouped and any(mount.group_path for mount in info.container.mounts):
+        return EMPTY, "Task asks for a folder of its group (group_path), and is in none"
     if problem := _life_problem(info):
         return EMPTY, problem
     for variable in info.command.environment:
@@ -84,6 +94,36 @@ def task_problem(
             return EMPTY, f"Task has the invalid environment variable {variable.name[:80]!r}"
     if "\0" in info.command.value or any("\0" in a for a in info.command.arguments):
         return EMPTY, "Task has a NUL byte in its command"
+    return needed, None
+
+
+def group_problem(
+    framework: Framework, agent: Agent, infos: Sequence[pb.TaskInfo], available: Resources
+) -> tuple[list[Resources], str | None]:
+    """The resources of each task of a group, and why it may not be launched, or None."""
+    needed: list[Resources] = []
+    size = sum(info.ByteSize() for info in infos)
+    if size > MAX_GROUP_BYTES:
+        return needed, f"The group has {size} bytes; at most {MAX_GROUP_BYTES} are accepted"
+    if len(infos) > MAX_GROUP:
+        return needed, f"The group has {len(infos)} tasks; at most {MAX_GROUP} are accepted"
+    if len({info.task_id for info in infos}) != len(infos):
+        return needed, "The group has two tasks of one id"
+    if len({info.container.network or "host" for info in infos}) > 1:
+        return needed, "The tasks of a group have one network; these ask for several"
+    inside = [
+        (mapping.container_port, mapping.protocol or "tcp")
+        for info in infos
+        for mapping in info.container.port_mappings
+    ]
+    if len(set(inside)) != len(inside):
+        return needed, "Two ports are mapped to the same one in the network of the group"
+    for info in infos:
+        mine, problem = task_problem(framework, agent, info, available, grouped=True)
+        if problem is not None:
+            return needed, f"{info.task_id[:255]}: {problem}"
+        needed.append(mine)
+        available = available - mine
     return needed, None
 
 

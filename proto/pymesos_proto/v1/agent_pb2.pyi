@@ -116,8 +116,20 @@ class LaunchTask(_message.Message):
     framework_info: _types_pb2.FrameworkInfo
     def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
 
+class LaunchGroup(_message.Message):
+    __slots__ = ("framework_id", "role", "task_infos", "framework_info")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    TASK_INFOS_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_INFO_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    role: str
+    task_infos: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskInfo]
+    framework_info: _types_pb2.FrameworkInfo
+    def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
+
 class MasterMessage(_message.Message):
-    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved")
+    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group")
     class Registered(_message.Message):
         __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -173,6 +185,7 @@ class MasterMessage(_message.Message):
     ACKNOWLEDGEMENT_FIELD_NUMBER: _ClassVar[int]
     SHUTDOWN_FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
     SET_RESERVED_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_GROUP_FIELD_NUMBER: _ClassVar[int]
     registered: MasterMessage.Registered
     refused: MasterMessage.Refused
     ping: MasterMessage.Ping
@@ -181,4 +194,5 @@ class MasterMessage(_message.Message):
     acknowledgement: MasterMessage.Acknowledgement
     shutdown_framework: MasterMessage.ShutdownFramework
     set_reserved: MasterMessage.SetReserved
-    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ...) -> None: ...
+    launch_group: LaunchGroup
+    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ..., launch_group: _Optional[_Union[LaunchGroup, _Mapping]] = ...) -> None: ...

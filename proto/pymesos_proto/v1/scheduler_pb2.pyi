@@ -133,8 +133,13 @@ class Filters(_message.Message):
     def __init__(self, refuse_seconds: _Optional[float] = ...) -> None: ...
 
 class Operation(_message.Message):
-    __slots__ = ("id", "launch", "reserve", "unreserve", "create", "destroy")
+    __slots__ = ("id", "launch", "reserve", "unreserve", "create", "destroy", "launch_group")
     class Launch(_message.Message):
+        __slots__ = ("task_infos",)
+        TASK_INFOS_FIELD_NUMBER: _ClassVar[int]
+        task_infos: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskInfo]
+        def __init__(self, task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ...) -> None: ...
+    class LaunchGroup(_message.Message):
         __slots__ = ("task_infos",)
         TASK_INFOS_FIELD_NUMBER: _ClassVar[int]
         task_infos: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskInfo]
@@ -165,13 +170,15 @@ class Operation(_message.Message):
     UNRESERVE_FIELD_NUMBER: _ClassVar[int]
     CREATE_FIELD_NUMBER: _ClassVar[int]
     DESTROY_FIELD_NUMBER: _ClassVar[int]
+    LAUNCH_GROUP_FIELD_NUMBER: _ClassVar[int]
     id: str
     launch: Operation.Launch
     reserve: Operation.Reserve
     unreserve: Operation.Unreserve
     create: Operation.Create
     destroy: Operation.Destroy
-    def __init__(self, id: _Optional[str] = ..., launch: _Optional[_Union[Operation.Launch, _Mapping]] = ..., reserve: _Optional[_Union[Operation.Reserve, _Mapping]] = ..., unreserve: _Optional[_Union[Operation.Unreserve, _Mapping]] = ..., create: _Optional[_Union[Operation.Create, _Mapping]] = ..., destroy: _Optional[_Union[Operation.Destroy, _Mapping]] = ...) -> None: ...
+    launch_group: Operation.LaunchGroup
+    def __init__(self, id: _Optional[str] = ..., launch: _Optional[_Union[Operation.Launch, _Mapping]] = ..., reserve: _Optional[_Union[Operation.Reserve, _Mapping]] = ..., unreserve: _Optional[_Union[Operation.Unreserve, _Mapping]] = ..., create: _Optional[_Union[Operation.Create, _Mapping]] = ..., destroy: _Optional[_Union[Operation.Destroy, _Mapping]] = ..., launch_group: _Optional[_Union[Operation.LaunchGroup, _Mapping]] = ...) -> None: ...
 
 class OfferConstraints(_message.Message):
     __slots__ = ("groups",)

@@ -51,6 +51,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_TASK_UNKNOWN: _ClassVar[Reason]
     REASON_TASK_HEALTH_CHECK_STATUS_UPDATED: _ClassVar[Reason]
     REASON_TASK_CHECK_STATUS_UPDATED: _ClassVar[Reason]
+    REASON_TASK_GROUP_INVALID: _ClassVar[Reason]
 
 class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -107,6 +108,7 @@ REASON_TASK_UNAUTHORIZED: Reason
 REASON_TASK_UNKNOWN: Reason
 REASON_TASK_HEALTH_CHECK_STATUS_UPDATED: Reason
 REASON_TASK_CHECK_STATUS_UPDATED: Reason
+REASON_TASK_GROUP_INVALID: Reason
 SOURCE_UNSPECIFIED: Source
 SOURCE_MASTER: Source
 SOURCE_AGENT: Source
@@ -236,16 +238,18 @@ class CommandInfo(_message.Message):
     def __init__(self, shell: _Optional[bool] = ..., value: _Optional[str] = ..., arguments: _Optional[_Iterable[str]] = ..., environment: _Optional[_Iterable[_Union[EnvironmentVariable, _Mapping]]] = ..., user: _Optional[str] = ...) -> None: ...
 
 class ContainerMount(_message.Message):
-    __slots__ = ("container_path", "host_path", "read_only", "size_mib")
+    __slots__ = ("container_path", "host_path", "read_only", "size_mib", "group_path")
     CONTAINER_PATH_FIELD_NUMBER: _ClassVar[int]
     HOST_PATH_FIELD_NUMBER: _ClassVar[int]
     READ_ONLY_FIELD_NUMBER: _ClassVar[int]
     SIZE_MIB_FIELD_NUMBER: _ClassVar[int]
+    GROUP_PATH_FIELD_NUMBER: _ClassVar[int]
     container_path: str
     host_path: str
     read_only: bool
     size_mib: int
-    def __init__(self, container_path: _Optional[str] = ..., host_path: _Optional[str] = ..., read_only: _Optional[bool] = ..., size_mib: _Optional[int] = ...) -> None: ...
+    group_path: str
+    def __init__(self, container_path: _Optional[str] = ..., host_path: _Optional[str] = ..., read_only: _Optional[bool] = ..., size_mib: _Optional[int] = ..., group_path: _Optional[str] = ...) -> None: ...
 
 class Ulimit(_message.Message):
     __slots__ = ("name", "soft", "hard")

@@ -192,7 +192,8 @@ def _mounts(
     for volume in spec.volumes:
         yield _bind(volume.host_path, str(SANDBOX / volume.container_path))
     for mount in spec.info.container.mounts:
-        yield _asked_mount(mount)
+        if not mount.group_path:
+            yield _asked_mount(mount)
 
 
 def _asked_mount(mount: pb.ContainerMount) -> dict[str, Any]:

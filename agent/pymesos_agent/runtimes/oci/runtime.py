@@ -87,6 +87,7 @@ class OciRuntime:
             **bridges,
             "disk": "watched",
             "network": "namespace",
+            "group": "namespace",
             "root": "image",
             "read_only": "runc",
             "mounts": "runc",
@@ -218,10 +219,14 @@ class OciRuntime:
     async def _network(self, spec: ContainerSpec) -> Path | None:
         """Its namespace, unless runc makes it or it is the machine's. Raises NetworkError."""
         name = spec.info.container.network
-        if not spec.own_network or name == "none":
+        if not spec.own_network or (name == "none" and spec.group is None):
             return None
-        owner = spec.container_id
-        return await self._networks.make(Wanted(owner, name, (owner,), spec.mapped_ports()))
+        if (group := spec.group) is not None:
+            wanted = Wanted(group.group_id, name, group.container_ids, group.ports)
+        else:
+            owner = spec.container_id
+            wanted = Wanted(owner, name, (owner,), spec.mapped_ports())
+        return await self._networks.make(wanted)
 
     async def _image(self, spec: ContainerSpec) -> Image | None:
         """What the image says. Raises ImageError."""
