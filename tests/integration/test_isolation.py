@@ -94,11 +94,11 @@ async def bridge(t: Tried) -> None:
     spec = await t.rig.run(serve, f"cpus:0.5;mem:64;ports:[{port}-{port}]", t.image, info)
     answer = await asyncio.to_thread(ask, f"http://127.0.0.1:{port}/x")
     assert answer == b"inside\n"
-    said = (spec.sandbox / "stdout").read_text()
-    assert "eth0" in said and "inet addr:127.0.0.1" in said
     assert listening(8080) == [], "the port is the container's alone"
     t.rig.runtime.kill(spec.container_id, force=True)
     await t.rig.exited(spec)
+    said = (spec.sandbox / "stdout").read_text()
+    assert "eth0" in said and "inet addr:127.0.0.1" in said
 
 
 async def group(t: Tried) -> None:
@@ -193,8 +193,8 @@ async def namespaces(t: Tried) -> None:
 
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
-    for trial in (mem, cpu, cpu_quota, pids, network, bridge, group, root, read_only, mounts, ulimits,
-                  capabilities, seccomp, no_new_privileges, namespaces)
+    for trial in (mem, cpu, cpu_quota, pids, network, bridge, group, root, read_only, mounts,
+                  ulimits, capabilities, seccomp, no_new_privileges, namespaces)
 }  # fmt: skip
 
 
