@@ -85,6 +85,7 @@ log = logging.getLogger(__name__)
 
 USAGE_INTERVAL_S = 5.0
 REGISTER_BYTES = 512 * 1024
+MAX_USES = 5000  # so that a message stays below its limit
 DISK_INTERVAL_S = 2.0
 MAX_CHECKS = 32  # at a time
 MILLI_MIB = 1024 * 1024 / 1000
@@ -187,9 +188,15 @@ class Shell:
             self.feed(Disconnected(connection_id))
 
     async def _report_usage(self) -> None:
+        before: dict[tuple[str, str], sandbox_pb.TaskUsage] = {}
         while True:
             running = sum(not task.ended for task in self._core.state.tasks.values())
             usage = machine.usage(self._work_dir, running)
+            measured = await self.task_usage("", "")
+            usage.tasks.extend(
+                _use(before.get((u.framework_id, u.task_id)), u) for u in measured[:MAX_USES]
+            )
+            before = {(u.framework_id, u.task_id): u for u in measured}
             for outbox in self._streams.values():
                 outbox.put(pb.AgentMessage(usage=usage))
             self.feed(DiskMeasured(machine.disk_used_fraction(self._work_dir)))
@@ -512,6 +519,19 @@ async def _write(
     while (batch := await outbox.batch()) is not None:
         await call.write(pb.AgentBatch(message=batch))
     call.cancel()
+
+
+def _use(before: sandbox_pb.TaskUsage | None, now: sandbox_pb.TaskUsage) -> pb_types.TaskUse:
+    """Between two measurements; the first one has no rate."""
+    cpus = 0.0
+    if before is not None and now.timestamp_s > before.timestamp_s:
+        cpus = max(0.0, now.cpu_s - before.cpu_s) / (now.timestamp_s - before.timestamp_s)
+    return pb_types.TaskUse(
+        framework_id=now.framework_id,
+        task_id=now.task_id,
+        cpus_used=cpus,
+        mem_used_mib=now.mem_bytes / (1024 * 1024),
+    )
 
 
 def cut_registration(message: pb.AgentMessage) -> list[pb.AgentMessage]:

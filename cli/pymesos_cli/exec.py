@@ -55,6 +55,11 @@ async def run_inside(
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)
+    return exit_code(status)
+
+
+def exit_code(status: int) -> int:
+    """As a shell has it: 128 and the number for one that a signal ended."""
     return 128 - status if status < 0 else status
 
 

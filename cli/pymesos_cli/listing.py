@@ -166,6 +166,9 @@ def task_json(view: pb.TaskView) -> dict[str, Any]:
         "healthy": status.healthy if status.HasField("healthy") else None,
         "ready": status.ready if status.HasField("ready") else None,
         "completed": view.completed,
+        "usage": {"cpus": round(view.use.cpus_used, 3), "mem": round(view.use.mem_used_mib, 1)}
+        if view.HasField("use")
+        else None,
     }
 
 
@@ -203,14 +206,17 @@ async def list_tasks(
                 state_name(view.state).removeprefix("TASK_"),
                 view.hostname,
                 short_amounts(_resources(view)),
+                f"{view.use.cpus_used:.2f} {view.use.mem_used_mib:.0f}M"
+                if view.HasField("use")
+                else "",
                 ",".join(str(p) for p in task_resources_json(view.task_info.resources)["ports"]),
                 age(view.started_at_s or view.launched_at_s),
                 why,
             )
         )
-    headers = ("TASK", "STATE", "HOST", "RESOURCES", "PORTS", "AGE", "WHY")
+    headers = ("TASK", "STATE", "HOST", "RESOURCES", "USED", "PORTS", "AGE", "WHY")
     hint = "" if completed else "; --all shows those that have ended"
-    print_table(headers, rows, f"no tasks{hint}", ("RESOURCES", "PORTS", "WHY"))
+    print_table(headers, rows, f"no tasks{hint}", ("RESOURCES", "USED", "PORTS", "WHY"))
     if more:
         print(f"these are the first {limit}; --limit 0 shows all, --framework and --state some")
 

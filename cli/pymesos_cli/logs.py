@@ -8,10 +8,13 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from pymesos_cli.cluster import CliError, Cluster, sandbox_of
+from pymesos_cli.exec import exit_code
+from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 MAX_TASKS = 100
+END_TRIES, END_WAIT_S = 50, 0.2
 
 
 async def show_logs(
@@ -34,6 +37,27 @@ async def show_logs(
             raise result
     if problems:
         raise CliError("; ".join(problems))
+
+
+async def attach_to(cluster: Cluster, text: str) -> int:
+    """`pymesos-cli attach`: both streams; the exit status, 128 and the number for a signal's."""
+    view = await cluster.find_task(text, completed=False)
+    await asyncio.gather(
+        *(copy_log(cluster, view, stderr=stderr, follow=True, tail=0) for stderr in (False, True))
+    )
+    task_id = view.task_info.task_id
+    for _ in range(END_TRIES):
+        found = await cluster.tasks(
+            completed=True, id_prefix=task_id, framework_id=view.framework_id
+        )
+        for now in found:
+            if now.task_info.task_id == task_id and is_terminal(now.state):
+                status = now.status
+                if status.HasField("exit_status"):
+                    return exit_code(status.exit_status)
+                raise CliError(f"{task_id} ended as {state_name(now.state)}: {status.message}")
+        await asyncio.sleep(END_WAIT_S)
+    raise CliError(f"{task_id} writes no more, and the master does not know yet how it ended")
 
 
 async def _views(cluster: Cluster, text: str) -> Sequence[operator_pb.TaskView]:

@@ -529,6 +529,26 @@ def stats(settings: Settings, task: str, follow: bool, as_json: bool) -> None:
     )
 
 
+@main.command()
+@click.argument("task", default="")
+@pass_settings
+def top(settings: Settings, task: str) -> None:
+    """What tasks use, again and again, the busiest first, until Ctrl-C: stats -f."""
+    from pymesos_cli.stats import show_stats
+
+    _with_cluster(settings, lambda cluster: show_stats(cluster, task, follow=True, as_json=False))
+
+
+@main.command()
+@click.argument("task")
+@pass_settings
+def attach(settings: Settings, task: str) -> None:
+    """Show what a task writes from now on, until it ends; its exit status is the command's."""
+    from pymesos_cli.logs import attach_to
+
+    sys.exit(_with_cluster(settings, lambda cluster: attach_to(cluster, task)))
+
+
 @main.command("ls")
 @click.argument("task")
 @click.argument("path", default="")

@@ -122,7 +122,7 @@ def test_bullies(runtime: str, roles: Roles, request: pytest.FixtureRequest) -> 
         assert says in (task["message"] or ""), task
         assert reason or task["message"], "whatever ended it is said"
     (after,) = cluster.cli.tasks(name="neighbour")
-    assert after == before, "it is the same task, in the same state"
+    assert {**after, "usage": before["usage"]} == before, "the same task, in the same state"
     lines = cluster.cli.ok("logs", f"{home}.neighbour.0").count("here")
     wait_for(
         "the neighbour's next words",
@@ -180,6 +180,32 @@ def test_logs_of_a_job(roles: Roles) -> None:
     follower.terminate()
     follower.stdout.close()
     assert follower.wait(10) != 0
+
+
+def test_attach_and_what_a_task_uses(roles: Roles) -> None:
+    cluster = Cluster(roles, "--runtime", "process")
+    cli = cluster.cli
+    wait = "echo before; until test -e go; do sleep 0.1; done; echo out; echo err >&2; exit 7"
+    burn = "while :; do :; done"
+    job = cluster.submit({"name": "waits", "command": wait}, {"name": "burns", "command": burn})
+    cli.wait_for_tasks(2, state="TASK_RUNNING")
+    follower = subprocess.Popen(
+        cli.argv("attach", f"{job}.waits"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for(
+        "its use of the CPU", lambda: bool((cli.tasks(name="burns")[0]["usage"] or {}).get("cpus"))
+    )
+    assert cli.tasks(name="burns")[0]["usage"]["mem"] > 0
+    assert "burns" in cli.ok("tasks") and "USED" in cli.ok("tasks")
+    cli.ok("exec", f"{job}.waits", "--", "touch", "go")
+    out, err = follower.communicate(timeout=30)
+    assert (out.splitlines()[-1], err, follower.returncode) == ("out", "err\n", 7)
+    refused = cli.run("attach", f"{job}.waits")
+    assert refused.returncode != 0 and "Traceback" not in refused.stderr
+    cli.ok("kill", cli.tasks(name="burns")[0]["task_id"])
 
 
 def test_exec(roles: Roles) -> None:

@@ -469,6 +469,9 @@ class TestConstraints:
             ({"attribute": "rack", "text_equals": "r1"}, {"a0"}),
             ({"attribute": "rack", "text_not_equals": "r1"}, {"a1", "a2"}),
             ({"attribute": "hostname", "text_equals": "h2"}, {"a2"}),
+            ({"attribute": "hostname", "text_matches": "h[01]"}, {"a0", "a1"}),
+            ({"attribute": "rack", "text_matches": "r"}, set()),
+            ({"attribute": "rack", "text_not_matches": "r[1-9]"}, {"a2"}),
         ],
     )
     def test_predicates(self, constraint: dict[str, object], agents: set[str]) -> None:
@@ -485,6 +488,20 @@ class TestConstraints:
         h = self.agents()
         framework = constrained(h, scheduler_pb.AttributeConstraint(attribute="rack"))
         assert "has no predicate" in h.errors(framework)[0]
+
+    @pytest.mark.parametrize(
+        ("pattern", "says"),
+        [
+            ("(", "missing )"),
+            ("(?=a)", "not a regular expression of RE2"),
+            ("[a-z]{90}x{90}", "too complex"),
+            ("x" * 2000, "more than 1024 bytes"),
+        ],
+    )
+    def test_a_pattern_that_cannot_be_is_refused(self, pattern: str, says: str) -> None:
+        h = self.agents()
+        constraint = scheduler_pb.AttributeConstraint(attribute="rack", text_matches=pattern)
+        assert says in h.errors(constrained(h, constraint))[0]
 
 
 def optimistic(h: MasterHarness) -> int:

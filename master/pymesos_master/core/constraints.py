@@ -1,11 +1,16 @@
 """Which agents a framework wants offers of (Mesos 1.11's OfferConstraints).
 
-Ours: equality and existence only. A pattern from the network could keep the master's loop for ever.
+Patterns come from the network and are matched in the master's loop, so they are RE2's, which take
+time linear in the text, and are bounded in size, as in Mesos (`--offer_constraints_re2_max_*`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import re2
 
 from pymesos_core.ids import role_problem
 from pymesos_master.core.state import Agent
@@ -13,6 +18,9 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 
 MAX_GROUPS = 64
 MAX_CONSTRAINTS = 64
+MAX_PATTERN_BYTES = 1024
+MAX_PROGRAM = 100  # instructions
+PATTERN_MEM_BYTES = 16 * 1024
 HOSTNAME = "hostname"
 
 Constraints = Mapping[str, scheduler_pb.OfferConstraints]  # by role
@@ -34,7 +42,35 @@ def constraints_problem(constraints: Constraints, roles: Iterable[str]) -> str |
                     return "An offer constraint names no attribute"
                 if constraint.WhichOneof("predicate") is None:
                     return f"The offer constraint on {constraint.attribute[:80]} has no predicate"
+                if problem := _pattern_problem(constraint):
+                    return f"The offer constraint on {constraint.attribute[:80]}: {problem}"
     return None
+
+
+def _pattern_problem(constraint: scheduler_pb.AttributeConstraint) -> str | None:
+    text = constraint.text_matches or constraint.text_not_matches
+    if len(text.encode()) > MAX_PATTERN_BYTES:
+        return f"its pattern has more than {MAX_PATTERN_BYTES} bytes"
+    try:
+        size = _pattern(text).programsize
+    except re2.error as error:
+        said = error.args[0] if error.args else ""
+        return f"{text[:80]!r} is not a regular expression of RE2: {_text(said)}"
+    if size > MAX_PROGRAM:
+        return f"{text[:80]!r} is too complex: {size} instructions, at most {MAX_PROGRAM} are due"
+    return None
+
+
+def _text(said: str | bytes) -> str:
+    return said.decode("utf-8", "replace") if isinstance(said, bytes) else said
+
+
+def _pattern(text: str) -> Any:
+    """Raises re2.error."""
+    options = re2.Options()
+    options.max_mem = PATTERN_MEM_BYTES
+    options.log_errors = False
+    return re2.compile(text, options)
 
 
 def wanted(
@@ -43,11 +79,11 @@ def wanted(
     """By role, whether offers of an agent are wanted."""
 
     def meets_one(of_role: scheduler_pb.OfferConstraints) -> Callable[[str], bool]:
-        groups = [list(group.constraints) for group in of_role.groups]
+        groups = [[_Test.of(c) for c in group.constraints] for group in of_role.groups]
 
         def wants(agent_id: str) -> bool:
             attributes = attributes_of(agents[agent_id])
-            return any(all(_meets(c, attributes) for c in group) for group in groups)
+            return any(all(test.passes(attributes) for test in group) for group in groups)
 
         return wants
 
@@ -62,14 +98,36 @@ def attributes_of(agent: Agent) -> dict[str, str]:
     }
 
 
-def _meets(constraint: scheduler_pb.AttributeConstraint, attributes: Mapping[str, str]) -> bool:
-    value = attributes.get(constraint.attribute)
-    match constraint.WhichOneof("predicate"):
-        case "exists":
-            return value is not None
-        case "not_exists":
-            return value is None
-        case "text_equals":
-            return value == constraint.text_equals
-        case _:
-            return value != constraint.text_not_equals
+@dataclass(frozen=True, slots=True)
+class _Test:
+    """A constraint, with its pattern compiled."""
+
+    attribute: str
+    predicate: str | None
+    text: str
+    pattern: Any
+
+    @staticmethod
+    def of(constraint: scheduler_pb.AttributeConstraint) -> _Test:
+        predicate = constraint.WhichOneof("predicate")
+        text = ""
+        if predicate is not None and predicate.startswith("text"):
+            text = getattr(constraint, predicate)
+        is_pattern = predicate in ("text_matches", "text_not_matches")
+        return _Test(constraint.attribute, predicate, text, _pattern(text) if is_pattern else None)
+
+    def passes(self, attributes: Mapping[str, str]) -> bool:
+        value = attributes.get(self.attribute)
+        match self.predicate:
+            case "exists":
+                return value is not None
+            case "not_exists":
+                return value is None
+            case "text_equals":
+                return value == self.text
+            case "text_not_equals":
+                return value != self.text
+            case "text_matches":
+                return value is not None and self.pattern.fullmatch(value) is not None
+            case _:
+                return value is None or self.pattern.fullmatch(value) is None

@@ -12,7 +12,7 @@ import grpc.aio
 from pymesos_core import VERSION
 from pymesos_core.outbox import OverflowedError
 from pymesos_core.resources import Resources, to_proto
-from pymesos_core.states import state_name
+from pymesos_core.states import is_terminal, state_name
 from pymesos_master.allocator import Allocator
 from pymesos_master.allocator.interface import Withheld
 from pymesos_master.core.events import (
@@ -29,6 +29,8 @@ from pymesos_master.core.registry import quota_message
 from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework, Offer, Task
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.paging import PageGoneError, Pages
+from pymesos_master.services.uses import Uses
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import operator_pb2_grpc as services
 from pymesos_proto.v1 import types_pb2
@@ -48,12 +50,21 @@ def agent_view(agent: Agent) -> pb.AgentView:
         offered=to_proto(agent.offered()),
         registered_at_s=agent.registered_at_s,
         tasks=len(agent.tasks),
-        usage=agent.usage,
+        usage=_without_tasks(agent.usage),
         total=agent.total_message(),
     )
 
 
-def task_view(state: ClusterState, task: Task) -> pb.TaskView:
+def _without_tasks(usage: agent_pb.Usage | None) -> agent_pb.Usage | None:
+    if usage is None or not usage.tasks:
+        return usage
+    out = agent_pb.Usage()
+    out.CopyFrom(usage)
+    out.ClearField("tasks")
+    return out
+
+
+def task_view(state: ClusterState, task: Task, uses: Uses) -> pb.TaskView:
     """A task as operators see it."""
     completed = state.find_task(*task.key) is not task
     agent = state.agents.get(task.agent_id)
@@ -70,6 +81,7 @@ def task_view(state: ClusterState, task: Task) -> pb.TaskView:
         started_at_s=task.started_at_s,
         finished_at_s=task.finished_at_s,
         completed=completed,
+        use=uses.of(agent, task.key) if agent and not is_terminal(task.state) else None,
     )
 
 
@@ -79,6 +91,7 @@ class OperatorService(services.OperatorServicer):
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
         self._pages = Pages()
+        self._uses = Uses()
 
     async def _page(
         self,
@@ -164,6 +177,8 @@ class OperatorService(services.OperatorServicer):
         """Tasks by framework, as they were launched; on request also those that have ended."""
         state = (await self._leadership.here(context)).core.state
 
+        self._uses.keep(state.agents.keys())
+
         def items() -> list[Task]:
             out: list[Task] = []
             for framework in (*state.frameworks.values(), *state.completed_frameworks.values()):
@@ -183,7 +198,7 @@ class OperatorService(services.OperatorServicer):
             )
 
         views, token = await self._page(
-            context, request.page, items, wanted, lambda task: task_view(state, task)
+            context, request.page, items, wanted, lambda task: task_view(state, task, self._uses)
         )
         return pb.ListTasksResponse(tasks=views, next_page_token=token)
 

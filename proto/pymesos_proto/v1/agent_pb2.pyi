@@ -68,16 +68,18 @@ class StatusUpdate(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., latest_state: _Optional[_Union[_types_pb2.TaskState, str]] = ...) -> None: ...
 
 class Usage(_message.Message):
-    __slots__ = ("cpus_used", "mem_used_mib", "disk_used_mib", "containers")
+    __slots__ = ("cpus_used", "mem_used_mib", "disk_used_mib", "containers", "tasks")
     CPUS_USED_FIELD_NUMBER: _ClassVar[int]
     MEM_USED_MIB_FIELD_NUMBER: _ClassVar[int]
     DISK_USED_MIB_FIELD_NUMBER: _ClassVar[int]
     CONTAINERS_FIELD_NUMBER: _ClassVar[int]
+    TASKS_FIELD_NUMBER: _ClassVar[int]
     cpus_used: float
     mem_used_mib: float
     disk_used_mib: float
     containers: int
-    def __init__(self, cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., disk_used_mib: _Optional[float] = ..., containers: _Optional[int] = ...) -> None: ...
+    tasks: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskUse]
+    def __init__(self, cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., disk_used_mib: _Optional[float] = ..., containers: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_types_pb2.TaskUse, _Mapping]]] = ...) -> None: ...
 
 class AgentMessage(_message.Message):
     __slots__ = ("register", "more_tasks", "pong", "update", "usage")

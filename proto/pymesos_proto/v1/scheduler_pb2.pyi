@@ -192,7 +192,7 @@ class OfferConstraints(_message.Message):
     def __init__(self, groups: _Optional[_Iterable[_Union[OfferConstraints.Group, _Mapping]]] = ...) -> None: ...
 
 class AttributeConstraint(_message.Message):
-    __slots__ = ("attribute", "exists", "not_exists", "text_equals", "text_not_equals")
+    __slots__ = ("attribute", "exists", "not_exists", "text_equals", "text_not_equals", "text_matches", "text_not_matches")
     class Nothing(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -201,12 +201,16 @@ class AttributeConstraint(_message.Message):
     NOT_EXISTS_FIELD_NUMBER: _ClassVar[int]
     TEXT_EQUALS_FIELD_NUMBER: _ClassVar[int]
     TEXT_NOT_EQUALS_FIELD_NUMBER: _ClassVar[int]
+    TEXT_MATCHES_FIELD_NUMBER: _ClassVar[int]
+    TEXT_NOT_MATCHES_FIELD_NUMBER: _ClassVar[int]
     attribute: str
     exists: AttributeConstraint.Nothing
     not_exists: AttributeConstraint.Nothing
     text_equals: str
     text_not_equals: str
-    def __init__(self, attribute: _Optional[str] = ..., exists: _Optional[_Union[AttributeConstraint.Nothing, _Mapping]] = ..., not_exists: _Optional[_Union[AttributeConstraint.Nothing, _Mapping]] = ..., text_equals: _Optional[str] = ..., text_not_equals: _Optional[str] = ...) -> None: ...
+    text_matches: str
+    text_not_matches: str
+    def __init__(self, attribute: _Optional[str] = ..., exists: _Optional[_Union[AttributeConstraint.Nothing, _Mapping]] = ..., not_exists: _Optional[_Union[AttributeConstraint.Nothing, _Mapping]] = ..., text_equals: _Optional[str] = ..., text_not_equals: _Optional[str] = ..., text_matches: _Optional[str] = ..., text_not_matches: _Optional[str] = ...) -> None: ...
 
 class EventBatch(_message.Message):
     __slots__ = ("epoch", "event")

@@ -366,6 +366,18 @@ class KillPolicy(_message.Message):
     grace_period_s: float
     def __init__(self, grace_period_s: _Optional[float] = ...) -> None: ...
 
+class TaskUse(_message.Message):
+    __slots__ = ("framework_id", "task_id", "cpus_used", "mem_used_mib")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    CPUS_USED_FIELD_NUMBER: _ClassVar[int]
+    MEM_USED_MIB_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    task_id: str
+    cpus_used: float
+    mem_used_mib: float
+    def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ...) -> None: ...
+
 class Label(_message.Message):
     __slots__ = ("key", "value")
     KEY_FIELD_NUMBER: _ClassVar[int]
