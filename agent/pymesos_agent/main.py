@@ -21,6 +21,7 @@ import grpc.aio
 from pymesos_agent import machine, metrics
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.agent import RecoveryError
+from pymesos_agent.executor_service import ExecutorService
 from pymesos_agent.runtimes.docker import DockerRuntime
 from pymesos_agent.runtimes.interface import (
     AllowedPath,
@@ -58,6 +59,7 @@ from pymesos_core.serving import (
 )
 from pymesos_core.store import Store, StoreError
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.executor_pb2_grpc import add_ExecutorServicer_to_server
 from pymesos_proto.v1.sandbox_pb2_grpc import add_SandboxServicer_to_server
 
 log = logging.getLogger("pymesos_agent")
@@ -124,6 +126,7 @@ async def serve(options: Options) -> None:
         shell = Shell(core, store, runtimes, work_dir, options.settings)
         holder.append(shell)
         add_SandboxServicer_to_server(SandboxService(shell), server)
+        add_ExecutorServicer_to_server(ExecutorService(shell.executors, shell.feed), server)
         if options.metrics_port is not None:
             close_metrics = serve_metrics(
                 options.listen.ip,

@@ -32,7 +32,7 @@ class TaskSeen:
 def snapshot(core: AgentCore) -> list[TaskSeen]:
     """Of the tasks that are not acknowledged as ended."""
     out = []
-    for task in core.state.tasks.values():
+    for task in core.state.by_key.values():
         amounts = from_proto(task.info.resources).quantities
         out.append(
             TaskSeen(

@@ -23,6 +23,7 @@ from pymesos_agent.checking import CheckError, run_check
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import (
     Checkpoint,
+    CloseExecutor,
     DestroyContainer,
     DestroyGroup,
     Disconnect,
@@ -31,8 +32,10 @@ from pymesos_agent.core.effects import (
     KillContainer,
     RemoveSandbox,
     RemoveVolume,
+    ResizeContainer,
     RunCheck,
     StartContainer,
+    TellExecutor,
     TellMaster,
 )
 from pymesos_agent.core.events import (
@@ -52,7 +55,9 @@ from pymesos_agent.core.events import (
     TasksEnding,
     Tick,
 )
+from pymesos_agent.core.executors import resources_of
 from pymesos_agent.core.tasks import AgentTask
+from pymesos_agent.executor_service import ExecutorStreams
 from pymesos_agent.isolation import refusal
 from pymesos_agent.runtimes.interface import (
     ContainerSpec,
@@ -117,6 +122,7 @@ class Shell:
         )
         self._checks: set[asyncio.Task[None]] = set()
         self._checking = asyncio.Semaphore(MAX_CHECKS)
+        self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
         self.exit_message: str | None = None
 
@@ -190,7 +196,7 @@ class Shell:
     async def _report_usage(self) -> None:
         before: dict[tuple[str, str], sandbox_pb.TaskUsage] = {}
         while True:
-            running = sum(not task.ended for task in self._core.state.tasks.values())
+            running = sum(not task.ended for task in self._core.state.by_key.values())
             usage = machine.usage(self._work_dir, running)
             measured = await self.task_usage("", "")
             usage.tasks.extend(
@@ -226,6 +232,11 @@ class Shell:
                     return
                 for runtime in self._named(name):
                     runtime.kill(container_id, force=force)
+            case ResizeContainer(container_id, name, resources):
+                for runtime in self._named(name):
+                    runtime.resize(container_id, resources)
+            case TellExecutor() | CloseExecutor():
+                self.executors.do(effect)
             case RunCheck():
                 task = asyncio.create_task(self._check(effect))
                 self._checks.add(task)
@@ -268,6 +279,10 @@ class Shell:
             self._refuse(effect.container_id, str(error))
             return
         runtime = self._runtimes[effect.runtime]
+        if effect.resizes and not runtime.can_resize:
+            text = f"the limits of an executor change, and {runtime.name} has no cgroups here"
+            self._refuse(effect.container_id, text)
+            return
         if problem := refusal(runtime, spec, self._settings) or self._prepare_sandbox(spec):
             self._refuse(effect.container_id, problem)
             return
@@ -350,7 +365,8 @@ class Shell:
         if task.state not in (pb_types.TASK_RUNNING, pb_types.TASK_KILLING):
             raise EntryError(f"the task {task_id[:255]} does not run yet")
         try:
-            return self._runtimes[task.runtime].entry(self._spec(task), argv, term)
+            container = task.executor or task
+            return self._runtimes[task.runtime].entry(self._spec(container), argv, term)
         except LookupError as error:
             raise EntryError(str(error)) from error
 
@@ -381,7 +397,10 @@ class Shell:
         while True:
             await asyncio.sleep(DISK_INTERVAL_S)
             for task in list(self._core.state.tasks.values()):
-                limit = from_proto(task.info.resources).quantities.get("disk", 0) * MILLI_MIB
+                asked = resources_of(task) if task.is_executor else from_proto(task.info.resources)
+                limit = asked.quantities.get("disk", 0) * MILLI_MIB
+                if task.executor_container_id:
+                    continue  # its files are its executor's
                 if task.ended or not limit or task.runtime not in self._runtimes:
                     continue
                 more = self._runtimes[task.runtime].private_paths(task.container_id)
@@ -465,8 +484,10 @@ class Shell:
     def find_sandbox(self, framework_id: str, task_id: str) -> tuple[Path, bool] | None:
         """A task's sandbox, and whether it has ended; the latest of that id."""
         task = self._core.state.by_key.get((framework_id, task_id))
+        task = task or self._core.state.executors.get((framework_id, task_id))
         if task is not None:
-            return self.sandbox(task.container_id), task.ended
+            container_id = task.executor_container_id or task.container_id
+            return self.sandbox(container_id), task.ended
         for record in reversed(self._core.state.sandboxes.values()):
             if (record.framework_id, record.task_id) == (framework_id, task_id):
                 return self.sandbox(record.container_id), True

@@ -66,6 +66,16 @@ class Calls:
             kill.kill_policy.grace_period_s = grace_s
         self.call(pb.Call(kill=kill))
 
+    def send_message(self, agent_id: str, executor_id: str, data: bytes) -> None:
+        """To an executor of the framework; told once, so it can be lost."""
+        message = pb.Call.Message(agent_id=agent_id, executor_id=executor_id, data=data)
+        self.call(pb.Call(message=message))
+
+    def shut_down(self, agent_id: str, executor_id: str) -> None:
+        """End an executor with its tasks; told once, so it can be lost."""
+        shutdown = pb.Call.Shutdown(agent_id=agent_id, executor_id=executor_id)
+        self.call(pb.Call(shutdown=shutdown))
+
     def acknowledge(self, status: types_pb.TaskStatus) -> None:
         """The update has been dealt with and need not come again."""
         if status.uuid:

@@ -69,6 +69,14 @@ class Scheduler:
     def failure(self, driver: Driver, agent_id: str) -> None:
         """An agent is gone or unreachable; updates of its tasks come, too."""
 
+    def executor_lost(
+        self, driver: Driver, agent_id: str, executor_id: str, status: int | None
+    ) -> None:
+        """A custom executor has ended; updates of its tasks come, too."""
+
+    def message(self, driver: Driver, agent_id: str, executor_id: str, data: bytes) -> None:
+        """What a custom executor says. Told once: it can be lost."""
+
     def operation(self, driver: Driver, update: pb.Event.OperationUpdate) -> None:
         """What became of an operation that had an id. Told once: it can be lost."""
 
@@ -207,8 +215,15 @@ class Driver(Calls):
                 self._scheduler.update(self, event.update.status)
                 if self._acknowledge:
                     self.acknowledge(event.update.status)
+            case "failure" if event.failure.executor_id:
+                lost = event.failure
+                status = lost.status if lost.HasField("status") else None
+                self._scheduler.executor_lost(self, lost.agent_id, lost.executor_id, status)
             case "failure":
                 self._scheduler.failure(self, event.failure.agent_id)
+            case "message":
+                said = event.message
+                self._scheduler.message(self, said.agent_id, said.executor_id, said.data)
             case "operation_update":
                 self._scheduler.operation(self, event.operation_update)
 

@@ -20,6 +20,7 @@ from pymesos_agent.runtimes.interface import ContainerSpec, Group, ImageSettings
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
 from pymesos_agent.sessions import run_entry
+from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, MissingError, free_port, supervisors
 from pymesos_testing.registry import Layer, busybox_layer, write_layout
@@ -350,3 +351,36 @@ async def test_a_command_inside(
         assert "t1" in said.splitlines()
         tried.rig.runtime.kill(spec.container_id, force=True)
         await tried.rig.exited(spec)
+
+
+@pytest.mark.parametrize("runtime", DECLARED)
+async def test_limits_that_change(
+    runtime: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    async with tried_on(runtime, request, tmp_path) as tried:
+        assert tried.rig.runtime.can_resize
+        spec = await tried.rig.run("sleep 60", "cpus:0.5;mem:64", tried.image)
+        for text, expected in (("cpus:1;mem:128", (1024, 128)), ("cpus:0.25;mem:64", (256, 128))):
+            tried.rig.runtime.resize(spec.container_id, parse(text))
+            for _ in range(100):
+                if (now := limits_now(tried, spec)) == expected:
+                    break
+                await asyncio.sleep(0.05)
+            assert now == expected, "memory is not taken back"
+        tried.rig.runtime.kill(spec.container_id, force=True)
+        await tried.rig.exited(spec)
+
+
+def limits_now(t: Tried, spec: ContainerSpec) -> tuple[int, int]:
+    """cpu.shares, and memory in MiB."""
+    pid = next(e.pid for e in t.rig.events if e.container_id == spec.container_id
+               and hasattr(e, "pid"))  # fmt: skip
+    paths = {
+        controller: group.split(":")[2]
+        for group in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        for controller in group.split(":")[1].split(",")
+    }
+    root = Path("/sys/fs/cgroup")
+    shares = (root / "cpu" / paths["cpu"].lstrip("/") / "cpu.shares").read_text()
+    memory = root / "memory" / paths["memory"].lstrip("/") / "memory.limit_in_bytes"
+    return int(shares), int(memory.read_text()) // 2**20

@@ -8,9 +8,10 @@ from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
 from pymesos_core.clock import Now
-from pymesos_core.resources import parse, to_proto
+from pymesos_core.resources import Resources, parse, to_proto
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 INFO = pb.AgentInfo(
@@ -48,6 +49,9 @@ class AgentHarness:
         self.asked: list[tuple[float, fx.RunCheck]] = []
         self.disconnects: list[str] = []
         self.destroyed_groups: list[str] = []
+        self.told: dict[int, list[executor_pb.ExecutorEvent]] = {}  # by stream
+        self.closed: list[int] = []
+        self.sizes: list[Resources] = []
         self.exit: list[str | None] = []
         self.hold_writes = False
         self.fail_writes: str | None = None
@@ -76,6 +80,12 @@ class AgentHarness:
                 self.asked.append((self.now_s, effect))
             case fx.DestroyContainer(container_id, _):
                 self.destroyed.append(container_id)
+            case fx.TellExecutor(stream_id, event):
+                self.told.setdefault(stream_id, []).append(event)
+            case fx.CloseExecutor(stream_id, _):
+                self.closed.append(stream_id)
+            case fx.ResizeContainer(_, _, resources):
+                self.sizes.append(resources)
             case fx.DestroyGroup(group_id, _):
                 self.destroyed_groups.append(group_id)
             case fx.Disconnect(_, reason):

@@ -38,6 +38,13 @@ from pymesos_agent.core.effects import (
     StartContainer,
     TellMaster,
 )
+from pymesos_agent.core.executors import (
+    IDLE,
+    SUBSCRIBE,
+    Executors,
+    container_of,
+    resources_of,
+)
 from pymesos_agent.core.tasks import (
     DISK,
     GROUP,
@@ -111,6 +118,7 @@ class AgentState:
     tasks: dict[str, AgentTask] = field(default_factory=dict)  # by container id
     by_key: dict[tuple[str, str], AgentTask] = field(default_factory=dict)
     groups: dict[str, list[AgentTask]] = field(default_factory=dict)  # by group id
+    executors: dict[tuple[str, str], AgentTask] = field(default_factory=dict)  # by executor id
     reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
@@ -144,6 +152,7 @@ class AgentCore:
         self._after: dict[int, tuple[Callable[[], None], Callable[[str], None]]] = {}
         self._now = Now(0.0, 0.0)
         self._out: list[Effect] = []
+        self._executors = Executors(self)
         self._load(records)
         self._epoch_durable = self.state.epoch_seen
         self._handlers: dict[type, Callable[[Any], None]] = {
@@ -159,6 +168,8 @@ class AgentCore:
             events.Checked: self._on_checked,
             events.DiskExceeded: self._on_disk_exceeded,
             events.DiskMeasured: self._on_disk_measured,
+            events.ExecutorSaid: lambda event: self._executors.on_said(event.stream_id, event.call),
+            events.ExecutorLeft: lambda event: self._executors.on_left(event.stream_id),
             events.Checkpointed: lambda event: self._after.pop(event.token)[0](),
             events.CheckpointFailed: lambda event: self._after.pop(event.token)[1](event.message),
             events.TasksEnding: lambda event: self._end_all(None),
@@ -171,6 +182,8 @@ class AgentCore:
             HEALTH: lambda container_id: self._ask(HEALTH, container_id),
             READINESS: lambda container_id: self._ask(READINESS, container_id),
             LIFETIME: self._on_lifetime,
+            SUBSCRIBE: lambda container_id: self._executors.on_due(SUBSCRIBE, container_id),
+            IDLE: lambda container_id: self._executors.on_due(IDLE, container_id),
         }
 
     def step(self, now: Now, event: events.Event) -> list[Effect]:
@@ -205,6 +218,7 @@ class AgentCore:
                     self._add(AgentTask.from_record(value))
                 elif kind == SANDBOX:
                     self.state.sandboxes[key] = checkpoint_pb.SandboxRecord.FromString(value)
+            self._link_executors()
             by_age = sorted(self.state.sandboxes.values(), key=lambda r: r.ended_at_s)
             self.state.sandboxes = {record.container_id: record for record in by_age}
         except (DecodeError, ResourceError) as error:
@@ -229,9 +243,19 @@ class AgentCore:
                 f" `pymesos-agent recover --discard`"
             )
 
+    def _link_executors(self) -> None:
+        for task in self.state.tasks.values():
+            if task.executor_container_id:
+                task.executor = self.state.tasks.get(task.executor_container_id)
+                if task.executor is not None:
+                    task.executor.tasks.append(task)
+
     def _add(self, task: AgentTask) -> None:
         self.state.tasks[task.container_id] = task
-        self.state.by_key[task.key] = task
+        if task.is_executor:
+            self.state.executors[task.key] = task
+        else:
+            self.state.by_key[task.key] = task
         if task.group_id:
             self.state.groups.setdefault(task.group_id, []).append(task)
 
@@ -253,8 +277,39 @@ class AgentCore:
         if self._connection is not None:
             self._register()
 
-    def _recover_task(self, task: AgentTask, found: events.ContainerState | None) -> None:
+    def _recover_in_executor(self, task: AgentTask) -> None:
+        """It lives as long as its executor does, which is to say what became of it."""
+        task.started = task.asked_to_start = True
         if task.ended:
+            task.destroyed = True
+        elif task.executor is None or task.executor.ended:
+            self.update(
+                task,
+                pb.TASK_FAILED,
+                pb.REASON_EXECUTOR_TERMINATED,
+                "Its executor has ended while the agent was away",
+            )
+
+    def _recover_executor(self, executor: AgentTask, found: events.ContainerState | None) -> None:
+        if executor.ended:
+            executor.destroyed = True
+            self._out.append(DestroyContainer(executor.container_id, executor.runtime))
+            self._complete(executor)
+        elif found is None:
+            self._end_executor(executor, None, "its container was gone when the agent restarted")
+        else:
+            executor.asked_to_start = True
+            self._executors.started(executor)
+            self._on_started(events.ContainerStarted(executor.container_id, found.pid))
+            if found.exit is not None:
+                self._on_exited(found.exit)
+
+    def _recover_task(self, task: AgentTask, found: events.ContainerState | None) -> None:
+        if task.executor_container_id:
+            self._recover_in_executor(task)
+        elif task.is_executor:
+            self._recover_executor(task, found)
+        elif task.ended:
             task.destroyed = True
             self._out.append(DestroyContainer(task.container_id, task.runtime))
         elif found is None:
@@ -317,7 +372,7 @@ class AgentCore:
         register = agent_pb.Register(
             agent_info=info,
             incarnation_id=next(self._incarnation_ids),
-            tasks=[task.report() for task in self.state.tasks.values()],
+            tasks=[task.report() for task in self.state.by_key.values()],
             epoch_seen=self.state.epoch_seen,
             boot_id=self._config.boot_id,
             mono_s=self._now.mono_s,
@@ -415,6 +470,13 @@ class AgentCore:
                 for task in list(self.state.tasks.values()):
                     if task.framework_id == message.shutdown_framework.framework_id:
                         self._kill(task, task.info.kill_policy)
+            case "executor_message":
+                self._executors.to_executor(message.executor_message)
+            case "shutdown_executor":
+                asked = message.shutdown_executor
+                executor = self.state.executors.get((asked.framework_id, asked.executor_id))
+                if executor is not None:
+                    self._kill(executor, executor.info.kill_policy)
             case "set_reserved":
                 self._on_set_reserved(message.set_reserved)
             case "refused":
@@ -500,7 +562,8 @@ class AgentCore:
             )
             for info in infos
         ]
-        for task in tasks:
+        new = [made for task in tasks if (made := self._give_executor(task)) is not None]
+        for task in (*new, *tasks):
             self._add(task)
 
         def durable() -> None:
@@ -510,8 +573,71 @@ class AgentCore:
         def failed(message: str) -> None:
             for task in tasks:
                 self._drop(task, message)
+            for executor in new:
+                self._forget(executor)
 
-        self._checkpoint(tuple(task.change() for task in tasks), durable, failed)
+        self._checkpoint(tuple(task.change() for task in (*new, *tasks)), durable, failed)
+
+    def _give_executor(self, task: AgentTask) -> AgentTask | None:
+        """Find the executor that a task asks for, or make it; the one that was made."""
+        if not task.info.HasField("executor"):
+            return None
+        info = task.info.executor
+        found = self._executors.find(task.framework_id, info)
+        executor = found
+        if executor is None:
+            token, address = next(self._uuids).hex(), self._config.info.address
+            container = container_of(info, token, f"{address.ip}:{address.port}")
+            container.agent_id = self.state.agent_id
+            executor = AgentTask(
+                next(self._container_ids),
+                task.framework_id,
+                task.role,
+                container,
+                choose_runtime(info.container, self._config.runtimes),
+                info.command.user or task.user,
+                killing_state=False,
+                executor_info=info,
+                token=token,
+            )
+        task.executor, task.executor_container_id = executor, executor.container_id
+        task.runtime = executor.runtime
+        executor.tasks.append(task)
+        return None if found is executor else executor
+
+    def _start_in_executor(self, task: AgentTask, executor: AgentTask) -> None:
+        task.started = True
+        if executor.ended or self.state.tasks.get(executor.container_id) is not executor:
+            text = "Its executor has ended before it was launched"
+            self.update(task, pb.TASK_FAILED, pb.REASON_EXECUTOR_TERMINATED, text)
+        elif executor.executor_info != task.info.executor:
+            text = f"The executor {executor.info.task_id} runs with another ExecutorInfo"
+            self.update(task, pb.TASK_ERROR, pb.REASON_TASK_INVALID, text)
+        elif executor.asked_to_start:
+            self._executors.launch(task)
+        elif executor.kill is not None:
+            self._end_executor(executor, None, "it was killed before it was started")
+        else:
+            executor.asked_to_start = True
+            info = pb.TaskInfo()
+            info.CopyFrom(executor.info)
+            info.resources.extend(to_proto(resources_of(executor)))
+            start = StartContainer(
+                executor.container_id,
+                executor.framework_id,
+                executor.runtime,
+                executor.user,
+                info,
+                resizes=True,
+            )
+            self._out.append(start)
+            self._executors.started(executor)
+
+    def _end_executor(self, executor: AgentTask, status: int | None, why: str) -> None:
+        self._timers.cancel(("kill", executor.container_id))
+        executor.state = pb.TASK_FAILED
+        self._checkpoint_task(executor.container_id)
+        self._executors.ended(executor, status, why)
 
     def _start(self, task: AgentTask) -> None:
         """Its checkpoint is written."""
@@ -524,6 +650,8 @@ class AgentCore:
             )
         elif task.runtime not in self._config.runtimes:
             self._refuse_runtime(task)
+        elif task.executor is not None:
+            self._start_in_executor(task, task.executor)
         else:
             task.asked_to_start = True
             self._out.append(
@@ -560,7 +688,7 @@ class AgentCore:
 
     def _on_pulling(self, event: events.ContainerPulling) -> None:
         task = self.state.tasks.get(event.container_id)
-        if task is not None and task.state == pb.TASK_STAGING:
+        if task is not None and task.state == pb.TASK_STAGING and not task.is_executor:
             self._update(task, pb.TASK_STARTING, pb.REASON_UNSPECIFIED, event.message)
 
     def _on_started(self, event: events.ContainerStarted) -> None:
@@ -573,7 +701,10 @@ class AgentCore:
             if task.pid != known:  # an agent restarted while it was being launched
                 self._checkpoint_task(task.container_id)
             return
-        if task.kill is None:
+        if task.is_executor:
+            task.started_at_s, task.state = self._now.wall_s, pb.TASK_RUNNING
+            self._checkpoint_task(task.container_id)
+        elif task.kill is None:
             task.started_at_s = self._now.wall_s
             self._update(task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, "")
             self._watch_life(task)
@@ -585,6 +716,9 @@ class AgentCore:
         if task is None or task.ended:
             return
         self._timers.cancel(("kill", task.container_id))
+        if task.is_executor:
+            self._end_executor(task, None, f"it cannot be launched: {event.message}")
+            return
         if task.kill is not None:
             self._update(
                 task,
@@ -609,6 +743,9 @@ class AgentCore:
             return
         self._timers.cancel(("kill", task.container_id))
         state, reason, message = ending(task, event)
+        if task.is_executor:
+            self._end_executor(task, event.exit_status, message)
+            return
         self._update(task, state, reason, message, event.exit_status)
 
     # Life.
@@ -684,9 +821,15 @@ class AgentCore:
         """SIGTERM now, SIGKILL after the grace period; a later call sets a new period."""
         if task.ended:
             return
+        if task.executor_container_id and task.started:
+            self._executors.kill(task, policy)
+            return
         task.kill = policy
         if not task.asked_to_start:
             return  # seen when its checkpoint is written
+        if task.is_executor:
+            self._executors.shut_down(task)
+            return
         grace = grace_s(policy, task.info, self._config.kill_grace_s)
         self._timers.set(("kill", task.container_id), self._now.mono_s + grace)
         if task.killing_state and task.state == pb.TASK_RUNNING:
@@ -713,6 +856,75 @@ class AgentCore:
     def _exit_if_empty(self) -> None:
         if self._ending and all(task.destroyed for task in self.state.tasks.values()):
             self._out.append(Exit(self._exit_message))
+
+    # What executors ask for: see executors.Agent.
+
+    @property
+    def timers(self) -> Timers[TimerKey]:
+        """The deadlines."""
+        return self._timers
+
+    @property
+    def executors(self) -> dict[tuple[str, str], AgentTask]:
+        """By framework and executor id."""
+        return self.state.executors
+
+    @property
+    def now(self) -> Now:
+        """Of this step."""
+        return self._now
+
+    def emit(self, effect: Effect) -> None:
+        """Have something done."""
+        self._out.append(effect)
+
+    def tell_master(self, message: agent_pb.AgentMessage) -> None:
+        """Now, or never."""
+        if self._connection is not None and self._connection.registered:
+            self._tell(message)
+
+    def find(self, framework_id: str, task_id: str) -> AgentTask | None:
+        """A task."""
+        return self.state.by_key.get((framework_id, task_id))
+
+    def container(self, container_id: str) -> AgentTask | None:
+        """A task or executor."""
+        return self.state.tasks.get(container_id)
+
+    def framework(self, framework_id: str) -> pb.FrameworkInfo:
+        """As far as a master has told."""
+        return self.state.frameworks.get(framework_id) or pb.FrameworkInfo(
+            framework_id=framework_id
+        )
+
+    def checkpoint(self, task: AgentTask) -> None:
+        """As it is now."""
+        self._checkpoint_task(task.container_id)
+
+    def kill_container(self, task: AgentTask, policy: pb.KillPolicy) -> None:
+        """An executor's, after the grace period; it was asked to end, if it is connected."""
+        task.kill = policy
+        grace = grace_s(policy, task.info, self._config.kill_grace_s)
+        self._timers.set(("kill", task.container_id), self._now.mono_s + grace)
+        self._checkpoint_task(task.container_id)
+        if not task.stream_id:
+            self._out.append(KillContainer(task.container_id, task.runtime, force=False))
+
+    def update(self, task: AgentTask, state: pb.TaskState, reason: pb.Reason, message: str) -> None:
+        """See _update."""
+        self._update(task, state, reason, message)
+
+    def take(self, task: AgentTask, said: pb.TaskStatus) -> None:
+        """An executor's word, stored and sent like our own."""
+        status = pb.TaskStatus()
+        status.CopyFrom(said)
+        status.agent_id = self.state.agent_id
+        status.hostname = self._config.info.address.hostname
+        status.source = pb.SOURCE_EXECUTOR
+        status.timestamp_s = status.timestamp_s or self._now.wall_s
+        task.state = status.state
+        task.unacknowledged.append(status)
+        self._checkpoint_task(task.container_id)
 
     # Updates.
 
@@ -773,6 +985,7 @@ class AgentCore:
         if task is None:
             return
         known = [status.uuid for status in task.unacknowledged]
+        acknowledge = list(task.to_acknowledge)
         state = task.state
         ended = task.ended
 
@@ -785,10 +998,13 @@ class AgentCore:
             task.durable = max(task.durable, written)
             if was_waiting:
                 self._send_first(task)
+            for uuid in [u for u in acknowledge if u in task.to_acknowledge]:
+                task.to_acknowledge.remove(uuid)
+                if task.executor is not None:
+                    self._executors.acknowledge(task.executor, task.info.task_id, uuid)
             if ended and not task.destroyed:
                 task.destroyed = True
-                self._out.append(DestroyContainer(container_id, task.runtime))
-                self._destroy_group(task.group_id)
+                self._clean_up(task)
                 self._exit_if_empty()
 
         def failed(_: str) -> None:
@@ -796,6 +1012,16 @@ class AgentCore:
             self._timers.set(("checkpoint", container_id), at)
 
         self._checkpoint((task.change(),), durable, failed)
+
+    def _clean_up(self, task: AgentTask) -> None:
+        """Its end is durable."""
+        if task.executor is not None:
+            self._executors.task_ended(task)
+        elif not task.executor_container_id:
+            self._out.append(DestroyContainer(task.container_id, task.runtime))
+            self._destroy_group(task.group_id)
+        if task.is_executor:
+            self._complete(task)
 
     def _checkpoint(
         self,
@@ -850,6 +1076,9 @@ class AgentCore:
     def _complete(self, task: AgentTask) -> None:
         """The end is known to the framework: only the sandbox is kept, for those who look back."""
         self._forget(task)
+        if task.executor_container_id:  # its files are its executor's
+            self._checkpoint((Change(TASK, task.container_id, None),), lambda: None, lambda _: None)
+            return
         record = checkpoint_pb.SandboxRecord(
             container_id=task.container_id,
             framework_id=task.framework_id,
@@ -887,11 +1116,15 @@ class AgentCore:
 
     def _forget(self, task: AgentTask) -> None:
         del self.state.tasks[task.container_id]
-        del self.state.by_key[task.key]
+        index = self.state.executors if task.is_executor else self.state.by_key
+        if index.get(task.key) is task:
+            del index[task.key]
+        if task.executor is not None:
+            self._executors.forget_task(task)
         if task.group_id:
             members = self.state.groups[task.group_id]
             members.remove(task)
             if not members:
                 del self.state.groups[task.group_id]
-        for kind in ("resend", "kill", "checkpoint", HEALTH, READINESS, LIFETIME):
+        for kind in ("resend", "kill", "checkpoint", HEALTH, READINESS, LIFETIME, SUBSCRIBE, IDLE):
             self._timers.cancel((kind, task.container_id))

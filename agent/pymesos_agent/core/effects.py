@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymesos_core.resources import Resources
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 
@@ -26,6 +28,32 @@ class StartContainer:
     runtime: str
     user: str
     info: pb.TaskInfo
+    resizes: bool = False  # its limits will change
+
+
+@dataclass(frozen=True, slots=True)
+class ResizeContainer:
+    """Give a container other limits. More at once; of memory it keeps what it has."""
+
+    container_id: str
+    runtime: str
+    resources: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class TellExecutor:
+    """Send on an executor's stream."""
+
+    stream_id: int
+    event: executor_pb.ExecutorEvent
+
+
+@dataclass(frozen=True, slots=True)
+class CloseExecutor:
+    """End an executor's stream, after what was sent."""
+
+    stream_id: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +132,9 @@ class Exit:
 Effect = (
     Checkpoint
     | StartContainer
+    | ResizeContainer
+    | TellExecutor
+    | CloseExecutor
     | KillContainer
     | RunCheck
     | DestroyContainer

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import executor_pb2 as executor_pb
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +102,21 @@ class Checked:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutorSaid:
+    """A call on an executor's stream."""
+
+    stream_id: int
+    call: executor_pb.ExecutorCall
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutorLeft:
+    """That stream has ended."""
+
+    stream_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class DiskExceeded:
     """A container has written more than its disk."""
 
@@ -146,6 +162,8 @@ Event = (
     | ContainerFailed
     | ContainerExited
     | Checked
+    | ExecutorSaid
+    | ExecutorLeft
     | DiskExceeded
     | DiskMeasured
     | Checkpointed

@@ -19,6 +19,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 TASK = "task"
 LIFETIME, DISK, GROUP = "lifetime", "disk", "group"
 MIB = 1024 * 1024
+UPDATES_SEEN = 32  # of an executor's, by which one that comes again is known
 # As in Mesos: one that is not well is killed, one that takes too long has failed.
 ENDED_BY_AGENT = {
     HEALTH: (
@@ -36,9 +37,10 @@ ENDED_BY_AGENT = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class AgentTask:
-    """A task from its launch until its terminal update is acknowledged."""
+    """A task from its launch until its terminal update is acknowledged; or an executor's container,
+    which has no updates."""
 
     container_id: str
     framework_id: str
@@ -63,11 +65,27 @@ class AgentTask:
     started_at_s: float = 0.0  # Unix time
     checks: dict[str, CheckState] = field(default_factory=dict)
     group_id: str = ""  # the same for all that live and die together
+    # Of a task that runs in an executor:
+    executor_container_id: str = ""
+    executor: AgentTask | None = None
+    started: bool = False  # it may be told to its executor
+    updates_seen: deque[bytes] = field(default_factory=lambda: deque(maxlen=UPDATES_SEEN))
+    to_acknowledge: list[bytes] = field(default_factory=list)  # when it is checkpointed
+    # Of an executor:
+    executor_info: pb.ExecutorInfo | None = None
+    token: str = ""
+    tasks: list[AgentTask] = field(default_factory=list)
+    stream_id: int = 0  # 0: not connected
 
     @property
     def key(self) -> tuple[str, str]:
         """Framework id and task id."""
         return (self.framework_id, self.info.task_id)
+
+    @property
+    def is_executor(self) -> bool:
+        """Whether it is the container of an executor, not a task."""
+        return self.executor_info is not None
 
     @property
     def ended(self) -> bool:
@@ -93,6 +111,10 @@ class AgentTask:
             ready=self.ready,
             started_at_s=self.started_at_s,
             group_id=self.group_id,
+            executor_container_id=self.executor_container_id,
+            executor=self.executor_info,
+            executor_token=self.token,
+            updates_seen=self.updates_seen,
         )
         return Change(TASK, self.container_id, record.SerializeToString())
 
@@ -119,6 +141,10 @@ class AgentTask:
             ready=record.ready if record.HasField("ready") else None,
             started_at_s=record.started_at_s,
             group_id=record.group_id,
+            executor_container_id=record.executor_container_id,
+            executor_info=record.executor if record.HasField("executor") else None,
+            token=record.executor_token,
+            updates_seen=deque(record.updates_seen, UPDATES_SEEN),
         )
 
     def report(self) -> agent_pb.TaskRecord:

@@ -15,6 +15,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymesos_core.resources import Resources
+
 log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
@@ -48,6 +50,12 @@ class Limits:
     mem_bytes: int  # 0: DEFAULT_MEM_BYTES
     pids_max: int = 0  # 0: no limit
     cpu_quota: bool = False  # whether cpus_milli is also the most
+
+
+def limits_of(resources: Resources) -> Limits:
+    """Of an amount of resources, without a quota."""
+    amounts = resources.quantities
+    return Limits(amounts.get("cpus", 0), int(amounts.get("mem", 0) * MIB / 1000))
 
 
 class CgroupError(Exception):
@@ -91,6 +99,32 @@ class Cgroups:
             self.destroy(container_id)
             raise CgroupError(f"cannot make its cgroup: {error}") from error
         return self.group(container_id)
+
+    def resize(self, container_id: str, limits: Limits, *, by_runtime: bool = False) -> None:
+        """Other limits for a container's groups. As in Mesos memory is raised, never lowered.
+
+        `by_runtime`: an OCI runtime made them, in v1 at the same path below every controller.
+        """
+        folders = {name: root / container_id for name, root in self._roots.items()}
+        if by_runtime and self.version == 1:
+            path = self.path(container_id).lstrip("/")
+            folders = {name: self._mount / name / path for name in self._roots}
+        memory = folders["memory"]
+        mem_bytes = max(limits.mem_bytes or DEFAULT_MEM_BYTES, MIN_MEM_BYTES)
+        name = "memory.limit_in_bytes" if self.version == 1 else "memory.max"
+        try:
+            now = (memory / name).read_text("ascii").strip()
+            if now != "max" and int(now) < mem_bytes:
+                if self.version == 1:
+                    with contextlib.suppress(OSError):  # never below the other, so it goes first
+                        _write(memory / "memory.memsw.limit_in_bytes", str(mem_bytes))
+                _write(memory / name, str(mem_bytes))
+            if "cpu" in folders:
+                self._limit_cpu(folders["cpu"], limits)
+        except FileNotFoundError:
+            return  # it has ended, or is only being made: then it has these from the start
+        except OSError as error:
+            log.warning("the limits of %s stay as they were: %s", container_id, error)
 
     def group(self, container_id: str) -> Group:
         """A container's groups, as they are once made."""

@@ -31,7 +31,13 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.isolation import DECLARED
 from pymesos_agent.logfile import RotatingLog
-from pymesos_agent.runtimes.cgroups import CPU_PERIOD_US, cpu_quota_us, cpu_shares
+from pymesos_agent.runtimes.cgroups import (
+    CPU_PERIOD_US,
+    Limits,
+    cpu_quota_us,
+    cpu_shares,
+    limits_of,
+)
 from pymesos_agent.runtimes.environment import host_environment, task_argv, task_environment
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
@@ -41,6 +47,7 @@ from pymesos_agent.runtimes.interface import (
     Settings,
 )
 from pymesos_agent.sessions import Entry, EntryError
+from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)
 
@@ -331,6 +338,27 @@ class DockerRuntime:
         for thread in self._copies.get(container_id, ()):
             thread.join(OUTPUT_TIMEOUT_S)
         self._copies.pop(container_id, None)
+
+    @property
+    def can_resize(self) -> bool:
+        """See Runtime."""
+        return True
+
+    def resize(self, container_id: str, resources: Resources) -> None:
+        """See Runtime."""
+        self._in_thread(self._resize, container_id, limits_of(resources))
+
+    def _resize(self, container_id: str, limits: Limits) -> None:
+        with contextlib.suppress(NotFound):
+            name = _name(container_id)
+            now = self._client.inspect_container(name)["HostConfig"]["Memory"]
+            mem_bytes = max(now, limits.mem_bytes, MIN_MEM_BYTES)
+            self._client.update_container(
+                name,
+                mem_limit=mem_bytes,
+                memswap_limit=mem_bytes,
+                cpu_shares=cpu_shares(limits.cpus_milli),
+            )
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime. SIGTERM reaches the main process; SIGKILL ends all with it."""

@@ -167,6 +167,13 @@ class Runtime(Protocol):
     def launch(self, spec: ContainerSpec) -> None:
         """Start a container; once, however often it is asked."""
 
+    @property
+    def can_resize(self) -> bool:
+        """Whether the limits of a container that runs can be changed."""
+
+    def resize(self, container_id: str, resources: Resources) -> None:
+        """Change its limits. Memory is raised, never lowered: what it uses cannot be taken."""
+
     def kill(self, container_id: str, *, force: bool) -> None:
         """SIGTERM, or SIGKILL when `force`, to the whole container."""
 

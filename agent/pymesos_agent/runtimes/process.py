@@ -32,6 +32,7 @@ from pymesos_agent.runtimes.interface import (
 )
 from pymesos_agent.runtimes.supervised import Supervised
 from pymesos_agent.sessions import Entry
+from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)
 
@@ -144,6 +145,16 @@ class ProcessRuntime:
                 "ulimits": ulimits(spec.info.container),
             },
         )
+
+    @property
+    def can_resize(self) -> bool:
+        """See Runtime."""
+        return self._cgroups is not None
+
+    def resize(self, container_id: str, resources: Resources) -> None:
+        """See Runtime."""
+        if self._cgroups is not None:
+            self._cgroups.resize(container_id, cgroups.limits_of(resources))
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime."""

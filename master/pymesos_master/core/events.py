@@ -59,6 +59,14 @@ class AgentUsageReported:
 
 
 @dataclass(frozen=True, slots=True)
+class ExecutorTold:
+    """An executor has something for its framework, or has ended."""
+
+    connection_id: int
+    told: agent_pb.ExecutorMessage | agent_pb.AgentMessage.ExecutorExited
+
+
+@dataclass(frozen=True, slots=True)
 class FrameworkSubscribing:
     """A framework opened a stream and subscribed."""
 
@@ -177,6 +185,7 @@ Event = (
     | AgentHeard
     | TaskStatusUpdated
     | AgentUsageReported
+    | ExecutorTold
     | FrameworkSubscribing
     | FrameworkCalled
     | FrameworkDisconnected

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
-from pymesos_master.core import accepts, offers, tasks
+from pymesos_master.core import accepts, executors, offers, tasks
 from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
@@ -239,8 +239,9 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
         case "teardown":
             remove(ctx, framework, "Framework tore itself down", lambda: None)
         case "message":
-            message = "MESSAGE needs a custom executor; the tasks of this cluster have none"
-            ctx.publish("message_dropped", framework_id=framework.framework_id, message=message)
+            executors.send_message(ctx, framework, call.message)
+        case "shutdown":
+            executors.shut_down(ctx, framework, call.shutdown)
         case "subscribe":
             ctx.refuse_framework(event.connection_id, "This stream is subscribed already")
         case _:

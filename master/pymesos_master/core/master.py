@@ -13,6 +13,7 @@ from pymesos_master.allocator import Allocator
 from pymesos_master.core import (
     agents,
     events,
+    executors,
     frameworks,
     offers,
     operators,
@@ -51,6 +52,7 @@ class MasterCore:
             events.AgentDisconnected: agents.on_disconnected,
             events.AgentHeard: agents.on_heard,
             events.AgentUsageReported: agents.on_usage,
+            events.ExecutorTold: executors.on_told,
             events.TaskStatusUpdated: tasks.on_status_update,
             events.FrameworkSubscribing: frameworks.on_subscribing,
             events.FrameworkCalled: frameworks.on_call,

@@ -80,7 +80,10 @@ def task_problem(
         return EMPTY, "Task uses no resources"
     if not available.contains(needed):
         return EMPTY, f"Task uses more resources {needed} than available {available}"
-    if not info.command.value and not info.container.image:
+    if info.HasField("executor"):
+        if problem := _executor_problem(info, grouped=grouped):
+            return EMPTY, problem
+    elif not info.command.value and not info.container.image:
         return EMPTY, "Task has neither a command nor an image"
     grace_s = info.kill_policy.grace_period_s
     if not math.isfinite(grace_s) or grace_s < 0:
@@ -125,6 +128,27 @@ def group_problem(
         needed.append(mine)
         available = available - mine
     return needed, None
+
+
+def _executor_problem(info: pb.TaskInfo, *, grouped: bool) -> str | None:
+    """What is wrong with the executor of a task, or None."""
+    executor = info.executor
+    if problem := id_problem(executor.executor_id):
+        return f"Executor id is invalid: {problem}"
+    if info.HasField("command") or info.HasField("container"):
+        return "Task has either a command and a container, or an executor, not both"
+    if grouped:
+        return "The tasks of a group have containers of their own, and so no executor"
+    if not executor.command.value and not executor.container.image:
+        return "Executor has neither a command nor an image"
+    if executor.container.network not in ("", "host"):
+        return "Executor asks for a network of its own, from which it does not reach its agent"
+    if executor.container.port_mappings or any(m.group_path for m in executor.container.mounts):
+        return "Executor asks for mapped ports or folders of a group, and can have neither"
+    grace_s = executor.shutdown_grace_period_s
+    if not math.isfinite(grace_s) or grace_s < 0:
+        return f"Executor has the shutdown grace period {grace_s}; seconds from 0 are expected"
+    return None
 
 
 def _life_problem(info: pb.TaskInfo) -> str | None:

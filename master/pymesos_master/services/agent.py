@@ -12,6 +12,7 @@ from pymesos_master.core.events import (
     AgentHeard,
     AgentRegistering,
     AgentUsageReported,
+    ExecutorTold,
     TaskStatusUpdated,
 )
 from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
@@ -105,5 +106,8 @@ class _Registration:
                 self._leader.feed(AgentHeard(self._connection_id))
             case "usage":
                 self._leader.feed(AgentUsageReported(self._connection_id, message.usage))
+            case "executor_message" | "executor_exited":
+                told = getattr(message, kind)
+                self._leader.feed(ExecutorTold(self._connection_id, told))
             case _:
                 raise BadStreamError(f"a message of the kind {kind} is not expected here")

@@ -81,22 +81,45 @@ class Usage(_message.Message):
     tasks: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskUse]
     def __init__(self, cpus_used: _Optional[float] = ..., mem_used_mib: _Optional[float] = ..., disk_used_mib: _Optional[float] = ..., containers: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[_types_pb2.TaskUse, _Mapping]]] = ...) -> None: ...
 
+class ExecutorMessage(_message.Message):
+    __slots__ = ("framework_id", "executor_id", "data")
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    framework_id: str
+    executor_id: str
+    data: bytes
+    def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+
 class AgentMessage(_message.Message):
-    __slots__ = ("register", "more_tasks", "pong", "update", "usage")
+    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited")
     class Pong(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
+    class ExecutorExited(_message.Message):
+        __slots__ = ("framework_id", "executor_id", "status")
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+        STATUS_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        executor_id: str
+        status: int
+        def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     MORE_TASKS_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
     UPDATE_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_EXITED_FIELD_NUMBER: _ClassVar[int]
     register: Register
     more_tasks: MoreTasks
     pong: AgentMessage.Pong
     update: StatusUpdate
     usage: Usage
-    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ...) -> None: ...
+    executor_message: ExecutorMessage
+    executor_exited: AgentMessage.ExecutorExited
+    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ...) -> None: ...
 
 class MasterBatch(_message.Message):
     __slots__ = ("epoch", "message")
@@ -131,7 +154,7 @@ class LaunchGroup(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
 
 class MasterMessage(_message.Message):
-    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group")
+    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group", "executor_message", "shutdown_executor")
     class Registered(_message.Message):
         __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -174,6 +197,13 @@ class MasterMessage(_message.Message):
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
         framework_id: str
         def __init__(self, framework_id: _Optional[str] = ...) -> None: ...
+    class ShutdownExecutor(_message.Message):
+        __slots__ = ("framework_id", "executor_id")
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        executor_id: str
+        def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ...) -> None: ...
     class SetReserved(_message.Message):
         __slots__ = ("reserved",)
         RESERVED_FIELD_NUMBER: _ClassVar[int]
@@ -188,6 +218,8 @@ class MasterMessage(_message.Message):
     SHUTDOWN_FRAMEWORK_FIELD_NUMBER: _ClassVar[int]
     SET_RESERVED_FIELD_NUMBER: _ClassVar[int]
     LAUNCH_GROUP_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SHUTDOWN_EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     registered: MasterMessage.Registered
     refused: MasterMessage.Refused
     ping: MasterMessage.Ping
@@ -197,4 +229,6 @@ class MasterMessage(_message.Message):
     shutdown_framework: MasterMessage.ShutdownFramework
     set_reserved: MasterMessage.SetReserved
     launch_group: LaunchGroup
-    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ..., launch_group: _Optional[_Union[LaunchGroup, _Mapping]] = ...) -> None: ...
+    executor_message: ExecutorMessage
+    shutdown_executor: MasterMessage.ShutdownExecutor
+    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ..., launch_group: _Optional[_Union[LaunchGroup, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., shutdown_executor: _Optional[_Union[MasterMessage.ShutdownExecutor, _Mapping]] = ...) -> None: ...

@@ -18,7 +18,7 @@ class AgentCheckpoint(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., epoch_seen: _Optional[int] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class TaskCheckpoint(_message.Message):
-    __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state", "killed_for", "healthy", "ready", "started_at_s", "group_id")
+    __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state", "killed_for", "healthy", "ready", "started_at_s", "group_id", "executor_container_id", "executor", "executor_token", "updates_seen")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -35,6 +35,10 @@ class TaskCheckpoint(_message.Message):
     READY_FIELD_NUMBER: _ClassVar[int]
     STARTED_AT_S_FIELD_NUMBER: _ClassVar[int]
     GROUP_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    UPDATES_SEEN_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     framework_id: str
     role: str
@@ -51,7 +55,11 @@ class TaskCheckpoint(_message.Message):
     ready: bool
     started_at_s: float
     group_id: str
-    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ..., killed_for: _Optional[str] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., started_at_s: _Optional[float] = ..., group_id: _Optional[str] = ...) -> None: ...
+    executor_container_id: str
+    executor: _types_pb2.ExecutorInfo
+    executor_token: str
+    updates_seen: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ..., killed_for: _Optional[str] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., started_at_s: _Optional[float] = ..., group_id: _Optional[str] = ..., executor_container_id: _Optional[str] = ..., executor: _Optional[_Union[_types_pb2.ExecutorInfo, _Mapping]] = ..., executor_token: _Optional[str] = ..., updates_seen: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class SandboxRecord(_message.Message):
     __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s")

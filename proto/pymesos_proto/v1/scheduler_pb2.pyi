@@ -15,7 +15,7 @@ class CallBatch(_message.Message):
     def __init__(self, call: _Optional[_Iterable[_Union[Call, _Mapping]]] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message")
+    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message", "shutdown")
     class Subscribe(_message.Message):
         __slots__ = ("framework_info", "suppressed_roles", "suppress_all", "offer_constraints", "optimistic_roles")
         class OfferConstraintsEntry(_message.Message):
@@ -96,14 +96,23 @@ class Call(_message.Message):
         tasks: _containers.RepeatedCompositeFieldContainer[Call.Reconcile.Task]
         def __init__(self, tasks: _Optional[_Iterable[_Union[Call.Reconcile.Task, _Mapping]]] = ...) -> None: ...
     class Message(_message.Message):
-        __slots__ = ("agent_id", "task_id", "data")
+        __slots__ = ("agent_id", "task_id", "data", "executor_id")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
         TASK_ID_FIELD_NUMBER: _ClassVar[int]
         DATA_FIELD_NUMBER: _ClassVar[int]
+        EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
         agent_id: str
         task_id: str
         data: bytes
-        def __init__(self, agent_id: _Optional[str] = ..., task_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+        executor_id: str
+        def __init__(self, agent_id: _Optional[str] = ..., task_id: _Optional[str] = ..., data: _Optional[bytes] = ..., executor_id: _Optional[str] = ...) -> None: ...
+    class Shutdown(_message.Message):
+        __slots__ = ("executor_id", "agent_id")
+        EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+        AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        executor_id: str
+        agent_id: str
+        def __init__(self, executor_id: _Optional[str] = ..., agent_id: _Optional[str] = ...) -> None: ...
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     TEARDOWN_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
@@ -114,6 +123,7 @@ class Call(_message.Message):
     ACKNOWLEDGE_FIELD_NUMBER: _ClassVar[int]
     RECONCILE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
+    SHUTDOWN_FIELD_NUMBER: _ClassVar[int]
     subscribe: Call.Subscribe
     teardown: Call.Teardown
     accept: Call.Accept
@@ -124,7 +134,8 @@ class Call(_message.Message):
     acknowledge: Call.Acknowledge
     reconcile: Call.Reconcile
     message: Call.Message
-    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ...) -> None: ...
+    shutdown: Call.Shutdown
+    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ..., shutdown: _Optional[_Union[Call.Shutdown, _Mapping]] = ...) -> None: ...
 
 class Filters(_message.Message):
     __slots__ = ("refuse_seconds",)
@@ -249,10 +260,14 @@ class Event(_message.Message):
         status: _types_pb2.TaskStatus
         def __init__(self, status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ...) -> None: ...
     class Failure(_message.Message):
-        __slots__ = ("agent_id",)
+        __slots__ = ("agent_id", "executor_id", "status")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+        EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
+        STATUS_FIELD_NUMBER: _ClassVar[int]
         agent_id: str
-        def __init__(self, agent_id: _Optional[str] = ...) -> None: ...
+        executor_id: str
+        status: int
+        def __init__(self, agent_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
     class Error(_message.Message):
         __slots__ = ("message",)
         MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -262,14 +277,16 @@ class Event(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class Message(_message.Message):
-        __slots__ = ("agent_id", "task_id", "data")
+        __slots__ = ("agent_id", "task_id", "data", "executor_id")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
         TASK_ID_FIELD_NUMBER: _ClassVar[int]
         DATA_FIELD_NUMBER: _ClassVar[int]
+        EXECUTOR_ID_FIELD_NUMBER: _ClassVar[int]
         agent_id: str
         task_id: str
         data: bytes
-        def __init__(self, agent_id: _Optional[str] = ..., task_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
+        executor_id: str
+        def __init__(self, agent_id: _Optional[str] = ..., task_id: _Optional[str] = ..., data: _Optional[bytes] = ..., executor_id: _Optional[str] = ...) -> None: ...
     class OperationUpdate(_message.Message):
         __slots__ = ("operation_id", "state", "message", "agent_id")
         class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):

@@ -38,6 +38,7 @@ from pymesos_agent.runtimes.oci.bundle import (
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
 from pymesos_agent.runtimes.oci.networks import NetworkError, Networks, Wanted
 from pymesos_agent.sessions import Entry
+from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)
 
@@ -236,6 +237,16 @@ class OciRuntime:
             spec.info.container.image,
             lambda text: self._on_event(ContainerPulling(spec.container_id, text)),
         )
+
+    @property
+    def can_resize(self) -> bool:
+        """See Runtime."""
+        return True
+
+    def resize(self, container_id: str, resources: Resources) -> None:
+        """See Runtime."""
+        assert self._cgroups is not None
+        self._cgroups.resize(container_id, cgroups.limits_of(resources), by_runtime=True)
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime. SIGTERM reaches the first process; SIGKILL ends all with it."""

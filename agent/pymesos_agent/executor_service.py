@@ -1,0 +1,102 @@
+"""The Executor service: one stream per executor that runs on this agent."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from pymesos_agent.core.effects import CloseExecutor, TellExecutor
+from pymesos_agent.core.events import ExecutorLeft, ExecutorSaid
+from pymesos_core.outbox import Outbox, OverflowedError
+from pymesos_proto.v1 import executor_pb2 as pb
+from pymesos_proto.v1 import executor_pb2_grpc as services
+
+MAX_STREAMS = 1000
+OUTBOX_BYTES = 4 * 1024 * 1024
+SUBSCRIBE_TIMEOUT_S = 10.0
+
+Feed = Callable[[ExecutorSaid | ExecutorLeft], None]
+
+
+class ExecutorStreams:
+    """The streams that are open, for the agent's shell."""
+
+    def __init__(self) -> None:
+        self._outboxes: dict[int, Outbox[pb.ExecutorEvent]] = {}
+        self._ids = itertools.count(1)
+
+    def __len__(self) -> int:
+        return len(self._outboxes)
+
+    def open(self) -> tuple[int, Outbox[pb.ExecutorEvent]]:
+        """A new one."""
+        stream_id, outbox = next(self._ids), Outbox[pb.ExecutorEvent](OUTBOX_BYTES)
+        self._outboxes[stream_id] = outbox
+        return stream_id, outbox
+
+    def closed(self, stream_id: int) -> None:
+        """It is gone."""
+        self._outboxes.pop(stream_id, None)
+
+    def do(self, effect: TellExecutor | CloseExecutor) -> None:
+        """What the core wants done, if the stream is still there."""
+        outbox = self._outboxes.get(effect.stream_id)
+        if outbox is None:
+            return
+        if isinstance(effect, TellExecutor):
+            outbox.put(effect.event)
+        else:
+            outbox.close()
+
+
+class ExecutorService(services.ExecutorServicer):
+    """Calls become events of the core, its effects become events on the stream."""
+
+    def __init__(self, streams: ExecutorStreams, feed: Feed) -> None:
+        self._streams = streams
+        self._feed = feed
+
+    async def Connect(  # type: ignore[override]  # noqa: N802
+        self,
+        request_iterator: AsyncIterator[pb.ExecutorCallBatch],
+        context: grpc.aio.ServicerContext[Any, Any],
+    ) -> None:
+        """Serve one executor."""
+        if len(self._streams) >= MAX_STREAMS:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} executors are connected"
+            )
+        stream_id, outbox = self._streams.open()
+
+        async def read() -> None:
+            first = True
+            while True:
+                timeout_s = SUBSCRIBE_TIMEOUT_S if first else None
+                async with asyncio.timeout(timeout_s):
+                    batch = await anext(request_iterator, None)
+                if batch is None:
+                    return
+                first = False
+                for call in batch.call:
+                    self._feed(ExecutorSaid(stream_id, call))
+
+        reader = asyncio.create_task(read())
+        reader.add_done_callback(lambda _: outbox.close())
+        try:
+            while (events := await outbox.batch()) is not None:
+                await context.write(pb.ExecutorEventBatch(event=events))
+        except OverflowedError:
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "the executor does not read: too much waits for it",
+            )
+        finally:
+            self._streams.closed(stream_id)
+            reader.cancel()
+            await asyncio.gather(reader, return_exceptions=True)
+            self._feed(ExecutorLeft(stream_id))

@@ -1,0 +1,185 @@
+"""Custom executors: the program that an agent starts to run a framework's tasks.
+
+class Mine(Executor):
+    def launch(self, driver, task): ...
+
+asyncio.run(ExecutorDriver(Mine()).run())
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import uuid
+from collections.abc import Mapping
+
+import grpc.aio
+
+from pymesos_core.addresses import AddressError, parse_host_port
+from pymesos_core.backoff import Backoff
+from pymesos_core.following import describe, open_channel
+from pymesos_core.outbox import Outbox
+from pymesos_core.states import is_terminal
+from pymesos_proto.v1 import executor_pb2 as pb
+from pymesos_proto.v1 import types_pb2 as types_pb
+from pymesos_proto.v1.executor_pb2_grpc import ExecutorStub
+
+log = logging.getLogger(__name__)
+
+RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 2.0
+
+
+class ExecutorError(Exception):
+    """The agent will not have this executor: the message is its own."""
+
+
+class Executor:
+    """What an executor is told. Override what you need; nothing here may block."""
+
+    def subscribed(self, driver: ExecutorDriver, event: pb.ExecutorEvent.Subscribed) -> None:
+        """The agent knows us, for the first time or again."""
+
+    def launch(self, driver: ExecutorDriver, task: types_pb.TaskInfo) -> None:
+        """Run a task; say so by `driver.update`."""
+        raise NotImplementedError
+
+    def kill(self, driver: ExecutorDriver, task_id: str, policy: types_pb.KillPolicy) -> None:
+        """End a task; it may come again."""
+        raise NotImplementedError
+
+    def message(self, driver: ExecutorDriver, data: bytes) -> None:
+        """The framework says something."""
+
+    def shutdown(self, driver: ExecutorDriver) -> None:
+        """End all tasks, then call `driver.stop`; before long the container is killed."""
+        driver.stop()
+
+
+class ExecutorDriver:
+    """Runs one executor, on the agent that started it."""
+
+    def __init__(self, executor: Executor, environment: Mapping[str, str] = os.environ) -> None:
+        """Raises ExecutorError when it was not started by an agent."""
+        self._executor = executor
+        try:
+            self._address = parse_host_port(environment["PYMESOS_AGENT"])
+            self._subscribe = pb.ExecutorCall.Subscribe(
+                framework_id=environment["PYMESOS_FRAMEWORK_ID"],
+                executor_id=environment["PYMESOS_EXECUTOR_ID"],
+                token=environment["PYMESOS_EXECUTOR_TOKEN"],
+            )
+        except (KeyError, AddressError) as error:
+            raise ExecutorError(
+                f"{error} in the environment: an executor is started by an agent, for a task whose"
+                f" TaskInfo names it"
+            ) from error
+        self._tasks: dict[str, None] = {}
+        self._unacknowledged: dict[bytes, types_pb.TaskStatus] = {}
+        self._outbox: Outbox[pb.ExecutorCall] | None = None
+        self._stopping = asyncio.Event()
+        self._problem: str | None = None
+
+    async def run(self) -> None:
+        """Until `stop`, and what was said is stored by the agent. Raises ExecutorError."""
+        backoff = Backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
+        while not self._done():
+            channel = open_channel(self._address)
+            try:
+                await self._session(channel, backoff)
+            except grpc.aio.AioRpcError as error:
+                log.warning("agent %s: %s; trying again", self._address, describe(error))
+            finally:
+                self._outbox = None
+                await channel.close()
+            if self._problem is not None:
+                raise ExecutorError(self._problem)
+            if not self._done():
+                await asyncio.sleep(backoff.next_s())
+
+    def _done(self) -> bool:
+        return self._stopping.is_set() and not self._unacknowledged
+
+    async def _session(self, channel: grpc.aio.Channel, backoff: Backoff) -> None:
+        outbox = self._outbox = Outbox()
+        call = ExecutorStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
+        subscribe = pb.ExecutorCall.Subscribe()
+        subscribe.CopyFrom(self._subscribe)
+        subscribe.task_ids.extend(self._tasks)
+        subscribe.unacknowledged.extend(self._unacknowledged.values())
+        outbox.put(pb.ExecutorCall(subscribe=subscribe))
+
+        async def write() -> None:
+            while (calls := await outbox.batch()) is not None:
+                await call.write(pb.ExecutorCallBatch(call=calls))
+            await call.done_writing()
+
+        writer = asyncio.create_task(write())
+        try:
+            async for batch in call:
+                for event in batch.event:
+                    self._hear(event, backoff)
+                if self._done():
+                    return
+        finally:
+            writer.cancel()
+            call.cancel()
+            await asyncio.gather(writer, return_exceptions=True)
+
+    def _hear(self, event: pb.ExecutorEvent, backoff: Backoff) -> None:
+        match event.WhichOneof("event"):
+            case "subscribed":
+                backoff.reset()
+                self._executor.subscribed(self, event.subscribed)
+            case "launch":
+                task = event.launch.task_info
+                if task.task_id not in self._tasks:
+                    self._tasks[task.task_id] = None
+                    self._executor.launch(self, task)
+            case "kill" if event.kill.task_id in self._tasks:
+                self._executor.kill(self, event.kill.task_id, event.kill.kill_policy)
+            case "acknowledged":
+                status = self._unacknowledged.pop(event.acknowledged.uuid, None)
+                if status is not None and is_terminal(status.state):
+                    self._tasks.pop(status.task_id, None)
+            case "message":
+                self._executor.message(self, event.message.data)
+            case "shutdown":
+                self._executor.shutdown(self)
+            case "error":
+                self._problem = event.error.message
+
+    def update(
+        self,
+        task_id: str,
+        state: types_pb.TaskState,
+        message: str = "",
+        *,
+        exit_status: int | None = None,
+        healthy: bool | None = None,
+    ) -> None:
+        """A task is in a new state. Kept and said again until the agent has stored it."""
+        status = types_pb.TaskStatus(
+            task_id=task_id,
+            state=state,
+            message=message,
+            uuid=uuid.uuid4().bytes,
+            exit_status=exit_status,
+            healthy=healthy,
+        )
+        self._unacknowledged[status.uuid] = status
+        self._put(pb.ExecutorCall(update=pb.ExecutorCall.Update(status=status)))
+
+    def send_message(self, data: bytes) -> None:
+        """To the framework; lost when the agent is not connected."""
+        self._put(pb.ExecutorCall(message=pb.ExecutorCall.Message(data=data)))
+
+    def _put(self, call: pb.ExecutorCall) -> None:
+        if self._outbox is not None:
+            self._outbox.put(call)
+
+    def stop(self) -> None:
+        """End `run` as soon as the agent has stored every update."""
+        self._stopping.set()
+        if self._outbox is not None and not self._unacknowledged:
+            self._outbox.close()

@@ -1,0 +1,341 @@
+"""Custom executors on an agent: started once, told everything, outlived by nothing of theirs."""
+
+from __future__ import annotations
+
+import pytest
+
+from pymesos_agent.core import events as ev
+from pymesos_core.resources import from_proto, parse, to_proto
+from pymesos_master.core import events as master_ev
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import executor_pb2 as executor_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.agent_harness import AgentHarness
+from pymesos_testing.master_harness import MasterHarness, task
+
+COMMAND = pb.CommandInfo(shell=True, value="exec ./executor")
+INFO = pb.ExecutorInfo(executor_id="x", command=COMMAND)
+
+
+@pytest.fixture
+def h() -> AgentHarness:
+    harness = AgentHarness()
+    harness.connect()
+    return harness
+
+
+def launch(h: AgentHarness, task_id: str, info: pb.ExecutorInfo = INFO) -> None:
+    message = agent_pb.LaunchTask(
+        framework_id="f",
+        task_info=pb.TaskInfo(
+            task_id=task_id, resources=to_proto(parse("cpus:1;mem:64")), executor=info
+        ),
+        framework_info=pb.FrameworkInfo(name="f"),
+    )
+    h.hear(agent_pb.MasterMessage(launch=message))
+
+
+def token(h: AgentHarness) -> str:
+    environment = {v.name: v.value for v in h.started[-1].info.command.environment}
+    assert environment["PYMESOS_AGENT"] == "127.0.0.1:1"
+    return environment["PYMESOS_EXECUTOR_TOKEN"]
+
+
+def subscribe(
+    h: AgentHarness,
+    stream_id: int = 1,
+    task_ids: tuple[str, ...] = (),
+    unacknowledged: tuple[pb.TaskStatus, ...] = (),
+    secret: str | None = None,
+) -> None:
+    call = executor_pb.ExecutorCall.Subscribe(
+        framework_id="f",
+        executor_id="x",
+        token=token(h) if secret is None else secret,
+        task_ids=task_ids,
+        unacknowledged=unacknowledged,
+    )
+    h.feed(ev.ExecutorSaid(stream_id, executor_pb.ExecutorCall(subscribe=call)))
+
+
+def say(
+    h: AgentHarness, task_id: str, state: pb.TaskState, uuid: bytes = b"e1", stream_id: int = 1
+) -> None:
+    update = executor_pb.ExecutorCall.Update(status=status(task_id, state, uuid))
+    h.feed(ev.ExecutorSaid(stream_id, executor_pb.ExecutorCall(update=update)))
+
+
+def status(task_id: str, state: pb.TaskState, uuid: bytes) -> pb.TaskStatus:
+    return pb.TaskStatus(task_id=task_id, state=state, uuid=uuid)
+
+
+def heard(h: AgentHarness, stream_id: int = 1) -> list[tuple[str, str]]:
+    """What an executor was told, with the task it is about."""
+    out = []
+    for event in h.told.get(stream_id, []):
+        kind = event.WhichOneof("event") or ""
+        about = getattr(event, kind)
+        info = getattr(about, "task_info", None)
+        out.append((kind, info.task_id if info is not None else getattr(about, "task_id", "")))
+    return out
+
+
+def running(h: AgentHarness, *task_ids: str) -> str:
+    """An executor with tasks that run; its container id."""
+    for task_id in task_ids:
+        launch(h, task_id)
+    container_id = h.started[0].container_id
+    h.feed(ev.ContainerStarted(container_id, 77))
+    subscribe(h)
+    for number, task_id in enumerate(task_ids):
+        say(h, task_id, pb.TASK_RUNNING, f"r{number}".encode())
+    for update in h.updates():
+        h.acknowledge(update.status)
+    return container_id
+
+
+def test_one_executor_for_many_tasks(h: AgentHarness) -> None:
+    launch(h, "a")
+    launch(h, "b")
+    (start,) = h.started
+    assert start.resizes and start.info.task_id == "x"
+    assert from_proto(start.info.resources) == parse("cpus:1.1;mem:96")
+    assert h.sizes == [parse("cpus:2.1;mem:160")]
+    h.feed(ev.ContainerStarted(start.container_id, 7))
+    assert h.updates() == [], "only the executor says how its tasks are"
+    subscribe(h)
+    assert heard(h) == [("subscribed", ""), ("launch", "a"), ("launch", "b")]
+    launch(h, "c")
+    assert heard(h)[-1] == ("launch", "c")
+
+
+def test_an_update_is_stored_before_it_is_acknowledged_and_sent(h: AgentHarness) -> None:
+    launch(h, "a")
+    subscribe(h)
+    h.hold_writes = True
+    say(h, "a", pb.TASK_RUNNING)
+    assert heard(h)[-1] == ("launch", "a") and h.updates() == []
+    h.hold_writes = False
+    h.write()
+    assert heard(h)[-1] == ("acknowledged", "a")
+    (update,) = h.updates()
+    assert (update.status.uuid, update.status.source) == (b"e1", pb.SOURCE_EXECUTOR)
+    say(h, "a", pb.TASK_RUNNING)
+    assert heard(h)[-2:] == [("acknowledged", "a")] * 2, "again, and nothing more comes of it"
+    assert len(h.core.state.by_key["f", "a"].unacknowledged) == 1
+
+
+def test_the_end_of_the_executor_is_the_end_of_its_tasks(h: AgentHarness) -> None:
+    container_id = running(h, "a", "b")
+    say(h, "b", pb.TASK_FINISHED, b"end")
+    h.feed(ev.ContainerExited(container_id, 3))
+    ends = {u.status.task_id: u.status for u in h.updates() if u.status.state != pb.TASK_RUNNING}
+    assert ends["b"].state == pb.TASK_FINISHED
+    assert (ends["a"].state, ends["a"].reason) == (
+        pb.TASK_FAILED,
+        pb.REASON_EXECUTOR_TERMINATED,
+    )
+    assert "exited with status 3" in ends["a"].message
+    assert h.destroyed == [container_id]
+    (exited,) = [m.executor_exited for m in h.sent if m.HasField("executor_exited")]
+    assert (exited.executor_id, exited.status) == ("x", 3)
+    for end in ends.values():
+        h.acknowledge(end)
+    assert h.core.state.tasks == {} and h.core.state.executors == {}
+    assert list(h.core.state.sandboxes) == [container_id], "its files are kept for a while"
+
+
+def test_kill_is_the_executors_business(h: AgentHarness) -> None:
+    running(h, "a")
+    h.kill("a", 7)
+    assert heard(h)[-1] == ("kill", "a") and h.kills == []
+    assert h.told[1][-1].kill.kill_policy.grace_period_s == 7
+    say(h, "a", pb.TASK_KILLED, b"end")
+    assert h.updates()[-1].status.state == pb.TASK_KILLED
+
+
+def test_one_without_tasks_is_shut_down_after_a_while(h: AgentHarness) -> None:
+    container_id = running(h, "a")
+    say(h, "a", pb.TASK_FINISHED, b"end")
+    assert h.sizes[-1] == parse("cpus:0.1;mem:32")
+    h.advance(9)
+    assert ("shutdown", "") not in heard(h)
+    h.advance(2)
+    assert heard(h)[-1] == ("shutdown", "") and h.kills == []
+    h.advance(5)
+    assert h.kills[0] == (container_id, True)
+
+
+def test_one_that_gets_a_task_in_time_goes_on(h: AgentHarness) -> None:
+    running(h, "a")
+    say(h, "a", pb.TASK_FINISHED, b"end")
+    h.advance(5)
+    launch(h, "b")
+    h.advance(30)
+    assert ("shutdown", "") not in heard(h) and len(h.started) == 1
+
+
+def test_one_that_does_not_subscribe_is_killed(h: AgentHarness) -> None:
+    launch(h, "a")
+    container_id = h.started[0].container_id
+    h.feed(ev.ContainerStarted(container_id, 7))
+    h.advance(61)
+    assert h.kills[0] == (container_id, False), "it cannot be asked"
+    h.advance(6)
+    h.feed(ev.ContainerExited(container_id, -9))
+    end = h.updates()[-1].status
+    assert end.reason == pb.REASON_EXECUTOR_REGISTRATION_TIMEOUT
+
+
+def test_a_container_that_does_not_start(h: AgentHarness) -> None:
+    launch(h, "a")
+    h.feed(ev.ContainerFailed(h.started[0].container_id, "no image"))
+    end = h.updates()[-1].status
+    assert end.state == pb.TASK_FAILED and "no image" in end.message
+
+
+def test_another_token_is_refused(h: AgentHarness) -> None:
+    launch(h, "a")
+    subscribe(h, secret="guessed")
+    assert heard(h) == [("error", "")] and h.closed == [1]
+    say(h, "a", pb.TASK_FINISHED)
+    assert h.updates() == []
+
+
+def test_what_an_executor_cannot_say(h: AgentHarness) -> None:
+    running(h, "a")
+    say(h, "a", pb.TASK_LOST, b"z")
+    assert "cannot say TASK_LOST" in h.told[1][-1].error.message and h.closed == [1]
+
+
+def test_another_executor_of_the_same_id(h: AgentHarness) -> None:
+    running(h, "a")
+    launch(h, "b", pb.ExecutorInfo(executor_id="x", command=COMMAND, data=b"other"))
+    end = h.updates()[-1].status
+    assert (end.task_id, end.state) == ("b", pb.TASK_ERROR)
+
+
+def test_after_a_disconnection_it_hears_what_it_missed(h: AgentHarness) -> None:
+    running(h, "a", "b")
+    h.feed(ev.ExecutorLeft(1))
+    launch(h, "c")
+    h.kill("b")
+    late = status("a", pb.TASK_FINISHED, b"late")
+    subscribe(h, 2, ("a", "b"), (late,))
+    assert heard(h, 2) == [
+        ("subscribed", ""), ("acknowledged", "a"), ("kill", "b"), ("launch", "c"),
+    ]  # fmt: skip
+    assert h.updates()[-1].status.state == pb.TASK_FINISHED
+
+
+def test_an_agent_that_restarts_finds_it(h: AgentHarness) -> None:
+    container_id = running(h, "a", "b")
+    secret = token(h)
+    found = {container_id: ev.ContainerState(77)}
+    again = AgentHarness(h.records, recovered=found, generation=2)
+    again.connect()
+    assert again.kills == [] and again.started == []
+    subscribe(again, 5, ("a",), secret=secret)
+    assert heard(again, 5) == [("subscribed", "")]
+    assert [(u.status.task_id, u.status.state) for u in again.updates()] == [
+        ("b", pb.TASK_FAILED)
+    ], "which its executor does not know any more"
+    say(again, "a", pb.TASK_FINISHED, b"end", 5)
+    assert again.updates()[-1].status.task_id == "a"
+
+
+def test_an_agent_that_restarts_and_does_not_find_it(h: AgentHarness) -> None:
+    running(h, "a")
+    again = AgentHarness(h.records, generation=2)
+    again.connect()
+    (update,) = again.updates()
+    assert update.status.reason == pb.REASON_EXECUTOR_TERMINATED
+    again.acknowledge(update.status)
+    assert again.core.state.tasks == {}
+    assert {kind for kind, _ in again.records} == {"agent", "sandbox"}
+
+
+def test_a_write_that_fails_starts_nothing(h: AgentHarness) -> None:
+    h.fail_writes = "no space"
+    launch(h, "a")
+    assert h.started == [] and h.core.state.tasks == {} and h.core.state.executors == {}
+    assert h.updates()[-1].status.state == pb.TASK_DROPPED
+
+
+def test_messages_both_ways(h: AgentHarness) -> None:
+    running(h, "a")
+    down = agent_pb.ExecutorMessage(framework_id="f", executor_id="x", data=b"do")
+    h.hear(agent_pb.MasterMessage(executor_message=down))
+    assert h.told[1][-1].message.data == b"do"
+    said = executor_pb.ExecutorCall.Message(data=b"done")
+    h.feed(ev.ExecutorSaid(1, executor_pb.ExecutorCall(message=said)))
+    assert h.sent[-1].executor_message.data == b"done"
+
+
+def test_it_is_no_task_to_the_master(h: AgentHarness) -> None:
+    running(h, "a")
+    h.feed(ev.Disconnected(1))
+    h.connect(2)
+    (register,) = [m.register for m in h.sent[-4:] if m.HasField("register")]
+    assert [record.task_info.task_id for record in register.tasks] == ["a"]
+
+
+class TestMaster:
+    def launched(self, **keys: object) -> tuple[MasterHarness, int, int, pb.Offer]:
+        h = MasterHarness()
+        agent, framework = h.agent(), h.subscribe()
+        offer = h.offers(framework)[0]
+        info = task(offer, "t")
+        info.ClearField("command")
+        info.executor.CopyFrom(pb.ExecutorInfo(executor_id="x", command=COMMAND, **keys))  # type: ignore[arg-type]
+        h.accept(framework, [offer.offer_id], info)
+        return h, agent, framework, offer
+
+    def test_a_task_with_an_executor_is_launched(self) -> None:
+        h, agent, _, _ = self.launched()
+        assert h.launched(agent) == ["t"]
+
+    @pytest.mark.parametrize(
+        ("keys", "says"),
+        [
+            ({"executor_id": "a/b"}, "Executor id is invalid"),
+            ({"command": pb.CommandInfo()}, "neither a command nor an image"),
+            ({"container": pb.ContainerInfo(network="none")}, "does not reach its agent"),
+            ({"shutdown_grace_period_s": -1}, "grace period"),
+        ],
+    )
+    def test_what_is_wrong_is_said(self, keys: dict[str, object], says: str) -> None:
+        h = MasterHarness()
+        h.agent()
+        framework = h.subscribe()
+        offer = h.offers(framework)[0]
+        info = task(offer, "t")
+        info.ClearField("command")
+        given = {"executor_id": "x", "command": COMMAND, **keys}
+        info.executor.CopyFrom(pb.ExecutorInfo(**given))  # type: ignore[arg-type]
+        h.accept(framework, [offer.offer_id], info)
+        assert says in h.last(framework).message
+
+    def test_messages_are_passed_on(self) -> None:
+        h, agent, framework, offer = self.launched()
+        call = scheduler_pb.Call.Message(agent_id=offer.agent_id, executor_id="x", data=b"do")
+        h.call(framework, message=call)
+        assert h.agent_inbox[agent][-1].executor_message.data == b"do"
+        framework_id = h.framework_id(framework)
+        said = agent_pb.ExecutorMessage(framework_id=framework_id, executor_id="x", data=b"ok")
+        h.feed(master_ev.ExecutorTold(agent, said))
+        assert h.framework_inbox[framework][-1].message.data == b"ok"
+        exited = agent_pb.AgentMessage.ExecutorExited(
+            framework_id=framework_id, executor_id="x", status=-9
+        )
+        h.feed(master_ev.ExecutorTold(agent, exited))
+        failure = h.framework_inbox[framework][-1].failure
+        assert (failure.agent_id, failure.executor_id, failure.status) == (offer.agent_id, "x", -9)
+
+    def test_a_framework_reaches_only_its_own(self) -> None:
+        h, agent, _, offer = self.launched()
+        other = h.subscribe()
+        shutdown = scheduler_pb.Call.Shutdown(agent_id=offer.agent_id, executor_id="x")
+        h.call(other, shutdown=shutdown)
+        assert h.agent_inbox[agent][-1].shutdown_executor.framework_id == h.framework_id(other)
