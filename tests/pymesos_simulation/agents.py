@@ -10,11 +10,12 @@ from pymesos_agent.core import AgentCore, Config, RecoveryError
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
 from pymesos_core.reservations import origin, retagged
-from pymesos_core.resources import Resources, from_proto, parse, to_proto, total
+from pymesos_core.resources import EMPTY, Resources, from_proto, parse, to_proto, total
 from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.clients import ClientNode
 from pymesos_simulation.coordinator import Coordinator
+from pymesos_simulation.executors import SimulatedExecutor
 from pymesos_simulation.world import Link, World
 
 
@@ -35,6 +36,7 @@ class Machine:
     node: AgentNode
     total: Resources
     containers: dict[str, Container] = field(default_factory=dict)
+    executors: dict[str, SimulatedExecutor] = field(default_factory=dict)  # by container id
 
     def start(self, effect: fx.StartContainer) -> None:
         """Run it for a while."""
@@ -42,16 +44,42 @@ class Machine:
         if effect.container_id in self.containers:
             return
         key = (effect.framework_id, effect.info.task_id)
+        if effect.resizes:
+            self._start_executor(effect, key)
+            return
         assert key not in world.started, f"{key} was started twice"
         world.started.add(key)
         container = Container(effect.container_id, key, from_proto(effect.info.resources))
         self.containers[effect.container_id] = container
-        running = total(
-            retagged(c.resources, origin) for c in self.containers.values() if c.exit is None
-        )
-        assert self.total.contains(running), f"{self.node.name} runs {running} of {self.total}"
+        self.check_room()
         world.counts["container"] += 1
         self._live(container.container_id, effect.info.command.value)
+
+    def _start_executor(self, effect: fx.StartContainer, key: tuple[str, str]) -> None:
+        container_id, world = effect.container_id, self.node.world
+        world.counts["executor"] += 1
+        self.containers[container_id] = Container(container_id, key, EMPTY)
+        self.executors[container_id] = SimulatedExecutor(self.node, effect)
+        if world.faulty and world.random.random() < world.weather.container_failure:
+            lives_s = world.random.expovariate(1 / 10)
+            world.at(lives_s, lambda: self.end(container_id, -9))
+        self.node.soon(0.01, lambda: self.node.tell_started(container_id))
+
+    def live(self) -> dict[tuple[str, str], Resources]:
+        """All tasks that run, in containers of their own and in executors."""
+        out = {
+            c.key: c.resources
+            for c in self.containers.values()
+            if c.exit is None and c.container_id not in self.executors
+        }
+        for executor in self.executors.values():
+            out |= executor.live()
+        return out
+
+    def check_room(self) -> None:
+        """No more runs than there is."""
+        running = total(retagged(resources, origin) for resources in self.live().values())
+        assert self.total.contains(running), f"{self.node.name} runs {running} of {self.total}"
 
     def _live(self, container_id: str, command: str) -> None:
         """`service` runs on, `batch` for some seconds, `N` for N seconds; unless it fails."""
@@ -76,6 +104,8 @@ class Machine:
         if container is None or container.exit is not None:
             return
         container.exit = ev.ContainerExited(container_id, status, limit)
+        if container_id in self.executors:
+            self.executors[container_id].end()
         if self.node.alive and container_id in self.node.known:
             exited = container.exit
             self.node.soon(0.001, lambda: self.node.feed(exited))
@@ -102,6 +132,7 @@ class AgentNode(ClientNode):
         self.core: AgentCore | None = None
         self.known: set[str] = set()
         self.highest_epoch = 0  # that was durable
+        self.executor_streams: dict[int, SimulatedExecutor] = {}
         self.sent: dict[str, list[bytes]] = {}  # task id → its updates, in the order first sent
 
     def on_start(self) -> None:
@@ -124,6 +155,19 @@ class AgentNode(ClientNode):
         self.feed(ev.ContainersRecovered(found))
         self.look_for_leader()
         self.watch_leader()
+
+    def on_crash(self) -> None:
+        super().on_crash()
+        for executor in self.executor_streams.values():
+            executor.cut()
+        self.executor_streams.clear()
+
+    def open_executor(self, executor: SimulatedExecutor) -> int:
+        """A stream of an executor on this machine."""
+        self.world.counts["executor stream"] += 1
+        stream_id = self.world.counts["executor stream"]
+        self.executor_streams[stream_id] = executor
+        return stream_id
 
     def _core(self) -> AgentCore:
         info = pb.AgentInfo(
@@ -198,6 +242,14 @@ class AgentNode(ClientNode):
                 self.machine.start(effect)
             case fx.KillContainer(container_id, _, force):
                 self.machine.kill(container_id, force)
+            case fx.TellExecutor(stream_id, said):
+                if stream_id in self.executor_streams:
+                    self.executor_streams[stream_id].hear(stream_id, said)
+            case fx.CloseExecutor(stream_id, _):
+                executor = self.executor_streams.pop(stream_id, None)
+                if executor is not None:
+                    executor.cut()
+                    self.soon(0.001, lambda: self.feed(ev.ExecutorLeft(stream_id)))
             case fx.RunCheck(container_id, name, _, timeout_s):
                 world = self.world
                 fails = world.faulty and world.random.random() < world.weather.container_failure
@@ -208,6 +260,7 @@ class AgentNode(ClientNode):
                 container = self.machine.containers.get(container_id)
                 if container is not None and container.exit is not None:
                     del self.machine.containers[container_id]
+                    self.machine.executors.pop(container_id, None)
             case fx.Disconnect(connection_id, reason):
                 self.world.trace(f"{self.name} leaves the master: {reason}")
                 self.soon(0, lambda: self.leave(connection_id))
@@ -229,6 +282,9 @@ class AgentNode(ClientNode):
         self.world.trace(f"{self.name} ends, and is discarded")
         self.crash()
         self.disk.records.clear()
+        for gone in self.machine.executors.values():
+            gone.alive = False
+        self.machine.executors.clear()
         self.machine.containers.clear()
         self.highest_epoch = 0
 

@@ -41,11 +41,14 @@ class Cluster:
         self.agents.append(node)
         return node
 
-    def add_framework(self, name: str, jobs: Sequence[Job], role: str = "*") -> FrameworkNode:
-        """One more that has work to do."""
+    def add_framework(
+        self, name: str, jobs: Sequence[Job], role: str = "*", *, executors: bool = False
+    ) -> FrameworkNode:
+        """One more that has work to do; with `executors` one process of its own on each agent."""
         node = FrameworkNode(
             self.world, name, self.coordinator, list(jobs), self.updates_sent, role
         )
+        node.executors = executors
         self.frameworks.append(node)
         return node
 
@@ -125,12 +128,7 @@ class Cluster:
         return out
 
     def _live(self) -> set[tuple[str, TaskKey]]:
-        return {
-            (agent.name, container.key)
-            for agent in self.agents
-            for container in agent.machine.containers.values()
-            if container.exit is None
-        }
+        return {(agent.name, key) for agent in self.agents for key in agent.machine.live()}
 
     def _unlike_the_agents(self, state: ClusterState) -> list[str]:
         live = self._live()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from pymesos_binpack import core as bp
@@ -17,6 +18,7 @@ from pymesos_sdk import core as sdk
 from pymesos_sdk.calls import Calls
 from pymesos_simulation.clients import ClientNode
 from pymesos_simulation.coordinator import Coordinator
+from pymesos_simulation.executors import in_executor
 from pymesos_simulation.world import Link, World
 
 
@@ -123,6 +125,7 @@ class FrameworkNode(DriverNode):
         self.settled: set[str] = set()  # tasks whose end was stored and acknowledged
         self.heard: dict[str, list[bytes]] = {}  # task id → its updates, in the order first heard
         self.core: bp.BinpackCore | None = None
+        self.executors = False  # its tasks run in an executor of its own
 
     def on_start(self) -> None:
         self.core = bp.BinpackCore(read_policy("default"), dict(self.disk.records))
@@ -248,6 +251,8 @@ class FrameworkNode(DriverNode):
             case _:
                 if isinstance(effect, bp.Acknowledge) and is_terminal(effect.status.state):
                     self.settled.add(effect.status.task_id)
+                if self.executors and isinstance(effect, bp.Accept):
+                    effect = replace(effect, tasks=tuple(map(in_executor, effect.tasks)))
                 make_call(self, effect)
 
     def _stored(self, ok: bool, token: int) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from pymesos_core.resources import from_proto, parse, to_proto
+from collections.abc import Mapping
+
+from pymesos_core.resources import Resources, from_proto, parse, to_proto
 from pymesos_core.states import state_name
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import core as sdk
 from pymesos_simulation.coordinator import Coordinator
+from pymesos_simulation.executors import in_executor
 from pymesos_simulation.frameworks import DriverNode
 from pymesos_simulation.world import World
 
 TASK = parse("cpus:1;mem:64")
+SMALL = parse("cpus:0.5;mem:32")
 
 
 class ScriptedFramework(DriverNode):
@@ -73,12 +77,23 @@ class ScriptedFramework(DriverNode):
             if hostname in (None, offer.hostname) and from_proto(offer.resources).contains(TASK)
         )
         del self.offers[offer.offer_id]
+        self.accept([offer.offer_id], [self._task(offer, task_id, command, TASK)], refuse_s=0)
+
+    def _task(self, offer: pb.Offer, task_id: str, command: str, size: Resources) -> pb.TaskInfo:
         self.states.setdefault(task_id, [])
-        info = pb.TaskInfo(
+        return pb.TaskInfo(
             task_id=task_id,
             name=task_id,
             agent_id=offer.agent_id,
-            resources=to_proto(TASK),
+            resources=to_proto(size),
             command=pb.CommandInfo(shell=True, value=command),
         )
-        self.accept([offer.offer_id], [info], refuse_s=0)
+
+    def launch_together(self, commands: Mapping[str, str], *, in_one_executor: bool) -> None:
+        """Small tasks, as a group or in an executor, on an offer in hand."""
+        offer_id, offer = self.offers.popitem()
+        tasks = [self._task(offer, t, command, SMALL) for t, command in commands.items()]
+        if in_one_executor:
+            self.accept([offer_id], map(in_executor, tasks), refuse_s=0)
+        else:
+            self.accept([offer_id], groups=[tasks], refuse_s=0)

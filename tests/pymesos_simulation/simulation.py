@@ -76,7 +76,9 @@ def _cluster(world: World) -> Cluster:
         cluster.add_agent(random.choice([2, 4, 8]))
     for number in range(random.randint(1, 3)):
         role = random.choice(["*", *ROLES])
-        cluster.add_framework(f"framework{number}", [_job(world, number)], role)
+        executors = random.random() < 0.3
+        jobs = [_job(world, number)]
+        cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
     for manner in MANNERS:
         if random.random() < 0.15:
             cluster.add_rude(manner)

@@ -188,9 +188,7 @@ class Stage:
     def runs(self, task_id: str) -> bool:
         """Whether a container of the task runs somewhere."""
         return any(
-            container.key[1] == task_id and container.exit is None
-            for agent in self.cluster.agents
-            for container in agent.machine.containers.values()
+            key[1] == task_id for agent in self.cluster.agents for key in agent.machine.live()
         )
 
 
@@ -235,6 +233,24 @@ def _rude(stage: Stage, manner: str) -> None:
 @action(r"(\w+) launches (\w+) for (\d+) s(?: on (\w+))?")
 def _launch(stage: Stage, name: str, task_id: str, seconds: str, hostname: str | None) -> None:
     stage.by_name(name).launch(task_id, seconds, hostname)
+
+
+@action(r"(\w+) launches a group of (\w+) for (\d+) s and (\w+) for (\d+) s")
+def _launch_group(stage: Stage, name: str, one: str, one_s: str, two: str, two_s: str) -> None:
+    stage.by_name(name).launch_together({one: one_s, two: two_s}, in_one_executor=False)
+
+
+@action(r"(\w+) launches (\w+) and (\w+) in an executor of its own")
+def _launch_in_executor(stage: Stage, name: str, one: str, two: str) -> None:
+    commands = dict.fromkeys((one, two), "service")
+    stage.by_name(name).launch_together(commands, in_one_executor=True)
+
+
+@action(r"the executor on (\w+) is killed")
+def _kill_executor(stage: Stage, name: str) -> None:
+    machine = next(agent.machine for agent in stage.cluster.agents if agent.name == name)
+    for container_id in list(machine.executors):
+        machine.end(container_id, -9)
 
 
 @action(r"(\w+) (acknowledges nothing|acknowledges again)")

@@ -14,6 +14,7 @@ import pytest
 
 from pymesos_agent.core import effects as agent_fx
 from pymesos_agent.core.agent import AgentCore
+from pymesos_agent.core.executors import Executors
 from pymesos_agent.core.tasks import AgentTask
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import BinpackCore
@@ -113,7 +114,7 @@ def double_launch_on_restart(patch: pytest.MonkeyPatch) -> None:
 
     def recover(self: AgentCore, task: AgentTask, found: Any) -> None:
         original(self, task, found)
-        if found is not None and not task.ended:
+        if found is not None and not task.ended and not task.is_executor:
             again = next(self._container_ids)
             self._out.append(
                 agent_fx.StartContainer(again, task.framework_id, task.runtime, "", task.info)
@@ -316,7 +317,19 @@ def reserve_without_telling(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(agents, "tell_reserved", lambda ctx, agent: None)
 
 
+def never_launch_again(patch: pytest.MonkeyPatch) -> None:
+    """What an executor missed while it was not connected it is not told."""
+    patch.setattr(Executors, "_bring_up_to_date", lambda self, executor, task, known: None)
+
+
+def leave_the_rest_of_a_group(patch: pytest.MonkeyPatch) -> None:
+    """A task that fails does not take its group with it."""
+    patch.setattr(AgentCore, "_end_group_of", lambda self, task: None)
+
+
 BUGS: list[Patch] = [
+    never_launch_again,
+    leave_the_rest_of_a_group,
     no_fencing,
     obey_anyone,
     acknowledge_before_fsync,

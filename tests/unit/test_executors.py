@@ -126,6 +126,18 @@ def test_an_update_is_stored_before_it_is_acknowledged_and_sent(h: AgentHarness)
     assert len(h.core.state.by_key["f", "a"].unacknowledged) == 1
 
 
+def test_one_update_twice_in_one_write(h: AgentHarness) -> None:
+    """Found by the simulator."""
+    launch(h, "a")
+    subscribe(h)
+    h.hold_writes = True
+    say(h, "a", pb.TASK_RUNNING)
+    say(h, "a", pb.TASK_RUNNING)
+    h.hold_writes = False
+    h.write()
+    assert ("acknowledged", "a") in heard(h)
+
+
 def test_the_end_of_the_executor_is_the_end_of_its_tasks(h: AgentHarness) -> None:
     container_id = running(h, "a", "b")
     say(h, "b", pb.TASK_FINISHED, b"end")

@@ -998,8 +998,8 @@ class AgentCore:
             task.durable = max(task.durable, written)
             if was_waiting:
                 self._send_first(task)
-            for uuid in [u for u in acknowledge if u in task.to_acknowledge]:
-                task.to_acknowledge.remove(uuid)
+            for uuid in acknowledge:
+                task.to_acknowledge.pop(uuid, None)
                 if task.executor is not None:
                     self._executors.acknowledge(task.executor, task.info.task_id, uuid)
             if ended and not task.destroyed:

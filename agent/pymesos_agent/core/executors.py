@@ -297,7 +297,7 @@ class Executors:
                 f"{MAX_UNACKNOWLEDGED} updates of {status.task_id[:255]} wait for its framework",
             )
             return
-        task.to_acknowledge.append(status.uuid)
+        task.to_acknowledge[status.uuid] = None
         if status.uuid in task.updates_seen or task.ended:
             self._agent.checkpoint(task)
             return

@@ -70,7 +70,7 @@ class AgentTask:
     executor: AgentTask | None = None
     started: bool = False  # it may be told to its executor
     updates_seen: deque[bytes] = field(default_factory=lambda: deque(maxlen=UPDATES_SEEN))
-    to_acknowledge: list[bytes] = field(default_factory=list)  # when it is checkpointed
+    to_acknowledge: dict[bytes, None] = field(default_factory=dict)  # when it is checkpointed
     # Of an executor:
     executor_info: pb.ExecutorInfo | None = None
     token: str = ""
