@@ -54,6 +54,26 @@ DEMO = {
             "resources": {"cpus": 0.1, "mem": 32},
         },
         {
+            "name": "pair",
+            "kind": "service",
+            "runtime": "oci",
+            "network": "bridge",
+            "command": "cd /shared; exec python3 -m http.server 8000",
+            "resources": {"cpus": 0.1, "mem": 64, "ports": 1},
+            "write_mib_per_s": 50,
+            "port_mappings": [{"port_index": 0, "container_port": 8000}],
+            "mounts": [{"path": "/shared", "group_path": "files"}],
+            "health_check": {"http": {"port_index": 0, "path": "/there"}, "delay_s": 5},
+            "sidecars": [
+                {
+                    "name": "writer",
+                    "command": "touch /shared/there; exec sleep 100000",
+                    "resources": {"cpus": 0.1, "mem": 16},
+                    "mounts": [{"path": "/shared", "group_path": "files"}],
+                }
+            ],
+        },
+        {
             "name": "bully",
             "runtime": "oci",
             "command": "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done",
@@ -265,7 +285,8 @@ def test(options: argparse.Namespace) -> None:
             ended = [t for t in tasks if t["name"] == "batch" and t["state"] == "TASK_FINISHED"]
             well = [t for t in tasks if t["name"] == "web" and t["healthy"]]
             bully = [t for t in tasks if t["name"] == "bully" and t["state"] == "TASK_FAILED"]
-            return len(ended) == 4 and len(well) == 2 and len(bully) == 1
+            pair = [t for t in tasks if t["name"] == "pair" and t["healthy"]]
+            return len(ended) == 4 and len(well) == 2 and len(bully) == 1 and len(pair) == 1
 
         try:
             cluster._wait_for(settled, JOB_TIMEOUT_S, "the demo job")

@@ -16,6 +16,7 @@ import pytest
 
 from pymesos_agent.core.events import ContainerExited, ContainerFailed
 from pymesos_agent.isolation import DECLARED, FACETS
+from pymesos_agent.runtimes.disks import disk_of
 from pymesos_agent.runtimes.interface import ContainerSpec, Group, ImageSettings, Settings
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
@@ -75,6 +76,16 @@ async def cpu_quota(t: Tried) -> None:
 async def pids(t: Tried) -> None:
     many = "i=0; while [ $i -lt 40 ]; do sleep 3 & i=$((i+1)); done; wait"
     assert "fork" in (await t.says(many, pids_max=16)).lower()
+
+
+async def io(t: Tried) -> None:
+    numbers = disk_of(t.folder)
+    assert numbers is not None
+    disk = f"{numbers[0]}:{numbers[1]}"
+    assert disk_of(Path("/proc")) is None
+    for way in ("read", "write"):
+        name = f"blkio.throttle.{way}_bps_device"
+        assert await t.group("blkio", name, **{f"{way}_mib_per_s": 3}) == f"{disk} {3 * 2**20}"
 
 
 async def network(t: Tried) -> None:
@@ -194,7 +205,7 @@ async def namespaces(t: Tried) -> None:
 
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
-    for trial in (mem, cpu, cpu_quota, pids, network, bridge, group, root, read_only, mounts,
+    for trial in (mem, cpu, cpu_quota, pids, io, network, bridge, group, root, read_only, mounts,
                   ulimits, capabilities, seccomp, no_new_privileges, namespaces)
 }  # fmt: skip
 

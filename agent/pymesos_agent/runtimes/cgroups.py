@@ -84,6 +84,13 @@ class Cgroups:
             holds |= {"pids": name}
         return holds
 
+    @property
+    def limits_io(self) -> bool:
+        """Whether an OCI runtime can limit reads and writes."""
+        if self.version == 1:
+            return (self._mount / "blkio").is_dir()
+        return "io" in (self._mount / "cgroup.controllers").read_text("ascii").split()
+
     def create(self, container_id: str, limits: Limits) -> Group:
         """Make a container's groups with their limits. Raises CgroupError."""
         try:

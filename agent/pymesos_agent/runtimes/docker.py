@@ -38,6 +38,7 @@ from pymesos_agent.runtimes.cgroups import (
     cpu_shares,
     limits_of,
 )
+from pymesos_agent.runtimes.disks import device_path, disk_of
 from pymesos_agent.runtimes.environment import host_environment, task_argv, task_environment
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
@@ -253,6 +254,18 @@ class DockerRuntime:
         if container.cpu_quota:
             quota["cpu_quota"] = cpu_quota_us(amounts.get("cpus", 0))
             quota["cpu_period"] = CPU_PERIOD_US
+        rates = {
+            "device_read_bps": container.read_mib_per_s,
+            "device_write_bps": container.write_mib_per_s,
+        }
+        disk = disk_of(spec.sandbox) if any(rates.values()) else None
+        if any(rates.values()) and disk is None:
+            raise OSError("its sandbox is on no disk of its own, so its I/O cannot be limited")
+        throttles = {
+            name: [{"Path": device_path(disk), "Rate": mib * 1024 * 1024}]
+            for name, mib in rates.items()
+            if mib and disk is not None
+        }
         host_config = self._client.create_host_config(
             binds=_binds(spec),
             tmpfs={
@@ -281,6 +294,7 @@ class DockerRuntime:
             cap_drop=list(container.drop_capabilities) or None,
             security_opt=["no-new-privileges"],
             **quota,
+            **throttles,
         )
         self._client.create_container(
             spec.info.container.image,

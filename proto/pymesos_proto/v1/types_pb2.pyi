@@ -274,7 +274,7 @@ class PortMapping(_message.Message):
     def __init__(self, port_index: _Optional[int] = ..., container_port: _Optional[int] = ..., protocol: _Optional[str] = ...) -> None: ...
 
 class ContainerInfo(_message.Message):
-    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings")
+    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings", "read_mib_per_s", "write_mib_per_s")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
@@ -286,6 +286,8 @@ class ContainerInfo(_message.Message):
     ADD_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     DROP_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     PORT_MAPPINGS_FIELD_NUMBER: _ClassVar[int]
+    READ_MIB_PER_S_FIELD_NUMBER: _ClassVar[int]
+    WRITE_MIB_PER_S_FIELD_NUMBER: _ClassVar[int]
     image: str
     runtime: str
     network: str
@@ -297,7 +299,9 @@ class ContainerInfo(_message.Message):
     add_capabilities: _containers.RepeatedScalarFieldContainer[str]
     drop_capabilities: _containers.RepeatedScalarFieldContainer[str]
     port_mappings: _containers.RepeatedCompositeFieldContainer[PortMapping]
-    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ...) -> None: ...
+    read_mib_per_s: int
+    write_mib_per_s: int
+    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ..., read_mib_per_s: _Optional[int] = ..., write_mib_per_s: _Optional[int] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("uri", "path", "sha256", "extract", "executable")

@@ -16,6 +16,7 @@ from typing import Any
 
 from pymesos_agent.isolation import USUAL_CAPABILITIES
 from pymesos_agent.runtimes import cgroups
+from pymesos_agent.runtimes.disks import MIB
 from pymesos_agent.runtimes.environment import task_argv, task_environment, ulimits
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
 from pymesos_agent.runtimes.oci import seccomp, users
@@ -64,6 +65,7 @@ class Host:
     environment: dict[str, str] = field(default_factory=dict)
     init: str | None = None  # a static program that reaps and passes signals on
     hostname: str = "localhost"
+    disk: tuple[int, int] | None = None  # that has the sandboxes
 
 
 def write_bundle(
@@ -110,7 +112,7 @@ def write_bundle(
         "linux": {
             "namespaces": _namespaces(spec, network),
             "cgroupsPath": cgroup,
-            "resources": _resources(spec, settings),
+            "resources": _resources(spec, settings) | _block_io(info, host),
             "devices": [_device(path) for path in _gpu_files(spec)],
             "maskedPaths": MASKED if image else MASKED + HOST_SECRETS,
             "readonlyPaths": READ_ONLY,
@@ -261,6 +263,23 @@ def _resources(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
     if pids_max := info.pids_max or settings.pids_max:
         resources["pids"] = {"limit": pids_max}
     return resources
+
+
+def _block_io(info: pb.ContainerInfo, host: Host) -> dict[str, Any]:
+    given = {
+        "throttleReadBpsDevice": info.read_mib_per_s,
+        "throttleWriteBpsDevice": info.write_mib_per_s,
+    }
+    if host.disk is None or not any(given.values()):
+        return {}
+    major, minor = host.disk
+    return {
+        "blockIO": {
+            name: [{"major": major, "minor": minor, "rate": mib * MIB}]
+            for name, mib in given.items()
+            if mib
+        }
+    }
 
 
 def _gpu_files(spec: ContainerSpec) -> list[Path]:

@@ -20,6 +20,7 @@ from typing import Any
 
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, ContainerState
 from pymesos_agent.runtimes import cgroups, supervised
+from pymesos_agent.runtimes.disks import disk_of
 from pymesos_agent.runtimes.environment import host_environment
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
@@ -86,6 +87,7 @@ class OciRuntime:
         return {
             **self._cgroups.isolation,
             **bridges,
+            **({"io": "cgroup"} if self._host.disk and self._cgroups.limits_io else {}),
             "disk": "watched",
             "network": "namespace",
             "group": "namespace",
@@ -113,10 +115,11 @@ class OciRuntime:
         if self._cgroups is None:
             raise RuntimeUnavailableError(f"it needs cgroups: {why_not}")
         init = next((path for name in INITS if (path := shutil.which(name))), None)
-        self._host = Host(host_environment(), init, socket.gethostname())
         try:
             for folder in (self._directory, self._bundles, self._states):
                 folder.mkdir(mode=0o711, exist_ok=True)
+            disk = disk_of(self._directory)
+            self._host = Host(host_environment(), init, socket.gethostname(), disk)
             self._images.start()
             self._networks.start()
             await self._supervised.start(self._hear)
