@@ -203,8 +203,8 @@ class Shell:
                 _use(before.get((u.framework_id, u.task_id)), u) for u in measured[:MAX_USES]
             )
             before = {(u.framework_id, u.task_id): u for u in measured}
-            for outbox in self._streams.values():
-                outbox.put(pb.AgentMessage(usage=usage))
+            if (connection_id := self._core.registered_on) in self._streams:
+                self._streams[connection_id].put(pb.AgentMessage(usage=usage))
             self.feed(DiskMeasured(machine.disk_used_fraction(self._work_dir)))
             await asyncio.sleep(USAGE_INTERVAL_S)
 

@@ -204,6 +204,11 @@ class AgentCore:
         """The stream in use."""
         return self._connection.connection_id if self._connection else None
 
+    @property
+    def registered_on(self) -> int | None:
+        """The stream on which a master has taken this agent in."""
+        return self.connection_id if self._connection and self._connection.registered else None
+
     # Recovery.
 
     def _load(self, records: Records) -> None:
