@@ -48,8 +48,9 @@ rm -rf "$out/root"
 mkdir "$out/root"
 trap 'rm -rf "$out/root"' EXIT
 tar -C "$out/root" -xf "$out/base.tar"
-mkdir -p "$out/root/root/pymesos/deploy"
-cp -r "$repo/deploy/vm" "$repo/deploy/systemd" "$out/root/root/pymesos/deploy/"
+mkdir -p "$out/root/root/pymesos/deploy/vm"
+cp -r "$repo/deploy/systemd" "$out/root/root/pymesos/deploy/"
+find "$repo/deploy/vm" -maxdepth 1 -type f -exec cp {} "$out/root/root/pymesos/deploy/vm/" \; # not the image itself
 cp -r "$out/wheels" "$out/root/root/wheels"
 chroot "$out/root" /root/pymesos/deploy/vm/provision.sh pymesos-cluster /root/wheels
 install -m 755 "$here/pymesos-vm" "$out/root/usr/local/sbin/pymesos-vm"
