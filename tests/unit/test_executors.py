@@ -275,6 +275,27 @@ def test_a_write_that_fails_starts_nothing(h: AgentHarness) -> None:
     assert h.updates()[-1].status.state == pb.TASK_DROPPED
 
 
+def test_one_whose_tasks_are_killed_before_it_is_started(h: AgentHarness) -> None:
+    """Found by the simulator: it stayed for ever, and an agent marked gone with it."""
+    h.hold_writes = True
+    launch(h, "a")
+    h.kill("a")
+    h.hold_writes = False
+    h.write()
+    assert h.started == []
+    assert h.updates()[-1].status.reason == pb.REASON_TASK_KILLED_DURING_LAUNCH
+    assert h.core.state.executors == {}
+
+
+def test_an_agent_that_ends_does_not_wait_for_an_executor_that_never_was(h: AgentHarness) -> None:
+    h.hold_writes = True
+    launch(h, "a")
+    h.feed(ev.TasksEnding())
+    h.hold_writes = False
+    h.write()
+    assert h.started == [] and h.exit == [None]
+
+
 def test_messages_both_ways(h: AgentHarness) -> None:
     running(h, "a")
     down = agent_pb.ExecutorMessage(framework_id="f", executor_id="x", data=b"do")

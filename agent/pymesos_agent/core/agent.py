@@ -301,7 +301,7 @@ class AgentCore:
             self._out.append(DestroyContainer(executor.container_id, executor.runtime))
             self._complete(executor)
         elif found is None:
-            self._end_executor(executor, None, "its container was gone when the agent restarted")
+            self.end_executor(executor, None, "its container was gone when the agent restarted")
         else:
             executor.asked_to_start = True
             self._executors.started(executor)
@@ -621,7 +621,7 @@ class AgentCore:
         elif executor.asked_to_start:
             self._executors.launch(task)
         elif executor.kill is not None:
-            self._end_executor(executor, None, "it was killed before it was started")
+            self.end_executor(executor, None, "it was killed before it was started")
         else:
             executor.asked_to_start = True
             info = pb.TaskInfo()
@@ -638,7 +638,8 @@ class AgentCore:
             self._out.append(start)
             self._executors.started(executor)
 
-    def _end_executor(self, executor: AgentTask, status: int | None, why: str) -> None:
+    def end_executor(self, executor: AgentTask, status: int | None, why: str) -> None:
+        """Its container has ended, or will not be."""
         self._timers.cancel(("kill", executor.container_id))
         executor.state = pb.TASK_FAILED
         self._checkpoint_task(executor.container_id)
@@ -722,7 +723,7 @@ class AgentCore:
             return
         self._timers.cancel(("kill", task.container_id))
         if task.is_executor:
-            self._end_executor(task, None, f"it cannot be launched: {event.message}")
+            self.end_executor(task, None, f"it cannot be launched: {event.message}")
             return
         if task.kill is not None:
             self._update(
@@ -749,7 +750,7 @@ class AgentCore:
         self._timers.cancel(("kill", task.container_id))
         state, reason, message = ending(task, event)
         if task.is_executor:
-            self._end_executor(task, event.exit_status, message)
+            self.end_executor(task, event.exit_status, message)
             return
         self._update(task, state, reason, message, event.exit_status)
 

@@ -51,6 +51,7 @@ class Agent(Protocol):
     def container(self, container_id: str) -> AgentTask | None: ...
     def framework(self, framework_id: str) -> pb.FrameworkInfo: ...
     def checkpoint(self, task: AgentTask) -> None: ...
+    def end_executor(self, executor: AgentTask, status: int | None, why: str) -> None: ...
     def kill_container(self, task: AgentTask, policy: pb.KillPolicy) -> None: ...
     def update(
         self, task: AgentTask, state: pb.TaskState, reason: pb.Reason, message: str
@@ -104,9 +105,14 @@ class Executors:
         self._idle_from_now(executor)
 
     def _idle_from_now(self, executor: AgentTask) -> None:
-        if all(task.ended for task in executor.tasks) and not executor.ended:
+        if executor.ended or not all(task.ended for task in executor.tasks):
+            return
+        if executor.asked_to_start:
             at = self._agent.now.mono_s + IDLE_S
             self._agent.timers.set((IDLE, executor.container_id), at)
+        else:
+            # All its tasks were killed before it was handed to the runtime.
+            self._agent.end_executor(executor, None, "it was not started")
 
     def _wait_for(self, executor: AgentTask) -> None:
         at = self._agent.now.mono_s + SUBSCRIBE_S
