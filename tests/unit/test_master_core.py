@@ -611,6 +611,24 @@ class TestAgents:
             AgentState.GONE
         )
 
+    @pytest.mark.parametrize("end", [AgentState.GONE, AgentState.UNREACHABLE])
+    def test_a_reservation_does_not_bring_an_agent_back(
+        self, h: MasterHarness, end: AgentState
+    ) -> None:
+        """Found by the simulator: it was reserved while its end was being written."""
+        agent_id = h.agent_id(h.agent())
+        h.hold_writes = True
+        if end == AgentState.GONE:
+            h.feed(ev.OperatorMarkedGone(1, agent_id))
+        else:
+            h.advance(100)
+        assert h.held
+        wanted = tuple(resources.to_proto(resources.parse("cpus:1")))
+        h.feed(ev.OperatorReserved(2, agent_id, "eng", wanted))
+        h.write()
+        assert h.core.state.agents[agent_id].state == end
+        assert MasterHarness(registry=h.registry).core.state.agents[agent_id].state == end
+
     def test_a_late_registration_does_not_count(self, h: MasterHarness) -> None:
         """Found by the simulator: what an agent had said earlier was taken for the latest."""
         info = pb.AgentInfo(

@@ -41,7 +41,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if known is not None and known.state == AgentState.GONE:
         _refuse_gone(ctx, event.connection_id, agent_id)
         return
-    if known is not None and known.going:
+    if known is not None and known.state_next == AgentState.GONE:
         _refuse(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
         return
     if _is_late(ctx, event):
@@ -78,7 +78,9 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
             registered_at_s=ctx.now.wall_s,
             reserved_next=reserved,
         )
-        ctx.persist((agent_change(admitted, AgentState.ACTIVE, ctx.now.wall_s),), admit)
+        if known is not None:
+            known.state_next = AgentState.ACTIVE
+        ctx.persist((agent_change(admitted, ctx.now.wall_s),), admit)
 
 
 def _is_late(ctx: Context, event: AgentRegistering) -> bool:
@@ -338,16 +340,17 @@ def on_reregister_due(ctx: Context, agent_id: str) -> None:
 
 def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
     """Write it, then tell: tasks are UNREACHABLE and their resources free."""
-    if agent.going or agent.state == AgentState.GONE:
+    if agent.state_next == AgentState.GONE:
         return  # which is final, and must not be written over
     connection_id = agent.connection_id
 
     def done() -> None:
-        if agent.going or agent.state in (AgentState.UNREACHABLE, AgentState.GONE):
+        if agent.state_next == AgentState.GONE or agent.state == AgentState.UNREACHABLE:
             return
         if agent.connection_id != connection_id:
             # It came back while this was being written: say so in the registry, too.
-            ctx.persist((agent_change(agent, AgentState.ACTIVE, ctx.now.wall_s),), lambda: None)
+            agent.state_next = AgentState.ACTIVE
+            ctx.persist((agent_change(agent, ctx.now.wall_s),), lambda: None)
             return
         _disconnect(ctx, agent, message)
         agent.state, agent.changed_at_s = AgentState.UNREACHABLE, ctx.now.wall_s
@@ -363,7 +366,8 @@ def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
         _tell_failure(ctx, agent)
         ctx.publish("agent_unreachable", agent_id=agent.agent_id, message=message)
 
-    ctx.persist((agent_change(agent, AgentState.UNREACHABLE, ctx.now.wall_s),), done)
+    agent.state_next = AgentState.UNREACHABLE
+    ctx.persist((agent_change(agent, ctx.now.wall_s),), done)
 
 
 def make_gone(ctx: Context, agent: Agent) -> None:
@@ -411,7 +415,7 @@ def on_forget_due(ctx: Context, _: str) -> None:
                 if ctx.state.agent_at.get(address_of(agent.info)) == agent.agent_id:
                     del ctx.state.agent_at[address_of(agent.info)]
             else:  # it came back while this was being written
-                ctx.persist((agent_change(agent, agent.state, ctx.now.wall_s),), lambda: None)
+                ctx.persist((agent_change(agent, ctx.now.wall_s),), lambda: None)
 
     if forgotten:
         ctx.persist(tuple(agent_removal(agent.agent_id) for agent in forgotten), done)

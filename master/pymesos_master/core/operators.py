@@ -49,12 +49,11 @@ def on_mark_gone(ctx: Context, event: OperatorMarkedGone) -> None:
         _answer(ctx, event.request_id, f"there is no agent {event.agent_id}")
         return
 
-    agent.going = True
+    agent.state_next = AgentState.GONE
 
     def done() -> None:
-        agent.going = False
         if agent.state != AgentState.GONE:
             agents.make_gone(ctx, agent)
         _answer(ctx, event.request_id)
 
-    ctx.persist((agent_change(agent, AgentState.GONE, ctx.now.wall_s),), done)
+    ctx.persist((agent_change(agent, ctx.now.wall_s),), done)

@@ -71,6 +71,8 @@ def _recover_agent(ctx: Context, record: registry_pb.AgentRecord) -> None:
         reserved=resources.from_proto(record.reserved),
     )
     agent.reserved_next = agent.reserved
+    if state != AgentState.RECOVERING:
+        agent.state_next = state
     ctx.state.agents[agent.agent_id] = agent
     if state == AgentState.RECOVERING:
         ctx.state.agent_at[address_of(agent.info)] = agent.agent_id

@@ -19,11 +19,11 @@ _STATES = {
 }
 
 
-def agent_change(agent: Agent, state: AgentState, wall_s: float) -> Change:
-    """The record of an agent in `state`."""
+def agent_change(agent: Agent, wall_s: float) -> Change:
+    """The record of an agent as it is to be."""
     record = registry_pb.AgentRecord(
         info=agent.info,
-        state=_STATES.get(state, registry_pb.AgentRecord.REACHABLE),
+        state=_STATES.get(agent.state_next, registry_pb.AgentRecord.REACHABLE),
         changed_at_s=wall_s,
         reserved=to_proto(agent.reserved_next),
     )

@@ -196,7 +196,7 @@ def convert(
             offer_anew(ctx, agent)
         ctx.publish("agent_reserved", agent_id=agent.agent_id, resources=reserved)
 
-    ctx.persist((agent_change(agent, agent.state, ctx.now.wall_s),), done)
+    ctx.persist((agent_change(agent, ctx.now.wall_s),), done)
 
 
 def tell_reserved(ctx: Context, agent: Agent) -> None:

@@ -118,9 +118,10 @@ class Agent:
     registered_at_s: float = 0.0
     changed_at_s: float = 0.0  # when it became unreachable or gone
     usage: agent_pb.Usage | None = None
-    going: bool = False  # that it is gone is being written
     reserved: Resources = EMPTY  # dynamically, by the registry
-    reserved_next: Resources = EMPTY  # by the latest write to the registry, durable or not
+    # By the latest write to the registry, durable or not:
+    state_next: AgentState = AgentState.ACTIVE  # or UNREACHABLE, or GONE
+    reserved_next: Resources = EMPTY
     conversions: int = 0
     # What an ACCEPT holds while its operations are written, by the number of the conversion.
     converting: dict[int, tuple[tuple[str, str], Resources]] = field(default_factory=dict)
