@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from pymesos_agent.logfile import RotatingLog
 from pymesos_agent.logs import LogReader
+from pymesos_agent.runtimes.docker_logs import KNOWN_BYTES, Copied
 from pymesos_agent.sandbox import SandboxError
 
 
@@ -128,3 +130,23 @@ def test_the_last_lines(
     reader.close()
     log.close()
     os.close(descriptor)
+
+
+@given(st.data())
+def test_what_an_engine_says_late_is_kept(data: st.DataObject) -> None:
+    """A stream that follows may end early; by then the engine may have rotated the start away."""
+    lines = data.draw(st.lists(st.binary(min_size=1, max_size=3000), max_size=20))
+    text = b"".join(b"%d %s" % pair for pair in enumerate(lines))
+    followed = data.draw(st.integers(0, len(text)))
+    start = data.draw(st.integers(0, max(0, followed - KNOWN_BYTES)))
+    sizes = data.draw(st.integers(1, 5000))
+    with tempfile.TemporaryDirectory() as place:
+        folder = os.open(place, os.O_PATH | os.O_DIRECTORY)
+        log = RotatingLog(folder, "stdout", 10**6, 2, None)
+        copied = Copied(log)
+        for at in range(0, followed, sizes):
+            copied.write(text[at : min(followed, at + sizes)])
+        copied.complete(text[at : at + sizes] for at in range(start, len(text), sizes))
+        log.close()
+        os.close(folder)
+        assert (Path(place) / "stdout").read_bytes() == text

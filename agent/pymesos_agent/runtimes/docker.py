@@ -14,6 +14,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ from pymesos_agent.runtimes.cgroups import (
     limits_of,
 )
 from pymesos_agent.runtimes.disks import device_path, disk_of
+from pymesos_agent.runtimes.docker_logs import Copied
 from pymesos_agent.runtimes.environment import host_environment, task_argv, task_environment
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
@@ -315,12 +317,18 @@ class DockerRuntime:
         """Write the output into the sandbox, from its start: the engine keeps it all."""
 
         def copy(out: bool) -> None:
-            with contextlib.suppress(*ENGINE_ERRORS), self._log(sandbox, out) as file:
-                stream = self._streams.logs(
-                    _name(container_id), stdout=out, stderr=not out, stream=True, follow=True
-                )
-                for chunk in stream:
-                    file.write(chunk)
+            while not self._closing:
+                try:
+                    self._copy(container_id, sandbox, out)
+                    return
+                except (NotFound, FileNotFoundError):
+                    return
+                except (DockerException, RequestException) as error:
+                    log.warning("the output of %s broke off: %s", container_id, error)
+                    threading.Event().wait(1.0)
+                except OSError as error:
+                    log.warning("the output of %s cannot be kept: %s", container_id, error)
+                    return
 
         copies = [
             threading.Thread(target=copy, args=(out,), name="docker-logs", daemon=True)
@@ -329,6 +337,16 @@ class DockerRuntime:
         self._copies[container_id] = copies
         for thread in copies:
             thread.start()
+
+    def _copy(self, container_id: str, sandbox: Path, out: bool) -> None:
+        read = partial(
+            self._streams.logs, _name(container_id), stdout=out, stderr=not out, stream=True
+        )
+        with self._log(sandbox, out) as file:
+            copied = Copied(file)
+            for chunk in read(follow=True):
+                copied.write(chunk)
+            copied.complete(read(follow=False))
 
     @contextlib.contextmanager
     def _log(self, sandbox: Path, out: bool) -> Iterator[RotatingLog]:
