@@ -19,8 +19,7 @@ import click
 import grpc.aio
 
 from pymesos_agent import machine, metrics
-from pymesos_agent.core import AgentCore, Config
-from pymesos_agent.core.agent import RecoveryError
+from pymesos_agent.core import AgentCore, Config, RecoveryError
 from pymesos_agent.executor_service import ExecutorService
 from pymesos_agent.runtimes.docker import DockerRuntime
 from pymesos_agent.runtimes.interface import (

@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from pymesos_agent.core import effects as agent_fx
-from pymesos_agent.core.agent import AgentCore
-from pymesos_agent.core.executors import Executors
+from pymesos_agent.core import endings, executors, life, session, updates
+from pymesos_agent.core import recovery as agent_recovery
+from pymesos_agent.core.context import Context as AgentContext
 from pymesos_agent.core.tasks import AgentTask
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import BinpackCore
@@ -46,15 +47,16 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
 
 def obey_anyone(patch: pytest.MonkeyPatch) -> None:
     """An agent obeys masters of older epochs."""
-    original = AgentCore._on_master_said
+    original = session.on_master_said
 
-    def said(self: AgentCore, event: Any) -> None:
-        if event.epoch < self.state.epoch_seen and self.connection_id == event.connection_id:
-            self._obey(event.message)
+    def said(ctx: AgentContext, event: Any) -> None:
+        now = ctx.connection and ctx.connection.connection_id
+        if event.epoch < ctx.state.epoch_seen and now == event.connection_id:
+            session._obey(ctx, event.message)
         else:
-            original(self, event)
+            original(ctx, event)
 
-    patch.setattr(AgentCore, "_on_master_said", said)
+    patch.setattr(session, "on_master_said", said)
 
 
 def acknowledge_before_fsync(patch: pytest.MonkeyPatch) -> None:
@@ -110,17 +112,15 @@ def lost_filter_expiry(patch: pytest.MonkeyPatch) -> None:
 
 def double_launch_on_restart(patch: pytest.MonkeyPatch) -> None:
     """An agent that restarts starts its tasks once more."""
-    original = AgentCore._recover_task
+    original = agent_recovery._recover_task
 
-    def recover(self: AgentCore, task: AgentTask, found: Any) -> None:
-        original(self, task, found)
+    def recover(ctx: AgentContext, task: AgentTask, found: Any) -> None:
+        original(ctx, task, found)
         if found is not None and not task.ended and not task.is_executor:
-            again = next(self._container_ids)
-            self._out.append(
-                agent_fx.StartContainer(again, task.framework_id, task.runtime, "", task.info)
-            )
+            again = next(ctx.container_ids)
+            ctx.emit(agent_fx.StartContainer(again, task.framework_id, task.runtime, "", task.info))
 
-    patch.setattr(AgentCore, "_recover_task", recover)
+    patch.setattr(agent_recovery, "_recover_task", recover)
 
 
 def forget_unacknowledged_updates(patch: pytest.MonkeyPatch) -> None:
@@ -138,15 +138,15 @@ def forget_unacknowledged_updates(patch: pytest.MonkeyPatch) -> None:
 
 def never_repeat_updates(patch: pytest.MonkeyPatch) -> None:
     """An update is sent once."""
-    patch.setattr(AgentCore, "_resend", lambda self, container_id: None)
-    original = AgentCore._on_registered
+    patch.setattr(updates, "resend", lambda ctx, container_id: None)
+    original = session._on_registered
 
-    def registered(self: AgentCore, message: Any) -> None:
-        tasks_, self.state.tasks = self.state.tasks, {}
-        original(self, message)
-        self.state.tasks = tasks_
+    def registered(ctx: AgentContext, message: Any) -> None:
+        tasks_, ctx.state.tasks = ctx.state.tasks, {}
+        original(ctx, message)
+        ctx.state.tasks = tasks_
 
-    patch.setattr(AgentCore, "_on_registered", registered)
+    patch.setattr(session, "_on_registered", registered)
     patch.setattr(AgentTask, "report", _report_without_updates)
 
 
@@ -210,15 +210,15 @@ def sell_an_agent_twice(patch: pytest.MonkeyPatch) -> None:
 
 def known_before_stored(patch: pytest.MonkeyPatch) -> None:
     """Found by the simulator: an agent that is known by an id that it may forget."""
-    original = AgentCore._register
+    original = session.register
 
-    def register(self: AgentCore) -> None:
-        if not self.state.agent_id:
-            self.state.agent_id = next(self._agent_ids)
-        original(self)
+    def register(ctx: AgentContext) -> None:
+        if not ctx.state.agent_id:
+            ctx.state.agent_id = next(ctx.agent_ids)
+        original(ctx)
 
-    patch.setattr(AgentCore, "_register", register)
-    patch.setattr(AgentCore, "_identity", lambda self: Change("nothing", "", b""))
+    patch.setattr(session, "register", register)
+    patch.setattr(session, "_identity", lambda ctx: Change("nothing", "", b""))
 
 
 def launch_before_stored(patch: pytest.MonkeyPatch) -> None:
@@ -241,13 +241,15 @@ def launch_before_stored(patch: pytest.MonkeyPatch) -> None:
 
 def start_before_checkpoint(patch: pytest.MonkeyPatch) -> None:
     """The agent starts a container that it may forget."""
-    original = AgentCore._checkpoint
+    original = AgentContext.checkpoint
 
-    def checkpoint(self: AgentCore, changes: Any, done: Any, failed: Any) -> None:
+    def checkpoint(
+        self: AgentContext, changes: Any, done: Any = lambda: None, failed: Any = lambda _: None
+    ) -> None:
         original(self, changes, lambda: None, failed)
         done()
 
-    patch.setattr(AgentCore, "_checkpoint", checkpoint)
+    patch.setattr(AgentContext, "checkpoint", checkpoint)
 
 
 def let_strangers_live(patch: pytest.MonkeyPatch) -> None:
@@ -264,20 +266,20 @@ def let_strangers_live(patch: pytest.MonkeyPatch) -> None:
 
 def an_end_is_not_final(patch: pytest.MonkeyPatch) -> None:
     """An agent makes a second end of a task."""
-    original = AgentCore._on_exited
+    original = life.on_exited
 
-    def exited(self: AgentCore, event: Any) -> None:
-        original(self, event)
-        task = self.state.tasks.get(event.container_id)
+    def exited(ctx: AgentContext, event: Any) -> None:
+        original(ctx, event)
+        task = ctx.state.tasks.get(event.container_id)
         if task is not None and task.unacknowledged:
             second = type(task.unacknowledged[-1])()
             second.CopyFrom(task.unacknowledged[-1])
-            second.uuid = next(self._uuids)
+            second.uuid = next(ctx.uuids)
             second.state = pb.TASK_KILLED
             task.unacknowledged.append(second)
-            self._checkpoint_task(task.container_id)
+            updates.checkpoint_task(ctx, task.container_id)
 
-    patch.setattr(AgentCore, "_on_exited", exited)
+    patch.setattr(life, "on_exited", exited)
 
 
 def forget_frameworks(patch: pytest.MonkeyPatch) -> None:
@@ -319,12 +321,12 @@ def reserve_without_telling(patch: pytest.MonkeyPatch) -> None:
 
 def never_launch_again(patch: pytest.MonkeyPatch) -> None:
     """What an executor missed while it was not connected it is not told."""
-    patch.setattr(Executors, "_bring_up_to_date", lambda self, executor, task, known: None)
+    patch.setattr(executors, "_bring_up_to_date", lambda *_: None)
 
 
 def leave_the_rest_of_a_group(patch: pytest.MonkeyPatch) -> None:
     """A task that fails does not take its group with it."""
-    patch.setattr(AgentCore, "_end_group_of", lambda self, task: None)
+    patch.setattr(endings, "end_group_of", lambda ctx, task: None)
 
 
 BUGS: list[Patch] = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from pymesos_agent.core import RecoveryError
 from pymesos_agent.core import events as ev
-from pymesos_agent.core.agent import RecoveryError
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -338,7 +338,7 @@ def test_sandboxes_go_by_age_and_sooner_on_a_full_disk(h: AgentHarness) -> None:
 
 
 def test_old_sandboxes_are_removed(h: AgentHarness) -> None:
-    object.__setattr__(h.core._config, "max_sandboxes", 2)
+    object.__setattr__(h.core._ctx.config, "max_sandboxes", 2)
     for number in range(4):
         h.feed(ev.ContainerExited(h.run(f"t{number}"), 0))
         h.acknowledge(h.updates()[-1].status)

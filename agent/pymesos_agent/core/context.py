@@ -1,0 +1,171 @@
+"""What the modules of the core share: the state, the time, the way to say what is to be done."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from pymesos_agent.core.checks import HEALTH, READINESS
+from pymesos_agent.core.effects import Checkpoint, Effect, TellExecutor, TellMaster
+from pymesos_agent.core.tasks import LIFETIME, AgentTask
+from pymesos_core.clock import Now
+from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.store import Change
+from pymesos_core.timers import Timers
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import executor_pb2 as executor_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+TimerKey = tuple[str, str]
+# Deadlines of a task or an executor, by their container; see also checks and LIFETIME.
+RESEND, KILL, CHECKPOINT, SUBSCRIBE, IDLE = "resend", "kill", "checkpoint", "subscribe", "idle"
+OF_CONTAINERS = (RESEND, KILL, CHECKPOINT, HEALTH, READINESS, LIFETIME, SUBSCRIBE, IDLE)
+SILENCE: TimerKey = ("silence", "")  # of the master
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of an agent; times in seconds, defaults Mesos' unless said."""
+
+    info: pb.AgentInfo  # without its id
+    runtimes: tuple[str, ...]
+    boot_id: str = ""  # of the machine, whose monotonic clock orders what it says
+    resend_min_s: float = 10.0
+    resend_max_s: float = 600.0
+    kill_grace_s: float = 3.0
+    checkpoint_retry_s: float = 1.0
+    max_sandboxes: int = 1000
+    sandbox_max_age_s: float = 7 * 86400.0
+    disk_headroom: float = 0.1  # a part of the disk that ended sandboxes leave free
+    sandbox_min_age_s: float = 60.0
+
+
+@dataclass
+class Connection:
+    """The stream to a master, from its opening on."""
+
+    connection_id: int
+    said_who: bool = False
+    registered: bool = False
+    silence_s: float = 0.0  # after this long without a message the master is taken for lost
+    held_back: list[agent_pb.MasterMessage] | None = None  # until its epoch is durable
+
+
+@dataclass(slots=True)
+class AgentState:
+    """What an agent knows."""
+
+    agent_id: str = ""
+    epoch_seen: int = 0
+    tasks: dict[str, AgentTask] = field(default_factory=dict)  # by container id
+    by_key: dict[tuple[str, str], AgentTask] = field(default_factory=dict)
+    groups: dict[str, list[AgentTask]] = field(default_factory=dict)  # by group id
+    executors: dict[tuple[str, str], AgentTask] = field(default_factory=dict)  # by executor id
+    reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
+    sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
+    frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
+
+    def framework_info(self, framework_id: str) -> pb.FrameworkInfo:
+        """As far as a master has told."""
+        return self.frameworks.get(framework_id) or pb.FrameworkInfo(framework_id=framework_id)
+
+
+def _nothing(_: AgentTask) -> None:
+    """Until the core is put together."""
+
+
+@dataclass
+class Context:
+    """One per core. `out` collects the effects of the step in progress."""
+
+    config: Config
+    container_ids: Iterator[str]
+    uuids: Iterator[bytes]
+    incarnation_ids: Iterator[str]
+    agent_ids: Iterator[str]
+    state: AgentState = field(default_factory=AgentState)
+    now: Now = field(default_factory=lambda: Now(0.0, 0.0))
+    timers: Timers[TimerKey] = field(default_factory=Timers)
+    out: list[Effect] = field(default_factory=list)
+    connection: Connection | None = None
+    epoch_durable: int = 0  # obeyed masters have this one or a later
+    recovered: bool = False  # the runtimes have said what is there
+    ending: bool = False  # with all its tasks
+    exit_message: str | None = None
+    streams: dict[int, AgentTask] = field(default_factory=dict)  # executors by their stream
+    on_ended: Callable[[AgentTask], None] = _nothing  # a task's end is decided
+    on_end_durable: Callable[[AgentTask], None] = _nothing
+    _token: int = 0
+    _after: dict[int, tuple[Callable[[], None], Callable[[str], None]]] = field(
+        default_factory=dict
+    )
+
+    def emit(self, effect: Effect) -> None:
+        """Have something done."""
+        self.out.append(effect)
+
+    def checkpoint(
+        self,
+        changes: tuple[Change, ...],
+        done: Callable[[], None] = lambda: None,
+        failed: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Write durably; `done` runs in the step that learns that it is, or `failed` why not."""
+        self._token += 1
+        self._after[self._token] = (done, failed)
+        self.emit(Checkpoint(self._token, changes))
+
+    def checkpointed(self, token: int) -> None:
+        """Run what waited for this write."""
+        self._after.pop(token)[0]()
+
+    def checkpoint_failed(self, token: int, message: str) -> None:
+        """Nothing of this write is there."""
+        self._after.pop(token)[1](message)
+
+    @property
+    def registered(self) -> bool:
+        """Whether a master has taken this agent in."""
+        return self.connection is not None and self.connection.registered
+
+    def tell(self, message: agent_pb.AgentMessage) -> None:
+        """Send to a master, whether or not it has taken this agent in."""
+        if self.connection is not None:
+            self.emit(TellMaster(self.connection.connection_id, message))
+
+    def tell_master(self, message: agent_pb.AgentMessage) -> None:
+        """Now, or never: to a master that has taken this agent in."""
+        if self.registered:
+            self.tell(message)
+
+    def tell_executor(self, executor: AgentTask, event: executor_pb.ExecutorEvent) -> None:
+        """What it misses it is told when it subscribes again."""
+        if executor.stream_id:
+            self.emit(TellExecutor(executor.stream_id, event))
+
+    def add(self, task: AgentTask) -> None:
+        """A task or an executor, from now on."""
+        self.state.tasks[task.container_id] = task
+        if task.is_executor:
+            self.state.executors[task.key] = task
+        else:
+            self.state.by_key[task.key] = task
+        if task.group_id:
+            self.state.groups.setdefault(task.group_id, []).append(task)
+
+    def forget(self, task: AgentTask) -> None:
+        """Its end is acknowledged, or it was never there."""
+        del self.state.tasks[task.container_id]
+        index = self.state.executors if task.is_executor else self.state.by_key
+        if index.get(task.key) is task:
+            del index[task.key]
+        if task.executor is not None:
+            task.executor.tasks.remove(task)
+        if task.group_id:
+            members = self.state.groups[task.group_id]
+            members.remove(task)
+            if not members:
+                del self.state.groups[task.group_id]
+        for kind in OF_CONTAINERS:
+            self.timers.cancel((kind, task.container_id))

@@ -1,0 +1,147 @@
+"""Tasks and groups begin, on a runtime or in an executor.
+
+Durable before visible: a task is checkpointed before its container is started.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pymesos_agent.core import executors, updates
+from pymesos_agent.core.context import Context
+from pymesos_agent.core.effects import StartContainer
+from pymesos_agent.core.tasks import AgentTask, choose_runtime
+from pymesos_core.resources import to_proto
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+def launch(
+    ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskInfo], group_id: str
+) -> None:
+    """All of them or none, as far as the checkpoint goes."""
+    known = any((framework_id, info.task_id) in ctx.state.by_key for info in infos)
+    if known or ctx.ending:
+        return
+    framework = ctx.state.framework_info(framework_id)
+    tasks = [
+        AgentTask(
+            next(ctx.container_ids),
+            framework_id,
+            role,
+            info,
+            choose_runtime(info.container, ctx.config.runtimes, grouped=bool(group_id)),
+            info.command.user or framework.user,
+            pb.TASK_KILLING_STATE in framework.capabilities,
+            group_id=group_id,
+        )
+        for info in infos
+    ]
+    new = [made for task in tasks if (made := _give_executor(ctx, task)) is not None]
+    for task in (*new, *tasks):
+        ctx.add(task)
+
+    def durable() -> None:
+        for task in tasks:
+            _start(ctx, task)
+
+    def failed(message: str) -> None:
+        for task in tasks:
+            updates.drop(ctx, task, message)
+        for executor in new:
+            ctx.forget(executor)
+
+    ctx.checkpoint(tuple(task.change() for task in (*new, *tasks)), durable, failed)
+
+
+def _give_executor(ctx: Context, task: AgentTask) -> AgentTask | None:
+    """Find the executor that a task asks for, or make it; the one that was made."""
+    if not task.info.HasField("executor"):
+        return None
+    info = task.info.executor
+    found = executors.find(ctx, task.framework_id, info)
+    executor = found
+    if executor is None:
+        token, address = next(ctx.uuids).hex(), ctx.config.info.address
+        container = executors.container_of(info, token, f"{address.ip}:{address.port}")
+        container.agent_id = ctx.state.agent_id
+        executor = AgentTask(
+            next(ctx.container_ids),
+            task.framework_id,
+            task.role,
+            container,
+            choose_runtime(info.container, ctx.config.runtimes),
+            info.command.user or task.user,
+            killing_state=False,
+            executor_info=info,
+            token=token,
+        )
+    task.executor, task.executor_container_id = executor, executor.container_id
+    task.runtime = executor.runtime
+    executor.tasks.append(task)
+    return None if found is executor else executor
+
+
+def _start(ctx: Context, task: AgentTask) -> None:
+    """Its checkpoint is written."""
+    if task.kill is not None:
+        updates.update(
+            ctx,
+            task,
+            pb.TASK_KILLED,
+            pb.REASON_TASK_KILLED_DURING_LAUNCH,
+            "Killed before delivery to the runtime",
+        )
+    elif task.runtime not in ctx.config.runtimes:
+        _refuse_runtime(ctx, task)
+    elif task.executor is not None:
+        _start_in_executor(ctx, task, task.executor)
+    else:
+        task.asked_to_start = True
+        ctx.emit(
+            StartContainer(task.container_id, task.framework_id, task.runtime, task.user, task.info)
+        )
+
+
+def _start_in_executor(ctx: Context, task: AgentTask, executor: AgentTask) -> None:
+    task.started = True
+    if executor.ended or ctx.state.tasks.get(executor.container_id) is not executor:
+        text = "Its executor has ended before it was launched"
+        updates.update(ctx, task, pb.TASK_FAILED, pb.REASON_EXECUTOR_TERMINATED, text)
+    elif executor.executor_info != task.info.executor:
+        text = f"The executor {executor.info.task_id} runs with another ExecutorInfo"
+        updates.update(ctx, task, pb.TASK_ERROR, pb.REASON_TASK_INVALID, text)
+    elif executor.asked_to_start:
+        executors.launch(ctx, task)
+    elif executor.kill is not None:
+        executors.end(ctx, executor, None, "it was killed before it was started")
+    else:
+        executor.asked_to_start = True
+        info = pb.TaskInfo()
+        info.CopyFrom(executor.info)
+        info.resources.extend(to_proto(executors.resources_of(executor)))
+        start = StartContainer(
+            executor.container_id,
+            executor.framework_id,
+            executor.runtime,
+            executor.user,
+            info,
+            resizes=True,
+        )
+        ctx.emit(start)
+        executors.started(ctx, executor)
+
+
+def _refuse_runtime(ctx: Context, task: AgentTask) -> None:
+    has = ", ".join(ctx.config.runtimes) or "none"
+    what = "an image" if task.info.container.image else "no image"
+    if task.info.container.runtime:
+        what = f"`runtime: {task.runtime}`"
+    elif task.runtime == "oci":
+        what = "namespaces of its own"
+    updates.update(
+        ctx,
+        task,
+        pb.TASK_FAILED,
+        pb.REASON_CONTAINER_LAUNCH_FAILED,
+        f"A task with {what} needs the runtime {task.runtime}; this agent has: {has}",
+    )

@@ -1,0 +1,153 @@
+"""A task from its container's start to its exit: how it is, how long it lives, what it writes."""
+
+from __future__ import annotations
+
+from pymesos_agent.core import endings, events, executors, updates
+from pymesos_agent.core.checks import (
+    HEALTH,
+    READINESS,
+    CheckState,
+    checks_of,
+    delay_s,
+    interval_s,
+    take_answer,
+    timeout_s,
+)
+from pymesos_agent.core.context import KILL, Context
+from pymesos_agent.core.effects import DestroyContainer, RunCheck
+from pymesos_agent.core.tasks import DISK, LIFETIME, AgentTask, ending
+from pymesos_core.resources import from_proto
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+def on_pulling(ctx: Context, event: events.ContainerPulling) -> None:
+    """Its image takes a while: that is TASK_STARTING."""
+    task = ctx.state.tasks.get(event.container_id)
+    if task is not None and task.state == pb.TASK_STAGING and not task.is_executor:
+        updates.update(ctx, task, pb.TASK_STARTING, pb.REASON_UNSPECIFIED, event.message)
+
+
+def on_started(ctx: Context, event: events.ContainerStarted) -> None:
+    """It runs, or one that was to be killed meanwhile is killed now."""
+    task = ctx.state.tasks.get(event.container_id)
+    if task is None or task.ended:
+        return
+    known = task.pid
+    task.pid = event.pid
+    if task.state == pb.TASK_RUNNING:
+        if task.pid != known:  # an agent restarted while it was being launched
+            updates.checkpoint_task(ctx, task.container_id)
+        return
+    if task.is_executor:
+        task.started_at_s, task.state = ctx.now.wall_s, pb.TASK_RUNNING
+        updates.checkpoint_task(ctx, task.container_id)
+    elif task.kill is None:
+        task.started_at_s = ctx.now.wall_s
+        updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, "")
+        watch_life(ctx, task)
+    else:
+        endings.kill(ctx, task, task.kill)
+
+
+def on_failed(ctx: Context, event: events.ContainerFailed) -> None:
+    """It was never there."""
+    task = ctx.state.tasks.get(event.container_id)
+    if task is None or task.ended:
+        return
+    ctx.timers.cancel((KILL, task.container_id))
+    if task.is_executor:
+        executors.end(ctx, task, None, f"it cannot be launched: {event.message}")
+        return
+    if task.kill is not None:
+        updates.update(
+            ctx,
+            task,
+            pb.TASK_KILLED,
+            pb.REASON_TASK_KILLED_DURING_LAUNCH,
+            f"Killed while its container was launched: {event.message}",
+        )
+        return
+    updates.update(
+        ctx,
+        task,
+        pb.TASK_FAILED,
+        pb.REASON_CONTAINER_LAUNCH_FAILED,
+        f"Failed to launch container: {event.message}",
+    )
+
+
+def on_exited(ctx: Context, event: events.ContainerExited) -> None:
+    """It has ended: how, and why."""
+    task = ctx.state.tasks.get(event.container_id)
+    if task is None:
+        ctx.emit(DestroyContainer(event.container_id, ""))
+        return
+    if task.ended:
+        return
+    ctx.timers.cancel((KILL, task.container_id))
+    state, reason, message = ending(task, event)
+    if task.is_executor:
+        executors.end(ctx, task, event.exit_status, message)
+        return
+    updates.update(ctx, task, state, reason, message, event.exit_status)
+
+
+def watch_life(ctx: Context, task: AgentTask) -> None:
+    """Ask for its health from now on, and end it when it is old."""
+    now_s = ctx.now.mono_s
+    for name, check in checks_of(task.info):
+        task.checks[name] = CheckState(now_s)
+        ctx.timers.set((name, task.container_id), now_s + delay_s(check))
+    if most_s := task.info.max_completion_time_s:
+        age_s = max(0.0, ctx.now.wall_s - task.started_at_s)
+        ctx.timers.set((LIFETIME, task.container_id), now_s + max(0.0, most_s - age_s))
+
+
+def ask(ctx: Context, name: str, container_id: str) -> None:
+    """A check is due."""
+    task = ctx.state.tasks.get(container_id)
+    if task is not None and task.state == pb.TASK_RUNNING:
+        check = dict(checks_of(task.info))[name]
+        ctx.emit(RunCheck(container_id, name, check, timeout_s(check)))
+
+
+def on_checked(ctx: Context, event: events.Checked) -> None:
+    """An answer: tell what is new, and end the task for its health if it asks for that."""
+    task = ctx.state.tasks.get(event.container_id)
+    if task is None or task.state != pb.TASK_RUNNING or task.kill is not None:
+        return
+    check = dict(checks_of(task.info))[event.name]
+    ctx.timers.set((event.name, event.container_id), ctx.now.mono_s + interval_s(check))
+    well = event.problem is None
+    state = task.checks[event.name]
+    if event.name == READINESS:
+        if state.last is not well:
+            state.last = task.ready = well
+            text = "Ready" if well else f"Not ready: {event.problem}"
+            updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_TASK_CHECK_STATUS_UPDATED, text)
+        return
+    changed, ends = take_answer(state, check, ctx.now.mono_s, well)
+    if changed:
+        task.healthy = well
+        text = "Healthy" if well else f"Unhealthy: {event.problem}"
+        updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED, text)
+    if ends:
+        endings.end_for(ctx, task, HEALTH, event.problem or "")
+
+
+def on_lifetime(ctx: Context, container_id: str) -> None:
+    """It is as old as it may become."""
+    task = ctx.state.tasks.get(container_id)
+    if task is not None:
+        endings.end_for(ctx, task, LIFETIME, f"{task.info.max_completion_time_s:g} s")
+
+
+def on_disk_exceeded(ctx: Context, event: events.DiskExceeded) -> None:
+    """It has written more than it asked for."""
+    task = ctx.state.tasks.get(event.container_id)
+    if task is not None and task.state == pb.TASK_RUNNING:
+        asked = from_proto(task.info.resources).quantities.get("disk", 0) / 1000
+        used = event.used_bytes / 2**20
+        endings.end_for(
+            ctx, task, DISK, f"asked for {asked:g} MiB, used {used:.0f} MiB", force=True
+        )

@@ -1,0 +1,151 @@
+"""An agent starts anew: its checkpoint, and what the runtimes find."""
+
+from __future__ import annotations
+
+from google.protobuf.message import DecodeError
+
+from pymesos_agent.core import endings, events, executors, life, sandboxes, session, updates
+from pymesos_agent.core.context import Context
+from pymesos_agent.core.effects import DestroyContainer, KillContainer
+from pymesos_agent.core.tasks import TASK, AgentTask
+from pymesos_core.reservations import with_reserved
+from pymesos_core.resources import ResourceError, Resources, from_proto, total
+from pymesos_core.store import Records
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+class RecoveryError(Exception):
+    """The checkpoint and the flags do not fit: the message names the two ways out."""
+
+
+def load(ctx: Context, records: Records) -> None:
+    """The checkpoint. Raises RecoveryError."""
+    try:
+        for (kind, key), value in records.items():
+            if kind == session.AGENT:
+                record = checkpoint_pb.AgentCheckpoint.FromString(value)
+                ctx.state.agent_id = record.agent_id
+                ctx.state.epoch_seen = record.epoch_seen
+                ctx.state.reserved = from_proto(record.reserved)
+            elif kind == TASK:
+                ctx.add(AgentTask.from_record(value))
+            elif kind == sandboxes.SANDBOX:
+                ctx.state.sandboxes[key] = checkpoint_pb.SandboxRecord.FromString(value)
+        _link_executors(ctx)
+        by_age = sorted(ctx.state.sandboxes.values(), key=lambda r: r.ended_at_s)
+        ctx.state.sandboxes = {record.container_id: record for record in by_age}
+    except (DecodeError, ResourceError) as error:
+        raise RecoveryError(
+            f"the checkpoint cannot be read ({error}): restore it from a backup, or give its"
+            f" tasks up with `pymesos-agent recover --discard`"
+        ) from error
+    held: Resources = total(
+        from_proto(task.info.resources) for task in ctx.state.tasks.values() if not task.ended
+    )
+    try:
+        mine = with_reserved(from_proto(ctx.config.info.resources), ctx.state.reserved)
+    except ResourceError as error:
+        raise RecoveryError(
+            f"{error}; to give its volumes and reservations up, as a new agent:"
+            f" `pymesos-agent recover --discard`"
+        ) from error
+    if not mine.contains(held):
+        raise RecoveryError(
+            f"the tasks of this agent hold {held}, more than its resources are now ({mine}):"
+            f" restore the flags it had, or give the tasks up with"
+            f" `pymesos-agent recover --discard`"
+        )
+
+
+def _link_executors(ctx: Context) -> None:
+    for task in ctx.state.tasks.values():
+        if task.executor_container_id:
+            task.executor = ctx.state.tasks.get(task.executor_container_id)
+            if task.executor is not None:
+                task.executor.tasks.append(task)
+
+
+def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
+    """Put what was checkpointed and what is there together."""
+    assert not ctx.recovered
+    ctx.recovered = True
+    for container_id, container in event.containers.items():
+        if container_id not in ctx.state.tasks:
+            ctx.emit(KillContainer(container_id, "", force=True))
+            if container.exit is not None:
+                ctx.emit(DestroyContainer(container_id, ""))
+    for task in list(ctx.state.tasks.values()):
+        _recover_task(ctx, task, event.containers.get(task.container_id))
+    for group_id, tasks in list(ctx.state.groups.items()):
+        for task in tasks:
+            endings.end_group_of(ctx, task)
+        endings.destroy_group(ctx, group_id)
+    if ctx.connection is not None:
+        session.register(ctx)
+
+
+def _recover_in_executor(ctx: Context, task: AgentTask) -> None:
+    """It lives as long as its executor does, which is to say what became of it."""
+    task.started = task.asked_to_start = True
+    if task.ended:
+        task.destroyed = True
+    elif task.executor is None or task.executor.ended:
+        updates.update(
+            ctx,
+            task,
+            pb.TASK_FAILED,
+            pb.REASON_EXECUTOR_TERMINATED,
+            "Its executor has ended while the agent was away",
+        )
+
+
+def _recover_executor(
+    ctx: Context, executor: AgentTask, found: events.ContainerState | None
+) -> None:
+    if executor.ended:
+        executor.destroyed = True
+        ctx.emit(DestroyContainer(executor.container_id, executor.runtime))
+        updates.complete(ctx, executor)
+    elif found is None:
+        executors.end(ctx, executor, None, "its container was gone when the agent restarted")
+    else:
+        executor.asked_to_start = True
+        executors.started(ctx, executor)
+        life.on_started(ctx, events.ContainerStarted(executor.container_id, found.pid))
+        if found.exit is not None:
+            life.on_exited(ctx, found.exit)
+
+
+def _recover_task(ctx: Context, task: AgentTask, found: events.ContainerState | None) -> None:
+    if task.executor_container_id:
+        _recover_in_executor(ctx, task)
+    elif task.is_executor:
+        _recover_executor(ctx, task, found)
+    elif task.ended:
+        task.destroyed = True
+        ctx.emit(DestroyContainer(task.container_id, task.runtime))
+    elif found is None:
+        started = task.state != pb.TASK_STAGING
+        updates.update(
+            ctx,
+            task,
+            pb.TASK_FAILED if started else pb.TASK_DROPPED,
+            pb.REASON_AGENT_RESTARTED,
+            "Its container was gone when the agent restarted"
+            if started
+            else "The agent restarted before the task was started",
+        )
+    else:
+        task.asked_to_start = True
+        if task.state in (pb.TASK_STAGING, pb.TASK_STARTING):
+            life.on_started(ctx, events.ContainerStarted(task.container_id, found.pid))
+        elif task.state == pb.TASK_RUNNING and found.exit is None:
+            life.watch_life(ctx, task)
+        if found.exit is not None:
+            life.on_exited(ctx, found.exit)
+        elif task.kill is not None:
+            endings.kill(ctx, task, task.kill)
+
+
+# The master.

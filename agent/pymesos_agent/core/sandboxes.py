@@ -1,0 +1,51 @@
+"""The files of tasks that have ended, kept for those who look back."""
+
+from __future__ import annotations
+
+from pymesos_agent.core import events
+from pymesos_agent.core.context import Context
+from pymesos_agent.core.effects import RemoveSandbox
+from pymesos_agent.core.tasks import TASK, AgentTask
+from pymesos_core.store import Change
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+
+SANDBOX = "sandbox"
+
+
+def keep(ctx: Context, task: AgentTask) -> None:
+    """Its end is known to its framework: in its place in the checkpoint comes its sandbox."""
+    record = checkpoint_pb.SandboxRecord(
+        container_id=task.container_id,
+        framework_id=task.framework_id,
+        task_id=task.info.task_id,
+        ended_at_s=ctx.now.wall_s,
+    )
+    ctx.state.sandboxes[task.container_id] = record
+    changes = [
+        Change(TASK, task.container_id, None),
+        Change(SANDBOX, task.container_id, record.SerializeToString()),
+    ]
+    while len(ctx.state.sandboxes) > ctx.config.max_sandboxes:
+        oldest = next(iter(ctx.state.sandboxes))
+        del ctx.state.sandboxes[oldest]
+        changes.append(Change(SANDBOX, oldest, None))
+        ctx.emit(RemoveSandbox(oldest))
+    ctx.checkpoint(tuple(changes))
+
+
+def on_disk_measured(ctx: Context, event: events.DiskMeasured) -> None:
+    """Remove old sandboxes; the fuller the disk, the sooner they are old.
+
+    As Mesos does it (`docs/sandbox.md`): the longest age times the part of the disk that is
+    free beyond the headroom. Ours: what ended within the last minute stays.
+    """
+    free = max(0.0, 1.0 - ctx.config.disk_headroom - event.used)
+    age_s = max(ctx.config.sandbox_min_age_s, ctx.config.sandbox_max_age_s * free)
+    changes: list[Change] = []
+    for container_id, record in list(ctx.state.sandboxes.items()):
+        if ctx.now.wall_s - record.ended_at_s > age_s:
+            del ctx.state.sandboxes[container_id]
+            changes.append(Change(SANDBOX, container_id, None))
+            ctx.emit(RemoveSandbox(container_id))
+    if changes:
+        ctx.checkpoint(tuple(changes))

@@ -1,0 +1,234 @@
+"""The master: this agent registers with it, and obeys it under its epoch."""
+
+from __future__ import annotations
+
+from pymesos_agent.core import endings, events, executors, launches, updates
+from pymesos_agent.core.context import SILENCE, Connection, Context
+from pymesos_agent.core.effects import Disconnect, RemoveVolume
+from pymesos_core.reservations import dynamic, volumes_of, with_reserved
+from pymesos_core.resources import ResourceError, from_proto, to_proto
+from pymesos_core.store import Change
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+AGENT = "agent"
+
+
+def on_connected(ctx: Context, event: events.Connected) -> None:
+    """Register, as soon as it is known what runs here."""
+    ctx.connection = Connection(event.connection_id)
+    if ctx.recovered:
+        register(ctx)
+
+
+def register(ctx: Context) -> None:
+    """Say who we are. Ours: an agent chooses its id and stores it before it is known by it.
+
+    Mesos' master assigns the id; an agent that dies before it has stored it leaves a ghost
+    behind, on which tasks may have been launched already.
+    """
+    connection = ctx.connection
+    assert connection is not None
+    if not ctx.state.agent_id:
+        ctx.state.agent_id = next(ctx.agent_ids)
+
+        def failed(message: str) -> None:
+            ctx.state.agent_id = ""
+            if ctx.connection is connection:
+                _drop_connection(ctx, f"the agent id cannot be stored: {message}")
+
+        ctx.checkpoint((_identity(ctx),), lambda: _register_again(ctx), failed)
+        return
+    _say_who(ctx, connection)
+
+
+def _register_again(ctx: Context) -> None:
+    if ctx.connection is not None and not ctx.connection.said_who:
+        _say_who(ctx, ctx.connection)
+
+
+def _say_who(ctx: Context, connection: Connection) -> None:
+    connection.said_who = True
+    info = pb.AgentInfo()
+    info.CopyFrom(ctx.config.info)
+    info.agent_id = ctx.state.agent_id
+    register = agent_pb.Register(
+        agent_info=info,
+        incarnation_id=next(ctx.incarnation_ids),
+        tasks=[task.report() for task in ctx.state.by_key.values()],
+        epoch_seen=ctx.state.epoch_seen,
+        boot_id=ctx.config.boot_id,
+        mono_s=ctx.now.mono_s,
+        reserved=to_proto(ctx.state.reserved),
+    )
+    ctx.tell(agent_pb.AgentMessage(register=register))
+
+
+def on_disconnected(ctx: Context, event: events.Disconnected) -> None:
+    """Tasks run on meanwhile."""
+    if ctx.connection and ctx.connection.connection_id == event.connection_id:
+        ctx.connection = None
+        ctx.timers.cancel(SILENCE)
+
+
+def on_master_said(ctx: Context, event: events.MasterSaid) -> None:
+    """Obey, unless another master has been obeyed in a later epoch."""
+    connection = ctx.connection
+    if connection is None or connection.connection_id != event.connection_id:
+        return
+    if event.epoch < ctx.state.epoch_seen:
+        _drop_connection(
+            ctx, f"the master speaks in epoch {event.epoch}; {ctx.state.epoch_seen} was seen"
+        )
+        return
+    if connection.silence_s:
+        ctx.timers.set(SILENCE, ctx.now.mono_s + connection.silence_s)
+    if connection.held_back is not None:
+        connection.held_back.append(event.message)
+    elif event.epoch > ctx.epoch_durable:
+        connection.held_back = [event.message]
+        _raise_epoch(ctx, connection, event.epoch)
+    else:
+        _obey(ctx, event.message)
+
+
+def _raise_epoch(ctx: Context, connection: Connection, epoch: int) -> None:
+    """Remember the epoch for good before anything is done in it.
+
+    Even when it cannot be stored, no older one is obeyed any more.
+    """
+    ctx.state.epoch_seen = epoch
+
+    def durable() -> None:
+        ctx.epoch_durable = max(ctx.epoch_durable, epoch)
+        if ctx.connection is connection:
+            messages, connection.held_back = connection.held_back or [], None
+            for message in messages:
+                _obey(ctx, message)
+
+    def failed(message: str) -> None:
+        if ctx.connection is connection:
+            _drop_connection(ctx, f"the epoch cannot be stored: {message}")
+
+    ctx.checkpoint((_identity(ctx),), durable, failed)
+
+
+def _identity(ctx: Context) -> Change:
+    record = checkpoint_pb.AgentCheckpoint(
+        agent_id=ctx.state.agent_id,
+        epoch_seen=ctx.state.epoch_seen,
+        reserved=to_proto(ctx.state.reserved),
+    )
+    return Change(AGENT, "", record.SerializeToString())
+
+
+def _drop_connection(ctx: Context, reason: str) -> None:
+    if ctx.connection is not None:
+        ctx.emit(Disconnect(ctx.connection.connection_id, reason))
+        ctx.connection = None
+        ctx.timers.cancel(SILENCE)
+
+
+def on_silence(ctx: Context, _: str) -> None:
+    """It may be cut off: look for the leader again."""
+    _drop_connection(ctx, "the master has been silent for too long")
+
+
+def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
+    match message.WhichOneof("message"):
+        case "registered":
+            _on_registered(ctx, message.registered)
+        case "ping":
+            ctx.tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))
+        case "launch":
+            launch = message.launch
+            _note_framework(ctx, launch)
+            launches.launch(ctx, launch.framework_id, launch.role, [launch.task_info], "")
+        case "launch_group":
+            group = message.launch_group
+            _note_framework(ctx, group)
+            launches.launch(
+                ctx, group.framework_id, group.role, group.task_infos, next(ctx.container_ids)
+            )
+        case "kill":
+            endings.on_kill(ctx, message.kill)
+        case "acknowledgement":
+            updates.on_acknowledgement(ctx, message.acknowledgement)
+        case "shutdown_framework":
+            for task in list(ctx.state.tasks.values()):
+                if task.framework_id == message.shutdown_framework.framework_id:
+                    endings.kill(ctx, task, task.info.kill_policy)
+        case "executor_message":
+            executors.to_executor(ctx, message.executor_message)
+        case "shutdown_executor":
+            asked = message.shutdown_executor
+            executor = ctx.state.executors.get((asked.framework_id, asked.executor_id))
+            if executor is not None:
+                endings.kill(ctx, executor, executor.info.kill_policy)
+        case "set_reserved":
+            _on_set_reserved(ctx, message.set_reserved)
+        case "refused":
+            _on_refused(ctx, message.refused)
+
+
+def _on_set_reserved(ctx: Context, message: agent_pb.MasterMessage.SetReserved) -> None:
+    """Keep it, then delete the data of volumes that are no more.
+
+    Of volumes that are new, too: an agent that died before it had deleted a volume must not
+    show its data to the next one of that id. A task that uses it is launched after this.
+    """
+    connection = ctx.connection
+    before = ctx.state.reserved
+    try:
+        reserved = dynamic(from_proto(message.reserved))
+        with_reserved(from_proto(ctx.config.info.resources), reserved)
+    except ResourceError as error:
+        _drop_connection(ctx, f"the master reserves what is not there: {error}")
+        return
+    ctx.state.reserved = reserved
+    changed = set(volumes_of(before)) ^ set(volumes_of(reserved))
+
+    def durable() -> None:
+        for role, volume in sorted(changed):
+            ctx.emit(RemoveVolume(role, volume.id))
+
+    def failed(text: str) -> None:
+        # As it was stored; the master says it again when the agent registers.
+        ctx.state.reserved = before
+        if ctx.connection is connection:
+            _drop_connection(ctx, f"what is reserved cannot be stored: {text}")
+
+    ctx.checkpoint((_identity(ctx),), durable, failed)
+
+
+def _on_refused(ctx: Context, refused: agent_pb.MasterMessage.Refused) -> None:
+    if refused.shut_down:
+        endings.end_all(
+            ctx,
+            f"the master says: {refused.message}. To join again as a new agent:"
+            f" `pymesos-agent recover --discard`, then start it",
+        )
+    else:
+        _drop_connection(ctx, f"the master refused: {refused.message}")
+
+
+def _on_registered(ctx: Context, registered: agent_pb.MasterMessage.Registered) -> None:
+    connection = ctx.connection
+    assert connection is not None
+    connection.silence_s = registered.ping_timeout_s * max(1, registered.max_ping_timeouts)
+    if connection.silence_s:
+        ctx.timers.set(SILENCE, ctx.now.mono_s + connection.silence_s)
+
+    if registered.agent_id != ctx.state.agent_id:
+        _drop_connection(ctx, f"the master calls this agent {registered.agent_id}")
+        return
+    connection.registered = True
+    ctx.tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))  # we obey this epoch
+    for task in ctx.state.tasks.values():
+        updates.send_first(ctx, task)
+
+
+def _note_framework(ctx: Context, launch: agent_pb.LaunchTask | agent_pb.LaunchGroup) -> None:
+    if launch.HasField("framework_info"):
+        ctx.state.frameworks[launch.framework_id] = launch.framework_info
