@@ -65,6 +65,8 @@ BULLIES: dict[str, dict[str, Any]] = {
     "pids": {
         "command": f"exec {PYTHON} -c '{BOMB}'",
         "pids_max": 100,
+        # Enough for a hundred processes: it is to be held by their number.
+        "resources": {"cpus": 0.1, "mem": 1024},
         "retries": 1000,
     },
     "disk": {

@@ -40,7 +40,11 @@ FACETS = (
     Facet("mem", "memory: over its limit it is killed, and the end says so", "resources.mem"),
     Facet("cpu", "CPU: a share in proportion, more when others leave it", "resources.cpus"),
     Facet("cpu_quota", "CPU: its cpus are also the most it gets", "cpu_quota"),
-    Facet("pids", "processes and threads: no more are made", "pids_max, else --pids-max"),
+    Facet(
+        "pids",
+        "processes and threads: no more are made; what forks without end is held at its cpus",
+        "pids_max, else --pids-max",
+    ),
     Facet("disk", "its sandbox and what it writes elsewhere", "resources.disk"),
     Facet(
         "io",

@@ -22,6 +22,7 @@ from pymesos_agent.artifacts import ArtifactError, Artifacts
 from pymesos_agent.checking import CheckError, run_check
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import (
+    CapCpu,
     Checkpoint,
     CloseExecutor,
     DestroyContainer,
@@ -52,12 +53,14 @@ from pymesos_agent.core.events import (
     DiskMeasured,
     Event,
     MasterSaid,
+    ProcessesRefused,
     TasksEnding,
     Tick,
 )
 from pymesos_agent.core.executors import resources_of
 from pymesos_agent.core.tasks import AgentTask
 from pymesos_agent.executor_service import ExecutorStreams
+from pymesos_agent.forks import ForkWatch, cap_cpu
 from pymesos_agent.isolation import refusal
 from pymesos_agent.runtimes.interface import (
     ContainerSpec,
@@ -92,6 +95,7 @@ USAGE_INTERVAL_S = 5.0
 REGISTER_BYTES = 512 * 1024
 MAX_USES = 5000  # so that a message stays below its limit
 DISK_INTERVAL_S = 2.0
+FORKS_INTERVAL_S = 1.0
 MAX_CHECKS = 32  # at a time
 MILLI_MIB = 1024 * 1024 / 1000
 
@@ -135,6 +139,7 @@ class Shell:
             tasks.append(asyncio.create_task(follow(detector, self._session, self._backoff)))
             tasks.append(asyncio.create_task(self._report_usage()))
             tasks.append(asyncio.create_task(self._watch_disks()))
+            tasks.append(asyncio.create_task(self._watch_forks()))
             ended = asyncio.create_task(self._wait_for_exit())
             tasks.append(ended)
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -235,6 +240,8 @@ class Shell:
             case ResizeContainer(container_id, name, resources):
                 for runtime in self._named(name):
                     runtime.resize(container_id, resources)
+            case CapCpu(container_id, cpus_milli):
+                self._cap_cpu(container_id, cpus_milli)
             case TellExecutor() | CloseExecutor():
                 self.executors.do(effect)
             case RunCheck():
@@ -408,6 +415,21 @@ class Shell:
                 used = await asyncio.to_thread(disk_usage, paths)
                 if used > limit:
                     self.feed(DiskExceeded(task.container_id, used))
+
+    async def _watch_forks(self) -> None:
+        watch = ForkWatch()
+        while True:
+            await asyncio.sleep(FORKS_INTERVAL_S)
+            pids = {c: t.pid for c, t in self._core.state.tasks.items() if t.pid and not t.ended}
+            for container_id, count in (await asyncio.to_thread(watch.look, pids)).items():
+                self.feed(ProcessesRefused(container_id, count))
+
+    def _cap_cpu(self, container_id: str, cpus_milli: int) -> None:
+        task = self._core.state.tasks[container_id]
+        try:
+            cap_cpu(task.pid, cpus_milli)
+        except OSError as error:
+            log.warning("%s cannot be held at its CPU: %s", task.info.task_id, error)
 
     async def task_usage(self, framework_id: str, task_id: str) -> list[sandbox_pb.TaskUsage]:
         """What tasks that run use now; empty ids mean all."""

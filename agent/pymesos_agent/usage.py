@@ -28,7 +28,7 @@ class ContainerUsage:
 def read_usage(pid: int) -> ContainerUsage | None:
     """Of the container whose first process this is; None when that has ended. Blocking."""
     try:
-        groups = _groups(pid)
+        groups = groups_of(pid)
         received, sent = _network(pid)
         if groups is None:
             return _by_processes(pid, received, sent)
@@ -37,8 +37,11 @@ def read_usage(pid: int) -> ContainerUsage | None:
         return None
 
 
-def _groups(pid: int) -> dict[str, Path] | None:
-    """The folder of each controller; None when it shares ours, and so has none of its own."""
+def groups_of(pid: int) -> dict[str, Path] | None:
+    """The folder of each controller; None when it shares ours, and so has none of its own.
+
+    With cgroups v2 there is one, under the empty name. Raises OSError.
+    """
 
     def parse(who: int | str) -> dict[str, str]:
         out = {}

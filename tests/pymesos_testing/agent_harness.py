@@ -51,6 +51,7 @@ class AgentHarness:
         self.destroyed_groups: list[str] = []
         self.told: dict[int, list[executor_pb.ExecutorEvent]] = {}  # by stream
         self.closed: list[int] = []
+        self.capped: list[tuple[str, int]] = []
         self.sizes: list[Resources] = []
         self.exit: list[str | None] = []
         self.hold_writes = False
@@ -86,6 +87,8 @@ class AgentHarness:
                 self.closed.append(stream_id)
             case fx.ResizeContainer(_, _, resources):
                 self.sizes.append(resources)
+            case fx.CapCpu(container_id, cpus_milli):
+                self.capped.append((container_id, cpus_milli))
             case fx.DestroyGroup(group_id, _):
                 self.destroyed_groups.append(group_id)
             case fx.Disconnect(_, reason):

@@ -107,11 +107,17 @@ async def process_rig(folder: Path, watched: bool) -> AsyncIterator[Rig]:
     with pytest.MonkeyPatch.context() as patch:
         if watched:
             no_cgroups(patch)
-        rig = Rig(ProcessRuntime(folder, f"test-{os.getpid()}", Settings()), folder)
+        tag = f"test-{os.getpid()}"
+        rig = Rig(ProcessRuntime(folder, tag, Settings()), folder)
         await rig.start()
         yield rig
         await rig.runtime.close()
         end_supervisors(folder)
+        groups, _ = cgroups.detect(tag)
+        if groups is not None:
+            for container_id in groups.leftovers():
+                groups.destroy(container_id)
+            groups.close()
 
 
 @contextlib.asynccontextmanager

@@ -165,6 +165,17 @@ def test_too_much_disk(h: AgentHarness) -> None:
     assert "used 5 MiB" in last(h).message
 
 
+def test_forks_without_end(h: AgentHarness) -> None:
+    container = h.run()
+    h.feed(ev.ProcessesRefused(container, 10))
+    assert h.capped == [], "a few are no bomb"
+    h.feed(ev.ProcessesRefused(container, 5000))
+    h.feed(ev.ProcessesRefused(container, 5000))
+    assert h.capped == [(container, 1000)], "once, at what it asked for"
+    assert last(h).state == pb.TASK_RUNNING
+    assert "refused 5000 processes" in last(h).message and "1 CPUs" in last(h).message
+
+
 def test_a_kill_while_it_is_launched_is_a_kill(h: AgentHarness) -> None:
     h.launch()
     h.kill()

@@ -64,6 +64,7 @@ class AgentCore:
             events.ContainerExited: life.on_exited,
             events.Checked: life.on_checked,
             events.DiskExceeded: life.on_disk_exceeded,
+            events.ProcessesRefused: life.on_processes_refused,
             events.DiskMeasured: sandboxes.on_disk_measured,
             events.ExecutorSaid: executors.on_said,
             events.ExecutorLeft: executors.on_left,

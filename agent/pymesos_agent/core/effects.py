@@ -41,6 +41,14 @@ class ResizeContainer:
 
 
 @dataclass(frozen=True, slots=True)
+class CapCpu:
+    """From now on a container gets no more CPU than this, though nobody else wants it."""
+
+    container_id: str
+    cpus_milli: int
+
+
+@dataclass(frozen=True, slots=True)
 class TellExecutor:
     """Send on an executor's stream."""
 
@@ -133,6 +141,7 @@ Effect = (
     Checkpoint
     | StartContainer
     | ResizeContainer
+    | CapCpu
     | TellExecutor
     | CloseExecutor
     | KillContainer

@@ -125,6 +125,14 @@ class DiskExceeded:
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessesRefused:
+    """A container was refused so many processes within a second: it has as many as it may."""
+
+    container_id: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class DiskMeasured:
     """How much of the disk that has the sandboxes is in use, from 0 to 1."""
 
@@ -165,6 +173,7 @@ Event = (
     | ExecutorSaid
     | ExecutorLeft
     | DiskExceeded
+    | ProcessesRefused
     | DiskMeasured
     | Checkpointed
     | CheckpointFailed

@@ -14,10 +14,12 @@ from pymesos_agent.core.checks import (
     timeout_s,
 )
 from pymesos_agent.core.context import KILL, Context
-from pymesos_agent.core.effects import DestroyContainer, RunCheck
+from pymesos_agent.core.effects import CapCpu, DestroyContainer, RunCheck
 from pymesos_agent.core.tasks import DISK, LIFETIME, AgentTask, ending
 from pymesos_core.resources import from_proto
 from pymesos_proto.v1 import types_pb2 as pb
+
+ENDLESS_FORKS = 100  # within a second
 
 
 def on_pulling(ctx: Context, event: events.ContainerPulling) -> None:
@@ -151,3 +153,20 @@ def on_disk_exceeded(ctx: Context, event: events.DiskExceeded) -> None:
         endings.end_for(
             ctx, task, DISK, f"asked for {asked:g} MiB, used {used:.0f} MiB", force=True
         )
+
+
+def on_processes_refused(ctx: Context, event: events.ProcessesRefused) -> None:
+    """One that forks without end is held at the CPU that it asked for, for the rest of its life."""
+    task = ctx.state.tasks.get(event.container_id)
+    if task is None or task.ended or task.capped or event.count < ENDLESS_FORKS:
+        return
+    task.capped = True
+    asked = executors.resources_of(task) if task.is_executor else from_proto(task.info.resources)
+    cpus_milli = asked.quantities.get("cpus", 0)
+    ctx.emit(CapCpu(task.container_id, cpus_milli))
+    if task.state == pb.TASK_RUNNING and not task.is_executor:
+        text = (
+            f"It was refused {event.count} processes within a second, for it has as many as it may:"
+            f" from now on it gets {cpus_milli / 1000:g} CPUs at most"
+        )
+        updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, text)

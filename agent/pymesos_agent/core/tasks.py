@@ -64,6 +64,7 @@ class AgentTask:
     ready: bool | None = None
     started_at_s: float = 0.0  # Unix time
     checks: dict[str, CheckState] = field(default_factory=dict)
+    capped: bool = False  # it forked without end, and is held at the CPU it asked for
     group_id: str = ""  # the same for all that live and die together
     # Of a task that runs in an executor:
     executor_container_id: str = ""

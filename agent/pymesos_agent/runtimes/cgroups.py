@@ -190,6 +190,12 @@ class Cgroups:
             if not mount.is_symlink() and (mount / path).is_dir():
                 _remove(mount / path)
 
+    def close(self) -> None:
+        """Remove the agent's own groups, unless containers live on in them."""
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
     def leftovers(self) -> set[str]:
         """The container ids that have groups."""
         return {p.name for p in self._roots["memory"].iterdir() if p.is_dir()}

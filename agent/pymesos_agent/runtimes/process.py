@@ -191,6 +191,8 @@ class ProcessRuntime:
     async def close(self) -> None:
         """See Runtime."""
         await self._supervised.close()
+        if self._cgroups is not None:
+            self._cgroups.close()
 
 
 def _link_volumes(spec: ContainerSpec) -> None:

@@ -300,3 +300,5 @@ class OciRuntime:
         await self._images.close()
         await self._supervised.close()
         await asyncio.to_thread(self._cleaners.shutdown)
+        if self._cgroups is not None:
+            self._cgroups.close()
