@@ -17,7 +17,6 @@ import logging
 import os
 import signal
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 
 import click
@@ -52,7 +51,9 @@ class Tally:
     registered: dict[int, int] = field(default_factory=dict)  # agent → epoch it is registered in
     last_registered_s: float = 0.0  # monotonic
     running: int = 0
-    started: Counter[tuple[str, str]] = field(default_factory=Counter)
+    started: set[tuple[str, str]] = field(default_factory=set)
+    doubled: int = 0  # tasks that were started again
+    messages: int = 0  # gRPC messages, either way
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     def line(self) -> str:
@@ -64,7 +65,8 @@ class Tally:
                 "registered": sum(e == epoch for e in self.registered.values()),
                 "last_registered_s": self.last_registered_s,
                 "running": self.running,
-                "doubled": sum(count - 1 for count in self.started.values()),
+                "doubled": self.doubled,
+                "messages": self.messages,
             }
         )
 
@@ -118,10 +120,11 @@ class SimulatedAgent:
         outbox: Outbox[pb.AgentMessage] = Outbox()
         self._streams[connection_id] = outbox
         call = AgentStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
-        writer = asyncio.create_task(_write(call, outbox))
+        writer = asyncio.create_task(_write(call, outbox, self._tally))
         try:
             self.feed(ev.Connected(connection_id))
             async for batch in call:
+                self._tally.messages += 1
                 for message in batch.message:
                     if message.HasField("registered"):
                         self._backoff.reset()
@@ -155,7 +158,9 @@ class SimulatedAgent:
             case fx.Checkpoint(token, _):
                 self._soon(ev.Checkpointed(token))
             case fx.StartContainer(container_id, framework_id, _, _, info):
-                self._tally.started[framework_id, info.task_id] += 1
+                key = (framework_id, info.task_id)
+                self._tally.doubled += key in self._tally.started
+                self._tally.started.add(key)
                 self._running.add(container_id)
                 self._count(1)
                 self._soon(ev.ContainerStarted(container_id, 1))
@@ -186,8 +191,10 @@ class SimulatedAgent:
 async def _write(
     call: grpc.aio.StreamStreamCall[pb.AgentBatch, pb.MasterBatch],
     outbox: Outbox[pb.AgentMessage],
+    tally: Tally,
 ) -> None:
     while (batch := await outbox.batch()) is not None:
+        tally.messages += 1
         await call.write(pb.AgentBatch(message=batch))
     call.cancel()
 

@@ -19,6 +19,7 @@ import json
 import statistics
 import tempfile
 import time
+from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,14 +38,23 @@ MESSAGES_PER_TASK = 5
 
 
 class Sprinter(Scheduler):
-    """Launches tasks that end at once until a number of them have ended."""
+    """Launches tasks that stay, then others that end at once, until enough of these have ended.
 
-    def __init__(self, tasks: int) -> None:
+    No more than `in_flight` are on their way at a time: meanwhile it holds the offers.
+    """
+
+    def __init__(self, tasks: int, in_flight: int, stay_on_each: int) -> None:
         self.tasks = tasks
         self.ended = 0
         self.failed = 0
+        self.staying = 0
         self.done = asyncio.Event()
         self.latencies_s: list[float] = []
+        self._in_flight = in_flight
+        self._stay_on_each = stay_on_each
+        self._held: deque[pb.Offer] = deque()
+        self._settled: set[str] = set()  # the agents that have those that stay
+        self._sprints = False
         self._ids = itertools.count()
         self._launched = 0
         self._accepted_at: dict[str, float] = {}
@@ -53,56 +63,81 @@ class Sprinter(Scheduler):
     def offers(self, driver: Driver, offers: Sequence[pb.Offer]) -> None:
         """See Scheduler."""
         for offer in offers:
-            rest = from_proto(offer.resources)
-            infos = []
-            now_s = time.perf_counter()
-            while self._launched < self.tasks and rest.contains(TASK):
-                rest = rest - TASK
-                self._launched += 1
-                task_id = f"t{next(self._ids)}"
-                self._accepted_at[task_id] = now_s
-                infos.append(
-                    pb.TaskInfo(
-                        task_id=task_id,
-                        name="t",
-                        agent_id=offer.agent_id,
-                        resources=self._resources,
-                        command=pb.CommandInfo(shell=True, value="0"),
-                    )
-                )
-            if infos:
+            if offer.agent_id not in self._settled and self._stay_on_each:
+                self._settled.add(offer.agent_id)
+                infos = [self._task(offer, "a", "100000") for _ in range(self._stay_on_each)]
                 driver.accept([offer.offer_id], infos, refuse_s=0)
             else:
-                driver.decline([offer.offer_id], refuse_s=3600)
+                self._held.append(offer)
+        self._launch(driver)
+
+    def sprint(self, driver: Driver) -> None:
+        """Those that stay are there: begin with the others."""
+        self._sprints = True
+        self._launch(driver)
+
+    def _launch(self, driver: Driver) -> None:
+        while self._sprints and self._held and self._launched < self.tasks:
+            room = self._in_flight - (self._launched - self.ended)
+            fit = from_proto(self._held[0].resources).quantities["cpus"] // 1000
+            count = min(fit, self.tasks - self._launched)
+            if count > room:
+                return
+            offer = self._held.popleft()
+            infos = [self._task(offer, "t", "0") for _ in range(count)]
+            now_s = time.perf_counter()
+            self._accepted_at.update((info.task_id, now_s) for info in infos)
+            self._launched += count
+            driver.accept([offer.offer_id], infos, refuse_s=0)
+
+    def _task(self, offer: pb.Offer, prefix: str, lives_s: str) -> pb.TaskInfo:
+        return pb.TaskInfo(
+            task_id=f"{prefix}{next(self._ids)}",
+            name="t",
+            agent_id=offer.agent_id,
+            resources=self._resources,
+            command=pb.CommandInfo(shell=True, value=lives_s),
+        )
 
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         """See Scheduler. The driver acknowledges after this."""
         if status.state == pb.TASK_RUNNING:
+            self.staying += status.task_id.startswith("a")
             begin = self._accepted_at.pop(status.task_id, None)
             if begin is not None:
                 self.latencies_s.append(time.perf_counter() - begin)
         else:
             self.ended += 1
             self.failed += status.state != pb.TASK_FINISHED
+            self._launch(driver)
             if self.ended >= self.tasks:
                 self.done.set()
 
 
-async def measure(folder: Path, agents: int, tasks: int, at_once: int) -> dict[str, object]:
+async def measure(
+    folder: Path, agents: int, tasks: int, at_once: int, in_flight: int, alive: int
+) -> dict[str, object]:
     """Run the tasks, then the echo."""
     roles, load = Roles(folder), LoadGenerator()
     running: list[asyncio.Task[None]] = []
     try:
         master = roles.master("master", "--log-level", "warning", "--agent-ping-timeout", "15")
-        resources = f"cpus:{at_once};mem:{at_once * 32};disk:1000"
+        stay_on_each = -(-alive // agents)
+        fit = at_once + stay_on_each
+        resources = f"cpus:{fit};mem:{fit * 32};disk:1000"
         running.append(asyncio.create_task(load.run(master.address, agents, resources)))
-        await until("all agents", lambda: load.last["registered"] == agents, 180)
-        sprinter = Sprinter(tasks)
+        await until("all agents", lambda: load.last["registered"] == agents, 600)
+        sprinter = Sprinter(tasks, in_flight, stay_on_each)
         info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
+        driver = Driver(sprinter, info, master.address)
+        running.append(asyncio.create_task(driver.run()))
+        await until("the tasks that stay", lambda: sprinter.staying == stay_on_each * agents, 900)
         begin = time.perf_counter()
-        running.append(asyncio.create_task(Driver(sprinter, info, master.address).run()))
+        messages = load.last["messages"]
+        sprinter.sprint(driver)
         await asyncio.wait_for(sprinter.done.wait(), 600)
         took_s = time.perf_counter() - begin
+        messages = load.last["messages"] - messages
         rss = psutil.Process(master.process.pid).memory_info().rss
     finally:
         for task in running:
@@ -116,6 +151,7 @@ async def measure(folder: Path, agents: int, tasks: int, at_once: int) -> dict[s
     return {
         "agents": agents,
         "tasks": tasks,
+        "alive": stay_on_each * agents,
         "tasks_per_s": round(tasks / took_s, 1),
         "accept_to_running_ms": {
             "p50": round(cuts[49] * 1000, 1),
@@ -123,6 +159,7 @@ async def measure(folder: Path, agents: int, tasks: int, at_once: int) -> dict[s
         },
         "master_rss_mib": rss // 2**20,
         "echo_messages_per_s": round(tasks * MESSAGES_PER_TASK / echo_s),
+        "messages_per_task": round(messages / tasks, 2),
         "ratio_to_echo": round(echo_s / took_s, 3),
     }
 
@@ -131,11 +168,14 @@ async def measure(folder: Path, agents: int, tasks: int, at_once: int) -> dict[s
 @click.option("--agents", default=1000, show_default=True, help="How many agents.")
 @click.option("--tasks", default=50_000, show_default=True, help="How many tasks in all.")
 @click.option("--at-once", default=2, show_default=True, help="How many fit on one agent.")
+@click.option("--in-flight", default=1000, show_default=True, help="How many at a time in all.")
+@click.option("--alive", default=0, show_default=True, help="How many others run meanwhile.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(agents: int, tasks: int, at_once: int, as_json: bool) -> None:
+def main(agents: int, tasks: int, at_once: int, in_flight: int, alive: int, as_json: bool) -> None:
     """Measure whole lives of tasks through one master, beside a bare echo."""
     with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
-        result = asyncio.run(measure(Path(folder), agents, tasks, at_once))
+        measured = measure(Path(folder), agents, tasks, at_once, in_flight, alive)
+        result = asyncio.run(measured)
     if as_json:
         print(json.dumps(result))
         return

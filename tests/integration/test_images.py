@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
@@ -13,8 +14,10 @@ from pathlib import Path
 import pytest
 
 from pymesos_agent.runtimes.interface import ImageSettings
-from pymesos_agent.runtimes.oci.images import ImageError, Images, full_name
+from pymesos_agent.runtimes.oci import images as images_module
+from pymesos_agent.runtimes.oci.images import Images
 from pymesos_agent.runtimes.oci.layers import LayerError, unpack
+from pymesos_agent.runtimes.oci.skopeo import ImageError, full_name
 from pymesos_testing.components import MissingError
 from pymesos_testing.registry import Layer, busybox_layer, push, registry, write_layout
 
@@ -68,6 +71,25 @@ async def test_it_is_fetched_once_for_all_who_ask(address: str, tmp_path: Path) 
     assert (top / "app/hello").read_text() == "hello\n"
     assert stat.S_ISCHR((top / "bin/ping").lstat().st_mode), "a whiteout"
     assert (bottom / "bin/ping").is_symlink()
+
+
+async def test_it_says_how_far_it_is(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = tmp_path / "bin/skopeo"
+    slow.parent.mkdir()
+    real = shutil.which("skopeo")
+    slow.write_text(f'#!/bin/sh\ncase "$*" in *copy*) sleep 1;; esac\nexec {real} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setenv("PATH", str(slow.parent), prepend=os.pathsep)
+    monkeypatch.setattr(images_module, "PROGRESS_S", 0.05)
+    images = store(tmp_path / "store")
+    told: list[str] = []
+    also: list[str] = []
+    await asyncio.gather(*(images.get(f"{address}/app:1", t.append) for t in (told, also)))
+    assert told == also, "all who wait for it hear it"
+    assert any(text.startswith("The image is being fetched: 0 of 2 layers") for text in told)
+    assert not images._waiting and not images._pulls
 
 
 async def test_layers_are_shared(address: str, tmp_path: Path) -> None:

@@ -165,6 +165,17 @@ def test_too_much_disk(h: AgentHarness) -> None:
     assert "used 5 MiB" in last(h).message
 
 
+def test_how_far_its_image_is(h: AgentHarness) -> None:
+    h.launch()
+    container = h.container()
+    for text in ("being fetched", "1 of 2 layers"):
+        h.feed(ev.ContainerPulling(container, text))
+        assert last(h).state == pb.TASK_STARTING and last(h).message == text
+    h.feed(ev.ContainerStarted(container, 1))
+    h.feed(ev.ContainerPulling(container, "late"))
+    assert last(h).state == pb.TASK_RUNNING
+
+
 def test_forks_without_end(h: AgentHarness) -> None:
     container = h.run()
     h.feed(ev.ProcessesRefused(container, 10))

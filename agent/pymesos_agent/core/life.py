@@ -23,9 +23,10 @@ ENDLESS_FORKS = 100  # within a second
 
 
 def on_pulling(ctx: Context, event: events.ContainerPulling) -> None:
-    """Its image takes a while: that is TASK_STARTING."""
+    """Its image or its files take a while: that is TASK_STARTING, and how far they are."""
     task = ctx.state.tasks.get(event.container_id)
-    if task is not None and task.state == pb.TASK_STAGING and not task.is_executor:
+    early = (pb.TASK_STAGING, pb.TASK_STARTING)
+    if task is not None and task.state in early and task.kill is None and not task.is_executor:
         updates.update(ctx, task, pb.TASK_STARTING, pb.REASON_UNSPECIFIED, event.message)
 
 

@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -65,6 +66,7 @@ SOCKETS = (
 )
 MIN_MEM_BYTES = 6 * 1024 * 1024  # the engine refuses less
 MILLI_MIB = 1024 * 1024 / 1000
+PROGRESS_S = 5.0  # between two reports of how far a fetching is
 OUTPUT_TIMEOUT_S = 10.0  # for what an ended container has written to reach its sandbox
 ENGINE_ERRORS = (DockerException, RequestException, OSError)
 
@@ -244,7 +246,23 @@ class DockerRuntime:
         except ImageNotFound:
             self._tell(ContainerPulling(spec.container_id))
             tagged = ":" in image.rsplit("/", 1)[-1] or "@" in image
-            self._client.pull(image if tagged else f"{image}:latest")
+            self._pull(spec, image if tagged else f"{image}:latest")
+
+    def _pull(self, spec: ContainerSpec, image: str) -> None:
+        """Tell now and then how far it is."""
+        layers: dict[str, tuple[int, int]] = {}
+        told_s = time.monotonic()
+        for event in self._streams.pull(image, stream=True, decode=True):
+            if "error" in event:
+                raise DockerException(event["error"])
+            detail = event.get("progressDetail") or {}
+            if event.get("status") == "Downloading" and detail.get("total"):
+                layers[event["id"]] = (detail["current"], detail["total"])
+            if layers and time.monotonic() - told_s >= PROGRESS_S:
+                told_s = time.monotonic()
+                done, total = (sum(n) // 2**20 for n in zip(*layers.values(), strict=True))
+                text = f"The image is being fetched: {done} of {total} MiB"
+                self._tell(ContainerPulling(spec.container_id, text))
 
     def _create(self, spec: ContainerSpec, name: str) -> None:
         amounts = spec.resources.quantities

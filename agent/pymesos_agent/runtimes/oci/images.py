@@ -1,8 +1,6 @@
 """The images of an agent: fetched once, kept as layers, removed when they are old or too many.
 
-skopeo fetches: every registry, its credentials (the standard files), mirrors and policy
-(`/etc/containers`), OCI layouts and archives. Blobs are shared by all images; a layer is unpacked
-once, under the digest of its contents:
+Blobs are shared by all images; a layer is unpacked once, under the digest of its contents:
 
     images/blobs/sha256/…   what was fetched
     images/layers/…         unpacked, for overlayfs
@@ -27,8 +25,9 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_agent.runtimes.interface import ImageSettings
-from pymesos_agent.runtimes.oci.bundle import BundleError, Image
+from pymesos_agent.runtimes.oci.bundle import Image
 from pymesos_agent.runtimes.oci.layers import LayerError, config_layers, unpack
+from pymesos_agent.runtimes.oci.skopeo import LOCAL, ImageError, RemoteLayer, Skopeo, full_name
 
 log = logging.getLogger(__name__)
 
@@ -37,15 +36,8 @@ MAX_PULLS = 3  # at a time
 MAX_JSON_BYTES = 8 * MIB
 REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,1023}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
-LOCAL = ("oci:", "oci-archive:", "docker-archive:")
-LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
-POLICY = Path("/etc/containers/policy.json")
+PROGRESS_S = 5.0  # between two reports of how far a fetching is
 LAYER_NAME_CHARS = 24
-
-
-class ImageError(BundleError):
-    """The image cannot be had: the message says why."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +76,8 @@ class Images:
         self._directory = directory
         self._settings = settings
         self._in_use = in_use
-        self._skopeo = shutil.which("skopeo")
+        self._skopeo = Skopeo(settings.authfile)
+        self._waiting: dict[str, list[Callable[[str], None]]] = {}
         self._pulls: dict[str, asyncio.Task[Record]] = {}
         self._slots = asyncio.Semaphore(MAX_PULLS)
         self._unpacking: dict[str, asyncio.Lock] = {}
@@ -114,11 +107,20 @@ class Images:
             if pull is None:
                 pull = asyncio.create_task(self._pull(reference))
                 self._pulls[reference] = pull
-                pull.add_done_callback(lambda _: self._pulls.pop(reference, None))
-            record = await asyncio.shield(pull)
+                pull.add_done_callback(lambda _: self._forget_pull(reference))
+            waiting = self._waiting.setdefault(reference, [])
+            waiting.append(tell)
+            try:
+                record = await asyncio.shield(pull)
+            finally:
+                waiting.remove(tell)
         else:
             os.utime(self._record_path(reference))
         return record.image(self.layers)
+
+    def _forget_pull(self, reference: str) -> None:
+        self._pulls.pop(reference, None)
+        self._waiting.pop(reference, None)
 
     def _check(self, reference: str) -> None:
         if not REFERENCE.fullmatch(reference):
@@ -182,12 +184,11 @@ class Images:
 
     async def _pull(self, reference: str) -> Record:
         """Fetch, unpack, record; then make room."""
-        if self._skopeo is None:
-            raise ImageError("images need skopeo (Debian: apt-get install skopeo)")
         layout = self._directory / "new" / uuid.uuid4().hex
         async with self._slots:
+            reporting = asyncio.create_task(self._report(reference))
             try:
-                await self._copy(reference, layout)
+                await self._skopeo.copy(reference, self._directory / "blobs", layout)
                 record = await self._unpack(reference, layout)
                 self._write(record)
             except LayerError as error:
@@ -195,51 +196,40 @@ class Images:
             except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
                 raise ImageError(f"{reference} cannot be read as an image: {error}") from error
             finally:
+                reporting.cancel()
+                await asyncio.gather(reporting, return_exceptions=True)
                 await asyncio.to_thread(shutil.rmtree, layout, True)
         log.info("fetched %s: %d MiB", reference, record.size_bytes // MIB)
         await self.collect(pulls=1)
         return record
 
-    async def _copy(self, reference: str, layout: Path) -> None:
-        assert self._skopeo is not None
-        argv = [self._skopeo]
-        if not POLICY.exists():
-            argv.append("--insecure-policy")
-        argv += ["copy", "--quiet", "--dest-shared-blob-dir", str(self._directory / "blobs")]
-        if self._settings.authfile is not None:
-            argv += ["--authfile", str(self._settings.authfile)]
-        if full_name(reference).startswith(LOOPBACK):
-            argv.append("--src-tls-verify=false")  # as Docker has it
-        source = reference if reference.startswith(LOCAL) else f"docker://{reference}"
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            source,
-            f"oci:{layout}:image",
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        try:
-            _, said = await process.communicate()
-        finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
-        if process.returncode != 0:
-            text = said.decode("utf-8", "replace")
-            fatal = FATAL.search(text)
-            reason = fatal[1].replace('\\"', '"') if fatal else text.strip()[-500:]
-            raise ImageError(f"cannot fetch the image {reference}: {reason}")
+    async def _report(self, reference: str) -> None:
+        """Tell now and then, to all who wait for it, how far the fetching is."""
+        layers: list[RemoteLayer] = []
+        while True:
+            await asyncio.sleep(PROGRESS_S)
+            try:
+                layers = layers or await self._skopeo.layers(reference)
+                here = [layer for layer in layers if self._blob(layer.digest).exists()]
+            except ImageError as error:
+                log.debug("how far %s is, is not known: %s", reference, error)
+                return
+            text = "The image is being unpacked"
+            if len(here) < len(layers):
+                done, total = (sum(x.size_bytes for x in some) // MIB for some in (here, layers))
+                text = f"The image is being fetched: {len(here)} of {len(layers)} layers"
+                text += f", {done} of {total} MiB" if total else ""
+            for tell in self._waiting.get(reference, ()):
+                tell(text)
 
-    def _blob(self, descriptor: dict[str, Any]) -> Path:
-        digest: str = descriptor["digest"]
+    def _blob(self, digest: str) -> Path:
         if not DIGEST.fullmatch(digest):
             raise ImageError(f"the digest {digest!r} is not one")
         return self._directory / "blobs/sha256" / digest.removeprefix("sha256:")
 
     def _json(self, descriptor: dict[str, Any]) -> Any:
         """A document, whose digest is checked."""
-        path = self._blob(descriptor)
+        path = self._blob(descriptor["digest"])
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ImageError(f"{descriptor['digest']} is larger than a description of an image")
         data = path.read_bytes()
@@ -257,14 +247,14 @@ class Images:
             raise ImageError(f"{reference} says twice which layers it has, and not the same")
         size = 0
         for diff_id, layer in zip(diff_ids, manifest["layers"], strict=True):
-            size += await self._unpack_layer(self._blob(layer), diff_id)
+            size += await self._unpack_layer(self._blob(layer["digest"]), diff_id)
         described = [descriptor, manifest["config"], *manifest["layers"]]
         return Record(
             reference,
             tuple(layer_name(diff_id) for diff_id in reversed(diff_ids)),
-            tuple(self._blob(d).name for d in described),
+            tuple(self._blob(d["digest"]).name for d in described),
             {"config": config.get("config")},
-            size + sum(self._blob(d).stat().st_size for d in described),
+            size + sum(self._blob(d["digest"]).stat().st_size for d in described),
         )
 
     async def _unpack_layer(self, blob: Path, diff_id: str) -> int:
@@ -344,14 +334,6 @@ class Images:
         for pull in list(self._pulls.values()):
             pull.cancel()
         await asyncio.gather(*self._pulls.values(), return_exceptions=True)
-
-
-def full_name(reference: str) -> str:
-    """With its registry: `nginx` is `docker.io/library/nginx`."""
-    first, slash, _ = reference.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return reference
-    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
 
 
 def layer_name(diff_id: str) -> str:

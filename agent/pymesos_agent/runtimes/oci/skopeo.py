@@ -1,0 +1,100 @@
+"""skopeo fetches: every registry, its credentials (the standard files), mirrors and policy
+(`/etc/containers`), OCI layouts and archives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymesos_agent.runtimes.oci.bundle import BundleError
+
+FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
+LOCAL = ("oci:", "oci-archive:", "docker-archive:")
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+POLICY = Path("/etc/containers/policy.json")
+
+
+class ImageError(BundleError):
+    """The image cannot be had: the message says why."""
+
+
+@dataclass(frozen=True)
+class RemoteLayer:
+    """A layer as a registry describes it."""
+
+    digest: str
+    size_bytes: int  # 0: an older skopeo does not say
+
+
+class Skopeo:
+    """The tool, with the credentials that an operator names, if any."""
+
+    def __init__(self, authfile: Path | None) -> None:
+        self._program = shutil.which("skopeo")
+        self._authfile = authfile
+
+    async def copy(self, reference: str, blobs: Path, layout: Path) -> None:
+        """Fetch an image: its blobs into a shared folder, the rest into a layout.
+
+        Raises ImageError.
+        """
+        tls = "--src-tls-verify=false"
+        options = ("--quiet", "--dest-shared-blob-dir", str(blobs))
+        await self._run("copy", reference, tls, *options, to=f"oci:{layout}:image")
+
+    async def layers(self, reference: str) -> list[RemoteLayer]:
+        """What is to be fetched, for this machine's architecture. Raises ImageError."""
+        said = await self._run("inspect", reference, "--tls-verify=false", "--no-tags")
+        try:
+            described = json.loads(said)
+            sizes = {d["Digest"]: int(d["Size"]) for d in described.get("LayersData") or ()}
+            return [RemoteLayer(str(d), sizes.get(d, 0)) for d in described["Layers"]]
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ImageError(f"{reference} is not described as an image: {error}") from error
+
+    async def _run(
+        self, command: str, reference: str, no_tls: str, *options: str, to: str = ""
+    ) -> bytes:
+        if self._program is None:
+            raise ImageError("images need skopeo (Debian: apt-get install skopeo)")
+        argv = [self._program]
+        if not POLICY.exists():
+            argv.append("--insecure-policy")
+        argv += [command, *options]
+        if self._authfile is not None:
+            argv += ["--authfile", str(self._authfile)]
+        if full_name(reference).startswith(LOOPBACK):
+            argv.append(no_tls)  # as Docker has it
+        argv.append(reference if reference.startswith(LOCAL) else f"docker://{reference}")
+        if to:
+            argv.append(to)
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            out, said = await process.communicate()
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            text = said.decode("utf-8", "replace")
+            fatal = FATAL.search(text)
+            reason = fatal[1].replace('\\"', '"') if fatal else text.strip()[-500:]
+            raise ImageError(f"cannot fetch the image {reference}: {reason}")
+        return out
+
+
+def full_name(reference: str) -> str:
+    """With its registry: `nginx` is `docker.io/library/nginx`."""
+    first, slash, _ = reference.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return reference
+    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
