@@ -3,7 +3,7 @@
 # registry, ZooKeeper, busybox, debootstrap. Nothing is started; the tests do that.
 set -euo pipefail
 
-packages=(docker.io docker-registry skopeo runc containernetworking-plugins iptables iproute2 zookeeper busybox-static debootstrap python3 python3-venv make git)
+packages=(docker.io docker-registry skopeo runc containernetworking-plugins iptables iproute2 zookeeper zstd busybox-static debootstrap python3 python3-venv make git)
 sudo=()
 [ "$(id -u)" = 0 ] || sudo=(sudo)
 

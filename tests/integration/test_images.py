@@ -92,6 +92,16 @@ async def test_it_says_how_far_it_is(
     assert not images._waiting and not images._pulls
 
 
+async def test_layers_of_zstd(address: str, tmp_path: Path) -> None:
+    try:
+        write_layout(tmp_path / "zstd", [busybox_layer()], {}, "zstd")
+    except MissingError as error:
+        pytest.skip(str(error))
+    push(tmp_path / "zstd", f"{address}/zstd:1")
+    image = await store(tmp_path / "store").get(f"{address}/zstd:1", lambda _: None)
+    assert (image.layers[0] / "bin/busybox").is_file()
+
+
 async def test_layers_are_shared(address: str, tmp_path: Path) -> None:
     images = store(tmp_path)
     base, app = await asyncio.gather(

@@ -70,8 +70,10 @@ def busybox_layer() -> Layer:
     return layer
 
 
-def write_layout(folder: Path, layers: Sequence[Layer], config: Mapping[str, Any]) -> None:
-    """An OCI layout with one image, tagged `image`."""
+def write_layout(
+    folder: Path, layers: Sequence[Layer], config: Mapping[str, Any], compression: str = "gzip"
+) -> None:
+    """An OCI layout with one image, tagged `image`; its layers by gzip or zstd."""
     blobs = folder / "blobs/sha256"
     blobs.mkdir(parents=True)
 
@@ -96,13 +98,24 @@ def write_layout(folder: Path, layers: Sequence[Layer], config: Mapping[str, Any
         "mediaType": f"{kind}.manifest.v1+json",
         "config": put(json.dumps(described).encode(), f"{kind}.config.v1+json"),
         "layers": [
-            put(gzip.compress(a, 1, mtime=0), f"{kind}.layer.v1.tar+gzip") for a in archives
+            put(compressed(a, compression), f"{kind}.layer.v1.tar+{compression}") for a in archives
         ],
     }
     entry = put(json.dumps(manifest).encode(), f"{kind}.manifest.v1+json")
     entry["annotations"] = {"org.opencontainers.image.ref.name": "image"}
     (folder / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [entry]}))
     (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}')
+
+
+def compressed(data: bytes, compression: str) -> bytes:
+    """Raises MissingError."""
+    if compression == "gzip":
+        return gzip.compress(data, 1, mtime=0)
+    if not shutil.which(compression):
+        raise MissingError(f"{compression} is missing; {INSTALL}")
+    return subprocess.run(
+        (compression, "-c"), input=data, stdout=subprocess.PIPE, check=True
+    ).stdout
 
 
 def push(layout: Path, reference: str, credentials: str = "") -> None:

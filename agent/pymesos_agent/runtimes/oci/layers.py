@@ -73,7 +73,7 @@ def unpack(blob: Path, folder: Path, diff_id: str) -> int:
 
 @contextlib.contextmanager
 def _decompressed(blob: Path) -> Iterator[Any]:
-    with blob.open("rb") as file:
+    with blob.open("rb", buffering=0) as file:  # zstd reads on where this has come to
         magic = file.read(4)
         file.seek(0)
         if magic.startswith(MAGIC_GZIP):
@@ -89,7 +89,9 @@ def _decompressed(blob: Path) -> Iterator[Any]:
 @contextlib.contextmanager
 def _zstd(file: IO[bytes]) -> Iterator[IO[bytes]]:
     try:
-        process = subprocess.Popen(("zstd", "-dc"), stdin=file, stdout=subprocess.PIPE)
+        process = subprocess.Popen(
+            ("zstd", "-dc"), stdin=file, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        )
     except FileNotFoundError:
         raise LayerError(
             "it is compressed with zstd, and that is not installed (Debian: apt-get install zstd)"
