@@ -19,7 +19,6 @@ import json
 import statistics
 import tempfile
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from pymesos_testing.components import Roles
 
 TASK = parse("cpus:1;mem:32")
 MESSAGES_PER_TASK = 5
+HELD = ("--offer-timeout", "3600")  # the framework holds offers until there is room
 
 
 class Sprinter(Scheduler):
@@ -47,12 +47,12 @@ class Sprinter(Scheduler):
         self.tasks = tasks
         self.ended = 0
         self.failed = 0
-        self.staying = 0
+        self.staying: set[str] = set()
         self.done = asyncio.Event()
         self.latencies_s: list[float] = []
         self._in_flight = in_flight
         self._stay_on_each = stay_on_each
-        self._held: deque[pb.Offer] = deque()
+        self._held: dict[str, pb.Offer] = {}  # by their ids, the oldest first
         self._settled: set[str] = set()  # the agents that have those that stay
         self._sprints = False
         self._ids = itertools.count()
@@ -68,8 +68,16 @@ class Sprinter(Scheduler):
                 infos = [self._task(offer, "a", "100000") for _ in range(self._stay_on_each)]
                 driver.accept([offer.offer_id], infos, refuse_s=0)
             else:
-                self._held.append(offer)
+                self._held[offer.offer_id] = offer
         self._launch(driver)
+
+    def rescinded(self, driver: Driver, offer_id: str) -> None:
+        """See Scheduler."""
+        self._held.pop(offer_id, None)
+
+    def disconnected(self, driver: Driver) -> None:
+        """See Scheduler."""
+        self._held.clear()
 
     def sprint(self, driver: Driver) -> None:
         """Those that stay are there: begin with the others."""
@@ -79,11 +87,12 @@ class Sprinter(Scheduler):
     def _launch(self, driver: Driver) -> None:
         while self._sprints and self._held and self._launched < self.tasks:
             room = self._in_flight - (self._launched - self.ended)
-            fit = from_proto(self._held[0].resources).quantities["cpus"] // 1000
+            offer = next(iter(self._held.values()))
+            fit = from_proto(offer.resources).quantities["cpus"] // 1000
             count = min(fit, self.tasks - self._launched)
             if count > room:
                 return
-            offer = self._held.popleft()
+            del self._held[offer.offer_id]
             infos = [self._task(offer, "t", "0") for _ in range(count)]
             now_s = time.perf_counter()
             self._accepted_at.update((info.task_id, now_s) for info in infos)
@@ -102,7 +111,8 @@ class Sprinter(Scheduler):
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         """See Scheduler. The driver acknowledges after this."""
         if status.state == pb.TASK_RUNNING:
-            self.staying += status.task_id.startswith("a")
+            if status.task_id.startswith("a"):
+                self.staying.add(status.task_id)
             begin = self._accepted_at.pop(status.task_id, None)
             if begin is not None:
                 self.latencies_s.append(time.perf_counter() - begin)
@@ -121,7 +131,9 @@ async def measure(
     roles, load = Roles(folder), LoadGenerator()
     running: list[asyncio.Task[None]] = []
     try:
-        master = roles.master("master", "--log-level", "warning", "--agent-ping-timeout", "15")
+        master = roles.master(
+            "master", "--log-level", "warning", "--agent-ping-timeout", "15", *HELD
+        )
         stay_on_each = -(-alive // agents)
         fit = at_once + stay_on_each
         resources = f"cpus:{fit};mem:{fit * 32};disk:1000"
@@ -131,7 +143,9 @@ async def measure(
         info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
         driver = Driver(sprinter, info, master.address)
         running.append(asyncio.create_task(driver.run()))
-        await until("the tasks that stay", lambda: sprinter.staying == stay_on_each * agents, 900)
+        await until(
+            "the tasks that stay", lambda: len(sprinter.staying) == stay_on_each * agents, 900
+        )
         begin = time.perf_counter()
         messages = load.last["messages"]
         sprinter.sprint(driver)
@@ -166,8 +180,8 @@ async def measure(
 
 @click.command()
 @click.option("--agents", default=1000, show_default=True, help="How many agents.")
-@click.option("--tasks", default=50_000, show_default=True, help="How many tasks in all.")
-@click.option("--at-once", default=2, show_default=True, help="How many fit on one agent.")
+@click.option("--tasks", default=150_000, show_default=True, help="How many tasks in all.")
+@click.option("--at-once", default=16, show_default=True, help="How many fit on one agent.")
 @click.option("--in-flight", default=1000, show_default=True, help="How many at a time in all.")
 @click.option("--alive", default=0, show_default=True, help="How many others run meanwhile.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
