@@ -85,7 +85,8 @@ class LoadGenerator:
     """The process of the agents; `last` is the latest line that it printed."""
 
     def __init__(self) -> None:
-        self.last: dict[str, Any] = {"epoch": 0, "registered": 0, "running": 0, "doubled": 0}
+        names = ("epoch", "registered", "running", "doubled", "unacknowledged")
+        self.last: dict[str, Any] = dict.fromkeys(names, 0)
 
     async def run(self, master: str, agents: int, resources: str) -> None:
         """Until cancelled."""

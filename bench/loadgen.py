@@ -1,9 +1,10 @@
 """Thousands of agents in one process:  python bench/loadgen.py --master ADDRESS --agents N
 
 Each is the production core with a gRPC channel of its own, and says what a real agent says: it
-registers, answers pings, reports its usage every five seconds, and sends an update for each state
-of a task. What is missing is below the core: checkpoints are durable at once, and a container is a
-timer. The number of seconds that a task runs is its command; anything else runs until it is killed.
+registers, answers pings, reports its usage as often as it is asked to, and sends an update for
+each state of a task. What is missing is below the core: checkpoints are durable at once, and a
+container is a timer. The number of seconds that a task runs is its command; anything else runs
+until it is killed.
 
 Prints a JSON line whenever what it counts has changed, at most twenty times a second.
 """
@@ -11,6 +12,7 @@ Prints a JSON line whenever what it counts has changed, at most twenty times a s
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import logging
@@ -40,8 +42,8 @@ from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
-USAGE_INTERVAL_S = 5.0
 REPORT_INTERVAL_S = 0.05
+GC_THRESHOLDS = (100_000, 50, 100)  # as the master's: what is simulated lives long
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Tally:
     registered: dict[int, int] = field(default_factory=dict)  # agent → epoch it is registered in
     last_registered_s: float = 0.0  # monotonic
     running: int = 0
+    unacknowledged: int = 0  # updates
     started: set[tuple[str, str]] = field(default_factory=set)
     doubled: int = 0  # tasks that were started again
     messages: int = 0  # gRPC messages, either way
@@ -65,6 +68,7 @@ class Tally:
                 "registered": sum(e == epoch for e in self.registered.values()),
                 "last_registered_s": self.last_registered_s,
                 "running": self.running,
+                "unacknowledged": self.unacknowledged,
                 "doubled": self.doubled,
                 "messages": self.messages,
             }
@@ -95,6 +99,7 @@ class SimulatedAgent:
         self._backoff = Backoff(0.1, 5.0)
         self._ends: dict[str, asyncio.TimerHandle] = {}
         self._running: set[str] = set()
+        self._unacknowledged: set[bytes] = set()
         self._wakeup = Wakeup(self._core.next_deadline_s, lambda: self.feed(ev.Tick()))
         self._usage = pb.AgentMessage(usage=pb.Usage())
 
@@ -109,11 +114,11 @@ class SimulatedAgent:
             await asyncio.gather(usage, return_exceptions=True)
 
     async def _report_usage(self) -> None:
-        await asyncio.sleep(USAGE_INTERVAL_S * (self.number % 100) / 100)
+        await asyncio.sleep(self._core.usage_interval_s * (self.number % 100) / 100)
         while True:
             for outbox in self._streams.values():
                 outbox.put(self._usage)
-            await asyncio.sleep(USAGE_INTERVAL_S)
+            await asyncio.sleep(self._core.usage_interval_s)
 
     async def _session(self, channel: grpc.aio.Channel, address: HostPort) -> None:
         connection_id = next(self._connections)
@@ -131,6 +136,8 @@ class SimulatedAgent:
                         self._tally.registered[self.number] = batch.epoch
                         self._tally.last_registered_s = time.monotonic()
                         self._tally.changed.set()
+                    elif message.HasField("acknowledgement"):
+                        self._note_acknowledged(message.acknowledgement.uuid)
                     self.feed(ev.MasterSaid(connection_id, batch.epoch, message))
         finally:
             del self._streams[connection_id]
@@ -152,6 +159,8 @@ class SimulatedAgent:
     def _do(self, effect: fx.Effect) -> None:
         match effect:
             case fx.TellMaster(connection_id, message):
+                if message.HasField("update"):
+                    self._note_update(message.update.status.uuid)
                 if connection_id in self._streams:
                     for part in cut_registration(message):
                         self._streams[connection_id].put(part)
@@ -182,6 +191,18 @@ class SimulatedAgent:
                 timer.cancel()
             self._count(-1)
             self.feed(ev.ContainerExited(container_id, status))
+
+    def _note_update(self, uuid: bytes) -> None:
+        if uuid and uuid not in self._unacknowledged:
+            self._unacknowledged.add(uuid)
+            self._tally.unacknowledged += 1
+            self._tally.changed.set()
+
+    def _note_acknowledged(self, uuid: bytes) -> None:
+        if uuid in self._unacknowledged:
+            self._unacknowledged.remove(uuid)
+            self._tally.unacknowledged -= 1
+            self._tally.changed.set()
 
     def _count(self, change: int) -> None:
         self._tally.running += change
@@ -234,6 +255,7 @@ async def _report(tally: Tally) -> None:
 def main(master: str, agents: int, resources: str) -> None:
     """Simulate agents over real gRPC."""
     logging.basicConfig(level=logging.ERROR)
+    gc.set_threshold(*GC_THRESHOLDS)
     asyncio.run(serve(master, agents, resources))
 
 

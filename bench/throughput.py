@@ -144,7 +144,11 @@ async def measure(
         driver = Driver(sprinter, info, master.address)
         running.append(asyncio.create_task(driver.run()))
         await until(
-            "the tasks that stay", lambda: len(sprinter.staying) == stay_on_each * agents, 900
+            "the tasks that stay",
+            lambda: (
+                len(sprinter.staying) == stay_on_each * agents and not load.last["unacknowledged"]
+            ),
+            900,
         )
         begin = time.perf_counter()
         messages = load.last["messages"]
@@ -180,7 +184,7 @@ async def measure(
 
 @click.command()
 @click.option("--agents", default=1000, show_default=True, help="How many agents.")
-@click.option("--tasks", default=150_000, show_default=True, help="How many tasks in all.")
+@click.option("--tasks", default=200_000, show_default=True, help="How many tasks in all.")
 @click.option("--at-once", default=16, show_default=True, help="How many fit on one agent.")
 @click.option("--in-flight", default=1000, show_default=True, help="How many at a time in all.")
 @click.option("--alive", default=0, show_default=True, help="How many others run meanwhile.")

@@ -91,7 +91,7 @@ from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
 log = logging.getLogger(__name__)
 
-USAGE_INTERVAL_S = 5.0
+DISK_SPACE_INTERVAL_S = 5.0
 REGISTER_BYTES = 512 * 1024
 MAX_USES = 5000  # so that a message stays below its limit
 DISK_INTERVAL_S = 2.0
@@ -138,6 +138,7 @@ class Shell:
             await self._recover()
             tasks.append(asyncio.create_task(follow(detector, self._session, self._backoff)))
             tasks.append(asyncio.create_task(self._report_usage()))
+            tasks.append(asyncio.create_task(self._watch_disk_space()))
             tasks.append(asyncio.create_task(self._watch_disks()))
             tasks.append(asyncio.create_task(self._watch_forks()))
             ended = asyncio.create_task(self._wait_for_exit())
@@ -210,8 +211,12 @@ class Shell:
             before = {(u.framework_id, u.task_id): u for u in measured}
             if (connection_id := self._core.registered_on) in self._streams:
                 self._streams[connection_id].put(pb.AgentMessage(usage=usage))
+            await asyncio.sleep(self._core.usage_interval_s)
+
+    async def _watch_disk_space(self) -> None:
+        while True:
             self.feed(DiskMeasured(machine.disk_used_fraction(self._work_dir)))
-            await asyncio.sleep(USAGE_INTERVAL_S)
+            await asyncio.sleep(DISK_SPACE_INTERVAL_S)
 
     # The core.
 

@@ -86,6 +86,18 @@ def test_updates_repeat_after_10_s_and_then_ever_later(h: AgentHarness) -> None:
     assert times[:4] == [10, 30, 70, 150]
 
 
+@pytest.mark.parametrize(
+    ("asked_s", "followed_s"),
+    [(0, 5), (20, 20), (1e9, 60), (1e-9, 1), (-1, 5), (float("nan"), 5)],
+)
+def test_usage_is_reported_as_often_as_a_ping_asks(
+    h: AgentHarness, asked_s: float, followed_s: float
+) -> None:
+    ping = agent_pb.MasterMessage.Ping(usage_interval_s=asked_s)
+    h.hear(agent_pb.MasterMessage(ping=ping))
+    assert h.core.usage_interval_s == followed_s
+
+
 def test_a_second_terminal_update_is_dropped(h: AgentHarness) -> None:
     container = h.run()
     h.feed(ev.ContainerExited(container, 0))

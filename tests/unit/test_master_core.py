@@ -579,6 +579,15 @@ class TestAgents:
         (offer,) = h.offers(framework)
         assert str(resources.from_proto(offer.resources)) == "cpus:3;mem:4064"
 
+    def test_the_more_agents_the_less_often_each_is_to_report_its_usage(self) -> None:
+        h = MasterHarness(Config(usage_interval_s=5, usage_reports_per_s=0.5))
+        agents = [h.agent(port=9)]
+        h.advance(16)
+        agents += [h.agent(port=10 + n) for n in range(3)]
+        h.advance(16)
+        pings = [m.ping for m in h.agent_inbox[agents[0]] if m.HasField("ping")]
+        assert [ping.usage_interval_s for ping in pings] == [5, 8]
+
     def test_an_agent_that_returns_tells_the_update_that_is_due_first(
         self, h: MasterHarness
     ) -> None:

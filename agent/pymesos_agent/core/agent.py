@@ -106,6 +106,11 @@ class AgentCore:
         return self._ctx.timers.next_s()
 
     @property
+    def usage_interval_s(self) -> float:
+        """How far apart reports of usage are to be."""
+        return self._ctx.usage_interval_s
+
+    @property
     def connection_id(self) -> int | None:
         """The stream in use."""
         return self._ctx.connection.connection_id if self._ctx.connection else None

@@ -89,6 +89,7 @@ class Context:
     timers: Timers[TimerKey] = field(default_factory=Timers)
     out: list[Effect] = field(default_factory=list)
     connection: Connection | None = None
+    usage_interval_s: float = 5.0  # by the latest ping
     epoch_durable: int = 0  # obeyed masters have this one or a later
     recovered: bool = False  # the runtimes have said what is there
     ending: bool = False  # with all its tasks

@@ -140,6 +140,8 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
         case "registered":
             _on_registered(ctx, message.registered)
         case "ping":
+            if message.ping.usage_interval_s > 0:
+                ctx.usage_interval_s = min(max(1.0, message.ping.usage_interval_s), 60.0)
             ctx.tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))
         case "launch":
             launch = message.launch

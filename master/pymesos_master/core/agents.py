@@ -326,9 +326,15 @@ def on_ping_due(ctx: Context, agent_id: str) -> None:
         ctx.next_removal_s = ctx.now.mono_s + ctx.config.agent_removal_interval_s
         make_unreachable(ctx, agent, "health check timed out")
         return
-    ping = agent_pb.MasterMessage(ping=agent_pb.MasterMessage.Ping())
-    ctx.tell_agent(agent, ping)
+    ctx.tell_agent(agent, agent_pb.MasterMessage(ping=_ping(ctx)))
     ctx.timers.set(("ping", agent_id), ctx.now.mono_s + ctx.config.agent_ping_timeout_s)
+
+
+def _ping(ctx: Context) -> agent_pb.MasterMessage.Ping:
+    """What it asks for keeps the reports of all agents together at a bounded rate."""
+    bounded_s = len(ctx.state.agents) / ctx.config.usage_reports_per_s
+    interval_s = max(ctx.config.usage_interval_s, bounded_s)
+    return agent_pb.MasterMessage.Ping(usage_interval_s=interval_s)
 
 
 def on_reregister_due(ctx: Context, agent_id: str) -> None:

@@ -24,6 +24,8 @@ class Config:
     max_agent_ping_timeouts: int = 5
     agent_reregister_timeout_s: float = 600.0
     agent_removal_interval_s: float = 0.5  # ours: Mesos has no limit unless one is set
+    usage_interval_s: float = 5.0  # at least; longer if all agents together would report more than
+    usage_reports_per_s: float = 500.0
     offer_timeout_s: float = 30.0  # ours: Mesos' offers never time out unless told to
     heartbeat_interval_s: float = 15.0
     allocation_delay_s: float = 0.001  # what happens within it is allocated together

@@ -172,8 +172,10 @@ class MasterMessage(_message.Message):
         shut_down: bool
         def __init__(self, message: _Optional[str] = ..., shut_down: _Optional[bool] = ...) -> None: ...
     class Ping(_message.Message):
-        __slots__ = ()
-        def __init__(self) -> None: ...
+        __slots__ = ("usage_interval_s",)
+        USAGE_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
+        usage_interval_s: float
+        def __init__(self, usage_interval_s: _Optional[float] = ...) -> None: ...
     class KillTask(_message.Message):
         __slots__ = ("framework_id", "task_id", "kill_policy")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
