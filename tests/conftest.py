@@ -16,6 +16,7 @@ from pymesos_testing.components import (
     docker_engine,
     import_busybox,
 )
+from pymesos_testing.podman import podman_service
 
 # A property is about values; a busy machine must not make it fail.
 settings.register_profile("pymesos", deadline=None)
@@ -58,6 +59,17 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Docker engine with the busybox image."""
     try:
         with docker_engine(tmp_path_factory.mktemp("docker")) as host:
+            import_busybox(host)
+            yield host
+    except MissingError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def podman_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Podman's compatible API, with the busybox image."""
+    try:
+        with podman_service(tmp_path_factory.mktemp("podman")) as host:
             import_busybox(host)
             yield host
     except MissingError as error:

@@ -292,7 +292,10 @@ class Shell:
             return
         runtime = self._runtimes[effect.runtime]
         if effect.resizes and not runtime.can_resize:
-            text = f"the limits of an executor change, and {runtime.name} has no cgroups here"
+            text = (
+                f"the limits of an executor change with its tasks, and {runtime.name} cannot change"
+                " those of a container that runs here (it has no cgroups, or its engine is Podman)"
+            )
             self._refuse(effect.container_id, text)
             return
         if problem := refusal(runtime, spec, self._settings) or self._prepare_sandbox(spec):

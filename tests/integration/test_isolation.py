@@ -61,7 +61,11 @@ class Tried:
 
 async def mem(t: Tried) -> None:
     spec = await t.rig.run(EAT_MEMORY, "cpus:0.5;mem:48", t.image)
-    assert (await t.rig.exited(spec)).limit == "memory"
+    exited = await t.rig.exited(spec)
+    if t.rig.runtime.isolation["mem"] == "podman":
+        assert exited.exit_status == -signal.SIGKILL
+    else:
+        assert exited.limit == "memory"
 
 
 async def cpu(t: Tried) -> None:
@@ -219,8 +223,8 @@ def test_every_facet_is_tried() -> None:
 async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Tried]:
     work = folder / "work"
     work.mkdir()
-    if name == "docker":
-        host: str = request.getfixturevalue("docker_host")
+    if name in ("docker", "podman"):
+        host: str = request.getfixturevalue(f"{name}_host")
         async with docker_rig(work, host) as rig:
             yield Tried(rig, IMAGE, folder)
     elif name == "oci":
@@ -236,13 +240,15 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
             yield Tried(rig, "", folder)
 
 
-@pytest.mark.parametrize("runtime", DECLARED)
+@pytest.mark.parametrize("runtime", [*DECLARED, "podman"])
 async def test_what_is_declared_holds(
     runtime: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     async with tried_on(runtime, request, tmp_path) as tried:
-        assert tried.rig.runtime.isolation.keys() >= DECLARED[runtime].keys()
-        for facet in DECLARED[runtime]:
+        declared = DECLARED["docker" if runtime == "podman" else runtime]
+        assert tried.rig.runtime.isolation.keys() >= declared.keys()
+        assert tried.rig.runtime.can_resize == (runtime != "podman")
+        for facet in declared:
             if facet not in ELSEWHERE:
                 try:
                     await TRIALS[facet](tried)
@@ -349,7 +355,7 @@ async def test_after_a_crash_in_a_launch_nothing_stays(oci: Tried) -> None:
     assert leftovers(oci.folder, runs) == []
 
 
-@pytest.mark.parametrize("runtime", DECLARED)
+@pytest.mark.parametrize("runtime", [*DECLARED, "podman"])
 async def test_a_command_inside(
     runtime: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:

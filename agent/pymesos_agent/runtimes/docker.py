@@ -96,6 +96,7 @@ class DockerRuntime:
         self._client: Any = None
         self._streams: Any = None  # a client whose reads may wait for ever
         self._events: Any = None
+        self._engine = "docker"  # or podman
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_event: OnEvent = lambda event: None
         self._calls = ThreadPoolExecutor(max_workers=8, thread_name_prefix="docker")
@@ -107,7 +108,7 @@ class DockerRuntime:
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
         facets = DECLARED["docker"].keys()
-        return dict.fromkeys(facets, "docker") | {"disk": "watched", "bridge": "bridge"}
+        return dict.fromkeys(facets, self._engine) | {"disk": "watched", "bridge": "bridge"}
 
     async def start(self, on_event: OnEvent) -> None:
         """Reach the engine and follow its events."""
@@ -117,6 +118,7 @@ class DockerRuntime:
         try:
             self._client = await asyncio.to_thread(_connect, address)
             self._streams = await asyncio.to_thread(_connect, address, None)
+            self._engine = await asyncio.to_thread(_engine_of, self._client)
             self._events = await asyncio.to_thread(self._follow_events)
         except ENGINE_ERRORS as error:
             raise RuntimeUnavailableError(f"{address} does not answer: {error}") from error
@@ -391,8 +393,8 @@ class DockerRuntime:
 
     @property
     def can_resize(self) -> bool:
-        """See Runtime."""
-        return True
+        """See Runtime. Podman's compatible API (4.3) has no such call."""
+        return self._engine == "docker"
 
     def resize(self, container_id: str, resources: Resources) -> None:
         """See Runtime."""
@@ -420,13 +422,16 @@ class DockerRuntime:
 
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime. By the engine's own command, which brings terminals and signals."""
-        command = shutil.which("docker") or shutil.which("podman")
-        if command is None:
+        address = find_engine(self._host)
+        if command := shutil.which("docker"):
+            call = [command, "--host", address]
+        elif command := shutil.which("podman"):
+            call = [command, "--url", address]
+        else:
             raise EntryError("neither the command docker nor podman is installed on the agent")
         options = ["--tty", "--env", f"TERM={term}"] if term else []
-        call = [command, "exec", "--interactive", *options, _name(spec.container_id)]
-        env = {**host_environment(), "DOCKER_HOST": find_engine(self._host)}
-        return Entry([*call, *argv], env, Path("/"))
+        call += ["exec", "--interactive", *options, _name(spec.container_id)]
+        return Entry([*call, *argv], host_environment(), Path("/"))
 
     def private_paths(self, container_id: str) -> Sequence[Path]:
         """See Runtime."""
@@ -456,6 +461,11 @@ def _connect(address: str, timeout_s: Any = 60) -> Any:
     client = docker.APIClient(base_url=address, version="auto", timeout=timeout_s)
     client.ping()
     return client
+
+
+def _engine_of(client: Any) -> str:
+    components = client.version().get("Components") or ()
+    return "podman" if any("Podman" in c.get("Name", "") for c in components) else "docker"
 
 
 def _binds(spec: ContainerSpec) -> list[str]:
