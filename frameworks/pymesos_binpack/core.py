@@ -7,7 +7,7 @@ found out by reconciliation: the master does not know the task, and it is planne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymesos_binpack.jobs import Job
@@ -24,7 +24,7 @@ from pymesos_binpack.launching import (
 )
 from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
 from pymesos_binpack.planner import Launch, OfferInHand, Plan, Situation, plan
-from pymesos_binpack.preemption import victims
+from pymesos_binpack.preemption import preemption
 from pymesos_binpack.reasons import PendingTask, Seen
 from pymesos_binpack.state import (
     FRAMEWORK,
@@ -636,7 +636,8 @@ class BinpackCore:
         elif not ready:
             self._decline_all(NO_FILTER_S)
         else:
-            self._decline_all(self._gang_refuse_s if self._hand.gang_waits else REFUSE_S)
+            refuse_s = PREEMPT_AGAIN_S if self._kept(ready) else REFUSE_S
+            self._decline_all(self._gang_refuse_s if self._hand.gang_waits else refuse_s)
             if self._hand.gang_waits and not self._hand.held:
                 # It was in vain, so others are to have what it was held for, ever longer.
                 self._gang_refuse_s = min(GANG_REFUSE_MAX_S, 2 * self._gang_refuse_s)
@@ -656,7 +657,7 @@ class BinpackCore:
         by_id = {next_task_id(i): i for i in ready}
         tasks = [pending_task(i, self.jobs[i.job_id].job.priority) for i in ready]
         self._policy.learn(self._workload())
-        situation = Situation(list(self._seen.values()), self._placed())
+        situation = Situation(list(self._seen.values()), self._placed(), self._kept(ready))
         made = plan(tasks, offers, self._policy, situation)
         for task_id, refusal in made.unplaced.items():
             instance = by_id[task_id]
@@ -704,9 +705,16 @@ class BinpackCore:
         offers: Sequence[OfferInHand],
         situation: Situation,
     ) -> None:
-        """Kill tasks of lower priority for those that may do so; they are run again later."""
-        asking = [t for t in unplaced if self._may_preempt(by_id[t.task_id])]
-        if not asking:
+        """Kill tasks of lower priority for those that may do so; they are run again later.
+
+        Victims end at different times. Meanwhile nothing less urgent gets what is free where they
+        are, themselves included.
+        """
+        units: dict[str, list[PendingTask]] = {}
+        for task in unplaced:
+            if self._may_preempt(by_id[task.task_id]):
+                units.setdefault(task.gang or task.task_id, []).append(task)
+        if not units:
             return
         running = [
             running_task(i, self.jobs[i.job_id].job.priority)
@@ -714,19 +722,27 @@ class BinpackCore:
             if i.saved.state == pb.TASK_RUNNING and not (i.killing or i.saved.preempted)
         ]
         free = {offer.agent.agent_id: offer.available for offer in offers}
-        for task in sorted(asking, key=lambda t: -t.priority):
-            chosen = victims(task, running, free, situation.seen, situation.placed)
-            if not chosen:
+        kept = dict(situation.kept)
+        for unit in sorted(units.values(), key=lambda unit: -unit[0].priority):
+            priority = unit[0].priority
+            agents = [a for a in situation.seen if kept.get(a.agent_id, priority - 1) < priority]
+            homes = {
+                t.task_id: by_id[t.task_id].saved.data_on
+                for t in unit
+                if by_id[t.task_id].saved.data_on
+            }
+            made = preemption(unit, running, free, agents, situation.placed, homes)
+            if made is None:
                 continue
-            waiting = by_id[task.task_id]
-            waiting.preempted_at_s = self._now.mono_s
-            waiting.explanation = f"waits for {len(chosen)} tasks of lower priority to end"
-            self._kill_for_another([self._by_task[task_id] for task_id in chosen])
-            running = [r for r in running if r.task_id not in chosen]
-            # What else is free there is spoken for.
-            agent_id = self._by_task[chosen[0]].saved.agent_id
-            free.pop(agent_id, None)
-            running = [r for r in running if r.agent_id != agent_id]
+            kept |= dict.fromkeys(made.agents, priority)
+            victims = [self._by_task[task_id] for task_id in made.victims]
+            grace_s = max(victim.spec.kill_grace_s for victim in victims)
+            for task in unit:
+                waiting = by_id[task.task_id]
+                waiting.preempt_again_s = self._now.mono_s + grace_s + PREEMPT_AGAIN_S
+                waiting.kept_agents = made.agents
+                waiting.explanation = f"waits for {len(victims)} tasks of lower priority to end"
+            self._kill_for_another(victims)
 
     def _kill_for_another(self, preempted: Sequence[Instance]) -> None:
         """Stored first: after a restart, too, such an end is not the end of the instance."""
@@ -741,9 +757,18 @@ class BinpackCore:
         self._store([instance.change() for instance in preempted], durable)
 
     def _may_preempt(self, instance: Instance) -> bool:
-        since_s = instance.preempted_at_s
-        again = since_s is None or since_s + PREEMPT_AGAIN_S <= self._now.mono_s
-        return self.jobs[instance.job_id].job.preempt and not instance.spec.gang and again
+        again = instance.preempt_again_s <= self._now.mono_s
+        return self.jobs[instance.job_id].job.preempt and again
+
+    def _kept(self, ready: Iterable[Instance]) -> dict[str, int]:
+        """The agents where room is being made for a task that waits, with its priority."""
+        out: dict[str, int] = {}
+        for instance in ready:
+            if instance.preempt_again_s > self._now.mono_s:
+                priority = self.jobs[instance.job_id].job.priority
+                for agent_id in instance.kept_agents:
+                    out[agent_id] = max(priority, out.get(agent_id, priority))
+        return out
 
     def _placed(self) -> Mapping[str, list[Mapping[str, str]]]:
         """Where the instances run of every job that has a constraint."""
@@ -775,7 +800,8 @@ class BinpackCore:
             saved.devices = devices(launch.resources)
             saved.exit_status = None
             saved.ended_beside = []
-            saved.preempted, instance.preempted_at_s = False, None
+            saved.preempted = False
+            instance.preempt_again_s, instance.kept_agents = 0.0, frozenset()
             instance.explanation, instance.stuck = "", False
             instance.nearest, instance.offers_seen = "", 0
             self._by_task[saved.task_id] = instance

@@ -19,6 +19,7 @@ from pymesos_binpack.packing.pool import Bools, Node, Placement, Pool
 from pymesos_binpack.packing.shape import GPUS, Shape, shape_of
 from pymesos_binpack.reasons import (
     Attributes,
+    Free,
     PendingTask,
     Refusal,
     Seen,
@@ -72,11 +73,12 @@ class Situation:
     """What the planner knows beside tasks and offers.
 
     `seen` are the agents of earlier offers, for the reasons; `placed` the agents on which the
-    instances of a group run.
+    instances of a group run. On an agent of `kept` nothing of a lower priority is placed.
     """
 
     seen: Sequence[Seen] = ()
     placed: Mapping[str, Sequence[Attributes]] = field(default_factory=dict)
+    kept: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan(
@@ -168,7 +170,8 @@ class _Attempts:
         self._nodes = [_node(offer) for offer in offers]
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
         self._policy = policy
-        self._runs: dict[tuple[str, ...], Bools | None] = {}
+        self._kept = situation.kept
+        self._runs: dict[tuple[tuple[str, ...], int], Bools | None] = {}
 
     def run(self, order: Order) -> _Attempt:
         """One order."""
@@ -177,16 +180,22 @@ class _Attempts:
             attempt.place(unit)
         return attempt
 
-    def that_run(self, runtimes: tuple[str, ...]) -> Bools | None:
-        """The agents that have one of the runtimes; None for all."""
-        if runtimes not in self._runs:
+    def is_kept_from(self, task: PendingTask, agent: Seen) -> bool:
+        """Whether the room there is for something more urgent."""
+        return task.priority < self._kept.get(agent.agent_id, task.priority)
+
+    def that_run(self, task: PendingTask) -> Bools | None:
+        """The agents that have one of its runtimes and are not kept from it; None for all."""
+        key = (task.runtimes, task.priority if self._kept else 0)
+        if key not in self._runs:
+            wanted = {*task.runtimes}
             rows = [
-                not (runtimes and offer.agent.runtimes)
-                or bool({*runtimes} & {*offer.agent.runtimes})
+                not (wanted and offer.agent.runtimes and not wanted & {*offer.agent.runtimes})
+                and not self.is_kept_from(task, offer.agent)
                 for offer in self.offers
             ]
-            self._runs[runtimes] = None if all(rows) else np.array(rows, dtype=bool)
-        return self._runs[runtimes]
+            self._runs[key] = None if all(rows) else np.array(rows, dtype=bool)
+        return self._runs[key]
 
     def device_names(self, placement: Placement) -> list[str]:
         """The devices of a placement."""
@@ -252,11 +261,12 @@ class _Attempt:
     def _allowed(self, task: PendingTask) -> Bools | None:
         attempts = self._attempts
         if not (task.constraints or task.volumes):
-            return attempts.that_run(task.runtimes)
+            return attempts.that_run(task)
         out = np.zeros(len(attempts.offers), dtype=bool)
         for row, offer in enumerate(attempts.offers):
             here = refusal_of_agent(task, offer.agent, self._running, attempts.known) is None
-            out[row] = here and has_volumes(self._left[row], task)
+            kept = attempts.is_kept_from(task, offer.agent)
+            out[row] = here and not kept and has_volumes(self._left[row], task)
         return out
 
     def worth(self) -> tuple[tuple[int, float], ...]:
@@ -296,11 +306,15 @@ class _Attempt:
         out: dict[str, Refusal] = {}
         known: dict[tuple[object, ...], Refusal] = {}
         attempts = self._attempts
-        frees = [(o.agent, o.available) for o in attempts.offers]
         for task in self._unplaced:
-            kind = (*task.kind(), task.gang)
+            kind = (*task.kind(), task.gang, task.priority)
             if kind not in known:
-                known[kind] = explain(task, attempts.known, frees, self._running)
+                frees: list[Free] = []
+                kept: list[Free] = []
+                for offer in attempts.offers:
+                    to = kept if attempts.is_kept_from(task, offer.agent) else frees
+                    to.append((offer.agent, offer.available))
+                known[kind] = explain(task, attempts.known, frees, self._running, kept)
             out[task.task_id] = known[kind]
         return out
 

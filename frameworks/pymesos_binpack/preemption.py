@@ -22,54 +22,102 @@ class RunningTask:
     devices: Mapping[str, int]
 
 
-@dataclass
+@dataclass(frozen=True)
+class Preemption:
+    """The task ids to kill, and the agents where all of it then fits."""
+
+    victims: tuple[str, ...]
+    agents: frozenset[str]
+
+
+@dataclass(frozen=True)
 class _Room:
-    """What an agent has free, and more as tasks are thought away."""
+    """What an agent has free; more as tasks are thought away."""
 
-    scalars: dict[str, int]
+    scalars: Mapping[str, int]
     ports: int
-    devices: dict[str, int]
+    devices: Mapping[str, int]
 
-    def add(self, task: RunningTask) -> None:
-        for name, value in task.scalars.items():
-            self.scalars[name] = self.scalars.get(name, 0) + value
-        for name, value in task.devices.items():
-            self.devices[name] = self.devices.get(name, 0) + value
-        self.ports += task.ports
+    def plus(self, task: RunningTask) -> _Room:
+        return _Room(
+            _sum(self.scalars, task.scalars),
+            self.ports + task.ports,
+            _sum(self.devices, task.devices),
+        )
+
+    def minus(self, task: PendingTask) -> _Room:
+        """Of GPUs the fullest that will do, so that whole ones stay."""
+        taken = {name: -value for name, value in task.scalars.items() if name != GPUS}
+        least, number = _gpus(task)
+        fitting = sorted((left, name) for name, left in self.devices.items() if left >= least)
+        gone = {name: -least for _, name in fitting[:number]}
+        return _Room(_sum(self.scalars, taken), self.ports - task.ports, _sum(self.devices, gone))
 
     def fits(self, task: PendingTask) -> bool:
         for name, value in task.scalars.items():
             if name != GPUS and self.scalars.get(name, 0) < value:
                 return False
-        gpus = task.scalars.get(GPUS, 0)
-        least, number = (gpus, 1) if gpus < MILLI else (MILLI, gpus // MILLI)
-        enough = not gpus or sum(left >= least for left in self.devices.values()) >= number
+        least, number = _gpus(task)
+        enough = sum(left >= least for left in self.devices.values()) >= number
         return enough and self.ports >= task.ports
 
 
-def victims(
-    task: PendingTask,
-    running: Sequence[RunningTask],
+def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    return {name: one.get(name, 0) + other.get(name, 0) for name in one.keys() | other.keys()}
+
+
+def _gpus(task: PendingTask) -> tuple[int, int]:
+    """How much of how many devices."""
+    gpus = task.scalars.get(GPUS, 0)
+    return (MILLI, gpus // MILLI) if gpus >= MILLI else (gpus, 1 if gpus else 0)
+
+
+def preemption(
+    unit: Sequence[PendingTask],
+    running: Iterable[RunningTask],
     free: Mapping[str, Resources],
     known: Sequence[Seen],
     placed: Placed,
-) -> tuple[str, ...]:
-    """The task ids to kill for `task` on one agent; none if that does not help.
+    homes: Mapping[str, str],
+) -> Preemption | None:
+    """Whom to kill for a task, or for all tasks of a gang; None if that does not help.
 
-    `free` is what agents offer now. The agent is chosen where the most important victim is the
-    least important, then where the fewest go.
+    `free` is what agents offer now, `homes` the agents that have the volumes of a task, by task id.
+    One task after another goes to the agent where the most important victim is the least important,
+    then where the fewest go, in the room that those before it have left.
     """
-    best: tuple[tuple[int, int], tuple[str, ...]] | None = None
-    for agent in known:
-        if refusal_of_agent(task, agent, placed, known) is not None:
-            continue
-        lower = [r for r in running if r.agent_id == agent.agent_id and r.priority < task.priority]
-        chosen = _fewest(task, lower, _room(free.get(agent.agent_id)))
-        if chosen:
-            cost = (max(victim.priority for victim in chosen), len(chosen))
-            if best is None or cost < best[0]:
-                best = (cost, tuple(victim.task_id for victim in chosen))
-    return best[1] if best else ()
+    rooms = {agent.agent_id: _room(free.get(agent.agent_id)) for agent in known}
+    on: dict[str, list[RunningTask]] = {}
+    for task in running:
+        on.setdefault(task.agent_id, []).append(task)
+    where = {group: list(agents) for group, agents in placed.items()}
+    gone: list[RunningTask] = []
+    used: set[str] = set()
+    for wanted in unit:
+        best: tuple[tuple[int, int], Seen, list[RunningTask]] | None = None
+        for agent in known:
+            if homes.get(wanted.task_id, agent.agent_id) != agent.agent_id:
+                continue
+            if refusal_of_agent(wanted, agent, where, known) is not None:
+                continue
+            lower = [r for r in on.get(agent.agent_id, ()) if r.priority < wanted.priority]
+            victims = _fewest(wanted, lower, rooms[agent.agent_id])
+            if victims is not None:
+                highest = max((victim.priority for victim in victims), default=-1)
+                cost = (highest, len(victims))
+                if best is None or cost < best[0]:
+                    best = (cost, agent, victims)
+        if best is None:
+            return None
+        _, agent, victims = best
+        for victim in victims:
+            rooms[agent.agent_id] = rooms[agent.agent_id].plus(victim)
+            on[agent.agent_id].remove(victim)
+        rooms[agent.agent_id] = rooms[agent.agent_id].minus(wanted)
+        where.setdefault(wanted.group, []).append(agent.attributes)
+        gone += victims
+        used.add(agent.agent_id)
+    return Preemption(tuple(r.task_id for r in gone), frozenset(used)) if gone else None
 
 
 def _room(free: Resources | None) -> _Room:
@@ -79,23 +127,26 @@ def _room(free: Resources | None) -> _Room:
     return _Room({n: v for n, v in free.quantities.items() if n != GPUS}, ports, devices(free))
 
 
-def _fewest(task: PendingTask, lower: Iterable[RunningTask], room: _Room) -> list[RunningTask]:
+def _fewest(
+    task: PendingTask, lower: Iterable[RunningTask], room: _Room
+) -> list[RunningTask] | None:
     """Those of lowest priority first, the largest of those; then without any that need not go."""
     chosen: list[RunningTask] = []
-    for victim in sorted(lower, key=lambda r: (r.priority, -sum(r.scalars.values()), r.task_id)):
-        if room.fits(task):
+    least_first = sorted(lower, key=lambda r: (r.priority, -sum(r.scalars.values()), r.task_id))
+    for victim in least_first:
+        if _with(room, chosen).fits(task):
             break
-        room.add(victim)
         chosen.append(victim)
-    if not room.fits(task):
-        return []
+    if not _with(room, chosen).fits(task):
+        return None
     for victim in list(chosen):
         rest = [other for other in chosen if other is not victim]
-        without = _Room(
-            {n: v - victim.scalars.get(n, 0) for n, v in room.scalars.items()},
-            room.ports - victim.ports,
-            {n: v - victim.devices.get(n, 0) for n, v in room.devices.items()},
-        )
-        if without.fits(task):
-            chosen, room = rest, without
+        if _with(room, rest).fits(task):
+            chosen = rest
     return chosen
+
+
+def _with(room: _Room, gone: Iterable[RunningTask]) -> _Room:
+    for task in gone:
+        room = room.plus(task)
+    return room

@@ -84,9 +84,16 @@ def refusal_of_agent(
 
 
 def explain(
-    task: PendingTask, known: Sequence[Seen], offers: Sequence[Free], placed: Placed
+    task: PendingTask,
+    known: Sequence[Seen],
+    offers: Sequence[Free],
+    placed: Placed,
+    kept: Sequence[Free] = (),
 ) -> Refusal:
-    """Why a task was not placed, the most lasting reason first."""
+    """Why a task was not placed, the most lasting reason first.
+
+    `kept` is what is offered, too, but not for tasks of its priority.
+    """
     if not known:
         return Refusal("no agent has been offered yet", lasting=True)
     for name, needed in _needs(task):
@@ -102,6 +109,9 @@ def explain(
         text = f"no agent will do: {'; '.join(sorted({r for r in refusals if r})[:3])}"
         return Refusal(text, lasting=True)
     free = [(a, left) for a, left in offers if refusal_of_agent(task, a, placed, known) is None]
+    if any(_fits(task, left) for _, left in kept) and not any(_fits(task, f) for _, f in free):
+        text = "what is free is kept for tasks of higher priority, for which others were killed"
+        return Refusal(f"needs {_amounts(task)}; {text}", lasting=False)
     if not free:
         text = f"needs {_amounts(task)}; the agents that could run it are in use"
         return Refusal(text, lasting=False)

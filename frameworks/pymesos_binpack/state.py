@@ -54,7 +54,8 @@ class Instance:
     quick_failures: int = 0
     running_since_s: float | None = None
     killing: bool = False
-    preempted_at_s: float | None = None  # when others were killed for it
+    preempt_again_s: float = 0.0  # others were killed for it, and others may be then
+    kept_agents: frozenset[str] = frozenset()  # where they were; until then for nothing less urgent
     planned: bool = False  # its launch is being stored
 
     @property

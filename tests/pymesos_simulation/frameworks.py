@@ -120,6 +120,11 @@ class FrameworkNode(DriverNode):
         self.role = role
         self.updates_sent = updates_sent  # of a task, by its agent, in order
         self.jobs = {f"{name}-r{n}": job for n, job in enumerate(jobs)}
+        # What preempts comes when there is something to preempt.
+        self.due_s = {
+            request_id: world.now_s + (world.random.uniform(3, 20) if job.preempt else 0)
+            for request_id, job in self.jobs.items()
+        }
         self.accepted: set[str] = set()  # request ids that were acknowledged
         self.ends: dict[str, pb.TaskState] = {}  # task id → the terminal state that was told
         self.settled: set[str] = set()  # tasks whose end was stored and acknowledged
@@ -147,7 +152,7 @@ class FrameworkNode(DriverNode):
     def _submit(self) -> None:
         """A client that repeats its request until it is acknowledged."""
         for request_id, job in self.jobs.items():
-            if request_id not in self.accepted:
+            if request_id not in self.accepted and self.due_s[request_id] <= self.world.now_s:
                 self.feed(bp.JobSubmitted(request_id, f"j-{request_id}", job))
         if self.accepted != self.jobs.keys():
             self.soon(2.0, self._submit)

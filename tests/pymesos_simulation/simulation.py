@@ -68,6 +68,23 @@ def _job(world: World, number: int) -> Job:
     return parse_job({"name": f"job{number}", "tasks": tasks})
 
 
+def _urgent_job(world: World, number: int) -> Job:
+    """Others of its framework are killed for it when there is no room.
+
+    With the services it is within the lowest limit of a role that the operator sets.
+    """
+    instances, cpus = world.random.choice([(1, 1.3), (2, 0.6), (3, 0.4)])
+    task = {
+        "name": "urgent",
+        "instances": instances,
+        "gang": instances > 1,
+        "command": "batch",
+        "retries": 1000,
+        "resources": {"cpus": cpus, "mem": 32},
+    }
+    return parse_job({"name": f"urgent{number}", "priority": 5, "preempt": True, "tasks": [task]})
+
+
 def _cluster(world: World) -> Cluster:
     cluster, random = Cluster(world), world.random
     for _ in range(random.randint(1, 3)):
@@ -78,6 +95,8 @@ def _cluster(world: World) -> Cluster:
         role = random.choice(["*", *ROLES])
         executors = random.random() < 0.3
         jobs = [_job(world, number)]
+        if random.random() < 0.4:
+            jobs.append(_urgent_job(world, number))
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
     for manner in MANNERS:
         if random.random() < 0.15:

@@ -405,6 +405,46 @@ class TestPriorities:
         h.advance(5.0)
         assert len(h.of(c.Kill)) == 1, "once is enough"
 
+    def test_room_is_made_for_a_whole_gang_and_kept_until_it_is_all_there(self, h: Harness) -> None:
+        h.submit(prioritized("low", 1, instances=2, resources={"cpus": 4, "mem": 10}), "1")
+        for agent in "ab":
+            h.offer("cpus:4;mem:400", agent)
+        for task_id in h.launched():
+            h.update(task_id, pb.TASK_RUNNING)
+        high = prioritized("high", 9, preempt=True, instances=2, gang=True)
+        h.submit(high, "2")
+        h.advance(2.0)
+        killed = [e.task_id for e in h.of(c.Kill) if isinstance(e, c.Kill)]
+        assert sorted(killed) == ["low-1.t.0.1", "low-1.t.1.1"]
+        h.update(killed[0], pb.TASK_KILLED)
+        h.offer("cpus:4;mem:400", "a")
+        h.advance(1.0)
+        waiting = h.core.jobs["low-1"].instances[int(killed[0].split(".")[2])]
+        assert "kept for tasks of higher priority" in waiting.explanation
+        assert len(h.launched()) == 2, "not even what was killed goes back there"
+        h.update(killed[1], pb.TASK_KILLED)
+        h.offer("cpus:4;mem:400", "b")
+        assert h.launched()[2:] == ["high-2.t.0.1", "high-2.t.1.1"]
+        h.offer("cpus:8;mem:400", "c")
+        assert sorted(h.launched()[4:]) == ["low-1.t.0.2", "low-1.t.1.2"]
+
+    def test_a_gang_that_cannot_be_whole_kills_nobody(self, h: Harness) -> None:
+        self.fill(h)
+        h.submit(prioritized("high", 9, preempt=True, instances=3, gang=True), "2")
+        h.advance(2.0)
+        assert not h.of(c.Kill)
+
+    def test_room_is_not_kept_for_ever(self, h: Harness) -> None:
+        self.fill(h)
+        h.submit(prioritized("high", 9, preempt=True, kill_grace_s=1), "2")
+        h.advance(2.0)
+        h.update("low-1.t.0.1", pb.TASK_KILLED)
+        h.offer("cpus:2;mem:400")
+        assert len(h.launched()) == 2
+        h.advance(c.PREEMPT_AGAIN_S + 10)
+        h.offer("cpus:2;mem:400")
+        assert h.launched()[2:] == ["low-1.t.0.2"]
+
     @pytest.mark.parametrize(("priority", "preempt"), [(9, False), (1, True), (0, True)])
     def test_not_unless_it_may(self, h: Harness, priority: int, preempt: bool) -> None:
         self.fill(h)

@@ -1,0 +1,102 @@
+"""Who goes for whom: held against the planner, which is to place what room was made for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pymesos_binpack.packing import read_policy
+from pymesos_binpack.planner import OfferInHand, Situation, plan
+from pymesos_binpack.preemption import Preemption, RunningTask, preemption
+from pymesos_binpack.reasons import PendingTask, Seen
+from pymesos_core.resources import Resources, count, devices, parse
+
+BEST_FIT = read_policy("best-fit")
+WHOLE = "cpus:8;mem:80;ports:[1-4];gpus#0:1;gpus#1:1"
+AGENTS = [Seen(name, {"hostname": name}, parse(WHOLE)) for name in ("a", "b", "c")]
+KINDS = [
+    "cpus:2;mem:10",
+    "cpus:1;mem:40",
+    "cpus:4;mem:20;gpus#0:1",
+    "cpus:1;mem:1;gpus#1:0.5",
+    "cpus:1;mem:1;ports:[1-2]",
+]
+
+
+def running(task_id: str, agent_id: str, priority: int, has: str) -> RunningTask:
+    given = parse(has)
+    ports = sum(count(bag.ranges.get("ports", ())) for _, bag in given.parts())
+    return RunningTask(task_id, agent_id, priority, given.quantities, ports, devices(given))
+
+
+def gang(size: int, priority: int, text: str) -> list[PendingTask]:
+    needs = parse(text)
+    ports = sum(count(bag.ranges.get("ports", ())) for _, bag in needs.parts())
+    name = "g" if size > 1 else ""
+    return [
+        PendingTask(f"t{n}", "g", dict(needs.quantities), ports, priority=priority, gang=name)
+        for n in range(size)
+    ]
+
+
+def placed_without(
+    gone: Sequence[str], tasks: list[tuple[RunningTask, Resources]], unit: list[PendingTask]
+) -> int:
+    """How many of the unit the planner places when some have ended."""
+    offers = []
+    for agent in AGENTS:
+        left = agent.total
+        for task, has in tasks:
+            if task.agent_id == agent.agent_id and task.task_id not in gone:
+                left = left - has
+        offers.append(OfferInHand((agent.agent_id,), agent, left))
+    return len(plan(unit, offers, BEST_FIT, Situation(AGENTS)).launches)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.sampled_from(KINDS))),
+    st.integers(1, 4),
+    st.integers(0, 4),
+    st.sampled_from(["cpus:3;mem:15", "cpus:1;mem:50", "cpus:1;gpus:1", "cpus:2;ports:[1-3]"]),
+)
+def test_room_is_made_where_it_can_be_and_by_the_less_urgent_only(
+    there: list[tuple[str, int, str]], size: int, priority: int, text: str
+) -> None:
+    """All of a unit are alike, so that how many fit does not depend on the order."""
+    left = {agent.agent_id: agent.total for agent in AGENTS}
+    tasks: list[tuple[RunningTask, Resources]] = []
+    for number, (agent_id, lower, kind) in enumerate(there):
+        if left[agent_id].contains(parse(kind)):
+            left[agent_id] = left[agent_id] - parse(kind)
+            tasks.append((running(f"r{number}", agent_id, lower, kind), parse(kind)))
+    unit = gang(size, priority, text)
+    everyone = [task for task, _ in tasks]
+    lower_ids = [task.task_id for task in everyone if task.priority < priority]
+    made = preemption(unit, everyone, left, AGENTS, {}, {})
+    if placed_without((), tasks, unit) == size:
+        assert made is None, "nobody has to go"
+    elif made is None:
+        assert placed_without(lower_ids, tasks, unit) < size
+    else:
+        assert set(made.victims) <= set(lower_ids)
+        assert placed_without(made.victims, tasks, unit) == size
+        assert {t.agent_id for t in everyone if t.task_id in made.victims} <= made.agents
+
+
+def test_the_least_important_go_where_the_fewest_must() -> None:
+    tasks = [
+        running("a1", "a", 2, "cpus:8;mem:10"),
+        running("b1", "b", 1, "cpus:4;mem:10"),
+        running("b2", "b", 1, "cpus:4;mem:10"),
+        running("c1", "c", 1, "cpus:8;mem:10"),
+    ]
+    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, {}, {})
+    assert made == Preemption(("c1",), frozenset("c"))
+
+
+def test_a_task_with_data_is_made_room_for_where_they_are() -> None:
+    tasks = [running("a1", "a", 2, "cpus:8;mem:10"), running("b1", "b", 1, "cpus:8;mem:10")]
+    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, {}, {"t0": "a"})
+    assert made is not None and made.victims == ("a1",)
