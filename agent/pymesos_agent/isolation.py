@@ -77,7 +77,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
         "ulimits": "setrlimit",
     },
     "docker": {
-        "mem": "the engine; of Podman with cgroups v1 the end says only the signal",
+        "mem": "the engine; of Podman 4.3 the end says only the signal",
         "cpu": "the engine",
         "cpu_quota": "the engine",
         "pids": "the engine",

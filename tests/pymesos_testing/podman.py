@@ -45,6 +45,7 @@ def podman_service(folder: Path) -> Iterator[str]:
     wrapper.chmod(0o755)
     host = f"unix://{folder}/podman.sock"
     argv = (
+        *("env", "--chdir", str(folder)),  # its conmon leaves a file where it is
         *("podman", "--root", f"{folder}/root", "--runroot", f"{folder}/run"),
         *("--cgroup-manager", "cgroupfs", "--runtime", str(wrapper)),
         *("system", "service", "--time", "0", host),
