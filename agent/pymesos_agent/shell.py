@@ -518,9 +518,11 @@ class Shell:
         if task is not None:
             container_id = task.executor_container_id or task.container_id
             return self.sandbox(container_id), task.ended
-        for record in reversed(self._core.state.sandboxes.values()):
+        state = self._core.state
+        kept = (*reversed(state.sandboxes.values()), *reversed(state.in_executors.values()))
+        for record in kept:
             if (record.framework_id, record.task_id) == (framework_id, task_id):
-                return self.sandbox(record.container_id), True
+                return self.sandbox(record.executor_container_id or record.container_id), True
         return None
 
     def _committed(self, token: int, error: Exception | None) -> None:

@@ -53,7 +53,8 @@ def test_many_tasks_in_one_process(roles: Roles, tmp_path: Path, examples: list[
     master = roles.master()
     flags = ("--resources", "cpus:2;mem:1024", "--runtime", "process", "--kill-tasks-on-exit")
     roles.agent(master.address, "agent", *flags)
-    Cli(master.address).wait_for_agents(1)
+    cli = Cli(master.address)
+    cli.wait_for_agents(1)
     example = Example(tmp_path, master.address, 8, 5)
     examples.append(example)
     example.wait("TASK_FINISHED", 8)
@@ -61,6 +62,8 @@ def test_many_tasks_in_one_process(roles: Roles, tmp_path: Path, examples: list[
     assert len(pids) == 1 and len(example.said("counted to 5")) == 8
     assert example.process.wait(30) == 0
     wait_for("the end of the executor", lambda: not Path(f"/proc/{min(pids)}").exists(), 30)
+    for task in cli.tasks(state="TASK_FINISHED"):
+        assert "stdout" in cli.ok("ls", task["task_id"]), "the files of its executor"
 
 
 def test_it_outlives_the_agent_and_dies_with_its_tasks(

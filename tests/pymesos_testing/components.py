@@ -141,10 +141,15 @@ def docker_engine(folder: Path) -> Iterator[str]:
             wait_for("dockerd", lambda: docker_works(host), 60)
             yield host
     finally:
-        mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
-        left = [mount for mount in mounts if mount.startswith(str(folder))]
-        if left:
-            subprocess.run(["umount", "--lazy", *left], check=False)
+        unmount_all(folder)
+
+
+def unmount_all(folder: Path) -> None:
+    """What an engine has left mounted in its folder."""
+    mounts = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+    left = [mount for mount in mounts if mount.startswith(str(folder))]
+    if left:
+        subprocess.run(["umount", "--lazy", *left], check=False)
 
 
 def busybox_tree() -> bytes:

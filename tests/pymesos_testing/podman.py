@@ -9,7 +9,14 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pymesos_testing.components import INSTALL, MissingError, docker_works, process, wait_for
+from pymesos_testing.components import (
+    INSTALL,
+    MissingError,
+    docker_works,
+    process,
+    unmount_all,
+    wait_for,
+)
 
 # Podman raises two limits further than root may on a machine that has taken CAP_SYS_RESOURCE from
 # it, whatever its configuration says. Those that cannot be set are left out here.
@@ -50,6 +57,9 @@ def podman_service(folder: Path) -> Iterator[str]:
         *("--cgroup-manager", "cgroupfs", "--runtime", str(wrapper)),
         *("system", "service", "--time", "0", host),
     )
-    with process(*argv, log=folder / "podman.log"):
-        wait_for("podman", lambda: docker_works(host), 60)
-        yield host
+    try:
+        with process(*argv, log=folder / "podman.log"):
+            wait_for("podman", lambda: docker_works(host), 60)
+            yield host
+    finally:
+        unmount_all(folder)

@@ -156,6 +156,13 @@ def test_the_end_of_the_executor_is_the_end_of_its_tasks(h: AgentHarness) -> Non
         h.acknowledge(end)
     assert h.core.state.tasks == {} and h.core.state.executors == {}
     assert list(h.core.state.sandboxes) == [container_id], "its files are kept for a while"
+    for state in (h.core.state, AgentHarness(records=h.records).core.state):
+        kept = {r.task_id: r.executor_container_id for r in state.in_executors.values()}
+        assert kept == {"a": container_id, "b": container_id}, "and found by its tasks, too"
+    h.advance(120)
+    h.feed(ev.DiskMeasured(0.99))
+    assert not h.core.state.sandboxes and not h.core.state.in_executors
+    assert not any(kind == "sandbox" for kind, _ in h.records)
 
 
 def test_kill_is_the_executors_business(h: AgentHarness) -> None:

@@ -64,6 +64,7 @@ class AgentState:
     executors: dict[tuple[str, str], AgentTask] = field(default_factory=dict)  # by executor id
     reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
+    in_executors: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
 
     def framework_info(self, framework_id: str) -> pb.FrameworkInfo:

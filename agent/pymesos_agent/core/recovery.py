@@ -21,20 +21,23 @@ class RecoveryError(Exception):
 
 def load(ctx: Context, records: Records) -> None:
     """The checkpoint. Raises RecoveryError."""
+    ended: list[checkpoint_pb.SandboxRecord] = []
     try:
-        for (kind, key), value in records.items():
+        for (kind, _), value in records.items():
             if kind == session.AGENT:
-                record = checkpoint_pb.AgentCheckpoint.FromString(value)
-                ctx.state.agent_id = record.agent_id
-                ctx.state.epoch_seen = record.epoch_seen
-                ctx.state.reserved = from_proto(record.reserved)
+                agent = checkpoint_pb.AgentCheckpoint.FromString(value)
+                ctx.state.agent_id = agent.agent_id
+                ctx.state.epoch_seen = agent.epoch_seen
+                ctx.state.reserved = from_proto(agent.reserved)
             elif kind == TASK:
                 ctx.add(AgentTask.from_record(value))
             elif kind == sandboxes.SANDBOX:
-                ctx.state.sandboxes[key] = checkpoint_pb.SandboxRecord.FromString(value)
+                ended.append(checkpoint_pb.SandboxRecord.FromString(value))
         _link_executors(ctx)
-        by_age = sorted(ctx.state.sandboxes.values(), key=lambda r: r.ended_at_s)
-        ctx.state.sandboxes = {record.container_id: record for record in by_age}
+        for record in sorted(ended, key=lambda r: r.ended_at_s):
+            in_executor = bool(record.executor_container_id)
+            into = ctx.state.in_executors if in_executor else ctx.state.sandboxes
+            into[record.container_id] = record
     except (DecodeError, ResourceError) as error:
         raise RecoveryError(
             f"the checkpoint cannot be read ({error}): restore it from a backup, or give its"

@@ -13,24 +13,39 @@ SANDBOX = "sandbox"
 
 
 def keep(ctx: Context, task: AgentTask) -> None:
-    """Its end is known to its framework: in its place in the checkpoint comes its sandbox."""
+    """Its end is known to its framework: in its place in the checkpoint comes its sandbox.
+
+    The files of a task that ran in an executor are the executor's, and go with that.
+    """
     record = checkpoint_pb.SandboxRecord(
         container_id=task.container_id,
         framework_id=task.framework_id,
         task_id=task.info.task_id,
         ended_at_s=ctx.now.wall_s,
+        executor_container_id=task.executor_container_id,
     )
-    ctx.state.sandboxes[task.container_id] = record
     changes = [
         Change(TASK, task.container_id, None),
         Change(SANDBOX, task.container_id, record.SerializeToString()),
     ]
-    while len(ctx.state.sandboxes) > ctx.config.max_sandboxes:
-        oldest = next(iter(ctx.state.sandboxes))
-        del ctx.state.sandboxes[oldest]
-        changes.append(Change(SANDBOX, oldest, None))
-        ctx.emit(RemoveSandbox(oldest))
+    into = ctx.state.in_executors if task.executor_container_id else ctx.state.sandboxes
+    into[task.container_id] = record
+    while len(into) > ctx.config.max_sandboxes:
+        changes += _forget(ctx, next(iter(into)))
     ctx.checkpoint(tuple(changes))
+
+
+def _forget(ctx: Context, container_id: str) -> list[Change]:
+    """One record; with a sandbox go the records of what ran in it."""
+    if ctx.state.in_executors.pop(container_id, None) is not None:
+        return [Change(SANDBOX, container_id, None)]
+    del ctx.state.sandboxes[container_id]
+    ctx.emit(RemoveSandbox(container_id))
+    changes = [Change(SANDBOX, container_id, None)]
+    for other in list(ctx.state.in_executors.values()):
+        if other.executor_container_id == container_id:
+            changes += _forget(ctx, other.container_id)
+    return changes
 
 
 def on_disk_measured(ctx: Context, event: events.DiskMeasured) -> None:
@@ -44,8 +59,6 @@ def on_disk_measured(ctx: Context, event: events.DiskMeasured) -> None:
     changes: list[Change] = []
     for container_id, record in list(ctx.state.sandboxes.items()):
         if ctx.now.wall_s - record.ended_at_s > age_s:
-            del ctx.state.sandboxes[container_id]
-            changes.append(Change(SANDBOX, container_id, None))
-            ctx.emit(RemoveSandbox(container_id))
+            changes += _forget(ctx, container_id)
     if changes:
         ctx.checkpoint(tuple(changes))

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from pymesos_agent.core import sandboxes
 from pymesos_agent.core.context import CHECKPOINT, RESEND, Context
-from pymesos_agent.core.tasks import TASK, AgentTask
+from pymesos_agent.core.tasks import AgentTask
 from pymesos_core.states import is_terminal
-from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -155,9 +154,6 @@ def on_acknowledgement(
 def complete(ctx: Context, task: AgentTask) -> None:
     """The end is known to the framework: only the sandbox is kept."""
     ctx.forget(task)
-    if task.executor_container_id:  # its files are its executor's
-        ctx.checkpoint((Change(TASK, task.container_id, None),))
-        return
     sandboxes.keep(ctx, task)
 
 

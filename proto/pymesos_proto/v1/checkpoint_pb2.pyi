@@ -62,13 +62,15 @@ class TaskCheckpoint(_message.Message):
     def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ..., killed_for: _Optional[str] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., started_at_s: _Optional[float] = ..., group_id: _Optional[str] = ..., executor_container_id: _Optional[str] = ..., executor: _Optional[_Union[_types_pb2.ExecutorInfo, _Mapping]] = ..., executor_token: _Optional[str] = ..., updates_seen: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class SandboxRecord(_message.Message):
-    __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s")
+    __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s", "executor_container_id")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    EXECUTOR_CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     framework_id: str
     task_id: str
     ended_at_s: float
-    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., ended_at_s: _Optional[float] = ...) -> None: ...
+    executor_container_id: str
+    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., ended_at_s: _Optional[float] = ..., executor_container_id: _Optional[str] = ...) -> None: ...
