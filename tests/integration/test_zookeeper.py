@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from kazoo.client import KazooClient
-from kazoo.exceptions import NoAuthError
+from kazoo.exceptions import NoAuthError, NodeExistsError
 
 from pymesos_core.addresses import HostPort, parse_zk
 from pymesos_core.coordination import (
@@ -57,6 +59,28 @@ async def test_the_first_leads_and_the_next_takes_over(zk_url: str, detector: Zk
     await leads(detector, 2)
     assert taken.epoch == term.epoch + 1
     await second.close()
+
+
+async def test_a_path_that_is_created_while_it_is_looked_for(
+    zk_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A watch on its existence does not tell of its children; found by the chaos test."""
+    one = contender(zk_url, 1)
+    detector = ZkDetector(parse_zk(zk_url), SESSION_S)
+    exists = detector._client.exists
+
+    def slow_exists(path: str, watch: Callable[..., None]) -> Any:
+        with contextlib.suppress(NodeExistsError):
+            detector._client.create(path)
+        return exists(path, watch)
+
+    monkeypatch.setattr(detector._client, "exists", slow_exists)
+    await detector.start()
+    await asyncio.sleep(0.3)
+    await one.lead()
+    await leads(detector, 1)
+    await detector.close()
+    await one.close()
 
 
 async def test_waiting_for_leadership_can_be_cancelled(zk_url: str) -> None:

@@ -85,6 +85,21 @@ class TestAccept:
         assert "Duplicate offer" in h.last(framework).message
         assert len(h.offers(framework)) == 1
 
+    def test_accepting_in_vain_for_ever_starves_nobody(self, h: MasterHarness) -> None:
+        """Found by the simulator: the agent came back at once to the one of the lowest share."""
+        h.agent()
+        busy = h.subscribe(name="busy")
+        h.run(busy)
+        fool = h.subscribe(name="fool")
+        for offer in h.offers(busy):
+            h.decline(busy, [offer.offer_id], refuse_s=0)
+        for _ in range(10):
+            for offer in h.offers(fool):
+                h.accept(fool, [offer.offer_id] * 2, task(offer, "t"))
+            if h.offers(busy):
+                return
+        raise AssertionError("the other framework was offered nothing")
+
     def test_no_offers_at_all(self, h: MasterHarness) -> None:
         framework = h.subscribe()
         h.accept(framework, [], task(pb.Offer(agent_id="a"), "t"))

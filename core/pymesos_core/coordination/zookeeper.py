@@ -369,16 +369,23 @@ class ZkDetector:
             await self._poke.wait()
 
     def _read(self, poke: Callable[..., None]) -> MasterInfo | None:
-        try:
-            candidates = _candidates(self._client.get_children(self._url.path, poke))
-        except NoNodeError:
-            self._client.exists(self._url.path, poke)
-            return None
+        candidates = self._watched_candidates(poke)
         for candidate in candidates:
             with contextlib.suppress(NoNodeError):
                 data, _ = self._client.get(f"{self._url.path}/{candidate}")
                 return MasterInfo.from_json(data)
         return None
+
+    def _watched_candidates(self, poke: Callable[..., None]) -> list[str]:
+        """The contenders; `poke` is called once that may have changed."""
+        while True:
+            try:
+                return _candidates(self._client.get_children(self._url.path, poke))
+            except NoNodeError:
+                # The first master may create the path between the two requests. A watch on a
+                # znode that is there does not report its children, so these are read again.
+                if self._client.exists(self._url.path, poke) is None:
+                    return []
 
     @property
     def leader(self) -> MasterInfo | None:

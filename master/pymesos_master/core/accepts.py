@@ -31,7 +31,9 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
         offers.remove(ctx, offer, optimistic.TAKEN if problem is None else optimistic.NOT_OFFERED)
     if problem is not None:
         for offer in found.values():
-            offers.give_back(ctx, offer, offer.resources, None)
+            # As declined without a filter: a framework that accepts in vain for ever must not
+            # keep the agent from the others.
+            offers.give_back(ctx, offer, offer.resources, 0.0)
             offers.publish_end(ctx, "offer_declined", offer, problem)
         for launching in launches:
             _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
