@@ -7,15 +7,13 @@ found out by reconciliation: the master does not know the task, and it is planne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymesos_binpack.jobs import Job
 from pymesos_binpack.launching import (
     how_it_ended,
     main_task_id,
-    next_task_id,
-    pending_task,
     running_task,
     seen,
     sidecar_ids,
@@ -38,6 +36,7 @@ from pymesos_binpack.state import (
     load_saved,
     new_job,
 )
+from pymesos_binpack.waiting import Waiting, to_plan
 from pymesos_core.clock import Now
 from pymesos_core.resources import EMPTY, devices, from_proto
 from pymesos_core.states import is_terminal
@@ -275,7 +274,8 @@ class BinpackCore:
         self.jobs: dict[str, JobState] = {}
         self._by_task: dict[str, Instance] = {}
         self._by_key: dict[str, Instance] = {}
-        self._pending: dict[str, Instance] = {}  # by key, those that wait to be launched
+        self._waiting = Waiting()
+        self._delayed: dict[str, Instance] = {}  # by key, those that are to wait again later
         self._replaced: dict[str, str] = {}  # task id → agent id; killed when it comes back
         self._requests: dict[str, str] = {}
         self._hand = _Hand()
@@ -318,15 +318,20 @@ class BinpackCore:
 
     def _note(self, instance: Instance) -> None:
         """Keep in mind whether it waits; after every change of that."""
-        if instance.pending:
-            self._pending[instance.key] = instance
+        self._waiting.leave(instance)
+        self._delayed.pop(instance.key, None)
+        if not instance.pending:
+            return
+        if instance.not_before_s > self._now.mono_s:
+            self._delayed[instance.key] = instance
         else:
-            self._pending.pop(instance.key, None)
+            self._waiting.join(instance, self.jobs[instance.job_id])
 
     def check(self) -> None:
         """Assert what is kept twice for speed; for tests and the simulator."""
-        waiting = {instance.key for instance in self.instances() if instance.pending}
-        assert waiting == self._pending.keys(), f"{waiting ^ self._pending.keys()}"
+        pending = {instance.key for instance in self.instances() if instance.pending}
+        noted = self._waiting.keys() | self._delayed.keys()
+        assert pending == noted, f"{pending ^ noted}"
         for job in self.jobs.values():
             assert job.left == sum(not instance.saved.done for instance in job.instances)
 
@@ -337,6 +342,8 @@ class BinpackCore:
         for kind, key in self._timers.due(now.mono_s):
             if kind == "unreachable":
                 self._replace_unreachable(key)
+            elif kind == "restart":
+                self._restart(key)
             else:
                 self._plan_due = True
                 self._explaining = self._explaining or kind == "explain"
@@ -467,7 +474,7 @@ class BinpackCore:
         saved = instance.saved
         saved.state, saved.agent_id = status.state, status.agent_id or saved.agent_id
         saved.reason, saved.message = pb.REASON_UNSPECIFIED, status.message
-        instance.explanation = ""
+        instance.note = ""
         if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
             instance.running_since_s = self._now.mono_s
             if instance.spec.volumes:
@@ -480,7 +487,7 @@ class BinpackCore:
         if instance.saved.state == status.state:
             return  # it is said again and again; what counts is when it began
         instance.saved.state = status.state
-        instance.explanation = f"its agent is unreachable: {status.message}"
+        instance.note = f"its agent is unreachable: {status.message}"
         if instance.spec.is_service:
             key = ("unreachable", instance.key)
             self._timers.set(key, self._now.mono_s + UNREACHABLE_S)
@@ -498,7 +505,7 @@ class BinpackCore:
         ]
         saved.state = pb.TASK_STATE_UNSPECIFIED
         self._note(instance)
-        instance.explanation = "replaced, its agent stayed unreachable"
+        instance.explain("replaced, its agent stayed unreachable")
         self._changed[instance.job_id] = None
         self._store([*given_up, instance.change()], lambda: None)
         self._demand()
@@ -520,7 +527,7 @@ class BinpackCore:
         saved.state = status.state if is_terminal(status.state) else pb.TASK_LOST
         saved.reason, saved.message = status.reason, status.message
         saved.exit_status = status.exit_status if status.HasField("exit_status") else None
-        instance.explanation = how_it_ended(status)
+        instance.note = how_it_ended(status)
         if status.state in _GONE:
             saved.data_on = ""
         job = self.jobs[instance.job_id]
@@ -530,9 +537,9 @@ class BinpackCore:
                 self._forget_old_jobs()
             return
         saved.state = pb.TASK_STATE_UNSPECIFIED
-        self._note(instance)
         if instance.spec.is_service or status.state in _LOST:
             self._delay_restart(instance, ran_s)
+        self._note(instance)
         self._demand()
 
     def _is_final(self, instance: Instance, status: pb.TaskStatus, was_killed: bool) -> bool:
@@ -559,6 +566,12 @@ class BinpackCore:
             delay_s = min(RESTART_MAX_S, RESTART_MIN_S * 2 ** min(instance.quick_failures - 2, 16))
             instance.not_before_s = self._now.mono_s + delay_s
             self._timers.set(("restart", instance.key), instance.not_before_s)
+
+    def _restart(self, key: str) -> None:
+        """It has been kept back for long enough."""
+        if key in self._delayed:
+            self._note(self._delayed[key])
+            self._plan_due = True
 
     def _forget_old_jobs(self) -> None:
         ended = [job for job in self.jobs.values() if job.ended]
@@ -617,26 +630,24 @@ class BinpackCore:
         self._plan_due = False
         if not self._subscribed:
             return
-        pending = list(self._pending.values())
-        ready = [i for i in pending if i.not_before_s <= self._now.mono_s]
         offers = self._hand.by_agent()
-        if ready and (offers or self._explaining):
-            self._place(ready, offers)
-        elif ready:
+        if self._waiting and (offers or self._explaining):
+            self._place(offers)
+        elif self._waiting:
             # Offers are on their way; if none come, that is explained, too.
             self._timers.set(("explain", ""), self._now.mono_s + EXPLAIN_S)
         self._explaining = False
-        if not ready:
+        if not self._waiting:
             self._hand.held.clear()
-        if not pending:
+        if not (self._waiting or self._delayed):
             self._decline_all(NO_FILTER_S)
             if self._wants_offers:
                 self._wants_offers = False
                 self._out.append(Suppress())
-        elif not ready:
+        elif not self._waiting:
             self._decline_all(NO_FILTER_S)
         else:
-            refuse_s = PREEMPT_AGAIN_S if self._kept(ready) else REFUSE_S
+            refuse_s = PREEMPT_AGAIN_S if self._kept() else REFUSE_S
             self._decline_all(self._gang_refuse_s if self._hand.gang_waits else refuse_s)
             if self._hand.gang_waits and not self._hand.held:
                 # It was in vain, so others are to have what it was held for, ever longer.
@@ -653,19 +664,18 @@ class BinpackCore:
         for offer_id in given_back:
             self._hand.drop(offer_id)
 
-    def _place(self, ready: Sequence[Instance], offers: Sequence[OfferInHand]) -> None:
-        by_id = {next_task_id(i): i for i in ready}
-        tasks = [pending_task(i, self.jobs[i.job_id].job.priority) for i in ready]
+    def _place(self, offers: Sequence[OfferInHand]) -> None:
+        lines = [(line, to_plan(line, offers)) for line in self._waiting]
+        tasks = [task for _, planned in lines for task, _ in planned.values()]
+        by_id = {task_id: i for _, planned in lines for task_id, (_, i) in planned.items()}
         self._policy.learn(self._workload())
-        situation = Situation(list(self._seen.values()), self._placed(), self._kept(ready))
+        situation = Situation(list(self._seen.values()), self._placed(), self._kept())
         made = plan(tasks, offers, self._policy, situation)
-        for task_id, refusal in made.unplaced.items():
-            instance = by_id[task_id]
-            instance.nearest = refusal.nearest
-            instance.offers_seen += len(offers)
-            if instance.explanation != refusal.text:
-                instance.explanation, instance.stuck = refusal.text, refusal.lasting
-                self._changed[instance.job_id] = None
+        for line, planned in lines:
+            refusals = (made.unplaced[task_id] for task_id in planned if task_id in made.unplaced)
+            refusal = next(refusals, None)
+            if refusal is not None and line.refuse(refusal, len(offers)):
+                self._changed[line.job_id] = None
         by_agent: dict[str, list[Launch]] = {}
         for launch in made.launches:
             by_agent.setdefault(launch.offer.agent.agent_id, []).append(launch)
@@ -741,7 +751,7 @@ class BinpackCore:
                 waiting = by_id[task.task_id]
                 waiting.preempt_again_s = self._now.mono_s + grace_s + PREEMPT_AGAIN_S
                 waiting.kept_agents = made.agents
-                waiting.explanation = f"waits for {len(victims)} tasks of lower priority to end"
+                waiting.explain(f"waits for {len(victims)} tasks of lower priority to end")
             self._kill_for_another(victims)
 
     def _kill_for_another(self, preempted: Sequence[Instance]) -> None:
@@ -760,23 +770,24 @@ class BinpackCore:
         again = instance.preempt_again_s <= self._now.mono_s
         return self.jobs[instance.job_id].job.preempt and again
 
-    def _kept(self, ready: Iterable[Instance]) -> dict[str, int]:
+    def _kept(self) -> dict[str, int]:
         """The agents where room is being made for a task that waits, with its priority."""
         out: dict[str, int] = {}
-        for instance in ready:
-            if instance.preempt_again_s > self._now.mono_s:
-                priority = self.jobs[instance.job_id].job.priority
-                for agent_id in instance.kept_agents:
-                    out[agent_id] = max(priority, out.get(agent_id, priority))
+        for line in self._waiting:
+            for instance in line.instances.values() if line.preempt else ():
+                if instance.preempt_again_s > self._now.mono_s:
+                    for agent_id in instance.kept_agents:
+                        out[agent_id] = max(line.task.priority, out.get(agent_id, 0))
         return out
 
     def _placed(self) -> Mapping[str, list[Mapping[str, str]]]:
         """Where the instances run of every job that has a constraint."""
         out: dict[str, list[Mapping[str, str]]] = {}
-        for instance in self._by_task.values():
-            agent = self._seen.get(instance.saved.agent_id)
-            if agent is not None and self.jobs[instance.job_id].constrained:
-                out.setdefault(instance.group, []).append(agent.attributes)
+        for job in self.jobs.values():
+            for instance in job.instances if job.constrained and not job.ended else ():
+                agent = self._seen.get(instance.saved.agent_id)
+                if agent is not None and instance.saved.task_id in self._by_task:
+                    out.setdefault(instance.group, []).append(agent.attributes)
         return out
 
     def _launch(self, launches: Sequence[Launch], by_id: Mapping[str, Instance]) -> None:
@@ -802,8 +813,7 @@ class BinpackCore:
             saved.ended_beside = []
             saved.preempted = False
             instance.preempt_again_s, instance.kept_agents = 0.0, frozenset()
-            instance.explanation, instance.stuck = "", False
-            instance.nearest, instance.offers_seen = "", 0
+            instance.note = ""
             self._by_task[saved.task_id] = instance
             self._note(instance)
             infos = task_infos(instance, launch)

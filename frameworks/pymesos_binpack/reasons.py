@@ -96,8 +96,8 @@ def explain(
     """
     if not known:
         return Refusal("no agent has been offered yet", lasting=True)
-    for name, needed in _needs(task):
-        most = max(_has(agent.total, name) for agent in known)
+    for name, needed in needs(task):
+        most = max(has(agent.total, name) for agent in known)
         if needed > most:
             text = f"needs {_amount(name, needed)}, the largest agent has {_amount(name, most)}"
             return Refusal(text, lasting=True)
@@ -122,27 +122,28 @@ def explain(
         text = "its gang does not fit as a whole" if task.gang else "others went first"
         return Refusal(f"needs {_amounts(task)}; {text}", lasting=False)
     near = _nearest(task, free)
-    for name, needed in _needs(task):
-        most = max(_has(left, name) for _, left in free)
+    for name, needed in needs(task):
+        most = max(has(left, name) for _, left in free)
         if needed > most:
             text = f"needs {_amount(name, needed)}, the most that is free is {_amount(name, most)}"
             return Refusal(text, False, near)
     return Refusal(f"needs {_amounts(task)}; no agent has that much free", False, near)
 
 
-def _needs(task: PendingTask) -> list[tuple[str, int]]:
+def needs(task: PendingTask) -> list[tuple[str, int]]:
+    """What a task needs by name, ports counted."""
     return [*task.scalars.items(), *([("ports", task.ports)] if task.ports else [])]
 
 
-def _has(bag: Resources, name: str) -> int:
-    """How much there is of a resource for one task; of GPUs, in the way that it needs them."""
+def has(bag: Resources, name: str) -> int:
+    """How much of a resource there is, ports counted."""
     if name == "ports":
         return sum(count(part.ranges.get("ports", ())) for _, part in bag.parts())
     return bag.quantities.get(name, 0)
 
 
 def _fits(task: PendingTask, bag: Resources) -> bool:
-    if any(needed > _has(bag, name) for name, needed in _needs(task)):
+    if any(needed > has(bag, name) for name, needed in needs(task)):
         return False
     gpus = task.scalars.get("gpus", 0)
     least, number = (gpus, 1) if gpus < MILLI else (MILLI, gpus // MILLI)
@@ -158,11 +159,11 @@ def _nearest(task: PendingTask, offers: Sequence[Free]) -> str:
     """Where the least is missing, as a part of what the agent has."""
 
     def missing(offer: Free) -> dict[str, int]:
-        return {n: v - _has(offer[1], n) for n, v in _needs(task) if v > _has(offer[1], n)}
+        return {n: v - has(offer[1], n) for n, v in needs(task) if v > has(offer[1], n)}
 
     def cost(offer: Free) -> float:
         total = offer[0].total
-        return sum(value / max(1, _has(total, name)) for name, value in missing(offer).items())
+        return sum(value / max(1, has(total, name)) for name, value in missing(offer).items())
 
     best = min(offers, key=cost)
     parts = [_amount(name, value) for name, value in missing(best).items()]
@@ -177,4 +178,4 @@ def _amount(name: str, value: int) -> str:
 
 
 def _amounts(task: PendingTask) -> str:
-    return ", ".join(_amount(name, value) for name, value in _needs(task))
+    return ", ".join(_amount(name, value) for name, value in needs(task))

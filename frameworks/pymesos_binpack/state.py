@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
 from pymesos_binpack.jobs import Job, TaskSpec, load_document, parse_job
+from pymesos_binpack.reasons import PendingTask, Refusal
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
@@ -38,6 +39,29 @@ class Saved:
     message: str = ""
 
 
+@dataclass(slots=True, eq=False)
+class Line:
+    """Instances that wait for the same: what is said of one of them is true for all."""
+
+    name: str
+    job_id: str
+    task: PendingTask  # each of them, but for its id
+    preempt: bool
+    instances: dict[str, Instance] = field(default_factory=dict)  # by key
+    joined: bool = True  # somebody has, since the latest plan
+    refusal: Refusal | None = None  # by that plan
+    refusals: int = 0
+    offers_seen: int = 0  # that did not do
+
+    def refuse(self, refusal: Refusal, offers: int) -> bool:
+        """So many offers have no place for the rest of it; whether that is news to somebody."""
+        news = self.joined or self.refusal is None or self.refusal.text != refusal.text
+        self.refusal, self.joined = refusal, False
+        self.refusals += 1
+        self.offers_seen += offers
+        return news
+
+
 @dataclass(slots=True)
 class Instance:
     """One instance of a task of a job: pending, or running as `saved.task_id`, or done."""
@@ -46,10 +70,10 @@ class Instance:
     spec: TaskSpec
     index: int
     saved: Saved = field(default_factory=Saved)
-    explanation: str = ""  # why it is not running
-    stuck: bool = False  # no agent known could ever run it
-    nearest: str = ""  # what was missing where the least was, when it was last planned
-    offers_seen: int = 0  # that did not do, since it began to wait
+    note: str = ""  # why it is not running; what a later plan says comes before it
+    line: Line | None = None  # while it waits
+    refusals_before: int = 0  # of its line, before it waited or its note was written
+    offers_before: int = 0
     not_before_s: float = 0.0  # a service that keeps failing is restarted ever later
     quick_failures: int = 0
     running_since_s: float | None = None
@@ -78,6 +102,27 @@ class Instance:
     def pending(self) -> bool:
         """Whether it waits to be launched."""
         return not self.saved.done and not self.live and not self.planned
+
+    @property
+    def refusal(self) -> Refusal | None:
+        """What the latest plan said of it."""
+        line = self.line
+        return line.refusal if line is not None and line.refusals > self.refusals_before else None
+
+    @property
+    def explanation(self) -> str:
+        """Why it is not running."""
+        return self.refusal.text if self.refusal is not None else self.note
+
+    @property
+    def offers_seen(self) -> int:
+        """How many offers did not do, since it began to wait."""
+        return self.line.offers_seen - self.offers_before if self.line is not None else 0
+
+    def explain(self, note: str) -> None:
+        """There is something to say of it, newer than what the latest plan said."""
+        self.note = note
+        self.refusals_before = self.line.refusals if self.line is not None else 0
 
     def change(self) -> Change:
         """Its record as it is now."""

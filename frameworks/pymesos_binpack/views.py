@@ -36,8 +36,8 @@ def instance_view(instance: Instance) -> pb.InstanceView:
         explanation=instance.explanation or ("" if instance.live else saved.message),
         done=saved.done,
         service=instance.spec.is_service,
-        stuck=instance.stuck,
-        nearest=instance.nearest,
+        stuck=instance.refusal is not None and instance.refusal.lasting,
+        nearest=instance.refusal.nearest if instance.refusal is not None else "",
         offers_seen=min(instance.offers_seen, 2**32 - 1),
         reason=saved.reason,  # type: ignore[arg-type]
     )

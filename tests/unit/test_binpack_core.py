@@ -6,98 +6,19 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobs import Job, parse_job
-from pymesos_binpack.packing import read_policy
-from pymesos_core.clock import Now
 from pymesos_core.resources import Resources, devices, from_proto, parse, to_proto
-from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
-
-
-class Harness:
-    def __init__(self, records: dict[tuple[str, str], bytes] | None = None) -> None:
-        self.records = records if records is not None else {}
-        self.core = c.BinpackCore(read_policy("default"), dict(self.records))
-        self.now_s = 0.0
-        self.effects: list[c.Effect] = []
-        self.hold_writes = False
-        self.held: list[tuple[int, tuple[Change, ...]]] = []
-        self.offers = 0
-
-    def feed(self, event: c.Event) -> None:
-        for effect in self.core.step(Now(self.now_s, self.now_s), event):
-            self.effects.append(effect)
-            if isinstance(effect, c.Store):
-                self.held.append((effect.token, effect.changes))
-                if not self.hold_writes:
-                    self.write()
-
-    def write(self) -> None:
-        while self.held:
-            token, changes = self.held.pop(0)
-            for change in changes:
-                if change.value is None:
-                    self.records.pop((change.kind, change.key), None)
-                else:
-                    self.records[change.kind, change.key] = change.value
-            self.feed(c.Stored(token))
-
-    def advance(self, seconds: float) -> None:
-        end = self.now_s + seconds
-        while (at := self.core.next_deadline_s()) is not None and at <= end:
-            self.now_s = max(self.now_s, at)
-            self.feed(c.Tick())
-        self.now_s = end
-
-    def of(self, kind: type) -> list[c.Effect]:
-        return [effect for effect in self.effects if isinstance(effect, kind)]
-
-    def offer(self, text: str = "cpus:4;mem:400;ports:[1-9]", agent: str = "a") -> str:
-        self.offers += 1
-        resources = to_proto(parse(text))
-        offer = pb.Offer(
-            offer_id=f"o{self.offers}", agent_id=agent, hostname=agent, resources=resources,
-            agent_total=resources,
-        )  # fmt: skip
-        self.feed(c.OffersReceived((offer,)))
-        return offer.offer_id
-
-    def submit(self, job: Job, request_id: str = "r") -> str:
-        self.feed(c.JobSubmitted(request_id, f"{job.name}-{request_id}", job))
-        return f"{job.name}-{request_id}"
-
-    def update(
-        self, task_id: str, state: pb.TaskState, exit_status: int | None = None, uuid: bytes = b"u"
-    ) -> None:
-        self.feed(
-            c.TaskUpdated(
-                pb.TaskStatus(
-                    task_id=task_id, state=state, uuid=uuid, agent_id="a", exit_status=exit_status
-                )
-            )
-        )
-
-    def launched(self) -> list[str]:
-        return [
-            info.task_id
-            for effect in self.effects
-            if isinstance(effect, c.Accept)
-            for info in effect.tasks
-        ]
-
-
-def job(kind: str = "batch", instances: int = 1, **task: object) -> Job:
-    made = {"name": "t", "kind": kind, "instances": instances, "command": "x", **task}
-    return parse_job({"name": "j", "tasks": [made]})
+from pymesos_testing.binpack_harness import BinpackHarness, job
 
 
 @pytest.fixture
-def h() -> Harness:
-    harness = Harness()
+def h() -> BinpackHarness:
+    harness = BinpackHarness()
     harness.feed(c.Subscribed("f"))
     return harness
 
 
-def test_a_batch_job(h: Harness) -> None:
+def test_a_batch_job(h: BinpackHarness) -> None:
     job_id = h.submit(job(instances=2))
     h.offer()
     assert h.launched() == ["j-r.t.0.1", "j-r.t.1.1"]
@@ -110,7 +31,7 @@ def test_a_batch_job(h: Harness) -> None:
     assert isinstance(h.effects[-1], c.Suppress | c.Decline)
 
 
-def test_stored_before_said(h: Harness) -> None:
+def test_stored_before_said(h: BinpackHarness) -> None:
     h.hold_writes = True
     h.submit(job())
     assert not h.of(c.JobAccepted)
@@ -126,7 +47,7 @@ def test_stored_before_said(h: Harness) -> None:
     assert h.of(c.Acknowledge)
 
 
-def test_an_end_that_comes_twice_is_not_acknowledged_before_it_is_stored(h: Harness) -> None:
+def test_an_end_that_comes_twice_is_not_acknowledged_before_it_is_stored(h: BinpackHarness) -> None:
     """Found by the simulator."""
     h.submit(job())
     h.offer()
@@ -138,18 +59,18 @@ def test_an_end_that_comes_twice_is_not_acknowledged_before_it_is_stored(h: Harn
     assert len(h.of(c.Acknowledge)) == 2
 
 
-def test_a_job_submitted_twice_is_one_job(h: Harness) -> None:
+def test_a_job_submitted_twice_is_one_job(h: BinpackHarness) -> None:
     h.submit(job())
     h.feed(c.JobSubmitted("r", "another-id", job()))
     assert h.of(c.JobAccepted) == [c.JobAccepted("r", "j-r")] * 2
     assert len(h.core.jobs) == 1
 
 
-def test_a_restart_takes_over_and_runs_nothing_twice(h: Harness) -> None:
+def test_a_restart_takes_over_and_runs_nothing_twice(h: BinpackHarness) -> None:
     h.submit(job(instances=2))
     h.offer()
     h.update("j-r.t.0.1", pb.TASK_FINISHED, 0)
-    again = Harness(h.records)
+    again = BinpackHarness(h.records)
     assert again.core.framework_id == "f"
     again.feed(c.Subscribed("f"))
     assert again.of(c.Reconcile) == [c.Reconcile((("j-r.t.1.1", "a"),))]
@@ -159,17 +80,17 @@ def test_a_restart_takes_over_and_runs_nothing_twice(h: Harness) -> None:
     assert again.core.jobs["j-r"].state == "finished"
 
 
-def test_a_launch_that_was_stored_and_not_sent_is_planned_again(h: Harness) -> None:
+def test_a_launch_that_was_stored_and_not_sent_is_planned_again(h: BinpackHarness) -> None:
     h.submit(job())
     h.offer()
-    again = Harness(h.records)
+    again = BinpackHarness(h.records)
     again.feed(c.Subscribed("f"))
     again.update("j-r.t.0.1", pb.TASK_UNKNOWN, uuid=b"")
     again.offer()
     assert again.launched() == ["j-r.t.0.2"]
 
 
-def test_services_are_replaced_at_once_and_then_ever_later(h: Harness) -> None:
+def test_services_are_replaced_at_once_and_then_ever_later(h: BinpackHarness) -> None:
     h.submit(job("service"))
     waits = []
     for attempt in range(1, 8):
@@ -185,7 +106,7 @@ def test_services_are_replaced_at_once_and_then_ever_later(h: Harness) -> None:
     assert waits[2:] == sorted(waits[2:]) and waits[-1] >= 4
 
 
-def test_a_service_that_ends_asks_for_offers_again(h: Harness) -> None:
+def test_a_service_that_ends_asks_for_offers_again(h: BinpackHarness) -> None:
     h.submit(job("service"))
     h.offer()
     h.update("j-r.t.0.1", pb.TASK_RUNNING)
@@ -196,7 +117,7 @@ def test_a_service_that_ends_asks_for_offers_again(h: Harness) -> None:
     assert len(h.of(c.Revive)) == revived + 1
 
 
-def test_a_batch_task_is_tried_again_as_often_as_asked(h: Harness) -> None:
+def test_a_batch_task_is_tried_again_as_often_as_asked(h: BinpackHarness) -> None:
     job_id = h.submit(job(retries=2))
     for attempt in (1, 2, 3):
         h.offer()
@@ -206,7 +127,7 @@ def test_a_batch_task_is_tried_again_as_often_as_asked(h: Harness) -> None:
 
 
 @pytest.mark.parametrize("state", [pb.TASK_LOST, pb.TASK_DROPPED, pb.TASK_GONE])
-def test_a_lost_task_is_no_failure(h: Harness, state: pb.TaskState) -> None:
+def test_a_lost_task_is_no_failure(h: BinpackHarness, state: pb.TaskState) -> None:
     h.submit(job())
     h.offer()
     h.update("j-r.t.0.1", state)
@@ -214,7 +135,7 @@ def test_a_lost_task_is_no_failure(h: Harness, state: pb.TaskState) -> None:
     assert h.launched() == ["j-r.t.0.1", "j-r.t.0.2"]
 
 
-def test_a_task_that_the_master_refuses_is_not_tried_for_ever(h: Harness) -> None:
+def test_a_task_that_the_master_refuses_is_not_tried_for_ever(h: BinpackHarness) -> None:
     job_id = h.submit(job("service"))
     h.offer()
     h.update("j-r.t.0.1", pb.TASK_ERROR, uuid=b"")
@@ -222,7 +143,7 @@ def test_a_task_that_the_master_refuses_is_not_tried_for_ever(h: Harness) -> Non
 
 
 def test_an_unreachable_service_is_replaced_after_a_while_and_killed_when_it_returns(
-    h: Harness,
+    h: BinpackHarness,
 ) -> None:
     h.submit(job("service"))
     h.offer()
@@ -238,14 +159,14 @@ def test_an_unreachable_service_is_replaced_after_a_while_and_killed_when_it_ret
     assert h.of(c.Kill) == [c.Kill("j-r.t.0.1", "a")]
 
 
-def test_a_replaced_task_is_not_forgotten_over_a_restart(h: Harness) -> None:
+def test_a_replaced_task_is_not_forgotten_over_a_restart(h: BinpackHarness) -> None:
     """Found by the simulator: nobody else would ever end it."""
     h.submit(job("service"))
     h.offer()
     h.update("j-r.t.0.1", pb.TASK_RUNNING)
     h.update("j-r.t.0.1", pb.TASK_UNREACHABLE, uuid=b"")
     h.advance(61)
-    again = Harness(h.records)
+    again = BinpackHarness(h.records)
     again.feed(c.Subscribed("f"))
     assert ("j-r.t.0.1", "a") in again.of(c.Reconcile)[0].tasks  # type: ignore[union-attr]
     again.update("j-r.t.0.1", pb.TASK_RUNNING, uuid=b"")
@@ -254,7 +175,7 @@ def test_a_replaced_task_is_not_forgotten_over_a_restart(h: Harness) -> None:
     assert not any(kind == "replaced" for kind, _ in again.records)
 
 
-def test_an_unreachable_batch_task_is_waited_for(h: Harness) -> None:
+def test_an_unreachable_batch_task_is_waited_for(h: BinpackHarness) -> None:
     h.submit(job())
     h.offer()
     h.update("j-r.t.0.1", pb.TASK_UNREACHABLE, uuid=b"")
@@ -263,7 +184,7 @@ def test_an_unreachable_batch_task_is_waited_for(h: Harness) -> None:
     assert h.launched() == ["j-r.t.0.1"]
 
 
-def test_stopping_a_job(h: Harness) -> None:
+def test_stopping_a_job(h: BinpackHarness) -> None:
     job_id = h.submit(job("service", 2, resources={"cpus": 3}))
     h.offer()
     h.update("j-r.t.0.1", pb.TASK_RUNNING)
@@ -275,7 +196,7 @@ def test_stopping_a_job(h: Harness) -> None:
     assert len(h.launched()) == 1
 
 
-def test_a_rescinded_offer_is_not_used(h: Harness) -> None:
+def test_a_rescinded_offer_is_not_used(h: BinpackHarness) -> None:
     h.hold_writes = True
     h.submit(job())
     offer_id = h.offer()
@@ -284,35 +205,36 @@ def test_a_rescinded_offer_is_not_used(h: Harness) -> None:
     assert h.launched() == []
 
 
-def test_what_does_not_fit_is_declined_for_long_and_explained(h: Harness) -> None:
+def test_what_does_not_fit_is_declined_for_long_and_explained(h: BinpackHarness) -> None:
     job_id = h.submit(job(resources={"cpus": 8}))
     offer_id = h.offer()
     assert c.Decline((offer_id,), c.REFUSE_S) in h.effects
     instance = h.core.jobs[job_id].instances[0]
     assert instance.explanation == "needs 8 cpus, the largest agent has 4 cpus"
-    assert instance.stuck
+    assert instance.refusal is not None
+    assert instance.refusal.lasting
 
 
-def test_without_offers_that_is_explained(h: Harness) -> None:
+def test_without_offers_that_is_explained(h: BinpackHarness) -> None:
     job_id = h.submit(job())
     h.advance(1.1)
     assert "no agent has been offered" in h.core.jobs[job_id].instances[0].explanation
 
 
-def test_new_work_revives_what_was_suppressed(h: Harness) -> None:
+def test_new_work_revives_what_was_suppressed(h: BinpackHarness) -> None:
     h.offer()
     assert h.of(c.Suppress)
     h.submit(job())
     assert h.of(c.Revive)
 
 
-def test_tasks_that_nobody_knows_are_killed(h: Harness) -> None:
+def test_tasks_that_nobody_knows_are_killed(h: BinpackHarness) -> None:
     h.update("stranger", pb.TASK_RUNNING)
     assert h.of(c.Kill) == [c.Kill("stranger", "a")]
     assert h.of(c.Acknowledge)
 
 
-def test_ended_jobs_are_forgotten_in_time(h: Harness) -> None:
+def test_ended_jobs_are_forgotten_in_time(h: BinpackHarness) -> None:
     for number in range(c.MAX_ENDED_JOBS + 5):
         h.submit(job(), f"r{number}")
         h.offer()
@@ -326,7 +248,7 @@ def gang() -> Job:
 
 
 class TestGangs:
-    def test_all_or_nothing(self, h: Harness) -> None:
+    def test_all_or_nothing(self, h: BinpackHarness) -> None:
         h.submit(gang())
         h.offer("cpus:4;mem:400", "a")
         assert not h.launched() and not h.of(c.Decline), "kept for a while"
@@ -334,7 +256,9 @@ class TestGangs:
         h.offer("cpus:2;mem:400", "b")
         assert len(h.launched()) == 3
 
-    def test_what_is_held_back_is_given_back_and_asked_for_again_soon(self, h: Harness) -> None:
+    def test_what_is_held_back_is_given_back_and_asked_for_again_soon(
+        self, h: BinpackHarness
+    ) -> None:
         h.submit(gang())
         offer_id = h.offer("cpus:4;mem:400", "a")
         h.advance(c.HOLD_S + 0.1)
@@ -346,7 +270,7 @@ class TestGangs:
         last = [e for e in h.of(c.Decline) if isinstance(e, c.Decline)][-1]
         assert last.refuse_s == c.GANG_REFUSE_MAX_S, "a gang in vain does not hoard"
 
-    def test_a_rescinded_offer_is_not_planned_with(self, h: Harness) -> None:
+    def test_a_rescinded_offer_is_not_planned_with(self, h: BinpackHarness) -> None:
         h.submit(gang())
         offer_id = h.offer("cpus:4;mem:400", "a")
         h.feed(c.OfferRescinded(offer_id))
@@ -361,19 +285,19 @@ def prioritized(name: str, priority: int, *, preempt: bool = False, **task: obje
 
 
 class TestPriorities:
-    def test_the_higher_goes_first(self, h: Harness) -> None:
+    def test_the_higher_goes_first(self, h: BinpackHarness) -> None:
         h.submit(prioritized("low", 0), "1")
         h.submit(prioritized("high", 9), "2")
         h.offer("cpus:4;mem:400")
         assert h.launched() == ["high-2.t.0.1"]
 
-    def fill(self, h: Harness) -> None:
+    def fill(self, h: BinpackHarness) -> None:
         h.submit(prioritized("low", 1, instances=2, resources={"cpus": 2, "mem": 10}), "1")
         h.offer("cpus:4;mem:400")
         for task_id in h.launched():
             h.update(task_id, pb.TASK_RUNNING)
 
-    def test_lower_ones_make_room_and_are_run_again(self, h: Harness) -> None:
+    def test_lower_ones_make_room_and_are_run_again(self, h: BinpackHarness) -> None:
         self.fill(h)
         h.submit(prioritized("high", 9, preempt=True), "2")
         h.advance(2.0)
@@ -385,18 +309,18 @@ class TestPriorities:
         h.offer("cpus:4;mem:400")
         assert h.launched()[2:] == ["high-2.t.0.1"]
 
-    def test_a_restart_between_the_kill_and_the_end_loses_nothing(self, h: Harness) -> None:
+    def test_a_restart_between_the_kill_and_the_end_loses_nothing(self, h: BinpackHarness) -> None:
         self.fill(h)
         h.submit(prioritized("high", 9, preempt=True), "2")
         h.advance(2.0)
-        again = Harness(h.records)
+        again = BinpackHarness(h.records)
         again.feed(c.Subscribed("f"))
         again.update("low-1.t.0.1", pb.TASK_KILLED)
         again.update("low-1.t.1.1", pb.TASK_FINISHED, 0)
         kinds = [instance.saved.done for instance in again.core.jobs["low-1"].instances]
         assert kinds == [False, True], "what finished all the same is not run again"
 
-    def test_only_as_many_as_must(self, h: Harness) -> None:
+    def test_only_as_many_as_must(self, h: BinpackHarness) -> None:
         self.fill(h)
         high = prioritized("high", 9, preempt=True, resources={"cpus": 2, "mem": 10})
         h.submit(high, "2")
@@ -405,7 +329,9 @@ class TestPriorities:
         h.advance(5.0)
         assert len(h.of(c.Kill)) == 1, "once is enough"
 
-    def test_room_is_made_for_a_whole_gang_and_kept_until_it_is_all_there(self, h: Harness) -> None:
+    def test_room_is_made_for_a_whole_gang_and_kept_until_it_is_all_there(
+        self, h: BinpackHarness
+    ) -> None:
         h.submit(prioritized("low", 1, instances=2, resources={"cpus": 4, "mem": 10}), "1")
         for agent in "ab":
             h.offer("cpus:4;mem:400", agent)
@@ -428,13 +354,13 @@ class TestPriorities:
         h.offer("cpus:8;mem:400", "c")
         assert sorted(h.launched()[4:]) == ["low-1.t.0.2", "low-1.t.1.2"]
 
-    def test_a_gang_that_cannot_be_whole_kills_nobody(self, h: Harness) -> None:
+    def test_a_gang_that_cannot_be_whole_kills_nobody(self, h: BinpackHarness) -> None:
         self.fill(h)
         h.submit(prioritized("high", 9, preempt=True, instances=3, gang=True), "2")
         h.advance(2.0)
         assert not h.of(c.Kill)
 
-    def test_room_is_not_kept_for_ever(self, h: Harness) -> None:
+    def test_room_is_not_kept_for_ever(self, h: BinpackHarness) -> None:
         self.fill(h)
         h.submit(prioritized("high", 9, preempt=True, kill_grace_s=1), "2")
         h.advance(2.0)
@@ -446,7 +372,7 @@ class TestPriorities:
         assert h.launched()[2:] == ["low-1.t.0.2"]
 
     @pytest.mark.parametrize(("priority", "preempt"), [(9, False), (1, True), (0, True)])
-    def test_not_unless_it_may(self, h: Harness, priority: int, preempt: bool) -> None:
+    def test_not_unless_it_may(self, h: BinpackHarness, priority: int, preempt: bool) -> None:
         self.fill(h)
         h.submit(prioritized("high", priority, preempt=preempt), "2")
         h.advance(2.0)
@@ -470,7 +396,7 @@ class TestVolumes:
         }
     )
 
-    def test_it_is_made_at_the_first_launch_and_found_again(self, h: Harness) -> None:
+    def test_it_is_made_at_the_first_launch_and_found_again(self, h: BinpackHarness) -> None:
         h.submit(self.JOB)
         h.offer("cpus:4;mem:400;disk:50", "small")
         assert not h.launched()
@@ -484,7 +410,7 @@ class TestVolumes:
         assert given.scalar("disk") == 0
         h.update("j-r.t.0.1", pb.TASK_RUNNING)
         h.update("j-r.t.0.1", pb.TASK_FAILED, 1)
-        again = Harness(h.records)  # a restart in between
+        again = BinpackHarness(h.records)  # a restart in between
         again.feed(c.Subscribed("f"))
         again.offer("cpus:4;mem:400;disk:500", "b")
         assert not again.launched(), "its data are elsewhere"
@@ -498,7 +424,7 @@ class TestVolumes:
             Resources(tagged={tag: parse("disk:100")})
         )
 
-    def test_they_are_lost_with_their_agent(self, h: Harness) -> None:
+    def test_they_are_lost_with_their_agent(self, h: BinpackHarness) -> None:
         h.submit(self.JOB)
         h.offer("cpus:4;mem:400;disk:500", "a")
         h.update("j-r.t.0.1", pb.TASK_RUNNING)
@@ -507,7 +433,7 @@ class TestVolumes:
         assert h.launched() == ["j-r.t.0.1", "j-r.t.0.2"]
 
 
-def test_parts_of_a_gpu_share_a_device_and_whole_ones_do_not(h: Harness) -> None:
+def test_parts_of_a_gpu_share_a_device_and_whole_ones_do_not(h: BinpackHarness) -> None:
     h.submit(job(instances=2, resources={"cpus": 1, "mem": 10, "gpus": 0.5}), "1")
     h.submit(job(instances=1, resources={"cpus": 1, "mem": 10, "gpus": 1}), "2")
     h.offer("cpus:8;mem:400;gpus#0:1;gpus#1:1")
@@ -520,7 +446,7 @@ def test_parts_of_a_gpu_share_a_device_and_whole_ones_do_not(h: Harness) -> None
     assert used == {"0": 1000, "1": 1000} and len(h.launched()) == 3
 
 
-def test_affinity_and_its_opposite(h: Harness) -> None:
+def test_affinity_and_its_opposite(h: BinpackHarness) -> None:
     tasks = [
         {"name": "db", "command": "x", "kind": "service"},
         {"name": "near", "command": "x", "constraints": ["hostname:WITH:db"]},
@@ -560,8 +486,8 @@ class TestSidecars:
     MAIN = "j-r.t.0.1"
     BESIDE = "j-r.t.0.1+proxy"
 
-    def running(self, job: Job) -> Harness:
-        h = Harness()
+    def running(self, job: Job) -> BinpackHarness:
+        h = BinpackHarness()
         h.feed(c.Subscribed("f"))
         h.submit(job)
         h.offer()
@@ -571,7 +497,7 @@ class TestSidecars:
         return h
 
     def test_they_are_launched_as_a_group(self) -> None:
-        h = Harness()
+        h = BinpackHarness()
         h.feed(c.Subscribed("f"))
         h.submit(pair())
         h.offer("cpus:0.5;mem:400")
@@ -593,7 +519,7 @@ class TestSidecars:
         h.hold_writes = False
         h.write()
         assert h.of(c.Kill) == [c.Kill(self.BESIDE, "a")]
-        again = Harness(h.records)
+        again = BinpackHarness(h.records)
         again.feed(c.Subscribed("f"))
         (asked,) = again.of(c.Reconcile)
         assert isinstance(asked, c.Reconcile) and asked.tasks == ((self.BESIDE, "a"),)
