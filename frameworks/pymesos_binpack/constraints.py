@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+
+from pymesos_binpack.known import Attributes, Known, Placed
 
 OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "UNLIKE", "WITH", "AWAY")
 _WITH_VALUE = ("IS", "UNLIKE", "WITH", "AWAY")
@@ -58,16 +59,9 @@ def parse_constraint(text: str) -> Constraint:
 
 
 def unmet(
-    constraint: Constraint,
-    attributes: Mapping[str, str],
-    placed: Sequence[Mapping[str, str]],
-    candidates: Sequence[Mapping[str, str]],
+    constraint: Constraint, group: str, attributes: Attributes, placed: Placed, known: Known
 ) -> str | None:
-    """Why an agent with these attributes (hostname among them) will not do, or None.
-
-    `placed` are the agents of the instances that it looks at (see `group_of`), `candidates` all
-    agents in question.
-    """
+    """Why an agent with these attributes (hostname among them) will not do for a group, or None."""
     mine = attributes.get(constraint.field)
     if constraint.operator == "UNLIKE":
         if mine is not None and re.fullmatch(constraint.value, mine):
@@ -77,15 +71,16 @@ def unmet(
         return f"it has no attribute {constraint.field}"
     if constraint.operator == "IS":
         return None if mine == constraint.value else f"{constraint.field} is {mine}"
-    taken = [other.get(constraint.field) for other in placed]
+    taken = placed.counts(constraint.group_of(group), constraint.field)
     if constraint.operator == "WITH":
-        return None if mine in taken else f"no {constraint.value} runs on {mine}"
+        return None if taken[mine] else f"no {constraint.value} runs on {mine}"
     if constraint.operator == "AWAY":
-        return f"{constraint.value} runs on {mine}" if mine in taken else None
+        return f"{constraint.value} runs on {mine}" if taken[mine] else None
     if constraint.operator == "UNIQUE":
-        return f"{constraint.field} {mine} has one already" if mine in taken else None
-    values = {other[constraint.field] for other in candidates if constraint.field in other}
-    fewest = min((taken.count(value) for value in values), default=0)
-    if taken.count(mine) > fewest:
+        return f"{constraint.field} {mine} has one already" if taken[mine] else None
+    values = known.values(constraint.field)
+    # Where some value has none, the fewest are none, and that need not be looked for.
+    fewest = 0 if len(taken) < len(values) else min((taken[v] for v in values), default=0)
+    if taken[mine] > fewest:
         return f"{constraint.field} {mine} has more of them than others"
     return None

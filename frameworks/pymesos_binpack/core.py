@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymesos_binpack.jobs import Job
+from pymesos_binpack.known import Known, Placed
 from pymesos_binpack.launching import (
     how_it_ended,
     main_task_id,
@@ -23,7 +24,7 @@ from pymesos_binpack.launching import (
 from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
 from pymesos_binpack.planner import Launch, OfferInHand, Plan, Situation, plan
 from pymesos_binpack.preemption import preemption
-from pymesos_binpack.reasons import PendingTask, Seen
+from pymesos_binpack.reasons import PendingTask
 from pymesos_binpack.state import (
     FRAMEWORK,
     INSTANCE,
@@ -279,7 +280,7 @@ class BinpackCore:
         self._replaced: dict[str, str] = {}  # task id → agent id; killed when it comes back
         self._requests: dict[str, str] = {}
         self._hand = _Hand()
-        self._seen: dict[str, Seen] = {}
+        self._known = Known()
         self._subscribed = False
         self._wants_offers = True
         self._new_demand = False  # for which offers that were refused, or suppressed, may do
@@ -368,7 +369,7 @@ class BinpackCore:
             case OffersReceived(offers):
                 for offer in offers:
                     self._hand.add(offer, self._now.mono_s)
-                    self._seen[offer.agent_id] = seen(offer)
+                    self._known.see(seen(offer))
                 self._plan_due = True
             case OfferRescinded(offer_id):
                 self._hand.drop(offer_id)
@@ -669,7 +670,7 @@ class BinpackCore:
         tasks = [task for _, planned in lines for task, _ in planned.values()]
         by_id = {task_id: i for _, planned in lines for task_id, (_, i) in planned.items()}
         self._policy.learn(self._workload())
-        situation = Situation(list(self._seen.values()), self._placed(), self._kept())
+        situation = Situation(self._known, self._placed(), self._kept())
         made = plan(tasks, offers, self._policy, situation)
         for line, planned in lines:
             refusals = (made.unplaced[task_id] for task_id in planned if task_id in made.unplaced)
@@ -735,7 +736,7 @@ class BinpackCore:
         kept = dict(situation.kept)
         for unit in sorted(units.values(), key=lambda unit: -unit[0].priority):
             priority = unit[0].priority
-            agents = [a for a in situation.seen if kept.get(a.agent_id, priority - 1) < priority]
+            agents = [a for a in self._known if kept.get(a.agent_id, priority - 1) < priority]
             homes = {
                 t.task_id: by_id[t.task_id].saved.data_on
                 for t in unit
@@ -780,14 +781,14 @@ class BinpackCore:
                         out[agent_id] = max(line.task.priority, out.get(agent_id, 0))
         return out
 
-    def _placed(self) -> Mapping[str, list[Mapping[str, str]]]:
+    def _placed(self) -> Placed:
         """Where the instances run of every job that has a constraint."""
-        out: dict[str, list[Mapping[str, str]]] = {}
+        out = Placed()
         for job in self.jobs.values():
             for instance in job.instances if job.constrained and not job.ended else ():
-                agent = self._seen.get(instance.saved.agent_id)
+                agent = self._known.get(instance.saved.agent_id)
                 if agent is not None and instance.saved.task_id in self._by_task:
-                    out.setdefault(instance.group, []).append(agent.attributes)
+                    out.add(instance.group, agent.attributes)
         return out
 
     def _launch(self, launches: Sequence[Launch], by_id: Mapping[str, Instance]) -> None:

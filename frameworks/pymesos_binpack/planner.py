@@ -9,20 +9,19 @@ placed comes back with the reason in words.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from pymesos_binpack.known import Known, Placed, Seen
 from pymesos_binpack.packing.policies import Policy
 from pymesos_binpack.packing.pool import Bools, Node, Placement, Pool
 from pymesos_binpack.packing.shape import GPUS, Shape, shape_of
 from pymesos_binpack.reasons import (
-    Attributes,
     Free,
     PendingTask,
     Refusal,
-    Seen,
     explain,
     refusal_of_agent,
 )
@@ -72,12 +71,12 @@ class Plan:
 class Situation:
     """What the planner knows beside tasks and offers.
 
-    `seen` are the agents of earlier offers, for the reasons; `placed` the agents on which the
-    instances of a group run. On an agent of `kept` nothing of a lower priority is placed.
+    `known` are the agents of earlier offers, for the reasons; those of the present ones are added.
+    On an agent of `kept` nothing of a lower priority is placed.
     """
 
-    seen: Sequence[Seen] = ()
-    placed: Mapping[str, Sequence[Attributes]] = field(default_factory=dict)
+    known: Known = field(default_factory=Known)
+    placed: Placed = field(default_factory=Placed)
     kept: Mapping[str, int] = field(default_factory=dict)
 
 
@@ -89,16 +88,17 @@ def plan(
 ) -> Plan:
     """Place what fits."""
     situation = situation or Situation()
-    known = {agent.agent_id: agent for agent in situation.seen}
-    known |= {offer.agent.agent_id: offer.agent for offer in offers}
+    known = situation.known
+    for offer in offers:
+        known.see(offer.agent)
     units = _units(pending)
-    attempts = _Attempts(offers, policy, situation, list(known.values()))
-    best = attempts.run(_first_order(units, known.values()))
+    attempts = _Attempts(offers, policy, situation)
+    best = attempts.run(_first_order(units, known.largest()))
     # In another order tasks of one kind go where they went; and a long queue has other concerns.
     kinds = {task.kind() for task in pending}
     worth_a_search = offers and len(kinds) > 1 and len(units) <= SEARCHED_AT_MOST
     for number in range(SEARCH_ORDERS if worth_a_search and best.may_do_better() else 0):
-        attempt = attempts.run(_other_order(units, known.values(), number))
+        attempt = attempts.run(_other_order(units, known.largest(), number))
         if attempt.worth() > best.worth():
             best = attempt
         if not best.may_do_better():
@@ -119,9 +119,8 @@ def _units(pending: Sequence[PendingTask]) -> list[list[PendingTask]]:
 Order = list[list[PendingTask]]
 
 
-def _first_order(units: Order, known: Iterable[Seen]) -> Order:
+def _first_order(units: Order, largest: Mapping[str, int]) -> Order:
     """By priority, then the largest part of any resource that the unit takes."""
-    largest = _largest(known)
 
     def key(unit: list[PendingTask]) -> tuple[int, float, str]:
         size = sum(max(_parts(task, largest), default=0.0) for task in unit)
@@ -130,9 +129,8 @@ def _first_order(units: Order, known: Iterable[Seen]) -> Order:
     return sorted(units, key=key)
 
 
-def _other_order(units: Order, known: Iterable[Seen], number: int) -> Order:
+def _other_order(units: Order, largest: Mapping[str, int], number: int) -> Order:
     """By priority, then by the sum of the parts, then shuffled ever more, always the same way."""
-    largest = _largest(known)
 
     def key(unit: list[PendingTask]) -> tuple[int, float, str]:
         size = sum(sum(_parts(task, largest)) for task in unit)
@@ -144,14 +142,6 @@ def _other_order(units: Order, known: Iterable[Seen], number: int) -> Order:
     return sorted(units, key=key)
 
 
-def _largest(agents: Iterable[Seen]) -> dict[str, int]:
-    out: dict[str, int] = {}
-    for agent in agents:
-        for name, value in agent.total.quantities.items():
-            out[name] = max(out.get(name, 0), value)
-    return out
-
-
 def _parts(task: PendingTask, largest: Mapping[str, int]) -> list[float]:
     return [value / largest[name] for name, value in task.scalars.items() if largest.get(name)]
 
@@ -159,14 +149,8 @@ def _parts(task: PendingTask, largest: Mapping[str, int]) -> list[float]:
 class _Attempts:
     """Runs the tasks over the offers in one order after another."""
 
-    def __init__(
-        self,
-        offers: Sequence[OfferInHand],
-        policy: Policy,
-        situation: Situation,
-        known: Sequence[Seen],
-    ) -> None:
-        self.offers, self.known, self.placed = offers, known, situation.placed
+    def __init__(self, offers: Sequence[OfferInHand], policy: Policy, situation: Situation) -> None:
+        self.offers, self.known, self.placed = offers, situation.known, situation.placed
         self._nodes = [_node(offer) for offer in offers]
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
         self._policy = policy
@@ -207,7 +191,7 @@ class _Attempt:
         self._attempts = attempts
         self._pool = pool
         self._left = [offer.available for offer in attempts.offers]
-        self._running = {group: list(where) for group, where in attempts.placed.items()}
+        self._running = attempts.placed.copy()
         self._failed: set[tuple[object, ...]] = set()  # what did not fit does not fit again
         self._unplaced: list[PendingTask] = []
         self.launches: list[Launch] = []
@@ -225,7 +209,7 @@ class _Attempt:
         for placement, launch in reversed(done):
             self._pool.release(placement)
             self._left[placement.node] = self._left[placement.node] + launch.resources
-            self._running[launch.task.group].pop()
+            self._running.undo(launch.task.group)
         self._unplaced += unit
 
     def _place_one(self, task: PendingTask) -> tuple[Placement, Launch] | None:
@@ -242,7 +226,7 @@ class _Attempt:
         offer = self._attempts.offers[placement.node]
         given = self._draw(task, shape, placement)
         self._left[placement.node] = self._left[placement.node] - given
-        self._running.setdefault(task.group, []).append(offer.agent.attributes)
+        self._running.add(task.group, offer.agent.attributes)
         return placement, Launch(task, offer, given)
 
     def _draw(self, task: PendingTask, shape: Shape, placement: Placement) -> Resources:
@@ -271,7 +255,7 @@ class _Attempt:
 
     def worth(self) -> tuple[tuple[int, float], ...]:
         """How much of each priority is placed, the highest first."""
-        largest = _largest(self._attempts.known)
+        largest = self._attempts.known.largest()
         sums: dict[int, float] = {}
         for launch in self.launches:
             size = sum(_parts(launch.task, largest))

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from pymesos_binpack.known import Known, Placed, Seen
 from pymesos_binpack.packing.shape import GPUS
-from pymesos_binpack.reasons import PendingTask, Placed, Seen, refusal_of_agent
+from pymesos_binpack.reasons import PendingTask, refusal_of_agent
 from pymesos_core.resources import MILLI, Resources, count, devices
 
 
@@ -76,7 +77,7 @@ def preemption(
     unit: Sequence[PendingTask],
     running: Iterable[RunningTask],
     free: Mapping[str, Resources],
-    known: Sequence[Seen],
+    agents: Sequence[Seen],
     placed: Placed,
     homes: Mapping[str, str],
 ) -> Preemption | None:
@@ -86,16 +87,17 @@ def preemption(
     One task after another goes to the agent where the most important victim is the least important,
     then where the fewest go, in the room that those before it have left.
     """
-    rooms = {agent.agent_id: _room(free.get(agent.agent_id)) for agent in known}
+    known = Known(agents)
+    rooms = {agent.agent_id: _room(free.get(agent.agent_id)) for agent in agents}
     on: dict[str, list[RunningTask]] = {}
     for task in running:
         on.setdefault(task.agent_id, []).append(task)
-    where = {group: list(agents) for group, agents in placed.items()}
+    where = placed.copy()
     gone: list[RunningTask] = []
     used: set[str] = set()
     for wanted in unit:
         best: tuple[tuple[int, int], Seen, list[RunningTask]] | None = None
-        for agent in known:
+        for agent in agents:
             if homes.get(wanted.task_id, agent.agent_id) != agent.agent_id:
                 continue
             if refusal_of_agent(wanted, agent, where, known) is not None:
@@ -114,7 +116,7 @@ def preemption(
             rooms[agent.agent_id] = rooms[agent.agent_id].plus(victim)
             on[agent.agent_id].remove(victim)
         rooms[agent.agent_id] = rooms[agent.agent_id].minus(wanted)
-        where.setdefault(wanted.group, []).append(agent.attributes)
+        where.add(wanted.group, agent.attributes)
         gone += victims
         used.add(agent.agent_id)
     return Preemption(tuple(r.task_id for r in gone), frozenset(used)) if gone else None

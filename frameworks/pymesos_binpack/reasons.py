@@ -6,10 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pymesos_binpack.constraints import Constraint, unmet
+from pymesos_binpack.known import Known, Placed, Seen
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
-
-Attributes = Mapping[str, str]
-Placed = Mapping[str, Sequence[Attributes]]  # by group, the agents of its instances
 
 
 @dataclass(frozen=True)
@@ -38,21 +36,6 @@ class PendingTask:
 
 
 @dataclass(frozen=True)
-class Seen:
-    """An agent as its offers showed it. `attributes` has the host name under "hostname"."""
-
-    agent_id: str
-    attributes: Attributes
-    total: Resources
-    runtimes: tuple[str, ...] = ()
-
-    @property
-    def hostname(self) -> str:
-        """For people."""
-        return self.attributes.get("hostname", self.agent_id)
-
-
-@dataclass(frozen=True)
 class Refusal:
     """Why a task was not placed, in words. `lasting`: no agent known could ever run it.
 
@@ -67,25 +50,20 @@ class Refusal:
 Free = tuple[Seen, Resources]  # what an agent offers
 
 
-def refusal_of_agent(
-    task: PendingTask, agent: Seen, placed: Placed, known: Sequence[Seen]
-) -> str | None:
+def refusal_of_agent(task: PendingTask, agent: Seen, placed: Placed, known: Known) -> str | None:
     """Why the agent will not do, whatever is free on it."""
     if task.runtimes and agent.runtimes and not set(task.runtimes) & set(agent.runtimes):
         return f"it has none of the runtimes {', '.join(task.runtimes)}"
-    if not task.constraints:
-        return None
-    candidates = [other.attributes for other in known]
     for constraint in task.constraints:
-        others = placed.get(constraint.group_of(task.group), ())
-        if (reason := unmet(constraint, agent.attributes, others, candidates)) is not None:
+        reason = unmet(constraint, task.group, agent.attributes, placed, known)
+        if reason is not None:
             return f"{constraint}: {reason}"
     return None
 
 
 def explain(
     task: PendingTask,
-    known: Sequence[Seen],
+    known: Known,
     offers: Sequence[Free],
     placed: Placed,
     kept: Sequence[Free] = (),
@@ -94,20 +72,8 @@ def explain(
 
     `kept` is what is offered, too, but not for tasks of its priority.
     """
-    if not known:
-        return Refusal("no agent has been offered yet", lasting=True)
-    for name, needed in needs(task):
-        most = max(has(agent.total, name) for agent in known)
-        if needed > most:
-            text = f"needs {_amount(name, needed)}, the largest agent has {_amount(name, most)}"
-            return Refusal(text, lasting=True)
-    big_enough = [agent for agent in known if _fits(task, agent.total)]
-    if not big_enough:
-        return Refusal(f"needs {_amounts(task)}; no agent has that much of all", lasting=True)
-    refusals = [refusal_of_agent(task, agent, placed, known) for agent in big_enough]
-    if all(refusals):
-        text = f"no agent will do: {'; '.join(sorted({r for r in refusals if r})[:3])}"
-        return Refusal(text, lasting=True)
+    if (lasting := _lasting(task, known, placed)) is not None:
+        return lasting
     free = [(a, left) for a, left in offers if refusal_of_agent(task, a, placed, known) is None]
     if any(_fits(task, left) for _, left in kept) and not any(_fits(task, f) for _, f in free):
         text = "what is free is kept for tasks of higher priority, for which others were killed"
@@ -128,6 +94,45 @@ def explain(
             text = f"needs {_amount(name, needed)}, the most that is free is {_amount(name, most)}"
             return Refusal(text, False, near)
     return Refusal(f"needs {_amounts(task)}; no agent has that much free", False, near)
+
+
+def _lasting(task: PendingTask, known: Known, placed: Placed) -> Refusal | None:
+    """Why no agent could ever run it. Without constraints that is asked once, not every time."""
+    size = (frozenset(task.scalars.items()), task.ports)
+    if size not in known.refusals:
+        known.refusals[size] = _too_large(task, known)
+    if (refusal := known.refusals[size]) is not None:
+        return refusal
+    if task.constraints:
+        return _unwelcome(task, known, placed)
+    kind = task.kind()
+    if kind not in known.refusals:
+        known.refusals[kind] = _unwelcome(task, known, placed)
+    return known.refusals[kind]
+
+
+def _too_large(task: PendingTask, known: Known) -> Refusal | None:
+    if not known:
+        return Refusal("no agent has been offered yet", lasting=True)
+    for name, needed in needs(task):
+        most = max(has(agent.total, name) for agent in known)
+        if needed > most:
+            text = f"needs {_amount(name, needed)}, the largest agent has {_amount(name, most)}"
+            return Refusal(text, lasting=True)
+    if not any(_fits(task, agent.total) for agent in known):
+        return Refusal(f"needs {_amounts(task)}; no agent has that much of all", lasting=True)
+    return None
+
+
+def _unwelcome(task: PendingTask, known: Known, placed: Placed) -> Refusal | None:
+    refusals: set[str] = set()
+    for agent in known:
+        if _fits(task, agent.total):
+            refusal = refusal_of_agent(task, agent, placed, known)
+            if refusal is None:
+                return None
+            refusals.add(refusal)
+    return Refusal(f"no agent will do: {'; '.join(sorted(refusals)[:3])}", lasting=True)
 
 
 def needs(task: PendingTask) -> list[tuple[str, int]]:

@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
+from pymesos_binpack.known import Known, Placed, Seen
 from pymesos_binpack.packing import DEFAULT_POLICY, POLICIES, read_policy
 from pymesos_binpack.planner import OfferInHand, Plan, Situation, plan
-from pymesos_binpack.reasons import PendingTask, Seen
+from pymesos_binpack.reasons import PendingTask
 from pymesos_core.resources import parse, total
 
 BEST_FIT = read_policy("best-fit")
@@ -109,8 +110,20 @@ def test_why_not(wanted: PendingTask, says: str, lasting: bool) -> None:
 def test_nothing_offered() -> None:
     assert "no agent has been offered" in plan([task("t")], [], BEST_FIT).unplaced["t"].text
     seen = [offer("a", "cpus:4;mem:400").agent]
-    refusal = plan([task("t")], [], BEST_FIT, Situation(seen)).unplaced["t"]
+    refusal = plan([task("t")], [], BEST_FIT, Situation(Known(seen))).unplaced["t"]
     assert "in use" in refusal.text and not refusal.lasting
+
+
+def test_what_was_too_large_or_unwelcome_is_asked_again_when_an_agent_is_new() -> None:
+    situation = Situation()
+    tasks = [task("big", "cpus:8", 0), task("there", "cpus:1", 0, "rack:IS:r2")]
+    first = plan(tasks, [offer("a", "cpus:4;mem:400", rack="r1")], BEST_FIT, situation)
+    assert all(refusal.lasting for refusal in first.unplaced.values())
+    grown = plan(tasks[:1], [offer("a", "cpus:0;mem:1", "cpus:8;mem:400")], BEST_FIT, situation)
+    assert not grown.unplaced["big"].lasting
+    second = plan(tasks, [offer("b", "cpus:8;mem:1", rack="r2")], BEST_FIT, situation)
+    assert where(second) == {"big": "b"}
+    assert not second.unplaced["there"].lasting
 
 
 class TestConstraints:
@@ -131,7 +144,10 @@ class TestConstraints:
     def test_unique_counts_what_runs(self) -> None:
         placed = {"group": [{"hostname": "x", "rack": "r2"}]}
         made = plan(
-            [task("t", "cpus:1", 0, "rack:UNIQUE")], self.RACKS, BEST_FIT, Situation(placed=placed)
+            [task("t", "cpus:1", 0, "rack:UNIQUE")],
+            self.RACKS,
+            BEST_FIT,
+            Situation(placed=Placed(placed)),
         )
         assert where(made)["t"] in ("a", "b")
 

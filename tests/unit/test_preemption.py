@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pymesos_binpack.known import Known, Placed, Seen
 from pymesos_binpack.packing import read_policy
 from pymesos_binpack.planner import OfferInHand, Situation, plan
 from pymesos_binpack.preemption import Preemption, RunningTask, preemption
-from pymesos_binpack.reasons import PendingTask, Seen
+from pymesos_binpack.reasons import PendingTask
 from pymesos_core.resources import Resources, count, devices, parse
 
 BEST_FIT = read_policy("best-fit")
@@ -52,7 +53,7 @@ def placed_without(
             if task.agent_id == agent.agent_id and task.task_id not in gone:
                 left = left - has
         offers.append(OfferInHand((agent.agent_id,), agent, left))
-    return len(plan(unit, offers, BEST_FIT, Situation(AGENTS)).launches)
+    return len(plan(unit, offers, BEST_FIT, Situation(Known(AGENTS))).launches)
 
 
 @given(
@@ -74,7 +75,7 @@ def test_room_is_made_where_it_can_be_and_by_the_less_urgent_only(
     unit = gang(size, priority, text)
     everyone = [task for task, _ in tasks]
     lower_ids = [task.task_id for task in everyone if task.priority < priority]
-    made = preemption(unit, everyone, left, AGENTS, {}, {})
+    made = preemption(unit, everyone, left, AGENTS, Placed(), {})
     if placed_without((), tasks, unit) == size:
         assert made is None, "nobody has to go"
     elif made is None:
@@ -92,11 +93,11 @@ def test_the_least_important_go_where_the_fewest_must() -> None:
         running("b2", "b", 1, "cpus:4;mem:10"),
         running("c1", "c", 1, "cpus:8;mem:10"),
     ]
-    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, {}, {})
+    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placed(), {})
     assert made == Preemption(("c1",), frozenset("c"))
 
 
 def test_a_task_with_data_is_made_room_for_where_they_are() -> None:
     tasks = [running("a1", "a", 2, "cpus:8;mem:10"), running("b1", "b", 1, "cpus:8;mem:10")]
-    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, {}, {"t0": "a"})
+    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placed(), {"t0": "a"})
     assert made is not None and made.victims == ("a1",)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobs import parse_job
+from pymesos_binpack.known import Seen
 from pymesos_binpack.packing import read_policy
 from pymesos_binpack.planner import OfferInHand, plan
-from pymesos_binpack.reasons import Seen
 from pymesos_binpack.state import new_job
 from pymesos_binpack.waiting import Waiting, to_plan
 from pymesos_core.resources import parse

@@ -1,0 +1,112 @@
+"""The agents that were seen, and where instances run: what is asked of all of them, kept ready.
+
+There may be ten thousand agents, and every offer asks; so answers are kept until an agent is new.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pymesos_core.resources import Resources
+
+if TYPE_CHECKING:
+    from pymesos_binpack.reasons import Refusal
+
+Attributes = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An agent as its offers showed it. `attributes` has the host name under "hostname"."""
+
+    agent_id: str
+    attributes: Attributes
+    total: Resources
+    runtimes: tuple[str, ...] = ()
+
+    @property
+    def hostname(self) -> str:
+        """For people."""
+        return self.attributes.get("hostname", self.agent_id)
+
+
+class Known:
+    """The agents, by their ids."""
+
+    def __init__(self, agents: Iterable[Seen] = ()) -> None:
+        self._agents: dict[str, Seen] = {}
+        self._largest: dict[str, int] | None = None
+        self._values: dict[str, frozenset[str]] = {}
+        self.refusals: dict[object, Refusal | None] = {}  # by what was asked; see `reasons`
+        for agent in agents:
+            self.see(agent)
+
+    def see(self, agent: Seen) -> None:
+        """One was offered."""
+        if self._agents.get(agent.agent_id) != agent:
+            self._agents[agent.agent_id] = agent
+            self._largest = None
+            self._values.clear()
+            self.refusals.clear()
+
+    def __len__(self) -> int:
+        return len(self._agents)
+
+    def __iter__(self) -> Iterator[Seen]:
+        return iter(self._agents.values())
+
+    def get(self, agent_id: str) -> Seen | None:
+        """The agent, if it was seen."""
+        return self._agents.get(agent_id)
+
+    def largest(self) -> Mapping[str, int]:
+        """The most that any has of each resource."""
+        if self._largest is None:
+            self._largest = {}
+            for agent in self:
+                for name, value in agent.total.quantities.items():
+                    self._largest[name] = max(self._largest.get(name, 0), value)
+        return self._largest
+
+    def values(self, field: str) -> frozenset[str]:
+        """All that an attribute is anywhere."""
+        if field not in self._values:
+            found = (agent.attributes.get(field) for agent in self)
+            self._values[field] = frozenset(value for value in found if value is not None)
+        return self._values[field]
+
+
+class Placed:
+    """The agents of the instances of each group, one for each instance."""
+
+    def __init__(self, agents: Mapping[str, Sequence[Attributes]] | None = None) -> None:
+        self._agents = {group: list(where) for group, where in (agents or {}).items()}
+        self._counts: dict[tuple[str, str], Counter[str | None]] = {}
+
+    def copy(self) -> Placed:
+        """One that can be changed by itself."""
+        return Placed(self._agents)
+
+    def add(self, group: str, agent: Attributes) -> None:
+        """One more instance."""
+        self._agents.setdefault(group, []).append(agent)
+        for (of, field), counts in self._counts.items():
+            if of == group:
+                counts[agent.get(field)] += 1
+
+    def undo(self, group: str) -> None:
+        """The one that was added last is not there."""
+        agent = self._agents[group].pop()
+        for (of, field), counts in self._counts.items():
+            if of == group:
+                counts[agent.get(field)] -= 1
+
+    def counts(self, group: str, field: str) -> Counter[str | None]:
+        """How many run on agents with each value of an attribute."""
+        key = (group, field)
+        if key not in self._counts:
+            self._counts[key] = Counter(agent.get(field) for agent in self._agents.get(group, ()))
+        return self._counts[key]
