@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from pymesos_agent.runtimes.environment import host_environment
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
-from pymesos_agent.runtimes.oci.bundle import Host, write_bundle
+from pymesos_agent.runtimes.oci.bundle import Host, make_host_root, write_bundle
 from pymesos_agent.runtimes.oci.runtime import INITS
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import Job, parse_job
@@ -90,7 +90,10 @@ class Bare:
         resources = parse("cpus:1;mem:16")
         spec = ContainerSpec(name, "bare", "", None, info, resources, sandbox)
         init = next((path for n in INITS if (path := shutil.which(n))), None)
-        host = Host(host_environment(), init, os.uname().nodename)
+        root = self._folder / "root"
+        root.mkdir(exist_ok=True)
+        make_host_root(root)
+        host = Host(host_environment(), init, os.uname().nodename, None, root)
         bundle = self._folder / "bundles" / name
         write_bundle(bundle, spec, None, Settings(), host, f"/pymesos/bare/{name}")
         return name, bundle

@@ -59,6 +59,7 @@ MAX_LINE_BYTES = 4 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024  # as much as a pipe holds
 MAX_LAST_WORDS_BYTES = 16 * 1024 * 1024  # of an ended container, should something go on writing
 PR_SET_CHILD_SUBREAPER = 36
+CHANGEABLE_SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 ID_KEY = b"PYMESOS_CONTAINER_ID="
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
@@ -284,37 +285,57 @@ class Supervisor:
         if spec["id"] in self.containers:
             return  # asked twice; once is enough
         container = Container(spec["id"], 0, spec.get("watch") or {})
-        error_read, error_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        container.helper = spec.get("helper")
         try:
             self.open_outputs(container, spec["logs"])
-            pid = os.fork()
+            container.pid = self.spawn(spec) if container.helper else self.fork(container, spec)
         except OSError as error:
-            os.close(error_read)
-            os.close(error_write)
             self.close_outputs(container)
             self.send({"ev": "failed", "id": spec["id"], "error": f"cannot start it: {error}"})
             return
+        self.containers[container.id] = container
+        self.by_pid[container.pid] = container
+
+    def spawn(self, spec: Message) -> int:
+        """Start a helper, without the copy of ourselves that a fork makes. Raises OSError."""
+        streams: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+        for number, path in enumerate(spec["logs"]["pipes"], 1):
+            streams.append((os.POSIX_SPAWN_OPEN, number, path, os.O_RDWR, 0))
+        return os.posix_spawn(
+            spec["argv"][0],
+            spec["argv"],
+            spec["env"],
+            file_actions=streams,
+            setsid=True,
+            setsigdef=CHANGEABLE_SIGNALS,
+        )
+
+    def fork(self, container: Container, spec: Message) -> int:
+        """Start a container's main process. Raises OSError."""
+        error_read, error_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            pid = os.fork()
+        except OSError:
+            os.close(error_read)
+            os.close(error_write)
+            raise
         if pid == 0:
             self.become(spec, error_write)
         os.close(error_write)
-        container.pid = pid
-        container.helper = spec.get("helper")
         container.error_fd = error_read
-        self.containers[container.id] = container
-        self.by_pid[pid] = container
         self.selector.register(
             error_read, selectors.EVENT_READ, lambda: self.on_executed(container)
         )
+        return pid
 
     def become(self, spec: Message, error_fd: int) -> NoReturn:
         """In the child: turn into the container's main process, or say why not and end."""
         step = "prepare"
         try:
             signal.set_wakeup_fd(-1)
-            for number in range(1, signal.NSIG):
-                if number not in (signal.SIGKILL, signal.SIGSTOP):
-                    with contextlib.suppress(OSError, ValueError):
-                        signal.signal(number, signal.SIG_DFL)
+            for number in CHANGEABLE_SIGNALS:
+                with contextlib.suppress(OSError, ValueError):
+                    signal.signal(number, signal.SIG_DFL)
             os.setsid()
             step = "join its cgroup"
             for path in spec.get("cgroups", ()):
@@ -380,8 +401,7 @@ class Supervisor:
     def on_executed(self, container: Container) -> None:
         """The launch pipe closed: executed, unless the child wrote why not."""
         problem = b""
-        if container.error_fd is None:
-            return  # seen when its helper ended, just before
+        assert container.error_fd is not None
         with contextlib.suppress(BlockingIOError):
             problem = os.read(container.error_fd, 4096)
         self.selector.unregister(container.error_fd)
@@ -389,10 +409,10 @@ class Supervisor:
         container.error_fd = None
         if problem:
             self.failed(container, problem.decode())
-        elif container.helper is None:
-            self.send({"ev": "started", "id": container.id, "pid": container.pid})
-            if container.main_ended:
-                self.finish(container)
+            return
+        self.send({"ev": "started", "id": container.id, "pid": container.pid})
+        if container.main_ended:
+            self.finish(container)
 
     def failed(self, container: Container, error: str) -> None:
         container.gone = True
@@ -402,11 +422,8 @@ class Supervisor:
 
     def helper_ended(self, container: Container, status: int) -> None:
         """The container runs and its first process is our child now, or the helper said why not."""
-        self.on_executed(container)
         helper, container.helper = container.helper, None
         assert helper is not None
-        if container.gone:
-            return
         try:
             with open(helper["pid_file"]) as pid_file:
                 container.pid = int(pid_file.read())
@@ -706,6 +723,7 @@ def main() -> None:
             if time.monotonic() > deadline:
                 sys.exit("another supervisor serves this directory")
             time.sleep(0.05)
+    os.umask(0o022)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
         sys.exit(f"cannot become a subreaper: {os.strerror(ctypes.get_errno())}")

@@ -66,6 +66,7 @@ class Host:
     init: str | None = None  # a static program that reaps and passes signals on
     hostname: str = "localhost"
     disk: tuple[int, int] | None = None  # that has the sandboxes
+    root: Path | None = None  # see make_host_root
 
 
 def write_bundle(
@@ -85,10 +86,14 @@ def write_bundle(
     argv = _argv(spec, image)
     if not argv:
         raise BundleError("the task has no command, and its image has none either")
-    (bundle / "rootfs").mkdir(parents=True)
-    if image is None:
-        _link_host_programs(bundle / "rootfs")
-    else:
+    bundle.mkdir(parents=True)
+    root = host.root if image is None and _mounts_below_its_sandbox(spec) else None
+    if root is None:
+        root = bundle / "rootfs"
+        root.mkdir()
+        if image is None:
+            make_host_root(root)
+    if image is not None:
         # While it is there, none of these is removed (images.py).
         (bundle / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
         (bundle / "upper").mkdir(mode=0o755)
@@ -106,7 +111,7 @@ def write_bundle(
             "rlimits": [{"type": n, "soft": s, "hard": h} for n, s, h in ulimits(info)],
             "noNewPrivileges": True,
         },
-        "root": {"path": "rootfs", "readonly": info.read_only or image is None},
+        "root": {"path": str(root), "readonly": info.read_only or image is None},
         "hostname": host.hostname,
         "mounts": list(_mounts(bundle, spec, image, host)),
         "linux": {
@@ -150,12 +155,22 @@ def _environment(spec: ContainerSpec, image: Image | None, host: Host) -> dict[s
     return task_environment(spec, SANDBOX, inherited)
 
 
-def _link_host_programs(rootfs: Path) -> None:
-    """The links at the top of the machine's file system (/bin → usr/bin), as they are there."""
+def make_host_root(root: Path) -> None:
+    """What containers without an image are mounted over: the links at the top of the machine's own
+    file system (/bin → usr/bin), as they are there, and folders that runc makes to mount on.
+
+    Containers write to mounts only, so one such folder does for all that mount the same.
+    """
     for name in HOST_PROGRAMS:
         path = Path("/") / name
-        if path.is_symlink():
-            (rootfs / name).symlink_to(path.readlink())
+        if path.is_symlink() and not (root / name).is_symlink():
+            (root / name).symlink_to(path.readlink())
+
+
+def _mounts_below_its_sandbox(spec: ContainerSpec) -> bool:
+    paths = [volume.container_path for volume in spec.volumes]
+    paths += [mount.container_path for mount in spec.info.container.mounts]
+    return not any(path.startswith("/") for path in paths)
 
 
 def _mounts(

@@ -33,6 +33,7 @@ from pymesos_agent.runtimes.oci.bundle import (
     BundleError,
     Host,
     Image,
+    make_host_root,
     remove_bundle,
     write_bundle,
 )
@@ -45,6 +46,8 @@ log = logging.getLogger(__name__)
 
 # Static programs that are made to be a container's first process.
 INITS = ("docker-init", "tini-static", "catatonit")
+# Its threads for the garbage and the work of 20 ms only get in each other's way, and in others'.
+RUNC_ENVIRONMENT = {"GOMAXPROCS": "1"}
 CLEANERS = 2
 COLLECT_INTERVAL_S = 600.0
 
@@ -116,10 +119,13 @@ class OciRuntime:
             raise RuntimeUnavailableError(f"it needs cgroups: {why_not}")
         init = next((path for name in INITS if (path := shutil.which(name))), None)
         try:
+            root = self._directory / "root"
             for folder in (self._directory, self._bundles, self._states):
                 folder.mkdir(mode=0o711, exist_ok=True)
+            root.mkdir(mode=0o755, exist_ok=True)
+            make_host_root(root)
             disk = disk_of(self._directory)
-            self._host = Host(host_environment(), init, socket.gethostname(), disk)
+            self._host = Host(host_environment(), init, socket.gethostname(), disk, root)
             self._images.start()
             self._networks.start()
             await self._supervised.start(self._hear)
@@ -214,7 +220,7 @@ class OciRuntime:
                     *("run", "--detach", "--bundle", str(bundle), "--pid-file", pid_file),
                     container_id,
                 ],
-                "env": host_environment(),
+                "env": host_environment() | RUNC_ENVIRONMENT,
                 "cwd": str(bundle),
                 "helper": {"pid_file": pid_file, "error_log": error_log},
             },
