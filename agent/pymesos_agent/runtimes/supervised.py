@@ -219,6 +219,11 @@ class Supervised:
         self._pids.pop(container_id, None)
         self._launching.discard(container_id)
 
+    @property
+    def launching(self) -> int:
+        """How many containers are being started."""
+        return len(self._launching)
+
     def pid(self, container_id: str) -> int:
         """Of its first process; 0 when it is not known."""
         return self._pids.get(container_id, 0)

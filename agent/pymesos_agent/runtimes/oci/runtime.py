@@ -46,8 +46,9 @@ log = logging.getLogger(__name__)
 
 # Static programs that are made to be a container's first process.
 INITS = ("docker-init", "tini-static", "catatonit")
-# Its threads for the garbage and the work of 20 ms only get in each other's way, and in others'.
-RUNC_ENVIRONMENT = {"GOMAXPROCS": "1"}
+# Where no core is idle, threads for 20 ms of work only get in each other's way, and in others'.
+ONE_THREAD = {"GOMAXPROCS": "1"}
+CORES = os.cpu_count() or 1
 CLEANERS = 2
 COLLECT_INTERVAL_S = 600.0
 
@@ -210,6 +211,7 @@ class OciRuntime:
             self._on_event(ContainerFailed(container_id, "killed before it was started"))
             return
         pid_file, error_log = str(bundle / "pid"), str(bundle / "runc.log")
+        busy = self._supervised.launching >= CORES
         self._supervised.launch(
             spec,
             (user.uid, user.gid),
@@ -220,7 +222,7 @@ class OciRuntime:
                     *("run", "--detach", "--bundle", str(bundle), "--pid-file", pid_file),
                     container_id,
                 ],
-                "env": host_environment() | RUNC_ENVIRONMENT,
+                "env": host_environment() | (ONE_THREAD if busy else {}),
                 "cwd": str(bundle),
                 "helper": {"pid_file": pid_file, "error_log": error_log},
             },
