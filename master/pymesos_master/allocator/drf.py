@@ -242,12 +242,14 @@ class DrfAllocator:
     def _hold(self, agent: _Agent, client: Client, scalars: Scalars, sign: int) -> None:
         """A client holds more of an agent, or less."""
         held = agent.held.get(client)
-        if held is None:
-            held = agent.held[client] = {}
-        for name, value in scalars.items():
-            held[name] = held.get(name, 0) + sign * value
-        if sign < 0 and not any(held.values()):
-            del agent.held[client]
+        if held is None and sign > 0:
+            agent.held[client] = dict(scalars)
+        else:
+            held = agent.held.setdefault(client, {})
+            for name, value in scalars.items():
+                held[name] = held.get(name, 0) + sign * value
+            if sign < 0 and not any(held.values()):
+                del agent.held[client]
         framework = self._frameworks.get(client[0])
         if framework is not None:
             self._tree.hold(self._leaf(framework, client[1]), scalars, sign)
@@ -317,11 +319,8 @@ class DrfAllocator:
         agent.claim = None
         self._claim_ends.cancel(agent.agent_id)
 
-    def _settle_claim(self, agent: _Agent) -> None:
+    def _settle_claim(self, agent: _Agent, claim: Node) -> None:
         """A claim is of no use when nothing more can come, or its holder wants nothing now."""
-        claim = agent.claim
-        if claim is None:
-            return
         refused = agent.refusals.match(claim, self._usable(agent, claim))
         if not claim.wanting or (refused and not agent.asked):
             self._end_claim(agent)
@@ -558,7 +557,8 @@ class DrfAllocator:
             if agent.active and met(agent.available.quantities)
         ]
         for agent in looked_at:
-            self._settle_claim(agent)
+            if agent.claim is not None:
+                self._settle_claim(agent, agent.claim)
         if self._quotas:
             return self._allocate_with_quota(looked_at)
         grants: list[Grant] = []
@@ -585,10 +585,13 @@ class DrfAllocator:
         ):
             return _anybody
 
+        available, has_refused = agent.available, agent.refusals.match
+
         def use(leaf: Node) -> Node | None:
-            if _withheld(agent, leaf, agent.available) or self._unfit(agent, leaf):
+            # Most of those who are passed over have refused it, so that is looked at first.
+            if has_refused(leaf, available) or _withheld(agent, leaf, available):
                 return None
-            return leaf
+            return None if self._unfit(agent, leaf) else leaf
 
         return use
 
