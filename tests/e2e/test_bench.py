@@ -46,6 +46,12 @@ def test_throughput() -> None:
     assert result["tasks_per_s"] > 0 and result["ratio_to_echo"] > 0
 
 
+def test_planning() -> None:
+    rows = bench("planning.py", "--lives", "3")["rows"]
+    assert len(rows) == 5
+    assert all(row["life_ms"] > 0 for row in rows)
+
+
 def test_allocation() -> None:
     for scenario in ("decline", "suppress", "filtered", "quota"):
         size = ("--agents", "40", "--frameworks", "8", "--scenario", scenario)

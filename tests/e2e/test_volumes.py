@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
+import textwrap
+from pathlib import Path
 
 import pytest
 
 from pymesos_testing.cli import Cli
 from pymesos_testing.components import Role, Roles, wait_for
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 class Cluster:
@@ -36,6 +41,20 @@ class Cluster:
     def id_of(self, hostname: str) -> str:
         agents = self.cli.json("agents")
         return str(next(a["agent_id"] for a in agents if a["hostname"] == hostname))
+
+
+def test_the_example_of_the_guide(cluster: Cluster) -> None:
+    script = ROOT / "frameworks/examples/volume_framework.py"
+    guide = (ROOT / "docs/framework-authors-guide.md").read_text("utf-8")
+    (block,) = re.findall(r"```python\n(reserving.*?)```", guide, re.S)
+    assert textwrap.indent(block, " " * 12) in script.read_text("utf-8")
+    done = subprocess.run(
+        [sys.executable, str(script), cluster.master.address],
+        capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "create-1 FINISHED" in done.stdout
+    assert "keep-1 TASK_FINISHED" in done.stdout
 
 
 @pytest.fixture

@@ -49,12 +49,15 @@ class BinpackHarness:
     def of(self, kind: type) -> list[c.Effect]:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
-    def offer(self, text: str = "cpus:4;mem:400;ports:[1-9]", agent: str = "a") -> str:
+    def offer(
+        self, text: str = "cpus:4;mem:400;ports:[1-9]", agent: str = "a", **attributes: str
+    ) -> str:
         self.offers += 1
         resources = to_proto(parse(text))
         offer = pb.Offer(
             offer_id=f"o{self.offers}", agent_id=agent, hostname=agent, resources=resources,
             agent_total=resources,
+            attributes=[pb.Attribute(name=n, text=v) for n, v in attributes.items()],
         )  # fmt: skip
         self.feed(c.OffersReceived((offer,)))
         return offer.offer_id
