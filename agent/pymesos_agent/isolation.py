@@ -62,6 +62,11 @@ FACETS = (
     Facet("seccomp", "system calls that containers have no use for are refused", "always"),
     Facet("no_new_privileges", "no set-uid program raises its rights", "always"),
     Facet("namespaces", "sees only its own processes, mounts, host name and IPC", "always"),
+    Facet(
+        "user_namespace",
+        "root of the image is nobody on the machine",
+        "the agent's --user-namespace-base",
+    ),
     Facet("gpus", "the devices of its GPUs, and no others", "resources.gpus"),
 )
 
@@ -112,6 +117,7 @@ DECLARED: Mapping[str, Mapping[str, str]] = {
         "seccomp": "what Docker's profile refuses",
         "no_new_privileges": "the runtime",
         "namespaces": "pid, ipc, uts, mount, cgroup",
+        "user_namespace": "of containers with an image",
         "gpus": "the device files /dev/nvidiaN",
     },
 }

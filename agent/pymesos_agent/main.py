@@ -222,7 +222,9 @@ async def start_runtimes(
     candidates: list[Runtime] = []
     if options.runtime in ("auto", "process"):
         candidates.append(ProcessRuntime(work_dir, tag, options.settings))
-    if options.runtime in ("auto", "docker"):
+    # With `auto`, an image's root is to be nobody wherever it runs, so not on an engine.
+    namespaced = options.settings.user_namespace_base
+    if options.runtime == "docker" or (options.runtime == "auto" and not namespaced):
         candidates.append(DockerRuntime(tag, options.docker_host, options.settings))
     if options.runtime in ("auto", "oci"):
         candidates.append(OciRuntime(work_dir, tag, options.settings))
@@ -378,6 +380,13 @@ def check_subnet(text: str) -> str:
     help="Addresses of containers of the oci runtime with `network: bridge`.",
 )
 @click.option(
+    "--user-namespace-base",
+    type=click.IntRange(65536, 2**32 - 2 * 65536),
+    default=None,
+    metavar="UID",
+    help="Images run in user namespaces (oci): their ids 0 to 65535 are UID and up on the machine.",
+)
+@click.option(
     "--cni-config-dir",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     default=None,
@@ -460,6 +469,7 @@ def main(
     host_paths: str,
     capabilities: str,
     bridge_subnet: str,
+    user_namespace_base: int | None,
     cni_config_dir: Path | None,
     allowed_images: str,
     registry_auth: Path | None,
@@ -478,6 +488,11 @@ def main(
     listen = check_listen(ip, port, advertise_ip, hostname, insecure)
     if not master:
         raise click.UsageError("--master is missing: host:port, or zk://host:port/path")
+    if user_namespace_base is not None and runtime in ("process", "docker"):
+        raise click.UsageError(
+            f"--user-namespace-base is for the runtime oci, not {runtime}; a Docker engine has"
+            f" `userns-remap` of its own"
+        )
     try:
         parse_master(master)
         given = resources.parse(resource_text)
@@ -511,6 +526,7 @@ def main(
             ),
             artifact_cache_size,
             NetworkSettings(check_subnet(bridge_subnet), cni_config_dir),
+            user_namespace_base or 0,
         ),
         metrics_port,
         sandbox_max_age * 86400,

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import os
 import signal
+import tempfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,13 @@ import pytest
 from pymesos_agent.core.events import ContainerExited, ContainerFailed
 from pymesos_agent.isolation import DECLARED, FACETS
 from pymesos_agent.runtimes.disks import disk_of
-from pymesos_agent.runtimes.interface import ContainerSpec, Group, ImageSettings, Settings
+from pymesos_agent.runtimes.interface import (
+    ContainerSpec,
+    Group,
+    ImageSettings,
+    RuntimeUnavailableError,
+    Settings,
+)
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
 from pymesos_agent.sessions import run_entry
@@ -28,6 +35,7 @@ from pymesos_testing.registry import Layer, busybox_layer, write_layout
 from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
 
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
+BASE = 300_000
 # Tried elsewhere: `disk` is the agent's (tests/e2e/test_neighbours.py); no machine here has a GPU.
 ELSEWHERE = {"disk", "gpus"}
 
@@ -158,6 +166,7 @@ async def read_only(t: Tried) -> None:
 
 async def mounts(t: Tried) -> None:
     (t.folder / "shared").mkdir()
+    (t.folder / "shared").chmod(0o777)  # for those, too, who are nobody on the machine
     (t.folder / "shared/file").write_text("theirs")
     host = str(t.folder / "shared")
     given = [
@@ -207,10 +216,41 @@ async def namespaces(t: Tried) -> None:
         assert os.readlink(f"/proc/self/ns/{kind}") not in said, kind  # noqa: PTH115
 
 
+async def user_namespace(t: Tried) -> None:
+    """Root within, nobody outside; and an image is what its layers make it."""
+    hidden, seen = b"of a lower layer", b"of the upper"
+    low = Layer().file("app/gone", hidden).file("app/sub/gone", hidden).file("etc/kept", b"kept\n")
+    top = Layer().file("app/.wh.gone", b"").file("app/sub/.wh..wh..opq", b"")
+    top.file("app/sub/new", seen)
+    write_layout(t.folder / "layers", [busybox_layer(), low, top], {})
+    spec = await t.rig.run(
+        "id -u; find /app -type f; cat /etc/kept; echo y > /etc/mine;"
+        " cd $PYMESOS_SANDBOX; echo x > own; chown 7 own;"
+        " echo end > /dev/stdout; exec sleep 30",
+        image=f"oci:{t.folder}/layers:image",
+    )
+    pid = next(e.pid for e in t.rig.events if e.container_id == spec.container_id
+               and hasattr(e, "pid"))  # fmt: skip
+    async with asyncio.timeout(10):
+        while "end" not in (spec.sandbox / "stdout").read_text():
+            await asyncio.sleep(0.02)
+    (ids,) = [s for s in Path(f"/proc/{pid}/status").read_text().splitlines() if "Uid:" in s]
+    assert set(ids.split()[1:]) == {str(BASE)}
+    assert (spec.sandbox / "stdout").read_text() == "0\n/app/sub/new\nkept\nend\n"
+    assert (spec.sandbox / "own").stat().st_uid == BASE + 7
+    assert spec.sandbox.stat().st_uid == BASE
+    entry = t.rig.runtime.entry(spec, ["cat", "/proc/self/uid_map", "/etc/mine"], "")
+    status, said = await run_entry(entry, 20)
+    assert (status, said.split()) == (0, ["0", str(BASE), "65536", "y"])
+    t.rig.runtime.kill(spec.container_id, force=True)
+    await t.rig.exited(spec)
+
+
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
     for trial in (mem, cpu, cpu_quota, pids, io, network, bridge, group, root, read_only, mounts,
-                  ulimits, capabilities, seccomp, no_new_privileges, namespaces)
+                  ulimits, capabilities, seccomp, no_new_privileges, namespaces,
+                  user_namespace)
 }  # fmt: skip
 
 
@@ -227,12 +267,13 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
         host: str = request.getfixturevalue(f"{name}_host")
         async with docker_rig(work, host) as rig:
             yield Tried(rig, IMAGE, folder)
-    elif name == "oci":
+    elif name in ("oci", "user namespace"):
         try:
             write_layout(folder / "layout", [busybox_layer()], {})
         except MissingError as error:
             pytest.skip(str(error))
-        settings = Settings(images=ImageSettings(local_paths=(folder,)))
+        base = BASE if name == "user namespace" else 0
+        settings = Settings(images=ImageSettings(local_paths=(folder,)), user_namespace_base=base)
         async with oci_rig(work, settings) as rig:
             yield Tried(rig, f"oci:{folder}/layout:image", folder)
     else:
@@ -240,12 +281,23 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
             yield Tried(rig, "", folder)
 
 
-@pytest.mark.parametrize("runtime", [*DECLARED, "podman"])
+@pytest.fixture
+def passable(tmp_path: Path) -> Iterator[Path]:
+    """A folder that nobody may pass through, too; pytest's own are not."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pymesos-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
+
+
+@pytest.mark.parametrize("runtime", [*DECLARED, "podman", "user namespace"])
 async def test_what_is_declared_holds(
-    runtime: str, request: pytest.FixtureRequest, tmp_path: Path
+    runtime: str, request: pytest.FixtureRequest, passable: Path
 ) -> None:
-    async with tried_on(runtime, request, tmp_path) as tried:
-        declared = DECLARED["docker" if runtime == "podman" else runtime]
+    async with tried_on(runtime, request, passable) as tried:
+        of = {"podman": "docker", "user namespace": "oci"}.get(runtime, runtime)
+        declared = {**DECLARED[of]}
+        if runtime == "oci":
+            del declared["user_namespace"]
         assert tried.rig.runtime.isolation.keys() >= declared.keys()
         assert tried.rig.runtime.can_resize == (runtime != "podman")
         for facet in declared:
@@ -255,6 +307,28 @@ async def test_what_is_declared_holds(
                 except BaseException as error:
                     error.add_note(f"the facet {facet} on {runtime}")
                     raise
+
+
+async def test_the_layers_of_other_ids_go_once_nobody_uses_them(passable: Path) -> None:
+    write_layout(passable / "layout", [busybox_layer()], {})
+    (passable / "work").mkdir()
+    stores = []
+    for base in (0, BASE, BASE):
+        settings = Settings(images=ImageSettings(local_paths=(passable,)), user_namespace_base=base)
+        async with oci_rig(passable / "work", settings) as rig:
+            await rig.runtime.recover({})
+            spec = await rig.run("sleep 30", image=f"oci:{passable}/layout:image")
+            stores.append(sorted(p.name for p in (passable / "work/oci").glob("images*")))
+            rig.runtime.kill(spec.container_id, force=True)
+            await rig.exited(spec)
+    assert stores == [["images"], [f"images-{BASE}"], [f"images-{BASE}"]]
+
+
+async def test_user_namespaces_need_a_folder_that_others_may_pass(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    runtime = OciRuntime(tmp_path, "tag", Settings(user_namespace_base=BASE))
+    with pytest.raises(RuntimeUnavailableError, match=r"chmod o\+x"):
+        await runtime.start(lambda _: None)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,4 +63,25 @@ def podman_service(folder: Path) -> Iterator[str]:
             wait_for("podman", lambda: docker_works(host), 60)
             yield host
     finally:
+        _end_all(folder)
         unmount_all(folder)
+
+
+def _end_all(folder: Path) -> None:
+    """What watches containers goes on without the service, and mounts its folder again."""
+
+    def left() -> list[int]:
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                if f"{folder}/".encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+        return found
+
+    def all_ended() -> bool:
+        for pid in left():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        return not left()
+
+    wait_for("the end of what podman has started", all_ended, 20)

@@ -72,6 +72,7 @@ class Settings:
     images: ImageSettings = ImageSettings()
     artifact_cache_mib: int = 2 * 1024
     networks: NetworkSettings = NetworkSettings()
+    user_namespace_base: int = 0  # what an image's root is on the machine; 0: root
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 SANDBOX = Path("/mnt/pymesos/sandbox")
 INIT = "/dev/init"
+USER_NAMESPACE_IDS = 65536
 SHARED = "/dev/shm"  # noqa: S108 - of the container
 WRITABLE = ("/tmp", "/run", "/var/tmp")  # noqa: S108 - of the container
 MILLI_MIB = 1024 * 1024 / 1000
@@ -77,8 +78,8 @@ def write_bundle(
     host: Host,
     cgroup: str,
     network: Path | None = None,
-) -> users.User:
-    """Make the folder; who the container runs as. Raises BundleError, OSError.
+) -> tuple[int, int]:
+    """Make the folder; the ids on the machine of who it runs as. Raises BundleError, OSError.
 
     `network` is the namespace that it enters; without, it has the machine's or a new one.
     """
@@ -87,6 +88,7 @@ def write_bundle(
     if not argv:
         raise BundleError("the task has no command, and its image has none either")
     bundle.mkdir(parents=True)
+    base = settings.user_namespace_base if image is not None else 0
     root = host.root if image is None and _mounts_below_its_sandbox(spec) else None
     if root is None:
         root = bundle / "rootfs"
@@ -96,8 +98,9 @@ def write_bundle(
     if image is not None:
         # While it is there, none of these is removed (images.py).
         (bundle / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
-        (bundle / "upper").mkdir(mode=0o755)
-        (bundle / "work").mkdir()
+        for folder in (root, bundle / "upper", bundle / "work"):
+            folder.mkdir(mode=0o755, exist_ok=True)
+            os.chown(folder, base, base)
     info = spec.info.container
     config = {
         "ociVersion": "1.0.2",
@@ -113,9 +116,10 @@ def write_bundle(
         },
         "root": {"path": str(root), "readonly": info.read_only or image is None},
         "hostname": host.hostname,
-        "mounts": list(_mounts(bundle, spec, image, host)),
+        "mounts": list(_mounts(bundle, spec, image, host, user_namespace=bool(base))),
         "linux": {
-            "namespaces": _namespaces(spec, network),
+            "namespaces": _namespaces(spec, network, user_namespace=bool(base)),
+            **_user_namespace(base),
             "cgroupsPath": cgroup,
             "resources": _resources(spec, settings) | _block_io(info, host),
             "devices": [_device(path) for path in _gpu_files(spec)],
@@ -125,7 +129,7 @@ def write_bundle(
         },
     }
     (bundle / "config.json").write_text(json.dumps(config), "utf-8")
-    return user
+    return user.uid + base, user.gid + base
 
 
 def _user(spec: ContainerSpec, image: Image | None) -> users.User:
@@ -174,10 +178,10 @@ def _mounts_below_its_sandbox(spec: ContainerSpec) -> bool:
 
 
 def _mounts(
-    bundle: Path, spec: ContainerSpec, image: Image | None, host: Host
+    bundle: Path, spec: ContainerSpec, image: Image | None, host: Host, *, user_namespace: bool
 ) -> Iterator[dict[str, Any]]:
     if image is not None:
-        yield _overlay(bundle, image.layers)
+        yield _overlay(bundle, image.layers, *(["userxattr"] if user_namespace else []))
     else:
         for name in HOST_PROGRAMS:
             path = Path("/") / name
@@ -190,7 +194,11 @@ def _mounts(
     )
     yield _mount(SHARED, "tmpfs", "nosuid", "noexec", "nodev", "mode=1777", "size=65536k")
     yield _mount("/dev/mqueue", "mqueue", "nosuid", "noexec", "nodev")
-    yield _mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro")
+    if user_namespace:
+        # Only who owns a network namespace may mount a sysfs, which shows its devices.
+        yield _bind(Path("/sys"), "/sys", read_only=True, nested=True)
+    else:
+        yield _mount("/sys", "sysfs", "nosuid", "noexec", "nodev", "ro")
     yield _mount("/sys/fs/cgroup", "cgroup", "nosuid", "noexec", "nodev", "relatime", "ro")
     if image is None:
         for where in WRITABLE:
@@ -221,9 +229,9 @@ def _asked_mount(mount: pb.ContainerMount) -> dict[str, Any]:
     return _mount(where, "tmpfs", "nosuid", "nodev", "mode=1777", size)
 
 
-def _overlay(bundle: Path, layers: Sequence[Path]) -> dict[str, Any]:
+def _overlay(bundle: Path, layers: Sequence[Path], *more: str) -> dict[str, Any]:
     lower = ":".join(str(layer) for layer in layers)
-    options = [f"lowerdir={lower}", f"upperdir={bundle}/upper", f"workdir={bundle}/work"]
+    options = [f"lowerdir={lower}", f"upperdir={bundle}/upper", f"workdir={bundle}/work", *more]
     return {"destination": "/", "type": "overlay", "source": "overlay", "options": options}
 
 
@@ -243,11 +251,20 @@ def _bind(
     }
 
 
-def _namespaces(spec: ContainerSpec, network: Path | None) -> list[dict[str, str]]:
+def _namespaces(
+    spec: ContainerSpec, network: Path | None, *, user_namespace: bool
+) -> list[dict[str, str]]:
     kinds = [{"type": kind} for kind in ("pid", "ipc", "uts", "mount", "cgroup")]
+    kinds += [{"type": "user"}] if user_namespace else []
     if network is not None:
         return [*kinds, {"type": "network", "path": str(network)}]
     return [*kinds, {"type": "network"}] if spec.own_network else kinds
+
+
+def _user_namespace(base: int) -> dict[str, Any]:
+    """The ids of an image, all of them nobody's on the machine."""
+    mapping = [{"containerID": 0, "hostID": base, "size": USER_NAMESPACE_IDS}]
+    return {"uidMappings": mapping, "gidMappings": mapping} if base else {}
 
 
 def _capabilities(info: pb.ContainerInfo) -> dict[str, list[str]]:

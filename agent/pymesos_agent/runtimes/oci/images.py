@@ -71,9 +71,14 @@ class Images:
     """The store. `in_use` names the layers of the containers that are there."""
 
     def __init__(
-        self, directory: Path, settings: ImageSettings, in_use: Callable[[], Iterable[str]]
+        self,
+        directory: Path,
+        settings: ImageSettings,
+        in_use: Callable[[], Iterable[str]],
+        user_namespace_base: int = 0,
     ) -> None:
-        self._directory = directory
+        self.directory = directory
+        self._user_namespace_base = user_namespace_base
         self._settings = settings
         self._in_use = in_use
         self._skopeo = Skopeo(settings.authfile)
@@ -85,13 +90,13 @@ class Images:
     @property
     def layers(self) -> Path:
         """Where layers are, unpacked."""
-        return self._directory / "layers"
+        return self.directory / "layers"
 
     def start(self) -> None:
         """Make the folders, and remove what an earlier agent was at. Raises OSError."""
         for name in ("blobs/sha256", "layers", "records", "new"):
-            (self._directory / name).mkdir(parents=True, exist_ok=True, mode=0o711)
-        for unfinished in (self._directory / "new").iterdir():
+            (self.directory / name).mkdir(parents=True, exist_ok=True, mode=0o711)
+        for unfinished in (self.directory / "new").iterdir():
             shutil.rmtree(unfinished, ignore_errors=True)
 
     async def get(self, reference: str, tell: Callable[[str], None]) -> Image:
@@ -144,7 +149,7 @@ class Images:
 
     def _record_path(self, reference: str) -> Path:
         name = hashlib.sha256(reference.encode()).hexdigest()
-        return self._directory / "records" / f"{name}.json"
+        return self.directory / "records" / f"{name}.json"
 
     def _read(self, reference: str) -> Record | None:
         return self._load(self._record_path(reference))
@@ -184,11 +189,11 @@ class Images:
 
     async def _pull(self, reference: str) -> Record:
         """Fetch, unpack, record; then make room."""
-        layout = self._directory / "new" / uuid.uuid4().hex
+        layout = self.directory / "new" / uuid.uuid4().hex
         async with self._slots:
             reporting = asyncio.create_task(self._report(reference))
             try:
-                await self._skopeo.copy(reference, self._directory / "blobs", layout)
+                await self._skopeo.copy(reference, self.directory / "blobs", layout)
                 record = await self._unpack(reference, layout)
                 self._write(record)
             except LayerError as error:
@@ -225,7 +230,7 @@ class Images:
     def _blob(self, digest: str) -> Path:
         if not DIGEST.fullmatch(digest):
             raise ImageError(f"the digest {digest!r} is not one")
-        return self._directory / "blobs/sha256" / digest.removeprefix("sha256:")
+        return self.directory / "blobs/sha256" / digest.removeprefix("sha256:")
 
     def _json(self, descriptor: dict[str, Any]) -> Any:
         """A document, whose digest is checked."""
@@ -264,10 +269,12 @@ class Images:
         async with lock:
             target = self.layers / name
             if not target.is_dir():
-                new = self._directory / "new" / uuid.uuid4().hex
+                new = self.directory / "new" / uuid.uuid4().hex
                 new.mkdir(mode=0o755)
                 try:
-                    size = await asyncio.to_thread(unpack, blob, new, diff_id)
+                    size = await asyncio.to_thread(
+                        unpack, blob, new, diff_id, self._user_namespace_base
+                    )
                     (new.parent / f"{new.name}.size").write_text(str(size), "ascii")
                     (new.parent / f"{new.name}.size").replace(self.layers / f"{name}.size")
                     new.rename(target)
@@ -289,7 +296,7 @@ class Images:
         removed = self._forget_some()
         if len(self._pulls) <= pulls:
             # Out of the way at once: whoever asks for an image next must not find half of it.
-            doomed = self._directory / "new" / uuid.uuid4().hex
+            doomed = self.directory / "new" / uuid.uuid4().hex
             self._sweep(doomed)
             await asyncio.to_thread(shutil.rmtree, doomed, True)
         if removed:
@@ -314,7 +321,7 @@ class Images:
         return removed
 
     def _records(self) -> list[Path]:
-        return list((self._directory / "records").glob("*.json"))
+        return list((self.directory / "records").glob("*.json"))
 
     def _sweep(self, doomed: Path) -> None:
         """Layers and blobs that no image has and no container uses go into a folder."""
@@ -325,7 +332,7 @@ class Images:
         for path in self.layers.iterdir():
             if path.name.removesuffix(".size") not in layers:
                 path.rename(doomed / path.name)
-        for path in (self._directory / "blobs/sha256").iterdir():
+        for path in (self.directory / "blobs/sha256").iterdir():
             if path.name not in blobs:
                 path.rename(doomed / path.name)
 

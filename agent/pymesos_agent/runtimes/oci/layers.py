@@ -24,6 +24,7 @@ OPAQUE = ".wh..wh..opq"
 MAX_ENTRIES = 2_000_000
 MAX_BYTES = 64 * 1024**3
 CHUNK_BYTES = 1024 * 1024
+NOBODY = 65534  # as the kernel has it; also for ids that a namespace of 65536 has no room for
 XATTR = "SCHILY.xattr."
 MAGIC_GZIP, MAGIC_ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -52,13 +53,16 @@ class _Hashed:
         return f"sha256:{self.digest.hexdigest()}"
 
 
-def unpack(blob: Path, folder: Path, diff_id: str) -> int:
-    """Into a folder that is there and empty; its size in bytes. Raises LayerError."""
+def unpack(blob: Path, folder: Path, diff_id: str, user_namespace_base: int = 0) -> int:
+    """Into a folder that is there and empty; its size in bytes. Raises LayerError.
+
+    With a base all belongs to the ids of a user namespace, and is marked for an overlay in one.
+    """
     try:
         with _decompressed(blob) as stream:
             hashed = _Hashed(stream)
             with tarfile.open(fileobj=hashed, mode="r|") as archive:  # type: ignore[call-overload]
-                size = _Unpacker(folder).all(archive)
+                size = _Unpacker(folder, user_namespace_base).all(archive)
             found = hashed.finish()
     except OutsideError as error:
         raise LayerError(str(error)) from error
@@ -105,12 +109,21 @@ def _zstd(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 class _Unpacker:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, user_namespace_base: int) -> None:
         self._folder = folder
+        self._base = user_namespace_base
+        self._opaque = "user.overlay.opaque" if user_namespace_base else "trusted.overlay.opaque"
         self._bytes = 0
+
+    def _owner(self, member: tarfile.TarInfo) -> tuple[int, int]:
+        """On the machine."""
+        if not self._base:
+            return member.uid, member.gid
+        return tuple(self._base + min(i, NOBODY) for i in (member.uid, member.gid))  # type: ignore[return-value]
 
     def all(self, archive: tarfile.TarFile) -> int:
         root = os.open(self._folder, FOLDER)
+        os.chown(self._folder, self._base, self._base)
         times: list[tuple[str, float]] = []
         try:
             for count, member in enumerate(archive):
@@ -119,7 +132,7 @@ class _Unpacker:
                 parts = parts_of(member.name)
                 if not parts:
                     continue  # the root itself
-                with parent_of(root, parts) as parent:
+                with parent_of(root, parts, (self._base, self._base)) as parent:
                     self._one(archive, member, root, parent, parts[-1])
                 if member.isdir():
                     times.append(("/".join(parts), member.mtime))
@@ -135,7 +148,7 @@ class _Unpacker:
     ) -> None:
         if name == OPAQUE:
             # Of the folder: what lower layers have in it is not seen.
-            os.setxattr(f"/proc/self/fd/{parent}", "trusted.overlay.opaque", b"y")
+            os.setxattr(f"/proc/self/fd/{parent}", self._opaque, b"y")
             return
         if name.startswith(WHITEOUT):
             hidden = name.removeprefix(WHITEOUT)
@@ -153,7 +166,7 @@ class _Unpacker:
             self._file(archive, member, parent, name)
         elif member.issym():
             os.symlink(member.linkname, name, dir_fd=parent)
-            os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
+            os.chown(name, *self._owner(member), dir_fd=parent, follow_symlinks=False)
         elif member.islnk():
             parts = parts_of(member.linkname)
             if not parts:
@@ -162,12 +175,12 @@ class _Unpacker:
                 os.link(parts[-1], name, src_dir_fd=other, dst_dir_fd=parent, follow_symlinks=False)
         elif member.isfifo():
             os.mkfifo(name, mode, dir_fd=parent)
-            os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
+            os.chown(name, *self._owner(member), dir_fd=parent, follow_symlinks=False)
         elif member.ischr() or member.isblk():
             kind = stat.S_IFCHR if member.ischr() else stat.S_IFBLK
             device = os.makedev(member.devmajor, member.devminor)
             os.mknod(name, kind | mode, device, dir_fd=parent)
-            os.chown(name, member.uid, member.gid, dir_fd=parent, follow_symlinks=False)
+            os.chown(name, *self._owner(member), dir_fd=parent, follow_symlinks=False)
         else:
             raise LayerError(f"{member.name!r} is of an unknown kind")
 
@@ -180,7 +193,7 @@ class _Unpacker:
                 os.mkdir(name, dir_fd=parent)
         folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
         try:
-            _finish(folder, member)
+            _finish(folder, member, self._owner(member))
         finally:
             os.close(folder)
 
@@ -196,18 +209,18 @@ class _Unpacker:
         with os.fdopen(os.open(name, flags, 0o600, dir_fd=parent), "wb", 0) as target:
             while data := source.read(CHUNK_BYTES):
                 target.write(data)
-            _finish(target.fileno(), member)
+            _finish(target.fileno(), member, self._owner(member))
             os.utime(target.fileno(), (member.mtime, member.mtime))
 
 
-def _finish(descriptor: int, member: tarfile.TarInfo) -> None:
+def _finish(descriptor: int, member: tarfile.TarInfo, owner: tuple[int, int]) -> None:
     """Owner, then mode (a change of owner takes set-uid away), then attributes."""
-    os.fchown(descriptor, member.uid, member.gid)
+    os.fchown(descriptor, *owner)
     os.fchmod(descriptor, member.mode & 0o7777)
     for key, value in member.pax_headers.items():
         if key.startswith(XATTR):
             name = key.removeprefix(XATTR)
-            if name.startswith(("security.capability", "user.")):
+            if name.startswith(("security.capability", "user.")) and ".overlay." not in name:
                 os.setxattr(descriptor, name, value.encode("utf-8", "surrogateescape"))
 
 

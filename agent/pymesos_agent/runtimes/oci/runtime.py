@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 INITS = ("docker-init", "tini-static", "catatonit")
 # Where no core is idle, threads for 20 ms of work only get in each other's way, and in others'.
 ONE_THREAD = {"GOMAXPROCS": "1"}
+USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 CORES = os.cpu_count() or 1
 CLEANERS = 2
 COLLECT_INTERVAL_S = 600.0
@@ -71,8 +72,12 @@ class OciRuntime:
         self._on_event: OnEvent = lambda event: None
         self._launches: dict[str, asyncio.Task[None]] = {}
         self._cleaners = ThreadPoolExecutor(CLEANERS, thread_name_prefix="oci-clean")
+        base = settings.user_namespace_base
         self._images = Images(
-            self._directory / "images", settings.images, lambda: layers_in_use(self._bundles)
+            self._directory / (f"images-{base}" if base else "images"),
+            settings.images,
+            lambda: layers_in_use(self._bundles),
+            base,
         )
         self._networks = Networks(self._directory / "networks", settings.networks)
         self._collecting: asyncio.Task[None] | None = None
@@ -87,6 +92,7 @@ class OciRuntime:
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
         assert self._cgroups is not None
+        base = self._settings.user_namespace_base
         bridges = {"bridge": ", ".join(names)} if (names := self._networks.names) else {}
         return {
             **self._cgroups.isolation,
@@ -104,6 +110,7 @@ class OciRuntime:
             "no_new_privileges": "runc",
             "namespaces": "pid, ipc, uts, mount, cgroup",
             "gpus": "devices",
+            **({"user_namespace": f"ids from {base}"} if base else {}),
             "init": Path(self._host.init).name if self._host.init else "none",
         }
 
@@ -118,6 +125,8 @@ class OciRuntime:
         self._cgroups, why_not = cgroups.detect(self._agent_tag)
         if self._cgroups is None:
             raise RuntimeUnavailableError(f"it needs cgroups: {why_not}")
+        if self._settings.user_namespace_base:
+            self._check_user_namespaces()
         init = next((path for name in INITS if (path := shutil.which(name))), None)
         try:
             root = self._directory / "root"
@@ -135,6 +144,23 @@ class OciRuntime:
         except (OSError, TimeoutError) as error:
             raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
         self._collecting = asyncio.create_task(self._collect())
+
+    def _check_user_namespaces(self) -> None:
+        """Raises RuntimeUnavailableError."""
+        try:
+            allowed = int(USER_NAMESPACES.read_text("ascii"))
+        except (OSError, ValueError):
+            allowed = 0
+        if not allowed:
+            raise RuntimeUnavailableError(
+                f"it has no user namespaces: {USER_NAMESPACES} is 0 or not there"
+            )
+        for folder in (self._directory.absolute(), *self._directory.absolute().parents):
+            if folder.exists() and not folder.stat().st_mode & 0o001:
+                raise RuntimeUnavailableError(
+                    f"with --user-namespace-base images belong to nobody, who may not pass through"
+                    f" {folder}: chmod o+x, or give another --work-dir"
+                )
 
     async def _collect(self) -> None:
         """Remove old images, now and then."""
@@ -171,6 +197,9 @@ class OciRuntime:
             log.warning("removing what an earlier agent left of %s", container_id)
             await asyncio.to_thread(self._clean, container_id)
         await asyncio.to_thread(self._networks.recover, found)
+        for store in self._directory.glob("images*") if not found else ():
+            if store != self._images.directory:  # of another --user-namespace-base
+                await asyncio.to_thread(shutil.rmtree, store, ignore_errors=True)
         self._supervised.remove_pipes(found)
         return found
 
@@ -197,11 +226,11 @@ class OciRuntime:
             image = await self._image(spec)
             assert self._cgroups is not None
             cgroup = self._cgroups.path(container_id)
-            user = write_bundle(bundle, spec, image, self._settings, self._host, cgroup, network)
+            owner = write_bundle(bundle, spec, image, self._settings, self._host, cgroup, network)
             if image is not None:
-                os.chown(spec.sandbox, user.uid, user.gid)
+                os.chown(spec.sandbox, *owner)
                 for volume in spec.volumes:
-                    os.chown(volume.host_path, user.uid, user.gid)
+                    os.chown(volume.host_path, *owner)
         except (BundleError, NetworkError, OSError) as error:
             self._clean_later(container_id)
             self._on_event(ContainerFailed(container_id, str(error)))
@@ -214,7 +243,7 @@ class OciRuntime:
         busy = self._supervised.launching >= CORES
         self._supervised.launch(
             spec,
-            (user.uid, user.gid),
+            owner,
             {
                 "argv": [
                     *(self._runc, "--root", str(self._states)),
