@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import pwd
 import signal
 import tempfile
 import time
@@ -192,6 +193,20 @@ def _status(said: str, name: str) -> str:
     return next(line.split()[1] for line in said.splitlines() if line.startswith(f"{name}:"))
 
 
+async def user(t: Tried) -> None:
+    spec = t.rig.spec("id -u; touch $PYMESOS_SANDBOX/own", image=t.image)
+    if t.image:
+        spec.info.command.user = "app"
+    else:
+        nobody = pwd.getpwnam("nobody")
+        spec = replace(spec, user="nobody", owner=(nobody.pw_uid, nobody.pw_gid))
+        os.chown(spec.sandbox, nobody.pw_uid, nobody.pw_gid)
+    t.rig.runtime.launch(spec)
+    await t.rig.exited(spec)
+    said = "".join((spec.sandbox / n).read_text() for n in ("stdout", "stderr")).strip()
+    assert said.isdigit() and int(said) != 0, said
+
+
 async def capabilities(t: Tried) -> None:
     status = "cat /proc/self/status"
     sys_admin = 1 << 21
@@ -249,7 +264,7 @@ async def user_namespace(t: Tried) -> None:
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
     for trial in (mem, cpu, cpu_quota, pids, io, network, bridge, group, root, read_only, mounts,
-                  ulimits, capabilities, seccomp, no_new_privileges, namespaces,
+                  ulimits, user, capabilities, seccomp, no_new_privileges, namespaces,
                   user_namespace)
 }  # fmt: skip
 

@@ -20,6 +20,10 @@ INSTALL = "install it with deploy/test-deps.sh"
 ZK_SERVER = "/usr/share/zookeeper/bin/zkServer.sh"
 BUSYBOX = "/bin/busybox"
 IMAGE = "pymesos-test-busybox:1"
+USERS = {
+    "passwd": b"root:x:0:0::/:/bin/sh\napp:x:1234:2345::/home:/bin/sh\n",
+    "group": b"root:x:0:\napp:x:2345:\nextra:x:3456:app\n",
+}  # the files of the test images
 
 
 class MissingError(Exception):
@@ -169,6 +173,10 @@ def busybox_tree() -> bytes:
             folder = tarfile.TarInfo(name)
             folder.type, folder.mode = tarfile.DIRTYPE, 0o1777 if name == "tmp" else 0o755
             tar.addfile(folder)
+        for name, text in USERS.items():
+            member = tarfile.TarInfo(f"etc/{name}")
+            member.size, member.mode = len(text), 0o644
+            tar.addfile(member, io.BytesIO(text))
     return buffer.getvalue()
 
 

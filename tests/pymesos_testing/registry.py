@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pymesos_testing.components import INSTALL, MissingError
+from pymesos_testing.components import INSTALL, USERS, MissingError
 
 BUSYBOX = "/bin/busybox"
 APPLETS = ("sh", "sleep", "cat", "echo", "ls", "id", "touch", "head", "tr", "env", "true", "mount",
@@ -65,8 +65,8 @@ def busybox_layer() -> Layer:
     layer.file("bin/busybox", Path(BUSYBOX).read_bytes(), 0o755)
     for applet in APPLETS:
         layer.member(f"bin/{applet}", tarfile.SYMTYPE, linkname="busybox")
-    layer.file("etc/passwd", b"root:x:0:0::/:/bin/sh\napp:x:1234:2345::/home:/bin/sh\n")
-    layer.file("etc/group", b"root:x:0:\napp:x:2345:\nextra:x:3456:app\n")
+    for name, text in USERS.items():
+        layer.file(f"etc/{name}", text)
     return layer
 
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import logging
 import os
 import shutil
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +36,7 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.isolation import DECLARED
 from pymesos_agent.logfile import RotatingLog
+from pymesos_agent.runtimes import users
 from pymesos_agent.runtimes.cgroups import (
     CPU_PERIOD_US,
     Limits,
@@ -66,6 +70,7 @@ SOCKETS = (
 )
 MIN_MEM_BYTES = 6 * 1024 * 1024  # the engine refuses less
 MILLI_MIB = 1024 * 1024 / 1000
+CHUNK_BYTES = 64 * 1024
 PROGRESS_S = 5.0  # between two reports of how far a fetching is
 OUTPUT_TIMEOUT_S = 10.0  # for what an ended container has written to reach its sandbox
 ENGINE_ERRORS = (DockerException, RequestException, OSError)
@@ -230,6 +235,7 @@ class DockerRuntime:
                 self._client.inspect_container(name)
                 return  # asked twice; once is enough
             self._create(spec, name)
+            self._give_sandbox(spec, name)
             self._client.start(name)
             pid = self._client.inspect_container(name)["State"]["Pid"]
         except ENGINE_ERRORS as error:
@@ -332,6 +338,32 @@ class DockerRuntime:
                 SANDBOX_LABEL: str(spec.sandbox),
             },
         )
+
+    def _give_sandbox(self, spec: ContainerSpec, name: str) -> None:
+        """It and its volumes belong to who the container runs as, as far as we may give them."""
+        text = self._client.inspect_container(name)["Config"]["User"]
+        if text in ("", "0", "root") or os.geteuid() != 0:
+            return
+        # Of one that is not there the engine says so itself.
+        with contextlib.suppress(users.UserError):
+            user = users.resolve(text, partial(self._read_etc, name))
+            for path in (spec.sandbox, *(volume.host_path for volume in spec.volumes)):
+                os.chown(path, user.uid, user.gid)
+
+    def _read_etc(self, name: str, file: str) -> str:
+        """A file of a container's /etc; empty when it has none."""
+        try:
+            chunks, _ = self._client.get_archive(name, f"/etc/{file}", chunk_size=CHUNK_BYTES)
+        except NotFound:
+            return ""
+        data = b"".join(islice(chunks, users.MAX_FILE_BYTES // CHUNK_BYTES))
+        try:
+            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                member = archive.next()
+                content = archive.extractfile(member) if member and member.isreg() else None
+                return content.read().decode("utf-8", "replace") if content is not None else ""
+        except (tarfile.TarError, EOFError):
+            return ""
 
     def _copy_output(self, container_id: str, sandbox: Path) -> None:
         """Write the output into the sandbox, from its start: the engine keeps it all."""

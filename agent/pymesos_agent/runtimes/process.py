@@ -64,7 +64,8 @@ class ProcessRuntime:
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
         holds = {"mem": "watched"} if self._cgroups is None else self._cgroups.isolation
-        return {**holds, "disk": "watched", "ulimits": "yes"}
+        users = {"user": "setuid"} if os.geteuid() == 0 else {}
+        return {**holds, **users, "disk": "watched", "ulimits": "yes"}
 
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one."""

@@ -11,15 +11,16 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pymesos_agent.isolation import USUAL_CAPABILITIES
-from pymesos_agent.runtimes import cgroups
+from pymesos_agent.runtimes import cgroups, users
 from pymesos_agent.runtimes.disks import MIB
 from pymesos_agent.runtimes.environment import task_argv, task_environment, ulimits
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
-from pymesos_agent.runtimes.oci import seccomp, users
+from pymesos_agent.runtimes.oci import seccomp
 from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -87,8 +88,13 @@ def write_bundle(
     argv = _argv(spec, image)
     if not argv:
         raise BundleError("the task has no command, and its image has none either")
-    bundle.mkdir(parents=True)
     base = settings.user_namespace_base if image is not None else 0
+    if base and max(user.uid, user.gid) >= USER_NAMESPACE_IDS:
+        raise BundleError(
+            f"it runs as {user.uid}:{user.gid}; in a user namespace ids end at"
+            f" {USER_NAMESPACE_IDS - 1}"
+        )
+    bundle.mkdir(parents=True)
     root = host.root if image is None and _mounts_below_its_sandbox(spec) else None
     if root is None:
         root = bundle / "rootfs"
@@ -135,7 +141,8 @@ def write_bundle(
 def _user(spec: ContainerSpec, image: Image | None) -> users.User:
     try:
         if image is not None:
-            return users.resolve(spec.info.command.user or image.user, image.layers)
+            read = partial(users.read_layers, image.layers)
+            return users.resolve(spec.info.command.user or image.user, read)
         if spec.owner is None:
             return users.User(os.geteuid(), os.getegid())
         uid, gid = spec.owner

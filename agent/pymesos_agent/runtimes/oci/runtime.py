@@ -105,6 +105,7 @@ class OciRuntime:
             "read_only": "runc",
             "mounts": "runc",
             "ulimits": "runc",
+            "user": "runc",
             "capabilities": "runc",
             "seccomp": "runc",
             "no_new_privileges": "runc",

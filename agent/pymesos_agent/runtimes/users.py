@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,12 +24,15 @@ class User:
     more_gids: tuple[int, ...] = ()
 
 
-def resolve(text: str, layers: Sequence[Path]) -> User:
-    """`layers` are the folders of the root file system, the uppermost first. Raises UserError."""
+Read = Callable[[str], str]  # "passwd" or "group": what that file in the image's /etc says
+
+
+def resolve(text: str, read: Read) -> User:
+    """Raises UserError."""
     name, _, group = text.partition(":")
     name = name or "0"
-    passwd = _records(layers, "passwd", 7)
-    groups = _records(layers, "group", 4)
+    passwd = _records(read("passwd"), 7)
+    groups = _records(read("group"), 4)
     entry = next((r for r in passwd if name in (r[0], r[2])), None)
     if entry is None and not name.isdigit():
         raise UserError(f"the image has no user {name!r} in its /etc/passwd")
@@ -46,15 +49,14 @@ def resolve(text: str, layers: Sequence[Path]) -> User:
     return User(uid, gid, tuple(g for g in more if g != gid))
 
 
-def _records(layers: Sequence[Path], name: str, fields: int) -> list[list[str]]:
-    lines = _text(layers, name).splitlines()
-    records = [line.split(":") for line in lines]
+def _records(text: str, fields: int) -> list[list[str]]:
+    records = [line.split(":") for line in text.splitlines()]
     ids = (2, 3) if fields == 7 else (2,)
     return [r for r in records if len(r) == fields and all(r[i].isdigit() for i in ids)]
 
 
-def _text(layers: Sequence[Path], name: str) -> str:
-    """A file of /etc, from the uppermost layer that has it; links are not followed."""
+def read_layers(layers: Sequence[Path], name: str) -> str:
+    """From the uppermost layer that has it; links are not followed."""
     for layer in layers:
         try:
             folder = os.open(layer / "etc", os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW)
