@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -74,6 +75,14 @@ def podman_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield host
     except MissingError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def passable() -> Iterator[Path]:
+    """A folder that every user may pass through; pytest's own are not."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pymesos-") as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @pytest.fixture

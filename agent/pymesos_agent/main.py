@@ -9,6 +9,7 @@ import itertools
 import logging
 import os
 import shutil
+import stat
 import sys
 import uuid
 from collections.abc import Callable
@@ -97,7 +98,7 @@ async def serve(options: Options) -> None:
     stop = stop_event()
     work_dir = options.work_dir.resolve()
     lock = _lock(work_dir)
-    (work_dir / "sandboxes").mkdir(exist_ok=True, mode=0o755)
+    (work_dir / "sandboxes").mkdir(exist_ok=True, mode=0o711)
     store = _open_store(work_dir)
     detector = detector_for(options.master, options.zk_session_timeout_s)
     server = grpc.aio.server(options=SERVER_OPTIONS)
@@ -176,7 +177,11 @@ def _prefix() -> str:
 
 def _lock(work_dir: Path) -> int:
     try:
-        return lock_directory(work_dir)
+        lock = lock_directory(work_dir)
+        if os.geteuid() == 0:
+            # Tasks of other users pass through it, on their way to their sandboxes.
+            work_dir.chmod(stat.S_IMODE(work_dir.stat().st_mode) | 0o011)
+        return lock
     except (LockedError, OSError) as error:
         raise AgentError(f"cannot use the work directory: {error}") from error
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +39,7 @@ class Store:
         """Open or create. Raises StoreError when the file is no such table."""
         self.path = str(path)
         try:
+            _make_private(Path(path))
             self._db = sqlite3.connect(self.path, isolation_level=None, check_same_thread=False)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
@@ -49,7 +51,7 @@ class Store:
             problem = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if problem != "ok":
                 raise StoreError(f"{self.path} is damaged: {problem}")
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise StoreError(f"cannot open {self.path}: {error}") from error
 
     def load(self) -> dict[tuple[str, str], bytes]:
@@ -93,6 +95,14 @@ class Store:
     def close(self) -> None:
         """Close the file."""
         self._db.close()
+
+
+def _make_private(path: Path) -> None:
+    """Environments, with what is secret in them, are for its owner only. Raises OSError."""
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    for file in (path, *path.parent.glob(f"{path.name}-*")):  # its log and index, left by a crash
+        if file.stat().st_uid == os.geteuid():
+            file.chmod(0o600)
 
 
 class GroupCommit:

@@ -7,10 +7,9 @@ import contextlib
 import os
 import pwd
 import signal
-import tempfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -294,14 +293,6 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
     else:
         async with process_rig(work, watched=False) as rig:
             yield Tried(rig, "", folder)
-
-
-@pytest.fixture
-def passable(tmp_path: Path) -> Iterator[Path]:
-    """A folder that nobody may pass through, too; pytest's own are not."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pymesos-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
 
 
 @pytest.mark.parametrize("runtime", [*DECLARED, "podman", "user namespace"])

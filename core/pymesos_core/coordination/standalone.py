@@ -27,7 +27,10 @@ class LockedError(Exception):
 
 
 def lock_directory(directory: Path, name: str = "lock") -> int:
-    """Hold `directory` for this process; the lock ends with it. Raises LockedError, OSError."""
+    """Hold `directory` for this process; the lock ends with it. Raises LockedError, OSError.
+
+    If it is not there it is made, for its owner only.
+    """
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     descriptor = os.open(directory / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:

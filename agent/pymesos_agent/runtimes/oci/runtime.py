@@ -130,8 +130,9 @@ class OciRuntime:
             self._check_user_namespaces()
         init = next((path for name in INITS if (path := shutil.which(name))), None)
         try:
+            self._make_directory()
             root = self._directory / "root"
-            for folder in (self._directory, self._bundles, self._states):
+            for folder in (self._bundles, self._states):
                 folder.mkdir(mode=0o711, exist_ok=True)
             root.mkdir(mode=0o755, exist_ok=True)
             make_host_root(root)
@@ -146,6 +147,16 @@ class OciRuntime:
             raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
         self._collecting = asyncio.create_task(self._collect())
 
+    def _make_directory(self) -> None:
+        """No user of the machine is to reach the programs of images, least of all set-uid ones.
+
+        The root of a user namespace must, to have them mounted.
+        """
+        base = self._settings.user_namespace_base
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        os.chown(self._directory, 0, base)
+        self._directory.chmod(0o710 if base else 0o700)
+
     def _check_user_namespaces(self) -> None:
         """Raises RuntimeUnavailableError."""
         try:
@@ -156,8 +167,8 @@ class OciRuntime:
             raise RuntimeUnavailableError(
                 f"it has no user namespaces: {USER_NAMESPACES} is 0 or not there"
             )
-        for folder in (self._directory.absolute(), *self._directory.absolute().parents):
-            if folder.exists() and not folder.stat().st_mode & 0o001:
+        for folder in self._directory.absolute().parents:
+            if not folder.stat().st_mode & 0o001:
                 raise RuntimeUnavailableError(
                     f"with --user-namespace-base images belong to nobody, who may not pass through"
                     f" {folder}: chmod o+x, or give another --work-dir"
