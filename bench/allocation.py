@@ -15,7 +15,6 @@ a cycle after one framework has declined one agent. add_agents_s: adding all age
 
 from __future__ import annotations
 
-import gc
 import json
 import resource
 import statistics
@@ -23,10 +22,10 @@ import time
 
 import click
 
+from pymesos_core.garbage import collect_seldom
 from pymesos_core.resources import parse
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Grant, Quota
-from pymesos_master.main import GC_THRESHOLDS
 
 SCENARIOS = ("decline", "suppress", "filtered", "quota")
 AGENT = parse("cpus:24;mem:4096;disk:4096;ports:[31000-32000]")
@@ -141,7 +140,7 @@ def measure(agents: int, frameworks: int, scenario: str, cycles: int) -> dict[st
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(agents: int, frameworks: int, scenario: str, cycles: int, as_json: bool) -> None:
     """Measure the allocator's cycles."""
-    gc.set_threshold(*GC_THRESHOLDS)  # as the master does
+    collect_seldom()  # as the master does
     result = measure(agents, frameworks, scenario, cycles)
     if as_json:
         print(json.dumps(result))

@@ -12,7 +12,6 @@ Prints a JSON line whenever what it counts has changed, at most twenty times a s
 from __future__ import annotations
 
 import asyncio
-import gc
 import itertools
 import json
 import logging
@@ -34,6 +33,7 @@ from pymesos_core.clock import read_clock
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import follow
+from pymesos_core.garbage import collect_seldom
 from pymesos_core.ids import numbered
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import parse, to_proto
@@ -43,7 +43,6 @@ from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
 REPORT_INTERVAL_S = 0.05
-GC_THRESHOLDS = (100_000, 50, 100)  # as the master's: what is simulated lives long
 
 
 @dataclass
@@ -255,7 +254,7 @@ async def _report(tally: Tally) -> None:
 def main(master: str, agents: int, resources: str) -> None:
     """Simulate agents over real gRPC."""
     logging.basicConfig(level=logging.ERROR)
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_seldom()
     asyncio.run(serve(master, agents, resources))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import sys
 import uuid
@@ -27,6 +26,7 @@ from pymesos_core.coordination import (
 )
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.directories import default_directory
+from pymesos_core.garbage import collect_seldom
 from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.metrics import metrics_option, serve_metrics
 from pymesos_core.resources import ResourceError, Resources, parse
@@ -57,9 +57,6 @@ from pymesos_proto.v1.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 log = logging.getLogger("pymesos_master")
 
 DEFAULT_PORT = 5050
-# A master's objects live long, and few are in cycles: looking for those as often as Python does by
-# default costs a tenth of its time.
-GC_THRESHOLDS = (100_000, 50, 100)
 STOP_GRACE_S = 1.0
 
 
@@ -313,7 +310,7 @@ def main(
     options = Options(
         listen, zk_url, zk_session_timeout, directory, config, allocation, metrics_port
     )
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_seldom()
     try:
         asyncio.run(serve(options))
     except (ServingError, CoordinationError, RegistryError, _StopError) as error:
