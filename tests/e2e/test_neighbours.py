@@ -15,6 +15,7 @@ import sys
 import termios
 import time
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ class Cluster:
     """One agent with one runtime, and a framework."""
 
     def __init__(self, roles: Roles, *flags: str) -> None:
+        self.folder = roles.folder
         master = roles.master()
         self.cli = Cli(master.address)
         self.master = master.address
@@ -52,6 +54,19 @@ class Cluster:
         )
         roles.binpack(master.address)
         self.cli.wait_for_agents(1)
+
+    @contextlib.contextmanager
+    def events(self) -> Iterator[Path]:
+        """A file of all that the master tells of from now on."""
+        path = self.folder / "events.json"
+        with path.open("wb") as out:
+            watcher = subprocess.Popen(self.cli.argv("events", "--json"), stdout=out)
+            try:
+                wait_for("the first event", lambda: path.stat().st_size > 0)
+                yield path
+            finally:
+                watcher.terminate()
+                watcher.wait()
 
     def submit(self, *tasks: dict[str, Any]) -> str:
         """The id of the job."""
@@ -119,11 +134,10 @@ def test_bullies(runtime: str, roles: Roles, request: pytest.FixtureRequest) -> 
     home = cluster.submit(neighbour)
     cluster.cli.wait_for_tasks(1, state="TASK_RUNNING", name="neighbour")
     (before,) = cluster.cli.tasks(name="neighbour")
-    cluster.submit(*({**bully, **image_of(runtime)} for bully, _, _ in BULLIES))
-    wait_for(
-        "what forks without end to be held",
-        lambda: "was refused" in (cluster.cli.tasks(name="processes")[0]["message"] or ""),
-    )
+    with cluster.events() as events:
+        cluster.submit(*({**bully, **image_of(runtime)} for bully, _, _ in BULLIES))
+        # It is said while it runs, and a machine that stands still for seconds must not miss it.
+        wait_for("what forks without end to be held", lambda: "was refused" in events.read_text())
     cluster.cli.wait_for_tasks(4, 60, state="TASK_FAILED")
     for bully, reason, says in BULLIES:
         (task,) = cluster.cli.tasks(name=str(bully["name"]))

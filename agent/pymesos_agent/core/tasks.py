@@ -179,9 +179,13 @@ def grace_s(policy: pb.KillPolicy | None, own: pb.TaskInfo, default_s: float) ->
 def ending(task: AgentTask, event: ContainerExited) -> tuple[pb.TaskState, pb.Reason, str]:
     """How a task ended: its state, the reason and a sentence. As recorded from Mesos."""
     status = event.exit_status
+    refused = ""
+    if event.pids_refused:
+        refused = f"; it was refused a process {event.pids_refused} times: it has as many as it may"
     if task.killed_for in ENDED_BY_AGENT:
         state, reason, message = ENDED_BY_AGENT[task.killed_for]
-        return state, reason, f"{message}{': ' if task.killed_why else ''}{task.killed_why}"
+        why = f": {task.killed_why}" if task.killed_why else ""
+        return state, reason, f"{message}{why}{refused}"
     if event.limit == "memory":
         asked = sum(r.scalar for r in task.info.resources if r.name == "mem")
         peak = f", used {event.peak_bytes / MIB:.0f} MiB" if event.peak_bytes else ""
@@ -197,10 +201,7 @@ def ending(task: AgentTask, event: ContainerExited) -> tuple[pb.TaskState, pb.Re
     else:
         name = signal.strsignal(-status) or f"signal {-status}"
         message = f"Command terminated with signal {name}"
-    if event.pids_refused:
-        message += (
-            f"; it was refused a process {event.pids_refused} times: it has as many as it may"
-        )
+    message += refused
     if task.kill is not None:
         return pb.TASK_KILLED, pb.REASON_UNSPECIFIED, message
     state = pb.TASK_FINISHED if status == 0 else pb.TASK_FAILED
