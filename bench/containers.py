@@ -1,7 +1,8 @@
 """What do we add to the bare tool?  python bench/containers.py --runtime oci [--json]
 
 One master, one agent and the bin-packing framework as in production, beside the bare tool (`runc
-run`, `docker run`, `/bin/sh`) on the same container, in the same run:
+run`, `docker run`, `/bin/sh`) on the same container, in the same run. With `oci` the agent prefers
+crun where it works; the bare tool is runc all the same, and crun's own figures are beside it:
 
 - launches_per_s: a job of many containers that run `true`, from its submission until every
   TASK_FINISHED is acknowledged; bare_launches_per_s: as many by the bare tool, as many at a time.
@@ -9,6 +10,7 @@ run`, `docker run`, `/bin/sh`) on the same container, in the same run:
   less what the bare tool takes to start the same container (`runc run --detach`, `docker run -d`),
   percentile by percentile.
 - kill_ms: from the kill to TASK_KILLED at the framework, for a container that ends when asked to.
+- bare_crun: the same of `crun run`, where the agent uses it.
 - swarm_launches_per_s: a Docker Swarm job of the same size; null where no Docker engine can be had.
 
 Needs root for `oci`; `docker` and Swarm need Docker (deploy/test-deps.sh).
@@ -40,6 +42,7 @@ from pymesos_agent.runtimes.environment import host_environment
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
 from pymesos_agent.runtimes.oci.bundle import Host, make_host_root, write_bundle
 from pymesos_agent.runtimes.oci.runtime import INITS
+from pymesos_agent.runtimes.oci.tools import NAMES, Tool, installed
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobs import Job, parse_job
 from pymesos_binpack.packing import DEFAULT_POLICY, read_policy
@@ -72,8 +75,10 @@ def job(runtime: str, instances: int, command: str, cpus: float) -> Job:
 class Bare:
     """The bare tool: `run` to the end of a container, `start` until it runs."""
 
-    def __init__(self, runtime: str, folder: Path, docker_host: str) -> None:
+    def __init__(self, runtime: str, folder: Path, docker_host: str, tool: str = "runc") -> None:
+        """`tool` is for the runtime `oci`."""
         self._runtime, self._folder, self._docker_host = runtime, folder, docker_host
+        self._tool: Tool | None = installed(folder)[tool] if runtime == "oci" else None
         self._made = 0
 
     def _bundle(self, command: str) -> tuple[str, Path]:
@@ -102,17 +107,10 @@ class Bare:
         """For each container: how to run it, and how to start it and go on."""
         out: list[tuple[list[str], list[str]]] = []
         for _ in range(number):
-            if self._runtime == "oci":
+            if self._tool is not None:
                 name, bundle = self._bundle(command)
-                runc = [
-                    "runc",
-                    "--root",
-                    str(self._folder / "runc"),
-                    "run",
-                    "--bundle",
-                    str(bundle),
-                ]
-                out.append(([*runc, name], [*runc, "--detach", name]))
+                run = self._tool.argv("run", "--bundle", str(bundle))
+                out.append(([*run, name], [*run, "--detach", name]))
             elif self._runtime == "docker":
                 docker = ["docker", "-H", self._docker_host, "run", "--network", "host"]
                 what = [IMAGE, "/bin/sh", "-c", command]
@@ -137,9 +135,8 @@ class Bare:
             begin = time.perf_counter()
             _quiet(start)
             times.append((time.perf_counter() - begin) * 1000)
-            if self._runtime == "oci":
-                remove = ("delete", "--force", start[-1])
-                _quiet(["runc", "--root", str(self._folder / "runc"), *remove])
+            if self._tool is not None:
+                _quiet(self._tool.argv("delete", "--force", start[-1]))
             time.sleep(IDLE_S)
         return times
 
@@ -225,7 +222,7 @@ def quantiles(times: Sequence[float]) -> tuple[float, float]:
 
 
 async def ours(
-    folder: Path, runtime: str, docker_host: str, rounds: int, tasks: int, at_once: int
+    folder: Path, runtime: str, docker_host: str, tool: str, rounds: int, tasks: int, at_once: int
 ) -> tuple[list[float], list[float], float]:
     """Milliseconds to start, to kill, and tasks per second."""
     cluster = LocalCluster(folder)
@@ -241,7 +238,7 @@ async def ours(
             "pymesos_agent.main",
             *("--port", "0", "--master", master.address, "--work-dir", str(folder / "agent")),
             *("--resources", f"cpus:{CPUS};mem:65536", "--runtime", runtime, *docker),
-            *("--kill-tasks-on-exit", "--log-level", "warning"),
+            *("--oci-tool", tool, "--kill-tasks-on-exit", "--log-level", "warning"),
         )
         info = pb.FrameworkInfo(
             name="bench", capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE]
@@ -260,6 +257,24 @@ async def ours(
         cluster.stop()
 
 
+def of_bare(bare: Bare, rounds: int, tasks: int, at_once: int) -> tuple[list[float], float]:
+    """Milliseconds to start, and containers per second."""
+    bare.start_ms(2)
+    return bare.start_ms(rounds), bare.per_s(tasks, at_once)
+
+
+def beside(
+    bare: tuple[list[float], float], starts: Sequence[float], per_s: float
+) -> dict[str, float]:
+    """Ours and the bare tool's."""
+    bare_starts, bare_per_s = bare
+    return {
+        "launches_per_s": round(bare_per_s, 1),
+        "ratio": round(per_s / bare_per_s, 3),
+        "added_ms_p50": round(quantiles(starts)[0] - quantiles(bare_starts)[0], 1),
+    }
+
+
 @contextlib.contextmanager
 def engine(folder: Path) -> Iterator[str]:
     """A Docker engine with the image, or an empty address."""
@@ -273,7 +288,7 @@ def engine(folder: Path) -> Iterator[str]:
 
 
 def measure(
-    folder: Path, runtime: str, rounds: int, tasks: int, at_once: int, *, swarm: bool
+    folder: Path, runtime: str, tool: str, rounds: int, tasks: int, at_once: int, *, swarm: bool
 ) -> dict[str, object]:
     """Ours, the bare tool, Swarm."""
     (folder / "docker").mkdir()
@@ -284,21 +299,29 @@ def measure(
         if runtime == "docker" and not docker_host:
             raise click.ClickException("no Docker engine can be had here (deploy/test-deps.sh)")
         of_docker = docker_host if runtime == "docker" else ""
-        starts, kills, per_s = asyncio.run(ours(folder, runtime, of_docker, rounds, tasks, at_once))
-        bare = Bare(runtime, folder / "bare", docker_host)
-        bare.start_ms(2)
-        bare_starts = bare.start_ms(rounds)
-        bare_per_s = bare.per_s(tasks, at_once)
+        starts, kills, per_s = asyncio.run(
+            ours(folder, runtime, of_docker, tool, rounds, tasks, at_once)
+        )
+        bare_starts, bare_per_s = of_bare(
+            Bare(runtime, folder / "bare", docker_host), rounds, tasks, at_once
+        )
+        crun = (
+            of_bare(Bare(runtime, folder / "crun", "", "crun"), rounds, tasks, at_once)
+            if runtime == "oci" and tool == "crun"
+            else None
+        )
         of_swarm = swarm_per_s(docker_host, tasks, at_once) if swarm and docker_host else None
     (p50, p99), (bare_p50, bare_p99) = quantiles(starts), quantiles(bare_starts)
     kill_p50, kill_p99 = quantiles(kills)
     return {
         "runtime": runtime,
+        **({"tool": tool} if runtime == "oci" else {}),
         "launches_per_s": round(per_s, 1),
         "bare_launches_per_s": round(bare_per_s, 1),
         "ratio_to_bare": round(per_s / bare_per_s, 3),
         "swarm_launches_per_s": None if of_swarm is None else round(of_swarm, 1),
         "added_ms": {"p50": round(p50 - bare_p50, 1), "p99": round(p99 - bare_p99, 1)},
+        **({"bare_crun": beside(crun, starts, per_s)} if crun is not None else {}),
         "kill_ms": {"p50": round(kill_p50, 1), "p99": round(kill_p99, 1)},
         "start_ms": {"p50": round(p50, 1), "p99": round(p99, 1)},
         "bare_start_ms": {"p50": round(bare_p50, 1), "p99": round(bare_p99, 1)},
@@ -310,17 +333,28 @@ def measure(
 
 @click.command()
 @click.option("--runtime", type=click.Choice(["process", "docker", "oci"]), default="oci")
+@click.option(
+    "--oci-tool", type=click.Choice(NAMES), default="crun", show_default=True, help="Ours, of oci."
+)
 @click.option("--rounds", default=50, show_default=True, help="Launches for each latency.")
 @click.option("--tasks", default=300, show_default=True, help="Containers for the throughput.")
 @click.option("--at-once", default=8, show_default=True, help="How many of them at a time.")
 @click.option("--swarm/--no-swarm", default=True, help="Docker Swarm, too, where it can be had.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(runtime: str, rounds: int, tasks: int, at_once: int, swarm: bool, as_json: bool) -> None:
+def main(
+    runtime: str,
+    oci_tool: str,
+    rounds: int,
+    tasks: int,
+    at_once: int,
+    swarm: bool,
+    as_json: bool,
+) -> None:
     """Measure launches through master, offer and agent, beside the bare tool and Swarm."""
     if runtime == "oci" and os.geteuid() != 0:
         raise click.ClickException("the oci runtime needs root")
     with tempfile.TemporaryDirectory(prefix="pymesos-bench-", ignore_cleanup_errors=True) as folder:
-        result = measure(Path(folder), runtime, rounds, tasks, at_once, swarm=swarm)
+        result = measure(Path(folder), runtime, oci_tool, rounds, tasks, at_once, swarm=swarm)
     if as_json:
         print(json.dumps(result))
         return

@@ -34,6 +34,7 @@ from pymesos_agent.runtimes.interface import (
     RuntimeUnavailableError,
     Settings,
 )
+from pymesos_agent.runtimes.oci import tools
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_agent.sandbox_service import SandboxService
@@ -392,6 +393,13 @@ def check_subnet(text: str) -> str:
     help="Images run in user namespaces (oci): their ids 0 to 65535 are UID and up on the machine.",
 )
 @click.option(
+    "--oci-tool",
+    type=click.Choice(["auto", *tools.NAMES]),
+    default=Settings.oci_tool,
+    show_default=True,
+    help="What makes containers of the oci runtime; auto: the first of them that works here.",
+)
+@click.option(
     "--cni-config-dir",
     type=click.Path(file_okay=False, exists=True, path_type=Path),
     default=None,
@@ -475,6 +483,7 @@ def main(
     capabilities: str,
     bridge_subnet: str,
     user_namespace_base: int | None,
+    oci_tool: str,
     cni_config_dir: Path | None,
     allowed_images: str,
     registry_auth: Path | None,
@@ -532,6 +541,7 @@ def main(
             artifact_cache_size,
             NetworkSettings(check_subnet(bridge_subnet), cni_config_dir),
             user_namespace_base or 0,
+            oci_tool,
         ),
         metrics_port,
         sandbox_max_age * 86400,

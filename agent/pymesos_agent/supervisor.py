@@ -23,7 +23,7 @@ Their exit status is then nobody's to know, and is reported as null.
 What containers write comes through named pipes. A container holds both ends of its own, so that
 nothing is lost, and nobody gets SIGPIPE, while no supervisor reads.
 
-A launch with a `pid_file` is that of a helper (runc), which makes the container and ends; the
+A launch with a `pid_file` is that of a helper (crun, runc), which makes the container and ends; the
 container's first process is in the file, and becomes our child as the helper ends.
 """
 
@@ -657,13 +657,14 @@ def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
 
 
 def last_error(path: str) -> str:
-    """What a helper wrote last into its log of JSON lines; empty when it did not."""
+    """What a helper wrote last into its log, as a line of JSON or bare; empty when it did not."""
+    line = ""
     try:
         with open(path) as file:
-            lines = file.read().splitlines()
-        return str(json.loads(lines[-1])["msg"])
+            line = file.read().splitlines()[-1]
+        return str(json.loads(line)["msg"])
     except (OSError, ValueError, LookupError, TypeError):
-        return ""
+        return line
 
 
 def signal_rank(number: int) -> int:

@@ -10,7 +10,7 @@ suite=bookworm
 guest_python=3.11 # of that suite
 mirror=${MIRROR:-http://deb.debian.org/debian}
 packages=systemd-sysv,udev,procps,linux-image-cloud-amd64,initramfs-tools,ca-certificates
-more=(python3 python3-venv runc skopeo tini iproute2 iptables containernetworking-plugins) # debootstrap cannot resolve what they need
+more=(python3 python3-venv crun runc skopeo tini iproute2 iptables containernetworking-plugins) # debootstrap cannot resolve what they need
 size_mib=2048
 
 [ "$(id -u)" = 0 ] || { echo "build.sh: only root can make the image (debootstrap, chroot)" >&2; exit 1; }

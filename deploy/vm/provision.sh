@@ -7,7 +7,7 @@
 set -euo pipefail
 source=${1:?the repository, or what pip is to install}
 wheels=${2:-}
-packages=(python3 python3-venv runc skopeo tini iproute2 iptables containernetworking-plugins ca-certificates)
+packages=(python3 python3-venv crun runc skopeo tini iproute2 iptables containernetworking-plugins ca-certificates)
 
 missing=()
 for package in "${packages[@]}"; do

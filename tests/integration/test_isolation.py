@@ -36,6 +36,13 @@ from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
 
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
 BASE = 300_000
+# With what user namespace base, by what.
+OCI = {
+    "oci": (0, "crun"),
+    "oci by runc": (0, "runc"),
+    "user namespace": (BASE, "crun"),
+    "user namespace by runc": (BASE, "runc"),
+}
 # Tried elsewhere: `disk` is the agent's (tests/e2e/test_neighbours.py); no machine here has a GPU.
 ELSEWHERE = {"disk", "gpus"}
 
@@ -281,13 +288,15 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
         host: str = request.getfixturevalue(f"{name}_host")
         async with docker_rig(work, host) as rig:
             yield Tried(rig, IMAGE, folder)
-    elif name in ("oci", "user namespace"):
+    elif name in OCI:
         try:
             write_layout(folder / "layout", [busybox_layer()], {})
         except MissingError as error:
             pytest.skip(str(error))
-        base = BASE if name == "user namespace" else 0
-        settings = Settings(images=ImageSettings(local_paths=(folder,)), user_namespace_base=base)
+        base, tool = OCI[name]
+        settings = Settings(
+            images=ImageSettings(local_paths=(folder,)), user_namespace_base=base, oci_tool=tool
+        )
         async with oci_rig(work, settings) as rig:
             yield Tried(rig, f"oci:{folder}/layout:image", folder)
     else:
@@ -295,14 +304,14 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
             yield Tried(rig, "", folder)
 
 
-@pytest.mark.parametrize("runtime", [*DECLARED, "podman", "user namespace"])
+@pytest.mark.parametrize("runtime", ["process", "docker", "podman", *OCI])
 async def test_what_is_declared_holds(
     runtime: str, request: pytest.FixtureRequest, passable: Path
 ) -> None:
     async with tried_on(runtime, request, passable) as tried:
-        of = {"podman": "docker", "user namespace": "oci"}.get(runtime, runtime)
+        of = "oci" if runtime in OCI else "docker" if runtime == "podman" else runtime
         declared = {**DECLARED[of]}
-        if runtime == "oci":
+        if runtime in OCI and not OCI[runtime][0]:
             del declared["user_namespace"]
         assert tried.rig.runtime.isolation.keys() >= declared.keys()
         assert tried.rig.runtime.can_resize == (runtime != "podman")

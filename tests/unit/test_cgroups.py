@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -58,3 +59,20 @@ def test_v1_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_where_nothing_may_be_written_that_is_said(tmp_path: Path) -> None:
     found, why_not = cgroups.detect("tag", tmp_path / "none")
     assert found is None and "no memory controller" in why_not
+
+
+@pytest.mark.parametrize("member", [True, False])
+def test_warming_up_moves_nothing(
+    member: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the list that this process is in already is written."""
+    procs = tmp_path / "memory/unit/cgroup.procs"
+    procs.parent.mkdir(parents=True)
+    (tmp_path / "memory/cgroup.procs").touch()
+    before = f"1\n{os.getpid()}\n" if member else "1\n"
+    procs.write_text(before)
+    monkeypatch.setattr(cgroups, "_own_groups", lambda: {"memory": "/unit"})
+    found, why_not = cgroups.detect("tag", tmp_path)
+    assert found is not None, why_not
+    found.warm_up()
+    assert procs.read_text() == (str(os.getpid()) if member else before)

@@ -72,6 +72,7 @@ class Cgroups:
         self._join_file = "tasks" if version == 1 else "cgroup.procs"
         self._roots = roots
         self._folders = tuple(dict.fromkeys(roots.values()))
+        self._own_procs = _own_procs(mount / "memory" if version == 1 else mount)
 
     @property
     def isolation(self) -> dict[str, str]:
@@ -196,6 +197,15 @@ class Cgroups:
             with contextlib.suppress(OSError):
                 folder.rmdir()
 
+    def warm_up(self) -> None:
+        """Take the lock that a move of a process from group to group takes, and move nothing.
+
+        Unless it was taken a moment ago the kernel waits for an RCU grace period, 8 to 16 ms.
+        """
+        if self._own_procs is not None:
+            with contextlib.suppress(OSError):
+                _write(self._own_procs, str(os.getpid()))
+
     def leftovers(self) -> set[str]:
         """The container ids that have groups."""
         return {p.name for p in self._roots["memory"].iterdir() if p.is_dir()}
@@ -248,6 +258,16 @@ def _own_groups() -> dict[str, str]:
         for controller in controllers.split(","):
             out[controller] = path
     return out
+
+
+def _own_procs(mount: Path) -> Path | None:
+    """The list that this process is in, if that is the one its group's path leads to."""
+    own = _own_groups()
+    path = mount / own.get("memory", own.get("", "/")).lstrip("/") / "cgroup.procs"
+    with contextlib.suppress(OSError):
+        if str(os.getpid()) in path.read_text("ascii").split():
+            return path
+    return None
 
 
 def _detect_v1(agent_tag: str, root: Path) -> Cgroups:

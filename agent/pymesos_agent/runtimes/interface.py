@@ -73,6 +73,7 @@ class Settings:
     artifact_cache_mib: int = 2 * 1024
     networks: NetworkSettings = NetworkSettings()
     user_namespace_base: int = 0  # what an image's root is on the machine; 0: root
+    oci_tool: str = "auto"  # crun, runc, or the first that works
 
 
 @dataclass(frozen=True)

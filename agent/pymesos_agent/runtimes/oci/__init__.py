@@ -1,1 +1,1 @@
-"""The `oci` runtime: containers by runc, with no daemon."""
+"""The `oci` runtime: containers by crun or runc, with no daemon."""

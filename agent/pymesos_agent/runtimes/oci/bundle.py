@@ -1,7 +1,7 @@
 """A container as the OCI runtime specification describes it: a folder with a `config.json`.
 
-Nothing is mounted on the machine: the layers of the image, the sandbox and the volumes are mounts
-of the container's own namespace, and are gone with it.
+Nothing is mounted on the machine: the sandbox and the volumes are mounts of the container's own
+namespace, and the layers of the image of one that it gets a copy of; all are gone with it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from pymesos_agent.runtimes.disks import MIB
 from pymesos_agent.runtimes.environment import task_argv, task_environment, ulimits
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
 from pymesos_agent.runtimes.oci import seccomp
+from pymesos_agent.runtimes.oci.tools import ROOT, Overlay
 from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -71,6 +72,14 @@ class Host:
     root: Path | None = None  # see make_host_root
 
 
+@dataclass(frozen=True)
+class Bundle:
+    """What is made of a container before it is launched."""
+
+    owner: tuple[int, int]  # the ids on the machine of who it runs as
+    overlay: Overlay | None  # to be mounted
+
+
 def write_bundle(
     bundle: Path,
     spec: ContainerSpec,
@@ -79,8 +88,8 @@ def write_bundle(
     host: Host,
     cgroup: str,
     network: Path | None = None,
-) -> tuple[int, int]:
-    """Make the folder; the ids on the machine of who it runs as. Raises BundleError, OSError.
+) -> Bundle:
+    """Make the folder. Raises BundleError, OSError.
 
     `network` is the namespace that it enters; without, it has the machine's or a new one.
     """
@@ -97,16 +106,18 @@ def write_bundle(
     bundle.mkdir(parents=True)
     root = host.root if image is None and _mounts_below_its_sandbox(spec) else None
     if root is None:
-        root = bundle / "rootfs"
+        root = bundle / ROOT
         root.mkdir()
         if image is None:
             make_host_root(root)
+    overlay = None
     if image is not None:
         # While it is there, none of these is removed (images.py).
         (bundle / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
         for folder in (root, bundle / "upper", bundle / "work"):
             folder.mkdir(mode=0o755, exist_ok=True)
             os.chown(folder, base, base)
+        overlay = Overlay.of(image.layers, bundle, *(["userxattr"] if base else []))
     info = spec.info.container
     config = {
         "ociVersion": "1.0.2",
@@ -122,7 +133,7 @@ def write_bundle(
         },
         "root": {"path": str(root), "readonly": info.read_only or image is None},
         "hostname": host.hostname,
-        "mounts": list(_mounts(bundle, spec, image, host, user_namespace=bool(base))),
+        "mounts": list(_mounts(spec, image, host, user_namespace=bool(base))),
         "linux": {
             "namespaces": _namespaces(spec, network, user_namespace=bool(base)),
             **_user_namespace(base),
@@ -135,7 +146,7 @@ def write_bundle(
         },
     }
     (bundle / "config.json").write_text(json.dumps(config), "utf-8")
-    return user.uid + base, user.gid + base
+    return Bundle((user.uid + base, user.gid + base), overlay)
 
 
 def _user(spec: ContainerSpec, image: Image | None) -> users.User:
@@ -168,7 +179,7 @@ def _environment(spec: ContainerSpec, image: Image | None, host: Host) -> dict[s
 
 def make_host_root(root: Path) -> None:
     """What containers without an image are mounted over: the links at the top of the machine's own
-    file system (/bin → usr/bin), as they are there, and folders that runc makes to mount on.
+    file system (/bin → usr/bin), as they are there, and folders that the tool makes to mount on.
 
     Containers write to mounts only, so one such folder does for all that mount the same.
     """
@@ -185,11 +196,9 @@ def _mounts_below_its_sandbox(spec: ContainerSpec) -> bool:
 
 
 def _mounts(
-    bundle: Path, spec: ContainerSpec, image: Image | None, host: Host, *, user_namespace: bool
+    spec: ContainerSpec, image: Image | None, host: Host, *, user_namespace: bool
 ) -> Iterator[dict[str, Any]]:
-    if image is not None:
-        yield _overlay(bundle, image.layers, *(["userxattr"] if user_namespace else []))
-    else:
+    if image is None:
         for name in HOST_PROGRAMS:
             path = Path("/") / name
             if path.is_dir() and not path.is_symlink():
@@ -234,12 +243,6 @@ def _asked_mount(mount: pb.ContainerMount) -> dict[str, Any]:
         return _bind(Path(os.path.realpath(mount.host_path)), where, read_only=mount.read_only)
     size = f"size={mount.size_mib or 64}m"
     return _mount(where, "tmpfs", "nosuid", "nodev", "mode=1777", size)
-
-
-def _overlay(bundle: Path, layers: Sequence[Path], *more: str) -> dict[str, Any]:
-    lower = ":".join(str(layer) for layer in layers)
-    options = [f"lowerdir={lower}", f"upperdir={bundle}/upper", f"workdir={bundle}/work", *more]
-    return {"destination": "/", "type": "overlay", "source": "overlay", "options": options}
 
 
 def _mount(where: str, kind: str, *options: str) -> dict[str, Any]:

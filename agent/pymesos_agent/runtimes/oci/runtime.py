@@ -1,8 +1,8 @@
 """The `oci` runtime's verbs.
 
-A supervisor (`supervisor.py`) runs `runc run --detach` and reaps the container, so that it outlives
-the agent and its end is known. `runc delete` is not called: what is left of a container that has
-ended are its cgroups and two folders, and removing those takes a tenth of the time.
+A supervisor (`supervisor.py`) runs `crun run --detach`, or runc, and reaps the container, so that
+it outlives the agent and its end is known. `delete` is not called: what is left of a container that
+has ended are its cgroups and two folders, and removing those takes a tenth of the time.
 """
 
 from __future__ import annotations
@@ -39,23 +39,24 @@ from pymesos_agent.runtimes.oci.bundle import (
 )
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
 from pymesos_agent.runtimes.oci.networks import NetworkError, Networks, Wanted
-from pymesos_agent.sessions import Entry
-from pymesos_core.resources import Resources
+from pymesos_agent.runtimes.oci.tools import ERROR_LOG, Tool, installed
+from pymesos_agent.sessions import Entry, EntryError, run_entry
+from pymesos_core.resources import Resources, parse, to_proto
+from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
 
 # Static programs that are made to be a container's first process.
 INITS = ("docker-init", "tini-static", "catatonit")
-# Where no core is idle, threads for 20 ms of work only get in each other's way, and in others'.
-ONE_THREAD = {"GOMAXPROCS": "1"}
 USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 CORES = os.cpu_count() or 1
 CLEANERS = 2
+TRIAL_TIMEOUT_S = 20.0
 COLLECT_INTERVAL_S = 600.0
 
 
 class OciRuntime:
-    """The containers of one agent, by runc."""
+    """The containers of one agent, by crun or runc."""
 
     name = "oci"
 
@@ -63,15 +64,16 @@ class OciRuntime:
         """`work_dir` is the agent's; all of this runtime is in its folder `oci`."""
         self._directory = work_dir / "oci"
         self._bundles = self._directory / "containers"
-        self._states = self._directory / "runc"
         self._agent_tag = agent_tag
         self._settings = settings
-        self._runc = ""
+        self._tools: dict[str, Tool] = {}  # that are installed
+        self._tool: Tool | None = None  # that new containers are made by
         self._cgroups: cgroups.Cgroups | None = None
         self._host = Host()
         self._on_event: OnEvent = lambda event: None
         self._launches: dict[str, asyncio.Task[None]] = {}
         self._cleaners = ThreadPoolExecutor(CLEANERS, thread_name_prefix="oci-clean")
+        self._warmer = ThreadPoolExecutor(1, thread_name_prefix="oci-warm-up")
         base = settings.user_namespace_base
         self._images = Images(
             self._directory / (f"images-{base}" if base else "images"),
@@ -91,7 +93,8 @@ class OciRuntime:
     @property
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
-        assert self._cgroups is not None
+        assert self._cgroups is not None and self._tool is not None
+        tool = self._tool.name
         base = self._settings.user_namespace_base
         bridges = {"bridge": ", ".join(names)} if (names := self._networks.names) else {}
         return {
@@ -102,13 +105,13 @@ class OciRuntime:
             "network": "namespace",
             "group": "namespace",
             "root": "image",
-            "read_only": "runc",
-            "mounts": "runc",
-            "ulimits": "runc",
-            "user": "runc",
-            "capabilities": "runc",
-            "seccomp": "runc",
-            "no_new_privileges": "runc",
+            "read_only": tool,
+            "mounts": tool,
+            "ulimits": tool,
+            "user": tool,
+            "capabilities": tool,
+            "seccomp": tool,
+            "no_new_privileges": tool,
             "namespaces": "pid, ipc, uts, mount, cgroup",
             "gpus": "devices",
             **({"user_namespace": f"ids from {base}"} if base else {}),
@@ -116,13 +119,10 @@ class OciRuntime:
         }
 
     async def start(self, on_event: OnEvent) -> None:
-        """Look for runc, and connect to the supervisor."""
+        """Look for a tool that works, and connect to the supervisor."""
         self._on_event = on_event
-        self._runc = shutil.which("runc") or ""
         if os.geteuid() != 0:
             raise RuntimeUnavailableError("it needs an agent that is run by root")
-        if not self._runc:
-            raise RuntimeUnavailableError("runc is not installed (Debian: apt-get install runc)")
         self._cgroups, why_not = cgroups.detect(self._agent_tag)
         if self._cgroups is None:
             raise RuntimeUnavailableError(f"it needs cgroups: {why_not}")
@@ -132,20 +132,61 @@ class OciRuntime:
         try:
             self._make_directory()
             root = self._directory / "root"
-            for folder in (self._bundles, self._states):
+            self._tools = installed(self._directory)
+            for folder in (self._bundles, *(tool.states for tool in self._tools.values())):
                 folder.mkdir(mode=0o711, exist_ok=True)
             root.mkdir(mode=0o755, exist_ok=True)
             make_host_root(root)
             disk = disk_of(self._directory)
             self._host = Host(host_environment(), init, socket.gethostname(), disk, root)
+            self._tool = await self._working_tool()
             self._images.start()
             self._networks.start()
             await self._supervised.start(self._hear)
         except NetworkError as error:
             raise RuntimeUnavailableError(str(error)) from error
         except (OSError, TimeoutError) as error:
-            raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
+            raise RuntimeUnavailableError(f"it does not start: {error}") from error
         self._collecting = asyncio.create_task(self._collect())
+
+    async def _working_tool(self) -> Tool:
+        """The first that runs a container here. Raises RuntimeUnavailableError, OSError."""
+        wanted, problems = self._settings.oci_tool, []
+        for tool in self._tools.values():
+            if wanted in ("auto", tool.name):
+                if not (problem := await self._trial(tool)):
+                    return tool
+                log.warning("%s does not run containers here: %s", tool.name, problem)
+                problems.append(f"{tool.name} does not run containers here: {problem}")
+        missing = "neither crun nor runc" if wanted == "auto" else f"no {wanted}"
+        raise RuntimeUnavailableError(
+            "; ".join(problems) or f"{missing} is installed (Debian: apt-get install crun)"
+        )
+
+    async def _trial(self, tool: Tool) -> str:
+        """Why a container that does nothing cannot be run, if it cannot. Raises OSError."""
+        assert self._cgroups is not None
+        name = f"trial-{tool.name}"
+        sandbox, bundle = self._directory / name, self._bundles / name
+        info = pb.TaskInfo(
+            resources=to_proto(parse("cpus:0.1;mem:32")),
+            command=pb.CommandInfo(shell=True, value="true"),
+        )
+        spec = ContainerSpec(name, "", "", None, info, parse("cpus:0.1;mem:32"), sandbox)
+        self._clean(name)
+        sandbox.mkdir(exist_ok=True)
+        try:
+            group = self._cgroups.path(name)
+            write_bundle(bundle, spec, None, Settings(), self._host, group)
+            argv = tool.argv("run", "--bundle", str(bundle), name)
+            entry = Entry(argv, host_environment(), self._directory)
+            status, said = await run_entry(entry, TRIAL_TIMEOUT_S)
+        except TimeoutError:
+            return f"a container that does nothing took longer than {TRIAL_TIMEOUT_S:.0f} s"
+        finally:
+            self._clean(name)
+            sandbox.rmdir()
+        return (said.strip() or f"it ended with status {status}") if status else ""
 
     def _make_directory(self) -> None:
         """No user of the machine is to reach the programs of images, least of all set-uid ones.
@@ -204,7 +245,8 @@ class OciRuntime:
             if container_id not in found and pid in self._processes(container_id):
                 self._supervised.adopt(container_id, pid)
                 found[container_id] = ContainerState(pid)
-        there = {p.name for folder in (self._bundles, self._states) for p in folder.iterdir()}
+        folders = (self._bundles, *(tool.states for tool in self._tools.values()))
+        there = {path.name for folder in folders for path in folder.iterdir()}
         for container_id in there - found.keys():
             log.warning("removing what an earlier agent left of %s", container_id)
             await asyncio.to_thread(self._clean, container_id)
@@ -225,7 +267,11 @@ class OciRuntime:
 
     def launch(self, spec: ContainerSpec) -> None:
         """See Runtime."""
-        task = asyncio.get_running_loop().create_task(self._launch(spec))
+        loop = asyncio.get_running_loop()
+        if not self._supervised.launching:
+            assert self._cgroups is not None
+            loop.run_in_executor(self._warmer, self._cgroups.warm_up)
+        task = loop.create_task(self._launch(spec))
         self._launches[spec.container_id] = task
         task.add_done_callback(lambda _: self._launches.pop(spec.container_id, None))
 
@@ -238,11 +284,11 @@ class OciRuntime:
             image = await self._image(spec)
             assert self._cgroups is not None
             cgroup = self._cgroups.path(container_id)
-            owner = write_bundle(bundle, spec, image, self._settings, self._host, cgroup, network)
+            made = write_bundle(bundle, spec, image, self._settings, self._host, cgroup, network)
             if image is not None:
-                os.chown(spec.sandbox, *owner)
+                os.chown(spec.sandbox, *made.owner)
                 for volume in spec.volumes:
-                    os.chown(volume.host_path, *owner)
+                    os.chown(volume.host_path, *made.owner)
         except (BundleError, NetworkError, OSError) as error:
             self._clean_later(container_id)
             self._on_event(ContainerFailed(container_id, str(error)))
@@ -251,26 +297,27 @@ class OciRuntime:
             self._clean_later(container_id)
             self._on_event(ContainerFailed(container_id, "killed before it was started"))
             return
-        pid_file, error_log = str(bundle / "pid"), str(bundle / "runc.log")
+        assert self._tool is not None
+        pid_file, error_log = str(bundle / "pid"), str(bundle / ERROR_LOG)
         busy = self._supervised.launching >= CORES
         self._supervised.launch(
             spec,
-            owner,
+            made.owner,
             {
-                "argv": [
-                    *(self._runc, "--root", str(self._states)),
+                "argv": self._tool.argv(
                     *("--log", error_log, "--log-format", "json"),
                     *("run", "--detach", "--bundle", str(bundle), "--pid-file", pid_file),
                     container_id,
-                ],
-                "env": host_environment() | (ONE_THREAD if busy else {}),
-                "cwd": str(bundle),
+                    overlay=made.overlay,
+                ),
+                "env": host_environment() | (dict(self._tool.env_when_busy) if busy else {}),
+                "cwd": str(bundle),  # for a supervisor that an older agent left running
                 "helper": {"pid_file": pid_file, "error_log": error_log},
             },
         )
 
     async def _network(self, spec: ContainerSpec) -> Path | None:
-        """Its namespace, unless runc makes it or it is the machine's. Raises NetworkError."""
+        """Its namespace, unless the tool makes it or it is the machine's. Raises NetworkError."""
         name = spec.info.container.network
         if not spec.own_network or (name == "none" and spec.group is None):
             return None
@@ -309,9 +356,13 @@ class OciRuntime:
 
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""
+        container_id = spec.container_id
         options = ["--tty", "--env", f"TERM={term}"] if term else []
-        command = [self._runc, "--root", str(self._states), "exec", *options, spec.container_id]
-        return Entry([*command, *argv], host_environment(), self._directory)
+        for tool in self._tools.values():
+            if (tool.states / container_id).exists():
+                command = tool.argv("exec", *options, container_id, *argv)
+                return Entry(command, host_environment(), self._directory)
+        raise EntryError("the container has ended, or what made it (crun, runc) is gone")
 
     def private_paths(self, container_id: str) -> Sequence[Path]:
         """See Runtime."""
@@ -334,7 +385,8 @@ class OciRuntime:
             except ProcessLookupError:
                 continue
         self._cgroups.destroy_everywhere(container_id)
-        shutil.rmtree(self._states / container_id, ignore_errors=True)
+        for tool in self._tools.values():
+            shutil.rmtree(tool.states / container_id, ignore_errors=True)
         self._networks.remove(container_id)
         remove_bundle(self._bundles / container_id)
 
@@ -349,5 +401,6 @@ class OciRuntime:
         await self._images.close()
         await self._supervised.close()
         await asyncio.to_thread(self._cleaners.shutdown)
+        await asyncio.to_thread(self._warmer.shutdown)
         if self._cgroups is not None:
             self._cgroups.close()

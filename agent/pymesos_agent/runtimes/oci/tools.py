@@ -1,0 +1,91 @@
+"""The program that makes a container of a bundle: crun or runc, which take the same arguments.
+
+What has to be mounted for it, or unmounted, is so in a mount namespace that ends with its call: the
+container's own is a copy.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+# In the order in which they are tried: a container takes crun half the time that it takes runc.
+NAMES = ("crun", "runc")
+UNIFIED = Path("/sys/fs/cgroup/unified")
+# Where no core is idle, threads for 20 ms of work only get in each other's way, and in others'.
+ONE_THREAD = {"GOMAXPROCS": "1"}
+ROOT, ERROR_LOG = "rootfs", "error.log"  # in a bundle
+# What to unmount; of an overlay the folder to be in, the options and the bundle; the command. The
+# variable is for util-linux from 2.39 on, whose other way to mount has no room for many layers.
+PREPARE = f"""
+if [ -n "$1" ]; then umount "$1" || exit; fi
+if [ -n "$2" ]; then
+  cd "$2" || exit
+  export LIBMOUNT_FORCE_MOUNT2=always
+  mount -t overlay -o "$3" overlay "$4/{ROOT}" 2> "$4/{ERROR_LOG}" || exit
+fi
+shift 4
+exec "$@"
+"""
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """An image's layers, one over the other, with a folder of the container's on top."""
+
+    layers: Path  # the folder with all of them
+    options: str
+    bundle: Path
+
+    @classmethod
+    def of(cls, layers: Sequence[Path], bundle: Path, *more: str) -> Overlay:
+        """`layers`, the uppermost first, go by their names: options have one page of memory."""
+        (folder,) = {layer.parent for layer in layers}
+        lower = ":".join(layer.name for layer in layers)
+        upper = (f"upperdir={bundle}/upper", f"workdir={bundle}/work")
+        return cls(folder, ",".join((f"lowerdir={lower}", *upper, *more)), bundle)
+
+
+@dataclass(frozen=True)
+class Tool:
+    """An OCI runtime in the sense of the specification."""
+
+    name: str
+    path: str
+    states: Path  # where it keeps what it knows of its containers
+    unshare: str  # util-linux'
+    hidden: str = ""  # what it is not to see of the machine
+    env_when_busy: Mapping[str, str] = field(default_factory=dict)
+
+    def argv(self, *arguments: str, overlay: Overlay | None = None) -> list[str]:
+        """A call of it, with a root file system mounted or not."""
+        command = [self.path, "--root", str(self.states), *arguments]
+        if not self.hidden and overlay is None:
+            return command
+        mounts = ("", "", "")
+        if overlay is not None:
+            mounts = (str(overlay.layers), overlay.options, str(overlay.bundle))
+        unshare = (self.unshare, "--mount", "--propagation", "private")
+        return [*unshare, "sh", "-c", PREPARE, "sh", self.hidden, *mounts, *command]
+
+
+def installed(directory: Path) -> dict[str, Tool]:
+    """Name → tool, the preferred first; their states are below the directory."""
+    unshare = shutil.which("unshare") or "unshare"
+    hidden, busy = {"crun": _hidden()}, {"runc": ONE_THREAD}
+    return {
+        name: Tool(name, path, directory / name, unshare, hidden.get(name, ""), busy.get(name, {}))
+        for name in NAMES
+        if (path := shutil.which(name))
+    }
+
+
+def _hidden() -> str:
+    """crun refuses cgroups v1 beside a v2 hierarchy with controllers, unless it sees only v1."""
+    try:
+        controllers = (UNIFIED / "cgroup.controllers").read_text("ascii")
+    except OSError:
+        return ""
+    return str(UNIFIED) if controllers.strip() else ""
