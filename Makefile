@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 
-.PHONY: help install demo test simulate lint types unit proto docs vm vm-test clean
+.PHONY: help install demo test simulate lint types unit proto docs vm vm-test vm-check clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -35,6 +35,9 @@ vm: install ## The disk image for virtual machines (root)
 
 vm-test: vm ## The demo job on a cluster of virtual machines: AGENTS=2
 	@deploy/vm/cluster.py test --agents $(or $(AGENTS),2)
+
+vm-check: vm ## The tests of containers in a virtual machine, with cgroups v2
+	@deploy/vm/check.sh
 
 unit: install ## Only the fast tests
 	@$(BIN)/python -m pytest tests/unit $(PYTEST_ARGS)

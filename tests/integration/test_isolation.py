@@ -12,10 +12,11 @@ import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from pymesos_agent.core.events import ContainerExited, ContainerFailed
+from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
 from pymesos_agent.isolation import DECLARED, FACETS
 from pymesos_agent.runtimes.disks import disk_of
 from pymesos_agent.runtimes.interface import (
@@ -36,6 +37,7 @@ from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
 
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
 BASE = 300_000
+V2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
 # With what user namespace base, by what.
 OCI = {
     "oci": (0, "crun"),
@@ -60,18 +62,36 @@ class Tried:
         await self.rig.exited(spec)
         return "".join((spec.sandbox / n).read_text() for n in ("stdout", "stderr"))
 
-    async def group(self, controller: str, name: str, **container: object) -> str:
-        """What a file of its cgroup says."""
+    async def group(self, v1: str, v2: str, **container: object) -> str:
+        """What a file of a container's cgroup says: see group_says."""
         info = pb.ContainerInfo(**container)  # type: ignore[arg-type]
         spec = await self.rig.run("sleep 30", "cpus:0.5;mem:64", self.image, info)
-        pid = next(e.pid for e in self.rig.events if e.container_id == spec.container_id
-                   and hasattr(e, "pid"))  # fmt: skip
-        groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-        path = next(g.split(":")[2] for g in groups if controller in g.split(":")[1].split(","))
-        text = Path(f"/sys/fs/cgroup/{controller}{path}/{name}").read_text()
+        text = group_says(self.pid(spec), v1, v2)
         self.rig.runtime.kill(spec.container_id, force=True)
         await self.rig.exited(spec)
-        return text.strip()
+        return text
+
+    def pid(self, spec: ContainerSpec) -> int:
+        """Of its first process."""
+        return next(
+            e.pid
+            for e in self.rig.events
+            if isinstance(e, ContainerStarted) and e.container_id == spec.container_id
+        )
+
+
+def group_says(pid: int, v1: str, v2: str) -> str:
+    """A file of a process's cgroup: as `cpu/cpu.shares` with v1, as `cpu.weight` with v2."""
+    root = Path("/sys/fs/cgroup")
+    paths = {
+        controller: root / controller / group.split(":")[2].lstrip("/")
+        for group in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        for controller in group.split(":")[1].split(",")
+    }
+    if V2:
+        return (paths[""] / v2).read_text().strip()
+    controller, name = v1.split("/")
+    return (paths[controller] / name).read_text().strip()
 
 
 async def mem(t: Tried) -> None:
@@ -84,12 +104,13 @@ async def mem(t: Tried) -> None:
 
 
 async def cpu(t: Tried) -> None:
-    assert await t.group("cpu", "cpu.shares") == "512"
+    assert await t.group("cpu/cpu.shares", "cpu.weight") == ("20" if V2 else "512")
 
 
 async def cpu_quota(t: Tried) -> None:
-    assert await t.group("cpu", "cpu.cfs_quota_us", cpu_quota=True) == "50000"
-    assert await t.group("cpu", "cpu.cfs_quota_us") == "-1"
+    files = ("cpu/cpu.cfs_quota_us", "cpu.max")
+    assert await t.group(*files, cpu_quota=True) == ("50000 100000" if V2 else "50000")
+    assert await t.group(*files) == ("max 100000" if V2 else "-1")
 
 
 async def pids(t: Tried) -> None:
@@ -103,8 +124,11 @@ async def io(t: Tried) -> None:
     disk = f"{numbers[0]}:{numbers[1]}"
     assert disk_of(Path("/proc")) is None
     for way in ("read", "write"):
-        name = f"blkio.throttle.{way}_bps_device"
-        assert await t.group("blkio", name, **{f"{way}_mib_per_s": 3}) == f"{disk} {3 * 2**20}"
+        files = (f"blkio/blkio.throttle.{way}_bps_device", "io.max")
+        asked: dict[str, Any] = {f"{way}_mib_per_s": 3}
+        said = (await t.group(*files, **asked)).split()
+        assert said[0] == disk
+        assert (f"{way[0]}bps={3 * 2**20}" if V2 else str(3 * 2**20)) in said
 
 
 async def network(t: Tried) -> None:
@@ -250,8 +274,7 @@ async def user_namespace(t: Tried) -> None:
         " echo end > /dev/stdout; exec sleep 30",
         image=f"oci:{t.folder}/layers:image",
     )
-    pid = next(e.pid for e in t.rig.events if e.container_id == spec.container_id
-               and hasattr(e, "pid"))  # fmt: skip
+    pid = t.pid(spec)
     async with asyncio.timeout(10):
         while "end" not in (spec.sandbox / "stdout").read_text():
             await asyncio.sleep(0.02)
@@ -466,7 +489,11 @@ async def test_limits_that_change(
     async with tried_on(runtime, request, tmp_path) as tried:
         assert tried.rig.runtime.can_resize
         spec = await tried.rig.run("sleep 60", "cpus:0.5;mem:64", tried.image)
-        for text, expected in (("cpus:1;mem:128", (1024, 128)), ("cpus:0.25;mem:64", (256, 128))):
+        weights = (39, 10) if V2 else (1024, 256)
+        for text, expected in (
+            ("cpus:1;mem:128", (weights[0], 128)),
+            ("cpus:0.25;mem:64", (weights[1], 128)),
+        ):
             tried.rig.runtime.resize(spec.container_id, parse(text))
             for _ in range(100):
                 if (now := limits_now(tried, spec)) == expected:
@@ -478,15 +505,7 @@ async def test_limits_that_change(
 
 
 def limits_now(t: Tried, spec: ContainerSpec) -> tuple[int, int]:
-    """cpu.shares, and memory in MiB."""
-    pid = next(e.pid for e in t.rig.events if e.container_id == spec.container_id
-               and hasattr(e, "pid"))  # fmt: skip
-    paths = {
-        controller: group.split(":")[2]
-        for group in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-        for controller in group.split(":")[1].split(",")
-    }
-    root = Path("/sys/fs/cgroup")
-    shares = (root / "cpu" / paths["cpu"].lstrip("/") / "cpu.shares").read_text()
-    memory = root / "memory" / paths["memory"].lstrip("/") / "memory.limit_in_bytes"
-    return int(shares), int(memory.read_text()) // 2**20
+    """What is in proportion to its CPUs, and memory in MiB."""
+    pid = t.pid(spec)
+    memory = group_says(pid, "memory/memory.limit_in_bytes", "memory.max")
+    return int(group_says(pid, "cpu/cpu.shares", "cpu.weight")), int(memory) // 2**20

@@ -252,7 +252,11 @@ def _mount(where: str, kind: str, *options: str) -> dict[str, Any]:
 def _bind(
     path: Path, where: str, *, read_only: bool = False, nested: bool = False
 ) -> dict[str, Any]:
-    options = ["rbind" if nested else "bind", "rprivate", "ro" if read_only else "rw"]
+    # What the machine's own mount does not allow is not given back; in a user namespace, it cannot.
+    flags = os.statvfs(path).f_flag
+    options = ["rbind" if nested else "bind", "rprivate"]
+    options.append("ro" if read_only or flags & os.ST_RDONLY else "rw")
+    options += ["noexec"] if flags & os.ST_NOEXEC else []
     return {
         "destination": where,
         "type": "bind",

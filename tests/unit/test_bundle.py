@@ -1,0 +1,34 @@
+"""What a container's bundle says; containers made of them are met in tests/integration."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from pymesos_agent.runtimes.interface import ContainerSpec, Settings
+from pymesos_agent.runtimes.oci.bundle import Host, write_bundle
+from pymesos_core.resources import parse
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+def test_what_a_mount_of_the_machine_forbids_stays_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict, usual = tmp_path / "strict", tmp_path / "usual"
+    flags = {strict: os.ST_NOEXEC | os.ST_RDONLY}
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags.get(path, 0)))
+    mounts = [pb.ContainerMount(host_path=str(p), container_path=p.name) for p in (strict, usual)]
+    info = pb.TaskInfo(
+        command=pb.CommandInfo(shell=True, value="true"),
+        container=pb.ContainerInfo(mounts=mounts),
+    )
+    spec = ContainerSpec("c", "f", "", None, info, parse("cpus:1"), tmp_path / "sandbox")
+    write_bundle(tmp_path / "bundle", spec, None, Settings(), Host(), "/group")
+    config = json.loads((tmp_path / "bundle/config.json").read_text())
+    options = {Path(m["destination"]).name: set(m["options"]) for m in config["mounts"]}
+    assert options["strict"] - options["usual"] == {"ro", "noexec"}
+    assert options["usual"] - options["strict"] == {"rw"}
