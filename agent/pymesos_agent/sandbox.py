@@ -12,7 +12,10 @@ import os
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+
+from pymesos_agent.runtimes.interface import Mount
 
 MAX_FILES = 10_000
 MAX_READ_BYTES = 512 * 1024
@@ -23,10 +26,32 @@ class SandboxError(Exception):
     """The path cannot be read: the message says why."""
 
 
+@dataclass(frozen=True)
+class Files:
+    """What a task shows of its files: the sandbox and, while it lives, the volumes in it."""
+
+    sandbox: Path
+    ended: bool
+    volumes: tuple[Mount, ...] = ()
+
+    def locate(self, path: str) -> tuple[Path, str]:
+        """The folder that a path is in, and the way from there, which may still lead out of it."""
+        parts = _parts(path)
+        for volume in self.volumes:
+            inside = _parts(volume.container_path)
+            if not volume.container_path.startswith("/") and parts[: len(inside)] == inside:
+                return volume.host_path, "/".join(parts[len(inside) :])
+        return self.sandbox, path
+
+
+def _parts(path: str) -> list[str]:
+    return [part for part in path.split("/") if part not in ("", ".")]
+
+
 @contextmanager
 def opened(sandbox: Path, path: str) -> Iterator[int]:
     """A descriptor of a file or folder in the sandbox. Raises SandboxError."""
-    parts = [part for part in path.split("/") if part not in ("", ".")]
+    parts = _parts(path)
     if len(path) > MAX_PATH_LENGTH or ".." in parts or "\0" in path:
         raise SandboxError(f"{path[:200]!r} leads out of the sandbox")
     try:

@@ -14,7 +14,7 @@ import grpc.aio
 
 from pymesos_agent import sandbox
 from pymesos_agent.logs import LogReader
-from pymesos_agent.sandbox import SandboxError
+from pymesos_agent.sandbox import Files, SandboxError
 from pymesos_agent.sessions import Entry, EntryError, Session
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2_grpc as services
@@ -36,8 +36,8 @@ class _Ask(Protocol):
 class Tasks(Protocol):
     """What the service asks of the agent."""
 
-    def find_sandbox(self, framework_id: str, task_id: str) -> tuple[Path, bool] | None:
-        """A task's sandbox and whether it has ended; None when it is not known."""
+    def find_files(self, framework_id: str, task_id: str) -> Files | None:
+        """A task's files; None when it is not known."""
 
     def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
         """How to run a command in the task's container. Raises EntryError."""
@@ -51,7 +51,7 @@ class SandboxService(services.SandboxServicer):
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
-        self._find = tasks.find_sandbox
+        self._find = tasks.find_files
         self._sessions = 0
 
     async def GetUsage(  # noqa: N802
@@ -62,7 +62,7 @@ class SandboxService(services.SandboxServicer):
             tasks=await self._tasks.task_usage(request.framework_id, request.task_id)
         )
 
-    async def _found(self, request: _Ask, context: Context) -> tuple[Path, bool]:
+    async def _found(self, request: _Ask, context: Context) -> Files:
         found = self._find(request.framework_id, request.task_id)
         if found is None:
             await context.abort(
@@ -75,9 +75,9 @@ class SandboxService(services.SandboxServicer):
         self, request: pb.ListFilesRequest, context: Context
     ) -> pb.ListFilesResponse:
         """Names, sizes, times."""
-        folder, _ = await self._found(request, context)
+        folder, path = (await self._found(request, context)).locate(request.path)
         try:
-            files = await asyncio.to_thread(sandbox.list_files, folder, request.path)
+            files = await asyncio.to_thread(sandbox.list_files, folder, path)
         except SandboxError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return pb.ListFilesResponse(
@@ -96,8 +96,8 @@ class SandboxService(services.SandboxServicer):
         self, request: pb.ReadFileRequest, context: Context
     ) -> pb.ReadFileResponse:
         """A part of a file."""
-        folder, _ = await self._found(request, context)
-        return await self._read(folder, request.path, request.offset, request.length, context)
+        folder, path = (await self._found(request, context)).locate(request.path)
+        return await self._read(folder, path, request.offset, request.length, context)
 
     async def _read(
         self, folder: Path, path: str, offset: int, length: int, context: Context
@@ -114,17 +114,17 @@ class SandboxService(services.SandboxServicer):
         self, request: pb.FollowFileRequest, context: Context
     ) -> AsyncIterator[pb.ReadFileResponse]:
         """A file as it grows, until its task has ended and all of it is sent."""
-        folder, _ = await self._found(request, context)
+        folder, path = (await self._found(request, context)).locate(request.path)
         offset = request.offset
         while True:
             found = self._find(request.framework_id, request.task_id)
-            response = await self._read(folder, request.path, offset, 0, context)
+            response = await self._read(folder, path, offset, 0, context)
             offset = response.offset + len(response.data)
             if response.size_bytes < offset:
                 offset = 0  # the task truncated it
             if response.data:
                 yield response
-            elif found is None or found[1]:
+            elif found is None or found.ended:
                 return
             else:
                 await asyncio.sleep(FOLLOW_S)
@@ -133,7 +133,7 @@ class SandboxService(services.SandboxServicer):
         self, request: pb.ReadLogRequest, context: Context
     ) -> AsyncIterator[pb.LogPart]:
         """What a task wrote, from its oldest file on."""
-        folder, _ = await self._found(request, context)
+        folder = (await self._found(request, context)).sandbox
         name = "stderr" if request.stderr else "stdout"
         tail = request.tail_lines if request.HasField("tail_lines") else None
         try:
@@ -146,7 +146,7 @@ class SandboxService(services.SandboxServicer):
                 data = await asyncio.to_thread(reader.read)
                 if data:
                     yield pb.LogPart(data=data)
-                elif not request.follow or found is None or found[1]:
+                elif not request.follow or found is None or found.ended:
                     return
                 else:
                     await asyncio.sleep(FOLLOW_S)

@@ -71,7 +71,7 @@ from pymesos_agent.runtimes.interface import (
     mapped_ports,
     ports_of,
 )
-from pymesos_agent.sandbox import disk_usage
+from pymesos_agent.sandbox import Files, disk_usage
 from pymesos_agent.sessions import Entry, EntryError
 from pymesos_agent.usage import read_usage
 from pymesos_core.addresses import HostPort
@@ -333,17 +333,7 @@ class Shell:
     def _spec(self, of: StartContainer | AgentTask) -> ContainerSpec:
         """Raises LookupError with a sentence."""
         resources = from_proto(of.info.resources)
-        mounted = [
-            Mount(self.volume(role, volume.id), volume.container_path)
-            for role, volume in volumes_of(resources)
-        ]
         group = self._group_of(of.container_id)
-        if group is not None:
-            mounted += [
-                Mount(self.group(group.group_id) / mount.group_path, mount.container_path)
-                for mount in of.info.container.mounts
-                if mount.group_path
-            ]
         return ContainerSpec(
             of.container_id,
             of.framework_id,
@@ -353,9 +343,23 @@ class Shell:
             of.info,
             resources,
             self.sandbox(of.container_id),
-            tuple(mounted),
+            self._volumes(of),
             group,
         )
+
+    def _volumes(self, of: StartContainer | AgentTask) -> tuple[Mount, ...]:
+        """Persistent ones, and the folders that it shares with its group."""
+        volumes = [
+            Mount(self.volume(role, volume.id), volume.container_path)
+            for role, volume in volumes_of(from_proto(of.info.resources))
+        ]
+        if group_id := self._core.state.tasks[of.container_id].group_id:
+            volumes += [
+                Mount(self.group(group_id) / mount.group_path, mount.container_path)
+                for mount in of.info.container.mounts
+                if mount.group_path
+            ]
+        return tuple(volumes)
 
     def _group_of(self, container_id: str) -> Group | None:
         task = self._core.state.tasks[container_id]
@@ -511,18 +515,20 @@ class Shell:
             return
         asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, removed, True)
 
-    def find_sandbox(self, framework_id: str, task_id: str) -> tuple[Path, bool] | None:
-        """A task's sandbox, and whether it has ended; the latest of that id."""
+    def find_files(self, framework_id: str, task_id: str) -> Files | None:
+        """Of the latest task of that id. Others may have its volumes once it has ended."""
         task = self._core.state.by_key.get((framework_id, task_id))
         task = task or self._core.state.executors.get((framework_id, task_id))
         if task is not None:
             container_id = task.executor_container_id or task.container_id
-            return self.sandbox(container_id), task.ended
+            volumes = () if task.ended else self._volumes(task.executor or task)
+            return Files(self.sandbox(container_id), task.ended, volumes)
         state = self._core.state
         kept = (*reversed(state.sandboxes.values()), *reversed(state.in_executors.values()))
         for record in kept:
             if (record.framework_id, record.task_id) == (framework_id, task_id):
-                return self.sandbox(record.executor_container_id or record.container_id), True
+                container_id = record.executor_container_id or record.container_id
+                return Files(self.sandbox(container_id), ended=True)
         return None
 
     def _committed(self, token: int, error: Exception | None) -> None:

@@ -81,5 +81,5 @@ def test_an_image_whose_root_is_nobody(roles: Roles) -> None:
     assert cli.ok("logs", task["task_id"]).split() == ["0", "0", str(BASE), "65536"]
     assert cli.ok("cat", task["task_id"], "own") == "x\n"
     said = cli.ok("exec", task["task_id"], "--", "cat", "/mnt/pymesos/sandbox/data/log")
-    assert said == "kept\nkept\n"
+    assert said == "kept\nkept\n" == cli.ok("cat", task["task_id"], "data/log")
     wait_for("the check", lambda: cli.tasks(state="TASK_RUNNING")[0]["healthy"])

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_agent.sandbox import SandboxError, list_files, read_file
+from pymesos_agent.runtimes.interface import Mount
+from pymesos_agent.sandbox import Files, SandboxError, list_files, read_file
 
 
 @pytest.fixture
@@ -54,3 +55,19 @@ def test_what_cannot_be_listed(sandbox: Path, path: str) -> None:
 def test_a_sandbox_that_was_removed(tmp_path: Path) -> None:
     with pytest.raises(SandboxError, match="removed"):
         read_file(tmp_path / "gone", "stdout", 0, 0)
+
+
+def test_a_volume_in_it(sandbox: Path, tmp_path: Path) -> None:
+    (tmp_path / "volume/sub").mkdir(parents=True)
+    (tmp_path / "volume/sub/log").write_text("kept")
+    (tmp_path / "volume/link").symlink_to("../secret")
+    (sandbox / "data").symlink_to(tmp_path / "volume")
+    files = Files(sandbox, ended=False, volumes=(Mount(tmp_path / "volume", "data"),))
+    assert read_file(*files.locate("./data/sub/log"), 0, 0)[0] == b"kept"
+    assert read_file(*files.locate("stdout"), 0, 0)[0] == b"hello"
+    for path in ("data/../secret", "data/link", "data2/sub/log", "../volume/sub/log"):
+        with pytest.raises(SandboxError):
+            read_file(*files.locate(path), 0, 0)
+    elsewhere = Files(sandbox, ended=False, volumes=(Mount(tmp_path / "volume", "/data"),))
+    with pytest.raises(SandboxError):
+        read_file(*elsewhere.locate("data/sub/log"), 0, 0)
