@@ -166,7 +166,7 @@ async def measure(folder: Path, runtime: str, seconds: float) -> dict[str, objec
 
 @click.command()
 @click.option("--runtime", type=click.Choice(["process", "oci"]), default="process")
-@click.option("--seconds", default=10.0, show_default=True, help="Of each measurement.")
+@click.option("--seconds", default=30.0, show_default=True, help="Of each measurement.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(runtime: str, seconds: float, as_json: bool) -> None:
     """Measure a task alone and beside each bully."""

@@ -104,20 +104,10 @@ def write_bundle(
             f" {USER_NAMESPACE_IDS - 1}"
         )
     bundle.mkdir(parents=True)
-    root = host.root if image is None and _mounts_below_its_sandbox(spec) else None
-    if root is None:
-        root = bundle / ROOT
-        root.mkdir()
-        if image is None:
-            make_host_root(root)
-    overlay = None
-    if image is not None:
-        # While it is there, none of these is removed (images.py).
-        (bundle / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
-        for folder in (root, bundle / "upper", bundle / "work"):
-            folder.mkdir(mode=0o755, exist_ok=True)
-            os.chown(folder, base, base)
-        overlay = Overlay.of(image.layers, bundle, *(["userxattr"] if base else []))
+    overlay = None if image is None else _make_overlay(bundle, image, base)
+    root = bundle / ROOT
+    if image is None:
+        root = _host_root(bundle, spec, host)
     info = spec.info.container
     config = {
         "ociVersion": "1.0.2",
@@ -147,6 +137,26 @@ def write_bundle(
     }
     (bundle / "config.json").write_text(json.dumps(config), "utf-8")
     return Bundle((user.uid + base, user.gid + base), overlay)
+
+
+def _make_overlay(bundle: Path, image: Image, base: int) -> Overlay:
+    """Its folders belong to the root of the container, and are the container's own."""
+    # While it is there, none of these is removed (images.py).
+    (bundle / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
+    for folder in (bundle / ROOT, bundle / "upper", bundle / "work"):
+        folder.mkdir(mode=0o755)
+        os.chown(folder, base, base)
+    return Overlay.of(image.layers, bundle, *(["userxattr"] if base else []))
+
+
+def _host_root(bundle: Path, spec: ContainerSpec, host: Host) -> Path:
+    """The one of all, unless there is none or the container mounts something of its own there."""
+    if host.root is not None and _mounts_below_its_sandbox(spec):
+        return host.root
+    root = bundle / ROOT
+    root.mkdir()
+    make_host_root(root)
+    return root
 
 
 def _user(spec: ContainerSpec, image: Image | None) -> users.User:

@@ -119,7 +119,7 @@ class _Unpacker:
         """On the machine."""
         if not self._base:
             return member.uid, member.gid
-        return tuple(self._base + min(i, NOBODY) for i in (member.uid, member.gid))  # type: ignore[return-value]
+        return self._base + min(member.uid, NOBODY), self._base + min(member.gid, NOBODY)
 
     def all(self, archive: tarfile.TarFile) -> int:
         root = os.open(self._folder, FOLDER)
