@@ -39,7 +39,7 @@ from pymesos_agent.runtimes.oci.bundle import (
 )
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
 from pymesos_agent.runtimes.oci.networks import NetworkError, Networks, Wanted
-from pymesos_agent.runtimes.oci.tools import ERROR_LOG, Tool, installed
+from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, Tool, installed
 from pymesos_agent.sessions import Entry, EntryError, run_entry
 from pymesos_core.resources import Resources, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -66,6 +66,7 @@ class OciRuntime:
         self._bundles = self._directory / "containers"
         self._agent_tag = agent_tag
         self._settings = settings
+        self._states = tuple(self._directory / name for name in NAMES)  # also of one that is gone
         self._tools: dict[str, Tool] = {}  # that are installed
         self._tool: Tool | None = None  # that new containers are made by
         self._cgroups: cgroups.Cgroups | None = None
@@ -133,7 +134,7 @@ class OciRuntime:
             self._make_directory()
             root = self._directory / "root"
             self._tools = installed(self._directory)
-            for folder in (self._bundles, *(tool.states for tool in self._tools.values())):
+            for folder in (self._bundles, *self._states):
                 folder.mkdir(mode=0o711, exist_ok=True)
             root.mkdir(mode=0o755, exist_ok=True)
             make_host_root(root)
@@ -245,7 +246,7 @@ class OciRuntime:
             if container_id not in found and pid in self._processes(container_id):
                 self._supervised.adopt(container_id, pid)
                 found[container_id] = ContainerState(pid)
-        folders = (self._bundles, *(tool.states for tool in self._tools.values()))
+        folders = (self._bundles, *self._states)
         there = {path.name for folder in folders for path in folder.iterdir()}
         for container_id in there - found.keys():
             log.warning("removing what an earlier agent left of %s", container_id)
@@ -385,8 +386,8 @@ class OciRuntime:
             except ProcessLookupError:
                 continue
         self._cgroups.destroy_everywhere(container_id)
-        for tool in self._tools.values():
-            shutil.rmtree(tool.states / container_id, ignore_errors=True)
+        for states in self._states:
+            shutil.rmtree(states / container_id, ignore_errors=True)
         self._networks.remove(container_id)
         remove_bundle(self._bundles / container_id)
 
