@@ -99,6 +99,13 @@ class OfferRescinded:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentLost:
+    """An agent is gone, or cannot be reached; updates of its tasks come by themselves."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class TaskUpdated:
     """A task is in a new state, or the same update came again."""
 
@@ -134,6 +141,7 @@ Event = (
     | Disconnected
     | OffersReceived
     | OfferRescinded
+    | AgentLost
     | TaskUpdated
     | JobSubmitted
     | JobStopped
@@ -373,6 +381,9 @@ class BinpackCore:
                 self._plan_due = True
             case OfferRescinded(offer_id):
                 self._hand.drop(offer_id)
+            case AgentLost(agent_id):
+                self._known.lose(agent_id)
+                self._plan_due = True
             case TaskUpdated(status):
                 self._on_update(status)
             case JobSubmitted():
@@ -398,6 +409,7 @@ class BinpackCore:
         self._subscribed = True
         self._new_demand = not self._wants_offers
         self._hand.clear()
+        self._known = Known()  # who was lost meanwhile nobody told
         mine = ((i.saved.task_id, i.saved.agent_id) for i in self._by_task.values())
         asked = (*mine, *self._replaced.items())
 
@@ -785,10 +797,9 @@ class BinpackCore:
         """Where the instances run of every job that has a constraint."""
         out = Placed()
         for job in self.jobs.values():
-            for instance in job.instances if job.constrained and not job.ended else ():
-                agent = self._known.get(instance.saved.agent_id)
-                if agent is not None and instance.saved.task_id in self._by_task:
-                    out.add(instance.group, agent.attributes)
+            for instance in job.instances if job.fields and not job.ended else ():
+                if instance.saved.task_id in self._by_task:
+                    out.add(instance.group, instance.saved.attributes)
         return out
 
     def _launch(self, launches: Sequence[Launch], by_id: Mapping[str, Instance]) -> None:
@@ -800,7 +811,8 @@ class BinpackCore:
         before: list[scheduler_pb.Operation] = []
         for planned in launches:
             instance = by_id[planned.task.task_id]
-            role = self.jobs[instance.job_id].job.role
+            job = self.jobs[instance.job_id]
+            role = job.job.role
             launch, operations = with_volumes(instance, planned, role)
             before += operations
             saved = instance.saved
@@ -808,6 +820,8 @@ class BinpackCore:
             saved.task_id, saved.attempts = launch.task.task_id, saved.attempts + 1
             saved.state = pb.TASK_STAGING
             saved.agent_id, saved.hostname = offer.agent.agent_id, offer.agent.hostname
+            attributes = offer.agent.attributes
+            saved.attributes = {n: attributes[n] for n in job.fields if n in attributes}
             saved.ports = [p for begin, end in launch.ports for p in range(begin, end + 1)]
             saved.devices = devices(launch.resources)
             saved.exit_status = None

@@ -1,6 +1,6 @@
 """The agents that were seen, and where instances run: what is asked of all of them, kept ready.
 
-There may be ten thousand agents, and every offer asks; so answers are kept until an agent is new.
+There may be ten thousand agents, and every offer asks; so answers are kept until one comes or goes.
 """
 
 from __future__ import annotations
@@ -48,19 +48,23 @@ class Known:
         """One was offered."""
         if self._agents.get(agent.agent_id) != agent:
             self._agents[agent.agent_id] = agent
-            self._largest = None
-            self._values.clear()
-            self.refusals.clear()
+            self._forget_answers()
+
+    def lose(self, agent_id: str) -> None:
+        """One is gone, or cannot be reached."""
+        if self._agents.pop(agent_id, None) is not None:
+            self._forget_answers()
+
+    def _forget_answers(self) -> None:
+        self._largest = None
+        self._values.clear()
+        self.refusals.clear()
 
     def __len__(self) -> int:
         return len(self._agents)
 
     def __iter__(self) -> Iterator[Seen]:
         return iter(self._agents.values())
-
-    def get(self, agent_id: str) -> Seen | None:
-        """The agent, if it was seen."""
-        return self._agents.get(agent_id)
 
     def largest(self) -> Mapping[str, int]:
         """The most that any has of each resource."""

@@ -118,6 +118,10 @@ class Binpack(Scheduler):
         """See Scheduler."""
         self._feed(c.OfferRescinded(offer_id))
 
+    def failure(self, driver: Driver, agent_id: str) -> None:
+        """See Scheduler."""
+        self._feed(c.AgentLost(agent_id))
+
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         """See Scheduler."""
         self._feed(c.TaskUpdated(status))

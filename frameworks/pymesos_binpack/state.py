@@ -27,6 +27,7 @@ class Saved:
     state: int = pb.TASK_STATE_UNSPECIFIED  # of the latest attempt; unspecified: pending
     agent_id: str = ""
     hostname: str = ""
+    attributes: dict[str, str] = field(default_factory=dict)  # of its agent: see JobState.fields
     ports: list[int] = field(default_factory=list)
     devices: dict[str, int] = field(default_factory=dict)  # thousandths of each GPU it has
     preempted: bool = False  # it is killed for one of higher priority, and will be run again
@@ -156,9 +157,9 @@ class JobState:
         return self.left == 0
 
     @property
-    def constrained(self) -> bool:
-        """Whether it matters to any task of it where others run."""
-        return any(task.constraints for task in self.job.tasks)
+    def fields(self) -> frozenset[str]:
+        """The attributes of agents that matter to where its tasks run."""
+        return frozenset(of.field for task in self.job.tasks for of in task.constraints)
 
     @property
     def state(self) -> str:

@@ -190,6 +190,8 @@ class FrameworkNode(DriverNode):
                 self.feed(bp.OffersReceived(tuple(event.offers.offers)))
             case "rescind":
                 self.feed(bp.OfferRescinded(event.rescind.offer_id))
+            case "failure" if not event.failure.executor_id:
+                self.feed(bp.AgentLost(event.failure.agent_id))
             case "update":
                 self._check_end(event.update.status)
                 self._check_order(event.update.status)

@@ -480,6 +480,52 @@ def pair(kind: str = "service", **keys: object) -> Job:
     return parse_job({"name": "j", "tasks": [task]})
 
 
+class TestAgentsThatAreLost:
+    ROOM = "cpus:9;mem:900"
+    FULL = "cpus:1;mem:10"  # with one of these
+
+    @staticmethod
+    def spread(instances: int, operator: str) -> Job:
+        resources = {"cpus": 1, "mem": 10}
+        return job("service", instances, constraints=[f"rack:{operator}"], resources=resources)
+
+    def test_a_rack_that_is_gone_holds_nobody_back(self, h: BinpackHarness) -> None:
+        h.feed(c.Subscribed("f"))
+        h.submit(self.spread(4, "GROUP_BY"))
+        h.offer(self.FULL, agent="b", rack="r2")
+        h.offer(self.ROOM, agent="c", rack="r1")
+        assert len(h.launched()) == 3, "one more than on the other rack"
+        h.offer(self.ROOM, agent="c", rack="r1")
+        assert len(h.launched()) == 3
+        h.feed(c.AgentLost("b"))
+        h.offer(self.ROOM, agent="c", rack="r1")
+        assert len(h.launched()) == 4
+
+    def test_what_another_leader_tells_nobody(self, h: BinpackHarness) -> None:
+        h.feed(c.Subscribed("f"))
+        h.submit(self.spread(4, "GROUP_BY"))
+        h.offer(self.FULL, agent="b", rack="r2")
+        h.offer(self.ROOM, agent="c", rack="r1")
+        assert len(h.launched()) == 3
+        h.feed(c.Disconnected())
+        h.feed(c.Subscribed("f"))
+        h.offer(self.ROOM, agent="c", rack="r1")
+        assert len(h.launched()) == 4
+
+    def test_where_it_runs_is_not_forgotten_over_a_restart(self, h: BinpackHarness) -> None:
+        """The agent is full, so nobody offers it to the next one."""
+        h.feed(c.Subscribed("f"))
+        h.submit(self.spread(2, "UNIQUE"))
+        h.offer(self.FULL, agent="a", rack="r1")
+        h.update(h.launched()[0], pb.TASK_RUNNING)
+        again = BinpackHarness(h.records)
+        again.feed(c.Subscribed("f"))
+        again.offer(self.ROOM, agent="b", rack="r1")
+        assert again.launched() == []
+        again.offer(self.ROOM, agent="c", rack="r2")
+        assert len(again.launched()) == 1
+
+
 class TestSidecars:
     """A task and its sidecars are one to the planner, and a group to the master."""
 
