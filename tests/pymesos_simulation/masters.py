@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import Any
 
 from pymesos_core.store import Change
@@ -28,6 +29,7 @@ class MasterNode(Node):
         self.suspended = False
         self.answers: dict[int, str | None] = {}  # to operators, by request id
         self._held: list[tuple[int, Any]] = []
+        self._requests: deque[object] = deque()  # of this leadership, on their way
         self._commit_at = 0.0
         self._answer_at = 0.0
 
@@ -43,6 +45,7 @@ class MasterNode(Node):
         self.core = None
         self.suspended = False
         self._held.clear()
+        self._requests = deque()
 
     def on_elected(self) -> None:
         """The coordinator says that its znode is the lowest."""
@@ -143,6 +146,8 @@ class MasterNode(Node):
     def _persist(self, token: int, changes: tuple[Change, ...]) -> None:
         """Requests of one session are not reordered; one may be lost with the way to ZooKeeper."""
         epoch, random = self.epoch, self.world.random
+        request, before = object(), self._requests
+        before.append(request)
 
         def done(ok: bool) -> None:
             event = ev.Persisted(token) if ok else ev.PersistFailed(token, "not written")
@@ -152,11 +157,16 @@ class MasterNode(Node):
 
         def arrive() -> None:
             coordinator = self.coordinator
-            if coordinator.reached_by(self):
+            if before[0] is not request:
+                if before is self._requests:  # else what is ahead of it was lost with the process
+                    wait(self.soon)
+            elif coordinator.reached_by(self):
+                before.popleft()
                 coordinator.commit(epoch, changes, done)
             elif random.random() < 0.5:
                 coordinator.when_reached(self, lambda: wait(self.soon))
             else:
+                before.popleft()
                 self.world.counts["unknown write"] += 1
                 if random.random() < 0.5:
                     coordinator.commit(epoch, changes, lambda ok: None)

@@ -153,6 +153,39 @@ class TestReserving:
         assert told(h, again) == [given]
         assert offered(h, db) == parse("cpus:1;mem:100") + given
 
+    def test_twice_the_same_while_it_comes_back(self) -> None:
+        """It shows what it had before, until the first change is written."""
+        h = MasterHarness()
+        agent = h.agent("cpus:4;mem:400", port=7)
+        assert reserve(h, agent, "db", "cpus:2") is None
+        for change, other in ((unreserve, reserve), (reserve, unreserve)):
+            h.hold_writes = True
+            with pytest.raises(KeyError):
+                change(h, agent, "db", "cpus:2")
+            h.feed(ev.AgentDisconnected(agent))
+            agent = h.agent("cpus:4;mem:400", h.agent_id(agent), port=7)
+            said = change(h, agent, "db", "cpus:2")
+            assert said is not None and "being changed" in said
+            h.hold_writes = False
+            h.write()
+            assert other(h, agent, "db", "cpus:2") is None
+            assert change(h, agent, "db", "cpus:2") is None
+
+    def test_what_is_being_reserved_is_offered_to_nobody_though_its_agent_comes_back(self) -> None:
+        h = MasterHarness()
+        agent = h.agent("cpus:4;mem:400", port=7)
+        db = subscribe(h, "db")
+        h.hold_writes = True
+        with pytest.raises(KeyError):
+            reserve(h, agent, "web", "cpus:3")
+        h.feed(ev.AgentDisconnected(agent))
+        h.agent("cpus:4;mem:400", h.agent_id(agent), port=7)
+        h.advance(1.0)
+        assert not h.offers(db)
+        h.hold_writes = False
+        h.write()
+        assert offered(h, db) == parse("cpus:1;mem:400")
+
     def test_two_at_a_time(self) -> None:
         h = MasterHarness()
         agent = h.agent("cpus:4;mem:400")

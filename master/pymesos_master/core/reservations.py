@@ -180,11 +180,13 @@ def convert(
     """
     agent.reserved_next = reserved
     agent.conversions += 1
+    agent.unwritten += 1
     number = agent.conversions
     agent.converting[number] = held
 
     def done() -> None:
         agent.reserved = reserved
+        agent.unwritten -= 1
         there = agent.converting.pop(number, None) is not None
         if agent.state == AgentState.ACTIVE:
             base = resources.from_proto(agent.info.resources)
@@ -206,7 +208,11 @@ def tell_reserved(ctx: Context, agent: Agent) -> None:
 
 
 def offer_anew(ctx: Context, agent: Agent) -> None:
-    """Have the allocator begin anew with an agent of which nothing is offered."""
+    """Have the allocator begin anew with an agent of which nothing is offered.
+
+    Of one that came back while a change is written nobody knows what that concerns, so nothing is
+    offered until it is written.
+    """
     used: dict[Client, Resources] = {}
     holders = [
         ((task.framework_id, task.role), task.resources)
@@ -215,6 +221,9 @@ def offer_anew(ctx: Context, agent: Agent) -> None:
     ]
     for client, held in (*holders, *agent.converting.values()):
         used[client] = used.get(client, EMPTY) + held
+    if agent.interrupted:
+        rest = agent.total.minus_what_is_there(resources.total(used.values()))
+        used[NOBODY] = used.get(NOBODY, EMPTY) + rest
     ctx.allocator.add_agent(agent.agent_id, agent.total, used)
 
 
@@ -315,6 +324,8 @@ def _connected(ctx: Context, agent_id: str) -> Agent:
         raise ResourceError(f"there is no agent {agent_id[:255]}")
     if agent.state != AgentState.ACTIVE:
         raise ResourceError(f"agent {agent_id} is {agent.state.value}: try again when it is back")
+    if agent.interrupted:
+        raise ResourceError(f"what is reserved on {agent_id} is being changed: try again")
     return agent
 
 

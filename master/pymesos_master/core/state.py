@@ -124,9 +124,15 @@ class Agent:
     # By the latest write to the registry, durable or not:
     state_next: AgentState = AgentState.ACTIVE  # or UNREACHABLE, or GONE
     reserved_next: Resources = EMPTY
-    conversions: int = 0
+    conversions: int = 0  # so far
+    unwritten: int = 0  # of them
     # What an ACCEPT holds while its operations are written, by the number of the conversion.
     converting: dict[int, tuple[tuple[str, str], Resources]] = field(default_factory=dict)
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it went, and came back or not, since a change began that is not written yet."""
+        return self.unwritten > len(self.converting)
 
     @property
     def agent_id(self) -> str:
