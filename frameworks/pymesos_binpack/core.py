@@ -799,8 +799,15 @@ class BinpackCore:
         for job in self.jobs.values():
             for instance in job.instances if job.fields and not job.ended else ():
                 if instance.saved.task_id in self._by_task:
-                    out.add(instance.group, instance.saved.attributes)
+                    out.add(instance.group, self._attributes_of(instance.saved))
         return out
+
+    def _attributes_of(self, saved: Saved) -> Mapping[str, str]:
+        if saved.attributes:
+            return saved.attributes
+        # It was launched by a version that did not keep them.
+        agent = self._known.get(saved.agent_id)
+        return agent.attributes if agent is not None else {"hostname": saved.hostname}
 
     def _launch(self, launches: Sequence[Launch], by_id: Mapping[str, Instance]) -> None:
         """Store the launches on one agent, then send them."""

@@ -66,6 +66,10 @@ class Known:
     def __iter__(self) -> Iterator[Seen]:
         return iter(self._agents.values())
 
+    def get(self, agent_id: str) -> Seen | None:
+        """The agent, if it was seen and is not lost."""
+        return self._agents.get(agent_id)
+
     def largest(self) -> Mapping[str, int]:
         """The most that any has of each resource."""
         if self._largest is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pymesos_binpack import core as c
@@ -524,6 +526,20 @@ class TestAgentsThatAreLost:
         assert again.launched() == []
         again.offer(self.ROOM, agent="c", rack="r2")
         assert len(again.launched()) == 1
+
+    def test_an_instance_of_an_older_version_counts(self, h: BinpackHarness) -> None:
+        h.feed(c.Subscribed("f"))
+        h.submit(self.spread(2, "UNIQUE"))
+        h.offer(self.FULL, agent="a", rack="r1")
+        for key, value in h.records.items():
+            if b'"attributes"' in value:
+                record = json.loads(value)
+                del record["attributes"]
+                h.records[key] = json.dumps(record).encode()
+        again = BinpackHarness(h.records)
+        again.feed(c.Subscribed("f"))
+        again.offer(self.ROOM, agent="a", rack="r1")
+        assert again.launched() == []
 
 
 class TestSidecars:
