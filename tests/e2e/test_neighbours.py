@@ -86,9 +86,12 @@ BULLIES: tuple[tuple[dict[str, Any], str, str], ...] = (
     ),
     (
         # What is forked without end is refused at the limit, and cannot hold its neighbour up.
+        # Sixty interpreters need about 32 MiB, stacks and page tables of the kernel included:
+        # with the usual memory it depends on the day which of the two limits stops them.
         {
             "name": "processes",
             "command": FORK,
+            "resources": {"mem": 256},
             "pids_max": 60,
             "max_completion_time_s": 10,
         },
