@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,9 @@ def test_v1_limits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (tmp_path / "cpu/pymesos/tag/c1/cpu.shares").read_text() == "2048"
     assert [Path(p).name for p in group.join] == ["tasks", "tasks", "tasks"]
     assert (tmp_path / "pids/pymesos/tag/c1/pids.max").read_text() == "50"
+
+    shutil.rmtree(memory)  # as a crash in the middle of its removal leaves it
+    assert found.leftovers() == {"c1"}
 
 
 def test_where_nothing_may_be_written_that_is_said(tmp_path: Path) -> None:

@@ -207,8 +207,8 @@ class Cgroups:
                 _write(self._own_procs, str(os.getpid()))
 
     def leftovers(self) -> set[str]:
-        """The container ids that have groups."""
-        return {p.name for p in self._roots["memory"].iterdir() if p.is_dir()}
+        """The container ids that have a group of any controller: a crash may leave but one."""
+        return {p.name for folder in self._folders for p in folder.iterdir() if p.is_dir()}
 
 
 def cpu_shares(cpus_milli: int) -> int:
