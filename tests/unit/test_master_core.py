@@ -297,6 +297,17 @@ class TestUpdates:
         h.update(agent, framework_id, "t", pb.TASK_RUNNING, b"1", pb.TASK_FINISHED)
         assert len(h.offers(framework)) == 1
 
+    def test_what_comes_free_in_one_message_is_offered_together(self, h: MasterHarness) -> None:
+        agent, framework = h.agent("cpus:2;mem:64"), h.subscribe()
+        (offer,) = h.offers(framework)
+        h.accept(framework, [offer.offer_id], task(offer, "a"), task(offer, "b"))
+        other = h.agent()
+        h.now_s += 0.1  # a busy master: the allocation for the other agent is due already
+        h.update(agent, h.framework_id(framework), "a", pb.TASK_FINISHED, b"1")
+        h.update(agent, h.framework_id(framework), "b", pb.TASK_FINISHED, b"2")
+        (offer,) = (o for o in h.offers(framework) if o.agent_id != h.agent_id(other))
+        assert str(resources.from_proto(offer.resources)) == "cpus:2;mem:64"
+
     def test_a_terminal_state_is_final(self, h: MasterHarness) -> None:
         agent, framework = h.agent(), h.subscribe()
         h.run(framework)

@@ -47,7 +47,7 @@ class MasterCore:
         )
         recovery.recover(self._ctx, registry)
         self._handlers: dict[type, Callable[[Context, Any], None]] = {
-            events.Tick: lambda ctx, event: None,
+            events.Tick: self._meet_deadlines,
             events.AgentRegistering: agents.on_registering,
             events.AgentDisconnected: agents.on_disconnected,
             events.AgentHeard: agents.on_heard,
@@ -85,23 +85,27 @@ class MasterCore:
         self._ctx.watched = watched
 
     def step(self, now: Now, event: events.Event) -> list[Effect]:
-        """Take one event in, and every deadline that is due, and say what is to be done."""
+        """Take one event in and say what is to be done. What is due is done at a Tick.
+
+        Events come together: of a busy agent whose tasks end at once, an allocation between two of
+        their updates would offer the half, and the halves would never find each other again.
+        """
         ctx = self._ctx
         ctx.now = now
         self._handlers[type(event)](ctx, event)
-        if not ctx.suspended:
-            self._meet_deadlines(now)
         if self._allocation_due():
             ctx.schedule_allocation()
         effects, ctx.out = ctx.out, []
         return effects
 
-    def _meet_deadlines(self, now: Now) -> None:
-        for kind, key in self._ctx.timers.due(now.mono_s):
+    def _meet_deadlines(self, ctx: Context, event: events.Tick) -> None:
+        if ctx.suspended:
+            return
+        for kind, key in ctx.timers.due(ctx.now.mono_s):
             if (kind, key) == ALLOCATE:
-                offers.allocate(self._ctx)
+                offers.allocate(ctx)
             else:
-                _DEADLINES[kind](self._ctx, key)
+                _DEADLINES[kind](ctx, key)
 
     def _suspend(self, ctx: Context, event: events.CoordinationSuspended) -> None:
         """What is sent now waits, so nobody can answer: no offer is made and no deadline counts."""
