@@ -18,6 +18,7 @@ import logging
 import os
 import signal
 import time
+from collections import deque
 from dataclasses import dataclass, field
 
 import click
@@ -96,6 +97,7 @@ class SimulatedAgent:
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
         self._backoff = Backoff(0.1, 5.0)
+        self._events: deque[ev.Event] = deque()
         self._ends: dict[str, asyncio.TimerHandle] = {}
         self._running: set[str] = set()
         self._unacknowledged: set[bytes] = set()
@@ -146,14 +148,12 @@ class SimulatedAgent:
             self.feed(ev.Disconnected(connection_id))
 
     def feed(self, event: ev.Event) -> None:
-        """One step, and what it wants done."""
-        for effect in self._core.step(read_clock(), event):
-            self._do(effect)
+        """A step, what it wants done, and a step for each event that this brings at once."""
+        self._events.append(event)
+        while self._events:
+            for effect in self._core.step(read_clock(), self._events.popleft()):
+                self._do(effect)
         self._wakeup.reset()
-
-    def _soon(self, event: ev.Event) -> None:
-        """Not from within a step: the core takes one event at a time."""
-        asyncio.get_running_loop().call_soon(self.feed, event)
 
     def _do(self, effect: fx.Effect) -> None:
         match effect:
@@ -164,14 +164,14 @@ class SimulatedAgent:
                     for part in cut_registration(message):
                         self._streams[connection_id].put(part)
             case fx.Checkpoint(token, _):
-                self._soon(ev.Checkpointed(token))
+                self._events.append(ev.Checkpointed(token))
             case fx.StartContainer(container_id, framework_id, _, _, info):
                 key = (framework_id, info.task_id)
                 self._tally.doubled += key in self._tally.started
                 self._tally.started.add(key)
                 self._running.add(container_id)
                 self._count(1)
-                self._soon(ev.ContainerStarted(container_id, 1))
+                self._events.append(ev.ContainerStarted(container_id, 1))
                 if info.command.value.replace(".", "", 1).isdigit():
                     lives_s = float(info.command.value)
                     end = asyncio.get_running_loop().call_later(lives_s, self._end, container_id, 0)
