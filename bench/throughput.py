@@ -184,7 +184,7 @@ async def measure(
 
 @click.command()
 @click.option("--agents", default=1000, show_default=True, help="How many agents.")
-@click.option("--tasks", default=200_000, show_default=True, help="How many tasks in all.")
+@click.option("--tasks", default=300_000, show_default=True, help="How many tasks in all.")
 @click.option("--at-once", default=16, show_default=True, help="How many fit on one agent.")
 @click.option("--in-flight", default=1000, show_default=True, help="How many at a time in all.")
 @click.option("--alive", default=0, show_default=True, help="How many others run meanwhile.")
