@@ -162,6 +162,23 @@ def test_a_claim_ends_in_time_and_is_made_once() -> None:
     assert [g.framework_id for g in drf.allocate(31)] == ["third"]
 
 
+def test_a_claim_ends_with_its_framework() -> None:
+    """Found by the simulator: that of a framework which was gone stopped the master."""
+    drf = DrfAllocator(Settings(claim_s=30))
+    for name in ("slow", "picky"):
+        drf.add_framework(name, ("*",), active=True)
+    drf.add_agent("a", parse("cpus:4;disk(db):9"), {("slow", "*"): parse("cpus:2")})
+    assert [g.framework_id for g in drf.allocate(0)] == ["picky"]
+    drf.recover("slow", "a", "*", parse("cpus:2"), now_s=0)
+    assert [g.framework_id for g in drf.allocate(0)] == ["slow"]
+    drf.answered("picky", "a")
+    drf.recover("picky", "a", "*", parse("cpus:2"), now_s=1, refuse_s=1000)
+    drf.add_framework("third", ("*",), active=True)
+    assert drf.allocate(2) == [], "picky is to see all of it"
+    drf.remove_framework("picky")
+    assert [g.framework_id for g in drf.allocate(3)] == ["third"]
+
+
 def test_nothing_is_created_or_lost() -> None:
     drf = allocator(agents=3, frameworks=2)
     grants = drf.allocate(0)

@@ -161,6 +161,10 @@ class DrfAllocator:
             for client, scalars in agent.held.items():
                 if client[0] == framework_id:
                     self._tree.hold(framework.leaves[client[1]], scalars, -1)
+            if agent.claim is not None and agent.claim.framework_id == framework_id:
+                self._end_claim(agent)
+                if agent.active:
+                    self._dirty[agent.agent_id] = None
         for leaf in framework.leaves.values():
             self._tree.remove(leaf)
         self._less_held = True
