@@ -76,12 +76,8 @@ class Coordinator:
                 node.on_suspended()
 
         def back() -> None:
-            if not self.reached_by(node) or node.session != session:
-                return
-            if (node, session) in self._candidates:
-                node.on_resumed()
-            else:
-                node.on_session_lost()
+            if self.reached_by(node):
+                self._tell(node, session)
 
         def expire() -> None:
             if self.world.now_s >= self.down_until_s and not self.reached_by(node):
@@ -97,11 +93,18 @@ class Coordinator:
         self.down_until_s = 0.0
         self._away_until_s.clear()
         for node in self.masters:
-            if node.session == NO_SESSION:
-                continue
-            lives = (node, node.session) in self._candidates
-            told = node.on_resumed if lives else node.on_session_lost
-            node.soon(self.world.delay_s(), told)
+            if node.session != NO_SESSION:
+                session = node.session
+                node.soon(self.world.delay_s(), lambda n=node, s=session: self._tell(n, s))  # type: ignore[misc]
+
+    def _tell(self, node: MasterNode, session: int) -> None:
+        """What became of the session that a master has."""
+        if node.session != session:
+            return
+        if (node, session) in self._candidates:
+            node.on_resumed()
+        else:
+            node.on_session_lost()
 
     def join(self, node: MasterNode) -> None:
         """Contend in a new session, once the service is reached."""
