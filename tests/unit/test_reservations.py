@@ -11,6 +11,7 @@ from pymesos_core import resources
 from pymesos_core.reservations import reserve_for
 from pymesos_core.resources import Resources, from_proto, parse, to_proto
 from pymesos_master.core import events as ev
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import operations
@@ -227,6 +228,25 @@ class TestReserving:
         info = pb.AgentInfo(agent_id=h.agent_id(agent), resources=to_proto(parse("cpus:2")))
         h.feed(ev.AgentRegistering(500, info, "i"))
         assert "reserved on the agent" in h.agent_inbox[500][-1].refused.message
+
+    def test_a_smaller_agent_whose_tasks_leave_nothing_to_reserve_is_refused(self) -> None:
+        """Found by the simulator: it had not been told of the reservation when it came back."""
+        h = MasterHarness()
+        agent, framework = h.agent("cpus:4;mem:400"), h.subscribe()
+        offer = h.run(framework, "t", "cpus:2;mem:100")
+        assert reserve(h, agent, "db", "cpus:1") is None
+        h.feed(ev.AgentDisconnected(agent))
+        record = agent_pb.TaskRecord(
+            framework_id=h.framework_id(framework),
+            task_info=task(offer, "t", parse("cpus:2;mem:100")),
+            state=pb.TASK_RUNNING,
+        )
+        info = pb.AgentInfo(agent_id=h.agent_id(agent), resources=to_proto(parse("cpus:2;mem:400")))
+        h.feed(ev.AgentRegistering(500, info, "i", (record,)))
+        assert "hold cpus:2;mem:100, more" in h.agent_inbox[500][-1].refused.message
+        record.state = pb.TASK_FINISHED
+        h.feed(ev.AgentRegistering(501, info, "i", (record,)))
+        assert h.agent_inbox[501][0].HasField("registered")
 
     def test_refinement(self) -> None:
         h = MasterHarness()

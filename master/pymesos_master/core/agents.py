@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Sequence
+
 from pymesos_core import reservations, resources
 from pymesos_core.ids import id_problem
 from pymesos_core.resources import EMPTY, ResourceError, Resources
@@ -61,6 +64,16 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     except ResourceError as error:
         _refuse(ctx, event.connection_id, str(error))
         return
+    # It says so itself when it starts, unless it came back smaller before it was told what an
+    # operator had reserved meanwhile.
+    if not total.contains(held := _held(event.tasks)):
+        _refuse(
+            ctx,
+            event.connection_id,
+            f"the tasks of this agent hold {held}, more than it has with what is reserved on it"
+            f" ({total}): give the agent back what it had, or wait until tasks have ended",
+        )
+        return
     _note_registration(ctx, info.agent_id, event)
 
     def admit() -> None:
@@ -81,6 +94,15 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         if known is not None:
             known.state_next = AgentState.ACTIVE
         ctx.persist((agent_change(admitted, ctx.now.wall_s),), admit)
+
+
+def _held(records: Sequence[agent_pb.TaskRecord]) -> Resources:
+    held: list[Resources] = []
+    for record in records:
+        if not is_terminal(record.state):
+            with contextlib.suppress(ResourceError):
+                held.append(resources.from_proto(record.task_info.resources))
+    return resources.total(held)
 
 
 def _is_late(ctx: Context, event: AgentRegistering) -> bool:
