@@ -12,6 +12,7 @@ from pymesos_agent.core import AgentCore
 from pymesos_agent.usage import ContainerUsage, read_usage
 from pymesos_core.metrics import MIB, gauge
 from pymesos_core.resources import from_proto
+from pymesos_core.slices import in_slices
 from pymesos_core.states import state_name
 
 LABELS = ("framework_id", "task_id", "name")
@@ -29,11 +30,11 @@ class TaskSeen:
     healthy: bool | None
 
 
-def snapshot(core: AgentCore) -> list[TaskSeen]:
+async def snapshot(core: AgentCore) -> list[TaskSeen]:
     """Of the tasks that are not acknowledged as ended."""
     out = []
-    for task in core.state.by_key.values():
-        amounts = from_proto(task.info.resources).quantities
+    async for task in in_slices(core.state.by_key.values()):
+        amounts = from_proto(task.info.resources).amounts()
         out.append(
             TaskSeen(
                 (task.framework_id, task.info.task_id, task.info.name),

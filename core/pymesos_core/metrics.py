@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-from collections.abc import Callable, Iterable
-from typing import Generic, TypeVar
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Generic, TypeVar
 
 import click
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
@@ -32,7 +31,7 @@ class _Collector(Collector, Generic[Snapshot]):
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        snapshot: Callable[[], Snapshot],
+        snapshot: Callable[[], Coroutine[Any, Any, Snapshot]],
         to_metrics: Callable[[Snapshot], Iterable[Metric]],
     ) -> None:
         self._loop = loop
@@ -41,16 +40,11 @@ class _Collector(Collector, Generic[Snapshot]):
 
     def collect(self) -> Iterable[Metric]:
         """See prometheus_client."""
-        taken: concurrent.futures.Future[Snapshot] = concurrent.futures.Future()
-
-        def take() -> None:
-            try:
-                taken.set_result(self._snapshot())
-            except BaseException as error:
-                taken.set_exception(error)
-
-        self._loop.call_soon_threadsafe(take)
-        return self._to_metrics(taken.result(ANSWER_TIMEOUT_S))
+        taken = asyncio.run_coroutine_threadsafe(self._snapshot(), self._loop)
+        try:
+            return self._to_metrics(taken.result(ANSWER_TIMEOUT_S))
+        finally:
+            taken.cancel()
 
     def describe(self) -> Iterable[Metric]:
         """Nothing is known before it is asked for."""
@@ -60,10 +54,13 @@ class _Collector(Collector, Generic[Snapshot]):
 def serve_metrics(
     ip: str,
     port: int,
-    snapshot: Callable[[], Snapshot],
+    snapshot: Callable[[], Coroutine[Any, Any, Snapshot]],
     to_metrics: Callable[[Snapshot], Iterable[Metric]],
 ) -> Callable[[], None]:
-    """Until what is returned is called. Raises ServingError."""
+    """Serve /metrics until what is returned is called. Raises ServingError.
+
+    `snapshot` runs on the loop, `to_metrics` in a thread of the server's.
+    """
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     registry.register(_Collector(asyncio.get_running_loop(), snapshot, to_metrics))

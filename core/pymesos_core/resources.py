@@ -273,6 +273,22 @@ class Resources:
                     out[name] = out.get(name, 0) + value
         return out
 
+    def amounts(self) -> Mapping[str, int]:
+        """The thousandths of each scalar, and how many thousandths of ports and items there are.
+
+        Unlike bags, amounts of several agents can be added: each agent has a port 31000 of its own.
+        """
+        if not (self.ranges or self.sets or self.tagged):
+            return self.scalars
+        out = dict(self.quantities)
+        for tag, bag in self.parts():
+            if not tag.shared:
+                for name, intervals in bag.ranges.items():
+                    out[name] = out.get(name, 0) + 1000 * count(intervals)
+                for name, items in bag.sets.items():
+                    out[name] = out.get(name, 0) + 1000 * len(items)
+        return out
+
     def where(self, keep: Callable[[Tag], bool]) -> Resources:
         """The part whose tags are to be kept; what has no tag counts as of PLAIN."""
         if not self.tagged and keep(PLAIN):

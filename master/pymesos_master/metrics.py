@@ -9,11 +9,22 @@ from dataclasses import dataclass, field
 from prometheus_client.core import Metric
 
 from pymesos_core.metrics import MIB, gauge
-from pymesos_core.resources import total
+from pymesos_core.slices import in_slices
 from pymesos_core.states import state_name
+from pymesos_master.core.state import AgentState
 from pymesos_master.services.leading import Leadership
 
-BYTES = ("mem", "disk")  # in MiB everywhere else, in bytes by Prometheus' conventions
+# Resources with a metric of their own; the values of mem and disk are in bytes by Prometheus'
+# conventions. All others share one metric: an agent may call a resource what it likes.
+OWN = {
+    "cpus": ("pymesos_master_cpus", 1),
+    "mem": ("pymesos_master_mem_bytes", MIB),
+    "disk": ("pymesos_master_disk_bytes", MIB),
+    "gpus": ("pymesos_master_gpus", 1),
+    "ports": ("pymesos_master_ports", 1),
+}
+MAX_OTHERS = 100  # names of other resources, so that agents cannot make the answer grow
+TOTAL, ALLOCATED, OFFERED = "total", "allocated", "offered"
 
 
 @dataclass
@@ -26,36 +37,42 @@ class Snapshot:
     frameworks: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     offers: int = 0
-    resources: dict[tuple[str, str], int] = field(default_factory=dict)  # by kind and name
+    # By kind, then by the resource's name.
+    resources: dict[str, Counter[str]] = field(
+        default_factory=lambda: {kind: Counter() for kind in (TOTAL, ALLOCATED, OFFERED)}
+    )
 
 
-def snapshot(leadership: Leadership) -> Snapshot:
-    """Of the leader's state; of a follower only that it is one."""
+async def snapshot(leadership: Leadership) -> Snapshot:
+    """What the leader's state holds, read in slices; of a follower only that it is one."""
     leader = leadership.leader
     if leader is None:
         return Snapshot()
     state = leader.core.state
-    out = Snapshot(True, leader.term.epoch)
-    out.agents.update(agent.state.value for agent in state.agents.values())
-    out.frameworks.update(f.state.value for f in state.frameworks.values())
-    out.tasks.update(
-        state_name(task.state) for f in state.frameworks.values() for task in f.tasks.values()
-    )
-    out.offers = len(state.offers)
-    agents = [agent for agent in state.agents.values() if agent.state.value == "active"]
-    amounts = {
-        "total": total(agent.total for agent in agents),
-        "allocated": total(agent.allocated() for agent in agents),
-        "offered": total(agent.offered() for agent in agents),
-    }
-    for kind, resources in amounts.items():
-        for name, milli in resources.quantities.items():
-            out.resources[kind, name] = milli
+    out = Snapshot(True, leader.term.epoch, offers=len(state.offers))
+    total, allocated, offered = out.resources.values()
+    async for agent in in_slices(state.agents.values()):
+        out.agents[agent.state.value] += 1
+        if agent.state is AgentState.ACTIVE:
+            total.update(agent.total.amounts())
+    async for framework in in_slices(state.frameworks.values()):
+        out.frameworks[framework.state.value] += 1
+        async for task in in_slices(framework.tasks.values()):
+            out.tasks[state_name(task.state)] += 1
+    async for agent in in_slices(state.agents.values()):
+        if agent.state is not AgentState.ACTIVE:
+            continue
+        async for task in in_slices(agent.tasks.values()):
+            if task.holds_resources:
+                allocated.update(task.resources.amounts())
+        for offer in agent.offers.values():
+            if not offer.copy_of:
+                offered.update(offer.resources.amounts())
     return out
 
 
 def to_metrics(seen: Snapshot) -> Iterable[Metric]:
-    """All of them."""
+    """All metrics of a master."""
     yield gauge("pymesos_master_leads", "Whether this master leads.", (), [((), seen.leads)])
     if not seen.leads:
         return
@@ -69,16 +86,20 @@ def to_metrics(seen: Snapshot) -> Iterable[Metric]:
         text = f"Known {name} that are not completed, by state."
         values = [((state,), float(count)) for state, count in sorted(counts.items())]
         yield gauge(f"pymesos_master_{name}", text, ("state",), values)
-    names = sorted({name for _, name in seen.resources})
-    for name in names:
-        unit, factor = ("_bytes", MIB) if name in BYTES else ("", 1)
-        yield gauge(
-            f"pymesos_master_{name}{unit}".replace("-", "_").replace(".", "_"),
-            f"Of {name} on active agents: total, allocated to tasks, offered.",
-            ("kind",),
-            [
-                ((kind,), milli / 1000 * factor)
-                for (kind, other), milli in sorted(seen.resources.items())
-                if other == name
-            ],
-        )
+    for name, (metric, factor) in OWN.items():
+        values = [
+            ((kind,), amounts[name] / 1000 * factor) for kind, amounts in seen.resources.items()
+        ]
+        text = f"Of {name} on active agents: total, allocated to tasks, offered."
+        yield gauge(metric, text, ("kind",), values)
+    others = sorted({name for amounts in seen.resources.values() for name in amounts} - OWN.keys())
+    yield gauge(
+        "pymesos_master_other_resources",
+        f"Of each other resource, the first {MAX_OTHERS} of them, as those of their own.",
+        ("resource", "kind"),
+        [
+            ((name, kind), amounts[name] / 1000)
+            for name in others[:MAX_OTHERS]
+            for kind, amounts in seen.resources.items()
+        ],
+    )
