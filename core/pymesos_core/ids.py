@@ -1,39 +1,72 @@
-"""Ids from the network are hostile until they are checked here."""
+"""Ids and names from the network are hostile until they are checked here."""
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterator
 
-MAX_ID_LENGTH = 255
+from pymesos_core import limits
+from pymesos_core.limits import Limit
+
+# Control characters, marks of direction, joiners, halves of surrogates, ends of
+# lines and paragraphs: nobody sees them, and some make others appear elsewhere.
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
 
-def id_problem(text: str) -> str | None:
+def size_of(text: str) -> int:
+    """Its bytes in UTF-8, also of what cannot be encoded."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+
+
+def hidden_character(text: str) -> str | None:
+    """The first character that nobody sees, as `U+202E`, or None."""
+    if text.isascii() and text.isprintable():
+        return None
+    found = next((c for c in text if unicodedata.category(c) in _HIDDEN), None)
+    return None if found is None else f"U+{ord(found):04X}"
+
+
+def name_problem(text: str, limit: Limit = limits.NAME) -> str | None:
+    """Why `text` cannot be a name that people read, or None: blank, too long, invisible parts."""
+    if not text:
+        return f"{limit.what[0].lower()}{limit.what[1:]} must not be empty"
+    if problem := limit.problem(size_of(text)):
+        return problem
+    if text[0].isspace() or text[-1].isspace():
+        return f"{text!r} begins or ends with white space"
+    if (hidden := hidden_character(text)) is not None:
+        return f"{text!r} has a control character, or one that nobody sees: {hidden}"
+    return None
+
+
+def id_problem(text: str, limit: Limit = limits.ID) -> str | None:
     """Why `text` cannot be an id, or None.
 
-    Mesos' rule (`src/common/validation.cpp`): not empty, at most 255 characters, no '/', neither
-    '.' nor '..', no control characters. Spaces and letters beyond ASCII are fine.
+    Mesos' rule (`src/common/validation.cpp`): not empty, at most 255 bytes, no '/', neither '.' nor
+    '..', no control characters. Spaces within and letters beyond ASCII are fine. Ours: nothing that
+    cannot be seen, as white space at either end or marks that change the direction of text.
     """
-    if not text:
-        return "an id must not be empty"
-    if len(text) > MAX_ID_LENGTH:
-        return f"an id has at most {MAX_ID_LENGTH} characters, this one {len(text)}"
+    if problem := name_problem(text, limit):
+        return problem
     if text in (".", ".."):
         return f"{text!r} is not an id"
     if "/" in text or "\\" in text:
         return f"{text!r} has a slash"
-    if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
-        return f"{text!r} has a control character"
     return None
+
+
+def hostname_problem(text: str) -> str | None:
+    """Why `text` cannot be the name of a host, or None."""
+    return id_problem(text, limits.HOSTNAME)
 
 
 def role_problem(role: str) -> str | None:
     """Why `role` cannot be a role, or None (Mesos' docs/roles.md, "Invalid Role Names")."""
     if role == "*":
         return None
-    if len(role) > MAX_ID_LENGTH:
-        return f"a role has at most {MAX_ID_LENGTH} characters"
-    if any(c.isspace() or unicodedata.category(c) == "Cc" for c in role):
+    if problem := limits.ROLE.problem(size_of(role)):
+        return problem
+    if any(c.isspace() for c in role) or hidden_character(role) is not None:
         return f"role {role!r} has white space or a control character"
     for part in role.split("/"):
         if part in ("", ".", "..", "*"):

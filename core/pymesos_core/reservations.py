@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pymesos_core.resources import (
-    EMPTY,
     PLAIN,
     Reservation,
     ResourceError,
@@ -19,6 +18,7 @@ from pymesos_core.resources import (
     Tag,
     Volume,
     tagged,
+    total,
 )
 
 
@@ -35,10 +35,7 @@ def origin(tag: Tag) -> Tag:
 
 def retagged(bag: Resources, change: Callable[[Tag], Tag]) -> Resources:
     """All of it under other tags."""
-    out = EMPTY
-    for tag, part in bag.parts():
-        out = out + tagged(change(tag), part)
-    return out
+    return total(tagged(change(tag), part) for tag, part in bag.parts())
 
 
 def with_reserved(base: Resources, reserved: Resources) -> Resources:

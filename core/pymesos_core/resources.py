@@ -12,24 +12,22 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 
-from pymesos_core.ids import id_problem, role_problem
+from pymesos_core import limits
+from pymesos_core.ids import id_problem, name_problem, role_problem, size_of
 from pymesos_proto.v1 import types_pb2 as pb
 
 MILLI = 1000
 MAX_SCALAR_MILLI = 2**50  # thousandths that a double on the wire still tells apart
-MAX_NAMES = 64
-MAX_ENTRIES = 1024  # names times tags
 MAX_RANGE_VALUE = 2**32
 
 Interval = tuple[int, int]
 Intervals = tuple[Interval, ...]
 
-MAX_PATH = 1024
 _NAME_OF_DEVICE = re.compile(r"[A-Za-z0-9_.\-]{1,64}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}")
 
@@ -100,22 +98,34 @@ def normalize(intervals: Iterable[Interval]) -> Intervals:
 
 
 def _subtract_intervals(left: Intervals, right: Intervals) -> Intervals:
+    if not right:
+        return left
     out: list[Interval] = []
+    at = 0  # the first of `right` that does not end before what is looked at
     for begin, end in left:
-        at = begin
-        for r_begin, r_end in right:
-            if r_end < at or r_begin > end:
-                continue
-            if r_begin > at:
-                out.append((at, r_begin - 1))
-            at = max(at, r_end + 1)
-        if at <= end:
-            out.append((at, end))
+        while at < len(right) and right[at][1] < begin:
+            at += 1
+        here = at
+        while here < len(right) and right[here][0] <= end:
+            r_begin, r_end = right[here]
+            if r_begin > begin:
+                out.append((begin, r_begin - 1))
+            begin = r_end + 1
+            here += 1
+        if begin <= end:
+            out.append((begin, end))
+        at = max(at, here - 1)
     return tuple(out)
 
 
 def _contains_intervals(left: Intervals, right: Intervals) -> bool:
-    return all(any(b <= begin and end <= e for b, e in left) for begin, end in right)
+    at = 0
+    for begin, end in right:
+        while at < len(left) and left[at][1] < begin:
+            at += 1
+        if at == len(left) or begin < left[at][0] or left[at][1] < end:
+            return False
+    return True
 
 
 def count(intervals: Intervals) -> int:
@@ -353,10 +363,9 @@ def to_milli(name: str, value: float) -> int:
         raise ResourceError(f"{name} is {value}; a finite number is expected")
     if value < 0:
         raise ResourceError(f"{name} is {value:g}; it cannot be negative")
-    milli = int(value * MILLI + 0.5)
-    if milli > MAX_SCALAR_MILLI:
+    if value > MAX_SCALAR_MILLI / MILLI:  # before it is multiplied, which may overflow
         raise ResourceError(f"{name} is {value:g}; at most {MAX_SCALAR_MILLI // MILLI} is possible")
-    return milli
+    return int(value * MILLI + 0.5)
 
 
 def parse_milli(name: str, text: str) -> int:
@@ -388,7 +397,7 @@ def check_name(name: str) -> str:
 
 
 def _parse_interval(name: str, text: str) -> Interval:
-    match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", text)
+    match = re.fullmatch(r"\s*(\d{1,19})\s*(?:-\s*(\d{1,19})\s*)?", text)
     if not match:
         raise ResourceError(f"{name} has the range {text!r}; begin-end is expected")
     return int(match[1]), int(match[2] or match[1])
@@ -445,13 +454,15 @@ class _Bag:
         if value.startswith("["):
             if not value.endswith("]"):
                 raise ResourceError(f"{name}: the ranges {value!r} lack their ]")
-            self.ranges[name] = normalize(
-                _parse_interval(name, p) for p in value[1:-1].split(",") if p.strip()
-            )
+            parts = [p for p in value[1:-1].split(",") if p.strip()]
+            _refuse_more(limits.RANGES, len(parts), name)
+            self.ranges[name] = normalize(_parse_interval(name, p) for p in parts)
         elif value.startswith("{"):
             if not value.endswith("}"):
                 raise ResourceError(f"{name}: the set {value!r} lacks its }}")
-            self.sets[name] = frozenset(p.strip() for p in value[1:-1].split(",") if p.strip())
+            items = [p.strip() for p in value[1:-1].split(",") if p.strip()]
+            _refuse_more(limits.ITEMS, len(items), name)
+            self.sets[name] = _items(name, items)
         else:
             self.scalars[name] = parse_milli(name, value)
 
@@ -464,15 +475,29 @@ class _Bag:
                 raise ResourceError(f"{name} is {message.scalar:g}, which rounds to zero")
             self.scalars[name] = milli
         elif kind == "ranges":
+            _refuse_more(limits.RANGES, len(message.ranges.range), name)
             intervals = [(r.begin, r.end) for r in message.ranges.range]
-            merged = normalize(intervals)
-            if count(merged) != sum(e - b + 1 for b, e in intervals):
-                raise ResourceError(f"{name} has ranges that overlap")
-            self.ranges[name] = merged
+            self.ranges[name] = _disjoint(name, intervals)
         elif kind == "set":
-            self.sets[name] = frozenset(message.set.item)
+            _refuse_more(limits.ITEMS, len(message.set.item), name)
+            self.sets[name] = _items(name, message.set.item)
         else:
             raise ResourceError(f"{name} has no value")
+
+
+def _refuse_more(limit: limits.Limit, size: int, what: str) -> None:
+    """Raises ResourceError."""
+    if problem := limit.problem(size, what):
+        raise ResourceError(problem)
+
+
+def _items(name: str, items: Iterable[str]) -> frozenset[str]:
+    """Raises ResourceError."""
+    out = list(items)
+    for item in out:
+        if problem := name_problem(item, limits.ITEM):
+            raise ResourceError(f"{name}: {problem}")
+    return _distinct(name, out)
 
 
 def _sum(bags: Mapping[Tag, _Bag]) -> Resources:
@@ -493,8 +518,8 @@ def from_proto(messages: Iterable[pb.Resource]) -> Resources:
         if name in bag:
             raise ResourceError(f"{name} is given twice")
         names.add(name)
-        if len(names) > MAX_NAMES or number >= MAX_ENTRIES:
-            raise ResourceError(f"more than {MAX_NAMES} resources")
+        _refuse_more(limits.RESOURCE_NAMES, len(names), "the list of resources")
+        _refuse_more(limits.RESOURCE_ENTRIES, number + 1, "the list of resources")
         bag.take(name, message)
     return _sum(bags)
 
@@ -531,6 +556,8 @@ def _volume_from_proto(disk: pb.Resource.Disk) -> Volume:
 def tag_problem(name: str, tag: Tag) -> str | None:
     """Why resources cannot be set apart so, or None."""
     above = ""
+    if problem := limits.REFINEMENTS.problem(len(tag.reservations), "a resource"):
+        return problem
     for reservation in tag.reservations:
         if problem := reserved_role_problem(reservation.role):
             return problem
@@ -546,8 +573,9 @@ def tag_problem(name: str, tag: Tag) -> str | None:
             return f"the volume's id: {problem}"
         if not tag.volume.container_path or "\0" in tag.volume.container_path:
             return "a volume needs the path at which tasks find it"
-        if len(tag.volume.container_path) > MAX_PATH:
-            return f"the path of a volume has at most {MAX_PATH} characters"
+        path_bytes = size_of(tag.volume.container_path)
+        if problem := limits.PATH.problem(path_bytes, "the path of a volume"):
+            return problem
         if ".." in tag.volume.container_path.split("/"):
             return "the path of a volume cannot contain '..'"
     if tag.shared and tag.volume is None:
@@ -593,10 +621,62 @@ def _tag_to_proto(tag: Tag, message: pb.Resource) -> None:
 
 
 def total(bags: Iterable[Resources]) -> Resources:
-    """The sum of many bags."""
-    out = EMPTY
+    """The sum of many bags that are known not to overlap."""
+    try:
+        return checked_total(bags)
+    except ResourceError as error:
+        raise AssertionError(str(error)) from error
+
+
+def checked_total(bags: Iterable[Resources]) -> Resources:
+    """The sum of what others say that they hold. Raises ResourceError when it overlaps.
+
+    Each bag is looked at once: adding one after the other would look at the sum each time.
+    """
+    parts: dict[Tag, list[Resources]] = {}
     for bag in bags:
-        out = out + bag
+        for tag, part in bag.parts():
+            if not (tag.shared and tag in parts):
+                parts.setdefault(tag, []).append(part)
+    made = {tag: _added(of_tag) for tag, of_tag in parts.items()}
+    plain = made.pop(PLAIN, EMPTY)
+    return Resources(plain.scalars, plain.ranges, plain.sets, made) if made else plain
+
+
+def _added(bags: Sequence[Resources]) -> Resources:
+    """The sum of bags without tags. Raises ResourceError."""
+    if len(bags) == 1:
+        return bags[0]
+    scalars: dict[str, int] = {}
+    ranges: dict[str, list[Interval]] = {}
+    items: dict[str, list[str]] = {}
+    for bag in bags:
+        for name, value in bag.scalars.items():
+            scalars[name] = scalars.get(name, 0) + value
+        for name, intervals in bag.ranges.items():
+            ranges.setdefault(name, []).extend(intervals)
+        for name, of_name in bag.sets.items():
+            items.setdefault(name, []).extend(of_name)
+    return Resources(
+        scalars,
+        {name: _disjoint(name, intervals) for name, intervals in ranges.items()},
+        {name: _distinct(name, of_name) for name, of_name in items.items()},
+    )
+
+
+def _disjoint(name: str, intervals: Sequence[Interval]) -> Intervals:
+    """Raises ResourceError."""
+    merged = normalize(intervals)
+    if count(merged) != sum(end - begin + 1 for begin, end in intervals):
+        raise ResourceError(f"{name} has ranges that overlap: one of them is there twice")
+    return merged
+
+
+def _distinct(name: str, items: Sequence[str]) -> frozenset[str]:
+    """Raises ResourceError."""
+    out = frozenset(items)
+    if len(out) != len(items):
+        raise ResourceError(f"{name} has an item twice")
     return out
 
 

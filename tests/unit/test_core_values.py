@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_core import limits
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_zk
 from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
 from pymesos_core.backoff import Backoff
@@ -19,21 +20,63 @@ from pymesos_core.coordination.standalone import (
     lock_directory,
     raise_epoch,
 )
-from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.ids import hostname_problem, id_problem, name_problem, role_problem
 from pymesos_core.outbox import BATCH_BYTES, Outbox, OverflowedError
 from pymesos_core.store import Change, GroupCommit, Store, StoreError
 from pymesos_core.timers import Timers
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 
+UNSEEN = ["a\u202eb", "\u200b", "a\u2066", "\ufeffa", "a\u2028b", "a\u00ad", "a\x7f", "a\x9bb"]
 
-@pytest.mark.parametrize("text", ["", ".", "..", "a/b", "a\\b", "\n", "a\0", "x" * 256, "\ud800"])
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        " ",
+        "\u3000",
+        "a ",
+        " a",
+        ".",
+        "..",
+        "a/b",
+        "a\\b",
+        "\n",
+        "a\0",
+        "x" * 256,
+        "\ud800",
+        *UNSEEN,
+    ],
+)
 def test_what_is_no_id(text: str) -> None:
     assert id_problem(text)
+    assert hostname_problem(text)
 
 
-@pytest.mark.parametrize("role", ["a//b", "/a", "a/", "a/..", "a/*", "a b", "-a", "x" * 300])
+def test_an_id_is_measured_in_bytes_as_it_may_become_the_name_of_a_file() -> None:
+    assert id_problem("é" * 127) is None
+    assert id_problem("é" * 128) == "An id has 256 bytes; at most 255 are accepted"
+
+
+def test_ids_and_names_that_people_write() -> None:
+    for text in ("a", "web-1", "a b", "Größe", "東京", "🚀", "x" * 255):
+        assert id_problem(text) is None
+        assert name_problem(text) is None
+    assert name_problem("app.example/part") is None
+
+
+@pytest.mark.parametrize(
+    "role", ["a//b", "/a", "a/", "a/..", "a/*", "a b", "-a", "x" * 300, "é" * 200, *UNSEEN]
+)
 def test_what_is_no_role(role: str) -> None:
     assert role_problem(role)
+
+
+def test_a_limit_is_named_with_the_size() -> None:
+    assert limits.AGENT_INFO.problem(64 * 1024) is None
+    problem = limits.AGENT_INFO.problem(900_000)
+    assert problem == "The AgentInfo has 900000 bytes; at most 65536 are accepted"
+    assert len({limit.name for limit in limits.TABLE}) == len(limits.TABLE) > 30
 
 
 def test_roles_form_a_tree() -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
-from pymesos_core.resources import EMPTY, Resources, to_proto
+from pymesos_core.resources import EMPTY, Resources, to_proto, total
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -145,19 +145,11 @@ class Agent:
 
     def allocated(self) -> Resources:
         """What its tasks hold."""
-        out = EMPTY
-        for task in self.tasks.values():
-            if task.holds_resources:
-                out = out + task.resources
-        return out
+        return total(task.resources for task in self.tasks.values() if task.holds_resources)
 
     def offered(self) -> Resources:
         """What is offered and unanswered."""
-        out = EMPTY
-        for offer in self.offers.values():
-            if not offer.copy_of:
-                out = out + offer.resources
-        return out
+        return total(offer.resources for offer in self.offers.values() if not offer.copy_of)
 
 
 @dataclass(slots=True)

@@ -1,0 +1,72 @@
+"""One table of limits: how large what comes from outside may be.
+
+Whoever takes something in checks it here, before anything is changed or written, and refuses it
+with the sentence that `Limit.problem` makes. `docs/limits.md` is generated from this table, and
+the comments of the contract name its lines.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+KIB = 1024
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The most of one thing, in `unit`."""
+
+    name: str
+    most: int
+    unit: str  # "bytes", or what is counted: "ranges", "tasks"
+    what: str  # is bounded; it begins a sentence
+
+    def problem(self, size: int, what: str = "") -> str | None:
+        """Why something of this size is refused, naming the limit and the size; or None."""
+        if size <= self.most:
+            return None
+        return f"{what or self.what} has {size} {self.unit}; at most {self.most} are accepted"
+
+
+# What is sent.
+MESSAGE = Limit("message", MIB, "bytes", "A message")
+DATA = Limit("data", 512 * KIB, "bytes", "A message between a framework and its executor")
+STATUS = Limit("status", 64 * KIB, "bytes", "A status update")
+UUID = Limit("uuid", 64, "bytes", "The uuid of a status update")
+CALL_OFFERS = Limit("call offers", 1000, "offers", "A call")
+CALL_OPERATIONS = Limit("call operations", 1000, "operations", "An ACCEPT")
+CALL_TASKS = Limit("call tasks", 1000, "tasks", "A call")
+CALL_ROLES = Limit("call roles", 256, "roles", "A call")
+# What is kept.
+RECORD = Limit("registry record", 511 * KIB, "bytes", "A record of the registry")
+AGENT_INFO = Limit("agent info", 64 * KIB, "bytes", "The AgentInfo")
+RESERVED = Limit("reserved on an agent", 128 * KIB, "bytes", "What is reserved on an agent")
+FRAMEWORK_INFO = Limit("framework info", 64 * KIB, "bytes", "The framework info")
+FRAMEWORK_ROLES = Limit("framework roles", 256, "roles", "A framework")
+TASK_INFO = Limit("task", 256 * KIB, "bytes", "Task")
+EXECUTOR_INFO = Limit("executor", 128 * KIB, "bytes", "Executor")
+GROUP = Limit("task group", 512 * KIB, "bytes", "The group")
+GROUP_TASKS = Limit("tasks of a group", 64, "tasks", "The group")
+QUOTA = Limit("quota", 64 * KIB, "bytes", "The quota of a role")
+JOB = Limit("job", 512 * KIB, "bytes", "A job")
+# What they are made of.
+ID = Limit("id", 255, "bytes", "An id")
+ROLE = Limit("role", 255, "bytes", "A role")
+HOSTNAME = Limit("host name", 255, "bytes", "A host name")
+NAME = Limit("name", 1024, "bytes", "A name")
+LABELS = Limit("labels", 256, "labels", "What carries labels")
+LABEL_KEY = Limit("label key", 255, "bytes", "The key of a label")
+LABEL_VALUE = Limit("label value", 64 * KIB, "bytes", "The value of a label")
+ATTRIBUTES = Limit("attributes", 256, "attributes", "An agent")
+ATTRIBUTE_VALUE = Limit("attribute value", 255, "bytes", "The value of an attribute")
+COMMAND = Limit("command", 127 * KIB, "bytes", "A command, or one of its arguments")
+RESOURCE_NAMES = Limit("resource names", 64, "names", "What lists resources")
+RESOURCE_ENTRIES = Limit("resource entries", 1024, "entries", "What lists resources")
+RANGES = Limit("ranges", 1024, "ranges", "A resource")
+ITEMS = Limit("items", 1024, "items", "A resource")
+ITEM = Limit("item", 255, "bytes", "An item of a set")
+REFINEMENTS = Limit("refinements", 8, "reservations", "A resource")
+PATH = Limit("path", 1024, "bytes", "A path")
+
+TABLE: tuple[Limit, ...] = tuple(value for value in globals().values() if isinstance(value, Limit))
