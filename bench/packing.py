@@ -195,7 +195,8 @@ def measure(
     nodes_csv: Path, pods_csv: Path, name: str, seeds: int, visibility: str
 ) -> dict[str, Any]:
     """One policy over several seeds."""
-    nodes, pods = read_nodes(nodes_csv), read_pods(pods_csv)
+    nodes = read_nodes(nodes_csv)
+    pods = read_pods(pods_csv, nodes)
     read_policy(name)
     percents, took_s, rival = [], [], []
     for seed in range(seeds):

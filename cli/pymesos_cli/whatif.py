@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pymesos_binpack.packing import PolicyError, Shape, read_policy
+import numpy as np
+
+from pymesos_binpack.packing import PolicyError, Pool, Shape, read_policy
 from pymesos_binpack.packing.bins import TooLargeError, fewest_bins
 from pymesos_binpack.packing.pool import Node
 from pymesos_binpack.packing.replay import (
@@ -36,7 +38,8 @@ def run_whatif(
 ) -> None:
     """Replay the workload for each policy; print what was placed, and write the plot."""
     try:
-        nodes, pods = read_nodes(nodes_csv), read_pods(pods_csv)
+        nodes = read_nodes(nodes_csv)
+        pods = read_pods(pods_csv, nodes)
         permuted, coming = arrivals(nodes, pods, seed, load) if load else (nodes, pods)
         runs = {name: replay(permuted, coming, read_policy(name)) for name in policies}
         needed = {name: _needed(nodes, pods, name) for name in policies}
@@ -63,14 +66,18 @@ def _together(nodes: Sequence[Node], pods: Sequence[Shape]) -> int | None:
     one_kind = all(node.total == nodes[0].total for node in nodes)
     if not one_kind or any(node.gpus for node in nodes) or len(pods) > MAX_SEARCHED:
         return None
-    return fewest_bins(pods, nodes[0]) if not any(pod.gpus for pod in pods) else None
+    return None if any(pod.gpus or pod.models for pod in pods) else fewest_bins(pods, nodes[0])
 
 
 def _needed(nodes: Sequence[Node], pods: Sequence[Shape], policy: str) -> int | None:
     """How many machines of this mix hold every pod of the file, within a hundredth.
 
-    None when MAX_TIMES are not enough: then some pod fits on none of them.
+    None when some pod fits on none of them, or MAX_TIMES as many are not enough.
     """
+
+    empty, everywhere = Pool(nodes, read_policy(policy)), np.arange(len(nodes))
+    if not all(empty.fits(kind, everywhere).any() for kind in set(pods)):
+        return None
 
     def holds(number: int) -> bool:
         some = [nodes[index % len(nodes)] for index in range(number)]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pymesos_binpack.known import Attributes, Known, Placed
 
-OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "UNLIKE", "WITH", "AWAY")
-_WITH_VALUE = ("IS", "UNLIKE", "WITH", "AWAY")
+OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "IN", "UNLIKE", "WITH", "AWAY")
+_WITH_VALUE = ("IS", "IN", "UNLIKE", "WITH", "AWAY")
 HOSTNAME = "hostname"
+GPU_MODEL = "gpu_model"  # the attribute that says what an agent's GPUs are
 
 
 class ConstraintError(ValueError):
@@ -30,6 +32,10 @@ class Constraint:
             return group
         return f"{group.partition('.')[0]}.{self.value}"
 
+    def allowed(self) -> frozenset[str]:
+        """Of IS and IN: the values that will do."""
+        return frozenset(self.value.split("|") if self.operator == "IN" else [self.value])
+
     def __str__(self) -> str:
         return ":".join(part for part in (self.field, self.operator, self.value) if part)
 
@@ -37,6 +43,7 @@ class Constraint:
 def parse_constraint(text: str) -> Constraint:
     """Read `rack:UNIQUE`, `rack:GROUP_BY`, `ssd:IS:true`, `zone:UNLIKE:eu-.*`.
 
+    `gpu_model:IN:V100|A100` is any of several values.
     `hostname:WITH:db` is affinity to the task `db` of the same job, `rack:AWAY:db` the opposite.
     Raises ConstraintError.
     """
@@ -50,12 +57,22 @@ def parse_constraint(text: str) -> Constraint:
         raise ConstraintError(f"{text!r} lacks its value, as in {field}:{operator}:VALUE")
     if operator in ("UNIQUE", "GROUP_BY") and colon:
         raise ConstraintError(f"{text!r}: {operator} takes no value")
+    if operator == "IN" and not all(value.split("|")):
+        raise ConstraintError(f"{text!r} has an empty value between |, as in {field}:IN:ONE|OTHER")
     if operator == "UNLIKE":
         try:
             re.compile(value)
         except re.error as error:
             raise ConstraintError(f"{text!r}: not a regular expression: {error}") from error
     return Constraint(field, operator, value)
+
+
+def gpu_models(constraints: Iterable[Constraint]) -> tuple[str, ...]:
+    """The GPU models that will do, by IS and IN, for the packing policy; none: any will."""
+    named = [
+        c.allowed() for c in constraints if c.field == GPU_MODEL and c.operator in ("IS", "IN")
+    ]
+    return tuple(sorted(frozenset.intersection(*named))) if named else ()
 
 
 def unmet(
@@ -69,8 +86,8 @@ def unmet(
         return None
     if mine is None:
         return f"it has no attribute {constraint.field}"
-    if constraint.operator == "IS":
-        return None if mine == constraint.value else f"{constraint.field} is {mine}"
+    if constraint.operator in ("IS", "IN"):
+        return None if mine in constraint.allowed() else f"{constraint.field} is {mine}"
     taken = placed.counts(constraint.group_of(group), constraint.field)
     if constraint.operator == "WITH":
         return None if taken[mine] else f"no {constraint.value} runs on {mine}"

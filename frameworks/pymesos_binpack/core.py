@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pymesos_binpack.constraints import gpu_models
 from pymesos_binpack.jobs import Job
 from pymesos_binpack.known import Known, Placed
 from pymesos_binpack.launching import (
@@ -702,7 +703,7 @@ class BinpackCore:
         counts: dict[Shape, int] = {}
         for job in self.jobs.values():
             for spec in job.job.tasks if not job.ended else ():
-                shape = shape_of(spec.scalars)
+                shape = shape_of(spec.scalars, gpu_models(spec.constraints))
                 counts[shape] = counts.get(shape, 0) + spec.instances
         return Workload.counted(counts)
 

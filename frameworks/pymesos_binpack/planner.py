@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from pymesos_binpack.constraints import GPU_MODEL, gpu_models
 from pymesos_binpack.known import Known, Placed, Seen
 from pymesos_binpack.packing.policies import Policy
 from pymesos_binpack.packing.pool import Bools, Node, Placement, Pool
@@ -216,7 +217,7 @@ class _Attempt:
         kind = task.kind()
         if kind in self._failed:
             return None
-        shape = shape_of(_with_ports(task))
+        shape = _shape(task)
         placement = self._pool.choose(shape, self._allowed(task))
         if placement is None:
             if not task.gang:
@@ -275,7 +276,7 @@ class _Attempt:
         used = {launch.offer.agent.agent_id for launch in self.launches}
         out: set[str] = set()
         for task in {task.kind(): task for task in self._unplaced if task.gang}.values():
-            shape = shape_of(_with_ports(task))
+            shape = _shape(task)
             rows = np.arange(len(self._attempts.offers), dtype=np.int64)
             allowed = self._allowed(task)
             fits = self._pool.fits(shape, rows)
@@ -303,8 +304,10 @@ class _Attempt:
         return out
 
 
-def _with_ports(task: PendingTask) -> dict[str, int]:
-    return {**task.scalars, **({PORTS: task.ports} if task.ports else {})}
+def _shape(task: PendingTask) -> Shape:
+    """The task as the pool sees it. Ports are counted."""
+    ports = {PORTS: task.ports} if task.ports else {}
+    return shape_of({**task.scalars, **ports}, gpu_models(task.constraints))
 
 
 def usable(resources: Resources) -> Resources:
@@ -343,4 +346,5 @@ def _node(offer: OfferInHand) -> Node:
         {**scalars, **whole, PORTS: max(ports, 1)},
         {**scalars, PORTS: ports},
         tuple(gpus[name] for name in sorted(gpus)),
+        offer.agent.attributes.get(GPU_MODEL, ""),
     )

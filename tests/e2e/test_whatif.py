@@ -48,6 +48,19 @@ def test_machines_of_one_kind(tmp_path: Path) -> None:
     assert "Packed together, in whatever order, 5 such machines hold all pods." in said
 
 
+def test_models(tmp_path: Path) -> None:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "pods.csv"
+    nodes.write_text("cpu_milli,memory_mib,gpu,model\n8000,100,2,T4\n8000,100,2,V100M16\n")
+    head = "cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\n"
+    pods.write_text(head + "1000,1,1,1000,V100M16|V100M32\n" * 4)
+    (run,) = json.loads(CLI.ok("whatif", "--nodes", str(nodes), "--pods", str(pods), "--json"))
+    assert (run["placed"], run["not_placed"], run["machines_needed"]) == (2, 2, 4)
+    pods.write_text(head + "1000,1,1,1000,\n1000,1,1,1000,V1OO\n")
+    wrong = CLI.run("whatif", "--nodes", str(nodes), "--pods", str(pods))
+    assert wrong.returncode != 0
+    assert "line 3: gpu_spec is 'V1OO'" in wrong.stderr and "T4, V100M16" in wrong.stderr
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

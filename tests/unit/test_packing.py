@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +31,14 @@ from pymesos_binpack.packing.replay import TraceError, arrivals, read_nodes, rea
 NAMES = [DEFAULT_POLICY, *sorted(POLICIES)]
 
 
-def node(cpus: int, mem: int = 100, gpus: int = 0) -> Node:
+def node(cpus: int, mem: int = 100, gpus: int = 0, model: str = "") -> Node:
     has = {"cpus": cpus * 1000, "mem": mem * 1000}
-    return Node(has, has, (1000,) * gpus)
+    return Node(has, has, (1000,) * gpus, model)
 
 
-def shape(cpus: float, mem: float = 1, gpus: float = 0) -> Shape:
-    return shape_of({"cpus": int(cpus * 1000), "mem": int(mem * 1000), "gpus": int(gpus * 1000)})
+def shape(cpus: float, mem: float = 1, gpus: float = 0, models: tuple[str, ...] = ()) -> Shape:
+    needs = {"cpus": int(cpus * 1000), "mem": int(mem * 1000), "gpus": int(gpus * 1000)}
+    return shape_of(needs, models)
 
 
 SHAPES = st.builds(
@@ -44,6 +46,7 @@ SHAPES = st.builds(
     st.sampled_from([0.5, 1, 3]),
     st.sampled_from([1, 40]),
     st.sampled_from([0, 0.3, 0.5, 0.7, 1, 2]),
+    st.sampled_from([(), (), ("A",), ("A", "B")]),
 )
 
 
@@ -65,14 +68,14 @@ class Slow:
 
 @settings(max_examples=60, deadline=None)
 @given(
-    st.lists(st.tuples(st.integers(1, 6), st.sampled_from([50, 100]), st.integers(0, 3)),
-             min_size=1, max_size=5),
+    st.lists(st.tuples(st.integers(1, 6), st.sampled_from([50, 100]), st.integers(0, 3),
+                       st.sampled_from("AB")), min_size=1, max_size=5),
     st.lists(SHAPES, min_size=1, max_size=14),
     st.sampled_from(NAMES),
     st.randoms(use_true_random=False),
 )  # fmt: skip
 def test_kept_scores_are_those_of_the_nodes_as_they_are(
-    sizes: list[tuple[int, int, int]], wanted: list[Shape], name: str, draw: random.Random
+    sizes: list[tuple[int, int, int, str]], wanted: list[Shape], name: str, draw: random.Random
 ) -> None:
     nodes = [node(*size) for size in sizes]
     workload = Workload.of(wanted)
@@ -95,7 +98,8 @@ def test_kept_scores_are_those_of_the_nodes_as_they_are(
 def test_whatever_fits_is_placed_and_nothing_is_exceeded(wanted: list[Shape], name: str) -> None:
     policy = read_policy(name)
     policy.learn(Workload.of(wanted))
-    pool = Pool([node(4, 100, 2), node(8, 80, 0), node(2, 100, 1)], policy)
+    nodes = [node(4, 100, 2, "A"), node(8, 80, 0), node(2, 100, 1, "B")]
+    pool = Pool(nodes, policy)
     for each in wanted:
         rows = np.arange(len(pool))
         placement = pool.choose(each)
@@ -241,6 +245,9 @@ def csv(path: Path, text: str) -> Path:
     return path
 
 
+GPU_COLUMNS = "cpu_milli,memory_mib,num_gpu,gpu_milli,gpu_spec\n"
+
+
 class TestReplay:
     def test_the_protocol(self, tmp_path: Path) -> None:
         nodes = read_nodes(csv(tmp_path / "n", "cpu_milli,memory_mib,gpu\n" + "8000,64,2\n" * 20))
@@ -270,7 +277,20 @@ class TestReplay:
     @pytest.mark.parametrize(
         ("text", "says"),
         [
-            ("cpu_milli\n1\n", "lacks the column memory_mib"),
+            ("cpu_milli\n1\n", "lacks the column memory_mib; it has cpu_milli"),
+            (
+                "cpu_milli,memory_mib,gpus\n1,1,1\n",
+                "line 1: the column 'gpus' is not known; known are",
+            ),
+            ("cpu_milli,memory_mib,cpu_milli\n1,1,1\n", "the column cpu_milli is there twice"),
+            ("cpu_milli,memory_mib\n1,1,1\n", "line 2: it has more values than there are columns"),
+            ("cpu_milli,memory_mib\n\n1\n", "line 3: memory_mib is ''"),
+            (GPU_COLUMNS + "1,1,1,1000,X\n", "line 2: gpu_spec is 'X'; no machine .* are P4, T4"),
+            (GPU_COLUMNS + "1,1,1,1000,T4||P4\n", "line 2: gpu_spec is 'T4||P4'; expected are"),
+            (GPU_COLUMNS + "1,1,2,500,\n", "line 2: gpu_milli is '500'; of 2 GPUs each is whole"),
+            (GPU_COLUMNS + "1,1,0,500,\n", "gpu_milli is '500'; with a num_gpu of 0"),
+            (GPU_COLUMNS + "1,1,1,0,\n", "gpu_milli is '0'; with a num_gpu of 1"),
+            (GPU_COLUMNS + "1,1,9999,,\n", "num_gpu is '9999'; a whole number up to 1024"),
             ("", "lacks the column"),
             ("cpu_milli,memory_mib\n", "has no"),
             ("cpu_milli,memory_mib\n1,-2\n", "line 2: memory_mib is '-2'"),
@@ -280,7 +300,25 @@ class TestReplay:
     )
     def test_a_trace_that_cannot_be_read(self, tmp_path: Path, text: str, says: str) -> None:
         with pytest.raises(TraceError, match=says):
-            read_pods(csv(tmp_path / "p", text))
+            read_pods(csv(tmp_path / "p", text), [replace(node(1), model=m) for m in ("T4", "P4")])
+
+    def test_models_are_honoured(self, tmp_path: Path) -> None:
+        """As the openb traces have them: what may run on a V100 only is not run on a T4."""
+        nodes = read_nodes(
+            csv(
+                tmp_path / "n",
+                "sn,cpu_milli,memory_mib,gpu,model\n"
+                "a,9000,900,2,T4\nb,9000,900,1,V100M16\nc,9000,900,1,V100M32\nd,9000,900,1,\n",
+            )
+        )
+        wanted = "v,1000,1,1,1000,V100M16|V100M32\n" * 3 + "t,1000,1,2,1000, T4\n"
+        pods = read_pods(csv(tmp_path / "p", "name," + GPU_COLUMNS + wanted), nodes)
+        assert pods[0].models == ("V100M16", "V100M32") and pods[3].models == ("T4",)
+        for name in NAMES:
+            run = replay(nodes, pods, read_policy(name))
+            assert (run.placed, run.dropped) == (3, 1), name
+            assert run.allocated_percent == pytest.approx(80)
+            assert run.stranded["gpus"] == pytest.approx(0.2), "the one without a model"
 
     def test_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(TraceError, match="cannot be read"):

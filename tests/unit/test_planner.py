@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.known import Known, Placed, Seen
-from pymesos_binpack.packing import DEFAULT_POLICY, POLICIES, read_policy
+from pymesos_binpack.packing import DEFAULT_POLICY, POLICIES, Workload, read_policy, shape_of
 from pymesos_binpack.planner import OfferInHand, Plan, Situation, plan
 from pymesos_binpack.reasons import PendingTask
 from pymesos_core.resources import parse, total
@@ -164,13 +164,60 @@ class TestConstraints:
         unlike = task("t", "cpus:1", 0, "hostname:UNLIKE:[abc]")
         assert where(plan([unlike], self.RACKS, BEST_FIT)) == {"t": "d"}
 
+    def test_in_is_one_of_several(self) -> None:
+        wanted = [task(f"t{n}", "cpus:1", 0, "hostname:IN:c|d|z") for n in range(3)]
+        made = plan(wanted, self.RACKS, BEST_FIT)
+        assert set(where(made).values()) <= {"c", "d"}
+        nowhere = plan([task("t", "cpus:1", 0, "rack:IN:r8|r9")], self.RACKS, BEST_FIT)
+        assert "rack:IN:r8|r9: rack is r1; rack:IN:r8|r9: rack is r2" in nowhere.unplaced["t"].text
+
     @pytest.mark.parametrize(
         "text",
-        ["rack", "rack:NEAR", ":IS:a", "rack:IS", "rack:IS:", "rack:UNLIKE:(", "rack:UNIQUE:x"],
-    )
+        ["rack", "rack:NEAR", ":IS:a", "rack:IS", "rack:IS:", "rack:UNLIKE:(", "rack:UNIQUE:x",
+         "rack:IN:", "rack:IN:a||b", "rack:IN:a|"],
+    )  # fmt: skip
     def test_what_is_no_constraint(self, text: str) -> None:
         with pytest.raises(ConstraintError):
             parse_constraint(text)
+
+
+class TestModels:
+    """`gpu_model` is what an agent's GPUs are; a task says which will do."""
+
+    OFFERS = (
+        offer("t4", "cpus:8;mem:80;gpus#0:1;gpus#1:1", gpu_model="T4"),
+        offer("v16", "cpus:8;mem:80;gpus#0:1", gpu_model="V100M16"),
+        offer("v32", "cpus:8;mem:80;gpus#0:1;gpus#1:1", gpu_model="V100M32"),
+        offer("none", "cpus:8;mem:80;gpus#0:1;gpus#1:1"),
+    )
+
+    @pytest.mark.parametrize("policy", [DEFAULT_POLICY, *sorted(POLICIES)])
+    def test_only_models_that_will_do(self, policy: str) -> None:
+        wanted = [
+            task(f"t{n}", "cpus:1;gpus:1", 0, "gpu_model:IN:V100M16|V100M32") for n in range(5)
+        ]
+        made = plan(wanted, self.OFFERS, read_policy(policy))
+        assert sorted(where(made).values()) == ["v16", "v32", "v32"]
+        (two,) = plan(
+            [task("t", "gpus:2", 0, "gpu_model:IS:T4")], self.OFFERS, read_policy(policy)
+        ).launches
+        assert two.offer.agent.agent_id == "t4"
+
+    def test_why_not(self) -> None:
+        for text, rule, says in (
+            ("gpus:2", "gpu_model:IN:V100M16|A10", "gpu_model:IN:V100M16|A10: gpu_model is T4"),
+            ("gpus:1", "gpu_model:IS:A10", "gpu_model:IS:A10: gpu_model is V100M16"),
+        ):
+            made = plan([task("t", text, 0, rule)], self.OFFERS, BEST_FIT)
+            assert says in made.unplaced["t"].text and made.unplaced["t"].lasting
+
+    def test_the_policy_is_told(self) -> None:
+        """An FGD that knows what comes does not spend the only agent that will do for it."""
+        policy = read_policy("fgd")
+        only_v = shape_of({"cpus": 1000, "gpus": 1000}, ["V100M16"])
+        policy.learn(Workload.of([shape_of({"cpus": 1000, "gpus": 1000}), only_v, only_v]))
+        offers = [self.OFFERS[1], offer("t", "cpus:8;mem:80;gpus#0:1", gpu_model="T4")]
+        assert where(plan([task("any", "cpus:1;gpus:1")], offers, policy)) == {"any": "t"}
 
 
 def test_ports_are_not_always_the_first() -> None:

@@ -15,8 +15,9 @@ POPULAR = 0.95  # of all tasks; the kinds beyond are not counted
 class Fgd:
     """Where what is free becomes less useless to the tasks that usually come.
 
-    What is free of a node's GPUs is useless to a kind of task that does not fit; if it does fit,
-    the devices are that have less free than it needs. The policy goes down that gradient. Scores
+    What is free of a node's GPUs is useless to a kind of task that does not fit, for want of CPU,
+    of GPUs or of a model that will do; if it does fit, the devices are that have less free than it
+    needs. The policy goes down that gradient. Scores
     are rounded as its authors do, and ties go to the first node: that is a part of the policy.
     """
 
@@ -24,9 +25,11 @@ class Fgd:
 
     def __init__(self) -> None:
         self._workload = Workload()
+        self._kinds: tuple[Pool, _Kinds] | None = None
 
     def learn(self, workload: Workload) -> None:
         """See Policy."""
+        self._kinds = None
         kept, seen = [], 0.0
         for shape, part in workload.kinds:
             kept.append((shape, part))
@@ -37,8 +40,10 @@ class Fgd:
 
     def score(self, pool: Pool, shape: Shape, nodes: Ints, after: Holdings) -> Floats:
         """See Policy."""
-        kinds = _Kinds(self._workload, pool)
-        less = kinds.useless(pool.holdings(nodes)) - kinds.useless(after)
+        if self._kinds is None or self._kinds[0] is not pool:
+            self._kinds = (pool, _Kinds(self._workload, pool))
+        kinds = self._kinds[1]
+        less = kinds.useless(nodes, pool.holdings(nodes)) - kinds.useless(nodes, after)
         return -np.floor(STEPS / (1 + np.exp(-less / MILLI)))
 
 
@@ -54,8 +59,10 @@ class _Kinds:
         self._share = np.array([s.gpu_share or (MILLI if s.gpus else 0) for s in shapes], dtype=int)
         self._count = np.array([max(s.whole_gpus, 1 if s.gpus else 0) for s in shapes], dtype=int)
         self._levels, self._level = np.unique(self._share, return_inverse=True)
+        models = [pool.have(shape.models) for shape in shapes]
+        self._have = np.stack(models, axis=1) if any(s.models for s in shapes) else None
 
-    def useless(self, free: Holdings) -> Floats:
+    def useless(self, nodes: Ints, free: Holdings) -> Floats:
         """What of the GPUs a task that comes cannot use, on average over the kinds."""
         gpus = free.gpus[:, None, :]
         enough: Bools = (gpus >= self._levels[None, :, None]) & (gpus > 0)
@@ -64,6 +71,8 @@ class _Kinds:
         if self._cpus_column is not None:
             fits &= free.scalars[:, self._cpus_column, None] >= self._cpus
         fits &= self._count > 0
+        if self._have is not None:
+            fits &= self._have[nodes]
         whole = free.gpus.sum(axis=1)[:, None]
         return np.asarray(
             (np.where(fits, too_small[:, self._level], whole) * self._parts).sum(axis=1)

@@ -24,11 +24,15 @@ Bools = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Node:
-    """What a node has, and what of it is free; scalars by name, and each GPU, in thousandths."""
+    """What a node has, and what of it is free; scalars by name, and each GPU, in thousandths.
+
+    `model` is that of its GPUs, if it is known.
+    """
 
     total: Mapping[str, int]
     free: Mapping[str, int]
     gpus: tuple[int, ...] = ()
+    model: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ class Pool:
         self.scalars = _table(len(nodes), [[n.free.get(name, 0) for name in names] for n in nodes])
         self.gpus = _table(len(nodes), [[*n.gpus, *[0] * (widest - len(n.gpus))] for n in nodes])
         self.devices = np.array([len(n.gpus) for n in nodes], dtype=np.int64)
+        self._models = np.array([n.model for n in nodes], dtype=object)
+        self._have: dict[tuple[str, ...], Bools] = {}
         self._scorer = scorer
         self._log: list[int] = []  # nodes in the order in which they changed
         self._scores: dict[Shape, _Scores] = {}
@@ -156,12 +162,21 @@ class Pool:
             self._score(shape, needs, stale, scores)
         return scores
 
+    def have(self, models: tuple[str, ...]) -> Bools:
+        """The nodes whose GPUs are of one of these models, by row; all of them when none is."""
+        if models not in self._have:
+            rows = np.array([not models or model in models for model in self._models], dtype=bool)
+            self._have[models] = rows
+        return self._have[models]
+
     def fits(self, shape: Shape, nodes: Ints) -> Bools:
         """Whether a shape fits on each of some nodes now."""
         needs = self._need(shape)
         if needs is None:
             return np.zeros(len(nodes), dtype=bool)
         fits: Bools = np.asarray((self.scalars[nodes] >= needs).all(axis=1))
+        if shape.models:
+            fits = fits & self.have(shape.models)[nodes]
         if shape.gpus:
             least = shape.gpu_share or MILLI
             enough = (self.gpus[nodes] >= least).sum(axis=1)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import csv
 import random
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,6 +24,14 @@ from pymesos_core.resources import MILLI
 LOAD = 1.3
 CURVE_POINTS = 100
 MAX_ROWS = 1_000_000
+MAX_GPUS = 1024  # of a machine or a pod
+# The columns of the published traces, and whether they must be there.
+NODE_COLUMNS = {"sn": False, "cpu_milli": True, "memory_mib": True, "gpu": False, "model": False}
+POD_COLUMNS = {
+    "name": False, "cpu_milli": True, "memory_mib": True, "num_gpu": False, "gpu_milli": False,
+    "gpu_spec": False, "qos": False, "pod_phase": False, "creation_time": False,
+    "deletion_time": False, "scheduled_time": False,
+}  # fmt: skip
 
 
 class TraceError(ValueError):
@@ -31,25 +39,32 @@ class TraceError(ValueError):
 
 
 def read_nodes(path: Path) -> list[Node]:
-    """Columns cpu_milli, memory_mib, and perhaps gpu (a count). Raises TraceError."""
+    """Columns cpu_milli, memory_mib, and perhaps gpu (a count) and model. Raises TraceError."""
     nodes = []
-    for row in _rows(path, ("cpu_milli", "memory_mib")):
+    for row in _rows(path, NODE_COLUMNS):
         free = {"cpus": row.number("cpu_milli"), "mem": row.number("memory_mib") * MILLI}
-        nodes.append(Node(free, free, (MILLI,) * row.number("gpu", 0)))
+        gpus = (MILLI,) * row.number("gpu", 0, MAX_GPUS)
+        nodes.append(Node(free, free, gpus, row.text("model")))
     if not nodes:
         raise TraceError(f"{path} has no nodes")
     return nodes
 
 
-def read_pods(path: Path) -> list[Shape]:
-    """Columns cpu_milli, memory_mib, and perhaps num_gpu and gpu_milli. Raises TraceError."""
+def read_pods(path: Path, nodes: Sequence[Node] = ()) -> list[Shape]:
+    """Columns cpu_milli, memory_mib, and perhaps num_gpu, gpu_milli and gpu_spec.
+
+    A gpu_spec such as `V100M16|V100M32` are the models that will do; with `nodes`, one that none of
+    them has is an error. Raises TraceError.
+    """
+    there = {node.model for node in nodes if node.model}
     shapes = []
-    for row in _rows(path, ("cpu_milli", "memory_mib")):
+    for row in _rows(path, POD_COLUMNS):
         scalars = {"cpus": row.number("cpu_milli"), "mem": row.number("memory_mib") * MILLI}
-        count = row.number("num_gpu", 0)
-        share = row.number("gpu_milli", MILLI)
+        models = row.models()
+        if nodes and models and there.isdisjoint(models):
+            raise row.wrong("gpu_spec", "no machine has such a GPU; their models are", there)
         try:
-            shapes.append(shape_of({**scalars, GPUS: share if count == 1 else count * MILLI}))
+            shapes.append(shape_of({**scalars, GPUS: row.gpus()}, models))
         except ShapeError as error:
             raise TraceError(f"{row.where}: {error}") from error
     if not shapes:
@@ -57,21 +72,33 @@ def read_pods(path: Path) -> list[Shape]:
     return shapes
 
 
-def _rows(path: Path, needed: Sequence[str]) -> Iterator[_Row]:
-    """The rows of a CSV file that has some columns. Raises TraceError."""
+def _rows(path: Path, columns: Mapping[str, bool]) -> Iterator[_Row]:
+    """The rows of a CSV file with such columns; those that are True must be. Raises TraceError."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = csv.DictReader(file)
-            columns = rows.fieldnames or []
-            if missing := [name for name in needed if name not in columns]:
-                has = ", ".join(columns)
-                raise TraceError(f"{path} lacks the column {missing[0]}; it has {has or 'none'}")
-            for number, row in enumerate(rows, start=2):
-                if number > MAX_ROWS:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            rows = csv.DictReader(file, restkey="", restval="")
+            _check_columns(path, rows.fieldnames or [], columns)
+            for row in rows:
+                where = f"{path}, line {rows.line_num}"
+                if rows.line_num > MAX_ROWS:
                     raise TraceError(f"{path} has more than {MAX_ROWS} rows")
-                yield _Row(f"{path}, line {number}", row)
+                if "" in row:
+                    raise TraceError(f"{where}: it has more values than there are columns")
+                yield _Row(where, row)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise TraceError(f"{path} cannot be read: {error}") from error
+
+
+def _check_columns(path: Path, there: Sequence[str], known: Mapping[str, bool]) -> None:
+    names = ", ".join(known)
+    for number, name in enumerate(there):
+        if name not in known:
+            raise TraceError(f"{path}, line 1: the column {name!r} is not known; known are {names}")
+        if name in there[:number]:
+            raise TraceError(f"{path}, line 1: the column {name} is there twice")
+    if missing := [name for name, needed in known.items() if needed and name not in there]:
+        has = ", ".join(there)
+        raise TraceError(f"{path} lacks the column {missing[0]}; it has {has or 'none'}")
 
 
 @dataclass(frozen=True)
@@ -79,14 +106,47 @@ class _Row:
     where: str
     values: dict[str, str]
 
-    def number(self, column: str, default: int | None = None) -> int:
+    def number(self, column: str, default: int | None = None, largest: int = 10**15) -> int:
         """A whole number from 0; the default if the file or the row has none."""
-        text = self.values.get(column) or ""
+        text = self.text(column)
         if not text and default is not None:
             return default
-        if not text.isascii() or not text.isdigit() or len(text) > 15:
-            raise TraceError(f"{self.where}: {column} is {text!r}; a whole number is expected")
+        if not text.isascii() or not text.isdigit() or len(text) > 15 or int(text) > largest:
+            below = f" up to {largest}" if largest < 10**15 else ""
+            raise TraceError(
+                f"{self.where}: {column} is {text!r}; a whole number{below} is expected"
+            )
         return int(text)
+
+    def text(self, column: str) -> str:
+        """The value, without spaces around it; "" if the file or the row has none."""
+        return (self.values.get(column) or "").strip()
+
+    def gpus(self) -> int:
+        """What a pod wants of GPUs, in thousandths of a device."""
+        count = self.number("num_gpu", 0, MAX_GPUS)
+        milli = self.number("gpu_milli", MILLI if count else 0)
+        if count > 1 and milli != MILLI:
+            raise self.wrong("gpu_milli", f"of {count} GPUs each is whole, which is", [str(MILLI)])
+        if bool(count) != bool(milli):
+            raise self.wrong("gpu_milli", f"with a num_gpu of {count} it should be",
+                             [f"1 to {MILLI}" if count else "0"])  # fmt: skip
+        return milli if count == 1 else count * MILLI
+
+    def models(self) -> tuple[str, ...]:
+        """The GPU models that will do."""
+        text = self.text("gpu_spec")
+        models = tuple(sorted({model.strip() for model in text.split("|")})) if text else ()
+        if not all(models):
+            raise self.wrong(
+                "gpu_spec", "expected are models with | between them, as in", ["T4|A10"]
+            )
+        return models
+
+    def wrong(self, column: str, expected: str, known: Iterable[str]) -> TraceError:
+        """The error of a value."""
+        names = ", ".join(sorted(known)) or "not said"
+        return TraceError(f"{self.where}: {column} is {self.text(column)!r}; {expected} {names}")
 
 
 def scarce(nodes: Sequence[Node], pods: Sequence[Shape]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pymesos_core.resources import MILLI
 
 GPUS = "gpus"
-MAX_KINDS = 64
+MAX_KINDS = 512
 
 
 class ShapeError(ValueError):
@@ -19,11 +19,13 @@ class ShapeError(ValueError):
 class Shape:
     """Scalars without GPUs, by name in thousandths, sorted; `gpus` in thousandths of a device.
 
-    Up to one device it is a part of a single one, else a number of whole ones.
+    Up to one device it is a part of a single one, else a number of whole ones. `models` are those
+    of GPUs that will do, sorted; none: any will.
     """
 
     scalars: tuple[tuple[str, int], ...]
     gpus: int = 0
+    models: tuple[str, ...] = ()
 
     @property
     def whole_gpus(self) -> int:
@@ -36,15 +38,15 @@ class Shape:
         return self.gpus % MILLI
 
 
-def shape_of(scalars: Mapping[str, int]) -> Shape:
-    """The shape of a task by its scalars, GPUs among them. Raises ShapeError."""
+def shape_of(scalars: Mapping[str, int], models: Iterable[str] = ()) -> Shape:
+    """The shape of a task by its scalars, GPUs among them, and models. Raises ShapeError."""
     gpus = scalars.get(GPUS, 0)
     if gpus > MILLI and gpus % MILLI:
         raise ShapeError(
             f"gpus is {gpus / MILLI:g}: a part of one device (below 1) or whole ones can be had"
         )
     rest = sorted((name, value) for name, value in scalars.items() if value and name != GPUS)
-    return Shape(tuple(rest), gpus)
+    return Shape(tuple(rest), gpus, tuple(sorted(models)))
 
 
 @dataclass(frozen=True)
@@ -66,5 +68,4 @@ class Workload:
         """The kinds of tasks that were counted."""
         most = sorted(counts.items(), key=lambda item: -item[1])[:MAX_KINDS]
         total = sum(count for _, count in most)
-        # Rounded, so that one task more or less does not make it another workload.
-        return cls(tuple((shape, round(count / total, 3)) for shape, count in most))
+        return cls(tuple((shape, count / total) for shape, count in most))
