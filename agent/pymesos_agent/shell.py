@@ -112,7 +112,7 @@ class Shell:
         settings: Settings,
     ) -> None:
         self._core = core
-        self._commits = GroupCommit(store.commit, self._committed)
+        self._commits = GroupCommit(store.commit, self._committed, goes_on=True)
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self._work_dir = work_dir
         self._settings = settings

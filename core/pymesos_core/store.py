@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -105,8 +106,69 @@ def _make_private(path: Path) -> None:
             file.chmod(0o600)
 
 
+MAX_GROUP_BYTES = 768 * 1024  # what is written at once; ZooKeeper takes 1 MiB
+RECORD_BYTES = 512  # about what a record takes beside its value
+
+
+def weight_bytes(changes: Iterable[Change]) -> int:
+    """About what it takes to write them."""
+    return sum(len(change.value or b"") + RECORD_BYTES for change in changes)
+
+
+@dataclass(frozen=True)
+class _Request:
+    token: int
+    changes: tuple[Change, ...]
+
+
+class CommitQueue:
+    """Requests to write, in the order asked: which are written together, and what each is told.
+
+    A request is written whole or not at all. When a write fails, everything asked for behind it
+    fails, too, unwritten: whoever asked counted on what came before. With `goes_on` a request is
+    tried again once its asker has been told of every failure, and may count with them; without,
+    nothing is written any more, for the state has to be read again.
+    """
+
+    def __init__(self, *, goes_on: bool = False) -> None:
+        self.failure: Exception | None = None  # nothing is written any more
+        self._goes_on = goes_on
+        self._waiting: deque[_Request] = deque()
+        self._group: list[_Request] = []
+
+    def submit(self, token: int, changes: tuple[Change, ...]) -> None:
+        """Ask for `changes` to be written."""
+        self._waiting.append(_Request(token, changes))
+
+    def take(self) -> list[Change] | None:
+        """What is to be written now, until `settle`; None when nothing waits."""
+        assert not self._group, "one write at a time"
+        size = 0
+        while self._waiting:
+            size += weight_bytes(self._waiting[0].changes)
+            if self._group and size > MAX_GROUP_BYTES:
+                break
+            self._group.append(self._waiting.popleft())
+        if not self._group:
+            return None
+        return [change for request in self._group for change in request.changes]
+
+    def settle(self, failure: Exception | None) -> Iterator[tuple[int, Exception | None]]:
+        """Whom to tell what, one after the other, when the write is done or has failed.
+
+        What is asked for while a failure is being told fails with it.
+        """
+        if failure is not None and not self._goes_on:
+            self.failure = failure
+        for request in self._group:
+            yield request.token, failure
+        self._group = []
+        while failure is not None and self._waiting:
+            yield self._waiting.popleft().token, failure
+
+
 class GroupCommit:
-    """Commits from an event loop, one at a time, in the order asked, many requests in one.
+    """A CommitQueue that is written from an event loop.
 
     `done(token, error)` is called in the loop, in the order of the requests.
     """
@@ -115,10 +177,12 @@ class GroupCommit:
         self,
         commit: Callable[[list[Change]], None],
         done: Callable[[int, Exception | None], None],
+        *,
+        goes_on: bool = False,
     ) -> None:
         self._commit = commit
         self._done = done
-        self._waiting: list[tuple[int, tuple[Change, ...]]] = []
+        self._queue = CommitQueue(goes_on=goes_on)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -126,30 +190,31 @@ class GroupCommit:
 
     def submit(self, token: int, changes: tuple[Change, ...]) -> None:
         """Ask for `changes` to be committed; `done` follows."""
-        self._waiting.append((token, changes))
+        self._queue.submit(token, changes)
         self._idle.clear()
         self._wake.set()
 
     async def run(self) -> None:
         """Commit until cancelled."""
-        loop = asyncio.get_running_loop()
         try:
             while True:
                 await self._wake.wait()
                 self._wake.clear()
-                while self._waiting:
-                    batch, self._waiting = self._waiting, []
-                    changes = [change for _, group in batch for change in group]
-                    failure: Exception | None = None
-                    try:
-                        await loop.run_in_executor(self._thread, self._commit, changes)
-                    except Exception as error:
-                        failure = error
-                    for token, _ in batch:
-                        self._done(token, failure)
+                while (changes := self._queue.take()) is not None:
+                    failure = self._queue.failure or await self._write(changes)
+                    for token, error in self._queue.settle(failure):
+                        self._done(token, error)
                 self._idle.set()
         finally:
             self._thread.shutdown(wait=True)
+
+    async def _write(self, changes: list[Change]) -> Exception | None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.run_in_executor(self._thread, self._commit, changes)
+        except Exception as error:
+            return error
+        return None
 
     async def flushed(self) -> None:
         """Wait until nothing is asked for that is not committed."""

@@ -163,6 +163,7 @@ class Leader:
             case StepDown(reason):
                 log.error("stepping down: %s", reason)
                 self.failure = reason
+                self._over = True  # what it meant to be true is not, and nothing more is said of it
                 self.term.end()
 
     def _publish(self, effect: PublishEvent) -> None:

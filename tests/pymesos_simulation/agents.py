@@ -122,6 +122,7 @@ class AgentNode(ClientNode):
     """An agent with its machine."""
 
     disconnected = master_ev.AgentDisconnected
+    outlives_failed_writes = True
 
     def __init__(
         self, world: World, name: str, coordinator: Coordinator, port: int, cpus: int

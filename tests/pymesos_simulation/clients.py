@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
-from pymesos_core.store import Change
+from pymesos_core.store import Change, CommitQueue, StoreError
 from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.world import FSYNC_S, Link, Node, World
 
@@ -14,32 +15,52 @@ Records = dict[tuple[str, str], bytes]
 
 
 class Disk:
-    """Records that survive a crash. A write that was not confirmed may be there after, or not.
+    """Records that survive a crash, written through the production CommitQueue.
 
-    Batches reach the platter in order, the last perhaps torn: then it is not there when the disk is
-    read again, as with SQLite's log (`test_store.py` tears real files).
+    A group that was not confirmed may be there after a crash, or be torn: then it is not there when
+    the disk is read again, as with SQLite's log (`test_store.py` tears real files).
     """
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, *, goes_on: bool) -> None:
         self.node = node
         self.records: Records = {}
         self.full_until_s = 0.0
-        self._pending: list[tuple[Change, ...]] = []
+        self._goes_on = goes_on
+        self._queue = CommitQueue(goes_on=goes_on)
+        self._told: dict[int, Callable[[bool], None]] = {}
+        self._writing: list[Change] | None = None
+        self._tokens = itertools.count()
 
-    def write(self, changes: tuple[Change, ...], done: Any) -> None:
+    def write(self, changes: tuple[Change, ...], done: Callable[[bool], None]) -> None:
         """Durable after a while, in order; `done(ok)` then."""
-        self._pending.append(changes)
+        token = next(self._tokens)
+        self._told[token] = done
+        self._queue.submit(token, changes)
+        self._write()
 
-        def finish() -> None:
-            self._pending.remove(changes)
-            full = self.full_until_s > self.node.world.now_s
-            if not full:
-                self._apply(changes)
-            done(not full)
+    def _write(self) -> None:
+        if self._writing is None:
+            self._writing = self._queue.take()
+            if self._writing is not None:
+                self.node.soon(FSYNC_S, self._finish)
 
-        self.node.soon(FSYNC_S, finish)
+    def _finish(self) -> None:
+        queue, group = self._queue, self._writing
+        assert group is not None
+        failure = queue.failure
+        if failure is None and self.full_until_s > self.node.world.now_s:
+            failure = StoreError("the disk is full")
+        if failure is None:
+            self._apply(group)
+        self._writing = []  # its outcome is certain, and nothing else is written meanwhile
+        for token, error in queue.settle(failure):
+            self._told.pop(token)(error is None)
+            if self._queue is not queue:
+                return  # it crashed
+        self._writing = None
+        self._write()
 
-    def _apply(self, changes: tuple[Change, ...]) -> None:
+    def _apply(self, changes: list[Change]) -> None:
         for change in changes:
             if change.value is None:
                 self.records.pop((change.kind, change.key), None)
@@ -47,24 +68,27 @@ class Disk:
                 self.records[change.kind, change.key] = change.value
 
     def crash(self) -> None:
-        """Of what was not confirmed, a prefix has reached the disk."""
-        written = self.node.world.random.randint(0, len(self._pending))
-        for changes in self._pending[:written]:
-            self._apply(changes)
-        if written < len(self._pending):
-            self.node.world.counts["torn write"] += 1
-        self._pending.clear()
+        """What is being written has reached the disk, or not; what waits behind it has not."""
+        if self._writing:
+            if self.node.world.random.random() < 0.5:
+                self._apply(self._writing)
+            else:
+                self.node.world.counts["torn write"] += 1
+        self._writing = None
+        self._told.clear()
+        self._queue = CommitQueue(goes_on=self._goes_on)
 
 
 class ClientNode(Node):
     """It looks for the leader, connects, and looks again when the stream has ended."""
 
     disconnected: Callable[[int], Any]  # the event that tells the master
+    outlives_failed_writes = False
 
     def __init__(self, world: World, name: str, coordinator: Coordinator) -> None:
         super().__init__(world, name)
         self.coordinator = coordinator
-        self.disk = Disk(self)
+        self.disk = Disk(self, goes_on=self.outlives_failed_writes)
         self.stream: Link | None = None
 
     def on_crash(self) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import deque
 from typing import Any
 
-from pymesos_core.store import Change
+from pymesos_core.coordination import RegistryError
+from pymesos_core.store import Change, CommitQueue
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
@@ -29,9 +29,8 @@ class MasterNode(Node):
         self.suspended = False
         self.answers: dict[int, str | None] = {}  # to operators, by request id
         self._held: list[tuple[int, Any]] = []
-        self._requests: deque[object] = deque()  # of this leadership, on their way
-        self._commit_at = 0.0
-        self._answer_at = 0.0
+        self._commits = CommitQueue()  # of this leadership
+        self._writing = False
 
     def on_start(self) -> None:
         self._clear()
@@ -45,7 +44,8 @@ class MasterNode(Node):
         self.core = None
         self.suspended = False
         self._held.clear()
-        self._requests = deque()
+        self._commits = CommitQueue()
+        self._writing = False
 
     def on_elected(self) -> None:
         """The coordinator says that its znode is the lowest."""
@@ -144,42 +144,47 @@ class MasterNode(Node):
             self.links[connection_id].send(self, message)
 
     def _persist(self, token: int, changes: tuple[Change, ...]) -> None:
-        """Requests of one session are not reordered; one may be lost with the way to ZooKeeper."""
-        epoch, random = self.epoch, self.world.random
-        request, before = object(), self._requests
-        before.append(request)
+        self._commits.submit(token, changes)
+        self._write()
+
+    def _write(self) -> None:
+        """One request at a time; it may be lost with the way to ZooKeeper, or its answer."""
+        if self._writing:
+            return
+        changes = self._commits.take()
+        if changes is None:
+            return
+        self._writing = True
+        epoch, random, commits = self.epoch, self.world.random, self._commits
 
         def done(ok: bool) -> None:
-            event = ev.Persisted(token) if ok else ev.PersistFailed(token, "not written")
-            # Answers come in the order of the requests.
-            self._answer_at = max(self._answer_at, self.world.now_s + self.world.delay_s())
-            self.soon(self._answer_at - self.world.now_s, lambda: self._persisted(epoch, event))
+            failure = None if ok else RegistryError("not written")
+            self.soon(self.world.delay_s(), lambda: self._written(commits, failure))
 
         def arrive() -> None:
             coordinator = self.coordinator
-            if before[0] is not request:
-                if before is self._requests:  # else what is ahead of it was lost with the process
-                    wait(self.soon)
-            elif coordinator.reached_by(self):
-                before.popleft()
-                coordinator.commit(epoch, changes, done)
+            if coordinator.reached_by(self):
+                coordinator.commit(epoch, tuple(changes), done)
             elif random.random() < 0.5:
-                coordinator.when_reached(self, lambda: wait(self.soon))
+                coordinator.when_reached(self, arrive)
             else:
-                before.popleft()
                 self.world.counts["unknown write"] += 1
                 if random.random() < 0.5:
-                    coordinator.commit(epoch, changes, lambda ok: None)
+                    coordinator.commit(epoch, tuple(changes), lambda ok: None)
                 done(False)
 
-        def wait(later: Any) -> None:
-            slow_s = random.choice([0.0, 0.0, 1.0]) if self.world.faulty else 0.0
-            self._commit_at = max(self._commit_at, self.world.now_s + FSYNC_S + slow_s)
-            later(self._commit_at - self.world.now_s, arrive)
-
         # The request dies with this process, or is on its way already.
-        wait(self.soon if random.random() < 0.5 else self.world.at)
+        send = self.soon if random.random() < 0.5 else self.world.at
+        slow_s = random.choice([0.0, 0.0, 1.0]) if self.world.faulty else 0.0
+        send(FSYNC_S + slow_s, arrive)
 
-    def _persisted(self, epoch: int, event: ev.Event) -> None:
-        if self.core is not None and self.epoch == epoch:
-            self.feed(event)
+    def _written(self, commits: CommitQueue, failure: Exception | None) -> None:
+        """Tell the core, unless the term of that write is over."""
+        if self._commits is not commits:
+            return
+        for token, error in commits.settle(failure):
+            self.feed(ev.PersistFailed(token, str(error)) if error else ev.Persisted(token))
+            if self._commits is not commits:
+                return
+        self._writing = False
+        self._write()

@@ -39,13 +39,12 @@ from pymesos_core.coordination.interface import (
     StaleEpochError,
     Term,
 )
-from pymesos_core.store import Change, Records
+from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
 
 log = logging.getLogger(__name__)
 
 PREFIX = "json.info_"
 MAX_RECORD_BYTES = 512 * 1024  # ZooKeeper's jute.maxbuffer is 1 MiB for a whole batch
-MAX_BATCH_BYTES = 768 * 1024
 DEFAULT_SESSION_TIMEOUT_S = 10.0
 
 
@@ -126,18 +125,22 @@ class ZkRegistry:
         return records
 
     def commit(self, changes: list[Change]) -> None:
-        """Write atomic batches below ZooKeeper's limit. Raises StaleEpochError, RegistryError."""
+        """Write in one batch what ZooKeeper takes in one. Raises StaleEpochError, RegistryError.
+
+        A CommitQueue asks for more only for a single request that is larger, as when very many
+        agents are forgotten; that one may be written in part.
+        """
         latest = {(change.kind, change.key): change for change in changes}
         batch: list[Change] = []
         size = 0
         for change in latest.values():
-            weight = len(change.value or b"") + 512
+            weight = weight_bytes([change])
             if weight > MAX_RECORD_BYTES:
                 raise RegistryError(
                     f"the record {change.kind}/{change.key} has {weight} bytes;"
                     f" at most {MAX_RECORD_BYTES} are kept"
                 )
-            if batch and size + weight > MAX_BATCH_BYTES:
+            if batch and size + weight > MAX_GROUP_BYTES:
                 self._write(batch)
                 batch, size = [], 0
             batch.append(change)

@@ -1,0 +1,95 @@
+"""After a write that failed, nothing is written that counted on it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from pymesos_core.store import (
+    MAX_GROUP_BYTES,
+    Change,
+    CommitQueue,
+    GroupCommit,
+    StoreError,
+)
+
+
+class Disk:
+    """The first write waits until it is let go, then fails; later ones succeed."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.written: list[str] = []
+        self.calls = 0
+
+    def commit(self, changes: list[Change]) -> None:
+        self.calls += 1
+        if self.calls == 1:
+            self.go.wait(10)
+            raise StoreError("disk full")
+        self.written += [change.key for change in changes]
+
+
+async def told(disk: Disk, *, goes_on: bool) -> list[tuple[int, bool]]:
+    """What is asked for before, while and after the first write fails, and what became of it."""
+    answers: list[tuple[int, bool]] = []
+
+    def done(token: int, error: Exception | None) -> None:
+        answers.append((token, error is None))
+        if token == 1:  # in the step that learns of the failure
+            commits.submit(3, (Change("k", "3", b""),))
+
+    commits = GroupCommit(disk.commit, done, goes_on=goes_on)
+    running = asyncio.create_task(commits.run())
+    commits.submit(1, (Change("k", "1", b""),))
+    while not disk.calls:
+        await asyncio.sleep(0)
+    commits.submit(2, (Change("k", "2", b""),))  # behind it: what is now counts on it
+    disk.go.set()
+    await commits.flushed()
+    commits.submit(4, (Change("k", "4", b""),))
+    await commits.flushed()
+    running.cancel()
+    return answers
+
+
+async def test_what_is_queued_behind_a_failed_write_fails_too() -> None:
+    disk = Disk()
+    assert await told(disk, goes_on=False) == [(1, False), (2, False), (3, False), (4, False)]
+    assert not disk.written
+
+
+async def test_who_knows_of_the_failure_may_go_on() -> None:
+    disk = Disk()
+    assert await told(disk, goes_on=True) == [(1, False), (2, False), (3, False), (4, True)]
+    assert disk.written == ["4"]
+
+
+def test_a_request_is_never_divided_and_never_overtaken() -> None:
+    """What ZooKeeper takes at once is whole requests, in order."""
+    queue = CommitQueue()
+    large = b"x" * (MAX_GROUP_BYTES // 2)
+    queue.submit(1, (Change("k", "a", large), Change("k", "b", b"1")))
+    queue.submit(2, (Change("k", "c", large),))
+    queue.submit(3, (Change("k", "a", b"2"),))
+    written = []
+    for tokens in ([1], [2, 3]):
+        changes = queue.take()
+        assert changes is not None
+        written.append([(c.key, len(c.value or b"")) for c in changes])
+        assert [token for token, _ in queue.settle(None)] == tokens
+    assert written == [[("a", len(large)), ("b", 1)], [("c", len(large)), ("a", 1)]]
+    assert queue.take() is None
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_what_is_too_large_for_one_group_is_a_group_of_its_own(count: int) -> None:
+    queue = CommitQueue()
+    huge = tuple(Change("k", str(n), b"x" * MAX_GROUP_BYTES) for n in range(count))
+    queue.submit(1, huge)
+    queue.submit(2, ())
+    assert queue.take() == list(huge)
+    assert [token for token, _ in queue.settle(None)] == [1]
+    assert queue.take() == []
