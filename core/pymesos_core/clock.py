@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 
@@ -16,3 +17,8 @@ class Now(NamedTuple):
 def read_clock() -> Now:
     """The instant that is now. For shells only."""
     return Now(time.monotonic(), time.time())
+
+
+def utc(wall_s: float) -> str:
+    """A time for people, to the second."""
+    return datetime.fromtimestamp(wall_s, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

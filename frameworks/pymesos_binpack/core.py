@@ -26,6 +26,7 @@ from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
 from pymesos_binpack.planner import Launch, OfferInHand, Plan, Situation, plan
 from pymesos_binpack.preemption import preemption
 from pymesos_binpack.reasons import PendingTask
+from pymesos_binpack.restarts import delay_s, is_crash, is_final, sidecar_failed, was_lost
 from pymesos_binpack.state import (
     FRAMEWORK,
     INSTANCE,
@@ -39,7 +40,7 @@ from pymesos_binpack.state import (
     new_job,
 )
 from pymesos_binpack.waiting import Waiting, to_plan
-from pymesos_core.clock import Now
+from pymesos_core.clock import Now, utc
 from pymesos_core.resources import EMPTY, devices, from_proto
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
@@ -49,23 +50,12 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 REFUSE_S = 60.0  # what does not fit now fits when the agent has more, which ends the filter
 NO_FILTER_S = 0.0
-STABLE_S = 10.0  # a service that ran for so long is not failing quickly
-RESTART_MIN_S = 0.5
-RESTART_MAX_S = 60.0
 EXPLAIN_S = 1.0
 HOLD_S = 3.0  # an offer is kept for a gang that needs others, too
 GANG_REFUSE_S = 1.0  # shorter than HOLD_S: then what is offered at different times meets
 GANG_REFUSE_MAX_S = 30.0
 PREEMPT_AGAIN_S = 30.0  # when what was freed for a task went to somebody else
-UNREACHABLE_S = 60.0  # then an unreachable service instance is replaced
 MAX_ENDED_JOBS = 100
-
-# How a task can end without having failed: it is run again, and no retry is counted.
-_LOST = frozenset(
-    {pb.TASK_LOST, pb.TASK_DROPPED, pb.TASK_GONE, pb.TASK_GONE_BY_OPERATOR, pb.TASK_UNKNOWN}
-)
-# Its agent will not come back, nor what was on it.
-_GONE = frozenset({pb.TASK_GONE, pb.TASK_GONE_BY_OPERATOR})
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +283,8 @@ class BinpackCore:
         self._subscribed = False
         self._wants_offers = True
         self._new_demand = False  # for which offers that were refused, or suppressed, may do
+        self._moved: set[str] = set()  # jobs with constraints, of which something began or ended
+        self._agents_changed = False  # so constraints may be met that were not
         self._timers: Timers[tuple[str, str]] = Timers()
         self._token = 0
         self._after: dict[int, Callable[[], None]] = {}
@@ -327,15 +319,27 @@ class BinpackCore:
                 self._by_task[instance.saved.task_id] = instance
 
     def _note(self, instance: Instance) -> None:
-        """Keep in mind whether it waits; after every change of that."""
+        """Keep in mind whether it waits; after every change of that.
+
+        Whatever begins to wait asks for offers, those too that were refused or suppressed; unless
+        others wait for the same, for whom all that is offered has been looked through.
+        """
         self._waiting.leave(instance)
         self._delayed.pop(instance.key, None)
         if not instance.pending:
-            return
-        if instance.not_before_s > self._now.mono_s:
+            self._end_kept(instance)
+        elif instance.not_before_s > self._now.mono_s:
             self._delayed[instance.key] = instance
-        else:
-            self._waiting.join(instance, self.jobs[instance.job_id])
+        elif self._waiting.join(instance, self.jobs[instance.job_id]):
+            self._demand()
+
+    def _end_kept(self, instance: Instance) -> None:
+        """Room is made for it no longer, so what was kept for it may do for others."""
+        instance.preempt_again_s = 0.0
+        self._timers.cancel(("kept", instance.key))
+        if instance.kept_agents:
+            instance.kept_agents = frozenset()
+            self._demand()
 
     def check(self) -> None:
         """Assert what is kept twice for speed; for tests and the simulator."""
@@ -354,6 +358,8 @@ class BinpackCore:
                 self._replace_unreachable(key)
             elif kind == "restart":
                 self._restart(key)
+            elif kind == "kept":
+                self._demand()
             else:
                 self._plan_due = True
                 self._explaining = self._explaining or kind == "explain"
@@ -378,13 +384,13 @@ class BinpackCore:
             case OffersReceived(offers):
                 for offer in offers:
                     self._hand.add(offer, self._now.mono_s)
-                    self._known.see(seen(offer))
+                    self._agents_changed |= self._known.see(seen(offer))
                 self._plan_due = True
             case OfferRescinded(offer_id):
                 self._hand.drop(offer_id)
             case AgentLost(agent_id):
                 self._known.lose(agent_id)
-                self._plan_due = True
+                self._agents_changed = self._plan_due = True
             case TaskUpdated(status):
                 self._on_update(status)
             case JobSubmitted():
@@ -466,6 +472,7 @@ class BinpackCore:
 
     def _on_sidecar(self, main: Instance, status: pb.TaskStatus, over: bool) -> None:
         """Of a task that goes on as far as known; the agent sees to it that both end."""
+        main.sidecar_failed = main.sidecar_failed or sidecar_failed(status)
         if over and status.task_id not in main.saved.ended_beside:
             main.saved.ended_beside.append(status.task_id)
         self._store([main.change()] if over else [], lambda: self._out.append(Acknowledge(status)))
@@ -498,13 +505,28 @@ class BinpackCore:
             self._kill(instance)
 
     def _on_unreachable(self, instance: Instance, status: pb.TaskStatus) -> None:
-        if instance.saved.state == status.state:
-            return  # it is said again and again; what counts is when it began
-        instance.saved.state = status.state
-        instance.note = f"its agent is unreachable: {status.message}"
-        if instance.spec.is_service:
-            key = ("unreachable", instance.key)
-            self._timers.set(key, self._now.mono_s + UNREACHABLE_S)
+        """It is said again and again, also after a restart; what counts is when it began."""
+        saved = instance.saved
+        if saved.state != status.state or not saved.unreachable_since_s:
+            saved.unreachable_since_s = self._now.wall_s
+        saved.state = status.state
+        instance.note = self._how_long_it_waits(instance, status.message)
+        replace_s, timer = instance.spec.unreachable_replace_s, ("unreachable", instance.key)
+        if replace_s is not None and timer not in self._timers:
+            waited_s = max(0.0, self._now.wall_s - saved.unreachable_since_s)
+            self._timers.set(timer, self._now.mono_s + max(0.0, replace_s - waited_s))
+
+    def _how_long_it_waits(self, instance: Instance, why: str) -> str:
+        spec, where = instance.spec, instance.saved.hostname or instance.saved.agent_id
+        what = f"its agent {where} is unreachable ({why})"
+        if spec.unreachable_replace_s is not None:
+            at = utc(instance.saved.unreachable_since_s + spec.unreachable_replace_s)
+            return f"{what}; unless that is back by {at}, another takes its place"
+        if spec.volumes:
+            then = "its data are there, so no other takes its place"
+        else:
+            then = "it may still run there, so it is not run a second time"
+        return f"{what}; {then} until the agent is back, or given up with `pymesos-cli gone`"
 
     def _replace_unreachable(self, key: str) -> None:
         """A service goes on elsewhere; should the old task come back, it is killed."""
@@ -517,12 +539,19 @@ class BinpackCore:
             self._give_up(saved.task_id, saved.agent_id),
             *self._give_up_sidecars(instance, saved.agent_id),
         ]
-        saved.state = pb.TASK_STATE_UNSPECIFIED
+        saved.state, saved.unreachable_since_s = pb.TASK_STATE_UNSPECIFIED, 0.0
+        instance.running_since_s = None
         self._note(instance)
+        self._note_move(self.jobs[instance.job_id])
         instance.explain("replaced, its agent stayed unreachable")
         self._changed[instance.job_id] = None
         self._store([*given_up, instance.change()], lambda: None)
-        self._demand()
+
+    def _note_move(self, job: JobState) -> None:
+        """One of its instances began or ended: where others of it may run is another question."""
+        if job.fields:
+            self._moved.add(job.job_id)
+            self._plan_due = True
 
     def _demand(self) -> None:
         """There is something new to place."""
@@ -535,57 +564,38 @@ class BinpackCore:
         saved = instance.saved
         del self._by_task[saved.task_id]
         self._timers.cancel(("unreachable", instance.key))
-        ran_s = self._now.mono_s - instance.running_since_s if instance.running_since_s else 0.0
+        since_s, state_before = instance.running_since_s, saved.state
+        ran_s = self._now.mono_s - since_s if since_s is not None else 0.0
         was_killed = instance.killing
         instance.running_since_s, instance.killing = None, False
+        saved.unreachable_since_s = 0.0
         saved.state = status.state if is_terminal(status.state) else pb.TASK_LOST
         saved.reason, saved.message = status.reason, status.message
         saved.exit_status = status.exit_status if status.HasField("exit_status") else None
         instance.note = how_it_ended(status)
-        if status.state in _GONE:
+        if status.state == pb.TASK_GONE_BY_OPERATOR:
             saved.data_on = ""
         job = self.jobs[instance.job_id]
-        if job.stopping or self._is_final(instance, status, was_killed):
+        self._note_move(job)
+        if job.stopping or is_final(instance, status, was_killed=was_killed):
             job.finish(instance)
             if job.ended:
                 self._forget_old_jobs()
             return
+        if instance.spec.is_service or was_lost(status):
+            crashed = is_crash(instance, status, state_before)
+            kept_back_s = delay_s(instance, ran_s, crashed=crashed)
+            instance.not_before_s = self._now.mono_s + kept_back_s
+            if kept_back_s:
+                self._timers.set(("restart", instance.key), instance.not_before_s)
         saved.state = pb.TASK_STATE_UNSPECIFIED
-        if instance.spec.is_service or status.state in _LOST:
-            self._delay_restart(instance, ran_s)
         self._note(instance)
-        self._demand()
-
-    def _is_final(self, instance: Instance, status: pb.TaskStatus, was_killed: bool) -> bool:
-        """Whether the end of a task is the end of its instance."""
-        state = status.state
-        if state == pb.TASK_ERROR:
-            return True  # the master refused it, and would again
-        if instance.spec.is_service or state in _LOST:
-            return False
-        if state == pb.TASK_KILLED and instance.saved.preempted:
-            return False
-        unhealthy = status.reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
-        # Nobody here asked for it: it died with a sidecar that failed.
-        with_sidecar = bool(instance.spec.sidecars) and not was_killed
-        if state == pb.TASK_FAILED or (state == pb.TASK_KILLED and (unhealthy or with_sidecar)):
-            instance.saved.failures += 1
-            return instance.saved.failures > instance.spec.retries
-        return True
-
-    def _delay_restart(self, instance: Instance, ran_s: float) -> None:
-        """At once the first time; then ever later, until it has run for a while."""
-        instance.quick_failures = 0 if ran_s >= STABLE_S else instance.quick_failures + 1
-        if instance.quick_failures > 1:
-            delay_s = min(RESTART_MAX_S, RESTART_MIN_S * 2 ** min(instance.quick_failures - 2, 16))
-            instance.not_before_s = self._now.mono_s + delay_s
-            self._timers.set(("restart", instance.key), instance.not_before_s)
+        self._plan_due = True
 
     def _restart(self, key: str) -> None:
         """It has been kept back for long enough."""
         if key in self._delayed:
             self._note(self._delayed[key])
-            self._plan_due = True
 
     def _forget_old_jobs(self) -> None:
         ended = [job for job in self.jobs.values() if job.ended]
@@ -609,7 +619,6 @@ class BinpackCore:
             self._add(job)
             self._out.append(JobAccepted(event.request_id, job.job_id))
             self._changed[job.job_id] = None
-            self._demand()
 
         self._store([job.change()], durable)
 
@@ -653,23 +662,31 @@ class BinpackCore:
         self._explaining = False
         if not self._waiting:
             self._hand.held.clear()
-        if not (self._waiting or self._delayed):
+        if not self._waiting:
             self._decline_all(NO_FILTER_S)
             if self._wants_offers:
                 self._wants_offers = False
                 self._out.append(Suppress())
-        elif not self._waiting:
-            self._decline_all(NO_FILTER_S)
         else:
-            refuse_s = PREEMPT_AGAIN_S if self._kept() else REFUSE_S
-            self._decline_all(self._gang_refuse_s if self._hand.gang_waits else refuse_s)
+            self._decline_all(self._gang_refuse_s if self._hand.gang_waits else REFUSE_S)
             if self._hand.gang_waits and not self._hand.held:
                 # It was in vain, so others are to have what it was held for, ever longer.
                 self._gang_refuse_s = min(GANG_REFUSE_MAX_S, 2 * self._gang_refuse_s)
-            if self._new_demand:
+            if self._new_demand or self._may_be_met_now():
                 self._new_demand = False
                 self._wants_offers = True
                 self._out.append(Revive())
+        self._moved.clear()
+        self._agents_changed = False
+
+    def _may_be_met_now(self) -> bool:
+        """Whether a constraint may be met on an agent that was refused for it."""
+        if not (self._moved or self._agents_changed):
+            return False
+        return any(
+            line.task.constraints and (self._agents_changed or line.job_id in self._moved)
+            for line in self._waiting
+        )
 
     def _decline_all(self, refuse_s: float) -> None:
         given_back = [i for i in self._hand.offers if i not in self._hand.held]
@@ -764,6 +781,7 @@ class BinpackCore:
             for task in unit:
                 waiting = by_id[task.task_id]
                 waiting.preempt_again_s = self._now.mono_s + grace_s + PREEMPT_AGAIN_S
+                self._timers.set(("kept", waiting.key), waiting.preempt_again_s)
                 waiting.kept_agents = made.agents
                 waiting.explain(f"waits for {len(victims)} tasks of lower priority to end")
             self._kill_for_another(victims)
@@ -835,10 +853,11 @@ class BinpackCore:
             saved.exit_status = None
             saved.ended_beside = []
             saved.preempted = False
-            instance.preempt_again_s, instance.kept_agents = 0.0, frozenset()
-            instance.note = ""
+            instance.note, instance.sidecar_failed = "", False
             self._by_task[saved.task_id] = instance
             self._note(instance)
+            if job.fields:
+                self._moved.add(job.job_id)
             infos = task_infos(instance, launch)
             if instance.spec.sidecars:
                 groups.append(infos)

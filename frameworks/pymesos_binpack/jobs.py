@@ -22,6 +22,7 @@ from pymesos_core.resources import ResourceError, parse_milli
 
 MAX_BYTES = 512 * 1024
 MAX_INSTANCES = 20_000
+UNREACHABLE_REPLACE_S = 60.0  # of a service without volumes
 DEFAULT_SCALARS = {"cpus": 100, "mem": 32_000}
 
 
@@ -58,6 +59,7 @@ class TaskSpec:
     volumes: tuple[VolumeSpec, ...] = ()
     life: Life = field(default_factory=Life)
     sidecars: tuple[TaskSpec, ...] = ()
+    unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
 
     @property
     def is_service(self) -> bool:
@@ -248,6 +250,11 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
         raise JobError(f"{where}: a command or environment cannot hold a NUL character")
     if problem := life_problem(task):
         raise JobError(f"{where}.{problem}")
+    if task.get("volumes") and "unreachable_replace_s" in task:
+        raise JobError(
+            f"{where}.unreachable_replace_s: a task with volumes is not replaced while its agent"
+            f" may come back, since its data are there: leave the key out"
+        )
     sidecars = _parse_sidecars(task, where)
     for sidecar in sidecars:
         for name, amount in sidecar.scalars.items():
@@ -269,7 +276,17 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
         volumes=_parse_volumes(task.get("volumes", ()), where),
         life=life_of(task),
         sidecars=sidecars,
+        unreachable_replace_s=_unreachable_replace_s(task),
     )
+
+
+def _unreachable_replace_s(task: Mapping[str, Any]) -> float | None:
+    """How long an unreachable instance is waited for: a batch task would run twice."""
+    if task.get("volumes"):
+        return None
+    usual = UNREACHABLE_REPLACE_S if task.get("kind") == "service" else None
+    given = task.get("unreachable_replace_s", usual)
+    return None if given is None else float(given)
 
 
 def _parse_sidecars(task: Mapping[str, Any], where: str) -> tuple[TaskSpec, ...]:

@@ -44,11 +44,13 @@ class Known:
         for agent in agents:
             self.see(agent)
 
-    def see(self, agent: Seen) -> None:
-        """One was offered."""
-        if self._agents.get(agent.agent_id) != agent:
+    def see(self, agent: Seen) -> bool:
+        """One was offered; whether it is another than it was."""
+        before = self._agents.get(agent.agent_id)
+        if before != agent:
             self._agents[agent.agent_id] = agent
             self._forget_answers()
+        return before is not None and before.attributes != agent.attributes
 
     def lose(self, agent_id: str) -> None:
         """One is gone, or cannot be reached."""

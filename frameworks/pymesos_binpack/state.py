@@ -34,6 +34,7 @@ class Saved:
     data_on: str = ""  # the agent that has its volumes, once it has run
     ended_beside: list[str] = field(default_factory=list)  # its sidecars that have ended, task ids
     done: bool = False  # it will not be launched again
+    unreachable_since_s: float = 0.0  # Unix time; 0: it is not
     failures: int = 0  # of a batch instance, counted against its retries
     exit_status: int | None = None
     reason: int = pb.REASON_UNSPECIFIED
@@ -79,6 +80,7 @@ class Instance:
     quick_failures: int = 0
     running_since_s: float | None = None
     killing: bool = False
+    sidecar_failed: bool = False  # of the latest attempt
     preempt_again_s: float = 0.0  # others were killed for it, and others may be then
     kept_agents: frozenset[str] = frozenset()  # where they were; until then for nothing less urgent
     planned: bool = False  # its launch is being stored

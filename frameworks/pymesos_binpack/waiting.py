@@ -32,11 +32,12 @@ class Waiting:
         """The keys of all instances."""
         return {key for line in self for key in line.instances}
 
-    def join(self, instance: Instance, job: JobState) -> None:
-        """At the end of its line."""
+    def join(self, instance: Instance, job: JobState) -> bool:
+        """At the end of its line; whether it wants what nobody before it did."""
         assert instance.line is None
         name = _line_of(instance)
         line = self._lines.get(name)
+        new = line is None or line.preempt
         if line is None:
             task = pending_task(instance, job.job.priority)
             line = self._lines[name] = Line(name, instance.job_id, task, job.job.preempt)
@@ -44,6 +45,7 @@ class Waiting:
         line.joined = True
         instance.line = line
         instance.refusals_before, instance.offers_before = line.refusals, line.offers_seen
+        return new
 
     def leave(self, instance: Instance) -> None:
         """It does not wait any more, or never did."""

@@ -10,6 +10,8 @@ from pymesos_core.resources import parse, to_proto
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
 
+WALL_S = 1.8e9  # what the clock on the wall says when the monotonic one says 0
+
 
 class BinpackHarness:
     def __init__(self, records: dict[tuple[str, str], bytes] | None = None) -> None:
@@ -22,7 +24,7 @@ class BinpackHarness:
         self.offers = 0
 
     def feed(self, event: c.Event) -> None:
-        for effect in self.core.step(Now(self.now_s, self.now_s), event):
+        for effect in self.core.step(Now(self.now_s, WALL_S + self.now_s), event):
             self.effects.append(effect)
             if isinstance(effect, c.Store):
                 self.held.append((effect.token, effect.changes))

@@ -10,6 +10,7 @@ from pymesos_binpack.jobs import parse_job
 from pymesos_binpack.known import Seen
 from pymesos_binpack.packing import read_policy
 from pymesos_binpack.planner import OfferInHand, plan
+from pymesos_binpack.restarts import RESTART_MIN_S
 from pymesos_binpack.state import new_job
 from pymesos_binpack.waiting import Waiting, to_plan
 from pymesos_core.resources import parse
@@ -109,7 +110,7 @@ def test_one_that_is_kept_back_is_not_in_the_line() -> None:
     assert len(h.launched()) == 2
     assert "TASK_FAILED" in instance.explanation
     h.core.check()
-    h.advance(c.RESTART_MIN_S)
+    h.advance(RESTART_MIN_S)
     h.core.check()
     h.offer()
     assert len(h.launched()) == 3
