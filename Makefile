@@ -56,4 +56,5 @@ docs: install ## Generate docs/reference
 	@$(BIN)/python docs/generate.py
 
 clean: ## Remove what the other targets made
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis deploy/vm/image dist build *.egg-info
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

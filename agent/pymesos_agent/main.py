@@ -22,6 +22,7 @@ import grpc.aio
 from pymesos_agent import machine, metrics
 from pymesos_agent.core import AgentCore, Config, RecoveryError
 from pymesos_agent.executor_service import ExecutorService
+from pymesos_agent.purge import Ended, PurgeError, end_containers, pids_of, remove_files
 from pymesos_agent.runtimes.docker import DockerRuntime
 from pymesos_agent.runtimes.interface import (
     AllowedPath,
@@ -35,6 +36,7 @@ from pymesos_agent.runtimes.interface import (
     Settings,
 )
 from pymesos_agent.runtimes.oci import tools
+from pymesos_agent.runtimes.oci.networks import NetworkError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_agent.sandbox_service import SandboxService
@@ -113,7 +115,9 @@ async def serve(options: Options) -> None:
 
     try:
         await detector.start()
-        runtimes, problems = await start_runtimes(options, work_dir, on_event)
+        runtimes, problems = await start_runtimes(
+            options.runtime, options.docker_host, options.settings, work_dir, on_event
+        )
         name = options.listen.name()[:MAX_NAME_IN_ID].replace("/", "-")
         core = AgentCore(
             _config(options, work_dir, port, runtimes),
@@ -218,7 +222,7 @@ def _check_tasks_have_runtimes(
 
 
 async def start_runtimes(
-    options: Options, work_dir: Path, on_event: OnEvent
+    wanted: str, docker_host: str | None, settings: Settings, work_dir: Path, on_event: OnEvent
 ) -> tuple[list[Runtime], list[str]]:
     """The runtimes that were asked for and work, and why others do not.
 
@@ -226,14 +230,14 @@ async def start_runtimes(
     """
     tag = hashlib.sha256(str(work_dir).encode()).hexdigest()[:16]
     candidates: list[Runtime] = []
-    if options.runtime in ("auto", "process"):
-        candidates.append(ProcessRuntime(work_dir, tag, options.settings))
+    if wanted in ("auto", "process"):
+        candidates.append(ProcessRuntime(work_dir, tag, settings))
     # With `auto`, an image's root is to be nobody wherever it runs, so not on an engine.
-    namespaced = options.settings.user_namespace_base
-    if options.runtime == "docker" or (options.runtime == "auto" and not namespaced):
-        candidates.append(DockerRuntime(tag, options.docker_host, options.settings))
-    if options.runtime in ("auto", "oci"):
-        candidates.append(OciRuntime(work_dir, tag, options.settings))
+    namespaced = settings.user_namespace_base
+    if wanted == "docker" or (wanted == "auto" and not namespaced):
+        candidates.append(DockerRuntime(tag, docker_host, settings))
+    if wanted in ("auto", "oci"):
+        candidates.append(OciRuntime(work_dir, tag, settings))
     works: list[Runtime] = []
     problems: list[str] = []
     for runtime in candidates:
@@ -581,6 +585,57 @@ def recover(discard: bool, work_dir: Path | None) -> None:
         print(f"pymesos-agent: {error}", file=sys.stderr)
         sys.exit(1)
     print("discarded; the next agent is a new one, and ends what still runs when it starts")
+
+
+@main.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option(
+    "--work-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=None,
+    help="The agent's work directory.",
+)
+@click.option("--docker-host", envvar="DOCKER_HOST", help="As the agent had it.")
+def purge(yes: bool, work_dir: Path | None, docker_host: str | None) -> None:
+    """Remove an agent from this machine: its tasks, volumes, networks and all its files.
+
+    The agent must not be running. The bridge of its containers and their iptables chains go
+    with it, unless others use them.
+    """
+    directory = (work_dir or default_directory("agent")).resolve()
+    if not (directory / "checkpoint.sqlite").exists():
+        print(f"pymesos-agent: there is no agent's checkpoint in {directory}", file=sys.stderr)
+        sys.exit(2)
+    if not yes:
+        click.confirm(
+            f"This ends all tasks of the agent in {directory}, and deletes their files and"
+            f" volumes. Go on?",
+            abort=True,
+        )
+    set_up_logging("warning")
+    try:
+        asyncio.run(_purge(directory, docker_host))
+    except (AgentError, PurgeError, NetworkError, StoreError) as error:
+        print(f"pymesos-agent: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+async def _purge(directory: Path, docker_host: str | None) -> None:
+    lock = _lock(directory)
+    runtimes: list[Runtime] = []
+    ended = Ended()
+    try:
+        store = _open_store(directory)
+        pids = pids_of(store.load())
+        store.close()
+        runtimes, _ = await start_runtimes("auto", docker_host, Settings(), directory, ended)
+        count = await end_containers(runtimes, ended, pids)
+    finally:
+        for runtime in runtimes:
+            await runtime.close()
+        os.close(lock)
+    removed = await remove_files(directory)
+    print(f"ended {count} containers; removed {', '.join(removed)}")
 
 
 if __name__ == "__main__":

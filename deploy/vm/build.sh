@@ -49,10 +49,10 @@ mkdir "$out/root"
 trap 'rm -rf "$out/root"' EXIT
 tar -C "$out/root" -xf "$out/base.tar"
 mkdir -p "$out/root/root/pymesos/deploy/vm"
-cp -r "$repo/deploy/systemd" "$out/root/root/pymesos/deploy/"
+cp -r "$repo/deploy/systemd" "$repo/deploy/install.sh" "$out/root/root/pymesos/deploy/"
 find "$repo/deploy/vm" -maxdepth 1 -type f -exec cp {} "$out/root/root/pymesos/deploy/vm/" \; # not the image itself
 cp -r "$out/wheels" "$out/root/root/wheels"
-chroot "$out/root" /root/pymesos/deploy/vm/provision.sh pymesos-cluster /root/wheels
+chroot "$out/root" /root/pymesos/deploy/install.sh pymesos-cluster /root/wheels
 install -m 755 "$here/pymesos-vm" "$out/root/usr/local/sbin/pymesos-vm"
 install -m 644 "$here/pymesos-vm.service" "$out/root/etc/systemd/system/"
 chroot "$out/root" systemctl enable --quiet pymesos-vm.service

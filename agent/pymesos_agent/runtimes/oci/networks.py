@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import os
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,17 @@ NAMESPACES = Path("/run/netns")
 INTERFACE = "eth0"
 TIMEOUT_S = 30.0
 BRIDGE, NONE = "bridge", "none"
+BRIDGE_LINK = "pymesos0"
+NETWORK_NAME = "pymesos"  # of the bridge, under which host-local keeps its addresses
+ADDRESSES = Path("/var/lib/cni/networks")
+# What the plugins portmap and firewall make once for all networks, and who jumps there.
+SHARED_CHAINS = (
+    ("filter", "CNI-FORWARD", ("FORWARD",)),
+    ("filter", "CNI-ADMIN", ()),
+    ("nat", "CNI-HOSTPORT-DNAT", ("PREROUTING", "OUTPUT")),
+    ("nat", "CNI-HOSTPORT-MASQ", ("POSTROUTING",)),
+    ("nat", "CNI-HOSTPORT-SETMARK", ()),
+)
 NEEDED = ("bridge", "host-local", "portmap", "firewall")
 
 Json = dict[str, Any]
@@ -186,6 +198,45 @@ class Networks:
                 self.remove(path.name)
 
 
+def remove_bridge() -> list[str]:
+    """Delete the bridge that the containers of `network: bridge` shared, unless some still do.
+
+    The plugins never delete it, nor the chains that they share among all networks of the machine;
+    those go when no network has a rule in them. Returns what was removed.
+    """
+    removed = []
+    link = Path("/sys/class/net") / BRIDGE_LINK
+    if link.exists():
+        if any((link / "brif").iterdir()):
+            return []
+        _run(["ip", "link", "delete", BRIDGE_LINK])
+        removed.append(f"the bridge {BRIDGE_LINK}")
+    shutil.rmtree(ADDRESSES / NETWORK_NAME, ignore_errors=True)
+    if shutil.which("iptables"):
+        removed += [f"the chain {chain}" for chain in _remove_unused_chains()]
+    return removed
+
+
+def _remove_unused_chains() -> Iterator[str]:
+    rules = {
+        table: _run(["iptables", "-t", table, "-S"]).splitlines() for table in ("filter", "nat")
+    }
+    there = [(t, chain, jumps) for t, chain, jumps in SHARED_CHAINS if f"-N {chain}" in rules[t]]
+    for table, chain, _ in there:
+        for rule in rules[table]:
+            # A rule for a container's address or port, or a jump to a chain of its own.
+            if rule.startswith((f"-A {chain} -s", f"-A {chain} -d")) or " -j CNI-DN-" in rule:
+                return
+    for table, chain, jumps in there:
+        for rule in rules[table]:
+            if rule.startswith(tuple(f"-A {name} " for name in jumps)) and f"-j {chain}" in rule:
+                _run(["iptables", "-t", table, "-D", *shlex.split(rule)[1:]])
+        _run(["iptables", "-t", table, "-F", chain])
+    for table, chain, _ in there:
+        _run(["iptables", "-t", table, "-X", chain])
+        yield chain
+
+
 def _as_dict(port: MappedPort | Json) -> Json:
     return asdict(port) if isinstance(port, MappedPort) else port
 
@@ -198,11 +249,11 @@ def _bridge(subnet: str) -> Json:
     """What `network: bridge` is."""
     return {
         "cniVersion": "0.4.0",
-        "name": "pymesos",
+        "name": NETWORK_NAME,
         "plugins": [
             {
                 "type": "bridge",
-                "bridge": "pymesos0",
+                "bridge": BRIDGE_LINK,
                 "isGateway": True,
                 "ipMasq": True,
                 "hairpinMode": True,
