@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import os
 import pwd
 import shutil
-import threading
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 import grpc.aio
 
 from pymesos_agent import machine
-from pymesos_agent.artifacts import ArtifactError, Artifacts
+from pymesos_agent.artifacts import Artifacts
 from pymesos_agent.checking import CheckError, run_check
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import (
@@ -45,7 +46,6 @@ from pymesos_agent.core.events import (
     CheckpointFailed,
     Connected,
     ContainerFailed,
-    ContainerPulling,
     ContainersRecovered,
     ContainerState,
     Disconnected,
@@ -60,6 +60,7 @@ from pymesos_agent.core.events import (
 from pymesos_agent.core.executors import resources_of
 from pymesos_agent.core.tasks import AgentTask
 from pymesos_agent.executor_service import ExecutorStreams
+from pymesos_agent.fetching import Fetching
 from pymesos_agent.forks import ForkWatch, cap_cpu
 from pymesos_agent.isolation import refusal
 from pymesos_agent.runtimes.interface import (
@@ -120,15 +121,16 @@ class Shell:
         self._connections = itertools.count(1)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._backoff = Backoff(0.1, 5.0)
-        self._fetching: dict[str, threading.Event] = {}
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
+        self._fetching = Fetching(self._artifacts, self.feed)
         self._checks: set[asyncio.Task[None]] = set()
         self._checking = asyncio.Semaphore(MAX_CHECKS)
         self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
         self.exit_message: str | None = None
+        self._broken: Exception | None = None  # what a step failed with
 
     async def run(self, detector: Detector) -> None:
         """Recover, then serve whichever master leads, until Exit or a cancellation."""
@@ -153,6 +155,7 @@ class Shell:
             for task in (*tasks, *self._checks):
                 task.cancel()
             await asyncio.gather(*tasks, *self._checks, return_exceptions=True)
+            await self._fetching.close()
 
     async def end_tasks(self, timeout_s: float) -> None:
         """Kill every task and wait until they have ended."""
@@ -161,9 +164,12 @@ class Shell:
 
     async def _wait_for_exit(self) -> None:
         await self.exit.wait()
+        if self._broken is not None:
+            raise self._broken
 
     async def _recover(self) -> None:
         await asyncio.to_thread(shutil.rmtree, self._work_dir / "removed-volumes", True)
+        await asyncio.to_thread(self._artifacts.remove_unfinished)
         pids = {t.container_id: t.pid for t in self._core.state.tasks.values() if t.pid}
         found: dict[str, ContainerState] = {}
         for runtime in self._runtimes.values():
@@ -222,8 +228,14 @@ class Shell:
 
     def feed(self, event: Event) -> None:
         """Take one event in and do what the core says."""
-        for effect in self._core.step(read_clock(), event):
-            self._do(effect)
+        try:
+            for effect in self._core.step(read_clock(), event):
+                self._do(effect)
+        except Exception as error:
+            # Half a step is worse than a restart, whoever was told of the event.
+            self._broken = self._broken or error
+            self.exit.set()
+            raise
         self._wakeup.reset()
 
     def _do(self, effect: Effect) -> None:
@@ -235,10 +247,10 @@ class Shell:
             case Checkpoint(token, changes):
                 self._commits.submit(token, changes)
             case StartContainer():
-                self._start(effect)
+                with self._refused_if_it_fails(effect.container_id):
+                    self._start(effect)
             case KillContainer(container_id, name, force):
-                if container_id in self._fetching:
-                    self._fetching[container_id].set()
+                if self._fetching.stop(container_id):
                     return
                 for runtime in self._named(name):
                     runtime.kill(container_id, force=force)
@@ -302,33 +314,23 @@ class Shell:
             self._refuse(effect.container_id, problem)
             return
         if spec.info.artifacts:
-            task = asyncio.create_task(self._fetch_and_launch(spec, runtime))
-            self._checks.add(task)
-            task.add_done_callback(self._checks.discard)
+            self._fetching.start(spec, partial(self._launch, runtime))
         else:
             runtime.launch(spec)
 
-    async def _fetch_and_launch(self, spec: ContainerSpec, runtime: Runtime) -> None:
-        """Its artifacts, one after the other; a kill meanwhile ends it before it is launched."""
-        stopped = self._fetching[spec.container_id] = threading.Event()
-        try:
-            for artifact in spec.info.artifacts:
-                text = f"Fetching {artifact.uri[:200]}"
-                self.feed(ContainerPulling(spec.container_id, text))
-                await asyncio.to_thread(
-                    self._artifacts.fetch, artifact, spec.sandbox, spec.owner, stopped.is_set
-                )
-            if stopped.is_set():
-                raise ArtifactError("killed before it was started")
-        except ArtifactError as error:
-            del self._fetching[spec.container_id]
-            self.feed(ContainerFailed(spec.container_id, str(error)))
-        except BaseException:
-            stopped.set()
-            raise
-        else:
-            del self._fetching[spec.container_id]
+    def _launch(self, runtime: Runtime, spec: ContainerSpec) -> None:
+        """When its files are there."""
+        with self._refused_if_it_fails(spec.container_id):
             runtime.launch(spec)
+
+    @contextlib.contextmanager
+    def _refused_if_it_fails(self, container_id: str) -> Iterator[None]:
+        """What nobody foresaw ends one task, not the agent with all the others."""
+        try:
+            yield
+        except Exception as error:
+            log.exception("the container %s cannot be launched", container_id)
+            self._refuse(container_id, f"{type(error).__name__}: {error}")
 
     def _spec(self, of: StartContainer | AgentTask) -> ContainerSpec:
         """Raises LookupError with a sentence."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import gzip
 import hashlib
 import http.server
 import io
 import os
+import stat
 import tarfile
 import threading
 import zipfile
@@ -105,14 +107,66 @@ def test_archives(site: Site) -> None:
     assert (site.sandbox / "into/x/y").read_text() == "z"
 
 
-def zip_of(name: str) -> bytes:
+LINK, HARD = tarfile.SYMTYPE, tarfile.LNKTYPE
+
+
+def zip_of(name: str, text: str = "x", mode: int = 0o100644) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
-        archive.writestr(name, "x")
+        member = zipfile.ZipInfo(name)
+        member.external_attr = mode << 16
+        archive.writestr(member, text)
     return packed.getvalue()
 
 
-LINK = tarfile.SYMTYPE
+def test_links_as_tar_and_unzip_make_them(site: Site) -> None:
+    layer = Layer().file("d/f", b"f", 0o755).member("h", HARD, linkname="d/f")
+    layer.member("d/s", LINK, linkname="../h").member("./d/f", HARD, linkname="d/f")
+    (site.files / "a.tgz").write_bytes(gzip.compress(layer.bytes()))
+    site.fetch("a.tgz", extract=True, path="x")
+    assert (site.sandbox / "x/h").samefile(site.sandbox / "x/d/f")
+    assert (site.sandbox / "x/d/s").readlink() == Path("../h")
+    (site.files / "a.zip").write_bytes(zip_of("d/l", "../f", stat.S_IFLNK | 0o777))
+    site.fetch("a.zip", extract=True)
+    assert (site.sandbox / "d/l").readlink() == Path("../f")
+    layer = Layer().file("inner.zip", zip_of("y", "z"))
+    (site.files / "b.tar").write_bytes(layer.bytes()[: 512 * 3])
+    site.fetch("b.tar", extract=True)
+    assert (site.sandbox / "inner.zip").read_bytes() == zip_of("y", "z"), "a tar, though a zip ends"
+
+
+def encrypted(archive: bytes) -> bytes:
+    """With the flag of one, in the member's header and in the directory."""
+    directory = archive.index(b"PK\x01\x02")
+    changed = bytearray(archive)
+    changed[6] |= 1
+    changed[directory + 8] |= 1
+    return bytes(changed)
+
+
+WHOLE = Layer().file("a", b"a" * 2000).file("b", b"b" * 2000).bytes()
+PACKED = gzip.compress(WHOLE)
+
+
+@pytest.mark.parametrize(
+    ("archive", "says"),
+    [
+        (encrypted(zip_of("x")), "is encrypted"),
+        (zip_of("x", "y" * 100)[:-30], "damaged"),
+        (zip_of("x", "yyyy").replace(b"yyyy", b"yyxy"), "damaged"),
+        (WHOLE[:1000], "damaged"),
+        (WHOLE[:2560] + WHOLE[2560:2700], "damaged"),  # within the second header
+        (WHOLE[:2560] + b"?" * 512 + WHOLE[3072:], "damaged"),
+        (PACKED[:-12], "damaged"),
+        (PACKED[:-8] + b"\0\0\0\0" + PACKED[-4:], "damaged"),  # another checksum
+        (PACKED[:20] + b"\xff\xff" + PACKED[22:], "damaged"),
+        (b"", "damaged"),
+    ],
+)
+def test_damaged_archives_are_errors(site: Site, archive: bytes, says: str) -> None:
+    (site.files / "a").write_bytes(archive)
+    with pytest.raises(ArtifactError, match=says):
+        site.fetch("a", extract=True)
 
 
 @pytest.mark.parametrize(
@@ -122,14 +176,32 @@ LINK = tarfile.SYMTYPE
         (Layer().member("l", LINK, linkname="/etc").bytes(), "leads out"),
         (Layer().member("d/l", LINK, linkname="../../x").bytes(), "leads out"),
         (Layer().member("l", LINK, linkname=".").file("l/f", b"x").bytes(), "through a link"),
-        (Layer().member("h", tarfile.LNKTYPE, linkname="/etc/passwd").bytes(), "neither a file"),
+        (Layer().member("h", HARD, linkname="/etc/passwd").bytes(), "leads out.*neither a file"),
+        (Layer().member("h", HARD, linkname="../../x").bytes(), "leads out"),
+        (Layer().member("d/h", HARD, linkname="none").bytes(), "leads out"),
+        (Layer().member("d/f", tarfile.DIRTYPE).member("h", HARD, linkname="d").bytes(), "leads"),
+        (
+            Layer().member("d/e/s", LINK, linkname="../../x").member("h", HARD, linkname="d/e/s"),
+            "leads out",
+        ),
+        (
+            Layer()
+            .member("a/b", LINK, linkname=".")
+            .member("q", LINK, linkname="a/b/b/../../../x"),
+            "leads out",
+        ),
+        (zip_of("l", "/etc", stat.S_IFLNK | 0o777), "leads out"),
+        (zip_of("d/l", "../../x", stat.S_IFLNK | 0o777), "leads out"),
         (Layer().member("c", tarfile.CHRTYPE).bytes(), "neither a file"),
         (zip_of("../escaped"), "leads out"),
         (b"nothing of the kind", "no archive"),
     ],
 )
-def test_archives_that_try_to_escape_are_refused(site: Site, archive: bytes, says: str) -> None:
-    (site.files / "a").write_bytes(archive)
+def test_archives_that_try_to_escape_are_refused(
+    site: Site, archive: bytes | Layer, says: str
+) -> None:
+    data = archive.bytes() if isinstance(archive, Layer) else archive
+    (site.files / "a").write_bytes(data)
     with pytest.raises(ArtifactError, match=says):
         site.fetch("a", extract=True)
     assert not (site.sandbox.parent / "escaped").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pymesos_agent.runtimes.interface import ImageSettings
@@ -20,6 +22,7 @@ from pymesos_agent.runtimes.oci.layers import LayerError, unpack
 from pymesos_agent.runtimes.oci.skopeo import ImageError, full_name
 from pymesos_testing.components import MissingError
 from pymesos_testing.registry import Layer, busybox_layer, push, registry, write_layout
+from pymesos_testing.waiting import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks images")
 # The password is "secret", hashed by bcrypt.
@@ -241,3 +244,38 @@ def test_an_absolute_name_is_below_the_root(tmp_path: Path) -> None:
         unpack(tmp_path / "blob", tmp_path / "root", "sha256:wrong")
     assert (tmp_path / "root/etc/inside").read_text() == "x"
     assert not Path("/etc/inside").exists()
+
+
+async def test_what_nobody_waits_for_any_more_is_not_fetched(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A kill ends a task whose image is stuck, and the next one is not kept waiting by it."""
+    stuck = tmp_path / "bin/skopeo"
+    stuck.parent.mkdir()
+    stuck.write_text("#!/bin/sh\nexec sleep 67\n")
+    stuck.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(stuck.parent), prepend=os.pathsep)
+        images = store(tmp_path / "store")
+    gets = [asyncio.create_task(images.get(f"{address}/app:{n}", lambda _: None)) for n in range(5)]
+    await asyncio.sleep(0.2)
+    for get in gets:
+        get.cancel()
+    await asyncio.gather(*gets, return_exceptions=True)
+    await until(
+        "none is fetched", lambda: not [t for t in asyncio.all_tasks() if "_pull" in str(t)]
+    )
+    assert not images._pulls and not images._waiting
+    assert not [p for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == ["sleep", "67"]]
+    assert list((tmp_path / "store/new").iterdir()) == []
+
+
+def test_a_layer_damaged_within_is_said_to_be(tmp_path: Path) -> None:
+    """Whatever the library that reads it raises."""
+    data = bytearray(gzip.compress(Layer().file("a", os.urandom(5000)).bytes()))
+    data[100:110] = b"\xff" * 10
+    blob = tmp_path / "blob"
+    blob.write_bytes(data)
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(LayerError, match="damaged"):
+        unpack(blob, tmp_path / "folder", "sha256:" + "0" * 64)

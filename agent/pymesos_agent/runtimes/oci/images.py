@@ -17,10 +17,12 @@ import logging
 import os
 import re
 import shutil
+import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +84,7 @@ class Images:
         self._settings = settings
         self._in_use = in_use
         self._skopeo = Skopeo(settings.authfile)
-        self._waiting: dict[str, list[Callable[[str], None]]] = {}
+        self._waiting: dict[str, list[Callable[[str], None]]] = {}  # for each that is fetched
         self._pulls: dict[str, asyncio.Task[Record]] = {}
         self._slots = asyncio.Semaphore(MAX_PULLS)
         self._unpacking: dict[str, asyncio.Lock] = {}
@@ -108,24 +110,27 @@ class Images:
         record = self._read(reference)
         if record is None:
             tell("The image is being fetched")
+            waiting = self._waiting.setdefault(reference, [])
             pull = self._pulls.get(reference)
             if pull is None:
-                pull = asyncio.create_task(self._pull(reference))
+                pull = asyncio.create_task(self._pull(reference, waiting))
                 self._pulls[reference] = pull
-                pull.add_done_callback(lambda _: self._forget_pull(reference))
-            waiting = self._waiting.setdefault(reference, [])
+                pull.add_done_callback(partial(self._forget_pull, reference))
             waiting.append(tell)
             try:
                 record = await asyncio.shield(pull)
             finally:
                 waiting.remove(tell)
+                if not waiting:  # it may be stuck, and nobody wants it any more
+                    pull.cancel()
+                    self._forget_pull(reference, pull)
         else:
             os.utime(self._record_path(reference))
         return record.image(self.layers)
 
-    def _forget_pull(self, reference: str) -> None:
-        self._pulls.pop(reference, None)
-        self._waiting.pop(reference, None)
+    def _forget_pull(self, reference: str, pull: asyncio.Task[Record]) -> None:
+        if self._pulls.get(reference) is pull:
+            del self._pulls[reference], self._waiting[reference]
 
     def _check(self, reference: str) -> None:
         if not REFERENCE.fullmatch(reference):
@@ -187,19 +192,22 @@ class Images:
 
     # Fetching.
 
-    async def _pull(self, reference: str) -> Record:
+    async def _pull(self, reference: str, waiting: Sequence[Callable[[str], None]]) -> Record:
         """Fetch, unpack, record; then make room."""
         layout = self.directory / "new" / uuid.uuid4().hex
         async with self._slots:
-            reporting = asyncio.create_task(self._report(reference))
+            reporting = asyncio.create_task(self._report(reference, waiting))
             try:
                 await self._skopeo.copy(reference, self.directory / "blobs", layout)
                 record = await self._unpack(reference, layout)
                 self._write(record)
             except LayerError as error:
                 raise ImageError(f"{reference}: {error}") from error
-            except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ImageError(f"{reference} cannot be read as an image: {error}") from error
+            except ImageError:
+                raise
+            except Exception as error:  # a registry may serve anything
+                text = str(error) or type(error).__name__
+                raise ImageError(f"{reference} cannot be read as an image: {text}") from error
             finally:
                 reporting.cancel()
                 await asyncio.gather(reporting, return_exceptions=True)
@@ -208,7 +216,7 @@ class Images:
         await self.collect(pulls=1)
         return record
 
-    async def _report(self, reference: str) -> None:
+    async def _report(self, reference: str, waiting: Sequence[Callable[[str], None]]) -> None:
         """Tell now and then, to all who wait for it, how far the fetching is."""
         layers: list[RemoteLayer] = []
         while True:
@@ -224,7 +232,7 @@ class Images:
                 done, total = (sum(x.size_bytes for x in some) // MIB for some in (here, layers))
                 text = f"The image is being fetched: {len(here)} of {len(layers)} layers"
                 text += f", {done} of {total} MiB" if total else ""
-            for tell in self._waiting.get(reference, ()):
+            for tell in list(waiting):
                 tell(text)
 
     def _blob(self, digest: str) -> Path:
@@ -271,19 +279,28 @@ class Images:
             if not target.is_dir():
                 new = self.directory / "new" / uuid.uuid4().hex
                 new.mkdir(mode=0o755)
+                stopped = threading.Event()
                 try:
                     size = await asyncio.to_thread(
-                        unpack, blob, new, diff_id, self._user_namespace_base
+                        self._unpack_into, new, blob, diff_id, stopped.is_set
                     )
-                    (new.parent / f"{new.name}.size").write_text(str(size), "ascii")
-                    (new.parent / f"{new.name}.size").replace(self.layers / f"{name}.size")
-                    new.rename(target)
-                except LayerError:
-                    blob.unlink(missing_ok=True)  # fetched again, should it have been damaged here
-                    await asyncio.to_thread(shutil.rmtree, new, True)
-                    raise
+                finally:
+                    stopped.set()
+                (new.parent / f"{new.name}.size").write_text(str(size), "ascii")
+                (new.parent / f"{new.name}.size").replace(self.layers / f"{name}.size")
+                new.rename(target)
         self._unpacking.pop(name, None)
         return int((self.layers / f"{name}.size").read_text("ascii"))
+
+    def _unpack_into(self, new: Path, blob: Path, diff_id: str, stopped: Callable[[], bool]) -> int:
+        """Whole, or nothing is left of it. Blocking. Raises LayerError."""
+        try:
+            return unpack(blob, new, diff_id, self._user_namespace_base, stopped)
+        except BaseException:
+            if not stopped():
+                blob.unlink(missing_ok=True)  # fetched again, should it have been damaged here
+            shutil.rmtree(new, ignore_errors=True)
+            raise
 
     # Removing.
 
@@ -338,9 +355,10 @@ class Images:
 
     async def close(self) -> None:
         """End what is being fetched."""
-        for pull in list(self._pulls.values()):
+        pulls = list(self._pulls.values())
+        for pull in pulls:
             pull.cancel()
-        await asyncio.gather(*self._pulls.values(), return_exceptions=True)
+        await asyncio.gather(*pulls, return_exceptions=True)
 
 
 def layer_name(diff_id: str) -> str:

@@ -13,7 +13,8 @@ import os
 import stat
 import subprocess
 import tarfile
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -53,8 +54,15 @@ class _Hashed:
         return f"sha256:{self.digest.hexdigest()}"
 
 
-def unpack(blob: Path, folder: Path, diff_id: str, user_namespace_base: int = 0) -> int:
-    """Into a folder that is there and empty; its size in bytes. Raises LayerError.
+def unpack(
+    blob: Path,
+    folder: Path,
+    diff_id: str,
+    user_namespace_base: int = 0,
+    stopped: Callable[[], bool] = lambda: False,
+) -> int:
+    """Into a folder that is there and empty; its size in bytes. Raises LayerError, also when
+    `stopped`, which is asked now and then.
 
     With a base all belongs to the ids of a user namespace, and is marked for an overlay in one.
     """
@@ -62,11 +70,13 @@ def unpack(blob: Path, folder: Path, diff_id: str, user_namespace_base: int = 0)
         with _decompressed(blob) as stream:
             hashed = _Hashed(stream)
             with tarfile.open(fileobj=hashed, mode="r|") as archive:  # type: ignore[call-overload]
-                size = _Unpacker(folder, user_namespace_base).all(archive)
+                size = _Unpacker(folder, user_namespace_base, stopped).all(archive)
             found = hashed.finish()
+    except LayerError:
+        raise
     except OutsideError as error:
         raise LayerError(str(error)) from error
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile) as error:
+    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
         raise LayerError(f"the layer {diff_id} is damaged: {error}") from error
     except OSError as error:
         raise LayerError(f"the layer {diff_id} cannot be unpacked: {error}") from error
@@ -109,8 +119,9 @@ def _zstd(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 class _Unpacker:
-    def __init__(self, folder: Path, user_namespace_base: int) -> None:
+    def __init__(self, folder: Path, user_namespace_base: int, stopped: Callable[[], bool]) -> None:
         self._folder = folder
+        self._stopped = stopped
         self._base = user_namespace_base
         self._opaque = "user.overlay.opaque" if user_namespace_base else "trusted.overlay.opaque"
         self._bytes = 0
@@ -127,6 +138,8 @@ class _Unpacker:
         times: list[tuple[str, float]] = []
         try:
             for count, member in enumerate(archive):
+                if self._stopped():
+                    raise LayerError("the layer is not wanted any more")
                 if count > MAX_ENTRIES:
                     raise LayerError(f"the layer has more than {MAX_ENTRIES} files")
                 parts = parts_of(member.name)

@@ -220,7 +220,10 @@ class OciRuntime:
         """Remove old images, now and then."""
         while True:
             await asyncio.sleep(COLLECT_INTERVAL_S)
-            await self._images.collect()
+            try:
+                await self._images.collect()
+            except OSError as error:
+                log.warning("old images cannot be removed: %s", error)
 
     def _hear(self, event: ContainerEvent) -> None:
         if isinstance(event, ContainerFailed):
@@ -298,6 +301,12 @@ class OciRuntime:
             self._clean_later(container_id)
             self._on_event(ContainerFailed(container_id, "killed before it was started"))
             return
+        except Exception as error:  # what nobody foresaw is a failure like any other
+            log.exception("the container %s cannot be made", container_id)
+            self._clean_later(container_id)
+            text = f"it cannot be made: {type(error).__name__}: {error}"
+            self._on_event(ContainerFailed(container_id, text))
+            return
         assert self._tool is not None
         pid_file, error_log = str(bundle / "pid"), str(bundle / ERROR_LOG)
         busy = self._supervised.launching >= CORES
@@ -350,7 +359,8 @@ class OciRuntime:
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime. SIGTERM reaches the first process; SIGKILL ends all with it."""
-        if (task := self._launches.get(container_id)) is not None:
+        task = self._launches.get(container_id)
+        if task is not None and not task.done():
             task.cancel()
         else:
             self._supervised.kill(container_id, force=force)
@@ -375,7 +385,13 @@ class OciRuntime:
         self._clean_later(container_id)
 
     def _clean_later(self, container_id: str) -> None:
-        self._cleaners.submit(self._clean, container_id)
+        def clean() -> None:
+            try:
+                self._clean(container_id)
+            except Exception:
+                log.exception("what is left of %s cannot be removed", container_id)
+
+        self._cleaners.submit(clean)
 
     def _clean(self, container_id: str) -> None:
         """Whatever is there of a container that is not to run; harmless when nothing is."""
