@@ -144,8 +144,8 @@ class SimulatedAgent:
             del self._streams[connection_id]
             writer.cancel()
             call.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
             self.feed(ev.Disconnected(connection_id))
+            await asyncio.gather(writer, return_exceptions=True)
 
     def feed(self, event: ev.Event) -> None:
         """A step, what it wants done, and a step for each event that this brings at once."""

@@ -12,7 +12,8 @@ import grpc.aio
 
 from pymesos_agent.core.effects import CloseExecutor, TellExecutor
 from pymesos_agent.core.events import ExecutorLeft, ExecutorSaid
-from pymesos_core.outbox import Outbox, OverflowedError
+from pymesos_core.outbox import Outbox
+from pymesos_core.streams import NotReadError, serve_stream
 from pymesos_proto.v1 import executor_pb2 as pb
 from pymesos_proto.v1 import executor_pb2_grpc as services
 
@@ -74,29 +75,32 @@ class ExecutorService(services.ExecutorServicer):
         stream_id, outbox = self._streams.open()
 
         async def read() -> None:
-            first = True
+            timeout_s: float | None = SUBSCRIBE_TIMEOUT_S
             while True:
-                timeout_s = SUBSCRIBE_TIMEOUT_S if first else None
                 async with asyncio.timeout(timeout_s):
                     batch = await anext(request_iterator, None)
                 if batch is None:
                     return
-                first = False
+                timeout_s = None
                 for call in batch.call:
                     self._feed(ExecutorSaid(stream_id, call))
 
-        reader = asyncio.create_task(read())
-        reader.add_done_callback(lambda _: outbox.close())
+        def ended() -> None:
+            self._streams.closed(stream_id)
+            self._feed(ExecutorLeft(stream_id))
+
+        async def write(events: list[pb.ExecutorEvent]) -> None:
+            await context.write(pb.ExecutorEventBatch(event=events))
+
         try:
-            while (events := await outbox.batch()) is not None:
-                await context.write(pb.ExecutorEventBatch(event=events))
-        except OverflowedError:
+            await serve_stream(outbox, read(), write, ended)
+        except TimeoutError:
+            await context.abort(
+                grpc.StatusCode.DEADLINE_EXCEEDED,
+                f"nothing was said within {SUBSCRIBE_TIMEOUT_S:g} s; SUBSCRIBE first",
+            )
+        except NotReadError:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,
                 "the executor does not read: too much waits for it",
             )
-        finally:
-            self._streams.closed(stream_id)
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
-            self._feed(ExecutorLeft(stream_id))

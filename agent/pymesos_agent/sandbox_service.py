@@ -16,6 +16,7 @@ from pymesos_agent import sandbox
 from pymesos_agent.logs import LogReader
 from pymesos_agent.sandbox import Files, SandboxError
 from pymesos_agent.sessions import Entry, EntryError, Session
+from pymesos_core.streams import in_thread, to_the_end
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2_grpc as services
 
@@ -110,9 +111,12 @@ class SandboxService(services.SandboxServicer):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         return pb.ReadFileResponse(data=data, offset=begin, size_bytes=size)
 
-    async def FollowFile(  # noqa: N802
+    # Streams are written by hand, not yielded: a generator that nobody goes on with, since its call
+    # was cancelled, clears up only when it is collected.
+
+    async def FollowFile(  # type: ignore[override]  # noqa: N802
         self, request: pb.FollowFileRequest, context: Context
-    ) -> AsyncIterator[pb.ReadFileResponse]:
+    ) -> None:
         """A file as it grows, until its task has ended and all of it is sent."""
         folder, path = (await self._found(request, context)).locate(request.path)
         offset = request.offset
@@ -123,62 +127,68 @@ class SandboxService(services.SandboxServicer):
             if response.size_bytes < offset:
                 offset = 0  # the task truncated it
             if response.data:
-                yield response
+                await context.write(response)
             elif found is None or found.ended:
                 return
             else:
                 await asyncio.sleep(FOLLOW_S)
 
-    async def ReadLog(  # noqa: N802
+    async def ReadLog(  # type: ignore[override]  # noqa: N802
         self, request: pb.ReadLogRequest, context: Context
-    ) -> AsyncIterator[pb.LogPart]:
+    ) -> None:
         """What a task wrote, from its oldest file on."""
         folder = (await self._found(request, context)).sandbox
         name = "stderr" if request.stderr else "stdout"
         tail = request.tail_lines if request.HasField("tail_lines") else None
+        readers: list[LogReader] = []  # there even if this is cancelled while it is opened
         try:
-            reader = await asyncio.to_thread(LogReader, folder, name, tail)
-        except SandboxError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        try:
+            await in_thread(lambda: readers.append(LogReader(folder, name, tail)))
             while True:
                 found = self._find(request.framework_id, request.task_id)
-                data = await asyncio.to_thread(reader.read)
+                data = await in_thread(readers[0].read)
                 if data:
-                    yield pb.LogPart(data=data)
+                    await context.write(pb.LogPart(data=data))
                 elif not request.follow or found is None or found.ended:
                     return
                 else:
                     await asyncio.sleep(FOLLOW_S)
+        except SandboxError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         finally:
-            reader.close()
+            for reader in readers:
+                reader.close()
 
-    async def Exec(  # noqa: N802
+    async def Exec(  # type: ignore[override]  # noqa: N802
         self, inputs: AsyncIterator[pb.ExecInput], context: Context
-    ) -> AsyncIterator[pb.ExecOutput]:
+    ) -> None:
         """One more process in a container."""
         first = await anext(inputs, None)
         if first is None or not first.HasField("start"):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first input is the start")
         assert first is not None
-        session = await self._session(first.start, context)
+        entry = await self._entry(first.start, context)
+        session = Session(entry, first.start.size if first.start.terminal else None)
 
         async def take() -> None:
             async for message in inputs:
                 await session.take(message)
 
-        taking = asyncio.create_task(take())
+        taking: asyncio.Task[None] | None = None
         self._sessions += 1
         try:
+            await session.start()
+            taking = asyncio.create_task(take())
             async for output in session.outputs():
-                yield output
+                await context.write(output)
+        except OSError as error:
+            await context.abort(grpc.StatusCode.INTERNAL, f"it cannot be run: {error}")
         finally:
             self._sessions -= 1
-            taking.cancel()
-            await asyncio.gather(taking, return_exceptions=True)
-            await session.close()
+            if taking is not None:
+                taking.cancel()
+            await to_the_end(session.close())
 
-    async def _session(self, start: pb.ExecInput.Start, context: Context) -> Session:
+    async def _entry(self, start: pb.ExecInput.Start, context: Context) -> Entry:
         if not start.argv or not start.argv[0]:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "there is no command")
         if any("\0" in a for a in start.argv) or sum(map(len, start.argv)) > MAX_ARGV_BYTES:
@@ -190,12 +200,9 @@ class SandboxService(services.SandboxServicer):
             )
         term = start.term if TERM.fullmatch(start.term) else "xterm"
         try:
-            entry = self._tasks.entry(
+            return self._tasks.entry(
                 start.framework_id, start.task_id, start.argv, term if start.terminal else ""
             )
-            return await Session.start(entry, start.size if start.terminal else None)
         except EntryError as error:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        except OSError as error:
-            await context.abort(grpc.StatusCode.INTERNAL, f"it cannot be run: {error}")
         raise AssertionError("abort raises")

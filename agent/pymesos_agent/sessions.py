@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymesos_core.streams import to_the_end
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 CHUNK_BYTES = 64 * 1024
@@ -67,54 +68,57 @@ async def run_entry(entry: Entry, timeout_s: float) -> tuple[int, str]:
 class Session:
     """A process with pipes, or with a terminal of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, terminal: int | None) -> None:
-        self._process = process
-        self._terminal = terminal  # our end
+    def __init__(self, entry: Entry, size: pb.TerminalSize | None) -> None:
+        """To be run with a terminal of that size, or with pipes."""
+        self._entry = entry
+        self._size = size
+        self._process: asyncio.subprocess.Process | None = None
+        self._terminal: int | None = None  # our end
+        self._reading: asyncio.ReadTransport | None = None  # from the terminal
         self._outputs: asyncio.Queue[pb.ExecOutput | None] = asyncio.Queue(QUEUED_OUTPUTS)
         self._copies: list[asyncio.Task[None]] = []
 
-    @classmethod
-    async def start(cls, entry: Entry, size: pb.TerminalSize | None) -> Session:
-        """With a terminal of that size, or with pipes. Raises OSError."""
-        if size is None:
-            process = await asyncio.create_subprocess_exec(
-                *entry.argv,
-                env=entry.env,
-                cwd=entry.cwd,
-                stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                start_new_session=True,
-            )
-            session = cls(process, None)
-            assert process.stdout is not None
-            assert process.stderr is not None
-            session._copy(process.stdout, "stdout")
-            session._copy(process.stderr, "stderr")
-            return session
-        ours, theirs = os.openpty()
+    async def start(self) -> None:
+        """Start it; `close` clears up whatever became of that. Raises OSError."""
+        # To the end: one that is started halfway leaves its pipes open.
+        await to_the_end(self._start() if self._size is None else self._start_in_terminal())
+
+    async def _start(self) -> None:
+        process = self._process = await asyncio.create_subprocess_exec(
+            *self._entry.argv,
+            env=self._entry.env,
+            cwd=self._entry.cwd,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self._copy(process.stdout, "stdout")
+        self._copy(process.stderr, "stderr")
+
+    async def _start_in_terminal(self) -> None:
+        assert self._size is not None
+        self._terminal, theirs = os.openpty()
         try:
-            _resize(ours, size)
-            process = await asyncio.create_subprocess_exec(
-                *("setsid", "--ctty", *entry.argv),
-                env=entry.env,
-                cwd=entry.cwd,
+            _resize(self._terminal, self._size)
+            self._process = await asyncio.create_subprocess_exec(
+                *("setsid", "--ctty", *self._entry.argv),
+                env=self._entry.env,
+                cwd=self._entry.cwd,
                 stdin=theirs,
                 stdout=theirs,
                 stderr=theirs,
             )
-        except OSError:
-            os.close(ours)
-            raise
         finally:
             os.close(theirs)
-        session = cls(process, ours)
         reader = asyncio.StreamReader()
-        await asyncio.get_running_loop().connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(os.dup(ours), "rb", 0)
+        self._reading, _ = await asyncio.get_running_loop().connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader),
+            os.fdopen(os.dup(self._terminal), "rb", 0),
         )
-        session._copy(reader, "stdout")
-        return session
+        self._copy(reader, "stdout")
 
     def _copy(self, stream: asyncio.StreamReader, name: str) -> None:
         async def copy() -> None:
@@ -139,6 +143,7 @@ class Session:
                 left -= 1
             else:
                 yield output
+        assert self._process is not None
         yield pb.ExecOutput(exit_status=await self._process.wait())
 
     async def take(self, message: pb.ExecInput) -> None:
@@ -147,7 +152,7 @@ class Session:
             case "stdin":
                 await self._write(message.stdin)
             case "stdin_closed":
-                if self._process.stdin is not None:
+                if self._process is not None and self._process.stdin is not None:
                     self._process.stdin.close()
             case "resized":
                 if self._terminal is not None:
@@ -160,28 +165,35 @@ class Session:
         with contextlib.suppress(OSError):  # it has ended, or closed its input
             if self._terminal is not None:
                 await asyncio.to_thread(os.write, self._terminal, data)
-            elif self._process.stdin is not None:
+            elif self._process is not None and self._process.stdin is not None:
                 self._process.stdin.write(data)
                 await self._process.stdin.drain()
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
-            if self._process.returncode is None:
+            if self._process is not None and self._process.returncode is None:
                 os.killpg(self._process.pid, number)
 
     async def close(self) -> None:
         """End it if it has not ended: the one who asked has gone."""
-        if self._process.returncode is None:
+        process = self._process
+        if process is not None and process.returncode is None:
             self._signal(signal.SIGHUP)
             self._signal(signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._process.wait(), END_GRACE_S)
+                await asyncio.wait_for(process.wait(), END_GRACE_S)
             self._signal(signal.SIGKILL)
         for copy in self._copies:
             copy.cancel()
         await asyncio.gather(*self._copies, return_exceptions=True)
+        if self._reading is not None:
+            self._reading.close()
+        if process is not None:
+            # Its pipes: what it left behind may hold their other ends.
+            process._transport.close()  # type: ignore[attr-defined]
         if self._terminal is not None:
             os.close(self._terminal)
+            self._terminal = None
 
 
 def _resize(terminal: int, size: pb.TerminalSize) -> None:

@@ -84,6 +84,7 @@ from pymesos_core.outbox import Outbox
 from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import from_proto
 from pymesos_core.store import GroupCommit, Store
+from pymesos_core.streams import use_stream
 from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
@@ -189,21 +190,20 @@ class Shell:
         outbox: Outbox[pb.AgentMessage] = Outbox()
         self._streams[connection_id] = outbox
         call = AgentStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
-        writer = asyncio.create_task(_write(call, outbox))
-        try:
-            self.feed(Connected(connection_id))
-            async for batch in call:
-                for message in batch.message:
-                    if message.HasField("registered"):
-                        log.info("registered with %s as %s", address, message.registered.agent_id)
-                        self._backoff.reset()
-                    self.feed(MasterSaid(connection_id, batch.epoch, message))
-        finally:
+
+        def hear(batch: pb.MasterBatch) -> None:
+            for message in batch.message:
+                if message.HasField("registered"):
+                    log.info("registered with %s as %s", address, message.registered.agent_id)
+                    self._backoff.reset()
+                self.feed(MasterSaid(connection_id, batch.epoch, message))
+
+        def ended() -> None:
             del self._streams[connection_id]
-            writer.cancel()
-            call.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
             self.feed(Disconnected(connection_id))
+
+        begun = partial(self.feed, Connected(connection_id))
+        await use_stream(call, outbox, _write(call, outbox), begun, hear, ended)
 
     async def _report_usage(self) -> None:
         before: dict[tuple[str, str], sandbox_pb.TaskUsage] = {}

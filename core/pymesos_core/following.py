@@ -14,6 +14,7 @@ from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.backoff import Backoff
 from pymesos_core.coordination import Detector
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
+from pymesos_core.streams import NotReadError
 
 log = logging.getLogger(__name__)
 
@@ -100,11 +101,15 @@ async def follow(
             hinted = leader_of(error)
             if hinted is not None or error.code() == grpc.StatusCode.UNAVAILABLE:
                 detector.hint(hinted)
+        except NotReadError:
+            problem = f"master {leader.address} does not read what it is sent"
         finally:
             for task in (running, watching):
                 task.cancel()
-            await asyncio.gather(running, watching, return_exceptions=True)
-            await channel.close()
+            try:
+                await asyncio.gather(running, watching, return_exceptions=True)
+            finally:
+                await channel.close()
         if problem and problem != last_problem:
             log.warning("%s; trying again", problem)
         last_problem = problem

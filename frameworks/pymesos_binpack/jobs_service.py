@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -12,7 +11,7 @@ import grpc.aio
 from pymesos_binpack.jobs import JobError, load_document, parse_job
 from pymesos_binpack.shell import Binpack
 from pymesos_binpack.state import JobState
-from pymesos_binpack.views import cut, instance_view, job_view
+from pymesos_binpack.views import instance_view, job_view
 from pymesos_core.ids import id_problem
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import jobs_pb2_grpc as services
@@ -21,6 +20,8 @@ Context = grpc.aio.ServicerContext[Any, Any]
 DEBOUNCE_S = 0.05  # a job that changes all the time is shown this often
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
+PART_BYTES = 256 * 1024  # a view in several messages: the last one is the one without `more`
+SLICE = 500
 
 
 class JobsService(services.JobsServicer):
@@ -69,26 +70,35 @@ class JobsService(services.JobsServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no job {job_id[:255]}")
         return job
 
-    async def WatchJob(  # noqa: N802
+    async def WatchJob(  # type: ignore[override]  # noqa: N802
         self, request: pb.WatchJobRequest, context: Context
-    ) -> AsyncIterator[pb.JobView]:
+    ) -> None:
         """The job now, then what changes, until it has ended."""
         job = await self._job(request.job_id, context)
         shown: dict[str, pb.InstanceView] = {}
+        # Written by hand, not yielded: a generator whose call was cancelled ends when it is
+        # collected, and its watch with it.
         with self._binpack.watch(job.job_id) as watch:
             while True:
                 await watch.changed.wait()
                 watch.changed.clear()
-                changed = []
-                for instance in job.instances:
+                ended = job.ended
+                changed: list[pb.InstanceView] = []
+                size = 0
+                for number, instance in enumerate(job.instances, 1):
                     view = instance_view(instance)
                     if shown.get(instance.key) != view:
                         shown[instance.key] = view
                         changed.append(view)
+                        size += view.ByteSize()
+                    if size > PART_BYTES:
+                        await context.write(_part(job, changed))
+                        changed, size = [], 0
+                    if number % SLICE == 0:
+                        await asyncio.sleep(0)  # a large job lets others come between
                 overall = job_view(job, self._binpack.driver.framework_id)
-                ended = job.ended
-                for part in cut(overall, changed):
-                    yield part
+                overall.instances.extend(changed)
+                await context.write(overall)
                 if ended:
                     return
                 await asyncio.sleep(DEBOUNCE_S)
@@ -100,3 +110,7 @@ class JobsService(services.JobsServicer):
         job = await self._job(request.job_id, context)
         self._binpack.stop_job(job.job_id)
         return pb.StopJobResponse()
+
+
+def _part(job: JobState, instances: list[pb.InstanceView]) -> pb.JobView:
+    return pb.JobView(job_id=job.job_id, instances=instances, more=True)

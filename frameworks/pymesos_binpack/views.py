@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 
 from pymesos_binpack.state import Instance, JobState, pb_state
 from pymesos_core.states import state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
-
-INSTANCES_PER_VIEW = 1000
 
 
 def phase(instance: Instance) -> str:
@@ -56,16 +53,3 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         submitted_at_s=job.submitted_at_s,
         framework_id=framework_id,
     )
-
-
-def cut(view: pb.JobView, instances: Iterable[pb.InstanceView]) -> Iterator[pb.JobView]:
-    """The view with these instances, in as many messages as stay well below the limit."""
-    group: list[pb.InstanceView] = []
-    for instance in instances:
-        group.append(instance)
-        if len(group) == INSTANCES_PER_VIEW:
-            part = pb.JobView(job_id=view.job_id, instances=group, more=True)
-            yield part
-            group = []
-    view.instances.extend(group)
-    yield view

@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import grpc.aio
 
@@ -16,6 +17,7 @@ from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
+from pymesos_core.streams import use_stream
 from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -163,22 +165,21 @@ class Driver(Calls):
         outbox: Outbox[pb.Call] = Outbox()
         self._streams[connection_id] = outbox
         call = SchedulerStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
-        writer = asyncio.create_task(_write(call, outbox))
-        try:
-            self._feed(Connected(connection_id))
-            async for batch in call:
-                for event in batch.event:
-                    if event.HasField("subscribed"):
-                        self._backoff.reset()
-                    self._feed(MasterSaid(connection_id, batch.epoch, event))
-        finally:
+
+        def hear(batch: pb.EventBatch) -> None:
+            for event in batch.event:
+                if event.HasField("subscribed"):
+                    self._backoff.reset()
+                self._feed(MasterSaid(connection_id, batch.epoch, event))
+
+        def ended() -> None:
             del self._streams[connection_id]
-            writer.cancel()
-            call.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
             self._feed(Disconnected(connection_id))
             if self._stopping or self._core.tearing_down:
                 self._ended.set()
+
+        begun = partial(self._feed, Connected(connection_id))
+        await use_stream(call, outbox, _write(call, outbox), begun, hear, ended)
 
     def _feed(self, event: Event) -> None:
         for effect in self._core.step(read_clock(), event):

@@ -21,6 +21,7 @@ from pymesos_core.backoff import Backoff
 from pymesos_core.following import describe, open_channel
 from pymesos_core.outbox import Outbox
 from pymesos_core.states import is_terminal
+from pymesos_core.streams import NotReadError, use_stream
 from pymesos_proto.v1 import executor_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
 from pymesos_proto.v1.executor_pb2_grpc import ExecutorStub
@@ -84,14 +85,13 @@ class ExecutorDriver:
         """Until `stop`, and what was said is stored by the agent. Raises ExecutorError."""
         backoff = Backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
         while not self._done():
-            channel = open_channel(self._address)
             try:
-                await self._session(channel, backoff)
+                async with open_channel(self._address) as channel:
+                    await self._session(channel, backoff)
             except grpc.aio.AioRpcError as error:
                 log.warning("agent %s: %s; trying again", self._address, describe(error))
-            finally:
-                self._outbox = None
-                await channel.close()
+            except NotReadError:
+                log.warning("agent %s does not read; trying again", self._address)
             if self._problem is not None:
                 raise ExecutorError(self._problem)
             if not self._done():
@@ -114,17 +114,15 @@ class ExecutorDriver:
                 await call.write(pb.ExecutorCallBatch(call=calls))
             await call.done_writing()
 
-        writer = asyncio.create_task(write())
-        try:
-            async for batch in call:
-                for event in batch.event:
-                    self._hear(event, backoff)
-                if self._done():
-                    return
-        finally:
-            writer.cancel()
-            call.cancel()
-            await asyncio.gather(writer, return_exceptions=True)
+        def hear(batch: pb.ExecutorEventBatch) -> bool:
+            for event in batch.event:
+                self._hear(event, backoff)
+            return not self._done()
+
+        def ended() -> None:
+            self._outbox = None
+
+        await use_stream(call, outbox, write(), lambda: None, hear, ended)
 
     def _hear(self, event: pb.ExecutorEvent, backoff: Backoff) -> None:
         match event.WhichOneof("event"):

@@ -9,7 +9,6 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_core.clock import read_clock
@@ -44,13 +43,30 @@ log = logging.getLogger(__name__)
 WATCHER_LIMIT_BYTES = 4 * 1024 * 1024
 
 
-@dataclass(eq=False)
 class Connection:
-    """One open stream of an agent, a framework or a watcher."""
+    """One open stream of an agent or a framework: what comes on it, and its one end."""
 
-    connection_id: int
-    peer: str
-    outbox: Outbox[Any] = field(default_factory=Outbox)
+    def __init__(
+        self, leader: Leader, connection_id: int, peer: str, disconnected: Callable[[int], Event]
+    ) -> None:
+        self.connection_id = connection_id
+        self.peer = peer
+        self.outbox: Outbox[Any] = Outbox()
+        self._leader = leader
+        self._disconnected = disconnected
+        self._ended = False
+
+    def feed(self, event: Event) -> None:
+        """What came on it; nothing comes after its end."""
+        if not self._ended:
+            self._leader.feed(event)
+
+    def end(self) -> None:
+        """It is over, whoever ended it: the core hears so, once."""
+        if not self._ended:
+            self._ended = True
+            self._leader.forget(self)
+            self._leader.feed(self._disconnected(self.connection_id))
 
 
 class Leader:
@@ -99,16 +115,15 @@ class Leader:
                 if not answer.done():
                     answer.set_result("the master stopped leading before this was done; try again")
 
-    def open(self, peer: str) -> Connection:
-        """A new stream."""
-        connection = Connection(next(self._ids), peer)
+    def open(self, peer: str, disconnected: Callable[[int], Event]) -> Connection:
+        """A new stream; its `end` makes the event that it is `disconnected`."""
+        connection = Connection(self, next(self._ids), peer, disconnected)
         self._connections[connection.connection_id] = connection
         return connection
 
-    def close(self, connection: Connection, disconnected: Event) -> None:
-        """The stream has ended, whoever ended it."""
+    def forget(self, connection: Connection) -> None:
+        """Nothing more is said on it."""
         self._connections.pop(connection.connection_id, None)
-        self.feed(disconnected)
 
     def watch(self) -> Outbox[operator_pb.ClusterEvent]:
         """An outbox that receives every cluster event from now on."""
@@ -116,6 +131,11 @@ class Leader:
         self._watchers.add(outbox)
         self.core.watch(True)
         return outbox
+
+    @property
+    def watched(self) -> bool:
+        """Whether anybody watches."""
+        return bool(self._watchers)
 
     def unwatch(self, outbox: Outbox[operator_pb.ClusterEvent]) -> None:
         """End a watch."""

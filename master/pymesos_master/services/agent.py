@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
@@ -16,7 +16,7 @@ from pymesos_master.core.events import (
     TaskStatusUpdated,
 )
 from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
-from pymesos_master.shell import Connection, Leader
+from pymesos_master.shell import Connection
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import agent_pb2_grpc as services
 
@@ -37,9 +37,9 @@ class AgentService(services.AgentServicer):
         """Serve one agent."""
         leader = await self._leadership.here(context)
 
-        async def read(connection: Connection, requests: AsyncIterable[pb.AgentBatch]) -> None:
-            registration = _Registration(leader, connection)
-            async for batch in requests:
+        async def read(connection: Connection) -> None:
+            registration = _Registration(connection)
+            async for batch in request_iterator:
                 for message in batch.message:
                     registration.take(message)
 
@@ -47,7 +47,6 @@ class AgentService(services.AgentServicer):
         await run_stream(
             leader,
             context,
-            request_iterator,
             read,
             lambda messages: pb.MasterBatch(epoch=epoch, message=messages),
             AgentDisconnected,
@@ -57,8 +56,8 @@ class AgentService(services.AgentServicer):
 class _Registration:
     """Puts a registration together that came in several messages, then passes messages on."""
 
-    def __init__(self, leader: Leader, connection: Connection) -> None:
-        self._leader = leader
+    def __init__(self, connection: Connection) -> None:
+        self._feed = connection.feed
         self._connection_id = connection.connection_id
         self._register: pb.Register | None = None
         self._tasks: list[pb.TaskRecord] = []
@@ -85,7 +84,7 @@ class _Registration:
         if more:
             return
         self._complete = True
-        self._leader.feed(
+        self._feed(
             AgentRegistering(
                 self._connection_id,
                 self._register.agent_info,
@@ -101,13 +100,13 @@ class _Registration:
     def _pass_on(self, kind: str | None, message: pb.AgentMessage) -> None:
         match kind:
             case "update":
-                self._leader.feed(TaskStatusUpdated(self._connection_id, message.update))
+                self._feed(TaskStatusUpdated(self._connection_id, message.update))
             case "pong":
-                self._leader.feed(AgentHeard(self._connection_id))
+                self._feed(AgentHeard(self._connection_id))
             case "usage":
-                self._leader.feed(AgentUsageReported(self._connection_id, message.usage))
+                self._feed(AgentUsageReported(self._connection_id, message.usage))
             case "executor_message" | "executor_exited":
                 told = getattr(message, kind)
-                self._leader.feed(ExecutorTold(self._connection_id, told))
+                self._feed(ExecutorTold(self._connection_id, told))
             case _:
                 raise BadStreamError(f"a message of the kind {kind} is not expected here")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -13,7 +13,7 @@ import grpc.aio
 
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.following import LEADER_KEY
-from pymesos_core.outbox import OverflowedError
+from pymesos_core.streams import NotReadError, serve_stream
 from pymesos_master.core.events import Event
 from pymesos_master.shell import Connection, Leader
 
@@ -55,49 +55,33 @@ class Leadership:
 async def run_stream(
     leader: Leader,
     context: grpc.aio.ServicerContext[Any, Any],
-    requests: AsyncIterable[Any],
-    read: Callable[[Connection, AsyncIterable[Any]], Any],
+    read: Callable[[Connection], Coroutine[Any, Any, None]],
     make_batch: Callable[[list[Any]], Any],
     disconnected: Callable[[int], Event],
 ) -> None:
     """Serve one bidirectional stream: `read` feeds what comes, the outbox is written in batches."""
-    connection = leader.open(context.peer())
-    handler = asyncio.current_task()
-    assert handler is not None
-    connection.outbox.on_overflow = handler.cancel
-    reader = asyncio.create_task(read(connection, requests))
-    reader.add_done_callback(lambda _: connection.outbox.close())
-    try:
-        while True:
-            batch = await connection.outbox.batch()
-            if batch is None:
-                break
-            # Leadership may be in doubt: nothing is sent until it is not, the stream stays open.
-            await leader.term.active.wait()
-            if leader.term.lost.is_set():
-                break
+    connection = leader.open(context.peer(), disconnected)
+
+    async def write(batch: list[Any]) -> bool:
+        # Leadership may be in doubt: nothing is sent until it is not, the stream stays open.
+        await leader.term.active.wait()
+        if not leader.term.lost.is_set():
             await context.write(make_batch(batch))
-        if reader.done() and not reader.cancelled() and (error := reader.exception()):
-            if isinstance(error, BadStreamError):
-                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-            raise error
-        if leader.term.lost.is_set():
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "this master leads no more")
-    except (asyncio.CancelledError, OverflowedError):
-        if not connection.outbox.overflowed:
-            raise
-        handler.uncancel()
-        # The peer's window is full, so the refusal may wait as long as the peer likes: first of all
-        # its offers go back.
-        leader.close(connection, disconnected(connection.connection_id))
+        return not leader.term.lost.is_set()
+
+    try:
+        await serve_stream(connection.outbox, read(connection), write, connection.end)
+    except BadStreamError as error:
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+    except NotReadError:
+        # The peer's window is full, so this may wait as long as the peer likes: its offers went
+        # back before.
         await context.abort(
             grpc.StatusCode.RESOURCE_EXHAUSTED,
             "this stream is not read: too much waited for it. Read it faster, and connect again",
         )
-    finally:
-        reader.cancel()
-        await asyncio.gather(reader, return_exceptions=True)
-        leader.close(connection, disconnected(connection.connection_id))
+    if leader.term.lost.is_set():
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "this master leads no more")
 
 
 class BadStreamError(Exception):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import grpc
@@ -366,17 +366,19 @@ class OperatorService(services.OperatorServicer):
         if problem is not None:
             await context.abort(code, problem)
 
-    async def WatchEvents(  # noqa: N802
+    async def WatchEvents(  # type: ignore[override]  # noqa: N802
         self, request: pb.WatchEventsRequest, context: Context
-    ) -> AsyncIterator[pb.ClusterEventBatch]:
+    ) -> None:
         """First the state as it is, as events of the kind "…_present", then what happens."""
         leader = await self._leadership.here(context)
         outbox = leader.watch()
+        # Written by hand, not yielded: a generator whose call was cancelled ends when it is
+        # collected, and its watch with it.
         try:
             for event in _present(leader.core.state):
                 outbox.put(event)
             while (batch := await outbox.batch()) is not None:
-                yield pb.ClusterEventBatch(event=batch)
+                await context.write(pb.ClusterEventBatch(event=batch))
         except OverflowedError:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED,

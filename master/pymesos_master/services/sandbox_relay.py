@@ -5,7 +5,7 @@ A call names the agent in its metadata; its messages are passed on as they are, 
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -40,8 +40,9 @@ class SandboxRelay(grpc.GenericRpcHandler):
 
     def _relay(
         self, method: str, agent_id: str
-    ) -> Callable[[AsyncIterator[bytes], Context], AsyncIterator[bytes]]:
-        async def relay(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[bytes]:
+    ) -> Callable[[AsyncIterator[bytes], Context], Awaitable[None]]:
+        # Not a generator: one whose call was cancelled clears up only when it is collected.
+        async def relay(requests: AsyncIterator[bytes], context: Context) -> None:
             address = await self._address(agent_id, context)
             if self._relayed >= MAX_RELAYED:
                 await context.abort(
@@ -49,16 +50,15 @@ class SandboxRelay(grpc.GenericRpcHandler):
                     f"this master relays {MAX_RELAYED} calls already",
                 )
             self._relayed += 1
-            channel = open_channel(address)
             try:
-                call: Any = channel.stream_stream(method)
-                async for part in call(requests):
-                    yield part
+                async with open_channel(address) as channel:
+                    call: Any = channel.stream_stream(method)
+                    async for part in call(requests):
+                        await context.write(part)
             except grpc.aio.AioRpcError as error:
                 await context.abort(error.code(), describe(error))
             finally:
                 self._relayed -= 1
-                await channel.close()
 
         return relay
 

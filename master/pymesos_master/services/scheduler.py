@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
@@ -32,24 +32,23 @@ class SchedulerService(services.SchedulerServicer):
         """Serve one framework."""
         leader = await self._leadership.here(context)
 
-        async def read(connection: Connection, requests: AsyncIterable[pb.CallBatch]) -> None:
+        async def read(connection: Connection) -> None:
             connection_id = connection.connection_id
             subscribed = False
-            async for batch in requests:
+            async for batch in request_iterator:
                 for call in batch.call:
                     if not subscribed:
                         if not call.HasField("subscribe"):
                             raise BadStreamError("the first call of a stream must be SUBSCRIBE")
                         subscribed = True
-                        leader.feed(FrameworkSubscribing(connection_id, call.subscribe))
+                        connection.feed(FrameworkSubscribing(connection_id, call.subscribe))
                     else:
-                        leader.feed(FrameworkCalled(connection_id, call))
+                        connection.feed(FrameworkCalled(connection_id, call))
 
         epoch = leader.term.epoch
         await run_stream(
             leader,
             context,
-            request_iterator,
             read,
             lambda events: pb.EventBatch(epoch=epoch, event=events),
             FrameworkDisconnected,

@@ -1,0 +1,582 @@
+"""Streams end once, however they end: cancelled at any await, also at those of the clearing up."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import contextlib
+import gc
+import os
+import types
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Generator,
+    Iterator,
+    Sequence,
+)
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from pymesos_agent.core import events as agent_ev
+from pymesos_agent.executor_service import ExecutorService, ExecutorStreams
+from pymesos_agent.sandbox import Files
+from pymesos_agent.sandbox_service import SandboxService
+from pymesos_agent.sessions import Entry
+from pymesos_binpack.jobs_service import JobsService
+from pymesos_binpack.shell import Watch
+from pymesos_core import following
+from pymesos_core.addresses import HostPort
+from pymesos_core.backoff import Backoff
+from pymesos_core.clock import read_clock
+from pymesos_core.coordination import MasterInfo, Term
+from pymesos_core.outbox import Outbox
+from pymesos_core.store import Change
+from pymesos_core.streams import NotReadError, to_the_end, use_stream
+from pymesos_master.allocator import DrfAllocator
+from pymesos_master.core import Config, MasterCore
+from pymesos_master.core import events as ev
+from pymesos_master.services import sandbox_relay
+from pymesos_master.services.agent import AgentService
+from pymesos_master.services.leading import Leadership
+from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.scheduler import SchedulerService
+from pymesos_master.shell import Leader
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import executor_pb2 as executor_pb
+from pymesos_proto.v1 import jobs_pb2, operator_pb2, sandbox_pb2, scheduler_pb2
+from pymesos_proto.v1 import types_pb2 as pb
+
+ROOT = Path(__file__).resolve().parents[2]
+IDLE_S = 0.03  # nothing happens any more
+MOST_AWAITS = 80
+
+
+class AbortedError(Exception):
+    """What a context raises that was told to abort."""
+
+
+class FakeContext:
+    """A call as its handler sees it."""
+
+    def __init__(self) -> None:
+        self.written: list[Any] = []
+        self.code: grpc.StatusCode | None = None
+
+    def peer(self) -> str:
+        return "ipv4:127.0.0.1:1"
+
+    async def write(self, message: Any) -> None:
+        await asyncio.sleep(0)
+        self.written.append(message)
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing: Any = ()) -> None:
+        await asyncio.sleep(0)
+        self.code = code
+        raise AbortedError(details)
+
+
+async def says(*batches: Any, then_hangs: bool = True) -> AsyncIterator[Any]:
+    for batch in batches:
+        await asyncio.sleep(0)
+        yield batch
+    if then_hangs:
+        await asyncio.Event().wait()
+
+
+@types.coroutine
+def counted(
+    coroutine: Coroutine[Any, Any, Any], suspended: Callable[[], None]
+) -> Generator[Any, Any, Any]:
+    """The coroutine; `suspended` is called whenever it waits."""
+    go_on, value = coroutine.send, None
+    while True:
+        try:
+            waits_for = go_on(value)
+        except StopIteration as stop:
+            return stop.value
+        suspended()
+        try:
+            value = yield waits_for
+            go_on = coroutine.send
+        except BaseException as error:
+            value, go_on = error, coroutine.throw
+
+
+async def run_cancelled(coroutine: Coroutine[Any, Any, Any], at: set[int]) -> bool:
+    """Cancel it as it waits for those times; whether it waited so often."""
+    waits = 0
+
+    def suspended() -> None:
+        nonlocal waits
+        waits += 1
+        if waits in at:
+            asyncio.get_running_loop().call_soon(task.cancel)
+
+    async def main() -> Any:
+        return await counted(coroutine, suspended)
+
+    task = asyncio.create_task(main())
+    await asyncio.wait({task}, timeout=IDLE_S)
+    reached = waits >= min(at)
+    task.cancel()  # a handler that serves until its peer goes
+    await asyncio.wait({task})
+    if not task.cancelled():
+        assert isinstance(task.exception(), AbortedError | grpc.aio.AioRpcError | None)
+    return reached
+
+
+def descriptors() -> set[str]:
+    found = set()
+    for link in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            found.add(f"{link.name} {link.readlink()}")
+    return found
+
+
+async def cancel_everywhere(make: Callable[[], Awaitable[Any]], check: Callable[[], None]) -> None:
+    """At every await in turn, and at the one after it, too; nothing is left of it then."""
+    loop = asyncio.get_running_loop()
+    await loop.run_in_executor(None, int)  # its first thread has descriptors of its own
+    for twice in (False, True):
+        for number in range(1, MOST_AWAITS):
+            tasks, open_before = asyncio.all_tasks(), descriptors()
+            gc.disable()  # nothing may depend on it
+            try:
+                coroutine = make()
+                assert isinstance(coroutine, Coroutine)
+                reached = await run_cancelled(
+                    coroutine, {number, number + 1} if twice else {number}
+                )
+                for _ in range(5):
+                    await asyncio.sleep(0)
+                check()
+                left = {task for task in asyncio.all_tasks() - tasks if not task.done()}
+                assert not left, f"cancelled at await {number}: {left}"
+                for _ in range(100):  # other threads of this process open files, too
+                    if not (more := descriptors() - open_before):
+                        break
+                    await asyncio.sleep(0.01)
+                assert not more, f"cancelled at await {number}: {more}"
+            finally:
+                gc.enable()
+            if not reached:
+                break
+        else:
+            raise AssertionError("it waits for ever more")
+
+
+class FakeRegistry:
+    def load(self) -> dict[tuple[str, str], bytes]:
+        return {}
+
+    def commit(self, changes: list[Change]) -> None: ...
+
+
+class Master:
+    """A leader, and what its core heard of the ends of streams."""
+
+    def __init__(self) -> None:
+        core = MasterCore(Config(), DrfAllocator(), {}, "m", read_clock())
+        self.leader = Leader(core, Term(1, FakeRegistry()))
+        self.leadership = Leadership(MasterInfo("m", HostPort("127.0.0.1", 1), "m", ""))
+        self.leadership.leader = self.leader
+        self.opened: set[int] = set()
+        self.ends: list[int] = []
+        feed = self.leader.feed
+
+        def hear(event: ev.Event) -> None:
+            if isinstance(event, ev.FrameworkDisconnected | ev.AgentDisconnected):
+                self.ends.append(event.connection_id)
+            elif not isinstance(event, ev.Tick | ev.Persisted):
+                self.opened.add(event.connection_id)  # type: ignore[union-attr]
+            feed(event)
+
+        self.leader.feed = hear  # type: ignore[method-assign]
+
+    def check(self) -> None:
+        assert len(self.ends) == len(set(self.ends)), "an end is told twice"
+        assert self.opened <= set(self.ends), "an end is not told"
+        state = self.leader.core.state
+        assert not state.framework_by_connection
+        assert not state.agent_by_connection
+        assert all(f.connection_id is None for f in state.frameworks.values())
+
+
+@pytest.fixture
+async def master() -> AsyncIterator[Master]:
+    made = Master()
+    running = asyncio.create_task(made.leader.run())
+    await asyncio.sleep(0)
+    yield made
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+def subscribe(framework_id: str = "") -> scheduler_pb2.CallBatch:
+    info = pb.FrameworkInfo(name="f", framework_id=framework_id, failover_timeout_s=1000)
+    call = scheduler_pb2.Call.Subscribe(framework_info=info)
+    return scheduler_pb2.CallBatch(call=[scheduler_pb2.Call(subscribe=call)])
+
+
+@pytest.mark.parametrize("framework_id", ["", "gone"])
+@pytest.mark.parametrize("hangs", [True, False])
+async def test_a_framework(master: Master, framework_id: str, hangs: bool) -> None:
+    service = SchedulerService(master.leadership)
+    await cancel_everywhere(
+        lambda: service.Connect(
+            says(subscribe(framework_id), then_hangs=hangs),
+            FakeContext(),  # type: ignore[arg-type]
+        ),
+        master.check,
+    )
+    assert master.opened
+
+
+async def test_an_agent(master: Master) -> None:
+    service = AgentService(master.leadership)
+    info = pb.AgentInfo(address=pb.Address(hostname="h", ip="127.0.0.1", port=1))
+    register = agent_pb.Register(agent_info=info, incarnation_id="i")
+    batch = agent_pb.AgentBatch(message=[agent_pb.AgentMessage(register=register)])
+    await cancel_everywhere(
+        lambda: service.Connect(says(batch), FakeContext()),  # type: ignore[arg-type]
+        master.check,
+    )
+    assert master.opened
+
+
+async def test_a_peer_that_breaks_the_rules(master: Master) -> None:
+    service = SchedulerService(master.leadership)
+    context = FakeContext()
+    wrong = scheduler_pb2.CallBatch(call=[scheduler_pb2.Call(teardown={})])
+    await cancel_everywhere(
+        lambda: service.Connect(says(wrong), context),  # type: ignore[arg-type]
+        master.check,
+    )
+    assert context.code == grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_peer_that_does_not_read_is_refused_once_its_end_is_told(master: Master) -> None:
+    class Stuck(FakeContext):
+        async def write(self, message: Any) -> None:
+            await asyncio.Event().wait()
+
+    context = Stuck()
+    service = SchedulerService(master.leadership)
+    serving = asyncio.create_task(
+        service.Connect(says(subscribe()), context)  # type: ignore[arg-type]
+    )
+    await asyncio.sleep(IDLE_S)
+    (connection,) = master.leader._connections.values()
+    big = scheduler_pb2.Event(message=scheduler_pb2.Event.Message(data=b"x" * 600_000))
+    for _ in range(100):
+        connection.outbox.put(big)
+    await asyncio.wait({serving})
+    assert isinstance(serving.exception(), AbortedError)
+    assert context.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    master.check()
+    assert len(master.ends) == 1
+
+
+async def test_a_watch(master: Master) -> None:
+    service = OperatorService(master.leadership)
+
+    def check() -> None:
+        assert not master.leader.watched
+
+    await cancel_everywhere(
+        lambda: service.WatchEvents(
+            operator_pb2.WatchEventsRequest(),
+            FakeContext(),  # type: ignore[arg-type]
+        ),
+        check,
+    )
+
+
+async def test_an_executor() -> None:
+    streams, heard = ExecutorStreams(), list[Any]()
+    service = ExecutorService(streams, heard.append)
+    call = executor_pb.ExecutorCall(subscribe=executor_pb.ExecutorCall.Subscribe())
+
+    def check() -> None:
+        said = {e.stream_id for e in heard if isinstance(e, agent_ev.ExecutorSaid)}
+        left = [e.stream_id for e in heard if isinstance(e, agent_ev.ExecutorLeft)]
+        assert said <= set(left)
+        assert len(left) == len(set(left))
+        assert not len(streams)
+
+    await cancel_everywhere(
+        lambda: service.Connect(
+            says(executor_pb.ExecutorCallBatch(call=[call])),
+            FakeContext(),  # type: ignore[arg-type]
+        ),
+        check,
+    )
+    assert heard
+
+
+class Tasks:
+    """One task, whose sandbox is a folder of the test."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def find_files(self, framework_id: str, task_id: str) -> Files:
+        return Files(self._folder, False, ())
+
+    def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
+        return Entry(argv, dict(os.environ), self._folder)
+
+    async def task_usage(self, framework_id: str, task_id: str) -> list[Any]:
+        return []
+
+
+@pytest.mark.parametrize("follow", [True, False])
+async def test_logs_and_files(tmp_path: Path, follow: bool) -> None:
+    (tmp_path / "stdout").write_text("hello\n" * 10)
+    service = SandboxService(Tasks(tmp_path))
+    await cancel_everywhere(
+        lambda: service.ReadLog(
+            sandbox_pb2.ReadLogRequest(follow=follow),
+            FakeContext(),  # type: ignore[arg-type]
+        ),
+        lambda: None,
+    )
+    await cancel_everywhere(
+        lambda: service.FollowFile(
+            sandbox_pb2.FollowFileRequest(path="stdout"),
+            FakeContext(),  # type: ignore[arg-type]
+        ),
+        lambda: None,
+    )
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+async def test_exec(tmp_path: Path, terminal: bool) -> None:
+    service = SandboxService(Tasks(tmp_path))
+    start = sandbox_pb2.ExecInput.Start(argv=["cat"], terminal=terminal)
+    inputs = (sandbox_pb2.ExecInput(start=start), sandbox_pb2.ExecInput(stdin=b"hello\n"))
+
+    def check() -> None:
+        assert service._sessions == 0
+
+    await cancel_everywhere(
+        lambda: service.Exec(says(*inputs), FakeContext()),  # type: ignore[arg-type]
+        check,
+    )
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # noqa: ASYNC222
+
+
+class FakeCall:
+    """A client's stream: it is given batches, and ends when it is cancelled."""
+
+    def __init__(self, *batches: Any) -> None:
+        self._batches = list(batches)
+        self._cancelled = asyncio.Event()
+        self.cancels = 0
+
+    def __call__(self, requests: Any) -> FakeCall:
+        return self
+
+    def cancel(self) -> bool:
+        self.cancels += 1
+        self._cancelled.set()
+        return True
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        for batch in self._batches:
+            await asyncio.sleep(0)
+            yield batch
+        await self._cancelled.wait()
+        raise asyncio.CancelledError
+
+
+class FakeChannel:
+    """Counts those that are open."""
+
+    def __init__(self, opened: set[FakeChannel]) -> None:
+        self._opened = opened
+        opened.add(self)
+
+    def stream_stream(self, method: str) -> FakeCall:
+        return FakeCall(b"1", b"2")
+
+    async def close(self) -> None:
+        self._opened.discard(self)
+
+    async def __aenter__(self) -> FakeChannel:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def test_a_relay_closes_its_channel(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: set[FakeChannel] = set()
+    monkeypatch.setattr(sandbox_relay, "open_channel", lambda _: FakeChannel(opened))
+
+    async def address(*_: object) -> HostPort:
+        return HostPort("127.0.0.1", 1)
+
+    relay = sandbox_relay.SandboxRelay(master.leadership)
+    monkeypatch.setattr(relay, "_address", address)
+    handler = relay._relay("/pymesos.v1.Sandbox/ReadLog", "a")
+
+    def check() -> None:
+        assert not opened
+        assert relay._relayed == 0
+
+    await cancel_everywhere(
+        lambda: handler(says(b"x"), FakeContext()),  # type: ignore[arg-type]
+        check,
+    )
+
+
+async def test_a_client_hears_of_the_end_of_its_stream_and_its_channel_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: set[FakeChannel] = set()
+    monkeypatch.setattr(following, "open_channel", lambda _: FakeChannel(opened))
+    begun, ended = list[int](), list[int]()
+
+    class Detector:
+        leader = MasterInfo("m", HostPort("127.0.0.1", 1), "m", "")
+
+        async def changed(self, seen: object) -> None:
+            await asyncio.Event().wait()
+
+    async def session(channel: object, address: HostPort) -> None:
+        number = len(begun)
+        outbox: Outbox[Any] = Outbox()
+
+        async def write() -> None:
+            await outbox.batch()
+
+        await use_stream(
+            FakeCall(1, 2),
+            outbox,
+            write(),
+            lambda: begun.append(number),
+            lambda batch: batch != 2 or number % 2 == 1,
+            lambda: ended.append(number),
+        )
+
+    def check() -> None:
+        assert begun == ended
+        assert not opened
+
+    await cancel_everywhere(
+        lambda: following.follow(
+            Detector(),  # type: ignore[arg-type]
+            session,
+            Backoff(0.001, 0.001),
+        ),
+        check,
+    )
+
+
+async def test_a_client_whose_calls_are_not_read_ends_its_stream() -> None:
+    outbox: Outbox[Any] = Outbox(limit_bytes=10)
+    ended: list[None] = []
+    call = FakeCall()
+
+    def begun() -> None:
+        outbox.put(scheduler_pb2.Call(message=scheduler_pb2.Call.Message(data=b"x" * 100)))
+
+    async def write() -> None:
+        await outbox.batch()
+
+    with pytest.raises(NotReadError):
+        await use_stream(call, outbox, write(), begun, lambda _: None, lambda: ended.append(None))
+    assert len(ended) == 1
+
+
+async def test_a_watch_of_a_job() -> None:
+    watching: list[Watch] = []
+
+    job = SimpleNamespace(
+        job_id="j", state="running", ended=False, submitted_at_s=0.0, instances=[]
+    )
+    job.job = SimpleNamespace(name="j")
+
+    @contextlib.contextmanager
+    def watch(job_id: str) -> Iterator[Watch]:
+        watching.append(Watch())
+        try:
+            yield watching[-1]
+        finally:
+            watching.pop()
+
+    binpack = SimpleNamespace(
+        core=SimpleNamespace(jobs={"j": job}),
+        driver=SimpleNamespace(framework_id="f"),
+        watch=watch,
+    )
+    service = JobsService(binpack, "*")  # type: ignore[arg-type]
+
+    def check() -> None:
+        assert not watching
+
+    await cancel_everywhere(
+        lambda: service.WatchJob(
+            jobs_pb2.WatchJobRequest(job_id="j"),
+            FakeContext(),  # type: ignore[arg-type]
+        ),
+        check,
+    )
+
+
+async def test_what_is_carried_to_the_end_is_cancelled_after_it() -> None:
+    done: list[str] = []
+
+    async def work() -> str:
+        await asyncio.sleep(0.01)
+        done.append("done")
+        return "result"
+
+    assert await to_the_end(work()) == "result"
+    task = asyncio.create_task(to_the_end(work()))
+    for _ in range(3):
+        await asyncio.sleep(0)
+        task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
+    assert done == ["done", "done"]
+
+
+PACKAGES = ["core/pymesos_core", "master/pymesos_master", "agent/pymesos_agent",
+            "frameworks/pymesos_sdk", "frameworks/pymesos_binpack", "cli/pymesos_cli"]  # fmt: skip
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_handlers_are_no_generators_and_channels_are_closed(package: str) -> None:
+    for path in (ROOT / package).rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        closed: set[ast.AST] = set()
+        for node in ast.walk(tree):
+            if isinstance(node, ast.AsyncWith):
+                closed |= {item.context_expr for item in node.items}
+            if isinstance(node, ast.ClassDef) and any(
+                "Servicer" in ast.unparse(b) for b in node.bases
+            ):
+                for method in node.body:
+                    yields = [n for n in ast.walk(method) if isinstance(n, ast.Yield)]
+                    assert not yields, f"{path}: {ast.unparse(method)[:60]}"
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("open_channel"):
+                kept = path.name in KEEPS_ITS_CHANNEL and package.startswith(
+                    KEEPS_ITS_CHANNEL[path.name]
+                )
+                assert node in closed or kept, f"{path}:{node.lineno}: `async with` closes it"
+
+
+# These close theirs themselves, which is tested above, and by the CLI's.
+KEEPS_ITS_CHANNEL = {"following.py": "core", "cluster.py": "cli"}
