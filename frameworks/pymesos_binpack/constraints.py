@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pymesos_binpack.known import Attributes, Known, Placed
+from pymesos_core.expressions import ExpressionError, compile_expression
 
 OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "IN", "UNLIKE", "WITH", "AWAY")
 _WITH_VALUE = ("IS", "IN", "UNLIKE", "WITH", "AWAY")
@@ -61,9 +61,9 @@ def parse_constraint(text: str) -> Constraint:
         raise ConstraintError(f"{text!r} has an empty value between |, as in {field}:IN:ONE|OTHER")
     if operator == "UNLIKE":
         try:
-            re.compile(value)
-        except re.error as error:
-            raise ConstraintError(f"{text!r}: not a regular expression: {error}") from error
+            compile_expression(value)
+        except ExpressionError as error:
+            raise ConstraintError(f"{text!r}: {error}") from error
     return Constraint(field, operator, value)
 
 
@@ -81,7 +81,7 @@ def unmet(
     """Why an agent with these attributes (hostname among them) will not do for a group, or None."""
     mine = attributes.get(constraint.field)
     if constraint.operator == "UNLIKE":
-        if mine is not None and re.fullmatch(constraint.value, mine):
+        if mine is not None and compile_expression(constraint.value).fullmatch(mine):
             return f"{constraint.field} is {mine}"
         return None
     if mine is None:

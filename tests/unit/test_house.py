@@ -67,6 +67,42 @@ def test_a_core_does_no_io(core: str) -> None:
         assert not forbidden, f"{path} imports {forbidden}"
 
 
+COMPILING = {
+    "compile",
+    "match",
+    "fullmatch",
+    "search",
+    "sub",
+    "subn",
+    "findall",
+    "finditer",
+    "split",
+}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_python_compiles_no_expression_from_outside(package: str) -> None:
+    """Whoever sends one chooses what it costs: pymesos_core.expressions has those that are safe."""
+    for path in (ROOT / package).rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        assert path.name == "expressions.py" or "re2" not in imports(path), path
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and node.module == "re":
+                raise AssertionError(f"{path}:{node.lineno} imports from re: import re instead")
+            called = node.func if isinstance(node, ast.Call) else None
+            if (
+                isinstance(called, ast.Attribute)
+                and isinstance(called.value, ast.Name)
+                and called.value.id == "re"
+                and called.attr in COMPILING
+            ):
+                assert isinstance(node, ast.Call)
+                pattern = node.args[0] if node.args else None
+                assert isinstance(pattern, ast.Constant), (
+                    f"{path}:{node.lineno} gives re an expression that is not written there"
+                )
+
+
 def test_the_supervisor_imports_the_standard_library_only() -> None:
     found = imports(ROOT / "agent/pymesos_agent/supervisor.py")
     found |= imports(ROOT / "agent/pymesos_agent/logfile.py")

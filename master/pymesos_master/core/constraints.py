@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import re2
-
+from pymesos_core.expressions import Expression, ExpressionError, compile_expression
 from pymesos_core.ids import role_problem
 from pymesos_master.core.state import Agent
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 
 MAX_GROUPS = 64
 MAX_CONSTRAINTS = 64
-MAX_PATTERN_BYTES = 1024
 MAX_PROGRAM = 100  # instructions
 PATTERN_MEM_BYTES = 16 * 1024
 HOSTNAME = "hostname"
@@ -48,29 +45,16 @@ def constraints_problem(constraints: Constraints, roles: Iterable[str]) -> str |
 
 
 def _pattern_problem(constraint: scheduler_pb.AttributeConstraint) -> str | None:
-    text = constraint.text_matches or constraint.text_not_matches
-    if len(text.encode()) > MAX_PATTERN_BYTES:
-        return f"its pattern has more than {MAX_PATTERN_BYTES} bytes"
     try:
-        size = _pattern(text).programsize
-    except re2.error as error:
-        said = error.args[0] if error.args else ""
-        return f"{text[:80]!r} is not a regular expression of RE2: {_text(said)}"
-    if size > MAX_PROGRAM:
-        return f"{text[:80]!r} is too complex: {size} instructions, at most {MAX_PROGRAM} are due"
+        _pattern(constraint.text_matches or constraint.text_not_matches)
+    except ExpressionError as error:
+        return str(error)
     return None
 
 
-def _text(said: str | bytes) -> str:
-    return said.decode("utf-8", "replace") if isinstance(said, bytes) else said
-
-
-def _pattern(text: str) -> Any:
-    """Raises re2.error."""
-    options = re2.Options()
-    options.max_mem = PATTERN_MEM_BYTES
-    options.log_errors = False
-    return re2.compile(text, options)
+def _pattern(text: str) -> Expression:
+    """Raises ExpressionError."""
+    return compile_expression(text, MAX_PROGRAM, PATTERN_MEM_BYTES)
 
 
 def wanted(
@@ -105,7 +89,7 @@ class _Test:
     attribute: str
     predicate: str | None
     text: str
-    pattern: Any
+    pattern: Expression | None
 
     @staticmethod
     def of(constraint: scheduler_pb.AttributeConstraint) -> _Test:
@@ -128,6 +112,9 @@ class _Test:
             case "text_not_equals":
                 return value != self.text
             case "text_matches":
-                return value is not None and self.pattern.fullmatch(value) is not None
+                return value is not None and self._matches(value)
             case _:
-                return value is None or self.pattern.fullmatch(value) is None
+                return value is None or not self._matches(value)
+
+    def _matches(self, value: str) -> bool:
+        return self.pattern is not None and self.pattern.fullmatch(value) is not None
