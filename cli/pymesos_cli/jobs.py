@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
-from pymesos_cli.finding import about_job, find_job, has_ended
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at, unique
 from pymesos_cli.output import age, iso, print_json, print_table
 from pymesos_cli.progress import Progress
 from pymesos_cli.run import see_through, watch
@@ -62,11 +61,11 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
     print_table(("JOB", "STATE", "TASKS", "AGE"), rows, f"no jobs{hint}", ("TASKS",))
 
 
-async def _find(cluster: Cluster, text: str, *, exact: bool = False) -> tuple[str, pb.JobView]:
+async def _find(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:
     jobs = await all_jobs(cluster, ended=True)
     if not jobs:
         raise CliError(f"there is no job {text!r}, and no Jobs service holds any", EXIT_USAGE)
-    return find_job(text, jobs, exact=exact)
+    return unique(text, jobs, lambda item: item[1].job_id, "job")
 
 
 async def watch_job(cluster: Cluster, text: str) -> int:
@@ -79,12 +78,7 @@ async def watch_job(cluster: Cluster, text: str) -> int:
 
 async def stop_job(cluster: Cluster, text: str) -> None:
     """`pymesos-cli stop`."""
-    address, job = await _find(cluster, text, exact=True)
-    if has_ended(job):
-        raise CliError(
-            f"the job {job.job_id} has ended already ({job.state}); nothing of it is left to stop",
-            EXIT_USAGE,
-        )
+    address, job = await _find(cluster, text)
     async with jobs_at(address) as stub:
         await stub.StopJob(pb.StopJobRequest(job_id=job.job_id), timeout=cluster.timeout_s)
-    print(f"stopping {job.job_id} ({about_job(job)})")
+    print(f"stopping {job.job_id}")

@@ -7,14 +7,14 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import click
 
-from pymesos_cli import terminal
 from pymesos_core import VERSION
 
 DEFAULT_MASTER = "127.0.0.1:5050"
+EXIT_INTERRUPTED = 130
 TASKS_SHOWN = 1000
 STATES = ("STAGING", "STARTING", "RUNNING", "KILLING", "FINISHED", "FAILED", "KILLED", "ERROR",
           "LOST", "DROPPED", "UNREACHABLE", "GONE", "GONE_BY_OPERATOR")  # fmt: skip
@@ -31,7 +31,7 @@ class Settings:
 
 
 def _with_cluster(settings: Settings, work: Callable[..., Awaitable[Result]]) -> Result:
-    """Run `work(cluster)`."""
+    """Run `work(cluster)`; Ctrl-C ends it without a traceback."""
     # gRPC takes a fifth of a second to import, which --help need not pay.
     from pymesos_cli.cluster import Cluster
 
@@ -42,24 +42,18 @@ def _with_cluster(settings: Settings, work: Callable[..., Awaitable[Result]]) ->
     try:
         return asyncio.run(main())
     except KeyboardInterrupt:
-        sys.exit(terminal.EXIT_INTERRUPTED)
-
-
-class _Cli(click.Group):
-    """The group of all commands: whatever one of them prints or raises is fit for people."""
-
-    def main(self, *arguments: Any, **settings: Any) -> Any:
-        """See click.Command."""
-        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before it is imported
-        with terminal.guarded():
-            return super().main(*arguments, **settings)
+        sys.exit(EXIT_INTERRUPTED)
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
 
 
 pass_settings = click.make_pass_decorator(Settings)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--master",
     metavar="ADDRESS",
@@ -192,7 +186,9 @@ def run(
         )
         job = running.check(document, "the command")
     else:
-        document = running.apply_settings(running.read_document(Path(arguments[0])), changes)
+        from pymesos_cli.settings import apply_settings
+
+        document = apply_settings(running.read_document(Path(arguments[0])), changes)
         job = running.check(document, arguments[0])
     status = _with_cluster(
         settings,
@@ -206,12 +202,16 @@ def run(
 def _number(flag: str, text: str | None, default: float) -> float:
     if text is None:
         return default
-    from pymesos_core.resources import ResourceError, parse_milli
+    from pymesos_binpack.documents import plain_value
+    from pymesos_binpack.specs import JobError
 
     try:
-        return parse_milli(flag, text) / 1000
-    except ResourceError as error:
-        raise click.UsageError(str(error)) from error
+        value = plain_value(text)
+    except JobError as error:
+        raise click.UsageError(f"{flag}: {error}") from error
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise click.UsageError(f"{flag} is {text!r}; a number is expected")
+    return value
 
 
 @main.command()
@@ -246,7 +246,6 @@ def stop(settings: Settings, job: str) -> None:
 
 
 @main.command()
-@click.argument("task", default=None, required=False)
 @click.option("--all", "completed", is_flag=True, help="Also those that have ended.")
 @click.option("--framework", default="", metavar="ID", help="Only of this framework.")
 @click.option(
@@ -266,21 +265,19 @@ def stop(settings: Settings, job: str) -> None:
 @pass_settings
 def tasks(
     settings: Settings,
-    task: str | None,
     completed: bool,
     framework: str,
     states: tuple[str, ...],
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """List tasks: all, or those of a job (JOB, JOB.task, JOB.task.instance)."""
+    """List tasks."""
     from pymesos_cli import listing
 
     _with_cluster(
         settings,
         lambda cluster: listing.list_tasks(
             cluster,
-            called=task,
             completed=completed,
             framework=framework,
             states=states,
@@ -642,7 +639,9 @@ def gone(settings: Settings, agent: str, yes: bool) -> None:
     """Mark an agent as gone for good: its tasks are given up, and it may never come back."""
     from pymesos_cli import decisions
 
-    _with_cluster(settings, lambda cluster: decisions.mark_gone(cluster, agent, ask=not yes))
+    if not yes:
+        click.confirm(f"{agent} can never come back under its id. Go on?", abort=True)
+    _with_cluster(settings, lambda cluster: decisions.mark_gone(cluster, agent))
 
 
 @main.command()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import copy
 import getpass
 import shlex
 import sys
@@ -15,15 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import grpc.aio
-import yaml
 
-from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.jobs import MAX_BYTES, Job, JobError, load_document, parse_job
+from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack.jobs import MAX_BYTES, load_document, parse_job
 from pymesos_binpack.packing import DEFAULT_POLICY, read_policy
-from pymesos_binpack.shell import Binpack, StateError
+from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
+from pymesos_binpack.specs import Job, JobError
 from pymesos_binpack.views import instance_view, job_view
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
-from pymesos_cli.finding import find_task
 from pymesos_cli.logs import copy_log
 from pymesos_cli.progress import Progress
 from pymesos_core.coordination import CoordinationError
@@ -40,64 +38,15 @@ RECONNECT_S = 0.5
 
 def read_document(path: Path) -> Any:
     """A job file as data. Raises CliError."""
-    if not path.name:
-        raise CliError("the job file is '' or a folder; a file is expected, or -", EXIT_USAGE)
     try:
         if str(path) == "-":
             return load_document(sys.stdin.buffer.read(MAX_BYTES + 1))
         with path.open("rb") as file:
-            return load_document(file.read(MAX_BYTES + 1))
+            return load_document(file.read(MAX_BYTES + 1), only_json=path.suffix == ".json")
     except OSError as error:
         raise CliError(f"cannot read {path}: {error.strerror}", EXIT_USAGE) from error
     except JobError as error:
         raise CliError(f"{path}: {error}", EXIT_USAGE) from error
-
-
-def apply_settings(document: Any, settings: tuple[str, ...]) -> Any:
-    """`--set tasks.web.instances=3`: a path of keys, list items by their name or index.
-
-    Raises CliError.
-    """
-    document = copy.deepcopy(document)
-    for setting in settings:
-        path, equals, text = setting.partition("=")
-        if not equals or not path:
-            raise CliError(
-                f"--set {setting!r} is not KEY=VALUE, as in tasks.web.instances=3", EXIT_USAGE
-            )
-        try:
-            value = yaml.safe_load(text) if text else ""
-        except yaml.YAMLError as error:
-            raise CliError(f"--set {path}: {text!r} is no YAML value", EXIT_USAGE) from error
-        *parents, last = path.split(".")
-        target = document
-        for part in parents:
-            target = _descend(target, part, setting)
-        if isinstance(target, list):
-            target[_index(target, last, setting)] = value
-        elif isinstance(target, dict):
-            target[last] = value
-        else:
-            raise CliError(f"--set {setting}: nothing can be set there", EXIT_USAGE)
-    return document
-
-
-def _descend(target: Any, part: str, setting: str) -> Any:
-    if isinstance(target, list):
-        return target[_index(target, part, setting)]
-    if isinstance(target, dict):
-        return target.setdefault(part, {})
-    raise CliError(f"--set {setting}: there is nothing below {part!r}", EXIT_USAGE)
-
-
-def _index(items: list[Any], part: str, setting: str) -> int:
-    for index, item in enumerate(items):
-        if isinstance(item, dict) and item.get("name") == part:
-            return index
-    if part.isdigit() and int(part) < len(items):
-        return int(part)
-    names = [str(i.get("name")) for i in items if isinstance(i, dict)]
-    raise CliError(f"--set {setting}: no item {part!r}; there are {', '.join(names)}", EXIT_USAGE)
 
 
 def check(document: Any, where: str) -> Job:
@@ -115,14 +64,11 @@ def command_document(
 
     Raises CliError.
     """
-    if not command[0].strip():
-        raise CliError(
-            "the command is empty: give a program and its arguments after --, or one word that is a"
-            " shell script, as in run -- 'echo hello'",
-            EXIT_USAGE,
-        )
     script = command[0] if len(command) == 1 else shlex.join(command)
-    name = "".join(c for c in Path(command[0].split()[0]).name if c.isalnum())[:40] or "command"
+    if not script.strip():
+        raise CliError("the command is empty: say what to run, as in -- 'echo hello'", EXIT_USAGE)
+    program = Path((command[0].split() or [""])[0]).name
+    name = "".join(c for c in program if c.isascii() and c.isalnum())[:40] or "command"
     task = {
         "name": name,
         "kind": "batch",
@@ -220,7 +166,9 @@ async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.Jo
                     if running.done():
                         await running
             yield _view(binpack, job_id)
-        except (FrameworkError, CoordinationError, StateError) as error:
+        except (
+            FrameworkError, CoordinationError, StateError, JobFault, StartsAgainError
+        ) as error:  # fmt: skip
             raise CliError(str(error)) from error
         finally:
             if not running.done():
@@ -283,7 +231,7 @@ async def see_through(
 async def _show_output(cluster: Cluster, progress: Progress) -> None:
     """What the one task of a command writes."""
     task_id = progress.task_ids()[0]
-    view = await find_task(cluster, task_id, completed=True)
+    view = await cluster.find_task(task_id, completed=True)
     if view.HasField("agent_address"):
         await copy_log(cluster, view, follow=True)
         with contextlib.suppress(CliError):

@@ -29,14 +29,6 @@ class Limit:
         return f"{what or self.what} has {size} {self.unit}; at most {self.most} are accepted"
 
 
-MAX_SAID = 1000  # characters of what is wrong, which may quote what was sent
-
-
-def clipped(text: str) -> str:
-    """As much of a text as is said."""
-    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
-
-
 # What is sent.
 MESSAGE = Limit("message", MIB, "bytes", "A message")
 DATA = Limit("data", 512 * KIB, "bytes", "A message between a framework and its executor")
@@ -50,8 +42,6 @@ CALL_ROLES = Limit("call roles", 256, "roles", "A call")
 RECORD = Limit("registry record", 511 * KIB, "bytes", "A record of the registry")
 AGENT_INFO = Limit("agent info", 64 * KIB, "bytes", "The AgentInfo")
 RESERVED = Limit("reserved on an agent", 128 * KIB, "bytes", "What is reserved on an agent")
-RESERVED_ENTRIES = Limit("entries reserved", 1024, "entries", "What is reserved on an agent")
-AGENT_TASKS = Limit("tasks of an agent", 10_000, "tasks", "An agent")
 FRAMEWORK_INFO = Limit("framework info", 64 * KIB, "bytes", "The framework info")
 FRAMEWORK_ROLES = Limit("framework roles", 256, "roles", "A framework")
 TASK_INFO = Limit("task", 256 * KIB, "bytes", "Task")
@@ -70,7 +60,9 @@ LABEL_KEY = Limit("label key", 255, "bytes", "The key of a label")
 LABEL_VALUE = Limit("label value", 64 * KIB, "bytes", "The value of a label")
 ATTRIBUTES = Limit("attributes", 256, "attributes", "An agent")
 ATTRIBUTE_VALUE = Limit("attribute value", 255, "bytes", "The value of an attribute")
-COMMAND = Limit("command", 127 * KIB, "bytes", "A command, or one of its arguments")
+# One string of execve has at most 128 KiB with the NUL that ends it (MAX_ARG_STRLEN of Linux).
+COMMAND = Limit("command", 128 * KIB - 1, "bytes", "A command, or one of its arguments")
+VARIABLE = Limit("environment variable", 128 * KIB - 1, "bytes", "A variable, as NAME=VALUE,")
 RESOURCE_NAMES = Limit("resource names", 64, "names", "What lists resources")
 RESOURCE_ENTRIES = Limit("resource entries", 1024, "entries", "What lists resources")
 RANGES = Limit("ranges", 1024, "ranges", "A resource")

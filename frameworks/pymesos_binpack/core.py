@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from pymesos_binpack.constraints import gpu_models
-from pymesos_binpack.jobs import Job
 from pymesos_binpack.known import Known, Placed
 from pymesos_binpack.launching import (
     how_it_ended,
+    job_of_task,
     main_task_id,
     running_task,
     seen,
@@ -27,16 +27,22 @@ from pymesos_binpack.planner import Launch, OfferInHand, Plan, Situation, plan
 from pymesos_binpack.preemption import preemption
 from pymesos_binpack.reasons import PendingTask
 from pymesos_binpack.restarts import delay_s, is_crash, is_final, sidecar_failed, was_lost
+from pymesos_binpack.restoring import (
+    QUARANTINE,
+    Quarantined,
+    Row,
+    load_job,
+    restore,
+    set_aside,
+    why,
+)
+from pymesos_binpack.specs import Job
 from pymesos_binpack.state import (
     FRAMEWORK,
-    INSTANCE,
-    JOB,
     REPLACED,
     Instance,
     JobState,
     Saved,
-    load_job,
-    load_saved,
     new_job,
 )
 from pymesos_binpack.waiting import Waiting, to_plan
@@ -120,6 +126,14 @@ class JobStopped:
 
 
 @dataclass(frozen=True, slots=True)
+class QuarantineReleased:
+    """Somebody wants a job that was set aside tried again, or, with `discard`, forgotten."""
+
+    job_id: str
+    discard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A Store effect is durable."""
 
@@ -136,6 +150,7 @@ Event = (
     | TaskUpdated
     | JobSubmitted
     | JobStopped
+    | QuarantineReleased
     | Stored
 )
 
@@ -207,6 +222,14 @@ class JobAccepted:
 
 
 @dataclass(frozen=True, slots=True)
+class Released:
+    """A job that was set aside goes on, or is forgotten; or it cannot be, for this reason."""
+
+    job_id: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobChanged:
     """Something of the job is new to those who watch it."""
 
@@ -223,8 +246,21 @@ Effect = (
     | Acknowledge
     | Reconcile
     | JobAccepted
+    | Released
     | JobChanged
 )
+
+
+class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are concerned
+    """A job that this code cannot handle. The core was left half-way and takes no more steps.
+
+    A new one, from what is stored, goes on without the job once that is written: `change` says so.
+    """
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(f"job {job_id} cannot be handled: {reason}")
+        self.job_id = job_id
+        self.change = set_aside(job_id, reason)
 
 
 @dataclass
@@ -278,6 +314,8 @@ class BinpackCore:
         self._delayed: dict[str, Instance] = {}  # by key, those that are to wait again later
         self._replaced: dict[str, str] = {}  # task id → agent id; killed when it comes back
         self._requests: dict[str, str] = {}
+        self.quarantined: dict[str, Quarantined] = {}
+        self._at = ""  # the job that is being handled, to be blamed when that fails
         self._hand = _Hand()
         self._known = Known()
         self._subscribed = False
@@ -297,17 +335,20 @@ class BinpackCore:
         self._load(records)
 
     def _load(self, records: Records) -> None:
-        saved: dict[str, Saved] = {}
-        for (kind, key), value in records.items():
-            if kind == FRAMEWORK:
-                self.framework_id = value.decode()
-            elif kind == INSTANCE:
-                saved[key] = load_saved(value)
-            elif kind == REPLACED:
-                self._replaced[key] = value.decode()
-        for (kind, key), value in records.items():
-            if kind == JOB:
-                self._add(load_job(key, value, saved))
+        restored = restore(records)
+        self.framework_id = restored.framework_id
+        self._replaced = restored.replaced
+        for job in restored.jobs:
+            try:
+                self._add(job)
+            except Exception as error:  # whatever it is, it is of this job alone
+                self._drop(job)
+                rows = tuple(restored.rows[job.job_id])
+                restored.quarantined[job.job_id] = Quarantined(job.job_id, why(error), rows)
+        self.quarantined = restored.quarantined
+        for job_id, aside in self.quarantined.items():
+            if aside.request_id:
+                self._requests[aside.request_id] = job_id
 
     def _add(self, job: JobState) -> None:
         self.jobs[job.job_id] = job
@@ -317,6 +358,15 @@ class BinpackCore:
             self._note(instance)
             if instance.live:
                 self._by_task[instance.saved.task_id] = instance
+
+    def _drop(self, job: JobState) -> None:
+        """Undo `_add`, also a part of it."""
+        self.jobs.pop(job.job_id, None)
+        for instance in job.instances:
+            self._waiting.leave(instance)
+            self._by_key.pop(instance.key, None)
+            self._delayed.pop(instance.key, None)
+            self._by_task.pop(instance.saved.task_id, None)
 
     def _note(self, instance: Instance) -> None:
         """Keep in mind whether it waits; after every change of that.
@@ -352,8 +402,22 @@ class BinpackCore:
     def step(self, now: Now, event: Event) -> list[Effect]:
         """Take one event in, and every deadline that is due, and say what is to be done."""
         self._now = now
+        self._at = ""
+        try:
+            self._advance(event)
+        except Exception as error:
+            if not self._at:
+                raise
+            raise JobFault(self._at, why(error)) from error
+        self._out.extend(JobChanged(job_id) for job_id in self._changed)
+        self._changed.clear()
+        effects, self._out = self._out, []
+        return effects
+
+    def _advance(self, event: Event) -> None:
         self._handle(event)
-        for kind, key in self._timers.due(now.mono_s):
+        for kind, key in self._timers.due(self._now.mono_s):
+            self._at = key.partition("/")[0]
             if kind == "unreachable":
                 self._replace_unreachable(key)
             elif kind == "restart":
@@ -363,12 +427,9 @@ class BinpackCore:
             else:
                 self._plan_due = True
                 self._explaining = self._explaining or kind == "explain"
+        self._at = ""
         if self._plan_due:
             self._plan()
-        self._out.extend(JobChanged(job_id) for job_id in self._changed)
-        self._changed.clear()
-        effects, self._out = self._out, []
-        return effects
 
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""
@@ -397,12 +458,20 @@ class BinpackCore:
                 self._on_submitted(event)
             case JobStopped(job_id):
                 self._on_stopped(job_id)
+            case QuarantineReleased(job_id, discard):
+                self._on_released(job_id, discard=discard)
             case Stored(token):
                 self._after.pop(token)()
 
     def _store(self, changes: Sequence[Change], then: Callable[[], None]) -> None:
         self._token += 1
-        self._after[self._token] = then
+        at = self._at
+
+        def durable() -> None:
+            self._at = at
+            then()
+
+        self._after[self._token] = durable
         self._out.append(Store(self._token, tuple(changes)))
 
     def instances(self) -> Iterator[Instance]:
@@ -437,6 +506,12 @@ class BinpackCore:
     def _on_update(self, status: pb.TaskStatus) -> None:
         over = is_terminal(status.state) or status.state == pb.TASK_UNKNOWN
         main = self._by_task.get(main_task_id(status.task_id))
+        if main is not None:
+            self._at = main.job_id
+        elif job_of_task(status.task_id) in self.quarantined and (
+            status.task_id not in self._replaced
+        ):
+            return  # it is left alone, and so is the update, which comes again
         if main is not None and main.saved.task_id != status.task_id:
             self._on_sidecar(main, status, over)
             return
@@ -614,6 +689,7 @@ class BinpackCore:
             self._out.append(JobAccepted(event.request_id, known))
             return
         job = new_job(event.job_id, event.job, self._now.wall_s, event.request_id)
+        self._at = job.job_id
 
         def durable() -> None:
             self._add(job)
@@ -622,7 +698,57 @@ class BinpackCore:
 
         self._store([job.change()], durable)
 
+    def _on_released(self, job_id: str, *, discard: bool) -> None:
+        """Try a job that was set aside again, from what is stored; or forget it and its tasks."""
+        aside = self.quarantined.get(job_id)
+        if aside is None:
+            self._out.append(Released(job_id, f"there is no job {job_id[:255]} in quarantine"))
+        elif discard:
+            self._discard(aside)
+        else:
+            rows = [row for row in aside.rows if row[0] != QUARANTINE]
+            try:
+                self._take_back(aside, load_job(job_id, rows), rows)
+            except Exception as error:  # as when it was set aside
+                self._out.append(Released(job_id, f"it still cannot be handled: {why(error)}"))
+
+    def _take_back(self, aside: Quarantined, job: JobState, rows: Sequence[Row]) -> None:
+        try:
+            self._add(job)
+        except Exception:
+            self._drop(job)
+            raise
+        del self.quarantined[job.job_id]
+
+        def durable() -> None:
+            live = [i for i in job.instances if i.live]
+            if live:
+                asked = tuple((i.saved.task_id, i.saved.agent_id) for i in live)
+                self._out.append(Reconcile(asked))
+            if job.stopping:
+                self._kill_all(job)
+            self._changed[job.job_id] = None
+            self._out.append(Released(job.job_id))
+            self._demand()
+
+        self._at = job.job_id
+        self._store([Change(QUARANTINE, job.job_id, None)], durable)
+
+    def _discard(self, aside: Quarantined) -> None:
+        del self.quarantined[aside.job_id]
+        self._requests.pop(aside.request_id, None)
+        live = aside.live_tasks()
+        given_up = [self._give_up(task_id, agent_id) for task_id, agent_id in live.items()]
+
+        def durable() -> None:
+            for task_id, agent_id in live.items():
+                self._out.append(Kill(task_id, agent_id))
+            self._out.append(Released(aside.job_id))
+
+        self._store([*aside.removal(), *given_up], durable)
+
     def _on_stopped(self, job_id: str) -> None:
+        self._at = job_id
         job = self.jobs.get(job_id)
         if job is None or job.stopping or job.ended:
             return
@@ -655,7 +781,11 @@ class BinpackCore:
             return
         offers = self._hand.by_agent()
         if self._waiting and (offers or self._explaining):
-            self._place(offers)
+            try:
+                self._place(offers)
+            except Exception:
+                self._at = self._at or self._whose_fault(offers)
+                raise
         elif self._waiting:
             # Offers are on their way; if none come, that is explained, too.
             self._timers.set(("explain", ""), self._now.mono_s + EXPLAIN_S)
@@ -714,6 +844,17 @@ class BinpackCore:
             self._launch(launches, by_id)
         self._hold_back(made)
         self._preempt([t for t in tasks if t.task_id in made.unplaced], by_id, offers, situation)
+
+    def _whose_fault(self, offers: Sequence[OfferInHand]) -> str:
+        """The job that cannot be planned by itself, either; empty: there is none."""
+        for line in self._waiting:
+            try:
+                tasks = [task for task, _ in to_plan(line, offers).values()]
+                situation = Situation(self._known, self._placed(), self._kept())
+                plan(tasks, offers, self._policy, situation)
+            except Exception:
+                return line.job_id
+        return ""
 
     def _workload(self) -> Workload:
         """What usually comes: the instances of all jobs that have not ended."""
@@ -837,6 +978,7 @@ class BinpackCore:
         before: list[scheduler_pb.Operation] = []
         for planned in launches:
             instance = by_id[planned.task.task_id]
+            self._at = instance.job_id
             job = self.jobs[instance.job_id]
             role = job.job.role
             launch, operations = with_volumes(instance, planned, role)
@@ -865,6 +1007,7 @@ class BinpackCore:
                 alone += infos
             changes.append(instance.change())
             self._changed[instance.job_id] = None
+        self._at = ""
         for offer_id in offer.offer_ids:
             self._hand.drop(offer_id)
 

@@ -1,82 +1,44 @@
-"""Job files: YAML or JSON in, checked Job out. The schema is `job.schema.json`."""
+"""Job files: YAML or JSON in, checked Job out. The schema is `job.schema.json`.
+
+A job that is taken can be launched: every task of it is built to the end, down to what a master
+would be sent, before it is stored anywhere.
+"""
 
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
-import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources as package_files
 from typing import Any
 
 import jsonschema
-import yaml
 
-from pymesos_binpack.constraints import Constraint, ConstraintError, parse_constraint
-from pymesos_binpack.containers import Life, life_of, life_problem
+from pymesos_binpack import checks
+from pymesos_binpack.constraints import ConstraintError, parse_constraint
+from pymesos_binpack.containers import life_of, life_problem
+from pymesos_binpack.documents import read_document, read_text
 from pymesos_binpack.packing.shape import ShapeError, shape_of
-from pymesos_core.ids import role_problem
-from pymesos_core.resources import ResourceError, parse_milli
+from pymesos_binpack.specs import Job, JobError, TaskSpec, VolumeSpec
+from pymesos_binpack.trial import launch_problem
+from pymesos_core import limits
+from pymesos_core.ids import role_problem, size_of
+from pymesos_core.resources import ResourceError, to_milli
 
-MAX_BYTES = 512 * 1024
+__all__ = ["Job", "JobError", "TaskSpec", "VolumeSpec", "load_document", "parse_job", "schema"]
+
+MAX_BYTES = limits.JOB.most
 MAX_INSTANCES = 20_000
 UNREACHABLE_REPLACE_S = 60.0  # of a service without volumes
+MAX_ERRORS = 100  # that are looked at for the one to tell
 DEFAULT_SCALARS = {"cpus": 100, "mem": 32_000}
 
-
-class JobError(ValueError):
-    """A job that cannot be: the message says where, what was expected, and what came near."""
-
-
-@dataclass(frozen=True)
-class VolumeSpec:
-    """A directory that is there again when the instance is started again, on the same agent."""
-
-    name: str
-    path: str
-    size_milli: int
-
-
-@dataclass(frozen=True)
-class TaskSpec:
-    """One kind of task of a job. `scalars` in thousandths, those of its sidecars included."""
-
-    name: str
-    kind: str  # "service" or "batch"
-    instances: int
-    command: str | None
-    image: str | None
-    user: str | None
-    scalars: Mapping[str, int]
-    ports: int
-    env: Mapping[str, str]
-    constraints: tuple[Constraint, ...]
-    retries: int
-    kill_grace_s: float
-    gang: bool = False  # all instances are placed together, or none
-    volumes: tuple[VolumeSpec, ...] = ()
-    life: Life = field(default_factory=Life)
-    sidecars: tuple[TaskSpec, ...] = ()
-    unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
-
-    @property
-    def is_service(self) -> bool:
-        """Whether it is replaced when it ends."""
-        return self.kind == "service"
-
-
-@dataclass(frozen=True)
-class Job:
-    """A job as it was submitted; `document` is its JSON."""
-
-    name: str
-    role: str
-    tasks: tuple[TaskSpec, ...]
-    document: str
-    priority: int = 0
-    preempt: bool = False  # whether tasks of lower priority may be killed for it
+KNOWN_RESOURCES = ("cpus", "mem", "disk", "gpus", "ports")
+_OTHER_WORDS = {"core": "cpus", "cores": "cpus", "vcpu": "cpus", "vcpus": "cpus", "memory": "mem",
+                "ram": "mem", "storage": "disk"}  # fmt: skip
+_UNITS = ("_mib", "_mb", "_gib", "_gb", "_milli", "_m")
 
 
 @cache
@@ -87,77 +49,62 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-class _Loader(yaml.SafeLoader):
-    """YAML without aliases (they can grow without bound) and without repeated keys."""
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        if self.check_event(yaml.events.AliasEvent):
-            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-            raise JobError(f"line {mark.line + 1}: anchors and aliases (&, *) are not supported")
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            line = key_node.start_mark.line + 1
-            if not isinstance(key, str):
-                raise JobError(f"line {line}: the key {key!r} is not text")
-            if key in seen:
-                raise JobError(f"line {line}: the key {key!r} is given twice")
-            seen.add(key)
-        made: dict[Any, Any] = super().construct_mapping(node, deep)
-        return made
+@cache
+def _validator() -> Any:
+    return checks.validator_class()(schema())
 
 
-def load_document(text: str | bytes) -> Any:
-    """Parse YAML or JSON (which is YAML). Raises JobError with the line."""
-    if len(text) > MAX_BYTES:
-        raise JobError(f"the job file has {len(text)} bytes; at most {MAX_BYTES} are read")
-    try:
-        if isinstance(text, bytes):
-            text = text.decode("utf-8")
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 - a safe loader, made stricter
-    except UnicodeDecodeError as error:
-        raise JobError(f"the job file is not UTF-8 text: {error}") from error
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"line {mark.line + 1}: " if mark else ""
-        problem = getattr(error, "problem", None) or str(error)
-        raise JobError(f"{where}not YAML or JSON: {problem}") from error
-    except RecursionError:
-        raise JobError("the job file is nested too deeply") from None
+def load_document(text: str | bytes, *, only_json: bool = False) -> Any:
+    """Parse YAML or JSON. Raises JobError with the line."""
+    size = size_of(text) if isinstance(text, str) else len(text)
+    if problem := limits.JOB.problem(size, "the job file"):
+        raise JobError(problem)
+    return read_document(read_text(text), only_json=only_json)
 
 
 def parse_job(document: Any) -> Job:
-    """Check a document and make it a Job. Raises JobError."""
+    """Check a document and make it a Job that can be launched. Raises JobError."""
     if not isinstance(document, dict):
         raise JobError("a job is a mapping with the keys name and tasks")
-    _check_numbers(document, "")
-    validator = jsonschema.Draft202012Validator(schema())
-    error = jsonschema.exceptions.best_match(validator.iter_errors(document))
+    try:
+        checks.check_values(document)
+    except RecursionError:
+        raise JobError("the job file is nested too deeply") from None
+    given = checks.with_whole_numbers(document, schema(), schema())
+    errors = itertools.islice(_validator().iter_errors(given), MAX_ERRORS)
+    error = jsonschema.exceptions.best_match(errors)
     if error is not None:
-        raise JobError(_explain(error))
-    if problem := role_problem(document.get("role", "*")):
+        raise JobError(checks.explain(error, document))
+    stored = json.dumps(given, ensure_ascii=False)
+    if problem := limits.JOB.problem(size_of(stored), "the job, written as JSON,"):
+        raise JobError(problem)
+    job = _parse(given, stored)
+    if problem := launch_problem(job):
+        raise JobError(problem)
+    return job
+
+
+def _parse(document: Mapping[str, Any], stored: str) -> Job:
+    role = document.get("role", "*")
+    if problem := role_problem(role):
         raise JobError(f"role: {problem}")
     tasks = tuple(
         _parse_task(task, f"tasks[{index}]") for index, task in enumerate(document["tasks"])
     )
-    names = [task.name for task in tasks]
-    for name in names:
-        if names.count(name) > 1:
-            raise JobError(f"tasks: the name {name!r} is given twice")
+    _check_unique("tasks", (task.name for task in tasks))
     if sum(task.instances for task in tasks) > MAX_INSTANCES:
         raise JobError(f"tasks: a job has at most {MAX_INSTANCES} instances in all")
-    _check_references(tasks, document.get("role", "*"))
-    return Job(
-        document["name"],
-        document.get("role", "*"),
-        tasks,
-        json.dumps(document),
-        document.get("priority", 0),
-        document.get("preempt", False),
-    )
+    _check_references(tasks, role)
+    priority, preempt = document.get("priority", 0), document.get("preempt", False)
+    return Job(document["name"], role, tasks, stored, priority, preempt)
+
+
+def _check_unique(where: str, names: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise JobError(f"{where}: the name {name!r} is given twice")
+        seen.add(name)
 
 
 def _check_references(tasks: tuple[TaskSpec, ...], role: str) -> None:
@@ -166,9 +113,10 @@ def _check_references(tasks: tuple[TaskSpec, ...], role: str) -> None:
     for index, task in enumerate(tasks):
         for constraint in task.constraints:
             if constraint.operator in ("WITH", "AWAY") and constraint.value not in names:
+                known = ", ".join(sorted(names)[:10])
                 raise JobError(
                     f"tasks[{index}].constraints: {constraint}: the job has no task"
-                    f" {constraint.value!r}; it has {', '.join(sorted(names))}"
+                    f" {constraint.value!r}; it has {known}"
                 )
         if task.volumes and role == "*":
             raise JobError(
@@ -177,77 +125,54 @@ def _check_references(tasks: tuple[TaskSpec, ...], role: str) -> None:
             )
 
 
-def _check_numbers(value: Any, where: str) -> None:
-    """NaN and infinity pass every comparison of a schema, so they are found first."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise JobError(f"{where}: {value} is not a finite number")
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            _check_numbers(inner, f"{where}.{key}" if where else str(key))
-    elif isinstance(value, list):
-        for index, inner in enumerate(value):
-            _check_numbers(inner, f"{where}[{index}]")
+def meant_resource(name: str) -> str | None:
+    """The resource that every agent knows, where `name` is a slip for it; else None.
+
+    Other names are of resources that agents have by their own flags.
+    """
+    if name in KNOWN_RESOURCES:
+        return None
+    lowered = name.lower()
+    for unit in _UNITS:
+        lowered = lowered.removesuffix(unit)
+    near = difflib.get_close_matches(lowered, KNOWN_RESOURCES, 1, 0.8)
+    return _OTHER_WORDS.get(lowered) or (near[0] if near else None)
 
 
-def _explain(error: jsonschema.exceptions.ValidationError) -> str:
-    """A schema violation in words, with the nearest known key."""
-    where = ""
-    for part in error.absolute_path:
-        where += f"[{part}]" if isinstance(part, int) else f"{'.' if where else ''}{part}"
-    prefix = f"{where}: " if where else ""
-    if error.validator == "additionalProperties" and isinstance(error.instance, dict):
-        known = sorted(_properties(error))
-        for key in error.instance:
-            if key not in known:
-                near = difflib.get_close_matches(str(key), known, 1, 0.4)
-                hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
-                return f"{prefix}unknown key {key!r}{hint}"
-    if error.validator == "required":
-        return f"{prefix}{error.message.replace('is a required property', 'is missing')}"
-    if error.validator == "pattern":
-        return f"{prefix}{error.instance!r} does not match {error.validator_value}"
-    if error.validator == "enum":
-        return (
-            f"{prefix}{error.instance!r} is not one of {', '.join(_strings(error.validator_value))}"
-        )
-    if error.validator == "type":
-        expected = " or ".join(_strings(error.validator_value))
-        return f"{prefix}{str(error.instance)[:100]!r} is not a value of type {expected}"
-    if error.validator in ("minimum", "maximum"):
-        bound = "at least" if error.validator == "minimum" else "at most"
-        return f"{prefix}{error.instance} is out of range; {bound} {error.validator_value}"
-    return f"{prefix}{error.message[:300]}"
+def _parse_scalars(given: Mapping[str, Any], where: str) -> dict[str, int]:
+    scalars = dict(DEFAULT_SCALARS)
+    try:
+        for name, value in given.items():
+            if (meant := meant_resource(name)) is not None:
+                raise ResourceError(f"unknown resource {name}; did you mean {meant}?")
+            if name != "ports":
+                scalars[name] = _milli(name, value)
+        shape_of(scalars)
+    except (ResourceError, ShapeError) as error:
+        raise JobError(f"{where}.resources: {error}") from error
+    scalars = {name: value for name, value in scalars.items() if value}
+    if not scalars and not given.get("ports"):
+        raise JobError(f"{where}.resources: a task needs some resource")
+    return scalars
 
 
-def _properties(error: jsonschema.exceptions.ValidationError) -> Mapping[str, Any]:
-    found = error.schema.get("properties", {}) if isinstance(error.schema, dict) else {}
-    return dict(found)
-
-
-def _strings(value: Any) -> list[str]:
-    return [value] if isinstance(value, str) else [str(item) for item in value]
+def _milli(name: str, value: float) -> int:
+    """Rounded to three decimals, as on the wire. Raises ResourceError."""
+    milli = to_milli(name, value)
+    if value and not milli:
+        raise ResourceError(f"{name} is {value:g}, which rounds to zero: three decimals are kept")
+    return milli
 
 
 def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
     given = task.get("resources", {})
-    scalars = dict(DEFAULT_SCALARS)
+    scalars = _parse_scalars(given, where)
     try:
-        for name, value in given.items():
-            if name != "ports":
-                scalars[name] = parse_milli(name, repr(value))
         constraints = tuple(parse_constraint(text) for text in task.get("constraints", ()))
-        shape_of(scalars)
-    except (ResourceError, ShapeError) as error:
-        raise JobError(f"{where}.resources: {error}") from error
     except ConstraintError as error:
         raise JobError(f"{where}.constraints: {error}") from error
-    scalars = {name: value for name, value in scalars.items() if value}
-    if not scalars and not given.get("ports"):
-        raise JobError(f"{where}.resources: a task needs some resource")
     if not task.get("command") and not task.get("image"):
         raise JobError(f"{where}: a task needs a command, or an image that has one")
-    if "\0" in (task.get("command") or "") or any("\0" in v for v in task.get("env", {}).values()):
-        raise JobError(f"{where}: a command or environment cannot hold a NUL character")
     if problem := life_problem(task):
         raise JobError(f"{where}.{problem}")
     if task.get("volumes") and "unreachable_replace_s" in task:
@@ -298,23 +223,23 @@ def _parse_sidecars(task: Mapping[str, Any], where: str) -> tuple[TaskSpec, ...]
         for name in ("ports", "gpus"):
             if sidecar.get("resources", {}).get(name):
                 raise JobError(f"{there}.resources.{name}: the task has them, not its sidecars")
-        if sidecar["name"] in [task["name"], *(other.name for other in out)]:
-            raise JobError(f"{where}.sidecars: the name {sidecar['name']!r} is given twice")
         out.append(_parse_task({**sidecar, **shared}, there))
+    _check_unique(f"{where}.sidecars", (task["name"], *(sidecar.name for sidecar in out)))
     return tuple(out)
 
 
 def _parse_volumes(volumes: Any, where: str) -> tuple[VolumeSpec, ...]:
     out: list[VolumeSpec] = []
     for index, volume in enumerate(volumes):
+        there = f"{where}.volumes[{index}]"
         try:
-            size = parse_milli("size", repr(volume["size"]))
+            size = _milli("size", volume["size"])
         except ResourceError as error:
-            raise JobError(f"{where}.volumes[{index}]: {error}") from error
-        path = volume["path"]
-        if "\0" in path or ".." in path.split("/"):
-            raise JobError(f"{where}.volumes[{index}].path: {path!r} leads elsewhere")
-        if volume["name"] in [other.name for other in out]:
-            raise JobError(f"{where}.volumes: the name {volume['name']!r} is given twice")
-        out.append(VolumeSpec(volume["name"], path, size))
+            raise JobError(f"{there}: {error}") from error
+        if not size:
+            raise JobError(f"{there}.size: a volume needs some disk")
+        if ".." in volume["path"].split("/"):
+            raise JobError(f"{there}.path: {checks.shown(volume['path'])} leads elsewhere")
+        out.append(VolumeSpec(volume["name"], volume["path"], size))
+    _check_unique(f"{where}.volumes", (volume.name for volume in out))
     return tuple(out)

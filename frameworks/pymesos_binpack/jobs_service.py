@@ -8,10 +8,11 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from pymesos_binpack.jobs import JobError, load_document, parse_job
-from pymesos_binpack.shell import Binpack
+from pymesos_binpack.jobs import load_document, parse_job
+from pymesos_binpack.shell import Binpack, StartsAgainError
+from pymesos_binpack.specs import Job, JobError
 from pymesos_binpack.state import JobState
-from pymesos_binpack.views import instance_view, job_view
+from pymesos_binpack.views import instance_view, job_view, quarantined_job, quarantined_view
 from pymesos_core.ids import id_problem
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import jobs_pb2_grpc as services
@@ -22,14 +23,16 @@ DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 PART_BYTES = 256 * 1024  # a view in several messages: the last one is the one without `more`
 SLICE = 500
+QUARANTINED_PER_PAGE = 10
 
 
 class JobsService(services.JobsServicer):
-    """Submit, list, watch, stop."""
+    """Submit, list, watch, stop; and what is in quarantine."""
 
     def __init__(self, binpack: Binpack, role: str) -> None:
-        self._binpack = binpack
+        self.binpack = binpack  # another one, after a job could not be handled
         self._role = role
+        self._reading = asyncio.Lock()
 
     async def SubmitJob(  # noqa: N802
         self, request: pb.SubmitJobRequest, context: Context
@@ -38,7 +41,8 @@ class JobsService(services.JobsServicer):
         if problem := id_problem(request.request_id):
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"request_id: {problem}")
         try:
-            job = parse_job(load_document(request.job_json))
+            async with self._reading:  # one at a time, and beside the loop
+                job = await asyncio.to_thread(_read, request.job_json)
         except JobError as error:
             await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         if job.role != self._role:
@@ -46,26 +50,41 @@ class JobsService(services.JobsServicer):
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"the job is for the role {job.role!r}; this framework has {self._role!r}",
             )
-        return pb.SubmitJobResponse(job_id=await self._binpack.submit(job, request.request_id))
+        try:
+            return pb.SubmitJobResponse(job_id=await self.binpack.submit(job, request.request_id))
+        except StartsAgainError as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
 
     async def ListJobs(  # noqa: N802
         self, request: pb.ListJobsRequest, context: Context
     ) -> pb.ListJobsResponse:
         """Jobs by id, without their instances."""
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        found = sorted(
-            job.job_id
-            for job in self._binpack.core.jobs.values()
-            if job.job_id > request.page_token and (request.include_ended or not job.ended)
+        core, framework_id = self.binpack.core, self.binpack.driver.framework_id
+        kept = (
+            job_id for job_id, job in core.jobs.items() if request.include_ended or not job.ended
         )
-        jobs = [self._binpack.core.jobs[job_id] for job_id in found[:size]]
+        every = sorted(j for j in (*kept, *core.quarantined) if j > request.page_token)
         return pb.ListJobsResponse(
-            jobs=[job_view(job, self._binpack.driver.framework_id) for job in jobs],
-            next_page_token=found[size - 1] if len(found) > size else "",
+            jobs=[
+                quarantined_view(core.quarantined[job_id], framework_id)
+                if job_id in core.quarantined
+                else job_view(core.jobs[job_id], framework_id)
+                for job_id in every[:size]
+            ],
+            next_page_token=every[size - 1] if len(every) > size else "",
         )
 
     async def _job(self, job_id: str, context: Context) -> JobState:
-        job = self._binpack.core.jobs.get(job_id)
+        job = self.binpack.core.jobs.get(job_id)
+        if job_id in self.binpack.core.quarantined:
+            reason = self.binpack.core.quarantined[job_id].reason
+            await context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION,
+                f"the job {job_id} is quarantined: {reason}. Its tasks are left alone;"
+                f" `pymesos-cli quarantine show {job_id}` shows it, and `quarantine release` tries"
+                f" it again, or with --discard ends it",
+            )
         if job is None:
             await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no job {job_id[:255]}")
         return job
@@ -75,13 +94,16 @@ class JobsService(services.JobsServicer):
     ) -> None:
         """The job now, then what changes, until it has ended."""
         job = await self._job(request.job_id, context)
+        binpack = self.binpack
         shown: dict[str, pb.InstanceView] = {}
         # Written by hand, not yielded: a generator whose call was cancelled ends when it is
         # collected, and its watch with it.
-        with self._binpack.watch(job.job_id) as watch:
+        with binpack.watch(job.job_id) as watch:
             while True:
                 await watch.changed.wait()
                 watch.changed.clear()
+                if binpack.over:
+                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the framework starts again")
                 ended = job.ended
                 changed: list[pb.InstanceView] = []
                 size = 0
@@ -96,7 +118,7 @@ class JobsService(services.JobsServicer):
                         changed, size = [], 0
                     if number % SLICE == 0:
                         await asyncio.sleep(0)  # a large job lets others come between
-                overall = job_view(job, self._binpack.driver.framework_id)
+                overall = job_view(job, binpack.driver.framework_id)
                 overall.instances.extend(changed)
                 await context.write(overall)
                 if ended:
@@ -108,8 +130,42 @@ class JobsService(services.JobsServicer):
     ) -> pb.StopJobResponse:
         """End a job and its tasks; watch it to see when that is done."""
         job = await self._job(request.job_id, context)
-        self._binpack.stop_job(job.job_id)
+        self.binpack.stop_job(job.job_id)
         return pb.StopJobResponse()
+
+    async def ListQuarantined(  # noqa: N802
+        self, request: pb.ListQuarantinedRequest, context: Context
+    ) -> pb.ListQuarantinedResponse:
+        """What is stored and cannot be handled, and why."""
+        aside, framework_id = self.binpack.core.quarantined, self.binpack.driver.framework_id
+        if request.job_id:
+            found = [job for job in (aside.get(request.job_id),) if job is not None]
+            return pb.ListQuarantinedResponse(
+                jobs=[quarantined_job(job, framework_id, whole=True) for job in found]
+            )
+        ids = sorted(job_id for job_id in aside if job_id > request.page_token)
+        page = ids[:QUARANTINED_PER_PAGE]
+        return pb.ListQuarantinedResponse(
+            jobs=[quarantined_job(aside[job_id], framework_id, whole=False) for job_id in page],
+            next_page_token=page[-1] if len(ids) > len(page) else "",
+        )
+
+    async def ReleaseQuarantined(  # noqa: N802
+        self, request: pb.ReleaseQuarantinedRequest, context: Context
+    ) -> pb.ReleaseQuarantinedResponse:
+        """Try a job again, or forget it; answered when that is durable."""
+        try:
+            problem = await self.binpack.release(request.job_id, discard=request.discard)
+        except StartsAgainError as error:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+        if problem:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, problem)
+        return pb.ReleaseQuarantinedResponse()
+
+
+def _read(text: str) -> Job:
+    """Raises JobError."""
+    return parse_job(load_document(text, only_json=True))
 
 
 def _part(job: JobState, instances: list[pb.InstanceView]) -> pb.JobView:

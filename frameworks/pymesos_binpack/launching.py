@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pymesos_binpack.containers import check_message, container_info
-from pymesos_binpack.jobs import TaskSpec, VolumeSpec
 from pymesos_binpack.known import Seen
 from pymesos_binpack.planner import Launch
 from pymesos_binpack.preemption import RunningTask
 from pymesos_binpack.reasons import PendingTask
+from pymesos_binpack.specs import TaskSpec, VolumeSpec
 from pymesos_binpack.state import Instance
 from pymesos_core.containers import fitting_runtimes
 from pymesos_core.resources import Resources, from_proto, tagged, to_proto, total
@@ -125,6 +125,11 @@ def task_infos(instance: Instance, launch: Launch) -> tuple[pb.TaskInfo, ...]:
 def main_task_id(task_id: str) -> str:
     """Of the task that a sidecar is beside, or the task itself."""
     return task_id.partition("+")[0]
+
+
+def job_of_task(task_id: str) -> str:
+    """The id of its job."""
+    return task_id.partition(".")[0]
 
 
 def sidecar_ids(instance: Instance) -> list[str]:

@@ -14,11 +14,12 @@ from pathlib import Path
 import click
 import grpc.aio
 
-from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.jobs import MAX_BYTES, Job, JobError, load_document, parse_job
+from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack.jobs import MAX_BYTES, load_document, parse_job
 from pymesos_binpack.jobs_service import JobsService
 from pymesos_binpack.packing import DEFAULT_POLICY, Policy, PolicyError, read_policy
-from pymesos_binpack.shell import Binpack, StateError
+from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
+from pymesos_binpack.specs import Job, JobError
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, parse_master
 from pymesos_core.coordination import CoordinationError
@@ -71,7 +72,7 @@ def read_job(path: Path) -> Job:
     try:
         with path.open("rb") as file:
             text = file.read(MAX_BYTES + 1)
-        return parse_job(load_document(text))
+        return parse_job(load_document(text, only_json=path.suffix == ".json"))
     except OSError as error:
         raise JobError(f"cannot read {path}: {error.strerror}") from error
     except JobError as error:
@@ -109,64 +110,98 @@ def framework_info(options: Options) -> pb.FrameworkInfo:
 async def serve(options: Options) -> bool:
     """Run until the jobs have ended (with a Jobs service: until SIGTERM); whether all went well.
 
-    Raises BinpackError, FrameworkError, CoordinationError, StateError, ServingError.
+    A job that cannot be handled is set aside, and the others go on in a framework from what is
+    stored. Raises BinpackError, FrameworkError, CoordinationError, StateError, ServingError.
     """
     stop = stop_event()
     lock, store = open_state(options.state_dir)
-    try:
-        core = BinpackCore(options.policy, store.load())
-    except (ValueError, TypeError, KeyError, StoreError) as error:
-        raise BinpackError(
-            f"the state in {options.state_dir} cannot be read ({error}): restore it, or start anew"
-            f" with another --state-dir"
-        ) from error
     info = framework_info(options)
     server = grpc.aio.server(options=SERVER_OPTIONS)
-    if options.listen is not None:
-        port = bind(server, options.listen)
-        info.jobs_address = str(options.listen.advertised(port))
-    binpack = Binpack(core, store, info, options.master)
-    running = asyncio.create_task(binpack.run())
-    working = asyncio.create_task(_work(binpack, options))
-    stopping = asyncio.create_task(stop.wait())
-    tasks = (running, working, stopping)
+    service: JobsService | None = None
     try:
         if options.listen is not None:
-            add_JobsServicer_to_server(JobsService(binpack, options.role), server)
-            await server.start()
-            print(f"listening on {info.jobs_address}", flush=True)
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if running.done():
-            await running
-        if working.done():
-            went_well = await working
-            await _tear_down(binpack, running, store)
-            return went_well
-        log.info("stopping; the tasks run on for the failover timeout")
-        binpack.driver.stop()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(running), STOP_GRACE_S)
-        return True
+            info.jobs_address = str(options.listen.advertised(bind(server, options.listen)))
+        while True:
+            binpack = Binpack(read_core(options, store), store, info, options.master)
+            if service is not None:
+                service.binpack = binpack
+            elif options.listen is not None:
+                service = JobsService(binpack, options.role)
+                add_JobsServicer_to_server(service, server)
+                await server.start()
+                print(f"listening on {info.jobs_address}", flush=True)
+            try:
+                return await _run(binpack, options, store, stop)
+            except JobFault as fault:
+                if fault.job_id in binpack.core.quarantined:
+                    raise BinpackError(str(fault)) from fault
+                log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
+                await asyncio.to_thread(store.commit, [fault.change])
+    except StoreError as error:
+        raise BinpackError(f"the state cannot be kept: {error}") from error
     finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
         await server.stop(STOP_GRACE_S)
         store.close()
         os.close(lock)
 
 
+def read_core(options: Options, store: Store) -> BinpackCore:
+    """Take over from the state directory. Raises BinpackError, StoreError."""
+    try:
+        core = BinpackCore(options.policy, store.load())
+    except ValueError as error:
+        raise BinpackError(
+            f"the state in {options.state_dir} cannot be read ({error}): restore it, or start anew"
+            f" with another --state-dir"
+        ) from error
+    for aside in core.quarantined.values():
+        log.error("job %s is quarantined: %s", ascii(aside.job_id), ascii(aside.reason))
+    return core
+
+
+async def _run(binpack: Binpack, options: Options, store: Store, stop: asyncio.Event) -> bool:
+    """One life of the framework; as `serve`. Raises JobFault, too."""
+    running = asyncio.create_task(binpack.run())
+    working = asyncio.create_task(_work(binpack, options))
+    stopping = asyncio.create_task(stop.wait())
+    tasks = (running, working, stopping)
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        if running.done() or binpack.over:
+            await running
+        if working.done():
+            went_well = await working
+            if not binpack.core.quarantined:
+                await _tear_down(binpack, running, store)
+                return went_well
+            log.error("the jobs in quarantine are left alone, for the next run to look at")
+        else:
+            log.info("stopping; the tasks run on for the failover timeout")
+            went_well = True
+        binpack.driver.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(running), STOP_GRACE_S)
+        return went_well and not (working.done() and binpack.core.quarantined)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _work(binpack: Binpack, options: Options) -> bool:
     """Submit the jobs of the command line, and wait until all jobs have ended."""
     for request_id, job in options.jobs:
-        job_id = await binpack.submit(job, request_id)
+        try:
+            job_id = await binpack.submit(job, request_id)
+        except StartsAgainError:
+            return False  # the next life submits it again
         log.info("job %s: %d tasks", job_id, sum(task.instances for task in job.tasks))
     if options.listen is not None:
         await asyncio.Event().wait()
     states = list(binpack.core.jobs.values())
     for state in states:
         with binpack.watch(state.job_id) as watch:
-            while not state.ended:
+            while not (state.ended or binpack.over):
                 watch.changed.clear()
                 await watch.changed.wait()
         log.info("job %s %s", state.job_id, state.state)

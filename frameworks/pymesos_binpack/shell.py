@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
-from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.jobs import Job
+from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack.specs import Job
 from pymesos_core.clock import read_clock
 from pymesos_core.store import GroupCommit, Store
 from pymesos_core.wakeup import Wakeup
@@ -20,6 +20,10 @@ from pymesos_sdk import Driver, Scheduler
 
 class StateError(Exception):
     """The state directory cannot be written: the message says why."""
+
+
+class StartsAgainError(Exception):
+    """Asked of a framework that stops here, and goes on in another: ask again."""
 
 
 class Watch:
@@ -43,12 +47,22 @@ class Binpack(Scheduler):
         self._commits = GroupCommit(store.commit, self._committed)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self._feed(c.Tick()))
         self._accepted: dict[str, asyncio.Future[str]] = {}
+        self._released: dict[str, asyncio.Future[str]] = {}
         self._watches: dict[str, set[Watch]] = {}
         self._failed = asyncio.Event()
         self._failure: Exception | None = None
+        self._fault: JobFault | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether it takes nothing in any more."""
+        return self._failed.is_set()
 
     async def run(self) -> None:
-        """Run until the driver is stopped. Raises FrameworkError, CoordinationError, StateError."""
+        """Run until the driver is stopped.
+
+        Raises FrameworkError, CoordinationError, StateError, JobFault.
+        """
         commits = asyncio.create_task(self._commits.run())
         driving = asyncio.create_task(self.driver.run())
         failed = asyncio.create_task(self._failed.wait())
@@ -56,6 +70,8 @@ class Binpack(Scheduler):
         try:
             self._feed(c.Tick())
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if self._fault is not None:
+                raise self._fault
             if self._failure is not None:
                 raise StateError(
                     f"the state directory cannot be written: {self._failure}. Make room or give"
@@ -64,13 +80,27 @@ class Binpack(Scheduler):
             if driving.done():
                 await driving
         finally:
+            self._failed.set()
             self._wakeup.cancel()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            self._tell_who_waits()
+
+    def _tell_who_waits(self) -> None:
+        """It is over: nobody is answered here any more."""
+        for asked in (*self._accepted.values(), *self._released.values()):
+            if not asked.done():
+                asked.set_exception(StartsAgainError("the framework starts again: try again"))
+        for watches in self._watches.values():
+            for watch in watches:
+                watch.changed.set()
 
     async def submit(self, job: Job, request_id: str) -> str:
-        """Store a job and return its id; the same request id gives the same job."""
+        """Store a job and return its id; the same request id gives the same job.
+
+        Raises StartsAgainError.
+        """
         accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         previous = self._accepted.get(request_id)
         if previous is not None:
@@ -79,9 +109,25 @@ class Binpack(Scheduler):
         try:
             job_id = f"{job.name}-{secrets.token_hex(4)}"
             self._feed(c.JobSubmitted(request_id, job_id, job))
+            if self.over:
+                raise StartsAgainError("the framework starts again: try again")
             return await asyncio.shield(accepted)
         finally:
             del self._accepted[request_id]
+
+    async def release(self, job_id: str, *, discard: bool) -> str:
+        """Try a job in quarantine again, or forget it; why not, or nothing.
+
+        Raises StartsAgainError.
+        """
+        if (asked := self._released.get(job_id)) is None:
+            asked = asyncio.get_running_loop().create_future()
+            self._released[job_id] = asked
+            asked.add_done_callback(lambda _: self._released.pop(job_id, None))
+            self._feed(c.QuarantineReleased(job_id, discard))
+            if self.over and not asked.done():
+                asked.set_exception(StartsAgainError("the framework starts again: try again"))
+        return await asyncio.shield(asked)
 
     def stop_job(self, job_id: str) -> None:
         """End a job and its tasks."""
@@ -129,7 +175,15 @@ class Binpack(Scheduler):
     # The core.
 
     def _feed(self, event: c.Event) -> None:
-        for effect in self.core.step(read_clock(), event):
+        if self.over:
+            return
+        try:
+            effects = self.core.step(read_clock(), event)
+        except JobFault as fault:
+            self._fault = fault
+            self._failed.set()
+            return
+        for effect in effects:
             self._do(effect)
         self._wakeup.reset()
 
@@ -141,6 +195,10 @@ class Binpack(Scheduler):
                 accepted = self._accepted.get(request_id)
                 if accepted is not None and not accepted.done():
                     accepted.set_result(job_id)
+            case c.Released(job_id, problem):
+                asked = self._released.get(job_id)
+                if asked is not None and not asked.done():
+                    asked.set_result(problem)
             case c.JobChanged(job_id):
                 for watch in self._watches.get(job_id, ()):
                     watch.changed.set()

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from pymesos_binpack.jobs import Job, TaskSpec, load_document, parse_job
 from pymesos_binpack.reasons import PendingTask, Refusal
+from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
@@ -196,23 +196,6 @@ def new_job(job_id: str, job: Job, now_wall_s: float, request_id: str) -> JobSta
         Instance(job_id, spec, index) for spec in job.tasks for index in range(spec.instances)
     ]
     return JobState(job_id, job, now_wall_s, request_id, instances)
-
-
-def load_job(job_id: str, data: bytes, saved: dict[str, Saved]) -> JobState:
-    """Read a job back. Raises JobError, ValueError, KeyError."""
-    record = json.loads(data)
-    job = parse_job(load_document(record["document"]))
-    state = new_job(job_id, job, record["submitted_at_s"], record["request_id"])
-    state.stopping = record["stopping"]
-    for instance in state.instances:
-        instance.saved = saved.get(instance.key, instance.saved)
-    state.left = sum(not instance.saved.done for instance in state.instances)
-    return state
-
-
-def load_saved(data: bytes) -> Saved:
-    """Read an instance back. Raises ValueError, TypeError."""
-    return Saved(**json.loads(data))
 
 
 def pb_state(number: int) -> pb.TaskState:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.state import Instance, JobState, pb_state
 from pymesos_core.states import state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
+
+TASKS_SHOWN, TASKS_LISTED = 1000, 100
+REASON_LISTED = 200
+DOCUMENT_SHOWN = 200_000  # characters; a message has at most 1 MiB
 
 
 def phase(instance: Instance) -> str:
@@ -53,3 +58,31 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         submitted_at_s=job.submitted_at_s,
         framework_id=framework_id,
     )
+
+
+def quarantined_view(aside: Quarantined, framework_id: str) -> pb.JobView:
+    """A job that was set aside, among others."""
+    return pb.JobView(
+        job_id=aside.job_id,
+        name=aside.name,
+        state="quarantined",
+        submitted_at_s=aside.submitted_at_s,
+        framework_id=framework_id,
+        explanation=aside.reason[:REASON_LISTED],
+    )
+
+
+def quarantined_job(aside: Quarantined, framework_id: str, *, whole: bool) -> pb.QuarantinedJob:
+    """The same for who looks into it; `whole`: with its document."""
+    return pb.QuarantinedJob(
+        job_id=aside.job_id,
+        reason=aside.reason,
+        framework_id=framework_id,
+        submitted_at_s=aside.submitted_at_s,
+        task_ids=list(aside.live_tasks())[: TASKS_SHOWN if whole else TASKS_LISTED],
+        document=_sendable(aside.document) if whole else "",
+    )
+
+
+def _sendable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()[:DOCUMENT_SHOWN]

@@ -10,7 +10,8 @@ from pymesos_binpack.containers import check_message, container_info
 from pymesos_binpack.jobs import MAX_BYTES, JobError, load_document, parse_job
 from pymesos_binpack.launching import needed_runtimes
 from pymesos_cli.cluster import CliError
-from pymesos_cli.run import apply_settings, command_document
+from pymesos_cli.run import command_document
+from pymesos_cli.settings import apply_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -69,16 +70,22 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are add_capabilities, artifacts"),
         (MINIMAL % "instances: 0", "tasks[0].instances: 0 is out of range; at least 1"),
         (MINIMAL % "instances: 1.5", "instances"),
-        (MINIMAL % "instances: '3'", "tasks[0].instances: '3' is not a value of type integer"),
+        (
+            MINIMAL % "instances: '3'",
+            "tasks[0].instances: '3' is not a whole number; without quotes: 3",
+        ),
         (MINIMAL % "kind: cron", "'cron' is not one of service, batch"),
         (MINIMAL % "resources: {cpus: -1}", "out of range; at least 0"),
         (MINIMAL % "resources: {cpus: .nan}", "nan is not a finite number"),
         (MINIMAL % "resources: {cpus: .inf}", "inf is not a finite number"),
-        (MINIMAL % "resources: {cpus: 0.0001}", "at most three decimals"),
-        (MINIMAL % "resources: {cpus: lots}", "'lots' is not a value of type number"),
+        (
+            MINIMAL % "resources: {cpus: 0.0001}",
+            "cpus is 0.0001, which rounds to zero: three decimals are kept",
+        ),
+        (MINIMAL % "resources: {cpus: lots}", "'lots' is not a number"),
         (MINIMAL % "resources: {cpus: 0, mem: 0}", "a task needs some resource"),
         (MINIMAL % "resources: {'a b': 1}", "resources"),
-        (MINIMAL % "env: {A: 1}", "tasks[0].env.A: '1' is not a value of type string"),
+        (MINIMAL % "env: {A: 1}", 'tasks[0].env.A: 1 is not text; quote it: "1"'),
         (MINIMAL % "env: {'A=B': x}", "env"),
         (MINIMAL % "constraints: ['rack:NEAR:x']", "tasks[0].constraints: 'rack:NEAR:x'"),
         (MINIMAL % "constraints: ['rack:WITH:db']", "the job has no task 'db'; it has t"),
@@ -87,7 +94,7 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         (MINIMAL % "volumes: [{name: d, path: d, size: 9}]", "give the job another role"),
         (MINIMAL % "volumes: [{name: d, path: a/../b, size: 9}]", "leads elsewhere"),
         (MINIMAL % "volumes: [{name: d, path: d}]", "'size' is missing"),
-        (MINIMAL % "gang: maybe", "gang: 'maybe' is not a value of type boolean"),
+        (MINIMAL % "gang: maybe", "gang: 'maybe' is not true or false"),
         (MINIMAL % "health_check: {delay_s: 1}", "one of command, http, tcp and grpc is expected"),
         (MINIMAL % "health_check: {http: {}}", "either port or port_index is expected"),
         (MINIMAL % "health_check: {tcp: {port: 70000}}", "70000 is out of range; at most 65535"),

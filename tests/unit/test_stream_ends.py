@@ -516,7 +516,8 @@ async def test_a_watch_of_a_job() -> None:
             watching.pop()
 
     binpack = SimpleNamespace(
-        core=SimpleNamespace(jobs={"j": job}),
+        core=SimpleNamespace(jobs={"j": job}, quarantined={}),
+        over=False,
         driver=SimpleNamespace(framework_id="f"),
         watch=watch,
     )

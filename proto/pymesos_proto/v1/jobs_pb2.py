@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpymesos_proto/v1/jobs.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"8\n\x10SubmitJobRequest\x12\x10\n\x08job_json\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"#\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xe6\x02\n\x0cInstanceView\x12\x11\n\ttask_name\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\r\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.pymesos.v1.TaskState\x12\x10\n\x08hostname\x18\x05 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\r\n\x05ports\x18\x07 \x03(\x04\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x13\n\x0b\x65xplanation\x18\t \x01(\t\x12\x0c\n\x04\x64one\x18\n \x01(\x08\x12\x18\n\x0b\x65xit_status\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\"\n\x06reason\x18\x0c \x01(\x0e\x32\x12.pymesos.v1.Reason\x12\x0f\n\x07service\x18\r \x01(\x08\x12\r\n\x05stuck\x18\x0e \x01(\x08\x12\x0f\n\x07nearest\x18\x0f \x01(\t\x12\x13\n\x0boffers_seen\x18\x10 \x01(\rB\x0e\n\x0c_exit_status\"\xff\x01\n\x07JobView\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12+\n\tinstances\x18\x04 \x03(\x0b\x32\x18.pymesos.v1.InstanceView\x12/\n\x06\x63ounts\x18\x05 \x03(\x0b\x32\x1f.pymesos.v1.JobView.CountsEntry\x12\x16\n\x0esubmitted_at_s\x18\x06 \x01(\x01\x12\x14\n\x0c\x66ramework_id\x18\x07 \x01(\t\x12\x0c\n\x04more\x18\x08 \x01(\x08\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"O\n\x0fListJobsRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"N\n\x10ListJobsResponse\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.pymesos.v1.JobView\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\" \n\x0eStopJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x11\n\x0fStopJobResponse2\x9b\x02\n\x04Jobs\x12H\n\tSubmitJob\x12\x1c.pymesos.v1.SubmitJobRequest\x1a\x1d.pymesos.v1.SubmitJobResponse\x12\x45\n\x08ListJobs\x12\x1b.pymesos.v1.ListJobsRequest\x1a\x1c.pymesos.v1.ListJobsResponse\x12>\n\x08WatchJob\x12\x1b.pymesos.v1.WatchJobRequest\x1a\x13.pymesos.v1.JobView0\x01\x12\x42\n\x07StopJob\x12\x1a.pymesos.v1.StopJobRequest\x1a\x1b.pymesos.v1.StopJobResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bpymesos_proto/v1/jobs.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"8\n\x10SubmitJobRequest\x12\x10\n\x08job_json\x18\x01 \x01(\t\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"#\n\x11SubmitJobResponse\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\xe6\x02\n\x0cInstanceView\x12\x11\n\ttask_name\x18\x01 \x01(\t\x12\x10\n\x08instance\x18\x02 \x01(\r\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12$\n\x05state\x18\x04 \x01(\x0e\x32\x15.pymesos.v1.TaskState\x12\x10\n\x08hostname\x18\x05 \x01(\t\x12\x10\n\x08\x61gent_id\x18\x06 \x01(\t\x12\r\n\x05ports\x18\x07 \x03(\x04\x12\x10\n\x08\x61ttempts\x18\x08 \x01(\r\x12\x13\n\x0b\x65xplanation\x18\t \x01(\t\x12\x0c\n\x04\x64one\x18\n \x01(\x08\x12\x18\n\x0b\x65xit_status\x18\x0b \x01(\x05H\x00\x88\x01\x01\x12\"\n\x06reason\x18\x0c \x01(\x0e\x32\x12.pymesos.v1.Reason\x12\x0f\n\x07service\x18\r \x01(\x08\x12\r\n\x05stuck\x18\x0e \x01(\x08\x12\x0f\n\x07nearest\x18\x0f \x01(\t\x12\x13\n\x0boffers_seen\x18\x10 \x01(\rB\x0e\n\x0c_exit_status\"\x94\x02\n\x07JobView\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\r\n\x05state\x18\x03 \x01(\t\x12+\n\tinstances\x18\x04 \x03(\x0b\x32\x18.pymesos.v1.InstanceView\x12/\n\x06\x63ounts\x18\x05 \x03(\x0b\x32\x1f.pymesos.v1.JobView.CountsEntry\x12\x16\n\x0esubmitted_at_s\x18\x06 \x01(\x01\x12\x14\n\x0c\x66ramework_id\x18\x07 \x01(\t\x12\x0c\n\x04more\x18\x08 \x01(\x08\x12\x13\n\x0b\x65xplanation\x18\t \x01(\t\x1a-\n\x0b\x43ountsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\"O\n\x0fListJobsRequest\x12\x15\n\rinclude_ended\x18\x01 \x01(\x08\x12\x11\n\tpage_size\x18\x02 \x01(\r\x12\x12\n\npage_token\x18\x03 \x01(\t\"N\n\x10ListJobsResponse\x12!\n\x04jobs\x18\x01 \x03(\x0b\x32\x13.pymesos.v1.JobView\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"!\n\x0fWatchJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\" \n\x0eStopJobRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\"\x11\n\x0fStopJobResponse\"\x82\x01\n\x0eQuarantinedJob\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x03 \x01(\t\x12\x16\n\x0esubmitted_at_s\x18\x04 \x01(\x01\x12\x10\n\x08task_ids\x18\x05 \x03(\t\x12\x10\n\x08\x64ocument\x18\x06 \x01(\t\"<\n\x16ListQuarantinedRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x12\n\npage_token\x18\x02 \x01(\t\"\\\n\x17ListQuarantinedResponse\x12(\n\x04jobs\x18\x01 \x03(\x0b\x32\x1a.pymesos.v1.QuarantinedJob\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"<\n\x19ReleaseQuarantinedRequest\x12\x0e\n\x06job_id\x18\x01 \x01(\t\x12\x0f\n\x07\x64iscard\x18\x02 \x01(\x08\"\x1c\n\x1aReleaseQuarantinedResponse2\xdc\x03\n\x04Jobs\x12H\n\tSubmitJob\x12\x1c.pymesos.v1.SubmitJobRequest\x1a\x1d.pymesos.v1.SubmitJobResponse\x12\x45\n\x08ListJobs\x12\x1b.pymesos.v1.ListJobsRequest\x1a\x1c.pymesos.v1.ListJobsResponse\x12>\n\x08WatchJob\x12\x1b.pymesos.v1.WatchJobRequest\x1a\x13.pymesos.v1.JobView0\x01\x12\x42\n\x07StopJob\x12\x1a.pymesos.v1.StopJobRequest\x1a\x1b.pymesos.v1.StopJobResponse\x12Z\n\x0fListQuarantined\x12\".pymesos.v1.ListQuarantinedRequest\x1a#.pymesos.v1.ListQuarantinedResponse\x12\x63\n\x12ReleaseQuarantined\x12%.pymesos.v1.ReleaseQuarantinedRequest\x1a&.pymesos.v1.ReleaseQuarantinedResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,19 +41,29 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_INSTANCEVIEW']._serialized_start=169
   _globals['_INSTANCEVIEW']._serialized_end=527
   _globals['_JOBVIEW']._serialized_start=530
-  _globals['_JOBVIEW']._serialized_end=785
-  _globals['_JOBVIEW_COUNTSENTRY']._serialized_start=740
-  _globals['_JOBVIEW_COUNTSENTRY']._serialized_end=785
-  _globals['_LISTJOBSREQUEST']._serialized_start=787
-  _globals['_LISTJOBSREQUEST']._serialized_end=866
-  _globals['_LISTJOBSRESPONSE']._serialized_start=868
-  _globals['_LISTJOBSRESPONSE']._serialized_end=946
-  _globals['_WATCHJOBREQUEST']._serialized_start=948
-  _globals['_WATCHJOBREQUEST']._serialized_end=981
-  _globals['_STOPJOBREQUEST']._serialized_start=983
-  _globals['_STOPJOBREQUEST']._serialized_end=1015
-  _globals['_STOPJOBRESPONSE']._serialized_start=1017
-  _globals['_STOPJOBRESPONSE']._serialized_end=1034
-  _globals['_JOBS']._serialized_start=1037
-  _globals['_JOBS']._serialized_end=1320
+  _globals['_JOBVIEW']._serialized_end=806
+  _globals['_JOBVIEW_COUNTSENTRY']._serialized_start=761
+  _globals['_JOBVIEW_COUNTSENTRY']._serialized_end=806
+  _globals['_LISTJOBSREQUEST']._serialized_start=808
+  _globals['_LISTJOBSREQUEST']._serialized_end=887
+  _globals['_LISTJOBSRESPONSE']._serialized_start=889
+  _globals['_LISTJOBSRESPONSE']._serialized_end=967
+  _globals['_WATCHJOBREQUEST']._serialized_start=969
+  _globals['_WATCHJOBREQUEST']._serialized_end=1002
+  _globals['_STOPJOBREQUEST']._serialized_start=1004
+  _globals['_STOPJOBREQUEST']._serialized_end=1036
+  _globals['_STOPJOBRESPONSE']._serialized_start=1038
+  _globals['_STOPJOBRESPONSE']._serialized_end=1055
+  _globals['_QUARANTINEDJOB']._serialized_start=1058
+  _globals['_QUARANTINEDJOB']._serialized_end=1188
+  _globals['_LISTQUARANTINEDREQUEST']._serialized_start=1190
+  _globals['_LISTQUARANTINEDREQUEST']._serialized_end=1250
+  _globals['_LISTQUARANTINEDRESPONSE']._serialized_start=1252
+  _globals['_LISTQUARANTINEDRESPONSE']._serialized_end=1344
+  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_start=1346
+  _globals['_RELEASEQUARANTINEDREQUEST']._serialized_end=1406
+  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_start=1408
+  _globals['_RELEASEQUARANTINEDRESPONSE']._serialized_end=1436
+  _globals['_JOBS']._serialized_start=1439
+  _globals['_JOBS']._serialized_end=1915
 # @@protoc_insertion_point(module_scope)

@@ -58,7 +58,7 @@ class InstanceView(_message.Message):
     def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more")
+    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation")
     class CountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +74,7 @@ class JobView(_message.Message):
     SUBMITTED_AT_S_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     MORE_FIELD_NUMBER: _ClassVar[int]
+    EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
     state: str
@@ -82,7 +83,8 @@ class JobView(_message.Message):
     submitted_at_s: float
     framework_id: str
     more: bool
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ...) -> None: ...
+    explanation: str
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("include_ended", "page_size", "page_token")
@@ -115,5 +117,49 @@ class StopJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class StopJobResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class QuarantinedJob(_message.Message):
+    __slots__ = ("job_id", "reason", "framework_id", "submitted_at_s", "task_ids", "document")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    SUBMITTED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    TASK_IDS_FIELD_NUMBER: _ClassVar[int]
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    reason: str
+    framework_id: str
+    submitted_at_s: float
+    task_ids: _containers.RepeatedScalarFieldContainer[str]
+    document: str
+    def __init__(self, job_id: _Optional[str] = ..., reason: _Optional[str] = ..., framework_id: _Optional[str] = ..., submitted_at_s: _Optional[float] = ..., task_ids: _Optional[_Iterable[str]] = ..., document: _Optional[str] = ...) -> None: ...
+
+class ListQuarantinedRequest(_message.Message):
+    __slots__ = ("job_id", "page_token")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    page_token: str
+    def __init__(self, job_id: _Optional[str] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListQuarantinedResponse(_message.Message):
+    __slots__ = ("jobs", "next_page_token")
+    JOBS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    jobs: _containers.RepeatedCompositeFieldContainer[QuarantinedJob]
+    next_page_token: str
+    def __init__(self, jobs: _Optional[_Iterable[_Union[QuarantinedJob, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ReleaseQuarantinedRequest(_message.Message):
+    __slots__ = ("job_id", "discard")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    DISCARD_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    discard: bool
+    def __init__(self, job_id: _Optional[str] = ..., discard: _Optional[bool] = ...) -> None: ...
+
+class ReleaseQuarantinedResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

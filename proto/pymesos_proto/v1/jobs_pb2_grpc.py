@@ -54,6 +54,16 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.StopJobRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.StopJobResponse.FromString,
                 _registered_method=True)
+        self.ListQuarantined = channel.unary_unary(
+                '/pymesos.v1.Jobs/ListQuarantined',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListQuarantinedRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListQuarantinedResponse.FromString,
+                _registered_method=True)
+        self.ReleaseQuarantined = channel.unary_unary(
+                '/pymesos.v1.Jobs/ReleaseQuarantined',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedResponse.FromString,
+                _registered_method=True)
 
 
 class JobsServicer:
@@ -84,6 +94,20 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuarantined(self, request, context):
+        """Jobs that are stored and cannot be handled: ListJobs has them as "quarantined", and these say why.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseQuarantined(self, request, context):
+        """Try one again, from what is stored; or forget it, and end its tasks.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -106,6 +130,16 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.StopJob,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.StopJobRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.StopJobResponse.SerializeToString,
+            ),
+            'ListQuarantined': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuarantined,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListQuarantinedRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListQuarantinedResponse.SerializeToString,
+            ),
+            'ReleaseQuarantined': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseQuarantined,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -216,6 +250,60 @@ class Jobs:
             '/pymesos.v1.Jobs/StopJob',
             pymesos__proto_dot_v1_dot_jobs__pb2.StopJobRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.StopJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuarantined(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ListQuarantined',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListQuarantinedRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListQuarantinedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseQuarantined(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ReleaseQuarantined',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,6 +36,10 @@ class JobsStub:
     WatchJob: _grpc.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobView]
     """The state now, then again whenever it changes, until the job has ended."""
     StopJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.StopJobRequest, _jobs_pb2.StopJobResponse]
+    ListQuarantined: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListQuarantinedRequest, _jobs_pb2.ListQuarantinedResponse]
+    """Jobs that are stored and cannot be handled: ListJobs has them as "quarantined", and these say why."""
+    ReleaseQuarantined: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ReleaseQuarantinedRequest, _jobs_pb2.ReleaseQuarantinedResponse]
+    """Try one again, from what is stored; or forget it, and end its tasks."""
 
 @_typing.type_check_only
 class JobsAsyncStub(JobsStub):
@@ -45,6 +49,10 @@ class JobsAsyncStub(JobsStub):
     WatchJob: _aio.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobView]  # type: ignore[assignment]
     """The state now, then again whenever it changes, until the job has ended."""
     StopJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.StopJobRequest, _jobs_pb2.StopJobResponse]  # type: ignore[assignment]
+    ListQuarantined: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListQuarantinedRequest, _jobs_pb2.ListQuarantinedResponse]  # type: ignore[assignment]
+    """Jobs that are stored and cannot be handled: ListJobs has them as "quarantined", and these say why."""
+    ReleaseQuarantined: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ReleaseQuarantinedRequest, _jobs_pb2.ReleaseQuarantinedResponse]  # type: ignore[assignment]
+    """Try one again, from what is stored; or forget it, and end its tasks."""
 
 class JobsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -75,5 +83,21 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         request: _jobs_pb2.StopJobRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.StopJobResponse, _abc.Awaitable[_jobs_pb2.StopJobResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListQuarantined(
+        self,
+        request: _jobs_pb2.ListQuarantinedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListQuarantinedResponse, _abc.Awaitable[_jobs_pb2.ListQuarantinedResponse]]:
+        """Jobs that are stored and cannot be handled: ListJobs has them as "quarantined", and these say why."""
+
+    @_abc_1.abstractmethod
+    def ReleaseQuarantined(
+        self,
+        request: _jobs_pb2.ReleaseQuarantinedRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ReleaseQuarantinedResponse, _abc.Awaitable[_jobs_pb2.ReleaseQuarantinedResponse]]:
+        """Try one again, from what is stored; or forget it, and end its tasks."""
 
 def add_JobsServicer_to_server(servicer: JobsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

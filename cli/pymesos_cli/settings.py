@@ -1,0 +1,82 @@
+"""`run --set KEY=VALUE` changes a job file. A value is text unless the schema says otherwise."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pymesos_binpack.checks import below
+from pymesos_binpack.documents import put, read_yaml
+from pymesos_binpack.jobs import schema
+from pymesos_binpack.specs import JobError
+from pymesos_cli.cluster import EXIT_USAGE, CliError
+
+
+def apply_settings(document: Any, settings: tuple[str, ...]) -> Any:
+    """`tasks.web.instances=3`: a path of keys, list items by their name or index.
+
+    Raises CliError.
+    """
+    document = copy.deepcopy(document)
+    for setting in settings:
+        path, equals, text = setting.partition("=")
+        if not equals or not path:
+            raise CliError(
+                f"--set {setting!r} is not KEY=VALUE, as in tasks.web.instances=3", EXIT_USAGE
+            )
+        _apply(document, path.split("."), text, setting)
+    return document
+
+
+def _apply(document: Any, path: list[str], text: str, setting: str) -> None:
+    *parents, last = path
+    target = document
+    node: Mapping[str, Any] = schema()
+    for part in parents:
+        target, node = _descend(target, part, setting), below(node, part, schema())
+    key: str | int = last
+    if isinstance(target, list):
+        key = _index(target, last, setting)
+    elif not isinstance(target, dict):
+        raise CliError(f"--set {setting}: nothing can be set there", EXIT_USAGE)
+    meant = below(node, last, schema())
+    if not meant:
+        known = sorted(node.get("properties", ()))
+        near = difflib.get_close_matches(last, known, 1, 0.4) or known
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise CliError(f"--set {setting}: a job file has no such key{hint}", EXIT_USAGE)
+    put(target, key, _value(text, meant, setting))
+
+
+def _value(text: str, node: Mapping[str, Any], setting: str) -> Any:
+    """As the schema has it: text as it is typed, anything else as in a job file."""
+    kinds = node.get("type", "string")
+    kinds = [kinds] if isinstance(kinds, str) else kinds
+    if "string" in kinds and not ("null" in kinds and text == "null"):
+        return text
+    try:
+        return read_yaml(text)
+    except JobError as error:
+        raise CliError(f"--set {setting}: {error}", EXIT_USAGE) from error
+
+
+def _descend(target: Any, part: str, setting: str) -> Any:
+    if isinstance(target, list):
+        return target[_index(target, part, setting)]
+    if isinstance(target, dict):
+        if target.get(part) is None:
+            put(target, part, {})
+        return target[part]
+    raise CliError(f"--set {setting}: there is nothing below {part!r}", EXIT_USAGE)
+
+
+def _index(items: list[Any], part: str, setting: str) -> int:
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and item.get("name") == part:
+            return index
+    if part.isascii() and part.isdigit() and len(part) < 6 and int(part) < len(items):
+        return int(part)
+    names = [str(i.get("name")) for i in items if isinstance(i, dict)]
+    raise CliError(f"--set {setting}: no item {part!r}; there are {', '.join(names)}", EXIT_USAGE)

@@ -1,0 +1,216 @@
+"""What is asked of a job's document beside its schema, and the schema with limits in bytes."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+import jsonschema
+
+from pymesos_binpack.documents import written_at
+from pymesos_binpack.specs import JobError
+from pymesos_core.expressions import compile_expression
+from pymesos_core.ids import hidden_character, size_of
+
+MAX_DEPTH = 24
+MAX_INT = 2**64
+SHOWN = 100  # characters of a value that is refused
+
+Path = tuple[str | int, ...]
+
+
+def check_values(value: Any, path: Path = ()) -> None:
+    """What no schema can see to: numbers that are none, text that cannot be sent, or not be seen.
+
+    Raises JobError.
+    """
+    if len(path) > MAX_DEPTH:
+        raise JobError("the job file is nested too deeply")
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            if not isinstance(key, str):
+                raise JobError(f"{shown_path(path) or 'the job'}: the key {key!r} is not text")
+            _check_text(key, path, "the key")
+            check_values(inner, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            check_values(inner, (*path, index))
+    elif isinstance(value, str):
+        _check_text(value, path, "" if is_free(path) else "the text")
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise JobError(f"{shown_path(path)}: {value} is not a finite number")
+    elif isinstance(value, int) and abs(value) > MAX_INT:
+        raise JobError(f"{shown_path(path)}: a number of {value.bit_length()} bits is out of range")
+    elif not (value is None or isinstance(value, bool | int | float)):
+        raise JobError(f"{shown_path(path)}: {type(value).__name__} is nothing that JSON has")
+
+
+def is_free(path: Path) -> bool:
+    """Whether a text is what a program reads: then it may hold anything but NUL."""
+    return path[-1:] == ("command",) or path[-2:-1] == ("env",)
+
+
+def _check_text(text: str, path: Path, what: str) -> None:
+    """`what` it is, where nothing hidden may be in it."""
+    if (problem := _text_problem(text, what)) is not None:
+        raise JobError(f"{shown_path(path)}: {problem}" if path else problem)
+
+
+def _text_problem(text: str, what: str) -> str | None:
+    if text.isascii() and text.isprintable():
+        return None
+    if "\0" in text:
+        return f"{shown(text)} holds a NUL character, which no program can be given"
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        return (
+            f"{shown(text)} holds U+{ord(text[error.start]):04X}, half of a character or a byte"
+            f" that is not UTF-8, which no program can be given"
+        )
+    if what and (hidden := hidden_character(text)) is not None:
+        return f"{what} {shown(text)} has a control character, or one that nobody sees: {hidden}"
+    return None
+
+
+def shown(value: Any) -> str:
+    """A value in a sentence: cut, and with what cannot be seen as an escape."""
+    text = ascii(value) if isinstance(value, str) and not value.isprintable() else repr(value)
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+
+
+def shown_path(path: Path) -> str:
+    """tasks[0].env.A"""
+    out = ""
+    for part in path:
+        if isinstance(part, int):
+            out += f"[{part}]"
+        else:
+            key = part if part.isprintable() and len(part) <= SHOWN else shown(part)
+            out += f"{'.' if out else ''}{key}"
+    return out
+
+
+def with_whole_numbers(value: Any, node: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
+    """The document in plain JSON, with 1.0 as 1 wherever the schema says that it is whole."""
+    node = resolved(node, schema)
+    if isinstance(value, dict):
+        return {
+            key: with_whole_numbers(inner, below(node, key, schema), schema)
+            for key, inner in value.items()
+        }
+    if isinstance(value, list | tuple):
+        items = resolved(node, schema).get("items", {})
+        return [with_whole_numbers(inner, items, schema) for inner in value]
+    if isinstance(value, float) and value.is_integer() and node.get("type") == "integer":
+        return int(value)
+    return value
+
+
+def below(node: Mapping[str, Any], key: str, schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What the schema says of a key of a mapping, or of the items of a list; {}: nothing."""
+    node = resolved(node, schema)
+    if "items" in node:
+        return resolved(node["items"], schema)
+    found = node.get("properties", {}).get(key, node.get("additionalProperties"))
+    return resolved(found, schema) if isinstance(found, dict) else {}
+
+
+def resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str, Any]:
+    """With what its $ref leads to; its own words count more."""
+    while "$ref" in node:
+        target: Any = schema
+        for part in node["$ref"].removeprefix("#/").split("/"):
+            target = target[part]
+        node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    return node
+
+
+def _bytes_at_most(
+    validator: Any, most: int, instance: Any, _: Any
+) -> Iterator[jsonschema.ValidationError]:
+    """Lengths count bytes, since the systems below do."""
+    if isinstance(instance, str) and (size := size_of(instance)) > most:
+        yield jsonschema.ValidationError(f"has {size} bytes; at most {most} are accepted")
+
+
+def _matches(
+    validator: Any, pattern: str, instance: Any, _: Any
+) -> Iterator[jsonschema.ValidationError]:
+    """In Python's expressions `$` would also be before a last line break."""
+    if isinstance(instance, str) and compile_expression(pattern).search(instance) is None:
+        yield jsonschema.ValidationError(f"{shown(instance)} does not match {pattern}")
+
+
+@cache
+def validator_class() -> Any:
+    """Of the job schema."""
+    return jsonschema.validators.extend(  # type: ignore[no-untyped-call]
+        jsonschema.Draft202012Validator, {"maxLength": _bytes_at_most, "pattern": _matches}
+    )
+
+
+_KINDS = {"string": "text", "integer": "a whole number", "number": "a number",
+          "boolean": "true or false", "array": "a list", "object": "a mapping",
+          "null": "null"}  # fmt: skip
+
+
+def explain(error: jsonschema.ValidationError, document: Any) -> str:
+    """A schema violation in words, with the value as it was written and the nearest known key."""
+    path = tuple(error.absolute_path)
+    prefix = f"{shown_path(path)}: " if path else ""
+    return prefix + _problem(error, written_at(document, path) if path else None)
+
+
+def _problem(error: jsonschema.ValidationError, written: str | None) -> str:
+    value: Any = error.instance
+    said: Any = error.validator_value
+    name = written[:SHOWN] if written is not None else shown(value)
+    match error.validator:
+        case "additionalProperties" if isinstance(value, dict):
+            return _unknown_key(value, error.schema)
+        case "required":
+            return error.message.replace("is a required property", "is missing")[:300]
+        case "maxLength":
+            return error.message
+        case "pattern":
+            return f"{name} does not match {said}"
+        case "enum":
+            return f"{name} is not one of {', '.join(map(str, said))}"
+        case "type":
+            return _wrong_type(value, name, [said] if isinstance(said, str) else list(said))
+        case "minimum" | "maximum":
+            bound = "at least" if error.validator == "minimum" else "at most"
+            return f"{name} is out of range; {bound} {said}"
+        case "minLength":
+            return "it is empty"
+        case "minItems" | "maxItems":
+            bound = "at least" if error.validator == "minItems" else "at most"
+            return f"a list of {len(value)}; {bound} {said} are accepted"
+    return error.message[:300]
+
+
+def _wrong_type(value: Any, name: str, kinds: list[str]) -> str:
+    expected = " or ".join(_KINDS[kind] for kind in kinds)
+    hint = ""
+    if "string" in kinds and not isinstance(value, dict | list):
+        hint = f'; quote it: "{name or "null"}"' if value is not None else ""
+    if isinstance(value, str) and not set(kinds).isdisjoint({"integer", "number", "boolean"}):
+        bare = re.fullmatch(r"[-+]?[0-9.]{1,20}|true|false", value)
+        hint = f"; without quotes: {value}" if bare else ""
+    if value is None:
+        name = "nothing" if name in ("", "None") else name
+    return f"{name} is not {expected}{hint}"
+
+
+def _unknown_key(value: Mapping[str, Any], node: Any) -> str:
+    import difflib
+
+    known = sorted(node.get("properties", {}))
+    key = next(key for key in value if key not in known)
+    near = difflib.get_close_matches(key[:SHOWN], known, 1, 0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
+    return f"unknown key {shown(key)}{hint}"

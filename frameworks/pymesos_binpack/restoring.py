@@ -1,0 +1,251 @@
+"""The state directory read back: jobs, and what cannot be handled any more, set aside.
+
+An older version, another hand or a fault of this code may have left what this code cannot run. It
+stays as it is stored, with the reason, until somebody releases it; everything else goes on.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from pymesos_binpack.jobs import load_document, parse_job
+from pymesos_binpack.state import (
+    FRAMEWORK,
+    INSTANCE,
+    JOB,
+    REPLACED,
+    JobState,
+    Saved,
+    new_job,
+)
+from pymesos_core.ids import id_problem
+from pymesos_core.states import is_terminal
+from pymesos_core.store import Change, Records
+
+QUARANTINE = "quarantine"  # job id → why the job was set aside while it ran
+MAX_REASON = 1000
+MAX_UINT32 = 2**32 - 1
+
+Row = tuple[str, str, bytes]  # kind, key, value
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """A job that is stored and cannot be handled. Its tasks run on, if they do."""
+
+    job_id: str
+    reason: str
+    rows: tuple[Row, ...] = ()  # all that is stored of it
+
+    def _record(self) -> Mapping[str, Any]:
+        for kind, _, value in self.rows:
+            if kind == JOB:
+                try:
+                    read = json.loads(value)
+                except (ValueError, RecursionError):
+                    return {}
+                return read if isinstance(read, dict) else {}
+        return {}
+
+    @property
+    def request_id(self) -> str:
+        """Of its submission, if that can be read."""
+        found = self._record().get("request_id")
+        return found if isinstance(found, str) else ""
+
+    @property
+    def submitted_at_s(self) -> float:
+        """If that can be read."""
+        found = self._record().get("submitted_at_s")
+        return float(found) if _is_time(found) else 0.0  # type: ignore[arg-type]
+
+    @property
+    def document(self) -> str:
+        """The job as it is stored, as far as that is text."""
+        found = self._record().get("document")
+        if isinstance(found, str):
+            return found
+        return next((value for kind, _, value in self.rows if kind == JOB), b"").decode(
+            "utf-8", "backslashreplace"
+        )
+
+    @property
+    def name(self) -> str:
+        """The job's, which its id begins with."""
+        return self.job_id.rpartition("-")[0] or self.job_id
+
+    def live_tasks(self) -> dict[str, str]:
+        """Task id → agent id, of those that were running as far as what is stored can be read."""
+        out: dict[str, str] = {}
+        for kind, key, value in self.rows:
+            if kind != INSTANCE:
+                continue
+            try:
+                saved = load_saved(key, value)
+            except (ValueError, TypeError):
+                continue
+            if saved.task_id and saved.state and not is_terminal(saved.state):  # type: ignore[arg-type]
+                out[saved.task_id] = saved.agent_id
+        return out
+
+    def removal(self) -> list[Change]:
+        """Forget it."""
+        return [Change(kind, key, None) for kind, key, _ in self.rows]
+
+
+@dataclass
+class Restored:
+    """What the state directory holds."""
+
+    framework_id: str = ""
+    jobs: list[JobState] = field(default_factory=list)
+    replaced: dict[str, str] = field(default_factory=dict)
+    quarantined: dict[str, Quarantined] = field(default_factory=dict)
+    rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
+
+
+def restore(records: Records) -> Restored:
+    """Read all. Raises ValueError when the framework's own id cannot be read."""
+    out = Restored()
+    for (kind, key), value in records.items():
+        if kind == FRAMEWORK:
+            out.framework_id = value.decode()
+        elif kind == REPLACED:
+            # Of a task that is to end: its agent is a help, and no more.
+            out.replaced[key] = value.decode("utf-8", "replace")
+        elif kind in (JOB, INSTANCE, QUARANTINE):
+            out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
+    for job_id, rows in out.rows.items():
+        if not any(kind == JOB for kind, _, _ in rows):
+            continue  # what was left of a job that is forgotten
+        try:
+            if reason := _why_set_aside(rows):
+                out.quarantined[job_id] = Quarantined(job_id, reason, tuple(rows))
+            else:
+                out.jobs.append(load_job(job_id, rows))
+        except Exception as error:  # whatever it is, it is of this job alone
+            out.quarantined[job_id] = Quarantined(job_id, why(error), tuple(rows))
+    return out
+
+
+def _why_set_aside(rows: Iterable[Row]) -> str:
+    for kind, _, value in rows:
+        if kind == QUARANTINE:
+            return value.decode("utf-8", "replace") or "it was set aside"
+    return ""
+
+
+def why(error: Exception) -> str:
+    """An error as a reason, with the place in the code when it is one of the code."""
+    text = str(error)
+    if not isinstance(error, ValueError | KeyError):
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        where = trace.tb_frame.f_code.co_filename.rpartition("/")[2] if trace is not None else ""
+        line = trace.tb_lineno if trace is not None else 0
+        text = f"{type(error).__name__}: {text} ({where}:{line})"
+    elif isinstance(error, KeyError):
+        text = f"its record lacks {text}"
+    return text[:MAX_REASON]
+
+
+def set_aside(job_id: str, reason: str) -> Change:
+    """What keeps a job set aside over restarts."""
+    return Change(QUARANTINE, job_id, reason[:MAX_REASON].encode("utf-8", "backslashreplace"))
+
+
+def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
+    """Read a job back. Raises JobError, ValueError, KeyError, TypeError."""
+    if problem := id_problem(job_id):
+        raise ValueError(f"its id: {problem}")
+    saved: dict[str, Saved] = {}
+    record: Any = None
+    for kind, key, value in rows:
+        if kind == INSTANCE:
+            saved[key] = load_saved(key, value)
+        elif kind == JOB:
+            record = _read("its record", value)
+    if not isinstance(record, dict):
+        raise ValueError("its record is no mapping")
+    document, submitted_at_s = record["document"], record["submitted_at_s"]
+    request_id, stopping = record["request_id"], record["stopping"]
+    if not (isinstance(document, str) and isinstance(request_id, str)):
+        raise ValueError("its record has no text where text is expected")
+    if not _is_time(submitted_at_s) or not isinstance(stopping, bool):
+        raise ValueError("its record has another time, or another `stopping`, than can be")
+    job = parse_job(load_document(document, only_json=True))
+    state = new_job(job_id, job, float(submitted_at_s), request_id)
+    state.stopping = stopping
+    for instance in state.instances:
+        instance.saved = saved.get(instance.key, instance.saved)
+    state.left = sum(not instance.saved.done for instance in state.instances)
+    return state
+
+
+def load_saved(key: str, data: bytes) -> Saved:
+    """Read an instance back. Raises ValueError, TypeError."""
+    read = _read(f"the record of {key}", data)
+    if not isinstance(read, dict):
+        raise ValueError(f"the record of {key} is no mapping")
+    unknown = read.keys() - {each.name for each in fields(Saved)}
+    if unknown:
+        raise ValueError(f"the record of {key} has {sorted(unknown)[0]!r}, unknown to this version")
+    for name, value in read.items():
+        if not _MAY_BE.get(name, lambda _: True)(value):
+            raise ValueError(f"the record of {key} has an impossible {name}")
+    return Saved(**read)
+
+
+def _read(what: str, data: bytes) -> Any:
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{what} is not JSON: {error}") from None
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and not any("\ud800" <= c <= "\udfff" for c in value)
+
+
+def _is_whole(value: object, least: int = 0, most: int = MAX_UINT32) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def _is_time(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return 0 <= value < 2**40 and math.isfinite(value)
+
+
+def _is_enum(value: object) -> bool:
+    return _is_whole(value, -(2**31), 2**31 - 1)  # newer agents may know more of them
+
+
+def _is_flag(value: object) -> bool:
+    return isinstance(value, bool)
+
+
+_MAY_BE = {
+    "task_id": _is_text,
+    "attempts": _is_whole,
+    "state": _is_enum,
+    "agent_id": _is_text,
+    "hostname": _is_text,
+    "attributes": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
+    "ports": lambda value: isinstance(value, list) and all(map(_is_whole, value)),
+    "devices": lambda value: isinstance(value, dict) and all(map(_is_whole, value.values())),
+    "preempted": _is_flag,
+    "data_on": _is_text,
+    "ended_beside": lambda value: isinstance(value, list) and all(map(_is_text, value)),
+    "done": _is_flag,
+    "unreachable_since_s": _is_time,
+    "failures": _is_whole,
+    "exit_status": lambda value: value is None or _is_enum(value),
+    "reason": _is_enum,
+    "message": _is_text,
+}

@@ -1,0 +1,62 @@
+"""A job as it was checked: what its tasks are. `jobs` reads one from text or data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pymesos_binpack.constraints import Constraint
+from pymesos_binpack.containers import Life
+
+
+class JobError(ValueError):
+    """A job that cannot be: the message says where, what was expected, and what came near."""
+
+
+@dataclass(frozen=True)
+class VolumeSpec:
+    """A directory that is there again when the instance is started again, on the same agent."""
+
+    name: str
+    path: str
+    size_milli: int
+
+
+@dataclass(frozen=True)
+class TaskSpec:
+    """One kind of task of a job. `scalars` in thousandths, those of its sidecars included."""
+
+    name: str
+    kind: str  # "service" or "batch"
+    instances: int
+    command: str | None
+    image: str | None
+    user: str | None
+    scalars: Mapping[str, int]
+    ports: int
+    env: Mapping[str, str]
+    constraints: tuple[Constraint, ...]
+    retries: int
+    kill_grace_s: float
+    gang: bool = False  # all instances are placed together, or none
+    volumes: tuple[VolumeSpec, ...] = ()
+    life: Life = field(default_factory=Life)
+    sidecars: tuple[TaskSpec, ...] = ()
+    unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
+
+    @property
+    def is_service(self) -> bool:
+        """Whether it is replaced when it ends."""
+        return self.kind == "service"
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job as it was submitted; `document` is its JSON."""
+
+    name: str
+    role: str
+    tasks: tuple[TaskSpec, ...]
+    document: str
+    priority: int = 0
+    preempt: bool = False  # whether tasks of lower priority may be killed for it

@@ -1,0 +1,121 @@
+"""A job built to the end before it is taken: what its launch would send, on a made-up agent."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from pymesos_binpack.known import Seen
+from pymesos_binpack.launching import pending_task, task_infos, with_volumes
+from pymesos_binpack.planner import Launch, OfferInHand
+from pymesos_binpack.specs import Job, JobError, TaskSpec
+from pymesos_binpack.state import Instance
+from pymesos_core import limits
+from pymesos_core.ids import size_of
+from pymesos_core.resources import (
+    MILLI,
+    ResourceError,
+    Resources,
+    Tag,
+    checked_total,
+    from_proto,
+)
+from pymesos_proto.v1 import types_pb2 as pb
+
+GPUS = "gpus"
+PORTS = "ports"
+DEVICES_MAX = 64  # of one agent, as far as the size of a message goes
+JOB_ID_END = "-00000000"
+ATTEMPTS = 10**9
+AGENT = Seen("a" * limits.ID.most, {"hostname": "h"}, Resources())
+POINTER_BYTES = 8
+OURS_BYTES = 16 * limits.KIB  # what an agent adds to an environment, but for the ports
+PORT_BYTES = 32  # PORT999=65535 and its pointer
+RANGE_BYTES = 12
+# Linux' execve takes a quarter of the stack's limit for all strings, and this much always.
+EXEC_LEAST_BYTES = 128 * limits.KIB
+
+
+def launch_problem(job: Job) -> str | None:
+    """Why the job could not be launched on any agent, or None."""
+    for index, spec in enumerate(job.tasks):
+        for each in (spec, *spec.sidecars):
+            if problem := _exec_problem(each):
+                return f"tasks[{index}] ({each.name}): {problem}"
+        try:
+            infos = _build(job, spec)
+        except (ResourceError, ValueError, TypeError) as error:
+            return f"tasks[{index}] cannot be launched: {error}"
+        if problem := _size_problem(infos, spec.ports):
+            return f"tasks[{index}]: {problem}"
+    return None
+
+
+def _build(job: Job, spec: TaskSpec) -> tuple[pb.TaskInfo, ...]:
+    """What would be sent, through the wire and back. Raises ResourceError and what it finds."""
+    instance = Instance(job.name + JOB_ID_END, spec, spec.instances - 1)
+    instance.saved.attempts = ATTEMPTS
+    task = pending_task(instance, job.priority)
+    given = _resources(task.scalars, task.ports)
+    launch = Launch(task, OfferInHand(("o",), AGENT, given), given)
+    launch, operations = with_volumes(instance, launch, job.role)
+    infos = task_infos(instance, launch)
+    for message in (*operations, *infos):
+        type(message).FromString(message.SerializeToString())
+    needed = checked_total(from_proto(info.resources) for info in infos)
+    if not needed:
+        raise JobError("it uses no resources")
+    return infos
+
+
+def _resources(scalars: Mapping[str, int], ports: int) -> Resources:
+    """As an agent would give them."""
+    amounts = dict(scalars)
+    gpus = amounts.pop(GPUS, 0)
+    share = min(gpus, MILLI)
+    number = min(-(-gpus // MILLI), DEVICES_MAX)
+    tags = {
+        Tag(device=f"{index:064d}"): Resources({GPUS: share}) for index in range(number) if share
+    }
+    return Resources(amounts, {PORTS: ((1, ports),)} if ports else {}, {}, tags)
+
+
+def _size_problem(infos: tuple[pb.TaskInfo, ...], ports: int) -> str | None:
+    """The limits of a master for a task, and for a task with its sidecars.
+
+    At the worst each port that a task is given is a range of its own.
+    """
+    sizes = [info.ByteSize() for info in infos]
+    sizes[0] += RANGE_BYTES * ports
+    for info, size in zip(infos, sizes, strict=True):
+        if problem := limits.TASK_INFO.problem(size, f"the task {info.name}, as it is sent,"):
+            return problem
+    if len(infos) > 1:
+        return limits.GROUP.problem(sum(sizes), "the task with its sidecars, as it is sent,")
+    return None
+
+
+def _exec_problem(spec: TaskSpec) -> str | None:
+    """Why Linux would not start the program: the limits of execve, in bytes."""
+    check_commands = [
+        check["command"]
+        for check in (spec.life.health_check, spec.life.readiness_check)
+        if check and "command" in check
+    ]
+    for command in (spec.command or "", *check_commands):
+        if problem := limits.COMMAND.problem(size_of(command), "the command"):
+            return problem
+    sizes = [size_of(spec.command or "")]
+    for name, value in spec.env.items():
+        sizes.append(size_of(f"{name}={value}"))
+        if problem := limits.VARIABLE.problem(sizes[-1], f"env.{name}, written NAME=VALUE,"):
+            return problem
+    stack = spec.life.container.get("ulimits", {}).get("stack")
+    if stack is not None:
+        most = max(EXEC_LEAST_BYTES, stack // 4) - OURS_BYTES - PORT_BYTES * spec.ports
+        size = sum(sizes) + (POINTER_BYTES + 1) * len(sizes)
+        if size > most:
+            return (
+                f"with ulimits.stack {stack} a program is started with at most {most} bytes of"
+                f" command and environment; here they are {size}"
+            )
+    return None
