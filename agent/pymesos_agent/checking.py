@@ -181,7 +181,8 @@ async def _ask_grpc(service: str, address: str) -> None:
     """The Check call of grpc.health.v1, whose two messages are written and read by hand."""
     name = service.encode()
     request = b"\x0a" + _varint(len(name)) + name if name else b""
-    async with grpc.aio.insecure_channel(address) as channel:
+    no_proxy = [("grpc.enable_http_proxy", 0)]
+    async with grpc.aio.insecure_channel(address, options=no_proxy) as channel:
         try:
             call: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
             response: bytes = await call(request)

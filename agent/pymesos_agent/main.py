@@ -114,7 +114,7 @@ async def serve(options: Options) -> None:
         holder[0].feed(event)
 
     try:
-        await detector.start()
+        await detector.start(patient=True)
         runtimes, problems = await start_runtimes(
             options.runtime, options.docker_host, options.settings, work_dir, on_event
         )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -12,7 +14,8 @@ import click
 import grpc
 import grpc.aio
 
-from pymesos_core.addresses import AddressError, HostPort, parse_host_port
+from pymesos_core import VERSION
+from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_master
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import (
@@ -38,6 +41,7 @@ EXIT_USAGE = 2
 EXIT_NO_MASTER = 3
 
 DIRECT_TIMEOUT_S = 2.0
+NO_MASTER = "what answers there is something else: perhaps an agent, or another program"
 _LIST_TIMES = 3
 _RETRY_S = 0.2
 _NOT_LEADING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
@@ -66,6 +70,7 @@ class Cluster:
         self.master = master
         self.timeout_s = timeout_s
         try:
+            self.master_shown = str(parse_master(master))  # without a password
             self._detector: Detector = detector_for(master)
         except AddressError as error:
             raise CliError(f"--master: {error}", EXIT_USAGE) from error
@@ -75,10 +80,19 @@ class Cluster:
     async def __aenter__(self) -> Cluster:
         try:
             await asyncio.wait_for(self._detector.start(), self.timeout_s)
-        except (CoordinationError, TimeoutError) as error:
-            detail = str(error) or f"no answer within {self.timeout_s:g} s"
-            self._unreachable(detail)
+        except TimeoutError as error:
+            raise self._no_zookeeper(f"within {self.timeout_s:g} s") from error
+        except CoordinationError as error:
+            raise self._no_zookeeper(f"({error})") from error
         return self
+
+    def _no_zookeeper(self, detail: str) -> CliError:
+        return CliError(
+            f"no master is reachable: no ZooKeeper server answers at {self.master_shown} {detail},"
+            f" and it is ZooKeeper that knows which master leads. Start it, or name a master's own"
+            f" host:port with --master or PYMESOS_MASTER; tasks run on meanwhile",
+            EXIT_NO_MASTER,
+        )
 
     async def __aexit__(self, *_: object) -> None:
         if self._channel is not None:
@@ -87,8 +101,8 @@ class Cluster:
 
     def _unreachable(self, detail: str) -> NoReturn:
         raise CliError(
-            f"no master is reachable at {self.master} ({detail}). Is it running? Say where it is"
-            f" with --master or PYMESOS_MASTER; `pymesos-cli local` starts a cluster here",
+            f"no master is reachable at {self.master_shown} ({detail}). Is it running? Say where it"
+            f" is with --master or PYMESOS_MASTER; `pymesos-cli local` starts a cluster here",
             EXIT_NO_MASTER,
         )
 
@@ -100,7 +114,7 @@ class Cluster:
                 remaining = max(0.0, deadline - loop.time())
                 leader = await asyncio.wait_for(self._detector.changed(None), remaining)
             except TimeoutError:
-                self._unreachable("no master leads")
+                self._unreachable("ZooKeeper answers there, and no master contends")
         assert leader is not None
         if self._channel is None or self._address != leader.address:
             if self._channel is not None:
@@ -133,6 +147,8 @@ class Cluster:
             raise ListAgainError(describe(error)) from error
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             self._unreachable(f"no answer within {self.timeout_s:g} s")
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            await self._not_known()
         if error.code() not in _NOT_LEADING:
             raise CliError(describe(error)) from error
         hinted = leader_of(error)
@@ -145,11 +161,39 @@ class Cluster:
                     f" meanwhile; try again, or wait longer with --timeout",
                     EXIT_NO_MASTER,
                 ) from error
-            self._unreachable(describe(error))
+            self._unreachable(await self._what_is_there())
         if self._channel is not None:
             await self._channel.close()
             self._channel = None
         await asyncio.sleep(0 if hinted else _RETRY_S)
+
+    async def _not_known(self) -> NoReturn:
+        """It is no master, or one that does not know this call."""
+        assert self._channel is not None
+        try:
+            await OperatorStub(self._channel).GetLeader(pb.GetLeaderRequest(), timeout=2.0)
+        except grpc.aio.AioRpcError:
+            self._unreachable(NO_MASTER)
+        raise CliError(
+            f"the master at {self._address} does not know this command: it is older than this"
+            f" pymesos-cli ({VERSION}); upgrade the master"
+        )
+
+    async def _what_is_there(self) -> str:
+        """Why the address in use did not do, in words."""
+        assert self._address is not None
+        where = self._address
+        try:
+            async with asyncio.timeout(DIRECT_TIMEOUT_S):
+                _, writer = await asyncio.open_connection(where.host, where.port)
+        except TimeoutError:
+            return f"no answer from {where}"
+        except socket.gaierror:
+            return f"there is no host {where.host}"
+        except OSError as error:
+            return f"{where}: {os.strerror(error.errno or 0)}"
+        writer.close()
+        return NO_MASTER
 
     async def pages(
         self,

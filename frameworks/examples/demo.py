@@ -16,6 +16,7 @@ from typing import Any
 
 EXAMPLES = Path(__file__).resolve().parent
 REPO = EXAMPLES.parent.parent
+NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 TAG = "PYMESOS_DEMO"  # in the environment of all that the demo starts, to look for it afterwards
 
 
@@ -38,7 +39,7 @@ def fetch_pages(tasks: list[dict[str, Any]]) -> None:
     for task in tasks:
         if task["name"] == "web":
             port = task["resources"]["ports"][0]
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
+            with NO_PROXY.open(f"http://127.0.0.1:{port}/", timeout=10) as page:
                 body = page.read().decode().strip()
             assert str(port) in body, body
             print(f"  {task['task_id']} on {task['hostname']}: {body}")

@@ -130,7 +130,7 @@ class Driver(Calls):
 
     async def run(self) -> None:
         """Run until `stop` or `teardown`. Raises FrameworkError, CoordinationError."""
-        await self._detector.start()
+        await self._detector.start(patient=True)
         following = asyncio.create_task(follow(self._detector, self._session, self._backoff))
         ended = asyncio.create_task(self._ended.wait())
         try:

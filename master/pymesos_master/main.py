@@ -111,7 +111,7 @@ async def serve(options: Options) -> None:
     stopping = asyncio.create_task(stop.wait())
     try:
         if detector is not None:
-            await detector.start()
+            await detector.start(patient=True)
             leadership.known_leader = lambda: detector.leader
         await server.start()
         if options.zk is None:

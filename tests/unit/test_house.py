@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_core.following import CHANNEL_OPTIONS
+
 ROOT = Path(__file__).resolve().parents[2]
 PROTO = {"pymesos_proto"}
 CORE = {"pymesos_core"} | PROTO
@@ -125,3 +127,12 @@ def test_the_stubs_are_what_the_contract_says(tmp_path: Path) -> None:
 def test_the_example_is_short() -> None:
     lines = (ROOT / "frameworks/examples/hello_framework.py").read_text().splitlines()
     assert len(lines) <= 50
+
+
+def test_no_connection_within_the_cluster_goes_through_a_proxy() -> None:
+    assert ("grpc.enable_http_proxy", 0) in CHANNEL_OPTIONS
+    for package in MAY_IMPORT:
+        for path in (ROOT / package).rglob("*.py"):
+            text = path.read_text("utf-8")
+            if "insecure_channel(" in text:
+                assert "enable_http_proxy" in text, f"{path} makes a channel that asks a proxy"

@@ -123,8 +123,12 @@ class Contender(Protocol):
 class Detector(Protocol):
     """Knows who leads."""
 
-    async def start(self) -> None:
-        """Begin to watch. Raises CoordinationError."""
+    async def start(self, *, patient: bool = False) -> None:
+        """Begin to watch. Raises CoordinationError when who knows the leader is not reached.
+
+        A `patient` one returns at once, says in the log for what it waits, and knows of no leader
+        meanwhile: a role outlives the start of a machine in whatever order.
+        """
 
     @property
     def leader(self) -> MasterInfo | None:

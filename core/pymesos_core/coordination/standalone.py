@@ -132,7 +132,7 @@ class StandaloneDetector:
         self._leader = MasterInfo("", self._addresses[0])
         self._changed = asyncio.Condition()
 
-    async def start(self) -> None:
+    async def start(self, *, patient: bool = False) -> None:
         """Nothing to watch."""
 
     @property

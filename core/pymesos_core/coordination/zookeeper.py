@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 PREFIX = "json.info_"
 MAX_RECORD_BYTES = 512 * 1024  # ZooKeeper's jute.maxbuffer is 1 MiB for a whole batch
 DEFAULT_SESSION_TIMEOUT_S = 10.0
+SAY_AFTER_S = 1.0  # that a server is waited for
 
 
 def make_client(url: ZkUrl, session_timeout_s: float) -> KazooClient:
@@ -68,19 +69,27 @@ def _acl(url: ZkUrl) -> list[ACL] | None:
     return [make_digest_acl(user, password, all=True)]
 
 
-async def _start(client: KazooClient, url: ZkUrl, timeout_s: float) -> None:
-    """Connect. Raises CoordinationError after `timeout_s`."""
+async def _start(client: KazooClient, url: ZkUrl, timeout_s: float | None, purpose: str) -> None:
+    """Connect. Raises CoordinationError after `timeout_s`; with None it waits and says for what."""
     client.start_async()
-    deadline = asyncio.get_running_loop().time() + timeout_s
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
+    said = False
     while not client.connected:
         if client.client_state == "AUTH_FAILED":
             raise CoordinationError(f"{url} refuses the user and password of the URL")
-        if asyncio.get_running_loop().time() > deadline:
+        waited_s = loop.time() - began_s
+        if timeout_s is not None and waited_s > timeout_s:
             await asyncio.to_thread(_stop, client)
             raise CoordinationError(
                 f"no ZooKeeper server answers at {url} within {timeout_s:g} s; is it running?"
             )
-        await asyncio.sleep(0.02)
+        if timeout_s is None and not said and waited_s > SAY_AFTER_S:
+            log.warning("waiting for ZooKeeper %s: no server answers at %s", purpose, url)
+            said = True
+        await asyncio.sleep(0.02 if waited_s < SAY_AFTER_S else 0.2)
+    if said:
+        log.warning("ZooKeeper answers at %s", url)
 
 
 def _stop(client: KazooClient) -> None:
@@ -201,7 +210,7 @@ class ZkContender:
         """Wait until this master's znode is the lowest, then raise the epoch."""
         if not self._started:
             self._client.add_listener(self._on_state)
-            await _start(self._client, self._url, max(10.0, self._timeout_s))
+            await _start(self._client, self._url, None, "to contend for leadership")
             self._started = True
         while True:
             try:
@@ -345,13 +354,24 @@ class ZkDetector:
         self._poke = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
-        """Connect and begin to watch. Raises CoordinationError."""
+    async def start(self, *, patient: bool = False) -> None:
+        """Connect and begin to watch. Raises CoordinationError, unless `patient`."""
         loop = asyncio.get_running_loop()
         poke: Callable[..., None] = functools.partial(_hand_over, loop, self._poke)
         self._client.add_listener(poke)
-        await _start(self._client, self._url, self._timeout_s)
-        self._task = asyncio.create_task(self._watch(poke))
+        if patient:
+            self._task = asyncio.create_task(self._wait_and_watch(poke))
+        else:
+            await _start(self._client, self._url, self._timeout_s, "")
+            self._task = asyncio.create_task(self._watch(poke))
+
+    async def _wait_and_watch(self, poke: Callable[..., None]) -> None:
+        try:
+            await _start(self._client, self._url, None, "to find the leading master")
+        except CoordinationError as error:
+            log.error("%s", error)  # it knows of no leader then
+        else:
+            await self._watch(poke)
 
     async def _watch(self, poke: Callable[..., None]) -> None:
         while True:
