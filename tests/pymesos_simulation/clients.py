@@ -42,7 +42,9 @@ class Disk:
         if self._writing is None:
             self._writing = self._queue.take()
             if self._writing is not None:
-                self.node.soon(FSYNC_S, self._finish)
+                world = self.node.world
+                slow_s = world.weather.slow_write_s if world.faulty else 0.0
+                self.node.soon(FSYNC_S + world.random.uniform(0, slow_s), self._finish)
 
     def _finish(self) -> None:
         queue, group = self._queue, self._writing

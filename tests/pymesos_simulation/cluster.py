@@ -12,6 +12,7 @@ from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.frameworks import DriverNode, FrameworkNode
 from pymesos_simulation.masters import MasterNode
+from pymesos_simulation.operators import Operators
 from pymesos_simulation.rude import RudeFramework
 from pymesos_simulation.world import Node, World
 
@@ -22,6 +23,7 @@ class Cluster:
     def __init__(self, world: World) -> None:
         self.world = world
         self.coordinator = Coordinator(world)
+        self.operators = Operators()
         self.masters: list[MasterNode] = []
         self.agents: list[AgentNode] = []
         self.frameworks: list[FrameworkNode] = []
@@ -31,6 +33,7 @@ class Cluster:
     def add_master(self) -> MasterNode:
         """One more that contends."""
         node = MasterNode(self.world, f"master{len(self.masters)}", self.coordinator)
+        node.on_answer = self.operators.answered
         self.masters.append(node)
         return node
 
@@ -125,7 +128,7 @@ class Cluster:
             out.append(f"ghost frameworks {ghosts} hold tasks or offers")
         if written := self._unlike_the_registry(leader.core.state):
             out.append(f"the registry says otherwise of {written}")
-        return out
+        return out + self.operators.broken(self.coordinator.registry)
 
     def _live(self) -> set[tuple[str, TaskKey]]:
         return {(agent.name, key) for agent in self.agents for key in agent.machine.live()}

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pymesos_core.resources import parse, to_proto
 from pymesos_master.core import events as master_ev
+from pymesos_master.core.roles import read_quota
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.coordinator import SESSION_S
@@ -164,7 +165,12 @@ class Faults:
             self.world.counts["marked gone"] += 1
             agent_id = self.world.random.choice(agents)
             self.world.trace(f"an operator marks {agent_id} gone")
-            leader.soon(0, lambda: leader.feed(master_ev.OperatorMarkedGone(0, agent_id)))
+            self.cluster.operators.ask(
+                leader,
+                ("gone", agent_id),
+                True,
+                lambda number: master_ev.OperatorMarkedGone(number, agent_id),
+            )
 
     def _reserve(self) -> None:
         """An operator reserves so little of an agent that all work fits beside it, or ends it."""
@@ -187,19 +193,30 @@ class Faults:
         leader.soon(0, lambda: leader.feed(event))
 
     def _set_quota(self) -> None:
-        """An operator gives a role a weight, a guarantee or a limit that all work fits below."""
+        """An operator gives a role a weight, or a quota that all work fits below, or both."""
         leader = self.cluster.coordinator.leader
         if leader is None or leader.core is None:
             return
         self.world.counts["quota or weight set"] += 1
-        random = self.world.random
+        random, ask = self.world.random, self.cluster.operators.ask
         role = random.choice(ROLES)
-        if random.random() < 0.3:
+        which = random.random()
+        if which < 0.6:
             weight = random.choice([0.5, 2.0, 10.0])
-            leader.soon(0, lambda: leader.feed(master_ev.OperatorSetWeight(0, role, weight)))
-            return
-        guarantee = parse(random.choice(["", "cpus:0.2", "cpus:0.2;mem:64"]))
-        limit = parse(random.choice(["", "cpus:2;mem:1024", "cpus:3"]))
-        quota = pb.Quota(guarantees=to_proto(guarantee), limits=to_proto(limit))
-        self.world.trace(f"an operator sets {role} to at least {guarantee}, at most {limit}")
-        leader.soon(0, lambda: leader.feed(master_ev.OperatorSetQuota(0, role, quota, True)))
+            ask(
+                leader,
+                ("weight", role),
+                weight,
+                lambda n: master_ev.OperatorSetWeight(n, role, weight),
+            )
+        if which > 0.3:
+            guarantee = parse(random.choice(["", "cpus:0.2", "cpus:0.2;mem:64"]))
+            limit = parse(random.choice(["", "cpus:2;mem:1024", "cpus:3"]))
+            quota = pb.Quota(guarantees=to_proto(guarantee), limits=to_proto(limit))
+            self.world.trace(f"an operator sets {role} to at least {guarantee}, at most {limit}")
+            ask(
+                leader,
+                ("quota", role),
+                read_quota(quota),
+                lambda n: master_ev.OperatorSetQuota(n, role, quota, True),
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from pymesos_core.coordination import RegistryError
@@ -28,6 +29,7 @@ class MasterNode(Node):
         self.session = 0
         self.suspended = False
         self.answers: dict[int, str | None] = {}  # to operators, by request id
+        self.on_answer: Callable[[int, str | None], None] = lambda number, problem: None
         self._held: list[tuple[int, Any]] = []
         self._commits = CommitQueue()  # of this leadership
         self._writing = False
@@ -132,6 +134,7 @@ class MasterNode(Node):
                 self._persist(token, changes)
             case fx.AnswerOperator(request_id, problem):
                 self.answers[request_id] = problem
+                self.on_answer(request_id, problem)
             case fx.StepDown():
                 self.world.trace(f"{self.name} steps down")
                 self._follow()

@@ -33,6 +33,7 @@ class Weather:
     reserve_gap_s: float  # between two changes of what is reserved
     gone_gap_s: float  # between two agents that an operator marks gone
     other_resources: float  # chance that an agent comes back with other resources
+    slow_write_s: float  # the longest that a disk takes to write
     slow_start_s: float  # the longest that a container takes to start
     mid_step_crash: float  # chance that a crash hits between two effects of a step
     container_failure: float
@@ -59,6 +60,7 @@ class Weather:
             reserve_gap_s=rng.choice([5.0, 30.0, float("inf"), float("inf")]),
             gone_gap_s=rng.choice([60.0, 200.0, float("inf"), float("inf")]),
             other_resources=rng.choice([0.0, 0.1, 0.5]),
+            slow_write_s=rng.choice([0.0, 0.0, 0.05, 0.5]),
             slow_start_s=rng.choice([0.01, 0.01, 1.0, 60.0]),
             mid_step_crash=rng.choice([0.0, 0.0, 0.001, 0.01]),
             container_failure=rng.choice([0.0, 0.05, 0.3]),

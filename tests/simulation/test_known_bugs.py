@@ -22,8 +22,9 @@ from pymesos_binpack.core import BinpackCore
 from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change, CommitQueue
 from pymesos_master.allocator.drf import DrfAllocator
-from pymesos_master.core import agents, frameworks, offers, recovery, reservations, tasks
+from pymesos_master.core import agents, frameworks, offers, recovery, reservations, roles, tasks
 from pymesos_master.core.context import Context
+from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk.core import DriverCore
 from pymesos_simulation.clients import Disk
@@ -348,7 +349,24 @@ def leave_the_rest_of_a_group(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(endings, "end_group_of", lambda ctx, task: None)
 
 
+def make_a_record_of_what_is_durable(patch: pytest.MonkeyPatch) -> None:
+    """Of a role's weight and quota, set at the same time, the second undoes the first."""
+
+    def forgetful(original: Callable[[Context, Any], None]) -> Callable[[Context, Any], None]:
+        def change(ctx: Context, event: Any) -> None:
+            role = event.role
+            durable = RoleTerms(ctx.allocator.weight(role), ctx.allocator.quota(role))
+            ctx.state.roles[role] = durable
+            original(ctx, event)
+
+        return change
+
+    for name in ("on_set_weight", "on_set_quota"):
+        patch.setattr(roles, name, forgetful(getattr(roles, name)))
+
+
 BUGS: list[Patch] = [
+    make_a_record_of_what_is_durable,
     never_launch_again,
     leave_the_rest_of_a_group,
     no_fencing,

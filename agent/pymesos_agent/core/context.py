@@ -92,6 +92,7 @@ class Context:
     connection: Connection | None = None
     usage_interval_s: float = 5.0  # by the latest ping
     epoch_durable: int = 0  # obeyed masters have this one or a later
+    reserved_durable: Resources = EMPTY
     recovered: bool = False  # the runtimes have said what is there
     ending: bool = False  # with all its tasks
     exit_message: str | None = None

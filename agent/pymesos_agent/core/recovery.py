@@ -28,7 +28,7 @@ def load(ctx: Context, records: Records) -> None:
                 agent = checkpoint_pb.AgentCheckpoint.FromString(value)
                 ctx.state.agent_id = agent.agent_id
                 ctx.state.epoch_seen = agent.epoch_seen
-                ctx.state.reserved = from_proto(agent.reserved)
+                ctx.state.reserved = ctx.reserved_durable = from_proto(agent.reserved)
             elif kind == TASK:
                 ctx.add(AgentTask.from_record(value))
             elif kind == sandboxes.SANDBOX:

@@ -192,12 +192,13 @@ def _on_set_reserved(ctx: Context, message: agent_pb.MasterMessage.SetReserved) 
     changed = set(volumes_of(before)) ^ set(volumes_of(reserved))
 
     def durable() -> None:
+        ctx.reserved_durable = reserved
         for role, volume in sorted(changed):
             ctx.emit(RemoveVolume(role, volume.id))
 
     def failed(text: str) -> None:
-        # As it was stored; the master says it again when the agent registers.
-        ctx.state.reserved = before
+        # As it is stored; the master says it again when the agent registers.
+        ctx.state.reserved = ctx.reserved_durable
         if ctx.connection is connection:
             _drop_connection(ctx, f"what is reserved cannot be stored: {text}")
 

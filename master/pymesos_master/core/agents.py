@@ -81,7 +81,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         if here:
             _admit(ctx, event, info, reserved, reported)
 
-    if known is not None and known.state != AgentState.UNREACHABLE and known.info == info:
+    if known is not None and _is_written(known, info):
         admit()
     else:
         admitted = Agent(
@@ -92,8 +92,15 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
             reserved_next=reserved,
         )
         if known is not None:
-            known.state_next = AgentState.ACTIVE
+            known.state_next, known.info_next = AgentState.ACTIVE, info
+            _await_word(ctx, known)
         ctx.persist((agent_change(admitted, ctx.now.wall_s),), admit)
+
+
+def _is_written(agent: Agent, info: pb.AgentInfo) -> bool:
+    """Whether the registry has an agent as it is to be, and nothing else is on its way there."""
+    lost = AgentState.UNREACHABLE in (agent.state, agent.state_next)
+    return not lost and agent.info == info == agent.info_next
 
 
 def _held(records: Sequence[agent_pb.TaskRecord]) -> Resources:
@@ -336,8 +343,8 @@ def on_usage(ctx: Context, event: AgentUsageReported) -> None:
 
 def on_ping_due(ctx: Context, agent_id: str) -> None:
     """Ping; after too many silent ones the agent is unreachable, at a limited rate."""
-    agent = ctx.state.agents[agent_id]
-    if agent.state not in (AgentState.ACTIVE, AgentState.DISCONNECTED):
+    agent = ctx.state.agents.get(agent_id)
+    if agent is None or agent.state not in (AgentState.ACTIVE, AgentState.DISCONNECTED):
         return
     agent.missed_pings = 0 if agent.heard else agent.missed_pings + 1
     agent.heard = False
@@ -361,8 +368,8 @@ def _ping(ctx: Context) -> agent_pb.MasterMessage.Ping:
 
 def on_reregister_due(ctx: Context, agent_id: str) -> None:
     """An agent of the registry did not come back after a master failover."""
-    agent = ctx.state.agents[agent_id]
-    if agent.state == AgentState.RECOVERING:
+    agent = ctx.state.agents.get(agent_id)
+    if agent is not None and agent.state == AgentState.RECOVERING:
         make_unreachable(ctx, agent, "did not re-register after master failover")
 
 
@@ -370,16 +377,10 @@ def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
     """Write it, then tell: tasks are UNREACHABLE and their resources free."""
     if agent.state_next == AgentState.GONE:
         return  # which is final, and must not be written over
-    connection_id = agent.connection_id
 
     def done() -> None:
-        if agent.state_next == AgentState.GONE or agent.state == AgentState.UNREACHABLE:
-            return
-        if agent.connection_id != connection_id:
-            # It came back while this was being written: say so in the registry, too.
-            agent.state_next = AgentState.ACTIVE
-            ctx.persist((agent_change(agent, ctx.now.wall_s),), lambda: None)
-            return
+        if agent.state == AgentState.UNREACHABLE or agent.state_next != AgentState.UNREACHABLE:
+            return  # it came back, or was marked gone, while this was being written
         _disconnect(ctx, agent, message)
         agent.state, agent.changed_at_s = AgentState.UNREACHABLE, ctx.now.wall_s
         ctx.allocator.remove_agent(agent.agent_id)
@@ -396,6 +397,17 @@ def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
 
     agent.state_next = AgentState.UNREACHABLE
     ctx.persist((agent_change(agent, ctx.now.wall_s),), done)
+
+
+def _await_word(ctx: Context, agent: Agent) -> None:
+    """One that is not to be lost after all is pinged, or awaited, even if it goes again."""
+    timers, now_s = ctx.timers, ctx.now.mono_s
+    if agent.state == AgentState.UNREACHABLE:
+        return
+    if agent.state == AgentState.RECOVERING and ("reregister", agent.agent_id) not in timers:
+        timers.set(("reregister", agent.agent_id), now_s + ctx.config.agent_reregister_timeout_s)
+    elif ("ping", agent.agent_id) not in timers:
+        timers.set(("ping", agent.agent_id), now_s + ctx.config.agent_ping_timeout_s)
 
 
 def make_gone(ctx: Context, agent: Agent) -> None:
@@ -430,20 +442,20 @@ def on_forget_due(ctx: Context, _: str) -> None:
     left = [
         agent
         for agent in ctx.state.agents.values()
-        if agent.state in (AgentState.UNREACHABLE, AgentState.GONE) and not agent.tasks
+        if agent.state in (AgentState.UNREACHABLE, AgentState.GONE)
+        and agent.state_next == agent.state
+        and not agent.tasks
     ]
     left.sort(key=lambda agent: agent.changed_at_s)
     forgotten = left[: max(0, len(left) - ctx.config.max_lost_agents)]
 
     def done() -> None:
         for agent in forgotten:
-            if agent.state in (AgentState.UNREACHABLE, AgentState.GONE):
+            if agent.state_next == agent.state:  # else something was written of it since
                 del ctx.state.agents[agent.agent_id]
                 ctx.state.registrations.pop(agent.agent_id, None)
                 if ctx.state.agent_at.get(address_of(agent.info)) == agent.agent_id:
                     del ctx.state.agent_at[address_of(agent.info)]
-            else:  # it came back while this was being written
-                ctx.persist((agent_change(agent, ctx.now.wall_s),), lambda: None)
 
     if forgotten:
         ctx.persist(tuple(agent_removal(agent.agent_id) for agent in forgotten), done)

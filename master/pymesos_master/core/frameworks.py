@@ -53,12 +53,15 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     info.CopyFrom(asked)
     info.framework_id = framework_id or next(ctx.framework_ids)
     ctx.state.framework_by_connection[event.connection_id] = info.framework_id
-    if known is not None and known.info == info:
-        _subscribed(ctx, event, info)
-        return
+    if known is not None:
+        written = known.info == info == known.info_next
+        known.subscribing, known.info_next = event.connection_id, info
+        if written:
+            _subscribed(ctx, event, info)
+            return
     since = known.registered_at_s if known else ctx.now.wall_s
-    written = Framework(info, FrameworkState.ACTIVE, registered_at_s=since)
-    ctx.persist((framework_change(written),), lambda: _subscribed(ctx, event, info))
+    change = framework_change(Framework(info, FrameworkState.ACTIVE, registered_at_s=since))
+    ctx.persist((change,), lambda: _subscribed(ctx, event, info))
 
 
 def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInfo) -> None:
@@ -73,9 +76,15 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
             ctx.refuse_framework(event.connection_id, "Framework has been removed")
             return
         framework = Framework(info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s)
+        framework.subscribing = event.connection_id
         ctx.state.frameworks[info.framework_id] = framework
     framework.info = info
-    if not here:
+    if not here or framework.removing:  # its removal, which is on its way, ends the stream
+        return
+    if framework.subscribing != event.connection_id:
+        # A later one was faster, as it said nothing new that had to be written.
+        ctx.state.framework_by_connection.pop(event.connection_id, None)
+        ctx.refuse_framework(event.connection_id, "Framework failed over")
         return
     _end_subscription(ctx, framework, "Framework failed over")
     framework.connection_id = event.connection_id
@@ -163,7 +172,7 @@ def on_failover_due(ctx: Context, framework_id: str) -> None:
 def remove(ctx: Context, framework: Framework, reason: str, done: Callable[[], None]) -> None:
     """Write that the framework is no more, then end its tasks and `done`."""
     if framework.removing:
-        done()
+        ctx.persist((), done)  # after its removal, which is on its way
         return
     framework.removing = True
     ctx.allocator.deactivate_framework(framework.framework_id)
@@ -178,10 +187,12 @@ def remove(ctx: Context, framework: Framework, reason: str, done: Callable[[], N
 
 def _removed(ctx: Context, framework: Framework, reason: str) -> None:
     framework_id = framework.framework_id
-    if framework.connection_id is not None:
-        ctx.state.framework_by_connection.pop(framework.connection_id, None)
-        ctx.out.append(CloseConnection(framework.connection_id))
-        framework.connection_id = None
+    # The stream in use, and one whose subscription was being written.
+    for connection_id in dict.fromkeys((framework.connection_id or 0, framework.subscribing)):
+        if ctx.state.framework_by_connection.get(connection_id) == framework_id:
+            del ctx.state.framework_by_connection[connection_id]
+            ctx.out.append(CloseConnection(connection_id))
+    framework.connection_id = None
     framework.state = FrameworkState.COMPLETED
     ctx.timers.cancel(("failover", framework_id))
     ctx.timers.cancel(("heartbeat", framework_id))

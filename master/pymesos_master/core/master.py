@@ -134,11 +134,27 @@ class MasterCore:
 
     def check(self) -> None:
         """Assert the invariants that concern the whole state; for tests and the simulator."""
+        timers = self._ctx.timers
         for agent in self.state.agents.values():
             check_agent(self.state, agent)
+            # Something will become of it, though nobody should ever hear of it again.
+            watched = any((kind, agent.agent_id) in timers for kind in ("ping", "reregister"))
+            lost = agent.state in (AgentState.UNREACHABLE, AgentState.GONE)
+            assert watched or lost or agent.state_next != AgentState.ACTIVE, (
+                f"nothing ends the waiting for {agent.agent_id}, which is {agent.state.value}"
+            )
         for framework in self.state.frameworks.values():
             connected = framework.connection_id is not None
             assert connected or not framework.offers, f"offers of {framework.framework_id}"
+            watched = ("failover", framework.framework_id) in timers
+            assert connected or watched or framework.removing or framework.subscribing, (
+                f"nothing ends the waiting for {framework.framework_id}"
+            )
+        for offer in self.state.offers.values():
+            owner = self.state.frameworks.get(offer.framework_id)
+            assert owner is not None and not owner.removing, (
+                f"an offer is out to {offer.framework_id}, which is removed"
+            )
 
 
 def check_agent(state: ClusterState, agent: Agent) -> None:

@@ -14,7 +14,14 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.frameworks import start_failover_timer
 from pymesos_master.core.registry import AGENT, FRAMEWORK, ROLE
 from pymesos_master.core.roles import read_quota
-from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState, address_of
+from pymesos_master.core.state import (
+    Agent,
+    AgentState,
+    Framework,
+    FrameworkState,
+    RoleTerms,
+    address_of,
+)
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 
 BACK_BEFORE_QUOTA = 0.8
@@ -89,6 +96,13 @@ def _recover_framework(ctx: Context, record: registry_pb.FrameworkRecord) -> Non
     start_failover_timer(ctx, framework)
 
 
+def read_role(record: registry_pb.RoleRecord) -> RoleTerms:
+    """Raises ResourceError."""
+    return RoleTerms(record.weight, read_quota(record.quota))
+
+
 def _recover_role(ctx: Context, record: registry_pb.RoleRecord) -> None:
-    ctx.allocator.set_weight(record.role, record.weight)
-    ctx.allocator.set_quota(record.role, read_quota(record.quota))
+    terms = read_role(record)
+    ctx.state.roles[record.role] = terms
+    ctx.allocator.set_weight(record.role, terms.weight)
+    ctx.allocator.set_quota(record.role, terms.quota)

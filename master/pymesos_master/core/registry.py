@@ -1,11 +1,16 @@
-"""The registry's records: what they are called and how they are written."""
+"""The registry's records: what they are called and how they are written.
+
+A record is written whole, so it is made of what is intended, the changes that are still being
+written included, and never of what is durable: of two changes at once the second would undo the
+first.
+"""
 
 from __future__ import annotations
 
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
-from pymesos_master.core.state import Agent, AgentState, Framework
+from pymesos_master.core.state import Agent, AgentState, Framework, RoleTerms
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -22,7 +27,7 @@ _STATES = {
 def agent_change(agent: Agent, wall_s: float) -> Change:
     """The record of an agent as it is to be."""
     record = registry_pb.AgentRecord(
-        info=agent.info,
+        info=agent.info_next,
         state=_STATES.get(agent.state_next, registry_pb.AgentRecord.REACHABLE),
         changed_at_s=wall_s,
         reserved=to_proto(agent.reserved_next),
@@ -38,7 +43,7 @@ def agent_removal(agent_id: str) -> Change:
 def framework_change(framework: Framework) -> Change:
     """The record of a framework."""
     record = registry_pb.FrameworkRecord(
-        info=framework.info, registered_at_s=framework.registered_at_s
+        info=framework.info_next, registered_at_s=framework.registered_at_s
     )
     return Change(FRAMEWORK, framework.framework_id, record.SerializeToString(deterministic=True))
 
@@ -55,9 +60,10 @@ def quota_message(quota: Quota) -> pb.Quota:
     return pb.Quota(guarantees=to_proto(Resources(quota.guarantees)), limits=limits)
 
 
-def role_change(role: str, weight: float, quota: Quota) -> Change:
+def role_change(role: str, terms: RoleTerms) -> Change:
     """The record of a role; none for one that is like any other."""
-    if weight == 1.0 and not quota:
+    if terms == RoleTerms():
         return Change(ROLE, role, None)
-    record = registry_pb.RoleRecord(role=role, weight=weight, quota=quota_message(quota))
+    quota = quota_message(terms.quota)
+    record = registry_pb.RoleRecord(role=role, weight=terms.weight, quota=quota)
     return Change(ROLE, role, record.SerializeToString(deterministic=True))

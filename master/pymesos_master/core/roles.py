@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from pymesos_core import resources
 from pymesos_core.ids import role_problem
@@ -14,7 +15,7 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.effects import AnswerOperator
 from pymesos_master.core.events import OperatorSetQuota, OperatorSetWeight
 from pymesos_master.core.registry import role_change
-from pymesos_master.core.state import AgentState
+from pymesos_master.core.state import AgentState, RoleTerms
 from pymesos_proto.v1 import types_pb2 as pb
 
 MAX_WEIGHT = 1e6
@@ -50,8 +51,22 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
         ctx.out.append(AnswerOperator(event.request_id, None))
         ctx.publish("quota_set", message=event.role)
 
-    weight = ctx.allocator.weight(event.role)
-    ctx.persist((role_change(event.role, weight, quota),), done)
+    terms = ctx.state.roles.get(event.role, RoleTerms())
+    _persist(ctx, event.role, replace(terms, quota=quota), done)
+
+
+def _persist(ctx: Context, role: str, terms: RoleTerms, done: Callable[[], None]) -> None:
+    if terms == RoleTerms():
+        ctx.state.roles.pop(role, None)
+    else:
+        ctx.state.roles[role] = terms
+    ctx.persist((role_change(role, terms),), done)
+
+
+def _quotas(ctx: Context, role: str, quota: Quota) -> dict[str, Quota]:
+    """All of them as they are to be, those that are being written, too."""
+    out = {name: terms.quota for name, terms in ctx.state.roles.items() if terms.quota}
+    return {**out, role: quota}
 
 
 def _quota_problem(ctx: Context, role: str, quota: Quota, force: bool) -> str | None:
@@ -68,7 +83,7 @@ def _quota_problem(ctx: Context, role: str, quota: Quota, force: bool) -> str | 
 
 def _tree_problem(ctx: Context, role: str, quota: Quota) -> str | None:
     """A role's children may not be promised more, or allowed more, than the role."""
-    quotas = {**ctx.allocator.quotas(), role: quota}
+    quotas = _quotas(ctx, role, quota)
     for parent, above in quotas.items():
         children = [q for r, q in quotas.items() if r.rpartition("/")[0] == parent]
         for name, guarantee in _sum([child.guarantees for child in children]).items():
@@ -90,7 +105,7 @@ def _tree_problem(ctx: Context, role: str, quota: Quota) -> str | None:
 
 def _capacity_problem(ctx: Context, role: str, quota: Quota) -> str | None:
     """More than the cluster has cannot be guaranteed, as it stands."""
-    quotas = {**ctx.allocator.quotas(), role: quota}
+    quotas = _quotas(ctx, role, quota)
     top = [q.guarantees for r, q in quotas.items() if r.rpartition("/")[0] not in quotas]
     lost = (AgentState.UNREACHABLE, AgentState.GONE)
     there = _sum([a.total.quantities for a in ctx.state.agents.values() if a.state not in lost])
@@ -127,5 +142,5 @@ def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
         ctx.out.append(AnswerOperator(event.request_id, None))
         ctx.publish("weight_set", message=f"{event.role}: {event.weight:g}")
 
-    quota = ctx.allocator.quota(event.role)
-    ctx.persist((role_change(event.role, event.weight, quota),), done)
+    terms = ctx.state.roles.get(event.role, RoleTerms())
+    _persist(ctx, event.role, replace(terms, weight=event.weight), done)

@@ -10,6 +10,7 @@ from enum import Enum
 
 from pymesos_core.resources import EMPTY, Resources, to_proto, total
 from pymesos_core.states import is_terminal
+from pymesos_master.allocator.interface import Quota
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -123,11 +124,15 @@ class Agent:
     reserved: Resources = EMPTY  # dynamically, by the registry
     # By the latest write to the registry, durable or not:
     state_next: AgentState = AgentState.ACTIVE  # or UNREACHABLE, or GONE
+    info_next: pb.AgentInfo = field(init=False)
     reserved_next: Resources = EMPTY
     conversions: int = 0  # so far
     unwritten: int = 0  # of them
     # What an ACCEPT holds while its operations are written, by the number of the conversion.
     converting: dict[int, tuple[tuple[str, str], Resources]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.info_next = self.info
 
     @property
     def interrupted(self) -> bool:
@@ -168,7 +173,13 @@ class Framework:
     )  # agent → its offers not answered in a row
     registered_at_s: float = 0.0
     last_offer_at_s: float = 0.0  # Unix time; 0: none by this leader
-    removing: bool = False  # its removal is being written
+    # By the latest write to the registry, durable or not:
+    removing: bool = False
+    info_next: pb.FrameworkInfo = field(init=False)
+    subscribing: int = 0  # the connection of its latest subscription
+
+    def __post_init__(self) -> None:
+        self.info_next = self.info
 
     @property
     def framework_id(self) -> str:
@@ -199,6 +210,17 @@ class Registration:
     mono_s: float
 
 
+NO_QUOTA = Quota()
+
+
+@dataclass(frozen=True, slots=True)
+class RoleTerms:
+    """What operators have set for a role."""
+
+    weight: float = 1.0
+    quota: Quota = NO_QUOTA
+
+
 @dataclass(slots=True)
 class ClusterState:
     """All that a leading master knows."""
@@ -211,6 +233,8 @@ class ClusterState:
     agent_by_connection: dict[int, str] = field(default_factory=dict)
     agent_at: dict[tuple[str, int], str] = field(default_factory=dict)  # the latest at an address
     registrations: dict[str, Registration] = field(default_factory=dict)  # by agent
+    # By the latest write to the registry, durable or not; roles like any other are left out.
+    roles: dict[str, RoleTerms] = field(default_factory=dict)
     framework_by_connection: dict[int, str] = field(default_factory=dict)
 
     def find_task(self, framework_id: str, task_id: str) -> Task | None:
