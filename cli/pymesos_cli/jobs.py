@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at, unique
 from pymesos_cli.output import age, iso, print_json, print_table
 from pymesos_cli.progress import Progress
+from pymesos_cli.quarantine import jobs_addresses
 from pymesos_cli.run import see_through, watch
 from pymesos_proto.v1 import jobs_pb2 as pb
 
@@ -12,12 +13,7 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 async def all_jobs(cluster: Cluster, *, ended: bool) -> list[tuple[str, pb.JobView]]:
     """Every job with the address of the service that has it."""
     out: list[tuple[str, pb.JobView]] = []
-    addresses = {
-        view.info.jobs_address
-        for view in await cluster.frameworks()
-        if view.info.jobs_address and view.state == "active"
-    }
-    for address in sorted(addresses):
+    for address in await jobs_addresses(cluster):
         async with jobs_at(address) as stub:
             token = ""
             while True:
@@ -43,6 +39,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
                     "counts": dict(job.counts),
                     "framework_id": job.framework_id,
                     "submitted_at": iso(job.submitted_at_s),
+                    "explanation": job.explanation or None,
                 }
                 for job in jobs
             ]
@@ -52,13 +49,16 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
         (
             job.job_id,
             job.state,
-            ", ".join(f"{number} {phase}" for phase, number in sorted(job.counts.items())),
+            ", ".join(f"{number} {phase}" for phase, number in sorted(job.counts.items()))
+            or job.explanation,
             age(job.submitted_at_s),
         )
         for job in jobs
     ]
     hint = "" if ended else "; --all shows those that have ended"
     print_table(("JOB", "STATE", "TASKS", "AGE"), rows, f"no jobs{hint}", ("TASKS",))
+    if any(job.state == "quarantined" for job in jobs):
+        print("`pymesos-cli quarantine show JOB` says what is wrong with what is quarantined")
 
 
 async def _find(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:

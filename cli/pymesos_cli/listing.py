@@ -18,6 +18,7 @@ from pymesos_cli.output import (
     task_resources_json,
     used_of,
 )
+from pymesos_cli.quarantine import quarantined_jobs
 from pymesos_core.resources import Resources, from_proto
 from pymesos_core.states import reason_name, state_name
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -144,8 +145,8 @@ async def list_frameworks(cluster: Cluster, *, completed: bool, as_json: bool) -
     print_table(headers, rows, "no frameworks", ("ROLE", "ALLOCATED", "NAME"))
 
 
-def task_json(view: pb.TaskView) -> dict[str, Any]:
-    """A task for --json."""
+def task_json(view: pb.TaskView, quarantined: str | None = None) -> dict[str, Any]:
+    """A task for --json; `quarantined`: why its job is."""
     info, status = view.task_info, view.status
     return {
         "task_id": info.task_id,
@@ -166,6 +167,7 @@ def task_json(view: pb.TaskView) -> dict[str, Any]:
         "healthy": status.healthy if status.HasField("healthy") else None,
         "ready": status.ready if status.HasField("ready") else None,
         "completed": view.completed,
+        "quarantined": quarantined,
         "usage": {"cpus": round(view.use.cpus_used, 3), "mem": round(view.use.mem_used_mib, 1)}
         if view.HasField("use")
         else None,
@@ -193,17 +195,20 @@ async def list_tasks(
     )
     more = bool(limit) and len(views) > limit
     views = views[:limit] if more else views
+    aside = await quarantined_jobs(cluster) if views else {}
+    why_aside = [aside.get(view.task_info.task_id.partition(".")[0]) for view in views]
     if as_json:
-        print_json([task_json(view) for view in views])
+        print_json(list(map(task_json, views, why_aside)))
         return
     rows = []
-    for view in views:
+    for view, held in zip(views, why_aside, strict=True):
         status = view.status
-        why = " ".join(p for p in (reason_name(status.reason), status.message) if p)
+        job = f"its job cannot be handled: {held}" if held else ""
+        why = " ".join(p for p in (job, reason_name(status.reason), status.message) if p)
         rows.append(
             (
                 view.task_info.task_id,
-                state_name(view.state).removeprefix("TASK_"),
+                state_name(view.state).removeprefix("TASK_") + (" (quarantined)" if held else ""),
                 view.hostname,
                 short_amounts(_resources(view)),
                 f"{view.use.cpus_used:.2f} {view.use.mem_used_mib:.0f}M"

@@ -361,6 +361,43 @@ def explain_task(settings: Settings, task: str, as_json: bool) -> None:
 
 
 @main.group()
+def quarantine() -> None:
+    """See what is stored and cannot be handled, and have it tried again or forgotten."""
+
+
+@quarantine.command("list")
+@json_option
+@pass_settings
+def list_quarantined(settings: Settings, as_json: bool) -> None:
+    """List it, with the reasons."""
+    from pymesos_cli import quarantine as aside
+
+    _with_cluster(settings, lambda cluster: aside.list_quarantined(cluster, as_json=as_json))
+
+
+@quarantine.command("show")
+@click.argument("id_", metavar="ID")
+@json_option
+@pass_settings
+def show_quarantined(settings: Settings, id_: str, as_json: bool) -> None:
+    """Show one as it is stored, by its exact id."""
+    from pymesos_cli import quarantine as aside
+
+    _with_cluster(settings, lambda cluster: aside.show(cluster, id_, as_json=as_json))
+
+
+@quarantine.command("release")
+@click.argument("id_", metavar="ID")
+@click.option("--discard", is_flag=True, help="Forget it instead, and end its tasks.")
+@pass_settings
+def release_quarantined(settings: Settings, id_: str, discard: bool) -> None:
+    """Have one tried again, by its exact id."""
+    from pymesos_cli import quarantine as aside
+
+    _with_cluster(settings, lambda cluster: aside.release(cluster, id_, discard=discard))
+
+
+@main.group()
 def quota() -> None:
     """Guarantee resources to roles, and limit them."""
 

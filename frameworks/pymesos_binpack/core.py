@@ -846,15 +846,17 @@ class BinpackCore:
         self._preempt([t for t in tasks if t.task_id in made.unplaced], by_id, offers, situation)
 
     def _whose_fault(self, offers: Sequence[OfferInHand]) -> str:
-        """The job that cannot be planned by itself, either; empty: there is none."""
+        """The job that cannot be planned by itself, either; empty: none, or not one alone can."""
+        situation = Situation(self._known, self._placed(), self._kept())
+        failed: list[str] = []
         for line in self._waiting:
             try:
                 tasks = [task for task, _ in to_plan(line, offers).values()]
-                situation = Situation(self._known, self._placed(), self._kept())
                 plan(tasks, offers, self._policy, situation)
             except Exception:
-                return line.job_id
-        return ""
+                failed.append(line.job_id)
+        others = len(self._waiting) > len(failed)
+        return failed[0] if failed and (others or len(failed) == 1) else ""
 
     def _workload(self) -> Workload:
         """What usually comes: the instances of all jobs that have not ended."""

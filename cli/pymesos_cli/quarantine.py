@@ -1,0 +1,173 @@
+"""`quarantine`: what is stored and cannot be handled, why, and the way out.
+
+Whoever keeps something may set a part of it aside. Each keeper is a Source here: the Jobs services
+are the first.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
+
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.output import print_json, print_table, printable
+from pymesos_proto.v1 import jobs_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that was set aside."""
+
+    id: str
+    kind: str  # "job"
+    reason: str
+    keeper: str  # the id of who keeps it
+    tasks: tuple[str, ...] = ()  # that run on meanwhile
+    document: str = ""  # as it is stored; only when it is asked for by its id
+
+
+class Source(Protocol):
+    """Who keeps such things."""
+
+    async def list(self, cluster: Cluster) -> Sequence[Item]:
+        """All of them, without documents. Raises CliError."""
+        ...
+
+    async def find(self, cluster: Cluster, item_id: str) -> Item | None:
+        """One by its exact id, with its document. Raises CliError."""
+        ...
+
+    async def release(self, cluster: Cluster, item: Item, *, discard: bool) -> None:
+        """Have it tried again, or forgotten. Raises CliError."""
+        ...
+
+
+class Jobs:
+    """The Jobs services that the master knows."""
+
+    async def list(self, cluster: Cluster) -> Sequence[Item]:
+        """See Source."""
+        return [item for address in await jobs_addresses(cluster) for item in await _at(address)]
+
+    async def find(self, cluster: Cluster, item_id: str) -> Item | None:
+        """See Source."""
+        for address in await jobs_addresses(cluster):
+            for item in await _at(address, item_id):
+                return item
+        return None
+
+    async def release(self, cluster: Cluster, item: Item, *, discard: bool) -> None:
+        """See Source."""
+        for address in await jobs_addresses(cluster):
+            if any(there.keeper == item.keeper for there in await _at(address, item.id)):
+                request = pb.ReleaseQuarantinedRequest(job_id=item.id, discard=discard)
+                async with jobs_at(address) as stub:
+                    await stub.ReleaseQuarantined(request, timeout=cluster.timeout_s)
+
+
+SOURCES: tuple[Source, ...] = (Jobs(),)
+CALL_TIMEOUT_S = 10.0
+GLANCE_TIMEOUT_S = 2.0
+
+
+async def jobs_addresses(cluster: Cluster) -> Sequence[str]:
+    """Where Jobs services are."""
+    return sorted(
+        {
+            view.info.jobs_address
+            for view in await cluster.frameworks()
+            if view.info.jobs_address and view.state == "active"
+        }
+    )
+
+
+async def _at(address: str, job_id: str = "", timeout_s: float = CALL_TIMEOUT_S) -> Sequence[Item]:
+    out: list[Item] = []
+    token = ""
+    async with jobs_at(address) as stub:
+        while True:
+            request = pb.ListQuarantinedRequest(job_id=job_id, page_token=token)
+            response = await stub.ListQuarantined(request, timeout=timeout_s)
+            out += [
+                Item(j.job_id, "job", j.reason, j.framework_id, tuple(j.task_ids), j.document)
+                for j in response.jobs
+            ]
+            token = response.next_page_token
+            if not token:
+                return out
+
+
+async def quarantined_jobs(cluster: Cluster) -> dict[str, str]:
+    """Job id → reason, of the services that answer; for listings of something else."""
+    out: dict[str, str] = {}
+    for address in await jobs_addresses(cluster):
+        try:
+            found = await _at(address, timeout_s=GLANCE_TIMEOUT_S)
+            out |= {item.id: item.reason for item in found}
+        except CliError:
+            continue  # that it does not answer is no concern of who lists tasks
+    return out
+
+
+async def list_quarantined(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli quarantine list`."""
+    items = [item for source in SOURCES for item in await source.list(cluster)]
+    if as_json:
+        print_json([_json(item) for item in items])
+        return
+    rows = [(i.id, i.kind, str(len(i.tasks)), i.keeper, i.reason) for i in items]
+    headers = ("WHAT", "KIND", "TASKS", "KEPT BY", "REASON")
+    print_table(headers, rows, "nothing is in quarantine", ("KEPT BY", "REASON"))
+
+
+def _json(item: Item) -> dict[str, Any]:
+    made = asdict(item)
+    made.pop("document")
+    return made
+
+
+async def _find(cluster: Cluster, item_id: str) -> tuple[Source, Item]:
+    for source in SOURCES:
+        if (item := await source.find(cluster, item_id)) is not None:
+            return source, item
+    raise CliError(
+        f"nothing of the id {item_id!r} is in quarantine; `pymesos-cli quarantine list` lists what"
+        f" is, by exact ids",
+        EXIT_USAGE,
+    )
+
+
+async def show(cluster: Cluster, item_id: str, *, as_json: bool) -> None:
+    """`pymesos-cli quarantine show`."""
+    _, item = await _find(cluster, item_id)
+    if as_json:
+        print_json({**_json(item), "document": item.document})
+        return
+    print(printable(f"{item.kind} {item.id}, kept by {item.keeper}"))
+    print(printable(f"cannot be handled: {item.reason}"))
+    for task_id in item.tasks:
+        print(printable(f"is left alone: the task {task_id}"))
+    print("as it is stored:")
+    for line in _lines(item.document):
+        print(printable(line))
+
+
+def _lines(document: str) -> Sequence[str]:
+    """Indented where it is JSON."""
+    try:
+        return json.dumps(json.loads(document), indent=2, ensure_ascii=True).splitlines()
+    except (ValueError, RecursionError):
+        return document.splitlines()
+
+
+async def release(cluster: Cluster, item_id: str, *, discard: bool) -> None:
+    """`pymesos-cli quarantine release`."""
+    source, item = await _find(cluster, item_id)
+    await source.release(cluster, item, discard=discard)
+    if discard:
+        ended = f"; {len(item.tasks)} tasks of it are ended" if item.tasks else ""
+        print(printable(f"the {item.kind} {item.id} is forgotten{ended}"))
+    else:
+        print(printable(f"the {item.kind} {item.id} goes on"))

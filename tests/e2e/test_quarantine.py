@@ -1,0 +1,89 @@
+"""A job that cannot be handled ends nothing but itself, at once and at every restart."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pymesos_core.store import Change, Store
+from pymesos_testing.cli import Cli, job
+from pymesos_testing.components import Role, Roles, wait_for
+
+
+def broken(roles: Roles, master: str) -> Role:
+    place = str(roles.folder / "binpack")
+    listen = ("--listen", "--master", master, "--state-dir", place)
+    return roles.start("broken", "pymesos_testing.broken_binpack", *listen)
+
+
+def named(name: str, text: str) -> str:
+    return json.dumps({**json.loads(text), "name": name})
+
+
+def state_of(cli: Cli, name: str) -> dict[str, Any]:
+    (found,) = [j for j in cli.json("jobs", "--all") if j["name"] == name]
+    return found
+
+
+def test_a_job_that_the_framework_cannot_handle(roles: Roles) -> None:
+    """Set aside while it is handled, kept over a restart, released when the fault is mended."""
+    master = roles.master()
+    cli = Cli(master.address)
+    roles.agent(master.address, "agent", "--runtime", "process", "--kill-tasks-on-exit")
+    framework = broken(roles, master.address)
+    cli.ok("run", "-", "--wait", text=named("good", job("service", command="sleep 1000")))
+    before = cli.tasks(state="TASK_RUNNING")
+    cli.run("run", "-", text=named("bad", job("service", command="sleep 1000")))
+    wait_for("it is set aside", lambda: state_of(cli, "bad")["state"] == "quarantined")
+    assert framework.process.poll() is None, "the framework goes on"
+    assert state_of(cli, "good")["state"] == "running"
+    assert cli.tasks(state="TASK_RUNNING")[0]["task_id"] == before[0]["task_id"]
+    assert "quarantined" in cli.ok("jobs")
+    cli.ok("run", "-", "--wait", text=named("third", job()))
+
+    framework.kill()
+    mended = roles.binpack(master.address)
+    wait_for("it is known again", lambda: bool(cli.json("jobs")))
+    (aside,) = cli.json("quarantine", "list")
+    assert aside["kind"] == "job" and "TypeError: planted" in aside["reason"]
+    assert "sleep 1000" in cli.ok("quarantine", "show", aside["id"])
+    refused = cli.run("stop", aside["id"])
+    assert refused.returncode == 1 and "quarantine show" in refused.stderr
+    assert "goes on" in cli.ok("quarantine", "release", aside["id"])
+    wait_for("it runs", lambda: len(cli.tasks(state="TASK_RUNNING")) == 2)
+    assert cli.json("quarantine", "list") == []
+    for role in (framework, mended):
+        assert "Traceback" not in role.log.read_text()
+
+
+def test_a_job_of_another_version(roles: Roles) -> None:
+    """Its tasks are left alone, and shown; discarded it is gone, and they are."""
+    master = roles.master()
+    cli = Cli(master.address)
+    roles.agent(master.address, "agent", "--runtime", "process", "--kill-tasks-on-exit")
+    framework = roles.binpack(master.address)
+    for name in ("good", "bad"):
+        cli.ok("run", "-", "--wait", text=named(name, job("service", command="sleep 1000")))
+    bad = state_of(cli, "bad")["job_id"]
+    framework.kill()
+    store = Store(roles.folder / "binpack" / "state.sqlite")
+    record = json.loads(store.load()["job", bad])
+    record["document"] = record["document"].replace("command", "\u202ecommand")
+    store.commit([Change("job", bad, json.dumps(record).encode())])
+    store.close()
+
+    framework = roles.binpack(master.address)
+    wait_for("they are known again", lambda: len(cli.json("jobs")) == 2)
+    assert state_of(cli, "bad")["state"] == "quarantined"
+    assert state_of(cli, "good")["state"] == "running"
+    (left,) = [t for t in cli.tasks(state="TASK_RUNNING") if t["quarantined"]]
+    assert left["task_id"].startswith(bad) and "U+202E" in left["quarantined"]
+    assert "RUNNING (quarantined)" in cli.ok("tasks")
+    assert cli.run("quarantine", "release", bad).returncode == 1
+    assert cli.run("quarantine", "release", bad[:-1]).returncode == 2, "exact ids only"
+    assert "is forgotten; 1 tasks of it are ended" in cli.ok(
+        "quarantine", "release", bad, "--discard"
+    )
+    cli.wait_for_tasks(1, state="TASK_RUNNING")
+    assert cli.json("quarantine", "list") == []
+    assert [j["name"] for j in cli.json("jobs")] == ["good"]

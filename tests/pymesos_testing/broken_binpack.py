@@ -1,0 +1,25 @@
+"""A bin-packing framework with a fault: it cannot launch jobs whose name begins with bad."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymesos_binpack import core
+from pymesos_binpack.main import main
+from pymesos_binpack.planner import Launch
+from pymesos_binpack.state import Instance
+
+right = core.task_infos  # type: ignore[attr-defined]
+
+
+def wrong(instance: Instance, launch: Launch) -> Any:
+    """In the place of `task_infos`."""
+    if instance.job_id.startswith("bad"):
+        raise TypeError("planted")
+    return right(instance, launch)
+
+
+core.task_infos = wrong  # type: ignore[attr-defined]
+
+if __name__ == "__main__":
+    main()
