@@ -258,9 +258,14 @@ class Cluster:
         framework_id: str = "",
         id_prefix: str = "",
         states: Sequence[str] = (),
+        called: str = "",
+        called_exactly: bool = False,
         limit: int = 0,
     ) -> list[pb.TaskView]:
-        """Tasks, live or also completed ones; at most one more than `limit`, if there is one."""
+        """Tasks, live or also completed ones; at most one more than `limit`, if there is one.
+
+        What they are `called` is as in pymesos_core.names, which has the last word.
+        """
         return await self.pages(
             lambda s, p, t: s.ListTasks(
                 pb.ListTasksRequest(
@@ -269,26 +274,14 @@ class Cluster:
                     framework_id=framework_id,
                     id_prefix=id_prefix,
                     states=states,
+                    called=called,
+                    called_exactly=called_exactly,
                 ),
                 timeout=t,
             ),
             lambda r: r.tasks,
             limit,
         )
-
-    async def find_task(self, text: str, *, completed: bool) -> pb.TaskView:
-        """The task whose id is `text`, starts with it, or has it inside. Raises CliError."""
-        found = await self.tasks(completed=completed, id_prefix=text)
-        if not found:
-            found = await self.tasks(completed=completed)
-        return unique(text, found, lambda view: view.task_info.task_id, "task")
-
-    async def find_framework(self, text: str) -> pb.FrameworkView:
-        """The framework of an id, a part of it, or a name that only one has. Raises CliError."""
-        named = [view for view in await self.frameworks() if view.info.name == text]
-        if len(named) == 1:
-            return named[0]
-        return unique(text, await self.frameworks(), lambda v: v.info.framework_id, "framework")
 
     async def watch_events(self) -> AsyncIterator[pb.ClusterEvent]:
         """Cluster events, until the stream ends. Raises CliError."""
@@ -303,29 +296,6 @@ class Cluster:
                 return
             except grpc.aio.AioRpcError as error:
                 await self._follow(error, deadline)
-
-
-def unique(text: str, items: Sequence[Result], id_of: Callable[[Result], str], what: str) -> Result:
-    """The item of that id; else the only one that starts with it, or has it inside."""
-    for matches in (
-        [i for i in items if id_of(i) == text],
-        [i for i in items if id_of(i).startswith(text)],
-        [i for i in items if text in id_of(i)],
-    ):
-        if len(matches) == 1:
-            return matches[0]
-        if matches:
-            some = ", ".join(id_of(i) for i in matches[:5])
-            raise CliError(
-                f"{text!r} fits {len(matches)} {what}s ({some}{', …' if matches[5:] else ''});"
-                f" give more of the id",
-                EXIT_USAGE,
-            )
-    raise CliError(
-        f"there is no {what} {text!r}; `pymesos-cli {what}s{' --all' if what == 'task' else ''}`"
-        f" lists them",
-        EXIT_USAGE,
-    )
 
 
 async def _answers(stub: SandboxAsyncStub, view: pb.TaskView) -> bool:

@@ -2,30 +2,49 @@
 
 from __future__ import annotations
 
-from pymesos_cli.cluster import Cluster, unique
+import click
+
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.finding import (
+    about_agent,
+    about_framework,
+    about_task,
+    find_agent,
+    find_framework,
+    find_task,
+)
+from pymesos_cli.output import count_of, note
+from pymesos_core.names import parse_task_id
 from pymesos_proto.v1 import operator_pb2 as pb
 
 
 async def kill_task(cluster: Cluster, text: str) -> None:
     """`pymesos-cli kill`."""
-    view = await cluster.find_task(text, completed=False)
+    view = await find_task(cluster, text, completed=False, exact=True)
     task_id = view.task_info.task_id
     request = pb.KillTaskRequest(framework_id=view.framework_id, task_id=task_id)
     await cluster.call(lambda stub, timeout_s: stub.KillTask(request, timeout=timeout_s))
-    print(f"killing {task_id}")
+    print(f"killing {task_id} ({about_task(view)})")
+    if parts := parse_task_id(task_id):
+        note(f"a service's task is replaced; `pymesos-cli stop {parts.job_id}` ends its job")
 
 
 async def teardown(cluster: Cluster, text: str) -> None:
     """`pymesos-cli teardown`."""
-    view = await cluster.find_framework(text)
+    view = await find_framework(cluster, text, exact=True)
     request = pb.TeardownFrameworkRequest(framework_id=view.info.framework_id)
     await cluster.call(lambda stub, timeout_s: stub.TeardownFramework(request, timeout=timeout_s))
-    print(f"removed {view.info.framework_id} ({view.info.name}); its {view.tasks} tasks are ending")
+    print(f"removed {view.info.framework_id} ({about_framework(view)}); its tasks are ending")
 
 
-async def mark_gone(cluster: Cluster, text: str) -> None:
+async def mark_gone(cluster: Cluster, text: str, *, ask: bool) -> None:
     """`pymesos-cli gone`."""
-    view = unique(text, await cluster.agents(), lambda v: v.info.agent_id, "agent")
+    view = await find_agent(cluster, text, exact=True)
+    who = f"{view.info.agent_id} ({about_agent(view)})"
+    given_up = f"{count_of(view.tasks, 'task')} of it given up"
+    if ask:
+        note(f"agent {who}: it can never come back under its id, with {given_up}.")
+        click.confirm("Go on?", abort=True, err=True)
     request = pb.MarkAgentGoneRequest(agent_id=view.info.agent_id)
     await cluster.call(lambda stub, timeout_s: stub.MarkAgentGone(request, timeout=timeout_s))
-    print(f"{view.info.agent_id} is gone")
+    print(f"agent {who} is gone, with {given_up}")

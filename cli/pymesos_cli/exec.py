@@ -8,12 +8,13 @@ import fcntl
 import os
 import signal
 import struct
-import sys
 import termios
 import tty
 from collections.abc import AsyncIterator, Iterator, Sequence
 
 from pymesos_cli.cluster import Cluster, sandbox_of
+from pymesos_cli.finding import find_task
+from pymesos_cli.terminal import stream
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 CHUNK_BYTES = 32 * 1024
@@ -33,7 +34,7 @@ async def run_inside(
 
     `stdin` is the descriptor of its input, None for none.
     """
-    view = await cluster.find_task(text, completed=False)
+    view = await find_task(cluster, text, completed=False)
     start = pb.ExecInput.Start(
         framework_id=view.framework_id,
         task_id=view.task_info.task_id,
@@ -71,11 +72,9 @@ async def _all(inputs: asyncio.Queue[pb.ExecInput]) -> AsyncIterator[pb.ExecInpu
 def _show(output: pb.ExecOutput, status: int) -> int:
     match output.WhichOneof("output"):
         case "stdout":
-            sys.stdout.buffer.write(output.stdout)
-            sys.stdout.buffer.flush()
+            stream().write_raw(output.stdout)
         case "stderr":
-            sys.stderr.buffer.write(output.stderr)
-            sys.stderr.buffer.flush()
+            stream(stderr=True).write_raw(output.stderr)
         case "exit_status":
             return output.exit_status
     return status

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from google.protobuf.json_format import MessageToDict
 
-from pymesos_cli.cluster import Cluster, jobs_at, unique
+from pymesos_cli.cluster import CliError, Cluster, jobs_at
+from pymesos_cli.finding import TASK, find_framework, find_task, one
 from pymesos_cli.jobs import all_jobs
 from pymesos_cli.output import age, print_json, printable
+from pymesos_core.names import Found, Named, TaskName, find
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -24,7 +26,7 @@ async def _ask(cluster: Cluster, framework_id: str) -> pb.ExplainFrameworkRespon
 
 async def explain_framework(cluster: Cluster, text: str, *, as_json: bool) -> None:
     """`pymesos-cli explain framework`."""
-    view = await cluster.find_framework(text)
+    view = await find_framework(cluster, text)
     said = await _ask(cluster, view.info.framework_id)
     if as_json:
         print_json(MessageToDict(said, preserving_proto_field_name=True))
@@ -84,15 +86,15 @@ def _help(withheld: pb.ExplainFrameworkResponse.Withheld) -> str:
 
 async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
     """`pymesos-cli explain task`: of a job's instance that waits, or of a task."""
-    found = await _waiting(cluster, text)
-    if found is None:
-        view = await cluster.find_task(text, completed=True)
+    waiting = find(text, await _waiting(cluster))
+    view = None if waiting.exact and waiting.fits else await _task(cluster, text, waiting.fits)
+    if view is not None:
         if as_json:
             print_json(MessageToDict(view, preserving_proto_field_name=True))
         else:
             print(printable(_task_line(view)))
         return
-    framework_id, name, instance = found
+    framework_id, name, instance = _one_of(text, waiting)
     said = await _ask(cluster, framework_id)
     if as_json:
         shown = MessageToDict(instance, preserving_proto_field_name=True)
@@ -110,25 +112,41 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
         print(printable(line))
 
 
-async def _waiting(cluster: Cluster, text: str) -> tuple[str, str, jobs_pb.InstanceView] | None:
-    """The framework, name and view of the one instance that waits and that `text` fits."""
-    waiting: list[tuple[str, str, jobs_pb.InstanceView]] = []
+Waiting = tuple[str, str, jobs_pb.InstanceView]  # of which framework, its name, and its view
+
+
+async def _task(cluster: Cluster, text: str, waiting: Sequence[object]) -> pb.TaskView | None:
+    """The task of that id or name; none where something that waits begins so and no task is so."""
+    try:
+        return await find_task(cluster, text, completed=True, exact=bool(waiting))
+    except CliError:
+        if waiting:
+            return None
+        raise
+
+
+async def _waiting(cluster: Cluster) -> list[Named[Waiting]]:
+    """The instances that wait, of all jobs."""
+    waiting: list[Named[Waiting]] = []
     for address, job in await all_jobs(cluster, ended=False):
         async with jobs_at(address) as stub:
             request = jobs_pb.WatchJobRequest(job_id=job.job_id)
             async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
-                waiting += [
-                    (job.framework_id, f"{job.job_id}.{i.task_name}.{i.instance}", i)
-                    for i in view.instances
-                    if i.state == types_pb2.TASK_STATE_UNSPECIFIED and not i.done
-                ]
+                for i in view.instances:
+                    if i.state == types_pb2.TASK_STATE_UNSPECIFIED and not i.done:
+                        parts = TaskName(job.job_id, job.name, i.task_name, i.instance, i.attempts)
+                        item = (job.framework_id, parts.of_instance, i)
+                        waiting.append(Named(item, parts.of_instance, parts.names))
                 if not view.more:
                     break
-    fits = [item for item in waiting if text in item[1]]
-    exact = any(item[1] == text for item in fits)
-    if not exact and len({item[2].explanation for item in fits}) == 1:
-        return fits[0]  # all of them wait for the same
-    return unique(text, fits, lambda item: item[1], "task") if fits else None
+    return waiting
+
+
+def _one_of(text: str, found: Found[Waiting]) -> Waiting:
+    """The one that is meant, or the first of those that wait for the same."""
+    if len({thing.item[2].explanation for thing in found.fits}) == 1:
+        return found.fits[0].item
+    return one(text, found, TASK, lambda item: item[2].explanation or "not planned yet")
 
 
 def _task_line(view: pb.TaskView) -> str:

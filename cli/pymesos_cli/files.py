@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -16,6 +15,8 @@ import grpc.aio
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, Metadata, sandbox_of
 from pymesos_cli.exec import run_inside
+from pymesos_cli.finding import find_task
+from pymesos_cli.terminal import note, stream
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
@@ -62,21 +63,27 @@ class Remote:
 
 async def list_files(cluster: Cluster, task: str, path: str) -> None:
     """`pymesos-cli ls`."""
-    view = await cluster.find_task(task, completed=True)
+    view = await find_task(cluster, task, completed=True)
     async with sandbox_of(cluster, view) as (stub, metadata):
         for file in await Remote(stub, metadata, view).list(path):
-            when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(file.modified_at_s))
+            when = _local_time(file.modified_at_s)
             name = f"{file.name}/" if file.is_directory else file.name
             print(f"{file.size_bytes:>12}  {when}  {name}")
 
 
+def _local_time(time_s: float) -> str:
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_s))
+    except (ValueError, OverflowError, OSError):
+        return f"{'?':<19}"  # the agent says when, and not always with sense
+
+
 async def show_file(cluster: Cluster, task: str, path: str) -> None:
     """`pymesos-cli cat`."""
-    view = await cluster.find_task(task, completed=True)
+    view = await find_task(cluster, task, completed=True)
     async with sandbox_of(cluster, view) as (stub, metadata):
         async for data in Remote(stub, metadata, view).read(path):
-            sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+            stream().write_raw(data)
 
 
 async def copy(cluster: Cluster, source: str, target: str) -> int:
@@ -101,7 +108,7 @@ def _remote(text: str) -> tuple[str, str] | None:
 
 
 async def _download(cluster: Cluster, task: str, path: str, target: Path) -> None:
-    view = await cluster.find_task(task, completed=True)
+    view = await find_task(cluster, task, completed=True)
     async with sandbox_of(cluster, view) as (stub, metadata):
         remote = Remote(stub, metadata, view)
         folder, _, name = path.rstrip("/").rpartition("/")
@@ -135,7 +142,7 @@ async def _download_folder(remote: Remote, path: str, target: Path, depth: int) 
         except grpc.aio.AioRpcError as error:
             if error.code() != grpc.StatusCode.INVALID_ARGUMENT:
                 raise
-            print(f"left out: {error.details()}", file=sys.stderr)
+            note(f"left out: {error.details()}")
 
 
 async def _download_file(remote: Remote, path: str, target: Path) -> None:
@@ -159,7 +166,7 @@ async def _upload(cluster: Cluster, source: Path, task: str, path: str) -> int:
         raise CliError(f"{source} is not a file", EXIT_USAGE)
     if not path or path.endswith("/"):
         path += source.name
-    view = await cluster.find_task(task, completed=False)
+    view = await find_task(cluster, task, completed=False)
     argv = ["sh", "-c", 'cd -- "$PYMESOS_SANDBOX" && ' + RECEIVE, "sh", path]
     try:
         return await run_inside(cluster, view.task_info.task_id, argv, stdin=descriptor)

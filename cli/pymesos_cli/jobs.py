@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at, unique
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.finding import about_job, find_job, has_ended
 from pymesos_cli.output import age, iso, print_json, print_table
 from pymesos_cli.progress import Progress
 from pymesos_cli.quarantine import jobs_addresses
@@ -61,11 +62,11 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
         print("`pymesos-cli quarantine show JOB` says what is wrong with what is quarantined")
 
 
-async def _find(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:
+async def _find(cluster: Cluster, text: str, *, exact: bool = False) -> tuple[str, pb.JobView]:
     jobs = await all_jobs(cluster, ended=True)
     if not jobs:
         raise CliError(f"there is no job {text!r}, and no Jobs service holds any", EXIT_USAGE)
-    return unique(text, jobs, lambda item: item[1].job_id, "job")
+    return find_job(text, jobs, exact=exact)
 
 
 async def watch_job(cluster: Cluster, text: str) -> int:
@@ -78,7 +79,12 @@ async def watch_job(cluster: Cluster, text: str) -> int:
 
 async def stop_job(cluster: Cluster, text: str) -> None:
     """`pymesos-cli stop`."""
-    address, job = await _find(cluster, text)
+    address, job = await _find(cluster, text, exact=True)
+    if has_ended(job):
+        raise CliError(
+            f"the job {job.job_id} has ended already ({job.state}); nothing of it is left to stop",
+            EXIT_USAGE,
+        )
     async with jobs_at(address) as stub:
         await stub.StopJob(pb.StopJobRequest(job_id=job.job_id), timeout=cluster.timeout_s)
-    print(f"stopping {job.job_id}")
+    print(f"stopping {job.job_id} ({about_job(job)})")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from pymesos_cli.cluster import Cluster
+from pymesos_cli.finding import find_framework, find_tasks
 from pymesos_cli.output import (
     age,
     iso,
@@ -177,6 +177,7 @@ def task_json(view: pb.TaskView, quarantined: str | None = None) -> dict[str, An
 async def list_tasks(
     cluster: Cluster,
     *,
+    called: str | None,
     completed: bool,
     framework: str,
     states: Sequence[str],
@@ -186,13 +187,24 @@ async def list_tasks(
     """`pymesos-cli tasks`."""
     framework_id = ""
     if framework:
-        framework_id = (await cluster.find_framework(framework)).info.framework_id
-    views = await cluster.tasks(
-        completed=completed,
-        framework_id=framework_id,
-        states=[f"TASK_{state}" for state in states],
-        limit=limit,
-    )
+        framework_id = (
+            await find_framework(cluster, framework, completed=completed)
+        ).info.framework_id
+    if called is not None:
+        views = await find_tasks(cluster, called, completed=completed, history=True)
+        wanted = {types_pb2.TaskState.Value(f"TASK_{state}") for state in states}
+        views = [
+            v
+            for v in views
+            if framework_id in ("", v.framework_id) and (not wanted or v.state in wanted)
+        ]
+    else:
+        views = await cluster.tasks(
+            completed=completed,
+            framework_id=framework_id,
+            states=[f"TASK_{state}" for state in states],
+            limit=limit,
+        )
     more = bool(limit) and len(views) > limit
     views = views[:limit] if more else views
     aside = await quarantined_jobs(cluster) if views else {}
@@ -302,7 +314,7 @@ async def show_events(cluster: Cluster, *, as_json: bool) -> None:
                 "resources": scalars_json(from_proto(event.resources)),
                 "message": event.message or None,
             }
-            print(json.dumps(line, ensure_ascii=False), flush=True)
+            print_json(line, indent=None)
             continue
         parts = (
             iso(event.timestamp_s) or "",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import Sequence
-from typing import BinaryIO
 
-from pymesos_cli.cluster import CliError, Cluster, sandbox_of
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, sandbox_of
 from pymesos_cli.exec import exit_code
+from pymesos_cli.finding import find_task, find_tasks
+from pymesos_cli.terminal import SafeStream, stream
 from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
@@ -41,7 +41,7 @@ async def show_logs(
 
 async def attach_to(cluster: Cluster, text: str) -> int:
     """`pymesos-cli attach`: both streams; the exit status, 128 and the number for a signal's."""
-    view = await cluster.find_task(text, completed=False)
+    view = await find_task(cluster, text, completed=False)
     await asyncio.gather(
         *(copy_log(cluster, view, stderr=stderr, follow=True, tail=0) for stderr in (False, True))
     )
@@ -61,26 +61,15 @@ async def attach_to(cluster: Cluster, text: str) -> int:
 
 
 async def _views(cluster: Cluster, text: str) -> Sequence[operator_pb.TaskView]:
-    """The task of that id; else the live tasks of the job of that id; else the task it fits."""
-    live = await cluster.tasks(id_prefix=text)
-    if len(live) != 1 or live[0].task_info.task_id != text:
-        of_job = [
-            view
-            for view in live
-            if ("job", text) in _labels(view) or view.task_info.task_id.startswith(f"{text}.")
-        ]
-        if len(of_job) > MAX_TASKS:
-            raise CliError(
-                f"{text} has {len(of_job)} tasks; at most {MAX_TASKS} are shown at once: give more"
-                f" of the id"
-            )
-        if len(of_job) > 1:
-            return of_job
-    return [await cluster.find_task(text, completed=True)]
-
-
-def _labels(view: operator_pb.TaskView) -> set[tuple[str, str]]:
-    return {(label.key, label.value) for label in view.task_info.labels}
+    """The task of that id or name; of a job, all that live, or all when it has ended."""
+    views = await find_tasks(cluster, text, completed=True)
+    if len(views) > MAX_TASKS:
+        raise CliError(
+            f"{text} has {len(views)} tasks; at most {MAX_TASKS} are shown at once: name some of"
+            f" them, as in JOB.task.instance",
+            EXIT_USAGE,
+        )
+    return views
 
 
 def _prefixes(task_ids: Sequence[str]) -> list[bytes]:
@@ -104,7 +93,7 @@ async def copy_log(
     prefix: bytes = b"",
 ) -> None:
     """Write a task's stdout to our own, or its stderr to our stderr. Raises CliError."""
-    out = sys.stderr.buffer if stderr else sys.stdout.buffer
+    out = stream(stderr=stderr)
     request = pb.ReadLogRequest(
         framework_id=view.framework_id,
         task_id=view.task_info.task_id,
@@ -121,12 +110,11 @@ async def copy_log(
         _write(out, prefix, rest + b"\n" if prefix else rest)
 
 
-def _write(out: BinaryIO, prefix: bytes, data: bytes) -> bytes:
+def _write(out: SafeStream, prefix: bytes, data: bytes) -> bytes:
     """Whole lines, each with its prefix; what is left of the last. All of it without a prefix."""
     rest = b""
     if prefix:
         *lines, rest = data.split(b"\n")
         data = b"".join(prefix + line + b"\n" for line in lines)
-    out.write(data)
-    out.flush()
+    out.write_raw(data)
     return rest

@@ -7,14 +7,14 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from pymesos_cli import terminal
 from pymesos_core import VERSION
 
 DEFAULT_MASTER = "127.0.0.1:5050"
-EXIT_INTERRUPTED = 130
 TASKS_SHOWN = 1000
 STATES = ("STAGING", "STARTING", "RUNNING", "KILLING", "FINISHED", "FAILED", "KILLED", "ERROR",
           "LOST", "DROPPED", "UNREACHABLE", "GONE", "GONE_BY_OPERATOR")  # fmt: skip
@@ -31,7 +31,7 @@ class Settings:
 
 
 def _with_cluster(settings: Settings, work: Callable[..., Awaitable[Result]]) -> Result:
-    """Run `work(cluster)`; Ctrl-C ends it without a traceback."""
+    """Run `work(cluster)`."""
     # gRPC takes a fifth of a second to import, which --help need not pay.
     from pymesos_cli.cluster import Cluster
 
@@ -42,18 +42,24 @@ def _with_cluster(settings: Settings, work: Callable[..., Awaitable[Result]]) ->
     try:
         return asyncio.run(main())
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        sys.exit(terminal.EXIT_INTERRUPTED)
+
+
+class _Cli(click.Group):
+    """The group of all commands: whatever one of them prints or raises is fit for people."""
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """See click.Command."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before it is imported
+        with terminal.guarded():
+            return super().main(*arguments, **settings)
 
 
 pass_settings = click.make_pass_decorator(Settings)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=_Cli, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--master",
     metavar="ADDRESS",
@@ -246,6 +252,7 @@ def stop(settings: Settings, job: str) -> None:
 
 
 @main.command()
+@click.argument("task", default=None, required=False)
 @click.option("--all", "completed", is_flag=True, help="Also those that have ended.")
 @click.option("--framework", default="", metavar="ID", help="Only of this framework.")
 @click.option(
@@ -265,19 +272,21 @@ def stop(settings: Settings, job: str) -> None:
 @pass_settings
 def tasks(
     settings: Settings,
+    task: str | None,
     completed: bool,
     framework: str,
     states: tuple[str, ...],
     limit: int | None,
     as_json: bool,
 ) -> None:
-    """List tasks."""
+    """List tasks: all, or those of a job (JOB, JOB.task, JOB.task.instance)."""
     from pymesos_cli import listing
 
     _with_cluster(
         settings,
         lambda cluster: listing.list_tasks(
             cluster,
+            called=task,
             completed=completed,
             framework=framework,
             states=states,
@@ -676,9 +685,7 @@ def gone(settings: Settings, agent: str, yes: bool) -> None:
     """Mark an agent as gone for good: its tasks are given up, and it may never come back."""
     from pymesos_cli import decisions
 
-    if not yes:
-        click.confirm(f"{agent} can never come back under its id. Go on?", abort=True)
-    _with_cluster(settings, lambda cluster: decisions.mark_gone(cluster, agent))
+    _with_cluster(settings, lambda cluster: decisions.mark_gone(cluster, agent, ask=not yes))
 
 
 @main.command()

@@ -3,23 +3,51 @@
 from __future__ import annotations
 
 import json
-import sys
+import math
 import time
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich.cells import cell_len, set_cell_size
+
+from pymesos_cli import terminal
+from pymesos_cli.terminal import note, printable
 from pymesos_core.resources import Resources, count, format_milli, from_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
-WIDE = 10_000  # a pipe has no width: nothing is cut there
+__all__ = ["note", "print_json", "print_table", "printable"]
+
 GAP = 2  # between columns
 MIN_CUT = 10  # what is cut shorter than this says nothing
 
 
-def print_json(value: Any) -> None:
-    """Indented JSON on stdout."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+def print_json(value: Any, *, indent: int | None = 2) -> None:
+    """JSON on stdout, on one line without `indent`; what cannot be printed is escaped in it."""
+    print(to_json(value, indent, ascii_only=not terminal.stream().can_encode("é…漢")), flush=True)
+
+
+def to_json(value: Any, indent: int | None, *, ascii_only: bool = False) -> str:
+    """JSON without control characters; NaN and the infinities, which it does not have, are null."""
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
 
 
 def print_table(
@@ -30,58 +58,62 @@ def print_table(
 ) -> None:
     """A table that fits the terminal; `empty` says so when there are no rows.
 
-    `flexible` columns are cut first, the last of them first, and left out where that is not enough.
+    `flexible` columns are cut first, the last of them first, and left out where that is not enough,
+    which is said. The first column is never cut: it is what other commands are given.
     """
-    # rich takes 60 ms to import, which --json need not pay.
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     rows = [[printable(cell) for cell in row] for row in rows]
     if not rows:
         print(empty)
         return
-    console = Console(width=None if sys.stdout.isatty() else WIDE, highlight=False)
-    widths = fit(headers, rows, flexible, console.width)
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, GAP, 0, 0))
-    for header, width in zip(headers, widths, strict=True):
-        if width:
-            table.add_column(header, no_wrap=True, overflow="ellipsis", max_width=width)
-    for row in rows:
-        table.add_row(*(Text(c) for c, width in zip(row, widths, strict=True) if width))
-    console.print(table)
+    room = terminal.width()
+    widths = fit(headers, rows, flexible, room)
+    ellipsis = "…" if terminal.stream().can_encode("…") else "..."
+    for row in (headers, *rows):
+        cells = [_cut(c, width, ellipsis) for c, width in zip(row, widths, strict=True) if width]
+        print((" " * GAP).join(cells).rstrip())
+    if left_out := [h for h, width in zip(headers, widths, strict=True) if not width]:
+        said = f"left out: {', '.join(left_out)}; a wider terminal, a pipe or --json shows them"
+        print(said)
+
+
+def _cut(text: str, width: int, ellipsis: str) -> str:
+    if cell_len(text) <= width:
+        return set_cell_size(text, width)
+    return set_cell_size(text, max(0, width - len(ellipsis))) + ellipsis
 
 
 def fit(
     headers: Sequence[str], rows: Sequence[Sequence[str]], flexible: Sequence[str], width: int
 ) -> list[int]:
     """The width of each column so that a table fits; 0 leaves a column out."""
-    widths = [max(map(len, column)) for column in zip(headers, *rows, strict=True)]
-    for shortest in (MIN_CUT, 0):
-        for index in reversed(range(len(headers))):
+    widths = [max(map(cell_len, column)) for column in zip(headers, *rows, strict=True)]
+    bends = [header in flexible for header in headers]
+    for shortest, only in ((MIN_CUT, True), (0, True), (0, False)):
+        for index in reversed(range(1, len(headers))):
             excess = sum(w + GAP for w in widths if w) - GAP - width
-            if excess > 0 and headers[index] in flexible:
-                widths[index] = min(widths[index], max(shortest, widths[index] - excess))
-                if not shortest:
-                    widths[index] = 0
+            if excess > 0 and (bends[index] or not only):
+                cut = max(shortest, widths[index] - excess)
+                widths[index] = min(widths[index], cut) if shortest else 0
     return widths
 
 
-def printable(text: str) -> str:
-    """Without what would move a terminal's cursor or colour it: ids and messages are others'."""
-    return "".join(c if c.isprintable() else "?" for c in text)
+def count_of(number: int, what: str) -> str:
+    """1 task, 2 tasks."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def iso(time_s: float) -> str | None:
     """Unix time as ISO 8601 in UTC; None for 0."""
-    if not time_s:
-        return None
-    return datetime.fromtimestamp(time_s, UTC).isoformat(timespec="milliseconds")
+    try:
+        when = datetime.fromtimestamp(time_s, UTC) if time_s else None
+    except (ValueError, OverflowError, OSError):
+        return None  # others say when, and not always with sense
+    return when.isoformat(timespec="milliseconds") if when else None
 
 
 def age(since_s: float) -> str:
     """How long ago: 45s, 12m, 3h, 9d; empty for 0."""
-    if not since_s:
+    if not since_s or not math.isfinite(since_s):
         return ""
     seconds = max(0.0, time.time() - since_s)
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):

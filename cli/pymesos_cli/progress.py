@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from typing import Any
 
+from pymesos_cli import terminal
 from pymesos_cli.output import printable
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -18,16 +18,23 @@ class Progress:
     """Takes the views of one job and shows what changes. All of it goes to stderr when `quiet`."""
 
     def __init__(self, *, quiet: bool = False) -> None:
-        self._file = sys.stderr if quiet else sys.stdout
+        self._out = terminal.stream(stderr=quiet)
         self._instances: dict[tuple[str, int], pb.InstanceView] = {}
         self._said: dict[tuple[str, int], str] = {}
         self._state = ""
         self._live: Any = None
-        if self._file.isatty():
+        if self._out.isatty() and not quiet:  # where output is shown, a live view would tear it
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(file=self._file), refresh_per_second=8)
+            # Its own escape codes must reach the terminal; the text in it is made printable here.
+            console = Console(file=self._out.raw)
+            self._live = Live(
+                console=console,
+                refresh_per_second=8,
+                redirect_stdout=False,
+                redirect_stderr=False,
+            )
             self._live.start()
 
     def say(self, line: str) -> None:
@@ -35,7 +42,7 @@ class Progress:
         if self._live is not None and self._live.is_started:
             self._live.console.print(printable(line), highlight=False, markup=False)
         else:
-            print(printable(line), file=self._file, flush=True)
+            print(line, file=self._out, flush=True)
 
     def update(self, view: pb.JobView) -> None:
         """Show a view."""
@@ -91,7 +98,7 @@ class Progress:
         """Whether a task runs or has run."""
         return any(
             i.state == types_pb2.TASK_RUNNING
-            or (i.done and i.task_id and i.exit_status is not None)
+            or (i.done and i.task_id and i.HasField("exit_status"))
             for i in self._instances.values()
         )
 
@@ -123,8 +130,8 @@ class Progress:
         ]
         for instance in failed[:MAX_LINES]:
             self.say(f"  {instance.task_id}: {instance.explanation}")
-        if failed:
-            self.say(f"  see what it wrote: pymesos-cli logs --stderr {failed[0].task_id}")
+        if started := [i for i in failed if i.HasField("exit_status")]:
+            self.say(f"  see what it wrote: pymesos-cli logs --stderr {started[0].task_id}")
 
 
 def printable_lines(lines: list[str]) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, unique
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.finding import about_agent, find_agent
 from pymesos_core.resources import ResourceError, parse, parse_milli, to_proto
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -15,9 +16,11 @@ async def reserve(
     wanted = _parse(text) + [_new_volume(volume) for volume in volumes]
     if not wanted:
         raise CliError("give resources, as in 'cpus:2;mem:1024', or --volume", EXIT_USAGE)
-    request = pb.ReserveRequest(agent_id=await _find(cluster, agent), role=role, resources=wanted)
+    view = await find_agent(cluster, agent)
+    request = pb.ReserveRequest(agent_id=view.info.agent_id, role=role, resources=wanted)
     await cluster.call(lambda stub, timeout_s: stub.Reserve(request, timeout=timeout_s))
-    print(f"{_said(text, volumes)} of {request.agent_id} is reserved for {role}")
+    where = f"{view.info.agent_id} ({about_agent(view)})"
+    print(f"{_said(text, volumes)} of {where} is reserved for {role}")
 
 
 async def unreserve(
@@ -33,20 +36,19 @@ async def unreserve(
         )
         for volume in volumes
     ]
+    view = await find_agent(cluster, agent, exact=True)
     request = pb.UnreserveRequest(
-        agent_id=await _find(cluster, agent), role=role, resources=_parse(text) + named
+        agent_id=view.info.agent_id, role=role, resources=_parse(text) + named
     )
     await cluster.call(lambda stub, timeout_s: stub.Unreserve(request, timeout=timeout_s))
-    print(f"{_said(text, volumes) or 'all'} of {request.agent_id} is reserved for {role} no more")
+    print(
+        f"{_said(text, volumes) or 'all that is unused'} of {view.info.agent_id}"
+        f" ({about_agent(view)}) is no longer reserved for {role}"
+    )
 
 
 def _said(text: str, volumes: tuple[str, ...]) -> str:
     return ", ".join([*([text] if text else []), *(f"volume {volume}" for volume in volumes)])
-
-
-async def _find(cluster: Cluster, agent: str) -> str:
-    view = unique(agent, await cluster.agents(), lambda v: v.info.agent_id, "agent")
-    return str(view.info.agent_id)
 
 
 def _parse(text: str) -> list[types_pb2.Resource]:

@@ -22,6 +22,7 @@ from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_binpack.views import instance_view, job_view
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.finding import find_task
 from pymesos_cli.logs import copy_log
 from pymesos_cli.progress import Progress
 from pymesos_core.coordination import CoordinationError
@@ -38,6 +39,8 @@ RECONNECT_S = 0.5
 
 def read_document(path: Path) -> Any:
     """A job file as data. Raises CliError."""
+    if not path.name:
+        raise CliError("the job file is '' or a folder; a file is expected, or -", EXIT_USAGE)
     try:
         if str(path) == "-":
             return load_document(sys.stdin.buffer.read(MAX_BYTES + 1))
@@ -64,9 +67,13 @@ def command_document(
 
     Raises CliError.
     """
+    if not command[0].strip():
+        raise CliError(
+            "the command is empty: give a program and its arguments after --, or one word that is a"
+            " shell script, as in run -- 'echo hello'",
+            EXIT_USAGE,
+        )
     script = command[0] if len(command) == 1 else shlex.join(command)
-    if not script.strip():
-        raise CliError("the command is empty: say what to run, as in -- 'echo hello'", EXIT_USAGE)
     program = Path((command[0].split() or [""])[0]).name
     name = "".join(c for c in program if c.isascii() and c.isalnum())[:40] or "command"
     task = {
@@ -231,7 +238,7 @@ async def see_through(
 async def _show_output(cluster: Cluster, progress: Progress) -> None:
     """What the one task of a command writes."""
     task_id = progress.task_ids()[0]
-    view = await cluster.find_task(task_id, completed=True)
+    view = await find_task(cluster, task_id, completed=True)
     if view.HasField("agent_address"):
         await copy_log(cluster, view, follow=True)
         with contextlib.suppress(CliError):

@@ -7,34 +7,44 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
+from pymesos_cli import terminal
 from pymesos_cli.cluster import CliError, Cluster, sandbox_of
+from pymesos_cli.finding import find_tasks
 from pymesos_cli.output import print_json, print_table
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
+from pymesos_proto.v1 import types_pb2
 
 SAMPLE_S = 1.0
+SAMPLED = (types_pb2.TASK_RUNNING, types_pb2.TASK_KILLING)
 MIB = 1024 * 1024
 Key = tuple[str, str]
 
 
 async def show_stats(cluster: Cluster, text: str, *, follow: bool, as_json: bool) -> None:
-    """`pymesos-cli stats`: of all tasks, or of those whose id begins with `text`."""
+    """`pymesos-cli stats`: of all tasks, or of those that `text` names.
+
+    Again and again on a terminal is a screen that is drawn anew; elsewhere one table after another.
+    """
+    screen = terminal.stream()
     while True:
         rows = await _rows(cluster, text)
         if as_json:
             print_json(rows)
         else:
             if follow:
-                print("\x1b[2J\x1b[H", end="")
+                screen.control("\x1b[2J\x1b[H")
             _print(rows)
         if not follow:
             return
+        print(flush=True)
 
 
 async def _rows(cluster: Cluster, text: str) -> list[dict[str, Any]]:
-    views = await cluster.tasks(id_prefix=text, states=["TASK_RUNNING", "TASK_KILLING"])
-    if text and not views:
-        await cluster.find_task(text, completed=False)  # says what is wrong with it
+    if text:
+        views = [v for v in await find_tasks(cluster, text, completed=False) if v.state in SAMPLED]
+    else:
+        views = await cluster.tasks(states=["TASK_RUNNING", "TASK_KILLING"])
     by_agent: dict[str, list[operator_pb.TaskView]] = defaultdict(list)
     for view in views:
         by_agent[view.task_info.agent_id].append(view)

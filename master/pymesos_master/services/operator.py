@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import grpc
 import grpc.aio
 
-from pymesos_core import VERSION
+from pymesos_core import VERSION, names
 from pymesos_core.outbox import OverflowedError
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.states import is_terminal, state_name
@@ -188,9 +188,12 @@ class OperatorService(services.OperatorServicer):
                 out.extend(state.completed_tasks.values())
             return out
 
+        called = names.task_filter(request.called, exact=request.called_exactly)
+
         def wanted(task: Task) -> bool:
             return (
                 task.info.task_id.startswith(request.id_prefix)
+                and (not request.called or called(task.info.task_id, task.info.name))
                 and request.framework_id in ("", task.framework_id)
                 and request.agent_id in ("", task.agent_id)
                 and request.name in ("", task.info.name)

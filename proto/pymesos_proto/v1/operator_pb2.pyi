@@ -151,7 +151,7 @@ class TaskView(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., role: _Optional[str] = ..., hostname: _Optional[str] = ..., agent_address: _Optional[_Union[_types_pb2.Address, _Mapping]] = ..., launched_at_s: _Optional[float] = ..., started_at_s: _Optional[float] = ..., finished_at_s: _Optional[float] = ..., completed: _Optional[bool] = ..., use: _Optional[_Union[_types_pb2.TaskUse, _Mapping]] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
-    __slots__ = ("page", "include_completed", "framework_id", "agent_id", "id_prefix", "name", "states")
+    __slots__ = ("page", "include_completed", "framework_id", "agent_id", "id_prefix", "name", "states", "called", "called_exactly")
     PAGE_FIELD_NUMBER: _ClassVar[int]
     INCLUDE_COMPLETED_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -159,6 +159,8 @@ class ListTasksRequest(_message.Message):
     ID_PREFIX_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     STATES_FIELD_NUMBER: _ClassVar[int]
+    CALLED_FIELD_NUMBER: _ClassVar[int]
+    CALLED_EXACTLY_FIELD_NUMBER: _ClassVar[int]
     page: Page
     include_completed: bool
     framework_id: str
@@ -166,7 +168,9 @@ class ListTasksRequest(_message.Message):
     id_prefix: str
     name: str
     states: _containers.RepeatedScalarFieldContainer[_types_pb2.TaskState]
-    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., include_completed: _Optional[bool] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., id_prefix: _Optional[str] = ..., name: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_types_pb2.TaskState, str]]] = ...) -> None: ...
+    called: str
+    called_exactly: bool
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., include_completed: _Optional[bool] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., id_prefix: _Optional[str] = ..., name: _Optional[str] = ..., states: _Optional[_Iterable[_Union[_types_pb2.TaskState, str]]] = ..., called: _Optional[str] = ..., called_exactly: _Optional[bool] = ...) -> None: ...
 
 class ListTasksResponse(_message.Message):
     __slots__ = ("tasks", "next_page_token")
