@@ -1,23 +1,30 @@
 """`local`: a whole cluster in the foreground on loopback, and nothing left of it afterwards.
 
-This process imports no gRPC: it starts the installed roles as children, reads the address that each
-prints, and waits for Ctrl-C. The children are told by the kernel when it dies.
+Two processes: the one that was called waits and passes signals on, and a child of it, the keeper,
+starts the installed roles and ends them. Both are subreapers, so that what outlives its agent on
+purpose (supervisors, with the tasks below them) falls to one of them when the agent is killed. The
+kernel tells the keeper when the first one dies, and the roles when the keeper does: whichever of
+them gets kill -9, another ends the rest. Neither imports gRPC.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import os
 import random
 import select
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import IO
 
 from pymesos_core import resources
@@ -25,15 +32,54 @@ from pymesos_core.resources import Resources
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 40.0
+SWEEP_TIMEOUT_S = 10.0
+POLL_S = 0.05
 PORTS_PER_AGENT = 50
 DEFAULT_AGENT = "cpus:2;mem:1024;disk:1024"
 PR_SET_PDEATHSIG = 1
+PR_SET_CHILD_SUBREAPER = 36
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 class LocalError(Exception):
     """The cluster cannot start: the message says which part and shows what it said."""
+
+
+class _StoppedError(Exception):
+    """A signal came while the cluster was starting."""
+
+
+def _wanted_signals() -> list[signal.Signals]:
+    """All, but for what nohup has made us deaf to."""
+    deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    return [number for number in SIGNALS if not (deaf and number == signal.SIGHUP)]
+
+
+@dataclass
+class Stop:
+    """What signals have said: to stop, and then not to wait for anything."""
+
+    asked: int = 0
+
+    def install(self) -> None:
+        """Count the signals from now on."""
+        for number in _wanted_signals():
+            signal.signal(number, self._on_signal)
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self.asked += 1
+
+    @property
+    def wanted(self) -> bool:
+        """Whether to stop."""
+        return self.asked > 0
+
+    @property
+    def at_once(self) -> bool:
+        """Whether to wait for nothing."""
+        return self.asked > 1
 
 
 @dataclass
@@ -43,6 +89,7 @@ class Role:
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    argv: tuple[str, ...] = ()
     address: str = ""
     told: bool = False  # that it has ended
 
@@ -52,44 +99,68 @@ class LocalCluster:
     """The children, in the order they were started."""
 
     folder: Path
+    stopping: Stop = field(default_factory=Stop)
     roles: list[Role] = field(default_factory=list)
 
-    def start(self, name: str, module: str, *arguments: str) -> Role:
+    def start(self, name: str, *argv: str) -> Role:
         """Start a role and wait for the line with its address. Raises LocalError."""
+        if self.stopping.wanted:
+            raise _StoppedError
+        role = self._start(name, argv)
+        self.roles.append(role)
+        self._wait_until_it_listens(role)
+        return role
+
+    def _start(self, name: str, argv: tuple[str, ...]) -> Role:
         log = self.folder / f"{name}.log"
-        with log.open("wb") as errors:
+        with log.open("ab") as errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [sys.executable, "-m", *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C is for this process alone
                 preexec_fn=_die_with_parent,
             )
-        role = Role(name, process, log)
-        self.roles.append(role)
-        assert process.stdout is not None
-        line = _read_line(process.stdout, START_TIMEOUT_S)
+        return Role(name, process, log, argv)
+
+    def _wait_until_it_listens(self, role: Role) -> None:
+        assert role.process.stdout is not None
+        line = _read_line(role.process.stdout, START_TIMEOUT_S, self.stopping)
+        if self.stopping.wanted:
+            raise _StoppedError
         if not line.startswith("listening on "):
-            raise LocalError(f"{name} did not start:\n{_tail(log)}")
+            raise LocalError(f"{role.name} did not start:\n{_tail(role.log)}")
         role.address = line.removeprefix("listening on ").strip()
-        return role
+
+    def _revive_dead_agents(self) -> None:
+        """An agent that was killed has left its tasks: it comes back once more to end them."""
+        for index, role in enumerate(self.roles):
+            if role.name.startswith("agent") and role.process.poll() is not None:
+                again = self._start(role.name, role.argv)
+                assert role.process.stdout is not None and again.process.stdout is not None
+                role.process.stdout.close()
+                _read_line(again.process.stdout, START_TIMEOUT_S, Stop())
+                self.roles[index] = again
 
     def stop(self) -> bool:
         """End all, the last started first; whether each ended by itself and well."""
         well = True
+        if not self.stopping.at_once:
+            self._revive_dead_agents()
         for role in reversed(self.roles):
             if role.process.poll() is None:
                 role.process.send_signal(signal.SIGTERM)
                 # Agents end their tasks at the same time.
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for role in reversed(self.roles):
-            try:
-                role.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                role.process.kill()
-                role.process.wait()
-                well = False
+            while role.process.poll() is None:
+                if self.stopping.at_once or time.monotonic() > deadline:
+                    role.process.kill()
+                    role.process.wait()
+                    well = False
+                else:
+                    time.sleep(POLL_S)
             if role.process.stdout is not None:
                 role.process.stdout.close()
         return well
@@ -106,10 +177,59 @@ def _die_with_parent() -> None:
     _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
-def _read_line(stream: IO[bytes], timeout_s: float) -> str:
+def _become_subreaper() -> None:
+    _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def _children() -> list[int]:
+    """Of this process, with what fell to it."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError, IndexError, ValueError):
+            # After the name, which may hold anything: state, parent.
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if parent == os.getpid():
+                found.append(int(entry.name))
+    return found
+
+
+def _reap(but: frozenset[int] = frozenset()) -> None:
+    """Take note of the end of all children but those that somebody waits for."""
+    for pid in _children():
+        if pid not in but:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(pid, os.WNOHANG)
+
+
+def _sweep(grace_s: float) -> bool:
+    """End all that is left below this process, by force after `grace_s`; whether all has ended.
+
+    What a child that ends leaves behind becomes a child.
+    """
+    began_s = time.monotonic()
+    while True:
+        _reap()
+        left = _children()
+        if not left:
+            return True
+        waited_s = time.monotonic() - began_s
+        if waited_s > grace_s + SWEEP_TIMEOUT_S:
+            return False
+        if waited_s >= grace_s:
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(POLL_S)
+
+
+def _read_line(stream: IO[bytes], timeout_s: float, stop: Stop) -> str:
     """The first line; empty when there is none in time."""
-    readable, _, _ = select.select([stream], [], [], timeout_s)
-    return stream.readline().decode() if readable else ""
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline and not stop.wanted:
+        readable, _, _ = select.select([stream], [], [], POLL_S)
+        if readable:
+            return stream.readline().decode("utf-8", "replace")
+    return ""
 
 
 def _tail(log: Path) -> str:
@@ -139,10 +259,16 @@ def _is_free(port: int) -> bool:
 
 
 def start_cluster(
-    folder: Path, agents: int, runtime: str, given: Resources, port: int, log_level: str
+    folder: Path,
+    agents: int,
+    runtime: str,
+    given: Resources,
+    port: int,
+    log_level: str,
+    stopping: Stop,
 ) -> LocalCluster:
     """Master, agents and the bin-packing framework. Raises LocalError; what started is stopped."""
-    cluster = LocalCluster(folder)
+    cluster = LocalCluster(folder, stopping)
     try:
         level = ("--log-level", log_level)
         master = cluster.start(
@@ -182,39 +308,111 @@ def start_cluster(
 
 
 def run_local(agents: int, runtime: str, given: Resources, port: int, log_level: str) -> int:
-    """Run until Ctrl-C or SIGTERM; the exit status. Raises LocalError."""
-    stopping = False
-
-    def stop(*_: object) -> None:
-        nonlocal stopping
-        stopping = True
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
-    with tempfile.TemporaryDirectory(prefix="pymesos-local-", ignore_cleanup_errors=True) as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        cluster = start_cluster(folder, agents, runtime, given, port, log_level)
-        address = cluster.roles[0].address
-        print(f"master {address}", flush=True)
-        print(
-            f"{agents} agents and a bin-packing framework; logs and sandboxes are in {folder}\n"
-            f"try, in another terminal:\n"
-            f"  export PYMESOS_MASTER={address}\n"
-            f"  pymesos-cli run -- echo hello\n"
-            f"  pymesos-cli agents\n"
-            f"Ctrl-C ends it, with all its tasks",
-            flush=True,
+    """Run until Ctrl-C or SIGTERM; the exit status."""
+    folder = Path(tempfile.mkdtemp(prefix="pymesos-local-"))
+    folder.chmod(0o755)
+    _become_subreaper()
+    parent = os.getpid()
+    sys.stdout.flush()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none is lost before it can be passed on
+    keeper = os.fork()
+    if keeper == 0:
+        _be_keeper(
+            parent, lambda stop: _keep(folder, agents, runtime, given, port, log_level, stop)
         )
-        failed = False
-        try:
-            while not stopping:
-                time.sleep(0.2)
-                for role in cluster.ended():
-                    print(f"{role.name} has ended by itself:\n{_tail(role.log)}", file=sys.stderr)
-                    if not role.name.startswith("agent"):
-                        failed = stopping = True
-        finally:
-            print("stopping …", file=sys.stderr, flush=True)
-            well = cluster.stop()
+    with _passing_on(keeper):
+        _, status = os.waitpid(keeper, 0)
+    if os.WIFSIGNALED(status):
+        # The roles were told by the kernel, and are our children now.
+        print("the keeper of the cluster was killed; ending what is left …", file=sys.stderr)
+        _sweep(STOP_TIMEOUT_S)
+    else:
+        _sweep(0.0)
+    shutil.rmtree(folder, ignore_errors=True)
+    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1
+
+
+@contextlib.contextmanager
+def _passing_on(keeper: int) -> Iterator[None]:
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(keeper, number)
+
+    before = {number: signal.signal(number, pass_on) for number in _wanted_signals()}
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _be_keeper(parent: int, keep: Callable[[Stop], int]) -> None:
+    """In the child: keep the cluster, and end. Does not return."""
+    status = 1
+    try:
+        os.setsid()  # Ctrl-C comes through the parent alone, once
+        _die_with_parent()
+        _become_subreaper()
+        stop = Stop()
+        stop.install()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if os.getppid() == parent:
+            status = keep(stop)
+    except LocalError as error:
+        print(f"Error: {error}", file=sys.stderr)
+    except BaseException as error:  # it must not go back into the caller's work
+        with contextlib.suppress(Exception):
+            print(f"pymesos-cli local: {type(error).__name__}: {error}", file=sys.stderr)
+    finally:
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(status)
+
+
+def _keep(
+    folder: Path,
+    agents: int,
+    runtime: str,
+    given: Resources,
+    port: int,
+    log_level: str,
+    stop: Stop,
+) -> int:
+    """Run the cluster until it is to stop; the exit status. Raises LocalError."""
+    failed = False
+    try:
+        cluster = start_cluster(folder, agents, runtime, given, port, log_level, stop)
+    except _StoppedError:
+        return 1
+    try:
+        _greet(cluster, agents)
+        while not stop.wanted and not failed:
+            time.sleep(0.2)
+            for role in cluster.ended():
+                print(f"{role.name} has ended by itself:\n{_tail(role.log)}", file=sys.stderr)
+                failed = failed or not role.name.startswith("agent")
+            _reap(frozenset(role.process.pid for role in cluster.roles))
+    finally:
+        with contextlib.suppress(Exception):  # whoever reads it may have gone
+            again = "" if failed else " (Ctrl-C again: at once, without waiting for tasks)"
+            print(f"stopping{again} …", file=sys.stderr, flush=True)
+        well = cluster.stop()
+        _sweep(0.0)
+        shutil.rmtree(folder, ignore_errors=True)
     return 1 if failed or not well else 0
+
+
+def _greet(cluster: LocalCluster, agents: int) -> None:
+    address = cluster.roles[0].address
+    print(f"master {address}", flush=True)
+    print(
+        f"{agents} agents and a bin-packing framework; logs and sandboxes are in {cluster.folder}\n"
+        f"try, in another terminal:\n"
+        f"  export PYMESOS_MASTER={address}\n"
+        f"  pymesos-cli run -- echo hello\n"
+        f"  pymesos-cli agents\n"
+        f"Ctrl-C ends it, with all its tasks",
+        flush=True,
+    )

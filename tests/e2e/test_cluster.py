@@ -464,7 +464,8 @@ class TestWrongUse:
         assert "Traceback" not in done.stderr
 
 
-def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("how", ["Ctrl-C", "killed agents", "kill -9", "kill -9 of its keeper"])
+def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path, how: str) -> None:
     marker = f"PYMESOS_TEST_MARKER={time.time_ns()}"
     name, value = marker.split("=")
     with (tmp_path / "errors").open("wb") as errors:
@@ -475,20 +476,33 @@ def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path) -> None:
     assert local.stdout is not None
     first = local.stdout.readline().split()
     assert first[0] == "master", (tmp_path / "errors").read_text()
+    folder = Path(local.stdout.readline().split()[-1])
+    assert folder.is_dir()
     cli = Cli(first[1])
     assert cli.run("run", "-", "--wait", text=job("service", 4, "sleep 99")).returncode == 0
-    local.send_signal(signal.SIGINT)
-    assert local.wait(40) == 0
-    wait_for("its end", lambda: not with_marker(marker, local.pid), 10)
+    if how == "killed agents":
+        for pid in with_marker(marker, local.pid, "pymesos_agent.main"):
+            os.kill(pid, signal.SIGKILL)
+        wait_for("its word", lambda: "ended by itself" in (tmp_path / "errors").read_text())
+    if how == "kill -9 of its keeper":
+        os.kill(descendants(local.pid)[0], signal.SIGKILL)
+    else:
+        local.send_signal(signal.SIGKILL if how == "kill -9" else signal.SIGINT)
+    status = local.wait(40)
+    assert status == {"kill -9": -9, "kill -9 of its keeper": 1}.get(how, 0)
+    wait_for("its end", lambda: not with_marker(marker, local.pid), 20)
+    wait_for("the end of its folder", lambda: not folder.exists())
     assert "Traceback" not in (tmp_path / "errors").read_text()
 
 
-def with_marker(marker: str, but: int) -> list[str]:
+def with_marker(marker: str, but: int, part: str = "") -> list[int]:
+    """Processes with that in their environment, and `part` in their command."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            if int(entry.name) != but and marker.encode() in (entry / "environ").read_bytes():
-                found.append((entry / "cmdline").read_text())
+            ours = marker.encode() in (entry / "environ").read_bytes()
+            if ours and int(entry.name) != but and part in (entry / "cmdline").read_text():
+                found.append(int(entry.name))
         except OSError:
             continue
     return found
