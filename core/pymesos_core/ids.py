@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 
@@ -11,6 +12,8 @@ from pymesos_core.limits import Limit
 # Control characters, marks of direction, joiners, halves of surrogates, ends of
 # lines and paragraphs: nobody sees them, and some make others appear elsewhere.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+_USUAL = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}")  # of an id, which is soon checked
 
 
 def size_of(text: str) -> int:
@@ -46,6 +49,8 @@ def id_problem(text: str, limit: Limit = limits.ID) -> str | None:
     '..', no control characters. Spaces within and letters beyond ASCII are fine. Ours: nothing that
     cannot be seen, as white space at either end or marks that change the direction of text.
     """
+    if _USUAL.fullmatch(text):
+        return None
     if problem := name_problem(text, limit):
         return problem
     if text in (".", ".."):

@@ -29,6 +29,14 @@ class Limit:
         return f"{what or self.what} has {size} {self.unit}; at most {self.most} are accepted"
 
 
+MAX_SAID = 1000  # characters of what is wrong, which may quote what was sent
+
+
+def clipped(text: str) -> str:
+    """As much of a text as is said."""
+    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
+
+
 # What is sent.
 MESSAGE = Limit("message", MIB, "bytes", "A message")
 DATA = Limit("data", 512 * KIB, "bytes", "A message between a framework and its executor")
@@ -42,6 +50,8 @@ CALL_ROLES = Limit("call roles", 256, "roles", "A call")
 RECORD = Limit("registry record", 511 * KIB, "bytes", "A record of the registry")
 AGENT_INFO = Limit("agent info", 64 * KIB, "bytes", "The AgentInfo")
 RESERVED = Limit("reserved on an agent", 128 * KIB, "bytes", "What is reserved on an agent")
+RESERVED_ENTRIES = Limit("entries reserved", 1024, "entries", "What is reserved on an agent")
+AGENT_TASKS = Limit("tasks of an agent", 10_000, "tasks", "An agent")
 FRAMEWORK_INFO = Limit("framework info", 64 * KIB, "bytes", "The framework info")
 FRAMEWORK_ROLES = Limit("framework roles", 256, "roles", "A framework")
 TASK_INFO = Limit("task", 256 * KIB, "bytes", "Task")

@@ -10,7 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from pymesos_core import limits
 from pymesos_core.resources import (
+    EMPTY,
     PLAIN,
     Reservation,
     ResourceError,
@@ -18,6 +20,7 @@ from pymesos_core.resources import (
     Tag,
     Volume,
     tagged,
+    to_proto,
     total,
 )
 
@@ -82,6 +85,21 @@ def before_create(volumes: Resources) -> Resources:
         if tag.volume is None:
             raise ResourceError("it names no volume")
     return retagged(volumes, lambda tag: replace(tag, volume=None, shared=False))
+
+
+def size_bytes(reserved: Resources) -> int:
+    """How large it is as a part of a record or a message."""
+    return sum(message.ByteSize() + 4 for message in to_proto(reserved))
+
+
+def size_problem(size: int, kept: Resources, given: Resources = EMPTY) -> str | None:
+    """Why no more can be reserved on an agent, in bytes or in entries, or None."""
+    entries = sum(
+        len(bag.scalars) + len(bag.ranges) + len(bag.sets)
+        for bags in (kept, given)
+        for bag in bags.tagged.values()
+    )
+    return limits.RESERVED.problem(size) or limits.RESERVED_ENTRIES.problem(entries)
 
 
 def volumes_of(bag: Resources) -> Iterator[tuple[str, Volume]]:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from types import MappingProxyType
 
-from pymesos_core import limits
+from pymesos_core import contract, limits
 from pymesos_core.ids import id_problem, name_problem, role_problem, size_of
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -529,6 +529,10 @@ def _tag_from_proto(name: str, message: pb.Resource) -> Tag:
         message.shared or message.revocable
     ):
         return PLAIN
+    parts = (*message.reservations, *((message.disk,) if message.HasField("disk") else ()))
+    for part in parts:
+        if problem := contract.problem(part):
+            raise ResourceError(f"{name}: {problem}")
     tag = Tag(
         tuple(
             Reservation(

@@ -41,6 +41,13 @@ def state_for(state: pb.TaskState, *, partition_aware: bool) -> pb.TaskState:
     return pb.TASK_LOST
 
 
+# What an agent may say of a task: the rest is for masters to say.
+FROM_AGENTS = frozenset(
+    {pb.TASK_STAGING, pb.TASK_STARTING, pb.TASK_RUNNING, pb.TASK_KILLING, pb.TASK_FINISHED,
+     pb.TASK_FAILED, pb.TASK_KILLED, pb.TASK_ERROR, pb.TASK_LOST, pb.TASK_DROPPED, pb.TASK_GONE}
+)  # fmt: skip
+
+
 def state_name(state: pb.TaskState) -> str:
     """TASK_RUNNING and the like, also for a state of a newer version."""
     try:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from pymesos_core.clock import read_clock
+from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import RegistryError, Term
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import to_proto
@@ -21,6 +22,7 @@ from pymesos_master.core import MasterCore
 from pymesos_master.core.effects import (
     AnswerOperator,
     CloseConnection,
+    Complain,
     Effect,
     PersistRegistry,
     PublishEvent,
@@ -82,6 +84,7 @@ class Leader:
         self._answers: dict[int, asyncio.Future[str | None]] = {}
         self._commits = GroupCommit(term.registry.commit, self._committed)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
+        self._complaints = Complaints(log)
         self._sequence = 0
         self._over = False
         core.watch(False)
@@ -180,6 +183,8 @@ class Leader:
                 answer = self._answers.get(request_id)
                 if answer is not None and not answer.done():
                     answer.set_result(problem)
+            case Complain(peer, kind, message):
+                self._complaints.say(peer, kind, message)
             case StepDown(reason):
                 log.error("stepping down: %s", reason)
                 self.failure = reason

@@ -34,6 +34,7 @@ class MasterHarness:
         self.closed: set[int] = set()
         self.answers: dict[int, str | None] = {}
         self.published: list[fx.PublishEvent] = []
+        self.complaints: list[fx.Complain] = []
         self.stepped_down: str | None = None
         self.hold_writes = False
         self.held: list[tuple[int, tuple[Change, ...]]] = []
@@ -66,6 +67,8 @@ class MasterHarness:
                 self.stepped_down = reason
             case fx.PublishEvent():
                 self.published.append(effect)
+            case fx.Complain():
+                self.complaints.append(effect)
 
     def write(self) -> None:
         """Make what is held durable."""
@@ -199,6 +202,9 @@ class MasterHarness:
 
     def errors(self, connection_id: int) -> list[str]:
         return [e.error.message for e in self.framework_inbox[connection_id] if e.HasField("error")]
+
+    def refused(self, connection_id: int) -> list[scheduler_pb.Event.Refused]:
+        return [e.refused for e in self.framework_inbox[connection_id] if e.HasField("refused")]
 
     def accept(
         self,

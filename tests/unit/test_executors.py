@@ -339,10 +339,10 @@ class TestMaster:
     @pytest.mark.parametrize(
         ("keys", "says"),
         [
-            ({"executor_id": "a/b"}, "Executor id is invalid"),
+            ({"executor_id": "a/b"}, "executor_id: 'a/b' has a slash"),
             ({"command": pb.CommandInfo()}, "neither a command nor an image"),
             ({"container": pb.ContainerInfo(network="none")}, "does not reach its agent"),
-            ({"shutdown_grace_period_s": -1}, "grace period"),
+            ({"shutdown_grace_period_s": -1}, "shutdown_grace_period_s is -1"),
         ],
     )
     def test_what_is_wrong_is_said(self, keys: dict[str, object], says: str) -> None:

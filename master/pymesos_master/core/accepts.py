@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
 
+from pymesos_core import limits
 from pymesos_core.reservations import without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_master.core import offers, optimistic, reservations, tasks
@@ -18,41 +20,87 @@ from pymesos_proto.v1 import types_pb2 as pb
 Update = scheduler_pb.Event.OperationUpdate
 
 
+@dataclass(frozen=True, slots=True)
+class _Planned:
+    """A launch with what each of its tasks needs, or why it cannot be."""
+
+    launching: Launching
+    needed: list[Resources]
+    problem: str | None
+
+
 def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -> None:
-    """Launch on the offers of one agent and role; what is not used counts as declined."""
-    found = {i: framework.offers[i] for i in call.offer_ids if i in framework.offers}
-    problem = _offers_problem(call, found)
+    """Launch on the offers of one agent and role; what is not used counts as declined.
+
+    All of it is looked at before anything changes.
+    """
     operations = list(call.operations)
     launches = [launch for operation in operations for launch in reservations.launches(operation)]
+    if problem := _size_problem(call, launches):
+        ctx.refuse_call(framework, "accept", problem, scheduler_pb.Event.Refused.TOO_LARGE)
+        return
+    found = {i: framework.offers[i] for i in call.offer_ids if i in framework.offers}
     framework.ignored.clear()
-    if problem is None:
-        found = {offer_id: _claimed(ctx, offer) for offer_id, offer in found.items()}
-    for offer in found.values():
-        offers.remove(ctx, offer, optimistic.TAKEN if problem is None else optimistic.NOT_OFFERED)
-    if problem is not None:
-        for offer in found.values():
-            # As declined without a filter: a framework that accepts in vain for ever must not
-            # keep the agent from the others.
-            offers.give_back(ctx, offer, offer.resources, 0.0)
-            offers.publish_end(ctx, "offer_declined", offer, problem)
-        for launching in launches:
-            _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
-                    f"Task launched with invalid offers: {problem}")  # fmt: skip
-        for operation in filter(reservations.is_conversion, operations):
-            reservations.tell_operation(ctx, framework, "", operation.id, Update.DROPPED, problem)
+    if (problem := _offers_problem(call, found)) is not None:
+        _accept_nothing(ctx, framework, list(found.values()), operations, problem)
         return
     first = next(iter(found.values()))
-    agent = ctx.state.agents[first.agent_id]
+    agent, role = ctx.state.agents[first.agent_id], first.role
     offered = total(offer.resources for offer in found.values())
-    for offer in found.values():
+    converts = any(map(reservations.is_conversion, operations))
+    if converts:
+        conversion = _plan_conversions(framework, agent, role, operations, offered)
+    else:
+        planned, rest = _plan(framework, agent, launches, offered)
+    # Nothing is refused from here on.
+    taken = [_claimed(ctx, offer) for offer in found.values()]
+    for offer in taken:
+        offers.remove(ctx, offer, optimistic.TAKEN)
+    for offer in taken:
         offers.publish_end(ctx, "offer_accepted", offer)
-    if any(map(reservations.is_conversion, operations)):
-        _accept_conversions(ctx, framework, agent, first.role, operations, offered)
+    for operation in operations:
+        if operation.WhichOneof("operation") is None:
+            message = "an operation of a kind that this master does not know"
+            tell = reservations.tell_operation
+            tell(ctx, framework, agent.agent_id, operation.id, Update.ERROR, message)
+    if converts:
+        _convert(ctx, framework, agent, role, conversion, offered)
         return
-    rest = _launch_all(ctx, framework, agent, first.role, launches, offered)
+    _launch_all(ctx, framework, agent, role, planned)
     if rest != offered:
         ctx.allocator.used(framework.framework_id, agent.agent_id)
-    offers.give_back(ctx, first, rest, offers.refuse_seconds(call.filters))
+    offers.give_back(ctx, taken[0], rest, offers.refuse_seconds(call.filters))
+
+
+def _size_problem(call: scheduler_pb.Call.Accept, launches: list[Launching]) -> str | None:
+    return (
+        limits.CALL_OFFERS.problem(len(call.offer_ids))
+        or limits.CALL_OPERATIONS.problem(len(call.operations))
+        or limits.CALL_TASKS.problem(sum(len(launching.infos) for launching in launches))
+    )
+
+
+def _accept_nothing(
+    ctx: Context,
+    framework: Framework,
+    found: list[Offer],
+    operations: list[scheduler_pb.Operation],
+    problem: str,
+) -> None:
+    """The offers cannot be used together: none is, and everything that was asked for is refused."""
+    for offer in found:
+        offers.remove(ctx, offer, optimistic.NOT_OFFERED)
+    for offer in found:
+        # As declined without a filter: a framework that accepts in vain for ever must not keep the
+        # agent from the others.
+        offers.give_back(ctx, offer, offer.resources, 0.0)
+        offers.publish_end(ctx, "offer_declined", offer, problem)
+    for operation in operations:
+        for launching in reservations.launches(operation):
+            _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
+                    f"Task launched with invalid offers: {problem}")  # fmt: skip
+        if reservations.is_conversion(operation):
+            reservations.tell_operation(ctx, framework, "", operation.id, Update.DROPPED, problem)
 
 
 def _claimed(ctx: Context, offer: Offer) -> Offer:
@@ -78,21 +126,34 @@ def _claimed(ctx: Context, offer: Offer) -> Offer:
     return original
 
 
-def _accept_conversions(
-    ctx: Context,
+def _plan_conversions(
     framework: Framework,
     agent: Agent,
     role: str,
     operations: list[scheduler_pb.Operation],
     offered: Resources,
-) -> None:
-    """Reserve, create and so on: first written, then done in order with the launches between."""
+) -> tuple[list[reservations.Step], Resources]:
+    launched: set[str] = set()
 
     def check(launching: Launching, rest: Resources) -> tuple[Resources, str | None]:
-        needed, problem = _needed(framework, agent, launching, rest)
+        needed, problem = _needed(framework, agent, launching, rest, launched)
+        if problem is None:
+            launched.update(info.task_id for info in launching.infos)
         return total(needed), problem
 
-    steps, reserved = reservations.plan(framework, agent, role, operations, offered, check)
+    return reservations.plan(framework, agent, role, operations, offered, check)
+
+
+def _convert(
+    ctx: Context,
+    framework: Framework,
+    agent: Agent,
+    role: str,
+    conversion: tuple[list[reservations.Step], Resources],
+    offered: Resources,
+) -> None:
+    """Reserve, create and so on: first written, then done in order with the launches between."""
+    steps, reserved = conversion
 
     def then(there: bool) -> None:
         known = not framework.removing and framework.framework_id in ctx.state.frameworks
@@ -107,7 +168,8 @@ def _accept_conversions(
                     _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
                             "The agent disconnected before the launch")  # fmt: skip
                 elif known:
-                    rest = _launch_all(ctx, framework, agent, role, [launching], rest)
+                    planned, rest = _plan(framework, agent, [launching], rest)
+                    _launch_all(ctx, framework, agent, role, planned)
                 continue
             state, message = Update.FINISHED, ""
             if isinstance(step, reservations.Refused):
@@ -142,34 +204,47 @@ def _offers_problem(call: scheduler_pb.Call.Accept, found: dict[str, Offer]) -> 
 
 
 def _needed(
-    framework: Framework, agent: Agent, launching: Launching, rest: Resources
+    framework: Framework,
+    agent: Agent,
+    launching: Launching,
+    rest: Resources,
+    launched: Container[str] = (),
 ) -> tuple[list[Resources], str | None]:
     """What each of its tasks needs, and why they may not be launched, or None."""
     if launching.grouped:
-        return group_problem(framework, agent, launching.infos, rest)
-    needed, problem = task_problem(framework, agent, launching.infos[0], rest)
+        return group_problem(framework, agent, launching.infos, rest, launched)
+    info = launching.infos[0]
+    needed, problem = task_problem(framework, agent, info, rest, launched=launched)
     return [needed], problem
 
 
-def _launch_all(
-    ctx: Context,
-    framework: Framework,
-    agent: Agent,
-    role: str,
-    launches: Iterable[Launching],
-    rest: Resources,
-) -> Resources:
-    """Launch what is valid and fits; return what is left of the offers."""
+def _plan(
+    framework: Framework, agent: Agent, launches: Iterable[Launching], rest: Resources
+) -> tuple[list[_Planned], Resources]:
+    """Which launches are valid and fit, and what they leave of the offers."""
+    planned: list[_Planned] = []
+    launched: set[str] = set()
     for launching in launches:
-        needed, problem = _needed(framework, agent, launching, rest)
-        if problem is not None:
-            _refuse_invalid(ctx, framework, launching, problem)
+        needed, problem = _needed(framework, agent, launching, rest, launched)
+        planned.append(_Planned(launching, needed, problem))
+        if problem is None:
+            for mine in needed:
+                rest = rest - mine
+            launched.update(info.task_id for info in launching.infos)
+    return planned, rest
+
+
+def _launch_all(
+    ctx: Context, framework: Framework, agent: Agent, role: str, planned: Iterable[_Planned]
+) -> None:
+    """Launch what can be, and refuse the rest."""
+    for each in planned:
+        if each.problem is not None:
+            _refuse_invalid(ctx, framework, each.launching, each.problem)
             continue
-        for info, mine in zip(launching.infos, needed, strict=True):
-            rest = rest - mine
+        for info, mine in zip(each.launching.infos, each.needed, strict=True):
             _add(ctx, framework, agent, role, info, mine)
-        _tell_launch(ctx, framework, agent, role, launching)
-    return rest
+        _tell_launch(ctx, framework, agent, role, each.launching)
 
 
 def _add(

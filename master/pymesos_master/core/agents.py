@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 
-from pymesos_core import reservations, resources
-from pymesos_core.ids import id_problem
+from pymesos_core import contract, reservations, resources
+from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, ResourceError, Resources
-from pymesos_core.states import is_terminal
+from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
 from pymesos_master.core import offers, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection, TellAgent
@@ -30,15 +29,18 @@ FORGET_INTERVAL_S = 900.0
 
 def on_registering(ctx: Context, event: AgentRegistering) -> None:
     """Admit an agent: written to the registry first if that says anything new of it."""
+    agent_id = event.info.agent_id
+    if problem := contract.problem(event.info):
+        _refuse(ctx, event.connection_id, f"the agent's info is invalid: {problem}")
+        return
     try:
         base = resources.from_proto(event.info.resources)
         reported = reservations.dynamic(resources.from_proto(event.reserved))
+        if problem := reservations.size_problem(reservations.size_bytes(reported), reported):
+            raise ResourceError(problem)
+        held = _held(event.tasks)
     except ResourceError as error:
         _refuse(ctx, event.connection_id, f"the agent's resources: {error}")
-        return
-    agent_id = event.info.agent_id
-    if agent_id and (problem := id_problem(agent_id)):
-        _refuse(ctx, event.connection_id, f"the agent id: {problem}")
         return
     known = ctx.state.agents.get(agent_id) if agent_id else None
     if known is not None and known.state == AgentState.GONE:
@@ -66,7 +68,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         return
     # It says so itself when it starts, unless it came back smaller before it was told what an
     # operator had reserved meanwhile.
-    if not total.contains(held := _held(event.tasks)):
+    if not total.contains(held):
         _refuse(
             ctx,
             event.connection_id,
@@ -104,12 +106,15 @@ def _is_written(agent: Agent, info: pb.AgentInfo) -> bool:
 
 
 def _held(records: Sequence[agent_pb.TaskRecord]) -> Resources:
+    """What the agent's tasks hold. Raises ResourceError when one is not a task, or two overlap."""
     held: list[Resources] = []
     for record in records:
+        if record.state not in FROM_AGENTS:
+            what = record.task_info.task_id[:255]
+            raise ResourceError(f"the task {what!r} is in the state {state_name(record.state)}")
         if not is_terminal(record.state):
-            with contextlib.suppress(ResourceError):
-                held.append(resources.from_proto(record.task_info.resources))
-    return resources.total(held)
+            held.append(resources.from_proto(record.task_info.resources))
+    return resources.checked_total(held)
 
 
 def _is_late(ctx: Context, event: AgentRegistering) -> bool:
@@ -137,6 +142,7 @@ def _note_registration(ctx: Context, agent_id: str, event: AgentRegistering) -> 
 
 
 def _refuse(ctx: Context, connection_id: int, message: str, *, shut_down: bool = False) -> None:
+    message = clipped(message)
     refused = agent_pb.MasterMessage.Refused(message=message, shut_down=shut_down)
     ctx.out.append(TellAgent(connection_id, agent_pb.MasterMessage(refused=refused)))
     ctx.out.append(CloseConnection(connection_id))
@@ -219,7 +225,7 @@ def _take_over_tasks(
     reported: set[tuple[str, str]] = set()
     for record in event.tasks:
         key = (record.framework_id, record.task_info.task_id)
-        if key in reported or id_problem(key[1]):
+        if key in reported or not key[1]:
             continue
         reported.add(key)
         framework = ctx.state.frameworks.get(record.framework_id)
@@ -273,11 +279,12 @@ def _take_over(
             task.finished_at_s = ctx.now.wall_s
         if task.state == pb.TASK_RUNNING and not task.started_at_s:
             task.started_at_s = ctx.now.wall_s
-    if record.unacknowledged:
-        task.status = task.unacknowledged = record.unacknowledged[0]
-    if was_unreachable and record.unacknowledged:
+    due = contract.tame(record.unacknowledged[0]) if record.unacknowledged else None
+    if due is not None:
+        task.status = task.unacknowledged = due
+    if was_unreachable and due is not None:
         # Not the latest state: its updates come in order, and this is the one that is due.
-        tasks.forward(ctx, framework, record.unacknowledged[0])
+        tasks.forward(ctx, framework, due)
     elif was_unreachable:
         tasks.tell_status(
             ctx,
@@ -337,8 +344,11 @@ def on_heard(ctx: Context, event: AgentHeard) -> None:
 def on_usage(ctx: Context, event: AgentUsageReported) -> None:
     """Keep the latest."""
     if (agent := _agent_of(ctx, event.connection_id)) is not None:
-        agent.usage = event.usage
         agent.heard = agent.confirmed = True
+        if problem := contract.problem(event.usage):
+            ctx.complain(agent, "a bad report of its usage", problem)
+        else:
+            agent.usage = event.usage
 
 
 def on_ping_due(ctx: Context, agent_id: str) -> None:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pymesos_core.clock import Now
+from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change
 from pymesos_core.timers import Timers
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.effects import (
     CloseConnection,
+    Complain,
     Effect,
     PersistRegistry,
     PublishEvent,
@@ -67,9 +69,27 @@ class Context:
 
     def refuse_framework(self, connection_id: int, message: str) -> None:
         """An ERROR event and the end of the stream."""
+        message = clipped(message)
         error = scheduler_pb.Event(error=scheduler_pb.Event.Error(message=message))
         self.out.append(TellFramework(connection_id, error))
         self.out.append(CloseConnection(connection_id))
+
+    def refuse_call(
+        self,
+        framework: Framework,
+        call: str,
+        message: str,
+        code: scheduler_pb.Event.Refused.Code = scheduler_pb.Event.Refused.INVALID,
+    ) -> None:
+        """Nothing of a call is done; the stream goes on."""
+        message = clipped(message)
+        refused = scheduler_pb.Event.Refused(call=call.upper(), code=code, message=message)
+        self.tell_framework(framework, scheduler_pb.Event(refused=refused))
+        self.out.append(Complain(framework.framework_id, f"a bad {call.upper()}", message))
+
+    def complain(self, agent: Agent, what: str, message: str) -> None:
+        """Leave out what an agent says, and say so."""
+        self.out.append(Complain(agent.agent_id, what, message))
 
     def persist(self, changes: tuple[Change, ...], then: Callable[[], None]) -> None:
         """Write to the registry; `then` runs in the step that learns that it is durable.

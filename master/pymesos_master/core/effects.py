@@ -76,6 +76,15 @@ class PublishEvent:
     message: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Complain:
+    """A peer sent what cannot be: to be said once for each kind and peer, and counted."""
+
+    peer: str
+    kind: str
+    message: str
+
+
 Effect = (
     TellFramework
     | TellAgent
@@ -84,4 +93,5 @@ Effect = (
     | StepDown
     | AnswerOperator
     | PublishEvent
+    | Complain
 )

@@ -6,6 +6,7 @@ accounted here, and nothing of it need be known.
 
 from __future__ import annotations
 
+from pymesos_core import contract
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import ExecutorTold
 from pymesos_master.core.state import Agent, Framework
@@ -50,6 +51,9 @@ def on_told(ctx: Context, event: ExecutorTold) -> None:
     if agent is None or agent.connection_id != event.connection_id:
         return
     agent.heard = agent.confirmed = True
+    if problem := contract.problem(event.told):
+        ctx.complain(agent, "a bad message of an executor", problem)
+        return
     framework = ctx.state.frameworks.get(event.told.framework_id)
     if framework is not None:
         ctx.tell_framework(framework, _event(agent, event.told))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pymesos_core import contract
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
 from pymesos_master.core import accepts, executors, offers, tasks
@@ -17,7 +18,7 @@ from pymesos_master.core.events import (
 )
 from pymesos_master.core.registry import framework_change, framework_removal
 from pymesos_master.core.state import AgentState, Framework, FrameworkState
-from pymesos_master.core.validation import change_problem, framework_problem
+from pymesos_master.core.validation import change_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -28,7 +29,7 @@ MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     """Admit a framework, or let it take over: written to the registry before it is told."""
     asked = event.subscribe.framework_info
-    problem = framework_problem(asked) or constraints_problem(
+    problem = subscription_problem(event.subscribe) or constraints_problem(
         event.subscribe.offer_constraints, asked.roles or ("*",)
     )
     if problem is not None:
@@ -98,13 +99,15 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
     )
     ctx.tell_framework(framework, scheduler_pb.Event(subscribed=subscribed))
     suppressed = (
-        framework.roles if event.subscribe.suppress_all else (event.subscribe.suppressed_roles)
+        framework.roles if event.subscribe.suppress_all else event.subscribe.suppressed_roles
     )
+    # A role that is not subscribed is nobody's to suppress, or to show anything.
+    mine = frozenset(framework.roles)
     ctx.allocator.add_framework(
         framework.framework_id,
         framework.roles,
         active=True,
-        suppressed=frozenset(suppressed),
+        suppressed=mine & frozenset(suppressed),
         terms=Terms(
             gpus=framework.has(pb.GPU_RESOURCES),
             revocable=framework.has(pb.REVOCABLE_RESOURCES),
@@ -112,7 +115,7 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
             wants_agent=wanted(event.subscribe.offer_constraints, ctx.state.agents),
         ),
     )
-    framework.optimistic_roles = frozenset(event.subscribe.optimistic_roles)
+    framework.optimistic_roles = mine & frozenset(event.subscribe.optimistic_roles)
     for task in framework.tasks.values():
         if task.unacknowledged is not None:
             tasks.forward(ctx, framework, task.unacknowledged)
@@ -234,7 +237,12 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
     if framework is None or framework.connection_id != event.connection_id:
         return
     call = event.call
-    match call.WhichOneof("call"):
+    kind = call.WhichOneof("call")
+    # What is wrong with an ACCEPT is told of each of its tasks and operations.
+    if kind != "accept" and (problem := contract.problem(call)):
+        ctx.refuse_call(framework, kind or "", problem)
+        return
+    match kind:
         case "accept":
             accepts.accept(ctx, framework, call.accept)
         case "decline":
@@ -245,7 +253,7 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
             tasks.kill(ctx, framework, call.kill)
         case "reconcile":
             tasks.reconcile(ctx, framework, call.reconcile)
-        case "revive" | "suppress" as kind:
+        case "revive" | "suppress":
             _change_suppression(ctx, framework, kind, list(getattr(call, kind).roles))
         case "teardown":
             remove(ctx, framework, "Framework tore itself down", lambda: None)
@@ -254,22 +262,18 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
         case "shutdown":
             executors.shut_down(ctx, framework, call.shutdown)
         case "subscribe":
-            ctx.refuse_framework(event.connection_id, "This stream is subscribed already")
+            ctx.refuse_call(framework, kind, "This stream is subscribed already")
         case _:
-            ctx.refuse_framework(
-                event.connection_id, "A call of a kind that this master does not know"
-            )
+            message = "A call of a kind that this master does not know: is it older than you?"
+            ctx.refuse_call(framework, "", message, scheduler_pb.Event.Refused.UNKNOWN_CALL)
 
 
 def _change_suppression(ctx: Context, framework: Framework, kind: str, roles: list[str]) -> None:
     for role in roles:
         if role not in framework.roles:
             known = ", ".join(framework.roles)
-            assert framework.connection_id is not None
-            ctx.refuse_framework(
-                framework.connection_id,
-                f"{kind.upper()} names the role {role[:255]!r}; subscribed are {known}",
-            )
+            message = f"{kind.upper()} names the role {role[:255]!r}; subscribed are {known}"
+            ctx.refuse_call(framework, kind, message)
             return
     if kind == "revive":
         ctx.allocator.revive(framework.framework_id, roles)

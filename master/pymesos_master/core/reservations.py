@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pymesos_core import reservations, resources
+from pymesos_core import contract, reservations, resources
+from pymesos_core.limits import clipped
 from pymesos_core.resources import (
     EMPTY,
     ResourceError,
@@ -98,6 +99,7 @@ def plan(
     """
     steps: list[Step] = []
     rest, reserved = offered, agent.reserved_next
+    size = _Size(reserved)
     for operation in operations:
         if not is_conversion(operation):
             for launching in launches(operation):
@@ -111,12 +113,29 @@ def plan(
                 raise ResourceError(f"{taken} is not in the offer, which has {rest} left")
             # Another may have destroyed a shared volume meanwhile, which is in many offers.
             kept = reservations.without(reserved, reservations.dynamic(taken))
+            size.check(kept, reservations.dynamic(given))
             reserved = kept + reservations.dynamic(given)
             rest = reservations.without(rest, taken) + given
             steps.append(Converted(operation.id, taken, given))
         except ResourceError as error:
             steps.append(Refused(operation.id, str(error)))
     return steps, reserved
+
+
+class _Size:
+    """How large the record of what is reserved becomes, reckoned anew only when it may be full."""
+
+    def __init__(self, reserved: Resources) -> None:
+        self._at_most = reservations.size_bytes(reserved)
+
+    def check(self, kept: Resources, given: Resources) -> None:
+        """Raises ResourceError when there is no room for what is given beside what is kept."""
+        self._at_most += reservations.size_bytes(given)
+        if reservations.size_problem(self._at_most, kept, given):
+            self._at_most = reservations.size_bytes(kept + given)
+            if problem := reservations.size_problem(self._at_most, kept, given):
+                self._at_most = reservations.size_bytes(kept)
+                raise ResourceError(problem)
 
 
 def _conversion(
@@ -127,6 +146,8 @@ def _conversion(
     operation: scheduler_pb.Operation,
 ) -> tuple[Resources, Resources]:
     """What an operation takes, and what it gives. Raises ResourceError."""
+    if problem := contract.problem(operation):
+        raise ResourceError(problem)
     match operation.WhichOneof("operation"):
         case "reserve":
             given = resources.from_proto(operation.reserve.resources)
@@ -237,7 +258,9 @@ def tell_operation(
 ) -> None:
     """What became of an operation, if it has an id."""
     if operation_id:
-        update = Update(operation_id=operation_id, state=state, message=message, agent_id=agent_id)
+        update = Update(
+            operation_id=operation_id, state=state, message=clipped(message), agent_id=agent_id
+        )
         ctx.tell_framework(framework, scheduler_pb.Event(operation_update=update))
 
 
@@ -258,8 +281,9 @@ def on_reserve(ctx: Context, event: OperatorReserved) -> None:
             raise ResourceError(
                 f"{taken} is wanted, and {free} is neither used by a task nor reserved"
             )
+        _Size(agent.reserved_next).check(agent.reserved_next, given)
     except ResourceError as error:
-        ctx.out.append(AnswerOperator(event.request_id, str(error)))
+        ctx.out.append(AnswerOperator(event.request_id, clipped(str(error))))
         return
     _write(ctx, event.request_id, agent, agent.reserved_next + given, taken)
 
@@ -286,7 +310,7 @@ def on_unreserve(ctx: Context, event: OperatorUnreserved) -> None:
         taken = _reserved_for(_free(agent), event.role, _named(event.resources, event.role))
         _check_unused(agent, taken)
     except ResourceError as error:
-        ctx.out.append(AnswerOperator(event.request_id, str(error)))
+        ctx.out.append(AnswerOperator(event.request_id, clipped(str(error))))
         return
     reserved = reservations.without(agent.reserved_next, taken)
     _write(ctx, event.request_id, agent, reserved, taken)

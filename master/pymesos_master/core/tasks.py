@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pymesos_core.states import is_terminal, state_for
+from pymesos_core import contract
+from pymesos_core.limits import clipped
+from pymesos_core.states import FROM_AGENTS, is_terminal, state_for, state_name
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import TaskStatusUpdated
 from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState, Task
@@ -35,7 +37,7 @@ def new_status(
         state=state,
         reason=reason,
         source=source,
-        message=message,
+        message=clipped(message),
         agent_id=agent_id,
         timestamp_s=ctx.now.wall_s,
     )
@@ -86,9 +88,13 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         return
     agent.heard = agent.confirmed = True
     update = event.update
+    if problem := _update_problem(update):
+        ctx.complain(agent, "a bad status update", problem)
+        return
     # A copy: a part of a message keeps all of its batch in memory.
     status = pb.TaskStatus()
     status.CopyFrom(update.status)
+    contract.tame(status)
     framework = framework_of(ctx, update.framework_id)
     task = agent.tasks.get((update.framework_id, status.task_id))
     if framework is None or (task is None and framework.state == FrameworkState.COMPLETED):
@@ -112,6 +118,18 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         forward(ctx, framework, status)
         if not status.uuid and is_terminal(status.state):
             complete(ctx, task)  # it is sent once, and nobody acknowledges it
+
+
+def _update_problem(update: agent_pb.StatusUpdate) -> str | None:
+    """Why an agent cannot say so, or None."""
+    if problem := contract.problem(update):
+        return problem
+    if not update.status.task_id:
+        return "status.task_id is empty"
+    state, latest = update.status.state, update.latest_state or update.status.state
+    if state not in FROM_AGENTS or state == pb.TASK_STAGING or latest not in FROM_AGENTS:
+        return f"an agent cannot say {state_name(state)}, or {state_name(latest)}, of a task"
+    return None
 
 
 def _acknowledge_to_agent(

@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
-from pymesos_core import resources
-from pymesos_core.ids import id_problem, role_problem
+from pymesos_core import contract, limits, resources
+from pymesos_core.ids import id_problem
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_master.core.state import Agent, Framework
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
-MAX_TASK_INFO_BYTES = 256 * 1024
-MAX_GROUP_BYTES = 512 * 1024
-MAX_GROUP = 64
-MAX_FRAMEWORK_INFO_BYTES = 64 * 1024
-MAX_ROLES = 256
 
-
-def framework_problem(info: pb.FrameworkInfo) -> str | None:
-    """Why a FrameworkInfo is invalid (Mesos' `src/master/validation.cpp`, framework::internal)."""
-    if info.ByteSize() > MAX_FRAMEWORK_INFO_BYTES:
-        return (
-            f"The framework info has {info.ByteSize()} bytes;"
-            f" at most {MAX_FRAMEWORK_INFO_BYTES} are kept"
-        )
+def subscription_problem(subscribe: scheduler_pb.Call.Subscribe) -> str | None:
+    """Why a SUBSCRIBE is invalid (Mesos' `src/master/validation.cpp`, framework::internal)."""
+    info = subscribe.framework_info
+    if problem := contract.problem(subscribe):
+        return f"The subscription is invalid: {problem}"
     if not info.name:
         return "A framework needs a name"
-    if info.framework_id and (problem := id_problem(info.framework_id)):
-        return f"The framework id is invalid: {problem}"
-    if len(info.roles) > MAX_ROLES:
-        return f"A framework has at most {MAX_ROLES} roles"
     if len(set(info.roles)) != len(info.roles):
         return f"A role is given twice in {', '.join(info.roles)}"
-    for role in info.roles:
-        if problem := role_problem(role):
-            return f"The framework's roles are invalid: {problem}"
-    timeout_s = info.failover_timeout_s
-    if not math.isfinite(timeout_s) or timeout_s < 0:
-        return f"failover_timeout_s is {timeout_s}; a number of seconds from 0 is expected"
+    if "" in info.roles:
+        return "A role is empty"
     return None
 
 
@@ -57,15 +41,17 @@ def task_problem(
     available: Resources,
     *,
     grouped: bool = False,
+    launched: Container[str] = (),
 ) -> tuple[Resources, str | None]:
-    """The resources of a task, and why it may not be launched on the agent, or None."""
+    """The resources of a task, and why it may not be launched on the agent, or None.
+
+    `launched` has the ids of those that are launched before it by the same call.
+    """
     if problem := id_problem(info.task_id):
         return EMPTY, f"Task id is invalid: {problem}"
-    if info.ByteSize() > MAX_TASK_INFO_BYTES:
-        return EMPTY, (
-            f"Task has {info.ByteSize()} bytes; at most {MAX_TASK_INFO_BYTES} are accepted"
-        )
-    if info.task_id in framework.tasks:
+    if problem := contract.problem(info):
+        return EMPTY, f"Task is invalid: {problem}"
+    if info.task_id in framework.tasks or info.task_id in launched:
         return EMPTY, f"Task has duplicate ID: {info.task_id}"
     if info.agent_id != agent.agent_id:
         return EMPTY, (
@@ -85,31 +71,29 @@ def task_problem(
             return EMPTY, problem
     elif not info.command.value and not info.container.image:
         return EMPTY, "Task has neither a command nor an image"
-    grace_s = info.kill_policy.grace_period_s
-    if not math.isfinite(grace_s) or grace_s < 0:
-        return EMPTY, f"Task has the kill grace period {grace_s}; seconds from 0 are expected"
     if not grouped and any(mount.group_path for mount in info.container.mounts):
         return EMPTY, "Task asks for a folder of its group (group_path), and is in none"
-    if problem := _life_problem(info):
+    if problem := _checks_problem(info):
         return EMPTY, problem
-    for variable in info.command.environment:
-        if not variable.name or "=" in variable.name or "\0" in variable.name + variable.value:
+    for variable in (*info.command.environment, *info.executor.command.environment):
+        if not variable.name or "=" in variable.name:
             return EMPTY, f"Task has the invalid environment variable {variable.name[:80]!r}"
-    if "\0" in info.command.value or any("\0" in a for a in info.command.arguments):
-        return EMPTY, "Task has a NUL byte in its command"
     return needed, None
 
 
 def group_problem(
-    framework: Framework, agent: Agent, infos: Sequence[pb.TaskInfo], available: Resources
+    framework: Framework,
+    agent: Agent,
+    infos: Sequence[pb.TaskInfo],
+    available: Resources,
+    launched: Container[str] = (),
 ) -> tuple[list[Resources], str | None]:
     """The resources of each task of a group, and why it may not be launched, or None."""
     needed: list[Resources] = []
-    size = sum(info.ByteSize() for info in infos)
-    if size > MAX_GROUP_BYTES:
-        return needed, f"The group has {size} bytes; at most {MAX_GROUP_BYTES} are accepted"
-    if len(infos) > MAX_GROUP:
-        return needed, f"The group has {len(infos)} tasks; at most {MAX_GROUP} are accepted"
+    if problem := limits.GROUP_TASKS.problem(len(infos)):
+        return needed, problem
+    if problem := limits.GROUP.problem(sum(info.ByteSize() for info in infos)):
+        return needed, problem
     if len({info.task_id for info in infos}) != len(infos):
         return needed, "The group has two tasks of one id"
     if len({info.container.network or "host" for info in infos}) > 1:
@@ -122,7 +106,9 @@ def group_problem(
     if len(set(inside)) != len(inside):
         return needed, "Two ports are mapped to the same one in the network of the group"
     for info in infos:
-        mine, problem = task_problem(framework, agent, info, available, grouped=True)
+        mine, problem = task_problem(
+            framework, agent, info, available, grouped=True, launched=launched
+        )
         if problem is not None:
             return needed, f"{info.task_id[:255]}: {problem}"
         needed.append(mine)
@@ -145,25 +131,16 @@ def _executor_problem(info: pb.TaskInfo, *, grouped: bool) -> str | None:
         return "Executor asks for a network of its own, from which it does not reach its agent"
     if executor.container.port_mappings or any(m.group_path for m in executor.container.mounts):
         return "Executor asks for mapped ports or folders of a group, and can have neither"
-    grace_s = executor.shutdown_grace_period_s
-    if not math.isfinite(grace_s) or grace_s < 0:
-        return f"Executor has the shutdown grace period {grace_s}; seconds from 0 are expected"
     return None
 
 
-def _life_problem(info: pb.TaskInfo) -> str | None:
-    """What is wrong with its checks and its longest life, or None."""
-    most_s = info.max_completion_time_s
-    if not math.isfinite(most_s) or most_s < 0:
-        return f"Task has the max_completion_time {most_s}; seconds from 0 are expected"
+def _checks_problem(info: pb.TaskInfo) -> str | None:
+    """What is wrong with its checks, or None."""
     for name, check in (("health", info.health_check), ("readiness", info.readiness_check)):
         kind = check.WhichOneof("kind")
         if kind is None and check.ByteSize():
             return f"Task has a {name} check that is neither a command, HTTP, TCP nor gRPC"
-        times = (check.delay_s, check.interval_s, check.timeout_s, check.grace_period_s)
-        if not all(math.isfinite(time_s) and time_s >= 0 for time_s in times):
-            return f"Task has a {name} check with a time that is not seconds from 0"
-        if kind == "command" and (not check.command.value or "\0" in check.command.value):
+        if kind == "command" and not check.command.value:
             return f"Task has a {name} check without a command"
         if kind in ("http", "tcp", "grpc"):
             ask = getattr(check, kind)

@@ -7,6 +7,7 @@ from typing import Any
 
 import grpc.aio
 
+from pymesos_core import limits
 from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
@@ -19,8 +20,6 @@ from pymesos_master.services.leading import BadStreamError, Leadership, run_stre
 from pymesos_master.shell import Connection
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import agent_pb2_grpc as services
-
-MAX_TASKS_PER_AGENT = 100_000
 
 
 class AgentService(services.AgentServicer):
@@ -79,8 +78,8 @@ class _Registration:
     def _add(self, tasks: Any, more: bool) -> None:
         assert self._register is not None
         self._tasks.extend(tasks)
-        if len(self._tasks) > MAX_TASKS_PER_AGENT:
-            raise BadStreamError(f"an agent has at most {MAX_TASKS_PER_AGENT} tasks")
+        if problem := limits.AGENT_TASKS.problem(len(self._tasks)):
+            raise BadStreamError(problem)
         if more:
             return
         self._complete = True

@@ -232,7 +232,7 @@ class EventBatch(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update")
+    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused")
     class Subscribed(_message.Message):
         __slots__ = ("framework_id", "heartbeat_interval_s", "master_address")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -308,6 +308,25 @@ class Event(_message.Message):
         message: str
         agent_id: str
         def __init__(self, operation_id: _Optional[str] = ..., state: _Optional[_Union[Event.OperationUpdate.State, str]] = ..., message: _Optional[str] = ..., agent_id: _Optional[str] = ...) -> None: ...
+    class Refused(_message.Message):
+        __slots__ = ("call", "code", "message")
+        class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            CODE_UNSPECIFIED: _ClassVar[Event.Refused.Code]
+            INVALID: _ClassVar[Event.Refused.Code]
+            UNKNOWN_CALL: _ClassVar[Event.Refused.Code]
+            TOO_LARGE: _ClassVar[Event.Refused.Code]
+        CODE_UNSPECIFIED: Event.Refused.Code
+        INVALID: Event.Refused.Code
+        UNKNOWN_CALL: Event.Refused.Code
+        TOO_LARGE: Event.Refused.Code
+        CALL_FIELD_NUMBER: _ClassVar[int]
+        CODE_FIELD_NUMBER: _ClassVar[int]
+        MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        call: str
+        code: Event.Refused.Code
+        message: str
+        def __init__(self, call: _Optional[str] = ..., code: _Optional[_Union[Event.Refused.Code, str]] = ..., message: _Optional[str] = ...) -> None: ...
     SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     RESCIND_FIELD_NUMBER: _ClassVar[int]
@@ -317,6 +336,7 @@ class Event(_message.Message):
     HEARTBEAT_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     OPERATION_UPDATE_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_FIELD_NUMBER: _ClassVar[int]
     subscribed: Event.Subscribed
     offers: Event.Offers
     rescind: Event.Rescind
@@ -326,4 +346,5 @@ class Event(_message.Message):
     heartbeat: Event.Heartbeat
     message: Event.Message
     operation_update: Event.OperationUpdate
-    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ...) -> None: ...
+    refused: Event.Refused
+    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,364 @@
+"""What a message of the contract may say, field by field.
+
+`problem(message)` looks at every field that is set, by the rule that the tables below have for it.
+The checks are made from the descriptors, and a field without a rule fails a test, so that none is
+forgotten. What a field means beside others (a task needs an id, a role must be subscribed) is for
+the core that takes the message in.
+
+Resources are left out where they are: `resources.from_proto` checks them when they are read.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+from pymesos_core import limits
+from pymesos_core.ids import hostname_problem, id_problem, name_problem, role_problem, size_of
+from pymesos_core.limits import Limit
+from pymesos_proto.v1 import types_pb2 as pb
+
+# What is wrong with a value, to follow the name of its field; or None.
+Rule = Callable[[Any], str | None]
+
+PACKAGE = "pymesos.v1."
+TEN_YEARS_S = 10 * 365 * 86400.0
+MAX_TIME_S = 253_402_300_799.0  # the end of the year 9999
+MAX_MEASURE = 1e15
+
+
+def _anything(_: Any) -> str | None:
+    """Bounded by the message, and only passed on, compared or counted."""
+    return None
+
+
+def _text(problem_of: Callable[[str], str | None]) -> Rule:
+    """Empty, which means that it is not given, or without a problem."""
+
+    def rule(text: str) -> str | None:
+        found = problem_of(text) if text else None
+        return None if found is None else f": {found}"
+
+    return rule
+
+
+def _sized(limit: Limit, *, nul: bool = False) -> Rule:
+    """Any text up to a limit; without a NUL byte, which ends a text for the kernel."""
+
+    def rule(text: str) -> str | None:
+        if not nul and "\0" in text:
+            return " has a NUL byte"
+        found = limit.problem(size_of(text))
+        return None if found is None else f": {found}"
+
+    return rule
+
+
+def _bytes(limit: Limit) -> Rule:
+    def rule(data: bytes) -> str | None:
+        found = limit.problem(len(data))
+        return None if found is None else f": {found}"
+
+    return rule
+
+
+def _number(least: float, most: float, expected: str) -> Rule:
+    """A finite number within bounds; NaN is in none."""
+
+    def rule(value: float) -> str | None:
+        if least <= value <= most:
+            return None
+        return f" is {value:g}; {expected} is expected"
+
+    return rule
+
+
+_ID = _text(id_problem)
+_REFERENCE = _sized(limits.ID, nul=True)  # to what is there or not; nothing gets this id
+_ROLE = _text(role_problem)
+_HOSTNAME = _text(hostname_problem)
+_LINE = _text(name_problem)
+_KEY = _text(lambda text: name_problem(text, limits.LABEL_KEY))
+_TITLE = _sized(limits.NAME)
+_PATH = _sized(limits.PATH)
+_ARGUMENT = _sized(limits.COMMAND)
+_SECONDS = _number(0, TEN_YEARS_S, "a number of seconds from 0 to ten years")
+_TIME = _number(0, MAX_TIME_S, "a Unix time before the year 10000")
+_MEASURE = _number(0, MAX_MEASURE, "a finite number from 0")
+_PORT = _number(0, 65535, "a port")
+_INDEX = _number(0, 65535, "the index of a port")
+
+# By the name of the field, or by `Message.field` where that name means several things.
+RULES: Mapping[str, Rule] = {
+    # Ids and names.
+    "Acknowledge.agent_id": _REFERENCE,
+    "Acknowledge.task_id": _REFERENCE,
+    "Kill.agent_id": _REFERENCE,
+    "Kill.task_id": _REFERENCE,
+    "Task.agent_id": _REFERENCE,  # of Reconcile
+    "Task.task_id": _REFERENCE,
+    "agent_id": _ID,
+    "boot_id": _ID,
+    "container_id": _ID,
+    "executor_id": _ID,
+    "framework_id": _ID,
+    "id_prefix": _anything,
+    "incarnation_id": _ID,
+    "offer_id": _ID,
+    "offer_ids": _anything,  # one that is not held is not valid any more, whatever it is
+    "Operation.id": _ID,
+    "operation_id": _ID,
+    "persistence_id": _ID,
+    "task_id": _ID,
+    "task_ids": _ID,
+    "role": _ROLE,
+    "roles": _ROLE,
+    "optimistic_roles": _ROLE,
+    "suppressed_roles": _ROLE,
+    "hostname": _HOSTNAME,
+    "Label.key": _KEY,
+    "Label.value": _sized(limits.LABEL_VALUE, nul=True),
+    "Attribute.name": _KEY,
+    "text": _text(lambda text: name_problem(text, limits.ATTRIBUTE_VALUE)),
+    "FrameworkInfo.name": _TITLE,
+    "TaskInfo.name": _TITLE,
+    "ExecutorInfo.name": _TITLE,
+    "ListTasksRequest.name": _anything,
+    "Ulimit.name": _LINE,
+    "ip": _LINE,
+    "jobs_address": _LINE,
+    "master_address": _LINE,
+    "network": _LINE,
+    "principal": _LINE,
+    "protocol": _LINE,
+    "runtime": _LINE,
+    "runtimes": _LINE,
+    "scheme": _LINE,
+    "service": _LINE,
+    "user": _LINE,
+    "version": _LINE,
+    "webui_url": _LINE,
+    "IsolationEntry.key": _LINE,
+    "IsolationEntry.value": _LINE,
+    "OfferConstraintsEntry.key": _ROLE,
+    "attribute": _KEY,
+    "text_equals": _sized(limits.ATTRIBUTE_VALUE, nul=True),
+    "text_not_equals": _sized(limits.ATTRIBUTE_VALUE, nul=True),
+    "text_matches": _anything,  # see constraints.py of the master
+    "text_not_matches": _anything,
+    "called": _anything,  # what is looked for
+    "page_token": _anything,
+    "Refused.call": _LINE,
+    "token": _anything,
+    "message": _anything,  # for people; within the limit of what carries it
+    "reason": _anything,
+    # What a container is made of.
+    "EnvironmentVariable.name": _ARGUMENT,
+    "EnvironmentVariable.value": _ARGUMENT,
+    "CommandInfo.value": _ARGUMENT,
+    "arguments": _ARGUMENT,
+    "image": _sized(limits.NAME),
+    "uri": _sized(limits.LABEL_VALUE),
+    "sha256": _LINE,
+    "path": _PATH,
+    "container_path": _PATH,
+    "host_path": _PATH,
+    "group_path": _PATH,
+    "add_capabilities": _LINE,
+    "drop_capabilities": _LINE,
+    # Numbers.
+    "delay_s": _SECONDS,
+    "grace_period_s": _SECONDS,
+    "heartbeat_interval_s": _SECONDS,
+    "interval_s": _SECONDS,
+    "max_completion_time_s": _SECONDS,
+    "mono_s": _SECONDS,
+    "ping_timeout_s": _SECONDS,
+    "shutdown_grace_period_s": _SECONDS,
+    "timeout_s": _SECONDS,
+    "usage_interval_s": _SECONDS,
+    "failover_timeout_s": _number(0, math.inf, "a number of seconds from 0"),  # longer: ten years
+    "refuse_seconds": _anything,  # not a number from 0: 5 s; at most 365 days
+    "timestamp_s": _TIME,
+    "cpus_used": _MEASURE,
+    "disk_used_mib": _MEASURE,
+    "mem_used_mib": _MEASURE,
+    "weight": _anything,  # see roles.py of the master
+    "port": _PORT,
+    "container_port": _PORT,
+    "port_index": _INDEX,
+    "consecutive_failures": _anything,
+    "containers": _anything,
+    "epoch": _anything,
+    "epoch_seen": _anything,
+    "exit_status": _anything,
+    "status": _anything,
+    "hard": _anything,
+    "soft": _anything,
+    "max_ping_timeouts": _anything,
+    "page_size": _anything,
+    "pids_max": _anything,
+    "read_mib_per_s": _anything,
+    "size_mib": _anything,
+    "write_mib_per_s": _anything,
+    # Data.
+    "TaskInfo.data": _anything,
+    "ExecutorInfo.data": _anything,
+    "data": _bytes(limits.DATA),
+    "uuid": _bytes(limits.UUID),
+}
+
+# Enums of which a newer peer may say what we do not know: it is left out, see `tame`.
+OPEN_ENUMS = frozenset({"Reason", "Source", "FrameworkCapability"})
+
+# How large a message may be as a part of another.
+SIZES: Mapping[str, Limit] = {
+    "AgentInfo": limits.AGENT_INFO,
+    "ExecutorInfo": limits.EXECUTOR_INFO,
+    "FrameworkInfo": limits.FRAMEWORK_INFO,
+    "Quota": limits.QUOTA,
+    "TaskInfo": limits.TASK_INFO,
+    "TaskStatus": limits.STATUS,
+}
+
+# How many there may be, where the message's own limit is not enough.
+COUNTS: Mapping[str, Limit] = {
+    "attributes": limits.ATTRIBUTES,
+    "labels": limits.LABELS,
+    "operations": limits.CALL_OPERATIONS,
+    "FrameworkInfo.roles": limits.FRAMEWORK_ROLES,
+    "roles": limits.CALL_ROLES,
+    "optimistic_roles": limits.CALL_ROLES,
+    "suppressed_roles": limits.CALL_ROLES,
+    "LaunchGroup.task_infos": limits.GROUP_TASKS,
+}
+
+# Their fields are checked when they are read: see resources.from_proto.
+READ_ELSEWHERE = frozenset({"Resource", "Range", "Ranges", "StringSet"})
+
+
+def rule_of(field: FieldDescriptor) -> Rule | None:
+    """The rule of a field that is neither a message nor true or false; None: it has none yet."""
+    owner = field.containing_type.name if field.containing_type else ""
+    if (enum := field.enum_type) is not None:
+        return _anything if enum.name in OPEN_ENUMS else _known(enum)
+    return RULES.get(f"{owner}.{field.name}", RULES.get(field.name))
+
+
+def _known(enum: EnumDescriptor) -> Rule:
+    known, name = frozenset(enum.values_by_number), enum.name
+
+    def rule(value: int) -> str | None:
+        return None if value in known else f" is {value}, which is no {name}"
+
+    return rule
+
+
+def problem(message: Message) -> str | None:
+    """The first thing that a message says and may not, as a sentence that begins with the field."""
+    own_size, checks = _checks(message.DESCRIPTOR)
+    if own_size is not None and (found := own_size.problem(message.ByteSize())):
+        return found
+    for field, value in message.ListFields():
+        check = checks.get(field.number)
+        if check is not None and (found := check(value)) is not None:
+            return found
+    return None
+
+
+@cache
+def _checks(descriptor: Descriptor) -> tuple[Limit | None, Mapping[int, Rule]]:
+    checks = {field.number: check for field in descriptor.fields if (check := _check(field))}
+    return SIZES.get(descriptor.name), checks
+
+
+def _check(field: FieldDescriptor) -> Rule | None:
+    """What looks at the value of a field, and names it; None where there is nothing to look at."""
+    if field.message_type is not None:
+        return _check_of_messages(field, field.message_type)
+    if field.type == FieldDescriptor.TYPE_BOOL:
+        return None
+    rule = rule_of(field) or _anything
+    limit = _count_limit(field)
+    if rule is _anything and limit is None:
+        return None
+    name = field.name
+    if not field.is_repeated:
+
+        def of_one(value: Any) -> str | None:
+            found = rule(value)
+            return None if found is None else f"{name}{found}"
+
+        return of_one
+
+    def of_many(values: Any) -> str | None:
+        if limit is not None and (found := limit.problem(len(values), name)):
+            return found
+        for value in values:
+            if (found := rule(value)) is not None:
+                return f"{name}{found}"
+        return None
+
+    return of_many
+
+
+def _check_of_messages(field: FieldDescriptor, inner: Descriptor) -> Rule | None:
+    name, limit = field.name, _count_limit(field)
+    if inner.name in READ_ELSEWHERE:
+        return None
+    if inner.GetOptions().map_entry:
+        return _check_of_map(name, inner)
+    if not field.is_repeated:
+
+        def of_one(value: Message) -> str | None:
+            found = problem(value)
+            return None if found is None else f"{name}.{found}"
+
+        return of_one
+
+    def of_many(values: Any) -> str | None:
+        if limit is not None and (found := limit.problem(len(values), name)):
+            return found
+        for number, value in enumerate(values):
+            if (found := problem(value)) is not None:
+                return f"{name}[{number}].{found}"
+        return None
+
+    return of_many
+
+
+def _check_of_map(name: str, entry: Descriptor) -> Rule:
+    of_key = rule_of(entry.fields_by_name["key"]) or _anything
+    value_field = entry.fields_by_name["value"]
+    of_value = problem if value_field.message_type is not None else rule_of(value_field)
+
+    def rule(values: Mapping[str, Any]) -> str | None:
+        for key, value in values.items():
+            if (found := of_key(key)) is not None:
+                return f"{name}{found}"
+            if of_value is not None and (found := of_value(value)) is not None:
+                return f"{name}[{key}] {found.lstrip(': ')}"
+        return None
+
+    return rule
+
+
+def _count_limit(field: FieldDescriptor) -> Limit | None:
+    if not field.is_repeated:
+        return None
+    owner = field.containing_type.name if field.containing_type else ""
+    return COUNTS.get(f"{owner}.{field.name}", COUNTS.get(field.name))
+
+
+def tame(status: pb.TaskStatus) -> pb.TaskStatus:
+    """The status, without a reason or a source that only a newer peer knows."""
+    if status.reason not in pb.Reason.DESCRIPTOR.values_by_number:
+        status.reason = pb.REASON_UNSPECIFIED
+    if status.source not in pb.Source.DESCRIPTOR.values_by_number:
+        status.source = pb.SOURCE_UNSPECIFIED
+    return status
