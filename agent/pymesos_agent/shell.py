@@ -26,6 +26,7 @@ from pymesos_agent.core.effects import (
     CapCpu,
     Checkpoint,
     CloseExecutor,
+    Complain,
     DestroyContainer,
     DestroyGroup,
     Disconnect,
@@ -78,6 +79,7 @@ from pymesos_agent.usage import read_usage
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock
+from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import Detector
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
@@ -131,6 +133,7 @@ class Shell:
         self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
         self.exit_message: str | None = None
+        self._complaints = Complaints(log)
         self._broken: Exception | None = None  # what a step failed with
 
     async def run(self, detector: Detector) -> None:
@@ -286,6 +289,8 @@ class Shell:
                 log.warning("leaving the master: %s", reason)
                 if connection_id in self._streams:
                     self._streams[connection_id].close()
+            case Complain(peer, kind, message):
+                self._complaints.say(peer, kind, message)
             case Exit(message):
                 self.exit_message = message
                 self.exit.set()

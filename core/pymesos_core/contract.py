@@ -181,7 +181,7 @@ RULES: Mapping[str, Rule] = {
     "ping_timeout_s": _SECONDS,
     "shutdown_grace_period_s": _SECONDS,
     "timeout_s": _SECONDS,
-    "usage_interval_s": _SECONDS,
+    "usage_interval_s": _anything,  # the agent keeps it within bounds, and answers the ping
     "failover_timeout_s": _number(0, math.inf, "a number of seconds from 0"),  # longer: ten years
     "refuse_seconds": _anything,  # not a number from 0: 5 s; at most 365 days
     "timestamp_s": _TIME,

@@ -32,9 +32,9 @@ class Limit:
 MAX_SAID = 1000  # characters of what is wrong, which may quote what was sent
 
 
-def clipped(text: str) -> str:
+def clipped(text: str, most: int = MAX_SAID) -> str:
     """As much of a text as is said."""
-    return text if len(text) <= MAX_SAID else f"{text[:MAX_SAID]}…"
+    return text if len(text) <= most else f"{text[:most]}…"
 
 
 # What is sent.

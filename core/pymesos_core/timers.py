@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Hashable
 from typing import Generic, TypeVar
 
@@ -18,7 +19,11 @@ class Timers(Generic[Key]):
         self._sequence = 0
 
     def set(self, key: Key, at_s: float) -> None:
-        """Make `key` due at `at_s`, whatever it was before."""
+        """Make `key` due at `at_s`, whatever it was before.
+
+        Every time from outside is a number by now: NaN would keep all deadlines from coming.
+        """
+        assert not math.isnan(at_s), key
         self._sequence += 1
         self._live[key] = (at_s, self._sequence)
         heapq.heappush(self._heap, (at_s, self._sequence, key))

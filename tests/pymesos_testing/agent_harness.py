@@ -54,6 +54,7 @@ class AgentHarness:
         self.capped: list[tuple[str, int]] = []
         self.sizes: list[Resources] = []
         self.exit: list[str | None] = []
+        self.complaints: list[fx.Complain] = []
         self.hold_writes = False
         self.fail_writes: str | None = None
         self.held: list[tuple[int, tuple[Change, ...]]] = []
@@ -93,6 +94,8 @@ class AgentHarness:
                 self.destroyed_groups.append(group_id)
             case fx.Disconnect(_, reason):
                 self.disconnects.append(reason)
+            case fx.Complain():
+                self.complaints.append(effect)
             case fx.Exit(message):
                 self.exit.append(message)
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
 from pymesos_agent.core import RecoveryError
 from pymesos_agent.core import events as ev
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_harness import INFO, AgentHarness
 
@@ -273,7 +276,40 @@ class TestRestart:
 
     def test_a_checkpoint_that_cannot_be_read(self) -> None:
         with pytest.raises(RecoveryError, match=r"recover --discard"):
-            AgentHarness({("task", "c"): b"\xff\xff\xff"})
+            AgentHarness({("agent", ""): b"\xff\xff\xff"})
+
+    @pytest.mark.parametrize(
+        "record",
+        [
+            b"\xff\xff\xff",
+            b"",
+            checkpoint_pb.TaskCheckpoint(
+                container_id="c",
+                framework_id="f",
+                task_info=pb.TaskInfo(task_id="x"),
+                state=777,  # type: ignore[arg-type]
+            ).SerializeToString(),
+            checkpoint_pb.TaskCheckpoint(
+                container_id="c",
+                framework_id="f",
+                task_info=pb.TaskInfo(
+                    task_id="x", resources=[pb.Resource(name="cpus", scalar=math.nan)]
+                ),
+            ).SerializeToString(),
+        ],
+    )
+    def test_one_damaged_record_is_set_aside_and_the_rest_goes_on(
+        self, h: AgentHarness, record: bytes
+    ) -> None:
+        container = h.run()
+        h.records["task", "c"] = h.records["sandbox", "s"] = record
+        there = {container: ev.ContainerState(1), "c": ev.ContainerState(2)}
+        again = AgentHarness(h.records, recovered=there, generation=2)
+        again.connect()
+        assert list(again.core.state.tasks) == [container]
+        assert again.kills == [("c", True)]
+        assert again.records["task", "c"] == record, "it is kept as it is"
+        assert "task/c" in again.complaints[0].peer
 
 
 class TestFullDisk:

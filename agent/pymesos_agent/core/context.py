@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from pymesos_agent.core.checks import HEALTH, READINESS
-from pymesos_agent.core.effects import Checkpoint, Effect, TellExecutor, TellMaster
+from pymesos_agent.core.effects import Checkpoint, Complain, Effect, TellExecutor, TellMaster
 from pymesos_agent.core.tasks import LIFETIME, AgentTask
 from pymesos_core.clock import Now
+from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change
 from pymesos_core.timers import Timers
@@ -107,6 +108,10 @@ class Context:
     def emit(self, effect: Effect) -> None:
         """Have something done."""
         self.out.append(effect)
+
+    def complain(self, peer: str, kind: str, message: str) -> None:
+        """Leave out what a peer says, and say so."""
+        self.emit(Complain(peer, kind, clipped(message)))
 
     def checkpoint(
         self,

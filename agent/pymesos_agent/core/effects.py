@@ -137,6 +137,15 @@ class Exit:
     message: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Complain:
+    """A peer sent, or the checkpoint has, what cannot be: said once for each kind, and counted."""
+
+    peer: str
+    kind: str
+    message: str
+
+
 Effect = (
     Checkpoint
     | StartContainer
@@ -153,4 +162,5 @@ Effect = (
     | TellMaster
     | Disconnect
     | Exit
+    | Complain
 )

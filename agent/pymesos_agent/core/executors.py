@@ -14,6 +14,7 @@ from pymesos_agent.core import events, updates
 from pymesos_agent.core.context import IDLE, KILL, SUBSCRIBE, Context
 from pymesos_agent.core.effects import CloseExecutor, KillContainer, ResizeContainer, TellExecutor
 from pymesos_agent.core.tasks import AgentTask, grace_s
+from pymesos_core import contract, limits
 from pymesos_core.resources import Resources, from_proto, parse, total
 from pymesos_core.states import state_name
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -25,8 +26,6 @@ SUBSCRIBE_S = 60.0  # SEMANTICS 20
 IDLE_S = 10.0
 SHUTDOWN_S = 5.0  # SEMANTICS 20
 MAX_UNACKNOWLEDGED = 1000
-MAX_UUID_BYTES = 64
-MAX_STATUS_BYTES = 64 * 1024
 # What an executor may say of a task.
 STATES = frozenset(
     {pb.TASK_STARTING, pb.TASK_RUNNING, pb.TASK_KILLING, pb.TASK_FINISHED, pb.TASK_FAILED,
@@ -191,6 +190,11 @@ def on_said(ctx: Context, event: events.ExecutorSaid) -> None:
     """A call on a stream; the first one subscribes."""
     call = event.call
     executor = ctx.streams.get(event.stream_id)
+    if problem := contract.problem(call):
+        who = executor.info.task_id if executor is not None else "a stranger"
+        ctx.complain(f"executor {who}", "a bad call", problem)
+        _refuse(ctx, event.stream_id, problem)
+        return
     match call.WhichOneof("call"):
         case "subscribe" if executor is None:
             _on_subscribe(ctx, event.stream_id, call.subscribe)
@@ -240,6 +244,8 @@ def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.S
     )
     ctx.tell_executor(executor, executor_pb.ExecutorEvent(subscribed=subscribed))
     for status in call.unacknowledged:
+        if executor.stream_id != stream_id:
+            return  # one of them was refused, and the stream with it
         _on_update(ctx, executor, status)
     for task in list(executor.tasks):
         _bring_up_to_date(ctx, executor, task, call.task_ids)
@@ -304,10 +310,8 @@ def _on_update(ctx: Context, executor: AgentTask, status: pb.TaskStatus) -> None
 
 
 def _status_problem(status: pb.TaskStatus) -> str | None:
-    if not 0 < len(status.uuid) <= MAX_UUID_BYTES:
-        return f"an update needs a uuid of 1 to {MAX_UUID_BYTES} bytes"
+    if not status.uuid:
+        return f"an update needs a uuid of 1 to {limits.UUID.most} bytes"
     if status.state not in STATES:
         return f"an executor cannot say {state_name(status.state)} of a task"
-    if status.ByteSize() > MAX_STATUS_BYTES:
-        return f"the update has {status.ByteSize()} bytes; at most {MAX_STATUS_BYTES} are accepted"
     return None

@@ -11,7 +11,9 @@ from pymesos_agent.core import executors, updates
 from pymesos_agent.core.context import Context
 from pymesos_agent.core.effects import StartContainer
 from pymesos_agent.core.tasks import AgentTask, choose_runtime
-from pymesos_core.resources import to_proto
+from pymesos_core import contract
+from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
 
@@ -20,7 +22,13 @@ def launch(
 ) -> None:
     """All of them or none, as far as the checkpoint goes."""
     known = any((framework_id, info.task_id) in ctx.state.by_key for info in infos)
-    if known or ctx.ending:
+    if known or ctx.ending or not infos:
+        return
+    try:
+        _check(ctx, framework_id, role, infos)
+    except ResourceError as error:
+        for info in infos:
+            updates.refuse(ctx, framework_id, info, str(error))
         return
     framework = ctx.state.framework_info(framework_id)
     tasks = [
@@ -51,6 +59,30 @@ def launch(
             ctx.forget(executor)
 
     ctx.checkpoint(tuple(task.change() for task in (*new, *tasks)), durable, failed)
+
+
+def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskInfo]) -> None:
+    """Raises ResourceError: what the master has let through is looked at once more.
+
+    It is kept on disk, and what cannot be read again would keep the agent from starting.
+    """
+    if problem := id_problem(framework_id) or role_problem(role or "*"):
+        raise ResourceError(f"its framework or role: {problem}")
+    if len({info.task_id for info in infos}) != len(infos):
+        raise ResourceError("two tasks of the group have the same id")
+    needed: list[Resources] = []
+    for info in infos:
+        if problem := id_problem(info.task_id) or contract.problem(info):
+            raise ResourceError(f"the task is invalid: {problem}")
+        needed.append(from_proto(info.resources))
+        if not info.HasField("executor"):
+            continue
+        if problem := id_problem(info.executor.executor_id):
+            raise ResourceError(f"the executor's id: {problem}")
+        executor = executors.find(ctx, framework_id, info.executor)
+        if executor is not None:
+            checked_total((executors.resources_of(executor), needed[-1]))
+    checked_total(needed)
 
 
 def _give_executor(ctx: Context, task: AgentTask) -> AgentTask | None:

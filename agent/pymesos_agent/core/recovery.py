@@ -9,7 +9,8 @@ from pymesos_agent.core.context import Context
 from pymesos_agent.core.effects import DestroyContainer, KillContainer
 from pymesos_agent.core.tasks import TASK, AgentTask
 from pymesos_core.reservations import with_reserved
-from pymesos_core.resources import ResourceError, Resources, from_proto, total
+from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto
+from pymesos_core.states import FROM_AGENTS, state_name
 from pymesos_core.store import Records
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -22,31 +23,30 @@ class RecoveryError(Exception):
 def load(ctx: Context, records: Records) -> None:
     """The checkpoint. Raises RecoveryError."""
     ended: list[checkpoint_pb.SandboxRecord] = []
-    try:
-        for (kind, _), value in records.items():
+    for (kind, key), value in records.items():
+        try:
             if kind == session.AGENT:
-                agent = checkpoint_pb.AgentCheckpoint.FromString(value)
-                ctx.state.agent_id = agent.agent_id
-                ctx.state.epoch_seen = agent.epoch_seen
-                ctx.state.reserved = ctx.reserved_durable = from_proto(agent.reserved)
+                _load_agent(ctx, value)
             elif kind == TASK:
-                ctx.add(AgentTask.from_record(value))
+                ctx.add(_read_task(value))
             elif kind == sandboxes.SANDBOX:
                 ended.append(checkpoint_pb.SandboxRecord.FromString(value))
-        _link_executors(ctx)
-        for record in sorted(ended, key=lambda r: r.ended_at_s):
-            in_executor = bool(record.executor_container_id)
-            into = ctx.state.in_executors if in_executor else ctx.state.sandboxes
-            into[record.container_id] = record
-    except (DecodeError, ResourceError) as error:
-        raise RecoveryError(
-            f"the checkpoint cannot be read ({error}): restore it from a backup, or give its"
-            f" tasks up with `pymesos-agent recover --discard`"
-        ) from error
-    held: Resources = total(
-        from_proto(task.info.resources) for task in ctx.state.tasks.values() if not task.ended
-    )
+        except (DecodeError, ResourceError) as error:
+            if kind == session.AGENT:
+                raise RecoveryError(
+                    f"the checkpoint cannot be read ({error}): restore it from a backup, or give"
+                    f" its tasks up with `pymesos-agent recover --discard`"
+                ) from error
+            _set_aside(ctx, kind, key, str(error))
+    _link_executors(ctx)
+    for record in sorted(ended, key=lambda r: r.ended_at_s):
+        in_executor = bool(record.executor_container_id)
+        into = ctx.state.in_executors if in_executor else ctx.state.sandboxes
+        into[record.container_id] = record
     try:
+        held: Resources = checked_total(
+            from_proto(task.info.resources) for task in ctx.state.tasks.values() if not task.ended
+        )
         mine = with_reserved(from_proto(ctx.config.info.resources), ctx.state.reserved)
     except ResourceError as error:
         raise RecoveryError(
@@ -59,6 +59,42 @@ def load(ctx: Context, records: Records) -> None:
             f" restore the flags it had, or give the tasks up with"
             f" `pymesos-agent recover --discard`"
         )
+
+
+def _load_agent(ctx: Context, value: bytes) -> None:
+    """Raises DecodeError, ResourceError."""
+    agent = checkpoint_pb.AgentCheckpoint.FromString(value)
+    ctx.state.agent_id = agent.agent_id
+    ctx.state.epoch_seen = agent.epoch_seen
+    ctx.state.reserved = ctx.reserved_durable = from_proto(agent.reserved)
+
+
+def _read_task(value: bytes) -> AgentTask:
+    """Raises DecodeError, ResourceError."""
+    task = AgentTask.from_record(value)
+    if not (task.container_id and task.framework_id and task.info.task_id):
+        raise ResourceError("it has no id")
+    for status in task.unacknowledged:
+        if status.state not in FROM_AGENTS:
+            raise ResourceError(f"an update of it says {state_name(status.state)}")
+    if task.state not in FROM_AGENTS:
+        raise ResourceError(f"it is in the state {state_name(task.state)}")
+    from_proto(task.info.resources)
+    return task
+
+
+def _set_aside(ctx: Context, kind: str, key: str, problem: str) -> None:
+    """One record is damaged, and the rest goes on. It stays as it is, for those who look into it.
+
+    What still runs of such a task is ended when the runtimes have said what is there: its
+    framework is told that nobody knows it, and starts another.
+    """
+    ctx.complain(
+        f"the checkpoint's record {kind}/{key}",
+        "set aside",
+        f"it cannot be read ({problem}). What runs under this id is ended; the record is kept"
+        f" until `pymesos-agent recover --discard`",
+    )
 
 
 def _link_executors(ctx: Context) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymesos_agent.core import endings, events, executors, launches, updates
 from pymesos_agent.core.context import SILENCE, Connection, Context
 from pymesos_agent.core.effects import Disconnect, RemoveVolume
+from pymesos_core import contract
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
 from pymesos_core.resources import ResourceError, from_proto, to_proto
 from pymesos_core.store import Change
@@ -136,7 +137,12 @@ def on_silence(ctx: Context, _: str) -> None:
 
 
 def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
-    match message.WhichOneof("message"):
+    kind = message.WhichOneof("message")
+    problem = contract.problem(message)
+    if problem is not None and not _obey_in_part(ctx, message, problem):
+        ctx.complain("the master", f"a bad message of the kind {kind}", problem)
+        return
+    match kind:
         case "registered":
             _on_registered(ctx, message.registered)
         case "ping":
@@ -172,6 +178,23 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
             _on_set_reserved(ctx, message.set_reserved)
         case "refused":
             _on_refused(ctx, message.refused)
+
+
+def _obey_in_part(ctx: Context, message: agent_pb.MasterMessage, problem: str) -> bool:
+    """Whether there is a way to obey a message that says what it may not.
+
+    What is to be launched is refused where that is told of its tasks; what is to be killed is
+    killed, by a policy of its own if the one that was sent is what is wrong.
+    """
+    match message.WhichOneof("message"):
+        case "launch" | "launch_group":
+            return True
+        case "kill" if message.kill.HasField("kill_policy"):
+            message.kill.ClearField("kill_policy")
+            ctx.complain("the master", "a bad kill policy", problem)
+            return contract.problem(message) is None
+        case _:
+            return False
 
 
 def _on_set_reserved(ctx: Context, message: agent_pb.MasterMessage.SetReserved) -> None:

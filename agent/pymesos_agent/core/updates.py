@@ -10,10 +10,13 @@ from __future__ import annotations
 from pymesos_agent.core import sandboxes
 from pymesos_agent.core.context import CHECKPOINT, RESEND, Context
 from pymesos_agent.core.tasks import AgentTask
+from pymesos_core import contract, limits
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
+
+MAX_MESSAGE = 8192  # characters; the end of a log may be quoted
 
 
 def _status(
@@ -24,7 +27,7 @@ def _status(
         state=state,
         reason=reason,
         source=pb.SOURCE_AGENT if reason else pb.SOURCE_EXECUTOR,
-        message=message,
+        message=limits.clipped(message, MAX_MESSAGE),
         agent_id=ctx.state.agent_id,
         uuid=next(ctx.uuids),
         timestamp_s=ctx.now.wall_s,
@@ -62,6 +65,7 @@ def take(ctx: Context, task: AgentTask, said: pb.TaskStatus) -> None:
     """An executor's word, stored and sent like our own."""
     status = pb.TaskStatus()
     status.CopyFrom(said)
+    contract.tame(status)
     status.agent_id = ctx.state.agent_id
     status.hostname = ctx.config.info.address.hostname
     status.source = pb.SOURCE_EXECUTOR
@@ -169,6 +173,26 @@ def drop(ctx: Context, task: AgentTask, message: str) -> None:
     )
     status.ClearField("uuid")
     _send(ctx, task, status, pb.TASK_DROPPED)
+
+
+def refuse(ctx: Context, framework_id: str, info: pb.TaskInfo, message: str) -> None:
+    """Nothing is known of such a task: it was not to be launched."""
+    task_id = info.task_id[: limits.ID.most]
+    ctx.complain("the master", "a task that cannot be launched", f"{task_id!r}: {message}")
+    status = pb.TaskStatus(
+        task_id=task_id,
+        state=pb.TASK_ERROR,
+        reason=pb.REASON_TASK_INVALID,
+        source=pb.SOURCE_AGENT,
+        message=limits.clipped(f"The agent does not launch it: {message}"),
+        agent_id=ctx.state.agent_id,
+        timestamp_s=ctx.now.wall_s,
+        hostname=ctx.config.info.address.hostname,
+    )
+    update = agent_pb.StatusUpdate(
+        framework_id=framework_id, status=status, latest_state=pb.TASK_ERROR
+    )
+    ctx.tell_master(agent_pb.AgentMessage(update=update))
 
 
 def acknowledge_to_executor(ctx: Context, executor: AgentTask, task_id: str, uuid: bytes) -> None:
