@@ -81,7 +81,7 @@ class Cluster:
         world.faulty = False
         world.separated.clear()
         for node in self.nodes:
-            node.paused_until_s = 0.0
+            node.resume()
         for client in (*self.agents, *self.frameworks):
             client.disk.full_until_s = 0.0
         for rude in self.rude:

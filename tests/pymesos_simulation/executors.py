@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 RETRY_S = 1.0
 DELAY_S = 0.002
+SLOW_S = 2.0  # now and then; by then another stream may be open
 COMMAND = pb.CommandInfo(shell=True, value="executor")
 
 
@@ -45,6 +46,7 @@ class SimulatedExecutor:
         self.tasks: dict[str, tuple[pb.TaskState, Resources]] = {}  # until the end is acknowledged
         self.unacknowledged: dict[bytes, pb.TaskStatus] = {}
         self.stream_id = 0
+        self._said_until_s = 0.0  # on that stream
         self.alive = True
         self._uuids = itertools.count()
         self._soon(0.01, self._look)
@@ -72,7 +74,7 @@ class SimulatedExecutor:
             self.world.counts["executor cut off"] += 1
             self._hang_up()
         if not self.stream_id and self.node.alive and self.node.core is not None:
-            self.stream_id = self.node.open_executor(self)
+            self.stream_id, self._said_until_s = self.node.open_executor(self), 0.0
             subscribe = executor_pb.ExecutorCall.Subscribe(
                 framework_id=self.framework_id,
                 executor_id=self.executor_id,
@@ -84,13 +86,21 @@ class SimulatedExecutor:
         self._soon(self.world.random.uniform(0.1, RETRY_S), self._look)
 
     def _say(self, call: executor_pb.ExecutorCall) -> None:
-        if stream_id := self.stream_id:
-            self.node.soon(DELAY_S, lambda: self.node.feed(ev.ExecutorSaid(stream_id, call)))
+        if self.stream_id:
+            self._feed(ev.ExecutorSaid(self.stream_id, call))
 
     def _hang_up(self) -> None:
         stream_id, self.stream_id = self.stream_id, 0
         self.node.executor_streams.pop(stream_id, None)
-        self.node.soon(DELAY_S, lambda: self.node.feed(ev.ExecutorLeft(stream_id)))
+        self._feed(ev.ExecutorLeft(stream_id))
+
+    def _feed(self, event: ev.ExecutorSaid | ev.ExecutorLeft) -> None:
+        """What is said on one stream comes in order; of two streams either may be faster."""
+        world = self.world
+        slow = world.faulty and world.random.random() < 0.02
+        delay_s = world.random.uniform(0, SLOW_S) if slow else DELAY_S
+        self._said_until_s = max(self._said_until_s, world.now_s + delay_s)
+        self.node.soon(self._said_until_s - world.now_s, lambda: self.node.feed(event))
 
     def cut(self) -> None:
         """The agent is gone, or has closed the stream."""

@@ -129,6 +129,7 @@ class Node:
         self.alive = False
         self.generation = 0
         self.paused_until_s = 0.0
+        self._while_stopped: list[Action] = []  # until it goes on
         self.skew_s = world.random.uniform(-5, 5)
         self.links: dict[int, Link] = {}
         self._tick_at: float | None = None
@@ -146,7 +147,7 @@ class Node:
             if not self.alive or self.generation != generation:
                 return
             if self.paused_until_s > self.world.now_s:
-                self.world.at(self.paused_until_s - self.world.now_s, run)
+                self._while_stopped.append(run)
             else:
                 action()
 
@@ -158,6 +159,7 @@ class Node:
         self.alive = True
         self.generation += 1
         self.paused_until_s = 0.0
+        self._while_stopped.clear()
         self._tick_at = None
         self.world.trace(f"{self.name} starts")
         self.on_start()
@@ -179,6 +181,22 @@ class Node:
         self.world.counts["pause"] += 1
         self.world.trace(f"{self.name} is stopped for {seconds:.1f} s")
         self.paused_until_s = max(self.paused_until_s, self.world.now_s + seconds)
+        self.world.at(seconds, self._go_on)
+
+    def resume(self) -> None:
+        """SIGCONT, now."""
+        self.paused_until_s = 0.0
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Everything that was held happens, in the order in which it would have."""
+        if self.paused_until_s > self.world.now_s:
+            return
+        held, self._while_stopped = self._while_stopped, []
+        for action in held:
+            action()
+        for link in list(self.links.values()):
+            link.drain(self)
 
     def wake_at(self, deadline_s: float | None, tick: Action) -> None:
         """Call `tick` when the core's deadline (in this process's monotonic time) is due."""
@@ -263,17 +281,15 @@ class Link:
                 self.cut(None)
                 return
             self._arrived.setdefault(receiver.name, deque()).append(message)
-            self._drain(receiver)
+            self.drain(receiver)
 
         self.world.at(at - self.world.now_s, arrive)
 
-    def _drain(self, receiver: Node) -> None:
+    def drain(self, receiver: Node) -> None:
         """Hand over what has arrived; the kernel holds it while the process is stopped."""
-        arrived = self._arrived[receiver.name]
+        arrived = self._arrived.get(receiver.name)
         while arrived and self.open and self._same(receiver):
             if receiver.paused_until_s > self.world.now_s:
-                wait_s = receiver.paused_until_s - self.world.now_s
-                self.world.at(wait_s, lambda: self._drain(receiver))
                 return
             self.world.counts["message"] += 1
             receiver.on_message(self, arrived.popleft())

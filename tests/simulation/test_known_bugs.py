@@ -365,7 +365,22 @@ def make_a_record_of_what_is_durable(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(roles, name, forgetful(getattr(roles, name)))
 
 
+def let_an_older_subscription_win(patch: pytest.MonkeyPatch) -> None:
+    """Found by the simulator: an executor's subscription that comes after a later one."""
+    original = executors._on_subscribe
+
+    def subscribe(ctx: AgentContext, stream_id: int, call: Any) -> None:
+        executor = ctx.state.executors.get((call.framework_id, call.executor_id))
+        if executor is not None:
+            executor.latest_stream = 0
+        original(ctx, stream_id, call)
+
+    patch.setattr(executors, "_on_subscribe", subscribe)
+    patch.setattr(executors, "_end_stranger", lambda *_: None)
+
+
 BUGS: list[Patch] = [
+    let_an_older_subscription_win,
     make_a_record_of_what_is_durable,
     never_launch_again,
     leave_the_rest_of_a_group,

@@ -248,6 +248,47 @@ def test_after_a_disconnection_it_hears_what_it_missed(h: AgentHarness) -> None:
     assert h.updates()[-1].status.state == pb.TASK_FINISHED
 
 
+def test_an_older_subscription_that_comes_late_is_refused(h: AgentHarness) -> None:
+    """Found by the simulator: it did not name the tasks that came since, and they were given up."""
+    launch(h, "a")
+    subscribe(h, 2)
+    say(h, "a", pb.TASK_RUNNING, stream_id=2)
+    subscribe(h, 1)
+    assert heard(h, 1) == [("error", "")] and 1 in h.closed
+    assert not h.core.state.by_key["f", "a"].ended
+    h.feed(ev.ExecutorLeft(1))
+    launch(h, "b")
+    assert heard(h, 2)[-1] == ("launch", "b"), "the later stream is in use"
+    h.feed(ev.ExecutorLeft(2))
+    subscribe(h, 1, ("a",))
+    assert heard(h, 1) == [("error", "")] * 2, "also when the later one has ended"
+
+
+def test_a_task_that_nobody_knows_is_ended(h: AgentHarness) -> None:
+    running(h, "a")
+    h.feed(ev.ExecutorLeft(1))
+    subscribe(h, 2, ("a", "stranger"))
+    assert [told for told in heard(h, 2) if told[0] == "kill"] == [("kill", "stranger")]
+    say(h, "another", pb.TASK_RUNNING, b"s1", stream_id=2)
+    assert heard(h, 2)[-2:] == [("acknowledged", "another"), ("kill", "another")]
+    say(h, "another", pb.TASK_KILLED, b"s2", stream_id=2)
+    assert heard(h, 2)[-1] == ("acknowledged", "another")
+
+
+def test_a_task_that_was_given_up_and_runs_all_the_same_is_ended(h: AgentHarness) -> None:
+    running(h, "a", "b")
+    h.feed(ev.ExecutorLeft(1))
+    subscribe(h, 2, ("b",))
+    assert h.core.state.by_key["f", "a"].state == pb.TASK_FAILED
+    h.feed(ev.ExecutorLeft(2))
+    subscribe(h, 3, ("a", "b"))
+    assert [told for told in heard(h, 3) if told[0] == "kill"] == [("kill", "a")]
+    over = status("a", pb.TASK_KILLED, b"k")
+    h.feed(ev.ExecutorLeft(3))
+    subscribe(h, 4, ("a", "b"), (over,))
+    assert not [told for told in heard(h, 4) if told[0] == "kill"]
+
+
 def test_an_agent_that_restarts_finds_it(h: AgentHarness) -> None:
     container_id = running(h, "a", "b")
     secret = token(h)

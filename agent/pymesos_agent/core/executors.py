@@ -16,7 +16,7 @@ from pymesos_agent.core.effects import CloseExecutor, KillContainer, ResizeConta
 from pymesos_agent.core.tasks import AgentTask, grace_s
 from pymesos_core import contract, limits
 from pymesos_core.resources import Resources, from_proto, parse, total
-from pymesos_core.states import state_name
+from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -231,10 +231,14 @@ def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.S
     if executor is None or executor.ended or call.token != executor.token:
         _refuse(ctx, stream_id, "this agent has no such executor, or the token is another's")
         return
+    if stream_id < executor.latest_stream:
+        # What it says of its tasks was so once. Streams are numbered as they are opened.
+        _refuse(ctx, stream_id, "the executor has subscribed on a later stream")
+        return
     if executor.stream_id:
         _refuse(ctx, executor.stream_id, "the executor has subscribed again")
         ctx.streams.pop(executor.stream_id, None)
-    executor.stream_id = stream_id
+    executor.stream_id = executor.latest_stream = stream_id
     ctx.streams[stream_id] = executor
     ctx.timers.cancel((SUBSCRIBE, executor.container_id))
     subscribed = executor_pb.ExecutorEvent.Subscribed(
@@ -249,6 +253,10 @@ def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.S
         _on_update(ctx, executor, status)
     for task in list(executor.tasks):
         _bring_up_to_date(ctx, executor, task, call.task_ids)
+    over = {status.task_id for status in call.unacknowledged if is_terminal(status.state)}
+    for task_id in call.task_ids:
+        if task_id not in over:
+            _end_stranger(ctx, executor, task_id)
     if executor.kill is not None:
         shutdown = executor_pb.ExecutorEvent(shutdown=executor_pb.ExecutorEvent.Shutdown())
         ctx.tell_executor(executor, shutdown)
@@ -284,6 +292,14 @@ def _bring_up_to_date(
         ctx.tell_executor(executor, executor_pb.ExecutorEvent(kill=kill))
 
 
+def _end_stranger(ctx: Context, executor: AgentTask, task_id: str) -> None:
+    """Nobody knows a task that runs and is not ours, or not any more: it must not run."""
+    task = ctx.state.by_key.get((executor.framework_id, task_id))
+    if task is None or task.executor is not executor or task.ended:
+        kill = executor_pb.ExecutorEvent.Kill(task_id=task_id)
+        ctx.tell_executor(executor, executor_pb.ExecutorEvent(kill=kill))
+
+
 def _on_update(ctx: Context, executor: AgentTask, status: pb.TaskStatus) -> None:
     """Store it, then acknowledge it; one that came before is acknowledged again."""
     problem = _status_problem(status)
@@ -293,6 +309,8 @@ def _on_update(ctx: Context, executor: AgentTask, status: pb.TaskStatus) -> None
     task = ctx.state.by_key.get((executor.framework_id, status.task_id))
     if task is None or task.executor is not executor:
         updates.acknowledge_to_executor(ctx, executor, status.task_id, status.uuid)
+        if not is_terminal(status.state):
+            _end_stranger(ctx, executor, status.task_id)
         return
     if len(task.unacknowledged) >= MAX_UNACKNOWLEDGED:
         _refuse(
@@ -302,6 +320,8 @@ def _on_update(ctx: Context, executor: AgentTask, status: pb.TaskStatus) -> None
         )
         return
     task.to_acknowledge[status.uuid] = None
+    if task.ended and not is_terminal(status.state) and status.uuid not in task.updates_seen:
+        _end_stranger(ctx, executor, status.task_id)
     if status.uuid in task.updates_seen or task.ended:
         updates.checkpoint_task(ctx, task.container_id)
         return

@@ -77,6 +77,7 @@ class AgentTask:
     token: str = ""
     tasks: list[AgentTask] = field(default_factory=list)
     stream_id: int = 0  # 0: not connected
+    latest_stream: int = 0  # on which it has subscribed
 
     @property
     def key(self) -> tuple[str, str]:
