@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
 import ctypes
-import http.client
 import os
+import re
 import socket
 import ssl
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
-from typing import Any, TypeVar
+from typing import Any
+from urllib.parse import quote
 
 import grpc.aio
 
@@ -27,8 +27,11 @@ HEALTHY = range(200, 400)  # of HTTP
 SERVING = 1  # of grpc.health.v1
 LOOPBACK = "127.0.0.1"
 MESSAGE_BYTES = 300
-
-T = TypeVar("T")
+MAX_HEADER_BYTES = 256 * 1024
+STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})(?!\d)")
+WRITTEN_AS_IT_IS = "%/:=&?~#+!$,;'@()*[]"  # in a path
+# What is within this machine uses no proxy; a check does not wait because an earlier one failed.
+CHANNEL_OPTIONS = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
 
 
 class CheckError(Exception):
@@ -42,28 +45,25 @@ async def run_check(
     entry: Callable[[list[str]], Entry],
     timeout_s: float,
 ) -> None:
-    """Ask once. `pid` is the container's first process. Raises CheckError."""
-    own_network = spec.own_network
+    """Ask once. `pid` is the container's first process. Raises CheckError.
+
+    Whatever comes, it takes no longer than the timeout, and nothing of it is left: no process, no
+    thread and no connection.
+    """
+    inside_of = pid if spec.own_network else None
     try:
         async with asyncio.timeout(timeout_s):
             match check.WhichOneof("kind"):
                 case "command":
-                    await _run_command(check.command, entry, timeout_s)
+                    await _run_command(check.command, entry, timeout_s, pid)
                 case "http":
-                    port = port_of(check.http, spec)
-                    await _in_thread(
-                        lambda: _ask_http(check.http, port, timeout_s), own_network, pid
-                    )
+                    await _ask_http(check.http, port_of(check.http, spec), inside_of)
                 case "tcp":
-                    port = port_of(check.tcp, spec)
-                    connection = await _in_thread(
-                        lambda: _connect(port, timeout_s), own_network, pid
-                    )
-                    connection.close()
+                    (await _connect(port_of(check.tcp, spec), inside_of)).close()
                 case "grpc":
                     port = port_of(check.grpc, spec)
-                    if own_network:
-                        async with _relay(port, pid, timeout_s) as address:
+                    if inside_of is not None:
+                        async with _relay(port, pid) as address:
                             await _ask_grpc(check.grpc.service, address)
                     else:
                         await _ask_grpc(check.grpc.service, f"{LOOPBACK}:{port}")
@@ -83,78 +83,132 @@ def port_of(ask: pb.Check.Http | pb.Check.Tcp | pb.Check.Grpc, spec: ContainerSp
 
 
 async def _run_command(
-    command: pb.CommandInfo, entry: Callable[[list[str]], Entry], timeout_s: float
+    command: pb.CommandInfo, entry: Callable[[list[str]], Entry], timeout_s: float, pid: int
 ) -> None:
     try:
-        status, said = await run_entry(entry(task_argv(command)), timeout_s)
-    except (EntryError, OSError) as error:
+        status, said = await run_entry(entry(task_argv(command)), timeout_s, pid)
+    except (EntryError, OSError, ValueError) as error:
+        if isinstance(error, TimeoutError):
+            raise
         raise CheckError(str(error)) from error
     if status != 0:
         said = said.strip()[-MESSAGE_BYTES:]
         raise CheckError(f"its command exited with status {status}{': ' if said else ''}{said}")
 
 
-async def _in_thread(ask: Callable[[], T], own_network: bool, pid: int) -> T:
-    """In a thread of its own, which for a container with its own network enters that."""
-    done: concurrent.futures.Future[T] = concurrent.futures.Future()
-    done.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            if own_network:
-                _enter_network(pid)
-            done.set_result(ask())
-        except CheckError as error:
-            done.set_exception(error)
-        except (OSError, http.client.HTTPException) as error:
-            done.set_exception(CheckError(str(error) or type(error).__name__))
-
-    threading.Thread(target=run, name="check", daemon=True).start()
-    return await asyncio.wrap_future(done)
-
-
-def _enter_network(pid: int) -> None:
-    """This thread alone. Raises OSError."""
-    namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+async def _connect(port: int, inside_of: int | None) -> socket.socket:
+    """To a port of this machine, or of the network that a process is in. Raises CheckError."""
     try:
-        if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET) != 0:
-            raise OSError(ctypes.get_errno(), "cannot enter the container's network")
-    finally:
-        os.close(namespace)
+        connection = (
+            await asyncio.to_thread(_socket_inside, inside_of)
+            if inside_of is not None
+            else socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+        )
+    except OSError as error:
+        raise CheckError(f"the container's network cannot be entered: {error}") from error
+    try:
+        connection.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(connection, (LOOPBACK, port))
+    except OSError as error:
+        connection.close()
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise CheckError(f"port {port}: {why}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return connection
 
 
-def _ask_http(ask: pb.Check.Http, port: int, timeout_s: float) -> None:
-    connection: http.client.HTTPConnection
+def _socket_inside(pid: int) -> socket.socket:
+    """One of the network that a process is in, and stays in, whoever uses it. Raises OSError."""
+    made: list[socket.socket] = []
+    problems: list[OSError] = []
+
+    def make() -> None:
+        # This thread alone enters that network, and ends there.
+        try:
+            namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                if ctypes.CDLL(None, use_errno=True).setns(namespace, CLONE_NEWNET) != 0:
+                    raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+            finally:
+                os.close(namespace)
+            made.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM))
+        except OSError as error:
+            problems.append(error)
+
+    thread = threading.Thread(target=make, name="check")
+    thread.start()
+    thread.join()
+    if problems:
+        raise problems[0]
+    return made[0]
+
+
+async def _ask_http(ask: pb.Check.Http, port: int, inside_of: int | None) -> None:
+    path = quote(ask.path or "/", safe=WRITTEN_AS_IT_IS)
+    secure: dict[str, Any] = {}
     if ask.scheme == "https":
         context = ssl.create_default_context()
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE  # as in Mesos: it is asked whether it answers
-        connection = http.client.HTTPSConnection(LOOPBACK, port, timeout=timeout_s, context=context)
-    else:
-        connection = http.client.HTTPConnection(LOOPBACK, port, timeout=timeout_s)
-    with contextlib.closing(connection):
-        connection.request("GET", ask.path or "/")
-        status = connection.getresponse().status
+        secure = {"ssl": context, "server_hostname": LOOPBACK}
+    connection = await _connect(port, inside_of)
+    try:
+        reader, writer = await asyncio.open_connection(sock=connection, **secure)
+    except OSError as error:
+        connection.close()
+        raise CheckError(f"port {port}: {error}") from error
+    try:
+        request = f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}:{port}\r\nConnection: close\r\n\r\n"
+        writer.write(request.encode("ascii"))
+        status = await _read_status(reader, port)
+    except OSError as error:
+        raise CheckError(f"port {port}: {error}") from error
+    finally:
+        writer.transport.abort()
     if status not in HEALTHY:
-        raise CheckError(f"GET {ask.path or '/'} on port {port} was answered with {status}")
+        raise CheckError(f"GET {path} on port {port} was answered with {status}")
 
 
-def _connect(port: int, timeout_s: float) -> socket.socket:
-    return socket.create_connection((LOOPBACK, port), timeout_s)
+async def _read_status(reader: asyncio.StreamReader, port: int) -> int:
+    """Of an answer whose header is whole. Raises CheckError, OSError."""
+    status, size, line = 0, 0, await _read_line(reader)
+    while not status or 100 <= status < 200:  # those announce another
+        if not (matched := STATUS.match(line)):
+            raise CheckError(f"port {port} was not answered in HTTP: {line[:80]!r}")
+        status = int(matched[1])
+        while (line := await _read_line(reader)).strip():
+            size += len(line)
+            if size > MAX_HEADER_BYTES:
+                raise CheckError(f"the answer of port {port} has a header without an end")
+        if status < 200:
+            line = await _read_line(reader)
+    return status
+
+
+async def _read_line(reader: asyncio.StreamReader) -> bytes:
+    try:
+        return await reader.readuntil(b"\n")
+    except asyncio.IncompleteReadError as error:
+        raise CheckError(
+            f"the connection ended within the answer, {error.partial[:80]!r}"
+        ) from None
+    except asyncio.LimitOverrunError:
+        raise CheckError("the answer has a line without an end") from None
 
 
 @contextlib.asynccontextmanager
-async def _relay(port: int, pid: int, timeout_s: float) -> AsyncIterator[str]:
-    """An address of this machine for a port in a container's own network.
-
-    A socket stays in the network in which it was made, whoever uses it.
-    """
+async def _relay(port: int, pid: int) -> AsyncIterator[str]:
+    """An address of this machine for a port in a container's own network."""
+    passing: set[asyncio.Task[None]] = set()
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        passing.add(task)
         with contextlib.closing(writer), contextlib.suppress(OSError, CheckError):
-            inside = await _in_thread(lambda: _connect(port, timeout_s), True, pid)
-            inside.setblocking(False)
-            from_inside, to_inside = await asyncio.open_connection(sock=inside)
+            from_inside, to_inside = await asyncio.open_connection(sock=await _connect(port, pid))
             with contextlib.closing(to_inside):
                 back = asyncio.create_task(_copy(from_inside, writer))
                 try:
@@ -169,6 +223,9 @@ async def _relay(port: int, pid: int, timeout_s: float) -> AsyncIterator[str]:
         yield f"unix-abstract:{name}"
     finally:
         server.close()
+        for task in passing:
+            task.cancel()
+        await asyncio.gather(*passing, return_exceptions=True)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -181,8 +238,7 @@ async def _ask_grpc(service: str, address: str) -> None:
     """The Check call of grpc.health.v1, whose two messages are written and read by hand."""
     name = service.encode()
     request = b"\x0a" + _varint(len(name)) + name if name else b""
-    no_proxy = [("grpc.enable_http_proxy", 0)]
-    async with grpc.aio.insecure_channel(address, options=no_proxy) as channel:
+    async with grpc.aio.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
         try:
             call: Any = channel.unary_unary("/grpc.health.v1.Health/Check")
             response: bytes = await call(request)

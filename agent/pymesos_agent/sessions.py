@@ -13,12 +13,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymesos_agent.marks import end_marked
 from pymesos_core.streams import to_the_end
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 CHUNK_BYTES = 64 * 1024
 QUEUED_OUTPUTS = 16
 END_GRACE_S = 1.0
+LAST_WORDS_S = 0.2  # for what has ended to be read
 SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGKILL,
            signal.SIGUSR1, signal.SIGUSR2}  # fmt: skip
 
@@ -30,39 +32,66 @@ class Entry:
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: Path
+    mark: str = ""  # in the environment of the command, as MARK, so that nothing of it is left
 
 
 class EntryError(Exception):
     """The container cannot be entered: the message says why."""
 
 
-async def run_entry(entry: Entry, timeout_s: float) -> tuple[int, str]:
+async def run_entry(entry: Entry, timeout_s: float, container_pid: int = 0) -> tuple[int, str]:
     """Run to its end without input: the exit status and the end of what it wrote.
 
-    Raises TimeoutError, OSError.
+    Nothing that it started is left then. Raises TimeoutError, OSError, ValueError.
     """
-    process = await asyncio.create_subprocess_exec(
-        *entry.argv,
-        env=entry.env,
-        cwd=entry.cwd,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        start_new_session=True,
-    )
-    assert process.stdout is not None
-    said = b""
+    output, theirs = os.pipe()
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *entry.argv,
+            env=entry.env,
+            cwd=entry.cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+    except BaseException:
+        os.close(output)
+        raise
+    finally:
+        os.close(theirs)
+    said = bytearray()
+    reading = asyncio.create_task(_read_into(said, output))
     try:
         async with asyncio.timeout(timeout_s):
-            while data := await process.stdout.read(CHUNK_BYTES):
-                said = (said + data)[-CHUNK_BYTES:]
             status = await process.wait()
+            # What it left behind may hold its output open for ever.
+            await asyncio.wait((reading,), timeout=LAST_WORDS_S)
     finally:
-        if process.returncode is None:
+        killed = process.returncode is None
+        if killed:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        if entry.mark:
+            await asyncio.to_thread(end_marked, entry.mark, container_pid, again=killed)
     return status, said.decode("utf-8", "replace")
+
+
+async def _read_into(said: bytearray, output: int) -> None:
+    """The end of what comes through a pipe, which is closed after it."""
+    reader = asyncio.StreamReader()
+    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(output, "rb", 0)
+    )
+    try:
+        while data := await reader.read(CHUNK_BYTES):
+            said += data
+            del said[:-CHUNK_BYTES]
+    finally:
+        transport.close()
 
 
 class Session:
@@ -183,6 +212,8 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(process.wait(), END_GRACE_S)
             self._signal(signal.SIGKILL)
+            if self._entry.mark:
+                await asyncio.to_thread(end_marked, self._entry.mark, 0, again=True)
         for copy in self._copies:
             copy.cancel()
         await asyncio.gather(*self._copies, return_exceptions=True)

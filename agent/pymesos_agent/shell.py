@@ -416,6 +416,9 @@ class Shell:
                 )
             except (CheckError, LookupError) as error:
                 problem = str(error)
+            except Exception as error:  # unheard, it would be the last check of this task
+                log.exception("checking %s", container_id)
+                problem = f"it cannot be asked: {type(error).__name__}: {error}"
         self.feed(Checked(container_id, effect.name, problem))
 
     async def _watch_disks(self) -> None:

@@ -36,6 +36,7 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.isolation import DECLARED
 from pymesos_agent.logfile import RotatingLog
+from pymesos_agent.marks import MARK, new_mark
 from pymesos_agent.runtimes import users
 from pymesos_agent.runtimes.cgroups import (
     CPU_PERIOD_US,
@@ -461,9 +462,11 @@ class DockerRuntime:
             call = [command, "--url", address]
         else:
             raise EntryError("neither the command docker nor podman is installed on the agent")
+        mark = new_mark()
         options = ["--tty", "--env", f"TERM={term}"] if term else []
+        options += ["--env", f"{MARK}={mark}"]
         call += ["exec", "--interactive", *options, _name(spec.container_id)]
-        return Entry([*call, *argv], host_environment(), Path("/"))
+        return Entry([*call, *argv], host_environment(), Path("/"), mark)
 
     def private_paths(self, container_id: str) -> Sequence[Path]:
         """See Runtime."""

@@ -16,6 +16,7 @@ from typing import Any
 
 from pymesos_agent import supervisor
 from pymesos_agent.core.events import ContainerFailed, ContainerState
+from pymesos_agent.marks import MARK, new_mark
 from pymesos_agent.runtimes import cgroups
 from pymesos_agent.runtimes.environment import (
     host_environment,
@@ -163,7 +164,8 @@ class ProcessRuntime:
 
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime. The command is in the container's cgroups, and is its user's."""
-        env = task_environment(spec, spec.sandbox, self._inherited)
+        mark = new_mark()
+        env = task_environment(spec, spec.sandbox, self._inherited) | {MARK: mark}
         if term:
             env["TERM"] = term
         group = self._groups.get(spec.container_id)
@@ -172,7 +174,8 @@ class ProcessRuntime:
         if spec.owner is not None:
             uid, gid = spec.owner
             become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--init-groups", "--"]
-        return Entry(["/bin/sh", "-c", JOIN, "sh", *joins, "--", *become, *argv], env, spec.sandbox)
+        command = ["/bin/sh", "-c", JOIN, "sh", *joins, "--", *become, *argv]
+        return Entry(command, env, spec.sandbox, mark)
 
     def private_paths(self, container_id: str) -> Sequence[Path]:
         """See Runtime."""

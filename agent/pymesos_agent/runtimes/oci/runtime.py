@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, ContainerState
+from pymesos_agent.marks import MARK, new_mark
 from pymesos_agent.runtimes import cgroups, supervised
 from pymesos_agent.runtimes.disks import disk_of
 from pymesos_agent.runtimes.environment import host_environment
@@ -368,11 +369,13 @@ class OciRuntime:
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""
         container_id = spec.container_id
+        mark = new_mark()
         options = ["--tty", "--env", f"TERM={term}"] if term else []
+        options += ["--env", f"{MARK}={mark}"]
         for tool in self._tools.values():
             if (tool.states / container_id).exists():
                 command = tool.argv("exec", *options, container_id, *argv)
-                return Entry(command, host_environment(), self._directory)
+                return Entry(command, host_environment(), self._directory, mark)
         raise EntryError("the container has ended, or what made it (crun, runc) is gone")
 
     def private_paths(self, container_id: str) -> Sequence[Path]:
