@@ -7,10 +7,9 @@ import contextlib
 import itertools
 import logging
 import os
-import pwd
 import shutil
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -64,6 +63,7 @@ from pymesos_agent.executor_service import ExecutorStreams
 from pymesos_agent.fetching import Fetching
 from pymesos_agent.forks import ForkWatch, cap_cpu
 from pymesos_agent.isolation import refusal
+from pymesos_agent.runtimes import users
 from pymesos_agent.runtimes.interface import (
     ContainerSpec,
     Group,
@@ -174,16 +174,22 @@ class Shell:
     async def _recover(self) -> None:
         await asyncio.to_thread(shutil.rmtree, self._work_dir / "removed-volumes", True)
         await asyncio.to_thread(self._artifacts.remove_unfinished)
-        pids = {t.container_id: t.pid for t in self._core.state.tasks.values() if t.pid}
         found: dict[str, ContainerState] = {}
         for runtime in self._runtimes.values():
-            found.update(await runtime.recover(pids))
+            found.update(await self._containers_of(runtime))
         if found:
             log.info("%d containers of an earlier run are still known", len(found))
         self.feed(ContainersRecovered(found))
         for folder in (self._work_dir / "groups").glob("*"):
             if folder.name not in self._core.state.groups:
                 await asyncio.to_thread(shutil.rmtree, folder, True)
+
+    async def _containers_of(self, runtime: Runtime) -> Mapping[str, ContainerState]:
+        """Those that are there. Every container has one owner, and the checkpoint says which."""
+        tasks = self._core.state.tasks.values()
+        mine = {t.container_id: t.pid for t in tasks if t.pid and t.runtime == runtime.name}
+        foreign = {t.container_id for t in tasks if t.runtime != runtime.name}
+        return await runtime.recover(mine, foreign)
 
     # The master.
 
@@ -551,16 +557,16 @@ class Shell:
 
 def _owner(user: str) -> tuple[int, int] | None:
     """The ids of a user that is not the agent's own. Raises LookupError with a sentence."""
-    me = pwd.getpwuid(os.geteuid()).pw_name
-    if not user or user == me:
+    if not user or users.is_own(user):
         return None
     if os.geteuid() != 0:
+        me = users.own_name()
         raise LookupError(f"only an agent run by root can run a task as {user}, not {me}")
     try:
-        entry = pwd.getpwnam(user)
-    except KeyError:
-        raise LookupError(f"there is no user {user} on this machine") from None
-    return entry.pw_uid, entry.pw_gid
+        found = users.on_machine(user)
+    except users.UserError as error:
+        raise LookupError(str(error)) from None
+    return found.uid, found.gid
 
 
 def _make_group_folders(folder: Path, mounts: Iterable[pb_types.ContainerMount]) -> None:

@@ -5,7 +5,7 @@ It outlives the agent, so it is small: the standard library only, one thread, ru
 becomes its child. An agent speaks to it over a Unix socket, one JSON object per line:
 
     agent → supervisor                            supervisor → agent
-    {"op": "hello", "version": 1}                 {"ev": "hello", "version": 1, "containers": […]}
+    {"op": "hello", "version": 3}                 {"ev": "hello", "version": 3, "containers": […]}
     {"op": "launch", "id": …, "argv": […], …}     {"ev": "started", "id": …, "pid": …}
                                                   {"ev": "failed", "id": …, "error": …}
     {"op": "kill", "id": …, "signal": 15}         {"ev": "exited", "id": …, "status": …, …}
@@ -14,7 +14,15 @@ becomes its child. An agent speaks to it over a Unix socket, one JSON object per
     {"op": "shutdown"}
 
 A container that has ended is remembered until the agent says "forget", so that a restarted agent
-learns how it ended. The supervisor ends when no agent is connected and no container is left.
+learns how it ended. The supervisor ends when no agent is connected and no container is left; after
+a SIGTERM as soon as none runs.
+
+An agent is upgraded while its containers run, so it may be newer than its supervisor, or older.
+Both say their version, and the agent keeps to what the lower one has: a key or an `op` that is new
+comes with a new version, and what is there never changes its meaning.
+
+    2: since the first release
+    3: "ids" in a launch, instead of "user"
 
 If the supervisor itself is killed, its containers go on under the next subreaper or init; the next
 supervisor finds them by PYMESOS_CONTAINER_ID in their environment and watches them through pidfds.
@@ -50,11 +58,12 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-VERSION = 2
+VERSION = 3
 SAMPLE_S = 0.1  # how often memory is looked at
 LINGER_S = 0.02  # how often the remains of an ended container are killed again
 ORPHANED_GRACE_S = 5.0  # how long a supervisor without an agent and containers waits
 ORPHAN_S = 1.0
+MAX_DOUBTS = 10
 MAX_LINE_BYTES = 4 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024  # as much as a pipe holds
 MAX_LAST_WORDS_BYTES = 16 * 1024 * 1024  # of an ended container, should something go on writing
@@ -114,6 +123,7 @@ class Container:
         self.peak_bytes = 0
         self.pids_refused = 0  # how often it wanted more processes than it may have
         self.main_ended = False
+        self.doubts = 0  # how often something may have been left of it that nobody knew
         self.gone = False  # every process of it has ended
         self.adopted_fd: int | None = None  # a pidfd, for one that is not our child
         self.error_fd: int | None = None  # the launch pipe, until the program has been executed
@@ -148,12 +158,14 @@ class Supervisor:
         self.idle_since = time.monotonic()
         self.next_sample = 0.0
         self.lingering: dict[str, Container] = {}  # their main process ended, others are left
+        self.told_to_end = False  # by SIGTERM
         self.listener = self.listen()
         self.wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
         signal.signal(signal.SIGCHLD, lambda *_: None)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # only its agent ends it
+        for number in (signal.SIGINT, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # of a terminal
+        signal.signal(signal.SIGTERM, self.on_sigterm)
         self.selector.register(self.wake_read, selectors.EVENT_READ, self.on_wake)
         self.selector.register(self.listener, selectors.EVENT_READ, self.on_connect)
 
@@ -194,7 +206,13 @@ class Supervisor:
             return max(0.0, self.next_sample - time.monotonic())
         return None if self.client or self.containers else 0.5
 
+    def on_sigterm(self, *_: object) -> None:
+        """Not before its containers have ended: nobody else can say how they do."""
+        self.told_to_end = True
+
     def may_end(self) -> bool:
+        if self.told_to_end and all(c.gone for c in self.containers.values()):
+            return True
         if self.client or self.containers:
             self.idle_since = time.monotonic()
             return False
@@ -236,7 +254,11 @@ class Supervisor:
             self.drop_client()
             return
         for line in lines:
-            self.handle(json.loads(line))
+            try:
+                self.handle(json.loads(line))
+            except (ValueError, LookupError, TypeError) as error:
+                # A message of another version is no reason to leave the containers to nobody.
+                sys.stderr.write(f"a message is not understood: {error!r}\n")
 
     def send(self, message: Message) -> None:
         if self.client is not None:
@@ -289,7 +311,7 @@ class Supervisor:
         try:
             self.open_outputs(container, spec["logs"])
             container.pid = self.spawn(spec) if container.helper else self.fork(container, spec)
-        except OSError as error:
+        except Exception as error:
             self.close_outputs(container)
             self.send({"ev": "failed", "id": spec["id"], "error": f"cannot start it: {error}"})
             return
@@ -349,7 +371,13 @@ class Supervisor:
             out, err = (os.open(path, os.O_RDWR) for path in spec["logs"]["pipes"])
             for number, descriptor in enumerate((null, out, err)):
                 os.dup2(descriptor, number)
-            if spec.get("user"):
+            if spec.get("ids"):
+                uid, gid, groups = spec["ids"]
+                step = f"become user {uid}:{gid}"
+                os.setgroups(groups)
+                os.setgid(gid)
+                os.setuid(uid)
+            elif spec.get("user"):  # of an agent that speaks version 2
                 step = f"become user {spec['user']}"
                 entry = pwd.getpwnam(spec["user"])
                 os.initgroups(entry.pw_name, entry.pw_gid)
@@ -493,6 +521,11 @@ class Supervisor:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(pid, signal.SIGKILL)
             return
+        if not container.namespaced and container.doubts < MAX_DOUBTS and self.in_doubt():
+            # One that executes a program just now has no environment to tell whose it is.
+            container.doubts += 1
+            self.lingering[container.id] = container
+            return
         self.lingering.pop(container.id, None)
         container.gone = True
         if container.adopted_fd is not None:
@@ -549,11 +582,20 @@ class Supervisor:
         except PermissionError:
             return False
         try:
-            with open(f"/proc/self/task/{os.getpid()}/children") as children:
-                pids = {int(p) for p in children.read().split()}
+            return self.children() <= self.by_pid.keys()
         except OSError:
             return False
-        return pids <= self.by_pid.keys()
+
+    def in_doubt(self) -> bool:
+        """Whether there is an orphan among our children of which nobody knows whose it is."""
+        with contextlib.suppress(OSError):
+            return any(environment(pid) == b"" for pid in self.children() - self.by_pid.keys())
+        return False
+
+    def children(self) -> set[int]:
+        """Those of ours. Raises OSError where the kernel does not list them."""
+        with open(f"/proc/self/task/{os.getpid()}/children") as children:
+            return {int(p) for p in children.read().split()}
 
     def search(self, container: Container) -> list[int]:
         """All processes that descend from it, share its session, or carry its id."""
@@ -681,15 +723,20 @@ def belongs(pid: int, container_id: str, cgroup_procs: str) -> bool:
     return False
 
 
-def environment_id(pid: int) -> str | None:
-    """The container id in a process's environment, if it may be read and is there."""
+def environment(pid: int) -> bytes:
+    """A process's environment as it was started; nothing when that may not be read."""
     try:
         with open(f"/proc/{pid}/environ", "rb") as environ:
-            for entry in environ.read().split(b"\0"):
-                if entry.startswith(ID_KEY):
-                    return entry[len(ID_KEY) :].decode("utf-8", "replace")
+            return environ.read()
     except OSError:
-        pass
+        return b""
+
+
+def environment_id(pid: int) -> str | None:
+    """The container id in a process's environment, if it may be read and is there."""
+    for entry in environment(pid).split(b"\0"):
+        if entry.startswith(ID_KEY):
+            return entry[len(ID_KEY) :].decode("utf-8", "replace")
     return None
 
 

@@ -82,7 +82,7 @@ class ContainerExited:
 
     `exit_status` is the exit code, or minus the signal; None when nobody knows. `limit` names the
     resource it was killed for; `pids_refused` says how often it wanted more processes than it may
-    have.
+    have; `problem`, why its program was never executed.
     """
 
     container_id: str
@@ -90,6 +90,7 @@ class ContainerExited:
     limit: str | None = None
     peak_bytes: int = 0
     pids_refused: int = 0
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,8 @@ def ending(task: AgentTask, event: ContainerExited) -> tuple[pb.TaskState, pb.Re
         name = signal.strsignal(-status) or f"signal {-status}"
         message = f"Command terminated with signal {name}"
     message += refused
+    if event.problem:
+        message += f": {event.problem}"
     if task.kill is not None:
         return pb.TASK_KILLED, pb.REASON_UNSPECIFIED, message
     state = pb.TASK_FINISHED if status == 0 else pb.TASK_FAILED

@@ -11,11 +11,13 @@ import contextlib
 import io
 import logging
 import os
+import re
 import shutil
+import signal
 import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import islice
@@ -47,7 +49,12 @@ from pymesos_agent.runtimes.cgroups import (
 )
 from pymesos_agent.runtimes.disks import device_path, disk_of
 from pymesos_agent.runtimes.docker_logs import Copied
-from pymesos_agent.runtimes.environment import host_environment, task_argv, task_environment
+from pymesos_agent.runtimes.environment import (
+    host_environment,
+    plain_error,
+    task_argv,
+    task_environment,
+)
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
     ContainerSpec,
@@ -55,6 +62,7 @@ from pymesos_agent.runtimes.interface import (
     RuntimeUnavailableError,
     Settings,
 )
+from pymesos_agent.sandbox import SandboxError, opened
 from pymesos_agent.sessions import Entry, EntryError
 from pymesos_core.resources import Resources
 
@@ -74,6 +82,8 @@ MILLI_MIB = 1024 * 1024 / 1000
 CHUNK_BYTES = 64 * 1024
 PROGRESS_S = 5.0  # between two reports of how far a fetching is
 OUTPUT_TIMEOUT_S = 10.0  # for what an ended container has written to reach its sandbox
+MAX_SAID_BYTES = 4096
+NOT_EXECUTED = re.compile(rb"(?:[^\n]*?)(exec format error)\s*", re.IGNORECASE)
 ENGINE_ERRORS = (DockerException, RequestException, OSError)
 
 
@@ -109,6 +119,7 @@ class DockerRuntime:
         self._closing = False
         self._launching: set[str] = set()
         self._copies: dict[str, list[threading.Thread]] = {}
+        self._sandboxes: dict[str, Path] = {}  # of containers whose output was copied
 
     @property
     def isolation(self) -> Mapping[str, str]:
@@ -183,9 +194,11 @@ class DockerRuntime:
             state = self._client.inspect_container(_name(container_id))["State"]
             if not state["Running"]:
                 self._await_output(container_id)
-                self._tell(_exited(container_id, state))
+                self._tell(_exited(container_id, state, self._sandboxes.get(container_id)))
 
-    async def recover(self, pids: Mapping[str, int]) -> Mapping[str, ContainerState]:
+    async def recover(
+        self, pids: Mapping[str, int], foreign: Collection[str] = ()
+    ) -> Mapping[str, ContainerState]:
         """The containers that carry this agent's label."""
         return await asyncio.to_thread(self._recover)
 
@@ -202,7 +215,7 @@ class DockerRuntime:
             ended = None
             if not state["Running"]:
                 self._await_output(container_id)
-                ended = _exited(container_id, state)
+                ended = _exited(container_id, state, self._sandboxes.get(container_id))
             found[container_id] = ContainerState(state["Pid"], ended)
         return found
 
@@ -243,7 +256,8 @@ class DockerRuntime:
             with contextlib.suppress(*ENGINE_ERRORS):
                 self._client.remove_container(name, force=True)
             reason = error.explanation if isinstance(error, APIError) else None
-            self._tell(ContainerFailed(spec.container_id, str(reason or error)))
+            text = plain_error(str(reason or error))
+            self._tell(ContainerFailed(spec.container_id, text))
             return
         self._tell(ContainerStarted(spec.container_id, pid))
         self._copy_output(spec.container_id, spec.sandbox)
@@ -325,9 +339,13 @@ class DockerRuntime:
             **quota,
             **throttles,
         )
+        argv = task_argv(spec.info.command)
+        # As in Mesos a shell's command replaces what the image begins with, others are its words.
+        shell = spec.info.command.shell
         self._client.create_container(
             spec.info.container.image,
-            command=task_argv(spec.info.command) or None,
+            entrypoint=argv[:1] if shell else None,
+            command=(argv[1:] if shell else argv) or None,
             name=name,
             environment=environment,
             user=spec.info.command.user or None,
@@ -383,6 +401,7 @@ class DockerRuntime:
                     log.warning("the output of %s cannot be kept: %s", container_id, error)
                     return
 
+        self._sandboxes[container_id] = sandbox
         copies = [
             threading.Thread(target=copy, args=(out,), name="docker-logs", daemon=True)
             for out in (True, False)
@@ -477,6 +496,7 @@ class DockerRuntime:
         self._in_thread(self._destroy, container_id)
 
     def _destroy(self, container_id: str) -> None:
+        self._sandboxes.pop(container_id, None)
         with contextlib.suppress(NotFound):
             self._client.remove_container(_name(container_id), force=True, v=True)
 
@@ -519,8 +539,22 @@ def _name(container_id: str) -> str:
     return f"pymesos-{container_id}"
 
 
-def _exited(container_id: str, state: Mapping[str, Any]) -> ContainerExited:
+def _exited(container_id: str, state: Mapping[str, Any], sandbox: Path | None) -> ContainerExited:
     """137 and the like are how an engine says "ended by a signal"."""
     code = state["ExitCode"]
-    status = 128 - code if code > 128 else code
-    return ContainerExited(container_id, status, "memory" if state.get("OOMKilled") else None)
+    status = 128 - code if 128 < code <= 128 + signal.NSIG else code
+    limit = "memory" if state.get("OOMKilled") else None
+    problem = _why_not_executed(sandbox) if status > 0 and sandbox is not None else ""
+    return ContainerExited(container_id, status, limit, problem=problem)
+
+
+def _why_not_executed(sandbox: Path) -> str:
+    """An engine learns that a program cannot be executed when the container runs already, and says
+    so in its place, as all that it ever writes."""
+    try:
+        with opened(sandbox, "stderr") as descriptor:
+            said = os.read(descriptor, MAX_SAID_BYTES)
+    except (SandboxError, OSError):
+        return ""
+    matched = NOT_EXECUTED.fullmatch(said)
+    return plain_error(matched[1].decode("utf-8", "replace")) if matched else ""

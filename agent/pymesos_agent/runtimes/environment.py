@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 
 from pymesos_agent.runtimes.interface import ContainerSpec
 from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
 
+NOT_EXECUTABLE = "exec format error: is it built for this machine?"
+WRONG_FORMAT = re.compile(r"exec format error(?!:)", re.IGNORECASE)
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -51,4 +54,9 @@ def task_argv(command: pb.CommandInfo) -> list[str]:
     """The program and its arguments; empty when the image's own command is meant."""
     if command.shell:
         return ["/bin/sh", "-c", command.value]
-    return [command.value, *command.arguments] if command.value else []
+    return [*([command.value] if command.value else []), *command.arguments]
+
+
+def plain_error(text: str) -> str:
+    """What a tool says of a program that it cannot execute, in words that say what to look for."""
+    return WRONG_FORMAT.sub(NOT_EXECUTABLE, text)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -163,8 +163,13 @@ class Runtime(Protocol):
     async def start(self, on_event: OnEvent) -> None:
         """Make it work. Raises RuntimeUnavailableError."""
 
-    async def recover(self, pids: Mapping[str, int]) -> Mapping[str, ContainerState]:
-        """The containers that are there, given the main process of each that was checkpointed."""
+    async def recover(
+        self, pids: Mapping[str, int], foreign: Collection[str] = ()
+    ) -> Mapping[str, ContainerState]:
+        """The containers that are there, given the main process of each that was checkpointed.
+
+        `foreign` are the containers of other runtimes: nothing is done to them.
+        """
 
     def launch(self, spec: ContainerSpec) -> None:
         """Start a container; once, however often it is asked."""

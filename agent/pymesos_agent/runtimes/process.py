@@ -9,15 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import pwd
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pymesos_agent import supervisor
 from pymesos_agent.core.events import ContainerFailed, ContainerState
 from pymesos_agent.marks import MARK, new_mark
-from pymesos_agent.runtimes import cgroups
+from pymesos_agent.runtimes import cgroups, users
 from pymesos_agent.runtimes.environment import (
     host_environment,
     task_argv,
@@ -31,7 +30,7 @@ from pymesos_agent.runtimes.interface import (
     RuntimeUnavailableError,
     Settings,
 )
-from pymesos_agent.runtimes.supervised import Supervised
+from pymesos_agent.runtimes.supervised import Ids, Supervised, setpriv
 from pymesos_agent.sessions import Entry
 from pymesos_core.resources import Resources
 
@@ -59,7 +58,6 @@ class ProcessRuntime:
         self._groups: dict[str, cgroups.Group] = {}
         self._limits: dict[str, int] = {}
         self._inherited = host_environment()
-        self._me = pwd.getpwuid(os.geteuid()).pw_name
 
     @property
     def isolation(self) -> Mapping[str, str]:
@@ -96,13 +94,19 @@ class ProcessRuntime:
         limit = self._limits.get(container_id)
         return {"rss_limit_bytes": limit} if limit else {}
 
-    async def recover(self, pids: Mapping[str, int]) -> Mapping[str, ContainerState]:
+    async def recover(
+        self, pids: Mapping[str, int], foreign: Collection[str] = ()
+    ) -> Mapping[str, ContainerState]:
         """What the supervisor holds; what only an earlier one held is adopted."""
         if self._cgroups is not None:
-            self._groups = {c: self._cgroups.group(c) for c in self._cgroups.leftovers()}
-        found = dict(self._supervised.found())
+            mine = self._cgroups.leftovers().difference(foreign)
+            self._groups = {c: self._cgroups.group(c) for c in mine}
+        found = dict(self._supervised.found(foreign))
         for container_id, pid in pids.items():
-            if container_id not in found and supervisor.environment_id(pid) == container_id:
+            if container_id in found or container_id in foreign:
+                continue
+            is_there = supervisor.environment_id(pid) == container_id
+            if is_there and self._supervised.may_adopt(container_id):
                 self._supervised.adopt(container_id, pid)
                 found[container_id] = ContainerState(pid)
         for container_id in self._groups.keys() - found.keys():
@@ -116,6 +120,7 @@ class ProcessRuntime:
         mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB)
         joins: tuple[str, ...] = ()
         try:
+            ids = self._ids(spec)
             _link_volumes(spec)
             if self._cgroups is not None:
                 cpus_milli = amounts.get("cpus", 0)
@@ -130,7 +135,7 @@ class ProcessRuntime:
                 joins = group.join
             elif mem_bytes:
                 self._limits[spec.container_id] = mem_bytes
-        except (cgroups.CgroupError, OSError) as error:
+        except (cgroups.CgroupError, users.UserError, OSError) as error:
             # Not from within the caller's step: the core takes one event at a time.
             failed = ContainerFailed(spec.container_id, str(error))
             asyncio.get_running_loop().call_soon(self._on_event, failed)
@@ -142,11 +147,19 @@ class ProcessRuntime:
                 "argv": task_argv(spec.info.command),
                 "env": task_environment(spec, spec.sandbox, self._inherited),
                 "cwd": str(spec.sandbox),
-                "user": "" if spec.user == self._me else spec.user,
+                "ids": ids,
                 "cgroups": joins,
                 "ulimits": ulimits(spec.info.container),
             },
         )
+
+    @staticmethod
+    def _ids(spec: ContainerSpec) -> Ids | None:
+        """Who it runs as, unless that is the agent's own user."""
+        if spec.owner is None and (not spec.user or users.is_own(spec.user)):
+            return None
+        user = users.on_machine(spec.user)
+        return user.uid, user.gid, user.more_gids
 
     @property
     def can_resize(self) -> bool:
@@ -171,9 +184,8 @@ class ProcessRuntime:
         group = self._groups.get(spec.container_id)
         joins = group.join if group else ()
         become: list[str] = []
-        if spec.owner is not None:
-            uid, gid = spec.owner
-            become = ["setpriv", f"--reuid={uid}", f"--regid={gid}", "--init-groups", "--"]
+        if (ids := self._ids(spec)) is not None:
+            become = setpriv(ids)
         command = ["/bin/sh", "-c", JOIN, "sh", *joins, "--", *become, *argv]
         return Entry(command, env, spec.sandbox, mark)
 

@@ -21,6 +21,7 @@ from pymesos_agent.core.events import (
     ContainerStarted,
     ContainerState,
 )
+from pymesos_agent.runtimes.environment import plain_error
 from pymesos_agent.runtimes.interface import ContainerSpec, LogLimits, OnEvent
 
 log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ PROGRAM = (
 )
 
 Message = dict[str, Any]
+Ids = tuple[int, int, tuple[int, ...]]  # user, group, further groups
 
 
 class Supervised:
@@ -55,8 +57,11 @@ class Supervised:
         self._writer: asyncio.StreamWriter | None = None
         self._reader_task: asyncio.Task[None] | None = None
         self._found: list[Message] = []
+        self._version = supervisor.VERSION  # that both speak
         self._pids: dict[str, int] = {}
+        self._foreign: set[str] = set()  # that it has, and that are not its own
         self._launching: set[str] = set()  # asked for, and not answered yet
+        self._unsent: dict[str, Message] = {}  # launches for the next supervisor
         self._closing = False
 
     async def start(self, on_event: OnEvent) -> None:
@@ -95,13 +100,20 @@ class Supervised:
         if not line:
             raise ConnectionResetError("the supervisor was just ending")
         hello = json.loads(line)
-        if hello["version"] != supervisor.VERSION:
-            raise OSError(
-                f"the supervisor speaks version {hello['version']}, not {supervisor.VERSION}; it"
-                f" ends with its last task"
-            )
+        self._version = min(int(hello["version"]), supervisor.VERSION)
         self._found = hello["containers"]
+        if not self._found and self._is_old:
+            # It has nothing to look after: it ends as we leave, and a new one takes its place.
+            writer.close()
+            raise ConnectionResetError("the supervisor is of an older version")
+        if self._is_old:
+            log.info("its supervisor is of version %d, and ends with its last task", self._version)
         self._reader_task = asyncio.create_task(self._read(reader))
+
+    @property
+    def _is_old(self) -> bool:
+        """Whether the supervisor is of an older version than we are."""
+        return self._version < supervisor.VERSION
 
     async def _spawn(self) -> None:
         """Start a supervisor that no signal to the agent's group or terminal reaches."""
@@ -119,21 +131,32 @@ class Supervised:
         await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
-        while line := await reader.readline():
-            message = json.loads(line)
-            container_id = message["id"]
-            self._launching.discard(container_id)
-            match message["ev"]:
-                case "started":
-                    self._pids[container_id] = message["pid"]
-                    self._on_event(ContainerStarted(container_id, message["pid"]))
-                case "failed":
-                    self._on_event(ContainerFailed(container_id, message["error"]))
-                case "exited":
-                    self._on_event(exited(message))
+        with contextlib.suppress(ConnectionError, ValueError):  # the latter: what is no message
+            while line := await reader.readline():
+                self._hear(json.loads(line))
         if not self._closing:
-            log.warning("the supervisor has ended; another takes its containers over")
+            assert self._writer is not None
+            self._writer.close()  # nothing is said to nobody
+            if not self._is_old:
+                log.warning("the supervisor has ended; another takes its containers over")
             await self._replace()
+
+    def _hear(self, message: Message) -> None:
+        container_id = message["id"]
+        self._launching.discard(container_id)
+        if container_id in self._foreign:
+            if message["ev"] == "exited":
+                self.forget(container_id)
+            return
+        match message["ev"]:
+            case "started":
+                self._pids[container_id] = message["pid"]
+                self._on_event(ContainerStarted(container_id, message["pid"]))
+            case "failed":
+                error = plain_error(message["error"])
+                self._on_event(ContainerFailed(container_id, error))
+            case "exited":
+                self._on_event(exited(message))
 
     async def _replace(self) -> None:
         while not self._closing:
@@ -150,6 +173,9 @@ class Supervised:
                 self._launching.discard(container_id)
                 text = "its supervisor ended while it was being started"
                 self._on_event(ContainerFailed(container_id, text))
+            unsent, self._unsent = self._unsent, {}
+            for message in unsent.values():
+                self._send_launch(message)
             return
 
     def adopt(self, container_id: str, pid: int) -> None:
@@ -171,14 +197,26 @@ class Supervised:
             if path.name.rpartition(".")[0] not in known:
                 path.unlink(missing_ok=True)
 
-    def found(self) -> Mapping[str, ContainerState]:
-        """What the supervisor held when this agent connected."""
+    def found(self, foreign: Collection[str] = ()) -> Mapping[str, ContainerState]:
+        """What the supervisor held when this agent connected, but for what is another's.
+
+        One of an older agent may have adopted that; it is to forget it when it has ended.
+        """
         states: dict[str, ContainerState] = {}
         for view in self._found:
+            if view["id"] in foreign:
+                self._foreign.add(view["id"])
+                if view["state"] == "exited":
+                    self.forget(view["id"])
+                continue
             self._pids[view["id"]] = view["pid"]
             ended = exited(view) if view["state"] == "exited" else None
             states[view["id"]] = ContainerState(view["pid"], ended)
         return states
+
+    def may_adopt(self, container_id: str) -> bool:
+        """Whether an earlier supervisor of this directory started it: its pipes are here."""
+        return (self._pipes / f"{container_id}.stdout").exists()
 
     def launch(
         self,
@@ -195,7 +233,15 @@ class Supervised:
             "watch": self._watch(container_id),
             **what,
         }
-        self._launching.add(container_id)
+        if self._is_connected:
+            self._send_launch(message)
+        else:
+            self._unsent[container_id] = message
+
+    def _send_launch(self, message: Message) -> None:
+        if self._version < 3 and (ids := message.pop("ids", None)) is not None:
+            message["argv"] = [*setpriv(ids), *message["argv"]]
+        self._launching.add(message["id"])
         self._send(message)
 
     def _log_parameters(
@@ -211,25 +257,39 @@ class Supervised:
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime."""
+        if self._unsent.pop(container_id, None) is not None:
+            failed = ContainerFailed(container_id, "killed before it was started")
+            # Not from within a step: the core takes one event at a time.
+            asyncio.get_running_loop().call_soon(self._on_event, failed)
+            return
         self._send({"op": "kill", "id": container_id, "signal": 9 if force else 15})
 
     def forget(self, container_id: str) -> None:
         """It has ended, and that is known."""
         self._send({"op": "forget", "id": container_id})
         self._pids.pop(container_id, None)
+        self._foreign.discard(container_id)
         self._launching.discard(container_id)
+        if self._is_old and not (self._pids or self._launching or self._foreign or self._closing):
+            assert self._writer is not None
+            self._writer.close()  # it ends, and a new one takes its place
 
     @property
     def launching(self) -> int:
         """How many containers are being started."""
-        return len(self._launching)
+        return len(self._launching) + len(self._unsent)
 
     def pid(self, container_id: str) -> int:
         """Of its first process; 0 when it is not known."""
         return self._pids.get(container_id, 0)
 
+    @property
+    def _is_connected(self) -> bool:
+        return self._writer is not None and not self._writer.is_closing()
+
     def _send(self, message: Message) -> None:
-        if self._writer is not None and not self._writer.is_closing():
+        if self._is_connected:
+            assert self._writer is not None
             self._writer.write(json.dumps(message).encode() + b"\n")
 
     async def close(self) -> None:
@@ -244,12 +304,19 @@ class Supervised:
             await asyncio.gather(self._reader_task, return_exceptions=True)
 
 
+def setpriv(ids: Ids) -> list[str]:
+    """A command that runs what follows as somebody else."""
+    uid, gid, groups = ids
+    more = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
+    return ["setpriv", f"--reuid={uid}", f"--regid={gid}", more, "--"]
+
+
 def exited(message: Mapping[str, Any]) -> ContainerExited:
     """An `exited` message, or the view of a container that has ended."""
     return ContainerExited(
         message["id"],
         message["status"],
-        message["limit"],
-        message["peak_bytes"],
-        message["pids_refused"],
+        message.get("limit"),
+        message.get("peak_bytes", 0),
+        message.get("pids_refused", 0),
     )

@@ -1,14 +1,22 @@
-"""Who a container runs as: `user`, `uid`, `user:group`, as the image's own files know them."""
+"""Who a container runs as: `user`, `uid`, `user:group`, as the image's own files know them, or the
+machine for a container without an image."""
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import os
+import pwd
 import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 MAX_FILE_BYTES = 1024 * 1024
+MAX_ID = 2**31
+
+T = TypeVar("T")
 
 
 class UserError(Exception):
@@ -34,25 +42,76 @@ def resolve(text: str, read: Read) -> User:
     passwd = _records(read("passwd"), 7)
     groups = _records(read("group"), 4)
     entry = next((r for r in passwd if name in (r[0], r[2])), None)
-    if entry is None and not name.isdigit():
+    if entry is None and not _is_id(name):
         raise UserError(f"the image has no user {name!r} in its /etc/passwd")
     uid = int(entry[2]) if entry else int(name)
     gid = int(entry[3]) if entry else 0
     if group:
         found = next((r for r in groups if group in (r[0], r[2])), None)
-        if found is None and not group.isdigit():
+        if found is None and not _is_id(group):
             raise UserError(f"the image has no group {group!r} in its /etc/group")
         gid = int(found[2]) if found else int(group)
-    if max(uid, gid) > 2**31:
-        raise UserError(f"the user {text!r} has an id out of range")
+    _check_range(text, uid, gid)
     more = [int(r[2]) for r in groups if entry and not group and entry[0] in r[3].split(",")]
     return User(uid, gid, tuple(g for g in more if g != gid))
+
+
+def on_machine(text: str) -> User:
+    """The same of this machine's users and groups. Raises UserError.
+
+    Ours: one that has no entry, and names no group, has the group of its own number. That of an
+    image has root's, as in Docker; root's group of the machine is not for everybody.
+    """
+    name, _, group = text.partition(":")
+    entry = _entry(name, pwd.getpwnam, pwd.getpwuid)
+    if entry is None and not _is_id(name):
+        raise UserError(f"there is no user {name[:100]!r} on this machine")
+    uid = entry.pw_uid if entry else int(name)
+    gid = entry.pw_gid if entry else uid
+    if group:
+        found = _entry(group, grp.getgrnam, grp.getgrgid)
+        if found is None and not _is_id(group):
+            raise UserError(f"there is no group {group[:100]!r} on this machine")
+        gid = found.gr_gid if found else int(group)
+    _check_range(text, uid, gid)
+    more = os.getgrouplist(entry.pw_name, gid) if entry and not group else []
+    return User(uid, gid, tuple(g for g in more if g != gid))
+
+
+def own_name() -> str:
+    """Of the agent's own user; its id where that has no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def is_own(text: str) -> bool:
+    """Whether it names the agent's own user, and no group."""
+    return text in (own_name(), str(os.geteuid()))
+
+
+def _entry(text: str, by_name: Callable[[str], T], by_id: Callable[[int], T]) -> T | None:
+    with contextlib.suppress(KeyError, ValueError):  # the latter: a NUL character
+        return by_name(text)
+    with contextlib.suppress(KeyError, OverflowError):
+        return by_id(int(text)) if _is_id(text) else None
+    return None
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 10
+
+
+def _check_range(text: str, uid: int, gid: int) -> None:
+    if max(uid, gid) > MAX_ID:
+        raise UserError(f"the user {text[:100]!r} has an id out of range: at most {MAX_ID}")
 
 
 def _records(text: str, fields: int) -> list[list[str]]:
     records = [line.split(":") for line in text.splitlines()]
     ids = (2, 3) if fields == 7 else (2,)
-    return [r for r in records if len(r) == fields and all(r[i].isdigit() for i in ids)]
+    return [r for r in records if len(r) == fields and all(_is_id(r[i]) for i in ids)]
 
 
 def read_layers(layers: Sequence[Path], name: str) -> str:

@@ -20,7 +20,7 @@ from pymesos_agent.runtimes import cgroups, users
 from pymesos_agent.runtimes.disks import MIB
 from pymesos_agent.runtimes.environment import task_argv, task_environment, ulimits
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
-from pymesos_agent.runtimes.oci import seccomp
+from pymesos_agent.runtimes.oci import programs, seccomp
 from pymesos_agent.runtimes.oci.tools import ROOT, Overlay
 from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
@@ -97,6 +97,10 @@ def write_bundle(
     argv = _argv(spec, image)
     if not argv:
         raise BundleError("the task has no command, and its image has none either")
+    environment = _environment(spec, image, host)
+    cwd = image.cwd if image else str(SANDBOX)
+    if problem := programs.problem_of(_root(spec, image), argv, cwd, environment.get("PATH", "")):
+        raise BundleError(problem)
     base = settings.user_namespace_base if image is not None else 0
     if base and max(user.uid, user.gid) >= USER_NAMESPACE_IDS:
         raise BundleError(
@@ -115,8 +119,8 @@ def write_bundle(
             "terminal": False,
             "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.more_gids)},
             "args": [INIT, "--", *argv] if host.init else argv,
-            "env": [f"{n}={v}" for n, v in _environment(spec, image, host).items()],
-            "cwd": image.cwd if image else str(SANDBOX),
+            "env": [f"{n}={v}" for n, v in environment.items()],
+            "cwd": cwd,
             "capabilities": _capabilities(info),
             "rlimits": [{"type": n, "soft": s, "hard": h} for n, s, h in ulimits(info)],
             "noNewPrivileges": True,
@@ -166,8 +170,7 @@ def _user(spec: ContainerSpec, image: Image | None) -> users.User:
             return users.resolve(spec.info.command.user or image.user, read)
         if spec.owner is None:
             return users.User(os.geteuid(), os.getegid())
-        uid, gid = spec.owner
-        return users.User(uid, gid, tuple(g for g in os.getgrouplist(spec.user, gid) if g != gid))
+        return users.on_machine(spec.user)
     except users.UserError as error:
         raise BundleError(str(error)) from error
 
@@ -177,6 +180,17 @@ def _argv(spec: ContainerSpec, image: Image | None) -> list[str]:
     if image is None or spec.info.command.shell:
         return argv
     return [*image.entrypoint, *(argv or image.command)]
+
+
+def _root(spec: ContainerSpec, image: Image | None) -> programs.Root:
+    """Where its programs are before it is made."""
+    paths = [volume.container_path for volume in spec.volumes]
+    paths += [mount.container_path for mount in spec.info.container.mounts]
+    return programs.Root(
+        image.layers if image is not None else (Path("/"),),
+        (SANDBOX, spec.sandbox),
+        [str(SANDBOX / path) for path in paths],
+    )
 
 
 def _environment(spec: ContainerSpec, image: Image | None, host: Host) -> dict[str, str]:

@@ -13,7 +13,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -242,12 +242,17 @@ class OciRuntime:
             "pids_file": group.pids_file,
         }
 
-    async def recover(self, pids: Mapping[str, int]) -> Mapping[str, ContainerState]:
+    async def recover(
+        self, pids: Mapping[str, int], foreign: Collection[str] = ()
+    ) -> Mapping[str, ContainerState]:
         """What the supervisor holds; what only an earlier one held is adopted; the rest removed."""
         assert self._cgroups is not None
-        found = dict(self._supervised.found())
+        found = dict(self._supervised.found(foreign))
         for container_id, pid in pids.items():
-            if container_id not in found and pid in self._processes(container_id):
+            if container_id in found or container_id in foreign:
+                continue
+            is_there = pid in self._processes(container_id)
+            if is_there and self._supervised.may_adopt(container_id):
                 self._supervised.adopt(container_id, pid)
                 found[container_id] = ContainerState(pid)
         folders = (self._bundles, *self._states)

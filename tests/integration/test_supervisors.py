@@ -1,0 +1,189 @@
+"""Supervisors and the agents that come and go over them: older, newer, and two of one agent."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent import supervisor
+from pymesos_agent.core.events import ContainerFailed
+from pymesos_agent.runtimes import supervised
+from pymesos_agent.runtimes.interface import ContainerSpec, Settings
+from pymesos_agent.runtimes.oci.runtime import OciRuntime
+from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_testing.components import supervisors
+from pymesos_testing.rigs import Rig, oci_rig, process_rig
+from pymesos_testing.waiting import until
+
+OLD = Path(__file__).parent / "data/supervisor_v2.txt"  # of the first release
+TAG = f"test-{os.getpid()}"
+
+
+def older(version: int) -> str:
+    """A program like the one that starts a supervisor, for one of that version."""
+    return (
+        "import sys; sys.path.insert(0, sys.argv.pop(1));"
+        f" text = open({str(OLD)!r}).read().replace('VERSION = 2', 'VERSION = {version}');"
+        " exec(compile(text, 'pymesos_agent.supervisor', 'exec'))"
+    )
+
+
+def successor(rig: Rig) -> Rig:
+    kind = OciRuntime if isinstance(rig.runtime, OciRuntime) else ProcessRuntime
+    return Rig(kind(rig.folder, TAG, Settings()), rig.folder)
+
+
+@pytest.fixture(params=["process", "oci"])
+async def old(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Rig]:
+    """A runtime of an older agent, with the supervisor that it had."""
+    monkeypatch.setattr(supervised, "PROGRAM", older(2))
+    monkeypatch.setattr(supervisor, "VERSION", 2)
+    make = oci_rig(tmp_path) if request.param == "oci" else process_rig(tmp_path, watched=False)
+    async with make as rig:
+        monkeypatch.undo()
+        yield rig
+
+
+async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
+    """They run on, their ends are known exactly, and then a supervisor of today takes over."""
+    stays, ends = await old.run("sleep 68"), await old.run("sleep 0.5; exit 9")
+    (before,) = supervisors(old.folder)
+    await old.runtime.close()
+    new = successor(old)
+    await new.start()
+    found = await new.runtime.recover({})
+    assert found.keys() == {stays.container_id, ends.container_id}
+    ended = found[ends.container_id].exit or await new.exited(ends)
+    assert ended.exit_status == 9
+    more = await run_as(new, "65533", "id -u; id -g")
+    assert (await new.exited(more)).exit_status == 0, "by the older supervisor"
+    assert (more.sandbox / "stdout").read_text() == "65533\n65533\n"
+    assert supervisors(new.folder) == [before]
+    new.runtime.kill(stays.container_id, force=True)
+    assert (await new.exited(stays)).exit_status == -9
+    for spec in (stays, ends, more):
+        new.runtime.destroy(spec.container_id)
+    late = await run_as(new, "65533:65532", "id -u; id -g")
+    assert (await new.exited(late)).exit_status == 0
+    assert (late.sandbox / "stdout").read_text() == "65533\n65532\n"
+    (after,) = supervisors(new.folder)
+    assert after != before
+    await new.runtime.close()
+
+
+async def run_as(rig: Rig, user: str, command: str) -> ContainerSpec:
+    spec = rig.spec(command)
+    uid, _, gid = user.partition(":")
+    object.__setattr__(spec, "user", user)
+    object.__setattr__(spec, "owner", (int(uid), int(gid or uid)))
+    for folder in (spec.sandbox, *spec.sandbox.parents):
+        if folder != Path("/"):
+            folder.chmod(folder.stat().st_mode | 0o011)
+    rig.runtime.launch(spec)
+    return spec
+
+
+@pytest.mark.parametrize("version", [1, 99])
+async def test_no_version_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
+) -> None:
+    monkeypatch.setattr(supervised, "PROGRAM", older(version))
+    monkeypatch.setattr(supervisor, "VERSION", version)
+    async with process_rig(tmp_path, watched=False) as rig:
+        monkeypatch.undo()
+        spec = await rig.run("sleep 69")
+        await rig.runtime.close()
+        new = successor(rig)
+        await new.start()
+        assert (await new.runtime.recover({})).keys() == {spec.container_id}
+        new.runtime.kill(spec.container_id, force=False)
+        assert (await new.exited(spec)).exit_status == -15
+        await new.runtime.close()
+
+
+async def test_every_task_has_one_supervisor(tmp_path: Path) -> None:
+    """Restarted over both, each runtime finds its own, and nothing stays when all is over."""
+    async with process_rig(tmp_path, watched=False) as process, oci_rig(tmp_path) as oci:
+        theirs = {rig: await rig.run("sleep 70") for rig in (process, oci)}
+        pids = {}
+        for rig, spec in theirs.items():
+            pids[spec.container_id] = next(e.pid for e in rig.events if hasattr(e, "pid"))
+            await rig.runtime.close()
+        for lost in (False, True):
+            if lost:
+                for pid in supervisors(tmp_path):
+                    os.kill(pid, signal.SIGKILL)
+            again = {rig: successor(rig) for rig in theirs}
+            for rig, spec in theirs.items():
+                await again[rig].start()
+                # As an agent of the first release did it: all of them to each.
+                found = await again[rig].runtime.recover(pids)
+                assert found.keys() == {spec.container_id}
+            for rig in again.values():
+                await rig.runtime.close()
+        again = {rig: successor(rig) for rig in theirs}
+        for rig, spec in theirs.items():
+            await again[rig].start()
+            await again[rig].runtime.recover({})
+            again[rig].runtime.kill(spec.container_id, force=True)
+            await again[rig].exited(spec)
+            again[rig].runtime.destroy(spec.container_id)
+            await again[rig].runtime.close()
+        await until("no supervisor stays", lambda: not supervisors(tmp_path))
+
+
+async def test_what_an_older_agent_had_adopted_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The supervisor of the other runtime forgets it, and ends."""
+    async with process_rig(tmp_path, watched=False) as process, oci_rig(tmp_path) as oci:
+        spec = await process.run("sleep 71")
+        pid = next(e.pid for e in process.events if hasattr(e, "pid"))
+        assert isinstance(oci.runtime, OciRuntime)
+        oci.runtime._supervised.adopt(spec.container_id, pid)
+        await asyncio.sleep(0.2)
+        await oci.runtime.close()
+        new = successor(oci)
+        await new.start()
+        assert await new.runtime.recover({}, {spec.container_id}) == {}
+        process.runtime.kill(spec.container_id, force=True)
+        await process.exited(spec)
+        await new.runtime.close()
+        await until("it ends", lambda: len(supervisors(tmp_path)) == 1)
+        assert new.events == []
+
+
+async def test_sigterm_ends_a_supervisor_when_nothing_of_its_runs(tmp_path: Path) -> None:
+    async with process_rig(tmp_path, watched=False) as rig:
+        spec = await rig.run("sleep 72")
+        (pid,) = supervisors(tmp_path)
+        await rig.runtime.close()
+        os.kill(pid, signal.SIGTERM)
+        await asyncio.sleep(0.3)
+        assert supervisors(tmp_path) == [pid], "its container needs it"
+        started = next(e.pid for e in rig.events if hasattr(e, "pid"))
+        os.kill(started, signal.SIGKILL)
+        await until("it ends", lambda: not supervisors(tmp_path))
+        assert spec.sandbox.exists()
+
+
+async def test_a_launch_while_a_supervisor_is_replaced(tmp_path: Path) -> None:
+    async with process_rig(tmp_path, watched=False) as rig:
+        assert isinstance(rig.runtime, ProcessRuntime)
+        writer = rig.runtime._supervised._writer
+        assert writer is not None
+        writer.close()
+        first, second = rig.spec("exit 5"), rig.spec("exit 6")
+        rig.runtime.launch(first)
+        rig.runtime.launch(second)
+        rig.runtime.kill(second.container_id, force=False)
+        assert (await rig.exited(first)).exit_status == 5
+        failed = await rig.until(ContainerFailed, second.container_id)
+        assert isinstance(failed, ContainerFailed) and "killed" in failed.message
