@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import grpc.aio
 
 from pymesos_agent import machine, metrics
 from pymesos_agent.core import AgentCore, Config, RecoveryError
@@ -52,12 +51,12 @@ from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.metrics import metrics_option, serve_metrics
 from pymesos_core.resources import ResourceError, Resources
 from pymesos_core.serving import (
-    SERVER_OPTIONS,
     Listen,
     ServingError,
     bind,
     check_listen,
     listen_options,
+    make_server,
     stop_event,
 )
 from pymesos_core.store import Store, StoreError
@@ -104,7 +103,7 @@ async def serve(options: Options) -> None:
     (work_dir / "sandboxes").mkdir(exist_ok=True, mode=0o711)
     store = _open_store(work_dir)
     detector = detector_for(options.master, options.zk_session_timeout_s)
-    server = grpc.aio.server(options=SERVER_OPTIONS)
+    server = make_server()
     port = bind(server, options.listen)
     runtimes: list[Runtime] = []
     holder: list[Shell] = []

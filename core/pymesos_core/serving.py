@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -14,6 +15,8 @@ import click
 import grpc.aio
 
 from pymesos_core.addresses import HostPort
+from pymesos_core.complaints import Complaints
+from pymesos_core.decoding import Decoding
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
@@ -25,6 +28,8 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
 ]
+
+log = logging.getLogger(__name__)
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -103,6 +108,11 @@ def check_listen(
             f"--ip {ip} listens everywhere; say with --advertise-ip what others should connect to"
         )
     return Listen(ip, port, advertise_ip, hostname)
+
+
+def make_server() -> grpc.aio.Server:
+    """A server of this process; nothing is served yet."""
+    return grpc.aio.server(options=SERVER_OPTIONS, interceptors=(Decoding(Complaints(log)),))
 
 
 def bind(server: grpc.aio.Server, listen: Listen) -> int:

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import grpc.aio
 
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobs import MAX_BYTES, load_document, parse_job
@@ -28,12 +27,12 @@ from pymesos_core.directories import default_directory
 from pymesos_core.ids import role_problem
 from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.serving import (
-    SERVER_OPTIONS,
     Listen,
     ServingError,
     bind,
     check_listen,
     listen_options,
+    make_server,
     stop_event,
 )
 from pymesos_core.store import Change, Store, StoreError
@@ -116,7 +115,7 @@ async def serve(options: Options) -> bool:
     stop = stop_event()
     lock, store = open_state(options.state_dir)
     info = framework_info(options)
-    server = grpc.aio.server(options=SERVER_OPTIONS)
+    server = make_server()
     service: JobsService | None = None
     try:
         if options.listen is not None:

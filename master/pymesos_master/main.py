@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import grpc.aio
 
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, ZkUrl, parse_zk
@@ -31,12 +30,12 @@ from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.metrics import metrics_option, serve_metrics
 from pymesos_core.resources import ResourceError, Resources, parse
 from pymesos_core.serving import (
-    SERVER_OPTIONS,
     Listen,
     ServingError,
     bind,
     check_listen,
     listen_options,
+    make_server,
     stop_event,
 )
 from pymesos_master import metrics
@@ -91,7 +90,7 @@ class _StopError(Exception):
 async def serve(options: Options) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServingError, CoordinationError, RegistryError."""
     stop = stop_event()
-    server = grpc.aio.server(options=SERVER_OPTIONS)
+    server = make_server()
     port = bind(server, options.listen)
     address = options.listen.advertised(port)
     me = MasterInfo(str(uuid.uuid4()), address, options.listen.name(), VERSION)

@@ -100,12 +100,22 @@ async def test_a_message_over_the_limit(channel: grpc.aio.Channel) -> None:
     assert await healthy(channel)
 
 
-async def test_bytes_that_are_no_protobuf(channel: grpc.aio.Channel) -> None:
-    garbage: Any = channel.stream_stream("/pymesos.v1.Scheduler/Connect")()
-    await garbage.write(b"\xff\xff\xff\xff")
-    code, _ = await code_of(garbage)
-    assert code in ("INTERNAL", "UNKNOWN", "CANCELLED")
+@pytest.mark.parametrize("method", ["Scheduler/Connect", "Agent/Connect"])
+async def test_bytes_that_are_no_protobuf(
+    channel: grpc.aio.Channel, master: Role, method: str
+) -> None:
+    for _ in range(20):
+        garbage: Any = channel.stream_stream(f"/pymesos.v1.{method}")()
+        await garbage.write(b"\xff\xff\xff\xff")
+        code, details = await code_of(garbage)
+        assert (code, "Error parsing" in details) == ("INTERNAL", True)
+        one: Any = channel.unary_unary("/pymesos.v1.Operator/ListAgents")
+        with pytest.raises(grpc.aio.AioRpcError, match="Error parsing"):
+            await one(b"\xff\xff\xff\xff")
     assert await healthy(channel)
+    log = master.log.read_text()
+    assert "Traceback" not in log
+    assert log.count("no message") == 1, "one line for each kind and peer"
 
 
 async def test_a_second_subscriber_with_the_same_id(channel: grpc.aio.Channel) -> None:
