@@ -28,8 +28,8 @@ class Life:
     artifacts: Sequence[Mapping[str, Any]] = ()
 
 
-def life_problem(task: Mapping[str, Any]) -> str | None:
-    """What the schema cannot say."""
+def life_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
+    """What the schema cannot say. `in_group`: it is a sidecar, or has some."""
     ports = task.get("resources", {}).get("ports", 0)
     for name in ("health_check", "readiness_check"):
         check = task.get(name) or {}
@@ -47,6 +47,9 @@ def life_problem(task: Mapping[str, Any]) -> str | None:
     for index, mapping in enumerate(mappings):
         if mapping["port_index"] >= ports:
             return f"port_mappings[{index}].port_index: the task has {ports} ports; the first is 0"
+    inside = [(m["container_port"], m.get("protocol", "tcp")) for m in mappings]
+    if in_group and len(set(inside)) != len(inside):
+        return "port_mappings: two lead to one port of the network that it shares with its sidecars"
     for index, artifact in enumerate(task.get("artifacts", ())):
         path = artifact.get("path", "")
         if ".." in path.split("/"):
@@ -54,6 +57,8 @@ def life_problem(task: Mapping[str, Any]) -> str | None:
     for index, mount in enumerate(task.get("mounts", ())):
         if "group_path" in mount and mount.keys() - {"path", "group_path"}:
             return f"mounts[{index}]: a group_path is that and nothing else"
+        if "group_path" in mount and not in_group:
+            return f"mounts[{index}].group_path: the task has no sidecars to share a folder with"
         if ".." in mount["path"].split("/"):
             return f"mounts[{index}].path: {mount['path']!r} leads elsewhere"
     return None

@@ -164,7 +164,7 @@ def _milli(name: str, value: float) -> int:
     return milli
 
 
-def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
+def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False) -> TaskSpec:
     given = task.get("resources", {})
     scalars = _parse_scalars(given, where)
     try:
@@ -173,7 +173,7 @@ def _parse_task(task: Mapping[str, Any], where: str) -> TaskSpec:
         raise JobError(f"{where}.constraints: {error}") from error
     if not task.get("command") and not task.get("image"):
         raise JobError(f"{where}: a task needs a command, or an image that has one")
-    if problem := life_problem(task):
+    if problem := life_problem(task, in_group=is_sidecar or bool(task.get("sidecars"))):
         raise JobError(f"{where}.{problem}")
     if task.get("volumes") and "unreachable_replace_s" in task:
         raise JobError(
@@ -223,7 +223,7 @@ def _parse_sidecars(task: Mapping[str, Any], where: str) -> tuple[TaskSpec, ...]
         for name in ("ports", "gpus"):
             if sidecar.get("resources", {}).get(name):
                 raise JobError(f"{there}.resources.{name}: the task has them, not its sidecars")
-        out.append(_parse_task({**sidecar, **shared}, there))
+        out.append(_parse_task({**sidecar, **shared}, there, is_sidecar=True))
     _check_unique(f"{where}.sidecars", (task["name"], *(sidecar.name for sidecar in out)))
     return tuple(out)
 
