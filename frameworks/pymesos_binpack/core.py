@@ -7,7 +7,7 @@ found out by reconciliation: the master does not know the task, and it is planne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from pymesos_binpack.constraints import gpu_models
@@ -16,17 +16,19 @@ from pymesos_binpack.launching import (
     how_it_ended,
     job_of_task,
     main_task_id,
+    new_volumes,
     running_task,
     seen,
     sidecar_ids,
     task_infos,
+    volume_id,
     with_volumes,
 )
 from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
 from pymesos_binpack.planner import Launch, OfferInHand, Plan, Situation, plan
 from pymesos_binpack.preemption import preemption
-from pymesos_binpack.reasons import PendingTask
-from pymesos_binpack.restarts import delay_s, is_crash, is_final, sidecar_failed, was_lost
+from pymesos_binpack.reasons import Cause, PendingTask
+from pymesos_binpack.restarts import delay_s, how_long, is_crash, is_final, sidecar_failed, was_lost
 from pymesos_binpack.restoring import (
     QUARANTINE,
     Quarantined,
@@ -45,8 +47,10 @@ from pymesos_binpack.state import (
     Saved,
     new_job,
 )
+from pymesos_binpack.volumes import KeptVolume, Volumes, name_old_volumes, owner_of
 from pymesos_binpack.waiting import Waiting, to_plan
 from pymesos_core.clock import Now, utc
+from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import EMPTY, devices, from_proto
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
@@ -62,6 +66,19 @@ GANG_REFUSE_S = 1.0  # shorter than HOLD_S: then what is offered at different ti
 GANG_REFUSE_MAX_S = 30.0
 PREEMPT_AGAIN_S = 30.0  # when what was freed for a task went to somebody else
 MAX_ENDED_JOBS = 100
+
+
+# What an agent says of a task that it was given; to the master it is news.
+_OF_ITS_AGENT = frozenset(
+    {
+        pb.TASK_STARTING,
+        pb.TASK_RUNNING,
+        pb.TASK_KILLING,
+        pb.TASK_FINISHED,
+        pb.TASK_FAILED,
+        pb.TASK_KILLED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +128,20 @@ class TaskUpdated:
 
 @dataclass(frozen=True, slots=True)
 class JobSubmitted:
-    """Somebody wants a job run."""
+    """Somebody wants a job run. `unique_name`: unless one of its name runs."""
 
     request_id: str
     job_id: str
     job: Job
+    unique_name: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRemoved:
+    """A volume is no more: the next run of its name makes a new one."""
+
+    role: str
+    volume_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +177,7 @@ Event = (
     | JobSubmitted
     | JobStopped
     | QuarantineReleased
+    | VolumeRemoved
     | Stored
 )
 
@@ -230,6 +257,14 @@ class Released:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRefused:
+    """The job is not taken, for this reason; tell who submitted it."""
+
+    request_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class JobChanged:
     """Something of the job is new to those who watch it."""
 
@@ -247,6 +282,7 @@ Effect = (
     | Reconcile
     | JobAccepted
     | Released
+    | JobRefused
     | JobChanged
 )
 
@@ -316,6 +352,11 @@ class BinpackCore:
         self._requests: dict[str, str] = {}
         self.quarantined: dict[str, Quarantined] = {}
         self._at = ""  # the job that is being handled, to be blamed when that fails
+        self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
+        self.volumes = Volumes()
+        self._wanted_volumes: dict[str, Instance] = {}  # by the ids that they would be made with
+        self._probes: dict[str, Instance] = {}  # by the ids by which their agents are asked for
+        self._to_store: list[Change] = []  # what loading changed
         self._hand = _Hand()
         self._known = Known()
         self._subscribed = False
@@ -338,22 +379,38 @@ class BinpackCore:
         restored = restore(records)
         self.framework_id = restored.framework_id
         self._replaced = restored.replaced
-        for job in restored.jobs:
-            try:
-                self._add(job)
-            except Exception as error:  # whatever it is, it is of this job alone
-                self._drop(job)
-                rows = tuple(restored.rows[job.job_id])
-                restored.quarantined[job.job_id] = Quarantined(job.job_id, why(error), rows)
+        for value in restored.volumes:
+            self.volumes.load(value)
+        restored.jobs.sort(key=lambda job: job.submitted_at_s)
+        for take_over in (self._name, self._add):
+            for job in restored.jobs:
+                if job.job_id in restored.quarantined:
+                    continue
+                try:
+                    take_over(job)
+                except Exception as error:  # whatever it is, it is of this job alone
+                    self._drop(job)
+                    rows = tuple(restored.rows[job.job_id])
+                    restored.quarantined[job.job_id] = Quarantined(job.job_id, why(error), rows)
         self.quarantined = restored.quarantined
         for job_id, aside in self.quarantined.items():
             if aside.request_id:
                 self._requests[aside.request_id] = job_id
 
+    def _name(self, job: JobState) -> None:
+        self._named.setdefault((job.job.role, job.job.name), {})[job.job_id] = job
+        name_old_volumes(job)
+        for instance in job.instances:
+            if instance.saved.data_on:
+                self._to_store += self.volumes.keep(job.job, instance)
+
     def _add(self, job: JobState) -> None:
         self.jobs[job.job_id] = job
         self._requests[job.request_id] = job.job_id
+        alone = self._running(job.job, job) is None
         for instance in job.instances:
+            if alone and instance.spec.volumes and instance.pending:
+                self.volumes.adopt(job.job, instance)
             self._by_key[instance.key] = instance
             self._note(instance)
             if instance.live:
@@ -367,6 +424,10 @@ class BinpackCore:
             self._by_key.pop(instance.key, None)
             self._delayed.pop(instance.key, None)
             self._by_task.pop(instance.saved.task_id, None)
+            self._probes.pop(instance.probe_id, None)
+            for volume in instance.spec.volumes:
+                self._wanted_volumes.pop(volume_id(instance, volume), None)
+        self._named.get((job.job.role, job.job.name), {}).pop(job.job_id, None)
 
     def _note(self, instance: Instance) -> None:
         """Keep in mind whether it waits; after every change of that.
@@ -376,9 +437,15 @@ class BinpackCore:
         """
         self._waiting.leave(instance)
         self._delayed.pop(instance.key, None)
+        for volume in instance.spec.volumes:
+            self._wanted_volumes.pop(volume_id(instance, volume), None)
         if not instance.pending:
             self._end_kept(instance)
-        elif instance.not_before_s > self._now.mono_s:
+            return
+        if not instance.saved.data_on:
+            ids = (volume_id(instance, volume) for volume in instance.spec.volumes)
+            self._wanted_volumes.update(dict.fromkeys(ids, instance))
+        if instance.not_before_s > self._now.mono_s:
             self._delayed[instance.key] = instance
         elif self._waiting.join(instance, self.jobs[instance.job_id]):
             self._demand()
@@ -442,16 +509,20 @@ class BinpackCore:
             case Disconnected():
                 self._subscribed = False
                 self._hand.clear()
+                self._changed.update(dict.fromkeys(line.job_id for line in self._waiting))
             case OffersReceived(offers):
                 for offer in offers:
                     self._hand.add(offer, self._now.mono_s)
                     self._agents_changed |= self._known.see(seen(offer))
+                    if self._wanted_volumes:
+                        self._find_volumes(offer)
                 self._plan_due = True
             case OfferRescinded(offer_id):
                 self._hand.drop(offer_id)
             case AgentLost(agent_id):
                 self._known.lose(agent_id)
-                self._agents_changed = self._plan_due = True
+                self._agents_changed = self._plan_due = self._explaining = True
+                self._probe({agent_id})
             case TaskUpdated(status):
                 self._on_update(status)
             case JobSubmitted():
@@ -460,6 +531,8 @@ class BinpackCore:
                 self._on_stopped(job_id)
             case QuarantineReleased(job_id, discard):
                 self._on_released(job_id, discard=discard)
+            case VolumeRemoved(role, volume_id):
+                self._on_volume_removed(role, volume_id)
             case Stored(token):
                 self._after.pop(token)()
 
@@ -473,6 +546,20 @@ class BinpackCore:
 
         self._after[self._token] = durable
         self._out.append(Store(self._token, tuple(changes)))
+
+    @property
+    def connected(self) -> bool:
+        """Whether a master has taken the framework in."""
+        return self._subscribed
+
+    def job_with(self, volume: KeptVolume) -> str:
+        """The id of a job that has not ended and has, or waits for, a volume; or empty."""
+        for job in self._named.get((volume.role, volume.job), {}).values():
+            for instance in job.instances if not job.ended else ():
+                ids = instance.saved.volume_ids
+                if not instance.saved.done and ids.get(volume.name) == volume.volume_id:
+                    return job.job_id
+        return ""
 
     def instances(self) -> Iterator[Instance]:
         """Every instance of every job."""
@@ -492,12 +579,16 @@ class BinpackCore:
         def durable() -> None:
             if asked:
                 self._out.append(Reconcile(asked))
+            self._probe(None)
 
-        if framework_id == self.framework_id:
-            durable()
-        else:
+        changes, self._to_store = self._to_store, []
+        if framework_id != self.framework_id:
             self.framework_id = framework_id
-            self._store([Change(FRAMEWORK, "", framework_id.encode())], durable)
+            changes.append(Change(FRAMEWORK, "", framework_id.encode()))
+        if changes:
+            self._store(changes, durable)
+        else:
+            durable()
         for job in self.jobs.values():
             if job.stopping:
                 self._kill_all(job)
@@ -516,6 +607,9 @@ class BinpackCore:
             self._on_sidecar(main, status, over)
             return
         instance = self._by_task.get(status.task_id)
+        if status.task_id in self._probes:
+            self._on_probed(self._probes.pop(status.task_id), status)
+            return
         if instance is None:
             # Of a task that was replaced, or of a job that is forgotten: it must not run.
             if over:
@@ -528,22 +622,26 @@ class BinpackCore:
                 self._out.append(Kill(status.task_id, status.agent_id))
             self._out.append(Acknowledge(status))
             return
+        lost: list[Change] = []
         if status.state == pb.TASK_UNREACHABLE:
             self._on_unreachable(instance, status)
         elif over:
+            if status.state == pb.TASK_GONE_BY_OPERATOR and instance.spec.volumes:
+                lost = self._lose_volumes(instance, instance.saved.agent_id)
             self._on_end(instance, status)
         else:
             self._on_alive(instance, status)
         self._changed[instance.job_id] = None
         agent_id = status.agent_id or instance.saved.agent_id
-        changes = [instance.change(), *(self._give_up_sidecars(instance, agent_id) if over else ())]
+        given_up = self._give_up_sidecars(instance, agent_id) if over else []
 
         def durable() -> None:
-            for change in changes[1:]:
+            for change in given_up:
                 self._out.append(Kill(change.key, agent_id))
             self._out.append(Acknowledge(status))
 
-        self._store(changes, durable)
+        kept = self._note_volumes(instance, status)
+        self._store([instance.change(), *given_up, *lost, *kept], durable)
 
     def _on_sidecar(self, main: Instance, status: pb.TaskStatus, over: bool) -> None:
         """Of a task that goes on as far as known; the agent sees to it that both end."""
@@ -570,11 +668,9 @@ class BinpackCore:
         saved = instance.saved
         saved.state, saved.agent_id = status.state, status.agent_id or saved.agent_id
         saved.reason, saved.message = pb.REASON_UNSPECIFIED, status.message
-        instance.note = ""
+        instance.explain("")
         if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
             instance.running_since_s = self._now.mono_s
-            if instance.spec.volumes:
-                saved.data_on = saved.agent_id
         job = self.jobs[instance.job_id]
         if job.stopping:
             self._kill(instance)
@@ -585,7 +681,8 @@ class BinpackCore:
         if saved.state != status.state or not saved.unreachable_since_s:
             saved.unreachable_since_s = self._now.wall_s
         saved.state = status.state
-        instance.note = self._how_long_it_waits(instance, status.message)
+        waits = self._how_long_it_waits(instance, status.message)
+        instance.explain(waits, Cause.AGENT_UNREACHABLE)
         replace_s, timer = instance.spec.unreachable_replace_s, ("unreachable", instance.key)
         if replace_s is not None and timer not in self._timers:
             waited_s = max(0.0, self._now.wall_s - saved.unreachable_since_s)
@@ -647,15 +744,13 @@ class BinpackCore:
         saved.state = status.state if is_terminal(status.state) else pb.TASK_LOST
         saved.reason, saved.message = status.reason, status.message
         saved.exit_status = status.exit_status if status.HasField("exit_status") else None
-        instance.note = how_it_ended(status)
-        if status.state == pb.TASK_GONE_BY_OPERATOR:
-            saved.data_on = ""
+        instance.explain(how_it_ended(status))
         job = self.jobs[instance.job_id]
         self._note_move(job)
         if job.stopping or is_final(instance, status, was_killed=was_killed):
             job.finish(instance)
             if job.ended:
-                self._forget_old_jobs()
+                self._forget_old_jobs(job)
             return
         if instance.spec.is_service or was_lost(status):
             crashed = is_crash(instance, status, state_before)
@@ -663,19 +758,25 @@ class BinpackCore:
             instance.not_before_s = self._now.mono_s + kept_back_s
             if kept_back_s:
                 self._timers.set(("restart", instance.key), instance.not_before_s)
+                instance.next_start_at_s = self._now.wall_s + kept_back_s
+                instance.explain(how_long(instance), Cause.BACK_OFF)
         saved.state = pb.TASK_STATE_UNSPECIFIED
         self._note(instance)
         self._plan_due = True
 
     def _restart(self, key: str) -> None:
         """It has been kept back for long enough."""
-        if key in self._delayed:
-            self._note(self._delayed[key])
+        instance = self._delayed.get(key)
+        if instance is not None:
+            instance.next_start_at_s = 0.0
+            instance.note_cause = None
+            self._note(instance)
 
-    def _forget_old_jobs(self) -> None:
-        ended = [job for job in self.jobs.values() if job.ended]
-        for job in ended[: max(0, len(ended) - MAX_ENDED_JOBS)]:
+    def _forget_old_jobs(self, latest: JobState) -> None:
+        ended = [job for job in self.jobs.values() if job.ended and job is not latest]
+        for job in ended[: max(0, len(ended) + 1 - MAX_ENDED_JOBS)]:
             del self.jobs[job.job_id]
+            self._named[job.job.role, job.job.name].pop(job.job_id)
             for instance in job.instances:
                 del self._by_key[instance.key]
             self._requests.pop(job.request_id, None)
@@ -688,8 +789,12 @@ class BinpackCore:
         if known is not None:
             self._out.append(JobAccepted(event.request_id, known))
             return
+        if (problem := self._why_refused(event)) is not None:
+            self._out.append(JobRefused(event.request_id, problem))
+            return
         job = new_job(event.job_id, event.job, self._now.wall_s, event.request_id)
         self._at = job.job_id
+        self._name(job)
 
         def durable() -> None:
             self._add(job)
@@ -714,6 +819,7 @@ class BinpackCore:
 
     def _take_back(self, aside: Quarantined, job: JobState, rows: Sequence[Row]) -> None:
         try:
+            self._name(job)
             self._add(job)
         except Exception:
             self._drop(job)
@@ -747,6 +853,24 @@ class BinpackCore:
 
         self._store([*aside.removal(), *given_up], durable)
 
+    def _why_refused(self, event: JobSubmitted) -> str | None:
+        other = self._running(event.job, None)
+        if other is not None and event.unique_name:
+            return (
+                f"the job {other.job_id} of that name has not ended: end it first with"
+                f" `pymesos-cli stop {other.job_id}`, or give this one another name"
+            )
+        return None if other is not None else self.volumes.problem(event.job)
+
+    def _running(self, job: Job, but: JobState | None) -> JobState | None:
+        """Another job of the name, submitted before, that has not ended and is not ending."""
+        for other in self._named.get((job.role, job.name), {}).values():
+            if other is but:
+                return None
+            if not (other.ended or other.stopping):
+                return other
+        return None
+
     def _on_stopped(self, job_id: str) -> None:
         self._at = job_id
         job = self.jobs.get(job_id)
@@ -771,6 +895,83 @@ class BinpackCore:
         if not instance.killing:
             instance.killing = True
             self._out.append(Kill(instance.saved.task_id, instance.saved.agent_id))
+
+    # Volumes.
+
+    def _note_volumes(self, instance: Instance, status: pb.TaskStatus) -> list[Change]:
+        """Its agent has been given the task, so the volumes that it was launched with are there."""
+        saved, volumes = instance.saved, instance.spec.volumes
+        heard = status.state in _OF_ITS_AGENT and status.source != pb.SOURCE_MASTER
+        if not (volumes and heard) or (saved.data_on and not new_volumes(instance)):
+            return []
+        saved.data_on = status.agent_id or saved.agent_id
+        saved.volume_ids |= {volume.name: volume_id(instance, volume) for volume in volumes}
+        changes = self.volumes.keep(self.jobs[instance.job_id].job, instance)
+        self._note(instance)
+        return changes
+
+    def _find_volumes(self, offer: pb.Offer) -> None:
+        """What is offered may have the volumes of one that waits, and that nobody remembers."""
+        for role, volume in volumes_of(from_proto(offer.resources)):
+            instance = self._wanted_volumes.get(volume.id)
+            if instance is None or self.jobs[instance.job_id].job.role != role:
+                continue
+            saved = instance.saved
+            saved.data_on, saved.hostname = offer.agent_id, offer.hostname
+            there = {volume.id for _, volume in volumes_of(from_proto(offer.resources))}
+            ids = {spec.name: volume_id(instance, spec) for spec in instance.spec.volumes}
+            saved.volume_ids = {name: i for name, i in ids.items() if i in there}
+            changes = self.volumes.keep(self.jobs[instance.job_id].job, instance)
+            self._note(instance)
+            self._store([instance.change(), *changes], lambda: None)
+
+    def _probe(self, agent_ids: Set[str] | None) -> None:
+        """Ask whether the agents may come back that have the volumes of those that wait."""
+        waiting = (i for i in self.instances() if i.pending and i.saved.data_on)
+        asked = [i for i in waiting if agent_ids is None or i.saved.data_on in agent_ids]
+        self._probes.update({instance.probe_id: instance for instance in asked})
+        if asked:
+            self._out.append(Reconcile(tuple((i.probe_id, i.saved.data_on) for i in asked)))
+
+    def _on_probed(self, instance: Instance, status: pb.TaskStatus) -> None:
+        saved = instance.saved
+        if not (instance.pending and status.agent_id == saved.data_on):
+            return
+        if status.state == pb.TASK_UNREACHABLE:
+            self._known.lose(saved.data_on)
+            self._plan_due = self._explaining = True
+        elif status.state == pb.TASK_GONE_BY_OPERATOR:
+            changes = self._lose_volumes(instance, saved.data_on)
+            self._note(instance)
+            instance.explain("its data are gone: its agent was given up for good")
+            self._store([instance.change(), *changes], lambda: None)
+            self._changed[instance.job_id] = None
+
+    def _lose_volumes(self, instance: Instance, agent_id: str) -> list[Change]:
+        """The agent will not come back, nor what was on it; the next launch makes new ones."""
+        instance.saved.data_on, instance.saved.volume_ids = "", {}
+        kept = self.volumes.of(owner_of(self.jobs[instance.job_id].job, instance)).values()
+        return self.volumes.forget(volume for volume in kept if volume.agent_id == agent_id)
+
+    def _on_volume_removed(self, role: str, volume_id: str) -> None:
+        removed = [v for v in self.volumes if (v.role, v.volume_id) == (role, volume_id)]
+        changes = self.volumes.forget(removed)
+        for volume in removed:
+            for job in self._named.get((volume.role, volume.job), {}).values():
+                for instance in job.instances if not job.ended else ():
+                    if owner_of(job.job, instance) == volume.owner and instance.pending:
+                        changes += self._without_volume(instance, volume)
+        if changes:
+            self._store(changes, lambda: None)
+
+    def _without_volume(self, instance: Instance, volume: KeptVolume) -> list[Change]:
+        saved = instance.saved
+        if saved.volume_ids.get(volume.name) == volume.volume_id:
+            del saved.volume_ids[volume.name]
+            saved.data_on = saved.data_on if saved.volume_ids else ""
+            self._note(instance)
+            self._demand()
+        return [instance.change()]
 
     # Planning.
 
@@ -926,7 +1127,8 @@ class BinpackCore:
                 waiting.preempt_again_s = self._now.mono_s + grace_s + PREEMPT_AGAIN_S
                 self._timers.set(("kept", waiting.key), waiting.preempt_again_s)
                 waiting.kept_agents = made.agents
-                waiting.explain(f"waits for {len(victims)} tasks of lower priority to end")
+                text = f"waits for {len(victims)} tasks of lower priority to end"
+                waiting.explain(text, Cause.PREEMPTING)
             self._kill_for_another(victims)
 
     def _kill_for_another(self, preempted: Sequence[Instance]) -> None:
@@ -997,7 +1199,8 @@ class BinpackCore:
             saved.exit_status = None
             saved.ended_beside = []
             saved.preempted = False
-            instance.note, instance.sidecar_failed = "", False
+            instance.explain("its launch is being stored", Cause.STORING)
+            instance.sidecar_failed, instance.next_start_at_s = False, 0.0
             self._by_task[saved.task_id] = instance
             self._note(instance)
             if job.fields:
@@ -1017,6 +1220,8 @@ class BinpackCore:
             for launch in launches:
                 instance = by_id[launch.task.task_id]
                 instance.planned = False
+                if instance.note_cause == Cause.STORING:
+                    instance.explain("")
             # If the offer is gone meanwhile, the master answers so for each task.
             self._out.append(Accept(offer.offer_ids, tuple(alone), tuple(before), tuple(groups)))
             for launch in launches:

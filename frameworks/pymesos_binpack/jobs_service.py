@@ -9,10 +9,16 @@ import grpc
 import grpc.aio
 
 from pymesos_binpack.jobs import load_document, parse_job
-from pymesos_binpack.shell import Binpack, StartsAgainError
+from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_binpack.state import JobState
-from pymesos_binpack.views import instance_view, job_view, quarantined_job, quarantined_view
+from pymesos_binpack.views import (
+    instance_view,
+    job_view,
+    quarantined_job,
+    quarantined_view,
+    volume_view,
+)
 from pymesos_core.ids import id_problem
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import jobs_pb2_grpc as services
@@ -51,9 +57,12 @@ class JobsService(services.JobsServicer):
                 f"the job is for the role {job.role!r}; this framework has {self._role!r}",
             )
         try:
-            return pb.SubmitJobResponse(job_id=await self.binpack.submit(job, request.request_id))
+            job_id = await self.binpack.submit(job, request.request_id, same_name=request.same_name)
         except StartsAgainError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+        except SubmitError as error:
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        return pb.SubmitJobResponse(job_id=job_id)
 
     async def ListJobs(  # noqa: N802
         self, request: pb.ListJobsRequest, context: Context
@@ -108,7 +117,7 @@ class JobsService(services.JobsServicer):
                 changed: list[pb.InstanceView] = []
                 size = 0
                 for number, instance in enumerate(job.instances, 1):
-                    view = instance_view(instance)
+                    view = instance_view(instance, connected=self.binpack.core.connected)
                     if shown.get(instance.key) != view:
                         shown[instance.key] = view
                         changed.append(view)
@@ -161,6 +170,34 @@ class JobsService(services.JobsServicer):
         if problem:
             await context.abort(grpc.StatusCode.FAILED_PRECONDITION, problem)
         return pb.ReleaseQuarantinedResponse()
+
+    async def ListVolumes(  # noqa: N802
+        self, request: pb.ListVolumesRequest, context: Context
+    ) -> pb.ListVolumesResponse:
+        """Volumes by the names they belong to."""
+        core = self.binpack.core
+        size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        found = sorted((v for v in core.volumes if v.key > request.page_token), key=lambda v: v.key)
+        return pb.ListVolumesResponse(
+            volumes=[volume_view(v, core.job_with(v)) for v in found[:size]],
+            next_page_token=found[size - 1].key if len(found) > size else "",
+        )
+
+    async def ForgetVolume(  # noqa: N802
+        self, request: pb.ForgetVolumeRequest, context: Context
+    ) -> pb.ForgetVolumeResponse:
+        """The next run of its name makes a new one."""
+        core, asked = self.binpack.core, (request.role, request.volume_id)
+        for volume in core.volumes:
+            if (volume.role, volume.volume_id) == asked and (job_id := core.job_with(volume)):
+                await context.abort(
+                    grpc.StatusCode.FAILED_PRECONDITION,
+                    f"the job {job_id} has the volume {volume.volume_id}: end it first with"
+                    f" `pymesos-cli stop {job_id}`",
+                )
+        if not request.check_only:
+            self.binpack.forget_volume(*asked)
+        return pb.ForgetVolumeResponse()
 
 
 def _read(text: str) -> Job:

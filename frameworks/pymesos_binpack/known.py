@@ -41,11 +41,13 @@ class Known:
         self._largest: dict[str, int] | None = None
         self._values: dict[str, frozenset[str]] = {}
         self.refusals: dict[object, Refusal | None] = {}  # by what was asked; see `reasons`
+        self.lost: set[str] = set()  # agents that were heard to be unreachable, and not seen since
         for agent in agents:
             self.see(agent)
 
     def see(self, agent: Seen) -> bool:
         """One was offered; whether it is another than it was."""
+        self.lost.discard(agent.agent_id)
         before = self._agents.get(agent.agent_id)
         if before != agent:
             self._agents[agent.agent_id] = agent
@@ -54,6 +56,7 @@ class Known:
 
     def lose(self, agent_id: str) -> None:
         """One is gone, or cannot be reached."""
+        self.lost.add(agent_id)
         if self._agents.pop(agent_id, None) is not None:
             self._forget_answers()
 

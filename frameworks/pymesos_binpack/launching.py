@@ -28,8 +28,14 @@ def next_task_id(instance: Instance) -> str:
 
 
 def volume_id(instance: Instance, volume: VolumeSpec) -> str:
-    """The same for every attempt of the instance."""
-    return f"{instance.job_id}.{instance.spec.name}.{instance.index}.{volume.name}"
+    """The same for every attempt of the instance, and for every run of the job's name."""
+    by_name = f"{instance.job_name}.{instance.spec.name}.{instance.index}.{volume.name}"
+    return instance.saved.volume_ids.get(volume.name, by_name)
+
+
+def new_volumes(instance: Instance) -> list[VolumeSpec]:
+    """Those that are yet to be made."""
+    return [v for v in instance.spec.volumes if v.name not in instance.saved.volume_ids]
 
 
 def needed_runtimes(spec: TaskSpec) -> tuple[str, ...]:
@@ -45,11 +51,11 @@ def needed_runtimes(spec: TaskSpec) -> tuple[str, ...]:
 def pending_task(instance: Instance, priority: int) -> PendingTask:
     """What the planner is to place; with data, where they are."""
     spec = instance.spec
-    ids = tuple(volume_id(instance, volume) for volume in spec.volumes)
+    named = {volume.name for volume in spec.volumes}
+    ids = tuple(i for name, i in instance.saved.volume_ids.items() if name in named)
     scalars = dict(spec.scalars)
-    if not instance.saved.data_on:
-        more = sum(volume.size_milli for volume in spec.volumes)
-        scalars |= {DISK: scalars.get(DISK, 0) + more} if more else {}
+    more = sum(volume.size_milli for volume in new_volumes(instance))
+    scalars |= {DISK: scalars.get(DISK, 0) + more} if more else {}
     return PendingTask(
         next_task_id(instance),
         instance.group,
@@ -59,7 +65,9 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         runtimes=needed_runtimes(spec),
         priority=priority,
         gang=instance.group if spec.gang else "",
-        volumes=ids if instance.saved.data_on else (),
+        volumes=ids,
+        home=instance.saved.data_on,
+        home_name=instance.saved.hostname,
     )
 
 
@@ -84,7 +92,7 @@ def with_volumes(
     """The launch with its new volumes in the place of the disk for them, and what makes those."""
     made: list[scheduler_pb.Operation] = []
     given = launch.resources
-    for volume in instance.spec.volumes if not instance.saved.data_on else ():
+    for volume in new_volumes(instance):
         disk = _disk(given, volume.size_milli)
         given = given.minus_what_is_there(disk)
         reserved = disk

@@ -17,7 +17,7 @@ from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobs import MAX_BYTES, load_document, parse_job
 from pymesos_binpack.jobs_service import JobsService
 from pymesos_binpack.packing import DEFAULT_POLICY, Policy, PolicyError, read_policy
-from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
+from pymesos_binpack.shell import Binpack, StartsAgainError, StateError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, parse_master
@@ -194,6 +194,8 @@ async def _work(binpack: Binpack, options: Options) -> bool:
             job_id = await binpack.submit(job, request_id)
         except StartsAgainError:
             return False  # the next life submits it again
+        except SubmitError as error:
+            raise BinpackError(f"{request_id}: {error}") from error
         log.info("job %s: %d tasks", job_id, sum(task.instances for task in job.tasks))
     if options.listen is not None:
         await asyncio.Event().wait()

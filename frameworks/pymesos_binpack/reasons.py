@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
+from enum import StrEnum
 
 from pymesos_binpack.constraints import Constraint, unmet
 from pymesos_binpack.known import Known, Placed, Seen
@@ -15,7 +17,7 @@ class PendingTask:
     """A task to be placed. `group` names the instances among which UNIQUE and GROUP_BY count.
 
     Tasks of one `gang` are placed together or not at all. `volumes` are ids of volumes that the
-    task has already; it runs where they are.
+    task has already, on the agent `home`; it runs where they are.
     """
 
     task_id: str
@@ -27,12 +29,36 @@ class PendingTask:
     priority: int = 0
     gang: str = ""
     volumes: tuple[str, ...] = ()
+    home: str = ""
+    home_name: str = ""
 
     def kind(self) -> tuple[object, ...]:
         """What decides where it fits: two of a kind fit in the same places."""
         group = self.group if self.constraints else ""
         needs = frozenset(self.scalars.items())
         return (needs, self.ports, self.constraints, self.runtimes, group, self.volumes)
+
+
+class Cause(StrEnum):
+    """Which reason it is that holds a task back."""
+
+    NO_AGENT = "NO_AGENT"  # none was offered yet
+    UNKNOWN_RESOURCE = "UNKNOWN_RESOURCE"  # no agent has any
+    TOO_LARGE = "TOO_LARGE"  # for every agent
+    UNWELCOME = "UNWELCOME"  # to every agent: constraints, runtimes, models of GPUs
+    NOT_OFFERED = "NOT_OFFERED"  # those that could run it: the master says why
+    TOO_LITTLE_FREE = "TOO_LITTLE_FREE"  # of what is offered
+    KEPT = "KEPT"  # what is free is for tasks of higher priority
+    PREEMPTING = "PREEMPTING"  # others are killed for it
+    GANG = "GANG"  # it does not fit as a whole
+    OTHERS_FIRST = "OTHERS_FIRST"
+    VOLUME_UNREACHABLE = "VOLUME_UNREACHABLE"
+    VOLUME_NOT_OFFERED = "VOLUME_NOT_OFFERED"
+    VOLUME_MISSING = "VOLUME_MISSING"
+    BACK_OFF = "BACK_OFF"  # it crashed, and is kept back
+    AGENT_UNREACHABLE = "AGENT_UNREACHABLE"  # it may run there
+    NO_MASTER = "NO_MASTER"
+    STORING = "STORING"  # its launch
 
 
 @dataclass(frozen=True)
@@ -45,6 +71,7 @@ class Refusal:
     text: str
     lasting: bool
     nearest: str = ""
+    cause: Cause = Cause.NOT_OFFERED
 
 
 Free = tuple[Seen, Resources]  # what an agent offers
@@ -72,28 +99,64 @@ def explain(
 
     `kept` is what is offered, too, but not for tasks of its priority.
     """
+    if task.volumes and (refusal := _without_data(task, known, (*offers, *kept))) is not None:
+        return refusal
     if (lasting := _lasting(task, known, placed)) is not None:
         return lasting
-    free = [(a, left) for a, left in offers if refusal_of_agent(task, a, placed, known) is None]
-    if any(_fits(task, left) for _, left in kept) and not any(_fits(task, f) for _, f in free):
+    refused = [
+        (refusal_of_agent(task, a, placed, known), a, _not_in_volumes(left)) for a, left in offers
+    ]
+    free = [(a, left) for reason, a, left in refused if reason is None]
+    for_others = any(_fits(task, _not_in_volumes(left)) for _, left in kept)
+    if for_others and not any(_fits(task, f) for _, f in free):
         text = "what is free is kept for tasks of higher priority, for which others were killed"
-        return Refusal(f"needs {_amounts(task)}; {text}", lasting=False)
+        return Refusal(f"needs {_amounts(task)}; {text}", lasting=False, cause=Cause.KEPT)
     if not free:
-        text = f"needs {_amounts(task)}; the agents that could run it are in use"
-        return Refusal(text, lasting=False)
-    if task.volumes and not any(_volumes_are_there(task, left) for _, left in free):
-        text = f"its data ({', '.join(task.volumes)}) are on an agent that is not offered now"
-        return Refusal(text, lasting=False)
+        return _not_offered(task, {reason for reason, _, _ in refused if reason is not None})
     if any(_fits(task, left) for _, left in free):
         text = "its gang does not fit as a whole" if task.gang else "others went first"
-        return Refusal(f"needs {_amounts(task)}; {text}", lasting=False)
+        cause = Cause.GANG if task.gang else Cause.OTHERS_FIRST
+        return Refusal(f"needs {_amounts(task)}; {text}", lasting=False, cause=cause)
     near = _nearest(task, free)
     for name, needed in needs(task):
         most = max(has(left, name) for _, left in free)
         if needed > most:
             text = f"needs {_amount(name, needed)}, the most that is free is {_amount(name, most)}"
-            return Refusal(text, False, near)
-    return Refusal(f"needs {_amounts(task)}; no agent has that much free", False, near)
+            return Refusal(text, False, near, Cause.TOO_LITTLE_FREE)
+    text = f"needs {_amounts(task)}; no agent has that much free"
+    return Refusal(text, False, near, Cause.TOO_LITTLE_FREE)
+
+
+def _not_offered(task: PendingTask, others: set[str]) -> Refusal:
+    """Agents could run it, as far as was seen; `others` are offered, and why each will not do."""
+    text = (
+        f"needs {_amounts(task)}; no agent that could run it is offered now: in use, or withheld"
+        f" by the master"
+    )
+    if others:
+        text += f"; of those offered none will do: {'; '.join(sorted(others)[:3])}"
+    return Refusal(text, lasting=False)
+
+
+def _without_data(task: PendingTask, known: Known, offers: Sequence[Free]) -> Refusal | None:
+    """Why the agent that has a task's volumes, and no other, is of no use to it."""
+    where = task.home_name or task.home
+    data = f"its data ({', '.join(task.volumes)}) are on {where}"
+    if task.home in known.lost:
+        text = f"{data}, which is unreachable: it waits until that is back, or given up for good"
+        help_text = f" with `pymesos-cli gone {task.home}`; then it begins anew without them"
+        return Refusal(text + help_text, False, cause=Cause.VOLUME_UNREACHABLE)
+    here = [left for agent, left in offers if agent.agent_id == task.home]
+    if not here:
+        text = f"{data}, which is not offered now: in use, or withheld by the master"
+        return Refusal(text, False, cause=Cause.VOLUME_NOT_OFFERED)
+    if not any(_volumes_are_there(task, left) for left in here):
+        text = (
+            f"{data}, which is offered without them: another task has them still, or they were"
+            f" removed; `pymesos-cli volumes list` says which"
+        )
+        return Refusal(text, False, cause=Cause.VOLUME_MISSING)
+    return None
 
 
 def _lasting(task: PendingTask, known: Known, placed: Placed) -> Refusal | None:
@@ -113,15 +176,25 @@ def _lasting(task: PendingTask, known: Known, placed: Placed) -> Refusal | None:
 
 def _too_large(task: PendingTask, known: Known) -> Refusal | None:
     if not known:
-        return Refusal("no agent has been offered yet", lasting=True)
+        return Refusal("no agent has been offered yet", lasting=True, cause=Cause.NO_AGENT)
     for name, needed in needs(task):
         most = max(has(agent.total, name) for agent in known)
         if needed > most:
             text = f"needs {_amount(name, needed)}, the largest agent has {_amount(name, most)}"
-            return Refusal(text, lasting=True)
+            if not most:
+                return Refusal(text + _did_you_mean(name, known), True, "", Cause.UNKNOWN_RESOURCE)
+            return Refusal(text, lasting=True, cause=Cause.TOO_LARGE)
     if not any(_fits(task, agent.total) for agent in known):
-        return Refusal(f"needs {_amounts(task)}; no agent has that much of all", lasting=True)
+        text = f"needs {_amounts(task)}; no agent has that much of all"
+        return Refusal(text, lasting=True, cause=Cause.TOO_LARGE)
     return None
+
+
+def _did_you_mean(name: str, known: Known) -> str:
+    there = sorted(known.largest().keys() | {"ports"})
+    near = get_close_matches(name, there, 1, 0.5)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}"
+    return f": no agent has any; {hint}"
 
 
 def _unwelcome(task: PendingTask, known: Known, placed: Placed) -> Refusal | None:
@@ -132,7 +205,8 @@ def _unwelcome(task: PendingTask, known: Known, placed: Placed) -> Refusal | Non
             if refusal is None:
                 return None
             refusals.add(refusal)
-    return Refusal(f"no agent will do: {'; '.join(sorted(refusals)[:3])}", lasting=True)
+    text = f"no agent will do: {'; '.join(sorted(refusals)[:3])}"
+    return Refusal(text, lasting=True, cause=Cause.UNWELCOME)
 
 
 def needs(task: PendingTask) -> list[tuple[str, int]]:
@@ -153,6 +227,10 @@ def _fits(task: PendingTask, bag: Resources) -> bool:
     gpus = task.scalars.get("gpus", 0)
     least, number = (gpus, 1) if gpus < MILLI else (MILLI, gpus // MILLI)
     return not gpus or sum(left >= least for left in devices(bag).values()) >= number
+
+
+def _not_in_volumes(bag: Resources) -> Resources:
+    return bag.where(lambda tag: tag.volume is None) if bag.tagged else bag
 
 
 def _volumes_are_there(task: PendingTask, bag: Resources) -> bool:

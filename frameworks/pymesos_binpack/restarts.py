@@ -7,6 +7,7 @@ lost with its agent, is not: it is started again at once, and nothing is counted
 from __future__ import annotations
 
 from pymesos_binpack.state import Instance
+from pymesos_core.clock import utc
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -68,6 +69,12 @@ def delay_s(instance: Instance, ran_s: float, *, crashed: bool) -> float:
         return 0.0
     doublings = min(instance.quick_failures - 2, 16)
     return min(RESTART_MAX_S, RESTART_MIN_S * float(2**doublings))
+
+
+def how_long(instance: Instance) -> str:
+    """What is said of one that is kept back."""
+    times, at = instance.quick_failures, utc(instance.next_start_at_s)
+    return f"{instance.note}; it ended {times} times in a row soon after its start: again at {at}"
 
 
 def sidecar_failed(status: pb.TaskStatus) -> bool:

@@ -18,6 +18,7 @@ from pymesos_binpack.state import (
     INSTANCE,
     JOB,
     REPLACED,
+    VOLUME,
     JobState,
     Saved,
     new_job,
@@ -104,6 +105,7 @@ class Restored:
     framework_id: str = ""
     jobs: list[JobState] = field(default_factory=list)
     replaced: dict[str, str] = field(default_factory=dict)
+    volumes: list[bytes] = field(default_factory=list)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
 
@@ -117,6 +119,8 @@ def restore(records: Records) -> Restored:
         elif kind == REPLACED:
             # Of a task that is to end: its agent is a help, and no more.
             out.replaced[key] = value.decode("utf-8", "replace")
+        elif kind == VOLUME:
+            out.volumes.append(value)
         elif kind in (JOB, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():
@@ -241,6 +245,7 @@ _MAY_BE = {
     "devices": lambda value: isinstance(value, dict) and all(map(_is_whole, value.values())),
     "preempted": _is_flag,
     "data_on": _is_text,
+    "volume_ids": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     "ended_beside": lambda value: isinstance(value, list) and all(map(_is_text, value)),
     "done": _is_flag,
     "unreachable_since_s": _is_time,

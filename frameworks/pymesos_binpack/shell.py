@@ -26,6 +26,10 @@ class StartsAgainError(Exception):
     """Asked of a framework that stops here, and goes on in another: ask again."""
 
 
+class SubmitError(Exception):
+    """The job is not taken: the message says why and what to do."""
+
+
 class Watch:
     """Wakes when a job changes."""
 
@@ -96,10 +100,10 @@ class Binpack(Scheduler):
             for watch in watches:
                 watch.changed.set()
 
-    async def submit(self, job: Job, request_id: str) -> str:
+    async def submit(self, job: Job, request_id: str, *, same_name: bool = False) -> str:
         """Store a job and return its id; the same request id gives the same job.
 
-        Raises StartsAgainError.
+        `same_name`: whatever others of its name do. Raises SubmitError, StartsAgainError.
         """
         accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         previous = self._accepted.get(request_id)
@@ -108,7 +112,7 @@ class Binpack(Scheduler):
         self._accepted[request_id] = accepted
         try:
             job_id = f"{job.name}-{secrets.token_hex(4)}"
-            self._feed(c.JobSubmitted(request_id, job_id, job))
+            self._feed(c.JobSubmitted(request_id, job_id, job, unique_name=not same_name))
             if self.over:
                 raise StartsAgainError("the framework starts again: try again")
             return await asyncio.shield(accepted)
@@ -132,6 +136,10 @@ class Binpack(Scheduler):
     def stop_job(self, job_id: str) -> None:
         """End a job and its tasks."""
         self._feed(c.JobStopped(job_id))
+
+    def forget_volume(self, role: str, volume_id: str) -> None:
+        """A volume was removed: the next run of its name makes a new one."""
+        self._feed(c.VolumeRemoved(role, volume_id))
 
     @contextlib.contextmanager
     def watch(self, job_id: str) -> Iterator[Watch]:
@@ -199,6 +207,10 @@ class Binpack(Scheduler):
                 asked = self._released.get(job_id)
                 if asked is not None and not asked.done():
                     asked.set_result(problem)
+            case c.JobRefused(request_id, message):
+                accepted = self._accepted.get(request_id)
+                if accepted is not None and not accepted.done():
+                    accepted.set_exception(SubmitError(message))
             case c.JobChanged(job_id):
                 for watch in self._watches.get(job_id, ()):
                     watch.changed.set()

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 
-from pymesos_binpack.reasons import PendingTask, Refusal
+from pymesos_binpack.reasons import Cause, PendingTask, Refusal
 from pymesos_binpack.specs import Job, TaskSpec
+from pymesos_core.resources import Resources, to_proto
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
@@ -15,6 +16,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 FRAMEWORK = "framework"
 JOB = "job"
 INSTANCE = "instance"
+VOLUME = "volume"  # one that was made: see `volumes`
 REPLACED = "replaced"  # task id → agent id of one that was given up, and may yet come back
 
 
@@ -31,7 +33,8 @@ class Saved:
     ports: list[int] = field(default_factory=list)
     devices: dict[str, int] = field(default_factory=dict)  # thousandths of each GPU it has
     preempted: bool = False  # it is killed for one of higher priority, and will be run again
-    data_on: str = ""  # the agent that has its volumes, once it has run
+    data_on: str = ""  # the agent that has its volumes, once they are made
+    volume_ids: dict[str, str] = field(default_factory=dict)  # of those, by their names in the job
     ended_beside: list[str] = field(default_factory=list)  # its sidecars that have ended, task ids
     done: bool = False  # it will not be launched again
     unreachable_since_s: float = 0.0  # Unix time; 0: it is not
@@ -54,6 +57,10 @@ class Line:
     refusal: Refusal | None = None  # by that plan
     refusals: int = 0
     offers_seen: int = 0  # that did not do
+    needs: list[pb.Resource] = field(init=False)  # the scalars of each, for those who ask
+
+    def __post_init__(self) -> None:
+        self.needs = to_proto(Resources(dict(self.task.scalars)))
 
     def refuse(self, refusal: Refusal, offers: int) -> bool:
         """So many offers have no place for the rest of it; whether that is news to somebody."""
@@ -69,14 +76,17 @@ class Instance:
     """One instance of a task of a job: pending, or running as `saved.task_id`, or done."""
 
     job_id: str
+    job_name: str
     spec: TaskSpec
     index: int
     saved: Saved = field(default_factory=Saved)
     note: str = ""  # why it is not running; what a later plan says comes before it
+    note_cause: Cause | None = None
     line: Line | None = None  # while it waits
     refusals_before: int = 0  # of its line, before it waited or its note was written
     offers_before: int = 0
     not_before_s: float = 0.0  # a service that keeps failing is restarted ever later
+    next_start_at_s: float = 0.0  # the same as Unix time, while it is kept back
     quick_failures: int = 0
     running_since_s: float | None = None
     killing: bool = False
@@ -89,6 +99,11 @@ class Instance:
     def group(self) -> str:
         """The instances among which UNIQUE and GROUP_BY count."""
         return f"{self.job_id}.{self.spec.name}"
+
+    @property
+    def probe_id(self) -> str:
+        """The id of a task that never was: what the master says of it, it says of the agent."""
+        return f"{self.group}.{self.index}.0"
 
     @property
     def key(self) -> str:
@@ -122,9 +137,9 @@ class Instance:
         """How many offers did not do, since it began to wait."""
         return self.line.offers_seen - self.offers_before if self.line is not None else 0
 
-    def explain(self, note: str) -> None:
+    def explain(self, note: str, cause: Cause | None = None) -> None:
         """There is something to say of it, newer than what the latest plan said."""
-        self.note = note
+        self.note, self.note_cause = note, cause
         self.refusals_before = self.line.refusals if self.line is not None else 0
 
     def change(self) -> Change:
@@ -193,7 +208,9 @@ class JobState:
 def new_job(job_id: str, job: Job, now_wall_s: float, request_id: str) -> JobState:
     """A job with all its instances pending."""
     instances = [
-        Instance(job_id, spec, index) for spec in job.tasks for index in range(spec.instances)
+        Instance(job_id, job.name, spec, index)
+        for spec in job.tasks
+        for index in range(spec.instances)
     ]
     return JobState(job_id, job, now_wall_s, request_id, instances)
 

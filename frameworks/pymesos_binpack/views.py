@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from pymesos_binpack.reasons import Cause
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.state import Instance, JobState, pb_state
+from pymesos_binpack.volumes import KeptVolume
+from pymesos_core.resources import MILLI
 from pymesos_core.states import state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -23,9 +26,10 @@ def phase(instance: Instance) -> str:
     return state_name(pb_state(state)).removeprefix("TASK_").lower()
 
 
-def instance_view(instance: Instance) -> pb.InstanceView:
-    """An instance, with its latest attempt."""
+def instance_view(instance: Instance, *, connected: bool = True) -> pb.InstanceView:
+    """An instance, with its latest attempt. `connected`: whether there is a master to place it."""
     saved = instance.saved
+    explanation, cause = _why(instance, connected)
     view = pb.InstanceView(
         task_name=instance.spec.name,
         instance=instance.index,
@@ -35,17 +39,49 @@ def instance_view(instance: Instance) -> pb.InstanceView:
         agent_id=saved.agent_id,
         ports=saved.ports,
         attempts=saved.attempts,
-        explanation=instance.explanation or ("" if instance.live else saved.message),
+        explanation=explanation,
+        cause=cause or "",
         done=saved.done,
         service=instance.spec.is_service,
         stuck=instance.refusal is not None and instance.refusal.lasting,
         nearest=instance.refusal.nearest if instance.refusal is not None else "",
         offers_seen=min(instance.offers_seen, 2**32 - 1),
         reason=saved.reason,  # type: ignore[arg-type]
+        next_start_at_s=instance.next_start_at_s,
+        data_on=saved.data_on,
     )
+    if instance.line is not None:
+        view.needs.extend(instance.line.needs)
+        view.needs_ports = instance.line.task.ports
     if saved.exit_status is not None:
         view.exit_status = saved.exit_status
     return view
+
+
+def _why(instance: Instance, connected: bool) -> tuple[str, Cause | None]:
+    """Why it is not running, and which kind of reason that is."""
+    refusal = instance.refusal
+    if instance.line is not None and not connected:
+        return "its framework is not connected to a master", Cause.NO_MASTER
+    if refusal is not None:
+        return refusal.text, refusal.cause
+    return instance.note or ("" if instance.live else instance.saved.message), instance.note_cause
+
+
+def volume_view(volume: KeptVolume, job_id: str) -> pb.VolumeView:
+    """A volume, with the job that has it."""
+    return pb.VolumeView(
+        volume_id=volume.volume_id,
+        role=volume.role,
+        job_name=volume.job,
+        task_name=volume.task,
+        instance=volume.index,
+        name=volume.name,
+        agent_id=volume.agent_id,
+        hostname=volume.hostname,
+        size_mib=volume.size_milli / MILLI,
+        job_id=job_id,
+    )
 
 
 def job_view(job: JobState, framework_id: str) -> pb.JobView:

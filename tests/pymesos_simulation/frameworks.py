@@ -253,7 +253,7 @@ class FrameworkNode(DriverNode):
                 self.disk.write(changes, lambda ok: self._stored(ok, token))
             case bp.JobAccepted(request_id, _):
                 self.accepted.add(request_id)
-            case bp.JobChanged() | bp.Released():
+            case bp.JobChanged() | bp.JobRefused() | bp.Released():
                 pass
             case _:
                 if isinstance(effect, bp.Acknowledge) and is_terminal(effect.status.state):

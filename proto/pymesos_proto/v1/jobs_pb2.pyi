@@ -8,12 +8,14 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class SubmitJobRequest(_message.Message):
-    __slots__ = ("job_json", "request_id")
+    __slots__ = ("job_json", "request_id", "same_name")
     JOB_JSON_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    SAME_NAME_FIELD_NUMBER: _ClassVar[int]
     job_json: str
     request_id: str
-    def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
+    same_name: bool
+    def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., same_name: _Optional[bool] = ...) -> None: ...
 
 class SubmitJobResponse(_message.Message):
     __slots__ = ("job_id",)
@@ -22,7 +24,7 @@ class SubmitJobResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class InstanceView(_message.Message):
-    __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen")
+    __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen", "cause", "next_start_at_s", "needs", "needs_ports", "data_on")
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -39,6 +41,11 @@ class InstanceView(_message.Message):
     STUCK_FIELD_NUMBER: _ClassVar[int]
     NEAREST_FIELD_NUMBER: _ClassVar[int]
     OFFERS_SEEN_FIELD_NUMBER: _ClassVar[int]
+    CAUSE_FIELD_NUMBER: _ClassVar[int]
+    NEXT_START_AT_S_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_PORTS_FIELD_NUMBER: _ClassVar[int]
+    DATA_ON_FIELD_NUMBER: _ClassVar[int]
     task_name: str
     instance: int
     task_id: str
@@ -55,7 +62,12 @@ class InstanceView(_message.Message):
     stuck: bool
     nearest: str
     offers_seen: int
-    def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ...) -> None: ...
+    cause: str
+    next_start_at_s: float
+    needs: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    needs_ports: int
+    data_on: str
+    def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
     __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation")
@@ -161,5 +173,59 @@ class ReleaseQuarantinedRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., discard: _Optional[bool] = ...) -> None: ...
 
 class ReleaseQuarantinedResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class VolumeView(_message.Message):
+    __slots__ = ("volume_id", "role", "job_name", "task_name", "instance", "name", "agent_id", "hostname", "size_mib", "job_id")
+    VOLUME_ID_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    JOB_NAME_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    SIZE_MIB_FIELD_NUMBER: _ClassVar[int]
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    volume_id: str
+    role: str
+    job_name: str
+    task_name: str
+    instance: int
+    name: str
+    agent_id: str
+    hostname: str
+    size_mib: float
+    job_id: str
+    def __init__(self, volume_id: _Optional[str] = ..., role: _Optional[str] = ..., job_name: _Optional[str] = ..., task_name: _Optional[str] = ..., instance: _Optional[int] = ..., name: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., size_mib: _Optional[float] = ..., job_id: _Optional[str] = ...) -> None: ...
+
+class ListVolumesRequest(_message.Message):
+    __slots__ = ("page_size", "page_token")
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    page_size: int
+    page_token: str
+    def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListVolumesResponse(_message.Message):
+    __slots__ = ("volumes", "next_page_token")
+    VOLUMES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    volumes: _containers.RepeatedCompositeFieldContainer[VolumeView]
+    next_page_token: str
+    def __init__(self, volumes: _Optional[_Iterable[_Union[VolumeView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ForgetVolumeRequest(_message.Message):
+    __slots__ = ("role", "volume_id", "check_only")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    VOLUME_ID_FIELD_NUMBER: _ClassVar[int]
+    CHECK_ONLY_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    volume_id: str
+    check_only: bool
+    def __init__(self, role: _Optional[str] = ..., volume_id: _Optional[str] = ..., check_only: _Optional[bool] = ...) -> None: ...
+
+class ForgetVolumeResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

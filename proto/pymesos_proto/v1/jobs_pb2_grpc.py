@@ -64,6 +64,16 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedResponse.FromString,
                 _registered_method=True)
+        self.ListVolumes = channel.unary_unary(
+                '/pymesos.v1.Jobs/ListVolumes',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesResponse.FromString,
+                _registered_method=True)
+        self.ForgetVolume = channel.unary_unary(
+                '/pymesos.v1.Jobs/ForgetVolume',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeResponse.FromString,
+                _registered_method=True)
 
 
 class JobsServicer:
@@ -108,6 +118,20 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListVolumes(self, request, context):
+        """Volumes that were made and not removed, of jobs that have ended, too.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetVolume(self, request, context):
+        """Refused with FAILED_PRECONDITION while a job that has not ended has the volume.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_JobsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -140,6 +164,16 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.ReleaseQuarantined,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedResponse.SerializeToString,
+            ),
+            'ListVolumes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVolumes,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesResponse.SerializeToString,
+            ),
+            'ForgetVolume': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForgetVolume,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -304,6 +338,60 @@ class Jobs:
             '/pymesos.v1.Jobs/ReleaseQuarantined',
             pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.ReleaseQuarantinedResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVolumes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ListVolumes',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForgetVolume(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ForgetVolume',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ForgetVolumeResponse.FromString,
             options,
             channel_credentials,
             insecure,

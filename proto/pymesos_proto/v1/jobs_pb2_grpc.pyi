@@ -40,6 +40,10 @@ class JobsStub:
     """Jobs that are stored and cannot be handled: ListJobs has them as "quarantined", and these say why."""
     ReleaseQuarantined: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ReleaseQuarantinedRequest, _jobs_pb2.ReleaseQuarantinedResponse]
     """Try one again, from what is stored; or forget it, and end its tasks."""
+    ListVolumes: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListVolumesRequest, _jobs_pb2.ListVolumesResponse]
+    """Volumes that were made and not removed, of jobs that have ended, too."""
+    ForgetVolume: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ForgetVolumeRequest, _jobs_pb2.ForgetVolumeResponse]
+    """Refused with FAILED_PRECONDITION while a job that has not ended has the volume."""
 
 @_typing.type_check_only
 class JobsAsyncStub(JobsStub):
@@ -53,6 +57,10 @@ class JobsAsyncStub(JobsStub):
     """Jobs that are stored and cannot be handled: ListJobs has them as "quarantined", and these say why."""
     ReleaseQuarantined: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ReleaseQuarantinedRequest, _jobs_pb2.ReleaseQuarantinedResponse]  # type: ignore[assignment]
     """Try one again, from what is stored; or forget it, and end its tasks."""
+    ListVolumes: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListVolumesRequest, _jobs_pb2.ListVolumesResponse]  # type: ignore[assignment]
+    """Volumes that were made and not removed, of jobs that have ended, too."""
+    ForgetVolume: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ForgetVolumeRequest, _jobs_pb2.ForgetVolumeResponse]  # type: ignore[assignment]
+    """Refused with FAILED_PRECONDITION while a job that has not ended has the volume."""
 
 class JobsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -99,5 +107,21 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.ReleaseQuarantinedResponse, _abc.Awaitable[_jobs_pb2.ReleaseQuarantinedResponse]]:
         """Try one again, from what is stored; or forget it, and end its tasks."""
+
+    @_abc_1.abstractmethod
+    def ListVolumes(
+        self,
+        request: _jobs_pb2.ListVolumesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ListVolumesResponse, _abc.Awaitable[_jobs_pb2.ListVolumesResponse]]:
+        """Volumes that were made and not removed, of jobs that have ended, too."""
+
+    @_abc_1.abstractmethod
+    def ForgetVolume(
+        self,
+        request: _jobs_pb2.ForgetVolumeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ForgetVolumeResponse, _abc.Awaitable[_jobs_pb2.ForgetVolumeResponse]]:
+        """Refused with FAILED_PRECONDITION while a job that has not ended has the volume."""
 
 def add_JobsServicer_to_server(servicer: JobsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

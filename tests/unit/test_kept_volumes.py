@@ -1,0 +1,307 @@
+"""A volume belongs to the name of its job: the next run of that name finds its data."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from pymesos_binpack import core as c
+from pymesos_binpack.jobs import Job, parse_job
+from pymesos_core.resources import Resources, Tag, from_proto, parse, to_proto
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.binpack_harness import BinpackHarness
+
+ROOM = "cpus:4;mem:400;disk:500"
+
+
+@pytest.fixture
+def h() -> BinpackHarness:
+    harness = BinpackHarness()
+    harness.feed(c.Subscribed("f"))
+    return harness
+
+
+def database(size: int = 100, instances: int = 1, name: str = "db", *more: str) -> Job:
+    volumes = [{"name": v, "path": v, "size": size} for v in ("data", *more)]
+    task = {"name": "t", "kind": "service", "command": "x", "volumes": volumes}
+    return parse_job({"name": name, "role": "ops", "tasks": [{**task, "instances": instances}]})
+
+
+def accepts(h: BinpackHarness) -> list[c.Accept]:
+    return [effect for effect in h.effects if isinstance(effect, c.Accept)]
+
+
+def volume_tags(h: BinpackHarness) -> list[Tag]:
+    """Of the latest launch."""
+    return [tag for tag in from_proto(accepts(h)[-1].tasks[0].resources).tagged if tag.volume]
+
+
+def made(h: BinpackHarness) -> list[str]:
+    """The volumes that launches made."""
+    return [
+        resource.disk.persistence_id
+        for accept in accepts(h)
+        for operation in accept.before
+        for resource in operation.create.volumes
+    ]
+
+
+def offer_with(h: BinpackHarness, tags: list[Tag], agent: str = "a", room: str = ROOM) -> None:
+    there = parse(room)
+    for tag in tags:
+        there = there + Resources(tagged={tag: parse("disk:100")})
+    offer = pb.Offer(offer_id=f"v{h.now_s}{agent}{len(h.effects)}", agent_id=agent, hostname=agent)
+    offer.resources.extend(to_proto(there))
+    h.feed(c.OffersReceived((offer,)))
+
+
+def run(h: BinpackHarness, job: Job | None = None) -> list[Tag]:
+    """A first run, which has ended; the volumes that it leaves."""
+    h.submit(job or database(), "1")
+    h.offer(ROOM, "a")
+    task_id = h.launched()[-1]
+    h.update(task_id, pb.TASK_RUNNING)
+    left = volume_tags(h)
+    h.feed(c.JobStopped("db-1"))
+    h.update(task_id, pb.TASK_KILLED)
+    return left
+
+
+def explanation(h: BinpackHarness, job_id: str) -> str:
+    return h.core.jobs[job_id].instances[0].explanation
+
+
+class TestTheNextRun:
+    def test_finds_its_data(self, h: BinpackHarness) -> None:
+        left = run(h)
+        assert made(h) == ["db.t.0.data"]
+        h.submit(database(), "2")
+        h.offer(ROOM, "b")
+        assert len(h.launched()) == 1, "its data are elsewhere"
+        assert "its data (db.t.0.data) are on a, which is not offered now" in explanation(h, "db-2")
+        offer_with(h, left)
+        assert h.launched()[1:] == ["db-2.t.0.1"] and made(h) == ["db.t.0.data"]
+        assert volume_tags(h) == left
+
+    def test_over_restarts_and_when_the_first_is_forgotten(self, h: BinpackHarness) -> None:
+        left = run(h)
+        for number in range(c.MAX_ENDED_JOBS + 1):
+            job_id = h.submit(database(name="other"), f"o{number}")
+            h.feed(c.JobStopped(job_id))
+            h.offer(ROOM, "a")
+        again = BinpackHarness({k: v for k, v in h.records.items() if not k[1].startswith("db-1")})
+        again.feed(c.Subscribed("f"))
+        again.submit(database(), "2")
+        third = BinpackHarness(again.records)
+        third.feed(c.Subscribed("f"))
+        third.offer(ROOM, "b")
+        assert not third.launched()
+        offer_with(third, left)
+        assert third.launched() == ["db-2.t.0.1"] and not made(third)
+
+    def test_waits_for_the_end_of_one_that_is_stopping(self, h: BinpackHarness) -> None:
+        h.submit(database(), "1")
+        h.offer(ROOM, "a")
+        h.update("db-1.t.0.1", pb.TASK_RUNNING)
+        left = volume_tags(h)
+        h.feed(c.JobStopped("db-1"))
+        h.feed(c.JobSubmitted("2", "db-2", database(), unique_name=True))
+        h.offer(ROOM, "a")
+        assert len(h.launched()) == 1
+        assert "offered without them: another task has them still" in explanation(h, "db-2")
+        h.update("db-1.t.0.1", pb.TASK_KILLED)
+        offer_with(h, left)
+        assert h.launched()[1:] == ["db-2.t.0.1"]
+
+    def test_is_told_that_the_agent_is_unreachable(self, h: BinpackHarness) -> None:
+        left = run(h)
+        h.submit(database(), "2")
+        h.feed(c.AgentLost("a"))
+        h.offer(ROOM, "b")
+        assert "are on a, which is unreachable" in explanation(h, "db-2")
+        offer_with(h, left)
+        assert h.launched()[1:] == ["db-2.t.0.1"]
+
+    def test_also_when_a_framework_learns_it_at_its_start(self, h: BinpackHarness) -> None:
+        run(h)
+        h.submit(database(), "2")
+        again = BinpackHarness(h.records)
+        again.feed(c.Subscribed("f"))
+        assert again.of(c.Reconcile) == [c.Reconcile((("db-2.t.0.0", "a"),))]
+        again.update("db-2.t.0.0", pb.TASK_UNREACHABLE, uuid=b"")
+        assert "which is unreachable" in explanation(again, "db-2")
+        assert not again.of(c.Acknowledge) and not again.of(c.Kill)
+
+    def test_begins_anew_when_the_agent_is_given_up(self, h: BinpackHarness) -> None:
+        run(h)
+        h.submit(database(), "2")
+        h.feed(c.AgentLost("a"))
+        (asked,) = [e for e in h.of(c.Reconcile) if isinstance(e, c.Reconcile)]
+        h.update(asked.tasks[0][0], pb.TASK_GONE_BY_OPERATOR, uuid=b"")
+        h.offer(ROOM, "b")
+        assert h.launched()[1:] == ["db-2.t.0.1"] and made(h) == ["db.t.0.data"] * 2
+        assert not [key for kind, key in h.records if kind == "volume"]
+
+    def test_an_agent_that_is_there_and_does_not_know_a_task_has_its_data(
+        self, h: BinpackHarness
+    ) -> None:
+        h.submit(database(), "1")
+        h.offer(ROOM, "a")
+        h.update("db-1.t.0.1", pb.TASK_RUNNING)
+        h.update("db-1.t.0.1", pb.TASK_GONE)
+        h.offer(ROOM, "b")
+        assert len(h.launched()) == 1
+
+    def test_of_which_a_volume_was_made_by_a_launch_that_failed(self, h: BinpackHarness) -> None:
+        h.submit(database(), "1")
+        h.offer(ROOM, "a")
+        left = volume_tags(h)
+        h.update("db-1.t.0.1", pb.TASK_FAILED)
+        h.offer(ROOM, "b")
+        assert len(h.launched()) == 1
+        offer_with(h, left)
+        assert h.launched()[1:] == ["db-1.t.0.2"] and made(h) == ["db.t.0.data"]
+
+    def test_or_was_forgotten_is_found_in_an_offer(self, h: BinpackHarness) -> None:
+        left = run(h)
+        fresh = BinpackHarness()
+        fresh.feed(c.Subscribed("f"))
+        fresh.submit(database(), "2")
+        offer_with(fresh, left)
+        assert fresh.launched() == ["db-2.t.0.1"] and not made(fresh)
+
+    def test_may_want_one_more(self, h: BinpackHarness) -> None:
+        left = run(h)
+        h.submit(database(100, 1, "db", "logs"), "2")
+        h.offer(ROOM, "b")
+        assert len(h.launched()) == 1
+        offer_with(h, left)
+        assert h.launched()[1:] == ["db-2.t.0.1"]
+        assert made(h) == ["db.t.0.data", "db.t.0.logs"]
+
+    def test_may_not_want_a_larger_one(self, h: BinpackHarness) -> None:
+        run(h)
+        h.feed(c.JobSubmitted("2", "db-2", database(200), unique_name=True))
+        (refused,) = [e for e in h.of(c.JobRefused) if isinstance(e, c.JobRefused)]
+        assert "has 100 MiB, and the job wants 200" in refused.message
+        assert "volumes remove db.t.0.data" in refused.message
+        h.feed(c.JobSubmitted("3", "db-3", database(50), unique_name=True))
+        assert "db-3" in h.core.jobs
+
+
+class TestRemoved:
+    def test_the_next_run_makes_another(self, h: BinpackHarness) -> None:
+        run(h)
+        h.feed(c.VolumeRemoved("ops", "db.t.0.data"))
+        assert not list(h.core.volumes)
+        h.submit(database(), "2")
+        h.offer(ROOM, "b")
+        assert h.launched()[1:] == ["db-2.t.0.1"] and made(h) == ["db.t.0.data"] * 2
+
+    def test_one_that_waits_does_not_wait_for_it(self, h: BinpackHarness) -> None:
+        run(h)
+        h.submit(database(), "2")
+        h.offer(ROOM, "b")
+        h.effects.clear()
+        h.feed(c.VolumeRemoved("ops", "db.t.0.data"))
+        assert h.of(c.Revive)
+        h.offer(ROOM, "b")
+        assert h.launched() == ["db-2.t.0.1"]
+        h.core.check()
+
+    def test_another_of_the_same_id_is_another(self, h: BinpackHarness) -> None:
+        run(h)
+        h.feed(c.VolumeRemoved("other", "db.t.0.data"))
+        h.feed(c.VolumeRemoved("ops", "db.t.0"))
+        assert len(list(h.core.volumes)) == 1
+
+
+class TestWhatAnOlderVersionStored:
+    """Ids had the id of the job, and no record but the instance's said where it is."""
+
+    def old(self, *, live: bool) -> dict[tuple[str, str], bytes]:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(database(), "1")
+        h.offer(ROOM, "a")
+        h.update("db-1.t.0.1", pb.TASK_RUNNING)
+        if not live:
+            h.feed(c.JobStopped("db-1"))
+            h.update("db-1.t.0.1", pb.TASK_KILLED)
+        for key, value in list(h.records.items()):
+            if key[0] == "volume":
+                del h.records[key]
+            elif key[0] == "instance":
+                record = json.loads(value)
+                del record["volume_ids"], record["unreachable_since_s"]
+                h.records[key] = json.dumps(record).encode()
+        return h.records
+
+    def tags(self) -> list[Tag]:
+        """As if the id were of the older kind."""
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        (tag,) = run(h)
+        renamed = json.loads(json.dumps("db-1.t.0.data"))
+        from dataclasses import replace
+
+        assert tag.volume is not None
+        return [replace(tag, volume=replace(tag.volume, id=renamed))]
+
+    def test_goes_on(self) -> None:
+        again = BinpackHarness(self.old(live=True))
+        again.feed(c.Subscribed("f"))
+        again.update("db-1.t.0.1", pb.TASK_FAILED)
+        again.offer(ROOM, "b")
+        assert not again.launched()
+        offer_with(again, self.tags())
+        assert again.launched() == ["db-1.t.0.2"] and not made(again)
+
+    def test_is_found_by_the_next_run(self) -> None:
+        again = BinpackHarness(self.old(live=False))
+        again.feed(c.Subscribed("f"))
+        assert [v.volume_id for v in again.core.volumes] == ["db-1.t.0.data"]
+        assert [key for kind, key in again.records if kind == "volume"] == ["ops/db/t/0/data"]
+        again.submit(database(), "2")
+        offer_with(again, self.tags())
+        assert again.launched() == ["db-2.t.0.1"] and not made(again)
+
+
+class TestOneJobOfAName:
+    """`run svc.yaml` twice."""
+
+    def submit(self, h: BinpackHarness, request_id: str, kind: str = "service") -> None:
+        task = {"name": "t", "kind": kind, "command": "x"}
+        job = parse_job({"name": "svc", "tasks": [task]})
+        h.feed(c.JobSubmitted(request_id, f"svc-{request_id}", job, unique_name=True))
+
+    def refusals(self, h: BinpackHarness) -> list[str]:
+        return [e.message for e in h.of(c.JobRefused) if isinstance(e, c.JobRefused)]
+
+    @pytest.mark.parametrize("kind", ["service", "batch"])
+    @pytest.mark.parametrize("stored", [True, False])
+    def test_while_it_has_not_ended(self, h: BinpackHarness, kind: str, stored: bool) -> None:
+        h.hold_writes = not stored
+        self.submit(h, "1", kind)
+        self.submit(h, "2", kind)
+        (message,) = self.refusals(h)
+        assert "the job svc-1 of that name" in message and "pymesos-cli stop svc-1" in message
+
+    def test_the_same_request_is_the_same_job(self, h: BinpackHarness) -> None:
+        self.submit(h, "1")
+        self.submit(h, "1")
+        assert h.of(c.JobAccepted) == [c.JobAccepted("1", "svc-1")] * 2
+
+    def test_again_when_it_has_ended(self, h: BinpackHarness) -> None:
+        self.submit(h, "1", "batch")
+        h.offer()
+        h.update("svc-1.t.0.1", pb.TASK_FINISHED, 0)
+        self.submit(h, "2", "batch")
+        assert not self.refusals(h)
+
+    def test_over_a_restart(self, h: BinpackHarness) -> None:
+        self.submit(h, "1")
+        again = BinpackHarness(h.records)
+        self.submit(again, "2")
+        assert self.refusals(again)
