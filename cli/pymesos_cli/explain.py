@@ -8,8 +8,8 @@ from google.protobuf.json_format import MessageToDict
 
 from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.finding import TASK, find_framework, find_task, one
-from pymesos_cli.jobs import all_jobs
 from pymesos_cli.output import age, print_json, printable
+from pymesos_cli.services import ask_jobs
 from pymesos_core.names import Found, Named, TaskName, find
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
@@ -128,7 +128,8 @@ async def _task(cluster: Cluster, text: str, waiting: Sequence[object]) -> pb.Ta
 async def _waiting(cluster: Cluster) -> list[Named[Waiting]]:
     """The instances that wait, of all jobs."""
     waiting: list[Named[Waiting]] = []
-    for address, job in await all_jobs(cluster, ended=False):
+    answers = await ask_jobs(cluster, ended=False)
+    for address, job in answers.items:
         async with jobs_at(address) as stub:
             request = jobs_pb.WatchJobRequest(job_id=job.job_id)
             async for view in stub.WatchJob(request, timeout=cluster.timeout_s):

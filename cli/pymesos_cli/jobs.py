@@ -6,30 +6,19 @@ from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import about_job, find_job, has_ended
 from pymesos_cli.output import age, iso, print_json, print_table
 from pymesos_cli.progress import Progress
-from pymesos_cli.quarantine import jobs_addresses
 from pymesos_cli.run import see_through, watch
+from pymesos_cli.services import ask_jobs, jobs_of_silent, refuse_silent, warn
+from pymesos_core.names import Named, find
 from pymesos_proto.v1 import jobs_pb2 as pb
-
-
-async def all_jobs(cluster: Cluster, *, ended: bool) -> list[tuple[str, pb.JobView]]:
-    """Every job with the address of the service that has it."""
-    out: list[tuple[str, pb.JobView]] = []
-    for address in await jobs_addresses(cluster):
-        async with jobs_at(address) as stub:
-            token = ""
-            while True:
-                request = pb.ListJobsRequest(include_ended=ended, page_token=token)
-                response = await stub.ListJobs(request, timeout=cluster.timeout_s)
-                out += [(address, job) for job in response.jobs]
-                token = response.next_page_token
-                if not token:
-                    break
-    return out
 
 
 async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
     """`pymesos-cli jobs`."""
-    jobs = [job for _, job in await all_jobs(cluster, ended=ended)]
+    answers = await ask_jobs(cluster, ended=ended)
+    jobs = [job for _, job in answers.items]
+    for silent in answers.silent:
+        jobs += await jobs_of_silent(cluster, silent)
+    warn(answers.silent)
     if as_json:
         print_json(
             [
@@ -52,7 +41,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
             job.state,
             ", ".join(f"{number} {phase}" for phase, number in sorted(job.counts.items()))
             or job.explanation,
-            age(job.submitted_at_s),
+            age(job.submitted_at_s) if job.submitted_at_s else "",
         )
         for job in jobs
     ]
@@ -63,10 +52,14 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
 
 
 async def _find(cluster: Cluster, text: str, *, exact: bool = False) -> tuple[str, pb.JobView]:
-    jobs = await all_jobs(cluster, ended=True)
-    if not jobs:
+    answers = await ask_jobs(cluster, ended=True)
+    if answers.silent:
+        things = (Named(job, job.job_id, (job.name,)) for _, job in answers.items)
+        if not find(text, things, exact=exact).fits:
+            await refuse_silent(cluster, text, answers.silent)
+    if not answers.items:
         raise CliError(f"there is no job {text!r}, and no Jobs service holds any", EXIT_USAGE)
-    return find_job(text, jobs, exact=exact)
+    return find_job(text, answers.items, exact=exact)
 
 
 async def watch_job(cluster: Cluster, text: str) -> int:

@@ -151,6 +151,9 @@ class _RunCommand(click.Command):
 @click.option("--mem", default=None, help="Of the command, in MiB.  [default: 32]")
 @click.option("--image", default=None, help="The command's OCI image.")
 @click.option("--role", default=None, help="The command's role.  [default: *]")
+@click.option(
+    "--here", is_flag=True, help="Be the framework of this job, whoever else serves its role."
+)
 @pass_settings
 @click.pass_context
 def run(
@@ -163,11 +166,13 @@ def run(
     mem: str | None,
     image: str | None,
     role: str | None,
+    here: bool,
 ) -> None:
     """Run a job file, or a command after `--`.
 
     A command is waited for, and what it writes is shown. A job goes to a bin-packing framework that
-    the master knows; without one, this command is that framework until the job has ended.
+    the master knows; without one, this command is that framework until the job has ended. One job
+    of a name runs at a time; of a command as many as you like.
     """
     if not arguments:
         raise click.UsageError("give a job file, or a command after --")
@@ -199,7 +204,7 @@ def run(
     status = _with_cluster(
         settings,
         lambda cluster: running.run_job(
-            cluster, job, wait=wait or is_command, show_output=is_command
+            cluster, job, wait=wait or is_command, is_command=is_command, here=here
         ),
     )
     sys.exit(status)
@@ -404,6 +409,38 @@ def release_quarantined(settings: Settings, id_: str, discard: bool) -> None:
     from pymesos_cli import quarantine as aside
 
     _with_cluster(settings, lambda cluster: aside.release(cluster, id_, discard=discard))
+
+
+@main.group()
+def volumes() -> None:
+    """What tasks have written for their next runs, and what is left of jobs that have ended."""
+
+
+@volumes.command("list")
+@json_option
+@pass_settings
+def list_volumes(settings: Settings, as_json: bool) -> None:
+    """List volumes, where they are, and who has them."""
+    from pymesos_cli import volumes as kept
+
+    _with_cluster(settings, lambda cluster: kept.list_volumes(cluster, as_json=as_json))
+
+
+@volumes.command("remove")
+@click.argument("volume_ids", nargs=-1, required=True, metavar="VOLUME...")
+@click.option("--role", default=None, help="Of which role, where several have one of that id.")
+@click.option("--host", default=None, help="Of which agent's host, where several have one.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_settings
+def remove_volumes(
+    settings: Settings, volume_ids: tuple[str, ...], role: str | None, host: str | None, yes: bool
+) -> None:
+    """Destroy volumes that no task has, by their whole ids, with all that is in them."""
+    from pymesos_cli import volumes as kept
+
+    _with_cluster(
+        settings, lambda cluster: kept.remove_volumes(cluster, volume_ids, role, host, ask=not yes)
+    )
 
 
 @main.group()

@@ -25,11 +25,13 @@ from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs
 from pymesos_cli.finding import find_task
 from pymesos_cli.logs import copy_log
 from pymesos_cli.progress import Progress
+from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Store
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
+from pymesos_proto.v1.operator_pb2 import FrameworkView
 from pymesos_sdk import FrameworkError
 
 GLANCE_S = 4.0  # how long `run` without --wait looks for tasks that do not fit
@@ -86,24 +88,32 @@ def command_document(
     return {"name": name, "role": role, "tasks": [task]}
 
 
-async def run_job(cluster: Cluster, job: Job, *, wait: bool, show_output: bool) -> int:
-    """Submit the job where it is taken, or host its framework; the exit status."""
-    address = await _jobs_address(cluster, job.role)
+async def run_job(
+    cluster: Cluster, job: Job, *, wait: bool, is_command: bool, here: bool = False
+) -> int:
+    """Submit the job where it is taken, or host its framework; the exit status.
+
+    A command is shown with what it writes, and others of its name may run. With `here` the
+    framework is hosted whoever else serves jobs.
+    """
+    show_output = is_command
+    serves = None if here else await _serving(cluster, job.role)
     progress = Progress(quiet=show_output)
-    if address is None:
+    if serves is None:
         print(
-            f"the master knows no Jobs service of the role {job.role}, so this command runs the job"
-            f" itself and stays until it ends; Ctrl-C ends it",
+            "this command runs the job itself, as --here says"
+            if here
+            else f"the master knows no Jobs service of the role {job.role}, so this command runs"
+            f" the job itself",
+            "and stays until it ends; Ctrl-C ends it",
             file=sys.stderr,
         )
         views = host(cluster.master, job, progress)
         return await see_through(
             cluster, views, progress, wait=True, show_output=show_output, to_the_end=True
         )
-    async with jobs_at(address) as stub:
-        request = pb.SubmitJobRequest(job_json=job.document, request_id=str(uuid.uuid4()))
-        submitted = await stub.SubmitJob(request, timeout=cluster.timeout_s)
-    job_id = submitted.job_id
+    address = serves.info.jobs_address
+    job_id = await _submit(cluster, serves, job, same_name=is_command)
     progress.say(f"job {job_id} submitted")
     if wait:
         views = watch(cluster, job.role, address, job_id)
@@ -117,11 +127,37 @@ async def run_job(cluster: Cluster, job: Job, *, wait: bool, show_output: bool) 
     return 0
 
 
-async def _jobs_address(cluster: Cluster, role: str) -> str | None:
-    for view in await cluster.frameworks():
-        roles = list(view.info.roles) or ["*"]
-        if view.info.jobs_address and view.state == "active" and role in ("", *roles):
-            return view.info.jobs_address
+async def _submit(cluster: Cluster, to: FrameworkView, job: Job, *, same_name: bool) -> str:
+    """The job's id. Raises CliError."""
+    request = pb.SubmitJobRequest(
+        job_json=job.document, request_id=str(uuid.uuid4()), same_name=same_name
+    )
+    try:
+        async with service(to) as stub:
+            return (await stub.SubmitJob(request, timeout=cluster.timeout_s)).job_id
+    except SilentError as error:
+        raise _away(error.silent) from error
+
+
+def _away(silent: Silent) -> CliError:
+    """That nobody takes the job now: to run it here would end it with this command."""
+    return CliError(
+        f"{silent}. {START_IT[0].upper()}{START_IT[1:]}, and then run this; or --here makes this"
+        f" command the framework of this one job, which ends with it"
+    )
+
+
+async def _serving(cluster: Cluster, role: str) -> FrameworkView | None:
+    """Who takes jobs of a role. Raises CliError when it is away: nobody else is to run its jobs."""
+    served = [
+        view for view in await serving(cluster) if role in ("", *(list(view.info.roles) or ["*"]))
+    ]
+    for view in served:
+        if not_connected(view) is None:
+            return view
+    for view in served:
+        if (silent := not_connected(view)) is not None:
+            raise _away(silent)
     return None
 
 
@@ -143,7 +179,9 @@ async def watch(
             ):
                 raise
         await asyncio.sleep(RECONNECT_S)
-        address = await _jobs_address(cluster, role) or address
+        with contextlib.suppress(CliError):
+            serves = await _serving(cluster, role)
+            address = serves.info.jobs_address if serves is not None else address
 
 
 async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.JobView]:
@@ -155,7 +193,11 @@ async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.Jo
             user=getpass.getuser(),
             roles=[job.role],
             failover_timeout_s=HOSTED_FAILOVER_S,
-            capabilities=[types_pb2.PARTITION_AWARE, types_pb2.TASK_KILLING_STATE],
+            capabilities=[
+                types_pb2.PARTITION_AWARE,
+                types_pb2.TASK_KILLING_STATE,
+                types_pb2.GPU_RESOURCES,
+            ],
         )
         binpack = Binpack(BinpackCore(read_policy(DEFAULT_POLICY), {}), store, info, master)
         running = asyncio.create_task(binpack.run())

@@ -122,6 +122,38 @@ def test_a_database_finds_its_data_again(cluster: Cluster) -> None:
     wait_for("its data are gone", lambda: not data[0].exists())
 
 
+def test_a_volume_belongs_to_the_name_of_its_job(cluster: Cluster) -> None:
+    cli = cluster.cli
+    first = cli.ok("run", "-", text=DATABASE).split()[-1]
+    cli.wait_for_tasks(1, state="TASK_RUNNING")
+    (task,) = cli.tasks(state="TASK_RUNNING")
+    (volume,) = cli.json("volumes", "list")
+    assert volume["volume_id"] == "db.t.0.data" and volume["task_id"] == task["task_id"]
+    used = cli.run("volumes", "remove", "db.t.0.data")
+    assert used.returncode == 1 and f"the task {task['task_id']} has" in used.stderr
+    cli.ok("stop", first)
+    second = cli.ok("run", "-", text=DATABASE).split()[-1]  # the first may be ending still
+    assert second != first
+    cli.wait_for_tasks(1, state="TASK_RUNNING", framework_id=task["framework_id"])
+    wait_for("the second runs", lambda: cli.tasks(state="TASK_RUNNING")[0] != task)
+    (again,) = cli.tasks(state="TASK_RUNNING")
+    assert again["hostname"] == task["hostname"]
+    wait_for("it wrote", lambda: cli.ok("logs", again["task_id"]) == "2\n")
+    cli.ok("stop", second)
+    larger = json.loads(DATABASE)
+    larger["tasks"][0]["volumes"][0]["size"] = 200
+    wait_for("left over", lambda: cli.json("volumes", "list")[0]["state"] == "left over")
+    refused = cli.run("run", "-", text=json.dumps(larger))
+    assert refused.returncode == 1 and "has 100 MiB, and the job wants 200" in refused.stderr
+    part = cli.run("volumes", "remove", "db.t.0")
+    assert part.returncode == 2 and "a whole id is needed" in part.stderr
+    assert "removed db.t.0.data (100 MiB of the role db" in cli.ok(
+        "volumes", "remove", "db.t.0.data"
+    )
+    assert "no volumes" in cli.ok("volumes", "list")
+    cli.ok("run", "-", text=json.dumps(larger))
+
+
 def test_operators_reserve(cluster: Cluster) -> None:
     cli = cluster.cli
     agent_id = cluster.id_of("agent0")
@@ -145,7 +177,7 @@ def test_operators_reserve(cluster: Cluster) -> None:
         assert refused.returncode != 0 and said in refused.stderr, (wrong, refused.stderr)
         assert "Traceback" not in refused.stderr
     assert "volume v" in cli.ok("unreserve", agent_id, "ops", "--volume", "v")
-    assert "all of" in cli.ok("unreserve", agent_id, "ops")
+    assert "all that is unused of" in cli.ok("unreserve", agent_id, "ops")
     assert [p for a in cli.json("agents") for p in a["reserved"] if p["role"] == "ops"] == []
 
 

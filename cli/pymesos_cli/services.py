@@ -1,0 +1,172 @@
+"""The Jobs services that frameworks brought, and what is known of those that do not answer."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+import grpc
+import grpc.aio
+
+from pymesos_cli.cluster import CliError, Cluster, jobs_at
+from pymesos_cli.output import note
+from pymesos_core.names import parse_task_id
+from pymesos_core.states import state_name
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import operator_pb2
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
+
+Item = TypeVar("Item")
+_SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+UNREACHABLE = "unreachable"  # the state of a job of which its framework says nothing
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A framework that serves jobs and does not answer."""
+
+    framework: operator_pb2.FrameworkView
+    why: str
+
+    def __str__(self) -> str:
+        info = self.framework.info
+        return (
+            f"framework {info.name} ({info.framework_id}) serves the jobs of"
+            f" {' and '.join(info.roles) or '*'} at {info.jobs_address}, and is not reachable:"
+            f" {self.why}"
+        )
+
+
+@dataclass
+class Answers:
+    """What the services that answered said, and which did not."""
+
+    items: list[tuple[str, pb.JobView]] = field(default_factory=list)
+    silent: list[Silent] = field(default_factory=list)
+
+
+async def serving(cluster: Cluster) -> list[operator_pb2.FrameworkView]:
+    """The frameworks that serve jobs, connected or not."""
+    return [view for view in await cluster.frameworks() if view.info.jobs_address]
+
+
+def not_connected(view: operator_pb2.FrameworkView) -> Silent | None:
+    """That it is not, if so: then nobody answers there, or nobody that could do anything."""
+    if view.state == "active":
+        return None
+    return Silent(view, f"it is {view.state} from the master")
+
+
+@asynccontextmanager
+async def service(view: operator_pb2.FrameworkView) -> AsyncIterator[JobsAsyncStub]:
+    """Its Jobs service. Raises SilentError, CliError."""
+    try:
+        async with jobs_at(view.info.jobs_address) as stub:
+            yield stub
+    except CliError as error:
+        cause = error.__cause__
+        if isinstance(cause, grpc.aio.AioRpcError) and cause.code() in _SILENT:
+            raise SilentError(Silent(view, cause.details() or "no answer")) from cause
+        raise
+
+
+class SilentError(CliError):
+    """A framework that serves jobs does not answer: the message says which, and what to do."""
+
+    def __init__(self, silent: Silent) -> None:
+        super().__init__(f"{silent}. Its tasks run on meanwhile; {START_IT}")
+        self.silent = silent
+
+
+START_IT = "start it again (pymesos-binpack, with the same --state-dir) to go on with them"
+
+
+async def of_each(
+    cluster: Cluster,
+    ask: Callable[[operator_pb2.FrameworkView, JobsAsyncStub], Awaitable[Item]],
+) -> tuple[list[Item], list[Silent]]:
+    """What each service answers, and those that do not."""
+    items: list[Item] = []
+    silent: list[Silent] = []
+    for view in await serving(cluster):
+        if (apart := not_connected(view)) is not None:
+            silent.append(apart)
+            continue
+        try:
+            async with service(view) as stub:
+                items.append(await ask(view, stub))
+        except SilentError as error:
+            silent.append(error.silent)
+    return items, silent
+
+
+async def ask_jobs(cluster: Cluster, *, ended: bool) -> Answers:
+    """Every job with the address of the service that has it."""
+
+    async def ask(
+        view: operator_pb2.FrameworkView, stub: JobsAsyncStub
+    ) -> list[tuple[str, pb.JobView]]:
+        out: list[tuple[str, pb.JobView]] = []
+        token = ""
+        while True:
+            request = pb.ListJobsRequest(include_ended=ended, page_token=token)
+            response = await stub.ListJobs(request, timeout=cluster.timeout_s)
+            out += [(view.info.jobs_address, job) for job in response.jobs]
+            token = response.next_page_token
+            if not token:
+                return out
+
+    found, silent = await of_each(cluster, ask)
+    return Answers([item for items in found for item in items], silent)
+
+
+async def jobs_of_silent(cluster: Cluster, silent: Silent) -> list[pb.JobView]:
+    """What the master knows of its jobs by their tasks: those that wait are not among them."""
+    framework_id = silent.framework.info.framework_id
+    jobs: dict[str, pb.JobView] = {}
+    counts: dict[str, Counter[str]] = {}
+    for view in await cluster.tasks(framework_id=framework_id):
+        labels = {label.key: label.value for label in view.task_info.labels}
+        job_id = labels.get("job", "")
+        if not job_id or "+" in view.task_info.task_id:  # a sidecar is of another's instance
+            continue
+        parts = parse_task_id(view.task_info.task_id)
+        name = parts.job if parts else job_id
+        job = jobs.setdefault(
+            job_id,
+            pb.JobView(job_id=job_id, name=name, state=UNREACHABLE, framework_id=framework_id),
+        )
+        phase = state_name(view.state).removeprefix("TASK_").lower()
+        counts.setdefault(job.job_id, Counter())[phase] += 1
+    for job_id, counted in counts.items():
+        jobs[job_id].counts.update(counted)
+    return list(jobs.values())
+
+
+def warn(silent: list[Silent]) -> None:
+    """Say of each that it does not answer."""
+    for one in silent:
+        note(f"{one}. Its tasks run on meanwhile; {START_IT}")
+
+
+async def refuse_silent(cluster: Cluster, text: str, silent: list[Silent]) -> None:
+    """Raise CliError if the job that was asked for may be one of a service that is silent."""
+    for one in silent:
+        for job in await jobs_of_silent(cluster, one):
+            if text in (job.job_id, job.name) or job.job_id.startswith(text):
+                raise CliError(
+                    f"the job {job.job_id} cannot be reached: {one}. Its tasks run on meanwhile;"
+                    f" {START_IT}, or end them for good with"
+                    f" `pymesos-cli teardown {one.framework.info.framework_id}`"
+                )
+    if silent:
+        which = "; ".join(map(str, silent))
+        raise CliError(f"no job {text!r} is known to those that answer, but {which}. {_CAPITAL}")
+
+
+_CAPITAL = START_IT[0].upper() + START_IT[1:]
