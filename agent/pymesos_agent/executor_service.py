@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import grpc
@@ -18,6 +18,7 @@ from pymesos_proto.v1 import executor_pb2 as pb
 from pymesos_proto.v1 import executor_pb2_grpc as services
 
 MAX_STREAMS = 1000
+MAX_TASKS = 10_000
 OUTBOX_BYTES = 4 * 1024 * 1024
 SUBSCRIBE_TIMEOUT_S = 10.0
 
@@ -55,6 +56,36 @@ class ExecutorStreams:
             outbox.close()
 
 
+class _BadSubscriptionError(Exception):
+    """It broke the rules: the message says which."""
+
+
+class _Subscription:
+    """Puts a SUBSCRIBE together that came in several parts."""
+
+    def __init__(self) -> None:
+        self._parts: pb.ExecutorCall | None = None
+
+    def take(self, call: pb.ExecutorCall) -> Iterator[pb.ExecutorCall]:
+        """The calls that are whole now. Raises _BadSubscriptionError."""
+        kind = call.WhichOneof("call")
+        if self._parts is None and not (kind == "subscribe" and call.subscribe.more_tasks):
+            yield call
+        elif self._parts is None:
+            self._parts = pb.ExecutorCall()
+            self._parts.CopyFrom(call)
+        elif kind != "more_tasks":
+            raise _BadSubscriptionError(f"a SUBSCRIBE goes on in MORE_TASKS, not in {kind}")
+        else:
+            task_ids = self._parts.subscribe.task_ids
+            task_ids.extend(call.more_tasks.task_ids)
+            if len(task_ids) > MAX_TASKS:
+                raise _BadSubscriptionError(f"an executor has at most {MAX_TASKS} tasks")
+            if not call.more_tasks.more_tasks:
+                whole, self._parts = self._parts, None
+                yield whole
+
+
 class ExecutorService(services.ExecutorServicer):
     """Calls become events of the core, its effects become events on the stream."""
 
@@ -75,6 +106,7 @@ class ExecutorService(services.ExecutorServicer):
         stream_id, outbox = self._streams.open()
 
         async def read() -> None:
+            subscription = _Subscription()
             timeout_s: float | None = SUBSCRIBE_TIMEOUT_S
             while True:
                 async with asyncio.timeout(timeout_s):
@@ -83,7 +115,8 @@ class ExecutorService(services.ExecutorServicer):
                     return
                 timeout_s = None
                 for call in batch.call:
-                    self._feed(ExecutorSaid(stream_id, call))
+                    for whole in subscription.take(call):
+                        self._feed(ExecutorSaid(stream_id, whole))
 
         def ended() -> None:
             self._streams.closed(stream_id)
@@ -94,6 +127,8 @@ class ExecutorService(services.ExecutorServicer):
 
         try:
             await serve_stream(outbox, read(), write, ended)
+        except _BadSubscriptionError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except TimeoutError:
             await context.abort(
                 grpc.StatusCode.DEADLINE_EXCEEDED,

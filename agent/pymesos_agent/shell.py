@@ -252,7 +252,10 @@ class Shell:
             case TellMaster(connection_id, message):
                 if connection_id in self._streams:
                     for part in cut_registration(message):
-                        self._streams[connection_id].put(part)
+                        # A registration is bounded by what an agent may hold.
+                        self._streams[connection_id].put(
+                            part, bounded=not message.HasField("register")
+                        )
             case Checkpoint(token, changes):
                 self._commits.submit(token, changes)
             case StartContainer():

@@ -133,6 +133,9 @@ RULES: Mapping[str, Rule] = {
     "ip": _LINE,
     "jobs_address": _LINE,
     "master_address": _LINE,
+    "master_version": _LINE,
+    "agent_version": _LINE,
+    "cursor": _anything,  # one that is not known begins anew
     "network": _LINE,
     "principal": _LINE,
     "protocol": _LINE,
@@ -214,7 +217,7 @@ RULES: Mapping[str, Rule] = {
 }
 
 # Enums of which a newer peer may say what we do not know: it is left out, see `tame`.
-OPEN_ENUMS = frozenset({"Reason", "Source", "FrameworkCapability"})
+OPEN_ENUMS = frozenset({"Reason", "Source", "FrameworkCapability", "MasterCapability"})
 
 # How large a message may be as a part of another.
 SIZES: Mapping[str, Limit] = {

@@ -41,7 +41,10 @@ def clipped(text: str, most: int = MAX_SAID) -> str:
 MESSAGE = Limit("message", MIB, "bytes", "A message")
 DATA = Limit("data", 512 * KIB, "bytes", "A message between a framework and its executor")
 STATUS = Limit("status", 64 * KIB, "bytes", "A status update")
+# Of an executor's own, to which its agent adds who and where it is.
+SAID_STATUS = Limit("status of an executor", 63 * KIB, "bytes", "A status update")
 UUID = Limit("uuid", 64, "bytes", "The uuid of a status update")
+ACCEPT = Limit("accept", 8 * MIB, "bytes", "An ACCEPT")  # in parts that are messages
 CALL_OFFERS = Limit("call offers", 1000, "offers", "A call")
 CALL_OPERATIONS = Limit("call operations", 1000, "operations", "An ACCEPT")
 CALL_TASKS = Limit("call tasks", 1000, "tasks", "A call")

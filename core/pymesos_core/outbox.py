@@ -31,7 +31,7 @@ class Outbox(Generic[Item]):
     """A queue of messages with a limit in bytes; the reader takes them in batches."""
 
     def __init__(self, limit_bytes: int = DEFAULT_LIMIT_BYTES) -> None:
-        self._items: deque[tuple[Item, int]] = deque()
+        self._items: deque[tuple[Item, int, int]] = deque()
         self._limit_bytes = limit_bytes
         self._bytes = 0
         self._wake = asyncio.Event()
@@ -40,18 +40,22 @@ class Outbox(Generic[Item]):
         # Called once at the overflow, since the writer may be waiting for the peer, not for us.
         self.on_overflow: Callable[[], object] = lambda: None
 
-    def put(self, item: Item) -> None:
-        """Append; never blocks. Past the limit the box overflows for good."""
+    def put(self, item: Item, *, bounded: bool = True) -> None:
+        """Append; never blocks. Past the limit the box overflows for good.
+
+        What is not `bounded` has its limit elsewhere: the parts of one message that its peer puts
+        together again.
+        """
         if self._closed or self.overflowed:
             return
         size = item.ByteSize()
-        if self._bytes + size > self._limit_bytes:
+        if bounded and self._bytes + size > self._limit_bytes:
             self.overflowed = True
             self._items.clear()
             self.on_overflow()
         else:
-            self._items.append((item, size))
-            self._bytes += size
+            self._items.append((item, size, size if bounded else 0))
+            self._bytes += size if bounded else 0
         self._wake.set()
 
     def close(self) -> None:
@@ -74,8 +78,8 @@ class Outbox(Generic[Item]):
         out: list[Item] = []
         size = 0
         while self._items and (not out or size + self._items[0][1] <= BATCH_BYTES):
-            item, weight = self._items.popleft()
+            item, weight, counted = self._items.popleft()
             out.append(item)
             size += weight + 8
-            self._bytes -= weight
+            self._bytes -= counted
         return out

@@ -15,9 +15,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Scheduler
+from pymesos_sdk import Driver, Room, Scheduler, is_terminal
 from pymesos_sdk.executor import Executor, ExecutorDriver
-from pymesos_sdk.tasks import make_task
 
 STEP_S = 0.1
 
@@ -63,23 +62,22 @@ class Counting(Scheduler):
 
     def offers(self, driver: Driver, offers: Sequence[pb.Offer]) -> None:
         for offer in offers:
-            mine, self.waiting = self.waiting[:5], self.waiting[5:]
-            tasks = []
-            for task_id in mine:
-                task = make_task(offer, task_id, "", cpus=0.1, mem=32)
+            room, tasks = Room(offer), list[pb.TaskInfo]()
+            while self.waiting and len(tasks) < 5 and room.fits(0.1, 32):
+                task = room.make_task(self.waiting.pop(0), "", cpus=0.1, mem=32)
                 task.ClearField("command")
                 task.ClearField("container")
                 task.executor.CopyFrom(self.executor)
                 task.data = str(self.steps).encode()
                 tasks.append(task)
-            driver.accept([offer.offer_id], tasks, refuse_s=None if mine else 3600)
+            driver.accept([offer.offer_id], tasks, refuse_s=None if tasks else 3600)
 
     def message(self, driver: Driver, agent_id: str, executor_id: str, data: bytes) -> None:
         print(data.decode(), flush=True)
 
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         print(status.task_id, pb.TaskState.Name(status.state), status.message, flush=True)
-        if status.state not in (pb.TASK_STAGING, pb.TASK_STARTING, pb.TASK_RUNNING):
+        if is_terminal(status.state):
             self.left.discard(status.task_id)
             if not self.left:
                 driver.teardown()

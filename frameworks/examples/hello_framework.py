@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Scheduler, make_task
+from pymesos_sdk import Driver, Room, Scheduler, is_terminal
 
 CPUS, MEM = 0.1, 16.0
 
@@ -20,11 +20,11 @@ class Hello(Scheduler):
 
     def offers(self, driver: Driver, offers: Sequence[pb.Offer]) -> None:
         for offer in offers:
-            free = {r.name: r.scalar for r in offer.resources}
-            room = int(min(free.get("cpus", 0) / CPUS, free.get("mem", 0) / MEM))
-            chosen, self.waiting = self.waiting[:room], self.waiting[room:]
-            tasks = [make_task(offer, t, f"echo {t}", cpus=CPUS, mem=MEM) for t in chosen]
-            self.running.update(chosen)
+            room, tasks = Room(offer), list[pb.TaskInfo]()
+            while self.waiting and room.fits(CPUS, MEM):
+                task_id = self.waiting.pop(0)
+                tasks.append(room.make_task(task_id, f"echo {task_id}", cpus=CPUS, mem=MEM))
+                self.running.add(task_id)
             if tasks:
                 driver.accept([offer.offer_id], tasks)
             else:
@@ -32,7 +32,7 @@ class Hello(Scheduler):
 
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         print(status.task_id, pb.TaskState.Name(status.state), flush=True)
-        if status.state >= pb.TASK_FINISHED:
+        if is_terminal(status.state):
             self.running.discard(status.task_id)
         if not self.waiting and not self.running:
             driver.teardown()

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Scheduler, make_task, operations
+from pymesos_sdk import Driver, Scheduler, is_terminal, make_task, operations
 
 
 class Keeper(Scheduler):
@@ -34,7 +34,7 @@ class Keeper(Scheduler):
 
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         print(status.task_id, pb.TaskState.Name(status.state), status.message)
-        if status.state != pb.TASK_RUNNING:
+        if is_terminal(status.state):
             driver.teardown()
 
 

@@ -49,6 +49,7 @@ from pymesos_binpack.state import (
 )
 from pymesos_binpack.volumes import KeptVolume, Volumes, name_old_volumes, owner_of
 from pymesos_binpack.waiting import Waiting, to_plan
+from pymesos_core import limits
 from pymesos_core.clock import Now, utc
 from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import EMPTY, devices, from_proto
@@ -66,6 +67,7 @@ GANG_REFUSE_S = 1.0  # shorter than HOLD_S: then what is offered at different ti
 GANG_REFUSE_MAX_S = 30.0
 PREEMPT_AGAIN_S = 30.0  # when what was freed for a task went to somebody else
 MAX_ENDED_JOBS = 100
+INFO_BYTES = 1024  # of a TaskInfo, beyond what its job's document says
 
 
 # What an agent says of a task that it was given; to the master it is news.
@@ -1042,7 +1044,7 @@ class BinpackCore:
         for launch in made.launches:
             by_agent.setdefault(launch.offer.agent.agent_id, []).append(launch)
         for launches in by_agent.values():
-            self._launch(launches, by_id)
+            self._launch(self._as_one_accept(launches, by_id), by_id)
         self._hold_back(made)
         self._preempt([t for t in tasks if t.task_id in made.unplaced], by_id, offers, situation)
 
@@ -1058,6 +1060,19 @@ class BinpackCore:
                 failed.append(line.job_id)
         others = len(self._waiting) > len(failed)
         return failed[0] if failed and (others or len(failed) == 1) else ""
+
+    def _as_one_accept(
+        self, launches: Sequence[Launch], by_id: Mapping[str, Instance]
+    ) -> Sequence[Launch]:
+        """As many as an ACCEPT may hold; the others are planned again with what it leaves."""
+        tasks = size = 0
+        for number, launch in enumerate(launches):
+            instance = by_id[launch.task.task_id]
+            tasks += 1 + len(instance.spec.sidecars)
+            size += len(self.jobs[instance.job_id].job.document) + INFO_BYTES
+            if number and (tasks > limits.CALL_TASKS.most or size > limits.ACCEPT.most):
+                return launches[:number]
+        return launches
 
     def _workload(self) -> Workload:
         """What usually comes: the instances of all jobs that have not ended."""

@@ -4,7 +4,20 @@ The driver finds the leading master and stays with it: it reconnects, re-subscri
 acknowledges, so that a framework decides what runs where and nothing else.
 """
 
+from pymesos_core.states import is_terminal
 from pymesos_sdk.driver import Driver, FrameworkError, Scheduler
-from pymesos_sdk.tasks import make_task
+from pymesos_sdk.sizes import TooLargeError
+from pymesos_sdk.tasks import Room, draw, draw_ports, make_task, take_ports
 
-__all__ = ["Driver", "FrameworkError", "Scheduler", "make_task"]
+__all__ = [
+    "Driver",
+    "FrameworkError",
+    "Room",
+    "Scheduler",
+    "TooLargeError",
+    "draw",
+    "draw_ports",
+    "is_terminal",
+    "make_task",
+    "take_ports",
+]

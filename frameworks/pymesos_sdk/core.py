@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from pymesos_core import limits
 from pymesos_core.clock import Now
 from pymesos_core.states import is_terminal
 from pymesos_core.timers import Timers
@@ -19,7 +20,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 RECONCILE_MIN_S = 2.0
 RECONCILE_MAX_S = 60.0
 MISSED_HEARTBEATS = 3
-TASKS_PER_RECONCILE = 1000
+TASKS_PER_RECONCILE = limits.CALL_TASKS.most
 # Ends that only an agent tells. An update that comes again after one is old, and changes nothing.
 ENDS = frozenset({pb.TASK_FINISHED, pb.TASK_FAILED, pb.TASK_KILLED, pb.TASK_ERROR})
 MAX_ENDED = 10_000
@@ -109,6 +110,8 @@ class DriverCore:
     tearing_down: bool = False
     offer_constraints: Mapping[str, scheduler_pb.OfferConstraints] = field(default_factory=dict)
     optimistic_roles: Sequence[str] = ()
+    master_version: str = ""
+    master_capabilities: frozenset[scheduler_pb.MasterCapability] = frozenset()
     _connection_id: int | None = None
     _subscribed: bool = False
     _epoch_seen: int = 0
@@ -192,6 +195,8 @@ class DriverCore:
         self.info.framework_id = subscribed.framework_id
         self._subscribed = True
         self._heartbeat_s = subscribed.heartbeat_interval_s
+        self.master_version = subscribed.master_version or "unknown"
+        self.master_capabilities = frozenset(subscribed.master_capabilities)
         if self._heartbeat_s:
             self._timers.set("heartbeat", now.mono_s + MISSED_HEARTBEATS * self._heartbeat_s)
         if self.tearing_down:
@@ -234,7 +239,9 @@ class DriverCore:
                         if not self._subscribed:
                             self._unanswered[info.task_id] = None
             case "suppress":
-                self._suppressed |= set(call.suppress.roles or self.info.roles or ["*"])
+                # A wrong one is refused, and must not be in the next SUBSCRIBE.
+                mine = set(self.info.roles or ["*"])
+                self._suppressed |= mine & set(call.suppress.roles or mine)
             case "revive":
                 self._suppressed -= set(call.revive.roles or self.info.roles or ["*"])
             case "kill" if call.kill.task_id not in self._ended:

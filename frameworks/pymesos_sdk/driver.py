@@ -10,6 +10,7 @@ from functools import partial
 
 import grpc.aio
 
+from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock
@@ -22,6 +23,7 @@ from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.scheduler_pb2_grpc import SchedulerStub
+from pymesos_sdk.callbacks import check_callbacks, tell
 from pymesos_sdk.calls import Calls
 from pymesos_sdk.core import (
     Connected,
@@ -38,10 +40,13 @@ from pymesos_sdk.core import (
     Send,
     Tick,
 )
+from pymesos_sdk.sizes import check, parts_of
 
 log = logging.getLogger(__name__)
 
 STOP_GRACE_S = 2.0
+CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
+             "refused", "operation", "disconnected")  # fmt: skip
 
 
 class FrameworkError(Exception):
@@ -79,6 +84,10 @@ class Scheduler:
     def message(self, driver: Driver, agent_id: str, executor_id: str, data: bytes) -> None:
         """What a custom executor says. Told once: it can be lost."""
 
+    def refused(self, driver: Driver, refused: pb.Event.Refused) -> None:
+        """The master did not carry out a call: it was wrong, or is not known to that version."""
+        log.warning("the master refused %s: %s", refused.call or "a call", refused.message)
+
     def operation(self, driver: Driver, update: pb.Event.OperationUpdate) -> None:
         """What became of an operation that had an id. Told once: it can be lost."""
 
@@ -102,8 +111,11 @@ class Driver(Calls):
         """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
 
         `offer_constraints`, by role, say which agents are wanted; `optimistic_roles` are shown what
-        others are offered at the same time, too.
+        others are offered at the same time, too. Raises TypeError for a scheduler with methods
+        that are `async def`, and TooLargeError for too large an `info`.
         """
+        check_callbacks(scheduler, CALLBACKS)
+        check(limits.FRAMEWORK_INFO, info.ByteSize())
         self._scheduler = scheduler
         self._acknowledge = acknowledge
         self._core = DriverCore(
@@ -154,9 +166,21 @@ class Driver(Calls):
         for outbox in self._streams.values():
             outbox.close()
 
+    @property
+    def master_version(self) -> str:
+        """Of the master that leads, once subscribed."""
+        return self._core.master_version
+
+    @property
+    def master_capabilities(self) -> frozenset[pb.MasterCapability]:
+        """Of the master that leads, once subscribed."""
+        return self._core.master_capabilities
+
     def call(self, call: pb.Call) -> None:
-        """Make a call that has no method here."""
-        self._feed(SchedulerCalled(call))
+        """Make a call that has no method here. Raises TooLargeError."""
+        in_parts = not self.master_version or pb.ACCEPT_IN_PARTS in self.master_capabilities
+        for part in parts_of(call, accept_in_parts=in_parts):
+            self._feed(SchedulerCalled(part))
 
     # The stream.
 
@@ -194,7 +218,7 @@ class Driver(Calls):
             case Deliver(event):
                 self._deliver(event)
             case Lost():
-                self._scheduler.disconnected(self)
+                tell(self._scheduler.disconnected, self)
             case Disconnect(connection_id, reason):
                 log.warning("leaving the master: %s", reason)
                 if connection_id in self._streams:
@@ -205,28 +229,31 @@ class Driver(Calls):
                 self._ended.set()
 
     def _deliver(self, event: pb.Event) -> None:
+        author = self._scheduler
         match event.WhichOneof("event"):
             case "subscribed":
-                self._scheduler.subscribed(self, event.subscribed.framework_id)
+                tell(author.subscribed, self, event.subscribed.framework_id)
             case "offers":
-                self._scheduler.offers(self, event.offers.offers)
+                tell(author.offers, self, event.offers.offers)
             case "rescind":
-                self._scheduler.rescinded(self, event.rescind.offer_id)
+                tell(author.rescinded, self, event.rescind.offer_id)
             case "update":
-                self._scheduler.update(self, event.update.status)
+                tell(author.update, self, event.update.status)
                 if self._acknowledge:
                     self.acknowledge(event.update.status)
             case "failure" if event.failure.executor_id:
                 lost = event.failure
                 status = lost.status if lost.HasField("status") else None
-                self._scheduler.executor_lost(self, lost.agent_id, lost.executor_id, status)
+                tell(author.executor_lost, self, lost.agent_id, lost.executor_id, status)
             case "failure":
-                self._scheduler.failure(self, event.failure.agent_id)
+                tell(author.failure, self, event.failure.agent_id)
             case "message":
                 said = event.message
-                self._scheduler.message(self, said.agent_id, said.executor_id, said.data)
+                tell(author.message, self, said.agent_id, said.executor_id, said.data)
             case "operation_update":
-                self._scheduler.operation(self, event.operation_update)
+                tell(author.operation, self, event.operation_update)
+            case "refused":
+                tell(author.refused, self, event.refused)
 
 
 async def _write(

@@ -16,19 +16,29 @@ from collections.abc import Mapping
 
 import grpc.aio
 
+from pymesos_core import limits
 from pymesos_core.addresses import AddressError, parse_host_port
 from pymesos_core.backoff import Backoff
 from pymesos_core.following import describe, open_channel
 from pymesos_core.outbox import Outbox
-from pymesos_core.states import is_terminal
+from pymesos_core.states import is_terminal, state_name
 from pymesos_core.streams import NotReadError, use_stream
 from pymesos_proto.v1 import executor_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
 from pymesos_proto.v1.executor_pb2_grpc import ExecutorStub
+from pymesos_sdk.callbacks import check_callbacks, tell
+from pymesos_sdk.sizes import check, check_status, subscription
 
 log = logging.getLogger(__name__)
 
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 2.0
+# What an executor may say of a task.
+STATES = frozenset(
+    {types_pb.TASK_STARTING, types_pb.TASK_RUNNING, types_pb.TASK_KILLING, types_pb.TASK_FINISHED,
+     types_pb.TASK_FAILED, types_pb.TASK_KILLED, types_pb.TASK_ERROR}
+)  # fmt: skip
+TOO_MANY_PAUSE_S = 5.0  # when the framework is behind with its updates
+CALLBACKS = ("subscribed", "launch", "kill", "message", "refused", "shutdown")
 
 
 class ExecutorError(Exception):
@@ -52,6 +62,10 @@ class Executor:
     def message(self, driver: ExecutorDriver, data: bytes) -> None:
         """The framework says something."""
 
+    def refused(self, driver: ExecutorDriver, refused: pb.ExecutorEvent.Refused) -> None:
+        """The agent did not carry out a call: it was wrong, or is not known to that version."""
+        log.warning("the agent refused %s: %s", refused.call or "a call", refused.message)
+
     def shutdown(self, driver: ExecutorDriver) -> None:
         """End all tasks, then call `driver.stop`; before long the container is killed."""
         driver.stop()
@@ -61,7 +75,8 @@ class ExecutorDriver:
     """Runs one executor, on the agent that started it."""
 
     def __init__(self, executor: Executor, environment: Mapping[str, str] = os.environ) -> None:
-        """Raises ExecutorError when it was not started by an agent."""
+        """Raises ExecutorError when it was not started by an agent, TypeError for `async def`."""
+        check_callbacks(executor, CALLBACKS)
         self._executor = executor
         try:
             self._address = parse_host_port(environment["PYMESOS_AGENT"])
@@ -80,6 +95,7 @@ class ExecutorDriver:
         self._outbox: Outbox[pb.ExecutorCall] | None = None
         self._stopping = asyncio.Event()
         self._problem: str | None = None
+        self._pause_s = 0.0
 
     async def run(self) -> None:
         """Until `stop`, and what was said is stored by the agent. Raises ExecutorError."""
@@ -95,7 +111,8 @@ class ExecutorDriver:
             if self._problem is not None:
                 raise ExecutorError(self._problem)
             if not self._done():
-                await asyncio.sleep(backoff.next_s())
+                await asyncio.sleep(max(backoff.next_s(), self._pause_s))
+                self._pause_s = 0.0
 
     def _done(self) -> bool:
         return self._stopping.is_set() and not self._unacknowledged
@@ -103,11 +120,9 @@ class ExecutorDriver:
     async def _session(self, channel: grpc.aio.Channel, backoff: Backoff) -> None:
         outbox = self._outbox = Outbox()
         call = ExecutorStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
-        subscribe = pb.ExecutorCall.Subscribe()
-        subscribe.CopyFrom(self._subscribe)
-        subscribe.task_ids.extend(self._tasks)
-        subscribe.unacknowledged.extend(self._unacknowledged.values())
-        outbox.put(pb.ExecutorCall(subscribe=subscribe))
+        said = list(self._unacknowledged.values())
+        for part in subscription(self._subscribe, self._tasks, said):
+            outbox.put(part, bounded=False)  # it is in memory already, and goes out at once
 
         async def write() -> None:
             while (calls := await outbox.batch()) is not None:
@@ -128,22 +143,26 @@ class ExecutorDriver:
         match event.WhichOneof("event"):
             case "subscribed":
                 backoff.reset()
-                self._executor.subscribed(self, event.subscribed)
+                tell(self._executor.subscribed, self, event.subscribed)
             case "launch":
                 task = event.launch.task_info
                 if task.task_id not in self._tasks:
                     self._tasks[task.task_id] = None
-                    self._executor.launch(self, task)
+                    tell(self._executor.launch, self, task)
             case "kill" if event.kill.task_id in self._tasks:
-                self._executor.kill(self, event.kill.task_id, event.kill.kill_policy)
+                tell(self._executor.kill, self, event.kill.task_id, event.kill.kill_policy)
             case "acknowledged":
                 status = self._unacknowledged.pop(event.acknowledged.uuid, None)
                 if status is not None and is_terminal(status.state):
                     self._tasks.pop(status.task_id, None)
             case "message":
-                self._executor.message(self, event.message.data)
+                tell(self._executor.message, self, event.message.data)
             case "shutdown":
-                self._executor.shutdown(self)
+                tell(self._executor.shutdown, self)
+            case "refused":
+                if event.refused.code == pb.ExecutorEvent.Refused.TOO_MANY:
+                    self._pause_s = TOO_MANY_PAUSE_S
+                tell(self._executor.refused, self, event.refused)
             case "error":
                 self._problem = event.error.message
 
@@ -155,8 +174,16 @@ class ExecutorDriver:
         *,
         exit_status: int | None = None,
         healthy: bool | None = None,
+        data: bytes = b"",
+        labels: Mapping[str, str] | None = None,
     ) -> None:
-        """A task is in a new state. Kept and said again until the agent has stored it."""
+        """A task is in a new state. Kept and said again until the agent has stored it.
+
+        The framework is given `data` (a result, say) and `labels` with it. Raises ValueError for
+        a state that an executor cannot say, TooLargeError when all of it exceeds 63 KiB.
+        """
+        if state not in STATES:
+            raise ValueError(f"an executor cannot say {state_name(state)} of a task")
         status = types_pb.TaskStatus(
             task_id=task_id,
             state=state,
@@ -164,12 +191,16 @@ class ExecutorDriver:
             uuid=uuid.uuid4().bytes,
             exit_status=exit_status,
             healthy=healthy,
+            data=data,
+            labels=[types_pb.Label(key=k, value=v) for k, v in (labels or {}).items()],
         )
+        check_status(status)
         self._unacknowledged[status.uuid] = status
         self._put(pb.ExecutorCall(update=pb.ExecutorCall.Update(status=status)))
 
     def send_message(self, data: bytes) -> None:
-        """To the framework; lost when the agent is not connected."""
+        """To the framework; lost when the agent is not connected. Raises TooLargeError."""
+        check(limits.DATA, len(data))
         self._put(pb.ExecutorCall(message=pb.ExecutorCall.Message(data=data)))
 
     def _put(self, call: pb.ExecutorCall) -> None:

@@ -1,4 +1,4 @@
-"""Making a TaskInfo from an offer."""
+"""Making TaskInfos from an offer."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from pymesos_core.resources import (
     EMPTY,
     Interval,
     Resources,
+    Tag,
     count,
     from_proto,
     tagged,
+    to_milli,
     to_proto,
 )
 from pymesos_proto.v1 import types_pb2 as pb
@@ -36,15 +38,19 @@ def take_ports(resources: Resources, number: int, start: int = 0) -> tuple[Inter
     return tuple(sorted(chosen))
 
 
+def _drawn_from(resources: Resources) -> list[tuple[Tag, Resources]]:
+    """What can be used as it is, what is reserved first."""
+    parts = ((tag, bag) for tag, bag in resources.parts() if not tag.device and not tag.volume)
+    return sorted(parts, key=lambda part: not part[0].reservations)
+
+
 def draw(resources: Resources, scalars: Mapping[str, int]) -> Resources:
     """So much of each scalar (in thousandths): of one kind if one has enough, else of several.
 
-    What is reserved comes first. Devices are not drawn from. Raises ValueError when there is less.
+    What is reserved comes first. Neither devices nor volumes are drawn from. Raises ValueError when
+    there is less.
     """
-    kinds = sorted(
-        ((tag, bag) for tag, bag in resources.parts() if not tag.device),
-        key=lambda kind: not kind[0].reservations,
-    )
+    kinds = _drawn_from(resources)
     out = EMPTY
     for name, needed in scalars.items():
         left = needed
@@ -58,6 +64,70 @@ def draw(resources: Resources, scalars: Mapping[str, int]) -> Resources:
     return out
 
 
+def draw_ports(resources: Resources, number: int) -> Resources:
+    """So many ports, with their reservations; those come first. Raises ValueError."""
+    out, left = EMPTY, number
+    for tag, bag in _drawn_from(resources):
+        taken = min(left, count(bag.ranges.get("ports", ())))
+        if taken:
+            out = out + tagged(tag, Resources(ranges={"ports": take_ports(bag, taken)}))
+            left -= taken
+    if left:
+        raise ValueError(f"{number} ports are needed, {number - left} are offered")
+    return out
+
+
+class Room:
+    """What an offer has for tasks: each that is made takes its part of it.
+
+    The parts keep their reservations, of which a role's own are used up first.
+    """
+
+    def __init__(self, offer: pb.Offer) -> None:
+        self.offer = offer
+        self.left = from_proto(offer.resources)
+
+    def fits(self, cpus: float, mem: float, ports: int = 0) -> bool:
+        """Whether there is room for a task of that size."""
+        try:
+            self._find(cpus, mem, ports)
+        except ValueError:
+            return False
+        return True
+
+    def _find(self, cpus: float, mem: float, ports: int) -> Resources:
+        scalars = {"cpus": to_milli("cpus", cpus), "mem": to_milli("mem", mem)}
+        found = draw(self.left, scalars)
+        return found + draw_ports(self.left, ports) if ports else found
+
+    def make_task(
+        self,
+        task_id: str,
+        command: str,
+        *,
+        cpus: float = 0.1,
+        mem: float = 32,
+        ports: int = 0,
+        image: str = "",
+        env: Mapping[str, str] | None = None,
+    ) -> pb.TaskInfo:
+        """A task that runs `command` in a shell on the offer's agent; cpus in cores, mem in MiB.
+
+        Raises ValueError when there is less.
+        """
+        given = self._find(cpus, mem, ports)
+        self.left = self.left - given
+        variables = [pb.EnvironmentVariable(name=n, value=v) for n, v in (env or {}).items()]
+        return pb.TaskInfo(
+            task_id=task_id,
+            name=task_id,
+            agent_id=self.offer.agent_id,
+            resources=to_proto(given),
+            command=pb.CommandInfo(shell=True, value=command, environment=variables),
+            container=pb.ContainerInfo(image=image),
+        )
+
+
 def make_task(
     offer: pb.Offer,
     task_id: str,
@@ -69,23 +139,14 @@ def make_task(
     image: str = "",
     env: Mapping[str, str] | None = None,
 ) -> pb.TaskInfo:
-    """A task that runs `command` in a shell on the offer's agent; cpus in cores, mem in MiB.
+    """A task like that of `Room.make_task`; for several tasks of one offer use a Room.
 
+    Cpus and memory that the offer has not are asked for all the same: the master says TASK_ERROR.
     Raises ValueError when the offer has fewer ports.
     """
-    needed = [pb.Resource(name="cpus", scalar=cpus), pb.Resource(name="mem", scalar=mem)]
-    if ports:
-        taken = take_ports(from_proto(offer.resources), ports)
-        needed += to_proto(Resources(ranges={"ports": taken}))
-    return pb.TaskInfo(
-        task_id=task_id,
-        name=task_id,
-        agent_id=offer.agent_id,
-        resources=needed,
-        command=pb.CommandInfo(
-            shell=True,
-            value=command,
-            environment=[pb.EnvironmentVariable(name=n, value=v) for n, v in (env or {}).items()],
-        ),
-        container=pb.ContainerInfo(image=image),
-    )
+    room = Room(offer)
+    if not room.fits(cpus, mem):
+        room.left = room.left + Resources(
+            {"cpus": to_milli("cpus", cpus), "mem": to_milli("mem", mem)}
+        )
+    return room.make_task(task_id, command, cpus=cpus, mem=mem, ports=ports, image=image, env=env)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pymesos_agent.core import events as ev
+from pymesos_agent.shell import cut_registration
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -420,3 +421,68 @@ class TestMaster:
         shutdown = scheduler_pb.Call.Shutdown(agent_id=offer.agent_id, executor_id="x")
         h.call(other, shutdown=shutdown)
         assert h.agent_inbox[agent][-1].shutdown_executor.framework_id == h.framework_id(other)
+
+
+def test_an_update_carries_data_and_labels_over_restarts_of_agent_and_master(
+    h: AgentHarness,
+) -> None:
+    running(h, "a")
+    status = pb.TaskStatus(
+        task_id="a",
+        state=pb.TASK_RUNNING,
+        uuid=b"its own",
+        data=b"\0result",
+        labels=[pb.Label(key="k", value="v")],
+    )
+    update = executor_pb.ExecutorCall.Update(status=status)
+    h.feed(ev.ExecutorSaid(1, executor_pb.ExecutorCall(update=update)))
+    kept = AgentHarness(records=h.records).core.state.by_key["f", "a"].unacknowledged[0]
+    assert (kept.data, kept.labels[0].value) == (b"\0result", "v")
+
+    master = MasterHarness()
+    agent, framework = master.agent(), master.subscribe()
+    (offer,) = master.offers(framework)
+    master.accept(framework, [offer.offer_id], task(offer, "a"))
+    framework_id = master.framework_id(framework)
+    said = pb.TaskStatus()
+    said.CopyFrom(kept)
+    said.data = b"x" * 5000
+    sent = agent_pb.StatusUpdate(framework_id=framework_id, status=said)
+    master.feed(master_ev.TaskStatusUpdated(agent, sent))
+    told = master.framework_inbox[framework][-1].update.status
+    assert (len(told.data), told.labels[0].key) == (5000, "k")
+    call = scheduler_pb.Call.Acknowledge(
+        agent_id=master.agent_id(agent), task_id="a", uuid=said.uuid
+    )
+    master.call(framework, acknowledge=call)
+    latest = master.core.state.frameworks[framework_id].tasks["a"].status
+    assert latest is not None
+    assert (latest.data, latest.labels[0].key) == (b"", "k"), "a framework has it, and much of it"
+    assert len(told.data) == 5000
+
+
+def test_what_this_agent_does_not_know_is_refused_and_the_stream_goes_on(h: AgentHarness) -> None:
+    running(h, "a")
+    h.feed(ev.ExecutorSaid(1, executor_pb.ExecutorCall()))
+    refused = h.told[1][-1].refused
+    assert refused.code == executor_pb.ExecutorEvent.Refused.UNKNOWN_CALL and refused.message
+    assert not h.closed
+    say(h, "a", pb.TASK_RUNNING, b"next")
+    assert heard(h)[-1] == ("acknowledged", "a")
+
+
+def test_an_agent_registers_with_the_first_update_of_each_task(h: AgentHarness) -> None:
+    """Together those that wait can exceed what a message may hold, for ever."""
+    running(h, "a")
+    for number in range(40):
+        status = pb.TaskStatus(
+            task_id="a", state=pb.TASK_RUNNING, uuid=bytes([number]), data=b"x" * 60_000
+        )
+        update = executor_pb.ExecutorCall.Update(status=status)
+        h.feed(ev.ExecutorSaid(1, executor_pb.ExecutorCall(update=update)))
+    h.feed(ev.Disconnected(1))
+    h.feed(ev.Connected(2))
+    register = [m.register for m in h.sent if m.HasField("register")][-1]
+    (record,) = register.tasks
+    assert len(record.unacknowledged) == 1
+    assert max(part.ByteSize() for part in cut_registration(h.sent[-1])) < 1024 * 1024

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 
-from pymesos_core import resources
+from pymesos_core import VERSION, resources
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
 from pymesos_master.core.state import AgentState, FrameworkState
@@ -254,11 +255,38 @@ class TestFilters:
         h.advance(60)
         assert h.offers(framework) == []
 
-    def test_suppressing_a_foreign_role_is_an_error(self, h: MasterHarness) -> None:
+    @pytest.mark.parametrize(
+        "call",
+        [
+            {"suppress": {"roles": ["db"]}},
+            {"revive": {"roles": ["web", "db"]}},
+            {"subscribe": {}},
+            {},  # of a kind that a later version knows
+        ],
+    )
+    def test_a_wrong_call_is_refused_and_the_stream_goes_on(
+        self, h: MasterHarness, call: dict[str, Any]
+    ) -> None:
+        h.agent()
         framework = h.subscribe(roles=["web"])
-        h.call(framework, suppress=scheduler_pb.Call.Suppress(roles=["db"]))
-        assert "'db'" in h.refused(framework)[0].message
+        offer = h.offers(framework)[0]
+        h.call(framework, suppress=scheduler_pb.Call.Suppress(roles=["web"]))
+        h.call(framework, **call)
+        (refused,) = h.refused(framework)
+        assert refused.call == next(iter(call), "").upper() and refused.message
+        assert refused.code == (
+            scheduler_pb.Event.Refused.INVALID if call else scheduler_pb.Event.Refused.UNKNOWN_CALL
+        )
         assert not h.errors(framework) and framework not in h.closed
+        h.decline(framework, [offer.offer_id], refuse_s=0)
+        assert not h.offers(framework), "nothing of a refused REVIVE is done"
+        h.call(framework, revive=scheduler_pb.Call.Revive(roles=["web"]))
+        assert h.offers(framework), "the stream goes on"
+
+    def test_a_master_says_its_version_and_what_it_can(self, h: MasterHarness) -> None:
+        (told,) = h.framework_inbox[h.subscribe()]
+        assert told.subscribed.master_version == VERSION
+        assert scheduler_pb.REFUSES_CALLS in told.subscribed.master_capabilities
 
     def test_an_unanswered_offer_times_out(self) -> None:
         h = MasterHarness(Config(offer_timeout_s=10))

@@ -168,3 +168,43 @@ def test_an_old_update_that_comes_again_after_the_end_changes_nothing() -> None:
     h.effects.clear()
     h.connect(epoch=2)
     assert h.asked() == [] and h.sent("kill") == []
+
+
+def test_every_task_is_asked_for_however_many_there_are() -> None:
+    h = Harness()
+    h.connect()
+    tasks = [spb.Call.Reconcile.Task(task_id=f"t{n}", agent_id="a") for n in range(2500)]
+    h.call(reconcile=spb.Call.Reconcile(tasks=tasks))
+    assert h.asked() == [t.task_id for t in tasks]
+    assert all(0 < len(call.reconcile.tasks) <= 1000 for call in h.sent("reconcile"))
+    h.effects.clear()
+    h.feed(Disconnected(h.connection))
+    h.connect()
+    assert h.asked() == [t.task_id for t in tasks], "and after a failover"
+
+
+def test_a_role_that_is_not_subscribed_is_not_suppressed_at_the_next_subscription() -> None:
+    h = Harness()
+    h.connect()
+    h.call(suppress=spb.Call.Suppress(roles=["typo"]))
+    h.feed(Disconnected(h.connection))
+    h.connect()
+    assert not h.sent("subscribe")[-1].subscribe.suppressed_roles
+
+
+def test_what_was_refused_and_what_the_master_is_are_told() -> None:
+    h = Harness()
+    h.connect()
+    assert h.core.master_version == "unknown"
+    h.feed(Disconnected(h.connection))
+    h.feed(Connected(h.connection))
+    subscribed = spb.Event.Subscribed(
+        framework_id="id", master_version="9", master_capabilities=[spb.ACCEPT_IN_PARTS]
+    )
+    h.hear(spb.Event(subscribed=subscribed))
+    assert h.core.master_version == "9"
+    assert h.core.master_capabilities == {spb.ACCEPT_IN_PARTS}
+    refused = spb.Event(refused=spb.Event.Refused(call="REVIVE", message="no"))
+    h.hear(refused)
+    assert h.effects[-1] == Deliver(refused)
+    assert not any(isinstance(e, Disconnect | Fail) for e in h.effects)

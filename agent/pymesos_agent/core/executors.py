@@ -14,13 +14,14 @@ from pymesos_agent.core import events, updates
 from pymesos_agent.core.context import IDLE, KILL, SUBSCRIBE, Context
 from pymesos_agent.core.effects import CloseExecutor, KillContainer, ResizeContainer, TellExecutor
 from pymesos_agent.core.tasks import AgentTask, grace_s
-from pymesos_core import contract, limits
+from pymesos_core import VERSION, contract, limits
 from pymesos_core.resources import Resources, from_proto, parse, total
 from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
+Refused = executor_pb.ExecutorEvent.Refused
 OVERHEAD = parse("cpus:0.1;mem:32")
 SUBSCRIBE_S = 60.0  # SEMANTICS 20
 IDLE_S = 10.0
@@ -207,8 +208,13 @@ def on_said(ctx: Context, event: events.ExecutorSaid) -> None:
                 data=call.message.data,
             )
             ctx.tell_master(agent_pb.AgentMessage(executor_message=message))
-        case _:
-            _refuse(ctx, event.stream_id, "the first call of a stream, and no other, is SUBSCRIBE")
+        case _ if executor is None:
+            _refuse(ctx, event.stream_id, "the first call of a stream must be SUBSCRIBE")
+        case "subscribe":
+            _refuse_call(ctx, executor, "subscribe", "this stream is subscribed already")
+        case kind:
+            text = f"this agent, of version {VERSION}, does not know a call of this kind"
+            _refuse_call(ctx, executor, kind or "", text, Refused.UNKNOWN_CALL)
 
 
 def on_left(ctx: Context, event: events.ExecutorLeft) -> None:
@@ -224,6 +230,18 @@ def _refuse(ctx: Context, stream_id: int, why: str) -> None:
     error = executor_pb.ExecutorEvent.Error(message=why)
     ctx.emit(TellExecutor(stream_id, executor_pb.ExecutorEvent(error=error)))
     ctx.emit(CloseExecutor(stream_id, why))
+
+
+def _refuse_call(
+    ctx: Context,
+    executor: AgentTask,
+    call: str,
+    why: str,
+    code: Refused.Code = Refused.INVALID,
+) -> None:
+    """Nothing of a call is done; the stream goes on."""
+    refused = Refused(call=call.upper(), code=code, message=why)
+    ctx.tell_executor(executor, executor_pb.ExecutorEvent(refused=refused))
 
 
 def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.Subscribe) -> None:
@@ -245,6 +263,7 @@ def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.S
         executor_info=executor.executor_info,
         framework_info=ctx.state.framework_info(executor.framework_id),
         agent_id=executor.info.agent_id,
+        agent_version=VERSION,
     )
     ctx.tell_executor(executor, executor_pb.ExecutorEvent(subscribed=subscribed))
     for status in call.unacknowledged:
@@ -313,11 +332,10 @@ def _on_update(ctx: Context, executor: AgentTask, status: pb.TaskStatus) -> None
             _end_stranger(ctx, executor, status.task_id)
         return
     if len(task.unacknowledged) >= MAX_UNACKNOWLEDGED:
-        _refuse(
-            ctx,
-            executor.stream_id,
-            f"{MAX_UNACKNOWLEDGED} updates of {status.task_id[:255]} wait for its framework",
-        )
+        # It keeps what it has to say, and connects again.
+        text = f"{MAX_UNACKNOWLEDGED} updates of {status.task_id[:255]} wait for its framework"
+        _refuse_call(ctx, executor, "update", text, Refused.TOO_MANY)
+        ctx.emit(CloseExecutor(executor.stream_id, text))
         return
     task.to_acknowledge[status.uuid] = None
     if task.ended and not is_terminal(status.state) and status.uuid not in task.updates_seen:
@@ -334,4 +352,4 @@ def _status_problem(status: pb.TaskStatus) -> str | None:
         return f"an update needs a uuid of 1 to {limits.UUID.most} bytes"
     if status.state not in STATES:
         return f"an executor cannot say {state_name(status.state)} of a task"
-    return None
+    return limits.SAID_STATUS.problem(status.ByteSize())

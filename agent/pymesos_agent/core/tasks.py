@@ -155,7 +155,8 @@ class AgentTask:
             framework_id=self.framework_id,
             task_info=self.info,
             state=self.durable_state,
-            unacknowledged=list(self.unacknowledged)[: self.durable],
+            # The others follow, one at a time; together they can exceed what a message may hold.
+            unacknowledged=list(self.unacknowledged)[: min(1, self.durable)],
             role=self.role,
         )
 

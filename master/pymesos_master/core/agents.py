@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymesos_core import contract, reservations, resources
+from pymesos_core import VERSION, contract, reservations, resources
 from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
@@ -199,6 +199,7 @@ def _admit(
                 agent_id=agent.agent_id,
                 ping_timeout_s=ctx.config.agent_ping_timeout_s,
                 max_ping_timeouts=ctx.config.max_agent_ping_timeouts,
+                master_version=VERSION,
             )
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pymesos_core import contract
+from pymesos_core import VERSION, contract
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
 from pymesos_master.core import accepts, executors, offers, tasks
@@ -23,6 +23,11 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
+CAPABILITIES = (
+    scheduler_pb.REFUSES_CALLS,
+    scheduler_pb.ACCEPT_IN_PARTS,
+    scheduler_pb.STATUS_DATA,
+)
 MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 
 
@@ -96,6 +101,8 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
         framework_id=framework.framework_id,
         heartbeat_interval_s=ctx.config.heartbeat_interval_s,
         master_address=ctx.config.master_address,
+        master_version=VERSION,
+        master_capabilities=CAPABILITIES,
     )
     ctx.tell_framework(framework, scheduler_pb.Event(subscribed=subscribed))
     suppressed = (
@@ -264,7 +271,7 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
         case "subscribe":
             ctx.refuse_call(framework, kind, "This stream is subscribed already")
         case _:
-            message = "A call of a kind that this master does not know: is it older than you?"
+            message = f"This master, of version {VERSION}, does not know a call of this kind"
             ctx.refuse_call(framework, "", message, scheduler_pb.Event.Refused.UNKNOWN_CALL)
 
 

@@ -14,6 +14,8 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
+KEPT_DATA_BYTES = 1024  # of a status whose framework has it
+
 
 def framework_of(ctx: Context, framework_id: str) -> Framework | None:
     """A framework, also one that is removed and whose tasks are still ending."""
@@ -172,6 +174,11 @@ def _acknowledged(ctx: Context, task: Task, uuid: bytes) -> None:
     if task.unacknowledged is None or task.unacknowledged.uuid != uuid:
         return
     ended = is_terminal(task.unacknowledged.state)
+    if task.status is task.unacknowledged and len(task.status.data) > KEPT_DATA_BYTES:
+        # A copy: what was told may be on its way still.
+        task.status = pb.TaskStatus()
+        task.status.CopyFrom(task.unacknowledged)
+        task.status.ClearField("data")
     task.unacknowledged = None
     if ended:
         complete(ctx, task)

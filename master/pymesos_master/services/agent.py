@@ -107,5 +107,7 @@ class _Registration:
             case "executor_message" | "executor_exited":
                 told = getattr(message, kind)
                 self._feed(ExecutorTold(self._connection_id, told))
+            case None:  # an agent of a later version says it
+                self._feed(AgentHeard(self._connection_id))
             case _:
                 raise BadStreamError(f"a message of the kind {kind} is not expected here")

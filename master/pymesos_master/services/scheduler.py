@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import grpc.aio
 
+from pymesos_core import limits
 from pymesos_master.core.events import (
     FrameworkCalled,
     FrameworkDisconnected,
@@ -16,6 +17,49 @@ from pymesos_master.services.leading import BadStreamError, Leadership, run_stre
 from pymesos_master.shell import Connection
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import scheduler_pb2_grpc as services
+
+Refused = pb.Event.Refused
+
+
+class Accepts:
+    """Puts an ACCEPT together that came in several parts."""
+
+    def __init__(self, tell: Callable[[pb.Event], None]) -> None:
+        self._tell = tell
+        self._parts: pb.Call | None = None
+        self._size = 0
+
+    def take(self, call: pb.Call) -> Iterator[pb.Call]:
+        """The calls that are whole now."""
+        if not call.HasField("accept"):
+            yield call
+            return
+        if self._parts is not None and self._parts.accept.offer_ids != call.accept.offer_ids:
+            yield self._give_up("it was cut short by an ACCEPT of other offers")
+        if self._parts is None and not call.accept.more:
+            yield call
+            return
+        self._size += call.ByteSize()
+        if problem := limits.ACCEPT.problem(self._size):
+            self._parts = self._parts or call
+            yield self._give_up(problem, Refused.TOO_LARGE)
+        elif self._parts is None:
+            self._parts = pb.Call()
+            self._parts.CopyFrom(call)
+        else:
+            self._parts.accept.operations.extend(call.accept.operations)
+            self._parts.accept.filters.CopyFrom(call.accept.filters)
+            if not call.accept.more:
+                whole, self._parts, self._size = self._parts, None, 0
+                yield whole
+
+    def _give_up(self, why: str, code: Refused.Code = Refused.INVALID) -> pb.Call:
+        """Nothing of it is done; its offers are given back."""
+        assert self._parts is not None
+        self._tell(pb.Event(refused=Refused(call="ACCEPT", code=code, message=why)))
+        offer_ids = self._parts.accept.offer_ids
+        self._parts, self._size = None, 0
+        return pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids))
 
 
 class SchedulerService(services.SchedulerServicer):
@@ -35,6 +79,7 @@ class SchedulerService(services.SchedulerServicer):
         async def read(connection: Connection) -> None:
             connection_id = connection.connection_id
             subscribed = False
+            accepts = Accepts(connection.outbox.put)
             async for batch in request_iterator:
                 for call in batch.call:
                     if not subscribed:
@@ -43,7 +88,8 @@ class SchedulerService(services.SchedulerServicer):
                         subscribed = True
                         connection.feed(FrameworkSubscribing(connection_id, call.subscribe))
                     else:
-                        connection.feed(FrameworkCalled(connection_id, call))
+                        for whole in accepts.take(call):
+                            connection.feed(FrameworkCalled(connection_id, whole))
 
         epoch = leader.term.epoch
         await run_stream(

@@ -156,14 +156,16 @@ class LaunchGroup(_message.Message):
 class MasterMessage(_message.Message):
     __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group", "executor_message", "shutdown_executor")
     class Registered(_message.Message):
-        __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts")
+        __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts", "master_version")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
         PING_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
         MAX_PING_TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
+        MASTER_VERSION_FIELD_NUMBER: _ClassVar[int]
         agent_id: str
         ping_timeout_s: float
         max_ping_timeouts: int
-        def __init__(self, agent_id: _Optional[str] = ..., ping_timeout_s: _Optional[float] = ..., max_ping_timeouts: _Optional[int] = ...) -> None: ...
+        master_version: str
+        def __init__(self, agent_id: _Optional[str] = ..., ping_timeout_s: _Optional[float] = ..., max_ping_timeouts: _Optional[int] = ..., master_version: _Optional[str] = ...) -> None: ...
     class Refused(_message.Message):
         __slots__ = ("message", "shut_down")
         MESSAGE_FIELD_NUMBER: _ClassVar[int]

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/executor.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\";\n\x11\x45xecutorCallBatch\x12&\n\x04\x63\x61ll\x18\x01 \x03(\x0b\x32\x18.pymesos.v1.ExecutorCall\"\x8c\x03\n\x0c\x45xecutorCall\x12\x37\n\tsubscribe\x18\x01 \x01(\x0b\x32\".pymesos.v1.ExecutorCall.SubscribeH\x00\x12\x31\n\x06update\x18\x02 \x01(\x0b\x32\x1f.pymesos.v1.ExecutorCall.UpdateH\x00\x12\x33\n\x07message\x18\x03 \x01(\x0b\x32 .pymesos.v1.ExecutorCall.MessageH\x00\x1a\x87\x01\n\tSubscribe\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\x12\x10\n\x08task_ids\x18\x04 \x03(\t\x12.\n\x0eunacknowledged\x18\x05 \x03(\x0b\x32\x16.pymesos.v1.TaskStatus\x1a\x30\n\x06Update\x12&\n\x06status\x18\x01 \x01(\x0b\x32\x16.pymesos.v1.TaskStatus\x1a\x17\n\x07Message\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x06\n\x04\x63\x61ll\">\n\x12\x45xecutorEventBatch\x12(\n\x05\x65vent\x18\x01 \x03(\x0b\x32\x19.pymesos.v1.ExecutorEvent\"\x96\x06\n\rExecutorEvent\x12:\n\nsubscribed\x18\x01 \x01(\x0b\x32$.pymesos.v1.ExecutorEvent.SubscribedH\x00\x12\x32\n\x06launch\x18\x02 \x01(\x0b\x32 .pymesos.v1.ExecutorEvent.LaunchH\x00\x12.\n\x04kill\x18\x03 \x01(\x0b\x32\x1e.pymesos.v1.ExecutorEvent.KillH\x00\x12>\n\x0c\x61\x63knowledged\x18\x04 \x01(\x0b\x32&.pymesos.v1.ExecutorEvent.AcknowledgedH\x00\x12\x34\n\x07message\x18\x05 \x01(\x0b\x32!.pymesos.v1.ExecutorEvent.MessageH\x00\x12\x36\n\x08shutdown\x18\x06 \x01(\x0b\x32\".pymesos.v1.ExecutorEvent.ShutdownH\x00\x12\x30\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1f.pymesos.v1.ExecutorEvent.ErrorH\x00\x1a\x94\x01\n\nSubscribed\x12/\n\rexecutor_info\x18\x01 \x01(\x0b\x32\x18.pymesos.v1.ExecutorInfo\x12\x31\n\x0e\x66ramework_info\x18\x02 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x1a\x31\n\x06Launch\x12\'\n\ttask_info\x18\x01 \x01(\x0b\x32\x14.pymesos.v1.TaskInfo\x1a\x44\n\x04Kill\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12+\n\x0bkill_policy\x18\x02 \x01(\x0b\x32\x16.pymesos.v1.KillPolicy\x1a-\n\x0c\x41\x63knowledged\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04uuid\x18\x02 \x01(\x0c\x1a\x17\n\x07Message\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x1a\n\n\x08Shutdown\x1a\x18\n\x05\x45rror\x12\x0f\n\x07message\x18\x01 \x01(\tB\x07\n\x05\x65vent2X\n\x08\x45xecutor\x12L\n\x07\x43onnect\x12\x1d.pymesos.v1.ExecutorCallBatch\x1a\x1e.pymesos.v1.ExecutorEventBatch(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/executor.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\";\n\x11\x45xecutorCallBatch\x12&\n\x04\x63\x61ll\x18\x01 \x03(\x0b\x32\x18.pymesos.v1.ExecutorCall\"\x8d\x04\n\x0c\x45xecutorCall\x12\x37\n\tsubscribe\x18\x01 \x01(\x0b\x32\".pymesos.v1.ExecutorCall.SubscribeH\x00\x12\x31\n\x06update\x18\x02 \x01(\x0b\x32\x1f.pymesos.v1.ExecutorCall.UpdateH\x00\x12\x33\n\x07message\x18\x03 \x01(\x0b\x32 .pymesos.v1.ExecutorCall.MessageH\x00\x12\x38\n\nmore_tasks\x18\x04 \x01(\x0b\x32\".pymesos.v1.ExecutorCall.MoreTasksH\x00\x1a\x9b\x01\n\tSubscribe\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x02 \x01(\t\x12\r\n\x05token\x18\x03 \x01(\t\x12\x10\n\x08task_ids\x18\x04 \x03(\t\x12.\n\x0eunacknowledged\x18\x05 \x03(\x0b\x32\x16.pymesos.v1.TaskStatus\x12\x12\n\nmore_tasks\x18\x06 \x01(\x08\x1a\x31\n\tMoreTasks\x12\x10\n\x08task_ids\x18\x01 \x03(\t\x12\x12\n\nmore_tasks\x18\x02 \x01(\x08\x1a\x30\n\x06Update\x12&\n\x06status\x18\x01 \x01(\x0b\x32\x16.pymesos.v1.TaskStatus\x1a\x17\n\x07Message\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x42\x06\n\x04\x63\x61ll\">\n\x12\x45xecutorEventBatch\x12(\n\x05\x65vent\x18\x01 \x03(\x0b\x32\x19.pymesos.v1.ExecutorEvent\"\x8f\x08\n\rExecutorEvent\x12:\n\nsubscribed\x18\x01 \x01(\x0b\x32$.pymesos.v1.ExecutorEvent.SubscribedH\x00\x12\x32\n\x06launch\x18\x02 \x01(\x0b\x32 .pymesos.v1.ExecutorEvent.LaunchH\x00\x12.\n\x04kill\x18\x03 \x01(\x0b\x32\x1e.pymesos.v1.ExecutorEvent.KillH\x00\x12>\n\x0c\x61\x63knowledged\x18\x04 \x01(\x0b\x32&.pymesos.v1.ExecutorEvent.AcknowledgedH\x00\x12\x34\n\x07message\x18\x05 \x01(\x0b\x32!.pymesos.v1.ExecutorEvent.MessageH\x00\x12\x36\n\x08shutdown\x18\x06 \x01(\x0b\x32\".pymesos.v1.ExecutorEvent.ShutdownH\x00\x12\x30\n\x05\x65rror\x18\x07 \x01(\x0b\x32\x1f.pymesos.v1.ExecutorEvent.ErrorH\x00\x12\x34\n\x07refused\x18\x08 \x01(\x0b\x32!.pymesos.v1.ExecutorEvent.RefusedH\x00\x1a\xab\x01\n\nSubscribed\x12/\n\rexecutor_info\x18\x01 \x01(\x0b\x32\x18.pymesos.v1.ExecutorInfo\x12\x31\n\x0e\x66ramework_info\x18\x02 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x10\n\x08\x61gent_id\x18\x03 \x01(\t\x12\x10\n\x08hostname\x18\x04 \x01(\t\x12\x15\n\ragent_version\x18\x05 \x01(\t\x1a\x31\n\x06Launch\x12\'\n\ttask_info\x18\x01 \x01(\x0b\x32\x14.pymesos.v1.TaskInfo\x1a\x44\n\x04Kill\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12+\n\x0bkill_policy\x18\x02 \x01(\x0b\x32\x16.pymesos.v1.KillPolicy\x1a-\n\x0c\x41\x63knowledged\x12\x0f\n\x07task_id\x18\x01 \x01(\t\x12\x0c\n\x04uuid\x18\x02 \x01(\x0c\x1a\x17\n\x07Message\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x1a\n\n\x08Shutdown\x1a\x18\n\x05\x45rror\x12\x0f\n\x07message\x18\x01 \x01(\t\x1a\xa9\x01\n\x07Refused\x12\x0c\n\x04\x63\x61ll\x18\x01 \x01(\t\x12\x34\n\x04\x63ode\x18\x02 \x01(\x0e\x32&.pymesos.v1.ExecutorEvent.Refused.Code\x12\x0f\n\x07message\x18\x03 \x01(\t\"I\n\x04\x43ode\x12\x14\n\x10\x43ODE_UNSPECIFIED\x10\x00\x12\x0b\n\x07INVALID\x10\x01\x12\x10\n\x0cUNKNOWN_CALL\x10\x02\x12\x0c\n\x08TOO_MANY\x10\x03\x42\x07\n\x05\x65vent2X\n\x08\x45xecutor\x12L\n\x07\x43onnect\x12\x1d.pymesos.v1.ExecutorCallBatch\x1a\x1e.pymesos.v1.ExecutorEventBatch(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,31 +35,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTORCALLBATCH']._serialized_start=77
   _globals['_EXECUTORCALLBATCH']._serialized_end=136
   _globals['_EXECUTORCALL']._serialized_start=139
-  _globals['_EXECUTORCALL']._serialized_end=535
-  _globals['_EXECUTORCALL_SUBSCRIBE']._serialized_start=317
-  _globals['_EXECUTORCALL_SUBSCRIBE']._serialized_end=452
-  _globals['_EXECUTORCALL_UPDATE']._serialized_start=454
-  _globals['_EXECUTORCALL_UPDATE']._serialized_end=502
-  _globals['_EXECUTORCALL_MESSAGE']._serialized_start=504
-  _globals['_EXECUTORCALL_MESSAGE']._serialized_end=527
-  _globals['_EXECUTOREVENTBATCH']._serialized_start=537
-  _globals['_EXECUTOREVENTBATCH']._serialized_end=599
-  _globals['_EXECUTOREVENT']._serialized_start=602
-  _globals['_EXECUTOREVENT']._serialized_end=1392
-  _globals['_EXECUTOREVENT_SUBSCRIBED']._serialized_start=1004
-  _globals['_EXECUTOREVENT_SUBSCRIBED']._serialized_end=1152
-  _globals['_EXECUTOREVENT_LAUNCH']._serialized_start=1154
-  _globals['_EXECUTOREVENT_LAUNCH']._serialized_end=1203
-  _globals['_EXECUTOREVENT_KILL']._serialized_start=1205
-  _globals['_EXECUTOREVENT_KILL']._serialized_end=1273
-  _globals['_EXECUTOREVENT_ACKNOWLEDGED']._serialized_start=1275
-  _globals['_EXECUTOREVENT_ACKNOWLEDGED']._serialized_end=1320
-  _globals['_EXECUTOREVENT_MESSAGE']._serialized_start=504
-  _globals['_EXECUTOREVENT_MESSAGE']._serialized_end=527
-  _globals['_EXECUTOREVENT_SHUTDOWN']._serialized_start=1347
-  _globals['_EXECUTOREVENT_SHUTDOWN']._serialized_end=1357
-  _globals['_EXECUTOREVENT_ERROR']._serialized_start=1359
-  _globals['_EXECUTOREVENT_ERROR']._serialized_end=1383
-  _globals['_EXECUTOR']._serialized_start=1394
-  _globals['_EXECUTOR']._serialized_end=1482
+  _globals['_EXECUTORCALL']._serialized_end=664
+  _globals['_EXECUTORCALL_SUBSCRIBE']._serialized_start=375
+  _globals['_EXECUTORCALL_SUBSCRIBE']._serialized_end=530
+  _globals['_EXECUTORCALL_MORETASKS']._serialized_start=532
+  _globals['_EXECUTORCALL_MORETASKS']._serialized_end=581
+  _globals['_EXECUTORCALL_UPDATE']._serialized_start=583
+  _globals['_EXECUTORCALL_UPDATE']._serialized_end=631
+  _globals['_EXECUTORCALL_MESSAGE']._serialized_start=633
+  _globals['_EXECUTORCALL_MESSAGE']._serialized_end=656
+  _globals['_EXECUTOREVENTBATCH']._serialized_start=666
+  _globals['_EXECUTOREVENTBATCH']._serialized_end=728
+  _globals['_EXECUTOREVENT']._serialized_start=731
+  _globals['_EXECUTOREVENT']._serialized_end=1770
+  _globals['_EXECUTOREVENT_SUBSCRIBED']._serialized_start=1187
+  _globals['_EXECUTOREVENT_SUBSCRIBED']._serialized_end=1358
+  _globals['_EXECUTOREVENT_LAUNCH']._serialized_start=1360
+  _globals['_EXECUTOREVENT_LAUNCH']._serialized_end=1409
+  _globals['_EXECUTOREVENT_KILL']._serialized_start=1411
+  _globals['_EXECUTOREVENT_KILL']._serialized_end=1479
+  _globals['_EXECUTOREVENT_ACKNOWLEDGED']._serialized_start=1481
+  _globals['_EXECUTOREVENT_ACKNOWLEDGED']._serialized_end=1526
+  _globals['_EXECUTOREVENT_MESSAGE']._serialized_start=633
+  _globals['_EXECUTOREVENT_MESSAGE']._serialized_end=656
+  _globals['_EXECUTOREVENT_SHUTDOWN']._serialized_start=1553
+  _globals['_EXECUTOREVENT_SHUTDOWN']._serialized_end=1563
+  _globals['_EXECUTOREVENT_ERROR']._serialized_start=1565
+  _globals['_EXECUTOREVENT_ERROR']._serialized_end=1589
+  _globals['_EXECUTOREVENT_REFUSED']._serialized_start=1592
+  _globals['_EXECUTOREVENT_REFUSED']._serialized_end=1761
+  _globals['_EXECUTOREVENT_REFUSED_CODE']._serialized_start=1688
+  _globals['_EXECUTOREVENT_REFUSED_CODE']._serialized_end=1761
+  _globals['_EXECUTOR']._serialized_start=1772
+  _globals['_EXECUTOR']._serialized_end=1860
 # @@protoc_insertion_point(module_scope)

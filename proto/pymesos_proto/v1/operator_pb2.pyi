@@ -367,14 +367,20 @@ class MarkAgentGoneResponse(_message.Message):
     def __init__(self) -> None: ...
 
 class WatchEventsRequest(_message.Message):
-    __slots__ = ()
-    def __init__(self) -> None: ...
+    __slots__ = ("cursor",)
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    cursor: str
+    def __init__(self, cursor: _Optional[str] = ...) -> None: ...
 
 class ClusterEventBatch(_message.Message):
-    __slots__ = ("event",)
+    __slots__ = ("event", "cursor", "snapshot_begins")
     EVENT_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    SNAPSHOT_BEGINS_FIELD_NUMBER: _ClassVar[int]
     event: _containers.RepeatedCompositeFieldContainer[ClusterEvent]
-    def __init__(self, event: _Optional[_Iterable[_Union[ClusterEvent, _Mapping]]] = ...) -> None: ...
+    cursor: str
+    snapshot_begins: bool
+    def __init__(self, event: _Optional[_Iterable[_Union[ClusterEvent, _Mapping]]] = ..., cursor: _Optional[str] = ..., snapshot_begins: _Optional[bool] = ...) -> None: ...
 
 class ClusterEvent(_message.Message):
     __slots__ = ("timestamp_s", "kind", "agent_id", "framework_id", "task_id", "offer_id", "task_state", "resources", "message", "sequence", "reason")

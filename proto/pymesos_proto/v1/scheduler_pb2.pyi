@@ -8,6 +8,17 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class MasterCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MASTER_CAPABILITY_UNSPECIFIED: _ClassVar[MasterCapability]
+    REFUSES_CALLS: _ClassVar[MasterCapability]
+    ACCEPT_IN_PARTS: _ClassVar[MasterCapability]
+    STATUS_DATA: _ClassVar[MasterCapability]
+MASTER_CAPABILITY_UNSPECIFIED: MasterCapability
+REFUSES_CALLS: MasterCapability
+ACCEPT_IN_PARTS: MasterCapability
+STATUS_DATA: MasterCapability
+
 class CallBatch(_message.Message):
     __slots__ = ("call",)
     CALL_FIELD_NUMBER: _ClassVar[int]
@@ -40,14 +51,16 @@ class Call(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class Accept(_message.Message):
-        __slots__ = ("offer_ids", "operations", "filters")
+        __slots__ = ("offer_ids", "operations", "filters", "more")
         OFFER_IDS_FIELD_NUMBER: _ClassVar[int]
         OPERATIONS_FIELD_NUMBER: _ClassVar[int]
         FILTERS_FIELD_NUMBER: _ClassVar[int]
+        MORE_FIELD_NUMBER: _ClassVar[int]
         offer_ids: _containers.RepeatedScalarFieldContainer[str]
         operations: _containers.RepeatedCompositeFieldContainer[Operation]
         filters: Filters
-        def __init__(self, offer_ids: _Optional[_Iterable[str]] = ..., operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
+        more: bool
+        def __init__(self, offer_ids: _Optional[_Iterable[str]] = ..., operations: _Optional[_Iterable[_Union[Operation, _Mapping]]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ..., more: _Optional[bool] = ...) -> None: ...
     class Decline(_message.Message):
         __slots__ = ("offer_ids", "filters")
         OFFER_IDS_FIELD_NUMBER: _ClassVar[int]
@@ -234,14 +247,18 @@ class EventBatch(_message.Message):
 class Event(_message.Message):
     __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused")
     class Subscribed(_message.Message):
-        __slots__ = ("framework_id", "heartbeat_interval_s", "master_address")
+        __slots__ = ("framework_id", "heartbeat_interval_s", "master_address", "master_version", "master_capabilities")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
         HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
         MASTER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+        MASTER_VERSION_FIELD_NUMBER: _ClassVar[int]
+        MASTER_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
         framework_id: str
         heartbeat_interval_s: float
         master_address: str
-        def __init__(self, framework_id: _Optional[str] = ..., heartbeat_interval_s: _Optional[float] = ..., master_address: _Optional[str] = ...) -> None: ...
+        master_version: str
+        master_capabilities: _containers.RepeatedScalarFieldContainer[MasterCapability]
+        def __init__(self, framework_id: _Optional[str] = ..., heartbeat_interval_s: _Optional[float] = ..., master_address: _Optional[str] = ..., master_version: _Optional[str] = ..., master_capabilities: _Optional[_Iterable[_Union[MasterCapability, str]]] = ...) -> None: ...
     class Offers(_message.Message):
         __slots__ = ("offers",)
         OFFERS_FIELD_NUMBER: _ClassVar[int]
