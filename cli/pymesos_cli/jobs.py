@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import about_job, find_job, has_ended
+from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.output import age, iso, print_json, print_table
 from pymesos_cli.progress import Progress
-from pymesos_cli.run import see_through, watch
+from pymesos_cli.run import how_to_go_on, see_through, watch
 from pymesos_cli.services import ask_jobs, jobs_of_silent, refuse_silent, warn
 from pymesos_core.names import Named, find
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -67,7 +68,8 @@ async def watch_job(cluster: Cluster, text: str) -> int:
     address, job = await _find(cluster, text)
     progress = Progress()
     views = watch(cluster, "", address, job.job_id)
-    return await see_through(cluster, views, progress, wait=True, show_output=False)
+    following = see_through(cluster, views, progress, wait=True, show_output=False)
+    return await run_interruptibly(following, words=lambda: how_to_go_on(job.job_id))
 
 
 async def stop_job(cluster: Cluster, text: str) -> None:

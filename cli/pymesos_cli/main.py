@@ -54,6 +54,13 @@ class _Cli(click.Group):
         with terminal.guarded():
             return super().main(*arguments, **settings)
 
+    def invoke(self, context: click.Context) -> Any:
+        """See click.Command: Ctrl-C has a status of its own."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            sys.exit(terminal.EXIT_INTERRUPTED)
+
 
 pass_settings = click.make_pass_decorator(Settings)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -119,8 +119,8 @@ class Progress:
         """Whether an instance has ended for good without having finished."""
         return any(i.done and i.state != types_pb2.TASK_FINISHED for i in self._instances.values())
 
-    def summarize(self) -> None:
-        """How it ended, with those that failed."""
+    def summarize(self, *, output_shown: bool = False) -> None:
+        """How it ended, with those that failed, and where to read what they wrote."""
         counts = Counter(_phase(i) for i in self._instances.values())
         self.say(", ".join(f"{number} {phase}" for phase, number in sorted(counts.items())))
         failed = [
@@ -130,7 +130,8 @@ class Progress:
         ]
         for instance in failed[:MAX_LINES]:
             self.say(f"  {instance.task_id}: {instance.explanation}")
-        if started := [i for i in failed if i.HasField("exit_status")]:
+        started = [i for i in failed if i.HasField("exit_status")]
+        if started and not output_shown:
             self.say(f"  see what it wrote: pymesos-cli logs --stderr {started[0].task_id}")
 
 

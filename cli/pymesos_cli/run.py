@@ -9,7 +9,7 @@ import shlex
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -23,11 +23,12 @@ from pymesos_binpack.specs import Job, JobError
 from pymesos_binpack.views import instance_view, job_view
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import find_task
+from pymesos_cli.interrupts import OF_SIGNAL, run_interruptibly
 from pymesos_cli.logs import copy_log
 from pymesos_cli.progress import Progress
 from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
+from pymesos_cli.terminal import OutputError, note
 from pymesos_core.coordination import CoordinationError
-from pymesos_core.states import is_terminal
 from pymesos_core.store import Store
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -100,30 +101,39 @@ async def run_job(
     serves = None if here else await _serving(cluster, job.role)
     progress = Progress(quiet=show_output)
     if serves is None:
-        print(
-            "this command runs the job itself, as --here says"
+        why = (
+            "as --here says"
             if here
-            else f"the master knows no Jobs service of the role {job.role}, so this command runs"
-            f" the job itself",
-            "and stays until it ends; Ctrl-C ends it",
-            file=sys.stderr,
+            else f"since the master knows no Jobs service of the role {job.role}"
         )
+        note(f"this command runs the job itself, {why}, and stays until it ends; Ctrl-C ends it")
         views = host(cluster.master, job, progress)
-        return await see_through(
+        hosting = see_through(
             cluster, views, progress, wait=True, show_output=show_output, to_the_end=True
         )
+        return await run_interruptibly(hosting, words=lambda: "ending the job with its tasks …")
     address = serves.info.jobs_address
     job_id = await _submit(cluster, serves, job, same_name=is_command)
     progress.say(f"job {job_id} submitted")
+    views = watch(cluster, job.role, address, job_id)
+    if show_output:
+        return await _run_command(cluster, views, progress, address, job_id)
+    following = see_through(cluster, views, progress, wait=wait, show_output=False)
     if wait:
-        views = watch(cluster, job.role, address, job_id)
-        return await see_through(cluster, views, progress, wait=True, show_output=show_output)
+        return await run_interruptibly(following, words=lambda: how_to_go_on(job_id))
+    glance = run_interruptibly(_at_most(GLANCE_S, following), words=lambda: how_to_go_on(job_id))
+    status = await glance
+    if status < OF_SIGNAL:
+        progress.close()
+        progress.say(f"follow it with: pymesos-cli watch {job_id}")
+        return 0
+    return status
+
+
+async def _at_most(seconds: float, work: Coroutine[Any, Any, int]) -> int:
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(GLANCE_S):
-            views = watch(cluster, job.role, address, job_id)
-            await see_through(cluster, views, progress, wait=False, show_output=False)
-    progress.close()
-    progress.say(f"follow it with: pymesos-cli watch {job_id}")
+        async with asyncio.timeout(seconds):
+            await work
     return 0
 
 
@@ -137,6 +147,47 @@ async def _submit(cluster: Cluster, to: FrameworkView, job: Job, *, same_name: b
             return (await stub.SubmitJob(request, timeout=cluster.timeout_s)).job_id
     except SilentError as error:
         raise _away(error.silent) from error
+    except asyncio.CancelledError:
+        note("the job may have been submitted: `pymesos-cli jobs` tells")
+        raise
+
+
+def how_to_go_on(job_id: str) -> str:
+    """What to say when a job is left to itself."""
+    return (
+        f"{job_id} runs on: `pymesos-cli watch {job_id}` follows it, `pymesos-cli stop {job_id}`"
+        f" ends it"
+    )
+
+
+async def _run_command(
+    cluster: Cluster,
+    views: AsyncIterator[pb.JobView],
+    progress: Progress,
+    address: str,
+    job_id: str,
+) -> int:
+    """A command ends with the one who waits for it, as it would here."""
+
+    async def stop() -> None:
+        async with jobs_at(address) as stub:
+            await stub.StopJob(pb.StopJobRequest(job_id=job_id), timeout=cluster.timeout_s)
+
+    async def end() -> None:
+        progress.say(f"ending {job_id} … (Ctrl-C again leaves it)")
+        await stop()
+
+    following = see_through(cluster, views, progress, wait=True, show_output=True)
+    try:
+        return await run_interruptibly(following, words=lambda: _may_run_on(job_id), end=end)
+    except OutputError:
+        with contextlib.suppress(CliError):
+            await stop()  # nobody is there to read it, as when a pipe is closed
+        raise
+
+
+def _may_run_on(job_id: str) -> str:
+    return f"{job_id} may run on: `pymesos-cli stop {job_id}` ends it"
 
 
 def _away(silent: Silent) -> CliError:
@@ -247,14 +298,14 @@ async def see_through(
 
     Without `wait`: until every task is placed. `to_the_end`: until services have ended, too.
     """
-    output: asyncio.Task[None] | None = None
+    output: list[asyncio.Task[None]] = []  # the one that shows it, once the task has started
     status = 0
     try:
         async with contextlib.aclosing(views) as stream:  # type: ignore[type-var]
-            async for view in stream:
+            async for view in _while_it_can_be_shown(stream, output):
                 progress.update(view)
-                if show_output and output is None and progress.started():
-                    output = asyncio.create_task(_show_output(cluster, progress))
+                if show_output and not output and progress.started():
+                    output.append(asyncio.create_task(_show_output(cluster, progress)))
                 if view.more:
                     continue
                 if view.state not in ("running", "stopping"):
@@ -265,23 +316,57 @@ async def see_through(
                 if progress.settled() or (not wait and progress.all_placed()):
                     status = EXIT_FAILED if progress.failed() else 0
                     break
-        if output is not None:
-            await output
+        await asyncio.gather(*output)
     finally:
-        if output is not None:
-            output.cancel()
-            await asyncio.gather(output, return_exceptions=True)
+        for task in output:
+            task.cancel()
+        await asyncio.gather(*output, return_exceptions=True)
         progress.close()
     if wait:
-        progress.summarize()
+        progress.summarize(output_shown=bool(output))
     return status
 
 
+async def _while_it_can_be_shown(
+    views: AsyncIterator[pb.JobView], output: list[asyncio.Task[None]]
+) -> AsyncIterator[pb.JobView]:
+    """The views; raises what ends the showing of the output meanwhile."""
+    while True:
+        coming = asyncio.ensure_future(_next(views))
+        try:
+            running = [task for task in output if not task.done()]
+            await asyncio.wait({coming, *running}, return_when=asyncio.FIRST_COMPLETED)
+            for task in output:
+                if task.done():
+                    task.result()
+            view = await coming
+        finally:
+            if not coming.done():
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+        if view is None:
+            return
+        yield view
+
+
+async def _next(views: AsyncIterator[pb.JobView]) -> pb.JobView | None:
+    return await anext(views, None)
+
+
 async def _show_output(cluster: Cluster, progress: Progress) -> None:
-    """What the one task of a command writes."""
+    """What the one task of a command writes, both streams as they come. Raises OutputError."""
     task_id = progress.task_ids()[0]
-    view = await find_task(cluster, task_id, completed=True)
-    if view.HasField("agent_address"):
-        await copy_log(cluster, view, follow=True)
-        with contextlib.suppress(CliError):
-            await copy_log(cluster, view, stderr=True, follow=is_terminal(view.state))
+    copies: list[asyncio.Task[None]] = []
+    try:
+        view = await find_task(cluster, task_id, completed=True)
+        copies = [
+            asyncio.create_task(copy_log(cluster, view, stderr=stderr, follow=True))
+            for stderr in (False, True)
+        ]
+        await asyncio.gather(*copies)
+    except CliError as error:
+        progress.say(f"what it writes cannot be shown: {error.format_message()}")
+    finally:
+        for copy_ in copies:
+            copy_.cancel()
+        await asyncio.gather(*copies, return_exceptions=True)

@@ -1,0 +1,64 @@
+"""Ctrl-C, SIGTERM and a hang-up while something runs: what is said, and what is ended."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from pymesos_cli.cluster import CliError
+from pymesos_cli.terminal import note
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+OF_SIGNAL = 128  # and the number: the exit status, as a shell has it
+
+
+async def run_interruptibly(
+    work: Coroutine[Any, Any, int],
+    *,
+    words: Callable[[], str],
+    end: Callable[[], Awaitable[None]] | None = None,
+) -> int:
+    """The result of `work`, or 128 and the number of the signal that came first.
+
+    The first signal calls `end`, and the work goes on to its end; the second leaves at once with
+    `words`, as the first does where there is no `end`.
+    """
+    came: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a job in the background
+            loop.add_signal_handler(number, came.put_nowait, number)
+    running = asyncio.create_task(work)
+    ending: asyncio.Task[None] | None = None
+    first: signal.Signals | None = None
+    try:
+        while True:
+            signalled = asyncio.create_task(came.get())
+            await asyncio.wait({running, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            if not signalled.done():
+                signalled.cancel()
+                status = await running
+                return OF_SIGNAL + first if first else status
+            if first is not None or end is None:
+                note(words())
+                return OF_SIGNAL + (first or signalled.result())
+            first = signalled.result()
+            ending = asyncio.create_task(_end(end, words))
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+        for task in (running, ending):
+            if task is not None and not task.done():
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+
+
+async def _end(end: Callable[[], Awaitable[None]], words: Callable[[], str]) -> None:
+    try:
+        await end()
+    except CliError as error:
+        with contextlib.suppress(Exception):
+            note(f"{error.format_message()}; {words()}")
