@@ -88,6 +88,7 @@ class SandboxService(services.SandboxServicer):
                     is_directory=stat.S_ISDIR(status.st_mode),
                     size_bytes=status.st_size,
                     modified_at_s=status.st_mtime,
+                    mode=stat.S_IMODE(status.st_mode),
                 )
                 for name, status in files
             ]

@@ -672,10 +672,14 @@ def cat(settings: Settings, task: str, path: str) -> None:
 @click.argument("target")
 @pass_settings
 def cp(settings: Settings, source: str, target: str) -> None:
-    """Copy from a task's sandbox, or a file into it: cp TASK:PATH PATH, cp PATH TASK:PATH."""
-    from pymesos_cli import files
+    """Copy files and folders: cp TASK:PATH PATH, cp PATH TASK:PATH.
 
-    sys.exit(_with_cluster(settings, lambda cluster: files.copy(cluster, source, target)))
+    As docker cp: into a folder that is there under its own name, else the target is made; FOLDER/.
+    is what is in the folder. PATH of a TASK is in its sandbox. Permission bits are kept.
+    """
+    from pymesos_cli import copying
+
+    sys.exit(_with_cluster(settings, lambda cluster: copying.copy(cluster, source, target)))
 
 
 @main.command("exec", context_settings={"ignore_unknown_options": True})

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epymesos_proto/v1/sandbox.proto\x12\npymesos.v1\"G\n\x10ListFilesRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"Y\n\x08\x46ileView\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cis_directory\x18\x02 \x01(\x08\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x15\n\rmodified_at_s\x18\x04 \x01(\x01\"8\n\x11ListFilesResponse\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.pymesos.v1.FileView\"f\n\x0fReadFileRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x0e\n\x06length\x18\x05 \x01(\r\"D\n\x10ReadFileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"X\n\x11\x46ollowFileRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"\x7f\n\x0eReadLogRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x17\n\ntail_lines\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\r\n\x0b_tail_lines\"\x17\n\x07LogPart\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xb1\x02\n\tExecInput\x12,\n\x05start\x18\x01 \x01(\x0b\x32\x1b.pymesos.v1.ExecInput.StartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x16\n\x0cstdin_closed\x18\x03 \x01(\x08H\x00\x12+\n\x07resized\x18\x04 \x01(\x0b\x32\x18.pymesos.v1.TerminalSizeH\x00\x12\x10\n\x06signal\x18\x05 \x01(\x05H\x00\x1a\x84\x01\n\x05Start\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x03 \x03(\t\x12\x10\n\x08terminal\x18\x04 \x01(\x08\x12&\n\x04size\x18\x05 \x01(\x0b\x32\x18.pymesos.v1.TerminalSize\x12\x0c\n\x04term\x18\x06 \x01(\tB\x07\n\x05input\"Q\n\nExecOutput\x12\x10\n\x06stdout\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x65xit_status\x18\x03 \x01(\x05H\x00\x42\x08\n\x06output\"8\n\x0fGetUsageRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"\x90\x02\n\tTaskUsage\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x13\n\x0btimestamp_s\x18\x03 \x01(\x01\x12\r\n\x05\x63pu_s\x18\x04 \x01(\x01\x12\x13\n\x0bthrottled_s\x18\x05 \x01(\x01\x12\x12\n\nread_bytes\x18\x06 \x01(\x04\x12\x15\n\rwritten_bytes\x18\x07 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x08 \x01(\x04\x12\x12\n\nsent_bytes\x18\t \x01(\x04\x12\x11\n\tmem_bytes\x18\n \x01(\x04\x12\x0c\n\x04pids\x18\x0b \x01(\r\x12\x12\n\ncpus_limit\x18\x0c \x01(\x01\x12\x17\n\x0fmem_limit_bytes\x18\r \x01(\x04\"8\n\x10GetUsageResponse\x12$\n\x05tasks\x18\x01 \x03(\x0b\x32\x15.pymesos.v1.TaskUsage2\xa7\x03\n\x07Sandbox\x12H\n\tListFiles\x12\x1c.pymesos.v1.ListFilesRequest\x1a\x1d.pymesos.v1.ListFilesResponse\x12\x45\n\x08ReadFile\x12\x1b.pymesos.v1.ReadFileRequest\x1a\x1c.pymesos.v1.ReadFileResponse\x12K\n\nFollowFile\x12\x1d.pymesos.v1.FollowFileRequest\x1a\x1c.pymesos.v1.ReadFileResponse0\x01\x12<\n\x07ReadLog\x12\x1a.pymesos.v1.ReadLogRequest\x1a\x13.pymesos.v1.LogPart0\x01\x12\x45\n\x08GetUsage\x12\x1b.pymesos.v1.GetUsageRequest\x1a\x1c.pymesos.v1.GetUsageResponse\x12\x39\n\x04\x45xec\x12\x15.pymesos.v1.ExecInput\x1a\x16.pymesos.v1.ExecOutput(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1epymesos_proto/v1/sandbox.proto\x12\npymesos.v1\"G\n\x10ListFilesRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\"g\n\x08\x46ileView\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\x0cis_directory\x18\x02 \x01(\x08\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\x12\x15\n\rmodified_at_s\x18\x04 \x01(\x01\x12\x0c\n\x04mode\x18\x05 \x01(\r\"8\n\x11ListFilesResponse\x12#\n\x05\x66iles\x18\x01 \x03(\x0b\x32\x14.pymesos.v1.FileView\"f\n\x0fReadFileRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\x12\x0e\n\x06length\x18\x05 \x01(\r\"D\n\x10ReadFileResponse\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0e\n\x06offset\x18\x02 \x01(\x04\x12\x12\n\nsize_bytes\x18\x03 \x01(\x04\"X\n\x11\x46ollowFileRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04path\x18\x03 \x01(\t\x12\x0e\n\x06offset\x18\x04 \x01(\x03\"\x7f\n\x0eReadLogRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0e\n\x06stderr\x18\x03 \x01(\x08\x12\x17\n\ntail_lines\x18\x04 \x01(\rH\x00\x88\x01\x01\x12\x0e\n\x06\x66ollow\x18\x05 \x01(\x08\x42\r\n\x0b_tail_lines\"\x17\n\x07LogPart\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\"-\n\x0cTerminalSize\x12\x0c\n\x04rows\x18\x01 \x01(\r\x12\x0f\n\x07\x63olumns\x18\x02 \x01(\r\"\xb1\x02\n\tExecInput\x12,\n\x05start\x18\x01 \x01(\x0b\x32\x1b.pymesos.v1.ExecInput.StartH\x00\x12\x0f\n\x05stdin\x18\x02 \x01(\x0cH\x00\x12\x16\n\x0cstdin_closed\x18\x03 \x01(\x08H\x00\x12+\n\x07resized\x18\x04 \x01(\x0b\x32\x18.pymesos.v1.TerminalSizeH\x00\x12\x10\n\x06signal\x18\x05 \x01(\x05H\x00\x1a\x84\x01\n\x05Start\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04\x61rgv\x18\x03 \x03(\t\x12\x10\n\x08terminal\x18\x04 \x01(\x08\x12&\n\x04size\x18\x05 \x01(\x0b\x32\x18.pymesos.v1.TerminalSize\x12\x0c\n\x04term\x18\x06 \x01(\tB\x07\n\x05input\"Q\n\nExecOutput\x12\x10\n\x06stdout\x18\x01 \x01(\x0cH\x00\x12\x10\n\x06stderr\x18\x02 \x01(\x0cH\x00\x12\x15\n\x0b\x65xit_status\x18\x03 \x01(\x05H\x00\x42\x08\n\x06output\"8\n\x0fGetUsageRequest\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\"\x90\x02\n\tTaskUsage\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x13\n\x0btimestamp_s\x18\x03 \x01(\x01\x12\r\n\x05\x63pu_s\x18\x04 \x01(\x01\x12\x13\n\x0bthrottled_s\x18\x05 \x01(\x01\x12\x12\n\nread_bytes\x18\x06 \x01(\x04\x12\x15\n\rwritten_bytes\x18\x07 \x01(\x04\x12\x16\n\x0ereceived_bytes\x18\x08 \x01(\x04\x12\x12\n\nsent_bytes\x18\t \x01(\x04\x12\x11\n\tmem_bytes\x18\n \x01(\x04\x12\x0c\n\x04pids\x18\x0b \x01(\r\x12\x12\n\ncpus_limit\x18\x0c \x01(\x01\x12\x17\n\x0fmem_limit_bytes\x18\r \x01(\x04\"8\n\x10GetUsageResponse\x12$\n\x05tasks\x18\x01 \x03(\x0b\x32\x15.pymesos.v1.TaskUsage2\xa7\x03\n\x07Sandbox\x12H\n\tListFiles\x12\x1c.pymesos.v1.ListFilesRequest\x1a\x1d.pymesos.v1.ListFilesResponse\x12\x45\n\x08ReadFile\x12\x1b.pymesos.v1.ReadFileRequest\x1a\x1c.pymesos.v1.ReadFileResponse\x12K\n\nFollowFile\x12\x1d.pymesos.v1.FollowFileRequest\x1a\x1c.pymesos.v1.ReadFileResponse0\x01\x12<\n\x07ReadLog\x12\x1a.pymesos.v1.ReadLogRequest\x1a\x13.pymesos.v1.LogPart0\x01\x12\x45\n\x08GetUsage\x12\x1b.pymesos.v1.GetUsageRequest\x1a\x1c.pymesos.v1.GetUsageResponse\x12\x39\n\x04\x45xec\x12\x15.pymesos.v1.ExecInput\x1a\x16.pymesos.v1.ExecOutput(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,33 +34,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LISTFILESREQUEST']._serialized_start=46
   _globals['_LISTFILESREQUEST']._serialized_end=117
   _globals['_FILEVIEW']._serialized_start=119
-  _globals['_FILEVIEW']._serialized_end=208
-  _globals['_LISTFILESRESPONSE']._serialized_start=210
-  _globals['_LISTFILESRESPONSE']._serialized_end=266
-  _globals['_READFILEREQUEST']._serialized_start=268
-  _globals['_READFILEREQUEST']._serialized_end=370
-  _globals['_READFILERESPONSE']._serialized_start=372
-  _globals['_READFILERESPONSE']._serialized_end=440
-  _globals['_FOLLOWFILEREQUEST']._serialized_start=442
-  _globals['_FOLLOWFILEREQUEST']._serialized_end=530
-  _globals['_READLOGREQUEST']._serialized_start=532
-  _globals['_READLOGREQUEST']._serialized_end=659
-  _globals['_LOGPART']._serialized_start=661
-  _globals['_LOGPART']._serialized_end=684
-  _globals['_TERMINALSIZE']._serialized_start=686
-  _globals['_TERMINALSIZE']._serialized_end=731
-  _globals['_EXECINPUT']._serialized_start=734
-  _globals['_EXECINPUT']._serialized_end=1039
-  _globals['_EXECINPUT_START']._serialized_start=898
-  _globals['_EXECINPUT_START']._serialized_end=1030
-  _globals['_EXECOUTPUT']._serialized_start=1041
-  _globals['_EXECOUTPUT']._serialized_end=1122
-  _globals['_GETUSAGEREQUEST']._serialized_start=1124
-  _globals['_GETUSAGEREQUEST']._serialized_end=1180
-  _globals['_TASKUSAGE']._serialized_start=1183
-  _globals['_TASKUSAGE']._serialized_end=1455
-  _globals['_GETUSAGERESPONSE']._serialized_start=1457
-  _globals['_GETUSAGERESPONSE']._serialized_end=1513
-  _globals['_SANDBOX']._serialized_start=1516
-  _globals['_SANDBOX']._serialized_end=1939
+  _globals['_FILEVIEW']._serialized_end=222
+  _globals['_LISTFILESRESPONSE']._serialized_start=224
+  _globals['_LISTFILESRESPONSE']._serialized_end=280
+  _globals['_READFILEREQUEST']._serialized_start=282
+  _globals['_READFILEREQUEST']._serialized_end=384
+  _globals['_READFILERESPONSE']._serialized_start=386
+  _globals['_READFILERESPONSE']._serialized_end=454
+  _globals['_FOLLOWFILEREQUEST']._serialized_start=456
+  _globals['_FOLLOWFILEREQUEST']._serialized_end=544
+  _globals['_READLOGREQUEST']._serialized_start=546
+  _globals['_READLOGREQUEST']._serialized_end=673
+  _globals['_LOGPART']._serialized_start=675
+  _globals['_LOGPART']._serialized_end=698
+  _globals['_TERMINALSIZE']._serialized_start=700
+  _globals['_TERMINALSIZE']._serialized_end=745
+  _globals['_EXECINPUT']._serialized_start=748
+  _globals['_EXECINPUT']._serialized_end=1053
+  _globals['_EXECINPUT_START']._serialized_start=912
+  _globals['_EXECINPUT_START']._serialized_end=1044
+  _globals['_EXECOUTPUT']._serialized_start=1055
+  _globals['_EXECOUTPUT']._serialized_end=1136
+  _globals['_GETUSAGEREQUEST']._serialized_start=1138
+  _globals['_GETUSAGEREQUEST']._serialized_end=1194
+  _globals['_TASKUSAGE']._serialized_start=1197
+  _globals['_TASKUSAGE']._serialized_end=1469
+  _globals['_GETUSAGERESPONSE']._serialized_start=1471
+  _globals['_GETUSAGERESPONSE']._serialized_end=1527
+  _globals['_SANDBOX']._serialized_start=1530
+  _globals['_SANDBOX']._serialized_end=1953
 # @@protoc_insertion_point(module_scope)

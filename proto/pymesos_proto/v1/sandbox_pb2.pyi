@@ -17,16 +17,18 @@ class ListFilesRequest(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., path: _Optional[str] = ...) -> None: ...
 
 class FileView(_message.Message):
-    __slots__ = ("name", "is_directory", "size_bytes", "modified_at_s")
+    __slots__ = ("name", "is_directory", "size_bytes", "modified_at_s", "mode")
     NAME_FIELD_NUMBER: _ClassVar[int]
     IS_DIRECTORY_FIELD_NUMBER: _ClassVar[int]
     SIZE_BYTES_FIELD_NUMBER: _ClassVar[int]
     MODIFIED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     name: str
     is_directory: bool
     size_bytes: int
     modified_at_s: float
-    def __init__(self, name: _Optional[str] = ..., is_directory: _Optional[bool] = ..., size_bytes: _Optional[int] = ..., modified_at_s: _Optional[float] = ...) -> None: ...
+    mode: int
+    def __init__(self, name: _Optional[str] = ..., is_directory: _Optional[bool] = ..., size_bytes: _Optional[int] = ..., modified_at_s: _Optional[float] = ..., mode: _Optional[int] = ...) -> None: ...
 
 class ListFilesResponse(_message.Message):
     __slots__ = ("files",)

@@ -1,0 +1,272 @@
+"""`pymesos-cli` as people use it, and as they mistype it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from pymesos_testing.cli import Cli, job
+from pymesos_testing.components import Role, Roles, wait_for
+
+
+class Cluster:
+    """A master, two agents and a bin-packing framework, which the tests of this file share."""
+
+    def __init__(self, roles: Roles) -> None:
+        self.master = roles.master()
+        self.cli = Cli(self.master.address)
+        flags = ("--runtime", "process", "--kill-tasks-on-exit")
+        self.agents: list[Role] = []
+        for name, first in (("a1", 24000), ("a2", 24100)):
+            offered = f"cpus:4;mem:2048;disk:1024;ports:[{first}-{first + 49}]"
+            started = roles.agent(self.master.address, name, "--resources", offered, *flags)
+            self.agents.append(started)
+        self.binpack = roles.binpack(self.master.address)
+        self.cli.wait_for_agents(2)
+
+    def submit(self, name: str, *tasks: dict[str, object]) -> str:
+        """Run a job of these tasks until it runs; its id."""
+        document = json.dumps({"name": name, "tasks": list(tasks)})
+        said = self.cli.ok("run", "-", "--wait", text=document)
+        return said.split()[1]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    roles = Roles(tmp_path_factory.mktemp("roles"))
+    try:
+        yield Cluster(roles)
+    finally:
+        roles.close()
+
+
+@pytest.fixture(autouse=True)
+def stop_jobs(request: pytest.FixtureRequest) -> Iterator[None]:
+    yield
+    if "cluster" in request.fixturenames:
+        cli: Cli = request.getfixturevalue("cluster").cli
+        for left in cli.json("jobs"):
+            cli.run("stop", left["job_id"])
+
+
+def service(name: str, instances: int = 1, command: str = "exec sleep 1000") -> dict[str, object]:
+    return {"name": name, "kind": "service", "instances": instances, "command": command}
+
+
+# What is meant by a name.
+
+
+def test_what_destroys_takes_nothing_for_something_else(cluster: Cluster) -> None:
+    cli = cluster.cli
+    job_id = cluster.submit("web", service("w", 2))
+    agents = {a["hostname"]: a["agent_id"] for a in cli.json("agents")}
+    parts = [agents["a1"][-2:], agents["a2"][3:], "a", agents["a1"][:-1], "", " "]
+    for part in parts:
+        refused = cli.run("gone", part, "--yes")
+        assert refused.returncode == 2, (part, refused.stdout)
+        assert cli.run("unreserve", part, "r").returncode == 2
+    for part in (job_id[-4:], job_id[:-1], "we", ""):
+        assert cli.run("stop", part).returncode == 2, part
+        assert cli.run("kill", part).returncode == 2, part
+    for part in ("bin", "pack", cli.json("frameworks")[0]["framework_id"][:-1]):
+        assert cli.run("teardown", part).returncode == 2, part
+    assert {a["state"] for a in cli.json("agents")} == {"active"}
+    assert len(cli.tasks(state="TASK_RUNNING")) == 2
+    several = cli.run("kill", "web.w")
+    assert several.returncode == 2 and "'web.w' fits 2 tasks" in several.stderr
+    assert all(f"{job_id}.w.{n}.1  (RUNNING on a" in several.stderr for n in (0, 1))
+
+
+def test_what_is_asked_and_answered_names_what_was_found(cluster: Cluster) -> None:
+    cli = cluster.cli
+    job_id = cluster.submit("asked", service("w"))
+    (agent,) = [a for a in cli.json("agents") if a["hostname"] == "a2"]
+    asked = cli.run("gone", "a2", text="n\n")
+    assert asked.returncode == 1
+    who = f"{agent['agent_id']} (host a2, active, {agent['tasks']} task"
+    assert who in asked.stderr, asked.stderr
+    killed = cli.ok("kill", "asked.w.0")
+    assert killed.startswith(f"killing {job_id}.w.0.1 (RUNNING on a"), killed
+    stopped = cli.ok("stop", "asked")
+    assert stopped.startswith(f"stopping {job_id} (running, "), stopped
+
+
+def test_names_of_jobs_and_their_tasks(cluster: Cluster) -> None:
+    cli = cluster.cli
+    say = "echo $PYMESOS_INSTANCE; until test -e end; do sleep 0.1; done"
+    once = cluster.submit("shop", service("once", 1, say), service("twice", 2, say))
+    for name in ("shop.once", "shop.once.0", f"{once}.once", "shop.twice.1"):
+        task = name.split(".")[-1]
+        wait_for("its word", lambda n=name: cli.ok("logs", n) != "")  # type: ignore[misc]
+        assert cli.ok("logs", name) == ("1\n" if task == "1" else "0\n"), name
+    assert sorted(cli.ok("logs", "shop.twice").splitlines()) == ["0.1 | 0", "1.1 | 1"]
+    assert len(cli.ok("logs", "shop").splitlines()) == 3
+    assert len(json.loads(cli.ok("tasks", "shop.twice", "--json"))) == 2
+    assert "stdout" in cli.ok("ls", "shop.once") and cli.ok("cat", "shop.once", "stdout") == "0\n"
+    assert "is RUNNING" in cli.ok("explain", "task", "shop.once").replace("TASK_", "")
+    assert {r["task_id"] for r in json.loads(cli.ok("stats", "shop.twice", "--json"))} == {
+        f"{once}.twice.0.1",
+        f"{once}.twice.1.1",
+    }
+    announced = cli.run("exec", "shop.onc", "--", "touch", "end")
+    assert announced.returncode == 0
+    assert f"shop.onc… is task {once}.once.0.1 (RUNNING on a" in announced.stderr
+    # It is restarted: one lives and one has ended.
+    second = f"{once}.once.0.2"
+    wait_for("its restart", lambda: any(t["task_id"] == second for t in cli.json("tasks")))
+    wait_for("its word", lambda: cli.ok("logs", "shop.once") == "0\n")
+    assert "has ended" not in cli.run("exec", "shop.once", "--", "true").stderr
+    cli.ok("stop", "shop")
+    cli.wait_for_tasks(0, state="TASK_RUNNING")
+    assert cli.ok("logs", "shop.once") == "0\n" and len(cli.ok("logs", "shop").splitlines()) == 3
+    over = cli.run("kill", "shop.once")
+    assert over.returncode == 2 and f"{second} has ended" in over.stderr
+    again = cli.run("stop", "shop")
+    assert again.returncode == 2 and f"the job {once} has ended already" in again.stderr
+    newer = cluster.submit("shop", service("once", 1, "echo newer; exec sleep 1000"))
+    wait_for("its word", lambda: cli.ok("logs", "shop") == "newer\n")
+    assert f"stopping {newer} " in cli.ok("stop", "shop"), "not those that have ended"
+
+
+# Running, and leaving.
+
+
+def test_both_streams_of_a_command_are_live_and_go_to_their_own_ends(cluster: Cluster) -> None:
+    command = "echo first >&2; echo out; until test -e end; do sleep 0.1; done; printf last"
+    running = subprocess.Popen(
+        cluster.cli.argv("run", "--", command), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert running.stdout is not None and running.stderr is not None
+    assert running.stdout.readline() == b"out\n"
+    while running.stderr.readline() != b"first\n":
+        assert running.poll() is None
+    cluster.cli.ok("exec", "echo.echo", "--", "touch", "end")
+    out, err = running.communicate(timeout=30)
+    assert (running.returncode, out) == (0, b"last"), err
+    assert err.splitlines()[-1] == b"1 finished"
+
+
+def interrupted(
+    cli: Cli, *arguments: str, until: str, numbers: Sequence[int]
+) -> tuple[int, str, str]:
+    """A command that gets signals once its task runs: status, stdout, stderr."""
+    running = subprocess.Popen(
+        cli.argv(*arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    wait_for("its task", lambda: len(cli.tasks(name=until, state="TASK_RUNNING")) == 1)
+    time.sleep(0.3)  # it is told of that as we are
+    for number in numbers:
+        running.send_signal(number)
+        time.sleep(0.3)
+    out, err = running.communicate(timeout=30)
+    assert "Traceback" not in err and "Aborted" not in err, err
+    return running.returncode, out, err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_command_that_is_run(cluster: Cluster, number: int) -> None:
+    cli = cluster.cli
+    command = "trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"
+    status, out, err = interrupted(cli, "run", "--", command, until="trap", numbers=[number])
+    assert (status, out) == (128 + number, "bye\n")
+    assert "ending trap-" in err
+    assert not cli.tasks(name="trap", state="TASK_RUNNING")
+
+
+def test_a_second_ctrl_c_leaves_and_says_how_to_end_it(cluster: Cluster) -> None:
+    twice = [signal.SIGINT, signal.SIGINT]
+    command = "trap '' TERM; while :; do sleep 0.1; done"
+    status, _, err = interrupted(cluster.cli, "run", "--", command, until="trap", numbers=twice)
+    assert status == 130 and "may run on: `pymesos-cli stop trap-" in err
+
+
+def test_ctrl_c_leaves_a_job_and_says_how_to_go_on(cluster: Cluster, tmp_path: Path) -> None:
+    cli = cluster.cli
+    (tmp_path / "job.json").write_text(job(command="sleep 1000"))
+    arguments = ("run", str(tmp_path / "job.json"), "--wait")
+    status, _, err = interrupted(cli, *arguments, until="t", numbers=[signal.SIGINT])
+    assert status == 130 and "runs on: `pymesos-cli watch job-" in err and " stop job-" in err
+    assert cli.tasks(name="t", state="TASK_RUNNING")
+    status, _, err = interrupted(cli, "watch", "job", until="t", numbers=[signal.SIGINT])
+    assert status == 130 and "runs on" in err
+
+
+def test_a_command_whose_reader_has_gone_ends(cluster: Cluster) -> None:
+    line = " ".join(cluster.cli.argv("run", "--", "'while :; do echo y; done'"))
+    done = subprocess.run(
+        ["bash", "-c", f"{line} | head -2"], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "y\ny\n" and "Traceback" not in done.stderr
+    wait_for("its end", lambda: not cluster.cli.tasks(name="while", state="TASK_RUNNING"))
+
+
+# Files.
+
+
+def test_cp_is_as_docker_cp(cluster: Cluster, tmp_path: Path) -> None:
+    cli = cluster.cli
+    cluster.submit("files", service("t", 1, "mkdir dir; exec sleep 1000"))
+    wait_for("its folder", lambda: "dir/" in cli.ok("ls", "files"))
+    here = tmp_path / "here"
+    (here / "tree/deep").mkdir(parents=True)
+    (here / "up.txt").write_text("up\n")
+    (here / "tree/deep/f").write_text("deep\n")
+    (here / "tree/run.sh").write_text("#!/bin/sh\necho ran\n")
+    (here / "tree/run.sh").chmod(0o750)
+    (here / "tree/link").symlink_to("run.sh")
+
+    def inside(script: str) -> str:
+        return cli.ok("exec", "files", "--", "sh", "-c", script).strip()
+
+    for target, place in (("dir", "dir/up.txt"), ("", "up.txt"), ("new", "new"), ("dir/", "")):
+        cli.ok("cp", str(here / "up.txt"), f"files:{target}")
+        assert inside(f"cat {place or 'dir/up.txt'}") == "up"
+    assert inside("ls dir") == "up.txt", "no parts are left"
+    cli.ok("cp", str(here / "tree/run.sh"), "files:")
+    assert inside("./run.sh; stat -c %a run.sh") == "ran\n750"
+    cli.ok("cp", str(here / "tree"), "files:made")
+    assert inside("cat made/deep/f; made/run.sh; readlink made/link") == "deep\nran\nrun.sh"
+    cli.ok("cp", str(here / "tree"), "files:dir")
+    assert inside("cat dir/tree/deep/f; stat -c %a dir/tree/run.sh") == "deep\n750"
+    cli.ok("cp", f"{here / 'tree'}/.", "files:dir")
+    assert inside("cat dir/deep/f") == "deep"
+
+    back = tmp_path / "back"
+    back.mkdir()
+    cli.ok("cp", "files:run.sh", str(back))
+    assert (back / "run.sh").stat().st_mode & 0o777 == 0o750
+    cli.ok("cp", "files:dir/tree", str(back))
+    assert (back / "tree/deep/f").read_text() == "deep\n"
+    assert (back / "tree/run.sh").stat().st_mode & 0o777 == 0o750
+    cli.ok("cp", "files:dir/tree/deep", str(back / "renamed"))
+    assert (back / "renamed/f").read_text() == "deep\n"
+    cli.ok("cp", "files:dir/tree/deep/.", str(back))
+    assert (back / "f").read_text() == "deep\n"
+
+    for source, wanted, says in (
+        (str(here / "up.txt"), "files:no/such", "no/such"),
+        (str(here / "up.txt"), "files:nope/", "there is no folder nope/"),
+        (str(here / "tree"), "files:up.txt", "up.txt is a file"),
+        (f"{here}/up.txt/", "files:x", "is a file, not a folder"),
+        ("files:up.txt", f"{back}/nope/", "there is no folder"),
+        ("files:dir", f"{back}/f", "is a file"),
+        ("files:none", str(back), "no file 'none'"),
+        ("files:up.txt", "", "is empty"),
+        ("files:up.txt", "-", "cat TASK PATH"),
+        ("", "files:x", "is empty"),
+        ("files:up.txt", "/dev/full", "No space left"),
+        (os.devnull, "files:x", "neither a file nor a folder"),
+    ):
+        wrong = cli.run("cp", source, wanted)
+        assert wrong.returncode in (1, 2) and says in wrong.stderr, (source, wanted, wrong.stderr)
