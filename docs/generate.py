@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 
 from pymesos_agent.isolation import DECLARED, FACETS
 from pymesos_agent.main import main as agent
-from pymesos_binpack.jobs import schema
+from pymesos_binpack.job_reference import sections
 from pymesos_binpack.main import main as binpack
 from pymesos_cli.main import main as cli
 from pymesos_master.main import main as master
@@ -22,6 +21,8 @@ DOCS = Path(__file__).resolve().parent
 STORIES = DOCS.parent / "tests" / "simulation" / "stories"
 BEGIN = "<!-- the stories; `make docs` writes them -->"
 END = "<!-- end of the stories -->"
+KEYS = "<!-- the keys; `make docs` writes them -->"
+END_OF_KEYS = "<!-- end of the keys -->"
 HOLDS = "<!-- what holds; `make docs` writes it -->"
 END_OF_HOLDS = "<!-- end of what holds -->"
 PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
@@ -34,20 +35,6 @@ def commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(command, click.Group):
         for child in sorted(command.commands):
             yield from commands(command.commands[child], f"{name} {child}")
-
-
-def keys(properties: dict[str, Any], prefix: str = "") -> Iterator[str]:
-    """A line for each key of a job file."""
-    for key, value in properties.items():
-        reference = value.get("$ref", "").rsplit("/", 1)[-1]
-        target = schema()["$defs"].get(reference, {})
-        merged = {**target, **value}
-        kind = merged.get("type", "")
-        kind = kind if isinstance(kind, str) else " or ".join(kind)
-        if "enum" in merged:
-            kind = " or ".join(merged["enum"])
-        default = f", default `{merged['default']}`" if "default" in merged else ""
-        yield f"| `{prefix}{key}` | {kind}{default} | {merged.get('description', '')} |"
 
 
 def services() -> Iterator[str]:
@@ -77,18 +64,7 @@ def reference() -> str:
     ):
         for full_name, text in commands(command, name):
             parts.append(f"### {full_name}\n\n```\n{text.rstrip()}\n```")
-    job = schema()
-    parts.append("## Job file\n\n`frameworks/pymesos_binpack/job.schema.json` is the schema.")
-    parts.append(
-        "| key | type | |\n|---|---|---|\n"
-        + "\n".join(
-            [
-                *keys(job["properties"]),
-                *keys(job["$defs"]["task"]["properties"], "tasks[]."),
-                *keys(job["$defs"]["check"]["properties"], "tasks[].health_check."),
-            ]
-        )
-    )
+    parts.append("## Job file\n\nEvery key is in [job-files.md](job-files.md).")
     parts.append("## gRPC services")
     parts.append(
         "| service | call | request | response | file |\n|---|---|---|---|---|\n"
@@ -114,6 +90,14 @@ def failures() -> str:
     return "\n\n".join([head + BEGIN, *sections, END]) + tail
 
 
+def job_files() -> str:
+    """docs/job-files.md, with the tables of all keys."""
+    page = (DOCS / "job-files.md").read_text("utf-8")
+    head, _, rest = page.partition(KEYS)
+    _, _, tail = rest.partition(END_OF_KEYS)
+    return "\n\n".join([head + KEYS, sections(), END_OF_KEYS]) + tail
+
+
 def containers() -> str:
     """docs/containers.md, with the table of what holds on which runtime."""
     page = (DOCS / "containers.md").read_text("utf-8")
@@ -126,7 +110,12 @@ def containers() -> str:
     return "\n".join([head + HOLDS, *lines, END_OF_HOLDS]) + tail
 
 
-PAGES = {"reference.md": reference, "failures.md": failures, "containers.md": containers}
+PAGES = {
+    "reference.md": reference,
+    "job-files.md": job_files,
+    "failures.md": failures,
+    "containers.md": containers,
+}
 
 if __name__ == "__main__":
     for name, page in PAGES.items():

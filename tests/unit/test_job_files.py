@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pymesos_binpack.containers import check_message, container_info
-from pymesos_binpack.jobs import MAX_BYTES, JobError, load_document, parse_job
+from pymesos_binpack.job_reference import sections
+from pymesos_binpack.jobs import MAX_BYTES, JobError, load_document, parse_job, schema
 from pymesos_binpack.launching import needed_runtimes
 from pymesos_cli.cluster import CliError
 from pymesos_cli.run import command_document
@@ -204,3 +207,22 @@ def test_containers_and_checks_are_as_they_were_said() -> None:
     assert (check.http.port_index, check.http.path, check.interval_s) == (0, "/ok", 2)
     assert not check.HasField("delay_s")
     assert needed_runtimes(task) == ("oci",)
+
+
+def keys_of(node: dict[str, Any]) -> Iterator[str]:
+    """Every key of the schema, wherever it stands."""
+    for name, inner in node.items():
+        if name == "properties":
+            yield from inner
+        for each in inner.values() if name in ("properties", "$defs") else [inner]:
+            if isinstance(each, dict):
+                yield from keys_of(each)
+
+
+def test_every_key_is_in_the_reference() -> None:
+    """W25: with what it is, and of items of lists, too."""
+    text = sections()
+    assert text in (ROOT / "docs/job-files.md").read_text("utf-8"), "run `make docs`"
+    rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
+    assert {row[0][3:-1] for row in rows} - {"(name)", "(any other)"} == set(keys_of(schema()))
+    assert [row[0] for row in rows if row[-1] == " |" and "(" not in row[0]] == []
