@@ -1,5 +1,5 @@
 """How much of a cluster can be allocated?  python bench/packing.py --nodes F --pods F
-[--policy P] [--seeds N] [--visibility full|offers] [--json]
+[--policy P] [--trace T] [--seeds N] [--visibility full|offers] [--json]
 
 Replays the protocol of ../shared/data/openb/README.md (see `pymesos_binpack.packing.replay`).
 
@@ -9,8 +9,12 @@ Replays the protocol of ../shared/data/openb/README.md (see `pymesos_binpack.pac
   each back unused after a while. A pod that fits on nothing that is offered waits, and is tried
   again with what is offered later, until the end.
 
-With --policy several, comma-separated, all are replayed in the same run. --vectors N instead packs
-generated vectors into the fewest bins, beside first-fit-decreasing, dot-product and the LP bound.
+With --policy several, comma-separated, all are replayed in the same run. --trace draws others of
+the family from the pods that are given, anew for each seed (`family.py`): cpu250, gpuspec33,
+several, or all with `family`; what each policy is above the last one is said at the end.
+
+--vectors N instead packs generated vectors into the fewest bins, beside first-fit-decreasing,
+dot-product and the LP bound.
 """
 
 from __future__ import annotations
@@ -29,6 +33,7 @@ from typing import Any
 import click
 import numpy as np
 import vectors
+from family import FAMILY, of_the_family
 
 from pymesos_binpack.packing import PolicyError, Pool, Shape, Workload, read_policy
 from pymesos_binpack.packing.policies import Policy
@@ -154,7 +159,9 @@ def through_offers(
 @click.option("--nodes", type=click.Path(path_type=Path), help="CSV: cpu_milli,memory_mib,gpu.")
 @click.option("--pods", type=click.Path(path_type=Path), help="CSV: cpu_milli,…,gpu_milli.")
 @click.option("--policy", default="default", show_default=True, help="One or more, with commas.")
+@click.option("--trace", default="default", show_default=True, help="One or more, or: family.")
 @click.option("--seeds", type=click.IntRange(1, 1000), default=10, show_default=True)
+@click.option("--first-seed", type=click.IntRange(0, 10**9), default=0, show_default=True)
 @click.option(
     "--visibility", type=click.Choice(["full", "offers"]), default="full", show_default=True
 )
@@ -164,7 +171,9 @@ def main(
     nodes: Path | None,
     pods: Path | None,
     policy: str,
+    trace: str,
     seeds: int,
+    first_seed: int,
     visibility: str,
     instances: int | None,
     as_json: bool,
@@ -175,31 +184,48 @@ def main(
         return
     if nodes is None or pods is None:
         raise click.UsageError("give --nodes and --pods, or --vectors")
+    names, traces = policy.split(","), FAMILY if trace == "family" else trace.split(",")
+    means: dict[str, dict[str, float]] = {}
     try:
-        for name in policy.split(","):
-            found = measure(nodes, pods, name, seeds, visibility)
-            if as_json:
-                print(json.dumps(found), flush=True)
-            else:
-                percent = found["allocated_percent"]
-                print(
-                    f"{name} ({visibility}): {percent['mean']:.2f} % of the GPUs allocated,"
-                    f" sd {percent['sd']:.2f}, {found['seconds_per_run']:.1f} s a run",
-                    flush=True,
-                )
+        machines = read_nodes(nodes)
+        given = read_pods(pods, machines)
+        for kind in traces:
+            for name in names:
+                run = range(first_seed, first_seed + seeds)
+                found = measure(machines, given, kind, name, run, visibility)
+                means.setdefault(kind, {})[name] = found["allocated_percent"]["mean"]
+                print(json.dumps(found) if as_json else _line(found), flush=True)
     except (TraceError, PolicyError) as error:
         raise click.ClickException(str(error)) from error
+    if len(traces) > 1 and not as_json:
+        _compare(names, means)
+
+
+def _line(found: dict[str, Any]) -> str:
+    percent = found["allocated_percent"]
+    return (
+        f"{found['trace']}, {found['policy']} ({found['visibility']}): {percent['mean']:.2f} % of"
+        f" the GPUs allocated, sd {percent['sd']:.2f}, {found['seconds_per_run']:.1f} s a run"
+    )
+
+
+def _compare(names: Sequence[str], means: dict[str, dict[str, float]]) -> None:
+    *others, last = names
+    for name in others:
+        above = {kind: mean[name] - mean[last] for kind, mean in means.items()}
+        worst = min(above, key=above.__getitem__)
+        print(f"{name} above {last}: {statistics.fmean(above.values()):+.2f} on the mean of"
+              f" {len(above)} traces, at least {above[worst]:+.2f} ({worst})")  # fmt: skip
 
 
 def measure(
-    nodes_csv: Path, pods_csv: Path, name: str, seeds: int, visibility: str
+    nodes: Sequence[Node], given: list[Shape], trace: str, name: str, seeds: range, visibility: str
 ) -> dict[str, Any]:
-    """One policy over several seeds."""
-    nodes = read_nodes(nodes_csv)
-    pods = read_pods(pods_csv, nodes)
+    """One policy on one trace over several seeds."""
     read_policy(name)
     percents, took_s, rival = [], [], []
-    for seed in range(seeds):
+    for seed in seeds:
+        pods = of_the_family(trace, given, nodes, seed)
         permuted, coming = arrivals(nodes, pods, seed)
         begin = time.perf_counter()
         if visibility == "full":
@@ -210,9 +236,10 @@ def measure(
             rival.append(part)
         took_s.append(time.perf_counter() - begin)
     out = {
+        "trace": trace,
         "policy": name,
         "visibility": visibility,
-        "seeds": seeds,
+        "seeds": len(seeds),
         "allocated_percent": {
             "mean": round(statistics.fmean(percents), 3),
             "sd": round(statistics.pstdev(percents), 3),

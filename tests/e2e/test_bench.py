@@ -72,6 +72,23 @@ def test_packing(tmp_path: Path) -> None:
         assert 80 <= result["allocated_percent"]["mean"] <= 100
 
 
+OPENB = BENCH.parents[1] / "shared" / "data" / "openb"
+
+
+@pytest.mark.skipif(not OPENB.exists(), reason="the traces are not here")
+@pytest.mark.parametrize("kind", ["cpuonly25", "cpuonly35", "gpuspec33"])
+def test_default_is_above_fgd(kind: str) -> None:
+    """Where CPU runs out before GPUs, and where models are named."""
+    nodes = OPENB / "openb_node_list_gpu_node.csv"
+    pods = OPENB / "openb_pod_list_default.csv"
+    trace = ("--nodes", str(nodes), "--pods", str(pods), "--trace", kind, "--seeds", "1")
+    percent = {
+        policy: bench("packing.py", *trace, "--policy", policy)["allocated_percent"]["mean"]
+        for policy in ("default", "fgd")
+    }
+    assert percent["default"] >= percent["fgd"]
+
+
 def test_listing() -> None:
     result = bench("listing.py", "--agents", "5", "--tasks", "200")
     assert result["tasks_s"] > 0 and result["master_bytes_per_task"] > 0

@@ -168,15 +168,24 @@ def test_no_more_nodes_are_used_than_must_be() -> None:
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, LEVELS), st.integers(0, SIDE_LEVELS)), min_size=1, max_size=4)
+    st.lists(
+        st.tuples(
+            st.sampled_from([0, 1, 30, LEVELS]), st.sampled_from([0, 3, 2.25, 40.5, SIDE_LEVELS])
+        ),
+        min_size=1,
+        max_size=4,
+    )
 )
 @settings(max_examples=25, deadline=None)
-def test_the_waste_of_a_gap_is_what_patience_says_it_is(kinds: list[tuple[int, int]]) -> None:
-    """W[n] by its definition, one gap at a time."""
+def test_the_waste_of_a_gap_is_what_patience_says_it_is(kinds: list[tuple[int, float]]) -> None:
+    """W[n] by its definition, one gap at a time; between two levels of the side it is straight."""
     known = tuple((main, side, 1 / len(kinds)) for main, side in kinds)
     table = _values(known, 3)
 
-    def waste(main: int, side: int, left: int) -> float:
+    def waste(main: int, side: float, left: int) -> float:
+        if side % 1:
+            below, part = int(side), side % 1
+            return (1 - part) * waste(main, below, left) + part * waste(main, below + 1, left)
         if left == 0:
             return float(main)
         out = 0.0
@@ -184,12 +193,42 @@ def test_the_waste_of_a_gap_is_what_patience_says_it_is(kinds: list[tuple[int, i
             skipped = waste(main, side, left - 1)
             fits = m <= main and s <= side
             taken = waste(main - m, side - s, left - 1) if fits else skipped
-            out += part * min(skipped, taken)
+            out += part * (min(skipped, taken) if m else taken)  # without GPUs: in any case
         return out
 
     for main, side in ((LEVELS, SIDE_LEVELS), (50, 60), (7, 0)):
         assert table[main, side] == pytest.approx(waste(main, side, 3))
-    assert (np.diff(table, axis=1) <= 1e-9).all(), "more beside a gap never makes it worse"
+    if all(main for main, _ in kinds):
+        assert (np.diff(table, axis=1) <= 1e-9).all(), "more beside a gap never makes it worse"
+
+
+def test_a_gap_does_not_wait_for_what_its_gpu_will_not_do_for() -> None:
+    """Half of a T4 is kept for nobody if the other halves that come want a V100."""
+    policy = read_policy("patience")
+    half, other = shape(1, 1, 0.5, ("T4",)), shape(1, 1, 0.5, ("V100",))
+    policy.learn(Workload.of([half, other, other, other, shape(1, 1, 1)]))
+    pool = Pool([node(8, 100, 1, "T4"), node(8, 100, 1, "V100")], policy)
+    chosen = pool.choose(shape(1, 1, 1))
+    assert chosen is not None and chosen.node == 0
+    pool.take(chosen)
+    assert pool.choose(half) is None
+    placed = pool.choose(other)
+    assert placed is not None and placed.node == 1
+
+
+def test_tasks_without_gpus_go_where_no_gpu_waits_for_cpu() -> None:
+    """On a node whose GPUs are given away CPU is of no use to others."""
+    for name in (DEFAULT_POLICY, "patience"):
+        policy = read_policy(name)
+        policy.learn(Workload.of([shape(4), shape(4), shape(4, 1, 1)]))
+        pool = Pool([node(16, 100, 2), node(16, 100, 2)], policy)
+        nodes = []
+        for wanted in (shape(4, 1, 1), shape(4, 1, 1), shape(4), shape(4)):
+            placement = pool.choose(wanted)
+            assert placement is not None
+            pool.take(placement)
+            nodes.append(placement.node)
+        assert nodes == [nodes[0]] * 4, name
 
 
 class Own:

@@ -59,8 +59,7 @@ class _Kinds:
         self._share = np.array([s.gpu_share or (MILLI if s.gpus else 0) for s in shapes], dtype=int)
         self._count = np.array([max(s.whole_gpus, 1 if s.gpus else 0) for s in shapes], dtype=int)
         self._levels, self._level = np.unique(self._share, return_inverse=True)
-        models = [pool.have(shape.models) for shape in shapes]
-        self._have = np.stack(models, axis=1) if any(s.models for s in shapes) else None
+        self._have = pool.have_each(shapes)
 
     def useless(self, nodes: Ints, free: Holdings) -> Floats:
         """What of the GPUs a task that comes cannot use, on average over the kinds."""

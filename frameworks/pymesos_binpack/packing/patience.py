@@ -11,6 +11,12 @@ A task goes where the sum of W grows least, or falls most. So a gap is kept for 
 while much is still to come, which a look one task ahead (FGD) does not see; and what is left of the
 node's CPU counts, since a GPU that no CPU is left for is waste.
 
+Tasks that want no GPU are not asked whether they come: they take CPU wherever it is free. So each
+that comes by takes its part of what goes with the gap, and where many do, a gap cannot wait for
+long. That is what weighs CPU where CPU is scarce, and lets GPUs wait where it is not.
+
+A gap is only looked at by tasks that its GPU's model will do for.
+
 Where there are no GPUs, the gap is the node itself: its scarcest resource, with the next scarcest.
 """
 
@@ -20,19 +26,22 @@ from functools import lru_cache
 
 import numpy as np
 
-from pymesos_binpack.packing.pool import Floats, Holdings, Ints, Pool
+from pymesos_binpack.packing.pool import Bools, Floats, Holdings, Ints, Pool
 from pymesos_binpack.packing.shape import GPUS, Shape, Workload
 from pymesos_core.resources import MILLI
 
-PATIENCE = 128
+PATIENCE = 256
 # What it costs to begin with a node that nothing is on, in levels of a gap. While there is room for
 # all, the waste of large gaps is next to nothing, and tasks would be anywhere.
 UNUSED = 0.1
 ALIKE = 0.1  # two workloads that differ by no more, summed over their kinds
 LEVELS = 100  # into which a gap is divided
 SIDE_LEVELS = 128  # into which what goes with it is divided
+MOST_KINDS = 64  # that take as much; the rarest beyond are not looked at
 
-Kinds = tuple[tuple[int, int, float], ...]  # levels that a task takes, of the gap and beside it
+# Levels that a task takes, of the gap and beside it, and its part of all that come by. One that
+# takes nothing of the gap takes what is beside it in any case.
+Kinds = tuple[tuple[int, float, float], ...]
 
 
 class Patience:
@@ -86,12 +95,24 @@ class _Plan:
         self._main_unit = MILLI / LEVELS
         if self._main is not None:
             self._main_unit = max(1.0, pool.total[:, self._main].max(initial=1) / LEVELS)
-        self._table = _values(self._kinds(workload), PATIENCE)
-        self._gangs = [
-            (shape.whole_gpus, self._amount(shape, self._side), part)
-            for shape, part in workload.kinds
-            if self._on_gpus and shape.whole_gpus > 1
-        ]
+        self._tables, self._table = self._values_by_model(workload)
+        self._gangs = _Gangs(workload, pool, self._side) if self._on_gpus else None
+
+    def _values_by_model(self, workload: Workload) -> tuple[Floats, Ints]:
+        """The values of gaps of GPUs of each model that matters, and which a node goes by."""
+        pool = self._pool
+        named = sorted({shape.models for shape, _ in workload.kinds if shape.models})
+        if not named:
+            table = _values(self._kinds(workload), PATIENCE)
+            return table[None], np.zeros(len(pool), dtype=np.int64)
+        welcome = np.array([pool.have(models) for models in named])
+        groups, group = np.unique(welcome, axis=1, return_inverse=True)
+        tables = []
+        for here in groups.T:
+            barred = {models for models, there in zip(named, here, strict=True) if not there}
+            kinds = tuple(kind for kind in workload.kinds if kind[0].models not in barred)
+            tables.append(_values(self._kinds(Workload(kinds)), PATIENCE))
+        return np.array(tables), np.asarray(group.reshape(-1), dtype=np.int64)
 
     def _amount(self, shape: Shape, column: int | None) -> int:
         if column is None:
@@ -100,17 +121,21 @@ class _Plan:
 
     def _kinds(self, workload: Workload) -> Kinds:
         """What each kind takes of a gap; a task of several GPUs is as many gaps of a whole one."""
-        counts: dict[tuple[int, int], float] = {}
+        devices = self._pool.devices
+        gaps = devices.sum() / np.count_nonzero(devices) if self._on_gpus else 1
+        counts: dict[tuple[int, float], float] = {}
         for shape, part in workload.kinds:
-            if self._on_gpus and not shape.gpus:
-                continue
             split = max(1, shape.whole_gpus) if self._on_gpus else 1
             main = min(shape.gpus, MILLI) if self._on_gpus else self._amount(shape, self._main)
-            side = self._amount(shape, self._side) / split
-            key = (int(np.ceil(main / self._main_unit)), int(np.ceil(side / self._side_unit)))
-            counts[key] = counts.get(key, 0.0) + part
-        total = sum(counts.values())
-        return tuple((*key, part / total) for key, part in sorted(counts.items()))
+            side = self._amount(shape, self._side) / split / self._side_unit
+            if self._on_gpus and not shape.gpus:
+                key = (0, round(side / gaps, 2))
+            else:
+                key = (int(np.ceil(main / self._main_unit)), float(np.ceil(side)))
+            counts[key] = counts.get(key, 0.0) + part * split
+        most = sorted(counts.items(), key=lambda item: -item[1])[:MOST_KINDS]
+        total = sum(part for _, part in most)
+        return tuple((*key, part / total) for key, part in sorted(most))
 
     def waste(self, nodes: Ints, free: Holdings) -> Floats:
         """What will be wasted of some nodes, in units of the scarcest resource."""
@@ -118,33 +143,49 @@ class _Plan:
         if not self._on_gpus:
             if self._main is None:
                 return np.zeros(len(nodes))
-            return self._look_up(free.scalars[:, self._main], side)
+            return self._look_up(self._table[nodes], free.scalars[:, self._main], side)
         gpus = free.gpus
         whole = np.maximum(gpus.sum(axis=1, keepdims=True), 1)
         # The node's CPU and the like are divided among its GPUs by what is free of each.
         beside = None if side is None else side[:, None] * gpus / whole
-        out = self._look_up(gpus, beside).sum(axis=1) + self._lost_gangs(gpus, side)
+        gaps = self._look_up(self._table[nodes, None], gpus, beside)
+        out = gaps.sum(axis=1)
+        if self._gangs is not None:
+            out += self._gangs.lost(nodes, gpus, side) / self._main_unit
         return np.asarray(out)
 
-    def _look_up(self, gap: Ints, beside: Ints | Floats | None) -> Floats:
+    def _look_up(self, table: Ints, gap: Ints, beside: Ints | Floats | None) -> Floats:
         level = np.minimum(gap / self._main_unit, LEVELS).astype(np.int64)
         if beside is None:
-            return np.asarray(self._table[level, SIDE_LEVELS])
+            return np.asarray(self._tables[table, level, SIDE_LEVELS])
         side_level = np.minimum(beside / self._side_unit, SIDE_LEVELS).astype(np.int64)
-        return np.asarray(self._table[level, side_level])
+        return np.asarray(self._tables[table, level, side_level])
 
-    def _lost_gangs(self, gpus: Ints, side: Ints | None) -> Floats:
-        """Tasks of several GPUs that do not fit any more lose all that is free, by their part."""
-        out = np.zeros(len(gpus))
-        if self._gangs:
-            full = (gpus == MILLI).sum(axis=1)
-            free = gpus.sum(axis=1) / self._main_unit
-            for count, amount, part in self._gangs:
-                fits = full >= count
-                if side is not None:
-                    fits &= side >= amount
-                out += np.where(fits, 0.0, part * free)
-        return out
+
+class _Gangs:
+    """Tasks of several GPUs; where one does not fit any more, all that is free is lost to it."""
+
+    def __init__(self, workload: Workload, pool: Pool, side: int | None) -> None:
+        shapes = [(shape, part) for shape, part in workload.kinds if shape.whole_gpus > 1]
+        wanted = sum(part * shape.gpus for shape, part in workload.kinds)
+        by_gangs = sum(part * shape.gpus for shape, part in shapes) / max(wanted, 1)
+        # Where they ask for little, others fill what they leave.
+        self._parts = np.array([part * by_gangs**2 for _, part in shapes])
+        self._counts = np.array([shape.whole_gpus for shape, _ in shapes], dtype=np.int64)
+        name = pool.names[side] if side is not None else ""
+        self._sides = np.array([dict(s.scalars).get(name, 0) for s, _ in shapes], dtype=np.int64)
+        self._have = pool.have_each([shape for shape, _ in shapes])
+
+    def lost(self, nodes: Ints, gpus: Ints, side: Ints | None) -> Floats:
+        """What is lost to them of some nodes' GPUs, in thousandths of one."""
+        if not len(self._parts):
+            return np.zeros(len(nodes))
+        fits: Bools = (gpus == MILLI).sum(axis=1)[:, None] >= self._counts
+        if side is not None:
+            fits &= side[:, None] >= self._sides
+        if self._have is not None:
+            fits &= self._have[nodes]
+        return np.asarray(gpus.sum(axis=1) * (~fits @ self._parts))
 
 
 def _scarcest(workload: Workload, pool: Pool) -> list[str]:
@@ -162,18 +203,28 @@ def _scarcest(workload: Workload, pool: Pool) -> list[str]:
     return [GPUS, *names] if with_gpus else names
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=32)
 def _values(kinds: Kinds, patience: int) -> Floats:
     """W[patience] for every gap: (LEVELS + 1) × (SIDE_LEVELS + 1), in levels."""
     gaps = np.arange(LEVELS + 1, dtype=np.float64)
     waste: Floats = np.repeat(gaps[:, None], SIDE_LEVELS + 1, axis=1)
+    fitting = [kind for kind in kinds if kind[0] <= LEVELS and np.ceil(kind[1]) <= SIDE_LEVELS]
     for _ in range(patience):
-        after = np.zeros_like(waste)
-        for main, side, part in kinds:
-            taken = waste.copy()
-            if main <= LEVELS and side <= SIDE_LEVELS:
-                fits = taken[main:, side:]
-                np.minimum(fits, waste[: LEVELS + 1 - main, : SIDE_LEVELS + 1 - side], out=fits)
-            after += part * taken
-        waste = after if kinds else waste
+        after = waste.copy()
+        for main, side, part in fitting:
+            there = waste[main:, int(np.ceil(side)) :]
+            grows = _without(waste, main, side) - there
+            if main:
+                np.minimum(grows, 0, out=grows)
+            after[main:, int(np.ceil(side)) :] += part * grows
+        waste = after
     return waste
+
+
+def _without(waste: Floats, main: int, side: float) -> Floats:
+    """The waste of each gap that has so much when it is gone, between two levels if it must be."""
+    rows, columns = len(waste) - main, waste.shape[1] - int(np.ceil(side))
+    then = waste[:rows, :columns]
+    if rest := side % 1:
+        return np.asarray(rest * then + (1 - rest) * waste[:rows, 1 : columns + 1])
+    return then

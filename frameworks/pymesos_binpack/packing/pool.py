@@ -78,7 +78,7 @@ class Pool:
         self.scalars = _table(len(nodes), [[n.free.get(name, 0) for name in names] for n in nodes])
         self.gpus = _table(len(nodes), [[*n.gpus, *[0] * (widest - len(n.gpus))] for n in nodes])
         self.devices = np.array([len(n.gpus) for n in nodes], dtype=np.int64)
-        self._models = np.array([n.model for n in nodes], dtype=object)
+        self._models = [node.model for node in nodes]
         self._have: dict[tuple[str, ...], Bools] = {}
         self._scorer = scorer
         self._log: list[int] = []  # nodes in the order in which they changed
@@ -168,6 +168,12 @@ class Pool:
             rows = np.array([not models or model in models for model in self._models], dtype=bool)
             self._have[models] = rows
         return self._have[models]
+
+    def have_each(self, shapes: Sequence[Shape]) -> Bools | None:
+        """Rows × shapes: `have` for each; None when any model will do for all of them."""
+        if not any(shape.models for shape in shapes):
+            return None
+        return np.stack([self.have(shape.models) for shape in shapes], axis=1)
 
     def fits(self, shape: Shape, nodes: Ints) -> Bools:
         """Whether a shape fits on each of some nodes now."""
