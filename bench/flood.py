@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any
 
 import click
 import grpc
@@ -101,11 +102,7 @@ async def accept(master: HostPort) -> None:
         types_pb2.TaskInfo(
             task_id=f"t{n}",
             agent_id="a",
-            resources=[
-                types_pb2.Resource(
-                    name="cpus", type=types_pb2.Resource.SCALAR, scalar=(1e308, -1.0, 0.5)[n % 3]
-                )
-            ],
+            resources=[types_pb2.Resource(name="cpus", scalar=(1e308, -1.0, 0.5)[n % 3])],
         )
         for n in range(1000)
     ]
@@ -242,7 +239,7 @@ def registration(*resources: types_pb2.Resource, note: str = "") -> agent_pb.Age
         attributes=[types_pb2.Attribute(name="note", text=note)] if note else [],
         runtimes=["process"],
     )
-    register = agent_pb.AgentMessage.Register(agent_info=info)
+    register = agent_pb.Register(agent_info=info)
     return agent_pb.AgentBatch(message=[agent_pb.AgentMessage(register=register)])
 
 
@@ -266,7 +263,7 @@ async def agents_that_say(master: HostPort, batch: agent_pb.AgentBatch) -> None:
 async def many_ranges(master: HostPort) -> None:
     """Agents of 20,000 ranges of ports."""
     ranges = [types_pb2.Range(begin=2 * n, end=2 * n) for n in range(20_000)]
-    ports = types_pb2.Resource(name="ports", type=types_pb2.Resource.RANGES, ranges=ranges)
+    ports = types_pb2.Resource(name="ports", ranges=types_pb2.Ranges(range=ranges))
     await agents_that_say(master, registration(ports))
 
 
@@ -280,7 +277,7 @@ async def malformed(master: HostPort) -> None:
 
     async def one(_name: str) -> None:
         async with open_channel(master) as channel:
-            connect = channel.stream_stream("/pymesos.v1.Scheduler/Connect")
+            connect: Any = channel.stream_stream("/pymesos.v1.Scheduler/Connect")
             while True:
 
                 async def noise() -> AsyncIterator[bytes]:

@@ -47,6 +47,7 @@ from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.standalone import LockedError, lock_directory
 from pymesos_core.directories import default_directory
+from pymesos_core.limits import PEER_EXECUTORS
 from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.metrics import metrics_option, serve_metrics
 from pymesos_core.resources import ResourceError, Resources
@@ -103,7 +104,7 @@ async def serve(options: Options) -> None:
     (work_dir / "sandboxes").mkdir(exist_ok=True, mode=0o711)
     store = _open_store(work_dir)
     detector = detector_for(options.master, options.zk_session_timeout_s)
-    server = make_server()
+    server = make_server({"/pymesos.v1.Executor/Connect": PEER_EXECUTORS})
     port = bind(server, options.listen)
     runtimes: list[Runtime] = []
     holder: list[Shell] = []

@@ -83,5 +83,11 @@ ITEMS = Limit("items", 1024, "items", "A resource")
 ITEM = Limit("item", 255, "bytes", "An item of a set")
 REFINEMENTS = Limit("refinements", 8, "reservations", "A resource")
 PATH = Limit("path", 1024, "bytes", "A path")
+# What one address may have open at a server, and keep in the registry.
+PEER_CALLS = Limit("calls of an address", 500, "calls open", "An address")
+PEER_WATCHERS = Limit("watchers of an address", 100, "watches open", "An address")
+PEER_SCHEDULERS = Limit("schedulers of an address", 1000, "schedulers connected", "An address")
+PEER_AGENTS = Limit("agents of an address", 20_000, "agents connected", "An address")
+PEER_EXECUTORS = Limit("executors of an address", 10_000, "executors connected", "An address")
 
 TABLE: tuple[Limit, ...] = tuple(value for value in globals().values() if isinstance(value, Limit))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
+import resource
 import signal
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,8 +17,10 @@ import click
 import grpc.aio
 
 from pymesos_core.addresses import HostPort
+from pymesos_core.budgets import PeerBudgets
 from pymesos_core.complaints import Complaints
 from pymesos_core.decoding import Decoding
+from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
@@ -27,7 +31,14 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
     ("grpc.http2.max_ping_strikes", 0),
+    # A connection that does not speak HTTP/2 in time, or has no call for a while, is closed.
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.max_connection_idle_ms", 60_000),
+    ("grpc.max_concurrent_streams", 1_000),  # of one connection
 ]
+# For what a role opens itself: its store, ZooKeeper, the calls it relays, files.
+RESERVED_DESCRIPTORS = 512
+MAX_CONNECTIONS = 1_000_000
 
 log = logging.getLogger(__name__)
 
@@ -110,9 +121,22 @@ def check_listen(
     return Listen(ip, port, advertise_ip, hostname)
 
 
-def make_server() -> grpc.aio.Server:
-    """A server of this process; nothing is served yet."""
-    return grpc.aio.server(options=SERVER_OPTIONS, interceptors=(Decoding(Complaints(log)),))
+def make_server(limits: Mapping[str, Limit]) -> grpc.aio.Server:
+    """A server that no peer can take all of: see pymesos_core.budgets for `limits`.
+
+    As many descriptors as the process may have are asked for, and some of them are kept back from
+    connections.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+            soft = hard
+    connections = min(MAX_CONNECTIONS, max(soft // 2, soft - RESERVED_DESCRIPTORS))
+    return grpc.aio.server(
+        interceptors=(PeerBudgets(limits), Decoding(Complaints(log))),
+        options=[*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)],
+    )
 
 
 def bind(server: grpc.aio.Server, listen: Listen) -> int:

@@ -25,6 +25,7 @@ from pymesos_core.coordination import CoordinationError
 from pymesos_core.coordination.standalone import LockedError, lock_directory
 from pymesos_core.directories import default_directory
 from pymesos_core.ids import role_problem
+from pymesos_core.limits import PEER_WATCHERS
 from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.serving import (
     Listen,
@@ -115,7 +116,7 @@ async def serve(options: Options) -> bool:
     stop = stop_event()
     lock, store = open_state(options.state_dir)
     info = framework_info(options)
-    server = make_server()
+    server = make_server({"/pymesos.v1.Jobs/WatchJob": PEER_WATCHERS})
     service: JobsService | None = None
     try:
         if options.listen is not None:

@@ -26,6 +26,7 @@ from pymesos_core.coordination import (
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.directories import default_directory
 from pymesos_core.garbage import collect_seldom
+from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
 from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.metrics import metrics_option, serve_metrics
 from pymesos_core.resources import ResourceError, Resources, parse
@@ -57,6 +58,11 @@ log = logging.getLogger("pymesos_master")
 
 DEFAULT_PORT = 5050
 STOP_GRACE_S = 1.0
+SERVER_LIMITS = {
+    "/pymesos.v1.Scheduler/Connect": PEER_SCHEDULERS,
+    "/pymesos.v1.Agent/Connect": PEER_AGENTS,
+    "/pymesos.v1.Operator/WatchEvents": PEER_WATCHERS,
+}
 
 
 @dataclass(frozen=True)
@@ -90,7 +96,7 @@ class _StopError(Exception):
 async def serve(options: Options) -> None:
     """Serve until SIGTERM or SIGINT. Raises ServingError, CoordinationError, RegistryError."""
     stop = stop_event()
-    server = make_server()
+    server = make_server(SERVER_LIMITS)
     port = bind(server, options.listen)
     address = options.listen.advertised(port)
     me = MasterInfo(str(uuid.uuid4()), address, options.listen.name(), VERSION)

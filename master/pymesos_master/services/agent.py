@@ -39,8 +39,10 @@ class AgentService(services.AgentServicer):
         async def read(connection: Connection) -> None:
             registration = _Registration(connection)
             async for batch in request_iterator:
-                for message in batch.message:
-                    registration.take(message)
+                with self._leadership.turns.taken() as turn:
+                    for message in batch.message:
+                        registration.take(message)
+                        await turn.pause()
 
         epoch = leader.term.epoch
         await run_stream(

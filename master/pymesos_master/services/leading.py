@@ -14,6 +14,7 @@ import grpc.aio
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.streams import NotReadError, serve_stream
+from pymesos_core.turns import Turns
 from pymesos_master.core.events import Event
 from pymesos_master.shell import Connection, Leader
 
@@ -29,6 +30,7 @@ class Leadership:
     led: asyncio.Event = field(
         default_factory=asyncio.Event
     )  # set when it leads for the first time
+    turns: Turns = field(default_factory=Turns)
 
     async def here(self, context: grpc.aio.ServicerContext[Any, Any]) -> Leader:
         """The leader of this process; aborts the call when another master leads."""

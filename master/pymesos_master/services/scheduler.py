@@ -81,15 +81,17 @@ class SchedulerService(services.SchedulerServicer):
             subscribed = False
             accepts = Accepts(connection.outbox.put)
             async for batch in request_iterator:
-                for call in batch.call:
-                    if not subscribed:
-                        if not call.HasField("subscribe"):
+                with self._leadership.turns.taken() as turn:
+                    for call in batch.call:
+                        if subscribed:
+                            for whole in accepts.take(call):
+                                connection.feed(FrameworkCalled(connection_id, whole))
+                        elif call.HasField("subscribe"):
+                            subscribed = True
+                            connection.feed(FrameworkSubscribing(connection_id, call.subscribe))
+                        else:
                             raise BadStreamError("the first call of a stream must be SUBSCRIBE")
-                        subscribed = True
-                        connection.feed(FrameworkSubscribing(connection_id, call.subscribe))
-                    else:
-                        for whole in accepts.take(call):
-                            connection.feed(FrameworkCalled(connection_id, whole))
+                        await turn.pause()
 
         epoch = leader.term.epoch
         await run_stream(
