@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pymesos_binpack.checks import below
-from pymesos_binpack.documents import put, read_yaml
+from pymesos_binpack.documents import Section, put, read_yaml
 from pymesos_binpack.jobs import schema
 from pymesos_binpack.specs import JobError
 from pymesos_cli.cluster import EXIT_USAGE, CliError
@@ -67,7 +67,7 @@ def _descend(target: Any, part: str, setting: str) -> Any:
         return target[_index(target, part, setting)]
     if isinstance(target, dict):
         if target.get(part) is None:
-            put(target, part, {})
+            put(target, part, Section())
         return target[part]
     raise CliError(f"--set {setting}: there is nothing below {part!r}", EXIT_USAGE)
 

@@ -87,3 +87,28 @@ def test_a_job_of_another_version(roles: Roles) -> None:
     cli.wait_for_tasks(1, state="TASK_RUNNING")
     assert cli.json("quarantine", "list") == []
     assert [j["name"] for j in cli.json("jobs")] == ["good"]
+
+
+def test_odd_jobs_run_and_outlive_a_restart(roles: Roles) -> None:
+    """F1, F2, W17: characters beyond U+FFFF, whole numbers as 1.0, the longest strings."""
+    master = roles.master()
+    cli = Cli(master.address)
+    roles.agent(master.address, "agent", "--runtime", "process", "--kill-tasks-on-exit")
+    framework = roles.binpack(master.address)
+    assert "🚀" in cli.ok("run", "--", "echo 🚀")
+    longest = {"command": ":" + " " * (128 * 1024 - 2)}
+    variable = {"command": 'test "${#A}" = 131069', "env": {"A": "a" * (128 * 1024 - 3)}}
+    tasks: list[dict[str, Any]] = [
+        {"name": "longest", "instances": 1.0, **longest},
+        {"name": "variable", "resources": {"ports": 1.0, "cpus": 0.30000000000000004}, **variable},
+    ]
+    done = cli.run("run", "-", "--wait", text=json.dumps({"name": "odd", "tasks": tasks}))
+    assert done.returncode == 0, done.stdout + done.stderr
+    tasks[0]["command"] = ":" + " " * (128 * 1024 - 1)
+    refused = cli.run("run", "-", text=json.dumps({"name": "odd", "tasks": tasks}))
+    assert refused.returncode == 2 and "has 131072 bytes" in refused.stderr
+    framework.kill()
+    framework = roles.binpack(master.address)
+    wait_for("it is back", lambda: len(cli.json("jobs", "--all")) == 2)
+    assert cli.json("quarantine", "list") == []
+    assert "Traceback" not in framework.log.read_text()

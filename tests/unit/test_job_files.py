@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pymesos_binpack.constraints import ConstraintError, parse_constraint, unmet
 from pymesos_binpack.containers import check_message, container_info
 from pymesos_binpack.job_reference import sections
 from pymesos_binpack.jobs import MAX_BYTES, JobError, load_document, parse_job, schema
+from pymesos_binpack.known import Known, Placed
 from pymesos_binpack.launching import needed_runtimes
 from pymesos_cli.cluster import CliError
 from pymesos_cli.run import command_document
@@ -226,3 +230,170 @@ def test_every_key_is_in_the_reference() -> None:
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     assert {row[0][3:-1] for row in rows} - {"(name)", "(any other)"} == set(keys_of(schema()))
     assert [row[0] for row in rows if row[-1] == " |" and "(" not in row[0]] == []
+
+
+MOST = 128 * 1024 - 1  # bytes of one string that Linux gives a program
+
+
+def job_of(**task: Any) -> dict[str, Any]:
+    return {"name": "j", "tasks": [{"name": "t", "command": "x", **task}]}
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        {"command": "a" * MOST},
+        {"command": "é" * (MOST // 2)},
+        {"env": {"A": "a" * (MOST - 2)}},
+        {"health_check": {"command": "a" * MOST}},
+        {"sidecars": [{"name": "s", "command": "a" * MOST}]},
+    ],
+)
+def test_what_linux_can_start_is_taken(task: dict[str, Any]) -> None:
+    parse_job(job_of(**task))
+
+
+@pytest.mark.parametrize(
+    ("task", "says"),
+    [
+        ({"command": "a" * (MOST + 1)}, "command: has 131072 bytes; at most 131071 are accepted"),
+        ({"command": "é" * 65536}, "command: has 131072 bytes; at most 131071"),
+        ({"env": {"AB": "a" * (MOST - 2)}}, "env.AB, written NAME=VALUE, has 131072 bytes"),
+        ({"health_check": {"command": "é" * 65536}}, "health_check.command: has 131072 bytes"),
+        ({"sidecars": [{"name": "s", "command": "é" * 65536}]}, "sidecars[0].command: has 131072"),
+        ({"env": dict.fromkeys("ABC", "a" * 100_000)}, "at most 262144 are accepted"),
+        (
+            {"sidecars": [{"name": f"s{n}", "command": "a" * 120_000} for n in range(5)]},
+            "the job, written as JSON, has 600224 bytes; at most 524288",
+        ),
+        (
+            {"sidecars": [{"name": f"s{n}", "command": "a" * 30_000} for n in range(16)],
+             "command": "a" * 40_000},
+            "the task with its sidecars, as it is sent, has",
+        ),
+        ({"ulimits": {"stack": 1000}, "command": "a" * 120_000}, "with ulimits.stack 1000"),
+        ({"user": "é" * 128}, "user: has 256 bytes; at most 255 are accepted"),
+        ({"env": {f"A{n}": "é" * 100 for n in range(2000)}}, "at most 262144 are accepted"),
+    ],
+)  # fmt: skip
+def test_what_is_too_large_is_refused_by_its_bytes(task: dict[str, Any], says: str) -> None:
+    """W17: the kernel would say E2BIG, or the master refuse it each time."""
+    with pytest.raises(JobError) as caught:
+        parse_job(job_of(**task))
+    assert says in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\u202e", "\u2066", "\u200b", "\x07", "\x1b", "\n", "\x85", "\u2028"]
+)
+def test_nothing_that_cannot_be_seen_is_in_a_name(hidden: str) -> None:
+    text = f"a{hidden}b"
+    every: list[dict[str, Any]] = [
+        {**job_of(), "name": text},
+        {**job_of(), "role": text},
+        {**job_of(), text: 1},
+        job_of(name=text),
+        job_of(name="a\n"),
+        job_of(env={text: "x"}),
+        job_of(image=text),
+        job_of(user=text),
+        job_of(network=text),
+        job_of(resources={text: 1}),
+        job_of(constraints=[f"{text}:UNIQUE"]),
+        job_of(mounts=[{"path": text}]),
+        job_of(artifacts=[{"uri": f"http://{text}"}]),
+        job_of(health_check={"grpc": {"port": 1, "service": text}}),
+        job_of(sidecars=[{"name": text, "command": "y"}]),
+        {**job_of(volumes=[{"name": "v", "path": text, "size": 1}]), "role": "web"},
+    ]
+    for document in every:
+        with pytest.raises(JobError) as caught:
+            parse_job(document)
+        assert str(caught.value).isprintable()
+    free = job_of(command=text, env={"A": text}, health_check={"command": text})
+    assert parse_job(free).tasks[0].command == text, "what a program reads may hold anything"
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("cpu", "cpus"), ("CPUs", "cpus"), ("CPU", "cpus"), ("cores", "cpus"), ("vcpus", "cpus"),
+        ("cpuss", "cpus"), ("cpu_milli", "cpus"), ("memory", "mem"), ("Mem", "mem"), ("ram", "mem"),
+        ("mem_mib", "mem"), ("memory_mb", "mem"), ("gpu", "gpus"), ("GPUS", "gpus"),
+        ("disk_mib", "disk"), ("disks", "disk"), ("storage", "disk"), ("port", "ports"),
+    ],
+)  # fmt: skip
+def test_a_slip_for_a_resource_is_named(name: str, meant: str) -> None:
+    """W15: it would wait for ever for an agent that has some."""
+    with pytest.raises(JobError) as caught:
+        parse_job(job_of(resources={name: 1}))
+    assert f"unknown resource {name}; did you mean {meant}?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["fpga", "tpus", "npus", "licenses", "network_mbps", "ssd", "slots"]
+)
+def test_agents_may_have_resources_of_other_names(name: str) -> None:
+    assert parse_job(job_of(resources={name: 1})).tasks[0].scalars[name] == 1000
+
+
+def test_a_value_of_set_is_text_unless_the_schema_says_otherwise() -> None:
+    """W11."""
+    settings = (
+        "tasks.t.command=echo a # b", "tasks.t.env.A=yes", "tasks.t.env.B=1.10", "tasks.t.user=0",
+        "tasks.t.env.C=", "tasks.t.env.D= {a: 1}", "tasks.t.image=null", "tasks.t.gang=true",
+        "tasks.t.resources={cpus: 1, mem: 0100}", "tasks.t.constraints=['a:UNIQUE']",
+        "tasks.t.instances=2.0", "tasks.t.kind=service", "tasks.t.health_check.command=a: b",
+        "tasks.t.env.E=a=b", "name=123", "priority=7",
+    )  # fmt: skip
+    job = parse_job(apply_settings(job_of(), settings))
+    (task,) = job.tasks
+    assert (job.name, job.priority, task.command, task.user) == ("123", 7, "echo a # b", "0")
+    assert task.env == {"A": "yes", "B": "1.10", "C": "", "D": " {a: 1}", "E": "a=b"}
+    assert (task.image, task.gang, task.instances, task.is_service) == (None, True, 2, True)
+    assert task.scalars == {"cpus": 1000, "mem": 100_000}
+    assert task.life.health_check == {"command": "a: b"}
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("tasks.t.instances=1.50", "tasks[0].instances: 1.50 is not a whole number"),
+        ("tasks.t.instances=two", "tasks[0].instances: 'two' is not a whole number"),
+        ("tasks.t.gang=yes", "tasks[0].gang: 'yes' is not true or false"),
+    ],
+)
+def test_a_value_of_set_is_shown_as_it_was_typed(setting: str, says: str) -> None:
+    with pytest.raises(JobError, match=re.escape(says)):
+        parse_job(apply_settings(load_document(json.dumps(job_of())), (setting,)))
+
+
+@pytest.mark.parametrize(
+    "setting", ["tasks.²=1", "tasks.t.instances={", "nmae=x", "tasks.9999999=1"]
+)
+def test_more_settings_that_lead_nowhere(setting: str) -> None:
+    with pytest.raises(CliError):
+        apply_settings(job_of(), (setting,))
+
+
+@pytest.mark.parametrize("command", [("",), ("  ",), ("\t\n",)])
+def test_an_empty_command_is_a_sentence(command: tuple[str, ...]) -> None:
+    """W18."""
+    with pytest.raises(CliError, match="the command is empty"):
+        command_document(command, 0.1, 32, None, "*")
+
+
+def test_a_command_of_any_letters_has_a_name() -> None:
+    assert parse_job(command_document(("écho 🚀",), 0.1, 32, None, "*")).name == "cho"
+    assert parse_job(command_document(("日本",), 0.1, 32, None, "*")).name == "command"
+
+
+def test_expressions_take_time_linear_in_the_text() -> None:
+    """F3: Python's own would be at this for longer than the sun has left."""
+    constraint = parse_constraint("hostname:UNLIKE:([a-z0-9.-]+)+X")
+    where = {"hostname": "a" * 255}
+    assert unmet(constraint, "g", where, Placed(), Known()) is None
+    assert unmet(constraint, "g", {"hostname": "aX"}, Placed(), Known()) == "hostname is aX"
+    for text in ("(?!a)b", "(a)\\1", "(", "a{1000}{1000}", "(a|b|c){1,400}"):
+        with pytest.raises(ConstraintError):
+            parse_constraint(f"hostname:UNLIKE:{text}")
