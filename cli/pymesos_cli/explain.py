@@ -156,6 +156,8 @@ def _task_line(view: pb.TaskView) -> str:
     where = f"on {view.hostname}" if view.hostname else "nowhere"
     if is_terminal(view.state):
         parts = [f"ended {where} as {state}", f"({reason})" if reason else "", view.status.message]
+    elif view.state == types_pb2.TASK_UNREACHABLE:
+        parts = [f"is {state}: it was {where}, and {view.status.message}"]
     elif view.started_at_s:
         parts = [f"is {state} {where} for {age(view.started_at_s)}: it has been started"]
     else:

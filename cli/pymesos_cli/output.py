@@ -139,8 +139,8 @@ def task_resources_json(messages: Iterable[pb.Resource]) -> dict[str, Any]:
 
 
 def short_amounts(resources: Resources) -> str:
-    """cpus 0.5, mem 64: what people look at first."""
-    parts = [f"{n} {format_milli(v)}" for n, v in resources.quantities.items() if n != "disk"]
+    """cpus 0.5, mem 64, disk 100, ports 2."""
+    parts = [f"{n} {format_milli(v)}" for n, v in resources.quantities.items() if v]
     ports = count(resources.ranges.get("ports", ()))
     if ports:
         parts.append(f"ports {ports}")

@@ -73,7 +73,7 @@ def task_view(state: ClusterState, task: Task, uses: Uses) -> pb.TaskView:
         framework_id=task.framework_id,
         task_info=task.info,
         state=task.state,
-        status=task.status,
+        status=known_status(task),
         role=task.role,
         hostname=address.hostname if address else "",
         agent_address=address,
@@ -83,6 +83,19 @@ def task_view(state: ClusterState, task: Task, uses: Uses) -> pb.TaskView:
         completed=completed,
         use=uses.of(agent, task.key) if agent and not is_terminal(task.state) else None,
     )
+
+
+def known_status(task: Task) -> types_pb2.TaskStatus | None:
+    """Its latest; of one that is unreachable nobody knows whether it is healthy."""
+    if task.status is None or task.state != types_pb2.TASK_UNREACHABLE:
+        return task.status
+    known = types_pb2.TaskStatus()
+    known.CopyFrom(task.status)
+    known.ClearField("healthy")
+    known.ClearField("ready")
+    known.reason = types_pb2.REASON_AGENT_REMOVED
+    known.message = "its agent is unreachable, so nothing is known of it now"
+    return known
 
 
 class OperatorService(services.OperatorServicer):
@@ -458,7 +471,7 @@ def _reserved(state: ClusterState) -> dict[str, dict[str, int]]:
             for tag, bag in agent.total.tagged.items():
                 if tag.role:
                     sums = out.setdefault(tag.role, {})
-                    for name, value in bag.scalars.items():
+                    for name, value in bag.amounts().items():
                         sums[name] = sums.get(name, 0) + value
     return out
 
