@@ -142,7 +142,7 @@ class Cluster:
     async def _follow(self, error: grpc.aio.AioRpcError, deadline: float) -> None:
         """Go on to the leader that was named, or wait a little; raise when that is no use."""
         if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
-            raise CliError(error.details() or error.code().name, EXIT_USAGE) from error
+            raise CliError(describe(error), EXIT_USAGE) from error
         if error.code() == grpc.StatusCode.ABORTED:
             raise ListAgainError(describe(error)) from error
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -179,14 +179,14 @@ async def list_tasks(
     *,
     called: str | None,
     completed: bool,
-    framework: str,
+    framework: str | None,
     states: Sequence[str],
     limit: int,
     as_json: bool,
 ) -> None:
     """`pymesos-cli tasks`."""
     framework_id = ""
-    if framework:
+    if framework is not None:
         framework_id = (
             await find_framework(cluster, framework, completed=completed)
         ).info.framework_id

@@ -266,7 +266,7 @@ def stop(settings: Settings, job: str) -> None:
 @main.command()
 @click.argument("task", default=None, required=False)
 @click.option("--all", "completed", is_flag=True, help="Also those that have ended.")
-@click.option("--framework", default="", metavar="ID", help="Only of this framework.")
+@click.option("--framework", default=None, metavar="ID", help="Only of this framework.")
 @click.option(
     "--state",
     "states",
@@ -286,7 +286,7 @@ def tasks(
     settings: Settings,
     task: str | None,
     completed: bool,
-    framework: str,
+    framework: str | None,
     states: tuple[str, ...],
     limit: int | None,
     as_json: bool,

@@ -113,7 +113,7 @@ def iso(time_s: float) -> str | None:
 
 def age(since_s: float) -> str:
     """How long ago: 45s, 12m, 3h, 9d; empty for 0."""
-    if not since_s or not math.isfinite(since_s):
+    if not 0 < since_s < 1e11:  # others say when, and not always with sense
         return ""
     seconds = max(0.0, time.time() - since_s)
     for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):

@@ -64,7 +64,7 @@ class SafeStream(io.TextIOBase):
     encoding = "utf-8"
     errors = "strict"
 
-    def __init__(self, raw: TextIO, screen: _Screen) -> None:
+    def __init__(self, raw: TextIO, screen: Screen) -> None:
         self.raw = raw
         self._screen = screen
         if isinstance(raw, io.TextIOWrapper):
@@ -137,7 +137,7 @@ class SafeStream(io.TextIOBase):
         return "terminal" if self.isatty() else (status.st_dev, status.st_ino, status.st_rdev)
 
 
-class _Screen:
+class Screen:
     """Remembers which places stand in the middle of a line of raw output."""
 
     def __init__(self) -> None:
@@ -170,7 +170,7 @@ def _output_errors() -> Iterator[None]:
 def stream(*, stderr: bool = False) -> SafeStream:
     """stdout or stderr."""
     found = sys.stderr if stderr else sys.stdout
-    return found if isinstance(found, SafeStream) else SafeStream(found, _Screen())
+    return found if isinstance(found, SafeStream) else SafeStream(found, Screen())
 
 
 def width() -> int:
@@ -210,7 +210,7 @@ def guarded() -> Iterator[None]:
     """Print safely inside; whatever fails ends in a sentence and an exit status."""
     _reopen_standard_streams()
     before = sys.stdout, sys.stderr
-    screen = _Screen()
+    screen = Screen()
     sys.stdout, sys.stderr = SafeStream(before[0], screen), SafeStream(before[1], screen)
     root = logging.getLogger()
     handler = _Notes(logging.WARNING)

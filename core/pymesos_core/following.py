@@ -64,7 +64,7 @@ def describe(error: grpc.aio.AioRpcError) -> str:
     """One line for a person."""
     if error.code() == grpc.StatusCode.UNAVAILABLE and not says_that_nobody_leads(error):
         return "not reachable"
-    return (error.details() or error.code().name).strip()
+    return " ".join((error.details() or error.code().name).split())
 
 
 async def follow(

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import http.server
 import json
 import os
+import pty
+import select
 import signal
+import struct
 import subprocess
+import termios
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from pymesos_testing.cli import Cli, job
-from pymesos_testing.components import Role, Roles, wait_for
+from pymesos_testing.components import Role, Roles, free_port, wait_for
 
 
 class Cluster:
@@ -270,3 +278,145 @@ def test_cp_is_as_docker_cp(cluster: Cluster, tmp_path: Path) -> None:
     ):
         wrong = cli.run("cp", source, wanted)
         assert wrong.returncode in (1, 2) and says in wrong.stderr, (source, wanted, wrong.stderr)
+
+
+# The terminal, the pipe, and what is in their way.
+
+
+def on_terminal(cli: Cli, *arguments: str, columns: int, **env: str) -> tuple[int, bytes]:
+    """A command whose stdout is a terminal of so many columns: its status, and what it wrote."""
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+    environment = {k: v for k, v in os.environ.items() if k != "COLUMNS"} | env
+    running = subprocess.Popen(
+        cli.argv(*arguments), stdin=theirs, stdout=theirs, stderr=subprocess.PIPE, env=environment
+    )
+    os.close(theirs)
+    said = b""
+    with contextlib.suppress(OSError):  # its end
+        while select.select([ours], [], [], 30)[0] and (part := os.read(ours, 65536)):
+            said += part
+    assert running.stderr is not None
+    errors = running.stderr.read()
+    assert b"Traceback" not in errors, errors
+    os.close(ours)
+    return running.wait(10), said.replace(b"\r\n", b"\n")
+
+
+@pytest.mark.parametrize("columns", [50, 80])
+def test_a_narrow_terminal_of_an_old_encoding(cluster: Cluster, columns: int) -> None:
+    cluster.submit("narrow", service("w"))
+    agent = cluster.cli.json("agents")[0]["agent_id"]
+    for encoding in ("ascii", "latin-1", "utf-8"):
+        status, said = on_terminal(
+            cluster.cli, "agents", columns=columns, PYTHONIOENCODING=encoding
+        )
+        text = said.decode(encoding)
+        assert status == 0 and agent in text, "what other commands are given is never cut"
+        *table, left_out = text.splitlines()
+        assert "\x1b" not in text and all(len(line) <= columns for line in table), text
+        assert left_out.startswith("left out: ") and "ATTRIBUTES" in left_out
+    piped = cluster.cli.ok("agents")
+    assert "HOLDS" in piped and "left out" not in piped
+
+
+def test_output_that_cannot_be_written_is_a_sentence(cluster: Cluster) -> None:
+    for command in (["agents"], ["agents", "--json"], ["--help"], ["leader"]):
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                cluster.cli.argv(*command), stdout=full, stderr=subprocess.PIPE, text=True
+            )
+        assert done.returncode == 1, done
+        assert done.stderr == "pymesos-cli: cannot write the output: No space left on device\n"
+    line = " ".join(cluster.cli.argv("agents", "--json"))
+    for ending in ("| true", ">&-", "2>&-", "<&- >&- 2>&-"):
+        quiet = subprocess.run(["bash", "-c", f"{line} {ending}"], capture_output=True, text=True)
+        assert quiet.stderr == "", (ending, quiet)
+
+
+def test_no_escape_codes_go_into_a_pipe_and_no_lines_are_glued(cluster: Cluster) -> None:
+    cluster.submit("seen", service("w"))
+    seen = subprocess.Popen(cluster.cli.argv("top"), stdout=subprocess.PIPE, text=True)
+    assert seen.stdout is not None
+    lines = [seen.stdout.readline() for _ in range(6)]
+    seen.terminate()
+    seen.stdout.close()
+    seen.wait(10)
+    assert not any("\x1b" in line for line in lines)
+    assert [line.split()[:1] for line in lines].count(["TASK"]) == 2, lines
+    together = subprocess.run(
+        cluster.cli.argv("run", "--", "printf abc"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert together.stdout.splitlines()[-2:] == ["abc", "1 finished"]
+
+
+def test_a_proxy_is_not_asked_for_what_is_in_the_cluster(cluster: Cluster) -> None:
+    nowhere = "http://127.0.0.1:9"
+    names = ("http_proxy", "https_proxy", "grpc_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY")
+    env = dict.fromkeys(names, nowhere) | {"no_proxy": "", "NO_PROXY": ""}
+    done = cluster.cli.run("--timeout", "5", "run", "--", "echo hello", env=env)
+    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+
+
+@contextlib.contextmanager
+def http_server() -> Iterator[int]:
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def log_message(self, *_: object) -> None: ...
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+def test_what_is_no_master_is_said_in_one_sentence(cluster: Cluster) -> None:
+    with http_server() as port:
+        for address, says in (
+            (cluster.agents[0].address, "something else"),
+            (f"127.0.0.1:{port}", "something else"),
+            (f"127.0.0.1:{free_port()}", "Connection refused"),
+            ("no-such-host.invalid:5050", "there is no host no-such-host.invalid"),
+            (f"zk://u:s3cret@127.0.0.1:{free_port()}/x", "no ZooKeeper server answers"),
+        ):
+            done = Cli(address).run("--timeout", "1", "tasks")
+            assert done.returncode == 3, done.stderr
+            assert says in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
+            assert "s3cret" not in done.stderr
+
+
+def test_a_reservation_of_disk_alone_is_shown(cluster: Cluster) -> None:
+    cli = cluster.cli
+    cli.ok("reserve", "a1", "archive", "disk:100;ports:[24000-24004]")
+    (line,) = [x for x in cli.ok("roles").splitlines() if x.startswith("archive")]
+    assert "disk 100, ports 5" in line
+    said = cli.ok("unreserve", "a1", "archive")
+    assert "is no longer reserved for archive" in said and "host a1" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["run", "--", ""], 2, "the command is empty"),
+        (["run", "--", "  ", "x"], 2, "the command is empty"),
+        (["run", ""], 2, "a file is expected"),
+        (["logs", ""], 2, "the name of the task is empty"),
+        (["logs", " "], 2, "the name of the task is empty"),
+        (["stats", "nothing"], 2, "there is no task 'nothing'"),
+        (["tasks", "nothing"], 2, "there is no task 'nothing'"),
+        (["tasks", "--framework", ""], 2, "the name of the framework is empty"),
+        (["explain", "task", ""], 2, "the name of the task is empty"),
+        (["logs", "\x1b[31mred"], 2, "there is no task '\\x1b[31mred'"),
+        (["logs", "x" * 100_000], 2, "there is no task 'xxx"),
+        (["kill", "\u202egnp"], 2, "there is no task"),
+        (["exec", "nothing", "--", ""], 2, "there is no task 'nothing'"),
+    ],
+)
+def test_what_is_wrong_is_said(
+    cluster: Cluster, arguments: list[str], code: int, says: str
+) -> None:
+    done = cluster.cli.run(*arguments)
+    assert (done.returncode, says in done.stderr) == (code, True), done.stderr[-500:]
+    assert "\x1b" not in done.stderr and "\u202e" not in done.stderr

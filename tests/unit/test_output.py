@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import io
+import json
+import os
+from collections.abc import Callable
+
 import pytest
 
-from pymesos_cli.output import GAP, fit, printable
+from pymesos_cli.output import GAP, age, fit, iso, printable, to_json
+from pymesos_cli.terminal import OutputError, SafeStream, Screen
 
 HEADERS = ("ID", "WHY", "MORE")
 ROWS = [("x" * 20, "y" * 40, "z" * 40)]
@@ -25,3 +32,66 @@ def test_the_last_flexible_column_goes_first() -> None:
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
     assert printable("a\x1b[31mb\n") == "a?[31mb?"
+
+
+def written(encoding: str, write: Callable[[SafeStream], object]) -> bytes:
+    """What reaches a terminal of an encoding."""
+    raw = io.TextIOWrapper(io.BytesIO(), encoding, write_through=True)
+    write(SafeStream(raw, Screen()))
+    buffer = raw.buffer
+    assert isinstance(buffer, io.BytesIO)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8", "cp437", "koi8-r", "shift_jis"])
+@pytest.mark.parametrize(
+    "text", ["…×é漢🚀", "\ud800", "".join(map(chr, range(0x250))), "\u202egnp"]
+)
+def test_whatever_is_printed_can_be_written(encoding: str, text: str) -> None:
+    said = written(encoding, lambda out: print(text, file=out)).decode(encoding)
+    assert all(c.isprintable() or c in "\n\t" for c in said)
+    assert "\x1b" not in said and "\u202e" not in said
+
+
+def test_what_an_encoding_lacks_is_written_plainly() -> None:
+    assert written("ascii", lambda out: print("a … b × é", file=out)) == b"a ... b x \\u00e9\n"
+
+
+def test_text_begins_a_line_after_raw_output() -> None:
+    def both(out: SafeStream) -> None:
+        out.write_raw(b"\x1b[1mraw\xff")
+        print("said", file=out)
+        print("more", file=out)
+
+    assert written("utf-8", both) == b"\x1b[1mraw\xff\nsaid\nmore\n"
+
+
+@pytest.mark.parametrize(("number", "gone"), [(errno.EPIPE, True), (errno.ENOSPC, False)])
+def test_what_cannot_be_written_is_one_kind_of_error(number: int, gone: bool) -> None:
+    class Broken(io.StringIO):
+        def write(self, _: str) -> int:
+            raise OSError(number, os.strerror(number))
+
+    with pytest.raises(OutputError, match=os.strerror(number)) as caught:
+        print("x", file=SafeStream(Broken(), Screen()))
+    assert caught.value.reader_has_gone == gone
+
+
+def test_json_has_no_control_characters_and_only_numbers_that_json_has() -> None:
+    value = {"a\x9b": ["\u202e", "é…", float("nan"), float("inf"), 1.5]}
+    text = to_json(value, 2)
+    assert text.replace("\n", "").isprintable()
+    assert json.loads(text) == {"a\x9b": ["\u202e", "é…", None, None, 1.5]}
+    assert to_json(value, None, ascii_only=True).isascii()
+
+
+@pytest.mark.parametrize("time_s", [float("nan"), float("inf"), -1e300, 1e300, 2.0**62])
+def test_times_that_make_no_sense_are_left_out(time_s: float) -> None:
+    assert iso(time_s) is None
+    assert isinstance(age(time_s), str)
+
+
+def test_columns_are_left_out_before_the_first_is_cut() -> None:
+    assert fit(HEADERS, ROWS, (), 70) == [20, 40, 0]
+    assert fit(HEADERS, ROWS, (), 10) == [20, 0, 0]
+    assert fit(("A", "B"), [("漢" * 4, "b")], (), 80) == [8, 1], "what is wide counts twice"
