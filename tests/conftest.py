@@ -16,6 +16,7 @@ from pymesos_testing.components import (
     ZooKeeper,
     docker_engine,
     import_busybox,
+    unmount_all,
 )
 from pymesos_testing.podman import podman_service
 
@@ -75,6 +76,16 @@ def podman_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             yield host
     except MissingError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture
+def engine_folder() -> Iterator[Path]:
+    """For a Docker engine that a test starts and ends; its sockets' paths must be short."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pymesos-") as name:
+        try:
+            yield Path(name)
+        finally:
+            unmount_all(Path(name))
 
 
 @pytest.fixture

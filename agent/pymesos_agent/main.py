@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ipaddress
 import itertools
 import logging
@@ -22,22 +21,24 @@ from pymesos_agent import machine, metrics
 from pymesos_agent.core import AgentCore, Config, RecoveryError
 from pymesos_agent.executor_service import ExecutorService
 from pymesos_agent.purge import Ended, PurgeError, end_containers, pids_of, remove_files
-from pymesos_agent.runtimes.docker import DockerRuntime
 from pymesos_agent.runtimes.interface import (
     AllowedPath,
-    ContainerEvent,
     ImageSettings,
     LogLimits,
     NetworkSettings,
-    OnEvent,
     Runtime,
-    RuntimeUnavailableError,
+    RuntimeEvent,
     Settings,
 )
 from pymesos_agent.runtimes.oci import tools
 from pymesos_agent.runtimes.oci.networks import NetworkError
-from pymesos_agent.runtimes.oci.runtime import OciRuntime
-from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_agent.runtimes.starting import (
+    NoRuntimeError,
+    candidates_of,
+    check_needed,
+    runtimes_of,
+    start_runtimes,
+)
 from pymesos_agent.sandbox_service import SandboxService
 from pymesos_agent.shell import Shell
 from pymesos_core import VERSION, resources
@@ -110,25 +111,29 @@ async def serve(options: Options) -> None:
     holder: list[Shell] = []
     close_metrics: Callable[[], None] | None = None
 
-    def on_event(event: ContainerEvent) -> None:
-        holder[0].feed(event)
+    def on_event(event: RuntimeEvent) -> None:
+        if holder:
+            holder[0].feed(event)
 
     try:
         await detector.start(patient=True)
-        runtimes, problems = await start_runtimes(
-            options.runtime, options.docker_host, options.settings, work_dir, on_event
-        )
+        records = store.load()
+        needed = runtimes_of(records)
+        candidates = candidates_of(options.runtime, options.docker_host, options.settings, work_dir)
+        runtimes.extend(candidates)
+        works, away = await start_runtimes(candidates, on_event)
+        check_needed(works, away, needed)
         name = options.listen.name()[:MAX_NAME_IN_ID].replace("/", "-")
         core = AgentCore(
-            _config(options, work_dir, port, runtimes),
-            store.load(),
+            _config(options, work_dir, port, works),
+            records,
             container_ids=(f"{_prefix()}-{n}" for n in itertools.count()),
             uuids=(uuid.uuid4().bytes for _ in itertools.count()),
             incarnation_ids=(str(uuid.uuid4()) for _ in itertools.count()),
             agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
         )
-        _check_tasks_have_runtimes(core, runtimes, problems)
-        shell = Shell(core, store, runtimes, work_dir, options.settings)
+        awaited = {r: why for r, why in away.items() if r.name in needed or r.name == "docker"}
+        shell = Shell(core, store, works, work_dir, options.settings, awaited)
         holder.append(shell)
         add_SandboxServicer_to_server(SandboxService(shell), server)
         add_ExecutorServicer_to_server(ExecutorService(shell.executors, shell.feed), server)
@@ -201,67 +206,13 @@ def _open_store(work_dir: Path) -> Store:
         ) from error
 
 
-def _check_tasks_have_runtimes(
-    core: AgentCore, runtimes: list[Runtime], problems: list[str]
-) -> None:
-    """Tasks whose runtime does not answer may run all the same: nothing is said of them before it
-    does. Raises AgentError."""
-    works = {runtime.name for runtime in runtimes}
-    needed = {
-        task.runtime
-        for task in core.state.tasks.values()
-        if not task.ended and task.state != pb.TASK_STAGING
-    }
-    if missing := sorted(needed - works):
-        why = "; ".join(p for p in problems if p.startswith(tuple(f"{m}:" for m in missing)))
-        raise AgentError(
-            f"this agent has tasks of the runtime {', '.join(missing)}, which is not there now"
-            f" ({why or '--runtime does not name it'}): bring it back, or give the tasks up with"
-            f" `pymesos-agent recover --discard`"
-        )
-
-
-async def start_runtimes(
-    wanted: str, docker_host: str | None, settings: Settings, work_dir: Path, on_event: OnEvent
-) -> tuple[list[Runtime], list[str]]:
-    """The runtimes that were asked for and work, and why others do not.
-
-    Raises AgentError when none does.
-    """
-    tag = hashlib.sha256(str(work_dir).encode()).hexdigest()[:16]
-    candidates: list[Runtime] = []
-    if wanted in ("auto", "process"):
-        candidates.append(ProcessRuntime(work_dir, tag, settings))
-    # With `auto`, an image's root is to be nobody wherever it runs, so not on an engine.
-    namespaced = settings.user_namespace_base
-    if wanted == "docker" or (wanted == "auto" and not namespaced):
-        candidates.append(DockerRuntime(tag, docker_host, settings))
-    if wanted in ("auto", "oci"):
-        candidates.append(OciRuntime(work_dir, tag, settings))
-    works: list[Runtime] = []
-    problems: list[str] = []
-    for runtime in candidates:
-        try:
-            await runtime.start(on_event)
-            works.append(runtime)
-        except RuntimeUnavailableError as error:
-            problems.append(f"{runtime.name}: {error}")
-            log.info("the runtime %s is not available: %s", runtime.name, error)
-    if not works:
-        raise AgentError(f"no runtime works here: {'; '.join(problems)}")
-    for runtime in works:
-        holds = ", ".join(f"{name}: {what}" for name, what in runtime.isolation.items())
-        log.info("runtime %s (%s)", runtime.name, holds)
-    return works, problems
-
-
 def _config(options: Options, work_dir: Path, port: int, runtimes: list[Runtime]) -> Config:
     try:
         offered = machine.with_overrides(machine.measure(work_dir), options.resources)
     except resources.ResourceError as error:
         raise AgentError(f"--resources: {error}") from error
     address = options.listen.advertised(port)
-    isolation = dict(runtimes[0].isolation)
+    isolation = dict(runtimes[0].isolation) if runtimes else {}
     for runtime in runtimes[1:]:
         isolation |= {f"{runtime.name} {name}": what for name, what in runtime.isolation.items()}
     info = pb.AgentInfo(
@@ -553,7 +504,14 @@ def main(
     )
     try:
         asyncio.run(serve(options))
-    except (AgentError, ServingError, CoordinationError, RecoveryError, StoreError) as error:
+    except (
+        AgentError,
+        NoRuntimeError,
+        ServingError,
+        CoordinationError,
+        RecoveryError,
+        StoreError,
+    ) as error:
         print(f"pymesos-agent: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -615,7 +573,7 @@ def purge(yes: bool, work_dir: Path | None, docker_host: str | None) -> None:
     set_up_logging("warning")
     try:
         asyncio.run(_purge(directory, docker_host))
-    except (AgentError, PurgeError, NetworkError, StoreError) as error:
+    except (AgentError, NoRuntimeError, PurgeError, NetworkError, StoreError) as error:
         print(f"pymesos-agent: {error}", file=sys.stderr)
         sys.exit(1)
 
@@ -628,7 +586,10 @@ async def _purge(directory: Path, docker_host: str | None) -> None:
         store = _open_store(directory)
         pids = pids_of(store.load())
         store.close()
-        runtimes, _ = await start_runtimes("auto", docker_host, Settings(), directory, ended)
+        runtimes, away = await start_runtimes(
+            candidates_of("auto", docker_host, Settings(), directory), ended
+        )
+        check_needed(runtimes, away, ())
         count = await end_containers(runtimes, ended, pids)
     finally:
         for runtime in runtimes:

@@ -11,7 +11,7 @@ from google.protobuf.message import DecodeError
 
 from pymesos_agent.core.events import ContainerExited
 from pymesos_agent.core.tasks import TASK, AgentTask
-from pymesos_agent.runtimes.interface import ContainerEvent, Runtime
+from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_core.store import Records
 
@@ -30,7 +30,7 @@ class Ended:
         self.container_ids: set[str] = set()
         self._changed = asyncio.Event()
 
-    def __call__(self, event: ContainerEvent) -> None:
+    def __call__(self, event: RuntimeEvent) -> None:
         """Note an exit."""
         if isinstance(event, ContainerExited):
             self.container_ids.add(event.container_id)

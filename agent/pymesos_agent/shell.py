@@ -54,6 +54,8 @@ from pymesos_agent.core.events import (
     Event,
     MasterSaid,
     ProcessesRefused,
+    RuntimeAway,
+    RuntimeBack,
     TasksEnding,
     Tick,
 )
@@ -69,6 +71,7 @@ from pymesos_agent.runtimes.interface import (
     Group,
     Mount,
     Runtime,
+    RuntimeUnavailableError,
     Settings,
     mapped_ports,
     ports_of,
@@ -101,6 +104,7 @@ MAX_USES = 5000  # so that a message stays below its limit
 DISK_INTERVAL_S = 2.0
 FORKS_INTERVAL_S = 1.0
 MAX_CHECKS = 32  # at a time
+MAX_WAIT_S = 10.0  # from one try to start a runtime to the next
 MILLI_MIB = 1024 * 1024 / 1000
 
 
@@ -114,10 +118,13 @@ class Shell:
         runtimes: Sequence[Runtime],
         work_dir: Path,
         settings: Settings,
+        awaited: Mapping[Runtime, str] | None = None,
     ) -> None:
+        """`awaited` are runtimes that do not answer yet, and why."""
         self._core = core
         self._commits = GroupCommit(store.commit, self._committed, goes_on=True)
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
+        self._awaited = dict(awaited or {})
         self._work_dir = work_dir
         self._settings = settings
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
@@ -142,6 +149,7 @@ class Shell:
         tasks: list[asyncio.Task[None]] = [commits]
         try:
             await self._recover()
+            tasks += [asyncio.create_task(self._wait_for(runtime)) for runtime in self._awaited]
             tasks.append(asyncio.create_task(follow(detector, self._session, self._backoff)))
             tasks.append(asyncio.create_task(self._report_usage()))
             tasks.append(asyncio.create_task(self._watch_disk_space()))
@@ -174,9 +182,19 @@ class Shell:
     async def _recover(self) -> None:
         await asyncio.to_thread(shutil.rmtree, self._work_dir / "removed-volumes", True)
         await asyncio.to_thread(self._artifacts.remove_unfinished)
+        needed = {task.runtime for task in self._core.state.tasks.values() if not task.ended}
+        for runtime, why in self._awaited.items():
+            if runtime.name in needed:
+                log.warning("waiting for the runtime %s, which tasks need: %s", runtime.name, why)
+                self.feed(RuntimeAway(runtime.name, why))
         found: dict[str, ContainerState] = {}
         for runtime in self._runtimes.values():
-            found.update(await self._containers_of(runtime))
+            try:
+                found.update(await self._containers_of(runtime))
+            except Exception as error:
+                log.warning("the runtime %s does not say what it holds: %s", runtime.name, error)
+                self._awaited[runtime] = str(error)
+                self.feed(RuntimeAway(runtime.name, str(error)))
         if found:
             log.info("%d containers of an earlier run are still known", len(found))
         self.feed(ContainersRecovered(found))
@@ -190,6 +208,25 @@ class Shell:
         mine = {t.container_id: t.pid for t in tasks if t.pid and t.runtime == runtime.name}
         foreign = {t.container_id for t in tasks if t.runtime != runtime.name}
         return await runtime.recover(mine, foreign)
+
+    async def _wait_for(self, runtime: Runtime) -> None:
+        """Until it works; from then on it is like the others."""
+        backoff = Backoff(1.0, MAX_WAIT_S)
+        while True:
+            await asyncio.sleep(backoff.next_s())
+            try:
+                if runtime.name not in self._runtimes:
+                    await runtime.start(self.feed)
+                    self._runtimes[runtime.name] = runtime
+                found = await self._containers_of(runtime)
+                break
+            except RuntimeUnavailableError as error:
+                log.debug("the runtime %s is not available: %s", runtime.name, error)
+            except Exception as error:
+                log.debug("the runtime %s does not say what it holds: %r", runtime.name, error)
+        log.info("the runtime %s works now", runtime.name)
+        self.feed(RuntimeBack(runtime.name, found, runtime.isolation))
+        await asyncio.Event().wait()  # with the agent's other work, not before it
 
     # The master.
 
@@ -401,7 +438,10 @@ class Shell:
             raise EntryError(f"the task {task_id[:255]} does not run yet")
         try:
             container = task.executor or task
-            return self._runtimes[task.runtime].entry(self._spec(container), argv, term)
+            runtime = self._runtimes.get(task.runtime)
+            if runtime is None:
+                raise EntryError(f"the runtime {task.runtime} does not answer now")
+            return runtime.entry(self._spec(container), argv, term)
         except LookupError as error:
             raise EntryError(str(error)) from error
 

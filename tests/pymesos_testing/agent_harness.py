@@ -30,6 +30,7 @@ class AgentHarness:
         info: pb.AgentInfo = INFO,
         recovered: dict[str, ev.ContainerState] | None = None,
         generation: int = 1,
+        away: dict[str, str] | None = None,
     ) -> None:
         self.records = records if records is not None else {}
         self.now_s = 100.0
@@ -58,6 +59,8 @@ class AgentHarness:
         self.hold_writes = False
         self.fail_writes: str | None = None
         self.held: list[tuple[int, tuple[Change, ...]]] = []
+        for name, why in (away or {}).items():
+            self.feed(ev.RuntimeAway(name, why))
         self.feed(ev.ContainersRecovered(recovered or {}))
 
     def feed(self, event: ev.Event) -> None:

@@ -132,7 +132,20 @@ def docker_engine(folder: Path) -> Iterator[str]:
     if docker_works():
         yield os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
         return
-    if not shutil.which("dockerd") or os.geteuid() != 0:
+    try:
+        with dockerd(folder) as host:
+            yield host
+    finally:
+        unmount_all(folder)
+
+
+@contextlib.contextmanager
+def dockerd(folder: Path, stop: int = signal.SIGTERM) -> Iterator[str]:
+    """An engine of the tests' own; started again in the same folder it has what it had.
+
+    Raises MissingError.
+    """
+    if not shutil.which("docker") or not shutil.which("dockerd") or os.geteuid() != 0:
         raise MissingError(f"no Docker engine runs, and only root can start one; {INSTALL}")
     host = f"unix://{folder}/docker.sock"
     argv = (
@@ -140,12 +153,9 @@ def docker_engine(folder: Path) -> Iterator[str]:
         *("--host", host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"),
         *("--pidfile", f"{folder}/docker.pid", "--log-level", "warn"),
     )
-    try:
-        with process(*argv, log=folder / "dockerd.log"):
-            wait_for("dockerd", lambda: docker_works(host), 60)
-            yield host
-    finally:
-        unmount_all(folder)
+    with process(*argv, log=folder / "dockerd.log", stop=stop):
+        wait_for("dockerd", lambda: docker_works(host), 60)
+        yield host
 
 
 def unmount_all(folder: Path) -> None:

@@ -11,13 +11,19 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_agent.core.events import ContainerExited, ContainerStarted
+from pymesos_agent.core.events import (
+    ContainerExited,
+    ContainerStarted,
+    RuntimeAway,
+    RuntimeBack,
+)
 from pymesos_agent.runtimes import cgroups
 from pymesos_agent.runtimes.docker import DockerRuntime
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
     ContainerSpec,
     Runtime,
+    RuntimeEvent,
     RuntimeUnavailableError,
     Settings,
 )
@@ -35,10 +41,17 @@ class Rig:
         self.runtime = runtime
         self.folder = folder
         self.events: list[ContainerEvent] = []
+        self.availability: list[RuntimeAway | RuntimeBack] = []
         self.number = 0
 
     async def start(self) -> None:
-        await self.runtime.start(self.events.append)
+        await self.runtime.start(self._hear)
+
+    def _hear(self, event: RuntimeEvent) -> None:
+        if isinstance(event, (RuntimeAway, RuntimeBack)):
+            self.availability.append(event)
+        else:
+            self.events.append(event)
 
     def spec(
         self,

@@ -12,6 +12,7 @@ from pymesos_agent.core import (
     executors,
     life,
     recovery,
+    runtimes,
     sandboxes,
     session,
     updates,
@@ -55,6 +56,8 @@ class AgentCore:
         self._handlers: dict[type, Callable[[Context, Any], None]] = {
             events.Tick: lambda ctx, event: None,
             events.ContainersRecovered: recovery.on_recovered,
+            events.RuntimeAway: runtimes.on_away,
+            events.RuntimeBack: runtimes.on_back,
             events.Connected: session.on_connected,
             events.Disconnected: session.on_disconnected,
             events.MasterSaid: session.on_master_said,

@@ -95,6 +95,10 @@ class Context:
     epoch_durable: int = 0  # obeyed masters have this one or a later
     reserved_durable: Resources = EMPTY
     recovered: bool = False  # the runtimes have said what is there
+    away: dict[str, str] = field(default_factory=dict)  # runtimes that do not answer, and why
+    unrecovered: set[str] = field(default_factory=set)  # containers of those since our start
+    came: list[str] = field(default_factory=list)  # runtimes that were not there at our start
+    isolation: dict[str, str] = field(default_factory=dict)  # of those
     ending: bool = False  # with all its tasks
     exit_message: str | None = None
     streams: dict[int, AgentTask] = field(default_factory=dict)  # executors by their stream
@@ -104,6 +108,11 @@ class Context:
     _after: dict[int, tuple[Callable[[], None], Callable[[str], None]]] = field(
         default_factory=dict
     )
+
+    @property
+    def runtimes(self) -> tuple[str, ...]:
+        """Those that containers can be launched on now."""
+        return tuple(n for n in (*self.config.runtimes, *self.came) if n not in self.away)
 
     def emit(self, effect: Effect) -> None:
         """Have something done."""

@@ -27,7 +27,12 @@ def kill(ctx: Context, task: AgentTask, policy: pb.KillPolicy) -> None:
     if task.executor_container_id and task.started:
         executors.kill(ctx, task, policy)
         return
-    task.kill = policy
+    first, task.kill = task.kill is None, policy
+    if task.runtime in ctx.away and not task.is_executor:
+        if first:
+            updates.say_unknown(ctx, task, "; it is killed as soon as that answers")
+        updates.checkpoint_task(ctx, task.container_id)
+        return
     if not task.asked_to_start:
         return  # seen when its checkpoint is written
     if task.is_executor:
@@ -45,7 +50,7 @@ def kill(ctx: Context, task: AgentTask, policy: pb.KillPolicy) -> None:
 def kill_for_good(ctx: Context, container_id: str) -> None:
     """Its grace period is over."""
     task = ctx.state.tasks.get(container_id)
-    if task is not None and not task.ended:
+    if task is not None and not task.ended and task.runtime not in ctx.away:
         ctx.emit(KillContainer(container_id, task.runtime, force=True))
         # A process in the kernel's hands dies when that lets it go: look again.
         ctx.timers.set((KILL, container_id), ctx.now.mono_s + 1.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
@@ -27,6 +27,26 @@ class ContainersRecovered:
     """What the runtimes found, by container id. Nothing is launched before."""
 
     containers: Mapping[str, ContainerState]
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeAway:
+    """A runtime does not answer: nobody knows how its containers are, and none can be launched."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeBack:
+    """It answers again, or for the first time; and what it holds, by container id.
+
+    It holds what it is launching, too, with the pid 0.
+    """
+
+    name: str
+    containers: Mapping[str, ContainerState]
+    isolation: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +183,8 @@ class TasksEnding:
 Event = (
     Tick
     | ContainersRecovered
+    | RuntimeAway
+    | RuntimeBack
     | Connected
     | Disconnected
     | MasterSaid

@@ -37,7 +37,7 @@ def launch(
             framework_id,
             role,
             info,
-            choose_runtime(info.container, ctx.config.runtimes, grouped=bool(group_id)),
+            choose_runtime(info.container, ctx.runtimes, grouped=bool(group_id)),
             info.command.user or framework.user,
             pb.TASK_KILLING_STATE in framework.capabilities,
             group_id=group_id,
@@ -101,7 +101,7 @@ def _give_executor(ctx: Context, task: AgentTask) -> AgentTask | None:
             task.framework_id,
             task.role,
             container,
-            choose_runtime(info.container, ctx.config.runtimes),
+            choose_runtime(info.container, ctx.runtimes),
             info.command.user or task.user,
             killing_state=False,
             executor_info=info,
@@ -123,7 +123,7 @@ def _start(ctx: Context, task: AgentTask) -> None:
             pb.REASON_TASK_KILLED_DURING_LAUNCH,
             "Killed before delivery to the runtime",
         )
-    elif task.runtime not in ctx.config.runtimes:
+    elif task.runtime not in ctx.runtimes:
         _refuse_runtime(ctx, task)
     elif task.executor is not None:
         _start_in_executor(ctx, task, task.executor)
@@ -164,7 +164,16 @@ def _start_in_executor(ctx: Context, task: AgentTask, executor: AgentTask) -> No
 
 
 def _refuse_runtime(ctx: Context, task: AgentTask) -> None:
-    has = ", ".join(ctx.config.runtimes) or "none"
+    if (why := ctx.away.get(task.runtime)) is not None:
+        updates.update(
+            ctx,
+            task,
+            pb.TASK_DROPPED,
+            pb.REASON_CONTAINER_LAUNCH_FAILED,
+            f"The runtime {task.runtime} of this agent does not answer now: {why}",
+        )
+        return
+    has = ", ".join(ctx.runtimes) or "none"
     what = "an image" if task.info.container.image else "no image"
     if task.info.container.runtime:
         what = f"`runtime: {task.runtime}`"

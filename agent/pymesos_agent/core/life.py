@@ -109,7 +109,7 @@ def watch_life(ctx: Context, task: AgentTask) -> None:
 def ask(ctx: Context, name: str, container_id: str) -> None:
     """A check is due."""
     task = ctx.state.tasks.get(container_id)
-    if task is not None and task.state == pb.TASK_RUNNING:
+    if task is not None and task.state == pb.TASK_RUNNING and task.runtime not in ctx.away:
         check = dict(checks_of(task.info))[name]
         ctx.emit(RunCheck(container_id, name, check, timeout_s(check)))
 
@@ -119,6 +119,8 @@ def on_checked(ctx: Context, event: events.Checked) -> None:
     task = ctx.state.tasks.get(event.container_id)
     if task is None or task.state != pb.TASK_RUNNING or task.kill is not None:
         return
+    if task.runtime in ctx.away:
+        return  # asked anew when that is back
     check = dict(checks_of(task.info))[event.name]
     ctx.timers.set((event.name, event.container_id), ctx.now.mono_s + interval_s(check))
     well = event.problem is None

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
-from pymesos_agent.core import endings, events, executors, life, sandboxes, session, updates
+from pymesos_agent.core import (
+    endings,
+    events,
+    executors,
+    life,
+    sandboxes,
+    session,
+    updates,
+)
 from pymesos_agent.core.context import Context
 from pymesos_agent.core.effects import DestroyContainer, KillContainer
 from pymesos_agent.core.tasks import TASK, AgentTask
@@ -115,7 +123,11 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
             if container.exit is not None:
                 ctx.emit(DestroyContainer(container_id, ""))
     for task in list(ctx.state.tasks.values()):
-        _recover_task(ctx, task, event.containers.get(task.container_id))
+        if task.runtime in ctx.away and not task.executor_container_id:
+            ctx.unrecovered.add(task.container_id)
+            updates.say_unknown(ctx, task)
+        else:
+            _recover_task(ctx, task, event.containers.get(task.container_id))
     for group_id, tasks in list(ctx.state.groups.items()):
         for task in tasks:
             endings.end_group_of(ctx, task)
@@ -154,6 +166,11 @@ def _recover_executor(
         life.on_started(ctx, events.ContainerStarted(executor.container_id, found.pid))
         if found.exit is not None:
             life.on_exited(ctx, found.exit)
+
+
+def recover_late(ctx: Context, task: AgentTask, found: events.ContainerState | None) -> None:
+    """The same for one whose runtime was away when the agent started."""
+    _recover_task(ctx, task, found)
 
 
 def _recover_task(ctx: Context, task: AgentTask, found: events.ContainerState | None) -> None:

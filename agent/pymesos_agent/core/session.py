@@ -14,6 +14,7 @@ from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 AGENT = "agent"
+NO_RUNTIME = "none"
 
 
 def on_connected(ctx: Context, event: events.Connected) -> None:
@@ -54,6 +55,10 @@ def _say_who(ctx: Context, connection: Connection) -> None:
     info = pb.AgentInfo()
     info.CopyFrom(ctx.config.info)
     info.agent_id = ctx.state.agent_id
+    # None at all is what an agent says that does not know which it has.
+    info.runtimes[:] = ctx.runtimes or ((NO_RUNTIME,) if ctx.away else ())
+    for name, what in ctx.isolation.items():
+        info.isolation[name] = what
     register = agent_pb.Register(
         agent_info=info,
         incarnation_id=next(ctx.incarnation_ids),
@@ -122,6 +127,12 @@ def _identity(ctx: Context) -> Change:
         reserved=to_proto(ctx.state.reserved),
     )
     return Change(AGENT, "", record.SerializeToString())
+
+
+def register_anew(ctx: Context, reason: str) -> None:
+    """What this agent has to offer has changed: offers that others hold are of the past."""
+    if ctx.connection is not None and ctx.connection.said_who:
+        _drop_connection(ctx, reason)
 
 
 def _drop_connection(ctx: Context, reason: str) -> None:

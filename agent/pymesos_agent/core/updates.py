@@ -61,6 +61,16 @@ def update(
         ctx.on_ended(task)
 
 
+def say_unknown(ctx: Context, task: AgentTask, more: str = "") -> None:
+    """Its runtime is away: it is where it was, as far as anybody knows."""
+    if task.is_executor or task.state not in (pb.TASK_STARTING, pb.TASK_RUNNING, pb.TASK_KILLING):
+        return
+    task.healthy = None
+    why = ctx.away[task.runtime]
+    text = f"Unknown for now: the runtime {task.runtime} does not answer ({why})"
+    update(ctx, task, task.state, pb.REASON_UNSPECIFIED, text + more)
+
+
 def take(ctx: Context, task: AgentTask, said: pb.TaskStatus) -> None:
     """An executor's word, stored and sent like our own."""
     status = pb.TaskStatus()

@@ -1,13 +1,15 @@
 """The `docker` runtime: the Engine API on its socket, Podman's compatible one too.
 
 The `docker` package is synchronous: its calls run in threads, one more thread follows the engine's
-events, and one for each container copies its output into the sandbox.
+events, one sees to it that the engine answers, and one for each output of a container copies that
+into the sandbox.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import http.client
 import io
 import logging
 import os
@@ -19,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -27,7 +30,8 @@ from typing import Any
 import docker
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.types import LogConfig, Ulimit
-from requests.exceptions import RequestException
+from requests.exceptions import ReadTimeout, RequestException
+from urllib3.exceptions import HTTPError
 
 from pymesos_agent.core.events import (
     ContainerExited,
@@ -35,6 +39,8 @@ from pymesos_agent.core.events import (
     ContainerPulling,
     ContainerStarted,
     ContainerState,
+    RuntimeAway,
+    RuntimeBack,
 )
 from pymesos_agent.isolation import DECLARED
 from pymesos_agent.logfile import RotatingLog
@@ -84,7 +90,20 @@ PROGRESS_S = 5.0  # between two reports of how far a fetching is
 OUTPUT_TIMEOUT_S = 10.0  # for what an ended container has written to reach its sandbox
 MAX_SAID_BYTES = 4096
 NOT_EXECUTED = re.compile(rb"(?:[^\n]*?)(exec format error)\s*", re.IGNORECASE)
-ENGINE_ERRORS = (DockerException, RequestException, OSError)
+LOOK_S = 5.0  # how often the engine is asked whether it is there
+LOOK_TIMEOUT_S = 10.0
+AGAIN_S = 1.0
+MAX_STARTS = 8  # at a time
+END_LAUNCHES_S = 10.0
+# Of what answered, and of the way to it: the libraries below `docker` have their own.
+ENGINE_ERRORS = (
+    DockerException,
+    RequestException,
+    HTTPError,
+    http.client.HTTPException,
+    OSError,
+    ValueError,
+)
 
 
 def find_engine(host: str | None) -> str:
@@ -100,6 +119,23 @@ def find_engine(host: str | None) -> str:
     raise RuntimeUnavailableError(f"no engine's socket is there ({', '.join(SOCKETS)})")
 
 
+class _KilledError(Exception):
+    """Its launch is over, and that was said."""
+
+
+class KeepError(Exception):
+    """What a container writes cannot be written into its sandbox."""
+
+
+@dataclass(eq=False)
+class _Launch:
+    """A container that is being launched."""
+
+    thread: threading.Thread | None = None
+    killed: bool = False  # nobody wants to hear of it any more
+    made: bool = False  # the engine may have it from now on
+
+
 class DockerRuntime:
     """The containers of one agent in one engine."""
 
@@ -109,15 +145,23 @@ class DockerRuntime:
         self._agent_tag = agent_tag
         self._settings = settings
         self._host = host
+        self._address = ""
         self._client: Any = None
         self._streams: Any = None  # a client whose reads may wait for ever
+        self._looks: Any = None  # one whose calls do not wait for long
         self._events: Any = None
         self._engine = "docker"  # or podman
         self._loop: asyncio.AbstractEventLoop | None = None
         self._on_event: OnEvent = lambda event: None
         self._calls = ThreadPoolExecutor(max_workers=8, thread_name_prefix="docker")
         self._closing = False
-        self._launching: set[str] = set()
+        self._look = threading.Event()  # whether the engine is there: soon
+        self._here = threading.Event()  # as far as is known, it is
+        self._broken = False  # its events are not followed any more
+        self._failed = 0  # calls, while it was away
+        self._lock = threading.Lock()  # of the launches
+        self._launching: dict[str, _Launch] = {}
+        self._starts = threading.Semaphore(MAX_STARTS)
         self._copies: dict[str, list[threading.Thread]] = {}
         self._sandboxes: dict[str, Path] = {}  # of containers whose output was copied
 
@@ -131,54 +175,103 @@ class DockerRuntime:
         """Reach the engine and follow its events."""
         self._on_event = on_event
         self._loop = asyncio.get_running_loop()
-        address = find_engine(self._host)
+        self._address = find_engine(self._host)
         try:
-            self._client = await asyncio.to_thread(_connect, address)
-            self._streams = await asyncio.to_thread(_connect, address, None)
-            self._engine = await asyncio.to_thread(_engine_of, self._client)
-            self._events = await asyncio.to_thread(self._follow_events)
+            await asyncio.to_thread(self._reach)
         except ENGINE_ERRORS as error:
-            raise RuntimeUnavailableError(f"{address} does not answer: {error}") from error
-        threading.Thread(target=self._read_events, name="docker-events", daemon=True).start()
+            why = _plain(error)
+            raise RuntimeUnavailableError(f"{self._address} does not answer: {why}") from error
+        threading.Thread(target=self._keep, name="docker-keeper", daemon=True).start()
 
-    def _follow_events(self) -> Any:
-        return self._streams.events(
+    def _reach(self) -> None:
+        self._looks = _connect(self._address, LOOK_TIMEOUT_S)
+        self._client = _connect(self._address)
+        self._streams = _connect(self._address, None)
+        self._engine = _engine_of(self._client)
+        self._follow()
+        self._here.set()
+
+    def _follow(self) -> None:
+        """Hear of what ends from now on."""
+        self._close_events()
+        self._broken = False
+        self._events = self._streams.events(
             decode=True,
             filters={"type": "container", "label": f"{AGENT_LABEL}={self._agent_tag}"},
         )
+        reading = threading.Thread(
+            target=self._read_events, args=(self._events,), name="docker-events", daemon=True
+        )
+        reading.start()
 
-    def _tell(self, event: ContainerEvent) -> None:
+    def _tell(self, event: ContainerEvent | RuntimeAway | RuntimeBack) -> None:
         """From any thread."""
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop may be closed already
             self._loop.call_soon_threadsafe(self._on_event, event)
 
-    def _read_events(self) -> None:
-        while not self._closing:
-            try:
-                for event in self._events:
-                    container_id = event["Actor"]["Attributes"].get(ID_LABEL)
-                    if event.get("Action") == "die" and container_id:
-                        self._in_thread(self._report_exit, container_id)
-                if not self._closing:
-                    self._closing = not self._follow_again()
-            except ENGINE_ERRORS as error:
-                if not self._closing:
-                    log.warning("the engine's events broke off: %s", error)
-                    threading.Event().wait(1.0)
-                    self._closing = self._closing or not self._follow_again()
+    def _read_events(self, events: Any) -> None:
+        try:
+            for event in events:
+                container_id = event["Actor"]["Attributes"].get(ID_LABEL)
+                if event.get("Action") == "die" and container_id:
+                    self._in_thread(self._report_exit, container_id)
+        except Exception as error:  # whatever it is, the keeper looks into it
+            log.debug("the engine's events broke off: %s", error)
+        if events is self._events:
+            self._broken = True
+            self._look.set()
 
-    def _follow_again(self) -> bool:
-        """After the engine was away: follow its events, and look at what ended meanwhile."""
+    # Whether the engine is there.
+
+    def _keep(self) -> None:
+        """Ask it now and then, and whenever something broke off."""
         while not self._closing:
-            with contextlib.suppress(*ENGINE_ERRORS):
-                self._events = self._follow_events()
-                for view in self._list():
-                    if view["State"] in ("exited", "dead"):
-                        self._report_exit(view["Labels"][ID_LABEL])
-                return True
-            threading.Event().wait(1.0)
-        return False
+            self._look.wait(LOOK_S)
+            self._look.clear()
+            problem = self._problem()
+            if problem is None and self._broken:
+                problem = self._catch_up()  # it was away for a moment, or only its stream
+            if problem is not None and not self._closing:
+                self._wait_for_it(problem)
+
+    def _wait_for_it(self, problem: str) -> None:
+        self._here.clear()
+        self._failed, since_s = 0, time.monotonic()
+        log.warning(
+            "the engine at %s does not answer (%s): its tasks are unknown for now, and no others"
+            " are offered to it",
+            *(self._address, problem),
+        )
+        self._tell(RuntimeAway(self.name, problem))
+        while not self._closing and (self._problem() or self._catch_up()):
+            self._look.wait(AGAIN_S)
+            self._look.clear()
+        if not self._closing:
+            log.info(
+                "the engine answers again, after %.0f s; %d calls to it failed meanwhile",
+                *(time.monotonic() - since_s, self._failed),
+            )
+
+    def _problem(self) -> str | None:
+        """Why it does not answer; None when it does."""
+        try:
+            self._looks.ping()
+        except ENGINE_ERRORS as error:
+            return _plain(error)
+        return None
+
+    def _catch_up(self) -> str | None:
+        """Follow its events again, and look what became of its containers; or why that fails."""
+        try:
+            self._follow()
+            self._here.set()  # what copies output goes on, which is waited for below
+            found = self._recover()
+        except ENGINE_ERRORS as error:
+            self._here.clear()
+            return _plain(error)
+        self._tell(RuntimeBack(self.name, found, self.isolation))
+        return None
 
     def _list(self) -> list[Any]:
         found: list[Any] = self._client.containers(
@@ -207,75 +300,111 @@ class DockerRuntime:
         for view in self._list():
             container_id = view["Labels"][ID_LABEL]
             state = self._client.inspect_container(view["Id"])["State"]
+            if container_id in self._launching:
+                continue
             if state["Status"] == "created":
                 # The agent ended between create and start: as if it had not been asked.
                 self._client.remove_container(view["Id"], force=True)
                 continue
-            self._copy_output(container_id, Path(view["Labels"][SANDBOX_LABEL]))
+            if not any(copy.is_alive() for copy in self._copies.get(container_id, ())):
+                self._copy_output(container_id, Path(view["Labels"][SANDBOX_LABEL]))
             ended = None
             if not state["Running"]:
                 self._await_output(container_id)
                 ended = _exited(container_id, state, self._sandboxes.get(container_id))
             found[container_id] = ContainerState(state["Pid"], ended)
+        with self._lock:
+            found |= {c: ContainerState(0) for c in self._launching if c not in found}
         return found
 
     def _in_thread(self, call: Callable[..., None], *arguments: Any) -> None:
         def run() -> None:
             try:
                 call(*arguments)
-            except ENGINE_ERRORS as error:
+            except APIError as error:
                 log.warning("docker %s: %s", call.__name__.strip("_"), error)
+            except ENGINE_ERRORS as error:
+                # What was meant is done when the engine is back, by those who wanted it.
+                log.debug("docker %s: %s", call.__name__.strip("_"), error)
+                self._failed += 1
+                self._look.set()
+            except Exception:
+                log.exception("docker %s", call.__name__.strip("_"))
 
         with contextlib.suppress(RuntimeError):  # the pool is shut down at the end
             self._calls.submit(run)
 
     def launch(self, spec: ContainerSpec) -> None:
-        """See Runtime."""
-        self._in_thread(self._launch, spec)
+        """See Runtime. In a thread of its own: to fetch an image takes as long as it takes."""
+        with self._lock:
+            if spec.container_id in self._launching:
+                return
+            launch = self._launching[spec.container_id] = _Launch()
+        launch.thread = threading.Thread(
+            target=self._launch, args=(spec, launch), name="docker-launch", daemon=True
+        )
+        launch.thread.start()
 
-    def _launch(self, spec: ContainerSpec) -> None:
-        self._launching.add(spec.container_id)
+    def _launch(self, spec: ContainerSpec, launch: _Launch) -> None:
+        problem = None
         try:
-            self._start(spec)
-        finally:
-            self._launching.discard(spec.container_id)
-        self._report_exit(spec.container_id)  # in case it has ended already
-
-    def _start(self, spec: ContainerSpec) -> None:
-        name = _name(spec.container_id)
-        try:
-            self._pull_if_missing(spec)
-            with contextlib.suppress(NotFound):
-                self._client.inspect_container(name)
-                return  # asked twice; once is enough
-            self._create(spec, name)
-            self._give_sandbox(spec, name)
-            self._client.start(name)
-            pid = self._client.inspect_container(name)["State"]["Pid"]
-        except ENGINE_ERRORS as error:
-            with contextlib.suppress(*ENGINE_ERRORS):
-                self._client.remove_container(name, force=True)
-            reason = error.explanation if isinstance(error, APIError) else None
-            text = plain_error(str(reason or error))
-            self._tell(ContainerFailed(spec.container_id, text))
+            self._pull_if_missing(spec, launch)
+            with self._starts:
+                self._start(spec, launch)
+        except _KilledError:
             return
+        except APIError as error:
+            problem = str(error.explanation or error)
+        except ENGINE_ERRORS as error:
+            problem = _plain(error)
+            self._look.set()
+        except Exception as error:
+            log.exception("the container %s cannot be launched", spec.container_id)
+            problem = f"{type(error).__name__}: {error}"
+        if problem is not None and launch.made:
+            with contextlib.suppress(*ENGINE_ERRORS):
+                self._client.remove_container(_name(spec.container_id), force=True)
+        with self._lock:
+            if launch.killed:
+                return
+            del self._launching[spec.container_id]
+        if problem is not None:
+            self._tell(ContainerFailed(spec.container_id, plain_error(problem)))
+        else:
+            self._in_thread(self._report_exit, spec.container_id)  # in case it has ended already
+
+    def _start(self, spec: ContainerSpec, launch: _Launch) -> None:
+        name = _name(spec.container_id)
+        with contextlib.suppress(NotFound):
+            self._client.inspect_container(name)
+            return  # asked twice; once is enough
+        with self._lock:
+            if launch.killed:
+                raise _KilledError
+            launch.made = True
+        self._create(spec, name)
+        self._give_sandbox(spec, name)
+        self._client.start(name)
+        pid = self._client.inspect_container(name)["State"]["Pid"]
         self._tell(ContainerStarted(spec.container_id, pid))
         self._copy_output(spec.container_id, spec.sandbox)
 
-    def _pull_if_missing(self, spec: ContainerSpec) -> None:
+    def _pull_if_missing(self, spec: ContainerSpec, launch: _Launch) -> None:
         image = spec.info.container.image
         try:
             self._client.inspect_image(image)
         except ImageNotFound:
             self._tell(ContainerPulling(spec.container_id))
             tagged = ":" in image.rsplit("/", 1)[-1] or "@" in image
-            self._pull(spec, image if tagged else f"{image}:latest")
+            self._pull(spec, launch, image if tagged else f"{image}:latest")
 
-    def _pull(self, spec: ContainerSpec, image: str) -> None:
+    def _pull(self, spec: ContainerSpec, launch: _Launch, image: str) -> None:
         """Tell now and then how far it is."""
         layers: dict[str, tuple[int, int]] = {}
         told_s = time.monotonic()
         for event in self._streams.pull(image, stream=True, decode=True):
+            if launch.killed or self._closing:
+                raise _KilledError
             if "error" in event:
                 raise DockerException(event["error"])
             detail = event.get("progressDetail") or {}
@@ -394,12 +523,14 @@ class DockerRuntime:
                     return
                 except (NotFound, FileNotFoundError):
                     return
-                except (DockerException, RequestException) as error:
-                    log.warning("the output of %s broke off: %s", container_id, error)
-                    threading.Event().wait(1.0)
-                except OSError as error:
+                except KeepError as error:
                     log.warning("the output of %s cannot be kept: %s", container_id, error)
                     return
+                except ENGINE_ERRORS as error:
+                    log.debug("the output of %s broke off: %s", container_id, error)
+                    self._look.set()
+                    time.sleep(AGAIN_S)
+                    self._here.wait()
 
         self._sandboxes[container_id] = sandbox
         copies = [
@@ -429,7 +560,10 @@ class DockerRuntime:
             (sandbox / (f"{name}.{number}" if number else name)).unlink(missing_ok=True)
         folder = os.open(sandbox, os.O_PATH | os.O_DIRECTORY)
         try:
-            log = RotatingLog(folder, name, limits.max_bytes, limits.files, None)
+            try:
+                log = RotatingLog(folder, name, limits.max_bytes, limits.files, None)
+            except OSError as error:
+                raise KeepError(str(error)) from error
             try:
                 yield log
             finally:
@@ -466,6 +600,13 @@ class DockerRuntime:
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime. SIGTERM reaches the main process; SIGKILL ends all with it."""
+        with self._lock:
+            launch = self._launching.get(container_id)
+            if launch is not None and not launch.made:
+                launch.killed = True
+                del self._launching[container_id]
+                self._tell(ContainerFailed(container_id, "killed before it was started"))
+                return
         self._in_thread(self._kill, container_id, "SIGKILL" if force else "SIGTERM")
 
     def _kill(self, container_id: str, signal_name: str) -> None:
@@ -474,11 +615,12 @@ class DockerRuntime:
 
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime. By the engine's own command, which brings terminals and signals."""
-        address = find_engine(self._host)
+        if not self._here.is_set():
+            raise EntryError(f"the engine at {self._address} does not answer now")
         if command := shutil.which("docker"):
-            call = [command, "--host", address]
+            call = [command, "--host", self._address]
         elif command := shutil.which("podman"):
-            call = [command, "--url", address]
+            call = [command, "--url", self._address]
         else:
             raise EntryError("neither the command docker nor podman is installed on the agent")
         mark = new_mark()
@@ -503,13 +645,40 @@ class DockerRuntime:
     async def close(self) -> None:
         """Let go of the engine."""
         self._closing = True
-        if self._events is not None:
-            await asyncio.to_thread(self._close_events)
+        self._look.set()
+        self._here.set()
+        await asyncio.to_thread(self._close_events)
+        await asyncio.to_thread(self._end_launches)
         await asyncio.to_thread(self._calls.shutdown)
+
+    def _end_launches(self) -> None:
+        """Those that the engine has begun with, if it is there."""
+        with self._lock:
+            begun = [each.thread for each in self._launching.values() if each.made and each.thread]
+        for thread in begun:
+            thread.join(END_LAUNCHES_S)
 
     def _close_events(self) -> None:
         with contextlib.suppress(Exception):
             self._events.close()
+
+
+def _plain(error: BaseException) -> str:
+    """Why an engine does not answer, in plain words."""
+    cause: BaseException | None = error
+    for _ in range(8):
+        if cause is None:
+            break
+        inner = next((a for a in cause.args if isinstance(a, BaseException)), None)
+        if isinstance(cause, FileNotFoundError):
+            return "its socket is not there"
+        if isinstance(cause, ConnectionRefusedError):
+            return "nobody listens on its socket"
+        if isinstance(cause, (ReadTimeout, TimeoutError)):
+            return "it takes too long"
+        cause = inner or getattr(cause, "reason", None) or cause.__cause__ or cause.__context__
+        cause = cause if isinstance(cause, BaseException) else None
+    return str(error)
 
 
 def _connect(address: str, timeout_s: Any = 60) -> Any:

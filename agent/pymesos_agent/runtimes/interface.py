@@ -13,13 +13,16 @@ from pymesos_agent.core.events import (
     ContainerPulling,
     ContainerStarted,
     ContainerState,
+    RuntimeAway,
+    RuntimeBack,
 )
 from pymesos_agent.sessions import Entry
 from pymesos_core.resources import Resources
 from pymesos_proto.v1 import types_pb2 as pb
 
 ContainerEvent = ContainerPulling | ContainerStarted | ContainerFailed | ContainerExited
-OnEvent = Callable[[ContainerEvent], None]
+RuntimeEvent = ContainerEvent | RuntimeAway | RuntimeBack
+OnEvent = Callable[[RuntimeEvent], None]
 
 
 class RuntimeUnavailableError(Exception):
@@ -151,7 +154,8 @@ class Runtime(Protocol):
     """Starts and ends containers; tells of each through the callback given to `start`.
 
     Everything but `start`, `recover` and `close` returns at once; what comes of it is told later,
-    in the event loop. Containers outlive the agent: `close` leaves them running.
+    in the event loop. Containers outlive the agent: `close` leaves them running. One that stops
+    answering says RuntimeAway, once, and RuntimeBack with what it holds when it answers again.
     """
 
     name: str

@@ -24,9 +24,9 @@ from pymesos_agent.runtimes.environment import (
     ulimits,
 )
 from pymesos_agent.runtimes.interface import (
-    ContainerEvent,
     ContainerSpec,
     OnEvent,
+    RuntimeEvent,
     RuntimeUnavailableError,
     Settings,
 )
@@ -51,7 +51,11 @@ class ProcessRuntime:
         self._agent_tag = agent_tag
         self._settings = settings
         self._supervised = Supervised(
-            directory, settings.logs, lambda c: directory / "sandboxes" / c, self._watch
+            self.name,
+            directory,
+            settings.logs,
+            lambda c: directory / "sandboxes" / c,
+            self._watch,
         )
         self._cgroups: cgroups.Cgroups | None = None
         self._on_event: OnEvent = lambda event: None
@@ -77,7 +81,7 @@ class ProcessRuntime:
         except (OSError, TimeoutError) as error:
             raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
 
-    def _hear(self, event: ContainerEvent) -> None:
+    def _hear(self, event: RuntimeEvent) -> None:
         if isinstance(event, ContainerFailed):
             self._remove_group(event.container_id)
         self._on_event(event)

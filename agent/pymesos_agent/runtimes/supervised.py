@@ -20,6 +20,8 @@ from pymesos_agent.core.events import (
     ContainerFailed,
     ContainerStarted,
     ContainerState,
+    RuntimeAway,
+    RuntimeBack,
 )
 from pymesos_agent.runtimes.environment import plain_error
 from pymesos_agent.runtimes.interface import ContainerSpec, LogLimits, OnEvent
@@ -27,6 +29,7 @@ from pymesos_agent.runtimes.interface import ContainerSpec, LogLimits, OnEvent
 log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 10.0
+AGAIN_S = 1.0
 # Of all that could be imported only what the supervisor names is.
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"
@@ -42,12 +45,15 @@ class Supervised:
 
     def __init__(
         self,
+        name: str,
         directory: Path,
         logs: LogLimits,
         sandbox_of: Callable[[str], Path],
         watch: Callable[[str], Message],
     ) -> None:
-        """`watch` says how the limits of a container are looked after: see supervisor.Container."""
+        """`name` is the runtime's; `watch` says how the limits of a container are looked after: see
+        supervisor.Container."""
+        self._name = name
         self._directory = directory
         self._sandbox_of = sandbox_of
         self._pipes = directory / "pipes"
@@ -159,24 +165,44 @@ class Supervised:
                 self._on_event(exited(message))
 
     async def _replace(self) -> None:
+        failed = 0
         while not self._closing:
             try:
                 await self._connect()
-            except (OSError, TimeoutError) as error:
-                log.error("no supervisor: %s; trying again", error)
-                await asyncio.sleep(1.0)
-                continue
-            for container_id, pid in list(self._pids.items()):
-                self.adopt(container_id, pid)
-            for container_id in list(self._launching):
-                # It may run or not, and nobody knows its process.
-                self._launching.discard(container_id)
-                text = "its supervisor ended while it was being started"
-                self._on_event(ContainerFailed(container_id, text))
-            unsent, self._unsent = self._unsent, {}
-            for message in unsent.values():
-                self._send_launch(message)
+                break
+            except (OSError, TimeoutError, ValueError, LookupError) as error:
+                if not failed:
+                    log.error("no supervisor: %s; trying again until there is one", error)
+                    self._on_event(
+                        RuntimeAway(self._name, f"its supervisor does not start: {error}")
+                    )
+                failed += 1
+                await asyncio.sleep(AGAIN_S)
+        if self._closing:
             return
+        if failed:
+            log.info("a supervisor has started, at the attempt number %d", failed + 1)
+        self._take_over()
+        if failed:
+            found = {c: ContainerState(pid) for c, pid in self._pids.items()}
+            found |= {c: ContainerState(0) for c in (*self._launching, *self._unsent)}
+            self._on_event(RuntimeBack(self._name, found))
+
+    def _take_over(self) -> None:
+        """From what connected us before, to a supervisor that may know nothing yet."""
+        for view in self._found:
+            if view["state"] == "exited":
+                self._hear({"ev": "exited", **view})
+        for container_id, pid in list(self._pids.items()):
+            self.adopt(container_id, pid)
+        for container_id in list(self._launching):
+            # It may run or not, and nobody knows its process.
+            self._launching.discard(container_id)
+            text = "its supervisor ended while it was being started"
+            self._on_event(ContainerFailed(container_id, text))
+        unsent, self._unsent = self._unsent, {}
+        for message in unsent.values():
+            self._send_launch(message)
 
     def adopt(self, container_id: str, pid: int) -> None:
         """Watch a container that an earlier supervisor started."""

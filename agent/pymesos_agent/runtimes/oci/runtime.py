@@ -24,9 +24,9 @@ from pymesos_agent.runtimes import cgroups, supervised
 from pymesos_agent.runtimes.disks import disk_of
 from pymesos_agent.runtimes.environment import host_environment
 from pymesos_agent.runtimes.interface import (
-    ContainerEvent,
     ContainerSpec,
     OnEvent,
+    RuntimeEvent,
     RuntimeUnavailableError,
     Settings,
 )
@@ -86,6 +86,7 @@ class OciRuntime:
         self._networks = Networks(self._directory / "networks", settings.networks)
         self._collecting: asyncio.Task[None] | None = None
         self._supervised = supervised.Supervised(
+            self.name,
             self._directory,
             settings.logs,
             lambda c: work_dir / "sandboxes" / c,
@@ -226,7 +227,7 @@ class OciRuntime:
             except OSError as error:
                 log.warning("old images cannot be removed: %s", error)
 
-    def _hear(self, event: ContainerEvent) -> None:
+    def _hear(self, event: RuntimeEvent) -> None:
         if isinstance(event, ContainerFailed):
             self._clean_later(event.container_id)
         self._on_event(event)
