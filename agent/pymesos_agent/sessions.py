@@ -199,9 +199,14 @@ class Session:
                 await self._process.stdin.drain()
 
     def _signal(self, number: int) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            if self._process is not None and self._process.returncode is None:
-                os.killpg(self._process.pid, number)
+        if self._process is None or self._process.returncode is not None:
+            return
+        try:
+            os.killpg(self._process.pid, number)
+        except ProcessLookupError:
+            # It has ended; or it is no group of its own yet, as before `setsid` has run.
+            with contextlib.suppress(ProcessLookupError):
+                self._process.send_signal(number)
 
     async def close(self) -> None:
         """End it if it has not ended: the one who asked has gone."""

@@ -14,6 +14,7 @@ import click
 import grpc
 import grpc.aio
 
+from pymesos_cli.known import Known
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_master
 from pymesos_core.coordination import CoordinationError, Detector
@@ -284,18 +285,37 @@ class Cluster:
         )
 
     async def watch_events(self) -> AsyncIterator[pb.ClusterEvent]:
-        """Cluster events, until the stream ends. Raises CliError."""
-        deadline = asyncio.get_running_loop().time() + self.timeout_s
+        """The state as events, then what happens, over reconnections and failovers.
+
+        Raises CliError when no master is reachable at first; later one is waited for.
+        """
+        known, cursor, seen, away = Known(), "", False, False
         while True:
+            try:
+                async for batch in self._watch_from(cursor):
+                    seen, away, cursor = True, False, batch.cursor
+                    for event in known.news(batch):
+                        yield event
+            except CliError as error:
+                if not seen or error.exit_code != EXIT_NO_MASTER:
+                    raise
+                if not away:
+                    click.echo("no master leads now; waiting for one", err=True)
+                away = True
+            await asyncio.sleep(_RETRY_S)
+
+    async def _watch_from(self, cursor: str) -> AsyncIterator[pb.ClusterEventBatch]:
+        """Batches of one stream; it ends when the leader does. Raises CliError."""
+        loop = asyncio.get_running_loop()
+        deadline, heard = loop.time() + self.timeout_s, False
+        while not heard:
             stub = await self._stub(deadline)
             try:
-                async for batch in stub.WatchEvents(pb.WatchEventsRequest()):
-                    deadline = asyncio.get_running_loop().time() + self.timeout_s
-                    for event in batch.event:
-                        yield event
-                return
+                async for batch in stub.WatchEvents(pb.WatchEventsRequest(cursor=cursor)):
+                    heard = True
+                    yield batch
             except grpc.aio.AioRpcError as error:
-                await self._follow(error, deadline)
+                await self._follow(error, loop.time() + self.timeout_s if heard else deadline)
 
 
 async def _answers(stub: SandboxAsyncStub, view: pb.TaskView) -> bool:

@@ -15,7 +15,6 @@ from pymesos_core.clock import read_clock
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import RegistryError, Term
 from pymesos_core.outbox import Outbox
-from pymesos_core.resources import to_proto
 from pymesos_core.store import GroupCommit
 from pymesos_core.wakeup import Wakeup
 from pymesos_master.core import MasterCore
@@ -38,11 +37,9 @@ from pymesos_master.core.events import (
     PersistFailed,
     Tick,
 )
-from pymesos_proto.v1 import operator_pb2 as operator_pb
+from pymesos_master.watching import Watching
 
 log = logging.getLogger(__name__)
-
-WATCHER_LIMIT_BYTES = 4 * 1024 * 1024
 
 
 class Connection:
@@ -79,13 +76,12 @@ class Leader:
         self.term = term
         self.failure: str | None = None
         self._connections: dict[int, Connection] = {}
-        self._watchers: set[Outbox[operator_pb.ClusterEvent]] = set()
+        self.watching = Watching(term.epoch, core.state, core.watch)
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[str | None]] = {}
         self._commits = GroupCommit(term.registry.commit, self._committed)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._complaints = Complaints(log)
-        self._sequence = 0
         self._over = False
         core.watch(False)
         term.on_doubt = self._in_doubt
@@ -112,8 +108,7 @@ class Leader:
             self._wakeup.cancel()
             for connection in self._connections.values():
                 connection.outbox.close()
-            for watcher in self._watchers:
-                watcher.close()
+            self.watching.close()
             for answer in self._answers.values():
                 if not answer.done():
                     answer.set_result("the master stopped leading before this was done; try again")
@@ -127,23 +122,6 @@ class Leader:
     def forget(self, connection: Connection) -> None:
         """Nothing more is said on it."""
         self._connections.pop(connection.connection_id, None)
-
-    def watch(self) -> Outbox[operator_pb.ClusterEvent]:
-        """An outbox that receives every cluster event from now on."""
-        outbox: Outbox[operator_pb.ClusterEvent] = Outbox(WATCHER_LIMIT_BYTES)
-        self._watchers.add(outbox)
-        self.core.watch(True)
-        return outbox
-
-    @property
-    def watched(self) -> bool:
-        """Whether anybody watches."""
-        return bool(self._watchers)
-
-    def unwatch(self, outbox: Outbox[operator_pb.ClusterEvent]) -> None:
-        """End a watch."""
-        self._watchers.discard(outbox)
-        self.core.watch(bool(self._watchers))
 
     async def ask(self, make_event: Callable[[int], Event]) -> str | None:
         """Feed an operator's request and wait until it is done; the problem, or None."""
@@ -173,7 +151,7 @@ class Leader:
                 if connection_id in self._connections:
                     self._connections[connection_id].outbox.put(event)
             case PublishEvent():
-                self._publish(effect)
+                self.watching.publish(effect)
             case PersistRegistry(token, changes):
                 self._commits.submit(token, changes)
             case CloseConnection(connection_id):
@@ -190,24 +168,6 @@ class Leader:
                 self.failure = reason
                 self._over = True  # what it meant to be true is not, and nothing more is said of it
                 self.term.end()
-
-    def _publish(self, effect: PublishEvent) -> None:
-        self._sequence += 1
-        event = operator_pb.ClusterEvent(
-            timestamp_s=effect.wall_s,
-            kind=effect.kind,
-            agent_id=effect.agent_id,
-            framework_id=effect.framework_id,
-            task_id=effect.task_id,
-            offer_id=effect.offer_id,
-            task_state=effect.task_state,
-            reason=effect.reason,
-            resources=to_proto(effect.resources),
-            message=effect.message,
-            sequence=self._sequence,
-        )
-        for watcher in self._watchers:
-            watcher.put(event)
 
     def _committed(self, token: int, error: Exception | None) -> None:
         if error is None:

@@ -289,7 +289,7 @@ async def test_a_watch(master: Master) -> None:
     service = OperatorService(master.leadership)
 
     def check() -> None:
-        assert not master.leader.watched
+        assert not len(master.leader.watching)
 
     await cancel_everywhere(
         lambda: service.WatchEvents(

@@ -10,9 +10,8 @@ import grpc
 import grpc.aio
 
 from pymesos_core import VERSION, names
-from pymesos_core.outbox import OverflowedError
 from pymesos_core.resources import Resources, to_proto
-from pymesos_core.states import is_terminal, state_name
+from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
 from pymesos_master.allocator.interface import Withheld
 from pymesos_master.core.events import (
@@ -30,6 +29,7 @@ from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.paging import PageGoneError, Pages
 from pymesos_master.services.uses import Uses
+from pymesos_master.watching import CursorError
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import operator_pb2_grpc as services
@@ -385,23 +385,23 @@ class OperatorService(services.OperatorServicer):
     async def WatchEvents(  # type: ignore[override]  # noqa: N802
         self, request: pb.WatchEventsRequest, context: Context
     ) -> None:
-        """First the state as it is, as events of the kind "…_present", then what happens."""
+        """From a cursor on; else first the state as it is, as events of the kind "…_present"."""
         leader = await self._leadership.here(context)
-        outbox = leader.watch()
         # Written by hand, not yielded: a generator whose call was cancelled ends when it is
         # collected, and its watch with it.
         try:
-            for event in _present(leader.core.state):
-                outbox.put(event)
-            while (batch := await outbox.batch()) is not None:
-                await context.write(pb.ClusterEventBatch(event=batch))
-        except OverflowedError:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "the events are not read fast enough; connect again to go on from the state then",
-            )
-        finally:
-            leader.unwatch(outbox)
+            with leader.watching.watch(request.cursor) as watch:
+                while (batch := await watch.batch()) is not None:
+                    await context.write(
+                        pb.ClusterEventBatch(
+                            event=batch.events,
+                            cursor=str(batch.cursor or ""),
+                            snapshot_begins=batch.snapshot_begins,
+                        )
+                    )
+        except CursorError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "this master leads no more")
 
 
 def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkView:
@@ -490,42 +490,3 @@ def _summed(bags: Iterable[Any]) -> list[types_pb2.Resource]:
         for name, value in bag.quantities.items():
             scalars[name] = scalars.get(name, 0) + value
     return [types_pb2.Resource(name=n, scalar=v / 1000) for n, v in scalars.items()]
-
-
-def _present(state: ClusterState) -> Iterable[pb.ClusterEvent]:
-    now_s = time.time()
-    for agent in state.agents.values():
-        yield pb.ClusterEvent(
-            timestamp_s=now_s,
-            kind="agent_present",
-            agent_id=agent.agent_id,
-            resources=to_proto(agent.total),
-            message=agent.state.value,
-        )
-        for task in agent.tasks.values():
-            yield pb.ClusterEvent(
-                timestamp_s=now_s,
-                kind="task_present",
-                agent_id=agent.agent_id,
-                framework_id=task.framework_id,
-                task_id=task.info.task_id,
-                task_state=task.state,
-                resources=to_proto(task.resources) if task.holds_resources else [],
-                message=state_name(task.state),
-            )
-    for framework in state.frameworks.values():
-        yield pb.ClusterEvent(
-            timestamp_s=now_s,
-            kind="framework_present",
-            framework_id=framework.framework_id,
-            message=framework.info.name,
-        )
-    for offer in state.offers.values():
-        yield pb.ClusterEvent(
-            timestamp_s=now_s,
-            kind="offer_present",
-            agent_id=offer.agent_id,
-            framework_id=offer.framework_id,
-            offer_id=offer.offer_id,
-            resources=to_proto(offer.resources),
-        )

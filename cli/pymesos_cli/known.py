@@ -1,0 +1,103 @@
+"""What was told of a cluster by its events: so that its state, told again, is not told twice."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from pymesos_core.states import is_terminal
+from pymesos_proto.v1 import operator_pb2 as pb
+
+MAX_ENDED = 10_000
+NOT_SEEN = "it is not there any more; what became of it was not seen"
+RECOVERING = "recovering"
+
+Key = tuple[str, str, str]  # agent, framework, task or offer; its framework; its id
+_STATES = {
+    "agent_added": "active",
+    "agent_disconnected": "disconnected",
+    "agent_unreachable": "unreachable",
+}
+_ENDS = {"agent_gone", "framework_removed", "offer_accepted", "offer_declined", "offer_rescinded"}
+
+
+class Known:
+    """Folds events; after a reconnection or a failover only what is new is passed on."""
+
+    def __init__(self) -> None:
+        self._live: dict[Key, tuple[str, object]] = {}  # its agent, and what was told of it
+        self._ended: dict[Key, None] = {}  # tasks, the latest
+        self._shown: set[Key] | None = None  # while a snapshot comes
+        self._recovering: set[str] = set()  # agents of which the leader knows no tasks yet
+
+    def news(self, batch: pb.ClusterEventBatch) -> Iterator[pb.ClusterEvent]:
+        """The events of a batch that tell something new."""
+        if batch.snapshot_begins:
+            self._shown, self._recovering = set(), set()
+        for event in batch.event:
+            if self._is_news(event):
+                yield event
+        if batch.cursor and self._shown is not None:
+            yield from self._absent(self._shown)
+            self._shown = None
+
+    def _is_news(self, event: pb.ClusterEvent) -> bool:
+        key = _key(event)
+        if key is None:
+            return True
+        if self._shown is not None:
+            self._shown.add(key)
+        if event.kind in _ENDS:
+            self._live.pop(key, None)
+            return True
+        if event.kind == "agent_present" and event.message == RECOVERING:
+            self._recovering.add(event.agent_id)
+        told = _told(event)
+        ends = bool(event.task_id) and is_terminal(event.task_state)
+        known = (ends and key in self._ended) or self._live.get(key, ("", None))[1] == told
+        if ends:
+            self._live.pop(key, None)
+            self._ended[key] = None
+            while len(self._ended) > MAX_ENDED:
+                del self._ended[next(iter(self._ended))]
+        else:
+            self._ended.pop(key, None)  # its id is used again
+            self._live[key] = (event.agent_id, told)
+        again = event.kind.endswith("_present") or event.kind == "task_added"
+        return not (again and known)
+
+    def _absent(self, shown: set[Key]) -> Iterator[pb.ClusterEvent]:
+        for key in [k for k in self._live if k not in shown]:
+            what, framework_id, own_id = key
+            agent_id, _ = self._live[key]
+            if what == "task" and agent_id in self._recovering:
+                continue  # it may come back with its agent
+            del self._live[key]
+            event = pb.ClusterEvent(
+                timestamp_s=time.time(),
+                kind=f"{what}_absent",
+                agent_id=agent_id,
+                framework_id=framework_id,
+                message=NOT_SEEN,
+            )
+            setattr(event, f"{what}_id", own_id)
+            yield event
+
+
+def _key(event: pb.ClusterEvent) -> Key | None:
+    what = event.kind.partition("_")[0]
+    own_id: str = getattr(event, f"{what}_id") if what in _KINDS else ""
+    return (what, event.framework_id if what == "task" else "", own_id) if own_id else None
+
+
+_KINDS = ("agent", "framework", "task", "offer")
+
+
+def _told(event: pb.ClusterEvent) -> object:
+    if event.task_id:
+        return event.task_state
+    if event.kind.startswith("agent_"):
+        resources = b"".join(sorted(r.SerializeToString() for r in event.resources))
+        state = event.message if event.kind == "agent_present" else _STATES.get(event.kind)
+        return (state, resources)
+    return "there"

@@ -1,0 +1,363 @@
+"""Watching the cluster: a snapshot in pages, then what happens, from a cursor on.
+
+Whoever watches has a place in one history of events, which is bounded and shared. One that is too
+far behind, or comes with the cursor of another leader, begins with a snapshot. That is made page by
+page, each of the state as it is then. Between two pages comes what happened meanwhile to what was
+shown before; what happened to the rest is in the pages to come. So nothing is missed, nothing comes
+twice, and neither the event loop nor the memory holds the whole state.
+
+Nothing here knows how the events are brought to those who watch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import islice
+
+from pymesos_core.outbox import BATCH_BYTES
+from pymesos_core.resources import to_proto
+from pymesos_core.states import state_name
+from pymesos_master.core.effects import PublishEvent
+from pymesos_master.core.state import Agent, ClusterState, Task, TaskKey
+from pymesos_proto.v1 import operator_pb2 as pb
+
+MAX_EVENTS = 32_768
+MAX_TEXT_BYTES = 8 * 1024 * 1024  # of the events that are kept
+PAGE = 500  # what is shown in one go
+REMEMBER_S = 300.0  # without anybody who watches; then nothing is kept any more
+
+
+class CursorError(ValueError):
+    """It is no cursor: the message says what one looks like."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """A place in the history of one leader."""
+
+    epoch: int
+    sequence: int  # of the last event that came
+
+    def __str__(self) -> str:
+        return f"{self.epoch}-{self.sequence}"
+
+    @staticmethod
+    def parse(text: str) -> Cursor:
+        """Raises CursorError."""
+        epoch, dash, sequence = text.partition("-")
+        numbers = [t for t in (epoch, sequence) if t.isascii() and t.isdigit() and len(t) <= 20]
+        if not dash or len(numbers) != 2:
+            raise CursorError(
+                f"{text[:50]!r} is no cursor: EPOCH-SEQUENCE, as in 7-1234, is expected; leave it"
+                f" out to begin with the state as it is"
+            )
+        return Cursor(int(epoch), int(sequence))
+
+
+@dataclass(slots=True)
+class _Happened:
+    effect: PublishEvent
+    sequence: int
+    text_bytes: int
+    message: pb.ClusterEvent | None = None  # made for the first who reads it
+
+    def to_message(self) -> pb.ClusterEvent:
+        if self.message is None:
+            effect = self.effect
+            self.message = pb.ClusterEvent(
+                timestamp_s=effect.wall_s,
+                kind=effect.kind,
+                agent_id=effect.agent_id,
+                framework_id=effect.framework_id,
+                task_id=effect.task_id,
+                offer_id=effect.offer_id,
+                task_state=effect.task_state,
+                reason=effect.reason,
+                resources=to_proto(effect.resources),
+                message=effect.message,
+                sequence=self.sequence,
+            )
+        return self.message
+
+
+class History:
+    """The latest events of one leader, numbered without a gap as long as they are kept."""
+
+    def __init__(self) -> None:
+        self.latest = 0
+        self._events: deque[_Happened] = deque()
+        self._text_bytes = 0
+
+    def add(self, effect: PublishEvent) -> None:
+        """It happened."""
+        self.latest += 1
+        size = len(effect.message) + len(effect.task_id)
+        self._events.append(_Happened(effect, self.latest, size))
+        self._text_bytes += size
+        while len(self._events) > MAX_EVENTS or self._text_bytes > MAX_TEXT_BYTES:
+            self._text_bytes -= self._events.popleft().text_bytes
+
+    def forget(self) -> None:
+        """What happens from now on is not noted, so nobody can go on from here."""
+        self._events.clear()
+        self._text_bytes = 0
+        self.latest += 1
+
+    def has_all_since(self, sequence: int) -> bool:
+        """Whether every event after this one is still known."""
+        return self.latest - len(self._events) <= sequence <= self.latest
+
+    def since(self, sequence: int, most: int) -> list[_Happened]:
+        """The events after this one; at most so many of them."""
+        newer = self.latest - sequence
+        older = len(self._events) - newer
+        if older < newer:
+            return list(islice(self._events, older, older + most))
+        # Who is up to date looks at the end only, however much is kept.
+        return list(islice(reversed(self._events), newer))[::-1][:most]
+
+
+@dataclass(slots=True)
+class Snapshot:
+    """The state, shown from its beginning to its end in pages."""
+
+    _state: ClusterState
+    _frameworks: dict[str, None] = field(init=False)  # that are not shown yet
+    _agents: dict[str, None] = field(init=False)
+    _agent_id: str = ""  # of whose tasks some are shown
+    _tasks: dict[TaskKey, None] = field(init=False, default_factory=dict)  # of it, not shown yet
+    _offers: dict[str, None] | None = field(init=False, default=None)  # None: it is not their turn
+
+    def __post_init__(self) -> None:
+        self._frameworks = dict.fromkeys(reversed(self._state.frameworks))
+        self._agents = dict.fromkeys(reversed(self._state.agents))
+
+    @property
+    def complete(self) -> bool:
+        """Whether all is shown."""
+        return self._offers is not None and not self._offers
+
+    def will_show(self, event: PublishEvent) -> bool:
+        """Whether a page to come shows what became of it."""
+        if event.offer_id:
+            return self._offers is None or event.offer_id in self._offers
+        if event.agent_id:
+            task = (event.framework_id, event.task_id)
+            here = event.agent_id == self._agent_id and event.task_id and task in self._tasks
+            return event.agent_id in self._agents or bool(here)
+        return not event.task_id and event.framework_id in self._frameworks
+
+    def page(self) -> list[pb.ClusterEvent]:
+        """The next part of it, as it is now."""
+        out: list[pb.ClusterEvent] = []
+        size, now_s = 0, time.time()
+        for _ in range(PAGE):
+            if self.complete or size > BATCH_BYTES:
+                break
+            event = self._next(now_s)
+            if event is not None:
+                out.append(event)
+                size += event.ByteSize()
+        return out
+
+    def _next(self, now_s: float) -> pb.ClusterEvent | None:
+        state = self._state
+        if self._frameworks:
+            framework = state.frameworks.get(self._frameworks.popitem()[0])
+            if framework is None:
+                return None
+            return pb.ClusterEvent(
+                timestamp_s=now_s,
+                kind="framework_present",
+                framework_id=framework.framework_id,
+                message=framework.info.name,
+            )
+        if self._tasks:
+            key = self._tasks.popitem()[0]
+            agent = state.agents.get(self._agent_id)
+            task = agent.tasks.get(key) if agent is not None else None
+            return None if task is None else _task_present(task, now_s)
+        if self._agents:
+            self._agent_id = self._agents.popitem()[0]
+            agent = state.agents.get(self._agent_id)
+            if agent is None:
+                return None
+            self._tasks = dict.fromkeys(reversed(agent.tasks))
+            return _agent_present(agent, now_s)
+        if self._offers is None:
+            self._offers = dict.fromkeys(reversed(state.offers))
+            return None
+        offer = state.offers.get(self._offers.popitem()[0])
+        if offer is None:
+            return None
+        return pb.ClusterEvent(
+            timestamp_s=now_s,
+            kind="offer_present",
+            agent_id=offer.agent_id,
+            framework_id=offer.framework_id,
+            offer_id=offer.offer_id,
+            resources=to_proto(offer.resources),
+        )
+
+
+def _agent_present(agent: Agent, now_s: float) -> pb.ClusterEvent:
+    return pb.ClusterEvent(
+        timestamp_s=now_s,
+        kind="agent_present",
+        agent_id=agent.agent_id,
+        resources=to_proto(agent.total),
+        message=agent.state.value,
+    )
+
+
+def _task_present(task: Task, now_s: float) -> pb.ClusterEvent:
+    return pb.ClusterEvent(
+        timestamp_s=now_s,
+        kind="task_present",
+        agent_id=task.agent_id,
+        framework_id=task.framework_id,
+        task_id=task.info.task_id,
+        task_state=task.state,
+        resources=to_proto(task.resources) if task.holds_resources else [],
+        message=state_name(task.state),
+    )
+
+
+@dataclass(slots=True)
+class Batch:
+    """What comes next to one who watches."""
+
+    events: list[pb.ClusterEvent]
+    cursor: Cursor | None  # None: a snapshot is not complete
+    snapshot_begins: bool = False
+
+
+class Watch:
+    """One who watches."""
+
+    def __init__(self, epoch: int, history: History, state: ClusterState, sequence: int | None):
+        self.wake = asyncio.Event()
+        self.closed = False
+        self._epoch = epoch
+        self._history = history
+        self._state = state
+        self._place = sequence if sequence is not None else -1
+        self._snapshot: Snapshot | None = None
+        self._waiting: deque[pb.ClusterEvent | _Happened] = deque()  # of a snapshot
+
+    async def batch(self) -> Batch | None:
+        """What comes next, as soon as there is something; None: this leader is none any more."""
+        while not self.closed:
+            if not self._history.has_all_since(self._place):
+                return self._begin()
+            if self._snapshot is not None:
+                return self._go_on(self._snapshot)
+            if self._place < self._history.latest:
+                happened = self._history.since(self._place, PAGE)
+                return self._batch(deque[pb.ClusterEvent | _Happened](happened), live=True)
+            self.wake.clear()
+            await self.wake.wait()
+        return None
+
+    def _begin(self) -> Batch:
+        self._waiting.clear()
+        self._place = self._history.latest
+        self._snapshot = Snapshot(self._state)
+        batch = self._go_on(self._snapshot)
+        batch.snapshot_begins = True
+        return batch
+
+    def _go_on(self, snapshot: Snapshot) -> Batch:
+        """With the snapshot: first what happened to what was shown, then the next page."""
+        if not self._waiting:
+            happened = self._history.since(self._place, MAX_EVENTS)
+            self._place = self._history.latest
+            self._waiting.extend(h for h in happened if not snapshot.will_show(h.effect))
+            self._waiting.extend(snapshot.page())
+        return self._batch(self._waiting, live=False)
+
+    def _batch(self, waiting: deque[pb.ClusterEvent | _Happened], *, live: bool) -> Batch:
+        """As many of them as a message holds."""
+        events: list[pb.ClusterEvent] = []
+        size = 0
+        while waiting and len(events) < PAGE and size < BATCH_BYTES:
+            item = waiting.popleft()
+            if isinstance(item, _Happened):
+                if live:
+                    self._place = item.sequence
+                item = item.to_message()
+            events.append(item)
+            size += item.ByteSize()
+        if self._snapshot is not None and self._snapshot.complete and not waiting:
+            self._snapshot = None
+        done = self._snapshot is None
+        return Batch(events, Cursor(self._epoch, self._place) if done else None)
+
+
+class Watching:
+    """Everybody who watches one leader."""
+
+    def __init__(self, epoch: int, state: ClusterState, on_watched: Callable[[bool], None]) -> None:
+        """`on_watched` is told whether events are wanted."""
+        self._epoch = epoch
+        self._state = state
+        self._on_watched = on_watched
+        self._history = History()
+        self._watches: set[Watch] = set()
+        self._forgetting: asyncio.TimerHandle | None = None
+        self._noting = False
+        self._closed = False
+
+    def __len__(self) -> int:
+        return len(self._watches)
+
+    def publish(self, effect: PublishEvent) -> None:
+        """It happened."""
+        self._history.add(effect)
+        for watch in self._watches:
+            watch.wake.set()
+
+    @contextmanager
+    def watch(self, cursor: str = "") -> Iterator[Watch]:
+        """From a cursor on, or from the beginning. Raises CursorError."""
+        asked = Cursor.parse(cursor) if cursor else None
+        sequence = asked.sequence if asked is not None and asked.epoch == self._epoch else None
+        watch = Watch(self._epoch, self._history, self._state, sequence)
+        watch.closed = self._closed
+        self._watches.add(watch)
+        self._note()
+        try:
+            yield watch
+        finally:
+            self._watches.discard(watch)
+            if not self._watches and not self._closed:
+                loop = asyncio.get_running_loop()
+                self._forgetting = loop.call_later(REMEMBER_S, self._forget)
+
+    def _note(self) -> None:
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+            self._forgetting = None
+        if not self._noting:
+            self._noting = True
+            self._on_watched(True)
+
+    def _forget(self) -> None:
+        """Nobody has watched for long: noting costs something, and nobody reads it."""
+        self._noting = False
+        self._history.forget()
+        self._on_watched(False)
+
+    def close(self) -> None:
+        """This leader is none any more."""
+        self._closed = True
+        if self._forgetting is not None:
+            self._forgetting.cancel()
+        for watch in self._watches:
+            watch.closed = True
+            watch.wake.set()
