@@ -1,7 +1,7 @@
 """`quarantine`: what is stored and cannot be handled, why, and the way out.
 
-Whoever keeps something may set a part of it aside. Each keeper is a Source here: the Jobs services
-are the first.
+Whoever keeps something may set a part of it aside. Each keeper is a Source here: the Jobs services,
+and the leading master with its registry.
 """
 
 from __future__ import annotations
@@ -11,9 +11,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
+from google.protobuf import json_format
+from google.protobuf.message import DecodeError, Message
+
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.output import print_json, print_table, printable
 from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import operator_pb2 as operator_pb
+from pymesos_proto.v1 import registry_pb2 as registry_pb
 
 
 @dataclass(frozen=True)
@@ -21,7 +26,7 @@ class Item:
     """Something that was set aside."""
 
     id: str
-    kind: str  # "job"
+    kind: str  # "job", or "record" of the registry
     reason: str
     keeper: str  # the id of who keeps it
     tasks: tuple[str, ...] = ()  # that run on meanwhile
@@ -67,7 +72,62 @@ class Jobs:
                     await stub.ReleaseQuarantined(request, timeout=cluster.timeout_s)
 
 
-SOURCES: tuple[Source, ...] = (Jobs(),)
+class Records:
+    """The registry's records, which the leading master keeps. Their ids are KIND/KEY."""
+
+    async def list(self, cluster: Cluster) -> Sequence[Item]:
+        """See Source."""
+        return [_record(r) for r in await self._records(cluster, "", "")]
+
+    async def find(self, cluster: Cluster, item_id: str) -> Item | None:
+        """See Source."""
+        kind, slash, key = item_id.partition("/")
+        found = await self._records(cluster, kind, key) if slash and key else []
+        return _record(found[0]) if found else None
+
+    async def release(self, cluster: Cluster, item: Item, *, discard: bool) -> None:
+        """See Source."""
+        kind, _, key = item.id.partition("/")
+        request = operator_pb.ReleaseQuarantinedRecordRequest(kind=kind, key=key, discard=discard)
+        await cluster.call(lambda s, t: s.ReleaseQuarantinedRecord(request, timeout=t))
+
+    async def _records(
+        self, cluster: Cluster, kind: str, key: str
+    ) -> Sequence[operator_pb.QuarantinedRecord]:
+        asked = operator_pb.ListQuarantinedRecordsRequest
+        return await cluster.pages(
+            lambda s, p, t: s.ListQuarantinedRecords(asked(page=p, kind=kind, key=key), timeout=t),
+            lambda r: r.records,
+        )
+
+
+def _record(record: operator_pb.QuarantinedRecord) -> Item:
+    return Item(
+        f"{record.kind}/{record.key}",
+        "record",
+        record.reason,
+        "the registry",
+        document=_readable(record.kind, record.record),
+    )
+
+
+_RECORDS: dict[str, type[Message]] = {
+    "agent": registry_pb.AgentRecord,
+    "framework": registry_pb.FrameworkRecord,
+    "role": registry_pb.RoleRecord,
+}
+
+
+def _readable(kind: str, data: bytes) -> str:
+    """As JSON, as far as it can be read, else its bytes."""
+    try:
+        message = _RECORDS[kind].FromString(data)
+        return json_format.MessageToJson(message, preserving_proto_field_name=True, indent=None)
+    except (KeyError, DecodeError, json_format.Error, ValueError):
+        return data.hex(" ", -4)
+
+
+SOURCES: tuple[Source, ...] = (Jobs(), Records())
 CALL_TIMEOUT_S = 10.0
 GLANCE_TIMEOUT_S = 2.0
 

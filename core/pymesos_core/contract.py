@@ -154,6 +154,9 @@ RULES: Mapping[str, Rule] = {
     "text_not_equals": _sized(limits.ATTRIBUTE_VALUE, nul=True),
     "text_matches": _anything,  # see constraints.py of the master
     "text_not_matches": _anything,
+    "kind": _anything,
+    "ListQuarantinedRecordsRequest.key": _anything,
+    "ReleaseQuarantinedRecordRequest.key": _anything,
     "called": _anything,  # what is looked for
     "page_token": _anything,
     "Refused.call": _LINE,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from pymesos_core import limits
+from pymesos_core import contract, limits
 from pymesos_core.clock import Now
 from pymesos_core.states import is_terminal
 from pymesos_core.timers import Timers
@@ -194,7 +194,9 @@ class DriverCore:
         subscribed = event.subscribed
         self.info.framework_id = subscribed.framework_id
         self._subscribed = True
-        self._heartbeat_s = subscribed.heartbeat_interval_s
+        # Without one that is a number nothing is expected.
+        well = contract.problem(subscribed) is None
+        self._heartbeat_s = subscribed.heartbeat_interval_s if well else 0.0
         self.master_version = subscribed.master_version or "unknown"
         self.master_capabilities = frozenset(subscribed.master_capabilities)
         if self._heartbeat_s:

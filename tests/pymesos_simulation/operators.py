@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from pymesos_master.core import events as ev
-from pymesos_master.core.recovery import read_role
+from pymesos_master.core.roles import read_role
 from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_simulation.masters import MasterNode

@@ -70,9 +70,11 @@ def test_a_task_that_cannot_be_is_an_error_and_leaves_nothing(
     records = dict(h.records)
     launch(h, bad)
     assert not h.started and not h.core.state.tasks and h.records == records
-    (update,) = h.updates()
-    assert update.status.state == update.latest_state == pb.TASK_ERROR
-    assert not update.status.uuid
+    assert h.complaints[-1].kind == "a task that cannot be launched"
+    for update in h.updates():
+        assert update.status.state == update.latest_state == pb.TASK_ERROR
+        assert not update.status.uuid
+    assert bool(h.updates()) == (bad.task_id in ("", "t")), "it has an id that can be told"
     h.run("good")
 
 

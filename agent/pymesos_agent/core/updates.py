@@ -202,7 +202,8 @@ def refuse(ctx: Context, framework_id: str, info: pb.TaskInfo, message: str) -> 
     update = agent_pb.StatusUpdate(
         framework_id=framework_id, status=status, latest_state=pb.TASK_ERROR
     )
-    ctx.tell_master(agent_pb.AgentMessage(update=update))
+    if contract.problem(update) is None:  # else no master would know what it is about
+        ctx.tell_master(agent_pb.AgentMessage(update=update))
 
 
 def acknowledge_to_executor(ctx: Context, executor: AgentTask, task_id: str, uuid: bytes) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pymesos_core import VERSION, contract, reservations, resources
+from pymesos_core.ids import id_problem
 from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
@@ -17,7 +18,7 @@ from pymesos_master.core.events import (
     AgentRegistering,
     AgentUsageReported,
 )
-from pymesos_master.core.registry import agent_change, agent_removal
+from pymesos_master.core.registry import AGENT, agent_change, agent_removal, record_problem
 from pymesos_master.core.reservations import offer_anew, tell_reserved
 from pymesos_master.core.state import Agent, AgentState, Framework, Registration, Task, address_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -42,6 +43,9 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     except ResourceError as error:
         _refuse(ctx, event.connection_id, f"the agent's resources: {error}")
         return
+    if aside := ctx.state.why_aside(AGENT, agent_id):
+        _refuse(ctx, event.connection_id, aside)
+        return
     known = ctx.state.agents.get(agent_id) if agent_id else None
     if known is not None and known.state == AgentState.GONE:
         _refuse_gone(ctx, event.connection_id, agent_id)
@@ -52,10 +56,6 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if _is_late(ctx, event):
         _refuse(ctx, event.connection_id, f"agent {agent_id} has registered again since")
         return
-    if known is not None:
-        _disconnect(ctx, known, "registered again")
-    else:
-        _mark_same_address_unreachable(ctx, event.info)
     info = pb.AgentInfo()
     info.CopyFrom(event.info)
     info.agent_id = agent_id or next(ctx.agent_ids)
@@ -76,6 +76,22 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
             f" ({total}): give the agent back what it had, or wait until tasks have ended",
         )
         return
+    admitted = Agent(
+        info,
+        AgentState.RECOVERING,
+        total,
+        registered_at_s=ctx.now.wall_s,
+        reserved_next=reserved,
+    )
+    change = agent_change(admitted, ctx.now.wall_s)
+    if problem := record_problem(change):
+        _refuse(ctx, event.connection_id, problem)
+        return
+    # Nothing is refused from here on.
+    if known is not None:
+        _disconnect(ctx, known, "registered again")
+    else:
+        _mark_same_address_unreachable(ctx, event.info)
     _note_registration(ctx, info.agent_id, event)
 
     def admit() -> None:
@@ -86,17 +102,10 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if known is not None and _is_written(known, info):
         admit()
     else:
-        admitted = Agent(
-            info,
-            AgentState.RECOVERING,
-            total,
-            registered_at_s=ctx.now.wall_s,
-            reserved_next=reserved,
-        )
         if known is not None:
             known.state_next, known.info_next = AgentState.ACTIVE, info
             _await_word(ctx, known)
-        ctx.persist((agent_change(admitted, ctx.now.wall_s),), admit)
+        ctx.persist((change,), admit)
 
 
 def _is_written(agent: Agent, info: pb.AgentInfo) -> bool:
@@ -109,12 +118,22 @@ def _held(records: Sequence[agent_pb.TaskRecord]) -> Resources:
     """What the agent's tasks hold. Raises ResourceError when one is not a task, or two overlap."""
     held: list[Resources] = []
     for record in records:
+        if problem := id_problem(record.framework_id):  # which a master has given
+            raise ResourceError(f"a task is of no framework: {problem}")
         if record.state not in FROM_AGENTS:
             what = record.task_info.task_id[:255]
             raise ResourceError(f"the task {what!r} is in the state {state_name(record.state)}")
         if not is_terminal(record.state):
             held.append(resources.from_proto(record.task_info.resources))
     return resources.checked_total(held)
+
+
+def _resources_of(record: agent_pb.TaskRecord) -> Resources:
+    """Of one that has ended it does not matter whether they can be read."""
+    try:
+        return resources.from_proto(record.task_info.resources)
+    except ResourceError:
+        return EMPTY
 
 
 def _is_late(ctx: Context, event: AgentRegistering) -> bool:
@@ -257,11 +276,8 @@ def _take_over(
     task = framework.tasks.get(task_id)
     if task is not None and task.agent_id != agent.agent_id:
         return  # the id runs elsewhere; the agent that was given it first keeps it
+    held = _resources_of(record)
     if task is None:
-        try:
-            held = resources.from_proto(record.task_info.resources)
-        except ResourceError:
-            held = EMPTY
         task = Task(
             record.task_info,
             framework.framework_id,
@@ -274,6 +290,9 @@ def _take_over(
         framework.tasks[task.task_id] = task
         agent.tasks[task.key] = task
         ctx.state.completed_tasks.pop(task.key, None)
+    elif task.resources != held:
+        # What it holds is what its agent says, by which its resources were looked at.
+        task.info, task.resources = record.task_info, ctx.interned(held)
     if not is_terminal(task.state) or is_terminal(record.state):
         task.state = record.state
         if is_terminal(task.state) and not task.finished_at_s:

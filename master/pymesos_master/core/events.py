@@ -154,6 +154,16 @@ class OperatorUnreserved:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorReleasedRecord:
+    """An operator wants a record of the registry that was set aside tried again, or deleted."""
+
+    request_id: int
+    kind: str
+    key: str
+    discard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinationSuspended:
     """It is in doubt whether this master still leads."""
 
@@ -196,6 +206,7 @@ Event = (
     | OperatorSetWeight
     | OperatorReserved
     | OperatorUnreserved
+    | OperatorReleasedRecord
     | CoordinationSuspended
     | CoordinationResumed
     | Persisted

@@ -16,7 +16,12 @@ from pymesos_master.core.events import (
     FrameworkDisconnected,
     FrameworkSubscribing,
 )
-from pymesos_master.core.registry import framework_change, framework_removal
+from pymesos_master.core.registry import (
+    FRAMEWORK,
+    framework_change,
+    framework_removal,
+    record_problem,
+)
 from pymesos_master.core.state import AgentState, Framework, FrameworkState
 from pymesos_master.core.validation import change_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -41,6 +46,9 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         ctx.refuse_framework(event.connection_id, problem)
         return
     framework_id = asked.framework_id
+    if aside := ctx.state.why_aside(FRAMEWORK, framework_id):
+        ctx.refuse_framework(event.connection_id, aside)
+        return
     known = ctx.state.frameworks.get(framework_id) if framework_id else None
     if framework_id and (known is None or known.removing):
         message = (
@@ -58,6 +66,11 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     info = pb.FrameworkInfo()
     info.CopyFrom(asked)
     info.framework_id = framework_id or next(ctx.framework_ids)
+    since = known.registered_at_s if known else ctx.now.wall_s
+    change = framework_change(Framework(info, FrameworkState.ACTIVE, registered_at_s=since))
+    if problem := record_problem(change):
+        ctx.refuse_framework(event.connection_id, problem)
+        return
     ctx.state.framework_by_connection[event.connection_id] = info.framework_id
     if known is not None:
         written = known.info == info == known.info_next
@@ -65,8 +78,6 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         if written:
             _subscribed(ctx, event, info)
             return
-    since = known.registered_at_s if known else ctx.now.wall_s
-    change = framework_change(Framework(info, FrameworkState.ACTIVE, registered_at_s=since))
     ctx.persist((change,), lambda: _subscribed(ctx, event, info))
 
 

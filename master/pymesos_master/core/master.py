@@ -17,6 +17,7 @@ from pymesos_master.core import (
     frameworks,
     offers,
     operators,
+    quarantine,
     recovery,
     reservations,
     roles,
@@ -24,7 +25,7 @@ from pymesos_master.core import (
 )
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Effect, StepDown
-from pymesos_master.core.state import Agent, AgentState, ClusterState, Config
+from pymesos_master.core.state import Agent, AgentState, ClusterState, Config, FrameworkState
 
 
 class MasterCore:
@@ -36,7 +37,7 @@ class MasterCore:
     def __init__(
         self, config: Config, allocator: Allocator, registry: Records, id_prefix: str, now: Now
     ) -> None:
-        """Take over from the registry. Raises RegistryError when a record cannot be read."""
+        """Take over from the registry."""
         self._ctx = Context(
             config,
             allocator,
@@ -64,6 +65,7 @@ class MasterCore:
             events.OperatorSetWeight: roles.on_set_weight,
             events.OperatorReserved: reservations.on_reserve,
             events.OperatorUnreserved: reservations.on_unreserve,
+            events.OperatorReleasedRecord: quarantine.on_release,
             events.CoordinationSuspended: self._suspend,
             events.CoordinationResumed: self._resume,
             events.Persisted: lambda ctx, event: ctx.persisted(event.token),
@@ -147,6 +149,7 @@ class MasterCore:
             connected = framework.connection_id is not None
             assert connected or not framework.offers, f"offers of {framework.framework_id}"
             watched = ("failover", framework.framework_id) in timers
+            watched |= framework.state == FrameworkState.QUARANTINED  # until an operator says
             assert connected or watched or framework.removing or framework.subscribing, (
                 f"nothing ends the waiting for {framework.framework_id}"
             )

@@ -7,6 +7,7 @@ first.
 
 from __future__ import annotations
 
+from pymesos_core import limits as bounds
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
@@ -22,6 +23,12 @@ _STATES = {
     AgentState.UNREACHABLE: registry_pb.AgentRecord.UNREACHABLE,
     AgentState.GONE: registry_pb.AgentRecord.GONE,
 }
+
+
+def record_problem(change: Change) -> str | None:
+    """Why a record cannot be written, or None. The bounds on what it is made of leave it room."""
+    what = f"The record {change.kind}/{change.key}"
+    return bounds.RECORD.problem(len(change.value or b""), what)
 
 
 def agent_change(agent: Agent, wall_s: float) -> Change:

@@ -6,16 +6,18 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from pymesos_core import resources
+from pymesos_core import limits, resources
 from pymesos_core.ids import role_problem
+from pymesos_core.limits import clipped
 from pymesos_core.resources import ResourceError, format_milli
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import AnswerOperator
 from pymesos_master.core.events import OperatorSetQuota, OperatorSetWeight
-from pymesos_master.core.registry import role_change
+from pymesos_master.core.registry import ROLE, quota_message, role_change
 from pymesos_master.core.state import AgentState, RoleTerms
+from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 MAX_WEIGHT = 1e6
@@ -26,6 +28,18 @@ def read_quota(message: pb.Quota) -> Quota:
     # `from_proto` drops what is zero, and a limit of zero is one.
     zeros = {resource.name: 0 for resource in message.limits}
     return Quota(_scalars(message.guarantees), {**zeros, **_scalars(message.limits)})
+
+
+def read_role(record: registry_pb.RoleRecord) -> RoleTerms:
+    """Raises ResourceError."""
+    return RoleTerms(record.weight, read_quota(record.quota))
+
+
+def terms_problem(terms: RoleTerms) -> str | None:
+    """Why a weight cannot be, or a quota is too large to be kept, or None."""
+    if not (math.isfinite(terms.weight) and 0 < terms.weight <= MAX_WEIGHT):
+        return f"the weight is {terms.weight:g}; more than 0, at most {MAX_WEIGHT:g}, is expected"
+    return limits.QUOTA.problem(quota_message(terms.quota).ByteSize())
 
 
 def _scalars(messages: Iterable[pb.Resource]) -> Scalars:
@@ -39,9 +53,11 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
     """Check it, write it, then have the allocator keep it."""
     try:
         quota = read_quota(event.quota)
-        problem = role_problem(event.role) or _quota_problem(ctx, event.role, quota, event.force)
+        problem = role_problem(event.role) or terms_problem(RoleTerms(quota=quota))
+        problem = problem or _quota_problem(ctx, event.role, quota, event.force)
+        problem = problem or ctx.state.why_aside(ROLE, event.role)
     except ResourceError as error:
-        problem = str(error)
+        problem = clipped(str(error))
     if problem is not None:
         ctx.out.append(AnswerOperator(event.request_id, problem))
         return
@@ -128,11 +144,11 @@ def _sum(bags: list[Scalars]) -> dict[str, int]:
 
 def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
     """Check it, write it, then have the allocator go by it."""
-    problem = role_problem(event.role)
-    if problem is None and not (math.isfinite(event.weight) and 0 < event.weight <= MAX_WEIGHT):
-        problem = (
-            f"the weight is {event.weight:g}; more than 0, at most {MAX_WEIGHT:g}, is expected"
-        )
+    problem = (
+        role_problem(event.role)
+        or terms_problem(RoleTerms(event.weight))
+        or ctx.state.why_aside(ROLE, event.role)
+    )
     if problem is not None:
         ctx.out.append(AnswerOperator(event.request_id, problem))
         return

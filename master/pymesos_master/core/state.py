@@ -51,6 +51,7 @@ class FrameworkState(Enum):
 
     ACTIVE = "active"
     DISCONNECTED = "disconnected"
+    QUARANTINED = "quarantined"  # its record cannot be handled; see quarantine.py
     COMPLETED = "completed"  # removed; its tasks may still be ending
 
 
@@ -221,6 +222,16 @@ class RoleTerms:
     quota: Quota = NO_QUOTA
 
 
+@dataclass(frozen=True, slots=True)
+class Quarantined:
+    """A record of the registry that cannot be handled, as it is there."""
+
+    kind: str
+    key: str
+    record: bytes
+    reason: str
+
+
 @dataclass(slots=True)
 class ClusterState:
     """All that a leading master knows."""
@@ -236,6 +247,18 @@ class ClusterState:
     # By the latest write to the registry, durable or not; roles like any other are left out.
     roles: dict[str, RoleTerms] = field(default_factory=dict)
     framework_by_connection: dict[int, str] = field(default_factory=dict)
+    quarantined: dict[tuple[str, str], Quarantined] = field(default_factory=dict)  # kind, key
+
+    def why_aside(self, kind: str, key: str) -> str | None:
+        """Why what has this record is refused for now, or None."""
+        found = self.quarantined.get((kind, key))
+        if found is None:
+            return None
+        return (
+            f"the registry's record {kind}/{key} cannot be handled ({found.reason}) and is in"
+            f" quarantine until an operator releases it: `pymesos-cli quarantine release"
+            f" {kind}/{key}`"
+        )
 
     def find_task(self, framework_id: str, task_id: str) -> Task | None:
         """A task that is not completed, also of a framework that is being removed."""

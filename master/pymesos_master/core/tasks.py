@@ -9,6 +9,7 @@ from pymesos_core.limits import clipped
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_for, state_name
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import TaskStatusUpdated
+from pymesos_master.core.registry import AGENT
 from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState, Task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -324,8 +325,11 @@ def _tell_unknown(
 ) -> None:
     agents = ctx.state.agents
     agent = agents.get(asked.agent_id) if asked.agent_id else None
+    aside = {key for kind, key in ctx.state.quarantined if kind == AGENT}
+    if asked.agent_id in aside:
+        return
     if agent is None and not asked.agent_id:
-        if any(a.state == AgentState.RECOVERING for a in agents.values()):
+        if aside or any(a.state == AgentState.RECOVERING for a in agents.values()):
             return  # its agent may still come back and know it
         state, what = pb.TASK_UNKNOWN, "Task is unknown"
     elif agent is None:

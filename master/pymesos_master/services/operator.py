@@ -18,14 +18,23 @@ from pymesos_master.core.events import (
     Event,
     OperatorKilledTask,
     OperatorMarkedGone,
+    OperatorReleasedRecord,
     OperatorReserved,
     OperatorSetQuota,
     OperatorSetWeight,
     OperatorToreDown,
     OperatorUnreserved,
 )
-from pymesos_master.core.registry import quota_message
-from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework, Offer, Task
+from pymesos_master.core.registry import AGENT, quota_message
+from pymesos_master.core.state import (
+    Agent,
+    AgentState,
+    ClusterState,
+    Framework,
+    Offer,
+    Quarantined,
+    Task,
+)
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.paging import PageGoneError, Pages
 from pymesos_master.services.uses import Uses
@@ -53,6 +62,15 @@ def agent_view(agent: Agent) -> pb.AgentView:
         usage=_without_tasks(agent.usage),
         total=agent.total_message(),
     )
+
+
+def _agent_id(agent: Agent | Quarantined) -> str:
+    return agent.agent_id if isinstance(agent, Agent) else agent.key
+
+
+def quarantined_agent_view(aside: Quarantined) -> pb.AgentView:
+    """Of an agent whose record cannot be handled: only its id is sure."""
+    return pb.AgentView(info=types_pb2.AgentInfo(agent_id=aside.key), state="quarantined")
 
 
 def _without_tasks(usage: agent_pb.Usage | None) -> agent_pb.Usage | None:
@@ -154,12 +172,20 @@ class OperatorService(services.OperatorServicer):
     ) -> pb.ListAgentsResponse:
         """Agents by id."""
         state = (await self._leadership.here(context)).core.state
+
+        def items() -> list[Agent | Quarantined]:
+            aside = {q.key: q for q in state.quarantined.values() if q.kind == AGENT}
+            found: dict[str, Agent | Quarantined] = {**aside, **state.agents}
+            return [agent for _, agent in sorted(found.items())]
+
         views, token = await self._page(
             context,
             request.page,
-            lambda: [agent for _, agent in sorted(state.agents.items())],
-            lambda agent: agent.agent_id.startswith(request.id_prefix),
-            agent_view,
+            items,
+            lambda agent: _agent_id(agent).startswith(request.id_prefix),
+            lambda agent: (
+                agent_view(agent) if isinstance(agent, Agent) else quarantined_agent_view(agent)
+            ),
         )
         return pb.ListAgentsResponse(agents=views, next_page_token=token)
 
@@ -365,6 +391,41 @@ class OperatorService(services.OperatorServicer):
         """An agent will never come back."""
         await self._decide(context, lambda i: OperatorMarkedGone(i, request.agent_id))
         return pb.MarkAgentGoneResponse()
+
+    async def ListQuarantinedRecords(  # noqa: N802
+        self, request: pb.ListQuarantinedRecordsRequest, context: Context
+    ) -> pb.ListQuarantinedRecordsResponse:
+        """Records that cannot be handled; one with what it is, if it is asked for."""
+        state = (await self._leadership.here(context)).core.state
+        one = bool(request.kind or request.key)
+
+        def view(aside: Quarantined) -> pb.QuarantinedRecord:
+            return pb.QuarantinedRecord(
+                kind=aside.kind,
+                key=aside.key,
+                reason=aside.reason,
+                record=aside.record if one else b"",
+            )
+
+        views, token = await self._page(
+            context,
+            request.page,
+            lambda: list(state.quarantined.values()),
+            lambda aside: not one or (aside.kind, aside.key) == (request.kind, request.key),
+            view,
+        )
+        return pb.ListQuarantinedRecordsResponse(records=views, next_page_token=token)
+
+    async def ReleaseQuarantinedRecord(  # noqa: N802
+        self, request: pb.ReleaseQuarantinedRecordRequest, context: Context
+    ) -> pb.ReleaseQuarantinedRecordResponse:
+        """Try a record again, or delete it."""
+        await self._decide(
+            context,
+            lambda i: OperatorReleasedRecord(i, request.kind, request.key, request.discard),
+            grpc.StatusCode.INVALID_ARGUMENT,
+        )
+        return pb.ReleaseQuarantinedRecordResponse()
 
     async def _decide(
         self,

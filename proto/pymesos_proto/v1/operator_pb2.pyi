@@ -366,6 +366,50 @@ class MarkAgentGoneResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class QuarantinedRecord(_message.Message):
+    __slots__ = ("kind", "key", "reason", "record")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    RECORD_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    key: str
+    reason: str
+    record: bytes
+    def __init__(self, kind: _Optional[str] = ..., key: _Optional[str] = ..., reason: _Optional[str] = ..., record: _Optional[bytes] = ...) -> None: ...
+
+class ListQuarantinedRecordsRequest(_message.Message):
+    __slots__ = ("page", "kind", "key")
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    page: Page
+    kind: str
+    key: str
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ..., kind: _Optional[str] = ..., key: _Optional[str] = ...) -> None: ...
+
+class ListQuarantinedRecordsResponse(_message.Message):
+    __slots__ = ("records", "next_page_token")
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[QuarantinedRecord]
+    next_page_token: str
+    def __init__(self, records: _Optional[_Iterable[_Union[QuarantinedRecord, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ReleaseQuarantinedRecordRequest(_message.Message):
+    __slots__ = ("kind", "key", "discard")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    DISCARD_FIELD_NUMBER: _ClassVar[int]
+    kind: str
+    key: str
+    discard: bool
+    def __init__(self, kind: _Optional[str] = ..., key: _Optional[str] = ..., discard: _Optional[bool] = ...) -> None: ...
+
+class ReleaseQuarantinedRecordResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class WatchEventsRequest(_message.Message):
     __slots__ = ("cursor",)
     CURSOR_FIELD_NUMBER: _ClassVar[int]

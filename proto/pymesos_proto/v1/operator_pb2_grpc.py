@@ -109,6 +109,16 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneResponse.FromString,
                 _registered_method=True)
+        self.ListQuarantinedRecords = channel.unary_unary(
+                '/pymesos.v1.Operator/ListQuarantinedRecords',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListQuarantinedRecordsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListQuarantinedRecordsResponse.FromString,
+                _registered_method=True)
+        self.ReleaseQuarantinedRecord = channel.unary_unary(
+                '/pymesos.v1.Operator/ReleaseQuarantinedRecord',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/pymesos.v1.Operator/WatchEvents',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.WatchEventsRequest.SerializeToString,
@@ -211,6 +221,20 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListQuarantinedRecords(self, request, context):
+        """Records of the registry that cannot be handled: they do not count, and the rest goes on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReleaseQuarantinedRecord(self, request, context):
+        """Try one again, or delete it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEvents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -294,6 +318,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.MarkAgentGone,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneResponse.SerializeToString,
+            ),
+            'ListQuarantinedRecords': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListQuarantinedRecords,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListQuarantinedRecordsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListQuarantinedRecordsResponse.SerializeToString,
+            ),
+            'ReleaseQuarantinedRecord': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReleaseQuarantinedRecord,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
@@ -706,6 +740,60 @@ class Operator:
             '/pymesos.v1.Operator/MarkAgentGone',
             pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListQuarantinedRecords(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ListQuarantinedRecords',
+            pymesos__proto_dot_v1_dot_operator__pb2.ListQuarantinedRecordsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ListQuarantinedRecordsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReleaseQuarantinedRecord(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ReleaseQuarantinedRecord',
+            pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordResponse.FromString,
             options,
             channel_credentials,
             insecure,

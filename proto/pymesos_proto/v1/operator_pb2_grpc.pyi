@@ -48,6 +48,10 @@ class OperatorStub:
     Reserve: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReserveRequest, _operator_pb2.ReserveResponse]
     Unreserve: _grpc.UnaryUnaryMultiCallable[_operator_pb2.UnreserveRequest, _operator_pb2.UnreserveResponse]
     MarkAgentGone: _grpc.UnaryUnaryMultiCallable[_operator_pb2.MarkAgentGoneRequest, _operator_pb2.MarkAgentGoneResponse]
+    ListQuarantinedRecords: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListQuarantinedRecordsRequest, _operator_pb2.ListQuarantinedRecordsResponse]
+    """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
+    ReleaseQuarantinedRecord: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]
+    """Try one again, or delete it."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]
 
 @_typing.type_check_only
@@ -70,6 +74,10 @@ class OperatorAsyncStub(OperatorStub):
     Reserve: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReserveRequest, _operator_pb2.ReserveResponse]  # type: ignore[assignment]
     Unreserve: _aio.UnaryUnaryMultiCallable[_operator_pb2.UnreserveRequest, _operator_pb2.UnreserveResponse]  # type: ignore[assignment]
     MarkAgentGone: _aio.UnaryUnaryMultiCallable[_operator_pb2.MarkAgentGoneRequest, _operator_pb2.MarkAgentGoneResponse]  # type: ignore[assignment]
+    ListQuarantinedRecords: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListQuarantinedRecordsRequest, _operator_pb2.ListQuarantinedRecordsResponse]  # type: ignore[assignment]
+    """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
+    ReleaseQuarantinedRecord: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]  # type: ignore[assignment]
+    """Try one again, or delete it."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]  # type: ignore[assignment]
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
@@ -179,6 +187,22 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.MarkAgentGoneRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.MarkAgentGoneResponse, _abc.Awaitable[_operator_pb2.MarkAgentGoneResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListQuarantinedRecords(
+        self,
+        request: _operator_pb2.ListQuarantinedRecordsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListQuarantinedRecordsResponse, _abc.Awaitable[_operator_pb2.ListQuarantinedRecordsResponse]]:
+        """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
+
+    @_abc_1.abstractmethod
+    def ReleaseQuarantinedRecord(
+        self,
+        request: _operator_pb2.ReleaseQuarantinedRecordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ReleaseQuarantinedRecordResponse, _abc.Awaitable[_operator_pb2.ReleaseQuarantinedRecordResponse]]:
+        """Try one again, or delete it."""
 
     @_abc_1.abstractmethod
     def WatchEvents(

@@ -1,0 +1,159 @@
+"""Records of the registry that cannot be handled: set aside, named, and let go by an operator.
+
+Such a record stays as it is. An agent or a framework of its id is refused meanwhile, and nothing is
+said for certain of the tasks of such an agent; the tasks of such a framework run on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from google.protobuf.message import DecodeError
+
+from pymesos_core import resources
+from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.limits import clipped
+from pymesos_core.resources import ResourceError
+from pymesos_core.store import Change
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import AnswerOperator, Complain
+from pymesos_master.core.events import OperatorReleasedRecord
+from pymesos_master.core.frameworks import remove, start_failover_timer
+from pymesos_master.core.registry import AGENT, FRAMEWORK, ROLE
+from pymesos_master.core.roles import read_role, terms_problem
+from pymesos_master.core.state import (
+    Agent,
+    AgentState,
+    Framework,
+    FrameworkState,
+    Quarantined,
+    address_of,
+)
+from pymesos_proto.v1 import registry_pb2 as registry_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+_STATES = {
+    registry_pb.AgentRecord.REACHABLE: AgentState.RECOVERING,
+    registry_pb.AgentRecord.UNREACHABLE: AgentState.UNREACHABLE,
+    registry_pb.AgentRecord.GONE: AgentState.GONE,
+}
+
+
+def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
+    """Have a record from the registry count; the reason why it cannot, or None.
+
+    Kinds that are not known are a newer version's; they are kept as they are.
+    """
+    try:
+        if kind == AGENT:
+            _take_agent(ctx, key, registry_pb.AgentRecord.FromString(value))
+        elif kind == FRAMEWORK:
+            _take_framework(ctx, key, registry_pb.FrameworkRecord.FromString(value))
+        elif kind == ROLE:
+            _take_role(ctx, key, registry_pb.RoleRecord.FromString(value))
+    except (DecodeError, ResourceError) as error:
+        return clipped(str(error)) or "it cannot be read"
+    return None
+
+
+def set_aside(ctx: Context, kind: str, key: str, value: bytes, reason: str) -> None:
+    """It does not count until it is released."""
+    ctx.state.quarantined[kind, key] = Quarantined(kind, key, value, reason)
+    if kind == FRAMEWORK:
+        # So that its tasks have an owner, whom they outlive as long as it may come back.
+        info = pb.FrameworkInfo(framework_id=key, name=key)
+        ctx.state.frameworks[key] = Framework(info, FrameworkState.QUARANTINED)
+        ctx.allocator.add_framework(key, ("*",), active=False)
+    said = f"{reason}; the rest goes on. `pymesos-cli quarantine show {kind}/{key}`"
+    ctx.out.append(Complain(f"the registry's record {kind}/{key}", "set aside", said))
+
+
+def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
+    """Try a record again, or delete it."""
+    found = ctx.state.quarantined.get((event.kind, event.key))
+
+    def answer(problem: str | None = None) -> None:
+        ctx.out.append(AnswerOperator(event.request_id, problem))
+
+    if found is None:
+        what = f"{event.kind}/{event.key}"
+        answer(f"there is no record {what[:255]!r} in quarantine")
+    elif event.discard:
+        _discard(ctx, found, answer)
+    elif reason := take_in(ctx, found.kind, found.key, found.record):
+        answer(f"it can be handled no better than before: {reason}")
+    else:
+        del ctx.state.quarantined[found.kind, found.key]
+        answer()
+
+
+def _discard(ctx: Context, found: Quarantined, done: Callable[[], None]) -> None:
+    def deleted() -> None:
+        ctx.state.quarantined.pop((found.kind, found.key), None)
+        done()
+
+    stand_in = ctx.state.frameworks.get(found.key) if found.kind == FRAMEWORK else None
+    if stand_in is not None:
+        remove(ctx, stand_in, "Its record was discarded by an operator", deleted)
+    else:
+        ctx.persist((Change(found.kind, found.key, None),), deleted)
+
+
+def _check_id(key: str, said: str) -> None:
+    if key != said or (problem := id_problem(key)):
+        raise ResourceError(f"it is of {said[:255]!r}" if key != said else str(problem))
+
+
+def _take_agent(ctx: Context, key: str, record: registry_pb.AgentRecord) -> None:
+    """Raises ResourceError."""
+    _check_id(key, record.info.agent_id)
+    state = _STATES.get(record.state)
+    if state is None or not math.isfinite(record.changed_at_s):
+        raise ResourceError(f"it is in the state {record.state} since {record.changed_at_s}")
+    agent = Agent(
+        record.info,
+        state,
+        total=resources.from_proto(record.info.resources),
+        registered_at_s=record.changed_at_s,
+        changed_at_s=record.changed_at_s,
+        reserved=resources.from_proto(record.reserved),
+    )
+    agent.reserved_next = agent.reserved
+    if state != AgentState.RECOVERING:
+        agent.state_next = state
+    ctx.state.agents[agent.agent_id] = agent
+    if state == AgentState.RECOVERING:
+        ctx.state.agent_at[address_of(agent.info)] = agent.agent_id
+        at = ctx.now.mono_s + ctx.config.agent_reregister_timeout_s
+        ctx.timers.set(("reregister", agent.agent_id), at)
+
+
+def _take_framework(ctx: Context, key: str, record: registry_pb.FrameworkRecord) -> None:
+    """Raises ResourceError."""
+    info = record.info
+    _check_id(key, info.framework_id)
+    if problem := next(filter(None, map(role_problem, info.roles)), None):
+        raise ResourceError(problem)
+    if not (info.failover_timeout_s >= 0 and math.isfinite(record.registered_at_s)):
+        raise ResourceError(f"its failover_timeout_s is {info.failover_timeout_s}")
+    framework = ctx.state.frameworks.get(key)  # that stood in for it
+    if framework is None:
+        framework = Framework(info, FrameworkState.DISCONNECTED)
+        ctx.state.frameworks[key] = framework
+    framework.info = framework.info_next = info
+    framework.state, framework.registered_at_s = FrameworkState.DISCONNECTED, record.registered_at_s
+    ctx.allocator.add_framework(key, framework.roles, active=False)
+    start_failover_timer(ctx, framework)
+
+
+def _take_role(ctx: Context, key: str, record: registry_pb.RoleRecord) -> None:
+    """Raises ResourceError."""
+    terms = read_role(record)
+    if problem := role_problem(record.role) or terms_problem(terms):
+        raise ResourceError(problem)
+    if key != record.role:
+        raise ResourceError(f"it is of {record.role[:255]!r}")
+    ctx.state.roles[record.role] = terms
+    ctx.allocator.set_weight(record.role, terms.weight)
+    ctx.allocator.set_quota(record.role, terms.quota)
