@@ -191,6 +191,8 @@ RULES: Mapping[str, Rule] = {
     "failover_timeout_s": _number(0, math.inf, "a number of seconds from 0"),  # longer: ten years
     "refuse_seconds": _anything,  # not a number from 0: 5 s; at most 365 days
     "timestamp_s": _TIME,
+    "launched_at_s": _TIME,
+    "started_at_s": _TIME,
     "cpus_used": _MEASURE,
     "disk_used_mib": _MEASURE,
     "mem_used_mib": _MEASURE,

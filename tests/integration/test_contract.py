@@ -232,10 +232,23 @@ def test_a_standalone_master_that_restarts_knows_its_cluster(roles: Roles) -> No
     cli.wait_for_agents(1)
     assert cli.run("run", "-", text=job("service", command="sleep 99")).returncode == 0
     cli.wait_for_tasks(1, state="TASK_RUNNING")
-    before = cli.tasks()
+    over = "echo so it was; exit 3"
+    once = job(command=over, retries=0).replace('"job"', '"once"')
+    assert cli.run("run", "-", text=once).returncode == 0
+    wait_for("its end", lambda: len(cli.tasks(state="TASK_FAILED")) == 1)
+    (before,), (ended,) = cli.tasks(state="TASK_RUNNING"), cli.tasks(state="TASK_FAILED")
     first.kill()
     roles.master(port=port)
     cli.wait_for_agents(1)
     wait_for("the task", lambda: len(cli.tasks(state="TASK_RUNNING")) == 1)
-    assert cli.tasks()[0]["task_id"] == before[0]["task_id"]
+    (task,) = cli.tasks(state="TASK_RUNNING")
+    told = ("task_id", "started_at")
+    assert [task[name] for name in told] == [before[name] for name in told]
     assert "epoch 2" in cli.ok("leader")
+    # What has ended comes back with its agent, and with it the way to what it wrote.
+    wait_for("its history", lambda: bool(cli.tasks(state="TASK_FAILED")))
+    kept = ("task_id", "started_at", "finished_at", "exit_status", "message", "completed")
+    (again,) = cli.tasks(state="TASK_FAILED")
+    assert [again[name] for name in kept] == [ended[name] for name in kept]
+    assert "so it was" in cli.ok("logs", ended["task_id"])
+    assert "status 3" in cli.ok("explain", "task", ended["task_id"])

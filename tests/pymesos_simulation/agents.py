@@ -12,6 +12,7 @@ from pymesos_agent.core import events as ev
 from pymesos_core.reservations import origin, retagged
 from pymesos_core.resources import EMPTY, Resources, from_proto, parse, to_proto, total
 from pymesos_master.core import events as master_ev
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.clients import ClientNode
 from pymesos_simulation.coordinator import Coordinator
@@ -170,6 +171,16 @@ class AgentNode(ClientNode):
         self.executor_streams[stream_id] = executor
         return stream_id
 
+    def ended_lately(self) -> list[agent_pb.TaskRecord]:
+        """Of what it keeps, what its framework knows and a new master is told."""
+        if self.core is None:
+            return []
+        state = self.core.state
+        kept = [*state.sandboxes.values(), *state.in_executors.values()]
+        kept.sort(key=lambda record: -record.ended_at_s)
+        told = [record.task for record in kept if record.HasField("task")]
+        return told[: Config.max_ended_told]
+
     def _core(self) -> AgentCore:
         info = pb.AgentInfo(
             address=pb.Address(hostname=self.name, ip="10.0.0.1", port=self.port),
@@ -311,5 +322,7 @@ def _as_master_event(connection_id: int, message: Any) -> master_ev.Event:
             )
         case "update":
             return master_ev.TaskStatusUpdated(connection_id, message.update)
+        case "ended_tasks":
+            return master_ev.AgentToldEnded(connection_id, message.ended_tasks)
         case _:
             return master_ev.AgentHeard(connection_id)

@@ -116,6 +116,7 @@ class Cluster:
             out.append(f"unacknowledged updates of {waiting}")
         if unlike := self._unlike_reservations(leader.core.state):
             out.append(f"{unlike} keep other reservations than the master knows")
+        out += self._unlike_history(leader.core.state)
         if forgotten := self._forgotten():
             out.append(f"the ends of {forgotten} were told to nobody")
         mine = {f.framework_id for f in (*self.frameworks, *self.rude, *self.others) if f.alive}
@@ -156,6 +157,26 @@ class Cluster:
         running = sum(key[0] in cores for _, key in live)
         if running != wanted:
             out.append(f"{running} containers run, {wanted} are wanted")
+        return out
+
+    def _unlike_history(self, state: ClusterState) -> list[str]:
+        """What is told of a task survives a failover: when it ran, how it is, how it ended."""
+        out = []
+        for agent in self.agents:
+            for task in agent.core.state.by_key.values() if agent.core is not None else ():
+                seen = state.find_task(*task.key)
+                if seen is None or task.unacknowledged:
+                    continue  # said elsewhere
+                told = seen.status
+                healthy = told.healthy if told is not None and told.HasField("healthy") else None
+                mine, leaders = (task.started_at_s, task.healthy), (seen.started_at_s, healthy)
+                if mine != leaders:
+                    out.append(f"{task.key} is {mine} on {agent.name}, {leaders} to the master")
+            for ended in agent.ended_lately():
+                key = (ended.framework_id, ended.task_info.task_id)
+                seen = state.completed_tasks.get(key)
+                if seen is None or seen.state != ended.state:
+                    out.append(f"the end of {key} on {agent.name} is not known to the master")
         return out
 
     def _unlike_reservations(self, state: ClusterState) -> list[str]:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from pymesos_agent.core import effects as agent_fx
-from pymesos_agent.core import endings, executors, life, session, updates
+from pymesos_agent.core import endings, executors, life, sandboxes, session, updates
 from pymesos_agent.core import recovery as agent_recovery
 from pymesos_agent.core.context import Context as AgentContext
 from pymesos_agent.core.tasks import AgentTask
@@ -379,7 +379,19 @@ def let_an_older_subscription_win(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(executors, "_end_stranger", lambda *_: None)
 
 
+def a_new_leader_hears_no_history(patch: pytest.MonkeyPatch) -> None:
+    """What an agent keeps of ended tasks it tells nobody."""
+    patch.setattr(sandboxes, "tell_ended", lambda ctx: None)
+
+
+def start_times_are_the_failovers(patch: pytest.MonkeyPatch) -> None:
+    """A new leader takes a task for as old as its own registration."""
+    patch.setattr(agents, "_started_at_s", lambda ctx, record: ctx.now.wall_s)
+
+
 BUGS: list[Patch] = [
+    a_new_leader_hears_no_history,
+    start_times_are_the_failovers,
     let_an_older_subscription_win,
     make_a_record_of_what_is_durable,
     never_launch_again,

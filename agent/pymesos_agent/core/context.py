@@ -37,6 +37,7 @@ class Config:
     kill_grace_s: float = 3.0
     checkpoint_retry_s: float = 1.0
     max_sandboxes: int = 1000
+    max_ended_told: int = 100  # tasks, to a master that is new to the agent
     sandbox_max_age_s: float = 7 * 86400.0
     disk_headroom: float = 0.1  # a part of the disk that ended sandboxes leave free
     sandbox_min_age_s: float = 60.0

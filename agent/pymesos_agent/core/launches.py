@@ -41,6 +41,7 @@ def launch(
             info.command.user or framework.user,
             pb.TASK_KILLING_STATE in framework.capabilities,
             group_id=group_id,
+            launched_at_s=ctx.now.wall_s,
         )
         for info in infos
     ]

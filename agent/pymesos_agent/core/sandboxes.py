@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import heapq
+
 from pymesos_agent.core import events
 from pymesos_agent.core.context import Context
 from pymesos_agent.core.effects import RemoveSandbox
 from pymesos_agent.core.tasks import TASK, AgentTask
 from pymesos_core.store import Change
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 
 SANDBOX = "sandbox"
+ENDED_IN_ONE_MESSAGE = 50
 
 
 def keep(ctx: Context, task: AgentTask) -> None:
@@ -23,6 +27,7 @@ def keep(ctx: Context, task: AgentTask) -> None:
         task_id=task.info.task_id,
         ended_at_s=ctx.now.wall_s,
         executor_container_id=task.executor_container_id,
+        task=None if task.is_executor else task.remembered(),
     )
     changes = [
         Change(TASK, task.container_id, None),
@@ -33,6 +38,21 @@ def keep(ctx: Context, task: AgentTask) -> None:
     while len(into) > ctx.config.max_sandboxes:
         changes += _forget(ctx, next(iter(into)))
     ctx.checkpoint(tuple(changes))
+
+
+def tell_ended(ctx: Context) -> None:
+    """A new master learns of the tasks that ended here lately, and so where their files are."""
+    kept = [*ctx.state.sandboxes.values(), *ctx.state.in_executors.values()]
+    told = heapq.nlargest(
+        ctx.config.max_ended_told,
+        (record for record in kept if record.HasField("task")),
+        key=lambda record: record.ended_at_s,
+    )
+    for begin in range(0, len(told), ENDED_IN_ONE_MESSAGE):
+        ended = agent_pb.EndedTasks(
+            tasks=[record.task for record in told[begin : begin + ENDED_IN_ONE_MESSAGE]]
+        )
+        ctx.tell(agent_pb.AgentMessage(ended_tasks=ended))
 
 
 def _forget(ctx: Context, container_id: str) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_agent.core import endings, events, executors, launches, updates
+from pymesos_agent.core import endings, events, executors, launches, sandboxes, updates
 from pymesos_agent.core.context import SILENCE, Connection, Context
 from pymesos_agent.core.effects import Disconnect, RemoveVolume
 from pymesos_core import contract
@@ -261,6 +261,8 @@ def _on_registered(ctx: Context, registered: agent_pb.MasterMessage.Registered) 
         _drop_connection(ctx, f"the master calls this agent {registered.agent_id}")
         return
     connection.registered = True
+    if registered.wants_ended_tasks:
+        sandboxes.tell_ended(ctx)  # before it may take one of them for one that never was
     ctx.tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))  # we obey this epoch
     for task in ctx.state.tasks.values():
         updates.send_first(ctx, task)

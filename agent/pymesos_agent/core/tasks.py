@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pymesos_agent.core.checks import HEALTH, CheckState
 from pymesos_agent.core.events import ContainerExited
 from pymesos_core.containers import fitting_runtimes
+from pymesos_core.limits import clipped
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -62,7 +63,9 @@ class AgentTask:
     killed_why: str = ""
     healthy: bool | None = None
     ready: bool | None = None
-    started_at_s: float = 0.0  # Unix time
+    launched_at_s: float = 0.0  # Unix time, as all of these
+    started_at_s: float = 0.0
+    acknowledged: pb.TaskStatus | None = None  # the latest that is
     checks: dict[str, CheckState] = field(default_factory=dict)
     capped: bool = False  # it forked without end, and is held at the CPU it asked for
     group_id: str = ""  # the same for all that live and die together
@@ -111,7 +114,9 @@ class AgentTask:
             killed_for=self.killed_for,
             healthy=self.healthy,
             ready=self.ready,
+            launched_at_s=self.launched_at_s,
             started_at_s=self.started_at_s,
+            acknowledged=self.acknowledged,
             group_id=self.group_id,
             executor_container_id=self.executor_container_id,
             executor=self.executor_info,
@@ -141,7 +146,9 @@ class AgentTask:
             killed_for=record.killed_for,
             healthy=record.healthy if record.HasField("healthy") else None,
             ready=record.ready if record.HasField("ready") else None,
+            launched_at_s=record.launched_at_s,
             started_at_s=record.started_at_s,
+            acknowledged=record.acknowledged if record.HasField("acknowledged") else None,
             group_id=record.group_id,
             executor_container_id=record.executor_container_id,
             executor_info=record.executor if record.HasField("executor") else None,
@@ -158,6 +165,30 @@ class AgentTask:
             # The others follow, one at a time; together they can exceed what a message may hold.
             unacknowledged=list(self.unacknowledged)[: min(1, self.durable)],
             role=self.role,
+            launched_at_s=self.launched_at_s,
+            started_at_s=self.started_at_s,
+            status=self.acknowledged,
+        )
+
+    def remembered(self) -> agent_pb.TaskRecord:
+        """What is kept of it when its end is acknowledged: enough to list and to explain it."""
+        info, status = self.info, pb.TaskStatus()
+        if self.acknowledged is not None:
+            status.CopyFrom(self.acknowledged)
+        status.message = clipped(status.message)
+        return agent_pb.TaskRecord(
+            framework_id=self.framework_id,
+            task_info=pb.TaskInfo(
+                task_id=info.task_id,
+                name=info.name,
+                agent_id=info.agent_id,
+                resources=info.resources,
+            ),
+            state=self.state,
+            role=self.role,
+            launched_at_s=self.launched_at_s,
+            started_at_s=self.started_at_s,
+            status=status,
         )
 
 

@@ -81,6 +81,8 @@ def take(ctx: Context, task: AgentTask, said: pb.TaskStatus) -> None:
     status.source = pb.SOURCE_EXECUTOR
     status.timestamp_s = status.timestamp_s or ctx.now.wall_s
     task.state = status.state
+    if status.state == pb.TASK_RUNNING and not task.started_at_s:
+        task.started_at_s = status.timestamp_s
     task.unacknowledged.append(status)
     checkpoint_task(ctx, task.container_id)
 
@@ -154,7 +156,7 @@ def on_acknowledgement(
         return
     if task.unacknowledged[0].uuid != acknowledgement.uuid:
         return  # a late repetition
-    status = task.unacknowledged.popleft()
+    status = task.acknowledged = task.unacknowledged.popleft()
     task.durable -= 1
     ctx.timers.cancel((RESEND, task.container_id))
     if task.ended and not task.unacknowledged:

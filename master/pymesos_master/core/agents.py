@@ -16,6 +16,7 @@ from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
     AgentRegistering,
+    AgentToldEnded,
     AgentUsageReported,
 )
 from pymesos_master.core.registry import AGENT, agent_change, agent_removal, record_problem
@@ -219,6 +220,7 @@ def _admit(
                 ping_timeout_s=ctx.config.agent_ping_timeout_s,
                 max_ping_timeouts=ctx.config.max_agent_ping_timeouts,
                 master_version=VERSION,
+                wants_ended_tasks=not agent.told_ended,
             )
         ),
     )
@@ -285,7 +287,7 @@ def _take_over(
             record.role,
             ctx.interned(held),
             record.state,
-            ctx.now.wall_s,
+            _time(record.launched_at_s) or ctx.now.wall_s,
         )
         framework.tasks[task.task_id] = task
         agent.tasks[task.key] = task
@@ -296,9 +298,12 @@ def _take_over(
     if not is_terminal(task.state) or is_terminal(record.state):
         task.state = record.state
         if is_terminal(task.state) and not task.finished_at_s:
-            task.finished_at_s = ctx.now.wall_s
-        if task.state == pb.TASK_RUNNING and not task.started_at_s:
-            task.started_at_s = ctx.now.wall_s
+            ended = [s for s in record.unacknowledged if is_terminal(s.state)]
+            task.finished_at_s = (_time(ended[0].timestamp_s) if ended else 0) or ctx.now.wall_s
+        if not task.started_at_s:
+            task.started_at_s = _started_at_s(ctx, record)
+    if task.status is None and record.HasField("status") and not contract.problem(record.status):
+        task.status = contract.tame(record.status)
     due = contract.tame(record.unacknowledged[0]) if record.unacknowledged else None
     if due is not None:
         task.status = task.unacknowledged = due
@@ -315,6 +320,61 @@ def _take_over(
         )
     if task.kill is not None and not is_terminal(task.state):
         tasks.send_kill(ctx, agent, task)
+
+
+def _time(unix_s: float) -> float:
+    """A time that a peer says, or 0 when it is none."""
+    return unix_s if 0 < unix_s <= contract.MAX_TIME_S else 0.0
+
+
+def _started_at_s(ctx: Context, record: agent_pb.TaskRecord) -> float:
+    """Of an agent that does not say it yet, now is the latest that it can have been."""
+    running = record.state == pb.TASK_RUNNING
+    return _time(record.started_at_s) or (ctx.now.wall_s if running else 0.0)
+
+
+def on_told_ended(ctx: Context, event: AgentToldEnded) -> None:
+    """Keep what an earlier leader knew, behind all that this one has seen end itself."""
+    agent = _agent_of(ctx, event.connection_id)
+    if agent is None:
+        return
+    agent.heard = agent.told_ended = True
+    completed = ctx.state.completed_tasks
+    for record in event.ended.tasks:
+        if len(completed) >= ctx.config.max_completed_tasks:
+            return
+        task = _ended_task(ctx, agent, record)
+        known = task is None or task.key in completed or ctx.state.find_task(*task.key)
+        if task is not None and not known:
+            completed[task.key] = task
+            completed.move_to_end(task.key, last=False)
+
+
+def _ended_task(ctx: Context, agent: Agent, record: agent_pb.TaskRecord) -> Task | None:
+    """None for what is no task, or has not ended."""
+    named = record.framework_id and record.task_info.task_id
+    if not named or not is_terminal(record.state) or contract.problem(record):
+        return None
+    try:
+        held = resources.from_proto(record.task_info.resources)
+    except ResourceError:
+        return None
+    # Copies: a part of a message keeps all of its batch in memory.
+    info, status = pb.TaskInfo(), pb.TaskStatus()
+    info.CopyFrom(record.task_info)
+    status.CopyFrom(record.status)
+    return Task(
+        info,
+        record.framework_id,
+        agent.agent_id,
+        record.role,
+        ctx.interned(held),
+        record.state,
+        record.launched_at_s,
+        status=contract.tame(status),
+        started_at_s=record.started_at_s,
+        finished_at_s=status.timestamp_s,
+    )
 
 
 def _forget_unreported(ctx: Context, agent: Agent, task: Task) -> None:

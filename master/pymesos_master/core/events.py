@@ -51,6 +51,14 @@ class TaskStatusUpdated:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentToldEnded:
+    """An agent that has registered says what ran on it lately and has ended."""
+
+    connection_id: int
+    ended: agent_pb.EndedTasks
+
+
+@dataclass(frozen=True, slots=True)
 class AgentUsageReported:
     """An agent measured itself."""
 
@@ -193,6 +201,7 @@ Event = (
     | AgentRegistering
     | AgentDisconnected
     | AgentHeard
+    | AgentToldEnded
     | TaskStatusUpdated
     | AgentUsageReported
     | ExecutorTold

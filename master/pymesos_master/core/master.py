@@ -52,6 +52,7 @@ class MasterCore:
             events.AgentRegistering: agents.on_registering,
             events.AgentDisconnected: agents.on_disconnected,
             events.AgentHeard: agents.on_heard,
+            events.AgentToldEnded: agents.on_told_ended,
             events.AgentUsageReported: agents.on_usage,
             events.ExecutorTold: executors.on_told,
             events.TaskStatusUpdated: tasks.on_status_update,

@@ -118,6 +118,7 @@ class Agent:
     told_frameworks: set[str] = field(default_factory=set)
     missed_pings: int = 0
     heard: bool = True
+    told_ended: bool = False  # it has said what ended on it before this leader led
     confirmed: bool = False  # it has spoken since it registered here, so it obeys no older master
     registered_at_s: float = 0.0
     changed_at_s: float = 0.0  # when it became unreachable or gone

@@ -12,6 +12,7 @@ from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
     AgentRegistering,
+    AgentToldEnded,
     AgentUsageReported,
     ExecutorTold,
     TaskStatusUpdated,
@@ -104,6 +105,8 @@ class _Registration:
                 self._feed(TaskStatusUpdated(self._connection_id, message.update))
             case "pong":
                 self._feed(AgentHeard(self._connection_id))
+            case "ended_tasks":
+                self._feed(AgentToldEnded(self._connection_id, message.ended_tasks))
             case "usage":
                 self._feed(AgentUsageReported(self._connection_id, message.usage))
             case "executor_message" | "executor_exited":

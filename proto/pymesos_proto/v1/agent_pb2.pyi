@@ -14,18 +14,30 @@ class AgentBatch(_message.Message):
     def __init__(self, message: _Optional[_Iterable[_Union[AgentMessage, _Mapping]]] = ...) -> None: ...
 
 class TaskRecord(_message.Message):
-    __slots__ = ("framework_id", "task_info", "state", "unacknowledged", "role")
+    __slots__ = ("framework_id", "task_info", "state", "unacknowledged", "role", "launched_at_s", "started_at_s", "status")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     UNACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
+    LAUNCHED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    STARTED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
     task_info: _types_pb2.TaskInfo
     state: _types_pb2.TaskState
     unacknowledged: _containers.RepeatedCompositeFieldContainer[_types_pb2.TaskStatus]
     role: str
-    def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., role: _Optional[str] = ...) -> None: ...
+    launched_at_s: float
+    started_at_s: float
+    status: _types_pb2.TaskStatus
+    def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., role: _Optional[str] = ..., launched_at_s: _Optional[float] = ..., started_at_s: _Optional[float] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ...) -> None: ...
+
+class EndedTasks(_message.Message):
+    __slots__ = ("tasks",)
+    TASKS_FIELD_NUMBER: _ClassVar[int]
+    tasks: _containers.RepeatedCompositeFieldContainer[TaskRecord]
+    def __init__(self, tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ...) -> None: ...
 
 class Register(_message.Message):
     __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks", "boot_id", "mono_s", "reserved")
@@ -92,7 +104,7 @@ class ExecutorMessage(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class AgentMessage(_message.Message):
-    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited")
+    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited", "ended_tasks")
     class Pong(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -112,6 +124,7 @@ class AgentMessage(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_EXITED_FIELD_NUMBER: _ClassVar[int]
+    ENDED_TASKS_FIELD_NUMBER: _ClassVar[int]
     register: Register
     more_tasks: MoreTasks
     pong: AgentMessage.Pong
@@ -119,7 +132,8 @@ class AgentMessage(_message.Message):
     usage: Usage
     executor_message: ExecutorMessage
     executor_exited: AgentMessage.ExecutorExited
-    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ...) -> None: ...
+    ended_tasks: EndedTasks
+    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ..., ended_tasks: _Optional[_Union[EndedTasks, _Mapping]] = ...) -> None: ...
 
 class MasterBatch(_message.Message):
     __slots__ = ("epoch", "message")
@@ -156,16 +170,18 @@ class LaunchGroup(_message.Message):
 class MasterMessage(_message.Message):
     __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group", "executor_message", "shutdown_executor")
     class Registered(_message.Message):
-        __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts", "master_version")
+        __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts", "master_version", "wants_ended_tasks")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
         PING_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
         MAX_PING_TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
         MASTER_VERSION_FIELD_NUMBER: _ClassVar[int]
+        WANTS_ENDED_TASKS_FIELD_NUMBER: _ClassVar[int]
         agent_id: str
         ping_timeout_s: float
         max_ping_timeouts: int
         master_version: str
-        def __init__(self, agent_id: _Optional[str] = ..., ping_timeout_s: _Optional[float] = ..., max_ping_timeouts: _Optional[int] = ..., master_version: _Optional[str] = ...) -> None: ...
+        wants_ended_tasks: bool
+        def __init__(self, agent_id: _Optional[str] = ..., ping_timeout_s: _Optional[float] = ..., max_ping_timeouts: _Optional[int] = ..., master_version: _Optional[str] = ..., wants_ended_tasks: _Optional[bool] = ...) -> None: ...
     class Refused(_message.Message):
         __slots__ = ("message", "shut_down")
         MESSAGE_FIELD_NUMBER: _ClassVar[int]

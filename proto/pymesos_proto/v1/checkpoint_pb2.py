@@ -22,20 +22,21 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from pymesos_proto.v1 import agent_pb2 as pymesos__proto_dot_v1_dot_agent__pb2
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pymesos_proto/v1/checkpoint.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"_\n\x0f\x41gentCheckpoint\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nepoch_seen\x18\x02 \x01(\x04\x12&\n\x08reserved\x18\x03 \x03(\x0b\x32\x14.pymesos.v1.Resource\"\xa7\x04\n\x0eTaskCheckpoint\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\'\n\ttask_info\x18\x04 \x01(\x0b\x32\x14.pymesos.v1.TaskInfo\x12$\n\x05state\x18\x05 \x01(\x0e\x32\x15.pymesos.v1.TaskState\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x0c\n\x04user\x18\x07 \x01(\t\x12.\n\x0eunacknowledged\x18\x08 \x03(\x0b\x32\x16.pymesos.v1.TaskStatus\x12$\n\x04kill\x18\t \x01(\x0b\x32\x16.pymesos.v1.KillPolicy\x12\x0b\n\x03pid\x18\n \x01(\x03\x12\x15\n\rkilling_state\x18\x0b \x01(\x08\x12\x12\n\nkilled_for\x18\x0c \x01(\t\x12\x14\n\x07healthy\x18\r \x01(\x08H\x00\x88\x01\x01\x12\x12\n\x05ready\x18\x0e \x01(\x08H\x01\x88\x01\x01\x12\x14\n\x0cstarted_at_s\x18\x0f \x01(\x01\x12\x10\n\x08group_id\x18\x10 \x01(\t\x12\x1d\n\x15\x65xecutor_container_id\x18\x11 \x01(\t\x12*\n\x08\x65xecutor\x18\x12 \x01(\x0b\x32\x18.pymesos.v1.ExecutorInfo\x12\x16\n\x0e\x65xecutor_token\x18\x13 \x01(\t\x12\x14\n\x0cupdates_seen\x18\x14 \x03(\x0c\x42\n\n\x08_healthyB\x08\n\x06_ready\"\x7f\n\rSandboxRecord\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x12\n\nended_at_s\x18\x04 \x01(\x01\x12\x1d\n\x15\x65xecutor_container_id\x18\x05 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!pymesos_proto/v1/checkpoint.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/agent.proto\x1a\x1cpymesos_proto/v1/types.proto\"_\n\x0f\x41gentCheckpoint\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x12\n\nepoch_seen\x18\x02 \x01(\x04\x12&\n\x08reserved\x18\x03 \x03(\x0b\x32\x14.pymesos.v1.Resource\"\xec\x04\n\x0eTaskCheckpoint\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\x12\x0c\n\x04role\x18\x03 \x01(\t\x12\'\n\ttask_info\x18\x04 \x01(\x0b\x32\x14.pymesos.v1.TaskInfo\x12$\n\x05state\x18\x05 \x01(\x0e\x32\x15.pymesos.v1.TaskState\x12\x0f\n\x07runtime\x18\x06 \x01(\t\x12\x0c\n\x04user\x18\x07 \x01(\t\x12.\n\x0eunacknowledged\x18\x08 \x03(\x0b\x32\x16.pymesos.v1.TaskStatus\x12$\n\x04kill\x18\t \x01(\x0b\x32\x16.pymesos.v1.KillPolicy\x12\x0b\n\x03pid\x18\n \x01(\x03\x12\x15\n\rkilling_state\x18\x0b \x01(\x08\x12\x12\n\nkilled_for\x18\x0c \x01(\t\x12\x14\n\x07healthy\x18\r \x01(\x08H\x00\x88\x01\x01\x12\x12\n\x05ready\x18\x0e \x01(\x08H\x01\x88\x01\x01\x12\x14\n\x0cstarted_at_s\x18\x0f \x01(\x01\x12\x10\n\x08group_id\x18\x10 \x01(\t\x12\x1d\n\x15\x65xecutor_container_id\x18\x11 \x01(\t\x12*\n\x08\x65xecutor\x18\x12 \x01(\x0b\x32\x18.pymesos.v1.ExecutorInfo\x12\x16\n\x0e\x65xecutor_token\x18\x13 \x01(\t\x12\x14\n\x0cupdates_seen\x18\x14 \x03(\x0c\x12\x15\n\rlaunched_at_s\x18\x15 \x01(\x01\x12,\n\x0c\x61\x63knowledged\x18\x16 \x01(\x0b\x32\x16.pymesos.v1.TaskStatusB\n\n\x08_healthyB\x08\n\x06_ready\"\xa5\x01\n\rSandboxRecord\x12\x14\n\x0c\x63ontainer_id\x18\x01 \x01(\t\x12\x14\n\x0c\x66ramework_id\x18\x02 \x01(\t\x12\x0f\n\x07task_id\x18\x03 \x01(\t\x12\x12\n\nended_at_s\x18\x04 \x01(\x01\x12\x1d\n\x15\x65xecutor_container_id\x18\x05 \x01(\t\x12$\n\x04task\x18\x06 \x01(\x0b\x32\x16.pymesos.v1.TaskRecordb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pymesos_proto.v1.checkpoint_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AGENTCHECKPOINT']._serialized_start=79
-  _globals['_AGENTCHECKPOINT']._serialized_end=174
-  _globals['_TASKCHECKPOINT']._serialized_start=177
-  _globals['_TASKCHECKPOINT']._serialized_end=728
-  _globals['_SANDBOXRECORD']._serialized_start=730
-  _globals['_SANDBOXRECORD']._serialized_end=857
+  _globals['_AGENTCHECKPOINT']._serialized_start=109
+  _globals['_AGENTCHECKPOINT']._serialized_end=204
+  _globals['_TASKCHECKPOINT']._serialized_start=207
+  _globals['_TASKCHECKPOINT']._serialized_end=827
+  _globals['_SANDBOXRECORD']._serialized_start=830
+  _globals['_SANDBOXRECORD']._serialized_end=995
 # @@protoc_insertion_point(module_scope)
