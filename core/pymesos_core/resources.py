@@ -14,7 +14,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from types import MappingProxyType
 
 from pymesos_core import contract, limits
@@ -369,9 +369,9 @@ def to_milli(name: str, value: float) -> int:
 
 
 def parse_milli(name: str, text: str) -> int:
-    """Read an exact decimal of at most three places, as a person types it, into thousandths.
+    """Read a decimal, as a person or a program writes it, rounded to thousandths as on the wire.
 
-    Raises ResourceError for anything else, more than three decimals included.
+    Raises ResourceError for anything else, and for what would be rounded to zero.
     """
     try:
         value = Decimal(text)
@@ -383,10 +383,10 @@ def parse_milli(name: str, text: str) -> int:
         raise ResourceError(f"{name} is {text}; it cannot be negative")
     if value > MAX_SCALAR_MILLI // MILLI:
         raise ResourceError(f"{name} is {text}; at most {MAX_SCALAR_MILLI // MILLI} is possible")
-    milli = value * MILLI
-    if milli != milli.to_integral_value():
-        raise ResourceError(f"{name} is {text}; at most three decimals are kept")
-    return int(milli)
+    milli = int((value * MILLI).to_integral_value(ROUND_HALF_UP))
+    if value and not milli:
+        raise ResourceError(f"{name} is {text}, which rounds to zero: three decimals are kept")
+    return milli
 
 
 def check_name(name: str) -> str:

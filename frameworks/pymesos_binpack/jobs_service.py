@@ -30,6 +30,7 @@ MAX_PAGE_SIZE = 1000
 PART_BYTES = 256 * 1024  # a view in several messages: the last one is the one without `more`
 SLICE = 500
 QUARANTINED_PER_PAGE = 10
+MAX_DETAILS = 2000  # bytes
 
 
 class JobsService(services.JobsServicer):
@@ -50,7 +51,7 @@ class JobsService(services.JobsServicer):
             async with self._reading:  # one at a time, and beside the loop
                 job = await asyncio.to_thread(_read, request.job_json)
         except JobError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _short(error))
         if job.role != self._role:
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
@@ -87,7 +88,7 @@ class JobsService(services.JobsServicer):
     async def _job(self, job_id: str, context: Context) -> JobState:
         job = self.binpack.core.jobs.get(job_id)
         if job_id in self.binpack.core.quarantined:
-            reason = self.binpack.core.quarantined[job_id].reason
+            reason = _short(self.binpack.core.quarantined[job_id].reason)
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
                 f"the job {job_id} is quarantined: {reason}. Its tasks are left alone;"
@@ -168,7 +169,7 @@ class JobsService(services.JobsServicer):
         except StartsAgainError as error:
             await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
         if problem:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, problem)
+            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, _short(problem))
         return pb.ReleaseQuarantinedResponse()
 
     async def ListVolumes(  # noqa: N802
@@ -198,6 +199,11 @@ class JobsService(services.JobsServicer):
         if not request.check_only:
             self.binpack.forget_volume(*asked)
         return pb.ForgetVolumeResponse()
+
+
+def _short(problem: object) -> str:
+    """What a trailer of HTTP/2 holds, where each byte that is not ASCII takes three."""
+    return str(problem).encode("utf-8", "backslashreplace")[:MAX_DETAILS].decode("utf-8", "ignore")
 
 
 def _read(text: str) -> Job:

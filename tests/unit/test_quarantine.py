@@ -8,6 +8,8 @@ from dataclasses import fields
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
 from pymesos_binpack import restoring
@@ -232,3 +234,36 @@ def test_a_fault_of_no_job_ends_the_step_as_it_is(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(h.core, "_decline_all", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         h.offer()
+
+
+ODD = st.sampled_from(
+    [None, True, -1, 0, 1.5, 2**70, "", "x", "\ud83d", "\0", [], [None], {}, {"a": None}, [-1],
+     ["x"], float("nan"), float("inf"), "9" * 5000]
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_no_damage_to_what_is_stored_ends_the_framework(data: st.DataObject) -> None:
+    h = two_jobs()
+    kind, key = data.draw(st.sampled_from(sorted(k for k in h.records if BAD in k[1])))
+    record = json.loads(h.records[kind, key])
+    if data.draw(st.booleans()):
+        record[data.draw(st.sampled_from(sorted(record)))] = data.draw(ODD)
+        h.records[kind, key] = json.dumps(record).encode()
+    else:
+        at = data.draw(st.integers(0, len(h.records[kind, key])))
+        junk = data.draw(st.binary(max_size=3))
+        h.records[kind, key] = h.records[kind, key][:at] + junk + h.records[kind, key][at + 1 :]
+    again = restarted(h.records)
+    assert GOOD in again.core.jobs
+    again.offer()
+    for job_id in (BAD, GOOD):
+        for attempt in (1, 2):
+            again.update(f"{job_id}.t.0.{attempt}", pb.TASK_RUNNING)
+            again.update(f"{job_id}.t.0.{attempt}", pb.TASK_FAILED)
+            again.offer()
+    assert f"{GOOD}.t.0.2" in again.launched(), "the other is kept up"
+    again.feed(c.QuarantineReleased(BAD))
+    again.feed(c.JobStopped(BAD))
+    restarted(again.records)

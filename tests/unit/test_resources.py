@@ -239,7 +239,7 @@ def test_a_port_cannot_be_added_twice() -> None:
         ("cpus:x", "a number is expected"),
         ("cpus:-1", "cannot be negative"),
         ("cpus:nan", "finite"),
-        ("cpus:0.0001", "three decimals"),
+        ("cpus:0.0001", "rounds to zero: three decimals are kept"),
         ("cpus:1;cpus:2", "given twice"),
         ("ports:[5-1]", "not a range"),
         ("ports:[1-", "lack their ]"),
@@ -298,3 +298,12 @@ def test_malformed_messages(messages: list[pb.Resource]) -> None:
 
 def test_a_persons_decimals_are_exact() -> None:
     assert parse_milli("cpus", "0.1") + parse_milli("cpus", "0.2") == parse_milli("cpus", "0.3")
+
+
+@pytest.mark.parametrize(
+    ("text", "milli"),
+    [("0.30000000000000004", 300), ("0.0005", 1), ("1.0004999", 1000), ("2.0", 2000)],
+)
+def test_what_programs_write_is_rounded_as_on_the_wire(text: str, milli: int) -> None:
+    assert parse(f"cpus:{text}").quantities["cpus"] == milli
+    assert to_milli("cpus", float(text)) == milli
