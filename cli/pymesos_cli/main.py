@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from pymesos_cli import terminal
+from pymesos_cli import completing, terminal
 from pymesos_core import VERSION
 
 DEFAULT_MASTER = "127.0.0.1:5050"
@@ -145,7 +145,12 @@ class _RunCommand(click.Command):
 
 
 @main.command(cls=_RunCommand)
-@click.argument("arguments", nargs=-1, metavar="[JOB.yaml | -- CMD...]")
+@click.argument(
+    "arguments",
+    nargs=-1,
+    metavar="[JOB.yaml | -- CMD...]",
+    shell_complete=completing.files_here,
+)
 @click.option("--wait", is_flag=True, help="Stay until batch tasks have ended and services run.")
 @click.option(
     "--set",
@@ -233,7 +238,7 @@ def _number(flag: str, text: str | None, default: float) -> float:
 
 
 @main.command()
-@click.argument("job")
+@click.argument("job", shell_complete=completing.live_jobs)
 @pass_settings
 def watch(settings: Settings, job: str) -> None:
     """Follow a job until its batch tasks have ended and its services run."""
@@ -254,7 +259,7 @@ def list_jobs(settings: Settings, ended: bool, as_json: bool) -> None:
 
 
 @main.command("stop")
-@click.argument("job")
+@click.argument("job", shell_complete=completing.live_jobs)
 @pass_settings
 def stop(settings: Settings, job: str) -> None:
     """End a job and its tasks."""
@@ -264,9 +269,15 @@ def stop(settings: Settings, job: str) -> None:
 
 
 @main.command()
-@click.argument("task", default=None, required=False)
+@click.argument("task", default=None, required=False, shell_complete=completing.tasks)
 @click.option("--all", "completed", is_flag=True, help="Also those that have ended.")
-@click.option("--framework", default=None, metavar="ID", help="Only of this framework.")
+@click.option(
+    "--framework",
+    default=None,
+    metavar="ID",
+    help="Only of this framework.",
+    shell_complete=completing.frameworks,
+)
 @click.option(
     "--state",
     "states",
@@ -358,7 +369,7 @@ def explain() -> None:
 
 
 @explain.command("framework")
-@click.argument("framework")
+@click.argument("framework", shell_complete=completing.frameworks)
 @json_option
 @pass_settings
 def explain_framework(settings: Settings, framework: str, as_json: bool) -> None:
@@ -371,7 +382,7 @@ def explain_framework(settings: Settings, framework: str, as_json: bool) -> None
 
 
 @explain.command("task")
-@click.argument("task")
+@click.argument("task", shell_complete=completing.tasks)
 @json_option
 @pass_settings
 def explain_task(settings: Settings, task: str, as_json: bool) -> None:
@@ -456,7 +467,7 @@ def quota() -> None:
 
 
 @quota.command("set")
-@click.argument("role")
+@click.argument("role", shell_complete=completing.roles)
 @click.option("--guarantee", default="", metavar="TEXT", help="'cpus:4;mem:8192': it is first.")
 @click.option("--limit", default="", metavar="TEXT", help="'cpus:8': it never holds more.")
 @click.option("--force", is_flag=True, help="Guarantee more than the cluster has.")
@@ -471,7 +482,7 @@ def set_quota(settings: Settings, role: str, guarantee: str, limit: str, force: 
 
 
 @quota.command("remove")
-@click.argument("role")
+@click.argument("role", shell_complete=completing.roles)
 @pass_settings
 def remove_quota(settings: Settings, role: str) -> None:
     """Take a role's quota away."""
@@ -542,8 +553,8 @@ def whatif(
 
 
 @main.command()
-@click.argument("agent")
-@click.argument("role")
+@click.argument("agent", shell_complete=completing.agents)
+@click.argument("role", shell_complete=completing.roles)
 @click.argument("resources", default="")
 @click.option(
     "--volume", "volumes", multiple=True, metavar="ID:PATH:MIB", help="A persistent volume."
@@ -559,8 +570,8 @@ def reserve(
 
 
 @main.command()
-@click.argument("agent")
-@click.argument("role")
+@click.argument("agent", shell_complete=completing.agents)
+@click.argument("role", shell_complete=completing.roles)
 @click.argument("resources", default="")
 @click.option(
     "--volume", "volumes", multiple=True, metavar="ID", help="Destroy a volume, with its data."
@@ -596,7 +607,7 @@ def events(settings: Settings, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("task")
+@click.argument("task", shell_complete=completing.tasks)
 @click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until the task has ended.")
 @click.option("--stderr", is_flag=True, help="stderr instead of stdout.")
 @click.option("--tail", type=click.IntRange(0, 100_000), default=None, help="Only the last lines.")
@@ -612,7 +623,7 @@ def logs(settings: Settings, task: str, follow: bool, stderr: bool, tail: int | 
 
 
 @main.command()
-@click.argument("task", default="")
+@click.argument("task", default="", shell_complete=completing.live_tasks)
 @click.option("-f", "--follow", is_flag=True, help="Again and again, until Ctrl-C.")
 @json_option
 @pass_settings
@@ -626,7 +637,7 @@ def stats(settings: Settings, task: str, follow: bool, as_json: bool) -> None:
 
 
 @main.command()
-@click.argument("task", default="")
+@click.argument("task", default="", shell_complete=completing.live_tasks)
 @pass_settings
 def top(settings: Settings, task: str) -> None:
     """What tasks use, again and again, the busiest first, until Ctrl-C: stats -f."""
@@ -636,7 +647,7 @@ def top(settings: Settings, task: str) -> None:
 
 
 @main.command()
-@click.argument("task")
+@click.argument("task", shell_complete=completing.live_tasks)
 @pass_settings
 def attach(settings: Settings, task: str) -> None:
     """Show what a task writes from now on, until it ends; its exit status is the command's."""
@@ -646,8 +657,8 @@ def attach(settings: Settings, task: str) -> None:
 
 
 @main.command("ls")
-@click.argument("task")
-@click.argument("path", default="")
+@click.argument("task", shell_complete=completing.tasks)
+@click.argument("path", default="", shell_complete=completing.files)
 @pass_settings
 def list_files(settings: Settings, task: str, path: str) -> None:
     """List the files of a task's sandbox, as long as it is kept."""
@@ -657,8 +668,8 @@ def list_files(settings: Settings, task: str, path: str) -> None:
 
 
 @main.command()
-@click.argument("task")
-@click.argument("path")
+@click.argument("task", shell_complete=completing.tasks)
+@click.argument("path", shell_complete=completing.files)
 @pass_settings
 def cat(settings: Settings, task: str, path: str) -> None:
     """Show a file of a task's sandbox."""
@@ -668,8 +679,8 @@ def cat(settings: Settings, task: str, path: str) -> None:
 
 
 @main.command()
-@click.argument("source")
-@click.argument("target")
+@click.argument("source", shell_complete=completing.places)
+@click.argument("target", shell_complete=completing.places)
 @pass_settings
 def cp(settings: Settings, source: str, target: str) -> None:
     """Copy files and folders: cp TASK:PATH PATH, cp PATH TASK:PATH.
@@ -683,7 +694,7 @@ def cp(settings: Settings, source: str, target: str) -> None:
 
 
 @main.command("exec", context_settings={"ignore_unknown_options": True})
-@click.argument("task")
+@click.argument("task", shell_complete=completing.live_tasks)
 @click.argument("command", nargs=-1, type=click.UNPROCESSED, required=True)
 @click.option("-i", "--interactive", is_flag=True, help="Pass on what is typed, or piped in.")
 @click.option("-t", "--terminal", is_flag=True, help="With a terminal; needs one here.")
@@ -706,7 +717,7 @@ def exec_command(
 
 
 @main.command()
-@click.argument("task")
+@click.argument("task", shell_complete=completing.live_tasks)
 @pass_settings
 def kill(settings: Settings, task: str) -> None:
     """Kill a task: SIGTERM, and SIGKILL after its grace period."""
@@ -716,7 +727,7 @@ def kill(settings: Settings, task: str) -> None:
 
 
 @main.command()
-@click.argument("framework")
+@click.argument("framework", shell_complete=completing.frameworks)
 @pass_settings
 def teardown(settings: Settings, framework: str) -> None:
     """Remove a framework with all its tasks."""
@@ -726,7 +737,7 @@ def teardown(settings: Settings, framework: str) -> None:
 
 
 @main.command()
-@click.argument("agent")
+@click.argument("agent", shell_complete=completing.agents)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @pass_settings
 def gone(settings: Settings, agent: str, yes: bool) -> None:

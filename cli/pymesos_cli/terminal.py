@@ -20,7 +20,7 @@ import traceback
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 WIDE = 10_000  # a pipe has no width: nothing is cut there
 EXIT_FAILED = 1
@@ -104,6 +104,11 @@ class SafeStream(io.TextIOBase):
                 buffer.flush()
         self._screen.wrote(self, data)
 
+    @property
+    def buffer(self) -> _Bytes:
+        """For those that write bytes, as click's completion does."""
+        return _Bytes(self)
+
     def control(self, codes: str) -> None:
         """Escape codes of our own, for a terminal only."""
         if self.isatty():
@@ -135,6 +140,25 @@ class SafeStream(io.TextIOBase):
         except (OSError, ValueError):
             return self
         return "terminal" if self.isatty() else (status.st_dev, status.st_ino, status.st_rdev)
+
+
+class _Bytes(io.RawIOBase):
+    """`write_raw` as a binary stream."""
+
+    def __init__(self, stream: SafeStream) -> None:
+        self._stream = stream
+
+    def writable(self) -> bool:
+        """See io."""
+        return True
+
+    def write(self, data: Any) -> int:
+        """See io."""
+        self._stream.write_raw(bytes(data))
+        return len(data)
+
+    def close(self) -> None:
+        """The stream stays open: it is everybody's."""
 
 
 class Screen:

@@ -8,10 +8,12 @@ import http.server
 import json
 import os
 import pty
+import re
 import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import threading
 import time
@@ -420,3 +422,44 @@ def test_what_is_wrong_is_said(
     done = cluster.cli.run(*arguments)
     assert (done.returncode, says in done.stderr) == (code, True), done.stderr[-500:]
     assert "\x1b" not in done.stderr and "\u202e" not in done.stderr
+
+
+def offered(cli: Cli, line: str, **env: str) -> list[str]:
+    """What is offered after a line, as bash has it: it ends a word at each colon, too."""
+    words = re.sub(r"(:)", r" \1 ", line).split() + ([""] if line.endswith(" ") else [])
+    given = {
+        "COMP_WORDS": " ".join(words),
+        "COMP_CWORD": str(len(words) - 1),
+        "COMP_LINE": line,
+        "COMP_POINT": str(len(line)),
+        "_PYMESOS_CLI_COMPLETE": "bash_complete",
+        "PYMESOS_MASTER": cli.master,
+    }
+    argv = [
+        sys.executable,
+        "-c",
+        "from pymesos_cli.main import main; main(prog_name='pymesos-cli')",
+    ]
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=30, env=os.environ | given | env
+    )
+    assert (done.returncode, done.stderr) == (0, ""), done
+    return [said.removeprefix("plain,") for said in done.stdout.splitlines() if "plain," in said]
+
+
+def test_completion_asks_the_master(cluster: Cluster) -> None:
+    cli = cluster.cli
+    job_id = cluster.submit("shown", service("w", 1, "touch seen; mkdir dir; exec sleep 1000"))
+    wait_for("its files", lambda: "seen" in cli.ok("ls", "shown"))
+    assert {f"{job_id}.w.0.1", "shown", "shown.w.0"} <= set(offered(cli, "pymesos-cli logs sh"))
+    assert offered(cli, "pymesos-cli stop sh") == ["shown", job_id]
+    assert offered(cli, "pymesos-cli teardown bin") == ["binpack"]
+    (agent,) = [a["agent_id"] for a in cli.json("agents") if a["hostname"] == "a1"]
+    assert offered(cli, "pymesos-cli gone a1") == ["a1", agent]
+    assert offered(cli, "pymesos-cli cat shown.w.0 s") == ["seen", "stderr", "stdout"]
+    assert offered(cli, "pymesos-cli cp shown:d") == ["dir/"]
+    assert offered(cli, f"pymesos-cli --master {cli.master} kill {job_id}.w.0.") == [
+        f"{job_id}.w.0.1"
+    ]
+    for nowhere in (f"127.0.0.1:{free_port()}", "zk://127.0.0.1:1/x", "nonsense"):
+        assert offered(cli, "pymesos-cli logs ", PYMESOS_MASTER=nowhere) == []

@@ -1,0 +1,232 @@
+"""What a shell offers after TAB: tasks, jobs, agents, frameworks, roles and files, as they are now.
+
+The master is asked, for a second at most; whatever goes wrong offers nothing and says nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import signal
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import redirect_stderr
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import (
+    BashComplete,
+    CompletionItem,
+    add_completion_class,
+    split_arg_string,
+)
+
+if TYPE_CHECKING:
+    from pymesos_cli.cluster import Cluster
+
+ASK_S = 1.0
+AT_MOST_S = 2  # with all that comes before and after, as when a name server does not answer
+MAX_OFFERED = 200
+# What is put on a command line must mean nothing to the shell, whoever made up the name.
+_PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:/@+=-]*")
+
+Offer = Callable[["Cluster", click.Context, str], Awaitable[Iterable[str]]]
+Complete = Callable[[click.Context, click.Parameter, str], list[CompletionItem[Any]]]
+
+_BASH = """\
+%(complete_func)s() {
+    local IFS=$'\\n'
+    local response completion type value
+    response=$(env COMP_WORDS="${COMP_WORDS[*]}" COMP_CWORD=$COMP_CWORD COMP_LINE="$COMP_LINE" \\
+        COMP_POINT=$COMP_POINT %(complete_var)s=bash_complete "$1" 2> /dev/null)
+    for completion in $response; do
+        IFS=',' read -r type value <<< "$completion"
+        if [[ $type == 'dir' ]]; then
+            COMPREPLY=()
+            compopt -o dirnames
+        elif [[ $type == 'file' ]]; then
+            COMPREPLY=()
+            compopt -o default
+        elif [[ $type == 'plain' ]]; then
+            COMPREPLY+=("$value")
+            if [[ $value == */ || $value == *: ]]; then compopt -o nospace; fi
+        fi
+    done
+    return 0
+}
+
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+
+
+class Bash(BashComplete):
+    """Bash ends a word at a colon, as in TASK:PATH and HOST:PORT: here it is put together again."""
+
+    source_template = _BASH
+    _cut = 0  # how much of a completion is before the word that bash completes
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        """See ShellComplete."""
+        current = int(os.environ["COMP_CWORD"])
+        words = split_arg_string(os.environ["COMP_WORDS"])[: current + 1]
+        words += [""] * (current + 1 - len(words))
+        line = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT") or 0)]
+        joined: list[str] = []
+        for word in words:
+            glued = joined[-1] + word if joined else ""
+            parted = joined and (word.startswith(":") or joined[-1].endswith(":"))
+            if parted and glued in line and (word or line.endswith(joined[-1])):
+                joined[-1] = glued
+            else:
+                joined.append(word)
+        if len(joined) < len(words):
+            self._cut = joined[-1].rfind(":") + 1
+        return joined[1:-1], joined[-1]
+
+    def format_completion(self, item: CompletionItem[Any]) -> str:
+        """See ShellComplete."""
+        return f"{item.type},{item.value[self._cut :] if item.type == 'plain' else item.value}"
+
+
+add_completion_class(Bash, "bash")
+
+
+def from_cluster(offer: Offer) -> Complete:
+    """For `shell_complete=`: what the function finds that begins so."""
+
+    def complete(
+        context: click.Context, _parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem[Any]]:
+        with _in_time(), redirect_stderr(io.StringIO()), contextlib.suppress(Exception):
+            found = {v for v in _ask(context, offer, incomplete) if v.startswith(incomplete)}
+            plain = sorted(value for value in found if _PLAIN.fullmatch(value))
+            return [CompletionItem(value) for value in plain[:MAX_OFFERED]]
+        return []
+
+    return complete
+
+
+def files_here(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """Files of this machine, which the shell finds by itself."""
+    return [CompletionItem(incomplete, type="file")]
+
+
+def places(
+    context: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """TASK:PATH, or a file of this machine."""
+    here = files_here(context, parameter, incomplete)
+    is_here = "/" in incomplete.partition(":")[0]
+    return here if is_here else here + _remote_places(context, parameter, incomplete)
+
+
+@contextlib.contextmanager
+def _in_time() -> Iterator[None]:
+    before = signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    signal.alarm(AT_MOST_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def _ask(context: click.Context, offer: Offer, incomplete: str) -> Iterable[str]:
+    import asyncio
+
+    from pymesos_cli.cluster import Cluster
+
+    async def ask() -> Iterable[str]:
+        async with Cluster(context.find_root().params["master"], ASK_S) as cluster:
+            return await offer(cluster, context, incomplete)
+
+    async def in_time() -> Iterable[str]:
+        return await asyncio.wait_for(ask(), ASK_S)
+
+    return asyncio.run(in_time())
+
+
+async def _tasks(cluster: Cluster, incomplete: str, *, completed: bool) -> set[str]:
+    from pymesos_core.names import named_task
+
+    found: set[str] = set()
+    views = await cluster.tasks(completed=completed, called=incomplete, limit=MAX_OFFERED)
+    for view in views:
+        thing = named_task(view, view.task_info.task_id, view.task_info.name, live=True)
+        found |= {thing.id, *thing.names}
+    return found
+
+
+@from_cluster
+async def live_tasks(cluster: Cluster, _: click.Context, incomplete: str) -> Iterable[str]:
+    """Ids and names of tasks that live."""
+    return await _tasks(cluster, incomplete, completed=False)
+
+
+@from_cluster
+async def tasks(cluster: Cluster, _: click.Context, incomplete: str) -> Iterable[str]:
+    """Ids and names of tasks, also of those that have ended."""
+    return await _tasks(cluster, incomplete, completed=True)
+
+
+@from_cluster
+async def live_jobs(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
+    """Ids and names of jobs that have not ended."""
+    from pymesos_cli.services import ask_jobs
+
+    answers = await ask_jobs(cluster, ended=False)
+    return [name for _, job in answers.items for name in (job.job_id, job.name)]
+
+
+@from_cluster
+async def agents(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
+    """Ids and hosts of agents."""
+    views = await cluster.agents()
+    return [n for v in views for n in (v.info.agent_id, v.info.address.hostname)]
+
+
+@from_cluster
+async def frameworks(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
+    """Ids and names of frameworks."""
+    return [n for v in await cluster.frameworks() for n in (v.info.framework_id, v.info.name)]
+
+
+@from_cluster
+async def roles(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
+    """Roles that the master knows."""
+    from pymesos_proto.v1 import operator_pb2 as pb
+
+    response = await cluster.call(
+        lambda stub, timeout_s: stub.ListRoles(pb.ListRolesRequest(), timeout=timeout_s)
+    )
+    return [view.role for view in response.roles]
+
+
+@from_cluster
+async def files(cluster: Cluster, context: click.Context, incomplete: str) -> Iterable[str]:
+    """Files of the sandbox of the task that was named before."""
+    return await _files(cluster, context.params["task"], incomplete)
+
+
+@from_cluster
+async def _remote_places(cluster: Cluster, _: click.Context, incomplete: str) -> Iterable[str]:
+    """TASK:PATH."""
+    task, colon, path = incomplete.partition(":")
+    if colon:
+        return [f"{task}:{file}" for file in await _files(cluster, task, path)]
+    return [f"{name}:" for name in await _tasks(cluster, incomplete, completed=False)]
+
+
+async def _files(cluster: Cluster, task: str, path: str) -> Iterable[str]:
+    from pymesos_cli.cluster import sandbox_of
+    from pymesos_cli.files import Remote
+    from pymesos_cli.finding import find_task
+
+    view = await find_task(cluster, task, completed=True)
+    folder, slash, _ = path.rpartition("/")
+    async with sandbox_of(cluster, view) as (stub, metadata):
+        listed = await Remote(stub, metadata, view).list(folder)
+    return [f"{folder}{slash}{f.name}{'/' if f.is_directory else ''}" for f in listed]
