@@ -337,6 +337,14 @@ class DrfAllocator:
             if agent.active and agent.available:
                 self._dirty[agent_id] = None
 
+    def keep_for(self, framework_id: str, role: str, agent_id: str, now_s: float) -> None:
+        """See Allocator."""
+        agent = self._agents.get(agent_id)
+        framework = self._frameworks.get(framework_id)
+        if agent is not None and agent.claim is None and framework is not None:
+            agent.claim = framework.leaves[role]
+            self._claim_ends.set(agent_id, now_s + self._settings.claim_s)
+
     def used(self, framework_id: str, agent_id: str) -> None:
         """See Allocator."""
         self._refusals.forget_streak(framework_id, agent_id)

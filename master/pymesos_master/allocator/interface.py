@@ -163,6 +163,9 @@ class Allocator(Protocol):
     def answered(self, framework_id: str, agent_id: str) -> None:
         """The framework has answered a grant on the agent, or it was taken back."""
 
+    def keep_for(self, framework_id: str, role: str, agent_id: str, now_s: float) -> None:
+        """What comes free of an agent next goes to this framework first, if it wants it."""
+
     def used(self, framework_id: str, agent_id: str) -> None:
         """The framework launched something on the agent: its back-off there starts over."""
 

@@ -27,6 +27,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 TimerKey = tuple[str, str]
 ALLOCATE: TimerKey = ("allocate", "")
+FIRST_LACK_S = 0.05  # after it has none left: by then it may have new ones
 MAX_INTERNED = 4096
 
 
@@ -103,6 +104,13 @@ class Context:
     def persisted(self, token: int) -> None:
         """Run what waited for this write."""
         self._after_persist.pop(token)()
+
+    def look_for_lack(self, framework: Framework) -> None:
+        """See soon whether this framework lacks offers that others keep (`hoarding`)."""
+        framework.lack_pause_s = FIRST_LACK_S
+        key = ("lack", framework.framework_id)
+        if key not in self.timers:
+            self.timers.set(key, self.now.mono_s + FIRST_LACK_S)
 
     def schedule_allocation(self) -> None:
         """Allocate soon, together with what else happens until then."""

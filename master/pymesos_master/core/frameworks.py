@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pymesos_core import VERSION, contract
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
-from pymesos_master.core import accepts, executors, offers, tasks
+from pymesos_master.core import accepts, executors, hoarding, offers, tasks
 from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
@@ -133,6 +133,7 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
             wants_agent=wanted(event.subscribe.offer_constraints, ctx.state.agents),
         ),
     )
+    ctx.look_for_lack(framework)
     framework.optimistic_roles = mine & frozenset(event.subscribe.optimistic_roles)
     for task in framework.tasks.values():
         if task.unacknowledged is not None:
@@ -262,8 +263,10 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
         return
     match kind:
         case "accept":
+            hoarding.note_answer(ctx, framework, call.accept.offer_ids)
             accepts.accept(ctx, framework, call.accept)
         case "decline":
+            hoarding.note_answer(ctx, framework, call.decline.offer_ids)
             offers.decline(ctx, framework, call.decline)
         case "acknowledge":
             tasks.acknowledge(ctx, framework, call.acknowledge)
@@ -295,5 +298,7 @@ def _change_suppression(ctx: Context, framework: Framework, kind: str, roles: li
             return
     if kind == "revive":
         ctx.allocator.revive(framework.framework_id, roles)
+        if not framework.offers:
+            ctx.look_for_lack(framework)
     else:
         ctx.allocator.suppress(framework.framework_id, roles)

@@ -15,6 +15,7 @@ from pymesos_master.core import (
     events,
     executors,
     frameworks,
+    hoarding,
     offers,
     operators,
     quarantine,
@@ -187,5 +188,6 @@ _DEADLINES: dict[str, Callable[[Context, str], None]] = {
     "failover": frameworks.on_failover_due,
     "heartbeat": frameworks.on_heartbeat_due,
     "offer": offers.on_offer_due,
+    "lack": hoarding.on_lack_due,
     "awaited": offers.on_awaited_due,
 }

@@ -33,6 +33,7 @@ def allocate(ctx: Context) -> None:
             grant.role,
             grant.resources,
             ctx.now.wall_s,
+            ctx.now.mono_s,
         )
         ctx.timers.set(("offer", offer.offer_id), ctx.now.mono_s + ctx.config.offer_timeout_s)
         for each in (offer, *(optimistic.copies(ctx, offer, asking) if asking else ())):
@@ -99,7 +100,10 @@ def remove(ctx: Context, offer: Offer, reason: str = optimistic.NOT_OFFERED) -> 
     """It is an offer no more; its copies are rescinded for `reason`."""
     del ctx.state.offers[offer.offer_id]
     del ctx.state.agents[offer.agent_id].offers[offer.offer_id]
-    del ctx.state.frameworks[offer.framework_id].offers[offer.offer_id]
+    holder = ctx.state.frameworks[offer.framework_id]
+    del holder.offers[offer.offer_id]
+    if not holder.offers:
+        ctx.look_for_lack(holder)
     if offer.copy_of:
         ctx.state.offers[offer.copy_of].copies.remove(offer.offer_id)
         return
@@ -145,6 +149,7 @@ def on_offer_due(ctx: Context, offer_id: str) -> None:
     remove(ctx, offer)
     rescind = scheduler_pb.Event.Rescind(offer_id=offer_id, reason="offer timed out")
     ctx.tell_framework(framework, scheduler_pb.Event(rescind=rescind))
+    framework.silent = True
     ignored = framework.ignored.get(offer.agent_id, 0)
     framework.ignored[offer.agent_id] = ignored + 1
     refuse_s = min(MAX_IGNORED_S, DEFAULT_REFUSE_S * 2 ** min(ignored, 16))

@@ -37,6 +37,7 @@ def copies(ctx: Context, offer: Offer, asking: list[Framework]) -> list[Offer]:
                 role,
                 offer.resources,
                 ctx.now.wall_s,
+                ctx.now.mono_s,
                 copy_of=offer.offer_id,
             )
             offer.copies.append(copy.offer_id)

@@ -99,7 +99,8 @@ class Offer:
     agent_id: str
     role: str
     resources: Resources
-    offered_at_s: float
+    offered_at_s: float  # Unix time
+    offered_mono_s: float
     copy_of: str = ""  # an optimistic offer: of what another framework is offered
     copies: list[str] = field(default_factory=list)  # the optimistic offers of the same
 
@@ -174,6 +175,9 @@ class Framework:
         default_factory=dict
     )  # agent → its offers not answered in a row
     registered_at_s: float = 0.0
+    answer_s: float = 0.0  # what its last answer to an offer took
+    silent: bool = False  # its last offer ended without an answer
+    lack_pause_s: float = 0.0  # until it is looked again whether it lacks offers
     last_offer_at_s: float = 0.0  # Unix time; 0: none by this leader
     # By the latest write to the registry, durable or not:
     removing: bool = False
@@ -239,7 +243,9 @@ class ClusterState:
 
     agents: dict[str, Agent] = field(default_factory=dict)
     frameworks: dict[str, Framework] = field(default_factory=dict)
-    offers: dict[str, Offer] = field(default_factory=dict)
+    offers: dict[str, Offer] = field(default_factory=dict)  # the oldest first
+    # Offers that others lacked: who held them, and since when.
+    taken_back: OrderedDict[str, tuple[str, float]] = field(default_factory=OrderedDict)
     completed_tasks: OrderedDict[TaskKey, Task] = field(default_factory=OrderedDict)
     completed_frameworks: OrderedDict[str, Framework] = field(default_factory=OrderedDict)
     agent_by_connection: dict[int, str] = field(default_factory=dict)

@@ -1,0 +1,76 @@
+"""Offers that nobody answers, and others lack."""
+
+from __future__ import annotations
+
+from pymesos_master.core import hoarding
+from pymesos_testing.master_harness import MasterHarness
+
+
+def test_an_offer_that_another_lacks_is_taken_back() -> None:
+    h = MasterHarness()
+    h.agent()
+    silent = h.subscribe()
+    assert len(h.offers(silent)) == 1
+    other = h.subscribe(name="other")
+    assert h.offers(other) == []
+    h.advance(hoarding.MIN_HOLD_S - 0.1)
+    assert h.offers(other) == [], "it has its time to answer"
+    h.advance(0.2)
+    assert h.framework_inbox[silent][-1].rescind.reason.startswith("unanswered, and framework")
+    assert len(h.offers(other)) == 1
+
+
+def test_what_is_kept_long_already_is_taken_at_once() -> None:
+    h = MasterHarness()
+    for _ in range(3):
+        h.agent()
+    silent = h.subscribe()
+    assert len(h.offers(silent)) == 3
+    h.advance(10)
+    other = h.subscribe(name="other")
+    h.advance(0.06)
+    assert len(h.offers(other)) == 1 and len(h.offers(silent)) == 2, "and no more than one"
+
+
+def test_nobody_gets_what_it_refused_or_does_not_want() -> None:
+    h = MasterHarness()
+    h.agent()
+    other = h.subscribe(name="other")
+    (offer,) = h.offers(other)
+    h.decline(other, [offer.offer_id], refuse_s=3600)
+    silent = h.subscribe()
+    assert len(h.offers(silent)) == 1
+    h.advance(20)
+    assert len(h.offers(silent)) == 1, "it is kept from nobody"
+
+
+def test_a_slow_framework_has_its_time_once_it_has_answered() -> None:
+    """Both answer within a second: none is to lose its offer again and again before it can."""
+    h = MasterHarness()
+    h.agent()
+    frameworks = [h.subscribe(name="a"), h.subscribe(name="b")]
+    answered = dict.fromkeys(frameworks, 0)
+    due: dict[str, tuple[float, int]] = {}
+    for _ in range(600):
+        for framework in frameworks:
+            for offer in h.offers(framework):
+                due.setdefault(offer.offer_id, (h.now_s + 1.0, framework))
+        for offer_id, (at_s, framework) in list(due.items()):
+            if h.now_s >= at_s:
+                del due[offer_id]
+                answered[framework] += offer_id in h.core.state.offers
+                h.decline(framework, [offer_id], refuse_s=0)
+        h.advance(0.1)
+    assert min(answered.values()) >= 10, answered
+
+
+def test_one_that_holds_less_is_left_alone() -> None:
+    h = MasterHarness()
+    h.agent("cpus:8;mem:8192")
+    rich = h.subscribe(name="rich")
+    h.run(rich, "t", "cpus:8;mem:8192")
+    h.agent("cpus:1;mem:64")
+    poor = h.subscribe(name="poor")
+    assert len(h.offers(poor)) == 1
+    h.advance(5)
+    assert len(h.offers(poor)) == 1 and h.offers(rich) == []
