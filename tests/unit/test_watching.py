@@ -80,7 +80,7 @@ class World:
 
     def offer(self, agent: Agent) -> None:
         self.number += 1
-        offer = Offer(f"o{self.number}", "f", agent.agent_id, "*", BAG, 1.0)
+        offer = Offer(f"o{self.number}", "f", agent.agent_id, "*", BAG, 1.0, 1.0)
         self.state.offers[offer.offer_id] = offer
         self.publish("offer_sent", agent_id=agent.agent_id, offer_id=offer.offer_id)
 
