@@ -21,7 +21,7 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from pymesos_agent.archives import ArchiveError, Unpacker
-from pymesos_agent.below import OutsideError
+from pymesos_agent.below import OutsideError, parts_of
 from pymesos_agent.isolation import host_path_problem
 from pymesos_agent.runtimes.interface import AllowedPath
 from pymesos_proto.v1 import types_pb2 as pb
@@ -249,6 +249,10 @@ def artifact_problem(artifact: pb.Artifact) -> str | None:
         return f"{uri}: either extract or executable"
     if not artifact.extract and not name_of(artifact):
         return f"{uri} has no name; give it a path"
+    try:
+        parts_of(artifact.path if artifact.extract else name_of(artifact))
+    except OutsideError as error:
+        return f"{uri}: the path {error}"
     return None
 
 

@@ -12,6 +12,7 @@ import ssl
 import threading
 import uuid
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from urllib.parse import quote
 
@@ -27,6 +28,8 @@ HEALTHY = range(200, 400)  # of HTTP
 SERVING = 1  # of grpc.health.v1
 LOOPBACK = "127.0.0.1"
 MESSAGE_BYTES = 300
+# Of their own: a task is not unwell because others have much to be removed or read.
+THREADS = ThreadPoolExecutor(4, thread_name_prefix="check")
 MAX_HEADER_BYTES = 256 * 1024
 STATUS = re.compile(rb"HTTP/\d\.\d (\d{3})(?!\d)")
 WRITTEN_AS_IT_IS = "%/:=&?~#+!$,;'@()*[]"  # in a path
@@ -100,7 +103,7 @@ async def _connect(port: int, inside_of: int | None) -> socket.socket:
     """To a port of this machine, or of the network that a process is in. Raises CheckError."""
     try:
         connection = (
-            await asyncio.to_thread(_socket_inside, inside_of)
+            await asyncio.get_running_loop().run_in_executor(THREADS, _socket_inside, inside_of)
             if inside_of is not None
             else socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         )

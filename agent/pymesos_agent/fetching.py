@@ -16,7 +16,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
 
-MAX_FETCHES = 16  # at a time
+MAX_FETCHES = 64  # at a time
 
 
 class Fetching:

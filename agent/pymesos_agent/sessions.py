@@ -10,7 +10,9 @@ import signal
 import struct
 import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from pymesos_agent.marks import end_marked
@@ -20,6 +22,7 @@ from pymesos_proto.v1 import sandbox_pb2 as pb
 CHUNK_BYTES = 64 * 1024
 QUEUED_OUTPUTS = 16
 END_GRACE_S = 1.0
+ENDERS = ThreadPoolExecutor(4, thread_name_prefix="end-marked")
 LAST_WORDS_S = 0.2  # for what has ended to be read
 SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGKILL,
            signal.SIGUSR1, signal.SIGUSR2}  # fmt: skip
@@ -33,6 +36,12 @@ class Entry:
     env: Mapping[str, str]
     cwd: Path
     mark: str = ""  # in the environment of the command, as MARK, so that nothing of it is left
+    scratch: Path | None = None  # a file that goes with it
+
+    def forget(self) -> None:
+        """It has ended."""
+        if self.scratch is not None:
+            self.scratch.unlink(missing_ok=True)
 
 
 class EntryError(Exception):
@@ -57,6 +66,7 @@ async def run_entry(entry: Entry, timeout_s: float, container_pid: int = 0) -> t
         )
     except BaseException:
         os.close(output)
+        entry.forget()
         raise
     finally:
         os.close(theirs)
@@ -75,8 +85,10 @@ async def run_entry(entry: Entry, timeout_s: float, container_pid: int = 0) -> t
             await process.wait()
         reading.cancel()
         await asyncio.gather(reading, return_exceptions=True)
+        entry.forget()
         if entry.mark:
-            await asyncio.to_thread(end_marked, entry.mark, container_pid, again=killed)
+            end = partial(end_marked, entry.mark, container_pid, again=killed)
+            await asyncio.get_running_loop().run_in_executor(ENDERS, end)
     return status, said.decode("utf-8", "replace")
 
 
@@ -230,6 +242,7 @@ class Session:
         if self._terminal is not None:
             os.close(self._terminal)
             self._terminal = None
+        self._entry.forget()
 
 
 def _resize(terminal: int, size: pb.TerminalSize) -> None:

@@ -10,6 +10,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -103,7 +104,8 @@ REGISTER_BYTES = 512 * 1024
 MAX_USES = 5000  # so that a message stays below its limit
 DISK_INTERVAL_S = 2.0
 FORKS_INTERVAL_S = 1.0
-MAX_CHECKS = 32  # at a time
+MAX_COMMANDS, MAX_ASKED = 32, 256  # checks at a time
+MAX_REMOVERS = 2
 MAX_WAIT_S = 10.0  # from one try to start a runtime to the next
 MILLI_MIB = 1024 * 1024 / 1000
 
@@ -136,7 +138,9 @@ class Shell:
         )
         self._fetching = Fetching(self._artifacts, self.feed)
         self._checks: set[asyncio.Task[None]] = set()
-        self._checking = asyncio.Semaphore(MAX_CHECKS)
+        self._running = asyncio.Semaphore(MAX_COMMANDS)
+        self._asking = asyncio.Semaphore(MAX_ASKED)
+        self._removers = ThreadPoolExecutor(MAX_REMOVERS, thread_name_prefix="remove")
         self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
         self.exit_message: str | None = None
@@ -168,6 +172,7 @@ class Shell:
                 task.cancel()
             await asyncio.gather(*tasks, *self._checks, return_exceptions=True)
             await self._fetching.close()
+            await asyncio.to_thread(self._removers.shutdown)
 
     async def end_tasks(self, timeout_s: float) -> None:
         """Kill every task and wait until they have ended."""
@@ -321,14 +326,10 @@ class Shell:
                 for name in names:
                     for runtime in self._named(name):
                         runtime.destroy(group_id)
-                asyncio.get_running_loop().run_in_executor(
-                    None, shutil.rmtree, self.group(group_id), True
-                )
+                self._removers.submit(shutil.rmtree, self.group(group_id), True)
             case RemoveSandbox(container_id):
                 # In a thread: a sandbox may hold a lot.
-                asyncio.get_running_loop().run_in_executor(
-                    None, shutil.rmtree, self.sandbox(container_id), True
-                )
+                self._removers.submit(shutil.rmtree, self.sandbox(container_id), True)
             case RemoveVolume(role, volume_id):
                 self._remove_volume(self.volume(role, volume_id))
             case Disconnect(connection_id, reason):
@@ -449,7 +450,7 @@ class Shell:
         """Ask, and tell the core what the answer was."""
         container_id = effect.container_id
         problem: str | None = None
-        async with self._checking:
+        async with self._running if effect.check.HasField("command") else self._asking:
             task = self._core.state.tasks.get(container_id)
             if task is None or task.ended:
                 return
@@ -572,7 +573,7 @@ class Shell:
         except OSError as error:
             log.error("the volume %s cannot be removed: %s", volume, error)
             return
-        asyncio.get_running_loop().run_in_executor(None, shutil.rmtree, removed, True)
+        self._removers.submit(shutil.rmtree, removed, True)
 
     def find_files(self, framework_id: str, task_id: str) -> Files | None:
         """Of the latest task of that id. Others may have its volumes once it has ended."""

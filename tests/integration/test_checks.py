@@ -14,7 +14,8 @@ import pytest
 from pymesos_agent.checking import CheckError, run_check
 from pymesos_agent.core.events import ContainerStarted
 from pymesos_agent.runtimes.interface import ContainerSpec
-from pymesos_agent.sessions import Entry
+from pymesos_agent.sessions import Entry, Session
+from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, free_port
 from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
@@ -67,6 +68,25 @@ async def test_nothing_of_a_command_is_left(rig: tuple[Rig, str]) -> None:
             await ask(runtime, spec, check)
         assert sleeping(seconds) == [], script
     assert len(sleeping(600)) >= 1, "the task itself runs on"
+    runtime.runtime.kill(spec.container_id, force=True)
+    await runtime.exited(spec)
+
+
+async def test_a_command_has_the_containers_environment(rig: tuple[Rig, str]) -> None:
+    """All of it, with a terminal or without; and of the tools nothing is left."""
+    runtime, image = rig
+    spec = await runtime.run("sleep 601", image=image)
+    for term, says in (("", "hello t1 "), ("vt100", "hello t1 vt100")):
+        echo = 'test -n "$PATH" && sleep 0 && echo "$GREETING $PYMESOS_TASK_ID $TERM"'
+        session = Session(
+            runtime.runtime.entry(spec, ["sh", "-c", echo], term),
+            sandbox_pb.TerminalSize() if term else None,
+        )
+        await session.start()
+        said = b"".join([o.stdout async for o in session.outputs()]).decode()
+        await session.close()
+        assert said.startswith(says), said
+    assert list(runtime.folder.rglob("exec-*.json")) == []
     runtime.runtime.kill(spec.container_id, force=True)
     await runtime.exited(spec)
 

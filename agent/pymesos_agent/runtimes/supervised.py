@@ -134,7 +134,11 @@ class Supervised:
                 cwd="/",
             )
         assert process.stdout is not None
-        await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
+        try:
+            await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
+        except TimeoutError:
+            process.kill()  # it serves nobody yet
+            raise TimeoutError("a new supervisor does not start") from None
 
     async def _read(self, reader: asyncio.StreamReader) -> None:
         with contextlib.suppress(ConnectionError, ValueError):  # the latter: what is no message

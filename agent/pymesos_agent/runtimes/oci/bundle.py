@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -366,6 +367,21 @@ def _numbers(path: Path) -> dict[str, int]:
 
 def _device(path: Path) -> dict[str, Any]:
     return {"path": str(path), "type": "c", "fileMode": 0o666, "uid": 0, "gid": 0, **_numbers(path)}
+
+
+def write_process(bundle: Path, argv: Sequence[str], more: Mapping[str, str]) -> Path:
+    """One more process of a container, like its first: a file for the tool, in the bundle.
+
+    Not by the tool's options: crun takes what they say of the environment for all of it, and who
+    may list the machine's processes would read it. Raises OSError, ValueError, LookupError.
+    """
+    process = json.loads((bundle / "config.json").read_text("utf-8"))["process"]
+    process["args"] = list(argv)
+    process["env"] += [f"{name}={value}" for name, value in more.items()]
+    process["terminal"] = "TERM" in more
+    path = bundle / f"exec-{uuid.uuid4().hex}.json"
+    path.write_text(json.dumps(process), "utf-8")
+    return path
 
 
 def remove_bundle(bundle: Path) -> None:

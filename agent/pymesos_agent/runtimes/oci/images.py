@@ -21,6 +21,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -87,6 +88,8 @@ class Images:
         self._waiting: dict[str, list[Callable[[str], None]]] = {}  # for each that is fetched
         self._pulls: dict[str, asyncio.Task[Record]] = {}
         self._slots = asyncio.Semaphore(MAX_PULLS)
+        # Of its own: what else needs a thread is not to wait for a large layer.
+        self._unpackers = ThreadPoolExecutor(MAX_PULLS, thread_name_prefix="unpack")
         self._unpacking: dict[str, asyncio.Lock] = {}
 
     @property
@@ -281,8 +284,8 @@ class Images:
                 new.mkdir(mode=0o755)
                 stopped = threading.Event()
                 try:
-                    size = await asyncio.to_thread(
-                        self._unpack_into, new, blob, diff_id, stopped.is_set
+                    size = await asyncio.get_running_loop().run_in_executor(
+                        self._unpackers, self._unpack_into, new, blob, diff_id, stopped.is_set
                     )
                 finally:
                     stopped.set()
@@ -359,6 +362,7 @@ class Images:
         for pull in pulls:
             pull.cancel()
         await asyncio.gather(*pulls, return_exceptions=True)
+        await asyncio.to_thread(self._unpackers.shutdown)
 
 
 def layer_name(diff_id: str) -> str:

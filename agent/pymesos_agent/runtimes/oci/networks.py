@@ -131,7 +131,7 @@ class Networks:
                 result = self._call("ADD", given, plugin, result) or result
             scratch.write_text(json.dumps(given | {"result": result}), "utf-8")
             scratch.rename(record)
-        except (OSError, NetworkError) as error:
+        except (OSError, ValueError, LookupError, NetworkError) as error:
             self.remove(wanted.owner)
             raise NetworkError(f"no network {wanted.name}: {error}") from error
         return NAMESPACES / name

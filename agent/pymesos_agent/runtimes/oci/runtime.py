@@ -37,6 +37,7 @@ from pymesos_agent.runtimes.oci.bundle import (
     make_host_root,
     remove_bundle,
     write_bundle,
+    write_process,
 )
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
 from pymesos_agent.runtimes.oci.networks import NetworkError, Networks, Wanted
@@ -375,13 +376,17 @@ class OciRuntime:
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""
         container_id = spec.container_id
-        mark = new_mark()
-        options = ["--tty", "--env", f"TERM={term}"] if term else []
-        options += ["--env", f"{MARK}={mark}"]
         for tool in self._tools.values():
             if (tool.states / container_id).exists():
-                command = tool.argv("exec", *options, container_id, *argv)
-                return Entry(command, host_environment(), self._directory, mark)
+                mark = new_mark()
+                more = {MARK: mark, "TERM": term} if term else {MARK: mark}
+                try:
+                    process = write_process(self._bundles / container_id, argv, more)
+                except (OSError, ValueError, LookupError) as error:
+                    raise EntryError(f"the container's files cannot be read: {error}") from error
+                options = ["--process", str(process), *(["--tty"] if term else [])]
+                command = tool.argv("exec", *options, container_id)
+                return Entry(command, host_environment(), self._directory, mark, process)
         raise EntryError("the container has ended, or what made it (crun, runc) is gone")
 
     def private_paths(self, container_id: str) -> Sequence[Path]:

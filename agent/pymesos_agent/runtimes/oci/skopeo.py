@@ -15,6 +15,8 @@ from pymesos_agent.runtimes.oci.bundle import BundleError
 FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
 LOCAL = ("oci:", "oci-archive:", "docker-archive:")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+COPY_TIMEOUT_S = 3600.0
+INSPECT_TIMEOUT_S = 60.0
 POLICY = Path("/etc/containers/policy.json")
 
 
@@ -78,8 +80,14 @@ class Skopeo:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )
+        timeout_s = COPY_TIMEOUT_S if command == "copy" else INSPECT_TIMEOUT_S
         try:
-            out, said = await process.communicate()
+            async with asyncio.timeout(timeout_s):
+                out, said = await process.communicate()
+        except TimeoutError:
+            raise ImageError(
+                f"cannot fetch the image {reference}: it takes longer than {timeout_s:.0f} s"
+            ) from None
         finally:
             if process.returncode is None:
                 process.kill()
