@@ -40,6 +40,7 @@ class Cluster:
     """One agent with one runtime, and a framework."""
 
     def __init__(self, roles: Roles, *flags: str) -> None:
+        self.jobs = 0
         self.folder = roles.folder
         master = roles.master()
         self.cli = Cli(master.address)
@@ -68,7 +69,8 @@ class Cluster:
 
     def submit(self, *tasks: dict[str, Any]) -> str:
         """The id of the job."""
-        text = json.dumps({"name": "job", "tasks": [*tasks]})
+        self.jobs += 1  # one job of a name runs at a time
+        text = json.dumps({"name": f"job{self.jobs}", "tasks": [*tasks]})
         return self.cli.ok("run", "-", text=text).split()[1]  # job ID submitted
 
 

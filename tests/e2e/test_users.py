@@ -44,7 +44,8 @@ def test_a_task_of_another_user(roles: Roles) -> None:
         "id -un; echo mine > file; cat file; cd $PYMESOS_SANDBOX/.. || exit 3; ls;"
         f" cat {roles.folder}/agent/sandboxes/*/stdout ../checkpoint.sqlite*; ls ../pipes; true"
     )
-    mine = cli.run("run", "-", text=job(command=script, user="nobody", retries=0))
+    other = job(command=script, user="nobody", retries=0).replace('"job"', '"other"')
+    mine = cli.run("run", "-", text=other)
     assert mine.returncode == 0, mine.stderr
     (task,) = cli.tasks(state="TASK_FINISHED")
     assert cli.ok("logs", task["task_id"]).split() == ["nobody", "mine"]
