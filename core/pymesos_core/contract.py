@@ -163,6 +163,7 @@ RULES: Mapping[str, Rule] = {
     "token": _anything,
     "message": _anything,  # for people; within the limit of what carries it
     "reason": _anything,
+    "repeated_reason": _anything,
     # What a container is made of.
     "EnvironmentVariable.name": _ARGUMENT,
     "EnvironmentVariable.value": _ARGUMENT,

@@ -28,7 +28,14 @@ from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
 from pymesos_binpack.planner import Launch, OfferInHand, Plan, Situation, plan
 from pymesos_binpack.preemption import preemption
 from pymesos_binpack.reasons import Cause, PendingTask
-from pymesos_binpack.restarts import delay_s, how_long, is_crash, is_final, sidecar_failed, was_lost
+from pymesos_binpack.restarts import (
+    delay_s,
+    how_long,
+    is_crash,
+    is_final,
+    sidecar_failed,
+    was_lost,
+)
 from pymesos_binpack.restoring import (
     QUARANTINE,
     Quarantined,

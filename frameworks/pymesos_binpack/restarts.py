@@ -23,9 +23,15 @@ _WITH_ITS_AGENT = frozenset({pb.REASON_AGENT_REMOVED, pb.REASON_AGENT_REMOVED_BY
 _STARTED = frozenset({pb.TASK_RUNNING, pb.TASK_KILLING, pb.TASK_UNREACHABLE})
 
 
+def reason_of(status: pb.TaskStatus) -> int:
+    """Why it is as it is: an answer of the master's repeats what its agent said."""
+    reconciled = status.reason == pb.REASON_RECONCILIATION
+    return status.repeated_reason if reconciled else status.reason
+
+
 def was_lost(status: pb.TaskStatus) -> bool:
     """Whether it ended through no doing of its own or of a person who meant this task."""
-    with_its_agent = status.state == pb.TASK_KILLED and status.reason in _WITH_ITS_AGENT
+    with_its_agent = status.state == pb.TASK_KILLED and reason_of(status) in _WITH_ITS_AGENT
     return status.state in LOST or with_its_agent
 
 
@@ -38,7 +44,7 @@ def is_final(instance: Instance, status: pb.TaskStatus, *, was_killed: bool) -> 
         return False
     if saved.preempted and state in (pb.TASK_KILLED, pb.TASK_FAILED):
         return False
-    unhealthy = status.reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
+    unhealthy = reason_of(status) == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
     # Nobody here asked for it: it died with a sidecar that failed.
     with_sidecar = bool(instance.spec.sidecars) and not was_killed
     if state == pb.TASK_FAILED or (state == pb.TASK_KILLED and (unhealthy or with_sidecar)):
@@ -49,12 +55,12 @@ def is_final(instance: Instance, status: pb.TaskStatus, *, was_killed: bool) -> 
 
 def is_crash(instance: Instance, status: pb.TaskStatus, state_before: int) -> bool:
     """Whether it ended by itself, or was lost before it had run: then it may be again at once."""
-    if status.state == pb.TASK_GONE_BY_OPERATOR or instance.saved.preempted:
+    if reason_of(status) in _WITH_ITS_AGENT or instance.saved.preempted:
         return False
     if was_lost(status):
         return state_before not in _STARTED
     if status.state == pb.TASK_KILLED:
-        unhealthy = status.reason == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
+        unhealthy = reason_of(status) == pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED
         return unhealthy or instance.sidecar_failed
     return True
 

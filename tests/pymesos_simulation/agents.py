@@ -19,6 +19,8 @@ from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.executors import SimulatedExecutor
 from pymesos_simulation.world import Link, World
 
+END_TASKS_TIMEOUT_S = 30.0
+
 
 @dataclass
 class Container:
@@ -276,9 +278,23 @@ class AgentNode(ClientNode):
             case fx.Disconnect(connection_id, reason):
                 self.world.trace(f"{self.name} leaves the master: {reason}")
                 self.soon(0, lambda: self.leave(connection_id))
+            case fx.Exit(None):
+                self.soon(0, self.crash)
             case fx.Exit(message):
                 assert message is not None and "marked gone" in message, f"{self.name}: {message}"
                 self._discard()
+
+    def terminate(self) -> None:
+        """SIGTERM, with --kill-tasks-on-exit: it ends when its tasks have, or does not wait."""
+        generation = self.generation
+        self.world.trace(f"{self.name} ends with its tasks")
+        self.feed(ev.TasksEnding())
+
+        def give_up() -> None:
+            if self.alive and self.generation == generation:
+                self.crash()
+
+        self.world.at(END_TASKS_TIMEOUT_S, give_up)
 
     def _note_updates(self, message: Any) -> None:
         """The order in which a task's updates are first told, by themselves or in a report."""
@@ -319,7 +335,10 @@ def _as_master_event(connection_id: int, message: Any) -> master_ev.Event:
                 boot_id=register.boot_id,
                 mono_s=register.mono_s,
                 reserved=tuple(register.reserved),
+                leaving=register.leaving,
             )
+        case "leaving":
+            return master_ev.AgentLeaving(connection_id)
         case "update":
             return master_ev.TaskStatusUpdated(connection_id, message.update)
         case "ended_tasks":

@@ -29,6 +29,7 @@ FAULTS = (
     "clock jump",
     "rolling upgrade",
     "marked gone",
+    "agent ended",
     "other resources",
     "too small for its tasks",
     "quota or weight set",
@@ -58,6 +59,7 @@ class Faults:
             (weather.clock_gap_s, self._jump),
             (weather.upgrade_gap_s, self._upgrade),
             (weather.gone_gap_s, self._mark_gone),
+            (weather.ending_gap_s, self._end_agent),
             (weather.quota_gap_s, self._set_quota),
             (weather.reserve_gap_s, self._reserve),
         ):
@@ -154,6 +156,12 @@ class Faults:
         pace_s = self.world.random.uniform(0.1, 6)
         for number, node in enumerate(self.cluster.nodes):
             self.world.at(number * pace_s, node.crash)
+
+    def _end_agent(self) -> None:
+        agent = self.world.random.choice(self.cluster.agents)
+        if agent.alive:
+            self.world.counts["agent ended"] += 1
+            agent.terminate()
 
     def _mark_gone(self) -> None:
         """An operator is told that an agent will not come back, and does not look."""

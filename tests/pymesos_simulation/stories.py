@@ -292,6 +292,11 @@ def _kill(stage: Stage, name: str) -> None:
     stage.cluster.node(name).crash()
 
 
+@action(r"(\w+) is ended with its tasks")
+def _terminate(stage: Stage, name: str) -> None:
+    next(agent for agent in stage.cluster.agents if agent.name == name).terminate()
+
+
 @action(r"(\w+) is started again")
 def _start(stage: Stage, name: str) -> None:
     stage.cluster.node(name).start()

@@ -32,6 +32,7 @@ class Weather:
     quota_gap_s: float  # between two changes of quota or weights
     reserve_gap_s: float  # between two changes of what is reserved
     gone_gap_s: float  # between two agents that an operator marks gone
+    ending_gap_s: float  # between two agents that end with their tasks
     other_resources: float  # chance that an agent comes back with other resources
     slow_write_s: float  # the longest that a disk takes to write
     slow_start_s: float  # the longest that a container takes to start
@@ -59,6 +60,7 @@ class Weather:
             quota_gap_s=rng.choice([20.0, float("inf"), float("inf")]),
             reserve_gap_s=rng.choice([5.0, 30.0, float("inf"), float("inf")]),
             gone_gap_s=rng.choice([60.0, 200.0, float("inf"), float("inf")]),
+            ending_gap_s=gap(20, 120),
             other_resources=rng.choice([0.0, 0.1, 0.5]),
             slow_write_s=rng.choice([0.0, 0.0, 0.05, 0.5]),
             slow_start_s=rng.choice([0.01, 0.01, 1.0, 60.0]),

@@ -363,6 +363,31 @@ class TestEnd:
         assert h.exit == [None]
         assert sorted(h.destroyed) == sorted(containers)
 
+    def test_the_master_hears_first_that_it_leaves(self, h: AgentHarness) -> None:
+        container = h.run("a")
+        h.sent.clear()
+        h.feed(ev.TasksEnding())
+        h.feed(ev.ContainerExited(container, -15))
+        kinds = [message.WhichOneof("message") for message in h.sent]
+        assert kinds[0] == "leaving" and "update" in kinds
+        status = h.core.state.by_key[("f", "a")].unacknowledged[-1]
+        assert (status.state, status.reason) == (pb.TASK_KILLED, pb.REASON_AGENT_REMOVED)
+
+    def test_also_a_master_that_it_meets_meanwhile(self, h: AgentHarness) -> None:
+        h.run("a")
+        h.feed(ev.TasksEnding())
+        h.connect(2)
+        registers = [m.register for m in h.sent if m.HasField("register")]
+        assert [register.leaving for register in registers] == [False, True]
+
+    def test_what_comes_too_late_is_dropped(self, h: AgentHarness) -> None:
+        h.run("a")
+        h.feed(ev.TasksEnding())
+        h.launch("late")
+        status = h.updates()[-1].status
+        assert (status.task_id, status.state) == ("late", pb.TASK_DROPPED)
+        assert "is ending" in status.message
+
 
 def test_sandboxes_go_by_age_and_sooner_on_a_full_disk(h: AgentHarness) -> None:
     day_s = 86400

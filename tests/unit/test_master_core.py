@@ -912,3 +912,53 @@ class TestOperators:
         token, _ = h.held[0]
         h.feed(ev.PersistFailed(token, "disk full"))
         assert h.stepped_down == "disk full"
+
+
+class TestAnAgentThatIsEnding:
+    def test_is_offered_to_nobody(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        offer = h.run(framework)
+        h.advance(1)
+        (rest,) = h.offers(framework)
+        h.feed(ev.AgentLeaving(agent))
+        assert h.offers(framework) == [], "rescinded"
+        h.update(agent, h.framework_id(framework), "t", pb.TASK_KILLED, b"1")
+        h.call(framework, revive={})
+        h.advance(10)
+        assert h.offers(framework) == []
+        h.accept(framework, [rest.offer_id], task(rest, "late"))
+        assert h.last(framework).state in (pb.TASK_DROPPED, pb.TASK_LOST)
+        assert h.launched(agent) == ["t"]
+        assert offer.agent_id
+
+    def test_until_it_registers_again(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(port=7), h.subscribe()
+        h.advance(1)
+        h.feed(ev.AgentLeaving(agent))
+        h.feed(ev.AgentDisconnected(agent))
+        h.advance(1)
+        assert h.offers(framework) == []
+        h.agent(agent_id=h.agent_id(agent), port=7)
+        h.advance(1)
+        assert len(h.offers(framework)) == 1
+
+    def test_nor_when_its_reservations_change(self, h: MasterHarness) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.advance(1)
+        h.feed(ev.AgentLeaving(agent))
+        wanted = tuple(resources.to_proto(resources.parse("cpus:1")))
+        h.feed(ev.OperatorReserved(1, h.agent_id(agent), "ops", wanted))
+        h.advance(10)
+        assert h.answers[1] is None
+        assert h.offers(framework) == []
+        h.core.check()
+
+    def test_nor_by_a_leader_that_it_registers_with_meanwhile(self, h: MasterHarness) -> None:
+        info = pb.AgentInfo(address=pb.Address(hostname="h", ip="127.0.0.1", port=7))
+        info.resources.extend(resources.to_proto(resources.parse("cpus:4;mem:4096")))
+        framework = h.subscribe()
+        h.feed(ev.AgentRegistering(99, info, "i", leaving=True))
+        h.advance(10)
+        assert h.offers(framework) == []
+        (agent,) = h.core.state.agents.values()
+        assert agent.state_name == "leaving"

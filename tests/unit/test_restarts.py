@@ -231,6 +231,21 @@ class TestNoCrash:
         assert h.launched() == ["j-r.t.0.1", "j-r.t.0.2"]
         assert h.core.jobs["j-r"].instances[0].saved.failures == 0
 
+    def test_which_the_masters_answer_does_not_hide(self, h: BinpackHarness) -> None:
+        """Found by the simulator: its own reason is another, and the task was not run again."""
+        h.submit(job(retries=0))
+        h.offer()
+        h.update("j-r.t.0.1", pb.TASK_RUNNING)
+        answer = pb.TaskStatus(
+            task_id="j-r.t.0.1",
+            state=pb.TASK_KILLED,
+            reason=pb.REASON_RECONCILIATION,
+            repeated_reason=pb.REASON_AGENT_REMOVED,
+        )
+        h.feed(c.TaskUpdated(answer))
+        h.offer()
+        assert h.launched() == ["j-r.t.0.1", "j-r.t.0.2"]
+
     def test_one_that_was_preempted_and_failed_loses_no_retry(self, h: BinpackHarness) -> None:
         h.submit(job(retries=0))
         h.offer()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pymesos_agent.core import executors, updates
 from pymesos_agent.core.context import KILL, Context
 from pymesos_agent.core.effects import DestroyContainer, DestroyGroup, Exit, KillContainer
-from pymesos_agent.core.tasks import GROUP, AgentTask, grace_s
+from pymesos_agent.core.tasks import ENDING, GROUP, AgentTask, grace_s
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -94,11 +94,13 @@ def clean_up(ctx: Context, task: AgentTask) -> None:
 
 
 def end_all(ctx: Context, message: str | None) -> None:
-    """End every task, then the process."""
+    """End every task, then the process. Before that the master is told, so that it offers nothing
+    of what comes free here."""
     ctx.ending = True
     ctx.exit_message = message
+    ctx.tell_master(agent_pb.AgentMessage(leaving=agent_pb.AgentMessage.Leaving()))
     for task in list(ctx.state.tasks.values()):
-        kill(ctx, task, task.info.kill_policy)
+        end_for(ctx, task, ENDING, "")
     _exit_if_empty(ctx)
 
 

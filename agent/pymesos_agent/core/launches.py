@@ -22,7 +22,11 @@ def launch(
 ) -> None:
     """All of them or none, as far as the checkpoint goes."""
     known = any((framework_id, info.task_id) in ctx.state.by_key for info in infos)
-    if known or ctx.ending or not infos:
+    if known or not infos:
+        return
+    if ctx.ending:
+        for info in infos:
+            updates.turn_away(ctx, framework_id, info)
         return
     try:
         _check(ctx, framework_id, role, infos)

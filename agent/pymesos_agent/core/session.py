@@ -67,6 +67,7 @@ def _say_who(ctx: Context, connection: Connection) -> None:
         boot_id=ctx.config.boot_id,
         mono_s=ctx.now.mono_s,
         reserved=to_proto(ctx.state.reserved),
+        leaving=ctx.ending,
     )
     ctx.tell(agent_pb.AgentMessage(register=register))
 

@@ -18,7 +18,7 @@ from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 TASK = "task"
-LIFETIME, DISK, GROUP = "lifetime", "disk", "group"
+LIFETIME, DISK, GROUP, ENDING = "lifetime", "disk", "group", "ending"
 MIB = 1024 * 1024
 UPDATES_SEEN = 32  # of an executor's, by which one that comes again is known
 # As in Mesos: one that is not well is killed, one that takes too long has failed.
@@ -35,6 +35,7 @@ ENDED_BY_AGENT = {
     ),
     DISK: (pb.TASK_FAILED, pb.REASON_CONTAINER_LIMITATION_DISK, "Disk limit exceeded"),
     GROUP: (pb.TASK_KILLED, pb.REASON_UNSPECIFIED, "Killed with its group"),
+    ENDING: (pb.TASK_KILLED, pb.REASON_AGENT_REMOVED, "Killed with its agent, which is ending"),
 }
 
 
@@ -59,7 +60,7 @@ class AgentTask:
     asked_to_start: bool = False  # this process told the runtime
     destroyed: bool = False  # its end is durable, and the runtime was told to forget it
     resend_s: float = 0.0
-    killed_for: str = ""  # HEALTH, LIFETIME, DISK or GROUP: it is the agent that ends it
+    killed_for: str = ""  # HEALTH, LIFETIME, DISK, GROUP, ENDING: it is the agent that ends it
     killed_why: str = ""
     healthy: bool | None = None
     ready: bool | None = None

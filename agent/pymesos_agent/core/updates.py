@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pymesos_agent.core import sandboxes
 from pymesos_agent.core.context import CHECKPOINT, RESEND, Context
-from pymesos_agent.core.tasks import AgentTask
+from pymesos_agent.core.tasks import ENDED_BY_AGENT, ENDING, AgentTask
 from pymesos_core import contract, limits
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -51,6 +51,8 @@ def update(
     """
     if task.ended:
         return
+    if state == pb.TASK_KILLED and task.killed_for == ENDING:
+        _, reason, message = ENDED_BY_AGENT[ENDING]  # however far it had come
     status = _status(ctx, task, state, reason, message)
     if exit_status is not None:
         status.exit_status = exit_status
@@ -79,6 +81,8 @@ def take(ctx: Context, task: AgentTask, said: pb.TaskStatus) -> None:
     status.agent_id = ctx.state.agent_id
     status.hostname = ctx.config.info.address.hostname
     status.source = pb.SOURCE_EXECUTOR
+    if status.state == pb.TASK_KILLED and task.killed_for == ENDING:
+        status.reason = status.reason or pb.REASON_AGENT_REMOVED
     status.timestamp_s = status.timestamp_s or ctx.now.wall_s
     task.state = status.state
     if status.state == pb.TASK_RUNNING and not task.started_at_s:
@@ -191,19 +195,36 @@ def refuse(ctx: Context, framework_id: str, info: pb.TaskInfo, message: str) -> 
     """Nothing is known of such a task: it was not to be launched."""
     task_id = info.task_id[: limits.ID.most]
     ctx.complain("the master", "a task that cannot be launched", f"{task_id!r}: {message}")
+    text = limits.clipped(f"The agent does not launch it: {message}")
+    _turn_away(ctx, framework_id, task_id, pb.TASK_ERROR, pb.REASON_TASK_INVALID, text)
+
+
+def turn_away(ctx: Context, framework_id: str, info: pb.TaskInfo) -> None:
+    """The agent is ending, and its master did not know yet: the task may run elsewhere."""
+    text = "The agent is ending, so it launches nothing"
+    reason = pb.REASON_AGENT_REMOVED
+    _turn_away(ctx, framework_id, info.task_id[: limits.ID.most], pb.TASK_DROPPED, reason, text)
+
+
+def _turn_away(
+    ctx: Context,
+    framework_id: str,
+    task_id: str,
+    state: pb.TaskState,
+    reason: pb.Reason,
+    message: str,
+) -> None:
     status = pb.TaskStatus(
         task_id=task_id,
-        state=pb.TASK_ERROR,
-        reason=pb.REASON_TASK_INVALID,
+        state=state,
+        reason=reason,
         source=pb.SOURCE_AGENT,
-        message=limits.clipped(f"The agent does not launch it: {message}"),
+        message=message,
         agent_id=ctx.state.agent_id,
         timestamp_s=ctx.now.wall_s,
         hostname=ctx.config.info.address.hostname,
     )
-    update = agent_pb.StatusUpdate(
-        framework_id=framework_id, status=status, latest_state=pb.TASK_ERROR
-    )
+    update = agent_pb.StatusUpdate(framework_id=framework_id, status=status, latest_state=state)
     if contract.problem(update) is None:  # else no master would know what it is about
         ctx.tell_master(agent_pb.AgentMessage(update=update))
 

@@ -15,6 +15,7 @@ from pymesos_master.core.effects import CloseConnection, TellAgent
 from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
+    AgentLeaving,
     AgentRegistering,
     AgentToldEnded,
     AgentUsageReported,
@@ -208,6 +209,7 @@ def _admit(
     agent.total = reservations.with_reserved(base, agent.reserved)
     ctx.state.agent_at[address_of(info)] = agent.agent_id
     agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
+    agent.leaving = event.leaving
     agent.told_frameworks.clear()
     agent.missed_pings, agent.heard = 0, True
     ctx.timers.cancel(("reregister", agent.agent_id))
@@ -419,6 +421,17 @@ def on_heard(ctx: Context, event: AgentHeard) -> None:
     """Any message counts as a pong."""
     if (agent := _agent_of(ctx, event.connection_id)) is not None:
         agent.heard = agent.confirmed = True
+
+
+def on_leaving(ctx: Context, event: AgentLeaving) -> None:
+    """What comes free while it ends its tasks is of no use to anybody."""
+    if (agent := _agent_of(ctx, event.connection_id)) is not None:
+        agent.heard = agent.confirmed = True
+        if not agent.leaving:
+            agent.leaving = True
+            offers.rescind_all(ctx, list(agent.offers.values()), "the agent is ending")
+            ctx.allocator.deactivate_agent(agent.agent_id)
+            ctx.publish("agent_leaving", agent_id=agent.agent_id)
 
 
 def on_usage(ctx: Context, event: AgentUsageReported) -> None:

@@ -26,6 +26,7 @@ class AgentRegistering:
     boot_id: str = ""  # with `mono_s` it orders the registrations of one boot of a machine
     mono_s: float = 0.0
     reserved: tuple[pb.Resource, ...] = ()  # dynamically, as the agent keeps it
+    leaving: bool = False  # it is ending, as by AgentLeaving
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,13 @@ class AgentDisconnected:
 @dataclass(frozen=True, slots=True)
 class AgentHeard:
     """Anything at all came from an agent."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLeaving:
+    """An agent is ending: nothing of it is to be offered until it registers again."""
 
     connection_id: int
 
@@ -202,6 +210,7 @@ Event = (
     | AgentDisconnected
     | AgentHeard
     | AgentToldEnded
+    | AgentLeaving
     | TaskStatusUpdated
     | AgentUsageReported
     | ExecutorTold

@@ -54,6 +54,7 @@ class MasterCore:
             events.AgentDisconnected: agents.on_disconnected,
             events.AgentHeard: agents.on_heard,
             events.AgentToldEnded: agents.on_told_ended,
+            events.AgentLeaving: agents.on_leaving,
             events.AgentUsageReported: agents.on_usage,
             events.ExecutorTold: executors.on_told,
             events.TaskStatusUpdated: tasks.on_status_update,
@@ -174,6 +175,7 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
     else:
         assert not agent.offers, f"offers of {agent.agent_id}, which is {agent.state}"
         assert not agent.converting, f"{agent.agent_id} is {agent.state} and being converted"
+    assert not (agent.leaving and agent.offers), f"offers of {agent.agent_id}, which is ending"
     for offer in agent.offers.values():
         assert state.offers[offer.offer_id] is offer
         assert state.frameworks[offer.framework_id].offers[offer.offer_id] is offer

@@ -246,6 +246,8 @@ def offer_anew(ctx: Context, agent: Agent) -> None:
         rest = agent.total.minus_what_is_there(resources.total(used.values()))
         used[NOBODY] = used.get(NOBODY, EMPTY) + rest
     ctx.allocator.add_agent(agent.agent_id, agent.total, used)
+    if agent.leaving:
+        ctx.allocator.deactivate_agent(agent.agent_id)
 
 
 def tell_operation(

@@ -120,6 +120,7 @@ class Agent:
     missed_pings: int = 0
     heard: bool = True
     told_ended: bool = False  # it has said what ended on it before this leader led
+    leaving: bool = False  # it is ending, so it is offered to nobody until it registers again
     confirmed: bool = False  # it has spoken since it registered here, so it obeys no older master
     registered_at_s: float = 0.0
     changed_at_s: float = 0.0  # when it became unreachable or gone
@@ -136,6 +137,12 @@ class Agent:
 
     def __post_init__(self) -> None:
         self.info_next = self.info
+
+    @property
+    def state_name(self) -> str:
+        """For people."""
+        ending = self.leaving and self.state == AgentState.ACTIVE
+        return "leaving" if ending else self.state.value
 
     @property
     def interrupted(self) -> bool:

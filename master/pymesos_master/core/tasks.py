@@ -283,6 +283,8 @@ def _tell_latest(ctx: Context, framework: Framework, task: Task) -> None:
     status = new_status(
         ctx, task.info.task_id, state, pb.REASON_RECONCILIATION, message, task.agent_id
     )
+    if task.status is not None:
+        status.repeated_reason = task.status.reason
     if task.status is not None and task.status.HasField("exit_status"):
         status.exit_status = task.status.exit_status
     if task.status is not None and task.status.HasField("healthy"):

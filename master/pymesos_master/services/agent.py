@@ -11,6 +11,7 @@ from pymesos_core import limits
 from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
+    AgentLeaving,
     AgentRegistering,
     AgentToldEnded,
     AgentUsageReported,
@@ -96,6 +97,7 @@ class _Registration:
                 self._register.boot_id,
                 self._register.mono_s,
                 tuple(self._register.reserved),
+                self._register.leaving,
             )
         )
 
@@ -107,6 +109,8 @@ class _Registration:
                 self._feed(AgentHeard(self._connection_id))
             case "ended_tasks":
                 self._feed(AgentToldEnded(self._connection_id, message.ended_tasks))
+            case "leaving":
+                self._feed(AgentLeaving(self._connection_id))
             case "usage":
                 self._feed(AgentUsageReported(self._connection_id, message.usage))
             case "executor_message" | "executor_exited":

@@ -54,7 +54,7 @@ def agent_view(agent: Agent) -> pb.AgentView:
     """An agent as operators see it."""
     return pb.AgentView(
         info=agent.info,
-        state=agent.state.value,
+        state=agent.state_name,
         allocated=to_proto(agent.allocated()),
         offered=to_proto(agent.offered()),
         registered_at_s=agent.registered_at_s,

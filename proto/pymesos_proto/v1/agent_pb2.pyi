@@ -40,7 +40,7 @@ class EndedTasks(_message.Message):
     def __init__(self, tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks", "boot_id", "mono_s", "reserved")
+    __slots__ = ("agent_info", "incarnation_id", "tasks", "more_tasks", "epoch_seen", "frameworks", "boot_id", "mono_s", "reserved", "leaving")
     AGENT_INFO_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_ID_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
@@ -50,6 +50,7 @@ class Register(_message.Message):
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     MONO_S_FIELD_NUMBER: _ClassVar[int]
     RESERVED_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     agent_info: _types_pb2.AgentInfo
     incarnation_id: str
     tasks: _containers.RepeatedCompositeFieldContainer[TaskRecord]
@@ -59,7 +60,8 @@ class Register(_message.Message):
     boot_id: str
     mono_s: float
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
-    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ..., boot_id: _Optional[str] = ..., mono_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    leaving: bool
+    def __init__(self, agent_info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., incarnation_id: _Optional[str] = ..., tasks: _Optional[_Iterable[_Union[TaskRecord, _Mapping]]] = ..., more_tasks: _Optional[bool] = ..., epoch_seen: _Optional[int] = ..., frameworks: _Optional[_Iterable[_Union[_types_pb2.FrameworkInfo, _Mapping]]] = ..., boot_id: _Optional[str] = ..., mono_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., leaving: _Optional[bool] = ...) -> None: ...
 
 class MoreTasks(_message.Message):
     __slots__ = ("tasks", "more_tasks")
@@ -104,8 +106,11 @@ class ExecutorMessage(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class AgentMessage(_message.Message):
-    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited", "ended_tasks")
+    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited", "ended_tasks", "leaving")
     class Pong(_message.Message):
+        __slots__ = ()
+        def __init__(self) -> None: ...
+    class Leaving(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
     class ExecutorExited(_message.Message):
@@ -125,6 +130,7 @@ class AgentMessage(_message.Message):
     EXECUTOR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_EXITED_FIELD_NUMBER: _ClassVar[int]
     ENDED_TASKS_FIELD_NUMBER: _ClassVar[int]
+    LEAVING_FIELD_NUMBER: _ClassVar[int]
     register: Register
     more_tasks: MoreTasks
     pong: AgentMessage.Pong
@@ -133,7 +139,8 @@ class AgentMessage(_message.Message):
     executor_message: ExecutorMessage
     executor_exited: AgentMessage.ExecutorExited
     ended_tasks: EndedTasks
-    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ..., ended_tasks: _Optional[_Union[EndedTasks, _Mapping]] = ...) -> None: ...
+    leaving: AgentMessage.Leaving
+    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ..., ended_tasks: _Optional[_Union[EndedTasks, _Mapping]] = ..., leaving: _Optional[_Union[AgentMessage.Leaving, _Mapping]] = ...) -> None: ...
 
 class MasterBatch(_message.Message):
     __slots__ = ("epoch", "message")
