@@ -39,6 +39,7 @@ class Outbox(Generic[Item]):
         self.overflowed = False
         # Called once at the overflow, since the writer may be waiting for the peer, not for us.
         self.on_overflow: Callable[[], object] = lambda: None
+        self._on_drained: Callable[[], object] | None = None
 
     def put(self, item: Item, *, bounded: bool = True) -> None:
         """Append; never blocks. Past the limit the box overflows for good.
@@ -58,6 +59,11 @@ class Outbox(Generic[Item]):
             self._bytes += size if bounded else 0
         self._wake.set()
 
+    def when_drained(self, drained: Callable[[], object]) -> None:
+        """Call it once when the reader wants more than there is: it may put the next in."""
+        self._on_drained = drained
+        self._wake.set()
+
     def close(self) -> None:
         """Let the reader have what is there, and then end."""
         self._closed = True
@@ -74,7 +80,13 @@ class Outbox(Generic[Item]):
             if self._closed:
                 return None
             self._wake.clear()
-            await self._wake.wait()
+            if (drained := self._on_drained) is None:
+                await self._wake.wait()
+                continue
+            await asyncio.sleep(0)  # others come between
+            if not (self._items or self.overflowed or self._closed):
+                self._on_drained = None
+                drained()
         out: list[Item] = []
         size = 0
         while self._items and (not out or size + self._items[0][1] <= BATCH_BYTES):

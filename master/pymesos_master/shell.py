@@ -20,6 +20,7 @@ from pymesos_core.wakeup import Wakeup
 from pymesos_master.core import MasterCore
 from pymesos_master.core.effects import (
     AnswerOperator,
+    AwaitDrained,
     CloseConnection,
     Complain,
     Effect,
@@ -32,6 +33,7 @@ from pymesos_master.core.effects import (
 from pymesos_master.core.events import (
     CoordinationResumed,
     CoordinationSuspended,
+    Drained,
     Event,
     Persisted,
     PersistFailed,
@@ -59,6 +61,10 @@ class Connection:
         """What came on it; nothing comes after its end."""
         if not self._ended:
             self._leader.feed(event)
+
+    def await_drained(self) -> None:
+        """The core wants to know when there is nothing left to send."""
+        self.outbox.when_drained(lambda: self.feed(Drained(self.connection_id)))
 
     def end(self) -> None:
         """It is over, whoever ended it: the core hears so, once."""
@@ -157,6 +163,9 @@ class Leader:
             case CloseConnection(connection_id):
                 if connection_id in self._connections:
                     self._connections[connection_id].outbox.close()
+            case AwaitDrained(connection_id):
+                if connection_id in self._connections:
+                    self._connections[connection_id].await_drained()
             case AnswerOperator(request_id, problem):
                 answer = self._answers.get(request_id)
                 if answer is not None and not answer.done():

@@ -14,7 +14,12 @@ from pymesos_master.core import events as ev
 from pymesos_simulation.coordinator import SESSION_S, Coordinator
 from pymesos_simulation.world import FSYNC_S, Link, Node, World
 
-CONFIG = Config(agent_ping_timeout_s=3, max_agent_ping_timeouts=3, agent_reregister_timeout_s=120)
+CONFIG = Config(
+    agent_ping_timeout_s=3,
+    max_agent_ping_timeouts=3,
+    agent_reregister_timeout_s=120,
+    told_in_a_turn=2,
+)
 
 
 class MasterNode(Node):
@@ -130,6 +135,9 @@ class MasterNode(Node):
                 self._send(connection_id, (self.epoch, message))
             case fx.CloseConnection(connection_id):
                 self._send(connection_id, None)
+            case fx.AwaitDrained(connection_id):
+                drained = ev.Drained(connection_id)
+                self.soon(self.world.delay_s(), lambda: self.feed(drained))
             case fx.PersistRegistry(token, changes):
                 self._persist(token, changes)
             case fx.AnswerOperator(request_id, problem):

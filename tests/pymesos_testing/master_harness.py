@@ -37,6 +37,9 @@ class MasterHarness:
         self.complaints: list[fx.Complain] = []
         self.stepped_down: str | None = None
         self.hold_writes = False
+        self.hold_reading = False
+        self.awaiting: set[int] = set()
+        self._reading = False
         self.held: list[tuple[int, tuple[Change, ...]]] = []
         self._ids = itertools.count(1)
 
@@ -61,6 +64,10 @@ class MasterHarness:
                 self.held.append((token, changes))
                 if not self.hold_writes:
                     self.write()
+            case fx.AwaitDrained(connection_id):
+                self.awaiting.add(connection_id)
+                if not self.hold_reading:
+                    self.read(connection_id)
             case fx.AnswerOperator(request_id, problem):
                 self.answers[request_id] = problem
             case fx.StepDown(reason):
@@ -69,6 +76,16 @@ class MasterHarness:
                 self.published.append(effect)
             case fx.Complain():
                 self.complaints.append(effect)
+
+    def read(self, connection_id: int) -> None:
+        """A framework reads what it was told."""
+        if self._reading:
+            return  # it is fed below, when the step is over
+        self._reading = True
+        while connection_id in self.awaiting:
+            self.awaiting.discard(connection_id)
+            self.feed(ev.Drained(connection_id))
+        self._reading = False
 
     def write(self) -> None:
         """Make what is held durable."""

@@ -486,3 +486,26 @@ def test_an_agent_registers_with_the_first_update_of_each_task(h: AgentHarness) 
     (record,) = register.tasks
     assert len(record.unacknowledged) == 1
     assert max(part.ByteSize() for part in cut_registration(h.sent[-1])) < 1024 * 1024
+
+
+def test_what_waits_of_many_tasks_is_sent_in_turns(h: AgentHarness) -> None:
+    """All at once was more than may wait for a master: so it was with every connection anew."""
+    ids = [f"t{number}" for number in range(60)]
+    for task_id in ids:
+        launch(h, task_id)
+    h.feed(ev.ContainerStarted(h.started[0].container_id, 77))
+    subscribe(h)
+    for number, task_id in enumerate(ids):
+        status = pb.TaskStatus(
+            task_id=task_id, state=pb.TASK_RUNNING, uuid=bytes([number]), data=b"x" * 60_000
+        )
+        update = executor_pb.ExecutorCall.Update(status=status)
+        h.feed(ev.ExecutorSaid(1, executor_pb.ExecutorCall(update=update)))
+    h.feed(ev.Disconnected(1))
+    h.sent.clear()
+    h.connect(2)
+    assert 10 < len(h.updates()) < 30
+    h.advance(1)
+    assert [u.status.task_id for u in h.updates()] == ids
+    h.advance(11)
+    assert len(h.updates()) == 120, "and each is repeated until it is acknowledged"

@@ -283,6 +283,59 @@ class TestFilters:
         h.call(framework, revive=scheduler_pb.Call.Revive(roles=["web"]))
         assert h.offers(framework), "the stream goes on"
 
+    def test_all_tasks_of_a_framework_are_told_in_turns(self) -> None:
+        h = MasterHarness(Config(told_in_a_turn=2))
+        agent, framework = h.agent("cpus:8;mem:4096"), h.subscribe(failover_timeout_s=1000)
+        (offer,) = h.offers(framework)
+        ids = [f"t{number}" for number in range(7)]
+        h.accept(framework, [offer.offer_id], *(task(offer, i, "cpus:1;mem:32") for i in ids))
+        framework_id = h.framework_id(framework)
+        for number, task_id in enumerate(ids):
+            h.update(agent, framework_id, task_id, pb.TASK_RUNNING, bytes([number]))
+
+        def told(connection_id: int) -> list[str]:
+            inbox = h.framework_inbox[connection_id]
+            out = [e.update.status.task_id for e in inbox if e.HasField("update")]
+            inbox.clear()
+            return out
+
+        told(framework)
+        h.hold_reading = True
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile())
+        assert told(framework) == ids[:2], "before it has read of these"
+        for _ in range(3):  # asked for again, it is answered once more, from the beginning
+            h.call(framework, reconcile=scheduler_pb.Call.Reconcile())
+        asked = [scheduler_pb.Call.Reconcile.Task(task_id=i) for i in ("t3", "none", "t5")]
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=asked))
+        assert told(framework) == []
+        h.hold_reading = False
+        h.read(framework)
+        assert told(framework) == [*ids[2:], *ids, "t3", "none", "t5"]
+        h.hold_reading = True
+        again = h.subscribe(framework_id=framework_id, failover_timeout_s=1000)
+        assert told(again) == ids[:2], "so are updates that were not acknowledged"
+        h.call(again, acknowledge={"agent_id": offer.agent_id, "task_id": "t2", "uuid": b"\2"})
+        h.feed(ev.FrameworkDisconnected(framework))
+        h.hold_reading = False
+        h.read(again)
+        assert told(again) == ids[3:]
+        h.hold_reading = True
+        h.call(again, reconcile=scheduler_pb.Call.Reconcile())
+        h.feed(ev.FrameworkDisconnected(again))
+        h.hold_reading = False
+        told(again)
+        h.read(again)
+        assert told(again) == [], "it is not there any more"
+
+    def test_what_waits_to_be_answered_is_bounded(self, h: MasterHarness) -> None:
+        h.hold_reading = True
+        framework = h.subscribe()
+        asked = [scheduler_pb.Call.Reconcile.Task(task_id=f"t{n}") for n in range(1000)]
+        for _ in range(210):
+            h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=asked))
+        assert "Too many" in h.refused(framework)[-1].message
+        assert not h.errors(framework)
+
     def test_a_master_says_its_version_and_what_it_can(self, h: MasterHarness) -> None:
         (told,) = h.framework_inbox[h.subscribe()]
         assert told.subscribed.master_version == VERSION

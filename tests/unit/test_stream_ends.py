@@ -38,11 +38,13 @@ from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock
 from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.outbox import Outbox
+from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change
 from pymesos_core.streams import NotReadError, to_the_end, use_stream
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import events as ev
+from pymesos_master.core.state import Task
 from pymesos_master.services import sandbox_relay
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
@@ -581,3 +583,47 @@ def test_handlers_are_no_generators_and_channels_are_closed(package: str) -> Non
 
 # These close theirs themselves, which is tested above, and by the CLI's.
 KEEPS_ITS_CHANNEL = {"following.py": "core", "cluster.py": "cli"}
+
+
+async def test_a_framework_is_told_of_all_its_tasks_as_it_reads(master: Master) -> None:
+    """However many they are: not all at once into the box of what waits for it."""
+    service, context = SchedulerService(master.leadership), FakeContext()
+    calls: asyncio.Queue[scheduler_pb2.CallBatch] = asyncio.Queue()
+
+    async def requests() -> AsyncIterator[scheduler_pb2.CallBatch]:
+        while True:
+            yield await calls.get()
+
+    def told() -> list[str]:
+        events = [event for batch in context.written for event in batch.event]
+        return [event.update.status.task_id for event in events if event.HasField("update")]
+
+    serving = asyncio.create_task(service.Connect(requests(), context))  # type: ignore[arg-type]
+    calls.put_nowait(subscribe())
+    while not context.written:
+        await asyncio.sleep(0.001)
+    (framework,) = master.leader.core.state.frameworks.values()
+    ids = [f"t{number}" for number in range(1050)]
+    for task_id in ids:
+        framework.tasks[task_id] = Task(
+            pb.TaskInfo(task_id=task_id), "f", "a", "*", EMPTY, pb.TASK_RUNNING, 1.0
+        )
+    (connection,) = master.leader._connections.values()
+    most = 0
+    put = connection.outbox.put
+
+    def counted(item: Any, *, bounded: bool = True) -> None:
+        nonlocal most
+        put(item, bounded=bounded)
+        most = max(most, len(connection.outbox._items))
+
+    connection.outbox.put = counted  # type: ignore[method-assign]
+    reconcile = scheduler_pb2.Call(reconcile=scheduler_pb2.Call.Reconcile())
+    calls.put_nowait(scheduler_pb2.CallBatch(call=[reconcile]))
+    while len(told()) < len(ids):
+        await asyncio.sleep(0.001)
+    assert told() == ids
+    assert most <= 200
+    serving.cancel()
+    await asyncio.wait({serving})
+    master.check()

@@ -265,8 +265,7 @@ def _on_registered(ctx: Context, registered: agent_pb.MasterMessage.Registered) 
     if registered.wants_ended_tasks:
         sandboxes.tell_ended(ctx)  # before it may take one of them for one that never was
     ctx.tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))  # we obey this epoch
-    for task in ctx.state.tasks.values():
-        updates.send_first(ctx, task)
+    updates.send_all(ctx)
 
 
 def _note_framework(ctx: Context, launch: agent_pb.LaunchTask | agent_pb.LaunchGroup) -> None:

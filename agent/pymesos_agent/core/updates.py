@@ -19,6 +19,10 @@ from pymesos_proto.v1 import types_pb2 as pb
 MAX_MESSAGE = 8192  # characters; the end of a log may be quoted
 
 
+TURN_BYTES = 1024 * 1024
+TURN_S = 0.05
+
+
 def _status(
     ctx: Context, task: AgentTask, state: pb.TaskState, reason: pb.Reason, message: str
 ) -> pb.TaskStatus:
@@ -132,6 +136,25 @@ def send_first(ctx: Context, task: AgentTask) -> None:
     _send(ctx, task, task.unacknowledged[0], task.durable_state)
     task.resend_s = ctx.config.resend_min_s
     ctx.timers.set((RESEND, task.container_id), ctx.now.mono_s + task.resend_s)
+
+
+def send_all(ctx: Context) -> None:
+    """Send the first of every task; what is more than a turn takes waits for the next.
+
+    All at once can be more than may wait for a master, with every connection anew.
+    """
+    size, delay_s = 0, 0.0
+    for task in ctx.state.tasks.values():
+        if not task.durable or not ctx.registered:
+            continue
+        if size > TURN_BYTES:
+            size, delay_s = 0, delay_s + TURN_S
+        size += task.unacknowledged[0].ByteSize()
+        if not delay_s:
+            send_first(ctx, task)
+        else:
+            task.resend_s = ctx.config.resend_min_s / 2  # as `resend` doubles it
+            ctx.timers.set((RESEND, task.container_id), ctx.now.mono_s + delay_s)
 
 
 def resend(ctx: Context, container_id: str) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from pymesos_core.clock import Now
 from pymesos_core.limits import clipped
@@ -46,6 +48,7 @@ class Context:
     out: list[Effect] = field(default_factory=list)
     next_removal_s: float = 0.0
     watched: bool = True  # whether anybody watches the cluster's events
+    rounds: dict[int, deque[Any]] = field(default_factory=dict)  # see telling.py; by connection
     agents_awaited: int = 0  # so many must come back before anything is offered
     suspended: bool = False  # it is in doubt whether this master still leads
     _interned: dict[Resources, Resources] = field(default_factory=dict)

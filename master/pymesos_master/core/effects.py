@@ -35,6 +35,13 @@ class CloseConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class AwaitDrained:
+    """Say by Drained when a stream has nothing left to send, if it has not ended until then."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class PersistRegistry:
     """Write to the registry, all or nothing; Persisted or PersistFailed follows.
 
@@ -89,6 +96,7 @@ Effect = (
     TellFramework
     | TellAgent
     | CloseConnection
+    | AwaitDrained
     | PersistRegistry
     | StepDown
     | AnswerOperator

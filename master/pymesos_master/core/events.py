@@ -106,6 +106,13 @@ class FrameworkDisconnected:
 
 
 @dataclass(frozen=True, slots=True)
+class Drained:
+    """A framework has read what it was told: see AwaitDrained."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorKilledTask:
     """An operator wants a task killed. An empty framework id: the task id must be unique."""
 
@@ -217,6 +224,7 @@ Event = (
     | FrameworkSubscribing
     | FrameworkCalled
     | FrameworkDisconnected
+    | Drained
     | OperatorKilledTask
     | OperatorToreDown
     | OperatorMarkedGone

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pymesos_core import VERSION, contract
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
-from pymesos_master.core import accepts, executors, hoarding, offers, tasks
+from pymesos_master.core import accepts, executors, hoarding, offers, tasks, telling
 from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
@@ -135,9 +135,7 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
     )
     ctx.look_for_lack(framework)
     framework.optimistic_roles = mine & frozenset(event.subscribe.optimistic_roles)
-    for task in framework.tasks.values():
-        if task.unacknowledged is not None:
-            tasks.forward(ctx, framework, task.unacknowledged)
+    tasks.tell_unacknowledged(ctx, framework)
     ctx.publish("framework_subscribed", framework_id=framework.framework_id, message=info.name)
 
 
@@ -166,6 +164,7 @@ def on_heartbeat_due(ctx: Context, framework_id: str) -> None:
 
 def on_disconnected(ctx: Context, event: FrameworkDisconnected) -> None:
     """The stream ended: offers go back at once, tasks live through the failover timeout."""
+    telling.forget(ctx, event.connection_id)
     framework_id = ctx.state.framework_by_connection.pop(event.connection_id, None)
     framework = ctx.state.frameworks.get(framework_id) if framework_id else None
     if framework is None or framework.connection_id != event.connection_id:

@@ -23,6 +23,7 @@ from pymesos_master.core import (
     reservations,
     roles,
     tasks,
+    telling,
 )
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Effect, StepDown
@@ -61,6 +62,7 @@ class MasterCore:
             events.FrameworkSubscribing: frameworks.on_subscribing,
             events.FrameworkCalled: frameworks.on_call,
             events.FrameworkDisconnected: frameworks.on_disconnected,
+            events.Drained: telling.on_drained,
             events.OperatorKilledTask: operators.on_kill_task,
             events.OperatorToreDown: operators.on_teardown,
             events.OperatorMarkedGone: operators.on_mark_gone,

@@ -11,6 +11,7 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.events import TaskStatusUpdated
 from pymesos_master.core.registry import AGENT
 from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState, Task
+from pymesos_master.core.telling import tell_all, tell_some
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -265,11 +266,37 @@ def send_kill(ctx: Context, agent: Agent, task: Task, policy: pb.KillPolicy | No
 
 def reconcile(ctx: Context, framework: Framework, call: scheduler_pb.Call.Reconcile) -> None:
     """Explicit: answer for each task named. Implicit: for every task of the framework."""
-    if call.tasks:
-        _reconcile(ctx, framework, call.tasks)
-    else:
-        for task in framework.tasks.values():
+    if not call.tasks:
+        tell_all(
+            ctx,
+            framework,
+            "reconciliation",
+            framework.tasks,
+            lambda task_ids: _tell_all(ctx, framework, task_ids),
+        )
+    elif not tell_some(
+        ctx, framework, "answers", call.tasks, lambda asked: _reconcile(ctx, framework, asked)
+    ):
+        message = "Too many of them wait to be answered; ask again when some are"
+        ctx.refuse_call(framework, "reconcile", message)
+
+
+def _tell_all(ctx: Context, framework: Framework, task_ids: Iterable[str]) -> None:
+    for task_id in task_ids:
+        if (task := framework.tasks.get(task_id)) is not None:
             _tell_latest(ctx, framework, task)
+
+
+def tell_unacknowledged(ctx: Context, framework: Framework) -> None:
+    """What it was told before it subscribed again, and has not acknowledged."""
+
+    def tell(task_ids: Iterable[str]) -> None:
+        for task_id in task_ids:
+            task = framework.tasks.get(task_id)
+            if task is not None and task.unacknowledged is not None:
+                forward(ctx, framework, task.unacknowledged)
+
+    tell_all(ctx, framework, "updates", framework.tasks, tell)
 
 
 def _tell_latest(ctx: Context, framework: Framework, task: Task) -> None:
