@@ -48,6 +48,7 @@ from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.standalone import LockedError, lock_directory
 from pymesos_core.directories import default_directory
+from pymesos_core.flags import FiniteRange, Folder
 from pymesos_core.limits import PEER_EXECUTORS
 from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.metrics import metrics_option, serve_metrics
@@ -265,14 +266,14 @@ def check_subnet(text: str) -> str:
 )
 @click.option(
     "--zk-session-timeout",
-    type=click.FloatRange(1, 120),
+    type=FiniteRange(1, 120),
     default=10.0,
     show_default=True,
     help="Seconds of the ZooKeeper session with which the leader is found.",
 )
 @click.option(
     "--work-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default=None,
     help="Checkpoint and sandboxes.  [default: /var/lib/pymesos/agent for root, else"
     " ~/.local/state/pymesos/agent]",
@@ -356,7 +357,7 @@ def check_subnet(text: str) -> str:
 )
 @click.option(
     "--cni-config-dir",
-    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    type=Folder(exists=True),
     default=None,
     help="More networks for them: CNI network lists, *.conflist.",
 )
@@ -384,7 +385,7 @@ def check_subnet(text: str) -> str:
 )
 @click.option(
     "--image-max-age",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=14,
     show_default=True,
     metavar="DAYS",
@@ -401,7 +402,7 @@ def check_subnet(text: str) -> str:
 @metrics_option
 @click.option(
     "--sandbox-max-age",
-    type=click.FloatRange(0),
+    type=FiniteRange(0),
     default=7,
     show_default=True,
     metavar="DAYS",
@@ -522,7 +523,7 @@ def main(
 )
 @click.option(
     "--work-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default=None,
     help="The agent's work directory.",
 )
@@ -549,7 +550,7 @@ def recover(discard: bool, work_dir: Path | None) -> None:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option(
     "--work-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default=None,
     help="The agent's work directory.",
 )

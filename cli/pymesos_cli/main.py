@@ -13,6 +13,7 @@ import click
 
 from pymesos_cli import completing, terminal
 from pymesos_core import VERSION
+from pymesos_core.flags import FiniteRange
 
 DEFAULT_MASTER = "127.0.0.1:5050"
 TASKS_SHOWN = 1000
@@ -77,7 +78,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.1, 3600),
+    type=FiniteRange(0.1, 3600),
     default=10.0,
     show_default=True,
     help="Seconds to wait for a master.",
@@ -225,16 +226,13 @@ def run(
 def _number(flag: str, text: str | None, default: float) -> float:
     if text is None:
         return default
-    from pymesos_binpack.documents import plain_value
-    from pymesos_binpack.specs import JobError
+    from pymesos_core.resources import ResourceError, parse_milli
 
     try:
-        value = plain_value(text)
-    except JobError as error:
-        raise click.UsageError(f"{flag}: {error}") from error
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise click.UsageError(f"{flag} is {text!r}; a number is expected")
-    return value
+        milli = parse_milli(flag, text)
+    except ResourceError as error:
+        raise click.UsageError(str(error)) from error
+    return milli // 1000 if milli % 1000 == 0 else milli / 1000
 
 
 @main.command()
@@ -524,7 +522,7 @@ def weights(settings: Settings, settings_: tuple[str, ...]) -> None:
 )
 @click.option(
     "--load",
-    type=click.FloatRange(0.01, 10),
+    type=FiniteRange(0.01, 10),
     default=None,
     help="Draw tasks of the file at random until they ask for so much of the scarcest resource."
     "  [default: the file as it is]",

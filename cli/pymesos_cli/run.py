@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import shlex
 import sys
 import tempfile
@@ -29,6 +28,7 @@ from pymesos_cli.progress import Progress
 from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
 from pymesos_cli.terminal import OutputError, note
 from pymesos_core.coordination import CoordinationError
+from pymesos_core.flags import current_user
 from pymesos_core.store import Store
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -241,7 +241,7 @@ async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.Jo
         store = Store(Path(folder) / "state.sqlite")
         info = types_pb2.FrameworkInfo(
             name=f"run {job.name}",
-            user=getpass.getuser(),
+            user=current_user(),
             roles=[job.role],
             failover_timeout_s=HOSTED_FAILOVER_S,
             capabilities=[

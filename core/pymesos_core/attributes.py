@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from pymesos_core.ids import hidden_character
+
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}")
 MAX_VALUE_LENGTH = 255
 
@@ -22,6 +24,8 @@ def parse_attributes(text: str) -> dict[str, str]:
             raise AttributeSyntaxError(f"{part!r} is not name:value, as in rack:a;ssd:true")
         if name in out:
             raise AttributeSyntaxError(f"{name} is given twice")
+        if (hidden := hidden_character(value)) is not None:
+            raise AttributeSyntaxError(f"{name} has a character that nobody sees: {hidden}")
         if len(value) > MAX_VALUE_LENGTH:
             raise AttributeSyntaxError(f"{name} has more than {MAX_VALUE_LENGTH} characters")
         out[name] = value

@@ -16,10 +16,12 @@ from typing import Any, TypeVar
 import click
 import grpc.aio
 
+from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.budgets import PeerBudgets
 from pymesos_core.complaints import Complaints
 from pymesos_core.decoding import Decoding
+from pymesos_core.ids import name_problem
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 
@@ -114,6 +116,8 @@ def check_listen(
                 f"{flag} {value} is not a loopback address, and there is no TLS yet: everyone who"
                 f" can reach it can run commands here. Add --insecure if that is meant"
             )
+    if hostname is not None and (problem := name_problem(hostname, limits.ID)):
+        raise click.UsageError(f"--hostname: {problem}")
     if ipaddress.ip_address(ip).is_unspecified and advertise_ip is None:
         raise click.UsageError(
             f"--ip {ip} listens everywhere; say with --advertise-ip what others should connect to"
@@ -142,16 +146,31 @@ def make_server(limits: Mapping[str, Limit]) -> grpc.aio.Server:
 def bind(server: grpc.aio.Server, listen: Listen) -> int:
     """Bind and return the port. Raises ServingError."""
     target = str(HostPort(listen.ip, listen.port))
+    problem = _why_not(listen)
+    if problem is None:
+        with contextlib.suppress(RuntimeError):
+            if port := server.add_insecure_port(target):
+                return port
+        problem = "it was taken just now"
+    raise ServingError(
+        f"cannot listen on {target} ({problem}): the port is taken or the address is not this"
+        f" machine's; choose another with --port or --ip"
+    )
+
+
+def _why_not(listen: Listen) -> str | None:
+    """What keeps a server from listening; gRPC would write it to stderr as a line of its own."""
     try:
-        port = server.add_insecure_port(target)
-    except RuntimeError:
-        port = 0
-    if port == 0:
-        raise ServingError(
-            f"cannot listen on {target}: the port is taken or the address is not this machine's;"
-            f" choose another with --port or --ip"
-        )
-    return port
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            listen.ip, listen.port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+        )[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen()
+    except OSError as error:
+        return error.strerror
+    return None
 
 
 def stop_event() -> asyncio.Event:

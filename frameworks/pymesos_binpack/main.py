@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import getpass
 import logging
 import os
 import sys
@@ -24,7 +23,8 @@ from pymesos_core.addresses import AddressError, parse_master
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.coordination.standalone import LockedError, lock_directory
 from pymesos_core.directories import default_directory
-from pymesos_core.ids import role_problem
+from pymesos_core.flags import FiniteRange, Folder, current_user
+from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.limits import PEER_WATCHERS
 from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.serving import (
@@ -240,7 +240,7 @@ async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: Store
 @click.option("--user", default=None, help="Who runs the tasks.  [default: you]")
 @click.option(
     "--failover-timeout",
-    type=click.FloatRange(0, 10 * 365 * 86400),
+    type=FiniteRange(0, 10 * 365 * 86400),
     default=WEEK_S,
     show_default="604800, a week",
     help="Seconds that the tasks live without this framework.",
@@ -254,7 +254,7 @@ async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: Store
 )
 @click.option(
     "--state-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default=None,
     help="Where the framework's id, jobs and results are kept, for a restart to go on from."
     "  [default: /var/lib/pymesos/NAME for root, else ~/.local/state/pymesos/NAME]",
@@ -306,12 +306,14 @@ def main(
     chosen = roles.pop() if roles else "*"
     if problem := role_problem(chosen):
         raise click.UsageError(f"--role: {problem}")
+    if problem := id_problem(name):
+        raise click.UsageError(f"--name: {problem}")
     directory = state_dir or default_directory(name)
     options = Options(
         master,
         name,
         chosen,
-        user or getpass.getuser(),
+        user or current_user(),
         failover_timeout,
         policy,
         directory,

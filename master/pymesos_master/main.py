@@ -25,6 +25,7 @@ from pymesos_core.coordination import (
 )
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.directories import default_directory
+from pymesos_core.flags import FiniteRange, Folder
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
 from pymesos_core.log import LEVELS, set_up_logging
@@ -200,21 +201,21 @@ async def _lead(options: Options, term: Term, leadership: Leadership) -> str | N
 )
 @click.option(
     "--zk-session-timeout",
-    type=click.FloatRange(1, 120),
+    type=FiniteRange(1, 120),
     default=10.0,
     show_default=True,
     help="Seconds after which ZooKeeper takes a silent master for dead.",
 )
 @click.option(
     "--work-dir",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=Folder(),
     default=None,
     help="Where a standalone master keeps its registry.  [default: /var/lib/pymesos/master for"
     " root, else ~/.local/state/pymesos/master]",
 )
 @click.option(
     "--agent-ping-timeout",
-    type=click.FloatRange(0.05, 600),
+    type=FiniteRange(0.05, 600),
     default=15.0,
     show_default=True,
     help="Seconds an agent has to answer a ping.",
@@ -228,21 +229,21 @@ async def _lead(options: Options, term: Term, leadership: Leadership) -> str | N
 )
 @click.option(
     "--agent-reregister-timeout",
-    type=click.FloatRange(1, 86400),
+    type=FiniteRange(1, 86400),
     default=600.0,
     show_default=True,
     help="Seconds that agents have to come back after a master failover.",
 )
 @click.option(
     "--offer-timeout",
-    type=click.FloatRange(0.05, 86400),
+    type=FiniteRange(0.05, 86400),
     default=30.0,
     show_default=True,
     help="Seconds after which an unanswered offer is rescinded.",
 )
 @click.option(
     "--max-offer-fraction",
-    type=click.FloatRange(0.01, 1),
+    type=FiniteRange(0.01, 1),
     default=1.0,
     show_default=True,
     help="The largest part of an agent in one offer, so that a small framework does not hold a"
@@ -298,7 +299,7 @@ def main(
     set_up_logging(log_level)
     listen = check_listen(ip, port, advertise_ip, hostname, insecure)
     try:
-        zk_url = parse_zk(zk) if zk else None
+        zk_url = parse_zk(zk) if zk is not None else None
     except AddressError as error:
         raise click.UsageError(f"--zk: {error}") from error
     config = Config(

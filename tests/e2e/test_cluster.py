@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -440,12 +441,28 @@ class TestWrongUse:
         assert "no agents" in cli.ok("agents")
         assert cli.json("frameworks") == []
 
+    def test_a_port_that_is_taken(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            flags = ["--port", str(taken.getsockname()[1])]
+            argv = [sys.executable, "-m", "pymesos_binpack.main", "--listen", "--master", "h:1"]
+            done = subprocess.run([*argv, *flags], capture_output=True, text=True, timeout=30)
+        assert done.returncode == 1 and "Address already in use" in done.stderr
+        assert len(done.stderr.splitlines()) == 1, done.stderr
+
     @pytest.mark.parametrize(
         ("module", "arguments", "says"),
         [
             ("pymesos_master", ["--ip", "0.0.0.0"], "Add --insecure"),
             ("pymesos_master", ["--ip", "0.0.0.0", "--insecure"], "--advertise-ip"),
             ("pymesos_master", ["--ip", "nonsense"], "an IP address is expected"),
+            ("pymesos_master", ["--hostname", "\x1b[31m"], "--hostname: "),
+            ("pymesos_master", ["--hostname", ""], "--hostname: "),
+            ("pymesos_master", ["--work-dir", ""], "a directory is expected"),
+            ("pymesos_master", ["--offer-timeout", "nan"], "not a number in the range"),
+            ("pymesos_master", ["--zk", ""], "--zk: a ZooKeeper address starts with"),
+            ("pymesos_agent", ["--master", "h:1", "--attributes", "x:\u202e"], "nobody sees"),
+            ("pymesos_binpack", ["--listen", "--master", "h:1", "--name", "../x"], "has a slash"),
+            ("pymesos_cli", ["--timeout", "nan", "tasks"], "not a number in the range"),
             ("pymesos_master", ["--zk", "nonsense"], "--zk: a ZooKeeper address starts with"),
             ("pymesos_agent", [], "--master is missing"),
             ("pymesos_agent", ["--master", "x"], "--master: 'x' lacks its port"),
