@@ -376,7 +376,8 @@ def parse_milli(name: str, text: str) -> int:
     try:
         value = Decimal(text)
     except InvalidOperation:
-        raise ResourceError(f"{name} is {text!r}; a number is expected") from None
+        raise ResourceError(f"{name} is {text[:80]!r}; a number is expected") from None
+    text = text[:80]  # for the sentences
     if not value.is_finite():
         raise ResourceError(f"{name} is {text}; a finite number is expected")
     if value < 0:
