@@ -17,6 +17,8 @@ from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
 
+FLUSH_TIMEOUT_S = 5.0
+
 
 class StateError(Exception):
     """The state directory cannot be written: the message says why."""
@@ -75,6 +77,9 @@ class Binpack(Scheduler):
             self._feed(c.Tick())
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if self._fault is not None:
+                # What was decided before is right, and the next life begins with what is stored.
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._commits.flushed(), FLUSH_TIMEOUT_S)
                 raise self._fault
             if self._failure is not None:
                 raise StateError(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
+from typing import Any
 
 from pymesos_binpack.reasons import Cause, PendingTask, Refusal
 from pymesos_binpack.specs import Job, TaskSpec
@@ -42,6 +43,10 @@ class Saved:
     exit_status: int | None = None
     reason: int = pb.REASON_UNSPECIFIED
     message: str = ""
+
+    def record(self) -> dict[str, Any]:
+        """As it is stored; `dataclasses.asdict` would copy every list first."""
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
 @dataclass(slots=True, eq=False)
@@ -144,7 +149,7 @@ class Instance:
 
     def change(self) -> Change:
         """Its record as it is now."""
-        return Change(INSTANCE, self.key, json.dumps(asdict(self.saved)).encode())
+        return Change(INSTANCE, self.key, json.dumps(self.saved.record()).encode())
 
 
 @dataclass(slots=True)

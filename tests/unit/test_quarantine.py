@@ -109,6 +109,25 @@ def test_what_cannot_be_read_is_set_aside_and_the_rest_goes_on(name: str) -> Non
     assert again.of(c.Kill) == []
 
 
+def test_what_an_older_version_took_is_run() -> None:
+    """F1 and F2, as they are stored by the version that ended over them."""
+    h = two_jobs()
+    odd = document(
+        kind="service",
+        command="echo 🚀",
+        instances=1.0,
+        resources={"ports": 1.0, "cpus": 0.1 + 0.2},
+    )
+    assert "\\ud83d" in odd
+    changed("job", BAD, document=odd)(h.records)
+    again = restarted(h.records)
+    assert set(again.core.jobs) == {BAD, GOOD} and not again.core.quarantined
+    again.update(f"{BAD}.t.0.1", pb.TASK_FAILED)
+    again.offer()
+    (accept,) = again.of(c.Accept)
+    assert isinstance(accept, c.Accept) and accept.tasks[0].command.value == "echo 🚀"
+
+
 def test_every_field_of_an_instance_is_checked() -> None:
     assert restoring._MAY_BE.keys() == {field.name for field in fields(Saved)}
 
