@@ -89,5 +89,16 @@ PEER_WATCHERS = Limit("watchers of an address", 100, "watches open", "An address
 PEER_SCHEDULERS = Limit("schedulers of an address", 1000, "schedulers connected", "An address")
 PEER_AGENTS = Limit("agents of an address", 20_000, "agents connected", "An address")
 PEER_EXECUTORS = Limit("executors of an address", 10_000, "executors connected", "An address")
+REGISTERED_FRAMEWORKS = Limit("frameworks", 10_000, "frameworks registered", "The cluster")
+REGISTERED_AGENTS = Limit("agents", 100_000, "agents registered", "The cluster")
+PEER_REGISTERED_FRAMEWORKS = Limit(
+    "frameworks of an address", 1000, "frameworks registered", "An address"
+)
+PEER_REGISTERED_AGENTS = Limit(
+    "registered agents of an address", 20_000, "agents registered", "An address"
+)
+PEER_REGISTRY = Limit(
+    "registry of an address", 64 * MIB, "bytes of agents and frameworks registered", "An address"
+)
 
 TABLE: tuple[Limit, ...] = tuple(value for value in globals().values() if isinstance(value, Limit))

@@ -84,9 +84,13 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         total,
         registered_at_s=ctx.now.wall_s,
         reserved_next=reserved,
+        peer=known.peer if known is not None else event.peer,
     )
     change = agent_change(admitted, ctx.now.wall_s)
-    if problem := record_problem(change):
+    problem = record_problem(change)
+    if problem is None and known is None:
+        problem = ctx.registered.problem(AGENT, event.peer, len(change.value or b""))
+    if problem is not None:
         _refuse(ctx, event.connection_id, problem)
         return
     # Nothing is refused from here on.
@@ -107,7 +111,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         if known is not None:
             known.state_next, known.info_next = AgentState.ACTIVE, info
             _await_word(ctx, known)
-        ctx.persist((change,), admit)
+        ctx.persist((change,), admit, event.peer)
 
 
 def _is_written(agent: Agent, info: pb.AgentInfo) -> bool:
@@ -199,6 +203,7 @@ def _admit(
             registered_at_s=ctx.now.wall_s,
             reserved=reserved,
             reserved_next=reserved,
+            peer=event.peer,
         )
         ctx.state.agents[info.agent_id] = agent
     was_unreachable = agent.state == AgentState.UNREACHABLE

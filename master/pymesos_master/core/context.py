@@ -22,6 +22,7 @@ from pymesos_master.core.effects import (
     TellAgent,
     TellFramework,
 )
+from pymesos_master.core.registered import Registered
 from pymesos_master.core.state import Agent, ClusterState, Config, Framework
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -44,6 +45,7 @@ class Context:
     framework_ids: Iterator[str]
     offer_ids: Iterator[str]
     state: ClusterState = field(default_factory=ClusterState)
+    registered: Registered = field(default_factory=Registered)
     timers: Timers[TimerKey] = field(default_factory=Timers)
     out: list[Effect] = field(default_factory=list)
     next_removal_s: float = 0.0
@@ -95,11 +97,16 @@ class Context:
         """Leave out what an agent says, and say so."""
         self.out.append(Complain(agent.agent_id, what, message))
 
-    def persist(self, changes: tuple[Change, ...], then: Callable[[], None]) -> None:
+    def persist(
+        self, changes: tuple[Change, ...], then: Callable[[], None], peer: str = ""
+    ) -> None:
         """Write to the registry; `then` runs in the step that learns that it is durable.
 
-        No changes: `then` runs when it is certain that this master still leads.
+        No changes: `then` runs when it is certain that this master still leads. `peer` is the
+        address that a new agent or framework came from.
         """
+        for change in changes:
+            self.registered.note(change, peer)
         self._token += 1
         self._after_persist[self._token] = then
         self.out.append(PersistRegistry(self._token, changes))

@@ -27,6 +27,7 @@ class AgentRegistering:
     mono_s: float = 0.0
     reserved: tuple[pb.Resource, ...] = ()  # dynamically, as the agent keeps it
     leaving: bool = False  # it is ending, as by AgentLeaving
+    peer: str = ""  # its address, without the port
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class FrameworkSubscribing:
 
     connection_id: int
     subscribe: scheduler_pb.Call.Subscribe
+    peer: str = ""  # its address, without the port
 
 
 @dataclass(frozen=True, slots=True)

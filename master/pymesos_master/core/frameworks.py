@@ -67,8 +67,14 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     info.CopyFrom(asked)
     info.framework_id = framework_id or next(ctx.framework_ids)
     since = known.registered_at_s if known else ctx.now.wall_s
-    change = framework_change(Framework(info, FrameworkState.ACTIVE, registered_at_s=since))
-    if problem := record_problem(change):
+    peer = known.peer if known else event.peer
+    change = framework_change(
+        Framework(info, FrameworkState.ACTIVE, registered_at_s=since, peer=peer)
+    )
+    problem = record_problem(change)
+    if problem is None and known is None:
+        problem = ctx.registered.problem(FRAMEWORK, peer, len(change.value or b""))
+    if problem is not None:
         ctx.refuse_framework(event.connection_id, problem)
         return
     ctx.state.framework_by_connection[event.connection_id] = info.framework_id
@@ -78,7 +84,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         if written:
             _subscribed(ctx, event, info)
             return
-    ctx.persist((change,), lambda: _subscribed(ctx, event, info))
+    ctx.persist((change,), lambda: _subscribed(ctx, event, info), peer)
 
 
 def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInfo) -> None:
@@ -92,7 +98,9 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
         if event.subscribe.framework_info.framework_id:
             ctx.refuse_framework(event.connection_id, "Framework has been removed")
             return
-        framework = Framework(info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s)
+        framework = Framework(
+            info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s, peer=event.peer
+        )
         framework.subscribing = event.connection_id
         ctx.state.frameworks[info.framework_id] = framework
     framework.info = info

@@ -47,9 +47,13 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
     """
     try:
         if kind == AGENT:
-            _take_agent(ctx, key, registry_pb.AgentRecord.FromString(value))
+            agent = registry_pb.AgentRecord.FromString(value)
+            ctx.registered.note(Change(kind, key, value), agent.peer)
+            _take_agent(ctx, key, agent)
         elif kind == FRAMEWORK:
-            _take_framework(ctx, key, registry_pb.FrameworkRecord.FromString(value))
+            framework = registry_pb.FrameworkRecord.FromString(value)
+            ctx.registered.note(Change(kind, key, value), framework.peer)
+            _take_framework(ctx, key, framework)
         elif kind == ROLE:
             _take_role(ctx, key, registry_pb.RoleRecord.FromString(value))
     except (DecodeError, ResourceError) as error:
@@ -119,7 +123,7 @@ def _take_agent(ctx: Context, key: str, record: registry_pb.AgentRecord) -> None
         changed_at_s=record.changed_at_s,
         reserved=resources.from_proto(record.reserved),
     )
-    agent.reserved_next = agent.reserved
+    agent.reserved_next, agent.peer = agent.reserved, record.peer
     if state != AgentState.RECOVERING:
         agent.state_next = state
     ctx.state.agents[agent.agent_id] = agent
@@ -142,6 +146,7 @@ def _take_framework(ctx: Context, key: str, record: registry_pb.FrameworkRecord)
         framework = Framework(info, FrameworkState.DISCONNECTED)
         ctx.state.frameworks[key] = framework
     framework.info = framework.info_next = info
+    framework.peer = record.peer
     framework.state, framework.registered_at_s = FrameworkState.DISCONNECTED, record.registered_at_s
     ctx.allocator.add_framework(key, framework.roles, active=False)
     start_failover_timer(ctx, framework)

@@ -50,7 +50,9 @@ def agent_removal(agent_id: str) -> Change:
 def framework_change(framework: Framework) -> Change:
     """The record of a framework."""
     record = registry_pb.FrameworkRecord(
-        info=framework.info_next, registered_at_s=framework.registered_at_s
+        info=framework.info_next,
+        registered_at_s=framework.registered_at_s,
+        peer=framework.peer,
     )
     return Change(FRAMEWORK, framework.framework_id, record.SerializeToString(deterministic=True))
 

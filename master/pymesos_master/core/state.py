@@ -124,6 +124,7 @@ class Agent:
     leaving: bool = False  # it is ending, so it is offered to nobody until it registers again
     confirmed: bool = False  # it has spoken since it registered here, so it obeys no older master
     registered_at_s: float = 0.0
+    peer: str = ""  # the address that it first came from
     changed_at_s: float = 0.0  # when it became unreachable or gone
     usage: agent_pb.Usage | None = None
     reserved: Resources = EMPTY  # dynamically, by the registry
@@ -186,6 +187,7 @@ class Framework:
     answer_s: float = 0.0  # what its last answer to an offer took
     silent: bool = False  # its last offer ended without an answer
     lack_pause_s: float = 0.0  # until it is looked again whether it lacks offers
+    peer: str = ""  # the address that it first came from
     last_offer_at_s: float = 0.0  # Unix time; 0: none by this leader
     # By the latest write to the registry, durable or not:
     removing: bool = False

@@ -8,6 +8,7 @@ from typing import Any
 import grpc.aio
 
 from pymesos_core import limits
+from pymesos_core.budgets import host_of
 from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
@@ -62,6 +63,7 @@ class _Registration:
     def __init__(self, connection: Connection) -> None:
         self._feed = connection.feed
         self._connection_id = connection.connection_id
+        self._peer = host_of(connection.peer)
         self._register: pb.Register | None = None
         self._tasks: list[pb.TaskRecord] = []
         self._complete = False
@@ -98,6 +100,7 @@ class _Registration:
                 self._register.mono_s,
                 tuple(self._register.reserved),
                 self._register.leaving,
+                self._peer,
             )
         )
 

@@ -8,6 +8,7 @@ from typing import Any
 import grpc.aio
 
 from pymesos_core import limits
+from pymesos_core.budgets import host_of
 from pymesos_master.core.events import (
     FrameworkCalled,
     FrameworkDisconnected,
@@ -88,7 +89,10 @@ class SchedulerService(services.SchedulerServicer):
                                 connection.feed(FrameworkCalled(connection_id, whole))
                         elif call.HasField("subscribe"):
                             subscribed = True
-                            connection.feed(FrameworkSubscribing(connection_id, call.subscribe))
+                            host = host_of(connection.peer)
+                            connection.feed(
+                                FrameworkSubscribing(connection_id, call.subscribe, host)
+                            )
                         else:
                             raise BadStreamError("the first call of a stream must be SUBSCRIBE")
                         await turn.pause()

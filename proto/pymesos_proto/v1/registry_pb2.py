@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/registry.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"\xd1\x01\n\x0b\x41gentRecord\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.pymesos.v1.AgentRecord.State\x12\x14\n\x0c\x63hanged_at_s\x18\x03 \x01(\x01\x12&\n\x08reserved\x18\x04 \x03(\x0b\x32\x14.pymesos.v1.Resource\"1\n\x05State\x12\r\n\tREACHABLE\x10\x00\x12\x0f\n\x0bUNREACHABLE\x10\x01\x12\x08\n\x04GONE\x10\x02\"S\n\x0f\x46rameworkRecord\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x17\n\x0fregistered_at_s\x18\x02 \x01(\x01\"L\n\nRoleRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quotab\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/registry.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"\xdf\x01\n\x0b\x41gentRecord\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.pymesos.v1.AgentRecord.State\x12\x14\n\x0c\x63hanged_at_s\x18\x03 \x01(\x01\x12&\n\x08reserved\x18\x04 \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0c\n\x04peer\x18\x05 \x01(\t\"1\n\x05State\x12\r\n\tREACHABLE\x10\x00\x12\x0f\n\x0bUNREACHABLE\x10\x01\x12\x08\n\x04GONE\x10\x02\"a\n\x0f\x46rameworkRecord\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x17\n\x0fregistered_at_s\x18\x02 \x01(\x01\x12\x0c\n\x04peer\x18\x03 \x01(\t\"L\n\nRoleRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quotab\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,11 +33,11 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pymesos_proto.v1.registry_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AGENTRECORD']._serialized_start=78
-  _globals['_AGENTRECORD']._serialized_end=287
-  _globals['_AGENTRECORD_STATE']._serialized_start=238
-  _globals['_AGENTRECORD_STATE']._serialized_end=287
-  _globals['_FRAMEWORKRECORD']._serialized_start=289
-  _globals['_FRAMEWORKRECORD']._serialized_end=372
-  _globals['_ROLERECORD']._serialized_start=374
-  _globals['_ROLERECORD']._serialized_end=450
+  _globals['_AGENTRECORD']._serialized_end=301
+  _globals['_AGENTRECORD_STATE']._serialized_start=252
+  _globals['_AGENTRECORD_STATE']._serialized_end=301
+  _globals['_FRAMEWORKRECORD']._serialized_start=303
+  _globals['_FRAMEWORKRECORD']._serialized_end=400
+  _globals['_ROLERECORD']._serialized_start=402
+  _globals['_ROLERECORD']._serialized_end=478
 # @@protoc_insertion_point(module_scope)

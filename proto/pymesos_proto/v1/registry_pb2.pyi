@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AgentRecord(_message.Message):
-    __slots__ = ("info", "state", "changed_at_s", "reserved")
+    __slots__ = ("info", "state", "changed_at_s", "reserved", "peer")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REACHABLE: _ClassVar[AgentRecord.State]
@@ -22,19 +22,23 @@ class AgentRecord(_message.Message):
     STATE_FIELD_NUMBER: _ClassVar[int]
     CHANGED_AT_S_FIELD_NUMBER: _ClassVar[int]
     RESERVED_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.AgentInfo
     state: AgentRecord.State
     changed_at_s: float
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
-    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    peer: str
+    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., peer: _Optional[str] = ...) -> None: ...
 
 class FrameworkRecord(_message.Message):
-    __slots__ = ("info", "registered_at_s")
+    __slots__ = ("info", "registered_at_s", "peer")
     INFO_FIELD_NUMBER: _ClassVar[int]
     REGISTERED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    PEER_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.FrameworkInfo
     registered_at_s: float
-    def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., registered_at_s: _Optional[float] = ...) -> None: ...
+    peer: str
+    def __init__(self, info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ..., registered_at_s: _Optional[float] = ..., peer: _Optional[str] = ...) -> None: ...
 
 class RoleRecord(_message.Message):
     __slots__ = ("role", "weight", "quota")

@@ -1,0 +1,71 @@
+"""What each address has in the registry: bounded, as long as nobody knows who asks.
+
+A framework may ask to be kept for years after it has gone, and an agent that goes is remembered.
+Counted is what is meant to be written. An address is that from which a framework or an agent
+first came; what has none, from an older version's registry, counts only among all.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pymesos_core.limits import (
+    PEER_REGISTERED_AGENTS,
+    PEER_REGISTERED_FRAMEWORKS,
+    PEER_REGISTRY,
+    REGISTERED_AGENTS,
+    REGISTERED_FRAMEWORKS,
+)
+from pymesos_core.store import Change
+from pymesos_master.core.registry import AGENT, FRAMEWORK
+
+_ADVICE = {
+    FRAMEWORK: "end some with `pymesos-cli teardown`, or let their failover_timeout pass",
+    AGENT: "give those up that do not come back, with `pymesos-cli gone`",
+}
+_LIMITS = {
+    FRAMEWORK: (REGISTERED_FRAMEWORKS, PEER_REGISTERED_FRAMEWORKS),
+    AGENT: (REGISTERED_AGENTS, PEER_REGISTERED_AGENTS),
+}
+
+
+class Registered:
+    """The records of agents and frameworks, by the address that they came from."""
+
+    def __init__(self) -> None:
+        self._records: dict[tuple[str, str], tuple[str, int]] = {}  # address and bytes, by record
+        self._all: Counter[str] = Counter()  # by kind
+        self._of_peer: Counter[tuple[str, str]] = Counter()  # by kind and address
+        self._bytes_of_peer: Counter[str] = Counter()
+
+    def problem(self, kind: str, peer: str, size: int) -> str | None:
+        """Why one more record of this size from this address is refused, or None."""
+        most, most_of_peer = _LIMITS[kind]
+        problem = most.problem(self._all[kind] + 1)
+        if peer and problem is None:
+            problem = most_of_peer.problem(
+                self._of_peer[kind, peer] + 1, f"The address {peer}"
+            ) or PEER_REGISTRY.problem(self._bytes_of_peer[peer] + size, f"The address {peer}")
+        return f"{problem}: {_ADVICE[kind]}" if problem else None
+
+    def note(self, change: Change, peer: str = "") -> None:
+        """A record is to be as this says; a new one came from `peer`."""
+        key = (change.kind, change.key)
+        if change.kind not in _LIMITS:
+            return
+        known = self._records.pop(key, None)
+        if known is not None:
+            peer = known[0]
+            self._count(change.kind, peer, -1, -known[1])
+        if change.value is not None:
+            self._records[key] = (peer, len(change.value))
+            self._count(change.kind, peer, 1, len(change.value))
+
+    def _count(self, kind: str, peer: str, number: int, size: int) -> None:
+        self._all[kind] += number
+        self._of_peer[kind, peer] += number
+        self._bytes_of_peer[peer] += size
+        if not self._of_peer[kind, peer]:
+            del self._of_peer[kind, peer]
+        if not self._bytes_of_peer[peer]:
+            del self._bytes_of_peer[peer]
