@@ -34,6 +34,8 @@ PATIENCE = 256
 # What it costs to begin with a node that nothing is on, in levels of a gap. While there is room for
 # all, the waste of large gaps is next to nothing, and tasks would be anywhere.
 UNUSED = 0.1
+# What it costs to break the room of a task of several GPUs, as a part of the GPUs that are free.
+KEPT = 0.0025
 ALIKE = 0.1  # two workloads that differ by no more, summed over their kinds
 LEVELS = 100  # into which a gap is divided
 SIDE_LEVELS = 128  # into which what goes with it is divided
@@ -122,7 +124,7 @@ class _Plan:
     def _kinds(self, workload: Workload) -> Kinds:
         """What each kind takes of a gap; a task of several GPUs is as many gaps of a whole one."""
         devices = self._pool.devices
-        gaps = devices.sum() / np.count_nonzero(devices) if self._on_gpus else 1
+        gaps = round(devices.sum() / np.count_nonzero(devices)) if self._on_gpus else 1
         counts: dict[tuple[int, float], float] = {}
         for shape, part in workload.kinds:
             split = max(1, shape.whole_gpus) if self._on_gpus else 1
@@ -169,8 +171,9 @@ class _Gangs:
         shapes = [(shape, part) for shape, part in workload.kinds if shape.whole_gpus > 1]
         wanted = sum(part * shape.gpus for shape, part in workload.kinds)
         by_gangs = sum(part * shape.gpus for shape, part in shapes) / max(wanted, 1)
-        # Where they ask for little, others fill what they leave.
-        self._parts = np.array([part * by_gangs**2 for _, part in shapes])
+        # Where they ask for little, others fill what they leave. KEPT is for when there is room.
+        least = KEPT / max(sum(part for _, part in shapes), 1e-9)
+        self._parts = np.array([part * (by_gangs**2 + least) for _, part in shapes])
         self._counts = np.array([shape.whole_gpus for shape, _ in shapes], dtype=np.int64)
         name = pool.names[side] if side is not None else ""
         self._sides = np.array([dict(s.scalars).get(name, 0) for s, _ in shapes], dtype=np.int64)
