@@ -22,6 +22,9 @@ from pymesos_simulation.world import Link, World
 END_TASKS_TIMEOUT_S = 30.0
 
 
+AWAY = ev.RuntimeAway("process", "it does not answer")
+
+
 @dataclass
 class Container:
     """What runs on a machine, whoever started it."""
@@ -109,7 +112,7 @@ class Machine:
         container.exit = ev.ContainerExited(container_id, status, limit)
         if container_id in self.executors:
             self.executors[container_id].end()
-        if self.node.alive and container_id in self.node.known:
+        if self.node.alive and container_id in self.node.known and not self.node.away:
             exited = container.exit
             self.node.soon(0.001, lambda: self.node.feed(exited))
 
@@ -135,6 +138,7 @@ class AgentNode(ClientNode):
         self.port = port
         self.core: AgentCore | None = None
         self.known: set[str] = set()
+        self.away = False  # its runtime does not answer
         self.highest_epoch = 0  # that was durable
         self.executor_streams: dict[int, SimulatedExecutor] = {}
         self.sent: dict[str, list[bytes]] = {}  # task id → its updates, in the order first sent
@@ -152,13 +156,36 @@ class AgentNode(ClientNode):
             world.counts["too small for its tasks"] += 1
             self.machine.total = restored
             self.core = self._core()
-        self.known = set(self.machine.containers)
-        found = {
-            c.container_id: ev.ContainerState(1, c.exit) for c in self.machine.containers.values()
-        }
-        self.feed(ev.ContainersRecovered(found))
+        if self.away:
+            self.known = set()
+            self.feed(AWAY)
+            self.feed(ev.ContainersRecovered({}))
+        else:
+            self.feed(ev.ContainersRecovered(self._found()))
         self.look_for_leader()
         self.watch_leader()
+
+    def _found(self) -> dict[str, ev.ContainerState]:
+        """What the runtime holds; from now on it tells of that."""
+        there = self.machine.containers.values()
+        self.known = {c.container_id for c in there}
+        return {c.container_id: ev.ContainerState(1, c.exit) for c in there}
+
+    def lose_runtime(self, seconds: float) -> None:
+        """It does not answer for a while."""
+        self.world.trace(f"the runtime of {self.name} is away for {seconds:g} s")
+        self.away = True
+        self.soon(0.01, lambda: self.feed(AWAY) if self.away else None)
+
+        def back() -> None:
+            self.away = False
+            self.soon(0.02, self._tell_back)
+
+        self.world.at(seconds, back)
+
+    def _tell_back(self) -> None:
+        if not self.away:
+            self.feed(ev.RuntimeBack("process", self._found()))
 
     def on_crash(self) -> None:
         super().on_crash()
@@ -216,7 +243,7 @@ class AgentNode(ClientNode):
 
     def tell_started(self, container_id: str) -> None:
         """The runtime's word."""
-        if container_id in self.machine.containers:
+        if container_id in self.machine.containers and not self.away:
             self.feed(ev.ContainerStarted(container_id, 1))
             ended = self.machine.containers[container_id].exit
             self.known.add(container_id)
@@ -253,9 +280,14 @@ class AgentNode(ClientNode):
 
                 self.disk.write(changes, done)
             case fx.StartContainer():
-                self.machine.start(effect)
+                if self.away:
+                    failed = ev.ContainerFailed(effect.container_id, "it does not answer")
+                    self.soon(0.01, lambda: self.feed(failed))
+                else:
+                    self.machine.start(effect)
             case fx.KillContainer(container_id, _, force):
-                self.machine.kill(container_id, force)
+                if not self.away:
+                    self.machine.kill(container_id, force)
             case fx.TellExecutor(stream_id, said):
                 if stream_id in self.executor_streams:
                     self.executor_streams[stream_id].hear(stream_id, said)
@@ -272,7 +304,7 @@ class AgentNode(ClientNode):
                 self.soon(after_s, lambda: self.feed(answer))
             case fx.DestroyContainer(container_id, _):
                 container = self.machine.containers.get(container_id)
-                if container is not None and container.exit is not None:
+                if container is not None and container.exit is not None and not self.away:
                     del self.machine.containers[container_id]
                     self.machine.executors.pop(container_id, None)
             case fx.Disconnect(connection_id, reason):

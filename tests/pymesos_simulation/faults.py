@@ -24,6 +24,7 @@ FAULTS = (
     "ZooKeeper away",
     "unknown write",
     "fenced write",
+    "runtime away",
     "disk full",
     "torn write",
     "clock jump",
@@ -57,6 +58,7 @@ class Faults:
             (weather.disk_gap_s, self._fill_disk),
             (weather.coordinator_gap_s, self._take_zookeeper_away),
             (weather.clock_gap_s, self._jump),
+            (weather.runtime_gap_s, self._take_runtime_away),
             (weather.upgrade_gap_s, self._upgrade),
             (weather.gone_gap_s, self._mark_gone),
             (weather.ending_gap_s, self._end_agent),
@@ -142,6 +144,13 @@ class Faults:
         node = self.world.random.choice([*self.cluster.agents, *self.cluster.frameworks])
         node.disk.full_until_s = self.world.now_s + self.world.random.uniform(0.5, 10)
         self.world.trace(f"the disk of {node.name} is full for a while")
+
+    def _take_runtime_away(self) -> None:
+        """Nobody hears of containers, or reaches them; they go on."""
+        agent = self.world.random.choice(self.cluster.agents)
+        if agent.alive and not agent.away:
+            self.world.counts["runtime away"] += 1
+            agent.lose_runtime(self.world.random.choice([0.1, 3.0, 30.0]))
 
     def _jump(self) -> None:
         """Somebody sets a clock; only the wall clock can be set."""

@@ -38,6 +38,7 @@ class Weather:
     slow_start_s: float  # the longest that a container takes to start
     mid_step_crash: float  # chance that a crash hits between two effects of a step
     container_failure: float
+    runtime_gap_s: float  # between two times that an agent's runtime does not answer
 
     @staticmethod
     def draw(rng: random.Random) -> Weather:
@@ -66,6 +67,7 @@ class Weather:
             slow_start_s=rng.choice([0.01, 0.01, 1.0, 60.0]),
             mid_step_crash=rng.choice([0.0, 0.0, 0.001, 0.01]),
             container_failure=rng.choice([0.0, 0.05, 0.3]),
+            runtime_gap_s=gap(20, 120),
         )
 
 
