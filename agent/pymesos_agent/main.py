@@ -47,7 +47,7 @@ from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.standalone import LockedError, lock_directory
-from pymesos_core.directories import default_directory
+from pymesos_core.directories import default_directory, disk_problem
 from pymesos_core.flags import FiniteRange, Folder
 from pymesos_core.limits import PEER_EXECUTORS
 from pymesos_core.log import LEVELS, set_up_logging
@@ -62,7 +62,7 @@ from pymesos_core.serving import (
     make_server,
     stop_event,
 )
-from pymesos_core.store import Store, StoreError
+from pymesos_core.store import Records, Store, StoreError
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.executor_pb2_grpc import add_ExecutorServicer_to_server
 from pymesos_proto.v1.sandbox_pb2_grpc import add_SandboxServicer_to_server
@@ -104,7 +104,7 @@ async def serve(options: Options) -> None:
     work_dir = options.work_dir.resolve()
     lock = _lock(work_dir)
     (work_dir / "sandboxes").mkdir(exist_ok=True, mode=0o711)
-    store = _open_store(work_dir)
+    store, records = _open_store(work_dir)
     detector = detector_for(options.master, options.zk_session_timeout_s)
     server = make_server({"/pymesos.v1.Executor/Connect": PEER_EXECUTORS})
     port = bind(server, options.listen)
@@ -118,7 +118,6 @@ async def serve(options: Options) -> None:
 
     try:
         await detector.start(patient=True)
-        records = store.load()
         needed = runtimes_of(records)
         candidates = candidates_of(options.runtime, options.docker_host, options.settings, work_dir)
         runtimes.extend(candidates)
@@ -193,14 +192,21 @@ def _lock(work_dir: Path) -> int:
             # Tasks of other users pass through it, on their way to their sandboxes.
             work_dir.chmod(stat.S_IMODE(work_dir.stat().st_mode) | 0o011)
         return lock
-    except (LockedError, OSError) as error:
+    except OSError as error:
+        why = disk_problem(error) or error
+        raise AgentError(f"cannot use the work directory (--work-dir): {why}") from error
+    except LockedError as error:
         raise AgentError(f"cannot use the work directory: {error}") from error
 
 
-def _open_store(work_dir: Path) -> Store:
+def _open_store(work_dir: Path) -> tuple[Store, Records]:
+    """The checkpoint, and what is in it. Raises AgentError."""
     try:
-        return Store(work_dir / "checkpoint.sqlite")
+        store = Store(work_dir / "checkpoint.sqlite")
+        return store, store.load()
     except StoreError as error:
+        if not error.damaged:
+            raise AgentError(str(error)) from error
         raise AgentError(
             f"{error}. Restore the file from a backup, or give up what this agent knew with"
             f" `pymesos-agent recover --discard --work-dir {work_dir}`"
@@ -515,6 +521,11 @@ def main(
     ) as error:
         print(f"pymesos-agent: {error}", file=sys.stderr)
         sys.exit(1)
+    except OSError as error:
+        if (problem := disk_problem(error)) is None:
+            raise
+        print(f"pymesos-agent: {problem}", file=sys.stderr)
+        sys.exit(1)
 
 
 @main.command()
@@ -584,8 +595,8 @@ async def _purge(directory: Path, docker_host: str | None) -> None:
     runtimes: list[Runtime] = []
     ended = Ended()
     try:
-        store = _open_store(directory)
-        pids = pids_of(store.load())
+        store, records = _open_store(directory)
+        pids = pids_of(records)
         store.close()
         runtimes, away = await start_runtimes(
             candidates_of("auto", docker_host, Settings(), directory), ended

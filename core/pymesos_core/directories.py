@@ -1,9 +1,17 @@
-"""Where a role keeps what must survive it, unless it is told."""
+"""Where a role keeps what must survive it, unless it is told, and what is wrong with that place."""
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+NOT_OURS = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+)
+MAKE_ROOM = "make room on its file system, then start again: nothing that was acknowledged is lost"
+GIVE_ACCESS = "have it belong to the user that this runs as, or name another directory"
 
 
 def default_directory(role: str) -> Path:
@@ -12,3 +20,12 @@ def default_directory(role: str) -> Path:
         return Path("/var/lib/pymesos") / role
     state = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     return Path(state) / "pymesos" / role
+
+
+def disk_problem(error: OSError) -> str | None:
+    """A sentence for what only the owner of a disk can mend, naming the path; None for the rest."""
+    if error.errno not in FULL | NOT_OURS:
+        return None
+    advice = MAKE_ROOM if error.errno in FULL else GIVE_ACCESS
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}; {advice}"

@@ -16,9 +16,39 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymesos_core.directories import GIVE_ACCESS, MAKE_ROOM, disk_problem
+
 
 class StoreError(Exception):
-    """The table cannot be opened, read or written: the message names the file and the way out."""
+    """The table cannot be opened, read or written: the message names the file and the way out.
+
+    Of one that is `damaged` the way out is the role's: what a lost file costs, only that knows.
+    """
+
+    def __init__(self, message: str, *, damaged: bool = False) -> None:
+        super().__init__(message)
+        self.damaged = damaged
+
+
+_FULL = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR})
+_NOT_OURS = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM})
+_IN_USE = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
+
+
+def _failed(what: str, path: str, error: sqlite3.Error | OSError) -> StoreError:
+    """The sentence for an error of the disk or of SQLite."""
+    if isinstance(error, OSError):
+        said = disk_problem(error) or str(error)
+        return StoreError(f"cannot {what} {path}: {said}")
+    # Extended codes say more in their upper bits; Python's own errors have none.
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
+    if code in _FULL:
+        return StoreError(f"cannot {what} {path}: {error}. Is the disk full? Then {MAKE_ROOM}")
+    if code in _NOT_OURS:
+        return StoreError(f"cannot {what} {path}: {error}; {GIVE_ACCESS}")
+    if code in _IN_USE:
+        return StoreError(f"cannot {what} {path}: {error}; another process has it open")
+    return StoreError(f"cannot {what} {path}: {error}", damaged=True)
 
 
 @dataclass(frozen=True)
@@ -51,16 +81,16 @@ class Store:
             )
             problem = self._db.execute("PRAGMA quick_check(1)").fetchone()[0]
             if problem != "ok":
-                raise StoreError(f"{self.path} is damaged: {problem}")
+                raise StoreError(f"{self.path} is damaged: {problem}", damaged=True)
         except (sqlite3.Error, OSError) as error:
-            raise StoreError(f"cannot open {self.path}: {error}") from error
+            raise _failed("open", self.path, error) from error
 
     def load(self) -> dict[tuple[str, str], bytes]:
         """All records. Raises StoreError."""
         try:
             rows = self._db.execute("SELECT kind, key, value FROM record").fetchall()
         except sqlite3.Error as error:
-            raise StoreError(f"cannot read {self.path}: {error}") from error
+            raise _failed("read", self.path, error) from error
         return {(kind, key): bytes(value) for kind, key, value in rows}
 
     def commit(
@@ -88,7 +118,7 @@ class Store:
             with contextlib.suppress(sqlite3.Error):
                 cursor.execute("ROLLBACK")
             if isinstance(error, sqlite3.Error):
-                raise StoreError(f"cannot write {self.path}: {error}") from error
+                raise _failed("write", self.path, error) from error
             raise
         finally:
             cursor.close()

@@ -22,7 +22,7 @@ from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, parse_master
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.coordination.standalone import LockedError, lock_directory
-from pymesos_core.directories import default_directory
+from pymesos_core.directories import default_directory, disk_problem
 from pymesos_core.flags import FiniteRange, Folder, current_user
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.limits import PEER_WATCHERS
@@ -91,8 +91,22 @@ def open_state(state_dir: Path) -> tuple[int, Store]:
     """Lock and open the state directory. Raises BinpackError."""
     try:
         return lock_directory(state_dir), Store(state_dir / "state.sqlite")
-    except (LockedError, OSError, StoreError) as error:
+    except OSError as error:
+        why = disk_problem(error) or error
+        raise BinpackError(f"cannot use the state directory (--state-dir): {why}") from error
+    except LockedError as error:
         raise BinpackError(f"cannot use the state directory: {error}") from error
+    except StoreError as error:
+        raise _unusable(error, state_dir) from error
+
+
+def _unusable(error: StoreError, state_dir: Path) -> BinpackError:
+    if not error.damaged:
+        return BinpackError(str(error))
+    return BinpackError(
+        f"{error}. Jobs are never forgotten silently: restore the file from a backup, or move it"
+        f" away to start without jobs, as a new framework ({state_dir} is --state-dir)"
+    )
 
 
 def framework_info(options: Options) -> pb.FrameworkInfo:
@@ -138,7 +152,7 @@ async def serve(options: Options) -> bool:
                 log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
                 await asyncio.to_thread(store.commit, [fault.change])
     except StoreError as error:
-        raise BinpackError(f"the state cannot be kept: {error}") from error
+        raise _unusable(error, options.state_dir) from error
     finally:
         await server.stop(STOP_GRACE_S)
         store.close()

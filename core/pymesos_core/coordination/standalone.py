@@ -17,6 +17,7 @@ from pymesos_core.coordination.interface import (
     StaleEpochError,
     Term,
 )
+from pymesos_core.directories import disk_problem
 from pymesos_core.store import Change, Records, Store, StoreError
 
 _EPOCH = ("epoch", "")
@@ -76,7 +77,11 @@ class SqliteRegistry:
 def raise_epoch(store: Store) -> int:
     """Add one to the epoch's row, if nobody else did meanwhile. Raises StoreError."""
     before = store.load().get(_EPOCH)
-    epoch = int(before or b"0") + 1
+    try:
+        epoch = int(before or b"0") + 1
+    except ValueError as error:
+        message = f"{store.path} is damaged: its epoch is {before!r}"
+        raise StoreError(message, damaged=True) from error
 
     def unchanged(cursor: sqlite3.Cursor) -> None:
         row = cursor.execute("SELECT value FROM record WHERE kind=? AND key=?", _EPOCH).fetchone()
@@ -87,6 +92,15 @@ def raise_epoch(store: Store) -> int:
     return epoch
 
 
+def _unusable(error: StoreError) -> CoordinationError:
+    if not error.damaged:
+        return CoordinationError(str(error))
+    return CoordinationError(
+        f"{error}. The registry is never replaced silently: restore the file from a backup, or"
+        f" move it away to start with an empty cluster"
+    )
+
+
 class StandaloneContender:
     """Leads at once and until it is closed."""
 
@@ -95,13 +109,13 @@ class StandaloneContender:
         try:
             self._lock = lock_directory(work_dir)
             self._store = Store(work_dir / "registry.sqlite")
-        except (LockedError, OSError) as error:
+        except LockedError as error:
             raise CoordinationError(f"cannot use the work directory: {error}") from error
+        except OSError as error:
+            why = disk_problem(error) or error
+            raise CoordinationError(f"cannot use the work directory (--work-dir): {why}") from error
         except StoreError as error:
-            raise CoordinationError(
-                f"{error}. The registry is never replaced silently: restore the file from a backup,"
-                f" or move it away to start with an empty cluster"
-            ) from error
+            raise _unusable(error) from error
         self._led = False
 
     async def lead(self) -> Term:
@@ -109,7 +123,10 @@ class StandaloneContender:
         if self._led:
             await asyncio.Event().wait()
         self._led = True
-        epoch = await asyncio.to_thread(raise_epoch, self._store)
+        try:
+            epoch = await asyncio.to_thread(raise_epoch, self._store)
+        except StoreError as error:
+            raise _unusable(error) from error
         return Term(epoch, SqliteRegistry(self._store, epoch))
 
     async def resign(self, term: Term) -> None:
