@@ -19,10 +19,13 @@ from pymesos_testing.components import (
     unmount_all,
 )
 from pymesos_testing.podman import podman_service
+from pymesos_testing.signals import give_children_the_defaults
 
 # A property is about values; a busy machine must not make it fail.
 settings.register_profile("pymesos", deadline=None)
 settings.load_profile("pymesos")
+
+give_children_the_defaults()
 
 STRICT = os.environ.get("STRICT") == "1"
 
