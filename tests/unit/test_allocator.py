@@ -294,3 +294,24 @@ def test_what_explain_does_not_withhold_is_granted(refusals: list[float | None])
                 now_s=now_s,
                 refuse_s=refuse_s,
             )
+
+
+def test_equal_shares_are_equal_however_they_came_about() -> None:
+    """5/18 by a weight of 5 is 1/18, and no float says so; the first to come is first."""
+    for whole, weight in [(18, 5.0), (18, 0.2), (49, 7.0), (10, 3.0), (1000, 0.1)]:
+        held = max(1, round(weight))
+        other = 1 if weight > 1 else round(held / weight)
+        drf = DrfAllocator()
+        drf.set_weight("a", weight if weight > 1 else 1.0)
+        drf.set_weight("b", 1.0 if weight > 1 else other / held)
+        drf.add_framework("first", ("a",), active=True)
+        drf.add_framework("second", ("b",), active=True)
+        rest = whole - held - other
+        mem = "mem:100"
+        drf.add_agent("u1", parse(f"cpus:{held};{mem}"), {("first", "a"): parse(f"cpus:{held}")})
+        drf.add_agent("u2", parse(f"cpus:{other};{mem}"), {("second", "b"): parse(f"cpus:{other}")})
+        for used in ("u1", "u2"):
+            drf.deactivate_agent(used)
+        drf.add_agent("free", parse(f"cpus:{rest};{mem}"), {})
+        (grant,) = drf.allocate(0)
+        assert grant.framework_id == "first", (whole, weight)

@@ -146,7 +146,7 @@ class Lacking:
 
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
-        self._groups: dict[frozenset[str], list[tuple[float, int, Node]]] = {}
+        self._groups: dict[frozenset[str], list[tuple[int, int, Node]]] = {}
         for node in quotas.unsatisfied():
             self.add(node)
 
@@ -158,7 +158,7 @@ class Lacking:
 
     def next(self, available: Scalars) -> Node | None:
         """Take out the first that lacks only what there is some of: a part alone is of no use."""
-        best: list[tuple[float, int, Node]] | None = None
+        best: list[tuple[int, int, Node]] | None = None
         for names, group in self._groups.items():
             if group and (best is None or group[0] < best[0]) and all(map(available.get, names)):
                 best = group

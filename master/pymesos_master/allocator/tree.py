@@ -5,6 +5,11 @@ Dominant resource fairness (Ghodsi et al., NSDI'11) level by level, as Mesos' so
 lowest weighted dominant share comes first. A role that has frameworks of its own and children holds
 both side by side.
 
+Shares are compared exactly, as ties are common and the order of arrival decides them: two fractions
+of the same value may be different floats. Of fractions with denominators below 2^103 (what there is
+of a resource, times the weight's numerator) those that differ do so by more than 2^-206, so that as
+whole numbers of 2^-208 they are equal when the fractions are, and in the same order when not.
+
 Each node keeps its children in a heap by share. A share that changes puts a new entry in and leaves
 the old one, which a stamp gives away when it comes up; so a grant costs a few heap operations on
 the way from the leaf to the root, however many frameworks there are.
@@ -19,14 +24,16 @@ from typing import TypeVar
 from pymesos_master.allocator.minimum import Minimum
 
 Found = TypeVar("Found")
+SHARE_BITS = 208
+NEARLY = 1 - 1e-12  # floats that are further apart are in the order of their fractions
 
 
 class Node:
     """A role, or a framework in a role (a leaf)."""
 
     __slots__ = (
-        "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "reserved",
-        "role", "share", "stamp", "wanting", "watched", "weight",
+        "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "ratio",
+        "reserved", "role", "share", "stamp", "wanting", "watched", "weight",
     )  # fmt: skip
 
     def __init__(self, role: str, parent: Node | None, order: int, framework_id: str = "") -> None:
@@ -35,16 +42,22 @@ class Node:
         self.parent = parent
         self.order = order  # of arrival: the tie-break among equal shares
         self.weight = 1.0
+        self.ratio: tuple[int, int] | None = None  # the weight as a fraction, unless it is 1
         self.held: dict[str, int] = {}  # scalar → thousandths, of all below
         self.reserved: dict[str, int] = {}  # for all below, and held by nobody
         self.limits: Mapping[str, int] = {}
         self.full = False  # so near to its limits that nothing it may get is worth an offer
         self.watched = False  # whether `Tree.changed` is to name it when it holds more or less
-        self.share = 0.0  # dominant, divided by the weight
+        self.share = 0  # dominant, divided by the weight, in units of 2^-SHARE_BITS
         self.stamp = 0
         self.wanting = 0  # leaves below, or this one, that want offers
         self.children: dict[str, Node] = {}  # by role path, or by framework id
-        self.heap: list[tuple[float, int, int, Node]] = []
+        self.heap: list[tuple[int, int, int, Node]] = []
+
+    def weigh(self, weight: float) -> None:
+        """Give it a weight."""
+        self.weight = weight
+        self.ratio = None if weight == 1.0 else weight.as_integer_ratio()
 
     def charged(self, name: str) -> int:
         """What counts against a quota: what is held, and what is reserved (docs/quota.md)."""
@@ -78,7 +91,7 @@ class Tree:
             above, _, _ = path.rpartition("/")
             parent = self.role(above) if above else self.root
             node = self._roles[path] = self._new(Node(path, parent, self._order))
-            node.weight = self.weights.get(path, 1.0)
+            node.weigh(self.weights.get(path, 1.0))
             node.limits = self._limits.get(path, {})
             self._check_limits(node)
             node.watched = path in self._watched
@@ -136,7 +149,7 @@ class Tree:
         else:
             self.weights[role] = weight
         if role in self._roles:
-            self._roles[role].weight = weight
+            self._roles[role].weigh(weight)
             self._reckon(self._roles[role])
 
     def watch(self, role: str, limits: Mapping[str, int]) -> None:
@@ -215,8 +228,24 @@ class Tree:
                 share = value / whole
         return share
 
+    def _share(self, node: Node) -> int:
+        """Its dominant share by its weight, exactly, as far as an order goes."""
+        share, least, most = 0, 0.0, (0, 1)
+        total = self.total
+        for name, value in node.held.items():
+            whole = total.get(name)
+            if not whole or value / whole < least:
+                continue
+            mine = (value << SHARE_BITS) // whole
+            if mine > share:
+                share, least, most = mine, value / whole * NEARLY, (value, whole)
+        if node.ratio is None:
+            return share
+        (value, whole), (above, below) = most, node.ratio
+        return (value * below << SHARE_BITS) // (whole * above)
+
     def _reckon(self, node: Node) -> None:
-        share = self.dominant_share(node) / node.weight
+        share = self._share(node)
         if share != node.share:
             node.share = share
             self._touch(node)
@@ -251,7 +280,7 @@ class Tree:
 
     def _refresh(self, node: Node) -> None:
         for child in node.children.values():
-            child.share = self.dominant_share(child) / child.weight
+            child.share = self._share(child)
             self._refresh(child)
         self._rebuild(node)
 
@@ -265,7 +294,7 @@ class Tree:
     def first(self, node: Node, use: Callable[[Node], Found | None]) -> Found | None:
         """What `use` makes of the first leaf below `node`, in order of share, that it can use."""
         heap = node.heap
-        passed_over: list[tuple[float, int, int, Node]] | None = None
+        passed_over: list[tuple[int, int, int, Node]] | None = None
         found: Found | None = None
         while heap:
             _, _, stamp, child = heap[0]
