@@ -31,6 +31,7 @@ FAULTS = (
     "rolling upgrade",
     "marked gone",
     "agent ended",
+    "torn down",
     "other resources",
     "too small for its tasks",
     "quota or weight set",
@@ -62,6 +63,7 @@ class Faults:
             (weather.upgrade_gap_s, self._upgrade),
             (weather.gone_gap_s, self._mark_gone),
             (weather.ending_gap_s, self._end_agent),
+            (weather.gone_gap_s, self._tear_down),
             (weather.quota_gap_s, self._set_quota),
             (weather.reserve_gap_s, self._reserve),
         ):
@@ -187,6 +189,23 @@ class Faults:
                 ("gone", agent_id),
                 True,
                 lambda number: master_ev.OperatorMarkedGone(number, agent_id),
+            )
+
+    def _tear_down(self) -> None:
+        """An operator removes a framework of which nothing is expected."""
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None:
+            return
+        known = [f for f in leader.core.state.frameworks.values() if f.info.name.startswith("rude")]
+        if known:
+            self.world.counts["torn down"] += 1
+            framework_id = self.world.random.choice(known).framework_id
+            self.world.trace(f"an operator tears {framework_id} down")
+            self.cluster.operators.ask(
+                leader,
+                ("torn down", framework_id),
+                True,
+                lambda number: master_ev.OperatorToreDown(number, framework_id),
             )
 
     def _reserve(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,6 +11,7 @@ from pymesos_binpack import core as bp
 from pymesos_binpack.calls import make_call
 from pymesos_binpack.jobs import Job
 from pymesos_binpack.packing import read_policy
+from pymesos_binpack.state import INSTANCE
 from pymesos_core.states import is_terminal, state_name
 from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -30,6 +32,9 @@ class DriverNode(ClientNode, Calls):
     def __init__(self, world: World, name: str, coordinator: Coordinator) -> None:
         super().__init__(world, name, coordinator)
         self.driver: sdk.DriverCore | None = None
+        self._heard_by: sdk.DriverCore | None = None
+        self._epoch = 0  # of the master that speaks now
+        self._highest_epoch = 0  # that this process has obeyed
 
     @property
     def framework_id(self) -> str:
@@ -43,6 +48,9 @@ class DriverNode(ClientNode, Calls):
         self.feed_driver(sdk.Disconnected(connection_id))
 
     def on_master_said(self, connection_id: int, epoch: int, message: Any) -> None:
+        if self._heard_by is not self.driver:
+            self._heard_by, self._highest_epoch = self.driver, 0
+        self._epoch = epoch
         self.feed_driver(sdk.MasterSaid(connection_id, epoch, message))
 
     def call(self, call: scheduler_pb.Call) -> None:
@@ -68,6 +76,10 @@ class DriverNode(ClientNode, Calls):
                 if self.stream is not None and self.stream.link_id == connection_id:
                     self.stream.send(self, _as_master_event(connection_id, call))
             case sdk.Deliver(event):
+                assert self._epoch >= self._highest_epoch, (
+                    f"{self.name} obeys epoch {self._epoch} after {self._highest_epoch}"
+                )
+                self._highest_epoch = self._epoch
                 self.on_event(event)
             case sdk.Lost():
                 self.on_lost()
@@ -256,11 +268,30 @@ class FrameworkNode(DriverNode):
             case bp.JobChanged() | bp.JobRefused() | bp.Released():
                 pass
             case _:
-                if isinstance(effect, bp.Acknowledge) and is_terminal(effect.status.state):
-                    self.settled.add(effect.status.task_id)
+                if isinstance(effect, bp.Acknowledge):
+                    self._acknowledge_again(effect.status)
+                    if is_terminal(effect.status.state):
+                        self.settled.add(effect.status.task_id)
+                if isinstance(effect, bp.Kill):
+                    self._check_preempted(effect.task_id)
                 if self.executors and isinstance(effect, bp.Accept):
                     effect = replace(effect, tasks=tuple(map(in_executor, effect.tasks)))
                 make_call(self, effect)
+
+    def _acknowledge_again(self, status: pb.TaskStatus) -> None:
+        """Now and then an acknowledgement comes twice, the second time when another is due."""
+        heard = self.heard.get(status.task_id, [])
+        if self.world.faulty and len(heard) > 1 and self.world.random.random() < 0.1:
+            again = pb.TaskStatus(task_id=status.task_id, agent_id=status.agent_id, uuid=heard[-2])
+            self.acknowledge(again)
+
+    def _check_preempted(self, task_id: str) -> None:
+        """What is killed for another is stored as such first: its end is not the instance's."""
+        assert self.core is not None
+        instance = self.core._by_task.get(task_id)
+        if instance is not None and instance.saved.preempted:
+            stored = json.loads(self.disk.records[INSTANCE, instance.key])
+            assert stored["preempted"], f"{task_id} is killed for another before that is stored"
 
     def _stored(self, ok: bool, token: int) -> None:
         if ok:

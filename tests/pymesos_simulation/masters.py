@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from pymesos_core.coordination import RegistryError
+from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change, CommitQueue
 from pymesos_master.allocator import DrfAllocator
+from pymesos_master.allocator.interface import Client, Grant
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
+from pymesos_master.core.state import ClusterState, Task
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import SESSION_S, Coordinator
 from pymesos_simulation.world import FSYNC_S, Link, Node, World
 
@@ -20,6 +24,84 @@ CONFIG = Config(
     agent_reregister_timeout_s=120,
     told_in_a_turn=2,
 )
+
+
+def _waiting_for_another(state: ClusterState, event: ev.Event) -> list[tuple[Task, pb.TaskStatus]]:
+    """The update that a task's framework owes, when it acknowledges some other one of it."""
+    if not isinstance(event, ev.FrameworkCalled) or not event.call.HasField("acknowledge"):
+        return []
+    said = event.call.acknowledge
+    framework = state.frameworks.get(state.framework_by_connection.get(event.connection_id, ""))
+    task = framework.tasks.get(said.task_id) if framework is not None else None
+    if task is None or task.unacknowledged is None or task.unacknowledged.uuid == said.uuid:
+        return []
+    return [(task, task.unacknowledged)]
+
+
+class WatchedAllocator(DrfAllocator):
+    """Nobody is offered again what it has refused before its filter ends."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._refused: dict[tuple[str, str, str], tuple[Resources, float]] = {}
+
+    def _forget(self, framework_id: str = "", agent_id: str = "") -> None:
+        self._refused = {
+            key: refused
+            for key, refused in self._refused.items()
+            if framework_id not in ("", key[0]) or agent_id not in ("", key[2])
+        }
+
+    def recover(
+        self,
+        framework_id: str,
+        agent_id: str,
+        role: str,
+        resources: Resources,
+        *,
+        now_s: float,
+        refuse_s: float | None = None,
+        timed_out: bool = False,
+    ) -> None:
+        super().recover(
+            framework_id,
+            agent_id,
+            role,
+            resources,
+            now_s=now_s,
+            refuse_s=refuse_s,
+            timed_out=timed_out,
+        )
+        if refuse_s is not None:  # the latest word counts
+            self._refused[framework_id, role, agent_id] = (resources, now_s + refuse_s)
+
+    def allocate(self, now_s: float) -> list[Grant]:
+        granted = super().allocate(now_s)
+        # A refusal holds while an agent has no more than what was refused; with quota not all that
+        # it has is offered.
+        for grant in granted if not self.quotas() else ():
+            key = (grant.framework_id, grant.role, grant.agent_id)
+            refused, until_s = self._refused.get(key, (EMPTY, 0.0))
+            assert now_s >= until_s or not refused.contains(grant.resources), (
+                f"{key} is offered {grant.resources}, which it refused for {until_s - now_s:g} s"
+            )
+        return granted
+
+    def add_agent(self, agent_id: str, total: Resources, used: Mapping[Client, Resources]) -> None:
+        super().add_agent(agent_id, total, used)
+        self._forget(agent_id=agent_id)
+
+    def revive(self, framework_id: str, roles: Sequence[str]) -> None:
+        super().revive(framework_id, roles)
+        self._forget(framework_id)
+
+    def suppress(self, framework_id: str, roles: Sequence[str]) -> None:
+        super().suppress(framework_id, roles)
+        self._forget(framework_id)
+
+    def add_framework(self, framework_id: str, *arguments: Any, **more: Any) -> None:
+        super().add_framework(framework_id, *arguments, **more)
+        self._forget(framework_id)
 
 
 class MasterNode(Node):
@@ -65,7 +147,7 @@ class MasterNode(Node):
         self.world.counts["failover"] += 1
         self.world.trace(f"{self.name} leads in epoch {epoch}")
         records = dict(self.coordinator.registry)
-        self.core = MasterCore(CONFIG, DrfAllocator(), records, f"e{epoch}", self.now)
+        self.core = MasterCore(CONFIG, WatchedAllocator(), records, f"e{epoch}", self.now)
         self.feed(ev.Tick())
 
     def on_session_lost(self) -> None:
@@ -121,7 +203,10 @@ class MasterNode(Node):
         if core is None:
             return
         self.world.counts["event"] += 1
+        waiting = _waiting_for_another(core.state, event)
         effects = core.step(self.now, event)
+        for task, due in waiting:
+            assert task.unacknowledged is due, f"another acknowledgement ends {task.key}"
         core.check()
         for effect in effects:
             if self.dies_here():

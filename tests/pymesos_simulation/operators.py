@@ -62,6 +62,8 @@ def _read(records: Mapping[tuple[str, str], bytes], what: What) -> Any:
     if kind == "gone":
         record = registry_pb.AgentRecord.FromString(records.get(("agent", name), b""))
         return record.state == registry_pb.AgentRecord.GONE
+    if kind == "torn down":
+        return ("framework", name) not in records
     data = records.get(("role", name))
     terms = read_role(registry_pb.RoleRecord.FromString(data)) if data else RoleTerms()
     return terms.weight if kind == "weight" else terms.quota

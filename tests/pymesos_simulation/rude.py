@@ -12,7 +12,7 @@ from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.frameworks import DriverNode
 from pymesos_simulation.world import World
 
-MANNERS = ("hoards", "declines", "is slow", "calls nonsense")
+MANNERS = ("hoards", "declines", "is slow", "calls nonsense", "tears down")
 
 
 class RudeFramework(DriverNode):
@@ -63,8 +63,16 @@ class RudeFramework(DriverNode):
             case "is slow":
                 wait_s = random.uniform(5, 60)
                 self.soon(wait_s, lambda: self._decline(offer.offer_id, random.choice([0.0, 60.0])))
+            case "tears down" if self.world.faulty:
+                self.soon(random.uniform(0, 20), self._tear_down)
             case "calls nonsense":
                 self.soon(random.uniform(0, 40), lambda: self._call_nonsense(offer))
+
+    def _tear_down(self) -> None:
+        """It is removed with what it holds, and started again as another framework."""
+        if self.world.faulty:
+            self.world.counts["torn down"] += 1
+            self.call(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))
 
     def _decline(self, offer_id: str, refuse_s: float) -> None:
         self.offers.pop(offer_id, None)

@@ -22,6 +22,7 @@ from pymesos_binpack.core import BinpackCore
 from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change, CommitQueue
 from pymesos_master.allocator.drf import DrfAllocator
+from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
 from pymesos_master.core import agents, frameworks, offers, recovery, reservations, roles, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.state import RoleTerms
@@ -394,7 +395,74 @@ def start_times_are_the_failovers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(agents, "_started_at_s", lambda ctx, record: ctx.now.wall_s)
 
 
+def a_framework_obeys_anyone(patch: pytest.MonkeyPatch) -> None:
+    """The SDK's driver obeys masters of older epochs."""
+    original = DriverCore._hear
+
+    def hear(self: DriverCore, now: Any, epoch: int, event: Any) -> None:
+        self._epoch_seen = 0
+        original(self, now, epoch, event)
+
+    patch.setattr(DriverCore, "_hear", hear)
+
+
+def take_any_acknowledgement(patch: pytest.MonkeyPatch) -> None:
+    """An acknowledgement with any uuid is that of the update that is due."""
+
+    def acknowledged(ctx: Context, task: Any, uuid: bytes) -> None:
+        if task.unacknowledged is not None:
+            original(ctx, task, task.unacknowledged.uuid)
+
+    original = tasks._acknowledged
+    patch.setattr(tasks, "_acknowledged", acknowledged)
+
+
+def leave_the_offers_of_who_is_torn_down(patch: pytest.MonkeyPatch) -> None:
+    """A framework is removed, and its offers stay."""
+    original = offers.rescind_all
+
+    def rescind_all(ctx: Context, found: Any, reason: str) -> None:
+        if reason not in ("Torn down by an operator", "Framework tore itself down"):
+            original(ctx, found, reason)
+
+    patch.setattr(
+        frameworks, "offers", SimpleNamespace(**{**vars(offers), "rescind_all": rescind_all})
+    )
+
+
+def the_end_of_a_filter_removes_a_newer_one(patch: pytest.MonkeyPatch) -> None:
+    """A filter ends when the one before it would have."""
+    original = Refusals.due
+
+    def due(self: Refusals, now_s: float) -> list[str]:
+        for number in [n for n in self._order if n <= now_s * BUCKETS_PER_S]:
+            for leaf, agent_id in self._buckets[number]:
+                of_agent = self._agents.get(agent_id)
+                if of_agent is not None and leaf in of_agent.by_leaf:
+                    of_agent.by_leaf[leaf] = (of_agent.by_leaf[leaf][0], number)
+        return original(self, now_s)
+
+    patch.setattr(Refusals, "due", due)
+
+
+def kill_for_another_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
+    """After a crash the end of what was preempted counts as its own."""
+
+    def kill(self: BinpackCore, preempted: Any) -> None:
+        for instance in preempted:
+            instance.saved.preempted = True
+            self._kill(instance)
+        self._store([instance.change() for instance in preempted], lambda: None)
+
+    patch.setattr(BinpackCore, "_kill_for_another", kill)
+
+
 BUGS: list[Patch] = [
+    a_framework_obeys_anyone,
+    take_any_acknowledgement,
+    leave_the_offers_of_who_is_torn_down,
+    the_end_of_a_filter_removes_a_newer_one,
+    kill_for_another_before_that_is_stored,
     a_new_leader_hears_no_history,
     start_times_are_the_failovers,
     let_an_older_subscription_win,
