@@ -50,7 +50,7 @@ def test_a_job_that_the_framework_cannot_handle(roles: Roles) -> None:
     refused = cli.run("stop", aside["id"])
     assert refused.returncode == 1 and "quarantine show" in refused.stderr
     assert "goes on" in cli.ok("quarantine", "release", aside["id"])
-    wait_for("it runs", lambda: len(cli.tasks(state="TASK_RUNNING")) == 2)
+    cli.wait_for_tasks(2, 60, state="TASK_RUNNING")
     assert cli.json("quarantine", "list") == []
     for role in (framework, mended):
         assert "Traceback" not in role.log.read_text()
@@ -84,7 +84,7 @@ def test_a_job_of_another_version(roles: Roles) -> None:
     assert "is forgotten; 1 tasks of it are ended" in cli.ok(
         "quarantine", "release", bad, "--discard"
     )
-    cli.wait_for_tasks(1, state="TASK_RUNNING")
+    cli.wait_for_tasks(1, 60, state="TASK_RUNNING")
     assert cli.json("quarantine", "list") == []
     assert [j["name"] for j in cli.json("jobs")] == ["good"]
 
