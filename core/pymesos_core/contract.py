@@ -245,6 +245,8 @@ COUNTS: Mapping[str, Limit] = {
     "optimistic_roles": limits.CALL_ROLES,
     "suppressed_roles": limits.CALL_ROLES,
     "LaunchGroup.task_infos": limits.GROUP_TASKS,
+    "Reconcile.tasks": limits.ASKED_TASKS,
+    "Usage.tasks": limits.USED_TASKS,
 }
 
 # Their fields are checked when they are read: see resources.from_proto.

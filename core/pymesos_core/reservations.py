@@ -61,7 +61,10 @@ def without(bag: Resources, part: Resources) -> Resources:
     """Take away, what is shared as well. Raises ResourceError unless all of it is there."""
     if not bag.contains(part):
         raise ResourceError(f"{part} is not in {bag}")
-    return bag.minus_what_is_there(part).where(lambda tag: tag not in part.tagged or not tag.shared)
+    rest = bag.minus_what_is_there(part)
+    if not any(tag.shared for tag in part.tagged):
+        return rest
+    return rest.where(lambda tag: tag not in part.tagged or not tag.shared)
 
 
 def before_reserve(wanted: Resources) -> Resources:
@@ -94,12 +97,28 @@ def size_bytes(reserved: Resources) -> int:
 
 def size_problem(size: int, kept: Resources, given: Resources = EMPTY) -> str | None:
     """Why no more can be reserved on an agent, in bytes or in entries, or None."""
-    entries = sum(
-        len(bag.scalars) + len(bag.ranges) + len(bag.sets)
-        for bags in (kept, given)
-        for bag in bags.tagged.values()
-    )
-    return limits.RESERVED.problem(size) or limits.RESERVED_ENTRIES.problem(entries)
+    if problem := limits.RESERVED.problem(size):
+        return problem
+    # What is there has passed; what is given may be merged with it, and in doubt has no room.
+    entries = len(kept.tagged)
+    for bag in given.tagged.values():
+        entries += len(bag.scalars) + len(bag.ranges) + len(bag.sets)
+    return limits.RESERVED_ENTRIES.problem(entries) or _parts_problem(kept, given)
+
+
+def _parts_problem(kept: Resources, given: Resources) -> str | None:
+    """Who reads it again refuses a resource of too many ranges or items."""
+    for tag, bag in given.tagged.items():
+        there = kept.tagged.get(tag, EMPTY)
+        for name, ranges in bag.ranges.items():
+            count = len(ranges) + len(there.ranges.get(name, ()))
+            if problem := limits.RANGES.problem(count, name):
+                return problem
+        for name, items in bag.sets.items():
+            count = len(items) + len(there.sets.get(name, ()))
+            if problem := limits.ITEMS.problem(count, name):
+                return problem
+    return None
 
 
 def volumes_of(bag: Resources) -> Iterator[tuple[str, Volume]]:

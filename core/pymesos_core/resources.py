@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import math
 import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from types import MappingProxyType
 
@@ -69,6 +70,15 @@ class Tag:
     shared: bool = False
     revocable: bool = False
     device: str = ""
+    # It is a key of every bag, and reckoning this anew is what bags would spend their time on.
+    _hash: int = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        parts = (self.reservations, self.volume, self.shared, self.revocable, self.device)
+        object.__setattr__(self, "_hash", hash(parts))
+
+    def __hash__(self) -> int:
+        return self._hash
 
     @property
     def role(self) -> str:
@@ -100,6 +110,8 @@ def normalize(intervals: Iterable[Interval]) -> Intervals:
 def _subtract_intervals(left: Intervals, right: Intervals) -> Intervals:
     if not right:
         return left
+    if len(right) == 1:
+        return _subtract_one(left, right[0])
     out: list[Interval] = []
     at = 0  # the first of `right` that does not end before what is looked at
     for begin, end in left:
@@ -118,11 +130,30 @@ def _subtract_intervals(left: Intervals, right: Intervals) -> Intervals:
     return tuple(out)
 
 
+def _first_that_ends_at(intervals: Intervals, value: int) -> int:
+    """The index of the first interval that does not end before a value."""
+    at = bisect_right(intervals, (value, MAX_RANGE_VALUE + 1)) - 1
+    return at if at >= 0 and intervals[at][1] >= value else at + 1
+
+
+def _subtract_one(left: Intervals, taken: Interval) -> Intervals:
+    """What a task usually takes: what lies before and after it is copied as it is."""
+    t_begin, t_end = taken
+    first = last = _first_that_ends_at(left, t_begin)
+    pieces: list[Interval] = []
+    while last < len(left) and left[last][0] <= t_end:
+        begin, end = left[last]
+        if begin < t_begin:
+            pieces.append((begin, t_begin - 1))
+        if end > t_end:
+            pieces.append((t_end + 1, end))
+        last += 1
+    return (*left[:first], *pieces, *left[last:])
+
+
 def _contains_intervals(left: Intervals, right: Intervals) -> bool:
-    at = 0
     for begin, end in right:
-        while at < len(left) and left[at][1] < begin:
-            at += 1
+        at = _first_that_ends_at(left, begin)
         if at == len(left) or begin < left[at][0] or left[at][1] < end:
             return False
     return True
@@ -167,6 +198,19 @@ class Resources:
         self.sets = {n: s for n, s in sets.items() if s} if sets else _NO_SETS
         self.tagged = {t: bag for t, bag in tagged.items() if bag} if tagged else _NO_TAGS
         assert PLAIN not in self.tagged
+
+    @classmethod
+    def _with_tags_of(
+        cls,
+        tagged: Mapping[Tag, Resources],
+        scalars: Mapping[str, int],
+        ranges: Mapping[str, Intervals],
+        sets: Mapping[str, frozenset[str]],
+    ) -> Resources:
+        """With what is tagged in another bag, which need not be looked at again."""
+        out = cls(scalars, ranges, sets)
+        out.tagged = tagged
+        return out
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Resources):
@@ -221,7 +265,7 @@ class Resources:
             for tag, bag in other.tagged.items():
                 if not (tag.shared and tag in tagged):
                     tagged[tag] = tagged[tag] + bag if tag in tagged else bag
-        return Resources(scalars, ranges, sets, tagged)
+        return Resources._with_tags_of(tagged, scalars, ranges, sets)
 
     def __sub__(self, other: Resources) -> Resources:
         """What is left. Raises AssertionError unless `self.contains(other)`."""
@@ -245,12 +289,16 @@ class Resources:
         if other.sets:
             sets = {n: s - other.sets.get(n, frozenset()) for n, s in self.sets.items()}
         tagged = self.tagged
-        if other.tagged:
-            tagged = {
-                tag: bag if tag.shared else bag.minus_what_is_there(other.tagged.get(tag, EMPTY))
-                for tag, bag in self.tagged.items()
-            }
-        return Resources(scalars, ranges, sets, tagged)
+        if any(tag in tagged and not tag.shared for tag in other.tagged):
+            tagged = dict(self.tagged)
+            for tag, bag in other.tagged.items():
+                if tag in tagged and not tag.shared:
+                    left = tagged[tag].minus_what_is_there(bag)
+                    if left:
+                        tagged[tag] = left
+                    else:
+                        del tagged[tag]
+        return Resources._with_tags_of(tagged, scalars, ranges, sets)
 
     def contains(self, other: Resources) -> bool:
         """Whether all of `other` is in self. A volume is contained whole, or not."""

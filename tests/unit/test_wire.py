@@ -12,10 +12,11 @@ import pytest
 
 from pymesos_core import limits, resources
 from pymesos_core.complaints import Complaints
-from pymesos_core.reservations import size_bytes
+from pymesos_core.reservations import size_bytes, size_problem
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_master.core import events as ev
 from pymesos_master.core.registry import AGENT
+from pymesos_master.core.validation import task_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -272,6 +273,12 @@ class TestReservations:
         assert size_bytes(from_proto(record.reserved)) <= limits.RESERVED.most
         assert len(h.offers(framework)) == 1
 
+    def test_ports_are_reserved_in_no_more_ranges_than_an_agent_reads_again(self) -> None:
+        kept = parse(f"ports(db):[{','.join(str(4 * n) for n in range(1000))}]")
+        given = parse(f"ports(db):[{','.join(str(4 * n + 2) for n in range(1000))}]")
+        assert size_problem(0, kept) is None
+        assert size_problem(0, kept, given) == "ports has 2000 ranges; at most 1024 are accepted"
+
     def test_an_operator_is_told_when_there_is_no_room(self, h: MasterHarness) -> None:
         agent_id = h.agent_id(h.agent("cpus:4;disk:100000"))
         for number in range(1, 200):
@@ -337,6 +344,45 @@ class TestCalls:
         h.feed(ev.FrameworkSubscribing(1, subscribe))
         other = h.subscribe()
         assert len(h.offers(1)) + len(h.offers(other)) == 1
+
+
+class TestCosts:
+    """One message is answered in slices, or is bounded: nobody waits for long behind it."""
+
+    def ask(self, h: MasterHarness, framework: int, number: int) -> None:
+        questions = [scheduler_pb.Call.Reconcile.Task(task_id=f"u{n}") for n in range(number)]
+        h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=questions))
+
+    def test_more_questions_than_can_wait_are_refused(self, h: MasterHarness) -> None:
+        framework = h.subscribe()
+        self.ask(h, framework, limits.ASKED_TASKS.most + 1)
+        assert "at most 20000" in h.refused(framework)[0].message
+        assert not h.statuses(framework)
+
+    def test_an_agent_has_no_more_tasks_than_it_could_register_with(self, h: MasterHarness) -> None:
+        agent, framework = h.agent("cpus:1000;mem:1000"), h.subscribe()
+        tasks = h.core.state.agents[h.agent_id(agent)].tasks
+        h.run(framework, "first")
+        (offer,) = h.offers(framework)
+        for number in range(limits.AGENT_TASKS.most - 1):
+            tasks["f", f"planted{number}"] = tasks[h.framework_id(framework), "first"]
+        problem = task_problem(
+            h.core.state.frameworks[h.framework_id(framework)],
+            h.core.state.agents[h.agent_id(agent)],
+            task(offer, "one-more"),
+            from_proto(offer.resources),
+        )[1]
+        assert problem == "An agent has 10001 tasks; at most 10000 are accepted"
+
+    def test_constraints_are_bounded_in_all(self, h: MasterHarness) -> None:
+        one = scheduler_pb.AttributeConstraint(attribute="rack", text_equals="a")
+        group = scheduler_pb.OfferConstraints.Group(constraints=[one] * 64)
+        constraints = {"*": scheduler_pb.OfferConstraints(groups=[group] * 3)}
+        subscribe = scheduler_pb.Call.Subscribe(
+            framework_info=pb.FrameworkInfo(name="f"), offer_constraints=constraints
+        )
+        h.feed(ev.FrameworkSubscribing(1, subscribe))
+        assert "192 constraints; at most 128" in h.errors(1)[0]
 
 
 class TestComplaints:

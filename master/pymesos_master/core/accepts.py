@@ -34,11 +34,11 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
 
     All of it is looked at before anything changes.
     """
-    operations = list(call.operations)
-    launches = [launch for operation in operations for launch in reservations.launches(operation)]
-    if problem := _size_problem(call, launches):
+    if problem := _size_problem(call):
         ctx.refuse_call(framework, "accept", problem, scheduler_pb.Event.Refused.TOO_LARGE)
         return
+    operations = list(call.operations)
+    launches = [launch for operation in operations for launch in reservations.launches(operation)]
     found = {i: framework.offers[i] for i in call.offer_ids if i in framework.offers}
     framework.ignored.clear()
     if (problem := _offers_problem(call, found)) is not None:
@@ -72,11 +72,16 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     offers.give_back(ctx, taken[0], rest, offers.refuse_seconds(call.filters))
 
 
-def _size_problem(call: scheduler_pb.Call.Accept, launches: list[Launching]) -> str | None:
+def _size_problem(call: scheduler_pb.Call.Accept) -> str | None:
     return (
         limits.CALL_OFFERS.problem(len(call.offer_ids))
         or limits.CALL_OPERATIONS.problem(len(call.operations))
-        or limits.CALL_TASKS.problem(sum(len(launching.infos) for launching in launches))
+        or limits.CALL_TASKS.problem(
+            sum(
+                len(operation.launch.task_infos) + len(operation.launch_group.task_infos)
+                for operation in call.operations
+            )
+        )
     )
 
 

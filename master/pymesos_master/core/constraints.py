@@ -9,10 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from pymesos_core import limits
 from pymesos_core.expressions import Expression, ExpressionError, compile_expression
 from pymesos_core.ids import role_problem
 from pymesos_master.core.state import Agent
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
 
 MAX_GROUPS = 64
 MAX_CONSTRAINTS = 64
@@ -26,6 +28,9 @@ Constraints = Mapping[str, scheduler_pb.OfferConstraints]  # by role
 def constraints_problem(constraints: Constraints, roles: Iterable[str]) -> str | None:
     """Why they cannot be, or None."""
     known = set(roles)
+    number = sum(len(group.constraints) for c in constraints.values() for group in c.groups)
+    if problem := limits.CONSTRAINTS.problem(number):
+        return problem
     for role, of_role in constraints.items():
         if role_problem(role) or role not in known:
             return f"Offer constraints name the role {role[:255]!r}, which is not subscribed"
@@ -64,10 +69,17 @@ def wanted(
 
     def meets_one(of_role: scheduler_pb.OfferConstraints) -> Callable[[str], bool]:
         groups = [[_Test.of(c) for c in group.constraints] for group in of_role.groups]
+        # Of each agent by what it said of itself last: it is asked for at every allocation.
+        known: dict[str, tuple[pb.AgentInfo, bool]] = {}
 
         def wants(agent_id: str) -> bool:
-            attributes = attributes_of(agents[agent_id])
-            return any(all(test.passes(attributes) for test in group) for group in groups)
+            agent = agents[agent_id]
+            info, answer = known.get(agent_id, (None, False))
+            if info is not agent.info:
+                attributes = attributes_of(agent)
+                answer = any(all(test.passes(attributes) for test in group) for group in groups)
+                known[agent_id] = agent.info, answer
+            return answer
 
         return wants
 

@@ -100,8 +100,11 @@ def _quota_problem(ctx: Context, role: str, quota: Quota, force: bool) -> str | 
 def _tree_problem(ctx: Context, role: str, quota: Quota) -> str | None:
     """A role's children may not be promised more, or allowed more, than the role."""
     quotas = _quotas(ctx, role, quota)
+    below: dict[str, list[Quota]] = {}
+    for name, of_role in quotas.items():
+        below.setdefault(name.rpartition("/")[0], []).append(of_role)
     for parent, above in quotas.items():
-        children = [q for r, q in quotas.items() if r.rpartition("/")[0] == parent]
+        children = below.get(parent, [])
         for name, guarantee in _sum([child.guarantees for child in children]).items():
             mine = above.guarantees.get(name, 0)
             if guarantee > mine:

@@ -51,6 +51,8 @@ def task_problem(
         return EMPTY, f"Task id is invalid: {problem}"
     if problem := contract.problem(info):
         return EMPTY, f"Task is invalid: {problem}"
+    if problem := limits.AGENT_TASKS.problem(len(agent.tasks) + 1):
+        return EMPTY, problem  # more than it could register with again
     if info.task_id in framework.tasks or info.task_id in launched:
         return EMPTY, f"Task has duplicate ID: {info.task_id}"
     if info.agent_id != agent.agent_id:
