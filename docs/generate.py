@@ -13,6 +13,7 @@ from pymesos_agent.main import main as agent
 from pymesos_binpack.job_reference import sections
 from pymesos_binpack.main import main as binpack
 from pymesos_cli.main import main as cli
+from pymesos_core import limits
 from pymesos_master.main import main as master
 from pymesos_simulation.__main__ import main as simulate
 from pymesos_simulation.stories import read
@@ -25,6 +26,7 @@ KEYS = "<!-- the keys; `make docs` writes them -->"
 END_OF_KEYS = "<!-- end of the keys -->"
 HOLDS = "<!-- what holds; `make docs` writes it -->"
 END_OF_HOLDS = "<!-- end of what holds -->"
+LIMITS = "<!-- the table of core/pymesos_core/limits.py; `make docs` writes it -->"
 PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
 
 
@@ -110,7 +112,28 @@ def containers() -> str:
     return "\n".join([head + HOLDS, *lines, END_OF_HOLDS]) + tail
 
 
+def limit_lines() -> Iterator[str]:
+    """A line for each limit."""
+    for limit in limits.TABLE:
+        most = f"{limit.most // 1024} KiB" if limit.most % 1024 == 0 else f"{limit.most:,}"
+        unit = "" if most.endswith("KiB") else f" {limit.unit}"
+        yield f"| {limit.name} | {most}{unit} | {limit.what.rstrip(',')} |"
+
+
+def limits_page() -> str:
+    """docs/limits.md: its hand-written head, and the table."""
+    head, _, _ = (DOCS / "limits.md").read_text("utf-8").partition(LIMITS)
+    return (
+        head
+        + LIMITS
+        + "\n"
+        + "\n".join(["| limit | most | of |", "|---|---|---|", *limit_lines()])
+        + "\n"
+    )
+
+
 PAGES = {
+    "limits.md": limits_page,
     "reference.md": reference,
     "job-files.md": job_files,
     "failures.md": failures,

@@ -17,7 +17,9 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "bench/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("name", ["reference.md", "job-files.md", "failures.md", "containers.md"])
+@pytest.mark.parametrize(
+    "name", ["limits.md", "reference.md", "job-files.md", "failures.md", "containers.md"]
+)
 def test_what_is_generated_is_current(name: str) -> None:
     spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs/generate.py")
     assert spec and spec.loader

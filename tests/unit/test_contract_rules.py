@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,20 @@ def test_what_only_a_newer_peer_says_is_left_out_of_a_status() -> None:
     status = pb.TaskStatus(state=pb.TASK_FAILED, reason=777, source=777)  # type: ignore[arg-type]
     assert contract.problem(status) is None
     assert contract.tame(status) == pb.TaskStatus(state=pb.TASK_FAILED)
+
+
+def test_the_comments_of_the_contract_name_the_limits_as_they_are() -> None:
+    table = {limit.name: limit for limit in limits.TABLE}
+    named: set[str] = set()
+    for path in PROTO.glob("*.proto"):
+        text = " ".join(path.read_text("utf-8").replace("//", " ").split())
+        for name, number, unit in re.findall(r"Limit: ([a-z ]+), (\d+) (\w+)\.", text):
+            limit = table[name]
+            assert (limit.most, limit.unit) == (int(number), unit), f"{path.name}: {name}"
+            named.add(name)
+    of_no_message = {"accept", "job", "status of an executor", "environment variable"}
+    missing = {name for name in table if "of an address" not in name} - named - of_no_message
+    assert not missing, f"say in proto/ where they hold: {missing}"
 
 
 def test_the_limits_leave_room_in_a_message_and_in_a_record() -> None:

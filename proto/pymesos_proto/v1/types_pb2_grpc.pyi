@@ -3,6 +3,10 @@
 isort:skip_file
 What every service of pymesos shares. The terms and their meaning are those
 of Apache Mesos (include/mesos/v1/mesos.proto).
+
+"Limit: NAME, NUMBER UNIT." is a line of docs/limits.md; a test holds them to it. What is over one
+is refused with a sentence that names limit and size. Limit: id, 255 bytes. Ids and roles have no
+character that cannot be seen. What each field may say: core/pymesos_core/contract.py.
 """
 
 from collections import abc as _abc
