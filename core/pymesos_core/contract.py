@@ -11,6 +11,7 @@ Resources are left out where they are: `resources.from_proto` checks them when t
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -25,6 +26,8 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 # What is wrong with a value, to follow the name of its field; or None.
 Rule = Callable[[Any], str | None]
+# Whether a value is one of the usual, with which nothing is wrong: it spares most of the time.
+Usual = Callable[[Any], object]
 
 PACKAGE = "pymesos.v1."
 TEN_YEARS_S = 10 * 365 * 86400.0
@@ -92,6 +95,21 @@ _TIME = _number(0, MAX_TIME_S, "a Unix time before the year 10000")
 _MEASURE = _number(0, MAX_MEASURE, "a finite number from 0")
 _PORT = _number(0, 65535, "a port")
 _INDEX = _number(0, 65535, "the index of a port")
+
+_USUAL_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}").fullmatch
+_USUAL_ROLE = re.compile(r"\*|[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}").fullmatch
+_USUAL_TEXT = re.compile(r"[^\0]{0,63}").fullmatch  # at most 252 bytes
+USUAL: Mapping[Rule, Usual] = {
+    _ID: _USUAL_ID,
+    _REFERENCE: _USUAL_ID,
+    _HOSTNAME: _USUAL_ID,
+    _LINE: _USUAL_ID,
+    _KEY: _USUAL_ID,
+    _ROLE: _USUAL_ROLE,
+    _TITLE: _USUAL_TEXT,
+    _PATH: _USUAL_TEXT,
+    _ARGUMENT: _USUAL_TEXT,
+}
 
 # By the name of the field, or by `Message.field` where that name means several things.
 RULES: Mapping[str, Rule] = {
@@ -273,19 +291,40 @@ def _known(enum: EnumDescriptor) -> Rule:
 def problem(message: Message) -> str | None:
     """The first thing that a message says and may not, as a sentence that begins with the field."""
     own_size, checks = _checks(message.DESCRIPTOR)
-    if own_size is not None and (found := own_size.problem(message.ByteSize())):
-        return found
+    if own_size is not None and message.ByteSize() > own_size.most:
+        return own_size.problem(message.ByteSize())
     for field, value in message.ListFields():
-        check = checks.get(field.number)
-        if check is not None and (found := check(value)) is not None:
+        usual, check = checks.get(field.number, _UNCHECKED)
+        if check is None or (usual is not None and usual(value)):
+            continue
+        if (found := check(value)) is not None:
             return found
     return None
 
 
+_UNCHECKED: tuple[Usual | None, Rule | None] = (None, None)
+
+
 @cache
-def _checks(descriptor: Descriptor) -> tuple[Limit | None, Mapping[int, Rule]]:
-    checks = {field.number: check for field in descriptor.fields if (check := _check(field))}
+def _checks(
+    descriptor: Descriptor,
+) -> tuple[Limit | None, Mapping[int, tuple[Usual | None, Rule | None]]]:
+    checks = {
+        field.number: (_usual(field), check)
+        for field in descriptor.fields
+        if (check := _check(field))
+    }
     return SIZES.get(descriptor.name), checks
+
+
+def _usual(field: FieldDescriptor) -> Usual | None:
+    """What tells usual values of a field that is there once."""
+    if field.is_repeated or field.message_type is not None:
+        return None
+    if (enum := field.enum_type) is not None:
+        return frozenset(enum.values_by_number).__contains__
+    rule = rule_of(field)
+    return USUAL.get(rule) if rule is not None else None
 
 
 def _check(field: FieldDescriptor) -> Rule | None:
@@ -366,10 +405,14 @@ def _count_limit(field: FieldDescriptor) -> Limit | None:
     return COUNTS.get(f"{owner}.{field.name}", COUNTS.get(field.name))
 
 
+_REASONS = frozenset(pb.Reason.DESCRIPTOR.values_by_number)
+_SOURCES = frozenset(pb.Source.DESCRIPTOR.values_by_number)
+
+
 def tame(status: pb.TaskStatus) -> pb.TaskStatus:
     """The status, without a reason or a source that only a newer peer knows."""
-    if status.reason not in pb.Reason.DESCRIPTOR.values_by_number:
+    if status.reason not in _REASONS:
         status.reason = pb.REASON_UNSPECIFIED
-    if status.source not in pb.Source.DESCRIPTOR.values_by_number:
+    if status.source not in _SOURCES:
         status.source = pb.SOURCE_UNSPECIFIED
     return status

@@ -567,8 +567,9 @@ def from_proto(messages: Iterable[pb.Resource]) -> Resources:
         if name in bag:
             raise ResourceError(f"{name} is given twice")
         names.add(name)
-        _refuse_more(limits.RESOURCE_NAMES, len(names), "the list of resources")
-        _refuse_more(limits.RESOURCE_ENTRIES, number + 1, "the list of resources")
+        if len(names) > limits.RESOURCE_NAMES.most or number >= limits.RESOURCE_ENTRIES.most:
+            _refuse_more(limits.RESOURCE_NAMES, len(names), "the list of resources")
+            _refuse_more(limits.RESOURCE_ENTRIES, number + 1, "the list of resources")
         bag.take(name, message)
     return _sum(bags)
 

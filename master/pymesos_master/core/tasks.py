@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pymesos_core import contract, limits
+from pymesos_core import contract
 from pymesos_core.limits import clipped
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_for, state_name
 from pymesos_master.core.context import Context
@@ -17,6 +17,7 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 KEPT_DATA_BYTES = 1024  # of a status whose framework has it
+
 
 def framework_of(ctx: Context, framework_id: str) -> Framework | None:
     """A framework, also one that is removed and whose tasks are still ending."""
