@@ -116,6 +116,8 @@ RULES: Mapping[str, Rule] = {
     # Ids and names.
     "Acknowledge.agent_id": _REFERENCE,
     "Acknowledge.task_id": _REFERENCE,
+    "Acknowledgement.task_id": _REFERENCE,
+    "KillTask.task_id": _REFERENCE,
     "Kill.agent_id": _REFERENCE,
     "Kill.task_id": _REFERENCE,
     "Task.agent_id": _REFERENCE,  # of Reconcile
