@@ -346,6 +346,17 @@ class TestCalls:
         assert len(h.offers(1)) + len(h.offers(other)) == 1
 
 
+def test_an_answer_to_an_operator_is_short_whatever_was_asked(h: MasterHarness) -> None:
+    h.feed(ev.OperatorKilledTask(1, "", "x" * 900_000))
+    h.feed(ev.OperatorMarkedGone(2, "x" * 900_000))
+    h.feed(ev.OperatorToreDown(3, "x" * 900_000))
+    h.feed(ev.OperatorReleasedRecord(4, "x" * 900_000, "y"))
+    h.feed(ev.OperatorSetWeight(5, "x" * 900_000, 2.0))
+    h.feed(ev.OperatorReserved(6, "x" * 900_000, "db", ()))
+    for number in range(1, 7):
+        assert 0 < len(h.answers[number] or "") < 2000
+
+
 class TestCosts:
     """One message is answered in slices, or is bounded: nobody waits for long behind it."""
 

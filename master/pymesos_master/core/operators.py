@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pymesos_core.limits import clipped
 from pymesos_master.core import agents, frameworks, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import AnswerOperator
@@ -11,7 +12,8 @@ from pymesos_master.core.state import AgentState
 
 
 def _answer(ctx: Context, request_id: int, problem: str | None = None) -> None:
-    ctx.out.append(AnswerOperator(request_id, problem))
+    # It may quote an id of any size, and goes into a header.
+    ctx.out.append(AnswerOperator(request_id, None if problem is None else clipped(problem)))
 
 
 def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:
