@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from google.protobuf.json_format import MessageToDict
 
 from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.finding import TASK, find_framework, find_task, one
-from pymesos_cli.output import age, print_json, printable
-from pymesos_cli.services import ask_jobs
+from pymesos_cli.output import age, count_of, print_json, printable
+from pymesos_cli.services import Silent, ask_jobs, serving
 from pymesos_core.names import Found, Named, TaskName, find
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
+# What the framework cannot know: why it is not offered what would do.
+_FOR_THE_MASTER = ("NO_AGENT", "NOT_OFFERED", "TOO_LITTLE_FREE", "VOLUME_NOT_OFFERED", "")
+# Of the reasons that an agent is withheld for, those that are no news to the framework.
+_NO_NEWS = ("IN_USE", "REFUSED")
 
-async def _ask(cluster: Cluster, framework_id: str) -> pb.ExplainFrameworkResponse:
+
+async def _ask(
+    cluster: Cluster, framework_id: str, task: jobs_pb.InstanceView | None = None
+) -> pb.ExplainFrameworkResponse:
     request = pb.ExplainFrameworkRequest(framework_id=framework_id)
+    if task is not None:
+        request.needs.extend(task.needs)
+        request.agent_id = task.data_on
     return await cluster.call(
         lambda stub, timeout_s: stub.ExplainFramework(request, timeout=timeout_s)
     )
@@ -86,49 +98,127 @@ def _help(withheld: pb.ExplainFrameworkResponse.Withheld) -> str:
 
 async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
     """`pymesos-cli explain task`: of a job's instance that waits, or of a task."""
-    waiting = find(text, await _waiting(cluster))
-    view = None if waiting.exact and waiting.fits else await _task(cluster, text, waiting.fits)
+    known = await _ask_services(cluster)
+    waiting = find(text, known.waiting)
+    view = None
+    if not (waiting.exact and waiting.fits):
+        view = await _task(cluster, text, waiting.fits, known)
     if view is not None:
+        note = known.notes.get(view.task_info.task_id, "")
         if as_json:
-            print_json(MessageToDict(view, preserving_proto_field_name=True))
+            shown = MessageToDict(view, preserving_proto_field_name=True)
+            print_json(shown | ({"explanation": note} if note else {}))
         else:
             print(printable(_task_line(view)))
+            if note:
+                print(printable(f"  {note}"))
         return
     framework_id, name, instance = _one_of(text, waiting)
-    said = await _ask(cluster, framework_id)
+    said, of_task = await _ask(cluster, framework_id), await _ask(cluster, framework_id, instance)
+    why = the_reason(instance, of_task)
     if as_json:
         shown = MessageToDict(instance, preserving_proto_field_name=True)
         of_framework = MessageToDict(said, preserving_proto_field_name=True)
-        print_json({"instance": shown, "framework": of_framework})
+        print_json({"instance": shown, "framework": of_framework, "reason": why})
         return
-    print(printable(f"{name} waits: {instance.explanation or 'it was not planned yet'}"))
-    if instance.nearest:
-        print(printable(f"  nearest fit: {instance.nearest}"))
-    if instance.offers_seen:
-        print(f"  offers seen that did not do: {instance.offers_seen}")
-    if instance.stuck:
-        print("  no agent that was ever offered could run it: it needs less, or another agent")
-    for line in framework_lines(said):
+    for line in waiting_lines(name, instance, why, said):
         print(printable(line))
+
+
+def waiting_lines(
+    name: str, instance: jobs_pb.InstanceView, why: str, said: pb.ExplainFrameworkResponse
+) -> Iterator[str]:
+    """Why it waits, what is missing, and what would help."""
+    yield f"{name} waits: {why}"
+    if instance.attempts:
+        due_s = instance.next_start_at_s - time.time()
+        due = f"; the next start is due in {max(0.0, due_s):.0f} s" if due_s > -1 else ""
+        restarts = max(0, instance.attempts - 1)
+        yield f"  started {count_of(instance.attempts, 'time')}, {restarts} of them again{due}"
+    if instance.nearest:
+        yield f"  nearest fit: {instance.nearest}"
+    if instance.offers_seen:
+        yield f"  offers seen that did not do: {instance.offers_seen}"
+    if instance.stuck:
+        yield "  no agent that was ever offered could run it: it needs less, or another agent"
+    if instance.cause in ("BACK_OFF", "STORING"):
+        return  # no offer would help
+    yield from framework_lines(said)
+
+
+def the_reason(instance: jobs_pb.InstanceView, said: pb.ExplainFrameworkResponse) -> str:
+    """From who decides it: the framework, or the master where that is why nothing is offered."""
+    own = instance.explanation or "it was not planned yet"
+    if said.framework.state != "active":
+        return f"its framework is {said.framework.state}, so nothing is placed"
+    if instance.cause not in _FOR_THE_MASTER:
+        return own
+    if said.agents_awaited:
+        agents = count_of(said.agents_awaited, "agent")
+        return f"a new leader offers nothing before {agents} are back, or their time is over"
+    needs = _amounts(instance)
+    if instance.data_on and said.agent_state not in ("", "active"):
+        return f"{own}; that agent is {said.agent_state}"
+    roles = [role for role in said.roles if not role.suppressed]
+    if said.roles and not roles:
+        return "its framework asks for no offers now (the role is suppressed)"
+    withheld = [each for role in roles for each in role.withheld if each.reason not in _NO_NEWS]
+    of = 1 if instance.data_on else said.agents
+    if not withheld or any(of > sum(each.agents for each in role.withheld) for role in roles):
+        return own  # an offer is on its way
+    parts = [f"{each.text} ({_where(each)}){_help(each)}" for each in withheld]
+    return f"needs {needs}, and is offered none that would do: {'; '.join(parts)}"
+
+
+def _amounts(instance: jobs_pb.InstanceView) -> str:
+    parts = [f"{each.scalar:g} {each.name}" for each in instance.needs]
+    parts += [count_of(instance.needs_ports, "port")] if instance.needs_ports else []
+    return ", ".join(parts) or "little"
+
+
+def _where(withheld: pb.ExplainFrameworkResponse.Withheld) -> str:
+    more = ", …" if withheld.agents > len(withheld.hostnames) else ""
+    return f"{', '.join(withheld.hostnames)}{more}"
 
 
 Waiting = tuple[str, str, jobs_pb.InstanceView]  # of which framework, its name, and its view
 
 
-async def _task(cluster: Cluster, text: str, waiting: Sequence[object]) -> pb.TaskView | None:
+@dataclass
+class Known:
+    """What the Jobs services told."""
+
+    waiting: list[Named[Waiting]] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)  # of tasks that are there, by their ids
+    silent: list[Silent] = field(default_factory=list)
+    served: bool = True  # whether there is any
+
+
+async def _task(
+    cluster: Cluster, text: str, waiting: Sequence[object], known: Known
+) -> pb.TaskView | None:
     """The task of that id or name; none where something that waits begins so and no task is so."""
     try:
         return await find_task(cluster, text, completed=True, exact=bool(waiting))
-    except CliError:
+    except CliError as error:
         if waiting:
             return None
+        if known.silent:
+            which = "; ".join(map(str, known.silent))
+            raise CliError(f"{error.message}; what waits is not known: {which}") from error
+        if not known.served:
+            raise CliError(
+                f"{error.message}; no framework that serves jobs is registered, so nothing waits"
+                f" to be placed: start pymesos-binpack --listen",
+                error.exit_code,
+            ) from error
         raise
 
 
-async def _waiting(cluster: Cluster) -> list[Named[Waiting]]:
-    """The instances that wait, of all jobs."""
-    waiting: list[Named[Waiting]] = []
+async def _ask_services(cluster: Cluster) -> Known:
+    """The instances that wait, of all jobs, and what is said of others."""
     answers = await ask_jobs(cluster, ended=False)
+    known = Known(silent=answers.silent, served=bool(await serving(cluster)))
     for address, job in answers.items:
         async with jobs_at(address) as stub:
             request = jobs_pb.WatchJobRequest(job_id=job.job_id)
@@ -137,10 +227,12 @@ async def _waiting(cluster: Cluster) -> list[Named[Waiting]]:
                     if i.state == types_pb2.TASK_STATE_UNSPECIFIED and not i.done:
                         parts = TaskName(job.job_id, job.name, i.task_name, i.instance, i.attempts)
                         item = (job.framework_id, parts.of_instance, i)
-                        waiting.append(Named(item, parts.of_instance, parts.names))
+                        known.waiting.append(Named(item, parts.of_instance, parts.names))
+                    elif i.explanation and not is_terminal(i.state):
+                        known.notes[i.task_id] = i.explanation
                 if not view.more:
                     break
-    return waiting
+    return known
 
 
 def _one_of(text: str, found: Found[Waiting]) -> Waiting:

@@ -50,7 +50,30 @@ def test_a_framework_that_is_away(roles: Roles, cli: Cli) -> None:
         assert done.returncode == 1 and f"the job {job_id} cannot be reached" in done.stderr
     refused = cli.run("run", "--", "echo no")
     assert refused.returncode == 1 and "--here" in refused.stderr and not refused.stdout
+    explained = cli.run("explain", "task", "other")
+    assert explained.returncode != 0 and "is not reachable" in explained.stderr
     assert cli.run("run", "--here", "--", "echo here").stdout == "here\n"
     roles.binpack(cli.master)
     wait_for("it is back", lambda: cli.json("jobs")[0]["state"] == "running")
     assert len(cli.tasks(state="TASK_RUNNING")) == 1, "its tasks ran on"
+
+
+def test_explain_tells_of_a_quota_and_of_a_back_off(roles: Roles, cli: Cli) -> None:
+    roles.binpack(cli.master, "prod", "--role", "prod")
+    cli.ok("quota", "set", "prod", "--limit", "cpus:1")
+    for name, cpus, command in (("large", 2, "sleep 1000"), ("crashes", 0.1, "exit 3")):
+        task = {"name": "t", "kind": "service", "command": command, "resources": {"cpus": cpus}}
+        cli.ok("run", "-", text=json.dumps({"name": name, "role": "prod", "tasks": [task]}))
+    said = ""
+
+    def says(name: str, text: str) -> bool:
+        nonlocal said
+        said = cli.run("explain", "task", f"{name}.t.0").stdout
+        return text in said
+
+    wait_for("the limit", lambda: says("large", "the role is at its limit"))
+    assert "of 1 at most" in said and "quota set" in said, said
+    wait_for("the back-off", lambda: says("crashes", "times in a row"))
+    assert "the next start is due in" in said and "suppressed" not in said
+    cli.ok("quota", "remove", "prod")
+    wait_for("it runs", lambda: len(cli.tasks(state="TASK_RUNNING")) == 1, 5)

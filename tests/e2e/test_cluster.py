@@ -108,7 +108,7 @@ def test_explain(cluster: Cluster) -> None:
     said = cli.ok("explain", "framework", "binpack")
     assert "2 tasks, dominant share 75.0%" in said and "weighted share 75.0%" in said
     ambiguous = cli.run("explain", "task", job_id)
-    assert ambiguous.returncode == 2 and "give more of the id" in ambiguous.stderr
+    assert ambiguous.returncode == 2 and "say which" in ambiguous.stderr
     for what in ("task", "framework"):
         assert cli.run("explain", what, "nothing").returncode == 2
     as_json = json.loads(cli.ok("explain", "task", f"{job_id}.never.0", "--json"))

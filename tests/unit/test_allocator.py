@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -270,6 +271,55 @@ def test_explain_names_the_rule_that_withholds_each_agent() -> None:
     assert (standing.place, standing.of, standing.suppressed) == (1, 1, False)
     drf.suppress("f", ())
     assert drf.explain("f")[0].suppressed and drf.explain("nobody") == []
+
+
+def test_explain_says_why_as_much_as_a_task_needs_is_not_offered() -> None:
+    """Less is offered, and refused: the filter is not the reason."""
+    drf = DrfAllocator()
+    drf.set_quota("eng", Quota(limits={"cpus": 4000}))
+    drf.add_framework("f", ("eng",), active=True)
+    used = {("f", "eng"): parse("cpus:3;mem:100")}
+    drf.add_agent("full", parse("cpus:3;mem:100"), used)
+    drf.add_agent("free", parse("cpus:8;mem:400"), {})
+    (grant,) = drf.allocate(0)
+    assert grant.resources == parse("cpus:1;mem:400")
+    drf.answered("f", "free")
+    drf.recover("f", "free", "eng", grant.resources, now_s=0, refuse_s=60)
+    (standing,) = drf.explain("f", {"cpus": 2000, "mem": 100_000})
+    assert standing.withheld == {"full": Withheld.IN_USE, "free": Withheld.LIMIT}
+    (standing,) = drf.explain("f", {"cpus": 1000, "mem": 100_000})
+    assert standing.withheld["free"] == Withheld.REFUSED
+    (standing,) = drf.explain("f", {"cpus": 9000})
+    assert standing.withheld["free"] == Withheld.IN_USE, "nobody has so much free"
+
+
+@pytest.mark.parametrize("quota", [Quota(), Quota(limits={"cpus": 8000})])
+def test_what_was_refused_under_another_quota_is_offered_at_once(quota: Quota) -> None:
+    """It was cut to the limit; the filter held for all of the agent, for a minute."""
+    drf = DrfAllocator()
+    drf.set_quota("eng", Quota(limits={"cpus": 1000}))
+    drf.add_framework("f", ("eng",), active=True)
+    drf.add_agent("a", parse("cpus:4;mem:400"), {})
+    (grant,) = drf.allocate(0)
+    drf.answered("f", "a")
+    drf.recover("f", "a", "eng", grant.resources, now_s=0, refuse_s=60)
+    assert drf.allocate(1) == []
+    drf.set_quota("eng", quota)
+    assert [g.resources for g in drf.allocate(1)] == [parse("cpus:4;mem:400")]
+
+
+def test_so_is_what_had_to_stay_free_for_another() -> None:
+    drf = DrfAllocator()
+    drf.set_quota("later", Quota(guarantees={"cpus": 3000}))
+    drf.add_framework("f", ("eng",), active=True)
+    drf.add_agent("a", parse("cpus:4;mem:400"), {})
+    (grant,) = drf.allocate(0)
+    assert grant.resources == parse("cpus:1;mem:400")
+    drf.answered("f", "a")
+    drf.recover("f", "a", "eng", grant.resources, now_s=0, refuse_s=60)
+    assert drf.allocate(1) == []
+    drf.set_quota("later", Quota())
+    assert [g.resources for g in drf.allocate(1)] == [parse("cpus:4;mem:400")]
 
 
 @given(st.lists(st.sampled_from([None, 0.0, 5.0]), min_size=1, max_size=8))

@@ -28,6 +28,7 @@ from pymesos_core.reservations import unreserved
 from pymesos_core.resources import EMPTY, Resources, Tag
 from pymesos_core.timers import Timers
 from pymesos_master.allocator.interface import (
+    NOTHING,
     PLAIN_TERMS,
     Client,
     Grant,
@@ -367,6 +368,9 @@ class DrfAllocator:
         for agent in self._agents.values():
             if agent.active:
                 self._count_free(agent.available, 1)
+        # What was refused was cut to the limits, and to what had to stay free, as they were.
+        for framework in self._frameworks.values():
+            self._forget_refusals(framework, framework.leaves)
         self._look_at_all()
 
     def quota(self, role: str) -> Quota:
@@ -442,16 +446,16 @@ class DrfAllocator:
         whole = self._tree.total
         return max((v / whole[n] for n, v in held.items() if v and whole.get(n)), default=0.0)
 
-    def explain(self, framework_id: str) -> list[Standing]:
+    def explain(self, framework_id: str, needs: Scalars = NOTHING) -> list[Standing]:
         """See Allocator."""
         framework = self._frameworks.get(framework_id)
         if framework is None:
             return []
         self._tree.refresh()
         self._quotas.refresh()
-        return [self._standing(framework, role) for role in framework.roles]
+        return [self._standing(framework, role, needs) for role in framework.roles]
 
-    def _standing(self, framework: _Framework, role: str) -> Standing:
+    def _standing(self, framework: _Framework, role: str, needs: Scalars) -> Standing:
         leaf = framework.leaves[role]
         assert leaf.parent is not None
         # Not the shares that nodes keep: an only child's is not reckoned, since it needs none.
@@ -461,7 +465,7 @@ class DrfAllocator:
         withheld: dict[str, Withheld] = {}
         until_s: dict[str, float] = {}
         for agent in self._agents.values():
-            if reason := self._why_not(agent, leaf):
+            if reason := self._why_not(agent, leaf, needs):
                 withheld[agent.agent_id] = reason
             if reason == Withheld.REFUSED:
                 until_s[agent.agent_id] = agent.refusals.ends_s(leaf)
@@ -478,25 +482,31 @@ class DrfAllocator:
     def _share_of(self, node: Node) -> float:
         return self._tree.dominant_share(node) / node.weight
 
-    def _why_not(self, agent: _Agent, leaf: Node) -> Withheld | None:
+    def _why_not(self, agent: _Agent, leaf: Node, needs: Scalars) -> Withheld | None:
+        """By what is for good first: a filter that the framework set may be for what it was cut to,
+        and it sets another as long as that is so."""
+
+        def enough(bag: Resources) -> bool:
+            there = bag.quantities
+            will_do = all(there.get(name, 0) >= value for name, value in needs.items())
+            return will_do and self._minimum.met(there)
+
         if not agent.active:
             return Withheld.DISCONNECTED
-        if not self._minimum.met(agent.available.quantities):
+        if not enough(agent.available):
             return Withheld.UNANSWERED if leaf.framework_id in agent.asked else Withheld.IN_USE
         if reason := self._unfit(agent, leaf):
             return reason
         usable = self._usable(agent, leaf)
-        if not self._minimum.met(usable.quantities):
+        if not enough(usable):
             return Withheld.RESERVED
-        if reason := _withheld(agent, leaf, usable):
-            return reason
         if self._quotas:
-            if not self._minimum.met(self._within_limits(leaf, usable).quantities):
+            if not enough(self._within_limits(leaf, usable)):
                 return Withheld.LIMIT
             left = self._within_limits(leaf, usable, self._surplus())
-            if not self._quotas.missing(leaf.role) and not self._minimum.met(left.quantities):
+            if not self._quotas.missing(leaf.role) and not enough(left):
                 return Withheld.HEADROOM
-        return None
+        return _withheld(agent, leaf, usable)
 
     # Who may have what.
 

@@ -65,6 +65,7 @@ class Terms:
 
 
 PLAIN_TERMS = Terms()
+NOTHING: Scalars = {}
 
 
 class Withheld(Enum):
@@ -72,6 +73,7 @@ class Withheld(Enum):
 
     IN_USE = "nothing of it is free that is worth an offer"
     DISCONNECTED = "the agent is not connected"
+    LEAVING = "the agent is ending"
     CONSTRAINT = "the framework's offer constraints leave the agent out"
     CAPABILITY = "it has GPUs, and the framework does not declare GPU_RESOURCES"
     RESERVED = "what is free of it is for other roles, or of a kind the framework does not declare"
@@ -217,8 +219,11 @@ class Allocator(Protocol):
     def allocate(self, now_s: float) -> list[Grant]:
         """Grant what is available to whom it is due."""
 
-    def explain(self, framework_id: str) -> list[Standing]:
-        """Why a framework is not offered more, role by role: by the rules that `allocate` uses."""
+    def explain(self, framework_id: str, needs: Scalars = NOTHING) -> list[Standing]:
+        """Why a framework is not offered more, role by role: by the rules that `allocate` uses.
+
+        With `needs`: why it is not offered as much of one agent.
+        """
 
     def dominant_share(self, framework_id: str) -> float:
         """The largest fraction of any resource of the cluster that the framework holds."""

@@ -87,6 +87,11 @@ class MasterCore:
         """For reading only."""
         return self._ctx.allocator
 
+    @property
+    def agents_awaited(self) -> int:
+        """How many agents must come back before anything is offered."""
+        return self._ctx.agents_awaited
+
     def watch(self, watched: bool) -> None:
         """Whether events are to be published; nobody is told else."""
         self._ctx.watched = watched

@@ -10,10 +10,11 @@ import grpc
 import grpc.aio
 
 from pymesos_core import VERSION, names
-from pymesos_core.resources import Resources, to_proto
+from pymesos_core.resources import ResourceError, Resources, format_milli, from_proto, to_proto
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
-from pymesos_master.allocator.interface import Withheld
+from pymesos_master.allocator.interface import NOTHING, Withheld
+from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core.events import (
     Event,
     OperatorKilledTask,
@@ -321,7 +322,13 @@ class OperatorService(services.OperatorServicer):
             await context.abort(
                 grpc.StatusCode.NOT_FOUND, f"there is no framework {request.framework_id[:255]}"
             )
-        return explanation(core.allocator, core.state, framework)
+        try:
+            needs = from_proto(request.needs).quantities
+        except ResourceError as error:
+            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"needs: {error}")
+        said = explanation(core.allocator, core.state, framework, needs, request.agent_id)
+        said.agents_awaited = core.agents_awaited
+        return said
 
     async def SetQuota(  # noqa: N802
         self, request: pb.SetQuotaRequest, context: Context
@@ -486,9 +493,16 @@ def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkVi
 
 
 def explanation(
-    allocator: Allocator, state: ClusterState, framework: Framework
+    allocator: Allocator,
+    state: ClusterState,
+    framework: Framework,
+    needs: Scalars = NOTHING,
+    home: str = "",
 ) -> pb.ExplainFrameworkResponse:
-    """What the allocator says of a framework, its agents counted by reason."""
+    """What the allocator says of a framework, its agents counted by reason.
+
+    With `needs` and `home`: for a task that needs so much, on that agent only.
+    """
     now_s = time.monotonic()
     response = pb.ExplainFrameworkResponse(
         framework=framework_view(allocator, framework),
@@ -498,7 +512,10 @@ def explanation(
             a.state in (AgentState.ACTIVE, AgentState.DISCONNECTED) for a in state.agents.values()
         ),
     )
-    for standing in allocator.explain(framework.framework_id):
+    if home:
+        agent = state.agents.get(home)
+        response.agent_state = agent.state_name if agent is not None else "unknown"
+    for standing in allocator.explain(framework.framework_id, needs):
         role = response.roles.add(
             role=standing.role,
             suppressed=standing.suppressed,
@@ -509,12 +526,14 @@ def explanation(
         )
         by_reason: dict[Withheld, list[str]] = {}
         for agent_id, reason in standing.withheld.items():
-            by_reason.setdefault(reason, []).append(agent_id)
+            if home in ("", agent_id):
+                ending = reason == Withheld.DISCONNECTED and state.agents[agent_id].leaving
+                by_reason.setdefault(Withheld.LEAVING if ending else reason, []).append(agent_id)
         for reason, agent_ids in by_reason.items():
             ends = [standing.until_s[a] for a in agent_ids if a in standing.until_s]
             role.withheld.add(
                 reason=reason.name,
-                text=reason.value,
+                text=reason.value + _limits_met(allocator, standing.role, reason, needs),
                 agents=len(agent_ids),
                 hostnames=[
                     state.agents[a].info.address.hostname for a in agent_ids[:HOSTNAMES_SHOWN]
@@ -522,6 +541,21 @@ def explanation(
                 first_ends_in_s=max(0.0, min(ends) - now_s) if ends else 0.0,
             )
     return response
+
+
+def _limits_met(allocator: Allocator, role: str, reason: Withheld, needs: Scalars) -> str:
+    """Which limits of a role, and of those above it, leave no room for as much."""
+    if reason != Withheld.LIMIT:
+        return ""
+    parts = []
+    for above in _upwards(role):
+        held = allocator.held(above)
+        for name, limit in allocator.quota(above).limits.items():
+            left = limit - held.get(name, 0)
+            if left <= 0 or left < needs.get(name, 0):
+                has = f"{above} holds {format_milli(held.get(name, 0))} {name}"
+                parts.append(f"{has} of {format_milli(limit)} at most")
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def _reserved(state: ClusterState) -> dict[str, dict[str, int]]:

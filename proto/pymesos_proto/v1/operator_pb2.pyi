@@ -231,13 +231,17 @@ class ListRolesResponse(_message.Message):
     def __init__(self, roles: _Optional[_Iterable[_Union[RoleView, _Mapping]]] = ...) -> None: ...
 
 class ExplainFrameworkRequest(_message.Message):
-    __slots__ = ("framework_id",)
+    __slots__ = ("framework_id", "needs", "agent_id")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    NEEDS_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
-    def __init__(self, framework_id: _Optional[str] = ...) -> None: ...
+    needs: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
+    agent_id: str
+    def __init__(self, framework_id: _Optional[str] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., agent_id: _Optional[str] = ...) -> None: ...
 
 class ExplainFrameworkResponse(_message.Message):
-    __slots__ = ("framework", "last_offer_at_s", "offers_held", "agents", "roles")
+    __slots__ = ("framework", "last_offer_at_s", "offers_held", "agents", "roles", "agents_awaited", "agent_state")
     class Standing(_message.Message):
         __slots__ = ("role", "suppressed", "weighted_share", "place", "of", "weight", "withheld")
         ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -273,12 +277,16 @@ class ExplainFrameworkResponse(_message.Message):
     OFFERS_HELD_FIELD_NUMBER: _ClassVar[int]
     AGENTS_FIELD_NUMBER: _ClassVar[int]
     ROLES_FIELD_NUMBER: _ClassVar[int]
+    AGENTS_AWAITED_FIELD_NUMBER: _ClassVar[int]
+    AGENT_STATE_FIELD_NUMBER: _ClassVar[int]
     framework: FrameworkView
     last_offer_at_s: float
     offers_held: int
     agents: int
     roles: _containers.RepeatedCompositeFieldContainer[ExplainFrameworkResponse.Standing]
-    def __init__(self, framework: _Optional[_Union[FrameworkView, _Mapping]] = ..., last_offer_at_s: _Optional[float] = ..., offers_held: _Optional[int] = ..., agents: _Optional[int] = ..., roles: _Optional[_Iterable[_Union[ExplainFrameworkResponse.Standing, _Mapping]]] = ...) -> None: ...
+    agents_awaited: int
+    agent_state: str
+    def __init__(self, framework: _Optional[_Union[FrameworkView, _Mapping]] = ..., last_offer_at_s: _Optional[float] = ..., offers_held: _Optional[int] = ..., agents: _Optional[int] = ..., roles: _Optional[_Iterable[_Union[ExplainFrameworkResponse.Standing, _Mapping]]] = ..., agents_awaited: _Optional[int] = ..., agent_state: _Optional[str] = ...) -> None: ...
 
 class SetQuotaRequest(_message.Message):
     __slots__ = ("role", "quota", "force")
