@@ -703,6 +703,8 @@ def exec_command(
     """Run a command in the container of a task: exec [-it] TASK -- CMD [ARG...]."""
     from pymesos_cli.exec import run_inside
 
+    if not command[0]:
+        raise click.UsageError("the command is empty: exec TASK -- CMD [ARG...]")
     if terminal and not sys.stdin.isatty():
         raise click.UsageError("-t needs a terminal, and standard input is none; leave it out")
     status = _with_cluster(

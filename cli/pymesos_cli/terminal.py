@@ -24,6 +24,7 @@ from typing import Any, TextIO
 
 WIDE = 10_000  # a pipe has no width: nothing is cut there
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 DEBUG_VARIABLE = "PYMESOS_DEBUG"
 _ENCODING_ERRORS = "pymesos-plain"
@@ -260,6 +261,10 @@ def _ending_in_a_sentence() -> Iterator[None]:
         _give_up(error)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+    except UnicodeEncodeError as error:
+        # What the shell gave was not in the encoding that it said, so it cannot be sent as text.
+        what = error.object if len(error.object) < 100 else f"{error.object[:100]}…"
+        _fail(f"Error: {what!r} is not text in UTF-8; give it as such", EXIT_USAGE)
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise
@@ -285,7 +290,7 @@ def _give_up(error: OutputError) -> None:
     _fail(f"pymesos-cli: {error}")
 
 
-def _fail(message: str) -> None:
+def _fail(message: str, status: int = EXIT_FAILED) -> None:
     with contextlib.suppress(OutputError):
         note(message)
-    sys.exit(EXIT_FAILED)
+    sys.exit(status)

@@ -413,7 +413,8 @@ def test_a_reservation_of_disk_alone_is_shown(cluster: Cluster) -> None:
         (["logs", "\x1b[31mred"], 2, "there is no task '\\x1b[31mred'"),
         (["logs", "x" * 100_000], 2, "there is no task 'xxx"),
         (["kill", "\u202egnp"], 2, "there is no task"),
-        (["exec", "nothing", "--", ""], 2, "there is no task 'nothing'"),
+        (["exec", "nothing", "--", ""], 2, "the command is empty"),
+        (["logs", "\udcff"], 2, "is not text in UTF-8"),
     ],
 )
 def test_what_is_wrong_is_said(
