@@ -164,40 +164,41 @@ def test_both_streams_of_a_command_are_live_and_go_to_their_own_ends(cluster: Cl
 
 
 def interrupted(
-    cli: Cli, *arguments: str, until: str, numbers: Sequence[int]
+    cli: Cli, folder: Path, *arguments: str, numbers: Sequence[int]
 ) -> tuple[int, str, str]:
-    """A command that gets signals once its task runs: status, stdout, stderr."""
-    running = subprocess.Popen(
-        cli.argv(*arguments),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    )
-    wait_for("its task", lambda: len(cli.tasks(name=until, state="TASK_RUNNING")) == 1)
-    time.sleep(0.3)  # it is told of that as we are
+    """A command that gets signals once it says that its task runs: status, stdout, stderr."""
+    out, err = folder / "out", folder / "err"
+    with out.open("wb") as stdout, err.open("wb") as stderr:
+        running = subprocess.Popen(
+            cli.argv(*arguments),
+            stdout=stdout,
+            stderr=stderr,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        )
+    wait_for("its task", lambda: b" running on " in out.read_bytes() + err.read_bytes(), 60)
     for number in numbers:
         running.send_signal(number)
         time.sleep(0.3)
-    out, err = running.communicate(timeout=30)
-    assert "Traceback" not in err and "Aborted" not in err, err
-    return running.returncode, out, err
+    status = running.wait(60)
+    said = err.read_text()
+    assert "Traceback" not in said and "Aborted" not in said, said
+    return status, out.read_text(), said
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_ends_the_command_that_is_run(cluster: Cluster, number: int) -> None:
+def test_ctrl_c_ends_the_command_that_is_run(cluster: Cluster, number: int, tmp_path: Path) -> None:
     cli = cluster.cli
     command = "trap 'echo bye; exit 0' TERM; while :; do sleep 0.1; done"
-    status, out, err = interrupted(cli, "run", "--", command, until="trap", numbers=[number])
+    status, out, err = interrupted(cli, tmp_path, "run", "--", command, numbers=[number])
     assert (status, out) == (128 + number, "bye\n")
     assert "ending trap-" in err
     assert not cli.tasks(name="trap", state="TASK_RUNNING")
 
 
-def test_a_second_ctrl_c_leaves_and_says_how_to_end_it(cluster: Cluster) -> None:
+def test_a_second_ctrl_c_leaves_and_says_how_to_end_it(cluster: Cluster, tmp_path: Path) -> None:
     twice = [signal.SIGINT, signal.SIGINT]
     command = "trap '' TERM; while :; do sleep 0.1; done"
-    status, _, err = interrupted(cluster.cli, "run", "--", command, until="trap", numbers=twice)
+    status, _, err = interrupted(cluster.cli, tmp_path, "run", "--", command, numbers=twice)
     assert status == 130 and "may run on: `pymesos-cli stop trap-" in err
 
 
@@ -205,10 +206,10 @@ def test_ctrl_c_leaves_a_job_and_says_how_to_go_on(cluster: Cluster, tmp_path: P
     cli = cluster.cli
     (tmp_path / "job.json").write_text(job(command="sleep 1000"))
     arguments = ("run", str(tmp_path / "job.json"), "--wait")
-    status, _, err = interrupted(cli, *arguments, until="t", numbers=[signal.SIGINT])
+    status, _, err = interrupted(cli, tmp_path, *arguments, numbers=[signal.SIGINT])
     assert status == 130 and "runs on: `pymesos-cli watch job-" in err and " stop job-" in err
     assert cli.tasks(name="t", state="TASK_RUNNING")
-    status, _, err = interrupted(cli, "watch", "job", until="t", numbers=[signal.SIGINT])
+    status, _, err = interrupted(cli, tmp_path, "watch", "job", numbers=[signal.SIGINT])
     assert status == 130 and "runs on" in err
 
 
