@@ -36,6 +36,8 @@ PATIENCE = 256
 UNUSED = 0.1
 # What it costs to break the room of a task of several GPUs, as a part of the GPUs that are free.
 KEPT = 0.0025
+# What is asked for beside a GPU, as a part of what there is: with the first, none is scarce yet.
+ENOUGH = (0.65, 0.8)
 ALIKE = 0.1  # two workloads that differ by no more, summed over their kinds
 LEVELS = 100  # into which a gap is divided
 SIDE_LEVELS = 128  # into which what goes with it is divided
@@ -97,6 +99,7 @@ class _Plan:
         self._main_unit = MILLI / LEVELS
         if self._main is not None:
             self._main_unit = max(1.0, pool.total[:, self._main].max(initial=1) / LEVELS)
+        self._taken = self._part_taken(workload)
         self._tables, self._table = self._values_by_model(workload)
         self._gangs = _Gangs(workload, pool, self._side) if self._on_gpus else None
 
@@ -137,7 +140,23 @@ class _Plan:
             counts[key] = counts.get(key, 0.0) + part * split
         most = sorted(counts.items(), key=lambda item: -item[1])[:MOST_KINDS]
         total = sum(part for _, part in most)
-        return tuple((*key, part / total) for key, part in sorted(most))
+        return tuple(
+            (*key, part / total * (1 if key[0] else self._taken)) for key, part in sorted(most)
+        )
+
+    def _part_taken(self, workload: Workload) -> float:
+        """Of the tasks without GPUs the part that takes from a gap: all where CPU is scarce.
+
+        Where more than enough is there for every GPU, they find it elsewhere.
+        """
+        if not self._on_gpus or self._side is None:
+            return 1.0
+        wanted = sum(part * self._amount(shape, self._side) for shape, part in workload.kinds)
+        gpus = sum(part * shape.gpus for shape, part in workload.kinds)
+        have = int(self._pool.total[:, self._side].sum()) / (self._pool.devices.sum() * MILLI)
+        least, most = ENOUGH
+        scarce = (wanted / max(gpus, 1e-9) / max(have, 1e-9) - least) / (most - least)
+        return round(float(min(max(scarce, 0.1), 1.0)), 1)
 
     def waste(self, nodes: Ints, free: Holdings) -> Floats:
         """What will be wasted of some nodes, in units of the scarcest resource."""
