@@ -141,7 +141,7 @@ class Coordinator:
             if node.session == session:
                 node.on_session_lost()
 
-        late_s = 15 if self.world.faulty else 0.1
+        late_s = self.world.random.choice([15.0, 15.0, 60.0]) if self.world.faulty else 0.1
         wait_s = max(0.0, self._back_at_s(node) - self.world.now_s)
         node.soon(wait_s + self.world.random.uniform(0, late_s), told)
 

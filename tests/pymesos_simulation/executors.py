@@ -74,16 +74,27 @@ class SimulatedExecutor:
             self.world.counts["executor cut off"] += 1
             self._hang_up()
         if not self.stream_id and self.node.alive and self.node.core is not None:
-            self.stream_id, self._said_until_s = self.node.open_executor(self), 0.0
-            subscribe = executor_pb.ExecutorCall.Subscribe(
-                framework_id=self.framework_id,
-                executor_id=self.executor_id,
-                token=self.token,
-                task_ids=self.tasks,
-                unacknowledged=self.unacknowledged.values(),
-            )
-            self._say(executor_pb.ExecutorCall(subscribe=subscribe))
+            self._subscribe(0.0)
         self._soon(self.world.random.uniform(0.1, RETRY_S), self._look)
+
+    def _subscribe(self, late_s: float) -> None:
+        """On a new stream."""
+        self.stream_id = self.node.open_executor(self)
+        self._said_until_s = self.world.now_s + late_s
+        subscribe = executor_pb.ExecutorCall.Subscribe(
+            framework_id=self.framework_id,
+            executor_id=self.executor_id,
+            token=self.token,
+            task_ids=self.tasks,
+            unacknowledged=self.unacknowledged.values(),
+        )
+        self._say(executor_pb.ExecutorCall(subscribe=subscribe))
+
+    def subscribe_twice(self, late_s: float) -> None:
+        """On two new streams; what it says on the first comes late."""
+        self._hang_up()
+        self._subscribe(late_s)
+        self._subscribe(0.0)
 
     def _say(self, call: executor_pb.ExecutorCall) -> None:
         if self.stream_id:

@@ -225,6 +225,15 @@ def _binpack(stage: Stage, name: str, batch: str, services: str) -> None:
     stage.start(stage.cluster.add_framework(name, [job]))
 
 
+@action(r"framework (\w+) runs a service with a sidecar")
+def _binpack_with_sidecar(stage: Stage, name: str) -> None:
+    size = {"cpus": 1, "mem": 64}
+    beside = [{"name": "proxy", "command": "service", "resources": size}]
+    service = {"name": "service", "kind": "service", "command": "service", "resources": size}
+    job = parse_job({"name": f"job-{name}", "tasks": [{**service, "sidecars": beside}]})
+    stage.start(stage.cluster.add_framework(name, [job]))
+
+
 @action(r"a framework that (hoards|declines|is slow|calls nonsense)")
 def _rude(stage: Stage, manner: str) -> None:
     stage.start(stage.cluster.add_rude(manner))
@@ -250,6 +259,20 @@ def _launch_in_executor(stage: Stage, name: str, one: str, two: str) -> None:
 def _kill_executor(stage: Stage, name: str) -> None:
     machine = next(agent.machine for agent in stage.cluster.agents if agent.name == name)
     for container_id in list(machine.executors):
+        machine.end(container_id, -9)
+
+
+@action(r"the executor on (\w+) subscribes twice, and the first time comes (\d+) s late")
+def _subscribe_twice(stage: Stage, name: str, seconds: str) -> None:
+    machine = next(agent.machine for agent in stage.cluster.agents if agent.name == name)
+    for executor in machine.executors.values():
+        executor.subscribe_twice(float(seconds))
+
+
+@action(r"the containers on (\w+) end")
+def _end_containers(stage: Stage, name: str) -> None:
+    machine = next(agent.machine for agent in stage.cluster.agents if agent.name == name)
+    for container_id in list(machine.containers):
         machine.end(container_id, -9)
 
 

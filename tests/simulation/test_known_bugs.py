@@ -6,7 +6,7 @@ some are ones that the simulator found.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -20,7 +20,7 @@ from pymesos_agent.core.tasks import AgentTask
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import BinpackCore
 from pymesos_core.resources import EMPTY
-from pymesos_core.store import Change, CommitQueue
+from pymesos_core.store import Change
 from pymesos_master.allocator.drf import DrfAllocator
 from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
 from pymesos_master.core import agents, frameworks, offers, recovery, reservations, roles, tasks
@@ -28,7 +28,6 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk.core import DriverCore
-from pymesos_simulation.clients import Disk
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.simulation import simulate
 
@@ -51,24 +50,6 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
         self.epoch = mine
 
     patch.setattr(MasterNode, "_write", write)
-
-
-def write_what_is_behind_a_failure(patch: pytest.MonkeyPatch) -> None:
-    """Found by the simulator: a write failed, and the one queued behind it did not."""
-
-    def settle(self: CommitQueue, failure: Exception | None) -> Iterator[Any]:
-        for request in self._group:
-            yield request.token, failure
-        self._group = []
-
-    def crash(self: Disk) -> None:
-        for request in self._queue._waiting:
-            self._apply(list(request.changes))
-        original(self)
-
-    original = Disk.crash
-    patch.setattr(CommitQueue, "settle", settle)
-    patch.setattr(Disk, "crash", crash)
 
 
 def obey_anyone(patch: pytest.MonkeyPatch) -> None:
@@ -471,7 +452,6 @@ BUGS: list[Patch] = [
     leave_the_rest_of_a_group,
     never_hear_what_ended_while_a_runtime_was_away,
     no_fencing,
-    write_what_is_behind_a_failure,
     obey_anyone,
     acknowledge_before_fsync,
     subscribe_before_persist,
