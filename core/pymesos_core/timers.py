@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -49,9 +49,18 @@ class Timers(Generic[Key]):
 
     def due(self, now_s: float) -> list[Key]:
         """Take out the keys whose time has come, the earliest first."""
-        out: list[Key] = []
-        while (at := self.next_s()) is not None and at <= now_s:
-            _, _, key = heapq.heappop(self._heap)
-            del self._live[key]
-            out.append(key)
-        return out
+        return list(self.each_due(now_s))
+
+    def each_due(self, now_s: float) -> Iterator[Key]:
+        """Take them out one after the other, as something is done about each.
+
+        One that is cancelled, or set anew, by what was done about an earlier one is not handed out:
+        after a pause of the process many are due at once.
+        """
+        ready: list[tuple[float, int, Key]] = []
+        while self._heap and self._heap[0][0] <= now_s:
+            ready.append(heapq.heappop(self._heap))
+        for at, sequence, key in ready:
+            if self._live.get(key) == (at, sequence):
+                del self._live[key]
+                yield key

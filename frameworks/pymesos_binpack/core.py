@@ -492,7 +492,7 @@ class BinpackCore:
 
     def _advance(self, event: Event) -> None:
         self._handle(event)
-        for kind, key in self._timers.due(self._now.mono_s):
+        for kind, key in self._timers.each_due(self._now.mono_s):
             self._at = key.partition("/")[0]
             if kind == "unreachable":
                 self._replace_unreachable(key)

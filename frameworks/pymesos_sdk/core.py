@@ -138,7 +138,7 @@ class DriverCore:
                     self._hear(now, epoch, said)
             case SchedulerCalled(call):
                 self._call(now, call)
-        for key in self._timers.due(now.mono_s):
+        for key in self._timers.each_due(now.mono_s):
             if key == "heartbeat" and self._connection_id is not None:
                 self._drop("the master has been silent for too long")
             elif key == "reconcile":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pymesos_core.resources import parse, to_proto
+from pymesos_core.timers import Timers
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Grant, Quota
 from pymesos_master.core import events as ev
@@ -94,3 +95,30 @@ class TestMaster:
         h.write()
         h.hold_writes = False
         assert h.offers(other)[0].resources == to_proto(parse("cpus:4;mem:4096"))
+
+    def test_a_master_that_was_stopped_has_many_deadlines_at_once(self) -> None:
+        """Found by the simulator: what one of them rescinds, another would have timed out."""
+        h = MasterHarness()
+        h.agent()
+        holds = h.subscribe()
+        assert h.offers(holds)
+        lacks = h.subscribe()
+        assert not h.offers(lacks)
+        h.now_s += 1000  # SIGSTOP, SIGCONT: no Tick meanwhile
+        h.feed(ev.Tick())
+        assert h.offers(lacks)
+
+
+def test_a_deadline_that_an_earlier_one_ends_does_not_come() -> None:
+    timers: Timers[str] = Timers()
+    for number, name in enumerate(("first", "cancelled", "moved", "last")):
+        timers.set(name, number)
+    came = []
+    for name in timers.each_due(10):
+        came.append(name)
+        if name == "first":
+            timers.cancel("cancelled")
+            timers.set("moved", 5)
+            timers.set("new", 1)
+    assert came == ["first", "last"]
+    assert timers.due(10) == ["new", "moved"] and timers.next_s() is None

@@ -99,7 +99,7 @@ class AgentCore:
         ctx = self._ctx
         ctx.now = now
         self._handlers[type(event)](ctx, event)
-        for kind, key in ctx.timers.due(now.mono_s):
+        for kind, key in ctx.timers.each_due(now.mono_s):
             self._deadlines[kind](ctx, key)
         effects, ctx.out = ctx.out, []
         return effects

@@ -113,7 +113,7 @@ class MasterCore:
     def _meet_deadlines(self, ctx: Context, event: events.Tick) -> None:
         if ctx.suspended:
             return
-        for kind, key in ctx.timers.due(ctx.now.mono_s):
+        for kind, key in ctx.timers.each_due(ctx.now.mono_s):
             if (kind, key) == ALLOCATE:
                 offers.allocate(ctx)
             else:
