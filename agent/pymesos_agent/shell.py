@@ -8,6 +8,7 @@ import itertools
 import logging
 import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -106,6 +107,7 @@ DISK_INTERVAL_S = 2.0
 FORKS_INTERVAL_S = 1.0
 MAX_COMMANDS, MAX_ASKED = 32, 256  # checks at a time
 MAX_REMOVERS = 2
+LAST_WORD_S = 1.0
 MAX_WAIT_S = 10.0  # from one try to start a runtime to the next
 MILLI_MIB = 1024 * 1024 / 1000
 
@@ -143,6 +145,7 @@ class Shell:
         self._removers = ThreadPoolExecutor(MAX_REMOVERS, thread_name_prefix="remove")
         self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
+        self._last = asyncio.Event()  # what is said now is said last
         self.exit_message: str | None = None
         self._complaints = Complaints(log)
         self._broken: Exception | None = None  # what a step failed with
@@ -164,6 +167,7 @@ class Shell:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
+            await self._say_last()
         finally:
             self._wakeup.cancel()
             if not commits.done():
@@ -173,6 +177,15 @@ class Shell:
             await asyncio.gather(*tasks, *self._checks, return_exceptions=True)
             await self._fetching.close()
             await asyncio.to_thread(self._removers.shutdown)
+
+    async def _say_last(self) -> None:
+        """How its tasks ended reaches the master before the stream does its end."""
+        self._last.set()
+        for outbox in self._streams.values():
+            outbox.close()
+        begin = time.monotonic()
+        while self._streams and time.monotonic() < begin + LAST_WORD_S:
+            await asyncio.sleep(0.01)
 
     async def end_tasks(self, timeout_s: float) -> None:
         """Kill every task and wait until they have ended."""
@@ -254,7 +267,7 @@ class Shell:
             self.feed(Disconnected(connection_id))
 
         begun = partial(self.feed, Connected(connection_id))
-        await use_stream(call, outbox, _write(call, outbox), begun, hear, ended)
+        await use_stream(call, outbox, _write(call, outbox, self._last), begun, hear, ended)
 
     async def _report_usage(self) -> None:
         before: dict[tuple[str, str], sandbox_pb.TaskUsage] = {}
@@ -634,10 +647,14 @@ def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:
 async def _write(
     call: grpc.aio.StreamStreamCall[pb.AgentBatch, pb.MasterBatch],
     outbox: Outbox[pb.AgentMessage],
+    last: asyncio.Event,
 ) -> None:
     while (batch := await outbox.batch()) is not None:
         await call.write(pb.AgentBatch(message=batch))
-    call.cancel()
+    if last.is_set():
+        await call.done_writing()  # the master ends the stream when it has read all
+    else:
+        call.cancel()
 
 
 def _use(before: sandbox_pb.TaskUsage | None, now: sandbox_pb.TaskUsage) -> pb_types.TaskUse:

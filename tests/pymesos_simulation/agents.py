@@ -311,6 +311,8 @@ class AgentNode(ClientNode):
                 self.world.trace(f"{self.name} leaves the master: {reason}")
                 self.soon(0, lambda: self.leave(connection_id))
             case fx.Exit(None):
+                if self.stream is not None:
+                    self.stream.hang_up()  # after all that it has said
                 self.soon(0, self.crash)
             case fx.Exit(message):
                 assert message is not None and "marked gone" in message, f"{self.name}: {message}"
