@@ -332,9 +332,11 @@ def _reconcile(
     unknown = [asked for asked in tasks if not _tell_if_known(ctx, framework, asked.task_id)]
 
     def certain() -> None:
+        aside = {key for kind, key in ctx.state.quarantined if kind == AGENT}
+        awaited = any(a.state == AgentState.RECOVERING for a in ctx.state.agents.values())
         for asked in unknown:
             if not _tell_if_known(ctx, framework, asked.task_id):
-                _tell_unknown(ctx, framework, asked)
+                _tell_unknown(ctx, framework, asked, aside, bool(aside) or awaited)
 
     if unknown:
         ctx.persist((), certain)
@@ -350,15 +352,19 @@ def _tell_if_known(ctx: Context, framework: Framework, task_id: str) -> bool:
 
 
 def _tell_unknown(
-    ctx: Context, framework: Framework, asked: scheduler_pb.Call.Reconcile.Task
+    ctx: Context,
+    framework: Framework,
+    asked: scheduler_pb.Call.Reconcile.Task,
+    aside: set[str],
+    awaited: bool,
 ) -> None:
+    """`aside`: agents in quarantine; `awaited`: some agent may still come back."""
     agents = ctx.state.agents
     agent = agents.get(asked.agent_id) if asked.agent_id else None
-    aside = {key for kind, key in ctx.state.quarantined if kind == AGENT}
     if asked.agent_id in aside:
         return
     if agent is None and not asked.agent_id:
-        if aside or any(a.state == AgentState.RECOVERING for a in agents.values()):
+        if awaited:
             return  # its agent may still come back and know it
         state, what = pb.TASK_UNKNOWN, "Task is unknown"
     elif agent is None:
