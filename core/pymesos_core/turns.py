@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 
 ROUND_S = 0.004  # in which each that has something to say has its turn
+MIN_SLICE_S = 0.0005  # what a well-behaved peer says at once is not to be cut into pieces
 
 
 class Turn:
@@ -27,8 +28,8 @@ class Turn:
 class Turns:
     """Shares the loop's time among peers: as many slices in a round as there are busy ones.
 
-    A budget that nobody has to choose: one that is alone gets all, and beside a thousand that flood
-    a call waits for one round. At least one item is taken in each turn.
+    A budget that nobody has to choose: one that is alone gets all, and beside some that flood a
+    call waits for one round. At least one item is taken in each turn.
     """
 
     def __init__(self) -> None:
@@ -38,7 +39,7 @@ class Turns:
     @property
     def slice_s(self) -> float:
         """How long a turn is now."""
-        return ROUND_S / max(1, self._busy)
+        return max(MIN_SLICE_S, ROUND_S / max(1, self._busy))
 
     @contextlib.contextmanager
     def taken(self) -> Iterator[Turn]:
