@@ -47,6 +47,8 @@ class Weather:
         def gap(lowest: float, highest: float) -> float:
             return rng.uniform(lowest, highest) if rng.random() < 0.7 else float("inf")
 
+        aside = random.Random()  # what else is drawn stays as it was
+        aside.setstate(rng.getstate())
         return Weather(
             delay_s=rng.choice([0.002, 0.02, 0.2, 2.0]),
             cut_gap_s=gap(1, 30),
@@ -67,7 +69,7 @@ class Weather:
             slow_start_s=rng.choice([0.01, 0.01, 1.0, 60.0]),
             mid_step_crash=rng.choice([0.0, 0.0, 0.001, 0.01]),
             container_failure=rng.choice([0.0, 0.05, 0.3]),
-            runtime_gap_s=gap(20, 120),
+            runtime_gap_s=aside.uniform(20, 120) if aside.random() < 0.7 else float("inf"),
         )
 
 
