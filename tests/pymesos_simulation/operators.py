@@ -45,7 +45,7 @@ class Operators:
             self._answered.add(what)
             self._values[what] = {n: v for n, v in self._values[what].items() if n >= number}
         else:
-            del self._values[what][number]
+            self._values[what].pop(number, None)  # unless a later one was answered before
 
     def broken(self, records: Mapping[tuple[str, str], bytes]) -> list[str]:
         """What was answered and is not in the registry."""
