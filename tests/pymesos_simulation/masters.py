@@ -9,7 +9,7 @@ from pymesos_core.coordination import RegistryError
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change, CommitQueue
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.allocator.interface import Client, Grant
+from pymesos_master.allocator.interface import Client, Grant, Quota
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
@@ -98,6 +98,10 @@ class WatchedAllocator(DrfAllocator):
     def suppress(self, framework_id: str, roles: Sequence[str]) -> None:
         super().suppress(framework_id, roles)
         self._forget(framework_id)
+
+    def set_quota(self, role: str, quota: Quota) -> None:
+        super().set_quota(role, quota)
+        self._forget()  # it may be offered otherwise now
 
     def add_framework(self, framework_id: str, *arguments: Any, **more: Any) -> None:
         super().add_framework(framework_id, *arguments, **more)
