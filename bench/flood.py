@@ -198,6 +198,7 @@ async def silent_streams(master: HostPort) -> None:
                     await calls[0].read()
                 for call in calls:
                     call.cancel()
+                await asyncio.sleep(0.01)
 
     await several(50, one)
 
@@ -213,6 +214,7 @@ async def listings(master: HostPort) -> None:
                     await stub.ListTasks(operator_pb.ListTasksRequest())
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await stub.ListRoles(operator_pb.ListRolesRequest())
+                await asyncio.sleep(0)
 
     await several(200, one)
 
@@ -285,6 +287,7 @@ async def malformed(master: HostPort) -> None:
 
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     await connect(noise()).read()
+                await asyncio.sleep(0)
 
     await several(20, one)
 

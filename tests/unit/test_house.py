@@ -151,3 +151,9 @@ def test_no_connection_within_the_cluster_goes_through_a_proxy() -> None:
             text = path.read_text("utf-8")
             if "insecure_channel(" in text:
                 assert "enable_http_proxy" in text, f"{path} makes a channel that asks a proxy"
+
+
+def test_files_of_tests_have_names_of_their_own() -> None:
+    """pytest takes two files of one name for one module, and collects neither."""
+    names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+    assert len(names) == len(set(names)), [n for n in names if names.count(n) > 1]
