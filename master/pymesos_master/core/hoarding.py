@@ -53,7 +53,7 @@ def on_lack_due(ctx: Context, framework_id: str) -> None:
             _remember(ctx, offer)
             reason = f"unanswered, and framework {framework_id} has no offer"
             ctx.allocator.keep_for(framework_id, role, offer.agent_id, ctx.now.mono_s)
-            offers.rescind_all(ctx, [offer], reason)
+            offers.take_back(ctx, offer, reason)
             break
         pause_s = min(pause_s, left_s)
     ctx.timers.set(("lack", framework_id), ctx.now.mono_s + max(pause_s, FIRST_LACK_S))

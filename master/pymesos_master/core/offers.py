@@ -134,27 +134,43 @@ def rescind_all(ctx: Context, offers: Iterable[Offer], reason: str) -> None:
     for offer in offers:
         if offer.offer_id not in ctx.state.offers:
             continue  # a copy, rescinded with what it was of
-        framework = ctx.state.frameworks[offer.framework_id]
-        remove(ctx, offer)
-        rescind = scheduler_pb.Event.Rescind(offer_id=offer.offer_id, reason=reason)
-        ctx.tell_framework(framework, scheduler_pb.Event(rescind=rescind))
-        give_back(ctx, offer, offer.resources, None)
-        publish_end(ctx, "offer_rescinded", offer, reason)
+        _rescind(ctx, offer, reason, None)
 
 
 def on_offer_due(ctx: Context, offer_id: str) -> None:
     """A framework that did not answer in time must not hoard; it is asked again ever later."""
     offer = ctx.state.offers[offer_id]
     framework = ctx.state.frameworks[offer.framework_id]
-    remove(ctx, offer)
-    rescind = scheduler_pb.Event.Rescind(offer_id=offer_id, reason="offer timed out")
-    ctx.tell_framework(framework, scheduler_pb.Event(rescind=rescind))
     framework.silent = True
     ignored = framework.ignored.get(offer.agent_id, 0)
     framework.ignored[offer.agent_id] = ignored + 1
     refuse_s = min(MAX_IGNORED_S, DEFAULT_REFUSE_S * 2 ** min(ignored, 16))
-    give_back(ctx, offer, offer.resources, refuse_s, timed_out=True)
-    publish_end(ctx, "offer_rescinded", offer, "offer timed out")
+    _rescind(ctx, offer, "offer timed out", refuse_s)
+
+
+PATIENT = 3  # so often an offer may be taken back for another framework before it counts
+
+
+def take_back(ctx: Context, offer: Offer, reason: str) -> None:
+    """Another framework lacks it. Who never answers is held off an agent, as when offers time out:
+    it would get the agent again each time that the other cannot use a part of it."""
+    holder = ctx.state.frameworks[offer.framework_id]
+    ignored = holder.ignored.get(offer.agent_id, 0)
+    holder.ignored[offer.agent_id] = ignored + 1
+    refuse_s = None
+    if ignored >= PATIENT:
+        refuse_s = min(MAX_IGNORED_S, DEFAULT_REFUSE_S * 2 ** min(ignored - PATIENT, 16))
+    _rescind(ctx, offer, reason, refuse_s)
+
+
+def _rescind(ctx: Context, offer: Offer, reason: str, refuse_s: float | None) -> None:
+    remove(ctx, offer)
+    rescind = scheduler_pb.Event.Rescind(offer_id=offer.offer_id, reason=reason)
+    ctx.tell_framework(
+        ctx.state.frameworks[offer.framework_id], scheduler_pb.Event(rescind=rescind)
+    )
+    give_back(ctx, offer, offer.resources, refuse_s, timed_out=refuse_s is not None)
+    publish_end(ctx, "offer_rescinded", offer, reason)
 
 
 def give_back(
