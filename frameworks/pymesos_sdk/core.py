@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 from pymesos_core import contract, limits
 from pymesos_core.clock import Now
@@ -19,6 +20,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 RECONCILE_MIN_S = 2.0
 RECONCILE_MAX_S = 60.0
+ASKED_AT_ONCE = limits.ASKED_TASKS.most  # of which a master has the answers wait
 MISSED_HEARTBEATS = 3
 TASKS_PER_RECONCILE = limits.CALL_TASKS.most
 # Ends that only an agent tells. An update that comes again after one is old, and changes nothing.
@@ -122,6 +124,7 @@ class DriverCore:
     _kills: dict[str, scheduler_pb.Call] = field(default_factory=dict)
     _ended: dict[str, None] = field(default_factory=dict)  # the latest, by their agent's own word
     _reconcile_s: float = RECONCILE_MIN_S
+    _to_ask: int = 0  # of the unanswered, before any is asked for again
     _timers: Timers[str] = field(default_factory=Timers)
     _out: list[Effect] = field(default_factory=list)
 
@@ -207,7 +210,7 @@ class DriverCore:
         for call in self._kills.values():
             self._send(call)
         self._unanswered = dict.fromkeys(self._tasks)
-        self._reconcile_s = RECONCILE_MIN_S
+        self._reconcile_s, self._to_ask = RECONCILE_MIN_S, 0
         self._reconcile(now)
 
     def _on_update(self, now: Now, event: scheduler_pb.Event) -> None:
@@ -263,20 +266,28 @@ class DriverCore:
         for task in asked:
             self._tasks[task.task_id] = task.agent_id
             self._unanswered[task.task_id] = None
-        self._reconcile_s = RECONCILE_MIN_S
+        self._reconcile_s, self._to_ask = RECONCILE_MIN_S, 0
         self._reconcile(now)
 
     def _reconcile(self, now: Now) -> None:
         """Ask again, ever less often: a master that waits for agents gives no answer yet."""
         if not self._unanswered or not self._subscribed:
             return
-        waiting = list(self._unanswered)
+        waiting = list(islice(self._unanswered, ASKED_AT_ONCE))
+        for task_id in waiting:  # those of which a master says nothing keep no others waiting
+            del self._unanswered[task_id]
+            self._unanswered[task_id] = None
         for index in range(0, len(waiting), TASKS_PER_RECONCILE):
             asked = [
                 scheduler_pb.Call.Reconcile.Task(task_id=t, agent_id=self._tasks.get(t, ""))
                 for t in waiting[index : index + TASKS_PER_RECONCILE]
             ]
             self._send(scheduler_pb.Call(reconcile=scheduler_pb.Call.Reconcile(tasks=asked)))
+        left = self._to_ask or len(self._unanswered)
+        self._to_ask = max(0, min(left, len(self._unanswered)) - len(waiting))
+        if self._to_ask:
+            self._timers.set("reconcile", now.mono_s + RECONCILE_MIN_S)
+            return
         self._timers.set("reconcile", now.mono_s + self._reconcile_s)
         self._reconcile_s = min(RECONCILE_MAX_S, self._reconcile_s * 2)
 

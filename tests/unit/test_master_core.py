@@ -331,7 +331,7 @@ class TestFilters:
         h.hold_reading = True
         framework = h.subscribe()
         asked = [scheduler_pb.Call.Reconcile.Task(task_id=f"t{n}") for n in range(1000)]
-        for _ in range(210):
+        for _ in range(42):
             h.call(framework, reconcile=scheduler_pb.Call.Reconcile(tasks=asked))
         assert "Too many" in h.refused(framework)[-1].message
         assert not h.errors(framework)

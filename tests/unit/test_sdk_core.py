@@ -183,6 +183,21 @@ def test_every_task_is_asked_for_however_many_there_are() -> None:
     assert h.asked() == [t.task_id for t in tasks], "and after a failover"
 
 
+def test_no_more_is_asked_at_once_than_a_master_has_wait_and_nothing_is_left_out() -> None:
+    h = Harness()
+    h.connect()
+    tasks = [spb.Call.Reconcile.Task(task_id=f"t{n}", agent_id="a") for n in range(50_000)]
+    h.call(reconcile=spb.Call.Reconcile(tasks=tasks))
+    asked = [h.asked()]
+    for _ in range(2):  # nothing is answered
+        h.effects.clear()
+        h.now_s += 2.0
+        h.feed(Tick())
+        asked.append(h.asked())
+    assert all(len(each) <= 20_000 for each in asked)
+    assert {i for each in asked for i in each} == {t.task_id for t in tasks}
+
+
 def test_a_role_that_is_not_subscribed_is_not_suppressed_at_the_next_subscription() -> None:
     h = Harness()
     h.connect()

@@ -6,6 +6,7 @@ from pymesos_agent.core import endings, events, executors, launches, sandboxes, 
 from pymesos_agent.core.context import SILENCE, Connection, Context
 from pymesos_agent.core.effects import Disconnect, RemoveVolume
 from pymesos_core import contract
+from pymesos_core.copies import copy_of
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
 from pymesos_core.resources import ResourceError, from_proto, to_proto
 from pymesos_core.store import Change
@@ -164,13 +165,12 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
         case "launch":
             launch = message.launch
             _note_framework(ctx, launch)
-            launches.launch(ctx, launch.framework_id, launch.role, [launch.task_info], "")
+            launches.launch(ctx, launch.framework_id, launch.role, [copy_of(launch.task_info)], "")
         case "launch_group":
             group = message.launch_group
             _note_framework(ctx, group)
-            launches.launch(
-                ctx, group.framework_id, group.role, group.task_infos, next(ctx.container_ids)
-            )
+            infos = [copy_of(info) for info in group.task_infos]
+            launches.launch(ctx, group.framework_id, group.role, infos, next(ctx.container_ids))
         case "kill":
             endings.on_kill(ctx, message.kill)
         case "acknowledgement":

@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from pymesos_core import limits
+from pymesos_core.copies import copy_of
 from pymesos_core.reservations import without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_master.core import offers, optimistic, reservations, tasks
@@ -261,7 +262,7 @@ def _add(
     needed: Resources,
 ) -> None:
     task = Task(
-        info,
+        copy_of(info),
         framework.framework_id,
         agent.agent_id,
         role,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pymesos_core import VERSION, contract, reservations, resources
+from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem
 from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, ResourceError, Resources
@@ -288,7 +289,7 @@ def _take_over(
     held = _resources_of(record)
     if task is None:
         task = Task(
-            record.task_info,
+            copy_of(record.task_info),
             framework.framework_id,
             agent.agent_id,
             record.role,
@@ -301,7 +302,7 @@ def _take_over(
         ctx.state.completed_tasks.pop(task.key, None)
     elif task.resources != held:
         # What it holds is what its agent says, by which its resources were looked at.
-        task.info, task.resources = record.task_info, ctx.interned(held)
+        task.info, task.resources = copy_of(record.task_info), ctx.interned(held)
     if not is_terminal(task.state) or is_terminal(record.state):
         task.state = record.state
         if is_terminal(task.state) and not task.finished_at_s:
@@ -310,9 +311,10 @@ def _take_over(
         if not task.started_at_s:
             task.started_at_s = _started_at_s(ctx, record)
     if task.status is None and record.HasField("status") and not contract.problem(record.status):
-        task.status = contract.tame(record.status)
-    due = contract.tame(record.unacknowledged[0]) if record.unacknowledged else None
-    if due is not None:
+        task.status = contract.tame(copy_of(record.status))
+    due = None
+    if record.unacknowledged:
+        due = contract.tame(copy_of(record.unacknowledged[0]))
         task.status = task.unacknowledged = due
     if was_unreachable and due is not None:
         # Not the latest state: its updates come in order, and this is the one that is due.
@@ -446,7 +448,7 @@ def on_usage(ctx: Context, event: AgentUsageReported) -> None:
         if problem := contract.problem(event.usage):
             ctx.complain(agent, "a bad report of its usage", problem)
         else:
-            agent.usage = event.usage
+            agent.usage = copy_of(event.usage)
 
 
 def on_ping_due(ctx: Context, agent_id: str) -> None:

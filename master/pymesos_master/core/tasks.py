@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pymesos_core import contract
+from pymesos_core.copies import copy_of
 from pymesos_core.limits import clipped
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_for, state_name
 from pymesos_master.core.context import Context
@@ -95,10 +96,7 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
     if problem := _update_problem(update):
         ctx.complain(agent, "a bad status update", problem)
         return
-    # A copy: a part of a message keeps all of its batch in memory.
-    status = pb.TaskStatus()
-    status.CopyFrom(update.status)
-    contract.tame(status)
+    status = contract.tame(copy_of(update.status))
     framework = framework_of(ctx, update.framework_id)
     task = agent.tasks.get((update.framework_id, status.task_id))
     if framework is None or (task is None and framework.state == FrameworkState.COMPLETED):
@@ -228,8 +226,7 @@ def kill(ctx: Context, framework: Framework, call: scheduler_pb.Call.Kill) -> No
     """Kill a task, now or when its agent is back; an unknown one is answered by reconciliation."""
     task = framework.tasks.get(call.task_id)
     if task is None:
-        asked = scheduler_pb.Call.Reconcile.Task(task_id=call.task_id, agent_id=call.agent_id)
-        _reconcile(ctx, framework, [asked])
+        _reconcile(ctx, framework, [(call.task_id, call.agent_id)])
         return
     if call.agent_id and call.agent_id != task.agent_id:
         return
@@ -274,9 +271,10 @@ def reconcile(ctx: Context, framework: Framework, call: scheduler_pb.Call.Reconc
             framework.tasks,
             lambda task_ids: _tell_all(ctx, framework, task_ids),
         )
-    elif not tell_some(
-        ctx, framework, "answers", call.tasks, lambda asked: _reconcile(ctx, framework, asked)
-    ):
+        return
+    # What waits for its turn must not keep all that came with it.
+    named = [(asked.task_id, asked.agent_id) for asked in call.tasks]
+    if not tell_some(ctx, framework, "answers", named, lambda n: _reconcile(ctx, framework, n)):
         message = "Too many of them wait to be answered; ask again when some are"
         ctx.refuse_call(framework, "reconcile", message)
 
@@ -321,22 +319,20 @@ def _tell_latest(ctx: Context, framework: Framework, task: Task) -> None:
     forward(ctx, framework, status)
 
 
-def _reconcile(
-    ctx: Context, framework: Framework, tasks: Iterable[scheduler_pb.Call.Reconcile.Task]
-) -> None:
+def _reconcile(ctx: Context, framework: Framework, named: Iterable[tuple[str, str]]) -> None:
     """Tell what is known at once; that a task is not known only as one who leads for certain.
 
     A framework that has just started obeys any epoch, also a leader's that was deposed and does not
     know it yet, to which the tasks of its successor are unknown.
     """
-    unknown = [asked for asked in tasks if not _tell_if_known(ctx, framework, asked.task_id)]
+    unknown = [(t, a) for t, a in named if not _tell_if_known(ctx, framework, t)]
 
     def certain() -> None:
         aside = {key for kind, key in ctx.state.quarantined if kind == AGENT}
         awaited = any(a.state == AgentState.RECOVERING for a in ctx.state.agents.values())
-        for asked in unknown:
-            if not _tell_if_known(ctx, framework, asked.task_id):
-                _tell_unknown(ctx, framework, asked, aside, bool(aside) or awaited)
+        for task_id, agent_id in unknown:
+            if not _tell_if_known(ctx, framework, task_id) and agent_id not in aside:
+                _tell_unknown(ctx, framework, task_id, agent_id, bool(aside) or awaited)
 
     if unknown:
         ctx.persist((), certain)
@@ -354,16 +350,13 @@ def _tell_if_known(ctx: Context, framework: Framework, task_id: str) -> bool:
 def _tell_unknown(
     ctx: Context,
     framework: Framework,
-    asked: scheduler_pb.Call.Reconcile.Task,
-    aside: set[str],
+    task_id: str,
+    agent_id: str,
     awaited: bool,
 ) -> None:
-    """`aside`: agents in quarantine; `awaited`: some agent may still come back."""
-    agents = ctx.state.agents
-    agent = agents.get(asked.agent_id) if asked.agent_id else None
-    if asked.agent_id in aside:
-        return
-    if agent is None and not asked.agent_id:
+    """`awaited`: some agent may still come back."""
+    agent = ctx.state.agents.get(agent_id) if agent_id else None
+    if agent is None and not agent_id:
         if awaited:
             return  # its agent may still come back and know it
         state, what = pb.TASK_UNKNOWN, "Task is unknown"
@@ -382,10 +375,10 @@ def _tell_unknown(
         state, what = pb.TASK_GONE, "Task is unknown to the agent"
     status = new_status(
         ctx,
-        asked.task_id,
+        task_id,
         state,
         pb.REASON_RECONCILIATION,
         f"Reconciliation: {what}",
-        asked.agent_id,
+        agent_id,
     )
     forward(ctx, framework, status)

@@ -10,12 +10,13 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from pymesos_core import limits
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import AwaitDrained
 from pymesos_master.core.events import Drained
 from pymesos_master.core.state import Framework
 
-MAX_QUEUED = 200_000  # things that one framework has asked for and was not told of yet
+MAX_QUEUED = 2 * limits.ASKED_TASKS.most  # that one framework asked for and was not told of yet
 
 
 @dataclass(eq=False, slots=True)
