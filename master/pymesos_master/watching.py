@@ -27,7 +27,8 @@ from pymesos_master.core.state import Agent, ClusterState, Task, TaskKey
 from pymesos_proto.v1 import operator_pb2 as pb
 
 MAX_EVENTS = 32_768
-MAX_TEXT_BYTES = 8 * 1024 * 1024  # of the events that are kept
+MAX_KEPT_BYTES = 16 * 1024 * 1024  # of what the events say that are kept
+ENTRY_BYTES = 128  # of a number, a range or an item of resources, or a little less
 PAGE = 500  # what is shown in one go
 REMEMBER_S = 300.0  # without anybody who watches; then nothing is kept any more
 
@@ -63,7 +64,7 @@ class Cursor:
 class _Happened:
     effect: PublishEvent
     sequence: int
-    text_bytes: int
+    kept_bytes: int
     message: pb.ClusterEvent | None = None  # made for the first who reads it
 
     def to_message(self) -> pb.ClusterEvent:
@@ -85,27 +86,35 @@ class _Happened:
         return self.message
 
 
+def _kept_bytes(effect: PublishEvent) -> int:
+    entries = sum(
+        len(bag.scalars) + sum(map(len, bag.ranges.values())) + sum(map(len, bag.sets.values()))
+        for bag in (effect.resources, *effect.resources.tagged.values())
+    )
+    return len(effect.message) + len(effect.task_id) + ENTRY_BYTES * entries
+
+
 class History:
     """The latest events of one leader, numbered without a gap as long as they are kept."""
 
     def __init__(self) -> None:
         self.latest = 0
         self._events: deque[_Happened] = deque()
-        self._text_bytes = 0
+        self._kept_bytes = 0
 
     def add(self, effect: PublishEvent) -> None:
         """It happened."""
         self.latest += 1
-        size = len(effect.message) + len(effect.task_id)
+        size = _kept_bytes(effect)
         self._events.append(_Happened(effect, self.latest, size))
-        self._text_bytes += size
-        while len(self._events) > MAX_EVENTS or self._text_bytes > MAX_TEXT_BYTES:
-            self._text_bytes -= self._events.popleft().text_bytes
+        self._kept_bytes += size
+        while len(self._events) > MAX_EVENTS or self._kept_bytes > MAX_KEPT_BYTES:
+            self._kept_bytes -= self._events.popleft().kept_bytes
 
     def forget(self) -> None:
         """What happens from now on is not noted, so nobody can go on from here."""
         self._events.clear()
-        self._text_bytes = 0
+        self._kept_bytes = 0
         self.latest += 1
 
     def has_all_since(self, sequence: int) -> bool:

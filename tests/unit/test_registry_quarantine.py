@@ -117,6 +117,16 @@ def test_the_tasks_of_a_framework_whose_record_is_set_aside_run_on() -> None:
     assert [m.shutdown_framework.framework_id for m in shutdown] == ["x"]
 
 
+def test_a_framework_that_is_torn_down_is_in_quarantine_no_more() -> None:
+    h = MasterHarness(registry={("framework", "x"): b"\xff"})
+    h.feed(ev.OperatorToreDown(1, "x"))
+    assert h.answers[1] is None
+    assert not h.core.state.quarantined and not h.registry
+    h.feed(ev.OperatorReleasedRecord(2, "framework", "x"))
+    assert "no record" in (h.answers[2] or "")
+    assert "x" not in h.core.state.frameworks, "nothing brings it back"
+
+
 def test_a_role_whose_record_is_set_aside_is_not_written_over() -> None:
     h = MasterHarness(registry={("role", "x"): b"\xff"})
     h.feed(ev.OperatorSetWeight(1, "x", 2.0))

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pymesos_core.resources import parse
+from pymesos_core.resources import Resources, parse
 from pymesos_master import watching
 from pymesos_master.core import effects as fx
 from pymesos_master.core.state import (
@@ -309,3 +309,15 @@ def test_what_the_core_publishes_folds_to_its_state() -> None:
         assert reader.facts["task", "t"] == pb.TASK_RUNNING
 
     asyncio.run(main())
+
+
+def test_a_history_is_bounded_by_what_its_events_keep() -> None:
+    bag = Resources({"cpus": 1000}, {"ports": tuple((3 * n, 3 * n + 1) for n in range(1024))})
+    history = watching.History()
+    for _ in range(1000):
+        history.add(fx.PublishEvent(1.0, "agent_added", "a", resources=bag))
+    assert history.has_all_since(1000 - 50) and not history.has_all_since(1000 - 200), "of 128 KiB"
+    usual = watching.History()
+    for _ in range(watching.MAX_EVENTS):
+        usual.add(fx.PublishEvent(1.0, "task_added", "a", task_id="a-usual-id", resources=BAG))
+    assert usual.has_all_since(0)

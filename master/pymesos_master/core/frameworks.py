@@ -227,6 +227,7 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
     ctx.timers.cancel(("heartbeat", framework_id))
     ctx.allocator.remove_framework(framework_id)
     del ctx.state.frameworks[framework_id]
+    ctx.state.quarantined.pop((FRAMEWORK, framework_id), None)
     ctx.state.completed_frameworks[framework_id] = framework
     ctx.publish("framework_removed", framework_id=framework_id, message=reason)
     _end_tasks(ctx, framework)

@@ -93,15 +93,16 @@ def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
 
 
 def _discard(ctx: Context, found: Quarantined, done: Callable[[], None]) -> None:
+    stand_in = ctx.state.frameworks.get(found.key) if found.kind == FRAMEWORK else None
+    if stand_in is not None:
+        remove(ctx, stand_in, "Its record was discarded by an operator", done)
+        return
+
     def deleted() -> None:
         ctx.state.quarantined.pop((found.kind, found.key), None)
         done()
 
-    stand_in = ctx.state.frameworks.get(found.key) if found.kind == FRAMEWORK else None
-    if stand_in is not None:
-        remove(ctx, stand_in, "Its record was discarded by an operator", deleted)
-    else:
-        ctx.persist((Change(found.kind, found.key, None),), deleted)
+    ctx.persist((Change(found.kind, found.key, None),), deleted)
 
 
 def _check_id(key: str, said: str) -> None:
