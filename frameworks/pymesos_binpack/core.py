@@ -7,7 +7,8 @@ found out by reconciliation: the master does not know the task, and it is planne
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from pymesos_binpack.constraints import gpu_models
@@ -25,7 +26,7 @@ from pymesos_binpack.launching import (
     with_volumes,
 )
 from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
-from pymesos_binpack.planner import Launch, OfferInHand, Plan, Situation, plan
+from pymesos_binpack.planner import Launch, OfferInHand, Situation, plan
 from pymesos_binpack.preemption import preemption
 from pymesos_binpack.reasons import Cause, PendingTask
 from pymesos_binpack.restarts import (
@@ -45,7 +46,7 @@ from pymesos_binpack.restoring import (
     set_aside,
     why,
 )
-from pymesos_binpack.specs import Job
+from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_binpack.state import (
     FRAMEWORK,
     REPLACED,
@@ -88,6 +89,27 @@ _OF_ITS_AGENT = frozenset(
         pb.TASK_KILLED,
     }
 )
+
+
+_ACCEPT_HOLDS = {"tasks": limits.CALL_TASKS.most, "bytes": limits.ACCEPT.most}
+
+
+def _part_of_accept(job: Job, spec: TaskSpec) -> tuple[int, int]:
+    """The tasks of an instance, and about the bytes of them."""
+    return 1 + len(spec.sidecars), len(job.document) + INFO_BYTES
+
+
+def _gang_problem(job: Job) -> str | None:
+    """That a gang is too large to be launched whole, should one agent have room for it."""
+    for spec in job.tasks:
+        tasks, size = (spec.instances * n for n in _part_of_accept(job, spec))
+        if spec.gang and (tasks > _ACCEPT_HOLDS["tasks"] or size > _ACCEPT_HOLDS["bytes"]):
+            return (
+                f"the gang {spec.name} has {tasks} tasks, with sidecars, of about {size} bytes:"
+                f" at most {_ACCEPT_HOLDS['tasks']} tasks and {_ACCEPT_HOLDS['bytes']} bytes can be"
+                f" launched together; ask for fewer instances, or leave `gang` out"
+            )
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -562,13 +584,16 @@ class BinpackCore:
         return self._subscribed
 
     def job_with(self, volume: KeptVolume) -> str:
-        """The id of a job that has not ended and has, or waits for, a volume; or empty."""
+        """The id of a job that has not ended and has, or waits for, a volume; or empty.
+
+        One in quarantine may have it, unless what is stored says that it does not.
+        """
         for job in self._named.get((volume.role, volume.job), {}).values():
             for instance in job.instances if not job.ended else ():
                 ids = instance.saved.volume_ids
                 if not instance.saved.done and ids.get(volume.name) == volume.volume_id:
                     return job.job_id
-        return ""
+        return next((i for i, aside in self.quarantined.items() if aside.may_have(volume)), "")
 
     def instances(self) -> Iterator[Instance]:
         """Every instance of every job."""
@@ -809,6 +834,7 @@ class BinpackCore:
 
         def durable() -> None:
             self._add(job)
+            self._probe(None, job.instances)
             self._out.append(JobAccepted(event.request_id, job.job_id))
             self._changed[job.job_id] = None
 
@@ -842,6 +868,7 @@ class BinpackCore:
             if live:
                 asked = tuple((i.saved.task_id, i.saved.agent_id) for i in live)
                 self._out.append(Reconcile(asked))
+            self._probe(None, job.instances)
             if job.stopping:
                 self._kill_all(job)
             self._changed[job.job_id] = None
@@ -871,6 +898,8 @@ class BinpackCore:
                 f"the job {other.job_id} of that name has not ended: end it first with"
                 f" `pymesos-cli stop {other.job_id}`, or give this one another name"
             )
+        if (problem := _gang_problem(event.job)) is not None:
+            return problem
         return None if other is not None else self.volumes.problem(event.job)
 
     def _running(self, job: Job, but: JobState | None) -> JobState | None:
@@ -936,9 +965,14 @@ class BinpackCore:
             self._note(instance)
             self._store([instance.change(), *changes], lambda: None)
 
-    def _probe(self, agent_ids: Set[str] | None) -> None:
+    def _probe(
+        self, agent_ids: Set[str] | None, instances: Iterable[Instance] | None = None
+    ) -> None:
         """Ask whether the agents may come back that have the volumes of those that wait."""
-        waiting = (i for i in self.instances() if i.pending and i.saved.data_on)
+        if not self._subscribed:
+            return  # it is asked then
+        of = self.instances() if instances is None else instances
+        waiting = (i for i in of if i.pending and i.saved.data_on)
         asked = [i for i in waiting if agent_ids is None or i.saved.data_on in agent_ids]
         self._probes.update({instance.probe_id: instance for instance in asked})
         if asked:
@@ -1049,12 +1083,10 @@ class BinpackCore:
             refusal = next(refusals, None)
             if refusal is not None and line.refuse(refusal, len(offers)):
                 self._changed[line.job_id] = None
-        by_agent: dict[str, list[Launch]] = {}
-        for launch in made.launches:
-            by_agent.setdefault(launch.offer.agent.agent_id, []).append(launch)
+        by_agent, later = self._as_accepts(made.launches, by_id)
         for launches in by_agent.values():
-            self._launch(self._as_one_accept(launches, by_id), by_id)
-        self._hold_back(made)
+            self._launch(launches, by_id)
+        self._hold_back(made.of_use_to_gangs | later)
         self._preempt([t for t in tasks if t.task_id in made.unplaced], by_id, offers, situation)
 
     def _whose_fault(self, offers: Sequence[OfferInHand]) -> str:
@@ -1070,18 +1102,34 @@ class BinpackCore:
         others = len(self._waiting) > len(failed)
         return failed[0] if failed and (others or len(failed) == 1) else ""
 
-    def _as_one_accept(
+    def _as_accepts(
         self, launches: Sequence[Launch], by_id: Mapping[str, Instance]
-    ) -> Sequence[Launch]:
-        """As many as an ACCEPT may hold; the others are planned again with what it leaves."""
-        tasks = size = 0
-        for number, launch in enumerate(launches):
-            instance = by_id[launch.task.task_id]
-            tasks += 1 + len(instance.spec.sidecars)
-            size += len(self.jobs[instance.job_id].job.document) + INFO_BYTES
-            if number and (tasks > limits.CALL_TASKS.most or size > limits.ACCEPT.most):
-                return launches[:number]
-        return launches
+    ) -> tuple[Mapping[str, Sequence[Launch]], Set[str]]:
+        """As many by agent as an ACCEPT may hold, gangs whole; and the offers of gangs left out.
+
+        The others are planned again with what it leaves.
+        """
+        units: dict[str, list[Launch]] = {}
+        for launch in launches:
+            units.setdefault(launch.task.gang or f"task {launch.task.task_id}", []).append(launch)
+        by_agent: dict[str, list[Launch]] = {}
+        sizes: Counter[tuple[str, str]] = Counter()
+        later: set[str] = set()
+        for unit in units.values():
+            more: Counter[tuple[str, str]] = Counter()
+            for launch in unit:
+                instance, agent_id = by_id[launch.task.task_id], launch.offer.agent.agent_id
+                tasks, size = _part_of_accept(self.jobs[instance.job_id].job, instance.spec)
+                more.update({(agent_id, "tasks"): tasks, (agent_id, "bytes"): size})
+            if any(sizes[key] + n > _ACCEPT_HOLDS[key[1]] for key, n in more.items()):
+                later.update(
+                    i for launch in unit if launch.task.gang for i in launch.offer.offer_ids
+                )
+                continue
+            sizes.update(more)
+            for launch in unit:
+                by_agent.setdefault(launch.offer.agent.agent_id, []).append(launch)
+        return by_agent, later
 
     def _workload(self) -> Workload:
         """What usually comes: the instances of all jobs that have not ended."""
@@ -1092,17 +1140,17 @@ class BinpackCore:
                 counts[shape] = counts.get(shape, 0) + spec.instances
         return Workload.counted(counts)
 
-    def _hold_back(self, made: Plan) -> None:
+    def _hold_back(self, of_use_to_gangs: Set[str]) -> None:
         """A gang needs several offers at a time: keep those of use to it for a while.
 
         They come again soon after they are declined, so that those of different times meet.
         """
         self._hand.held = {
             offer_id
-            for offer_id in made.of_use_to_gangs
+            for offer_id in of_use_to_gangs & self._hand.offers.keys()
             if self._hand.since_s.get(offer_id, 0.0) + HOLD_S > self._now.mono_s
         }
-        self._hand.gang_waits = bool(made.of_use_to_gangs)
+        self._hand.gang_waits = bool(of_use_to_gangs)
         if self._hand.held:
             at = min(self._hand.since_s[offer_id] for offer_id in self._hand.held) + HOLD_S
             self._timers.set(("hold", ""), at)

@@ -191,11 +191,12 @@ class JobsService(services.JobsServicer):
         core, asked = self.binpack.core, (request.role, request.volume_id)
         for volume in core.volumes:
             if (volume.role, volume.volume_id) == asked and (job_id := core.job_with(volume)):
-                await context.abort(
-                    grpc.StatusCode.FAILED_PRECONDITION,
-                    f"the job {job_id} has the volume {volume.volume_id}: end it first with"
-                    f" `pymesos-cli stop {job_id}`",
-                )
+                has = f"the job {job_id} has the volume {volume.volume_id}"
+                todo = f"end it first with `pymesos-cli stop {job_id}`"
+                if job_id in core.quarantined:
+                    has += " and is in quarantine"
+                    todo = f"see `pymesos-cli quarantine show {job_id}`, and release it first"
+                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{has}: {todo}")
         if not request.check_only:
             self.binpack.forget_volume(*asked)
         return pb.ForgetVolumeResponse()

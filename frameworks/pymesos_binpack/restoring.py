@@ -6,6 +6,7 @@ stays as it is stored, with the reason, until somebody releases it; everything e
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from pymesos_binpack.jobs import load_document, parse_job
+from pymesos_binpack.specs import JobError
 from pymesos_binpack.state import (
     FRAMEWORK,
     INSTANCE,
@@ -23,6 +25,7 @@ from pymesos_binpack.state import (
     Saved,
     new_job,
 )
+from pymesos_binpack.volumes import KeptVolume
 from pymesos_core.ids import id_problem
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
@@ -92,6 +95,28 @@ class Quarantined:
             if saved.task_id and saved.state and not is_terminal(saved.state):  # type: ignore[arg-type]
                 out[saved.task_id] = saved.agent_id
         return out
+
+    def may_have(self, volume: KeptVolume) -> bool:
+        """Whether it has a volume or waits for it, as far as what is stored can be read."""
+        if self.name != volume.job or self._role not in ("", volume.role):
+            return False
+        instance = f"{self.job_id}/{volume.task}/{volume.index}"
+        for kind, key, value in self.rows:
+            if (kind, key) == (INSTANCE, instance):
+                with contextlib.suppress(ValueError, TypeError):
+                    saved = load_saved(key, value)
+                    has = saved.volume_ids.get(volume.name, volume.volume_id)
+                    return not saved.done and has == volume.volume_id
+        return True
+
+    @property
+    def _role(self) -> str:
+        """Its role, if its document can be read; else empty."""
+        with contextlib.suppress(JobError):
+            read = load_document(self.document, only_json=True)
+            role = read.get("role", "*") if isinstance(read, dict) else ""
+            return role if isinstance(role, str) else ""
+        return ""
 
     def removal(self) -> list[Change]:
         """Forget it."""

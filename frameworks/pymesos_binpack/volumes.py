@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 
 from pymesos_binpack.specs import Job
@@ -123,6 +123,8 @@ class Volumes:
         for task in job.tasks:
             for index in range(task.instances if task.volumes else 0):
                 kept = self.of((job.role, job.name, task.name, index))
+                if (apart := _apart([kept[s.name] for s in task.volumes if s.name in kept])) != "":
+                    return apart
                 for spec in task.volumes:
                     volume = kept.get(spec.name)
                     if volume is not None and volume.size_milli < spec.size_milli:
@@ -134,6 +136,17 @@ class Volumes:
                             f" anew with an empty one"
                         )
         return None
+
+
+def _apart(volumes: Sequence[KeptVolume]) -> str:
+    """That those of one instance are on several agents; or empty."""
+    if len({volume.agent_id for volume in volumes}) < 2:
+        return ""
+    where = " and ".join(f"on {volume.hostname} ({volume.volume_id})" for volume in volumes)
+    return (
+        f"its volumes of earlier runs are {where}, and a task runs on one agent: remove one with"
+        f" `pymesos-cli volumes remove`, or leave it out of the job"
+    )
 
 
 def owner_of(job: Job, instance: Instance) -> Owner:

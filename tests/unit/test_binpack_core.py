@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobs import Job, parse_job
+from pymesos_core import limits
 from pymesos_core.resources import Resources, devices, from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job
@@ -615,3 +617,40 @@ class TestSidecars:
         h.update("j-r.t.0.2", pb.TASK_KILLED)
         h.offer()
         assert len(h.of(c.Accept)) == 1, "and no more"
+
+
+class TestGangsAndTheLimitsOfAnAccept:
+    ROOM = "cpus:2000;mem:200000"
+
+    def of_gangs(self, h: BinpackHarness) -> Counter[str]:
+        return Counter(i.partition(".")[0] for i in h.launched())
+
+    def test_a_gang_is_not_split(self, h: BinpackHarness) -> None:
+        for name in "ab":
+            h.submit(job(instances=800, gang=True), name)
+        h.offer(self.ROOM)
+        assert list(self.of_gangs(h).values()) == [800]
+        h.offer(self.ROOM, "b")
+        assert self.of_gangs(h) == {"j-a": 800, "j-b": 800}
+
+    def test_nor_over_agents(self, h: BinpackHarness) -> None:
+        """One of them has room for the whole of the first, and a part of the second."""
+        h.submit(job(instances=900, gang=True), "a")
+        h.submit(job(instances=900, gang=True), "b")
+        room = [("cpus:140;mem:200000", "a"), ("cpus:90;mem:200000", "b")]
+        offers = []
+        for text, agent in room:
+            resources = to_proto(parse(text))
+            offers.append(
+                pb.Offer(offer_id=agent, agent_id=agent, hostname=agent, resources=resources)
+            )
+        h.feed(c.OffersReceived(tuple(offers)))
+        assert set(self.of_gangs(h).values()) == {900}
+        assert all(len(e.tasks) <= 1000 for e in h.of(c.Accept) if isinstance(e, c.Accept))
+
+    def test_one_that_is_too_large_is_refused(self, h: BinpackHarness) -> None:
+        h.submit(job(instances=limits.CALL_TASKS.most + 1, gang=True))
+        (refused,) = [e for e in h.of(c.JobRefused) if isinstance(e, c.JobRefused)]
+        assert "the gang t has 1001 tasks" in refused.message
+        h.submit(job(instances=1000, gang=True, command="x" * 10_000), "2")
+        assert len(h.of(c.JobRefused)) == 2

@@ -137,11 +137,20 @@ class TestTheNextRun:
         run(h)
         h.submit(database(), "2")
         h.feed(c.AgentLost("a"))
-        (asked,) = [e for e in h.of(c.Reconcile) if isinstance(e, c.Reconcile)]
+        *_, asked = [e for e in h.of(c.Reconcile) if isinstance(e, c.Reconcile)]
         h.update(asked.tasks[0][0], pb.TASK_GONE_BY_OPERATOR, uuid=b"")
         h.offer(ROOM, "b")
         assert h.launched()[1:] == ["db-2.t.0.1"] and made(h) == ["db.t.0.data"] * 2
         assert not [key for kind, key in h.records if kind == "volume"]
+
+    def test_asks_for_the_agent_when_it_is_submitted(self, h: BinpackHarness) -> None:
+        """It may have been given up when nothing of the name ran."""
+        run(h)
+        h.submit(database(), "2")
+        assert h.of(c.Reconcile) == [c.Reconcile((("db-2.t.0.0", "a"),))]
+        h.update("db-2.t.0.0", pb.TASK_GONE_BY_OPERATOR, uuid=b"")
+        h.offer(ROOM, "b")
+        assert h.launched()[1:] == ["db-2.t.0.1"]
 
     def test_an_agent_that_is_there_and_does_not_know_a_task_has_its_data(
         self, h: BinpackHarness
@@ -188,6 +197,45 @@ class TestTheNextRun:
         assert "volumes remove db.t.0.data" in refused.message
         h.feed(c.JobSubmitted("3", "db-3", database(50), unique_name=True))
         assert "db-3" in h.core.jobs
+
+    def test_may_not_want_those_of_two_agents(self, h: BinpackHarness) -> None:
+        run(h)
+        volumes = [{"name": "logs", "path": "logs", "size": 100}]
+        task = {"name": "t", "kind": "service", "command": "x", "volumes": volumes}
+        h.submit(parse_job({"name": "db", "role": "ops", "tasks": [task]}), "2")
+        h.offer(ROOM, "b")
+        h.feed(
+            c.TaskUpdated(
+                pb.TaskStatus(task_id="db-2.t.0.1", state=pb.TASK_RUNNING, uuid=b"u", agent_id="b")
+            )
+        )
+        h.feed(c.JobStopped("db-2"))
+        h.submit(database(100, 1, "db", "logs"), "3")
+        (refused,) = [e for e in h.of(c.JobRefused) if isinstance(e, c.JobRefused)]
+        assert "on a (db.t.0.data) and on b (db.t.0.logs)" in refused.message
+        assert len(list(h.core.volumes)) == 2
+
+
+class TestOfAJobInQuarantine:
+    @pytest.mark.parametrize("kind", ["job", "instance"])
+    def test_they_are_not_left_over(self, h: BinpackHarness, kind: str) -> None:
+        h.submit(database(), "1")
+        h.offer(ROOM, "a")
+        h.update("db-1.t.0.1", pb.TASK_RUNNING)
+        (key,) = [key for of, key in h.records if of == kind]
+        h.records[kind, key] = b"[]"
+        again = BinpackHarness(h.records)
+        assert list(again.core.quarantined) == ["db-1"]
+        (volume,) = again.core.volumes
+        assert again.core.job_with(volume) == "db-1"
+
+    def test_unless_it_had_ended(self, h: BinpackHarness) -> None:
+        run(h)
+        h.records["job", "db-1"] = b"{}"
+        again = BinpackHarness(h.records)
+        (volume,) = again.core.volumes
+        assert list(again.core.quarantined) == ["db-1"]
+        assert again.core.job_with(volume) == ""
 
 
 class TestRemoved:
