@@ -54,6 +54,7 @@ from pymesos_agent.logfile import RotatingLog
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any, NoReturn
 
     Message = dict[str, Any]
@@ -63,6 +64,7 @@ SAMPLE_S = 0.1  # how often memory is looked at
 LINGER_S = 0.02  # how often the remains of an ended container are killed again
 ORPHANED_GRACE_S = 5.0  # how long a supervisor without an agent and containers waits
 ORPHAN_S = 1.0
+FAILED_S = 0.05  # how long it waits after a fault of its own, which may come again at once
 MAX_DOUBTS = 10
 MAX_LINE_BYTES = 4 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024  # as much as a pipe holds
@@ -159,6 +161,7 @@ class Supervisor:
         self.next_sample = 0.0
         self.lingering: dict[str, Container] = {}  # their main process ended, others are left
         self.told_to_end = False  # by SIGTERM
+        self.problem = ""  # what it said last of its own faults
         self.listener = self.listen()
         self.wake_read, wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(wake_write, warn_on_full_buffer=False)
@@ -188,13 +191,25 @@ class Supervisor:
     def run(self) -> None:
         while not self.may_end():
             for key, _ in self.selector.select(self.wait_s()):
-                key.data()
+                self.attempt(key.data)
             now = time.monotonic()
             if now >= self.next_sample and self.watched():
                 self.next_sample = now + SAMPLE_S
-                self.sample()
+                self.attempt(self.sample)
             for container in list(self.lingering.values()):
-                self.finish(container)
+                self.attempt(self.finish, container)
+
+    def attempt(self, call: Callable[..., object], *arguments: Any) -> None:
+        """What nobody foresaw about one container does not leave the others to nobody."""
+        try:
+            call(*arguments)
+        except Exception as error:
+            problem = f"{getattr(call, '__qualname__', call)} failed: {error!r}\n"
+            if problem != self.problem:
+                self.problem = problem
+                with contextlib.suppress(OSError):
+                    sys.stderr.write(problem)
+            time.sleep(FAILED_S)
 
     def watched(self) -> bool:
         return any(c.watch and not c.main_ended for c in self.containers.values())
@@ -254,11 +269,8 @@ class Supervisor:
             self.drop_client()
             return
         for line in lines:
-            try:
-                self.handle(json.loads(line))
-            except (ValueError, LookupError, TypeError) as error:
-                # A message of another version is no reason to leave the containers to nobody.
-                sys.stderr.write(f"a message is not understood: {error!r}\n")
+            # One of another version, say, takes neither the next ones nor the containers with it.
+            self.attempt(lambda text: self.handle(json.loads(text)), line)
 
     def send(self, message: Message) -> None:
         if self.client is not None:
@@ -393,7 +405,8 @@ class Supervisor:
         except BaseException as error:
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             with contextlib.suppress(OSError):
-                os.write(error_fd, f"cannot {step}: {reason}".encode()[:4000])
+                said = f"cannot {step}: {reason}".encode("utf-8", "backslashreplace")
+                os.write(error_fd, said[:4000])
         finally:
             os._exit(127)
 
@@ -436,7 +449,7 @@ class Supervisor:
         os.close(container.error_fd)
         container.error_fd = None
         if problem:
-            self.failed(container, problem.decode())
+            self.failed(container, problem.decode("utf-8", "replace"))
             return
         self.send({"ev": "started", "id": container.id, "pid": container.pid})
         if container.main_ended:
