@@ -40,7 +40,7 @@ from pymesos_agent.runtimes.starting import (
     start_runtimes,
 )
 from pymesos_agent.sandbox_service import SandboxService
-from pymesos_agent.shell import Shell
+from pymesos_agent.shell import LAST_WORD_S, Shell
 from pymesos_core import VERSION, resources
 from pymesos_core.addresses import AddressError, parse_master
 from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
@@ -171,6 +171,7 @@ async def _run(options: Options, shell: Shell, detector: Detector, stop: asyncio
             log.info("stopping, and ending all tasks")
             try:
                 await shell.end_tasks(END_TASKS_TIMEOUT_S)
+                await asyncio.wait({running}, timeout=LAST_WORD_S + STOP_GRACE_S)  # its last word
             except TimeoutError:
                 log.error("some tasks did not end within %g s", END_TASKS_TIMEOUT_S)
         else:
