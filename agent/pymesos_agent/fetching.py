@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from pymesos_agent.artifacts import ArtifactError, Artifacts
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling
@@ -29,6 +29,9 @@ class Fetching:
         self._tell = tell
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._slots = asyncio.Semaphore(MAX_FETCHES)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tasks)
 
     def start(self, spec: ContainerSpec, launch: Callable[[ContainerSpec], None]) -> None:
         """Fetch all that it wants, then launch it."""

@@ -12,7 +12,7 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from urllib.parse import quote
@@ -292,6 +292,10 @@ class Shell:
 
     def feed(self, event: Event) -> None:
         """Take one event in and do what the core says."""
+        if isinstance(event, RuntimeBack):
+            # What waits for its files is nothing that its runtime could know of.
+            fetching = {c: ContainerState(0) for c in self._fetching}
+            event = replace(event, containers=fetching | dict(event.containers))
         try:
             for effect in self._core.step(read_clock(), event):
                 self._do(effect)
@@ -333,6 +337,7 @@ class Shell:
                 self._checks.add(task)
                 task.add_done_callback(self._checks.discard)
             case DestroyContainer(container_id, name):
+                self._fetching.stop(container_id)
                 for runtime in self._named(name):
                     runtime.destroy(container_id)
             case DestroyGroup(group_id, names):

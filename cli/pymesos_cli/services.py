@@ -13,7 +13,6 @@ import grpc.aio
 
 from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.output import note
-from pymesos_core.addresses import AddressError
 from pymesos_core.names import parse_task_id
 from pymesos_core.states import state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -71,8 +70,6 @@ async def service(view: operator_pb2.FrameworkView) -> AsyncIterator[JobsAsyncSt
             yield stub
     except CliError as error:
         cause = error.__cause__
-        if isinstance(cause, AddressError):
-            raise SilentError(Silent(view, str(cause))) from cause
         if isinstance(cause, grpc.aio.AioRpcError) and cause.code() in _SILENT:
             raise SilentError(Silent(view, cause.details() or "no answer")) from cause
         raise

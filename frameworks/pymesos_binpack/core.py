@@ -821,16 +821,14 @@ class BinpackCore:
     def _on_submitted(self, event: JobSubmitted) -> None:
         known = self._requests.get(event.request_id)
         if known is not None:
-            if known in self.jobs or known in self.quarantined:
-                self._out.append(JobAccepted(event.request_id, known))
-            return  # else it is being stored, and this is answered with the first
+            self._out.append(JobAccepted(event.request_id, known))
+            return
         if (problem := self._why_refused(event)) is not None:
             self._out.append(JobRefused(event.request_id, problem))
             return
         job = new_job(event.job_id, event.job, self._now.wall_s, event.request_id)
         self._at = job.job_id
         self._name(job)
-        self._requests[event.request_id] = job.job_id
 
         def durable() -> None:
             self._add(job)

@@ -110,16 +110,19 @@ class Binpack(Scheduler):
 
         `same_name`: whatever others of its name do. Raises SubmitError, StartsAgainError.
         """
-        if (accepted := self._accepted.get(request_id)) is None:
-            accepted = asyncio.get_running_loop().create_future()
-            self._accepted[request_id] = accepted
-            # It stays until it is answered, whoever of those that asked has gone meanwhile.
-            accepted.add_done_callback(lambda _: self._accepted.pop(request_id, None))
+        accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        previous = self._accepted.get(request_id)
+        if previous is not None:
+            return await asyncio.shield(previous)
+        self._accepted[request_id] = accepted
+        try:
             job_id = f"{job.name}-{secrets.token_hex(4)}"
             self._feed(c.JobSubmitted(request_id, job_id, job, unique_name=not same_name))
-            if self.over and not accepted.done():
-                accepted.set_exception(StartsAgainError("the framework starts again: try again"))
-        return await asyncio.shield(accepted)
+            if self.over:
+                raise StartsAgainError("the framework starts again: try again")
+            return await asyncio.shield(accepted)
+        finally:
+            del self._accepted[request_id]
 
     async def release(self, job_id: str, *, discard: bool) -> str:
         """Try a job in quarantine again, or forget it; why not, or nothing.

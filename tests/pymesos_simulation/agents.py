@@ -244,8 +244,9 @@ class AgentNode(ClientNode):
     def tell_started(self, container_id: str) -> None:
         """The runtime's word."""
         if container_id in self.machine.containers and not self.away:
+            container = self.machine.containers[container_id]
             self.feed(ev.ContainerStarted(container_id, 1))
-            ended = self.machine.containers[container_id].exit
+            ended = container.exit
             self.known.add(container_id)
             if ended is not None:
                 self.feed(ended)

@@ -187,6 +187,20 @@ def test_forks_without_end(h: AgentHarness) -> None:
     assert "refused 5000 processes" in last(h).message and "1 CPUs" in last(h).message
 
 
+def test_one_that_starts_when_it_was_given_up_is_ended(h: AgentHarness) -> None:
+    h.launch()
+    container = h.container()
+    h.feed(ev.ContainerFailed(container, "its supervisor ended"))
+    before = h.destroyed.count(container)
+    h.feed(ev.ContainerStarted(container, 7))
+    assert (container, True) in h.kills and h.destroyed.count(container) == before + 1
+    h.feed(ev.ContainerExited(container, -9))
+    assert h.destroyed.count(container) == before + 2, "it could not be destroyed while it ran"
+    h.feed(ev.ContainerStarted("stranger", 8))
+    assert ("stranger", True) in h.kills and "stranger" in h.destroyed
+    assert h.states() == ["TASK_FAILED"]
+
+
 def test_a_kill_while_it_is_launched_is_a_kill(h: AgentHarness) -> None:
     h.launch()
     h.kill()

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from pymesos_agent.core import events as ev
+from pymesos_agent.runtimes.docker import DockerRuntime, _Launch
+from pymesos_agent.runtimes.interface import Settings
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_harness import AgentHarness
@@ -167,3 +171,24 @@ def test_an_agent_that_starts_while_it_is_away() -> None:
     c.connect()
     assert runtimes(c) == ["process", "docker"]
     assert (container, False) in c.kills
+
+
+def test_a_launch_that_ends_while_the_engine_lists_what_it_has(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    engine = DockerRuntime("a", None, Settings())
+    engine._launching["ends"] = _Launch()
+
+    def listing() -> list[Any]:
+        del engine._launching["ends"]
+        engine._launching["begins"] = _Launch()
+        return []
+
+    monkeypatch.setattr(engine, "_list", listing)
+    told: list[Any] = []
+    monkeypatch.setattr(engine, "_on_event", told.append)
+    found = engine._recover()
+    assert found == {"ends": ev.ContainerState(0), "begins": ev.ContainerState(0)}
+    engine._launching["later"] = _Launch()
+    engine._tell_back(found)
+    assert told[0].containers.keys() == {"ends", "begins", "later"}

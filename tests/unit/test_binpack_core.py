@@ -70,16 +70,6 @@ def test_a_job_submitted_twice_is_one_job(h: BinpackHarness) -> None:
     assert len(h.core.jobs) == 1
 
 
-def test_a_job_submitted_again_while_it_is_stored_is_one_job(h: BinpackHarness) -> None:
-    h.hold_writes = True
-    for job_id in ("j-r", "another-id"):
-        h.feed(c.JobSubmitted("r", job_id, job(), unique_name=True))
-    assert not h.of(c.JobAccepted) and not h.of(c.JobRefused)
-    h.write()
-    assert h.of(c.JobAccepted) == [c.JobAccepted("r", "j-r")]
-    assert list(h.core.jobs) == ["j-r"]
-
-
 def test_a_restart_takes_over_and_runs_nothing_twice(h: BinpackHarness) -> None:
     h.submit(job(instances=2))
     h.offer()

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pymesos_cli import cluster as module
-from pymesos_cli import services
-from pymesos_cli.cluster import CliError, Cluster, jobs_at, sandbox_of
+from pymesos_cli.cluster import Cluster, jobs_at, sandbox_of
 from pymesos_core.addresses import HostPort
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -76,27 +75,3 @@ async def test_ways_to_agents_and_jobs_are_closed(
                 assert len(opened) == 1
                 raise GoneWrongError
         assert not opened
-
-
-async def test_a_framework_whose_address_is_none_is_no_trouble_for_others(
-    opened: set[FakeChannel], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    views = [
-        pb.FrameworkView(info=types_pb2.FrameworkInfo(jobs_address=address), state="active")
-        for address in ("not an address", "127.0.0.1:2")
-    ]
-
-    async def frameworks(_: Cluster) -> list[pb.FrameworkView]:
-        return views
-
-    async def ask(view: pb.FrameworkView, _: object) -> str:
-        return view.info.jobs_address
-
-    monkeypatch.setattr(Cluster, "frameworks", frameworks)
-    async with Cluster("127.0.0.1:1", 1.0) as cluster:
-        answers, silent = await services.of_each(cluster, ask)
-    assert answers == ["127.0.0.1:2"]
-    assert [one.framework for one in silent] == views[:1]
-    with pytest.raises(CliError, match="says that its jobs are at 'not an address'"):
-        async with jobs_at("not an address"):
-            raise AssertionError

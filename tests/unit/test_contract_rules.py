@@ -123,9 +123,6 @@ def test_every_state_that_is_not_one_is_refused() -> None:
         (pb.AgentInfo(address=pb.Address(hostname="a\u202eb")), "address.hostname: "),
         (pb.AgentInfo(address=pb.Address(port=70_000)), "address.port is 70000; a port"),
         (pb.AgentInfo(isolation={"cpus": "a\nb"}), "isolation[cpus] "),
-        (pb.FrameworkInfo(jobs_address="not an address"), "jobs_address: 'not an address' is not"),
-        (pb.FrameworkInfo(jobs_address="host"), "jobs_address: 'host' lacks its port"),
-        (pb.FrameworkInfo(jobs_address="host:0"), "jobs_address: 'host:0': the port must be"),
         (pb.FrameworkInfo(roles=["a", "b c"]), "roles: role 'b c' has white space"),
     ],
 )

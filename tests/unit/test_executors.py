@@ -306,6 +306,35 @@ def test_an_agent_that_restarts_finds_it(h: AgentHarness) -> None:
     assert again.updates()[-1].status.task_id == "a"
 
 
+def shut_down(h: AgentHarness) -> None:
+    shutdown = agent_pb.MasterMessage.ShutdownExecutor(framework_id="f", executor_id="x")
+    h.hear(agent_pb.MasterMessage(shutdown_executor=shutdown))
+
+
+def test_an_agent_that_restarts_goes_on_to_shut_it_down(h: AgentHarness) -> None:
+    container_id = running(h, "a")
+    shut_down(h)
+    found = {container_id: ev.ContainerState(77)}
+    again = AgentHarness(h.records, recovered=found, generation=2)
+    assert again.kills == [(container_id, False)]
+    again.advance(5)
+    assert again.kills[1] == (container_id, True)
+
+
+def test_a_shutdown_while_its_runtime_was_away_since_the_start(h: AgentHarness) -> None:
+    container_id = running(h, "a")
+    again = AgentHarness(dict(h.records), generation=2, away={"process": "no supervisor"})
+    again.connect()
+    shut_down(again)
+    again.advance(60)
+    assert again.kills == []
+    last = AgentHarness(dict(again.records), generation=3, away={"process": "no supervisor"})
+    for each in (again, last):
+        each.feed(ev.RuntimeBack("process", {container_id: ev.ContainerState(77)}))
+        each.advance(5)
+        assert each.kills[:2] == [(container_id, False), (container_id, True)]
+
+
 def test_an_agent_that_restarts_and_does_not_find_it(h: AgentHarness) -> None:
     running(h, "a")
     again = AgentHarness(h.records, generation=2)

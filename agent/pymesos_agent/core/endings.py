@@ -33,6 +33,9 @@ def kill(ctx: Context, task: AgentTask, policy: pb.KillPolicy) -> None:
             updates.say_unknown(ctx, task, "; it is killed as soon as that answers")
         updates.checkpoint_task(ctx, task.container_id)
         return
+    if task.container_id in ctx.unrecovered:
+        updates.checkpoint_task(ctx, task.container_id)
+        return  # seen when its runtime is back
     if not task.asked_to_start:
         return  # seen when its checkpoint is written
     if task.is_executor:

@@ -14,7 +14,7 @@ from pymesos_agent.core.checks import (
     timeout_s,
 )
 from pymesos_agent.core.context import KILL, Context
-from pymesos_agent.core.effects import CapCpu, DestroyContainer, RunCheck
+from pymesos_agent.core.effects import CapCpu, DestroyContainer, KillContainer, RunCheck
 from pymesos_agent.core.tasks import DISK, LIFETIME, AgentTask, ending
 from pymesos_core.resources import from_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -34,6 +34,10 @@ def on_started(ctx: Context, event: events.ContainerStarted) -> None:
     """It runs, or one that was to be killed meanwhile is killed now."""
     task = ctx.state.tasks.get(event.container_id)
     if task is None or task.ended:
+        # It was given up while it was on its way, and nobody else would end it.
+        runtime = "" if task is None else task.runtime
+        ctx.emit(KillContainer(event.container_id, runtime, force=True))
+        ctx.emit(DestroyContainer(event.container_id, runtime))
         return
     known = task.pid
     task.pid = event.pid
@@ -86,6 +90,8 @@ def on_exited(ctx: Context, event: events.ContainerExited) -> None:
         ctx.emit(DestroyContainer(event.container_id, ""))
         return
     if task.ended:
+        if task.destroyed:  # too early
+            ctx.emit(DestroyContainer(task.container_id, task.runtime))
         return
     ctx.timers.cancel((KILL, task.container_id))
     state, reason, message = ending(task, event)

@@ -166,6 +166,8 @@ def _recover_executor(
         life.on_started(ctx, events.ContainerStarted(executor.container_id, found.pid))
         if found.exit is not None:
             life.on_exited(ctx, found.exit)
+        elif executor.kill is not None:
+            executors.shut_down(ctx, executor)  # whose grace period nobody measured meanwhile
 
 
 def recover_late(ctx: Context, task: AgentTask, found: events.ContainerState | None) -> None:

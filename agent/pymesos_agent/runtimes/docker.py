@@ -204,7 +204,7 @@ class DockerRuntime:
         )
         reading.start()
 
-    def _tell(self, event: ContainerEvent | RuntimeAway | RuntimeBack) -> None:
+    def _tell(self, event: ContainerEvent | RuntimeAway) -> None:
         """From any thread."""
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop may be closed already
@@ -270,8 +270,21 @@ class DockerRuntime:
         except ENGINE_ERRORS as error:
             self._here.clear()
             return _plain(error)
-        self._tell(RuntimeBack(self.name, found, self.isolation))
+        assert self._loop is not None
+        with contextlib.suppress(RuntimeError):  # the loop may be closed already
+            self._loop.call_soon_threadsafe(self._tell_back, found)
         return None
+
+    def _tell_back(self, found: Mapping[str, ContainerState]) -> None:
+        """In the loop, where launches begin: none was begun since that is not in it."""
+        self._on_event(RuntimeBack(self.name, self._with_launches(found), self.isolation))
+
+    def _with_launches(
+        self, found: Mapping[str, ContainerState], begun: Collection[str] = ()
+    ) -> dict[str, ContainerState]:
+        with self._lock:
+            launching = dict.fromkeys((*begun, *self._launching), ContainerState(0))
+        return launching | dict(found)
 
     def _list(self) -> list[Any]:
         found: list[Any] = self._client.containers(
@@ -297,6 +310,8 @@ class DockerRuntime:
 
     def _recover(self) -> dict[str, ContainerState]:
         found: dict[str, ContainerState] = {}
+        with self._lock:
+            begun = list(self._launching)  # one of them may end while we look
         for view in self._list():
             container_id = view["Labels"][ID_LABEL]
             state = self._client.inspect_container(view["Id"])["State"]
@@ -313,9 +328,7 @@ class DockerRuntime:
                 self._await_output(container_id)
                 ended = _exited(container_id, state, self._sandboxes.get(container_id))
             found[container_id] = ContainerState(state["Pid"], ended)
-        with self._lock:
-            found |= {c: ContainerState(0) for c in self._launching if c not in found}
-        return found
+        return self._with_launches(found, begun)
 
     def _in_thread(self, call: Callable[..., None], *arguments: Any) -> None:
         def run() -> None:
