@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sized
 from typing import Any
 
 import grpc
@@ -60,6 +60,11 @@ class _BadSubscriptionError(Exception):
     """It broke the rules: the message says which."""
 
 
+def _check_count(task_ids: Sized) -> None:
+    if len(task_ids) > MAX_TASKS:
+        raise _BadSubscriptionError(f"an executor has at most {MAX_TASKS} tasks")
+
+
 class _Subscription:
     """Puts a SUBSCRIBE together that came in several parts."""
 
@@ -69,6 +74,8 @@ class _Subscription:
     def take(self, call: pb.ExecutorCall) -> Iterator[pb.ExecutorCall]:
         """The calls that are whole now. Raises _BadSubscriptionError."""
         kind = call.WhichOneof("call")
+        if kind == "subscribe":
+            _check_count(call.subscribe.task_ids)
         if self._parts is None and not (kind == "subscribe" and call.subscribe.more_tasks):
             yield call
         elif self._parts is None:
@@ -79,8 +86,7 @@ class _Subscription:
         else:
             task_ids = self._parts.subscribe.task_ids
             task_ids.extend(call.more_tasks.task_ids)
-            if len(task_ids) > MAX_TASKS:
-                raise _BadSubscriptionError(f"an executor has at most {MAX_TASKS} tasks")
+            _check_count(task_ids)
             if not call.more_tasks.more_tasks:
                 whole, self._parts = self._parts, None
                 yield whole

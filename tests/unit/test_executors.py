@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pymesos_agent.core import events as ev
+from pymesos_agent.executor_service import _BadSubscriptionError, _Subscription
 from pymesos_agent.shell import cut_registration
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_master.core import events as master_ev
@@ -372,6 +373,20 @@ def test_an_agent_that_ends_does_not_wait_for_an_executor_that_never_was(h: Agen
     h.hold_writes = False
     h.write()
     assert h.started == [] and h.exit == [None]
+
+
+@pytest.mark.parametrize("sizes", [[10_001], [10_000, 1], [1, 10_000], [5000, 5000, 1]])
+def test_one_that_says_that_it_has_too_many_tasks(sizes: list[int]) -> None:
+    parts = [[f"{n}" for n in range(size)] for size in sizes]
+    first = executor_pb.ExecutorCall.Subscribe(task_ids=parts[0], more_tasks=len(parts) > 1)
+    calls = [executor_pb.ExecutorCall(subscribe=first)]
+    for n, ids in enumerate(parts[1:], 2):
+        part = executor_pb.ExecutorCall.MoreTasks(task_ids=ids, more_tasks=n < len(parts))
+        calls.append(executor_pb.ExecutorCall(more_tasks=part))
+    subscription = _Subscription()
+    with pytest.raises(_BadSubscriptionError, match="at most 10000 tasks"):
+        for call in calls:
+            list(subscription.take(call))
 
 
 def test_messages_both_ways(h: AgentHarness) -> None:

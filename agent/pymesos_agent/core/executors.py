@@ -8,7 +8,7 @@ anywhere but here; it ends when it has had no task for a while.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Set
 
 from pymesos_agent.core import events, updates
 from pymesos_agent.core.context import IDLE, KILL, SUBSCRIBE, Context
@@ -270,8 +270,9 @@ def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.S
         if executor.stream_id != stream_id:
             return  # one of them was refused, and the stream with it
         _on_update(ctx, executor, status)
+    known = frozenset(call.task_ids)
     for task in list(executor.tasks):
-        _bring_up_to_date(ctx, executor, task, call.task_ids)
+        _bring_up_to_date(ctx, executor, task, known)
     over = {status.task_id for status in call.unacknowledged if is_terminal(status.state)}
     for task_id in call.task_ids:
         if task_id not in over:
@@ -281,9 +282,7 @@ def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.S
         ctx.tell_executor(executor, shutdown)
 
 
-def _bring_up_to_date(
-    ctx: Context, executor: AgentTask, task: AgentTask, known: Sequence[str]
-) -> None:
+def _bring_up_to_date(ctx: Context, executor: AgentTask, task: AgentTask, known: Set[str]) -> None:
     """What it missed while it was not connected."""
     if task.ended or not task.started:
         return
