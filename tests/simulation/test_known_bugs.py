@@ -303,10 +303,12 @@ def latest_state_first(patch: pytest.MonkeyPatch) -> None:
     """Found by the simulator: an agent that returns tells a task's end before what led to it."""
     original = agents._take_over
 
-    def take_over(ctx: Context, agent: Any, framework: Any, record: Any, **returns: bool) -> None:
+    def take_over(
+        ctx: Context, agent: Any, framework: Any, record: Any, held: Any, **returns: bool
+    ) -> None:
         due = list(record.unacknowledged)
         del record.unacknowledged[:]
-        original(ctx, agent, framework, record, **returns)
+        original(ctx, agent, framework, record, held, **returns)
         record.unacknowledged.extend(due)
 
     patch.setattr(agents, "_take_over", take_over)

@@ -129,6 +129,13 @@ class HostileMasterPeers:
         record = agent_pb.TaskRecord(
             framework_id="$framework", task_info=running, state=pb.TASK_RUNNING, role="*"
         )
+        if self.fuzz.random.random() < 0.5:
+            said = pb.TaskStatus(
+                task_id="task0", state=self.fuzz.any(pb.TaskStatus).state, uuid=b"u"
+            )
+            record.role = "/".join(["a"] * self.fuzz.random.choice([1, 2, 100, 3000]))
+            record.state = self.fuzz.random.choice(sorted(FROM_AGENTS))
+            record.unacknowledged.append(self.fuzz.spoil(said))
         register = agent_pb.Register(agent_info=info, incarnation_id="i", tasks=[record])
         register = self.fuzz.spoil(register)
         if self.fuzz.random.random() < 0.3:
@@ -143,6 +150,10 @@ class HostileMasterPeers:
             )
         )  # fmt: skip
         self.h.feed(ev.AgentHeard(connection))
+        agent_id = self.h.core.state.agent_by_connection.get(connection, "")
+        call = scheduler_pb.Call.Acknowledge
+        acknowledge = call(agent_id=agent_id, task_id="task1", uuid=b"u")
+        self.h.feed(ev.FrameworkCalled(self.framework, scheduler_pb.Call(acknowledge=acknowledge)))
         if self.fuzz.random.random() < 0.5:
             self.h.feed(ev.AgentDisconnected(connection))
 

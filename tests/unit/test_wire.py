@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from typing import Any
 
 import pytest
 
@@ -126,6 +127,80 @@ class TestAgents:
             task_info=pb.TaskInfo(task_id="t"),
         )
         assert "TASK_STATE_777" in register(h, info, (record,))
+
+    @pytest.mark.parametrize(
+        ("change", "problem"),
+        [
+            ({"role": "/".join(["a"] * 3000)}, "A role has 5999 bytes"),
+            ({"role": "a//b"}, "invalid part"),
+            ({"task_info": pb.TaskInfo(task_id="a\u202eb")}, "that nobody sees: U+202E"),
+            ({"task_info": pb.TaskInfo(task_id="x" * 300_000)}, "An id has 300000 bytes"),
+            ({"task_info": pb.TaskInfo()}, "must not be empty"),
+            ({"task_info": pb.TaskInfo(task_id="t", data=b"x" * 300_000)}, "at most 262144"),
+        ],
+    )
+    def test_a_record_of_what_is_no_task_is_refused_in_words(
+        self, h: MasterHarness, change: dict[str, Any], problem: str
+    ) -> None:
+        fields: dict[str, Any] = {
+            "framework_id": h.framework_id(h.subscribe()),
+            "task_info": pb.TaskInfo(task_id="t"),
+            "state": pb.TASK_RUNNING,
+        }
+        record = agent_pb.TaskRecord(**{**fields, **change})
+        said = register(h, pb.AgentInfo(resources=to_proto(parse("cpus:4"))), (record,))
+        assert problem in said and len(said) < 2000
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"task_id": "other"},
+            {"state": 777},
+            {"state": pb.TASK_STAGING},
+            {"state": pb.TASK_UNREACHABLE},
+            {"state": pb.TASK_FINISHED},  # of a task that runs
+            {"timestamp_s": math.nan},
+            {"uuid": b"u" * 5000},
+        ],
+    )
+    def test_a_bad_status_in_a_record_is_left_out_and_said(
+        self, h: MasterHarness, change: dict[str, Any]
+    ) -> None:
+        framework = h.subscribe()
+        framework_id = h.framework_id(framework)
+        fields: dict[str, Any] = {"task_id": "t", "state": pb.TASK_RUNNING, "uuid": b"u"}
+        status = pb.TaskStatus(**{**fields, **change})
+        record = agent_pb.TaskRecord(
+            framework_id=framework_id,
+            task_info=pb.TaskInfo(task_id="t", resources=to_proto(parse("cpus:1"))),
+            state=pb.TASK_RUNNING,
+            unacknowledged=[status],
+            status=status,
+        )
+        agent = h.agent(tasks=[record])
+        task = h.core.state.frameworks[framework_id].tasks["t"]
+        assert task.unacknowledged is None and task.status is None
+        assert {c.kind for c in h.complaints} == {"a bad status of a task"}
+        acknowledge = scheduler_pb.Call.Acknowledge(
+            agent_id=h.agent_id(agent), task_id="t", uuid=status.uuid
+        )
+        h.call(framework, acknowledge=acknowledge)
+        assert h.core.state.frameworks[framework_id].tasks["t"].state == pb.TASK_RUNNING
+
+    @pytest.mark.parametrize("uuid", [b"", b"u"])
+    def test_a_task_has_not_ended_while_its_latest_state_is_that_it_runs(
+        self, h: MasterHarness, uuid: bytes
+    ) -> None:
+        agent, framework = h.agent(), h.subscribe()
+        h.run(framework)
+        framework_id = h.framework_id(framework)
+        h.update(agent, framework_id, "t", pb.TASK_FINISHED, uuid, latest=pb.TASK_RUNNING)
+        acknowledge = scheduler_pb.Call.Acknowledge(
+            agent_id=h.agent_id(agent), task_id="t", uuid=uuid
+        )
+        h.call(framework, acknowledge=acknowledge)
+        assert "TASK_FINISHED of a task whose latest state is" in h.complaints[-1].message
+        assert "t" in h.core.state.frameworks[framework_id].tasks and not h.statuses(framework)
 
     @pytest.mark.parametrize(
         "change",

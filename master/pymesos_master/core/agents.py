@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from pymesos_core import VERSION, contract, reservations, resources
+from pymesos_core import VERSION, contract, limits, reservations, resources
 from pymesos_core.copies import copy_of
-from pymesos_core.ids import id_problem
+from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
@@ -43,6 +43,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         if problem := reservations.size_problem(reservations.size_bytes(reported), reported):
             raise ResourceError(problem)
         held = _held(event.tasks)
+        held_now = _total(event.tasks, held)
     except ResourceError as error:
         _refuse(ctx, event.connection_id, f"the agent's resources: {error}")
         return
@@ -71,11 +72,11 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         return
     # It says so itself when it starts, unless it came back smaller before it was told what an
     # operator had reserved meanwhile.
-    if not total.contains(held):
+    if not total.contains(held_now):
         _refuse(
             ctx,
             event.connection_id,
-            f"the tasks of this agent hold {held}, more than it has with what is reserved on it"
+            f"the tasks of this agent hold {held_now}, more than it has with what is reserved on it"
             f" ({total}): give the agent back what it had, or wait until tasks have ended",
         )
         return
@@ -104,7 +105,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     def admit() -> None:
         here = ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id
         if here:
-            _admit(ctx, event, info, reserved, reported)
+            _admit(ctx, event, held, info, reserved, reported)
 
     if known is not None and _is_written(known, info):
         admit()
@@ -121,26 +122,43 @@ def _is_written(agent: Agent, info: pb.AgentInfo) -> bool:
     return not lost and agent.info == info == agent.info_next
 
 
-def _held(records: Sequence[agent_pb.TaskRecord]) -> Resources:
-    """What the agent's tasks hold. Raises ResourceError when one is not a task, or two overlap."""
-    held: list[Resources] = []
+def _held(records: Sequence[agent_pb.TaskRecord]) -> list[Resources]:
+    """What each of the agent's tasks holds or held. Raises ResourceError when one is not a task."""
     for record in records:
-        if problem := id_problem(record.framework_id):  # which a master has given
-            raise ResourceError(f"a task is of no framework: {problem}")
-        if record.state not in FROM_AGENTS:
-            what = record.task_info.task_id[:255]
-            raise ResourceError(f"the task {what!r} is in the state {state_name(record.state)}")
-        if not is_terminal(record.state):
-            held.append(resources.from_proto(record.task_info.resources))
-    return resources.checked_total(held)
+        if problem := _record_problem(record):
+            raise ResourceError(problem)
+    return [_resources_of(record) for record in records]
+
+
+def _record_problem(record: agent_pb.TaskRecord) -> str | None:
+    """Why what an agent says it runs is no task that a master has given it; or None."""
+    info = record.task_info
+    what = f"the task {info.task_id[:255]!r}"
+    if problem := id_problem(record.framework_id):
+        return f"a task is of no framework: {problem}"
+    if problem := id_problem(info.task_id):
+        return f"a task has no id that can be: {problem}"
+    if record.role and (problem := role_problem(record.role)):
+        return f"{what} is of no role: {problem}"
+    if record.state not in FROM_AGENTS:
+        return f"{what} is in the state {state_name(record.state)}"
+    return limits.TASK_INFO.problem(info.ByteSize(), what)
 
 
 def _resources_of(record: agent_pb.TaskRecord) -> Resources:
-    """Of one that has ended it does not matter whether they can be read."""
+    """Of one that has ended it does not matter whether they can be read. Raises ResourceError."""
     try:
         return resources.from_proto(record.task_info.resources)
     except ResourceError:
+        if not is_terminal(record.state):
+            raise
         return EMPTY
+
+
+def _total(records: Sequence[agent_pb.TaskRecord], held: Sequence[Resources]) -> Resources:
+    """What those hold that run. Raises ResourceError when two overlap."""
+    runs = [bag for record, bag in zip(records, held, strict=True) if not is_terminal(record.state)]
+    return resources.checked_total(runs)
 
 
 def _is_late(ctx: Context, event: AgentRegistering) -> bool:
@@ -189,6 +207,7 @@ def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
 def _admit(
     ctx: Context,
     event: AgentRegistering,
+    held: Sequence[Resources],
     info: pb.AgentInfo,
     reserved: Resources,
     reported: Resources,
@@ -234,7 +253,7 @@ def _admit(
     )
     if agent.reserved != reported:
         tell_reserved(ctx, agent)
-    _take_over_tasks(ctx, agent, event, was_unreachable=was_unreachable)
+    _take_over_tasks(ctx, agent, event.tasks, held, was_unreachable=was_unreachable)
     offer_anew(ctx, agent)
     ctx.publish("agent_added", agent_id=agent.agent_id, resources=agent.total)
     for task in list(agent.tasks.values()):
@@ -249,13 +268,18 @@ def _admit(
 
 
 def _take_over_tasks(
-    ctx: Context, agent: Agent, event: AgentRegistering, *, was_unreachable: bool
+    ctx: Context,
+    agent: Agent,
+    records: Sequence[agent_pb.TaskRecord],
+    held: Sequence[Resources],
+    *,
+    was_unreachable: bool,
 ) -> None:
     """Make the master's view of the agent's tasks the agent's own view: it holds the truth."""
     reported: set[tuple[str, str]] = set()
-    for record in event.tasks:
+    for record, bag in zip(records, held, strict=True):
         key = (record.framework_id, record.task_info.task_id)
-        if key in reported or not key[1]:
+        if key in reported:
             continue
         reported.add(key)
         framework = ctx.state.frameworks.get(record.framework_id)
@@ -263,7 +287,7 @@ def _take_over_tasks(
             _shut_down_framework(ctx, agent, record.framework_id)
         owner = framework or ctx.state.completed_frameworks.get(record.framework_id)
         if owner is not None:
-            _take_over(ctx, agent, owner, record, was_unreachable=was_unreachable)
+            _take_over(ctx, agent, owner, record, bag, was_unreachable=was_unreachable)
     for key, task in list(agent.tasks.items()):
         if key not in reported:
             _forget_unreported(ctx, agent, task)
@@ -279,6 +303,7 @@ def _take_over(
     agent: Agent,
     framework: Framework,
     record: agent_pb.TaskRecord,
+    held: Resources,
     *,
     was_unreachable: bool,
 ) -> None:
@@ -286,7 +311,6 @@ def _take_over(
     task = framework.tasks.get(task_id)
     if task is not None and task.agent_id != agent.agent_id:
         return  # the id runs elsewhere; the agent that was given it first keeps it
-    held = _resources_of(record)
     if task is None:
         task = Task(
             copy_of(record.task_info),
@@ -303,18 +327,18 @@ def _take_over(
     elif task.resources != held:
         # What it holds is what its agent says, by which its resources were looked at.
         task.info, task.resources = copy_of(record.task_info), ctx.interned(held)
+    unacknowledged = _statuses(ctx, agent, record, record.unacknowledged)
     if not is_terminal(task.state) or is_terminal(record.state):
         task.state = record.state
         if is_terminal(task.state) and not task.finished_at_s:
-            ended = [s for s in record.unacknowledged if is_terminal(s.state)]
+            ended = [s for s in unacknowledged if is_terminal(s.state)]
             task.finished_at_s = (_time(ended[0].timestamp_s) if ended else 0) or ctx.now.wall_s
         if not task.started_at_s:
             task.started_at_s = _started_at_s(ctx, record)
-    if task.status is None and record.HasField("status") and not contract.problem(record.status):
-        task.status = contract.tame(copy_of(record.status))
-    due = None
-    if record.unacknowledged:
-        due = contract.tame(copy_of(record.unacknowledged[0]))
+    if task.status is None and record.HasField("status"):
+        task.status = next(iter(_statuses(ctx, agent, record, [record.status])), None)
+    due = unacknowledged[0] if unacknowledged else None
+    if due is not None:
         task.status = task.unacknowledged = due
     if was_unreachable and due is not None:
         # Not the latest state: its updates come in order, and this is the one that is due.
@@ -329,6 +353,27 @@ def _take_over(
         )
     if task.kill is not None and not is_terminal(task.state):
         tasks.send_kill(ctx, agent, task)
+
+
+def _statuses(
+    ctx: Context, agent: Agent, record: agent_pb.TaskRecord, said: Iterable[pb.TaskStatus]
+) -> list[pb.TaskStatus]:
+    """Those that an agent can say of its task; of the others it is said why they are left out."""
+    kept: list[pb.TaskStatus] = []
+    for status in said:
+        if problem := _status_problem(record, status):
+            ctx.complain(agent, "a bad status of a task", problem)
+        else:
+            kept.append(contract.tame(copy_of(status)))
+    return kept
+
+
+def _status_problem(record: agent_pb.TaskRecord, status: pb.TaskStatus) -> str | None:
+    if problem := contract.problem(status):
+        return problem
+    if status.task_id != record.task_info.task_id:
+        return f"it is of {status.task_id!r}, among those of {record.task_info.task_id!r}"
+    return tasks.state_problem(status.state, record.state)
 
 
 def _time(unix_s: float) -> float:

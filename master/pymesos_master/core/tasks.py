@@ -128,9 +128,15 @@ def _update_problem(update: agent_pb.StatusUpdate) -> str | None:
         return problem
     if not update.status.task_id:
         return "status.task_id is empty"
-    state, latest = update.status.state, update.latest_state or update.status.state
+    return state_problem(update.status.state, update.latest_state or update.status.state)
+
+
+def state_problem(state: pb.TaskState, latest: pb.TaskState) -> str | None:
+    """Why an agent cannot say a state of a task that is in its latest one by now, or None."""
     if state not in FROM_AGENTS or state == pb.TASK_STAGING or latest not in FROM_AGENTS:
         return f"an agent cannot say {state_name(state)}, or {state_name(latest)}, of a task"
+    if is_terminal(state) and not is_terminal(latest):
+        return f"it says {state_name(state)} of a task whose latest state is {state_name(latest)}"
     return None
 
 
@@ -173,7 +179,7 @@ def acknowledge(ctx: Context, framework: Framework, call: scheduler_pb.Call.Ackn
 def _acknowledged(ctx: Context, task: Task, uuid: bytes) -> None:
     if task.unacknowledged is None or task.unacknowledged.uuid != uuid:
         return
-    ended = is_terminal(task.unacknowledged.state)
+    ended = is_terminal(task.unacknowledged.state) and is_terminal(task.state)
     if task.status is task.unacknowledged and len(task.status.data) > KEPT_DATA_BYTES:
         # A copy: what was told may be on its way still.
         task.status = pb.TaskStatus()
