@@ -90,7 +90,7 @@ class Bench:
     async def _submit(self, **task: Any) -> str:
         self._jobs += 1
         task = {"name": "t", "runtime": self._runtime, **task}
-        job = parse_job({"name": "bench", "tasks": [task]})
+        job = parse_job({"name": f"bench{self._jobs}", "tasks": [task]})
         return await self._binpack.submit(job, f"job-{self._jobs}")
 
     async def beside(self, bully: str | None, script: str) -> list[float]:
