@@ -175,8 +175,9 @@ def test_services_that_are_killed_come_back(cluster: Cluster) -> None:
     after = cluster.cli.tasks(state="TASK_RUNNING")
     assert len({t["task_id"] for t in before} & {t["task_id"] for t in after}) == 2
     new = next(t for t in after if t not in before)
-    assert cluster.cli.ok("logs", new["task_id"]) == "started\n"
-    cluster.cli.ok("kill", new["task_id"][:-1])
+    assert cluster.cli.ok("logs", new["task_id"][:-1]) == "started\n"
+    assert cluster.cli.run("kill", new["task_id"][:-1]).returncode == 2, "what destroys is exact"
+    cluster.cli.ok("kill", new["task_id"])
     wait_for(
         "another in its place",
         lambda: (
