@@ -96,7 +96,7 @@ class PeerBudgets(grpc.aio.ServerInterceptor):
                 if problem is not None:
                     await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, problem)
                 if not streams:
-                    await self._turns.next()
+                    await self._turns.next(host)
                     return await behaviour(request, context)
                 try:
                     return await behaviour(_Requests(request, self._first_message_s), context)

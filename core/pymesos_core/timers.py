@@ -38,6 +38,11 @@ class Timers(Generic[Key]):
     def __contains__(self, key: Key) -> bool:
         return key in self._live
 
+    def at_s(self, key: Key) -> float | None:
+        """When `key` is due; None when it is not set."""
+        live = self._live.get(key)
+        return live[0] if live is not None else None
+
     def next_s(self) -> float | None:
         """When the earliest key is due, or None."""
         while self._heap:

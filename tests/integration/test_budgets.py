@@ -161,7 +161,7 @@ async def test_one_that_says_much_lets_others_have_their_turn() -> None:
     said: list[str] = []
 
     async def say(name: str, items: int) -> None:
-        with turns.taken() as turn:
+        with turns.taken(name) as turn:
             for _ in range(items):
                 said.append(name)
                 for _ in range(2000):
@@ -174,7 +174,7 @@ async def test_one_that_says_much_lets_others_have_their_turn() -> None:
     await say("neighbour", 3)
     assert "neighbour" in said and not flood.done(), "it did not wait for the end of the flood"
     await flood
-    assert said.count("flood") == 20_000 and turns.slice_s > 0
+    assert said.count("flood") == 20_000 and turns.slice_s("flood") > 0
 
 
 async def test_calls_come_in_one_at_a_turn() -> None:
@@ -189,10 +189,26 @@ async def test_calls_come_in_one_at_a_turn() -> None:
             await asyncio.sleep(0)
 
     async def call() -> None:
-        await turns.next()
+        await turns.next("one")
         loop_turns.append(turn)
 
     counting = asyncio.create_task(count())
     await asyncio.gather(*(call() for _ in range(20)))
     counting.cancel()
     assert len(set(loop_turns)) == 20, "no two in the same turn of the loop"
+
+
+async def test_an_address_with_many_calls_does_not_hold_up_another() -> None:
+    turns = Turns()
+    order: list[str] = []
+
+    async def call(host: str) -> None:
+        await turns.next(host)
+        order.append(host)
+
+    crowd = [asyncio.create_task(call("crowd")) for _ in range(100)]
+    await asyncio.sleep(0)
+    await call("neighbour")
+    assert order.index("neighbour") <= 3 and not turns._locks.keys() - {"crowd"}
+    await asyncio.gather(*crowd)
+    assert not turns._locks and not turns._waiting

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pymesos_master.core import hoarding
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_testing.master_harness import MasterHarness
 
 
@@ -74,3 +75,29 @@ def test_one_that_holds_less_is_left_alone() -> None:
     assert len(h.offers(poor)) == 1
     h.advance(5)
     assert len(h.offers(poor)) == 1 and h.offers(rich) == []
+
+
+def test_one_that_wants_offers_again_does_not_wait_for_its_last_look() -> None:
+    h = MasterHarness()
+    idle = h.subscribe(name="idle")
+    h.advance(120)  # there is nothing to lack, so it is looked at ever later
+    h.call(idle, suppress=scheduler_pb.Call.Suppress())
+    h.agent()
+    silent = h.subscribe()
+    assert len(h.offers(silent)) == 1
+    h.call(idle, revive=scheduler_pb.Call.Revive())
+    h.advance(hoarding.MIN_HOLD_S + 0.2)
+    assert len(h.offers(idle)) == 1
+
+
+def test_a_late_answer_counts_at_once() -> None:
+    h = MasterHarness()
+    h.agent()
+    first = h.subscribe()
+    (offer,) = h.offers(first)
+    silent = h.subscribe(name="silent")
+    h.advance(hoarding.MIN_HOLD_S + 0.1)
+    assert len(h.offers(silent)) == 1
+    h.decline(first, [offer.offer_id], refuse_s=0)
+    h.advance(2 * hoarding.MIN_HOLD_S)
+    assert len(h.offers(first)) == 1, "it answers, and the other does not"

@@ -31,6 +31,10 @@ def subscribe(h: MasterHarness, connection_id: int, peer: str, framework_id: str
     )
 
 
+def new(kind: str, size: int) -> Change:
+    return Change(kind, "new", b"x" * size)
+
+
 def vanish(h: MasterHarness, connection_id: int, peer: str) -> str:
     """Subscribe, and go away for a long time; the framework's id."""
     subscribe(h, connection_id, peer)
@@ -66,19 +70,22 @@ def test_the_count_survives_a_failover() -> None:
     for n in range(1000, 1003):
         vanish(h, n, "ipv4:10.0.0.1")
     after = MasterHarness(registry=h.registry)
-    subscribe(after, 2000, "ipv4:10.0.0.1")
-    assert "has 4 frameworks registered" in after.errors(2000)[0]
-    assert after.core._ctx.registered.problem(FRAMEWORK, "ipv4:10.0.0.2", 100) is None
+    problem = after.core._ctx.registered.problem(new(FRAMEWORK, 100), "ipv4:10.0.0.1")
+    assert problem and "has 4 frameworks registered" in problem
+    assert after.core._ctx.registered.problem(new(FRAMEWORK, 100), "ipv4:10.0.0.2") is None
 
 
 def test_bytes_are_counted_whatever_they_are_of() -> None:
     those = Registered()
     those.note(Change(AGENT, "a", b"x" * 60_000_000), "p")
-    assert those.problem(AGENT, "p", 1_000_000) is None
-    problem = those.problem(FRAMEWORK, "p", 10_000_000)
+    assert those.problem(new(AGENT, 1_000_000), "p") is None
+    problem = those.problem(new(FRAMEWORK, 10_000_000), "p")
     assert problem and "70000000 bytes of agents and frameworks registered" in problem
-    assert those.problem(FRAMEWORK, "q", 10_000_000) is None
+    assert those.problem(new(FRAMEWORK, 10_000_000), "q") is None
+    larger = those.problem(Change(AGENT, "a", b"x" * 70_000_000), "q")
+    assert larger and "The address p" in larger, "one that is known may not grow beyond it"
+    assert those.problem(Change(AGENT, "a", b"x" * 50_000_000), "p") is None
     those.note(Change(AGENT, "a", b"x"))
-    assert those.problem(FRAMEWORK, "p", 10_000_000) is None, "it became smaller"
+    assert those.problem(new(FRAMEWORK, 10_000_000), "p") is None, "it became smaller"
     those.note(Change(AGENT, "a", None))
     assert not those._bytes_of_peer and not those._of_peer

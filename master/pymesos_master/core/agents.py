@@ -89,10 +89,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         peer=known.peer if known is not None else event.peer,
     )
     change = agent_change(admitted, ctx.now.wall_s)
-    problem = record_problem(change)
-    if problem is None and known is None:
-        problem = ctx.registered.problem(AGENT, event.peer, len(change.value or b""))
-    if problem is not None:
+    if problem := record_problem(change) or ctx.registered.problem(change, event.peer):
         _refuse(ctx, event.connection_id, problem)
         return
     # Nothing is refused from here on.

@@ -118,9 +118,10 @@ class Context:
     def look_for_lack(self, framework: Framework) -> None:
         """See soon whether this framework lacks offers that others keep (`hoarding`)."""
         framework.lack_pause_s = FIRST_LACK_S
-        key = ("lack", framework.framework_id)
-        if key not in self.timers:
-            self.timers.set(key, self.now.mono_s + FIRST_LACK_S)
+        key, at_s = ("lack", framework.framework_id), self.now.mono_s + FIRST_LACK_S
+        due_s = self.timers.at_s(key)
+        if due_s is None or due_s > at_s:
+            self.timers.set(key, at_s)
 
     def schedule_allocation(self) -> None:
         """Allocate soon, together with what else happens until then."""

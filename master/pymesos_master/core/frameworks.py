@@ -71,10 +71,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     change = framework_change(
         Framework(info, FrameworkState.ACTIVE, registered_at_s=since, peer=peer)
     )
-    problem = record_problem(change)
-    if problem is None and known is None:
-        problem = ctx.registered.problem(FRAMEWORK, peer, len(change.value or b""))
-    if problem is not None:
+    if problem := record_problem(change) or ctx.registered.problem(change, peer):
         ctx.refuse_framework(event.connection_id, problem)
         return
     ctx.state.framework_by_connection[event.connection_id] = info.framework_id

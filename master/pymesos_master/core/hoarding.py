@@ -101,3 +101,5 @@ def note_answer(ctx: Context, framework: Framework, offer_ids: Iterable[str]) ->
                 del ctx.state.taken_back[offer_id]
                 framework.answer_s = ctx.now.mono_s - offered_mono_s
                 framework.silent = False
+                if not framework.offers:
+                    ctx.look_for_lack(framework)

@@ -160,7 +160,8 @@ class MasterCore:
             assert connected or not framework.offers, f"offers of {framework.framework_id}"
             watched = ("failover", framework.framework_id) in timers
             watched |= framework.state == FrameworkState.QUARANTINED  # until an operator says
-            assert connected or watched or framework.removing or framework.subscribing, (
+            subscribing = framework.subscribing in self.state.framework_by_connection
+            assert connected or watched or framework.removing or subscribing, (
                 f"nothing ends the waiting for {framework.framework_id}"
             )
         for offer in self.state.offers.values():

@@ -38,14 +38,20 @@ class Registered:
         self._of_peer: Counter[tuple[str, str]] = Counter()  # by kind and address
         self._bytes_of_peer: Counter[str] = Counter()
 
-    def problem(self, kind: str, peer: str, size: int) -> str | None:
-        """Why one more record of this size from this address is refused, or None."""
+    def problem(self, change: Change, peer: str) -> str | None:
+        """Why a record is refused that is new from this address, or larger than before; or None."""
+        kind, size = change.kind, len(change.value or b"")
         most, most_of_peer = _LIMITS[kind]
-        problem = most.problem(self._all[kind] + 1)
-        if peer and problem is None:
-            problem = most_of_peer.problem(
-                self._of_peer[kind, peer] + 1, f"The address {peer}"
-            ) or PEER_REGISTRY.problem(self._bytes_of_peer[peer] + size, f"The address {peer}")
+        problem = None
+        known = self._records.get((kind, change.key))
+        if known is None:
+            problem = most.problem(self._all[kind] + 1)
+            if peer and problem is None:
+                problem = most_of_peer.problem(self._of_peer[kind, peer] + 1, f"The address {peer}")
+        else:
+            peer, size = known[0], size - known[1]
+        if peer and size > 0 and problem is None:
+            problem = PEER_REGISTRY.problem(self._bytes_of_peer[peer] + size, f"The address {peer}")
         return f"{problem}: {_ADVICE[kind]}" if problem else None
 
     def note(self, change: Change, peer: str = "") -> None:

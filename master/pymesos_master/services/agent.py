@@ -40,9 +40,9 @@ class AgentService(services.AgentServicer):
         leader = await self._leadership.here(context)
 
         async def read(connection: Connection) -> None:
-            registration = _Registration(connection)
+            registration, host = _Registration(connection), host_of(connection.peer)
             async for batch in request_iterator:
-                with self._leadership.turns.taken() as turn:
+                with self._leadership.turns.taken(host) as turn:
                     for message in batch.message:
                         registration.take(message)
                         await turn.pause()

@@ -10,6 +10,7 @@ import grpc
 import grpc.aio
 
 from pymesos_core import VERSION, names
+from pymesos_core.budgets import host_of
 from pymesos_core.resources import ResourceError, Resources, format_milli, from_proto, to_proto
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
@@ -454,12 +455,13 @@ class OperatorService(services.OperatorServicer):
         self, request: pb.WatchEventsRequest, context: Context
     ) -> None:
         """From a cursor on; else first the state as it is, as events of the kind "…_present"."""
-        leader = await self._leadership.here(context)
+        leader, host = await self._leadership.here(context), host_of(context.peer())
         # Written by hand, not yielded: a generator whose call was cancelled ends when it is
         # collected, and its watch with it.
         try:
             with leader.watching.watch(request.cursor) as watch:
                 while (batch := await watch.batch()) is not None:
+                    await self._leadership.turns.next(host)
                     await context.write(
                         pb.ClusterEventBatch(
                             event=batch.events,

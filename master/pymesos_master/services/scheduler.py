@@ -79,17 +79,16 @@ class SchedulerService(services.SchedulerServicer):
 
         async def read(connection: Connection) -> None:
             connection_id = connection.connection_id
-            subscribed = False
+            subscribed, host = False, host_of(connection.peer)
             accepts = Accepts(connection.outbox.put)
             async for batch in request_iterator:
-                with self._leadership.turns.taken() as turn:
+                with self._leadership.turns.taken(host) as turn:
                     for call in batch.call:
                         if subscribed:
                             for whole in accepts.take(call):
                                 connection.feed(FrameworkCalled(connection_id, whole))
                         elif call.HasField("subscribe"):
                             subscribed = True
-                            host = host_of(connection.peer)
                             connection.feed(
                                 FrameworkSubscribing(connection_id, call.subscribe, host)
                             )
