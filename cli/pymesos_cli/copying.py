@@ -30,7 +30,12 @@ PERMISSIONS = 0o777
 INTO = """
 cd -- "$PYMESOS_SANDBOX" || exit 1
 fail() { echo "cp: $1" >&2; exit 1; }
-case $1 in /*) to=$1 ;; *) to=./$1 ;; esac
+case /$1/ in */../*) fail "$1 leads out of the sandbox" ;; esac
+case $1 in
+"$PYMESOS_SANDBOX" | "$PYMESOS_SANDBOX"/*) to=$1 ;;
+/*) fail "$1 is not in the task's sandbox: give a path in it, without the / at its beginning" ;;
+*) to=./$1 ;;
+esac
 """
 # $3 its mode. Beside the file first: what breaks off in the middle leaves the old one as it was.
 RECEIVE_FILE = (
@@ -39,6 +44,7 @@ RECEIVE_FILE = (
 case $to in */) [ -d "$to" ] || fail "there is no folder $1" ;; esac
 [ ! -d "$to" ] || to=${to%/}/$2
 [ ! -d "$to" ] || fail "$to is a folder"
+[ -d "${to%/*}" ] || fail "there is no folder ${1%/*} for $1"
 part=$to.$$.part
 trap 'rm -f "$part"' EXIT
 cat > "$part" && chmod "$3" "$part" && mv -f "$part" "$to"

@@ -63,7 +63,8 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
         info = view.info
         total, used = from_proto(view.total), from_proto(view.allocated)
         reserved = total.where(lambda tag: bool(tag.reservations))
-        holds = ", ".join(f"{n}: {info.isolation[n]}" for n in ("mem", "cpu") if info.isolation)
+        held = {name: info.isolation.get(name, "no") for name in ("mem", "cpu") if info.isolation}
+        holds = ", ".join(f"{name}: {how}" for name, how in held.items())
         rows.append(
             (
                 info.agent_id,

@@ -11,7 +11,7 @@ from typing import Any
 import jsonschema
 
 from pymesos_binpack.documents import written_at
-from pymesos_binpack.specs import JobError
+from pymesos_binpack.specs import KNOWN_RESOURCES, JobError
 from pymesos_core.expressions import compile_expression
 from pymesos_core.ids import hidden_character, size_of
 
@@ -211,6 +211,8 @@ def _unknown_key(value: Mapping[str, Any], node: Any) -> str:
 
     known = sorted(node.get("properties", {}))
     key = next(key for key in value if key not in known)
-    near = difflib.get_close_matches(key[:SHOWN], known, 1, 0.4)
+    if key in KNOWN_RESOURCES and "resources" in known:
+        return f"unknown key {shown(key)}; it goes below resources: {{{key}: …}}"
+    near = difflib.get_close_matches(key[:SHOWN], known, 1, 0.6)
     hint = f"; did you mean {near[0]!r}?" if near else f"; known are {', '.join(known)}"
     return f"unknown key {shown(key)}{hint}"

@@ -32,9 +32,9 @@ def life_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
     """What the schema cannot say. `in_group`: it is a sidecar, or has some."""
     ports = task.get("resources", {}).get("ports", 0)
     for name in ("health_check", "readiness_check"):
-        check = task.get(name) or {}
+        check = task.get(name, {})
         kinds = [kind for kind in ("command", "http", "tcp", "grpc") if kind in check]
-        if check and len(kinds) != 1:
+        if name in task and len(kinds) != 1:
             return f"{name}: one of command, http, tcp and grpc is expected"
         ask = check.get(kinds[0]) if kinds else None
         if isinstance(ask, Mapping) and ("port" in ask) == ("port_index" in ask):

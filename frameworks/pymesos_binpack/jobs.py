@@ -21,7 +21,7 @@ from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import life_of, life_problem
 from pymesos_binpack.documents import read_document, read_text
 from pymesos_binpack.packing.shape import ShapeError, shape_of
-from pymesos_binpack.specs import Job, JobError, TaskSpec, VolumeSpec
+from pymesos_binpack.specs import KNOWN_RESOURCES, Job, JobError, TaskSpec, VolumeSpec
 from pymesos_binpack.trial import launch_problem
 from pymesos_core import limits
 from pymesos_core.ids import role_problem, size_of
@@ -35,7 +35,6 @@ UNREACHABLE_REPLACE_S = 60.0  # of a service without volumes
 MAX_ERRORS = 100  # that are looked at for the one to tell
 DEFAULT_SCALARS = {"cpus": 100, "mem": 32_000}
 
-KNOWN_RESOURCES = ("cpus", "mem", "disk", "gpus", "ports")
 _OTHER_WORDS = {"core": "cpus", "cores": "cpus", "vcpu": "cpus", "vcpus": "cpus", "memory": "mem",
                 "ram": "mem", "storage": "disk"}  # fmt: skip
 _UNITS = ("_mib", "_mb", "_gib", "_gb", "_milli", "_m")

@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from pymesos_binpack.constraints import Constraint, unmet
 from pymesos_binpack.known import Known, Placed, Seen
+from pymesos_binpack.specs import KNOWN_RESOURCES
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
 
 
@@ -192,7 +193,7 @@ def _too_large(task: PendingTask, known: Known) -> Refusal | None:
 
 def _did_you_mean(name: str, known: Known) -> str:
     there = sorted(known.largest().keys() | {"ports"})
-    near = get_close_matches(name, there, 1, 0.5)
+    near = [] if name in KNOWN_RESOURCES else get_close_matches(name, there, 1, 0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}"
     return f": no agent has any; {hint}"
 

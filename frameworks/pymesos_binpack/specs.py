@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pymesos_binpack.constraints import Constraint
 from pymesos_binpack.containers import Life
 
+KNOWN_RESOURCES = ("cpus", "mem", "disk", "gpus", "ports")
+
 
 class JobError(ValueError):
     """A job that cannot be: the message says where, what was expected, and what came near."""

@@ -253,6 +253,11 @@ def test_cp_is_as_docker_cp(cluster: Cluster, tmp_path: Path) -> None:
     cli.ok("cp", f"{here / 'tree'}/.", "files:dir")
     assert inside("cat dir/deep/f") == "deep"
 
+    for outside in ("../up.txt", "dir/../../up.txt", "/tmp/up.txt", "..", "none/up.txt"):
+        refused = cli.run("cp", str(here / "up.txt"), f"files:{outside}")
+        assert refused.returncode == 1, outside
+        assert "sandbox" in refused.stderr or "there is no folder none" in refused.stderr
+
     back = tmp_path / "back"
     back.mkdir()
     cli.ok("cp", "files:run.sh", str(back))

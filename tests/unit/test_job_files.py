@@ -73,6 +73,11 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         ("{name: j, tasks: []}", "tasks"),
         ("{name: 'a/b', tasks: [{name: t, command: x}]}", "name: 'a/b' does not match"),
         ("{name: '..', tasks: [{name: t, command: x}]}", "name"),
+        (MINIMAL % "cpus: 1", "tasks[0]: unknown key 'cpus'; it goes below resources: {cpus: …}"),
+        (
+            MINIMAL % "health_check: {}",
+            "health_check: one of command, http, tcp and grpc is expected",
+        ),
         (MINIMAL % "instnaces: 3", "tasks[0]: unknown key 'instnaces'; did you mean 'instances'?"),
         (MINIMAL % "zzz: 3", "unknown key 'zzz'; known are add_capabilities, artifacts"),
         (MINIMAL % "instances: 0", "tasks[0].instances: 0 is out of range; at least 1"),

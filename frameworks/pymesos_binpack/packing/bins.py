@@ -15,6 +15,7 @@ import numpy as np
 
 from pymesos_binpack.packing.pool import Floats, Ints, Node
 from pymesos_binpack.packing.shape import Shape
+from pymesos_core.resources import format_milli
 
 ROUNDS = 400  # of emptying some machines
 EMPTIED = 6  # machines at a time
@@ -33,7 +34,12 @@ def fewest_bins(shapes: Sequence[Shape], machine: Node, rounds: int = ROUNDS) ->
     size = np.array([machine.total.get(name, 0) for name in names], dtype=np.int64)
     if (needs > size).any():
         row = int(np.flatnonzero((needs > size).any(axis=1))[0])
-        raise TooLargeError(f"{dict(shapes[row].scalars)} is more than a whole machine has")
+        over = [
+            f"{format_milli(int(needs[row, n]))} {name} of {format_milli(int(size[n]))}"
+            for n, name in enumerate(names)
+            if needs[row, n] > size[n]
+        ]
+        raise TooLargeError(f"a pod asks for more than a machine has: {', '.join(over)}")
     parts = needs / np.maximum(size, 1)
     bound = max(1, int(np.ceil(parts.sum(axis=0).max() - 1e-9)))
     best = min((_fill(parts, power) for power in (0.5, 1.0, 2.0)), key=len)
