@@ -10,9 +10,10 @@ import signal
 import struct
 import termios
 import tty
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
+from typing import Any
 
-from pymesos_cli.cluster import Cluster, sandbox_of
+from pymesos_cli.cluster import CliError, Cluster, sandbox_of
 from pymesos_cli.finding import find_task
 from pymesos_cli.terminal import stream
 from pymesos_proto.v1 import sandbox_pb2 as pb
@@ -46,17 +47,37 @@ async def run_inside(
         start.term = os.environ.get("TERM", "xterm")
     inputs: asyncio.Queue[pb.ExecInput] = asyncio.Queue(QUEUED_INPUTS)
     inputs.put_nowait(pb.ExecInput(start=start))
-    status = 1
+
+    async def show() -> int:
+        status = 1
+        async with sandbox_of(cluster, view) as (stub, metadata):
+            async for output in stub.Exec(_all(inputs), metadata=metadata):
+                status = _show(output, status)
+        return status
+
     with _raw_terminal(terminal), _signals(inputs, terminal):
-        reading = asyncio.create_task(_read_stdin(inputs, stdin))
-        try:
-            async with sandbox_of(cluster, view) as (stub, metadata):
-                async for output in stub.Exec(_all(inputs), metadata=metadata):
-                    status = _show(output, status)
-        finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
-    return exit_code(status)
+        return exit_code(await _while_it_can_be_read(show(), _read_stdin(inputs, stdin)))
+
+
+async def _while_it_can_be_read(
+    show: Coroutine[Any, Any, int], read: Coroutine[Any, Any, None]
+) -> int:
+    """What `show` returns; it is cancelled when `read` fails. Raises CliError.
+
+    To close the input instead would let the program take half of it for the whole.
+    """
+    showing, reading = asyncio.create_task(show), asyncio.create_task(read)
+    try:
+        await asyncio.wait({showing, reading}, return_when=asyncio.FIRST_COMPLETED)
+        if not showing.done():
+            reading.result()
+        return await showing
+    except OSError as error:
+        raise CliError(f"the input cannot be read: {error.strerror or error}") from error
+    finally:
+        for task in (showing, reading):
+            task.cancel()
+        await asyncio.gather(showing, reading, return_exceptions=True)
 
 
 def exit_code(status: int) -> int:

@@ -357,8 +357,9 @@ def _be_keeper(parent: int, keep: Callable[[Stop], int]) -> None:
         stop = Stop()
         stop.install()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        if os.getppid() == parent:
-            status = keep(stop)
+        if os.getppid() != parent:
+            stop.asked += 1  # it has ended before it could be told
+        status = keep(stop)
     except LocalError as error:
         print(f"Error: {error}", file=sys.stderr)
     except BaseException as error:  # it must not go back into the caller's work
@@ -380,12 +381,22 @@ def _keep(
     log_level: str,
     stop: Stop,
 ) -> int:
-    """Run the cluster until it is to stop; the exit status. Raises LocalError."""
-    failed = False
+    """Run the cluster until it is to stop; the exit status. Raises LocalError.
+
+    Nothing is left of it, also when it is to stop while it starts.
+    """
     try:
         cluster = start_cluster(folder, agents, runtime, given, port, log_level, stop)
+        return _until_it_stops(cluster, agents, stop)
     except _StoppedError:
         return 1
+    finally:
+        _sweep(0.0)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _until_it_stops(cluster: LocalCluster, agents: int, stop: Stop) -> int:
+    failed = False
     try:
         _greet(cluster, agents)
         while not stop.wanted and not failed:
@@ -399,8 +410,6 @@ def _keep(
             again = "" if failed else " (Ctrl-C again: at once, without waiting for tasks)"
             print(f"stopping{again} …", file=sys.stderr, flush=True)
         well = cluster.stop()
-        _sweep(0.0)
-        shutil.rmtree(folder, ignore_errors=True)
     return 1 if failed or not well else 0
 
 

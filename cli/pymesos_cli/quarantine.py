@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import print_json, print_table, printable
+from pymesos_cli.services import of_each, service, serving, warn
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 
 @dataclass(frozen=True)
@@ -50,25 +54,26 @@ class Source(Protocol):
 
 
 class Jobs:
-    """The Jobs services that the master knows."""
+    """The Jobs services that the master knows. Those that do not answer are told."""
 
     async def list(self, cluster: Cluster) -> Sequence[Item]:
         """See Source."""
-        return [item for address in await jobs_addresses(cluster) for item in await _at(address)]
+        found, silent = await of_each(cluster, _aside)
+        warn(silent)
+        return [item for items in found for item in items]
 
     async def find(self, cluster: Cluster, item_id: str) -> Item | None:
         """See Source."""
-        for address in await jobs_addresses(cluster):
-            for item in await _at(address, item_id):
-                return item
-        return None
+        found, silent = await of_each(cluster, lambda view, stub: _aside(view, stub, item_id))
+        warn(silent)
+        return next((item for items in found for item in items), None)
 
     async def release(self, cluster: Cluster, item: Item, *, discard: bool) -> None:
         """See Source."""
-        for address in await jobs_addresses(cluster):
-            if any(there.keeper == item.keeper for there in await _at(address, item.id)):
-                request = pb.ReleaseQuarantinedRequest(job_id=item.id, discard=discard)
-                async with jobs_at(address) as stub:
+        request = pb.ReleaseQuarantinedRequest(job_id=item.id, discard=discard)
+        for view in await serving(cluster):
+            if view.info.framework_id == item.keeper:
+                async with service(view) as stub:
                     await stub.ReleaseQuarantined(request, timeout=cluster.timeout_s)
 
 
@@ -132,43 +137,33 @@ CALL_TIMEOUT_S = 10.0
 GLANCE_TIMEOUT_S = 2.0
 
 
-async def jobs_addresses(cluster: Cluster) -> Sequence[str]:
-    """Where Jobs services are."""
-    return sorted(
-        {
-            view.info.jobs_address
-            for view in await cluster.frameworks()
-            if view.info.jobs_address and view.state == "active"
-        }
-    )
-
-
-async def _at(address: str, job_id: str = "", timeout_s: float = CALL_TIMEOUT_S) -> Sequence[Item]:
+async def _aside(
+    view: operator_pb.FrameworkView,
+    stub: JobsAsyncStub,
+    job_id: str = "",
+    timeout_s: float = CALL_TIMEOUT_S,
+) -> Sequence[Item]:
     out: list[Item] = []
-    token = ""
-    async with jobs_at(address) as stub:
-        while True:
-            request = pb.ListQuarantinedRequest(job_id=job_id, page_token=token)
-            response = await stub.ListQuarantined(request, timeout=timeout_s)
-            out += [
-                Item(j.job_id, "job", j.reason, j.framework_id, tuple(j.task_ids), j.document)
-                for j in response.jobs
-            ]
-            token = response.next_page_token
-            if not token:
-                return out
+    token, keeper = "", view.info.framework_id
+    while True:
+        request = pb.ListQuarantinedRequest(job_id=job_id, page_token=token)
+        response = await stub.ListQuarantined(request, timeout=timeout_s)
+        out += [
+            Item(j.job_id, "job", j.reason, keeper, tuple(j.task_ids), j.document)
+            for j in response.jobs
+        ]
+        token = response.next_page_token
+        if not token:
+            return out
 
 
 async def quarantined_jobs(cluster: Cluster) -> dict[str, str]:
     """Job id → reason, of the services that answer; for listings of something else."""
-    out: dict[str, str] = {}
-    for address in await jobs_addresses(cluster):
-        try:
-            found = await _at(address, timeout_s=GLANCE_TIMEOUT_S)
-            out |= {item.id: item.reason for item in found}
-        except CliError:
-            continue  # that it does not answer is no concern of who lists tasks
-    return out
+    # That one does not answer is no concern of who lists tasks.
+    found, _ = await of_each(
+        cluster, lambda view, stub: _aside(view, stub, timeout_s=GLANCE_TIMEOUT_S)
+    )
+    return {item.id: item.reason for items in found for item in items}
 
 
 async def list_quarantined(cluster: Cluster, *, as_json: bool) -> None:

@@ -8,7 +8,7 @@ import shlex
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import grpc.aio
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobs import MAX_BYTES, load_document, parse_job
 from pymesos_binpack.packing import DEFAULT_POLICY, read_policy
-from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
+from pymesos_binpack.shell import Binpack, StartsAgainError, StateError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_binpack.views import instance_view, job_view
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
@@ -29,7 +29,7 @@ from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, s
 from pymesos_cli.terminal import OutputError, note
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.flags import current_user
-from pymesos_core.store import Store
+from pymesos_core.store import Store, StoreError
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.operator_pb2 import FrameworkView
@@ -236,46 +236,65 @@ async def watch(
 
 
 async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.JobView]:
-    """Be the bin-packing framework for one job: its views, until it has ended."""
-    with tempfile.TemporaryDirectory(prefix="pymesos-run-") as folder:
-        store = Store(Path(folder) / "state.sqlite")
-        info = types_pb2.FrameworkInfo(
-            name=f"run {job.name}",
-            user=current_user(),
-            roles=[job.role],
-            failover_timeout_s=HOSTED_FAILOVER_S,
-            capabilities=[
-                types_pb2.PARTITION_AWARE,
-                types_pb2.TASK_KILLING_STATE,
-                types_pb2.GPU_RESOURCES,
-            ],
-        )
-        binpack = Binpack(BinpackCore(read_policy(DEFAULT_POLICY), {}), store, info, master)
-        running = asyncio.create_task(binpack.run())
-        try:
-            job_id = await binpack.submit(job, str(uuid.uuid4()))
-            progress.say(f"job {job_id} started")
-            state = binpack.core.jobs[job_id]
-            with binpack.watch(job_id) as changes:
-                while not state.ended:
-                    yield _view(binpack, job_id)
-                    changes.changed.clear()
-                    changed = asyncio.ensure_future(changes.changed.wait())
-                    await asyncio.wait({changed, running}, return_when=asyncio.FIRST_COMPLETED)
-                    changed.cancel()
-                    if running.done():
-                        await running
-            yield _view(binpack, job_id)
-        except (
-            FrameworkError, CoordinationError, StateError, JobFault, StartsAgainError
-        ) as error:  # fmt: skip
-            raise CliError(str(error)) from error
-        finally:
-            if not running.done():
-                binpack.driver.teardown()
-                with contextlib.suppress(TimeoutError, FrameworkError):
-                    await asyncio.wait_for(running, 5.0)
-            store.close()
+    """Be the bin-packing framework for one job: its views, until it has ended. Raises CliError."""
+    try:
+        with (
+            tempfile.TemporaryDirectory(prefix="pymesos-run-") as folder,
+            contextlib.closing(Store(Path(folder) / "state.sqlite")) as store,
+        ):
+            async with contextlib.aclosing(_hosted(master, job, progress, store)) as views:
+                async for view in views:
+                    yield view
+    except (FrameworkError, CoordinationError, StateError, StoreError, JobFault) as error:
+        raise CliError(str(error)) from error
+    except OSError as error:
+        raise CliError(
+            f"the job's state cannot be kept in a temporary folder: {error.strerror or error}. Make"
+            f" room there, or name another with TMPDIR"
+        ) from error
+
+
+async def _hosted(
+    master: str, job: Job, progress: Progress, store: Store
+) -> AsyncGenerator[pb.JobView]:
+    info = types_pb2.FrameworkInfo(
+        name=f"run {job.name}",
+        user=current_user(),
+        roles=[job.role],
+        failover_timeout_s=HOSTED_FAILOVER_S,
+        capabilities=[
+            types_pb2.PARTITION_AWARE,
+            types_pb2.TASK_KILLING_STATE,
+            types_pb2.GPU_RESOURCES,
+        ],
+    )
+    binpack = Binpack(BinpackCore(read_policy(DEFAULT_POLICY), {}), store, info, master)
+    running = asyncio.create_task(binpack.run())
+    try:
+        job_id = await binpack.submit(job, str(uuid.uuid4()))
+        progress.say(f"job {job_id} started")
+        state = binpack.core.jobs[job_id]
+        with binpack.watch(job_id) as changes:
+            while not state.ended:
+                yield _view(binpack, job_id)
+                changes.changed.clear()
+                changed = asyncio.ensure_future(changes.changed.wait())
+                await asyncio.wait({changed, running}, return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+                if running.done():
+                    await running
+        yield _view(binpack, job_id)
+    except SubmitError as error:
+        raise CliError(str(error)) from error
+    except StartsAgainError as error:
+        await running  # it does not here: this raises why it has ended
+        raise CliError(str(error)) from error
+    finally:
+        if not running.done():
+            binpack.driver.teardown()
+        with contextlib.suppress(TimeoutError):
+            ended = asyncio.gather(running, return_exceptions=True)
+            await asyncio.wait_for(ended, 5.0)
 
 
 def _view(binpack: Binpack, job_id: str) -> pb.JobView:

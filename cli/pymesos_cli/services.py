@@ -102,6 +102,8 @@ async def of_each(
                 items.append(await ask(view, stub))
         except SilentError as error:
             silent.append(error.silent)
+        except CliError as error:  # whatever is wrong with it, it is of this framework alone
+            silent.append(Silent(view, error.format_message()))
     return items, silent
 
 

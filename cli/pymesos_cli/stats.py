@@ -10,7 +10,7 @@ from typing import Any
 from pymesos_cli import terminal
 from pymesos_cli.cluster import CliError, Cluster, sandbox_of
 from pymesos_cli.finding import find_tasks
-from pymesos_cli.output import print_json, print_table
+from pymesos_cli.output import note, print_json, print_table
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -53,9 +53,11 @@ async def _rows(cluster: Cluster, text: str) -> list[dict[str, Any]]:
     )
     rows: list[dict[str, Any]] = []
     for result in found:
-        if isinstance(result, BaseException) and not isinstance(result, CliError):
+        if isinstance(result, CliError):
+            note(f"not shown is what runs there: {result.format_message()}")
+        elif isinstance(result, BaseException):
             raise result
-        if not isinstance(result, BaseException):
+        else:
             rows += result
     return sorted(rows, key=lambda row: -row["cpus"])
 

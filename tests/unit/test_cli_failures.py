@@ -1,0 +1,163 @@
+"""What goes wrong beside a command of the CLI is a sentence, and the rest goes on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from pymesos_cli import exec as exec_module
+from pymesos_cli import local, quarantine, run, services, stats
+from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.progress import Progress
+from pymesos_core.resources import Resources
+from pymesos_core.store import Change, Store, StoreError
+from pymesos_proto.v1 import jobs_pb2, types_pb2
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_testing.binpack_harness import job
+
+
+class TestInputThatCannotBeRead:
+    @pytest.fixture
+    def calls(self, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+        """What became of calls of Exec, which would go on for ever."""
+        ended: list[str] = []
+
+        class Stub:
+            async def Exec(self, _: object, **__: object) -> AsyncIterator[None]:
+                try:
+                    await asyncio.Event().wait()
+                    yield None
+                except asyncio.CancelledError:
+                    ended.append("cancelled")
+                    raise
+
+        @asynccontextmanager
+        async def sandbox_of(*_: object) -> AsyncIterator[tuple[Stub, tuple[()]]]:
+            yield Stub(), ()
+
+        async def find_task(*_: object, **__: object) -> pb.TaskView:
+            return pb.TaskView()
+
+        monkeypatch.setattr(exec_module, "sandbox_of", sandbox_of)
+        monkeypatch.setattr(exec_module, "find_task", find_task)
+        return ended
+
+    async def test_ends_the_call(self, calls: list[str], tmp_path: Path) -> None:
+        folder = os.open(tmp_path, os.O_RDONLY)
+        cluster = Cluster("127.0.0.1:1", 1.0)
+        try:
+            with pytest.raises(CliError, match="the input cannot be read: Is a directory"):
+                async with asyncio.timeout(5):
+                    await exec_module.run_inside(cluster, "t", ["cat"], stdin=folder)
+        finally:
+            os.close(folder)
+        assert calls == ["cancelled"]
+
+
+class TestAJobThatIsHostedWithoutRoom:
+    async def first(self) -> None:
+        views = run.host("127.0.0.1:1", job(), Progress(quiet=True))
+        async with contextlib.aclosing(views):  # type: ignore[type-var]
+            await anext(views)
+
+    async def test_for_its_records(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(_: Store, __: Sequence[Change]) -> None:
+            raise StoreError("the disk is full")
+
+        monkeypatch.setattr(Store, "commit", full)
+        with pytest.raises(CliError, match="cannot be written: the disk is full"):
+            await self.first()
+
+    async def test_for_its_folder(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def full(**_: object) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(tempfile, "TemporaryDirectory", full)
+        with pytest.raises(CliError, match="temporary folder: No space left on device"):
+            await self.first()
+
+
+async def test_agents_that_do_not_answer_are_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def tasks(*_: object, **__: object) -> list[pb.TaskView]:
+        return [pb.TaskView(task_info=types_pb2.TaskInfo(agent_id=i)) for i in ("a", "b")]
+
+    async def of_agent(_: Cluster, views: Sequence[pb.TaskView]) -> list[dict[str, Any]]:
+        if views[0].task_info.agent_id == "a":
+            raise CliError("the agent a is not reachable")
+        return [{"cpus": 1.0}]
+
+    monkeypatch.setattr(Cluster, "tasks", tasks)
+    monkeypatch.setattr(stats, "_of_agent", of_agent)
+    assert await stats._rows(Cluster("127.0.0.1:1", 1.0), "") == [{"cpus": 1.0}]
+    assert "the agent a is not reachable" in capsys.readouterr().err
+
+
+class TestServicesOfWhichOneFails:
+    @pytest.fixture(
+        params=[
+            grpc.StatusCode.UNAVAILABLE,
+            grpc.StatusCode.UNIMPLEMENTED,
+            grpc.StatusCode.UNKNOWN,
+        ]
+    )
+    def cluster(
+        self, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+    ) -> Iterator[Cluster]:
+        async def frameworks(_: Cluster) -> list[pb.FrameworkView]:
+            infos = [
+                types_pb2.FrameworkInfo(name=f, framework_id=f, jobs_address=f"{f}:1")
+                for f in ("bad", "good")
+            ]
+            return [pb.FrameworkView(info=info, state="active") for info in infos]
+
+        async def answer(*_: object, **__: object) -> jobs_pb2.ListQuarantinedResponse:
+            aside = jobs_pb2.QuarantinedJob(job_id="j", reason="why")
+            return jobs_pb2.ListQuarantinedResponse(jobs=[aside])
+
+        @asynccontextmanager
+        async def jobs_at(address: str) -> AsyncIterator[SimpleNamespace]:
+            if address == "bad:1":
+                nothing = grpc.aio.Metadata()
+                cause = grpc.aio.AioRpcError(request.param, nothing, nothing, "it is so")
+                raise CliError("it is so") from cause
+            yield SimpleNamespace(ListQuarantined=answer)
+
+        monkeypatch.setattr(Cluster, "frameworks", frameworks)
+        monkeypatch.setattr(services, "jobs_at", jobs_at)
+        if hasattr(quarantine, "jobs_at"):
+            monkeypatch.setattr(quarantine, "jobs_at", jobs_at)
+        yield Cluster("127.0.0.1:1", 1.0)
+
+    async def test_the_others_say_what_is_aside(
+        self, cluster: Cluster, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        jobs = quarantine.Jobs()
+        (item,) = await jobs.list(cluster)
+        assert (item.id, item.keeper) == ("j", "good")
+        assert await jobs.find(cluster, "j") == item
+        assert capsys.readouterr().err.count("framework bad (bad) serves the jobs of") == 2
+        assert await quarantine.quarantined_jobs(cluster) == {"j": "why"}
+
+
+def test_a_local_cluster_that_is_stopped_while_it_starts_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(local, "_sweep", lambda _: True)
+    folder = tmp_path / "cluster"
+    folder.mkdir()
+    stop = local.Stop(asked=1)
+    assert local._keep(folder, 1, "process", Resources(), 0, "info", stop) == 1
+    assert not folder.exists()
