@@ -126,6 +126,28 @@ def test_an_accept_in_parts_is_bounded() -> None:
     assert accepts._size <= limits.ACCEPT.most
 
 
+def test_an_accept_in_parts_that_is_too_large_is_refused_once_with_all_its_parts() -> None:
+    first, *_, last = parts_of(accept(*[60_000] * 20))
+    assert first.accept.more and not last.accept.more
+    calls, told = put_together([*[first] * 30, last, accept(10)])
+    (refused,) = [event.refused for event in told]
+    assert refused.code == spb.Event.Refused.TOO_LARGE
+    assert "at most 8388608" in refused.message and "None of its tasks" in refused.message
+    declined, after = calls
+    assert list(declined.decline.offer_ids) == ["o1", "o2"]
+    assert declined.decline.filters.HasField("refuse_seconds")
+    assert declined.decline.filters.refuse_seconds == 0, "its offers may come back at once"
+    assert after == accept(10), "the next one of the same offers is another"
+
+
+def test_an_accept_of_other_offers_is_no_part_of_one_that_was_too_large() -> None:
+    first, other = parts_of(accept(*[60_000] * 20))[0], accept(10)
+    other.accept.offer_ids[:] = ["o9"]
+    calls, told = put_together([*[first] * 30, other, accept(10)])
+    assert [call.WhichOneof("call") for call in calls] == ["decline", "accept", "accept"]
+    assert len(told) == 1
+
+
 def status(number: int, size: int) -> pb.TaskStatus:
     return pb.TaskStatus(
         task_id=f"t{number}", state=pb.TASK_RUNNING, uuid=bytes([number]), data=b"x" * size

@@ -29,6 +29,9 @@ class Accepts:
         self._tell = tell
         self._parts: pb.Call | None = None
         self._size = 0
+        self._spoilt: tuple[str, ...] | None = (
+            None  # the offers of one that was given up, and goes on
+        )
 
     def take(self, call: pb.Call) -> Iterator[pb.Call]:
         """The calls that are whole now."""
@@ -36,13 +39,20 @@ class Accepts:
             yield call
             return
         if self._parts is not None and self._parts.accept.offer_ids != call.accept.offer_ids:
-            yield self._give_up("it was cut short by an ACCEPT of other offers")
+            yield self._give_up("It was cut short by an ACCEPT of other offers")
+        if self._spoilt == tuple(call.accept.offer_ids):
+            if not call.accept.more:
+                self._spoilt = None
+            return
+        self._spoilt = None
         if self._parts is None and not call.accept.more:
             yield call
             return
         self._size += call.ByteSize()
         if problem := limits.ACCEPT.problem(self._size):
             self._parts = self._parts or call
+            if call.accept.more:
+                self._spoilt = tuple(call.accept.offer_ids)
             yield self._give_up(problem, Refused.TOO_LARGE)
         elif self._parts is None:
             self._parts = pb.Call()
@@ -57,10 +67,13 @@ class Accepts:
     def _give_up(self, why: str, code: Refused.Code = Refused.INVALID) -> pb.Call:
         """Nothing of it is done; its offers are given back."""
         assert self._parts is not None
-        self._tell(pb.Event(refused=Refused(call="ACCEPT", code=code, message=why)))
+        message = f"{why}. None of its tasks and operations is done; its offers are given back"
+        self._tell(pb.Event(refused=Refused(call="ACCEPT", code=code, message=message)))
         offer_ids = self._parts.accept.offer_ids
         self._parts, self._size = None, 0
-        return pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids))
+        # Without a filter: they were wanted.
+        filters = pb.Filters(refuse_seconds=0.0)
+        return pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids, filters=filters))
 
 
 class SchedulerService(services.SchedulerServicer):
