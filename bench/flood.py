@@ -128,6 +128,50 @@ async def not_reading(master: HostPort) -> None:
     await several(10, one)
 
 
+async def many_schedulers(master: HostPort) -> None:
+    """980 schedulers that each say small calls without end, 49 on each of 20 channels."""
+    decline = pb.Call(decline=pb.Call.Decline(offer_ids=["o"]))
+    said = pb.CallBatch(call=[decline, pb.Call(revive=pb.Call.Revive())] * 5)
+
+    async def says(channel: grpc.aio.Channel, name: str) -> None:
+        while True:
+            with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                call = await open_framework(channel, name)
+                async with asyncio.TaskGroup() as group:
+                    reading = group.create_task(read_on(call))
+                    while not call.done():
+                        await call.write(said)
+                    reading.cancel()
+            await asyncio.sleep(0.1)
+
+    async def one(name: str) -> None:
+        async with open_channel(master) as channel, asyncio.TaskGroup() as group:
+            for n in range(49):
+                group.create_task(says(channel, f"{name}-{n}"))
+
+    await several(20, one)
+
+
+async def pinned_batches(master: HostPort) -> None:
+    """A scheduler that does not read asks for one task in each message of nearly 1 MB."""
+    tasks = [pb.Call.Reconcile.Task(task_id=f"nothing-{n}") for n in range(1000)]
+    first = pb.CallBatch(call=[pb.Call(reconcile=pb.Call.Reconcile(tasks=tasks))])
+    noise = pb.Call.Message(agent_id="nobody", executor_id="e", data=b"x" * 450_000)
+    asked = pb.Call(reconcile=pb.Call.Reconcile(tasks=tasks[:1]))
+    batch = pb.CallBatch(call=[asked, *[pb.Call(message=noise)] * 2])
+
+    async def one(name: str) -> None:
+        while True:
+            async with open_channel(master) as channel:
+                with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):
+                    call = await open_framework(channel, name)
+                    await call.write(first)
+                    while not call.done():
+                        await call.write(batch)
+
+    await several(4, one)
+
+
 async def several(number: int, one: Callable[[str], Awaitable[None]]) -> None:
     async def named(name: str) -> None:
         await one(name)
@@ -296,6 +340,7 @@ FLOODS: dict[str, Flood] = {
     flood.__name__: flood
     for flood in (
         decline_revive, decline_offers, suppress_revive, reconcile, kill, accept, not_reading,
+        many_schedulers, pinned_batches,
         subscribe_cancel, frameworks, connections, silent_streams, listings, watchers,
         many_ranges, large_agents, malformed,
     )
