@@ -10,6 +10,7 @@ from pymesos_master.core import events as ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.agent_harness import AgentHarness
 from pymesos_testing.master_harness import MasterHarness, task
 
 Reconcile = scheduler_pb.Call.Reconcile
@@ -75,3 +76,20 @@ def test_an_agent_keeps_no_message_that_reported_its_usage() -> None:
     usage.containers = 2
     kept = h.core.state.agents[h.agent_id(connection)].usage
     assert kept is not None and kept.containers == 1
+
+
+def test_an_agent_keeps_no_message_of_its_master() -> None:
+    h = AgentHarness()
+    h.connect()
+    infos = [pb.TaskInfo(task_id="t", command=pb.CommandInfo(shell=True, value="said"))]
+    launch = agent_pb.LaunchTask(
+        framework_id="f",
+        role="*",
+        task_info=infos[0],
+        framework_info=pb.FrameworkInfo(framework_id="f", name="said"),
+    )
+    message = agent_pb.MasterMessage(launch=launch)
+    h.hear(message)
+    message.launch.task_info.command.value = message.launch.framework_info.name = "changed"
+    (kept,) = h.core.state.tasks.values()
+    assert kept.info.command.value == h.core.state.frameworks["f"].name == "said"

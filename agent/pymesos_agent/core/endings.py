@@ -6,6 +6,7 @@ from pymesos_agent.core import executors, updates
 from pymesos_agent.core.context import KILL, Context
 from pymesos_agent.core.effects import DestroyContainer, DestroyGroup, Exit, KillContainer
 from pymesos_agent.core.tasks import ENDING, GROUP, AgentTask, grace_s
+from pymesos_core.copies import copy_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -14,7 +15,7 @@ def on_kill(ctx: Context, message: agent_pb.MasterMessage.KillTask) -> None:
     """The framework wants it, with its group."""
     task = ctx.state.by_key.get((message.framework_id, message.task_id))
     if task is not None:
-        policy = message.kill_policy if message.HasField("kill_policy") else None
+        policy = copy_of(message.kill_policy) if message.HasField("kill_policy") else None
         kill(ctx, task, policy or task.info.kill_policy)
         for other in ctx.state.groups.get(task.group_id, ()):
             end_for(ctx, other, GROUP, f"{task.info.task_id} was to be killed")

@@ -270,4 +270,4 @@ def _on_registered(ctx: Context, registered: agent_pb.MasterMessage.Registered) 
 
 def _note_framework(ctx: Context, launch: agent_pb.LaunchTask | agent_pb.LaunchGroup) -> None:
     if launch.HasField("framework_info"):
-        ctx.state.frameworks[launch.framework_id] = launch.framework_info
+        ctx.state.frameworks[launch.framework_id] = copy_of(launch.framework_info)
