@@ -18,13 +18,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from pymesos_agent.below import FOLDER, OutsideError, parent_of, parts_of
+from pymesos_agent.below import FOLDER, OutsideError, followed, parent_of, parts_of
 
 CHUNK_BYTES = 1024 * 1024
 MAX_BYTES = 16 * 1024**3
 MAX_MEMBERS = 1_000_000
 MAX_LINK_BYTES = 4096
-ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
 ENCRYPTED = 0x1  # a flag of a zip's member
 DAMAGED = (
     tarfile.TarError,
@@ -56,6 +55,15 @@ class _Member(tarfile.TarInfo):
             raise tarfile.ReadError(f"{error} at byte {archive.offset}") from error
 
 
+def _as_tar(file: IO[bytes]) -> tarfile.TarFile | None:
+    """None for what no way of reading a tar can read from its start."""
+    try:
+        return tarfile.open(fileobj=file, mode="r:*", tarinfo=_Member)
+    except DAMAGED:
+        file.seek(0)
+        return None
+
+
 class Unpacker:
     """Writes into one sandbox, for one user; `go_on` raises when nobody wants it any more."""
 
@@ -83,19 +91,21 @@ class Unpacker:
         """
         prefix = f"{folder}/" if folder else ""
         try:
-            # A tar may end with a zip, so the start says which of them it is.
-            if file.read(4) in ZIP_STARTS:
+            # A tar may end with a zip, and a zip may begin with anything, a program for example.
+            if (archive := _as_tar(file)) is not None:
+                with archive:
+                    self._tar(archive, prefix)
+            elif zipfile.is_zipfile(file):
                 self._zip(file, prefix)
             else:
-                file.seek(0)
-                self._tar(file, prefix)
+                raise ArchiveError("is no archive, or damaged: it is neither a tar nor a zip")
         except DAMAGED as error:
             raise ArchiveError(f"is no archive, or damaged: {error or 'it ends early'}") from error
         self._check_links()
 
     def write(self, path: str, source: IO[bytes], mode: int) -> None:
         """A file. Raises OutsideError, OSError."""
-        parts = parts_of(path)
+        parts = self._place(path)
         if not parts:
             raise OutsideError(f"{path!r} is no name of a file")
         with parent_of(self._root, parts, self._owner) as parent:
@@ -109,6 +119,11 @@ class Unpacker:
                 if self._owner is not None:
                     os.fchown(target.fileno(), *self._owner)
                 os.fchmod(target.fileno(), mode)
+
+    def _place(self, path: str) -> list[str]:
+        """Where a member goes: through the links of earlier ones, and in place of one."""
+        parts = parts_of(path)
+        return [*followed(self._root, parts[:-1]), *parts[-1:]]
 
     def _count(self, number: int, size: int) -> None:
         self._go_on()
@@ -136,26 +151,23 @@ class Unpacker:
                     with archive.open(member) as source:
                         self.write(path, source, 0o755 if mode & 0o100 else 0o644)
 
-    def _tar(self, file: IO[bytes], prefix: str) -> None:
-        with tarfile.open(fileobj=file, mode="r:*", tarinfo=_Member) as archive:
-            for number, member in enumerate(archive):
-                self._count(number, member.size)
-                path = prefix + member.name
-                if member.isdir():
-                    self._make_folder(path)
-                elif member.isreg():
-                    source = archive.extractfile(member)
-                    assert source is not None
-                    self.write(path, source, 0o755 if member.mode & 0o100 else 0o644)
-                elif member.issym():
-                    self._symbolic_link(path, member.linkname)
-                elif member.islnk():
-                    self._hard_link(path, prefix, member.linkname)
-                else:
-                    raise OutsideError(
-                        f"{member.name[:200]!r} is neither a file, a folder nor a link"
-                    )
-            self._read_to_its_end(archive)
+    def _tar(self, archive: tarfile.TarFile, prefix: str) -> None:
+        for number, member in enumerate(archive):
+            self._count(number, member.size)
+            path = prefix + member.name
+            if member.isdir():
+                self._make_folder(path)
+            elif member.isreg():
+                source = archive.extractfile(member)
+                assert source is not None
+                self.write(path, source, 0o755 if member.mode & 0o100 else 0o644)
+            elif member.issym():
+                self._symbolic_link(path, member.linkname)
+            elif member.islnk():
+                self._hard_link(path, prefix, member.linkname)
+            else:
+                raise OutsideError(f"{member.name[:200]!r} is neither a file, a folder nor a link")
+        self._read_to_its_end(archive)
 
     def _read_to_its_end(self, archive: tarfile.TarFile) -> None:
         """What is compressed has a checksum there."""
@@ -164,12 +176,13 @@ class Unpacker:
             self._count(0, len(data))
 
     def _make_folder(self, path: str) -> None:
-        with parent_of(self._root, [*parts_of(path), "."], self._owner):
+        parts = followed(self._root, parts_of(path))
+        with parent_of(self._root, [*parts, "."], self._owner):
             return
 
     def _symbolic_link(self, path: str, target: str) -> None:
         """One that leads somewhere below the sandbox, whether or not that is there."""
-        parts = parts_of(path)
+        parts = self._place(path)
         depth = len(parts) - 1
         for part in target.split("/"):
             depth += {"..": -1, "": 0, ".": 0}.get(part, 1)
@@ -189,7 +202,7 @@ class Unpacker:
 
     def _hard_link(self, path: str, prefix: str, target: str) -> None:
         """A second name of a file that was unpacked before."""
-        parts, others = parts_of(path), parts_of(prefix + target)
+        parts, others = self._place(path), self._place(prefix + target)
         if parts == others:
             return
         nowhere = OutsideError(

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
+MAX_LINKS = 40  # on one way, as the kernel's
+
 
 class OutsideError(Exception):
     """The name leads elsewhere: the message says how."""
@@ -19,6 +21,41 @@ def parts_of(name: str) -> list[str]:
     if ".." in parts or "\0" in name:
         raise OutsideError(f"{name[:200]!r} leads out of it")
     return parts
+
+
+def followed(root: int, parts: Sequence[str]) -> list[str]:
+    """The folder that a path leads to, by its name without links; it need not be there.
+
+    Raises OutsideError for a link that leads out, and one that leads in circles.
+    """
+    real: list[str] = []
+    left = list(reversed(parts))
+    links = 0
+    while left:
+        part = left.pop()
+        if part == ".." and not real:
+            raise OutsideError(f"{'/'.join(parts)[:200]!r} leads out of it through a link")
+        if part == "..":
+            real.pop()
+        elif part not in ("", "."):
+            target = _target_of(root, "/".join((*real, part)))
+            if target is None:
+                real.append(part)
+                continue
+            links += 1
+            if target.startswith("/") or links > MAX_LINKS:
+                raise OutsideError(
+                    f"{'/'.join(parts)[:200]!r} leads out of it through a link, or in circles"
+                )
+            left.extend(reversed(target.split("/")))
+    return real
+
+
+def _target_of(root: int, name: str) -> str | None:
+    try:
+        return os.readlink(name, dir_fd=root)
+    except OSError:  # no link, or not there: who makes it sees which
+        return None
 
 
 @contextlib.contextmanager

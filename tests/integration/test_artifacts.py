@@ -175,7 +175,7 @@ def test_damaged_archives_are_errors(site: Site, archive: bytes, says: str) -> N
         (Layer().file("../escaped", b"x").bytes(), "leads out"),
         (Layer().member("l", LINK, linkname="/etc").bytes(), "leads out"),
         (Layer().member("d/l", LINK, linkname="../../x").bytes(), "leads out"),
-        (Layer().member("l", LINK, linkname=".").file("l/f", b"x").bytes(), "through a link"),
+        (Layer().file("l", b"").file("l/f", b"x").bytes(), "through a link or a file"),
         (Layer().member("h", HARD, linkname="/etc/passwd").bytes(), "leads out.*neither a file"),
         (Layer().member("h", HARD, linkname="../../x").bytes(), "leads out"),
         (Layer().member("d/h", HARD, linkname="none").bytes(), "leads out"),

@@ -1,0 +1,90 @@
+"""Archives are unpacked as tar and unzip do it, and nothing leads out of the folder."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent.archives import ArchiveError, Unpacker
+from pymesos_agent.below import OutsideError
+from pymesos_testing.registry import Layer
+
+LINK, HARD, FOLDER = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Path:
+    (tmp_path / "sandbox").mkdir()
+    return tmp_path / "sandbox"
+
+
+def extract(sandbox: Path, data: bytes, folder: str = "") -> None:
+    with Unpacker(sandbox, None, lambda: None) as unpacker:
+        unpacker.extract(io.BytesIO(data), folder)
+
+
+def zipped() -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("x/y", "z")
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("start", [b"", b"#!/usr/bin/env python3\n", b"MZ" + bytes(5000)])
+def test_a_zip_may_begin_with_a_program(sandbox: Path, start: bytes) -> None:
+    extract(sandbox, start + zipped())
+    assert (sandbox / "x/y").read_text() == "z"
+
+
+@pytest.mark.parametrize("data", [b"", b"#!/bin/sh\necho\n", zipped()[:-30]])
+def test_what_is_neither_a_tar_nor_a_zip(sandbox: Path, data: bytes) -> None:
+    with pytest.raises(ArchiveError) as caught:
+        extract(sandbox, data)
+    assert str(caught.value).endswith("it is neither a tar nor a zip")
+
+
+@pytest.mark.parametrize("folder", ["", "into/it"])
+def test_members_go_through_links_of_earlier_ones(sandbox: Path, folder: str) -> None:
+    layer = Layer().member("r", FOLDER).member("cur", LINK, linkname="r").file("cur/f", b"f")
+    layer.member("deep", LINK, linkname="cur/a/b").file("deep/g", b"g")
+    layer.member("deep/up", LINK, linkname="../../f").member("h", HARD, linkname="cur/f")
+    layer.member("cur/d", FOLDER).member("cur", FOLDER).file("deep/x", b"x")
+    extract(sandbox, layer.bytes(), folder)
+    top = sandbox / folder
+    assert (top / "cur").is_symlink() and (top / "r/d").is_dir()
+    assert (top / "r/f").read_bytes() == (top / "r/a/b/up").read_bytes() == b"f"
+    assert (top / "h").samefile(top / "r/f")
+    assert (top / "r/a/b/g").read_bytes() == b"g" and (top / "r/a/b/x").read_bytes() == b"x"
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        Layer().member("l", LINK, linkname=".").member("l/l/l/s", LINK, linkname="../escaped"),
+        Layer().member("a", LINK, linkname="b").member("b", LINK, linkname="a").file("a/f", b""),
+        Layer()
+        .member("d/l", LINK, linkname="x/../../escaped")
+        .member("d/x", LINK, linkname=".")
+        .file("d/l/f", b""),
+        Layer().file("f", b"").file("f/g", b""),
+        Layer().member("l", LINK, linkname=".").file("l/../../escaped", b""),
+    ],
+    ids=["shallow", "circle", "changed", "file", "name"],
+)
+def test_no_link_leads_out(sandbox: Path, layer: Layer) -> None:
+    with pytest.raises(OutsideError):
+        extract(sandbox, layer.bytes())
+    assert [path.name for path in sandbox.parent.iterdir()] == ["sandbox"]
+
+
+def test_a_link_out_that_was_there_before_is_not_gone_through(sandbox: Path) -> None:
+    (sandbox / "out").symlink_to(sandbox.parent)
+    (sandbox / "up").symlink_to("..")
+    for name in ("out/escaped", "up/escaped"):
+        with pytest.raises(OutsideError):
+            extract(sandbox, Layer().file(name, b"").bytes())
+    assert [path.name for path in sandbox.parent.iterdir()] == ["sandbox"]
