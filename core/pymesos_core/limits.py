@@ -57,6 +57,7 @@ RECORD = Limit("registry record", 511 * KIB, "bytes", "A record of the registry"
 AGENT_INFO = Limit("agent info", 64 * KIB, "bytes", "The AgentInfo")
 RESERVED = Limit("reserved on an agent", 128 * KIB, "bytes", "What is reserved on an agent")
 RESERVED_ENTRIES = Limit("entries reserved", 512, "entries", "What is reserved on an agent")
+REGISTRATION = Limit("registration", 256 * MIB, "bytes", "A registration")  # in parts
 AGENT_TASKS = Limit("tasks of an agent", 10_000, "tasks", "An agent")
 FRAMEWORK_INFO = Limit("framework info", 64 * KIB, "bytes", "The framework info")
 FRAMEWORK_ROLES = Limit("framework roles", 256, "roles", "A framework")
@@ -93,6 +94,7 @@ PEER_SCHEDULERS = Limit("schedulers of an address", 1000, "schedulers connected"
 PEER_AGENTS = Limit("agents of an address", 20_000, "agents connected", "An address")
 PEER_EXECUTORS = Limit("executors of an address", 10_000, "executors connected", "An address")
 REGISTERED_FRAMEWORKS = Limit("frameworks", 10_000, "frameworks registered", "The cluster")
+ROLES = Limit("roles with terms", 10_000, "roles with a weight or a quota", "The cluster")
 REGISTERED_AGENTS = Limit("agents", 100_000, "agents registered", "The cluster")
 PEER_REGISTERED_FRAMEWORKS = Limit(
     "frameworks of an address", 1000, "frameworks registered", "An address"

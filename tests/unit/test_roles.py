@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pymesos_core import limits
 from pymesos_core.resources import parse, to_proto
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
+from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
 
@@ -94,6 +96,29 @@ def test_weights(h: MasterHarness) -> None:
     for _ in range(8):
         h.agent("cpus:1;mem:1024")
     assert (len(h.offers(eng)), len(h.offers(ops))) == (6, 2)
+
+
+def test_so_many_roles_have_terms_and_no_more(h: MasterHarness) -> None:
+    for number in range(limits.ROLES.most):
+        h.core.state.roles[f"r{number}"] = RoleTerms(2.0)
+    h.feed(ev.OperatorSetWeight(1, "one-more", 2.0))
+    assert "10001 roles with a weight or a quota; at most 10000" in (h.answers[1] or "")
+    assert "at most 10000" in (set_quota(h, "one-more", quota("", "cpus:1")) or "")
+    h.feed(ev.OperatorSetWeight(2, "one-more", 1.0))  # as it is without terms
+    h.feed(ev.OperatorSetWeight(3, "r7", 3.0))
+    h.feed(ev.OperatorSetWeight(4, "r8", 1.0))
+    h.feed(ev.OperatorSetWeight(5, "one-more", 2.0))
+    assert [h.answers[number] for number in (2, 3, 4, 5)] == [None] * 4
+
+
+def test_the_quota_of_a_role_is_held_to_what_is_above_and_below_it_alone(h: MasterHarness) -> None:
+    h.agent("cpus:4;mem:4096")
+    for role in ("far", "far/child", "near", "near/a", "near/a/x"):
+        assert set_quota(h, role, quota("cpus:1"), force=True) is None
+    h.core.state.roles["far"] = RoleTerms()  # as another version may have left it
+    assert set_quota(h, "near/b", quota("", "cpus:1")) is None
+    assert "below near would be guaranteed 2" in (set_quota(h, "near/c", quota("cpus:1")) or "")
+    assert "below near/a would be" in (set_quota(h, "near/a", quota()) or "")
 
 
 def test_the_next_leader_knows_them(h: MasterHarness) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,6 +19,8 @@ from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_master.core import events as ev
 from pymesos_master.core.registry import AGENT
 from pymesos_master.core.validation import task_problem
+from pymesos_master.services.agent import _Registration
+from pymesos_master.services.leading import BadStreamError
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -459,6 +462,17 @@ class TestCosts:
             from_proto(offer.resources),
         )[1]
         assert problem == "An agent has 10001 tasks; at most 10000 are accepted"
+
+    def test_a_registration_in_parts_is_bounded_in_all(self) -> None:
+        connection: Any = SimpleNamespace(connection_id=1, peer="ipv4:10.0.0.1:9", feed=None)
+        registration = _Registration(connection)
+        registration.take(agent_pb.AgentMessage(register=agent_pb.Register(more_tasks=True)))
+        info = pb.TaskInfo(task_id="t", data=b"x" * limits.TASK_INFO.most)
+        part = agent_pb.MoreTasks(tasks=[agent_pb.TaskRecord(task_info=info)], more_tasks=True)
+        message = agent_pb.AgentMessage(more_tasks=part)
+        with pytest.raises(BadStreamError, match="A registration has"):
+            for _ in range(limits.REGISTRATION.most // limits.TASK_INFO.most + 1):
+                registration.take(message)
 
     def test_constraints_are_bounded_in_all(self, h: MasterHarness) -> None:
         one = scheduler_pb.AttributeConstraint(attribute="rack", text_equals="a")

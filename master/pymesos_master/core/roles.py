@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from typing import Any
 
 from pymesos_core import limits, resources
 from pymesos_core.ids import role_problem
@@ -55,7 +56,7 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
         quota = read_quota(event.quota)
         problem = role_problem(event.role) or terms_problem(RoleTerms(quota=quota))
         problem = problem or _quota_problem(ctx, event.role, quota, event.force)
-        problem = problem or ctx.state.why_aside(ROLE, event.role)
+        problem = problem or _unwritable(ctx, event.role, quota=quota)
     except ResourceError as error:
         problem = clipped(str(error))
     if problem is not None:
@@ -67,8 +68,20 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
         ctx.out.append(AnswerOperator(event.request_id, None))
         ctx.publish("quota_set", message=event.role)
 
-    terms = ctx.state.roles.get(event.role, RoleTerms())
-    _persist(ctx, event.role, replace(terms, quota=quota), done)
+    _persist(ctx, event.role, _terms(ctx, event.role, quota=quota), done)
+
+
+def _terms(ctx: Context, role: str, **changed: Any) -> RoleTerms:
+    return replace(ctx.state.roles.get(role, RoleTerms()), **changed)
+
+
+def _unwritable(ctx: Context, role: str, **changed: Any) -> str | None:
+    """Why the registry does not take a role with these terms, or None."""
+    added = role not in ctx.state.roles and _terms(ctx, role, **changed) != RoleTerms()
+    full = limits.ROLES.problem(len(ctx.state.roles) + 1) if added else None
+    return ctx.state.why_aside(ROLE, role) or (
+        f"{full}: set a role that is not used to weight 1 and no quota" if full else None
+    )
 
 
 def _persist(ctx: Context, role: str, terms: RoleTerms, done: Callable[[], None]) -> None:
@@ -100,25 +113,32 @@ def _quota_problem(ctx: Context, role: str, quota: Quota, force: bool) -> str | 
 def _tree_problem(ctx: Context, role: str, quota: Quota) -> str | None:
     """A role's children may not be promised more, or allowed more, than the role."""
     quotas = _quotas(ctx, role, quota)
-    below: dict[str, list[Quota]] = {}
+    parent = role.rpartition("/")[0]
+    below: dict[str, list[Quota]] = {parent: [], role: []}  # nothing else changes
     for name, of_role in quotas.items():
-        below.setdefault(name.rpartition("/")[0], []).append(of_role)
-    for parent, above in quotas.items():
-        children = below.get(parent, [])
-        for name, guarantee in _sum([child.guarantees for child in children]).items():
-            mine = above.guarantees.get(name, 0)
-            if guarantee > mine:
+        if (of := below.get(name.rpartition("/")[0])) is not None:
+            of.append(of_role)
+    for name, children in below.items():
+        if name in quotas and (problem := _problem_below(name, quotas[name], children)):
+            return problem
+    return None
+
+
+def _problem_below(role: str, above: Quota, children: list[Quota]) -> str | None:
+    for name, guarantee in _sum([child.guarantees for child in children]).items():
+        mine = above.guarantees.get(name, 0)
+        if guarantee > mine:
+            return (
+                f"the roles below {role} would be guaranteed {format_milli(guarantee)}"
+                f" {name}, and {role} {format_milli(mine)}: raise that first"
+            )
+    for child in children:
+        for name, limit in child.limits.items():
+            if limit > above.limits.get(name, limit):
                 return (
-                    f"the roles below {parent} would be guaranteed {format_milli(guarantee)}"
-                    f" {name}, and {parent} {format_milli(mine)}: raise that first"
+                    f"a role below {role} would be limited to {format_milli(limit)} {name},"
+                    f" and {role} to {format_milli(above.limits[name])}"
                 )
-        for child in children:
-            for name, limit in child.limits.items():
-                if limit > above.limits.get(name, limit):
-                    return (
-                        f"a role below {parent} would be limited to {format_milli(limit)} {name},"
-                        f" and {parent} to {format_milli(above.limits[name])}"
-                    )
     return None
 
 
@@ -150,7 +170,7 @@ def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
     problem = (
         role_problem(event.role)
         or terms_problem(RoleTerms(event.weight))
-        or ctx.state.why_aside(ROLE, event.role)
+        or _unwritable(ctx, event.role, weight=event.weight)
     )
     if problem is not None:
         ctx.out.append(AnswerOperator(event.request_id, problem))
@@ -161,5 +181,4 @@ def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
         ctx.out.append(AnswerOperator(event.request_id, None))
         ctx.publish("weight_set", message=f"{event.role}: {event.weight:g}")
 
-    terms = ctx.state.roles.get(event.role, RoleTerms())
-    _persist(ctx, event.role, replace(terms, weight=event.weight), done)
+    _persist(ctx, event.role, _terms(ctx, event.role, weight=event.weight), done)

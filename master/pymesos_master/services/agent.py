@@ -66,6 +66,7 @@ class _Registration:
         self._peer = host_of(connection.peer)
         self._register: pb.Register | None = None
         self._tasks: list[pb.TaskRecord] = []
+        self._size_bytes = 0
         self._complete = False
 
     def take(self, message: pb.AgentMessage) -> None:
@@ -73,7 +74,11 @@ class _Registration:
         kind = message.WhichOneof("message")
         if self._complete:
             self._pass_on(kind, message)
-        elif kind == "register" and self._register is None:
+            return
+        self._size_bytes += message.ByteSize()
+        if problem := limits.REGISTRATION.problem(self._size_bytes):
+            raise BadStreamError(problem)
+        if kind == "register" and self._register is None:
             self._register = message.register
             self._add(message.register.tasks, message.register.more_tasks)
         elif kind == "more_tasks" and self._register is not None:
