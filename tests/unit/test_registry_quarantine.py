@@ -75,6 +75,7 @@ def test_one_bad_record_keeps_no_master_from_leading(kind: str, key: str, record
 
     h.feed(ev.OperatorReleasedRecord(1, kind, key))
     assert "no better than before" in (h.answers[1] or "")
+    assert "--discard forgets it" in (h.answers[1] or "")
     h.feed(ev.OperatorReleasedRecord(2, kind, key, discard=True))
     assert h.answers[2] is None
     assert not h.core.state.quarantined and (kind, key) not in h.registry
@@ -86,7 +87,7 @@ def test_an_agent_whose_record_is_set_aside_is_refused_and_its_tasks_are_not_los
     h = MasterHarness(registry={("agent", "x"): b"\xff"})
     connection = h.agent(agent_id="x")
     (refused,) = h.agent_inbox[connection]
-    assert "quarantine release agent/x" in refused.refused.message
+    assert "quarantine release agent/x --discard" in refused.refused.message
     assert not refused.refused.shut_down and connection in h.closed
     one = h.subscribe()
     for asked in (("t", "x"), ("t", "")):
@@ -104,7 +105,7 @@ def test_the_tasks_of_a_framework_whose_record_is_set_aside_run_on() -> None:
     connection = h.agent(tasks=[record])
     assert not any(m.HasField("shutdown_framework") for m in h.agent_inbox[connection])
     again = h.subscribe("x")
-    assert "quarantine release framework/x" in h.errors(again)[0]
+    assert "quarantine release framework/x --discard" in h.errors(again)[0]
     other = h.subscribe()
     (offer,) = h.offers(other)
     assert [r.scalar for r in offer.resources if r.name == "cpus"] == [3.0], "one is used"
@@ -132,5 +133,5 @@ def test_a_role_whose_record_is_set_aside_is_not_written_over() -> None:
     h.feed(ev.OperatorSetWeight(1, "x", 2.0))
     h.feed(ev.OperatorSetQuota(2, "x", pb.Quota(), force=True))
     for number in (1, 2):
-        assert "quarantine release role/x" in (h.answers[number] or "")
+        assert "quarantine release role/x --discard" in (h.answers[number] or "")
     assert h.registry["role", "x"] == b"\xff"

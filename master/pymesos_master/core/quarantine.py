@@ -86,7 +86,10 @@ def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
     elif event.discard:
         _discard(ctx, found, answer)
     elif reason := take_in(ctx, found.kind, found.key, found.record):
-        answer(f"it can be handled no better than before: {reason}")
+        answer(
+            f"it can be handled no better than before: {reason}; a master of another version"
+            f" tries it when it leads, and --discard forgets it"
+        )
     else:
         del ctx.state.quarantined[found.kind, found.key]
         answer()

@@ -273,8 +273,8 @@ class ClusterState:
             return None
         return (
             f"the registry's record {kind}/{key} cannot be handled ({found.reason}) and is in"
-            f" quarantine until an operator releases it: `pymesos-cli quarantine release"
-            f" {kind}/{key}`"
+            f" quarantine, until a master of another version can handle it or an operator forgets"
+            f" it and ends its tasks: `pymesos-cli quarantine release {kind}/{key} --discard`"
         )
 
     def find_task(self, framework_id: str, task_id: str) -> Task | None:
