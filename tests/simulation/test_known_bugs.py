@@ -378,17 +378,6 @@ def start_times_are_the_failovers(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(agents, "_started_at_s", lambda ctx, record: ctx.now.wall_s)
 
 
-def a_framework_obeys_anyone(patch: pytest.MonkeyPatch) -> None:
-    """The SDK's driver obeys masters of older epochs."""
-    original = DriverCore._hear
-
-    def hear(self: DriverCore, now: Any, epoch: int, event: Any) -> None:
-        self._epoch_seen = 0
-        original(self, now, epoch, event)
-
-    patch.setattr(DriverCore, "_hear", hear)
-
-
 def take_any_acknowledgement(patch: pytest.MonkeyPatch) -> None:
     """An acknowledgement with any uuid is that of the update that is due."""
 
@@ -441,7 +430,6 @@ def kill_for_another_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS: list[Patch] = [
-    a_framework_obeys_anyone,
     take_any_acknowledgement,
     leave_the_offers_of_who_is_torn_down,
     the_end_of_a_filter_removes_a_newer_one,
