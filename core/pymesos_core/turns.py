@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 
 ROUND_S = 0.004  # in which each address that has something to say has its turn
-MIN_SLICE_S = 0.0005  # what a well-behaved peer says at once is not to be cut into pieces
+MIN_SLICE_S = 0.0001  # what a well-behaved peer says at once is not to be cut into pieces
 
 
 class Turn:

@@ -9,7 +9,7 @@ from pymesos_binpack.launching import pending_task, task_infos, with_volumes
 from pymesos_binpack.planner import Launch, OfferInHand
 from pymesos_binpack.specs import Job, JobError, TaskSpec
 from pymesos_binpack.state import Instance
-from pymesos_core import limits
+from pymesos_core import contract, limits
 from pymesos_core.ids import size_of
 from pymesos_core.resources import (
     MILLI,
@@ -45,7 +45,7 @@ def launch_problem(job: Job) -> str | None:
             infos = _build(job, spec)
         except (ResourceError, ValueError, TypeError) as error:
             return f"tasks[{index}] cannot be launched: {error}"
-        if problem := _size_problem(infos, spec.ports):
+        if problem := _size_problem(infos, spec.ports) or _refusal(infos):
             return f"tasks[{index}]: {problem}"
     return None
 
@@ -92,6 +92,11 @@ def _size_problem(infos: tuple[pb.TaskInfo, ...], ports: int) -> str | None:
     if len(infos) > 1:
         return limits.GROUP.problem(sum(sizes), "the task with its sidecars, as it is sent,")
     return None
+
+
+def _refusal(infos: tuple[pb.TaskInfo, ...]) -> str | None:
+    """Why masters and agents would refuse a task: the rules of the contract."""
+    return next(filter(None, map(contract.problem, infos)), None)
 
 
 def _exec_problem(spec: TaskSpec) -> str | None:

@@ -73,6 +73,7 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         ("{name: j, tasks: []}", "tasks"),
         ("{name: 'a/b', tasks: [{name: t, command: x}]}", "name: 'a/b' does not match"),
         ("{name: '..', tasks: [{name: t, command: x}]}", "name"),
+        (MINIMAL % "user: ' '", "user: ' ' begins or ends with white space"),
         (MINIMAL % "cpus: 1", "tasks[0]: unknown key 'cpus'; it goes below resources: {cpus: …}"),
         (
             MINIMAL % "health_check: {}",
