@@ -130,9 +130,9 @@ class HostileMasterPeers:
             framework_id="$framework", task_info=running, state=pb.TASK_RUNNING, role="*"
         )
         if self.fuzz.random.random() < 0.5:
-            said = pb.TaskStatus(
-                task_id="task0", state=self.fuzz.any(pb.TaskStatus).state, uuid=b"u"
-            )
+            record.task_info.task_id = "task1"  # another agent has task0
+            state = self.fuzz.random.choice(sorted(FROM_AGENTS))
+            said = pb.TaskStatus(task_id="task1", state=state, uuid=b"u")
             record.role = "/".join(["a"] * self.fuzz.random.choice([1, 2, 100, 3000]))
             record.state = self.fuzz.random.choice(sorted(FROM_AGENTS))
             record.unacknowledged.append(self.fuzz.spoil(said))
