@@ -51,12 +51,18 @@ class Outbox(Generic[Item]):
             return
         size = item.ByteSize()
         if bounded and self._bytes + size > self._limit_bytes:
-            self.overflowed = True
-            self._items.clear()
-            self.on_overflow()
+            self.overflow()
         else:
             self._items.append((item, size, size if bounded else 0))
             self._bytes += size if bounded else 0
+        self._wake.set()
+
+    def overflow(self) -> None:
+        """Give the peer up: it does not read."""
+        if not self.overflowed:
+            self.overflowed = True
+            self._items.clear()
+            self.on_overflow()
         self._wake.set()
 
     def when_drained(self, drained: Callable[[], object]) -> None:

@@ -24,6 +24,7 @@ from pymesos_master.core.effects import (
     CloseConnection,
     Complain,
     Effect,
+    EndUnread,
     PersistRegistry,
     PublishEvent,
     StepDown,
@@ -163,6 +164,9 @@ class Leader:
             case CloseConnection(connection_id):
                 if connection_id in self._connections:
                     self._connections[connection_id].outbox.close()
+            case EndUnread(connection_id):
+                if connection_id in self._connections:
+                    self._connections[connection_id].outbox.overflow()
             case AwaitDrained(connection_id):
                 if connection_id in self._connections:
                     self._connections[connection_id].await_drained()

@@ -222,7 +222,7 @@ class MasterNode(Node):
         match effect:
             case fx.TellAgent(connection_id, message) | fx.TellFramework(connection_id, message):
                 self._send(connection_id, (self.epoch, message))
-            case fx.CloseConnection(connection_id):
+            case fx.CloseConnection(connection_id) | fx.EndUnread(connection_id):
                 self._send(connection_id, None)
             case fx.AwaitDrained(connection_id):
                 drained = ev.Drained(connection_id)

@@ -58,7 +58,7 @@ class MasterHarness:
                 self.framework_inbox[connection_id].append(event)
             case fx.TellAgent(connection_id, message):
                 self.agent_inbox[connection_id].append(message)
-            case fx.CloseConnection(connection_id):
+            case fx.CloseConnection(connection_id) | fx.EndUnread(connection_id):
                 self.closed.add(connection_id)
             case fx.PersistRegistry(token, changes):
                 self.held.append((token, changes))

@@ -23,7 +23,7 @@ from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change
 from pymesos_master.allocator.drf import DrfAllocator
 from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
-from pymesos_master.core import agents, frameworks, offers, recovery, reservations, roles, tasks
+from pymesos_master.core import agents, frameworks, offers, quarantine, reservations, roles, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import types_pb2 as pb
@@ -291,7 +291,7 @@ def an_end_is_not_final(patch: pytest.MonkeyPatch) -> None:
 
 def forget_frameworks(patch: pytest.MonkeyPatch) -> None:
     """A new leader does not know the frameworks of the old one."""
-    patch.setattr(recovery, "_recover_framework", lambda *_: None)
+    patch.setattr(quarantine, "_take_framework", lambda *_: None)
 
 
 def offer_the_disconnected(patch: pytest.MonkeyPatch) -> None:

@@ -35,6 +35,13 @@ class CloseConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class EndUnread:
+    """A stream ends at once, since its peer asks much and reads too little of the answers."""
+
+    connection_id: int
+
+
+@dataclass(frozen=True, slots=True)
 class AwaitDrained:
     """Say by Drained when a stream has nothing left to send, if it has not ended until then."""
 
@@ -97,6 +104,7 @@ Effect = (
     | TellAgent
     | CloseConnection
     | AwaitDrained
+    | EndUnread
     | PersistRegistry
     | StepDown
     | AnswerOperator

@@ -9,6 +9,7 @@ from pymesos_core.copies import copy_of
 from pymesos_core.limits import clipped
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_for, state_name
 from pymesos_master.core.context import Context
+from pymesos_master.core.effects import EndUnread
 from pymesos_master.core.events import TaskStatusUpdated
 from pymesos_master.core.registry import AGENT
 from pymesos_master.core.state import Agent, AgentState, Framework, FrameworkState, Task
@@ -281,8 +282,8 @@ def reconcile(ctx: Context, framework: Framework, call: scheduler_pb.Call.Reconc
     # What waits for its turn must not keep all that came with it.
     named = [(asked.task_id, asked.agent_id) for asked in call.tasks]
     if not tell_some(ctx, framework, "answers", named, lambda n: _reconcile(ctx, framework, n)):
-        message = "Too many of them wait to be answered; ask again when some are"
-        ctx.refuse_call(framework, "reconcile", message)
+        assert framework.connection_id is not None
+        ctx.out.append(EndUnread(framework.connection_id))
 
 
 def _tell_all(ctx: Context, framework: Framework, task_ids: Iterable[str]) -> None:
