@@ -43,6 +43,7 @@ def test_a_failure_says_how_to_replay_it(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert told.exit_code == 1 and "s, line 4" in told.output
 
 
+@pytest.mark.timeout(1200)  # SEEDS of them, on a busy machine
 def test_fresh_seeds() -> None:
     base = int(os.environ.get("SEED_BASE") or random.SystemRandom().randrange(10**9))
     print(f"SEED_BASE={base} SEEDS={SEEDS}")
