@@ -99,6 +99,7 @@ def test_a_cluster_of_containers(start: Start) -> None:
     by_address[leader].get_wrapped_container().kill("SIGKILL")
     wait_for("another leader", lambda: cli.ok("leader").split(":")[0] != leader, 60)
     cli.wait_for_agents(3)
-    done = cli.run("run", "-", "--wait", text=job(instances=30, command="sleep 0.2"))
+    batch = job(instances=30, command="sleep 0.2").replace('"name": "job"', '"name": "batch"')
+    done = cli.run("run", "-", "--wait", text=batch)
     assert done.returncode == 0, done.stdout + done.stderr + logs(agents[0])
     assert len(cli.tasks(state="TASK_RUNNING")) == 3, "the services were not disturbed"
