@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,6 +15,8 @@ from pymesos_binpack.job_reference import sections
 from pymesos_binpack.main import main as binpack
 from pymesos_cli.main import main as cli
 from pymesos_core import limits
+from pymesos_core.lifecycle import Lifecycle
+from pymesos_master.core.lifecycles import FRAMEWORK_LIFE
 from pymesos_master.main import main as master
 from pymesos_simulation.__main__ import main as simulate
 from pymesos_simulation.stories import read
@@ -27,6 +30,7 @@ END_OF_KEYS = "<!-- end of the keys -->"
 HOLDS = "<!-- what holds; `make docs` writes it -->"
 END_OF_HOLDS = "<!-- end of what holds -->"
 LIMITS = "<!-- the table of core/pymesos_core/limits.py; `make docs` writes it -->"
+LIFE = "<!-- the tables of life cycles; `make docs` writes them -->"
 PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
 
 
@@ -132,7 +136,26 @@ def limits_page() -> str:
     )
 
 
+# The life cycles of docs/life-cycles.md, in the order of that page.
+LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [FRAMEWORK_LIFE]
+
+
+def life_cycle(cycle: Lifecycle[Any, Any, Any]) -> Iterator[str]:
+    """The diagram of a table, and its rows."""
+    yield f"## {cycle.title}\n\n```mermaid\n{cycle.diagram()}\n```"
+    rows = [f"| {' | '.join(row)} |" for row in cycle.rows()]
+    yield "\n".join(["| state | event | next | then |", "|---|---|---|---|", *rows])
+
+
+def life_cycles() -> str:
+    """docs/life-cycles.md: its hand-written head, and every table with its diagram."""
+    head, _, _ = (DOCS / "life-cycles.md").read_text("utf-8").partition(LIFE)
+    drawn = [part for cycle in LIFE_CYCLES for part in life_cycle(cycle)]
+    return "\n\n".join([head + LIFE, *drawn]) + "\n"
+
+
 PAGES = {
+    "life-cycles.md": life_cycles,
     "limits.md": limits_page,
     "reference.md": reference,
     "job-files.md": job_files,

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from pymesos_core.resources import Resources, parse
 from pymesos_master import watching
 from pymesos_master.core import effects as fx
+from pymesos_master.core.lifecycles import FrameworkState
 from pymesos_master.core.state import (
     Agent,
     AgentState,
     ClusterState,
     Framework,
-    FrameworkState,
     Offer,
     Task,
 )

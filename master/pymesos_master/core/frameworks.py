@@ -16,13 +16,14 @@ from pymesos_master.core.events import (
     FrameworkDisconnected,
     FrameworkSubscribing,
 )
+from pymesos_master.core.lifecycles import FRAMEWORK_LIFE, FrameworkEvent, FrameworkState
 from pymesos_master.core.registry import (
     FRAMEWORK,
     framework_change,
     framework_removal,
     record_problem,
 )
-from pymesos_master.core.state import AgentState, Framework, FrameworkState
+from pymesos_master.core.state import AgentState, Framework
 from pymesos_master.core.validation import change_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -110,7 +111,7 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
         return
     _end_subscription(ctx, framework, "Framework failed over")
     framework.connection_id = event.connection_id
-    framework.state = FrameworkState.ACTIVE
+    FRAMEWORK_LIFE.move(framework, FrameworkEvent.SUBSCRIBED, ctx.now.wall_s)
     ctx.timers.cancel(("failover", framework.framework_id))
     _schedule_heartbeat(ctx, framework)
     subscribed = scheduler_pb.Event.Subscribed(
@@ -176,7 +177,7 @@ def on_disconnected(ctx: Context, event: FrameworkDisconnected) -> None:
         return
     framework.connection_id = None
     offers.rescind_all(ctx, list(framework.offers.values()), "framework disconnected")
-    framework.state = FrameworkState.DISCONNECTED
+    FRAMEWORK_LIFE.move(framework, FrameworkEvent.STREAM_ENDED, ctx.now.wall_s)
     ctx.allocator.deactivate_framework(framework.framework_id)
     ctx.publish("framework_disconnected", framework_id=framework.framework_id)
     start_failover_timer(ctx, framework)
@@ -219,7 +220,7 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
             del ctx.state.framework_by_connection[connection_id]
             ctx.out.append(CloseConnection(connection_id))
     framework.connection_id = None
-    framework.state = FrameworkState.COMPLETED
+    FRAMEWORK_LIFE.move(framework, FrameworkEvent.REMOVED, ctx.now.wall_s)
     ctx.timers.cancel(("failover", framework_id))
     ctx.timers.cancel(("heartbeat", framework_id))
     ctx.allocator.remove_framework(framework_id)

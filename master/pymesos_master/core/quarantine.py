@@ -20,13 +20,13 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.effects import AnswerOperator, Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove, start_failover_timer
+from pymesos_master.core.lifecycles import FRAMEWORK_LIFE, FrameworkEvent, FrameworkState
 from pymesos_master.core.registry import AGENT, FRAMEWORK, ROLE
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
     Agent,
     AgentState,
     Framework,
-    FrameworkState,
     Quarantined,
     address_of,
 )
@@ -149,9 +149,11 @@ def _take_framework(ctx: Context, key: str, record: registry_pb.FrameworkRecord)
     if framework is None:
         framework = Framework(info, FrameworkState.DISCONNECTED)
         ctx.state.frameworks[key] = framework
+    else:
+        FRAMEWORK_LIFE.move(framework, FrameworkEvent.RECORD_RELEASED, ctx.now.wall_s)
     framework.info = framework.info_next = info
     framework.peer = record.peer
-    framework.state, framework.registered_at_s = FrameworkState.DISCONNECTED, record.registered_at_s
+    framework.registered_at_s = record.registered_at_s
     ctx.allocator.add_framework(key, framework.roles, active=False)
     start_failover_timer(ctx, framework)
 

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from pymesos_core.lifecycle import Story
 from pymesos_core.resources import EMPTY, Resources, to_proto, total
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
+from pymesos_master.core.lifecycles import FrameworkState
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -45,15 +47,6 @@ class AgentState(Enum):
     DISCONNECTED = "disconnected"
     UNREACHABLE = "unreachable"
     GONE = "gone"
-
-
-class FrameworkState(Enum):
-    """Where a framework stands with the master."""
-
-    ACTIVE = "active"
-    DISCONNECTED = "disconnected"
-    QUARANTINED = "quarantined"  # its record cannot be handled; see quarantine.py
-    COMPLETED = "completed"  # removed; its tasks may still be ending
 
 
 @dataclass(slots=True)
@@ -193,6 +186,7 @@ class Framework:
     removing: bool = False
     info_next: pb.FrameworkInfo = field(init=False)
     subscribing: int = 0  # the connection of its latest subscription
+    story: Story = ()
 
     def __post_init__(self) -> None:
         self.info_next = self.info
@@ -201,6 +195,11 @@ class Framework:
     def framework_id(self) -> str:
         """Its id."""
         return self.info.framework_id
+
+    @property
+    def label(self) -> str:
+        """What its story calls it."""
+        return f"framework {self.framework_id}"
 
     @property
     def roles(self) -> tuple[str, ...]:

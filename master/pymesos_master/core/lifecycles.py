@@ -1,0 +1,48 @@
+"""The life cycles of what a master knows, as tables; docs/life-cycles.md shows them."""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum
+
+from pymesos_core.lifecycle import Lifecycle, Row
+
+
+class FrameworkState(Enum):
+    """Where a framework stands with the master."""
+
+    ACTIVE = "active"
+    DISCONNECTED = "disconnected"
+    QUARANTINED = "quarantined"  # its record cannot be handled; see quarantine.py
+    COMPLETED = "completed"  # removed; its tasks may still be ending
+
+
+class FrameworkEvent(StrEnum):
+    """What changes the state of a framework."""
+
+    SUBSCRIBED = "subscribed"
+    STREAM_ENDED = "stream ended"
+    RECORD_RELEASED = "record released"
+    REMOVED = "removed"
+
+
+FRAMEWORK_LIFE: Lifecycle[FrameworkState, FrameworkEvent, str] = Lifecycle(
+    "A framework, as the master knows it",
+    # New, of the registry, and of the registry when its record cannot be handled.
+    (FrameworkState.ACTIVE, FrameworkState.DISCONNECTED, FrameworkState.QUARANTINED),
+    (
+        Row(
+            (FrameworkState.ACTIVE, FrameworkState.DISCONNECTED),
+            FrameworkEvent.SUBSCRIBED,
+            FrameworkState.ACTIVE,
+        ),
+        Row(FrameworkState.ACTIVE, FrameworkEvent.STREAM_ENDED, FrameworkState.DISCONNECTED),
+        Row(
+            FrameworkState.QUARANTINED, FrameworkEvent.RECORD_RELEASED, FrameworkState.DISCONNECTED
+        ),
+        Row(
+            (FrameworkState.ACTIVE, FrameworkState.DISCONNECTED, FrameworkState.QUARANTINED),
+            FrameworkEvent.REMOVED,
+            FrameworkState.COMPLETED,
+        ),
+    ),
+)
