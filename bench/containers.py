@@ -44,8 +44,8 @@ from pymesos_agent.runtimes.oci.bundle import Host, make_host_root, write_bundle
 from pymesos_agent.runtimes.oci.runtime import INITS
 from pymesos_agent.runtimes.oci.tools import NAMES, Tool, installed
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.jobs import Job, parse_job
-from pymesos_binpack.packing import DEFAULT_POLICY, read_policy
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
 from pymesos_cli.local import LocalCluster
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.store import Store

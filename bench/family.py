@@ -21,9 +21,9 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from pymesos_binpack.packing import Shape
-from pymesos_binpack.packing.pool import Node
-from pymesos_binpack.packing.replay import TraceError
+from pymesos_binpack.placement.packing import Shape
+from pymesos_binpack.placement.packing.pool import Node
+from pymesos_binpack.placement.packing.replay import TraceError
 from pymesos_core.resources import MILLI
 
 # How often which models are asked for in production, by a sample of the published gpuspec33.

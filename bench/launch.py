@@ -24,8 +24,8 @@ from pathlib import Path
 import click
 
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.jobs import Job, parse_job
-from pymesos_binpack.packing import DEFAULT_POLICY, read_policy
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
 from pymesos_binpack.shell import Binpack
 from pymesos_cli.local import LocalCluster
 from pymesos_core.store import Store

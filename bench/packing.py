@@ -1,7 +1,7 @@
 """How much of a cluster can be allocated?  python bench/packing.py --nodes F --pods F
 [--policy P] [--trace T] [--seeds N] [--visibility full|offers] [--json]
 
-Replays the protocol of ../shared/data/openb/README.md (see `pymesos_binpack.packing.replay`).
+Replays the protocol of ../shared/data/openb/README.md (`pymesos_binpack.placement.packing.replay`).
 
 - full: the planner sees every node.
 - offers: nodes are agents of the production allocator, and the planner sees what it is offered. A
@@ -35,10 +35,16 @@ import numpy as np
 import vectors
 from family import FAMILY, of_the_family
 
-from pymesos_binpack.packing import PolicyError, Pool, Shape, Workload, read_policy
-from pymesos_binpack.packing.policies import Policy
-from pymesos_binpack.packing.pool import Node, Placement
-from pymesos_binpack.packing.replay import TraceError, arrivals, read_nodes, read_pods, replay
+from pymesos_binpack.placement.packing import PolicyError, Pool, Shape, Workload, read_policy
+from pymesos_binpack.placement.packing.policies import Policy
+from pymesos_binpack.placement.packing.pool import Node, Placement
+from pymesos_binpack.placement.packing.replay import (
+    TraceError,
+    arrivals,
+    read_nodes,
+    read_pods,
+    replay,
+)
 from pymesos_core.resources import Resources, Tag
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Grant, Terms

@@ -16,8 +16,8 @@ from pathlib import Path
 import click
 import matplotlib
 
-from pymesos_binpack.packing import Pool, Shape, Workload, read_policy, shape_of
-from pymesos_binpack.packing.pool import Node
+from pymesos_binpack.placement.packing import Pool, Shape, Workload, read_policy, shape_of
+from pymesos_binpack.placement.packing.pool import Node
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -14,9 +14,9 @@ import random
 import statistics
 from collections.abc import Callable, Sequence
 
-from pymesos_binpack.packing import Pool, Shape, Workload, read_policy
-from pymesos_binpack.packing.bins import fewest_bins
-from pymesos_binpack.packing.pool import Node
+from pymesos_binpack.placement.packing import Pool, Shape, Workload, read_policy
+from pymesos_binpack.placement.packing.bins import fewest_bins
+from pymesos_binpack.placement.packing.pool import Node
 
 BIN = 1000
 ITEMS = 200

@@ -11,7 +11,7 @@ import click
 
 from pymesos_agent.isolation import DECLARED, FACETS
 from pymesos_agent.main import main as agent
-from pymesos_binpack.job_reference import sections
+from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.main import main as binpack
 from pymesos_cli.main import main as cli
 from pymesos_core import limits

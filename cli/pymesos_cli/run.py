@@ -15,11 +15,11 @@ from typing import Any
 import grpc.aio
 
 from pymesos_binpack.core import BinpackCore, JobFault
-from pymesos_binpack.jobs import MAX_BYTES, load_document, parse_job
-from pymesos_binpack.packing import DEFAULT_POLICY, read_policy
+from pymesos_binpack.jobfiles.parsing import MAX_BYTES, load_document, parse_job
+from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
+from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_binpack.shell import Binpack, StartsAgainError, StateError, SubmitError
 from pymesos_binpack.specs import Job, JobError
-from pymesos_binpack.views import instance_view, job_view
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import find_task
 from pymesos_cli.interrupts import OF_SIGNAL, run_interruptibly

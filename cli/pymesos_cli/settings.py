@@ -7,9 +7,9 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pymesos_binpack.checks import below
-from pymesos_binpack.documents import Section, put, read_yaml
-from pymesos_binpack.jobs import schema
+from pymesos_binpack.jobfiles.checks import below
+from pymesos_binpack.jobfiles.documents import Section, put, read_yaml
+from pymesos_binpack.jobfiles.parsing import schema
 from pymesos_binpack.specs import JobError
 from pymesos_cli.cluster import EXIT_USAGE, CliError
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from pymesos_binpack.packing import PolicyError, Pool, Shape, read_policy
-from pymesos_binpack.packing.bins import TooLargeError, fewest_bins
-from pymesos_binpack.packing.pool import Node
-from pymesos_binpack.packing.replay import (
+from pymesos_binpack.placement.packing import PolicyError, Pool, Shape, read_policy
+from pymesos_binpack.placement.packing.bins import TooLargeError, fewest_bins
+from pymesos_binpack.placement.packing.pool import Node
+from pymesos_binpack.placement.packing.replay import (
     Replay,
     TraceError,
     arrivals,

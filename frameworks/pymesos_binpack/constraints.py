@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pymesos_binpack.known import Attributes, Known, Placed
+from pymesos_binpack.placement.agents import Attributes, Known, Placed
 from pymesos_core.expressions import ExpressionError, compile_expression
 
 OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "IN", "UNLIKE", "WITH", "AWAY")

@@ -12,8 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from pymesos_binpack.constraints import gpu_models
-from pymesos_binpack.known import Known, Placed
-from pymesos_binpack.launching import (
+from pymesos_binpack.jobs.launching import (
     how_it_ended,
     job_of_task,
     main_task_id,
@@ -25,11 +24,7 @@ from pymesos_binpack.launching import (
     volume_id,
     with_volumes,
 )
-from pymesos_binpack.packing import Policy, Shape, Workload, shape_of
-from pymesos_binpack.planner import Launch, OfferInHand, Situation, plan
-from pymesos_binpack.preemption import preemption
-from pymesos_binpack.reasons import Cause, PendingTask
-from pymesos_binpack.restarts import (
+from pymesos_binpack.jobs.restarts import (
     delay_s,
     how_long,
     is_crash,
@@ -37,6 +32,21 @@ from pymesos_binpack.restarts import (
     sidecar_failed,
     was_lost,
 )
+from pymesos_binpack.jobs.state import (
+    FRAMEWORK,
+    REPLACED,
+    Instance,
+    JobState,
+    Saved,
+    new_job,
+)
+from pymesos_binpack.jobs.volumes import KeptVolume, Volumes, name_old_volumes, owner_of
+from pymesos_binpack.placement.agents import Known, Placed
+from pymesos_binpack.placement.packing import Policy, Shape, Workload, shape_of
+from pymesos_binpack.placement.planner import Launch, OfferInHand, Situation, plan
+from pymesos_binpack.placement.preemption import preemption
+from pymesos_binpack.placement.queue import Waiting, to_plan
+from pymesos_binpack.placement.reasons import Cause, PendingTask
 from pymesos_binpack.restoring import (
     QUARANTINE,
     Quarantined,
@@ -47,16 +57,6 @@ from pymesos_binpack.restoring import (
     why,
 )
 from pymesos_binpack.specs import Job, TaskSpec
-from pymesos_binpack.state import (
-    FRAMEWORK,
-    REPLACED,
-    Instance,
-    JobState,
-    Saved,
-    new_job,
-)
-from pymesos_binpack.volumes import KeptVolume, Volumes, name_old_volumes, owner_of
-from pymesos_binpack.waiting import Waiting, to_plan
 from pymesos_core import limits
 from pymesos_core.clock import Now, utc
 from pymesos_core.reservations import volumes_of

@@ -13,9 +13,9 @@ from pathlib import Path
 import click
 
 from pymesos_binpack.core import BinpackCore, JobFault
-from pymesos_binpack.jobs import MAX_BYTES, load_document, parse_job
-from pymesos_binpack.jobs_service import JobsService
-from pymesos_binpack.packing import DEFAULT_POLICY, Policy, PolicyError, read_policy
+from pymesos_binpack.jobfiles.parsing import MAX_BYTES, load_document, parse_job
+from pymesos_binpack.placement.packing import DEFAULT_POLICY, Policy, PolicyError, read_policy
+from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError, StateError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core import VERSION

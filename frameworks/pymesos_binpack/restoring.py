@@ -13,9 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from pymesos_binpack.jobs import load_document, parse_job
-from pymesos_binpack.specs import JobError
-from pymesos_binpack.state import (
+from pymesos_binpack.jobfiles.parsing import load_document, parse_job
+from pymesos_binpack.jobs.state import (
     FRAMEWORK,
     INSTANCE,
     JOB,
@@ -25,7 +24,8 @@ from pymesos_binpack.state import (
     Saved,
     new_job,
 )
-from pymesos_binpack.volumes import KeptVolume
+from pymesos_binpack.jobs.volumes import KeptVolume
+from pymesos_binpack.specs import JobError
 from pymesos_core.ids import id_problem
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymesos_binpack.jobs import Job
+from pymesos_binpack.jobfiles.parsing import Job
 from pymesos_core.states import is_terminal
 from pymesos_master.core.state import AgentState, ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb

@@ -9,9 +9,9 @@ from typing import Any
 
 from pymesos_binpack import core as bp
 from pymesos_binpack.calls import make_call
-from pymesos_binpack.jobs import Job
-from pymesos_binpack.packing import read_policy
-from pymesos_binpack.state import INSTANCE
+from pymesos_binpack.jobfiles.parsing import Job
+from pymesos_binpack.jobs.state import INSTANCE
+from pymesos_binpack.placement.packing import read_policy
 from pymesos_core.states import is_terminal, state_name
 from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pymesos_binpack.jobs import Job, parse_job
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.faults import FAULTS, ROLES, Faults
 from pymesos_simulation.rude import MANNERS

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pymesos_binpack.jobs import parse_job
+from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_core.reservations import reserve_for
 from pymesos_core.resources import EMPTY, parse, to_proto
 from pymesos_master.core import events as master_ev

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobs import Job, parse_job
-from pymesos_binpack.packing import read_policy
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.placement.packing import read_policy
 from pymesos_core.clock import Now
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.store import Change

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from pymesos_binpack import core
+from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.main import main
-from pymesos_binpack.planner import Launch
-from pymesos_binpack.state import Instance
+from pymesos_binpack.placement.planner import Launch
 
 right = core.task_infos  # type: ignore[attr-defined]
 

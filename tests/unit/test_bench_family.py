@@ -11,9 +11,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
 
 from family import FAMILY, of_the_family
 
-from pymesos_binpack.packing import Shape, shape_of
-from pymesos_binpack.packing.pool import Node
-from pymesos_binpack.packing.replay import TraceError
+from pymesos_binpack.placement.packing import Shape, shape_of
+from pymesos_binpack.placement.packing.pool import Node
+from pymesos_binpack.placement.packing.replay import TraceError
 
 
 def pod(cpus: int, gpus: float) -> Shape:

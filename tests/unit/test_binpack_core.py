@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobs import Job, parse_job
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_core import limits
 from pymesos_core.resources import Resources, devices, from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb

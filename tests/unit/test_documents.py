@@ -7,7 +7,7 @@ import math
 
 import pytest
 
-from pymesos_binpack.jobs import Job, JobError, load_document, parse_job
+from pymesos_binpack.jobfiles.parsing import Job, JobError, load_document, parse_job
 
 MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
 

@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
-from pymesos_binpack.checks import resolved
-from pymesos_binpack.jobs import Job, JobError, load_document, parse_job, schema
+from pymesos_binpack.jobfiles.checks import resolved
+from pymesos_binpack.jobfiles.parsing import Job, JobError, load_document, parse_job, schema
 from pymesos_cli.cluster import CliError
 from pymesos_cli.settings import apply_settings
 from pymesos_core.ids import id_problem

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
 from pymesos_binpack import restoring
-from pymesos_binpack.jobs import parse_job
-from pymesos_binpack.state import Saved
+from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobs.state import Saved
+from pymesos_binpack.placement import queue
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job
 
@@ -238,9 +239,8 @@ def test_a_job_that_cannot_be_added_is_set_aside(monkeypatch: pytest.MonkeyPatch
     h = BinpackHarness()
     h.submit(parse_job({"name": "j", "tasks": [{"name": "t", "command": "x"}]}), "bad")
     h.submit(job(), "good")
-    from pymesos_binpack import waiting
 
-    broken(waiting, "pending_task", monkeypatch, of=BAD)
+    broken(queue, "pending_task", monkeypatch, of=BAD)
     again = restarted(h.records)
     assert "planted" in again.core.quarantined[BAD].reason
     again.offer()

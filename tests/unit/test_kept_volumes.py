@@ -7,7 +7,7 @@ import json
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobs import Job, parse_job
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_core.resources import Resources, Tag, from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pymesos_binpack.packing import (
+from pymesos_binpack.placement.packing import (
     DEFAULT_POLICY,
     POLICIES,
     Placement,
@@ -23,10 +23,16 @@ from pymesos_binpack.packing import (
     read_policy,
     shape_of,
 )
-from pymesos_binpack.packing.bins import TooLargeError, fewest_bins
-from pymesos_binpack.packing.patience import LEVELS, SIDE_LEVELS, _values
-from pymesos_binpack.packing.pool import Floats, Holdings, Ints, Node
-from pymesos_binpack.packing.replay import TraceError, arrivals, read_nodes, read_pods, replay
+from pymesos_binpack.placement.packing.bins import TooLargeError, fewest_bins
+from pymesos_binpack.placement.packing.patience import LEVELS, SIDE_LEVELS, _values
+from pymesos_binpack.placement.packing.pool import Floats, Holdings, Ints, Node
+from pymesos_binpack.placement.packing.replay import (
+    TraceError,
+    arrivals,
+    read_nodes,
+    read_pods,
+    replay,
+)
 
 NAMES = [DEFAULT_POLICY, *sorted(POLICIES)]
 

@@ -7,10 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
-from pymesos_binpack.known import Known, Placed, Seen
-from pymesos_binpack.packing import DEFAULT_POLICY, POLICIES, Workload, read_policy, shape_of
-from pymesos_binpack.planner import OfferInHand, Plan, Situation, plan
-from pymesos_binpack.reasons import PendingTask
+from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.packing import (
+    DEFAULT_POLICY,
+    POLICIES,
+    Workload,
+    read_policy,
+    shape_of,
+)
+from pymesos_binpack.placement.planner import OfferInHand, Plan, Situation, plan
+from pymesos_binpack.placement.reasons import PendingTask
 from pymesos_core.resources import parse, total
 
 BEST_FIT = read_policy("best-fit")

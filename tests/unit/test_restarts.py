@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobs import Job, JobError, parse_job
+from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job
 

@@ -30,7 +30,7 @@ from pymesos_agent.executor_service import ExecutorService, ExecutorStreams
 from pymesos_agent.sandbox import Files
 from pymesos_agent.sandbox_service import SandboxService
 from pymesos_agent.sessions import Entry
-from pymesos_binpack.jobs_service import JobsService
+from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Watch
 from pymesos_core import following
 from pymesos_core.addresses import HostPort

@@ -6,13 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobs import parse_job
-from pymesos_binpack.known import Seen
-from pymesos_binpack.packing import read_policy
-from pymesos_binpack.planner import OfferInHand, plan
-from pymesos_binpack.restarts import RESTART_MIN_S
-from pymesos_binpack.state import new_job
-from pymesos_binpack.waiting import Waiting, to_plan
+from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobs.restarts import RESTART_MIN_S
+from pymesos_binpack.jobs.state import new_job
+from pymesos_binpack.placement.agents import Seen
+from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.placement.planner import OfferInHand, plan
+from pymesos_binpack.placement.queue import Waiting, to_plan
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job

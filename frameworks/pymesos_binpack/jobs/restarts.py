@@ -6,7 +6,7 @@ lost with its agent, is not: it is started again at once, and nothing is counted
 
 from __future__ import annotations
 
-from pymesos_binpack.state import Instance
+from pymesos_binpack.jobs.state import Instance
 from pymesos_core.clock import utc
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import types_pb2 as pb

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
-from pymesos_binpack.reasons import Cause
+from pymesos_binpack.jobs.state import Instance, JobState, pb_state
+from pymesos_binpack.jobs.volumes import KeptVolume
+from pymesos_binpack.placement.reasons import Cause
 from pymesos_binpack.restoring import Quarantined
-from pymesos_binpack.state import Instance, JobState, pb_state
-from pymesos_binpack.volumes import KeptVolume
 from pymesos_core.resources import MILLI
 from pymesos_core.states import state_name
 from pymesos_proto.v1 import jobs_pb2 as pb

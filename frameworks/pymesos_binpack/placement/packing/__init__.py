@@ -1,14 +1,14 @@
 """What goes where: shapes of tasks, a pool of nodes, and policies that choose among them."""
 
-from pymesos_binpack.packing.policies import (
+from pymesos_binpack.placement.packing.policies import (
     DEFAULT_POLICY,
     POLICIES,
     Policy,
     PolicyError,
     read_policy,
 )
-from pymesos_binpack.packing.pool import Placement, Pool
-from pymesos_binpack.packing.shape import Shape, ShapeError, Workload, shape_of
+from pymesos_binpack.placement.packing.pool import Placement, Pool
+from pymesos_binpack.placement.packing.shape import Shape, ShapeError, Workload, shape_of
 
 __all__ = [
     "DEFAULT_POLICY",

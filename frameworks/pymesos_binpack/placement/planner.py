@@ -15,11 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pymesos_binpack.constraints import GPU_MODEL, gpu_models
-from pymesos_binpack.known import Known, Placed, Seen
-from pymesos_binpack.packing.policies import Policy
-from pymesos_binpack.packing.pool import Bools, Node, Placement, Pool
-from pymesos_binpack.packing.shape import GPUS, Shape, shape_of
-from pymesos_binpack.reasons import (
+from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.packing.policies import Policy
+from pymesos_binpack.placement.packing.pool import Bools, Node, Placement, Pool
+from pymesos_binpack.placement.packing.shape import GPUS, Shape, shape_of
+from pymesos_binpack.placement.reasons import (
     Free,
     PendingTask,
     Refusal,

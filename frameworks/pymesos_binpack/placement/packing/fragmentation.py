@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from pymesos_binpack.packing.pool import Bools, Floats, Holdings, Ints, Pool
-from pymesos_binpack.packing.shape import Shape, Workload
+from pymesos_binpack.placement.packing.pool import Bools, Floats, Holdings, Ints, Pool
+from pymesos_binpack.placement.packing.shape import Shape, Workload
 from pymesos_core.resources import MILLI
 
 STEPS = 100  # to so many whole numbers the authors' simulator rounds a score

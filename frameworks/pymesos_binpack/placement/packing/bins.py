@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pymesos_binpack.packing.pool import Floats, Ints, Node
-from pymesos_binpack.packing.shape import Shape
+from pymesos_binpack.placement.packing.pool import Floats, Ints, Node
+from pymesos_binpack.placement.packing.shape import Shape
 from pymesos_core.resources import format_milli
 
 ROUNDS = 400  # of emptying some machines

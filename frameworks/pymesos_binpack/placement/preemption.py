@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pymesos_binpack.known import Known, Placed, Seen
-from pymesos_binpack.packing.shape import GPUS
-from pymesos_binpack.reasons import PendingTask, refusal_of_agent
+from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.packing.shape import GPUS
+from pymesos_binpack.placement.reasons import PendingTask, refusal_of_agent
 from pymesos_core.resources import MILLI, Resources, count, devices
 
 

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from pymesos_binpack.packing.shape import GPUS, Shape
+from pymesos_binpack.placement.packing.shape import GPUS, Shape
 from pymesos_core.resources import MILLI
 
 Ints = NDArray[np.int64]

@@ -8,17 +8,17 @@ from typing import Any
 import grpc
 import grpc.aio
 
-from pymesos_binpack.jobs import load_document, parse_job
-from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
-from pymesos_binpack.specs import Job, JobError
-from pymesos_binpack.state import JobState
-from pymesos_binpack.views import (
+from pymesos_binpack.jobfiles.parsing import load_document, parse_job
+from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.services.views import (
     instance_view,
     job_view,
     quarantined_job,
     quarantined_view,
     volume_view,
 )
+from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
+from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import jobs_pb2_grpc as services

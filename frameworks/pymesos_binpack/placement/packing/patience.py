@@ -26,8 +26,8 @@ from functools import lru_cache
 
 import numpy as np
 
-from pymesos_binpack.packing.pool import Bools, Floats, Holdings, Ints, Pool
-from pymesos_binpack.packing.shape import GPUS, Shape, Workload
+from pymesos_binpack.placement.packing.pool import Bools, Floats, Holdings, Ints, Pool
+from pymesos_binpack.placement.packing.shape import GPUS, Shape, Workload
 from pymesos_core.resources import MILLI
 
 PATIENCE = 256

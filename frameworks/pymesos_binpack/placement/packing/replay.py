@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pymesos_binpack.packing.policies import Policy
-from pymesos_binpack.packing.pool import Node, Placement, Pool
-from pymesos_binpack.packing.shape import GPUS, Shape, ShapeError, Workload, shape_of
+from pymesos_binpack.placement.packing.policies import Policy
+from pymesos_binpack.placement.packing.pool import Node, Placement, Pool
+from pymesos_binpack.placement.packing.shape import GPUS, Shape, ShapeError, Workload, shape_of
 from pymesos_core.resources import MILLI
 
 LOAD = 1.3

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pymesos_binpack.checks import resolved
-from pymesos_binpack.jobs import schema
+from pymesos_binpack.jobfiles.checks import resolved
+from pymesos_binpack.jobfiles.parsing import schema
 
 Node = Mapping[str, Any]
 

@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from pymesos_binpack.launching import next_task_id, pending_task
-from pymesos_binpack.planner import OfferInHand
-from pymesos_binpack.reasons import PendingTask, has, needs
-from pymesos_binpack.state import Instance, JobState, Line
+from pymesos_binpack.jobs.launching import next_task_id, pending_task
+from pymesos_binpack.jobs.state import Instance, JobState, Line
+from pymesos_binpack.placement.planner import OfferInHand
+from pymesos_binpack.placement.reasons import PendingTask, has, needs
 
 
 class Waiting:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from pymesos_binpack.known import Seen
-from pymesos_binpack.launching import pending_task, task_infos, with_volumes
-from pymesos_binpack.planner import Launch, OfferInHand
+from pymesos_binpack.jobs.launching import pending_task, task_infos, with_volumes
+from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.placement.agents import Seen
+from pymesos_binpack.placement.planner import Launch, OfferInHand
 from pymesos_binpack.specs import Job, JobError, TaskSpec
-from pymesos_binpack.state import Instance
 from pymesos_core import contract, limits
 from pymesos_core.ids import size_of
 from pymesos_core.resources import (

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 
 from pymesos_binpack.constraints import Constraint, unmet
-from pymesos_binpack.known import Known, Placed, Seen
+from pymesos_binpack.placement.agents import Known, Placed, Seen
 from pymesos_binpack.specs import KNOWN_RESOURCES
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
 

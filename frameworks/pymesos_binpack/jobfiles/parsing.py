@@ -16,13 +16,13 @@ from typing import Any
 
 import jsonschema
 
-from pymesos_binpack import checks
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import life_of, life_problem
-from pymesos_binpack.documents import read_document, read_text
-from pymesos_binpack.packing.shape import ShapeError, shape_of
+from pymesos_binpack.jobfiles import checks
+from pymesos_binpack.jobfiles.documents import read_document, read_text
+from pymesos_binpack.jobfiles.trial import launch_problem
+from pymesos_binpack.placement.packing.shape import ShapeError, shape_of
 from pymesos_binpack.specs import KNOWN_RESOURCES, Job, JobError, TaskSpec, VolumeSpec
-from pymesos_binpack.trial import launch_problem
 from pymesos_core import limits
 from pymesos_core.ids import role_problem, size_of
 from pymesos_core.resources import ResourceError, to_milli
@@ -43,7 +43,7 @@ _UNITS = ("_mib", "_mb", "_gib", "_gb", "_milli", "_m")
 @cache
 def schema() -> dict[str, Any]:
     """The published schema."""
-    text = (package_files.files("pymesos_binpack") / "job.schema.json").read_text("utf-8")
+    text = (package_files.files("pymesos_binpack.jobfiles") / "job.schema.json").read_text("utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pymesos_binpack.containers import check_message, container_info
-from pymesos_binpack.known import Seen
-from pymesos_binpack.planner import Launch
-from pymesos_binpack.preemption import RunningTask
-from pymesos_binpack.reasons import PendingTask
+from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.placement.agents import Seen
+from pymesos_binpack.placement.planner import Launch
+from pymesos_binpack.placement.preemption import RunningTask
+from pymesos_binpack.placement.reasons import PendingTask
 from pymesos_binpack.specs import TaskSpec, VolumeSpec
-from pymesos_binpack.state import Instance
 from pymesos_core.containers import fitting_runtimes
 from pymesos_core.resources import Resources, from_proto, tagged, to_proto, total
 from pymesos_core.states import reason_name, state_name

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pymesos_core.resources import Resources
 
 if TYPE_CHECKING:
-    from pymesos_binpack.reasons import Refusal
+    from pymesos_binpack.placement.reasons import Refusal
 
 Attributes = Mapping[str, str]
 

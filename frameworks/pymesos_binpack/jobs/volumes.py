@@ -11,8 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass
 
+from pymesos_binpack.jobs.state import VOLUME, Instance, JobState
 from pymesos_binpack.specs import Job
-from pymesos_binpack.state import VOLUME, Instance, JobState
 from pymesos_core.resources import format_milli
 from pymesos_core.store import Change
 

@@ -13,10 +13,10 @@ from typing import Protocol
 
 import numpy as np
 
-from pymesos_binpack.packing.fragmentation import Fgd
-from pymesos_binpack.packing.patience import Patience
-from pymesos_binpack.packing.pool import Floats, Holdings, Ints, Pool
-from pymesos_binpack.packing.shape import Shape, Workload
+from pymesos_binpack.placement.packing.fragmentation import Fgd
+from pymesos_binpack.placement.packing.patience import Patience
+from pymesos_binpack.placement.packing.pool import Floats, Holdings, Ints, Pool
+from pymesos_binpack.placement.packing.shape import Shape, Workload
 from pymesos_core.resources import MILLI
 
 

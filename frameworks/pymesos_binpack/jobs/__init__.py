@@ -1,0 +1,1 @@
+"""What jobs want and what became of them."""

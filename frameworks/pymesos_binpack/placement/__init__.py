@@ -1,0 +1,1 @@
+"""Where work goes: offers in hand, what waits, and the plan that brings them together."""
