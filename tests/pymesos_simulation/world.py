@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import Counter, deque
 from collections.abc import Callable
@@ -10,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_core.clock import Now
+from pymesos_simulation.timeline import Action, Timeline
 
-Action = Callable[[], None]
 FSYNC_S = 0.005
 
 
@@ -73,20 +72,17 @@ class Weather:
         )
 
 
-class World:
-    """The queue of what happens next, and the dice."""
+class World(Timeline):
+    """The queue of what happens next, and the weather."""
 
     def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
+        super().__init__(seed)
         self.seed = seed
-        self.random = random.Random(seed)
         self.weather = Weather.draw(self.random)
-        self.now_s = 0.0
         self.faulty = True
         self.counts: Counter[str] = Counter()
         self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers
         self.separated: dict[tuple[str, str], float] = {}  # node names → until when
-        self._queue: list[tuple[float, int, Action]] = []
-        self._sequence = 0
         self._trace = trace
 
     def trace(self, text: str) -> None:
@@ -94,25 +90,10 @@ class World:
         if self._trace is not None:
             self._trace(f"{self.now_s:10.4f} {text}")
 
-    def at(self, delay_s: float, action: Action) -> None:
-        """Do something later."""
-        self._sequence += 1
-        heapq.heappush(self._queue, (self.now_s + delay_s, self._sequence, action))
-
     def delay_s(self) -> float:
         """How long a message takes."""
         longest = self.weather.delay_s if self.faulty else 0.01
         return self.random.uniform(0.0001, longest)
-
-    def run(self, until: Callable[[], bool], limit_s: float) -> bool:
-        """Let things happen until a condition holds; whether it did before `limit_s`."""
-        while self._queue and self._queue[0][0] <= limit_s:
-            self.now_s, _, action = heapq.heappop(self._queue)
-            action()
-            if until():
-                return True
-        self.now_s = max(self.now_s, limit_s)
-        return until()
 
     def separate(self, one: str, other: str, seconds: float, *, symmetric: bool) -> None:
         """Let nothing pass from one node to another for a while, or neither way."""
