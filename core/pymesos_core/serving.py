@@ -21,6 +21,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.budgets import PeerBudgets
 from pymesos_core.complaints import Complaints
 from pymesos_core.decoding import Decoding
+from pymesos_core.exits import RoleError
 from pymesos_core.ids import name_problem
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
@@ -47,7 +48,7 @@ log = logging.getLogger(__name__)
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class ServingError(Exception):
+class ServingError(RoleError):
     """The server cannot listen: the message says why and what to do."""
 
 

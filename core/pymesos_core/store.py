@@ -17,9 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_core.directories import GIVE_ACCESS, MAKE_ROOM, disk_problem
+from pymesos_core.exits import RoleError
 
 
-class StoreError(Exception):
+class StoreError(RoleError):
     """The table cannot be opened, read or written: the message names the file and the way out.
 
     Of one that is `damaged` the way out is the role's: what a lost file costs, only that knows.

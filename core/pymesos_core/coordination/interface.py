@@ -14,14 +14,15 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from pymesos_core.addresses import HostPort
+from pymesos_core.exits import RoleError
 from pymesos_core.store import Change, Records
 
 
-class CoordinationError(Exception):
+class CoordinationError(RoleError):
     """Coordination cannot be set up: the message says what to do."""
 
 
-class RegistryError(Exception):
+class RegistryError(RoleError):
     """The registry could not be read or written, or it is unknown whether it was."""
 
 

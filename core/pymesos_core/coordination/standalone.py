@@ -18,12 +18,13 @@ from pymesos_core.coordination.interface import (
     Term,
 )
 from pymesos_core.directories import disk_problem
+from pymesos_core.exits import RoleError
 from pymesos_core.store import Change, Records, Store, StoreError
 
 _EPOCH = ("epoch", "")
 
 
-class LockedError(Exception):
+class LockedError(RoleError):
     """Another process holds the directory."""
 
 

@@ -1,0 +1,179 @@
+"""`serve_role`: how the process of every role starts, serves and ends.
+
+A role is given a `RoleProcess`, with which it opens what it needs. All of that is closed in reverse
+order, however the role ends: asked to by SIGTERM or SIGINT, by an error that says why, or by a
+fault.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+import grpc.aio
+from prometheus_client.core import Metric
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.coordination.standalone import LockedError, lock_directory
+from pymesos_core.directories import disk_problem
+from pymesos_core.exits import ExitStatus, RoleError
+from pymesos_core.limits import Limit
+from pymesos_core.log import set_up_logging
+from pymesos_core.metrics import serve_metrics
+from pymesos_core.serving import Listen, bind, make_server
+from pymesos_core.store import Records, Store, StoreError
+
+STOP_GRACE_S = 1.0
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Snapshot = TypeVar("Snapshot")
+
+
+class RoleProcess:
+    """What the process of a role has open while it serves. `stop` is set by SIGTERM and SIGINT."""
+
+    def __init__(self, name: str, listen: Listen, closing: contextlib.AsyncExitStack) -> None:
+        self.name = name
+        self.stop = asyncio.Event()
+        self._listen = listen
+        self._closing = closing
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.stop.set)
+
+    def close_later(self, close: Callable[[], Awaitable[object] | None]) -> None:
+        """Have something closed when the role ends, before all that was opened earlier."""
+
+        async def closing() -> None:
+            if (awaitable := close()) is not None:
+                await awaitable
+
+        self._closing.push_async_callback(closing)
+
+    def lock(self, directory: Path, flag: str) -> None:
+        """Hold a directory, which `flag` names, for this process alone. Raises RoleError."""
+        what = "work" if flag == "--work-dir" else "state"
+        try:
+            lock = lock_directory(directory)
+        except OSError as error:
+            why = disk_problem(error) or error
+            raise RoleError(f"cannot use the {what} directory ({flag}): {why}") from error
+        except LockedError as error:
+            raise RoleError(f"cannot use the {what} directory: {error}") from error
+        self.close_later(lambda: os.close(lock))
+
+    def open_store(self, path: Path, if_damaged: str) -> tuple[Store, Records]:
+        """A store, and what is in it. Raises RoleError, with the ways out `if_damaged`."""
+        try:
+            store = Store(path)
+            self.close_later(store.close)
+            return store, store.load()
+        except StoreError as error:
+            raise unusable(error, if_damaged) from error
+
+    def bind(self, limits: Mapping[str, Limit]) -> tuple[grpc.aio.Server, HostPort]:
+        """A server, and the address that others reach it at. Raises ServingError."""
+        server = make_server(limits)
+        self.close_later(lambda: server.stop(STOP_GRACE_S))
+        return server, self._listen.advertised(bind(server, self._listen))
+
+    async def start(self, server: grpc.aio.Server) -> None:
+        """Let a server answer. It ends before what was opened since it was bound."""
+        await server.start()
+        self.close_later(lambda: server.stop(STOP_GRACE_S))
+
+    def announce(self, address: HostPort) -> None:
+        """Tell whoever started this process that it can be reached."""
+        click.echo(f"listening on {address}")
+
+    def serve_metrics(
+        self,
+        port: int | None,
+        snapshot: Callable[[], Coroutine[Any, Any, Snapshot]],
+        to_metrics: Callable[[Snapshot], Iterable[Metric]],
+    ) -> None:
+        """Serve /metrics if there is a port for it. Raises ServingError."""
+        if port is not None:
+            close = serve_metrics(self._listen.ip, port, snapshot, to_metrics)
+            self.close_later(lambda: asyncio.to_thread(close))
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
+    """A task that is cancelled and has ended when the block does."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def serve_role(
+    name: str,
+    listen: Listen,
+    log_level: str,
+    serve: Callable[[RoleProcess], Coroutine[Any, Any, ExitStatus | None]],
+) -> None:
+    """Run a role to its end, and exit the process with its status (see ExitStatus).
+
+    `serve` returns when the role has done its work or was asked to stop, and raises RoleError when
+    it cannot go on. Any other error is a fault, whose traceback is logged.
+    """
+    set_up_logging(log_level)
+    sys.exit(end_of(name, lambda: asyncio.run(_serve(name, listen, serve))))
+
+
+async def _serve(
+    name: str,
+    listen: Listen,
+    serve: Callable[[RoleProcess], Coroutine[Any, Any, ExitStatus | None]],
+) -> ExitStatus | None:
+    async with contextlib.AsyncExitStack() as closing:
+        return await serve(RoleProcess(name, listen, closing))
+
+
+def end_of(name: str, work: Callable[[], ExitStatus | None]) -> ExitStatus:
+    """Do the work of a command, say what keeps it from its end, and return the exit status."""
+    try:
+        return work() or ExitStatus.STOPPED
+    except Exception as error:
+        return _failed(name, _alone(error))
+
+
+def _alone(error: Exception) -> Exception:
+    """What a group of one error is of, as of a TaskGroup with a task that failed."""
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error
+
+
+def _failed(name: str, error: Exception) -> ExitStatus:
+    if isinstance(error, RoleError):
+        click.echo(f"{name}: {error}", err=True)
+        return error.status
+    if isinstance(error, OSError) and (problem := disk_problem(error)):
+        click.echo(f"{name}: {problem}", err=True)
+        return ExitStatus.FAILED
+    log.error("a fault of pymesos ends this process", exc_info=error)
+    click.echo(
+        f"{name}: a fault of pymesos has ended it ({type(error).__name__}); the log above says"
+        f" where. Started again it goes on from what is stored; please report it with the log",
+        err=True,
+    )
+    return ExitStatus.CRASHED
+
+
+def unusable(error: StoreError, if_damaged: str) -> RoleError:
+    """The error of a store that cannot be used, with what to do `if_damaged`."""
+    return RoleError(f"{error}. {if_damaged}" if error.damaged else str(error))

@@ -1,0 +1,141 @@
+"""Settings of every role that listens: where, under which names, and how much it logs."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from pymesos_core import limits
+from pymesos_core.addresses import parse_master, parse_zk
+from pymesos_core.ids import name_problem
+from pymesos_core.log import LEVELS
+from pymesos_core.serving import Listen
+from pymesos_core.settings.declaring import Settings, choice, number, switch, text, whole
+from pymesos_core.settings.kinds import SECONDS
+
+_CREDENTIALS = re.compile(r"^(zk://).*@")
+
+
+def read_ip(written: str) -> str:
+    """An IP address. Raises ValueError."""
+    try:
+        ipaddress.ip_address(written)
+    except ValueError:
+        raise ValueError(
+            f"{written!r} is given, and an IP address is expected, as in 127.0.0.1"
+        ) from None
+    return written
+
+
+def read_hostname(written: str) -> str:
+    """A name that people read. Raises ValueError."""
+    if problem := name_problem(written, limits.ID):
+        raise ValueError(problem)
+    return written
+
+
+def mask_credentials(written: str) -> str:
+    """A zk:// URL without the password that it may hold."""
+    return _CREDENTIALS.sub(r"\1***@", written)
+
+
+@dataclass(frozen=True)
+class ServerSettings(Settings):
+    """Where a server listens, and its log."""
+
+    ip: str = text("127.0.0.1", read=read_ip, metavar="ADDRESS", help="Address to listen on.")
+    port: int = whole(0, 0, 65535, help="Port to listen on; 0 takes a free one.")
+    advertise_ip: str | None = text(
+        None,
+        read=read_ip,
+        metavar="ADDRESS",
+        default_text="--ip",
+        help="Address told to others.",
+    )
+    hostname: str | None = text(
+        None,
+        read=read_hostname,
+        metavar="NAME",
+        default_text="the host's own",
+        help="Name shown to people.",
+    )
+    insecure: bool = switch(
+        False, help="Allow an address other than loopback although there is no TLS yet."
+    )
+    log_level: str = choice("info", LEVELS, help="The least that is logged.")
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """See Settings."""
+        for field, value in (("ip", self.ip), ("advertise_ip", self.advertise_ip)):
+            if value and not self.insecure and not ipaddress.ip_address(value).is_loopback:
+                yield (
+                    field,
+                    f"{value} is not a loopback address, and there is no TLS yet: everyone who"
+                    f" can reach it can run commands here. Add --insecure if that is meant",
+                )
+        if ipaddress.ip_address(self.advertise_ip or self.ip).is_unspecified:
+            yield (
+                "advertise_ip" if self.advertise_ip else "ip",
+                f"{self.advertise_ip or self.ip} is every address of this machine; say with"
+                f" --advertise-ip what others should connect to",
+            )
+
+    @property
+    def listen(self) -> Listen:
+        """Where to bind, and what to tell others."""
+        return Listen(self.ip, self.port, self.advertise_ip, self.hostname)
+
+
+def listen_port(default: int) -> Any:
+    """The declaration of `port` for a role with a port of its own."""
+    return whole(default, 0, 65535, help="Port to listen on; 0 takes a free one.")
+
+
+def metrics_port() -> Any:
+    """The declaration of the port of /metrics."""
+    return whole(
+        None,
+        1,
+        65535,
+        default_text="not at all",
+        help="Serve /metrics for Prometheus on this port.",
+    )
+
+
+def zk_session_timeout(what: str) -> Any:
+    """The declaration of the timeout of a ZooKeeper session."""
+    return number(10, 1, 120, unit=SECONDS, help=what)
+
+
+def read_master(written: str) -> str:
+    """The address of a master, as it was written. Raises AddressError."""
+    parse_master(written)
+    return written
+
+
+def master_address() -> Any:
+    """The declaration of where a role finds its master."""
+    return text(
+        None,
+        read=read_master,
+        metavar="ADDRESS",
+        required="host:port, or zk://host:port/path",
+        mask=mask_credentials,
+        also="PYMESOS_MASTER",
+        help="The master: host:port, or zk://host:port/path to find the leader.",
+    )
+
+
+def zk_url() -> Any:
+    """The declaration of the ZooKeeper that elects the leader; without it a master is alone."""
+    return text(
+        None,
+        read=parse_zk,
+        metavar="ZK_URL",
+        mask=mask_credentials,
+        help="Elect the leader through ZooKeeper: zk://host:port,host:port/path. Without it this"
+        " master stands alone and leads at once.",
+    )

@@ -1,0 +1,143 @@
+"""Sources of settings: a TOML or YAML file, and the environment.
+
+A file is a flat table of settings by their names. It is read whole, at most 64 KiB of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import stat
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+MAX_BYTES = 64 * 1024
+SUFFIXES = (".toml", ".yaml", ".yml")
+_AT_LINE = re.compile(r"^(?P<what>.*) \(at line (?P<line>\d+), column \d+\)$", re.S)
+
+
+class FileError(ValueError):
+    """A file of settings cannot be read: the message names the file, and the line if it can."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One key of a file."""
+
+    key: str
+    value: object
+    where: str  # "/etc/pymesos/agent.toml:3"
+
+
+def read_file(path: Path) -> list[Entry]:
+    """All keys of a file, in its order. Raises FileError."""
+    if path.suffix not in SUFFIXES:
+        raise FileError(
+            f"{_name(path)} is named neither .toml nor .yaml; the name says how it is written"
+        )
+    text = _read_text(path)
+    try:
+        return _read_toml(path, text) if path.suffix == ".toml" else _read_yaml(path, text)
+    except RecursionError:
+        raise FileError(f"{_name(path)} is nested too deeply; a flat table is expected") from None
+
+
+def _name(path: Path) -> str:
+    text = str(path)
+    return text if text.isprintable() else ascii(text)
+
+
+def _read_text(path: Path) -> str:
+    name = _name(path)
+    try:
+        # A FIFO would be waited for without O_NONBLOCK.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise FileError(f"cannot read {name}: {error.strerror}") from error
+    except ValueError as error:  # a NUL in its name
+        raise FileError(f"cannot read {name}: {error}") from error
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if not stat.S_ISREG(mode):
+            what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise FileError(f"{name} is {what}; a TOML or YAML file is expected")
+        try:
+            data = file.read(MAX_BYTES + 1)
+        except OSError as error:
+            raise FileError(f"cannot read {name}: {error.strerror}") from error
+    if len(data) > MAX_BYTES:
+        raise FileError(f"{name} has more than {MAX_BYTES // 1024} KiB, the most that is read")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise FileError(
+            f"{name}:{line}: the byte 0x{data[error.start]:02x} is not UTF-8; UTF-8 text is"
+            f" expected"
+        ) from None
+
+
+def _read_toml(path: Path, text: str) -> list[Entry]:
+    name = _name(path)
+    try:
+        found = tomllib.loads(text)
+    except ValueError as error:
+        # Also what is not tomllib's own, as a number of thousands of digits.
+        at = _AT_LINE.match(str(error))
+        where = f"{name}:{at['line']}" if at else name
+        raise FileError(f"{where}: not TOML: {at['what'] if at else error}") from None
+    return [Entry(key, value, _toml_line(name, text, key)) for key, value in found.items()]
+
+
+def _toml_line(name: str, text: str, key: str) -> str:
+    """Where a key stands; without a line if that is not certain, as within a text of many lines."""
+    heads = [
+        number
+        for number, line in enumerate(text.splitlines(), 1)
+        if re.match(r"\s*\[*\s*[\"']?([^\"'=\s\].]*)", line)[1] == key  # type: ignore[index]
+    ]
+    return f"{name}:{heads[0]}" if len(heads) == 1 else name
+
+
+def _read_yaml(path: Path, text: str) -> list[Entry]:
+    import yaml  # 15 ms, for those who have such a file
+
+    name = _name(path)
+    loader = yaml.SafeLoader(text)
+    entries: dict[str, Entry] = {}
+    try:
+        node = loader.get_single_node()
+        if node is None:
+            return []
+        if not isinstance(node, yaml.MappingNode):
+            raise FileError(f"{name}:{node.start_mark.line + 1}: `name: value` is expected")
+        for key_node, value_node in node.value:
+            where = f"{name}:{key_node.start_mark.line + 1}"
+            if not isinstance(key_node, yaml.ScalarNode):
+                raise FileError(f"{where}: `name: value` is expected")
+            key = key_node.value
+            if key in entries:
+                raise FileError(f"{where}: {key} is given twice; first at {entries[key].where}")
+            entries[key] = Entry(key, loader.construct_object(value_node, deep=True), where)
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = f"{name}:{mark.line + 1}" if mark else name
+        raise FileError(f"{where}: not YAML: {error.problem or error.context}") from None
+    except yaml.YAMLError as error:
+        raise FileError(f"{name}: not YAML: {str(error).splitlines()[0]}") from None
+    except FileError:
+        raise
+    except (ValueError, OverflowError) as error:  # a date or a number that there is not
+        raise FileError(f"{name}: not YAML: {error}") from None
+    finally:
+        loader.dispose()
+    return list(entries.values())
+
+
+def near(name: str, known: Iterable[str]) -> str | None:
+    """The known name that is nearest, if one is near."""
+    found = difflib.get_close_matches(name[:100].lower().replace("-", "_"), [*known], 1, 0.6)
+    return found[0] if found else None

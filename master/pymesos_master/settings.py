@@ -1,0 +1,115 @@
+"""Settings of `pymesos-master`, each declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymesos_core.addresses import ZkUrl
+from pymesos_core.directories import default_directory
+from pymesos_core.resources import ResourceError, Resources, parse
+from pymesos_core.settings import SECONDS, folder, number, switch, text, whole
+from pymesos_core.settings.server import (
+    ServerSettings,
+    listen_port,
+    metrics_port,
+    zk_session_timeout,
+    zk_url,
+)
+from pymesos_master.allocator.interface import Settings as AllocationSettings
+from pymesos_master.allocator.minimum import Scalars
+from pymesos_master.core import Config
+
+DEFAULT_PORT = 5050
+
+
+def read_minimum(written: str) -> tuple[Scalars, ...]:
+    """Read `cpus:0.01|mem:32`. Raises ValueError."""
+    try:
+        bags = [parse(part) for part in written.split("|")]
+    except ResourceError as error:
+        raise ValueError(f"{error}; alternatives are separated by '|'") from error
+    if not all(bag.scalars and bag == Resources(bag.scalars) for bag in bags):
+        raise ValueError(f"{written!r}: each alternative is of scalars, as in cpus:1|mem:32")
+    return tuple(bag.scalars for bag in bags)
+
+
+@dataclass(frozen=True)
+class MasterSettings(ServerSettings):
+    """All that a master may be told."""
+
+    port: int = listen_port(DEFAULT_PORT)
+    zk: ZkUrl | None = zk_url()
+    zk_session_timeout_s: float = zk_session_timeout(
+        "Seconds after which ZooKeeper takes a silent master for dead."
+    )
+    work_dir: Path = folder(
+        lambda: default_directory("master"),
+        default_text="/var/lib/pymesos/master for root, else ~/.local/state/pymesos/master",
+        help="Where a standalone master keeps its registry.",
+    )
+    agent_ping_timeout_s: float = number(
+        15, 0.05, 600, unit=SECONDS, help="Seconds an agent has to answer a ping."
+    )
+    max_agent_ping_timeouts: int = whole(
+        5, 1, 1000, help="Unanswered pings in a row that make an agent unreachable."
+    )
+    agent_reregister_timeout_s: float = number(
+        600,
+        1,
+        86400,
+        unit=SECONDS,
+        help="Seconds that agents have to come back after a master failover.",
+    )
+    offer_timeout_s: float = number(
+        30,
+        0.05,
+        86400,
+        unit=SECONDS,
+        help="Seconds after which an unanswered offer is rescinded.",
+    )
+    max_offer_fraction: float = number(
+        1,
+        0.01,
+        1,
+        help="The largest part of an agent in one offer, so that a small framework does not hold"
+        " a large machine.",
+    )
+    min_allocatable_resources: tuple[Scalars, ...] = text(
+        "cpus:0.01|mem:32",
+        read=read_minimum,
+        help="The least that is worth an offer; alternatives are separated by '|'.",
+    )
+    filter_gpu_resources: bool = switch(
+        True,
+        help="Agents with GPUs are offered to frameworks that declare GPU_RESOURCES only; else"
+        " only the GPUs are kept for those.",
+    )
+    max_completed_tasks: int = whole(
+        10_000,
+        0,
+        10_000_000,
+        help="How many ended tasks are kept for `pymesos-cli tasks --all`.",
+    )
+    metrics_port: int | None = metrics_port()
+
+    @property
+    def core(self) -> Config:
+        """What the core is told."""
+        return Config(
+            agent_ping_timeout_s=self.agent_ping_timeout_s,
+            max_agent_ping_timeouts=self.max_agent_ping_timeouts,
+            agent_reregister_timeout_s=self.agent_reregister_timeout_s,
+            offer_timeout_s=self.offer_timeout_s,
+            max_completed_tasks=self.max_completed_tasks,
+        )
+
+    @property
+    def allocation(self) -> AllocationSettings:
+        """What the allocator is told."""
+        return AllocationSettings(
+            self.offer_timeout_s,
+            self.min_allocatable_resources,
+            self.max_offer_fraction,
+            self.filter_gpu_resources,
+        )
