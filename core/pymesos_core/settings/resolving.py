@@ -149,10 +149,10 @@ def _unknown_keys(settings: Sequence[Setting], sources: Sources) -> Iterator[str
     for entry in sources.entries:
         if entry.key in names:
             continue
-        if found := by_field.get(entry.key) or near(entry.key, names):
-            hint = f"did you mean {found}?"
-        elif isinstance(entry.value, dict):
+        if isinstance(entry.value, dict):
             hint = "settings stand at the top, in no table"
+        elif found := by_field.get(entry.key) or near(entry.key, names):
+            hint = f"did you mean {found}?"
         else:
             hint = f"`pymesos-{sources.role} --print-config` lists all"
         key = entry.key if entry.key.isprintable() and entry.key else ascii(entry.key)

@@ -10,9 +10,11 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 MAX_BYTES = 64 * 1024
 SUFFIXES = (".toml", ".yaml", ".yml")
@@ -59,15 +61,17 @@ def _read_text(path: Path) -> str:
         raise FileError(f"cannot read {name}: {error.strerror}") from error
     except ValueError as error:  # a NUL in its name
         raise FileError(f"cannot read {name}: {error}") from error
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
             raise FileError(f"{name} is {what}; a TOML or YAML file is expected")
-        try:
+        with os.fdopen(os.dup(descriptor), "rb") as file:
             data = file.read(MAX_BYTES + 1)
-        except OSError as error:
-            raise FileError(f"cannot read {name}: {error.strerror}") from error
+    except OSError as error:
+        raise FileError(f"cannot read {name}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_BYTES:
         raise FileError(f"{name} has more than {MAX_BYTES // 1024} KiB, the most that is read")
     try:
@@ -103,25 +107,9 @@ def _toml_line(name: str, text: str, key: str) -> str:
 
 
 def _read_yaml(path: Path, text: str) -> list[Entry]:
-    import yaml  # 15 ms, for those who have such a file
-
     name = _name(path)
-    loader = yaml.SafeLoader(text)
-    entries: dict[str, Entry] = {}
     try:
-        node = loader.get_single_node()
-        if node is None:
-            return []
-        if not isinstance(node, yaml.MappingNode):
-            raise FileError(f"{name}:{node.start_mark.line + 1}: `name: value` is expected")
-        for key_node, value_node in node.value:
-            where = f"{name}:{key_node.start_mark.line + 1}"
-            if not isinstance(key_node, yaml.ScalarNode):
-                raise FileError(f"{where}: `name: value` is expected")
-            key = key_node.value
-            if key in entries:
-                raise FileError(f"{where}: {key} is given twice; first at {entries[key].where}")
-            entries[key] = Entry(key, loader.construct_object(value_node, deep=True), where)
+        return [*_yaml_entries(name, yaml.SafeLoader(text))]
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{name}:{mark.line + 1}" if mark else name
@@ -132,9 +120,26 @@ def _read_yaml(path: Path, text: str) -> list[Entry]:
         raise
     except (ValueError, OverflowError) as error:  # a date or a number that there is not
         raise FileError(f"{name}: not YAML: {error}") from None
-    finally:
-        loader.dispose()
-    return list(entries.values())
+
+
+def _yaml_entries(name: str, loader: yaml.SafeLoader) -> Iterator[Entry]:
+    """Raises FileError, and what the loader raises."""
+    node = loader.get_single_node()
+    if node is None:
+        return
+    expected = "`name: value` is expected"
+    if not isinstance(node, yaml.MappingNode):
+        raise FileError(f"{name}:{node.start_mark.line + 1}: {expected}")
+    first: dict[str, str] = {}
+    for key_node, value_node in node.value:
+        where = f"{name}:{key_node.start_mark.line + 1}"
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise FileError(f"{where}: {expected}")
+        key = key_node.value
+        if key in first:
+            raise FileError(f"{where}: {key} is given twice; first at {first[key]}")
+        first[key] = where
+        yield Entry(key, loader.construct_object(value_node, deep=True), where)
 
 
 def near(name: str, known: Iterable[str]) -> str | None:
