@@ -459,7 +459,7 @@ class TestWrongUse:
             ("pymesos_master", ["--hostname", "\x1b[31m"], "--hostname: "),
             ("pymesos_master", ["--hostname", ""], "--hostname: "),
             ("pymesos_master", ["--work-dir", ""], "a directory is expected"),
-            ("pymesos_master", ["--offer-timeout", "nan"], "a number of seconds from 0.05 to 86400"),
+            ("pymesos_master", ["--offer-timeout", "nan"], "seconds from 0.05 to 86400"),
             ("pymesos_master", ["--zk", ""], "--zk: a ZooKeeper address starts with"),
             ("pymesos_agent", ["--master", "h:1", "--attributes", "x:\u202e"], "nobody sees"),
             ("pymesos_binpack", ["--listen", "--master", "h:1", "--name", "../x"], "has a slash"),
