@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_core.clock import Now
+from pymesos_simulation.loop import SimulatedLoop
 from pymesos_simulation.timeline import Action, Timeline
 
 FSYNC_S = 0.005
@@ -119,7 +120,13 @@ class Node:
         self._while_stopped: list[Action] = []  # until it goes on
         self.skew_s = world.random.uniform(-5, 5)
         self.links: dict[int, Link] = {}
+        self.loop = SimulatedLoop(world, name)  # of this life
         self._tick_at: float | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it lives and does not run."""
+        return self.alive and self.paused_until_s > self.world.now_s
 
     @property
     def now(self) -> Now:
@@ -148,6 +155,7 @@ class Node:
         self.paused_until_s = 0.0
         self._while_stopped.clear()
         self._tick_at = None
+        self.loop = SimulatedLoop(self.world, self.name)
         self.world.trace(f"{self.name} starts")
         self.on_start()
 
@@ -161,6 +169,7 @@ class Node:
         self.generation += 1
         for link in list(self.links.values()):
             link.cut(self)
+        self.loop.kill()
         self.on_crash()
 
     def pause(self, seconds: float) -> None:
@@ -168,6 +177,7 @@ class Node:
         self.world.counts["pause"] += 1
         self.world.trace(f"{self.name} is stopped for {seconds:.1f} s")
         self.paused_until_s = max(self.paused_until_s, self.world.now_s + seconds)
+        self.loop.pause()
         self.world.at(seconds, self._go_on)
 
     def resume(self) -> None:
@@ -182,6 +192,7 @@ class Node:
         held, self._while_stopped = self._while_stopped, []
         for action in held:
             action()
+        self.loop.resume()
         for link in list(self.links.values()):
             link.drain(self)
 

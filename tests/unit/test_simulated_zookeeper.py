@@ -1,0 +1,186 @@
+"""The production election and registry on the simulated ZooKeeper."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import pytest
+from kazoo.exceptions import ConnectionLoss, NoNodeError
+
+from pymesos_core.addresses import HostPort, parse_zk
+from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term, zookeeper
+from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector
+from pymesos_core.store import Change
+from pymesos_simulation.world import Node, World
+from pymesos_simulation.zookeeper import SESSION_S, Client, Ensemble
+
+URL = parse_zk("zk://zookeeper:2181/pymesos")
+
+
+class Stage:
+    """Processes that contend, in calm weather."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, seed: int = 0) -> None:
+        self.world = World(seed)
+        self.world.faulty = False
+        self.ensemble = Ensemble(self.world)
+        self.here: Node | None = None
+        patch.setattr(zookeeper, "make_client", lambda url, s: Client(self.ensemble, self.node()))
+
+    def node(self) -> Node:
+        assert self.here is not None
+        return self.here
+
+    def process(self, name: str) -> Node:
+        node = Node(self.world, name)
+        node.start()
+        return node
+
+    def run(self, node: Node, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        self.here = node
+        with node.loop.entered():
+            return node.loop.create_task(coro)
+
+    def contender(self, node: Node, port: int) -> ZkContender:
+        self.here = node
+        with node.loop.entered():
+            info = MasterInfo(node.name, HostPort("10.0.0.1", port))
+            return ZkContender(URL, info, SESSION_S)
+
+    def until(self, holds: Callable[[], bool], within_s: float = 60) -> None:
+        assert self.world.run(holds, self.world.now_s + within_s), f"not within {within_s} s"
+
+    def leads(self, node: Node, contender: ZkContender) -> Term:
+        leading = self.run(node, contender.lead())
+        self.until(leading.done)
+        term: Term = leading.result()
+        return term
+
+    def result(self, node: Node, function: Callable[..., Any], *arguments: Any) -> Any:
+        asked = self.run(node, asyncio.to_thread(function, *arguments))
+        self.until(asked.done)
+        return asked.result()
+
+
+@pytest.fixture(params=range(5))
+def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    return Stage(monkeypatch, request.param)
+
+
+def test_the_next_leads_when_the_first_dies(stage: Stage) -> None:
+    one, two = stage.process("one"), stage.process("two")
+    watcher = stage.process("watcher")
+    first = stage.leads(one, stage.contender(one, 1))
+    stage.here = watcher
+    with watcher.loop.entered():
+        detector = ZkDetector(URL, SESSION_S)
+    stage.run(watcher, detector.start())
+    stage.until(lambda: detector.leader is not None and detector.leader.master_id == "one")
+    second = stage.run(two, stage.contender(two, 2).lead())
+    stage.world.run(lambda: False, stage.world.now_s + 30)
+    assert not second.done()
+    one.crash()
+    stage.ensemble.died(one)
+    stage.until(second.done)
+    assert second.result().epoch == first.epoch + 1
+    stage.until(lambda: detector.leader is not None and detector.leader.master_id == "two")
+
+
+def test_a_deposed_leaders_write_fails(stage: Stage) -> None:
+    one, two = stage.process("one"), stage.process("two")
+    mine, other = stage.contender(one, 1), stage.contender(two, 2)
+    old = stage.leads(one, mine)
+    changes = [Change("agent", "a/b %", b"1"), Change("agent", "c", b"2")]
+    stage.result(one, old.registry.load)
+    stage.result(one, old.registry.commit, changes)
+    stage.result(one, old.registry.commit, [Change("agent", "c", None), Change("agent", "c", b"3")])
+    stage.until(stage.run(one, mine.resign(old)).done)
+    new = stage.leads(two, other)
+    with pytest.raises(StaleEpochError):
+        stage.result(one, old.registry.commit, [Change("agent", "a/b %", b"stale")])
+    known = {("agent", "a/b %"): b"1", ("agent", "c"): b"3"}
+    assert stage.result(two, new.registry.load) == known
+    assert {k for k, _ in stage.ensemble.records("/pymesos/registry")} == {"agent"}
+
+
+def test_a_term_is_in_doubt_while_the_service_is_away(stage: Stage) -> None:
+    one = stage.process("one")
+    term = stage.leads(one, stage.contender(one, 1))
+    stage.ensemble.interrupt([one], 6, down=False)
+    stage.until(lambda: not term.active.is_set(), 5)
+    stage.until(term.active.is_set, 5)
+    assert not term.lost.is_set()
+    stage.ensemble.interrupt([one], 60, down=False)
+    stage.until(term.lost.is_set, 20)
+
+
+def test_what_became_of_a_write_is_not_known_when_the_way_breaks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    became: set[tuple[bool, bool]] = set()
+    for seed in range(30):
+        stage = Stage(monkeypatch, seed)
+        one = stage.process("one")
+        term = stage.leads(one, stage.contender(one, 1))
+        stage.result(one, term.registry.load)
+        stage.result(one, term.registry.commit, [Change("agent", "b", b"1")])
+        asked = stage.run(
+            one, asyncio.to_thread(term.registry.commit, [Change("agent", "a", b"1")])
+        )
+        stage.world.run(lambda: False, stage.world.now_s + 0.001 * seed)
+        stage.ensemble.interrupt([one], 30, down=False)
+        stage.until(asked.done)
+        if asked.exception() is not None:
+            assert isinstance(asked.exception(), RegistryError)
+            assert "ConnectionLoss" in str(asked.exception())
+        there = ("agent", "a") in stage.ensemble.records("/pymesos/registry")
+        became.add((asked.exception() is None, there))
+    assert {(False, True), (False, False)} <= became
+    assert (True, False) not in became
+
+
+def test_a_stopped_process_learns_late_that_its_session_has_ended(stage: Stage) -> None:
+    one, two = stage.process("one"), stage.process("two")
+    term = stage.leads(one, stage.contender(one, 1))
+    one.pause(40)
+    stage.ensemble.stopped(one, 40)
+    second = stage.leads(two, stage.contender(two, 2))
+    assert stage.world.now_s < 30 and second.epoch == term.epoch + 1
+    assert not term.lost.is_set()
+    stage.until(term.lost.is_set)
+
+
+def test_watches_are_told_once_and_not_over_a_broken_connection(stage: Stage) -> None:
+    one, two = stage.process("one"), stage.process("two")
+    mine, other = Client(stage.ensemble, one), Client(stage.ensemble, two)
+    mine.start_async()
+    other.start_async()
+    stage.until(lambda: mine.connected and other.connected)
+    told: list[str] = []
+    stage.result(one, mine.ensure_path, "/a/b")
+    stage.result(one, mine.get_children, "/a", lambda _: told.append("children"))
+    stage.result(one, mine.exists, "/a/c", lambda _: told.append("exists"))
+    stage.result(two, other.create, "/a/c")
+    stage.until(lambda: len(told) == 2)
+    stage.result(two, other.delete, "/a/c")
+    stage.result(one, mine.get_children, "/a", lambda _: told.append("lost"))
+    stage.ensemble.interrupt([one], 5, down=False)
+    stage.until(lambda: not mine.connected)
+    stage.until(lambda: mine.connected)
+    stage.result(two, other.create, "/a/c")
+    stage.world.run(lambda: False, stage.world.now_s + 5)
+    assert sorted(told) == ["children", "exists"]
+    with pytest.raises(NoNodeError):
+        stage.result(one, mine.get, "/nowhere")
+
+
+def test_a_request_in_a_broken_connection_fails(stage: Stage) -> None:
+    one = stage.process("one")
+    mine = Client(stage.ensemble, one)
+    mine.start_async()
+    stage.until(lambda: mine.connected)
+    stage.ensemble.interrupt([one], 60, down=False)
+    with pytest.raises(ConnectionLoss):
+        stage.result(one, mine.get_children, "/")
