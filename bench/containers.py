@@ -38,7 +38,7 @@ from launch import Timed, ended
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from pymesos_agent.runtimes.environment import host_environment
+from pymesos_agent.containers.environment import host_environment
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
 from pymesos_agent.runtimes.oci.bundle import Host, make_host_root, write_bundle
 from pymesos_agent.runtimes.oci.runtime import INITS

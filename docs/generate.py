@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from pymesos_agent.isolation import DECLARED, FACETS
+from pymesos_agent.containers.isolation import DECLARED, FACETS
 from pymesos_agent.main import main as agent
 from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.main import main as binpack

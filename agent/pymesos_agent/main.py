@@ -19,7 +19,6 @@ import click
 
 from pymesos_agent import machine, metrics
 from pymesos_agent.core import AgentCore, Config, RecoveryError
-from pymesos_agent.executor_service import ExecutorService
 from pymesos_agent.purge import Ended, PurgeError, end_containers, pids_of, remove_files
 from pymesos_agent.runtimes.interface import (
     AllowedPath,
@@ -39,7 +38,8 @@ from pymesos_agent.runtimes.starting import (
     runtimes_of,
     start_runtimes,
 )
-from pymesos_agent.sandbox_service import SandboxService
+from pymesos_agent.services.executor import ExecutorService
+from pymesos_agent.services.sandbox import SandboxService
 from pymesos_agent.shell import LAST_WORD_S, Shell
 from pymesos_core import VERSION, resources
 from pymesos_core.addresses import AddressError, parse_master

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from prometheus_client.core import CounterMetricFamily, Metric
 
+from pymesos_agent.containers.usage import ContainerUsage, read_usage
 from pymesos_agent.core import AgentCore
-from pymesos_agent.usage import ContainerUsage, read_usage
 from pymesos_core.metrics import MIB, gauge
 from pymesos_core.resources import from_proto
 from pymesos_core.slices import in_slices

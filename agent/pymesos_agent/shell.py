@@ -20,8 +20,10 @@ from urllib.parse import quote
 import grpc.aio
 
 from pymesos_agent import machine
-from pymesos_agent.artifacts import Artifacts
-from pymesos_agent.checking import CheckError, run_check
+from pymesos_agent.containers import users
+from pymesos_agent.containers.isolation import refusal
+from pymesos_agent.containers.sessions import Entry, EntryError
+from pymesos_agent.containers.usage import read_usage
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.effects import (
     CapCpu,
@@ -63,11 +65,11 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.core.executors import resources_of
 from pymesos_agent.core.tasks import AgentTask
-from pymesos_agent.executor_service import ExecutorStreams
-from pymesos_agent.fetching import Fetching
-from pymesos_agent.forks import ForkWatch, cap_cpu
-from pymesos_agent.isolation import refusal
-from pymesos_agent.runtimes import users
+from pymesos_agent.files.artifacts import Artifacts
+from pymesos_agent.files.fetching import Fetching
+from pymesos_agent.files.sandbox import Files, disk_usage
+from pymesos_agent.health.checking import CheckError, run_check
+from pymesos_agent.health.forks import ForkWatch, cap_cpu
 from pymesos_agent.runtimes.interface import (
     ContainerSpec,
     Group,
@@ -78,9 +80,7 @@ from pymesos_agent.runtimes.interface import (
     mapped_ports,
     ports_of,
 )
-from pymesos_agent.sandbox import Files, disk_usage
-from pymesos_agent.sessions import Entry, EntryError
-from pymesos_agent.usage import read_usage
+from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock

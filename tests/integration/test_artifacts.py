@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_agent.artifacts import ArtifactError, Artifacts
+from pymesos_agent.files.artifacts import ArtifactError, Artifacts
 from pymesos_agent.runtimes.interface import AllowedPath
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.registry import Layer

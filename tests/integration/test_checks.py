@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pymesos_agent.checking import CheckError, run_check
+from pymesos_agent.containers.sessions import Entry, Session
 from pymesos_agent.core.events import ContainerStarted
+from pymesos_agent.health.checking import CheckError, run_check
 from pymesos_agent.runtimes.interface import ContainerSpec
-from pymesos_agent.sessions import Entry, Session
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, free_port

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.sessions import EntryError
 from pymesos_agent.core.events import ContainerFailed, RuntimeAway, RuntimeBack
-from pymesos_agent.runtimes import docker as docker_module
-from pymesos_agent.runtimes.docker import DockerRuntime
+from pymesos_agent.runtimes.docker import runtime as docker_module
+from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError, Settings
-from pymesos_agent.sessions import EntryError
 from pymesos_testing.components import (
     IMAGE,
     MissingError,

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
+from pymesos_agent.containers.disks import disk_of
+from pymesos_agent.containers.isolation import DECLARED, FACETS
+from pymesos_agent.containers.sessions import run_entry
 from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
-from pymesos_agent.isolation import DECLARED, FACETS
-from pymesos_agent.runtimes.disks import disk_of
 from pymesos_agent.runtimes.interface import (
     ContainerSpec,
     Group,
@@ -28,7 +29,6 @@ from pymesos_agent.runtimes.interface import (
 )
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
-from pymesos_agent.sessions import run_entry
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, MissingError, free_port, supervisors

@@ -13,9 +13,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from pymesos_agent.checking import CheckError, run_check
+from pymesos_agent.containers.isolation import refusal
 from pymesos_agent.core.events import ContainerFailed, ContainerStarted
-from pymesos_agent.isolation import refusal
+from pymesos_agent.health.checking import CheckError, run_check
 from pymesos_agent.runtimes.interface import (
     AllowedPath,
     ContainerSpec,

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.sessions import EntryError, run_entry
 from pymesos_agent.core.events import ContainerFailed
 from pymesos_agent.runtimes.interface import ImageSettings, RuntimeUnavailableError, Settings
 from pymesos_agent.runtimes.oci import tools
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
-from pymesos_agent.sessions import EntryError, run_entry
 from pymesos_testing.components import INSTALL
 from pymesos_testing.registry import Layer, busybox_layer, write_layout
 from pymesos_testing.rigs import Rig, oci_rig

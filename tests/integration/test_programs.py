@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.sessions import run_entry
 from pymesos_agent.core.events import ContainerExited, ContainerFailed
 from pymesos_agent.runtimes.interface import ContainerSpec, ImageSettings, Settings
 from pymesos_agent.runtimes.oci.programs import find
-from pymesos_agent.sessions import run_entry
 from pymesos_agent.shell import _owner
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import MissingError

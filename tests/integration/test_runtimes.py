@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pymesos_agent.core.events import ContainerExited, ContainerFailed
-from pymesos_agent.runtimes.docker import DockerRuntime
+from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import (
     Settings,
 )

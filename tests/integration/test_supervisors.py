@@ -10,26 +10,35 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_agent import supervisor
 from pymesos_agent.core.events import ContainerFailed
-from pymesos_agent.runtimes import supervised
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_agent.supervision import supervised, supervisor
 from pymesos_testing.components import supervisors
 from pymesos_testing.rigs import Rig, oci_rig, process_rig
 from pymesos_testing.waiting import until
 
-OLD = Path(__file__).parent / "data/supervisor_v2.txt"  # of the first release
+DATA = Path(__file__).parent / "data"  # supervisors of releases, and the logfile they had
 TAG = f"test-{os.getpid()}"
 
 
-def older(version: int) -> str:
-    """A program like the one that starts a supervisor, for one of that version."""
+def older(folder: Path, of: int, version: int = 0) -> str:
+    """A program that starts the supervisor of an earlier release, made in a folder.
+
+    `of` is the release's version of the protocol; `version`, what it says instead.
+    """
+    package = folder / "earlier/pymesos_agent"
+    package.mkdir(parents=True)
+    text = (DATA / f"supervisor_v{of}.txt").read_text()
+    assert f"\nVERSION = {of}\n" in text
+    text = text.replace(f"\nVERSION = {of}\n", f"\nVERSION = {version or of}\n")
+    (package / "__init__.py").touch()
+    (package / "supervisor.py").write_text(text)
+    (package / "logfile.py").write_text((DATA / "logfile_v3.txt").read_text())
     return (
-        "import sys; sys.path.insert(0, sys.argv.pop(1));"
-        f" text = open({str(OLD)!r}).read().replace('VERSION = 2', 'VERSION = {version}');"
-        " exec(compile(text, 'pymesos_agent.supervisor', 'exec'))"
+        f"import sys; sys.argv.pop(1); sys.path.insert(0, {str(package.parent)!r});"
+        " from pymesos_agent.supervisor import main; main()"
     )
 
 
@@ -43,7 +52,7 @@ async def old(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Rig]:
     """A runtime of an older agent, with the supervisor that it had."""
-    monkeypatch.setattr(supervised, "PROGRAM", older(2))
+    monkeypatch.setattr(supervised, "PROGRAM", older(tmp_path, 2))
     monkeypatch.setattr(supervisor, "VERSION", 2)
     make = oci_rig(tmp_path) if request.param == "oci" else process_rig(tmp_path, watched=False)
     async with make as rig:
@@ -94,7 +103,7 @@ async def run_as(rig: Rig, user: str, command: str) -> ContainerSpec:
 async def test_no_version_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: int
 ) -> None:
-    monkeypatch.setattr(supervised, "PROGRAM", older(version))
+    monkeypatch.setattr(supervised, "PROGRAM", older(tmp_path, 2, version))
     monkeypatch.setattr(supervisor, "VERSION", version)
     async with process_rig(tmp_path, watched=False) as rig:
         monkeypatch.undo()

@@ -306,7 +306,9 @@ def supervisors(folder: Path) -> list[int]:
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             argv = (entry / "cmdline").read_bytes().decode().split("\0")
-            if any("pymesos_agent.supervisor" in a for a in argv) and str(folder) in argv[-2]:
+            if any(" pymesos_agent." in a and "supervisor" in a for a in argv) and (
+                str(folder) in argv[-2]
+            ):
                 found.append(int(entry.name))
     return found
 

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers import cgroups
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerStarted,
     RuntimeAway,
     RuntimeBack,
 )
-from pymesos_agent.runtimes import cgroups
-from pymesos_agent.runtimes.docker import DockerRuntime
+from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
     ContainerSpec,

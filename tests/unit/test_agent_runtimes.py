@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pymesos_agent.core import events as ev
-from pymesos_agent.runtimes.docker import DockerRuntime, _Launch
+from pymesos_agent.runtimes.docker.runtime import DockerRuntime, _Launch
 from pymesos_agent.runtimes.interface import Settings
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_agent.archives import ArchiveError, Unpacker
-from pymesos_agent.below import OutsideError
+from pymesos_agent.files.archives import ArchiveError, Unpacker
+from pymesos_agent.files.below import OutsideError
 from pymesos_testing.registry import Layer
 
 LINK, HARD, FOLDER = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE

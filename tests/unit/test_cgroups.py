@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_agent.runtimes import cgroups
+from pymesos_agent.containers import cgroups
 
 MIB = 1024 * 1024
 

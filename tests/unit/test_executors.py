@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pymesos_agent.core import events as ev
-from pymesos_agent.executor_service import _BadSubscriptionError, _Subscription
+from pymesos_agent.services.executor import _BadSubscriptionError, _Subscription
 from pymesos_agent.shell import cut_registration
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_master.core import events as master_ev

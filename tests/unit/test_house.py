@@ -44,6 +44,11 @@ ALLOWED_IN_CORES = {
     ("replay.py", "random"),
     ("replay.py", "pathlib"),  # reads recorded traces, for whoever compares policies
 }
+ROOMS = {
+    "agent/pymesos_agent": {
+        "core", "containers", "runtimes", "supervision", "files", "health", "services",
+    },
+}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
@@ -63,6 +68,19 @@ def test_imports_point_the_way_the_design_says(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         ours = {name for name in imports(path) if name.startswith("pymesos")} - {own}
         assert ours <= MAY_IMPORT[package], f"{path} imports {ours - MAY_IMPORT[package]}"
+
+
+@pytest.mark.parametrize("package", ROOMS)
+def test_a_package_has_the_rooms_that_the_design_names(package: str) -> None:
+    found = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
+    assert found == ROOMS[package]
+
+
+@pytest.mark.parametrize("path", [*MAY_IMPORT, *CORES])
+def test_what_is_listed_here_is_there(path: str) -> None:
+    """A check of a folder that is gone checks nothing."""
+    place = ROOT / path
+    assert place.is_file() or any(place.rglob("*.py")), f"{path} is gone: list where it went"
 
 
 @pytest.mark.parametrize("core", CORES)
@@ -126,8 +144,8 @@ def _is_written(pattern: ast.expr | None) -> bool:
 
 
 def test_the_supervisor_imports_the_standard_library_only() -> None:
-    found = imports(ROOT / "agent/pymesos_agent/supervisor.py")
-    found |= imports(ROOT / "agent/pymesos_agent/logfile.py")
+    found = imports(ROOT / "agent/pymesos_agent/supervision/supervisor.py")
+    found |= imports(ROOT / "agent/pymesos_agent/files/logfile.py")
     assert found <= sys.stdlib_module_names | {"pymesos_agent"}
     assert imports(ROOT / "agent/pymesos_agent/__init__.py") == set()
 

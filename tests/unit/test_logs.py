@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pymesos_agent.logfile import RotatingLog
-from pymesos_agent.logs import LogReader
-from pymesos_agent.runtimes.docker_logs import KNOWN_BYTES, Copied
-from pymesos_agent.sandbox import SandboxError
+from pymesos_agent.files.logfile import RotatingLog
+from pymesos_agent.files.logs import LogReader
+from pymesos_agent.files.sandbox import SandboxError
+from pymesos_agent.runtimes.docker.output import KNOWN_BYTES, Copied
 
 
 @pytest.fixture

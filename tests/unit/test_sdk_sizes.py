@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pymesos_agent.executor_service import _Subscription
+from pymesos_agent.services.executor import _Subscription
 from pymesos_core import limits
 from pymesos_core.outbox import Outbox
 from pymesos_master.services.scheduler import Accepts

@@ -25,11 +25,11 @@ import grpc
 import grpc.aio
 import pytest
 
+from pymesos_agent.containers.sessions import Entry
 from pymesos_agent.core import events as agent_ev
-from pymesos_agent.executor_service import ExecutorService, ExecutorStreams
-from pymesos_agent.sandbox import Files
-from pymesos_agent.sandbox_service import SandboxService
-from pymesos_agent.sessions import Entry
+from pymesos_agent.files.sandbox import Files
+from pymesos_agent.services.executor import ExecutorService, ExecutorStreams
+from pymesos_agent.services.sandbox import SandboxService
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Watch
 from pymesos_core import following

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pymesos_agent.supervisor import Container, Supervisor
+from pymesos_agent.supervision.supervisor import Container, Supervisor
 
 
 @pytest.fixture

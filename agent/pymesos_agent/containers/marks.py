@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from pymesos_agent.usage import groups_of
+from pymesos_agent.containers.usage import groups_of
 
 MARK = "PYMESOS_ENTRY_ID"
 ROUNDS = 20  # what forks while it is killed is found in the next

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pymesos_agent.marks import end_marked
+from pymesos_agent.containers.marks import end_marked
 from pymesos_core.streams import to_the_end
 from pymesos_proto.v1 import sandbox_pb2 as pb
 

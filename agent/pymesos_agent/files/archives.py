@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
-from pymesos_agent.below import FOLDER, OutsideError, followed, parent_of, parts_of
+from pymesos_agent.files.below import FOLDER, OutsideError, followed, parent_of, parts_of
 
 CHUNK_BYTES = 1024 * 1024
 MAX_BYTES = 16 * 1024**3

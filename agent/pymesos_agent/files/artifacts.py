@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from pymesos_agent.archives import ArchiveError, Unpacker
-from pymesos_agent.below import OutsideError, parts_of
-from pymesos_agent.isolation import host_path_problem
+from pymesos_agent.containers.isolation import host_path_problem
+from pymesos_agent.files.archives import ArchiveError, Unpacker
+from pymesos_agent.files.below import OutsideError, parts_of
 from pymesos_agent.runtimes.interface import AllowedPath
 from pymesos_proto.v1 import types_pb2 as pb
 

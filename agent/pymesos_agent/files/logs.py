@@ -7,7 +7,7 @@ import os
 import stat
 from pathlib import Path
 
-from pymesos_agent.sandbox import SandboxError, opened
+from pymesos_agent.files.sandbox import SandboxError, opened
 
 CHUNK_BYTES = 256 * 1024
 MAX_FILES = 101

@@ -11,8 +11,8 @@ import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 
-from pymesos_agent.runtimes.cgroups import CPU_PERIOD_US, cpu_quota_us
-from pymesos_agent.usage import groups_of
+from pymesos_agent.containers.cgroups import CPU_PERIOD_US, cpu_quota_us
+from pymesos_agent.containers.usage import groups_of
 
 
 class ForkWatch:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pymesos_agent.containers.sessions import Entry
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerFailed,
@@ -16,7 +17,6 @@ from pymesos_agent.core.events import (
     RuntimeAway,
     RuntimeBack,
 )
-from pymesos_agent.sessions import Entry
 from pymesos_core.resources import Resources
 from pymesos_proto.v1 import types_pb2 as pb
 

@@ -1,6 +1,6 @@
 """The `process` runtime: nothing to install, works without root.
 
-A supervisor of its own (`supervisor.py`) starts and reaps the containers, so that they outlive the
+A supervisor of its own (`supervision/`) starts and reaps the containers, so that they outlive the
 agent. Limits are cgroups where the agent may write them; elsewhere the supervisor samples memory.
 """
 
@@ -13,16 +13,16 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pymesos_agent import supervisor
-from pymesos_agent.core.events import ContainerFailed, ContainerState
-from pymesos_agent.marks import MARK, new_mark
-from pymesos_agent.runtimes import cgroups, users
-from pymesos_agent.runtimes.environment import (
+from pymesos_agent.containers import cgroups, users
+from pymesos_agent.containers.environment import (
     host_environment,
     task_argv,
     task_environment,
     ulimits,
 )
+from pymesos_agent.containers.marks import MARK, new_mark
+from pymesos_agent.containers.sessions import Entry
+from pymesos_agent.core.events import ContainerFailed, ContainerState
 from pymesos_agent.runtimes.interface import (
     ContainerSpec,
     OnEvent,
@@ -30,8 +30,8 @@ from pymesos_agent.runtimes.interface import (
     RuntimeUnavailableError,
     Settings,
 )
-from pymesos_agent.runtimes.supervised import Ids, Supervised, setpriv
-from pymesos_agent.sessions import Entry
+from pymesos_agent.supervision import supervisor
+from pymesos_agent.supervision.supervised import Ids, Supervised, setpriv
 from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from pymesos_agent.core.tasks import TASK, AgentTask
-from pymesos_agent.runtimes.docker import DockerRuntime
+from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import OnEvent, Runtime, RuntimeUnavailableError, Settings
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime

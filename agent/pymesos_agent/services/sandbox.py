@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import grpc
 import grpc.aio
 
-from pymesos_agent import sandbox
-from pymesos_agent.logs import LogReader
-from pymesos_agent.sandbox import Files, SandboxError
-from pymesos_agent.sessions import Entry, EntryError, Session
+from pymesos_agent.containers.sessions import Entry, EntryError, Session
+from pymesos_agent.files import sandbox
+from pymesos_agent.files.logs import LogReader
+from pymesos_agent.files.sandbox import Files, SandboxError
 from pymesos_core.streams import in_thread, to_the_end
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2_grpc as services

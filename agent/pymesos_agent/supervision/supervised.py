@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pymesos_agent
-from pymesos_agent import supervisor
+from pymesos_agent.containers.environment import plain_error
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerFailed,
@@ -23,8 +23,8 @@ from pymesos_agent.core.events import (
     RuntimeAway,
     RuntimeBack,
 )
-from pymesos_agent.runtimes.environment import plain_error
 from pymesos_agent.runtimes.interface import ContainerSpec, LogLimits, OnEvent
+from pymesos_agent.supervision import supervisor
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ AGAIN_S = 1.0
 # Of all that could be imported only what the supervisor names is.
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"
-    " from pymesos_agent.supervisor import main; main()"
+    " from pymesos_agent.supervision.supervisor import main; main()"
 )
 
 Message = dict[str, Any]

@@ -50,7 +50,7 @@ import socket
 import sys
 import time
 
-from pymesos_agent.logfile import RotatingLog
+from pymesos_agent.files.logfile import RotatingLog
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pymesos_agent.logfile import RotatingLog
+from pymesos_agent.files.logfile import RotatingLog
 
 KNOWN_BYTES = 4096  # by which the end of what was copied is found in a log whose start is gone
 

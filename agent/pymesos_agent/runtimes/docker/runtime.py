@@ -33,6 +33,24 @@ from docker.types import LogConfig, Ulimit
 from requests.exceptions import ReadTimeout, RequestException
 from urllib3.exceptions import HTTPError
 
+from pymesos_agent.containers import users
+from pymesos_agent.containers.cgroups import (
+    CPU_PERIOD_US,
+    Limits,
+    cpu_quota_us,
+    cpu_shares,
+    limits_of,
+)
+from pymesos_agent.containers.disks import device_path, disk_of
+from pymesos_agent.containers.environment import (
+    host_environment,
+    plain_error,
+    task_argv,
+    task_environment,
+)
+from pymesos_agent.containers.isolation import DECLARED
+from pymesos_agent.containers.marks import MARK, new_mark
+from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerFailed,
@@ -42,25 +60,9 @@ from pymesos_agent.core.events import (
     RuntimeAway,
     RuntimeBack,
 )
-from pymesos_agent.isolation import DECLARED
-from pymesos_agent.logfile import RotatingLog
-from pymesos_agent.marks import MARK, new_mark
-from pymesos_agent.runtimes import users
-from pymesos_agent.runtimes.cgroups import (
-    CPU_PERIOD_US,
-    Limits,
-    cpu_quota_us,
-    cpu_shares,
-    limits_of,
-)
-from pymesos_agent.runtimes.disks import device_path, disk_of
-from pymesos_agent.runtimes.docker_logs import Copied
-from pymesos_agent.runtimes.environment import (
-    host_environment,
-    plain_error,
-    task_argv,
-    task_environment,
-)
+from pymesos_agent.files.logfile import RotatingLog
+from pymesos_agent.files.sandbox import SandboxError, opened
+from pymesos_agent.runtimes.docker.output import Copied
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
     ContainerSpec,
@@ -68,8 +70,6 @@ from pymesos_agent.runtimes.interface import (
     RuntimeUnavailableError,
     Settings,
 )
-from pymesos_agent.sandbox import SandboxError, opened
-from pymesos_agent.sessions import Entry, EntryError
 from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)

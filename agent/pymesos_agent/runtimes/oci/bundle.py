@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pymesos_agent.isolation import USUAL_CAPABILITIES
-from pymesos_agent.runtimes import cgroups, users
-from pymesos_agent.runtimes.disks import MIB
-from pymesos_agent.runtimes.environment import task_argv, task_environment, ulimits
+from pymesos_agent.containers import cgroups, users
+from pymesos_agent.containers.disks import MIB
+from pymesos_agent.containers.environment import task_argv, task_environment, ulimits
+from pymesos_agent.containers.isolation import USUAL_CAPABILITIES
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
 from pymesos_agent.runtimes.oci import programs, seccomp
 from pymesos_agent.runtimes.oci.tools import ROOT, Overlay

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from pymesos_agent.below import FOLDER, OutsideError, parent_of, parts_of
+from pymesos_agent.files.below import FOLDER, OutsideError, parent_of, parts_of
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"

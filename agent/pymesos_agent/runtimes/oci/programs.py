@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePosixPath
 
-from pymesos_agent.runtimes.environment import DEFAULT_PATH, NOT_EXECUTABLE
+from pymesos_agent.containers.environment import DEFAULT_PATH, NOT_EXECUTABLE
 
 OPAQUE = ("trusted.overlay.opaque", "user.overlay.opaque")
 MAX_LINKS = 40  # as in the kernel

@@ -1,6 +1,6 @@
 """The `oci` runtime's verbs.
 
-A supervisor (`supervisor.py`) runs `crun run --detach`, or runc, and reaps the container, so that
+A supervisor (`supervision/`) runs `crun run --detach`, or runc, and reaps the container, so that
 it outlives the agent and its end is known. `delete` is not called: what is left of a container that
 has ended are its cgroups and two folders, and removing those takes a tenth of the time.
 """
@@ -18,11 +18,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from pymesos_agent.containers import cgroups
+from pymesos_agent.containers.disks import disk_of
+from pymesos_agent.containers.environment import host_environment
+from pymesos_agent.containers.marks import MARK, new_mark
+from pymesos_agent.containers.sessions import Entry, EntryError, run_entry
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, ContainerState
-from pymesos_agent.marks import MARK, new_mark
-from pymesos_agent.runtimes import cgroups, supervised
-from pymesos_agent.runtimes.disks import disk_of
-from pymesos_agent.runtimes.environment import host_environment
 from pymesos_agent.runtimes.interface import (
     ContainerSpec,
     OnEvent,
@@ -42,7 +43,7 @@ from pymesos_agent.runtimes.oci.bundle import (
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
 from pymesos_agent.runtimes.oci.networks import NetworkError, Networks, Wanted
 from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, Tool, installed
-from pymesos_agent.sessions import Entry, EntryError, run_entry
+from pymesos_agent.supervision import supervised
 from pymesos_core.resources import Resources, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 

@@ -1,0 +1,1 @@
+"""Containers: what each of them is and has, whichever runtime made it."""

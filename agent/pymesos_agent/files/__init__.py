@@ -1,0 +1,1 @@
+"""Files of tasks: their sandboxes, what they wrote, and what they wanted fetched."""

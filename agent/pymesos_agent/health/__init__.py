@@ -1,0 +1,1 @@
+"""Health: asking tasks how they are, and looking after those that take too much."""

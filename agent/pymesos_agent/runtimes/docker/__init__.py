@@ -1,0 +1,1 @@
+"""The `docker` runtime: containers of a Docker or Podman engine."""

@@ -1,0 +1,1 @@
+"""The gRPC services of an agent. They translate, and nothing else."""
