@@ -48,7 +48,7 @@ from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.standalone import LockedError, lock_directory
 from pymesos_core.directories import default_directory, disk_problem
-from pymesos_core.flags import FiniteRange, Folder
+from pymesos_core.flags import FiniteRange, Folder, WholeRange
 from pymesos_core.limits import PEER_EXECUTORS
 from pymesos_core.log import LEVELS, set_up_logging
 from pymesos_core.metrics import metrics_option, serve_metrics
@@ -307,14 +307,14 @@ def check_subnet(text: str) -> str:
 )
 @click.option(
     "--pids-max",
-    type=click.IntRange(0),
+    type=WholeRange(0),
     default=4096,
     show_default=True,
     help="Processes and threads of a task that does not say how many; 0: no limit.",
 )
 @click.option(
     "--log-max-size",
-    type=click.IntRange(1, 100_000),
+    type=WholeRange(1, 100_000),
     default=10,
     show_default=True,
     metavar="MIB",
@@ -322,7 +322,7 @@ def check_subnet(text: str) -> str:
 )
 @click.option(
     "--log-max-files",
-    type=click.IntRange(1, 100),
+    type=WholeRange(1, 100),
     default=5,
     show_default=True,
     help="How many files of each are kept.",
@@ -350,7 +350,7 @@ def check_subnet(text: str) -> str:
 )
 @click.option(
     "--user-namespace-base",
-    type=click.IntRange(65536, 2**32 - 2 * 65536),
+    type=WholeRange(65536, 2**32 - 2 * 65536),
     default=None,
     metavar="UID",
     help="Images run in user namespaces (oci): their ids 0 to 65535 are UID and up on the machine.",
@@ -384,7 +384,7 @@ def check_subnet(text: str) -> str:
 )
 @click.option(
     "--image-cache-size",
-    type=click.IntRange(0),
+    type=WholeRange(0),
     default=20 * 1024,
     show_default=True,
     metavar="MIB",
@@ -400,7 +400,7 @@ def check_subnet(text: str) -> str:
 )
 @click.option(
     "--artifact-cache-size",
-    type=click.IntRange(0),
+    type=WholeRange(0),
     default=2 * 1024,
     show_default=True,
     metavar="MIB",

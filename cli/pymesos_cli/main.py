@@ -13,7 +13,7 @@ import click
 
 from pymesos_cli import completing, terminal
 from pymesos_core import VERSION
-from pymesos_core.flags import FiniteRange
+from pymesos_core.flags import FiniteRange, WholeRange
 
 DEFAULT_MASTER = "127.0.0.1:5050"
 TASKS_SHOWN = 1000
@@ -94,9 +94,7 @@ def main(context: click.Context, master: str, timeout: float) -> None:
 
 
 @main.command()
-@click.option(
-    "--agents", type=click.IntRange(1, 50), default=3, show_default=True, help="How many."
-)
+@click.option("--agents", type=WholeRange(1, 50), default=3, show_default=True, help="How many.")
 @click.option(
     "--runtime",
     type=click.Choice(["auto", "process", "docker", "oci"]),
@@ -112,7 +110,7 @@ def main(context: click.Context, master: str, timeout: float) -> None:
     help="Of each agent, as in 'cpus:4;mem:8192'.  [default: cpus:2;mem:1024;disk:1024 and ports]",
 )
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, help="The master's.  [default: a free one]"
+    "--port", type=WholeRange(0, 65535), default=0, help="The master's.  [default: a free one]"
 )
 @click.option(
     "--log-level",
@@ -285,7 +283,7 @@ def stop(settings: Settings, job: str) -> None:
 )
 @click.option(
     "--limit",
-    type=click.IntRange(0),
+    type=WholeRange(0),
     default=None,
     help="At most so many, 0: all.  [default: 1000; with --json all]",
 )
@@ -527,7 +525,7 @@ def weights(settings: Settings, settings_: tuple[str, ...]) -> None:
     help="Draw tasks of the file at random until they ask for so much of the scarcest resource."
     "  [default: the file as it is]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="For --load.")
+@click.option("--seed", type=WholeRange(0, 2**63), default=0, show_default=True, help="For --load.")
 @click.option(
     "--plot",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -608,7 +606,7 @@ def events(settings: Settings, as_json: bool) -> None:
 @click.argument("task", shell_complete=completing.tasks)
 @click.option("-f", "--follow", is_flag=True, help="Go on as it grows, until the task has ended.")
 @click.option("--stderr", is_flag=True, help="stderr instead of stdout.")
-@click.option("--tail", type=click.IntRange(0, 100_000), default=None, help="Only the last lines.")
+@click.option("--tail", type=WholeRange(0, 100_000), default=None, help="Only the last lines.")
 @pass_settings
 def logs(settings: Settings, task: str, follow: bool, stderr: bool, tail: int | None) -> None:
     """Show what a task writes, or wrote; of a job, what all its instances write."""

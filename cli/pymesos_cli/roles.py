@@ -6,7 +6,9 @@ from typing import Any
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import print_json, print_table, scalars_json, short_amounts
+from pymesos_core.numbers import NumberSyntaxError, parse_real
 from pymesos_core.resources import ResourceError, from_proto, parse, to_proto
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -100,7 +102,7 @@ async def remove_quota(cluster: Cluster, role: str) -> None:
     with_quota = [v.role for v in await _roles(cluster) if v.quota.guarantees or v.quota.limits]
     if role not in with_quota:
         known = f"; these have: {', '.join(with_quota)}" if with_quota else ""
-        raise CliError(f"the role {role!r} has no quota{known}", EXIT_USAGE)
+        raise CliError(f"the role {quoted(role)} has no quota{known}", EXIT_USAGE)
     request = pb.SetQuotaRequest(role=role)
     await cluster.call(lambda stub, timeout_s: stub.SetQuota(request, timeout=timeout_s))
     print(f"{role}: no quota any more")
@@ -112,11 +114,12 @@ async def set_weights(cluster: Cluster, settings: tuple[str, ...]) -> None:
     for setting in settings:
         role, _, text = setting.rpartition("=")
         try:
-            read.append((role, float(text)))
-        except ValueError:
+            weight = parse_real(text)
+        except NumberSyntaxError:
             role = ""
         if not role:
-            raise CliError(f"{setting!r} is not ROLE=WEIGHT, as in eng/web=2.5", EXIT_USAGE)
+            raise CliError(f"{quoted(setting)} is not ROLE=WEIGHT, as in eng/web=2.5", EXIT_USAGE)
+        read.append((role, weight))
     for role, weight in read:
         await _set_weight(cluster, role, weight)
         print(f"{role}: weight {weight:g}")

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import unquote
 
+from pymesos_core.text import quoted
+
 
 class AddressError(ValueError):
     """An address that cannot be read: the message says what was expected."""
@@ -36,15 +38,15 @@ class ZkUrl:
 
 def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
     """Read `host:port`. Raises AddressError."""
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\]]+))(?::(\d{1,5}))?", text.strip())
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\]]+))(?::([0-9]{1,5}))?", text.strip())
     if not match:
-        raise AddressError(f"{text!r} is not host:port")
+        raise AddressError(f"{quoted(text)} is not host:port")
     if match[3] is None and default_port is None:
-        raise AddressError(f"{text!r} lacks its port: host:port is expected")
+        raise AddressError(f"{quoted(text)} lacks its port: host:port is expected")
     port = int(match[3]) if match[3] else default_port
     assert port is not None
     if not 0 < port < 65536:
-        raise AddressError(f"{text!r}: the port must be between 1 and 65535")
+        raise AddressError(f"{quoted(text)}: the port must be between 1 and 65535")
     return HostPort(match[1] or match[2], port)
 
 
@@ -70,7 +72,7 @@ def parse_zk(text: str) -> ZkUrl:
             "the zk:// URL lacks its path, as in zk://host:2181/pymesos: a cluster has its own"
         )
     if any(part in ("", ".", "..") for part in path[1:].split("/")):
-        raise AddressError(f"{path!r} is not a ZooKeeper path")
+        raise AddressError(f"{quoted(path)} is not a ZooKeeper path")
     return ZkUrl(parsed, path, auth)
 
 

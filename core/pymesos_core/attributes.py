@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 
 from pymesos_core.ids import hidden_character
+from pymesos_core.text import quoted
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.\-]{0,63}")
 MAX_VALUE_LENGTH = 255
@@ -21,7 +22,7 @@ def parse_attributes(text: str) -> dict[str, str]:
     for part in filter(None, (p.strip() for p in text.split(";"))):
         name, colon, value = (p.strip() for p in part.partition(":"))
         if not colon or not value or not _NAME.fullmatch(name):
-            raise AttributeSyntaxError(f"{part!r} is not name:value, as in rack:a;ssd:true")
+            raise AttributeSyntaxError(f"{quoted(part)} is not name:value, as in rack:a;ssd:true")
         if name in out:
             raise AttributeSyntaxError(f"{name} is given twice")
         if (hidden := hidden_character(value)) is not None:

@@ -11,6 +11,8 @@ from typing import Any, Protocol
 
 import re2
 
+from pymesos_core.text import quoted
+
 MAX_PATTERN_BYTES = 1024
 MAX_INSTRUCTIONS = 1000
 MEM_BYTES = 256 * 1024  # of the automaton; beyond it RE2 goes on slower, and linear still
@@ -40,7 +42,7 @@ def compile_expression(
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise ExpressionError(f"{text[:80]!r} is not text that UTF-8 can hold") from None
+        raise ExpressionError(f"{quoted(text)} is not text that UTF-8 can hold") from None
     if size > MAX_PATTERN_BYTES:
         raise ExpressionError(f"its pattern has more than {MAX_PATTERN_BYTES} bytes")
     options = re2.Options()
@@ -51,11 +53,11 @@ def compile_expression(
     except re2.error as error:
         said = error.args[0] if error.args else ""
         raise ExpressionError(
-            f"{text[:80]!r} is not a regular expression of RE2: {_text(said)}"
+            f"{quoted(text)} is not a regular expression of RE2: {_text(said)}"
         ) from None
     if compiled.programsize > instructions_max:
         raise ExpressionError(
-            f"{text[:80]!r} is too complex: {compiled.programsize} instructions,"
+            f"{quoted(text)} is too complex: {compiled.programsize} instructions,"
             f" at most {instructions_max} are due"
         )
     expression: Expression = compiled

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 import getpass
-import math
 import os
 from pathlib import Path
 from typing import Any
 
 import click
 
+from pymesos_core.numbers import NumberSyntaxError, parse_real, parse_whole
+
 
 class FiniteRange(click.FloatRange):
-    """A number in a range; NaN is in none, though every comparison with it is false."""
+    """A number in a range, as pymesos_core.numbers has it; NaN is in none."""
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """See click."""
-        number: float = super().convert(value, param, ctx)
-        if not math.isfinite(number):
-            self.fail(f"{value} is not a number in the range {self._describe_range()}.", param, ctx)
-        return number
+        if isinstance(value, str):
+            try:
+                value = parse_real(value)
+            except NumberSyntaxError as error:
+                self.fail(f"{error}; the range is {self._describe_range()}.", param, ctx)
+        return float(super().convert(value, param, ctx))
+
+
+class WholeRange(click.IntRange):
+    """A whole number in a range, as pymesos_core.numbers has it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """See click."""
+        if isinstance(value, str):
+            try:
+                value = parse_whole(value)
+            except NumberSyntaxError as error:
+                self.fail(f"{error}; the range is {self._describe_range()}.", param, ctx)
+        return int(super().convert(value, param, ctx))
 
 
 class Folder(click.Path):

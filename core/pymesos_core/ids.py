@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from pymesos_core import limits
 from pymesos_core.limits import Limit
+from pymesos_core.text import quoted
 
 # Control characters, marks of direction, joiners, halves of surrogates, ends of
 # lines and paragraphs: nobody sees them, and some make others appear elsewhere.
@@ -36,9 +37,9 @@ def name_problem(text: str, limit: Limit = limits.NAME) -> str | None:
     if problem := limit.problem(size_of(text)):
         return problem
     if text[0].isspace() or text[-1].isspace():
-        return f"{text!r} begins or ends with white space"
+        return f"{quoted(text)} begins or ends with white space"
     if (hidden := hidden_character(text)) is not None:
-        return f"{text!r} has a control character, or one that nobody sees: {hidden}"
+        return f"{quoted(text)} has a control character, or one that nobody sees: {hidden}"
     return None
 
 
@@ -54,9 +55,9 @@ def id_problem(text: str, limit: Limit = limits.ID) -> str | None:
     if problem := name_problem(text, limit):
         return problem
     if text in (".", ".."):
-        return f"{text!r} is not an id"
+        return f"{quoted(text)} is not an id"
     if "/" in text or "\\" in text:
-        return f"{text!r} has a slash"
+        return f"{quoted(text)} has a slash"
     return None
 
 
@@ -69,15 +70,17 @@ def role_problem(role: str) -> str | None:
     """Why `role` cannot be a role, or None (Mesos' docs/roles.md, "Invalid Role Names")."""
     if role == "*":
         return None
+    if not role:
+        return "a role is expected, as in eng or eng/web; this one is empty"
     if problem := limits.ROLE.problem(size_of(role)):
         return problem
     if any(c.isspace() for c in role) or hidden_character(role) is not None:
-        return f"role {role!r} has white space or a control character"
+        return f"role {quoted(role)} has white space or a control character"
     for part in role.split("/"):
         if part in ("", ".", "..", "*"):
-            return f"role {role!r} has the invalid part {part!r}"
+            return f"role {quoted(role)} has the invalid part {quoted(part)}"
         if part.startswith("-"):
-            return f"role {role!r} has a part that starts with '-'"
+            return f"role {quoted(role)} has a part that starts with '-'"
     return None
 
 

@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, start_http_se
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pymesos_core.flags import WholeRange
 from pymesos_core.serving import ServingError
 
 ANSWER_TIMEOUT_S = 5.0
@@ -19,7 +20,7 @@ MIB = 1024 * 1024
 Snapshot = TypeVar("Snapshot")
 metrics_option = click.option(
     "--metrics-port",
-    type=click.IntRange(1, 65535),
+    type=WholeRange(1, 65535),
     default=None,
     help="Serve /metrics for Prometheus on this port.  [default: not at all]",
 )

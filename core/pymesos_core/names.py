@@ -17,8 +17,8 @@ Item = TypeVar("Item")
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
 # As the bin-packing framework makes ids: JOB-random.task.instance.attempt, +sidecar beside it.
 _TASK_ID = re.compile(
-    rf"(?P<job_id>(?P<job>{_NAME})-[0-9a-f]{{8}})\.(?P<task>{_NAME})\.(?P<instance>\d+)"
-    rf"\.(?P<attempt>\d+)(?:\+(?P<sidecar>{_NAME}))?"
+    rf"(?P<job_id>(?P<job>{_NAME})-[0-9a-f]{{8}})\.(?P<task>{_NAME})\.(?P<instance>[0-9]+)"
+    rf"\.(?P<attempt>[0-9]+)(?:\+(?P<sidecar>{_NAME}))?"
 )
 
 

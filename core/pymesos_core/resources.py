@@ -15,15 +15,18 @@ import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from decimal import ROUND_HALF_UP
 from types import MappingProxyType
 
 from pymesos_core import contract, limits
 from pymesos_core.ids import id_problem, name_problem, role_problem, size_of
+from pymesos_core.numbers import NumberSyntaxError, parse_decimal
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import types_pb2 as pb
 
 MILLI = 1000
 MAX_SCALAR_MILLI = 2**50  # thousandths that a double on the wire still tells apart
+MAX_SCALAR = MAX_SCALAR_MILLI // MILLI  # in units: the most that anybody can write
 MAX_RANGE_VALUE = 2**32
 
 Interval = tuple[int, int]
@@ -412,7 +415,7 @@ def to_milli(name: str, value: float) -> int:
     if value < 0:
         raise ResourceError(f"{name} is {value:g}; it cannot be negative")
     if value > MAX_SCALAR_MILLI / MILLI:  # before it is multiplied, which may overflow
-        raise ResourceError(f"{name} is {value:g}; at most {MAX_SCALAR_MILLI // MILLI} is possible")
+        raise ResourceError(f"{name} is {value:g}; at most {MAX_SCALAR} is possible")
     return int(value * MILLI + 0.5)
 
 
@@ -422,16 +425,13 @@ def parse_milli(name: str, text: str) -> int:
     Raises ResourceError for anything else, and for what would be rounded to zero.
     """
     try:
-        value = Decimal(text)
-    except InvalidOperation:
-        raise ResourceError(f"{name} is {text[:80]!r}; a number is expected") from None
-    text = text[:80]  # for the sentences
-    if not value.is_finite():
-        raise ResourceError(f"{name} is {text}; a finite number is expected")
+        value = parse_decimal(text)
+    except NumberSyntaxError as error:
+        raise ResourceError(f"{name}: {error}") from None
     if value < 0:
         raise ResourceError(f"{name} is {text}; it cannot be negative")
-    if value > MAX_SCALAR_MILLI // MILLI:
-        raise ResourceError(f"{name} is {text}; at most {MAX_SCALAR_MILLI // MILLI} is possible")
+    if value > MAX_SCALAR:
+        raise ResourceError(f"{name} is {text}; at most {MAX_SCALAR} is possible")
     milli = int((value * MILLI).to_integral_value(ROUND_HALF_UP))
     if value and not milli:
         raise ResourceError(f"{name} is {text}, which rounds to zero: three decimals are kept")
@@ -441,14 +441,16 @@ def parse_milli(name: str, text: str) -> int:
 def check_name(name: str) -> str:
     """Return a resource name that is fit to be one. Raises ResourceError."""
     if not _NAME.fullmatch(name):
-        raise ResourceError(f"{name!r} is not a resource name (letters, digits, '_', '.', '-')")
+        raise ResourceError(
+            f"{quoted(name)} is not a resource name (letters, digits, '_', '.', '-')"
+        )
     return name
 
 
 def _parse_interval(name: str, text: str) -> Interval:
-    match = re.fullmatch(r"\s*(\d{1,19})\s*(?:-\s*(\d{1,19})\s*)?", text)
+    match = re.fullmatch(r"\s*([0-9]{1,19})\s*(?:-\s*([0-9]{1,19})\s*)?", text)
     if not match:
-        raise ResourceError(f"{name} has the range {text!r}; begin-end is expected")
+        raise ResourceError(f"{name} has the range {quoted(text)}; begin-end is expected")
     return int(match[1]), int(match[2] or match[1])
 
 
@@ -463,7 +465,9 @@ def parse(text: str) -> Resources:
         head, colon, value = (p.strip() for p in part.partition(":"))
         match = re.fullmatch(r"([^(){}#]*)(?:\(([^()#]*)\))?(?:#([\w.\-]+))?(\{REV\})?", head)
         if not colon or not value or not match:
-            raise ResourceError(f"{part!r} is not name:value, as in cpus:4 or ports:[31000-32000]")
+            raise ResourceError(
+                f"{quoted(part)} is not name:value, as in cpus:4 or ports:[31000-32000]"
+            )
         name, role, device = check_name(match[1].strip()), match[2], match[3] or ""
         reserved = () if role is None else (_static_reservation(name, role),)
         tag = Tag(reserved, device=device, revocable=match[4] is not None)
@@ -502,13 +506,13 @@ class _Bag:
         """A value as a person writes it. Raises ResourceError."""
         if value.startswith("["):
             if not value.endswith("]"):
-                raise ResourceError(f"{name}: the ranges {value!r} lack their ]")
+                raise ResourceError(f"{name}: the ranges {quoted(value)} lack their ]")
             parts = [p for p in value[1:-1].split(",") if p.strip()]
             _refuse_more(limits.RANGES, len(parts), name)
             self.ranges[name] = normalize(_parse_interval(name, p) for p in parts)
         elif value.startswith("{"):
             if not value.endswith("}"):
-                raise ResourceError(f"{name}: the set {value!r} lacks its }}")
+                raise ResourceError(f"{name}: the set {quoted(value)} lacks its }}")
             items = [p.strip() for p in value[1:-1].split(",") if p.strip()]
             _refuse_more(limits.ITEMS, len(items), name)
             self.sets[name] = _items(name, items)
@@ -635,7 +639,7 @@ def tag_problem(name: str, tag: Tag) -> str | None:
     if tag.shared and tag.volume is None:
         return "only volumes can be shared"
     if tag.device and not _NAME_OF_DEVICE.fullmatch(tag.device):
-        return f"{tag.device[:80]!r} is not the name of a device"
+        return f"{quoted(tag.device)} is not the name of a device"
     return None
 
 

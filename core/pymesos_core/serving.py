@@ -22,9 +22,11 @@ from pymesos_core.budgets import PeerBudgets
 from pymesos_core.complaints import Complaints
 from pymesos_core.decoding import Decoding
 from pymesos_core.exits import RoleError
+from pymesos_core.flags import WholeRange
 from pymesos_core.ids import name_problem
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
+from pymesos_core.text import quoted
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -84,7 +86,7 @@ def listen_options(default_port: int) -> Callable[[Command], Command]:
             click.option("--advertise-ip", help="Address told to others.  [default: --ip]"),
             click.option(
                 "--port",
-                type=click.IntRange(0, 65535),
+                type=WholeRange(0, 65535),
                 default=default_port,
                 show_default=True,
                 help="Port to listen on; 0 takes a free one.",
@@ -110,7 +112,7 @@ def check_listen(
             address = ipaddress.ip_address(value)
         except ValueError:
             raise click.UsageError(
-                f"{flag} is {value!r}; an IP address is expected, as in 127.0.0.1"
+                f"{flag} is {quoted(str(value))}; an IP address is expected, as in 127.0.0.1"
             ) from None
         if not address.is_loopback and not insecure:
             raise click.UsageError(

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from pymesos_core.flags import WholeRange
 from pymesos_simulation.faults import FAULTS
 from pymesos_simulation.simulation import Result, simulate
 from pymesos_simulation.stories import StoryError, read, tell, vocabulary
@@ -44,11 +45,11 @@ def report(results: list[Result], took_s: float) -> str:
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--seed", type=click.IntRange(min=0), help="Replay this one.")
+@click.option("--seed", type=WholeRange(min=0), help="Replay this one.")
 @click.option(
-    "--seeds", type=click.IntRange(min=1), default=50, show_default=True, help="How many to run."
+    "--seeds", type=WholeRange(min=1), default=50, show_default=True, help="How many to run."
 )
-@click.option("--base", type=click.IntRange(min=0), help="The first one.  [default: random]")
+@click.option("--base", type=WholeRange(min=0), help="The first one.  [default: random]")
 @click.option(
     "--story",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),

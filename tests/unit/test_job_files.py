@@ -71,7 +71,10 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         ("name: a\ntasks: [", "line 2"),
         ("{name: j}", "'tasks' is missing"),
         ("{name: j, tasks: []}", "tasks"),
-        ("{name: 'a/b', tasks: [{name: t, command: x}]}", "name: 'a/b' does not match"),
+        (
+            "{name: 'a/b', tasks: [{name: t, command: x}]}",
+            "name: 'a/b' cannot be used; expected: letters",
+        ),
         ("{name: '..', tasks: [{name: t, command: x}]}", "name"),
         (MINIMAL % "user: ' '", "user: ' ' begins or ends with white space"),
         (MINIMAL % "cpus: 1", "tasks[0]: unknown key 'cpus'; it goes below resources: {cpus: …}"),
@@ -116,7 +119,7 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
             "readiness_check.tcp.port_index: the task has 1 ports; the first is 0",
         ),
         (MINIMAL % "runtime: podman", "'podman' is not one of process, docker, oci"),
-        (MINIMAL % "network: a/b", "network: 'a/b' does not match"),
+        (MINIMAL % "network: a/b", "network: 'a/b' cannot be used; expected:"),
         (
             MINIMAL % "port_mappings: [{port_index: 0, container_port: 80}]",
             "port_mappings: they need a network that has ports of its own",
@@ -132,14 +135,20 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         (MINIMAL % "sidecars: [{name: t, command: y}]", "sidecars: the name 't' is given twice"),
         (MINIMAL % "sidecars: [{name: s, command: y, network: none}]", "unknown key 'network'"),
         (MINIMAL % "sidecars: [{name: s}]", "sidecars[0]: a task needs a command"),
-        (MINIMAL % "mounts: [{path: x, group_path: a/b}]", "'a/b' does not match"),
+        (
+            MINIMAL % "mounts: [{path: x, group_path: a/b}]",
+            "'a/b' cannot be used; expected:",
+        ),
         (
             MINIMAL % "mounts: [{path: x, group_path: a, read_only: true}]",
             "mounts[0]: a group_path is that and nothing else",
         ),
         (MINIMAL % "mounts: [{path: ../x}]", "mounts[0].path: '../x' leads elsewhere"),
         (MINIMAL % "ulimits: {files: 3}", "ulimits"),
-        (MINIMAL % "add_capabilities: [net_admin]", "does not match"),
+        (
+            MINIMAL % "add_capabilities: [net_admin]",
+            "cannot be used; expected: capital letters",
+        ),
         ("{name: j, priority: -1, tasks: [{name: t, command: x}]}", "priority: -1 is out of range"),
         (MINIMAL % "retries: -1", "retries"),
         (MINIMAL % 'env: {A: "a\\0b"}', "NUL"),

@@ -236,9 +236,9 @@ def test_a_port_cannot_be_added_twice() -> None:
     [
         ("cpus", "'cpus' is not name:value"),
         ("cpus:", "is not name:value"),
-        ("cpus:x", "a number is expected"),
+        ("cpus:x", "cpus: 'x' is not a number"),
         ("cpus:-1", "cannot be negative"),
-        ("cpus:nan", "finite"),
+        ("cpus:nan", "'nan' is not a number"),
         ("cpus:0.0001", "rounds to zero: three decimals are kept"),
         ("cpus:1;cpus:2", "given twice"),
         ("ports:[5-1]", "not a range"),

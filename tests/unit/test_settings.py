@@ -132,8 +132,8 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
     [
         (("--oven", ""), "a number of seconds"),
         (("--oven", "0.4"), "--oven: 0.4 is given"),
-        (("--oven", "1e999"), "--oven: inf is given"),
-        (("--oven", "9" * 400), "--oven: inf is given"),
+        (("--oven", "1e999"), "--oven: '1e999' is given"),
+        (("--oven", "9" * 400), "--oven: '9999"),
         (("--oven", "1_0"), "'1_0'"),
         (("--oven", "\u0663"), "a number of seconds"),
         (("--plates", "1.0"), "a whole number from 1 to 12"),

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import datetime
 import math
-import re
 import stat
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pymesos_core.numbers import NumberSyntaxError, parse_real, parse_whole
+
 Raw = str | int | float | bool | list[str]
 SHOWN_CHARACTERS = 80
 NOTHING, A_DIRECTORY, A_FILE = "nothing", "a directory", "a file"
-_WHOLE = re.compile(r"[+-]?[0-9]{1,30}")
-_NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _SWITCHES = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
     **dict.fromkeys(("false", "no", "off", "0"), False),
@@ -203,10 +202,10 @@ class Number(Kind):
 
     def from_text(self, written: str) -> Raw:
         """See Kind."""
-        stripped = written.strip()
-        if not (_WHOLE if self.whole else _NUMBER).fullmatch(stripped):
-            raise self.refusal(written)
-        return int(stripped) if self.whole else float(stripped)
+        try:
+            return parse_whole(written) if self.whole else parse_real(written)
+        except NumberSyntaxError:
+            raise self.refusal(written) from None
 
     def from_file(self, value: object) -> Raw:
         """See Kind."""

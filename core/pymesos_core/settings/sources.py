@@ -18,7 +18,7 @@ import yaml
 
 MAX_BYTES = 64 * 1024
 SUFFIXES = (".toml", ".yaml", ".yml")
-_AT_LINE = re.compile(r"^(?P<what>.*) \(at line (?P<line>\d+), column \d+\)$", re.S)
+_AT_LINE = re.compile(r"^(?P<what>.*) \(at line (?P<line>[0-9]+), column [0-9]+\)$", re.S)
 
 
 class FileError(ValueError):

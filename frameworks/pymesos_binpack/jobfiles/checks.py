@@ -14,6 +14,7 @@ from pymesos_binpack.jobfiles.documents import written_at
 from pymesos_binpack.specs import KNOWN_RESOURCES, JobError
 from pymesos_core.expressions import compile_expression
 from pymesos_core.ids import hidden_character, size_of
+from pymesos_core.text import cut
 
 MAX_DEPTH = 24
 MAX_INT = 2**64
@@ -22,11 +23,12 @@ SHOWN = 100  # characters of a value that is refused
 Path = tuple[str | int, ...]
 
 
-def check_values(value: Any, path: Path = ()) -> None:
+def check_values(value: Any, path: Path = (), written: str | None = None) -> None:
     """What no schema can see to: numbers that are none, text that cannot be sent, or not be seen.
 
-    Raises JobError.
+    `written` is how a number stood in the file, if that is known. Raises JobError.
     """
+    forms = getattr(value, "written", {})
     if len(path) > MAX_DEPTH:
         raise JobError("the job file is nested too deeply")
     if isinstance(value, dict):
@@ -34,18 +36,24 @@ def check_values(value: Any, path: Path = ()) -> None:
             if not isinstance(key, str):
                 raise JobError(f"{shown_path(path) or 'the job'}: the key {key!r} is not text")
             _check_text(key, path, "the key")
-            check_values(inner, (*path, key))
+            check_values(inner, (*path, key), forms.get(key))
     elif isinstance(value, list | tuple):
         for index, inner in enumerate(value):
-            check_values(inner, (*path, index))
+            check_values(inner, (*path, index), forms.get(index))
     elif isinstance(value, str):
         _check_text(value, path, "" if is_free(path) else "the text")
     elif isinstance(value, float) and not math.isfinite(value):
-        raise JobError(f"{shown_path(path)}: {value} is not a finite number")
+        raise JobError(f"{shown_path(path)}: {_number(value, written)} is not a finite number")
     elif isinstance(value, int) and abs(value) > MAX_INT:
-        raise JobError(f"{shown_path(path)}: a number of {value.bit_length()} bits is out of range")
+        raise JobError(f"{shown_path(path)}: {_number(value, written)} is out of range")
     elif not (value is None or isinstance(value, bool | int | float)):
         raise JobError(f"{shown_path(path)}: {type(value).__name__} is nothing that JSON has")
+
+
+def _number(value: float, written: str | None) -> str:
+    if written is not None:
+        return cut(written)
+    return f"a number of {value.bit_length()} bits" if isinstance(value, int) else str(value)
 
 
 def is_free(path: Path) -> bool:
@@ -142,7 +150,7 @@ def _matches(
 ) -> Iterator[jsonschema.ValidationError]:
     """In Python's expressions `$` would also be before a last line break."""
     if isinstance(instance, str) and compile_expression(pattern).search(instance) is None:
-        yield jsonschema.ValidationError(f"{shown(instance)} does not match {pattern}")
+        yield jsonschema.ValidationError(f"{shown(instance)} is not as it should be")
 
 
 @cache
@@ -177,7 +185,8 @@ def _problem(error: jsonschema.ValidationError, written: str | None) -> str:
         case "maxLength":
             return error.message
         case "pattern":
-            return f"{name} does not match {said}"
+            schema: Any = error.schema
+            return f"{name} cannot be used; expected: {schema['expected']}"
         case "enum":
             return f"{name} is not one of {', '.join(map(str, said))}"
         case "type":

@@ -15,14 +15,11 @@ from typing import Any
 import yaml
 
 from pymesos_binpack.specs import JobError
-
-MAX_NUMBER = 100  # characters of one
+from pymesos_core.numbers import DECIMAL, MAX_CHARACTERS, WHOLE
 
 _TAG = "tag:yaml.org,2002:"
 _PLAIN = "plain"  # what stands there without quotes and without a tag
-_INT = re.compile(r"[-+]?[0-9]+")
 _OTHER_INT = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _INFINITE = re.compile(r"([-+]?)(\.inf|\.Inf|\.INF)|(\.nan|\.NaN|\.NAN)")
 _WORDS = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
@@ -220,11 +217,11 @@ def plain_value(text: str) -> Any:
     """What stands there without quotes, by the core schema of YAML 1.2. Raises JobError."""
     if text in _WORDS:
         return _WORDS[text]
-    if _INT.fullmatch(text):
+    if WHOLE.fullmatch(text):
         return int(_bounded(text))
     if _OTHER_INT.fullmatch(text):
         return int(_bounded(text), 0)
-    if _FLOAT.fullmatch(text):
+    if DECIMAL.fullmatch(text):
         return float(_bounded(text))
     if match := _INFINITE.fullmatch(text):
         return float("nan" if match[3] else f"{match[1]}inf")
@@ -233,8 +230,8 @@ def plain_value(text: str) -> Any:
 
 def _bounded(number: str) -> str:
     """Raises JobError for what would take long to read, and is no amount of anything."""
-    if len(number) > MAX_NUMBER:
-        raise JobError(f"a number of {len(number)} digits is too long; {MAX_NUMBER} are read")
+    if len(number) > MAX_CHARACTERS:
+        raise JobError(f"a number of {len(number)} digits is too long; {MAX_CHARACTERS} are read")
     return number
 
 

@@ -25,6 +25,7 @@ from pymesos_binpack.placement.packing.shape import ShapeError, shape_of
 from pymesos_binpack.specs import KNOWN_RESOURCES, Job, JobError, TaskSpec, VolumeSpec
 from pymesos_core import limits
 from pymesos_core.ids import role_problem, size_of
+from pymesos_core.images import image_problem
 from pymesos_core.resources import ResourceError, to_milli
 
 __all__ = ["Job", "JobError", "TaskSpec", "VolumeSpec", "load_document", "parse_job", "schema"]
@@ -172,6 +173,8 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         raise JobError(f"{where}.constraints: {error}") from error
     if not task.get("command") and not task.get("image"):
         raise JobError(f"{where}: a task needs a command, or an image that has one")
+    if task.get("image") and (problem := image_problem(task["image"])):
+        raise JobError(f"{where}.image: {problem}")
     if problem := life_problem(task, in_group=is_sidecar or bool(task.get("sidecars"))):
         raise JobError(f"{where}.{problem}")
     if task.get("volumes") and "unreachable_replace_s" in task:

@@ -102,8 +102,7 @@ def _limits(node: Node) -> str:
     names = node.get("propertyNames", {})
     if "enum" in names:
         parts.append(f"of {', '.join(names['enum'])}")
-    patterns = (node.get("pattern"), names.get("pattern"))
-    parts += [f"`{pattern}`" for pattern in patterns if pattern]
+    parts += [said for said in (node.get("expected"), names.get("expected")) if said]
     return "; ".join(parts)
 
 

@@ -30,14 +30,14 @@ from typing import Any
 from pymesos_agent.runtimes.interface import ImageSettings
 from pymesos_agent.runtimes.oci.bundle import Image
 from pymesos_agent.runtimes.oci.layers import LayerError, config_layers, unpack
-from pymesos_agent.runtimes.oci.skopeo import LOCAL, ImageError, RemoteLayer, Skopeo, full_name
+from pymesos_agent.runtimes.oci.skopeo import ImageError, RemoteLayer, Skopeo, full_name
+from pymesos_core.images import LOCAL, image_problem
 
 log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 MAX_PULLS = 3  # at a time
 MAX_JSON_BYTES = 8 * MIB
-REFERENCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@+-]{0,1023}")
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 PROGRESS_S = 5.0  # between two reports of how far a fetching is
 LAYER_NAME_CHARS = 24
@@ -136,8 +136,8 @@ class Images:
             del self._pulls[reference], self._waiting[reference]
 
     def _check(self, reference: str) -> None:
-        if not REFERENCE.fullmatch(reference):
-            raise ImageError(f"{reference[:200]!r} is no image reference: registry/name:tag")
+        if problem := image_problem(reference):
+            raise ImageError(problem)
         if reference.startswith(LOCAL):
             path = Path(reference.partition(":")[2].partition(":")[0])
             real = path.resolve()

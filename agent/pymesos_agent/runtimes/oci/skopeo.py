@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_agent.runtimes.oci.bundle import BundleError
+from pymesos_core.images import LOCAL
 
 FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
-LOCAL = ("oci:", "oci-archive:", "docker-archive:")
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 COPY_TIMEOUT_S = 3600.0
 INSPECT_TIMEOUT_S = 60.0

@@ -17,7 +17,9 @@ from pymesos_binpack.placement.packing.fragmentation import Fgd
 from pymesos_binpack.placement.packing.patience import Patience
 from pymesos_binpack.placement.packing.pool import Floats, Holdings, Ints, Pool
 from pymesos_binpack.placement.packing.shape import Shape, Workload
+from pymesos_core.numbers import NumberSyntaxError, parse_real
 from pymesos_core.resources import MILLI
+from pymesos_core.text import quoted
 
 
 class PolicyError(ValueError):
@@ -148,11 +150,10 @@ def read_policy(text: str) -> Policy:
 def _weighted(text: str) -> tuple[float, Policy]:
     weight, star, name = text.rpartition("*")
     try:
-        return (float(weight) if star else 1.0), _named(name.strip())
-    except ValueError as error:
-        if isinstance(error, PolicyError):
-            raise
-        raise PolicyError(f"{weight!r} in {text!r} is not a number") from error
+        factor = parse_real(weight) if star else 1.0
+    except NumberSyntaxError as error:
+        raise PolicyError(f"in the policy {quoted(text)} {error}") from error
+    return factor, _named(name.strip())
 
 
 def _named(name: str) -> Policy:
@@ -162,11 +163,11 @@ def _named(name: str) -> Policy:
     if not colon:
         known = ", ".join([DEFAULT_POLICY, *sorted(POLICIES)])
         raise PolicyError(
-            f"there is no policy {name!r}; there are {known}, sums such as"
+            f"there is no policy {quoted(name)}; there are {known}, sums such as"
             f" best-fit+0.5*spread, and module:Class of your own"
         )
     try:
         made: Policy = getattr(importlib.import_module(module), attribute)()
     except (ImportError, AttributeError, TypeError) as error:
-        raise PolicyError(f"the policy {name!r} cannot be had: {error}") from error
+        raise PolicyError(f"the policy {quoted(name)} cannot be had: {error}") from error
     return made

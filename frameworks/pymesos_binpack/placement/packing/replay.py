@@ -19,7 +19,9 @@ import numpy as np
 from pymesos_binpack.placement.packing.policies import Policy
 from pymesos_binpack.placement.packing.pool import Node, Placement, Pool
 from pymesos_binpack.placement.packing.shape import GPUS, Shape, ShapeError, Workload, shape_of
+from pymesos_core.numbers import NumberSyntaxError, parse_whole
 from pymesos_core.resources import MILLI
+from pymesos_core.text import quoted
 
 LOAD = 1.3
 CURVE_POINTS = 100
@@ -85,15 +87,21 @@ def _rows(path: Path, columns: Mapping[str, bool]) -> Iterator[_Row]:
                 if "" in row:
                     raise TraceError(f"{where}: it has more values than there are columns")
                 yield _Row(where, row)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise TraceError(f"{path} cannot be read: {error}") from error
+    except OSError as error:
+        raise TraceError(f"{path} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise TraceError(f"{path} cannot be read: it is not text in UTF-8") from error
+    except csv.Error as error:
+        raise TraceError(f"{path} is not CSV: {error}") from error
 
 
 def _check_columns(path: Path, there: Sequence[str], known: Mapping[str, bool]) -> None:
     names = ", ".join(known)
     for number, name in enumerate(there):
         if name not in known:
-            raise TraceError(f"{path}, line 1: the column {name!r} is not known; known are {names}")
+            raise TraceError(
+                f"{path}, line 1: the column {quoted(name)} is not known; known are {names}"
+            )
         if name in there[:number]:
             raise TraceError(f"{path}, line 1: the column {name} is there twice")
     if missing := [name for name, needed in known.items() if needed and name not in there]:
@@ -111,12 +119,16 @@ class _Row:
         text = self.text(column)
         if not text and default is not None:
             return default
-        if not text.isascii() or not text.isdigit() or len(text) > 15 or int(text) > largest:
+        try:
+            number = parse_whole(text)
+        except NumberSyntaxError:
+            number = -1
+        if not 0 <= number <= largest:
             below = f" up to {largest}" if largest < 10**15 else ""
             raise TraceError(
-                f"{self.where}: {column} is {text!r}; a whole number{below} is expected"
+                f"{self.where}: {column} is {quoted(text)}; a whole number{below} is expected"
             )
-        return int(text)
+        return number
 
     def text(self, column: str) -> str:
         """The value, without spaces around it; "" if the file or the row has none."""
@@ -146,7 +158,9 @@ class _Row:
     def wrong(self, column: str, expected: str, known: Iterable[str]) -> TraceError:
         """The error of a value."""
         names = ", ".join(sorted(known)) or "not said"
-        return TraceError(f"{self.where}: {column} is {self.text(column)!r}; {expected} {names}")
+        return TraceError(
+            f"{self.where}: {column} is {quoted(self.text(column))}; {expected} {names}"
+        )
 
 
 def scarce(nodes: Sequence[Node], pods: Sequence[Shape]) -> str:

@@ -1,0 +1,32 @@
+"""References of OCI images, as people and jobs write them."""
+
+from __future__ import annotations
+
+import re
+
+from pymesos_core.text import quoted
+
+LOCAL = ("oci:", "oci-archive:", "docker-archive:")  # and a path on the agent's own disk
+MAX_CHARACTERS = 1024
+
+# As distribution has them (github.com/distribution/reference): [host[:port]/]path[:tag][@digest].
+_HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9a-fA-F:]+\])(?::[0-9]{1,5})?"
+_PART = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
+_TAG = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST = r"[A-Za-z][A-Za-z0-9]*(?:[+._-][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}"
+_REFERENCE = re.compile(rf"(?:{_HOST}/)?{_PART}(?:/{_PART})*(?::{_TAG})?(?:@{_DIGEST})?")
+_ON_DISK = re.compile(r"(?:oci|oci-archive|docker-archive):/[A-Za-z0-9._/:@+-]*")
+
+
+def image_problem(reference: str) -> str | None:
+    """Why a text is no reference of an image, or None."""
+    grammar = _ON_DISK if reference.startswith(LOCAL) else _REFERENCE
+    if len(reference) <= MAX_CHARACTERS and grammar.fullmatch(reference):
+        return None
+    hint = ""
+    if (lowered := reference.lower()) != reference and grammar.fullmatch(lowered):
+        hint = f"; names of images are lower case: {lowered}"
+    return (
+        f"{quoted(reference)} is no reference of an image; expected:"
+        f" [registry/]name[:tag][@digest], as in python:3.12 or registry.example/team/app:1.0{hint}"
+    )
