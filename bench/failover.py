@@ -6,6 +6,7 @@ leading master is killed with -9. From that moment:
 
 - first_offer_s: until the framework gets an offer of the next leader,
 - last_agent_s: until the last agent is registered with it,
+- last_task_s: until the framework has heard of its last task from it, unasked for by this script,
 - lost, doubled: tasks that do not run any more by the next leader's word, and tasks that an agent
   started twice. Both must be 0.
 """
@@ -41,6 +42,8 @@ class Launcher(Scheduler):
         self.launched: dict[str, str] = {}  # task → agent
         self.states: dict[str, pb.TaskState] = {}
         self.running = 0
+        self.heard: set[str] = set()  # tasks, from this leader
+        self.all_heard_s = 0.0
         self.offered = asyncio.Event()
         self.first_offer_s = 0.0  # since `offered` was cleared
 
@@ -73,12 +76,16 @@ class Launcher(Scheduler):
     def disconnected(self, driver: Driver) -> None:
         """See Scheduler. What the dead leader still said is not what is waited for."""
         self.offered.clear()
+        self.heard.clear()
 
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         """See Scheduler."""
         was = self.states.get(status.task_id)
         self.states[status.task_id] = status.state
         self.running += (status.state == pb.TASK_RUNNING) - (was == pb.TASK_RUNNING)
+        if status.task_id not in self.heard:
+            self.heard.add(status.task_id)
+            self.all_heard_s = time.monotonic()
 
 
 class LoadGenerator:
@@ -87,6 +94,7 @@ class LoadGenerator:
     def __init__(self) -> None:
         names = ("epoch", "registered", "running", "doubled", "unacknowledged")
         self.last: dict[str, Any] = dict.fromkeys(names, 0)
+        self.pid = 0
 
     async def run(self, master: str, agents: int, resources: str) -> None:
         """Until cancelled."""
@@ -96,6 +104,7 @@ class LoadGenerator:
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None
+        self.pid = process.pid
         try:
             async for line in process.stdout:
                 self.last = json.loads(line)
@@ -150,6 +159,7 @@ async def measure(folder: Path, agents: int, tasks: int, session_s: float) -> di
 
         await until("the first offer", launcher.offered.is_set, 120)
         await until("the last agent", all_back, 300)
+        await until("the last task", lambda: len(launcher.heard) == tasks, 300)
         first_s, last_s = launcher.first_offer_s, load.last["last_registered_s"]
         # What the next leader says of each task, not what the last one said.
         launcher.states.clear()
@@ -163,6 +173,7 @@ async def measure(folder: Path, agents: int, tasks: int, session_s: float) -> di
             "session_timeout_s": session_s,
             "first_offer_s": round(first_s - killed_s, 2),
             "last_agent_s": round(last_s - killed_s, 2),
+            "last_task_s": round(launcher.all_heard_s - killed_s, 2),
             "lost": tasks - launcher.running,
             "doubled": load.last["doubled"],
         }
@@ -189,7 +200,8 @@ def main(agents: int, tasks: int, session_timeout: float, as_json: bool) -> None
     print(
         f"{agents} agents, {tasks} tasks, a session of {session_timeout:g} s:"
         f" first offer {result['first_offer_s']} s after the kill, last agent"
-        f" {result['last_agent_s']} s, {result['lost']} tasks lost, {result['doubled']} doubled"
+        f" {result['last_agent_s']} s, last task {result['last_task_s']} s,"
+        f" {result['lost']} tasks lost, {result['doubled']} doubled"
     )
 
 

@@ -6,6 +6,7 @@ that end at once, as fast as offers come. A task counts when its end has been ac
 
 - tasks_per_s: whole lives: launched, RUNNING, FINISHED, each update acknowledged.
 - accept_to_running_ms: from the ACCEPT leaving the framework to TASK_RUNNING reaching it.
+- cpu_ms_per_task: of each process, which does not depend on what else the machine does.
 - ratio_to_echo: how long a bare grpc.aio echo (bench/echo.py) takes for as many messages over as
   many connections, in the same run, as a part of how long the tasks took. A task's whole life is
   five messages on its agent's stream.
@@ -16,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import os
 import statistics
 import tempfile
 import time
@@ -124,6 +126,12 @@ class Sprinter(Scheduler):
                 self.done.set()
 
 
+def cpu_of(pid: int) -> float:
+    """Seconds of CPU that a process has used."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
+
+
 async def measure(
     folder: Path, agents: int, tasks: int, at_once: int, in_flight: int, alive: int
 ) -> dict[str, object]:
@@ -150,11 +158,14 @@ async def measure(
             ),
             900,
         )
+        pids = {"master": master.process.pid, "agents": load.pid, "framework": os.getpid()}
+        cpu_s = {name: cpu_of(pid) for name, pid in pids.items()}
         begin = time.perf_counter()
         messages = load.last["messages"]
         sprinter.sprint(driver)
         await asyncio.wait_for(sprinter.done.wait(), 600)
         took_s = time.perf_counter() - begin
+        cpu_s = {name: cpu_of(pid) - cpu_s[name] for name, pid in pids.items()}
         messages = load.last["messages"] - messages
         rss = psutil.Process(master.process.pid).memory_info().rss
     finally:
@@ -175,6 +186,7 @@ async def measure(
             "p50": round(cuts[49] * 1000, 1),
             "p99": round(cuts[98] * 1000, 1),
         },
+        "cpu_ms_per_task": {name: round(s / tasks * 1000, 4) for name, s in cpu_s.items()},
         "master_rss_mib": rss // 2**20,
         "echo_messages_per_s": round(tasks * MESSAGES_PER_TASK / echo_s),
         "messages_per_task": round(messages / tasks, 2),
