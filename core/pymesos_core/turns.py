@@ -4,70 +4,158 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
-from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections import Counter, deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from types import TracebackType
 
-ROUND_S = 0.004  # in which each address that has something to say has its turn
-MIN_SLICE_S = 0.0001  # what a well-behaved peer says at once is not to be cut into pieces
+ROUND_S = 0.01  # of one turn of the loop, shared by the addresses that have something to say
+MIN_SLICE_S = 0.0005  # what a well-behaved peer says at once is not to be cut into pieces
+WOKEN_AT_ONCE = 20  # so many smallest slices are another round at most
 
 
 class Turn:
-    """What one peer says, in slices."""
+    """What one peer says: `async with turns.turn(host) as turn`, and a `pause` after each item."""
 
     def __init__(self, turns: Turns, host: str) -> None:
         self._turns = turns
         self._host = host
-        self._until_s = time.monotonic() + turns.slice_s(host)
+        self._time = asyncio.get_running_loop().time
+        self._began_s = self._until_s = 0.0
+
+    async def __aenter__(self) -> Turn:
+        address = self._turns.arrived(self._host)
+        try:
+            if address.waiting or address.spent_s >= self._turns.budget_s():
+                await self._turns.wait(address)
+        except BaseException:
+            self._turns.left(self._host)
+            raise
+        self._begin(address)
+        return self
 
     async def pause(self) -> None:
         """Return at once while the slice lasts; else let the others have their turn first."""
-        if time.monotonic() >= self._until_s:
-            await self._turns.next(self._host)
-            self._until_s = time.monotonic() + self._turns.slice_s(self._host)
+        now_s = self._time()
+        if now_s < self._until_s:
+            return
+        address = self._turns.addresses[self._host]
+        address.spend(now_s - self._began_s)
+        self._began_s = 0.0
+        await self._turns.wait(address)
+        self._begin(address)
+
+    def _begin(self, address: Address) -> None:
+        left_s = self._turns.budget_s() - address.spent_s
+        self._began_s = self._time()
+        self._until_s = self._began_s + max(MIN_SLICE_S, left_s)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._began_s:
+            self._turns.addresses[self._host].spend(self._time() - self._began_s)
+        self._turns.left(self._host)
+
+
+@dataclass(eq=False, slots=True)
+class Address:
+    """The peers of one address that are saying something."""
+
+    peers: int = 0
+    spent_s: float = 0.0  # in this turn of the loop
+    usual_s: float = MIN_SLICE_S  # that a slice takes
+    waiting: deque[asyncio.Future[None]] = field(default_factory=deque)
+
+    def spend(self, took_s: float) -> None:
+        """One of its slices is over."""
+        self.spent_s += took_s
+        self.usual_s += (took_s - self.usual_s) / 8
+
+    def wake(self, budget_s: float) -> None:
+        """Let those in who will use up the budget, first come first."""
+        for _ in range(max(1, min(WOKEN_AT_ONCE, int(budget_s / max(1e-6, self.usual_s))))):
+            while self.waiting:
+                if not (waiter := self.waiting.popleft()).done():
+                    waiter.set_result(None)
+                    break
 
 
 class Turns:
-    """Shares the loop's time among addresses, and among the peers of each.
+    """Shares each turn of the loop among addresses, and among the peers of each.
 
     A budget that nobody has to choose: one that is alone gets all, and beside others each address
-    has one turn in a round, however many calls and streams it has open. At least one item is taken
-    in each turn.
+    has its part of a round, however many calls and streams it has open. Whoever comes when it is
+    used up waits, first come first, for the next turn of the loop. At least one item is taken in
+    each turn.
     """
 
     def __init__(self) -> None:
-        self._busy: Counter[str] = Counter()  # peers that are saying something, by address
-        self._waiting: Counter[str] = Counter()
+        self.addresses: dict[str, Address] = {}  # that have something to say, or had in this turn
+        self._calls: Counter[str] = Counter()
         self._locks: dict[str, asyncio.Lock] = {}
+        self._round_due = False
 
-    def slice_s(self, host: str) -> float:
-        """How long a turn of a peer of this address is now."""
-        return max(MIN_SLICE_S, ROUND_S / max(1, len(self._busy)) / max(1, self._busy[host]))
+    def turn(self, host: str) -> Turn:
+        """To say something, in slices."""
+        return Turn(self, host)
 
-    @contextlib.contextmanager
-    def taken(self, host: str) -> Iterator[Turn]:
-        """While a peer's items are gone through, with a `pause` after each."""
-        self._busy[host] += 1
-        try:
-            yield Turn(self, host)
-        finally:
-            self._busy[host] -= 1
-            if not self._busy[host]:
-                del self._busy[host]
+    def budget_s(self) -> float:
+        """What an address may take of a turn of the loop now."""
+        return ROUND_S / max(1, len(self.addresses))
+
+    def arrived(self, host: str) -> Address:
+        """A peer of this address has something to say, until it has `left`."""
+        address = self.addresses.get(host)
+        if address is None:
+            address = self.addresses[host] = Address()
+            self._expect_round()
+        address.peers += 1
+        return address
+
+    def left(self, host: str) -> None:
+        """It has said it. What its address has spent counts until the turn of the loop is over."""
+        self.addresses[host].peers -= 1
+
+    async def wait(self, address: Address) -> None:
+        """Until those of the address who came before have had their turn."""
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        address.waiting.append(waiter)
+        await waiter
+
+    def _expect_round(self) -> None:
+        if not self._round_due:
+            self._round_due = True
+            asyncio.get_running_loop().call_soon(self._begin_round)
+
+    def _begin_round(self) -> None:
+        """The loop has come round: those who wait come in, and all begin anew."""
+        self._round_due = False
+        for host, address in list(self.addresses.items()):
+            address.spent_s = 0.0
+            if not address.peers:
+                del self.addresses[host]
+        for address in self.addresses.values():
+            address.wake(self.budget_s())
+        if self.addresses:
+            self._expect_round()
 
     async def next(self, host: str) -> None:
-        """Wait for a turn of the loop that no other peer of this address has, first come first."""
+        """Wait for a turn of the loop in which no other call of this address comes in."""
         async with self._alone(host):
             await asyncio.sleep(0)
 
     @contextlib.asynccontextmanager
     async def _alone(self, host: str) -> AsyncIterator[None]:
         lock = self._locks.setdefault(host, asyncio.Lock())
-        self._waiting[host] += 1
+        self._calls[host] += 1
         try:
             async with lock:
                 yield
         finally:
-            self._waiting[host] -= 1
-            if not self._waiting[host]:
-                del self._waiting[host], self._locks[host]
+            self._calls[host] -= 1
+            if not self._calls[host]:
+                del self._calls[host], self._locks[host]

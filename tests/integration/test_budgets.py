@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -161,7 +163,7 @@ async def test_one_that_says_much_lets_others_have_their_turn() -> None:
     said: list[str] = []
 
     async def say(name: str, items: int) -> None:
-        with turns.taken(name) as turn:
+        async with turns.turn(name) as turn:
             for _ in range(items):
                 said.append(name)
                 for _ in range(2000):
@@ -174,7 +176,57 @@ async def test_one_that_says_much_lets_others_have_their_turn() -> None:
     await say("neighbour", 3)
     assert "neighbour" in said and not flood.done(), "it did not wait for the end of the flood"
     await flood
-    assert said.count("flood") == 20_000 and turns.slice_s("flood") > 0
+    assert said.count("flood") == 20_000
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not turns.addresses, "nothing is kept of those who have said what they had to say"
+
+
+async def test_many_of_one_address_share_its_part_of_a_turn_of_the_loop() -> None:
+    turns = Turns()
+    said: list[tuple[int, int]] = []
+    loop_turn = 0
+
+    async def count() -> None:
+        nonlocal loop_turn
+        while True:
+            loop_turn += 1
+            await asyncio.sleep(0)
+
+    async def say(peer: int) -> None:
+        async with turns.turn("crowd") as turn:
+            for _ in range(2):
+                said.append((loop_turn, peer))
+                time.sleep(0.0004)
+                await turn.pause()
+
+    counting = asyncio.create_task(count())
+    await asyncio.gather(*(say(peer) for peer in range(200)))
+    counting.cancel()
+    by_turn = Counter(turn for turn, _ in said)
+    assert len(said) == 400 and max(by_turn.values()) <= 50, by_turn  # of 0.4 ms
+    assert list(dict.fromkeys(peer for _, peer in said)) == list(range(200)), "first come first"
+
+
+async def test_one_that_waits_for_its_turn_and_is_cancelled_keeps_nobody_waiting() -> None:
+    turns = Turns()
+    done: list[int] = []
+
+    async def say(peer: int) -> None:
+        async with turns.turn("crowd") as turn:
+            time.sleep(0.02)
+            await turn.pause()
+            done.append(peer)
+
+    peers = [asyncio.create_task(say(peer)) for peer in range(6)]
+    await asyncio.sleep(0)
+    for peer in peers[:4]:
+        peer.cancel()
+    await asyncio.gather(*peers, return_exceptions=True)
+    assert done == [4, 5]
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    assert not turns.addresses
 
 
 async def test_calls_come_in_one_at_a_turn() -> None:
@@ -211,4 +263,4 @@ async def test_an_address_with_many_calls_does_not_hold_up_another() -> None:
     await call("neighbour")
     assert order.index("neighbour") <= 3 and not turns._locks.keys() - {"crowd"}
     await asyncio.gather(*crowd)
-    assert not turns._locks and not turns._waiting
+    assert not turns._locks and not turns._calls

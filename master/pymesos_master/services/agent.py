@@ -42,7 +42,7 @@ class AgentService(services.AgentServicer):
         async def read(connection: Connection) -> None:
             registration, host = _Registration(connection), host_of(connection.peer)
             async for batch in request_iterator:
-                with self._leadership.turns.taken(host) as turn:
+                async with self._leadership.turns.turn(host) as turn:
                     for message in batch.message:
                         registration.take(message)
                         await turn.pause()

@@ -95,7 +95,7 @@ class SchedulerService(services.SchedulerServicer):
             subscribed, host = False, host_of(connection.peer)
             accepts = Accepts(connection.outbox.put)
             async for batch in request_iterator:
-                with self._leadership.turns.taken(host) as turn:
+                async with self._leadership.turns.turn(host) as turn:
                     for call in batch.call:
                         if subscribed:
                             for whole in accepts.take(call):
