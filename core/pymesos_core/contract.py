@@ -22,12 +22,11 @@ from google.protobuf.message import Message
 from pymesos_core import limits
 from pymesos_core.ids import hostname_problem, id_problem, name_problem, role_problem, size_of
 from pymesos_core.limits import Limit
+from pymesos_core.recognizing import Recognizer, Usual, usual_id
 from pymesos_proto.v1 import types_pb2 as pb
 
 # What is wrong with a value, to follow the name of its field; or None.
 Rule = Callable[[Any], str | None]
-# Whether a value is one of the usual, with which nothing is wrong: it spares most of the time.
-Usual = Callable[[Any], object]
 
 PACKAGE = "pymesos.v1."
 TEN_YEARS_S = 10 * 365 * 86400.0
@@ -95,21 +94,8 @@ _TIME = _number(0, MAX_TIME_S, "a Unix time before the year 10000")
 _MEASURE = _number(0, MAX_MEASURE, "a finite number from 0")
 _PORT = _number(0, 65535, "a port")
 _INDEX = _number(0, 65535, "the index of a port")
-
-_USUAL_ID = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}").fullmatch
-_USUAL_ROLE = re.compile(r"\*|[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}").fullmatch
-_USUAL_TEXT = re.compile(r"[^\0]{0,63}").fullmatch  # at most 252 bytes
-USUAL: Mapping[Rule, Usual] = {
-    _ID: _USUAL_ID,
-    _REFERENCE: _USUAL_ID,
-    _HOSTNAME: _USUAL_ID,
-    _LINE: _USUAL_ID,
-    _KEY: _USUAL_ID,
-    _ROLE: _USUAL_ROLE,
-    _TITLE: _USUAL_TEXT,
-    _PATH: _USUAL_TEXT,
-    _ARGUMENT: _USUAL_TEXT,
-}
+_LABEL_VALUE = _sized(limits.LABEL_VALUE, nul=True)
+_DATA = _bytes(limits.DATA)
 
 # By the name of the field, or by `Message.field` where that name means several things.
 RULES: Mapping[str, Rule] = {
@@ -142,7 +128,7 @@ RULES: Mapping[str, Rule] = {
     "suppressed_roles": _ROLE,
     "hostname": _HOSTNAME,
     "Label.key": _KEY,
-    "Label.value": _sized(limits.LABEL_VALUE, nul=True),
+    "Label.value": _LABEL_VALUE,
     "Attribute.name": _KEY,
     "text": _text(lambda text: name_problem(text, limits.ATTRIBUTE_VALUE)),
     "FrameworkInfo.name": _TITLE,
@@ -238,7 +224,7 @@ RULES: Mapping[str, Rule] = {
     # Data.
     "TaskInfo.data": _anything,
     "ExecutorInfo.data": _anything,
-    "data": _bytes(limits.DATA),
+    "data": _DATA,
     "uuid": _bytes(limits.UUID),
 }
 
@@ -290,43 +276,53 @@ def _known(enum: EnumDescriptor) -> Rule:
     return rule
 
 
+# In a message of at most so many bytes no part of it is too large.
+SMALL_BYTES = min(limit.most for limit in SIZES.values())
+# What is usual of a value in such a message, by its rule; None: anything is. Of other rules:
+# whatever they find nothing wrong with.
+USUAL: Mapping[Rule, Usual | None] = {
+    _ID: usual_id,
+    _REFERENCE: usual_id,
+    _HOSTNAME: usual_id,
+    _LINE: usual_id,
+    _KEY: usual_id,
+    _ROLE: re.compile(r"|\*|[A-Za-z0-9_][A-Za-z0-9_.\-]{0,254}").fullmatch,
+    _TITLE: re.compile(r"[^\0]{0,255}").fullmatch,
+    _PATH: re.compile(r"[^\0]{0,255}").fullmatch,
+    _ARGUMENT: lambda text: "\0" not in text,
+    _LABEL_VALUE: None,
+    _DATA: None,
+    _anything: None,
+}
+
+
+def _usual(field: FieldDescriptor) -> Usual | None:
+    """What is usual of a field that is no message; None: anything is."""
+    if (enum := field.enum_type) is not None and enum.name not in OPEN_ENUMS:
+        return frozenset(enum.values_by_number).__contains__
+    rule = rule_of(field) or _anything
+    return USUAL[rule] if rule in USUAL else lambda value: rule(value) is None
+
+
 def problem(message: Message) -> str | None:
     """The first thing that a message says and may not, as a sentence that begins with the field."""
+    size = message.ByteSize()
+    if size <= SMALL_BYTES and _recognizer.knows(message):
+        return None
     own_size, checks = _checks(message.DESCRIPTOR)
-    if own_size is not None and message.ByteSize() > own_size.most:
-        return own_size.problem(message.ByteSize())
+    if own_size is not None and (found := own_size.problem(size)):
+        return found
     for field, value in message.ListFields():
-        usual, check = checks.get(field.number, _UNCHECKED)
-        if check is None or (usual is not None and usual(value)):
-            continue
-        if (found := check(value)) is not None:
+        check = checks.get(field.number)
+        if check is not None and (found := check(value)) is not None:
             return found
     return None
 
 
-_UNCHECKED: tuple[Usual | None, Rule | None] = (None, None)
-
-
 @cache
-def _checks(
-    descriptor: Descriptor,
-) -> tuple[Limit | None, Mapping[int, tuple[Usual | None, Rule | None]]]:
-    checks = {
-        field.number: (_usual(field), check)
-        for field in descriptor.fields
-        if (check := _check(field))
-    }
+def _checks(descriptor: Descriptor) -> tuple[Limit | None, Mapping[int, Rule]]:
+    checks = {field.number: check for field in descriptor.fields if (check := _check(field))}
     return SIZES.get(descriptor.name), checks
-
-
-def _usual(field: FieldDescriptor) -> Usual | None:
-    """What tells usual values of a field that is there once."""
-    if field.is_repeated or field.message_type is not None:
-        return None
-    if (enum := field.enum_type) is not None:
-        return frozenset(enum.values_by_number).__contains__
-    rule = rule_of(field)
-    return USUAL.get(rule) if rule is not None else None
 
 
 def _check(field: FieldDescriptor) -> Rule | None:
@@ -406,6 +402,8 @@ def _count_limit(field: FieldDescriptor) -> Limit | None:
     owner = field.containing_type.name if field.containing_type else ""
     return COUNTS.get(f"{owner}.{field.name}", COUNTS.get(field.name))
 
+
+_recognizer = Recognizer(_usual, _count_limit, READ_ELSEWHERE)
 
 _REASONS = frozenset(pb.Reason.DESCRIPTOR.values_by_number)
 _SOURCES = frozenset(pb.Source.DESCRIPTOR.values_by_number)
