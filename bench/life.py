@@ -1,9 +1,9 @@
 """What does a task's life cost the cores?  python bench/life.py [--json]
 
-The production cores of master and agents in one process, and between them what the streams carry,
-as bytes. Every life is launched, RUNNING, FINISHED, each update acknowledged. No gRPC, no asyncio and
-no disk, so what is left is what the cores themselves, and protobuf, do. The least of several
-rounds, since whatever else the machine does can only add to it.
+The production cores of master and agents in one process, and between them the bytes that streams
+would carry. Every life is launched, RUNNING, FINISHED, each update acknowledged. There is no gRPC,
+no asyncio and no disk: what is left is the work of the cores and of protobuf. The least of several
+rounds counts, since whatever else the machine does can only add to it.
 
 - master_us, agent_us: for one life.
 """
@@ -175,9 +175,7 @@ class Cluster:
     def _events(self) -> list[scheduler_pb2.Event]:
         """What the framework is told."""
         with self.watch.of("master"):
-            data = scheduler_pb2.EventBatch(
-                epoch=1, event=self._for_framework
-            ).SerializeToString()
+            data = scheduler_pb2.EventBatch(epoch=1, event=self._for_framework).SerializeToString()
             self._for_framework = []
         return list(scheduler_pb2.EventBatch.FromString(data).event)
 
