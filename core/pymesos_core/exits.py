@@ -14,7 +14,7 @@ class ExitStatus(IntEnum):
     STOPPED = 0  # it was asked to stop, or its work is done
     FAILED = 1  # it cannot go on now, and has said why; started again it may
     WRONG_USE = 2  # its settings make no sense: started again it ends again
-    REMOVED = 3  # the cluster has removed it for good: only an operator can start it anew
+    REMOVED = 3  # the cluster will not have it again: an operator has to start it anew
     CRASHED = 70  # a fault of pymesos; started again it goes on from what is stored
 
 
@@ -28,6 +28,6 @@ class RoleError(Exception):
 
 
 class RemovedError(RoleError):
-    """The cluster has removed this role for good."""
+    """The cluster will not have this agent or framework again."""
 
     status = ExitStatus.REMOVED

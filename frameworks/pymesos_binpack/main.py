@@ -5,66 +5,50 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 import click
+import grpc.aio
 
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobfiles.parsing import MAX_BYTES, load_document, parse_job
-from pymesos_binpack.placement.packing import DEFAULT_POLICY, Policy, PolicyError, read_policy
 from pymesos_binpack.services.jobs import JobsService
-from pymesos_binpack.shell import Binpack, StartsAgainError, StateError, SubmitError
+from pymesos_binpack.settings import BinpackSettings
+from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
-from pymesos_core import VERSION
-from pymesos_core.addresses import AddressError, parse_master
-from pymesos_core.coordination import CoordinationError
-from pymesos_core.coordination.standalone import LockedError, lock_directory
-from pymesos_core.directories import default_directory, disk_problem
-from pymesos_core.flags import FiniteRange, Folder, current_user
-from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.addresses import HostPort
+from pymesos_core.directories import default_directory
+from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.limits import PEER_WATCHERS
-from pymesos_core.log import LEVELS, set_up_logging
-from pymesos_core.serving import (
-    Listen,
-    ServingError,
-    bind,
-    check_listen,
-    listen_options,
-    make_server,
-    stop_event,
-)
-from pymesos_core.store import Change, Store, StoreError
+from pymesos_core.role import STOP_GRACE_S, RoleProcess, running, serve_role, unusable
+from pymesos_core.settings import resolved, takes
+from pymesos_core.store import Change, Records, Store, StoreError
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.jobs_pb2_grpc import add_JobsServicer_to_server
 from pymesos_sdk import FrameworkError
 
 log = logging.getLogger("pymesos_binpack")
 
-WEEK_S = 7 * 86400.0
-STOP_GRACE_S = 1.0
 TEARDOWN_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line said."""
+    """What the framework is told: its settings, and what follows from them and the jobs."""
 
-    master: str
-    name: str
+    settings: BinpackSettings
     role: str
-    user: str
-    failover_timeout_s: float
-    policy: Policy
     state_dir: Path
-    listen: Listen | None
     jobs: tuple[tuple[str, Job], ...]  # request id, job
 
-
-class BinpackError(Exception):
-    """The framework cannot go on: the message says why and what to do."""
+    @property
+    def if_damaged(self) -> str:
+        """What can be done about a state that cannot be read."""
+        return (
+            f"Jobs are never forgotten silently: restore the file from a backup, or move it away to"
+            f" start without jobs, as a new framework ({self.state_dir} is --state-dir)"
+        )
 
 
 def read_job(path: Path) -> Job:
@@ -79,92 +63,68 @@ def read_job(path: Path) -> Job:
         raise JobError(f"{path}: {error}") from error
 
 
-def check_policy(text: str) -> Policy:
-    """Raises click.BadParameter."""
-    try:
-        return read_policy(text)
-    except PolicyError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-def open_state(state_dir: Path) -> tuple[int, Store]:
-    """Lock and open the state directory. Raises BinpackError."""
-    try:
-        return lock_directory(state_dir), Store(state_dir / "state.sqlite")
-    except OSError as error:
-        why = disk_problem(error) or error
-        raise BinpackError(f"cannot use the state directory (--state-dir): {why}") from error
-    except LockedError as error:
-        raise BinpackError(f"cannot use the state directory: {error}") from error
-    except StoreError as error:
-        raise _unusable(error, state_dir) from error
-
-
-def _unusable(error: StoreError, state_dir: Path) -> BinpackError:
-    if not error.damaged:
-        return BinpackError(str(error))
-    return BinpackError(
-        f"{error}. Jobs are never forgotten silently: restore the file from a backup, or move it"
-        f" away to start without jobs, as a new framework ({state_dir} is --state-dir)"
-    )
-
-
 def framework_info(options: Options) -> pb.FrameworkInfo:
     """What the master is told."""
     return pb.FrameworkInfo(
-        name=options.name,
-        user=options.user,
+        name=options.settings.name,
+        user=options.settings.user,
         roles=[options.role],
-        failover_timeout_s=options.failover_timeout_s,
+        failover_timeout_s=options.settings.failover_timeout_s,
         capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.GPU_RESOURCES],
         checkpoint=True,
     )
 
 
-async def serve(options: Options) -> bool:
-    """Run until the jobs have ended (with a Jobs service: until SIGTERM); whether all went well.
+async def serve(options: Options, process: RoleProcess) -> ExitStatus:
+    """Run until the jobs have ended, or with --listen until the process is to stop.
 
     A job that cannot be handled is set aside, and the others go on in a framework from what is
-    stored. Raises BinpackError, FrameworkError, CoordinationError, StateError, ServingError.
+    stored. Raises RoleError.
     """
-    stop = stop_event()
-    lock, store = open_state(options.state_dir)
+    process.lock(options.state_dir, "--state-dir")
+    store, stored = process.open_store(options.state_dir / "state.sqlite", options.if_damaged)
     info = framework_info(options)
-    server = make_server({"/pymesos.v1.Jobs/WatchJob": PEER_WATCHERS})
+    server: grpc.aio.Server | None = None
+    address: HostPort | None = None
     service: JobsService | None = None
+    if options.settings.listen:
+        server, address = process.bind({"/pymesos.v1.Jobs/WatchJob": PEER_WATCHERS})
+        info.jobs_address = str(address)
     try:
-        if options.listen is not None:
-            info.jobs_address = str(options.listen.advertised(bind(server, options.listen)))
         while True:
-            binpack = Binpack(read_core(options, store), store, info, options.master)
+            core = read_core(options, stored or store.load())
+            stored = {}
+            binpack = Binpack(core, store, info, options.settings.master)
             if service is not None:
                 service.binpack = binpack
-            elif options.listen is not None:
+            elif server is not None and address is not None:
                 service = JobsService(binpack, options.role)
                 add_JobsServicer_to_server(service, server)
-                await server.start()
-                print(f"listening on {info.jobs_address}", flush=True)
+                await process.start(server)
+                process.announce(address)
             try:
-                return await _run(binpack, options, store, stop)
+                went_well = await _run(binpack, options, store, process.stop)
+                return ExitStatus.STOPPED if went_well else ExitStatus.FAILED
             except JobFault as fault:
                 if fault.job_id in binpack.core.quarantined:
-                    raise BinpackError(str(fault)) from fault
+                    raise RoleError(str(fault)) from fault
                 log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
                 await asyncio.to_thread(store.commit, [fault.change])
     except StoreError as error:
-        raise _unusable(error, options.state_dir) from error
-    finally:
-        await server.stop(STOP_GRACE_S)
-        store.close()
-        os.close(lock)
+        raise unusable(error, options.if_damaged) from error
+    except FrameworkError as error:
+        raise RemovedError(
+            f"{error}. Its tasks are gone; to start anew give another --state-dir, or remove"
+            f" {options.state_dir}"
+        ) from error
 
 
-def read_core(options: Options, store: Store) -> BinpackCore:
-    """Take over from the state directory. Raises BinpackError, StoreError."""
+def read_core(options: Options, records: Records) -> BinpackCore:
+    """Take over from what is stored. Raises RoleError."""
     try:
-        core = BinpackCore(options.policy, store.load())
+        core = BinpackCore(options.settings.policy, records)
     except ValueError as error:
-        raise BinpackError(
+        raise RoleError(
             f"the state in {options.state_dir} cannot be read ({error}): restore it, or start anew"
             f" with another --state-dir"
         ) from error
@@ -174,19 +134,19 @@ def read_core(options: Options, store: Store) -> BinpackCore:
 
 
 async def _run(binpack: Binpack, options: Options, store: Store, stop: asyncio.Event) -> bool:
-    """One life of the framework; as `serve`. Raises JobFault, too."""
-    running = asyncio.create_task(binpack.run())
-    working = asyncio.create_task(_work(binpack, options))
-    stopping = asyncio.create_task(stop.wait())
-    tasks = (running, working, stopping)
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if running.done() or binpack.over:
-            await running
+    """One life of the framework; whether all went well. Raises RoleError and kin, JobFault."""
+    async with (
+        running(binpack.run()) as framework,
+        running(_work(binpack, options)) as working,
+        running(stop.wait()) as stopping,
+    ):
+        await asyncio.wait({framework, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if framework.done() or binpack.over:
+            await framework
         if working.done():
             went_well = await working
             if not binpack.core.quarantined:
-                await _tear_down(binpack, running, store)
+                await _tear_down(binpack, framework, store)
                 return went_well
             log.error("the jobs in quarantine are left alone, for the next run to look at")
         else:
@@ -194,12 +154,8 @@ async def _run(binpack: Binpack, options: Options, store: Store, stop: asyncio.E
             went_well = True
         binpack.driver.stop()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(running), STOP_GRACE_S)
+            await asyncio.wait_for(asyncio.shield(framework), STOP_GRACE_S)
         return went_well and not (working.done() and binpack.core.quarantined)
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def _work(binpack: Binpack, options: Options) -> bool:
@@ -210,9 +166,9 @@ async def _work(binpack: Binpack, options: Options) -> bool:
         except StartsAgainError:
             return False  # the next life submits it again
         except SubmitError as error:
-            raise BinpackError(f"{request_id}: {error}") from error
+            raise RoleError(f"{request_id}: {error}") from error
         log.info("job %s: %d tasks", job_id, sum(task.instances for task in job.tasks))
-    if options.listen is not None:
+    if options.settings.listen:
         await asyncio.Event().wait()
     states = list(binpack.core.jobs.values())
     for state in states:
@@ -241,112 +197,39 @@ async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: Store
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@listen_options(0)
 @click.argument("job_files", nargs=-1, type=click.Path(path_type=Path), metavar="JOB.yaml...")
-@click.option(
-    "--master",
-    metavar="ADDRESS",
-    envvar="PYMESOS_MASTER",
-    help="The master: host:port, or zk://host:port/path.  [required]",
-)
-@click.option("--name", default="binpack", show_default=True, help="The framework's name.")
-@click.option("--role", default=None, help="Its role.  [default: the jobs' own, else '*']")
-@click.option("--user", default=None, help="Who runs the tasks.  [default: you]")
-@click.option(
-    "--failover-timeout",
-    type=FiniteRange(0, 10 * 365 * 86400),
-    default=WEEK_S,
-    show_default="604800, a week",
-    help="Seconds that the tasks live without this framework.",
-)
-@click.option(
-    "--policy",
-    default=DEFAULT_POLICY,
-    show_default=True,
-    callback=lambda _context, _option, text: check_policy(text),
-    help="How a task's agent is chosen: a name, a sum as in best-fit+0.5*spread, or module:Class.",
-)
-@click.option(
-    "--state-dir",
-    type=Folder(),
-    default=None,
-    help="Where the framework's id, jobs and results are kept, for a restart to go on from."
-    "  [default: /var/lib/pymesos/NAME for root, else ~/.local/state/pymesos/NAME]",
-)
-@click.option(
-    "--listen", "listening", is_flag=True, help="Stay, and serve Jobs for `pymesos-cli run`."
-)
-@click.option(
-    "--log-level", type=click.Choice(LEVELS), default="info", show_default=True, help="Verbosity."
-)
-@click.version_option(VERSION)
-def main(
-    ip: str,
-    port: int,
-    advertise_ip: str | None,
-    hostname: str | None,
-    insecure: bool,
-    job_files: tuple[Path, ...],
-    master: str | None,
-    name: str,
-    role: str | None,
-    user: str | None,
-    failover_timeout: float,
-    policy: Policy,
-    state_dir: Path | None,
-    listening: bool,
-    log_level: str,
-) -> None:
+@takes(BinpackSettings, "binpack")
+@click.pass_context
+def main(context: click.Context, job_files: tuple[Path, ...]) -> None:
     """Run jobs on the cluster, packed.
 
     Ends when every batch task has ended and no service is left to keep up; exit status 1 when a
     batch task failed for good. With --listen it stays and takes jobs. SIGTERM leaves the tasks
     running for the next run to take over, within the failover timeout.
     """
-    set_up_logging(log_level)
-    listen = check_listen(ip, port, advertise_ip, hostname, insecure)
-    if not master:
-        raise click.UsageError("--master is missing: host:port, or zk://host:port/path")
-    if not job_files and not listening:
+    settings = resolved(context, BinpackSettings, "binpack")
+    options = _options(settings, job_files)
+    serve_role(
+        "pymesos-binpack",
+        settings.listen_at,
+        settings.log_level,
+        lambda process: serve(options, process),
+    )
+
+
+def _options(settings: BinpackSettings, job_files: tuple[Path, ...]) -> Options:
+    """Raises click.UsageError."""
+    if not job_files and not settings.listen:
         raise click.UsageError("give job files, or --listen to take jobs from others")
     try:
-        parse_master(master)
-        jobs = [(str(path.resolve()), read_job(path)) for path in job_files]
-    except (AddressError, JobError) as error:
+        jobs = tuple((str(path.resolve()), read_job(path)) for path in job_files)
+    except JobError as error:
         raise click.UsageError(str(error)) from error
-    roles = {job.role for _, job in jobs} | ({role} if role else set())
+    roles = {job.role for _, job in jobs} | ({settings.role} if settings.role else set())
     if len(roles) > 1:
         raise click.UsageError(f"one role at a time, not {', '.join(sorted(roles))}")
     chosen = roles.pop() if roles else "*"
-    if problem := role_problem(chosen):
-        raise click.UsageError(f"--role: {problem}")
-    if problem := id_problem(name):
-        raise click.UsageError(f"--name: {problem}")
-    directory = state_dir or default_directory(name)
-    options = Options(
-        master,
-        name,
-        chosen,
-        user or current_user(),
-        failover_timeout,
-        policy,
-        directory,
-        listen if listening else None,
-        tuple(jobs),
-    )
-    try:
-        went_well = asyncio.run(serve(options))
-    except FrameworkError as error:
-        print(
-            f"pymesos-binpack: {error}. Its tasks are gone; to start anew give another"
-            f" --state-dir, or remove {directory}",
-            file=sys.stderr,
-        )
-        sys.exit(1)
-    except (BinpackError, CoordinationError, ServingError, StateError) as error:
-        print(f"pymesos-binpack: {error}", file=sys.stderr)
-        sys.exit(1)
-    sys.exit(0 if went_well else 1)
+    return Options(settings, chosen, settings.state_dir or default_directory(settings.name), jobs)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.specs import Job
 from pymesos_core.clock import read_clock
+from pymesos_core.exits import RoleError
 from pymesos_core.store import GroupCommit, Store
 from pymesos_core.wakeup import Wakeup
 from pymesos_proto.v1 import types_pb2 as pb
@@ -20,7 +21,7 @@ from pymesos_sdk import Driver, Scheduler
 FLUSH_TIMEOUT_S = 5.0
 
 
-class StateError(Exception):
+class StateError(RoleError):
     """The state directory cannot be written: the message says why."""
 
 

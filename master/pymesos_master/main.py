@@ -43,7 +43,7 @@ SERVER_LIMITS = {
 async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop. Raises RoleError."""
     server, address = process.bind(SERVER_LIMITS)
-    me = MasterInfo(str(uuid.uuid4()), address, settings.listen.name(), VERSION)
+    me = MasterInfo(str(uuid.uuid4()), address, settings.listen_at.name(), VERSION)
     leadership = Leadership(me)
     add_SchedulerServicer_to_server(SchedulerService(leadership), server)
     add_AgentServicer_to_server(AgentService(leadership), server)
@@ -133,7 +133,7 @@ def main(context: click.Context) -> None:
     collect_seldom()
     serve_role(
         "pymesos-master",
-        settings.listen,
+        settings.listen_at,
         settings.log_level,
         lambda process: serve(settings, process),
     )

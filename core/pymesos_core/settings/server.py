@@ -84,7 +84,7 @@ class ServerSettings(Settings):
             )
 
     @property
-    def listen(self) -> Listen:
+    def listen_at(self) -> Listen:
         """Where to bind, and what to tell others."""
         return Listen(self.ip, self.port, self.advertise_ip, self.hostname)
 

@@ -1,0 +1,64 @@
+"""Settings of `pymesos-binpack`, each declared once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymesos_binpack.placement.packing import DEFAULT_POLICY, Policy, read_policy
+from pymesos_core.flags import current_user
+from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.settings import SECONDS, folder, number, switch, text
+from pymesos_core.settings.server import ServerSettings, master_address
+
+WEEK_S = 7 * 86400
+
+
+def read_name(written: str) -> str:
+    """The name of a framework. Raises ValueError."""
+    if problem := id_problem(written):
+        raise ValueError(problem)
+    return written
+
+
+def read_role(written: str) -> str:
+    """A role of Mesos. Raises ValueError."""
+    if problem := role_problem(written):
+        raise ValueError(problem)
+    return written
+
+
+@dataclass(frozen=True)
+class BinpackSettings(ServerSettings):
+    """All that the bin-packing framework may be told, but for jobs."""
+
+    master: str = master_address()
+    name: str = text("binpack", read=read_name, metavar="NAME", help="The framework's name.")
+    role: str | None = text(
+        None,
+        read=read_role,
+        metavar="ROLE",
+        default_text="the jobs' own, else '*'",
+        help="Its role.",
+    )
+    user: str = text(current_user, metavar="USER", default_text="you", help="Who runs the tasks.")
+    failover_timeout_s: float = number(
+        WEEK_S,
+        0,
+        10 * 365 * 86400,
+        unit=SECONDS,
+        help="Seconds that the tasks live without this framework.",
+    )
+    policy: Policy = text(
+        DEFAULT_POLICY,
+        read=read_policy,
+        metavar="POLICY",
+        help="How a task's agent is chosen: a name, a sum as in best-fit+0.5*spread, or"
+        " module:Class.",
+    )
+    state_dir: Path | None = folder(
+        None,
+        default_text="/var/lib/pymesos/NAME for root, else ~/.local/state/pymesos/NAME",
+        help="Where the framework's id, jobs and results are kept, for a restart to go on from.",
+    )
+    listen: bool = switch(False, help="Stay, and serve Jobs for `pymesos-cli run`.")
