@@ -13,13 +13,14 @@ from pymesos_agent.core.events import ContainerExited
 from pymesos_agent.core.tasks import TASK, AgentTask
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.networks import remove_bridge
+from pymesos_core.exits import RoleError
 from pymesos_core.store import Records
 
 END_TIMEOUT_S = 30.0
 CLEAN_TIMEOUT_S = 10.0
 
 
-class PurgeError(Exception):
+class PurgeError(RoleError):
     """Something could not be removed: the message says what, and what to do."""
 
 

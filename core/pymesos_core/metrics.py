@@ -6,24 +6,16 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
 
-import click
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from pymesos_core.flags import WholeRange
 from pymesos_core.serving import ServingError
 
 ANSWER_TIMEOUT_S = 5.0
 MIB = 1024 * 1024
 
 Snapshot = TypeVar("Snapshot")
-metrics_option = click.option(
-    "--metrics-port",
-    type=WholeRange(1, 65535),
-    default=None,
-    help="Serve /metrics for Prometheus on this port.  [default: not at all]",
-)
 
 
 class _Collector(Collector, Generic[Snapshot]):

@@ -9,11 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Mapping
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -32,6 +41,9 @@ from pymesos_core.serving import Listen, bind, make_server
 from pymesos_core.store import Records, Store, StoreError
 
 STOP_GRACE_S = 1.0
+MACHINE_ERRORS = frozenset(
+    {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP}
+)
 
 log = logging.getLogger(__name__)
 
@@ -60,26 +72,15 @@ class RoleProcess:
 
         self._closing.push_async_callback(closing)
 
-    def lock(self, directory: Path, flag: str) -> None:
-        """Hold a directory, which `flag` names, for this process alone. Raises RoleError."""
-        what = "work" if flag == "--work-dir" else "state"
-        try:
-            lock = lock_directory(directory)
-        except OSError as error:
-            why = disk_problem(error) or error
-            raise RoleError(f"cannot use the {what} directory ({flag}): {why}") from error
-        except LockedError as error:
-            raise RoleError(f"cannot use the {what} directory: {error}") from error
-        self.close_later(lambda: os.close(lock))
+    def hold(self, lock: contextlib.AbstractContextManager[None]) -> None:
+        """Hold a lock, as of `holding`, until the role ends."""
+        self._closing.enter_context(lock)
 
     def open_store(self, path: Path, if_damaged: str) -> tuple[Store, Records]:
-        """A store, and what is in it. Raises RoleError, with the ways out `if_damaged`."""
-        try:
-            store = Store(path)
-            self.close_later(store.close)
-            return store, store.load()
-        except StoreError as error:
-            raise unusable(error, if_damaged) from error
+        """As the function `open_store`; it is closed when the role ends."""
+        store, records = open_store(path, if_damaged)
+        self.close_later(store.close)
+        return store, records
 
     def bind(self, limits: Mapping[str, Limit]) -> tuple[grpc.aio.Server, HostPort]:
         """A server, and the address that others reach it at. Raises ServingError."""
@@ -158,11 +159,17 @@ def _alone(error: Exception) -> Exception:
     return error
 
 
+def _machine_problem(error: OSError) -> str | None:
+    """A sentence for what this machine lacks or breaks; None for what is no fault of it."""
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{where}{error.strerror}" if error.errno in MACHINE_ERRORS else None
+
+
 def _failed(name: str, error: Exception) -> ExitStatus:
     if isinstance(error, RoleError):
         click.echo(f"{name}: {error}", err=True)
         return error.status
-    if isinstance(error, OSError) and (problem := disk_problem(error)):
+    if isinstance(error, OSError) and (problem := disk_problem(error) or _machine_problem(error)):
         click.echo(f"{name}: {problem}", err=True)
         return ExitStatus.FAILED
     log.error("a fault of pymesos ends this process", exc_info=error)
@@ -172,6 +179,36 @@ def _failed(name: str, error: Exception) -> ExitStatus:
         err=True,
     )
     return ExitStatus.CRASHED
+
+
+@contextlib.contextmanager
+def holding(directory: Path, flag: str) -> Iterator[None]:
+    """Hold a directory, which is the value of `flag`, for this process alone. Raises RoleError."""
+    what = "work" if flag == "--work-dir" else "state"
+    try:
+        lock = lock_directory(directory)
+    except OSError as error:
+        why = disk_problem(error) or error
+        raise RoleError(f"cannot use the {what} directory ({flag}): {why}") from error
+    except LockedError as error:
+        raise RoleError(f"cannot use the {what} directory: {error}") from error
+    try:
+        yield
+    finally:
+        os.close(lock)
+
+
+def open_store(path: Path, if_damaged: str) -> tuple[Store, Records]:
+    """A store, and what is in it. Raises RoleError, with the ways out `if_damaged`."""
+    try:
+        store = Store(path)
+    except StoreError as error:
+        raise unusable(error, if_damaged) from error
+    try:
+        return store, store.load()
+    except StoreError as error:
+        store.close()
+        raise unusable(error, if_damaged) from error
 
 
 def unusable(error: StoreError, if_damaged: str) -> RoleError:

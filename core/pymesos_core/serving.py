@@ -1,32 +1,23 @@
-"""What all servers share: where they listen, and how they end."""
+"""Servers: where they listen, what they tell others, and what no peer may take all of."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import ipaddress
 import logging
 import resource
-import signal
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
-import click
 import grpc.aio
 
-from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.budgets import PeerBudgets
 from pymesos_core.complaints import Complaints
 from pymesos_core.decoding import Decoding
 from pymesos_core.exits import RoleError
-from pymesos_core.flags import WholeRange
-from pymesos_core.ids import name_problem
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
-from pymesos_core.text import quoted
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -46,8 +37,6 @@ RESERVED_DESCRIPTORS = 512
 MAX_CONNECTIONS = 1_000_000
 
 log = logging.getLogger(__name__)
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 class ServingError(RoleError):
@@ -70,62 +59,6 @@ class Listen:
     def name(self) -> str:
         """The host name that people see."""
         return self.hostname or socket.gethostname()
-
-
-def listen_options(default_port: int) -> Callable[[Command], Command]:
-    """The click options --ip, --port, --advertise-ip, --hostname and --insecure."""
-
-    def decorate(command: Command) -> Command:
-        for option in (
-            click.option(
-                "--insecure",
-                is_flag=True,
-                help="Allow an address other than loopback although there is no TLS yet.",
-            ),
-            click.option("--hostname", help="Name shown to people.  [default: the host's own]"),
-            click.option("--advertise-ip", help="Address told to others.  [default: --ip]"),
-            click.option(
-                "--port",
-                type=WholeRange(0, 65535),
-                default=default_port,
-                show_default=True,
-                help="Port to listen on; 0 takes a free one.",
-            ),
-            click.option(
-                "--ip", default="127.0.0.1", show_default=True, help="Address to listen on."
-            ),
-        ):
-            command = option(command)
-        return command
-
-    return decorate
-
-
-def check_listen(
-    ip: str, port: int, advertise_ip: str | None, hostname: str | None, insecure: bool
-) -> Listen:
-    """Validate the flags. Raises click.UsageError."""
-    for flag, value in (("--ip", ip), ("--advertise-ip", advertise_ip)):
-        if value is None:
-            continue
-        try:
-            address = ipaddress.ip_address(value)
-        except ValueError:
-            raise click.UsageError(
-                f"{flag} is {quoted(str(value))}; an IP address is expected, as in 127.0.0.1"
-            ) from None
-        if not address.is_loopback and not insecure:
-            raise click.UsageError(
-                f"{flag} {value} is not a loopback address, and there is no TLS yet: everyone who"
-                f" can reach it can run commands here. Add --insecure if that is meant"
-            )
-    if hostname is not None and (problem := name_problem(hostname, limits.ID)):
-        raise click.UsageError(f"--hostname: {problem}")
-    if ipaddress.ip_address(ip).is_unspecified and advertise_ip is None:
-        raise click.UsageError(
-            f"--ip {ip} listens everywhere; say with --advertise-ip what others should connect to"
-        )
-    return Listen(ip, port, advertise_ip, hostname)
 
 
 def make_server(limits: Mapping[str, Limit]) -> grpc.aio.Server:
@@ -174,12 +107,3 @@ def _why_not(listen: Listen) -> str | None:
     except OSError as error:
         return error.strerror
     return None
-
-
-def stop_event() -> asyncio.Event:
-    """An event that SIGTERM and SIGINT set."""
-    event = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, event.set)
-    return event

@@ -21,7 +21,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.directories import default_directory
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.limits import PEER_WATCHERS
-from pymesos_core.role import STOP_GRACE_S, RoleProcess, running, serve_role, unusable
+from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, running, serve_role, unusable
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Change, Records, Store, StoreError
 from pymesos_proto.v1 import types_pb2 as pb
@@ -81,7 +81,7 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
     A job that cannot be handled is set aside, and the others go on in a framework from what is
     stored. Raises RoleError.
     """
-    process.lock(options.state_dir, "--state-dir")
+    process.hold(holding(options.state_dir, "--state-dir"))
     store, stored = process.open_store(options.state_dir / "state.sqlite", options.if_damaged)
     info = framework_info(options)
     server: grpc.aio.Server | None = None

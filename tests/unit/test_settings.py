@@ -137,7 +137,7 @@ def test_all_that_is_wrong_is_said_at_once(tmp_path: Path) -> None:
         (("--oven", "1_0"), "'1_0'"),
         (("--oven", "\u0663"), "a number of seconds"),
         (("--plates", "1.0"), "a whole number from 1 to 12"),
-        (("--plates", "9" * 9000), "\u2026 is given"),
+        (("--plates", "9" * 9000), "\u2026' is given"),
         (("--plates", "\x1b[31m"), "'\\x1b[31m'"),
         (("--wine", "Red"), "one of red, white"),
         (("--kitchen", "/no/such"), "a directory is expected, and nothing is there"),

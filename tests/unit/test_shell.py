@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
-from pymesos_agent.main import Options, _run
+from pymesos_agent.main import run
 from pymesos_agent.runtimes.interface import ContainerSpec, Settings
 from pymesos_agent.shell import Shell
 from pymesos_core.resources import Resources
@@ -104,6 +103,5 @@ async def test_an_agent_that_ends_its_tasks_waits_for_its_last_word() -> None:
             ended.set()
 
     stop.set()
-    options = cast(Options, SimpleNamespace(kill_tasks_on_exit=True))
-    await _run(options, cast(Shell, Ending()), cast(Any, None), stop)
+    await run(cast(Shell, Ending()), cast(Any, None), stop, kill_tasks_on_exit=True)
     assert said == ["killed"]

@@ -16,6 +16,7 @@ from pymesos_agent.core import (
 from pymesos_agent.core.context import Context
 from pymesos_agent.core.effects import DestroyContainer, KillContainer
 from pymesos_agent.core.tasks import TASK, AgentTask
+from pymesos_core.exits import RoleError
 from pymesos_core.reservations import with_reserved
 from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto
 from pymesos_core.states import FROM_AGENTS, state_name
@@ -24,7 +25,7 @@ from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 
-class RecoveryError(Exception):
+class RecoveryError(RoleError):
     """The checkpoint and the flags do not fit: the message names the two ways out."""
 
 

@@ -14,13 +14,14 @@ from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import OnEvent, Runtime, RuntimeUnavailableError, Settings
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
+from pymesos_core.exits import RoleError
 from pymesos_core.store import Records
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
 
 
-class NoRuntimeError(Exception):
+class NoRuntimeError(RoleError):
     """The agent cannot run anything, or not what it has to: the message says why."""
 
 

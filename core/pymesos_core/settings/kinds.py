@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_core.numbers import NumberSyntaxError, parse_real, parse_whole
+from pymesos_core.text import cut, quoted
 
 Raw = str | int | float | bool | list[str]
-SHOWN_CHARACTERS = 80
 NOTHING, A_DIRECTORY, A_FILE = "nothing", "a directory", "a file"
 _SWITCHES = {
     **dict.fromkeys(("true", "yes", "on", "1"), True),
@@ -52,8 +52,7 @@ def shown(value: object) -> str:
         return "a list"
     if isinstance(value, datetime.date | datetime.time):
         return f"the date or time {value}"
-    text = repr(value)
-    return text if len(text) <= SHOWN_CHARACTERS else f"{text[:SHOWN_CHARACTERS]}…"
+    return quoted(value) if isinstance(value, str) else cut(repr(value))
 
 
 class Kind(ABC):

@@ -26,9 +26,10 @@ def in_force(cls: type[Settings], resolved: Resolved[S], title: str) -> str:
         if given is None:
             continue  # its default is wrong, which is said elsewhere
         notes = [given.origin, _unit(setting)]
+        if given.origin == DEFAULT and not given.raw:
+            notes.append(setting.declared.default_text)
         if given.raw is None:
             line = f"# {setting.name} is not set"
-            notes.append(setting.declared.default_text if given.origin == DEFAULT else "")
         else:
             line = f"{setting.name} = {toml(given.raw)}"
             mask = setting.declared.mask

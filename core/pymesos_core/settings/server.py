@@ -15,6 +15,7 @@ from pymesos_core.log import LEVELS
 from pymesos_core.serving import Listen
 from pymesos_core.settings.declaring import Settings, choice, number, switch, text, whole
 from pymesos_core.settings.kinds import SECONDS
+from pymesos_core.text import quoted
 
 _CREDENTIALS = re.compile(r"^(zk://).*@")
 
@@ -25,7 +26,7 @@ def read_ip(written: str) -> str:
         ipaddress.ip_address(written)
     except ValueError:
         raise ValueError(
-            f"{written!r} is given, and an IP address is expected, as in 127.0.0.1"
+            f"{quoted(written)} is given, and an IP address is expected, as in 127.0.0.1"
         ) from None
     return written
 

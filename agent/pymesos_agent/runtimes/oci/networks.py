@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_agent.runtimes.interface import MappedPort, NetworkSettings
+from pymesos_core.exits import RoleError
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ NEEDED = ("bridge", "host-local", "portmap", "firewall")
 Json = dict[str, Any]
 
 
-class NetworkError(Exception):
+class NetworkError(RoleError):
     """The network cannot be made: the message says why."""
 
 

@@ -1,0 +1,107 @@
+"""Commands beside serving: `pymesos-agent recover` and `pymesos-agent purge`.
+
+Both take the work directory of the agent's own settings, unless they are given another.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from pymesos_agent.purge import Ended, end_containers, pids_of, remove_files
+from pymesos_agent.runtimes.interface import Settings
+from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes
+from pymesos_agent.settings import AgentSettings
+from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir
+from pymesos_core.exits import ExitStatus
+from pymesos_core.flags import Folder
+from pymesos_core.log import set_up_logging
+from pymesos_core.role import end_of, open_store
+from pymesos_core.settings import resolved_one
+
+NAME = "pymesos-agent"
+work_dir_option = click.option(
+    "--work-dir", type=Folder(), help="The agent's work directory.  [default: as the agent has it]"
+)
+
+
+def _directory(context: click.Context, given: Path | None) -> Path:
+    found = given or resolved_one(context, AgentSettings, "agent", "work_dir")
+    assert isinstance(found, Path)
+    return found.resolve()
+
+
+@click.command()
+@click.option(
+    "--discard", is_flag=True, help="Give up the agent's id and tasks; end what still runs."
+)
+@work_dir_option
+@click.pass_context
+def recover(context: click.Context, discard: bool, work_dir: Path | None) -> None:
+    """Start over after a checkpoint that cannot be used. The agent must not be running."""
+    if not discard:
+        raise click.UsageError(
+            "say --discard: the agent's id, its tasks and their files are given up"
+        )
+    directory = _directory(context, work_dir)
+    sys.exit(end_of(NAME, lambda: _recover(directory)))
+
+
+def _recover(directory: Path) -> ExitStatus:
+    with lock_work_dir(directory):
+        for path in directory.glob(f"{CHECKPOINT}*"):
+            path.unlink()
+        shutil.rmtree(directory / SANDBOXES, ignore_errors=True)
+    click.echo("discarded; the next agent is a new one, and ends what still runs when it starts")
+    return ExitStatus.STOPPED
+
+
+@click.command()
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@work_dir_option
+@click.option("--docker-host", envvar="DOCKER_HOST", help="As the agent had it.")
+@click.pass_context
+def purge(
+    context: click.Context, yes: bool, work_dir: Path | None, docker_host: str | None
+) -> None:
+    """Remove an agent from this machine: its tasks, volumes, networks and all its files.
+
+    The agent must not be running. The bridge of its containers and their iptables chains go
+    with it, unless others use them.
+    """
+    directory = _directory(context, work_dir)
+    if not (directory / CHECKPOINT).exists():
+        raise click.UsageError(f"there is no agent's checkpoint in {directory}")
+    if not yes:
+        click.confirm(
+            f"This ends all tasks of the agent in {directory}, and deletes their files and"
+            f" volumes. Go on?",
+            abort=True,
+        )
+    host = docker_host or resolved_one(context, AgentSettings, "agent", "docker_host")
+    set_up_logging("warning")
+    sys.exit(end_of(NAME, lambda: asyncio.run(_purge(directory, host))))
+
+
+async def _purge(directory: Path, docker_host: str | None) -> ExitStatus:
+    """Raises RoleError and kin."""
+    ended = Ended()
+    async with contextlib.AsyncExitStack() as closing:
+        closing.enter_context(lock_work_dir(directory))
+        store, records = open_store(directory / CHECKPOINT, if_damaged(directory))
+        pids = pids_of(records)
+        store.close()
+        candidates = candidates_of("auto", docker_host, Settings(), directory)
+        runtimes, away = await start_runtimes(candidates, ended)
+        for runtime in runtimes:
+            closing.push_async_callback(runtime.close)
+        check_needed(runtimes, away, ())
+        count = await end_containers(runtimes, ended, pids)
+    removed = await remove_files(directory)
+    click.echo(f"ended {count} containers; removed {', '.join(removed)}")
+    return ExitStatus.STOPPED

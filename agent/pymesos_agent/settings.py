@@ -1,0 +1,214 @@
+"""Settings of `pymesos-agent`, each declared once."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymesos_agent.runtimes.interface import (
+    AllowedPath,
+    ImageSettings,
+    LogLimits,
+    NetworkSettings,
+)
+from pymesos_agent.runtimes.interface import Settings as ContainerSettings
+from pymesos_agent.runtimes.oci import tools
+from pymesos_core.attributes import parse_attributes
+from pymesos_core.directories import default_directory
+from pymesos_core.resources import Resources, parse
+from pymesos_core.settings import (
+    DAYS,
+    MIB,
+    choice,
+    file,
+    folder,
+    number,
+    switch,
+    text,
+    texts,
+    whole,
+)
+from pymesos_core.settings.server import (
+    ServerSettings,
+    listen_port,
+    master_address,
+    metrics_port,
+    zk_session_timeout,
+)
+
+DEFAULT_PORT = 5051
+DAY_S = 86400.0
+CENTURY_DAYS = 36_500
+RUNTIMES = ("auto", "process", "docker", "oci")
+
+
+def read_host_paths(written: list[str]) -> tuple[AllowedPath, ...]:
+    """`/data` and `/srv/www:ro`. Raises ValueError."""
+    out = []
+    for part in written:
+        path, _, mode = part.partition(":")
+        if not path.startswith("/") or mode not in ("", "ro", "rw"):
+            raise ValueError(f"{part!r} is not an absolute path, with :ro at its end or not")
+        out.append(AllowedPath(Path(path), mode == "ro"))
+    return tuple(out)
+
+
+def read_subnet(written: str) -> str:
+    """An IPv4 network with room for a bridge and containers. Raises ValueError."""
+    try:
+        network = ipaddress.IPv4Network(written)
+    except ValueError as error:
+        raise ValueError(f"{error}; like 10.213.0.0/16") from error
+    if network.prefixlen > 29:
+        raise ValueError(f"{written} has too few addresses; /29 is the least")
+    return written
+
+
+def read_capabilities(written: list[str]) -> frozenset[str]:
+    """Names of capabilities, in any case."""
+    return frozenset(name.upper() for name in written)
+
+
+@dataclass(frozen=True)
+class AgentSettings(ServerSettings):
+    """All that an agent may be told."""
+
+    port: int = listen_port(DEFAULT_PORT)
+    master: str = master_address()
+    zk_session_timeout_s: float = zk_session_timeout(
+        "Seconds of the ZooKeeper session with which the leader is found."
+    )
+    work_dir: Path = folder(
+        lambda: default_directory("agent"),
+        default_text="/var/lib/pymesos/agent for root, else ~/.local/state/pymesos/agent",
+        help="Checkpoint and sandboxes.",
+    )
+    resources: Resources = text(
+        "",
+        read=parse,
+        default_text="what is measured",
+        help="What to offer instead of what is measured: 'cpus:4;mem:8192;ports:[31000-32000]'.",
+    )
+    attributes: dict[str, str] = text(
+        "", read=parse_attributes, help="What constraints go by: 'rack:a;ssd:true'."
+    )
+    runtime: str = choice(
+        "auto", RUNTIMES, help="What starts containers; auto enables all that work here."
+    )
+    docker_host: str | None = text(
+        None, metavar="URL", default_text="its usual socket", help="The engine's address."
+    )
+    pids_max: int = whole(
+        4096,
+        0,
+        2**22,
+        help="Processes and threads of a task that does not say how many; 0: no limit.",
+    )
+    log_max_size_mib: int = whole(
+        10,
+        1,
+        100_000,
+        unit=MIB,
+        help="How large stdout and stderr of a task become before they are rotated.",
+    )
+    log_max_files: int = whole(5, 1, 100, help="How many files of each are kept.")
+    allow_host_paths: tuple[AllowedPath, ...] = texts(
+        read=read_host_paths,
+        metavar="PATH,…",
+        help="Paths of this machine that tasks may mount, with all below: '/data,/srv/www:ro'.",
+    )
+    allow_capabilities: frozenset[str] = texts(
+        read=read_capabilities,
+        metavar="NAME,…",
+        help="What containers may have beyond the usual: 'NET_ADMIN,SYS_PTRACE'.",
+    )
+    bridge_subnet: str = text(
+        NetworkSettings.bridge_subnet,
+        read=read_subnet,
+        metavar="CIDR",
+        help="Addresses of containers of the oci runtime with `network: bridge`.",
+    )
+    user_namespace_base: int | None = whole(
+        None,
+        65536,
+        2**32 - 2 * 65536,
+        default_text="none",
+        help="Images run in user namespaces (oci): their ids 0 to 65535 are this one and up on"
+        " the machine.",
+    )
+    oci_tool: str = choice(
+        "auto",
+        ("auto", *tools.NAMES),
+        help="What makes containers of the oci runtime; auto: the first of them that works here.",
+    )
+    cni_config_dir: Path | None = folder(
+        None,
+        exists=True,
+        default_text="none",
+        help="More networks for them: CNI network lists, *.conflist.",
+    )
+    allow_images: tuple[str, ...] = texts(
+        metavar="PREFIX,…",
+        default_text="all",
+        help="What images of the oci runtime begin with: 'docker.io/library/,registry:5000/'.",
+    )
+    registry_auth: Path | None = file(
+        default_text="skopeo's places",
+        help="Credentials for registries, a config.json of Docker's.",
+    )
+    image_cache_size_mib: int = whole(
+        20 * 1024,
+        0,
+        unit=MIB,
+        help="How much of images is kept; the ones not used for longest go first.",
+    )
+    image_max_age_days: float = number(
+        14, 0, CENTURY_DAYS, unit=DAYS, help="How long an image is kept that no task uses."
+    )
+    artifact_cache_size_mib: int = whole(
+        2 * 1024, 0, unit=MIB, help="How much of artifacts with a checksum is kept."
+    )
+    metrics_port: int | None = metrics_port()
+    sandbox_max_age_days: float = number(
+        7,
+        0,
+        CENTURY_DAYS,
+        unit=DAYS,
+        help="How long the files of ended tasks are kept on an empty disk; less as it fills.",
+    )
+    kill_tasks_on_exit: bool = switch(
+        False, help="On SIGTERM end all tasks first, for clusters that are thrown away."
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """See Settings."""
+        yield from super().problems()
+        if self.user_namespace_base is not None and self.runtime in ("process", "docker"):
+            yield (
+                "user_namespace_base",
+                f"user namespaces are for the runtime oci, not {self.runtime}; a Docker engine has"
+                f" `userns-remap` of its own",
+            )
+
+    @property
+    def containers(self) -> ContainerSettings:
+        """What the runtimes are told."""
+        return ContainerSettings(
+            LogLimits(self.log_max_size_mib * 1024 * 1024, self.log_max_files),
+            self.pids_max,
+            self.allow_host_paths,
+            self.allow_capabilities,
+            ImageSettings(
+                self.allow_images,
+                self.registry_auth,
+                tuple(allowed.path for allowed in self.allow_host_paths),
+                self.image_cache_size_mib,
+                self.image_max_age_days * DAY_S,
+            ),
+            self.artifact_cache_size_mib,
+            NetworkSettings(self.bridge_subnet, self.cni_config_dir),
+            self.user_namespace_base or 0,
+            self.oci_tool,
+        )
