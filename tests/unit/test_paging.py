@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pymesos_master.services import paging
-from pymesos_master.services.paging import PageGoneError, Pages
+from pymesos_master.queries import paging
+from pymesos_master.queries.paging import PageGoneError, Pages
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 

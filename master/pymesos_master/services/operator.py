@@ -38,8 +38,8 @@ from pymesos_master.core.state import (
     Task,
 )
 from pymesos_master.services.leading import Leadership
-from pymesos_master.services.paging import PageGoneError, Pages
-from pymesos_master.services.uses import Uses
+from pymesos_master.queries.paging import PageGoneError, Pages
+from pymesos_master.queries.uses import Uses
 from pymesos_master.watching import CursorError
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2 as pb

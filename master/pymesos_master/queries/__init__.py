@@ -1,0 +1,1 @@
+"""What operators read: views of the leader's state, without any transport."""
