@@ -54,6 +54,15 @@ def services() -> Iterator[str]:
                 yield f"| {service} | {call} | {request} | {response} | `{path.name}` |"
 
 
+def event_kinds() -> Iterator[str]:
+    """A line for each kind of event, with what operator.proto says of it."""
+    text = (PROTO / "operator.proto").read_text("utf-8")
+    body = text.partition("enum Kind {")[2].partition("}")[0]
+    for name, said in re.findall(r"([A-Z_]+) = \d+;(?: *// (.*))?", body):
+        if name != "KIND_UNSPECIFIED":
+            yield f"| `{name.lower()}` | {said} |"
+
+
 def reference() -> str:
     """The whole page."""
     parts = [
@@ -76,6 +85,8 @@ def reference() -> str:
         "| service | call | request | response | file |\n|---|---|---|---|---|\n"
         + "\n".join(services())
     )
+    parts.append("## Events\n\nThe kinds that `pymesos-cli events` prints.")
+    parts.append("\n".join(["| kind | meaning |", "|---|---|", *event_kinds()]))
     return "\n\n".join(parts) + "\n"
 
 

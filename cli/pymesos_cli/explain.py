@@ -6,12 +6,11 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from google.protobuf.json_format import MessageToDict
-
 from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.finding import TASK, find_framework, find_task, one
 from pymesos_cli.output import age, count_of, print_json, printable
 from pymesos_cli.services import Silent, ask_jobs, serving
+from pymesos_core.json_dialect import explanation_json, instance_json, task_json
 from pymesos_core.names import Found, Named, TaskName, find
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
@@ -41,7 +40,7 @@ async def explain_framework(cluster: Cluster, text: str, *, as_json: bool) -> No
     view = await find_framework(cluster, text)
     said = await _ask(cluster, view.info.framework_id)
     if as_json:
-        print_json(MessageToDict(said, preserving_proto_field_name=True))
+        print_json(explanation_json(said))
         return
     for line in framework_lines(said):
         print(printable(line))
@@ -106,8 +105,7 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
     if view is not None:
         note = known.notes.get(view.task_info.task_id, "")
         if as_json:
-            shown = MessageToDict(view, preserving_proto_field_name=True)
-            print_json(shown | ({"explanation": note} if note else {}))
+            print_json(task_json(view) | {"explanation": note or None})
         else:
             print(printable(_task_line(view)))
             if note:
@@ -117,9 +115,8 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
     said, of_task = await _ask(cluster, framework_id), await _ask(cluster, framework_id, instance)
     why = the_reason(instance, of_task)
     if as_json:
-        shown = MessageToDict(instance, preserving_proto_field_name=True)
-        of_framework = MessageToDict(said, preserving_proto_field_name=True)
-        print_json({"instance": shown, "framework": of_framework, "reason": why})
+        of_instance, of_framework = instance_json(instance), explanation_json(said)
+        print_json({"instance": of_instance, "framework": of_framework, "reason": why})
         return
     for line in waiting_lines(name, instance, why, said):
         print(printable(line))

@@ -5,10 +5,11 @@ from __future__ import annotations
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import about_job, find_job, has_ended
 from pymesos_cli.interrupts import run_interruptibly
-from pymesos_cli.output import age, iso, print_json, print_table
+from pymesos_cli.output import age, print_json, print_table
 from pymesos_cli.progress import Progress
 from pymesos_cli.run import how_to_go_on, see_through, watch
 from pymesos_cli.services import ask_jobs, jobs_of_silent, refuse_silent, warn
+from pymesos_core.json_dialect import job_json
 from pymesos_core.names import Named, find
 from pymesos_proto.v1 import jobs_pb2 as pb
 
@@ -21,20 +22,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
         jobs += await jobs_of_silent(cluster, silent)
     warn(answers.silent)
     if as_json:
-        print_json(
-            [
-                {
-                    "job_id": job.job_id,
-                    "name": job.name,
-                    "state": job.state,
-                    "counts": dict(job.counts),
-                    "framework_id": job.framework_id,
-                    "submitted_at": iso(job.submitted_at_s),
-                    "explanation": job.explanation or None,
-                }
-                for job in jobs
-            ]
-        )
+        print_json([job_json(job) for job in jobs])
         return
     rows = [
         (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from pymesos_core.states import is_terminal
+from pymesos_core.states import is_terminal, kind_name
 from pymesos_proto.v1 import operator_pb2 as pb
 
 MAX_ENDED = 10_000
@@ -14,11 +14,17 @@ RECOVERING = "recovering"
 
 Key = tuple[str, str, str]  # agent, framework, task or offer; its framework; its id
 _STATES = {
-    "agent_added": "active",
-    "agent_disconnected": "disconnected",
-    "agent_unreachable": "unreachable",
+    pb.ClusterEvent.AGENT_ADDED: "active",
+    pb.ClusterEvent.AGENT_DISCONNECTED: "disconnected",
+    pb.ClusterEvent.AGENT_UNREACHABLE: "unreachable",
 }
-_ENDS = {"agent_gone", "framework_removed", "offer_accepted", "offer_declined", "offer_rescinded"}
+_ENDS = {
+    pb.ClusterEvent.AGENT_GONE,
+    pb.ClusterEvent.FRAMEWORK_REMOVED,
+    pb.ClusterEvent.OFFER_ACCEPTED,
+    pb.ClusterEvent.OFFER_DECLINED,
+    pb.ClusterEvent.OFFER_RESCINDED,
+}
 
 
 class Known:
@@ -50,7 +56,7 @@ class Known:
         if event.kind in _ENDS:
             self._live.pop(key, None)
             return True
-        if event.kind == "agent_present" and event.message == RECOVERING:
+        if event.kind == pb.ClusterEvent.AGENT_PRESENT and event.message == RECOVERING:
             self._recovering.add(event.agent_id)
         told = _told(event)
         ends = bool(event.task_id) and is_terminal(event.task_state)
@@ -63,7 +69,8 @@ class Known:
         else:
             self._ended.pop(key, None)  # its id is used again
             self._live[key] = (event.agent_id, told)
-        again = event.kind.endswith("_present") or event.kind == "task_added"
+        again = kind_name(event.kind).endswith("_present")
+        again |= event.kind == pb.ClusterEvent.TASK_ADDED
         return not (again and known)
 
     def _absent(self, shown: set[Key]) -> Iterator[pb.ClusterEvent]:
@@ -75,7 +82,7 @@ class Known:
             del self._live[key]
             event = pb.ClusterEvent(
                 timestamp_s=time.time(),
-                kind=f"{what}_absent",
+                kind=_ABSENT[what],
                 agent_id=agent_id,
                 framework_id=framework_id,
                 message=NOT_SEEN,
@@ -85,19 +92,28 @@ class Known:
 
 
 def _key(event: pb.ClusterEvent) -> Key | None:
-    what = event.kind.partition("_")[0]
-    own_id: str = getattr(event, f"{what}_id") if what in _KINDS else ""
+    what = kind_name(event.kind).partition("_")[0]
+    own_id: str = getattr(event, f"{what}_id") if what in _ABSENT else ""
     return (what, event.framework_id if what == "task" else "", own_id) if own_id else None
 
 
-_KINDS = ("agent", "framework", "task", "offer")
+_ABSENT = {
+    "agent": pb.ClusterEvent.AGENT_ABSENT,
+    "framework": pb.ClusterEvent.FRAMEWORK_ABSENT,
+    "task": pb.ClusterEvent.TASK_ABSENT,
+    "offer": pb.ClusterEvent.OFFER_ABSENT,
+}
 
 
 def _told(event: pb.ClusterEvent) -> object:
     if event.task_id:
         return event.task_state
-    if event.kind.startswith("agent_"):
+    if kind_name(event.kind).startswith("agent_"):
         resources = b"".join(sorted(r.SerializeToString() for r in event.resources))
-        state = event.message if event.kind == "agent_present" else _STATES.get(event.kind)
+        state = (
+            event.message
+            if event.kind == pb.ClusterEvent.AGENT_PRESENT
+            else _STATES.get(event.kind)
+        )
         return (state, resources)
     return "there"

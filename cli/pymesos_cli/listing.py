@@ -3,53 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.finding import find_framework, find_tasks
 from pymesos_cli.output import (
     age,
-    iso,
     print_json,
     print_table,
     printable,
-    scalars_json,
     short_amounts,
-    task_resources_json,
     used_of,
 )
 from pymesos_cli.quarantine import quarantined_jobs
+from pymesos_core.json_dialect import (
+    agent_json,
+    event_json,
+    framework_json,
+    iso,
+    leader_json,
+    offer_json,
+    task_json,
+    task_resources_json,
+)
 from pymesos_core.resources import Resources, from_proto
-from pymesos_core.states import reason_name, state_name
+from pymesos_core.states import kind_name, reason_name, state_name
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
-
-
-def agent_json(view: pb.AgentView) -> dict[str, Any]:
-    """An agent for --json."""
-    info = view.info
-    return {
-        "agent_id": info.agent_id,
-        "hostname": info.address.hostname,
-        "address": f"{info.address.ip}:{info.address.port}",
-        "state": view.state,
-        "runtime": ",".join(info.runtimes),
-        "isolation": dict(info.isolation),
-        "resources": scalars_json(from_proto(view.total)),
-        "reserved": reserved_json(from_proto(view.total)),
-        "allocated": scalars_json(from_proto(view.allocated)),
-        "offered": scalars_json(from_proto(view.offered)),
-        "attributes": {a.name: a.text for a in info.attributes},
-        "tasks": view.tasks,
-        "usage": {
-            "cpus": round(view.usage.cpus_used, 3),
-            "mem": round(view.usage.mem_used_mib, 1),
-            "disk": round(view.usage.disk_used_mib, 1),
-            "containers": view.usage.containers,
-        },
-        "registered_at": iso(view.registered_at_s),
-        "version": info.version,
-    }
 
 
 async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
@@ -88,41 +67,6 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
     print_table(headers, rows, empty, ("RUNTIME", "ATTRIBUTES", "HOLDS", "RESERVED"))
 
 
-def reserved_json(total: Resources) -> list[dict[str, Any]]:
-    """What is reserved on an agent, each part with its role, and its volume if it is one."""
-    return [
-        {
-            "role": tag.role,
-            "resources": {name: value / 1000 for name, value in bag.scalars.items()},
-            "volume": tag.volume.id if tag.volume else None,
-            "static": all(r.static for r in tag.reservations),
-        }
-        for tag, bag in total.tagged.items()
-        if tag.reservations
-    ]
-
-
-def framework_json(view: pb.FrameworkView) -> dict[str, Any]:
-    """A framework for --json."""
-    info = view.info
-    return {
-        "framework_id": info.framework_id,
-        "name": info.name,
-        "user": info.user,
-        "roles": list(info.roles) or ["*"],
-        "state": view.state,
-        "failover_timeout_s": info.failover_timeout_s,
-        "capabilities": [types_pb2.FrameworkCapability.Name(c) for c in info.capabilities],
-        "jobs_address": info.jobs_address or None,
-        "tasks": view.tasks,
-        "allocated": scalars_json(from_proto(view.allocated)),
-        "offered": scalars_json(from_proto(view.offered)),
-        "dominant_share": view.dominant_share,
-        "suppressed_roles": list(view.suppressed_roles),
-        "registered_at": iso(view.registered_at_s),
-    }
-
-
 async def list_frameworks(cluster: Cluster, *, completed: bool, as_json: bool) -> None:
     """`pymesos-cli frameworks`."""
     views = await cluster.frameworks(completed=completed)
@@ -144,35 +88,6 @@ async def list_frameworks(cluster: Cluster, *, completed: bool, as_json: bool) -
     ]
     headers = ("FRAMEWORK", "NAME", "ROLE", "STATE", "TASKS", "ALLOCATED", "SHARE", "AGE")
     print_table(headers, rows, "no frameworks", ("ROLE", "ALLOCATED", "NAME"))
-
-
-def task_json(view: pb.TaskView, quarantined: str | None = None) -> dict[str, Any]:
-    """A task for --json; `quarantined`: why its job is."""
-    info, status = view.task_info, view.status
-    return {
-        "task_id": info.task_id,
-        "name": info.name,
-        "framework_id": view.framework_id,
-        "agent_id": (view.completed and status.agent_id) or info.agent_id,
-        "hostname": view.hostname,
-        "role": view.role,
-        "state": state_name(view.state),
-        "reason": reason_name(status.reason) or None,
-        "message": status.message or None,
-        "resources": task_resources_json(info.resources),
-        "image": info.container.image or None,
-        "launched_at": iso(view.launched_at_s),
-        "started_at": iso(view.started_at_s),
-        "finished_at": iso(view.finished_at_s),
-        "exit_status": status.exit_status if status.HasField("exit_status") else None,
-        "healthy": status.healthy if status.HasField("healthy") else None,
-        "ready": status.ready if status.HasField("ready") else None,
-        "completed": view.completed,
-        "quarantined": quarantined,
-        "usage": {"cpus": round(view.use.cpus_used, 3), "mem": round(view.use.mem_used_mib, 1)}
-        if view.HasField("use")
-        else None,
-    }
 
 
 async def list_tasks(
@@ -247,20 +162,7 @@ async def list_offers(cluster: Cluster, *, as_json: bool) -> None:
     """`pymesos-cli offers`."""
     views = await cluster.offers()
     if as_json:
-        print_json(
-            [
-                {
-                    "offer_id": view.offer.offer_id,
-                    "framework_id": view.offer.framework_id,
-                    "agent_id": view.offer.agent_id,
-                    "hostname": view.offer.hostname,
-                    "role": view.offer.role,
-                    "resources": scalars_json(from_proto(view.offer.resources)),
-                    "offered_at": iso(view.offered_at_s),
-                }
-                for view in views
-            ]
-        )
+        print_json([offer_json(view) for view in views])
         return
     rows = [
         (
@@ -284,13 +186,7 @@ async def show_leader(cluster: Cluster, *, as_json: bool) -> None:
     )
     leader = response.leader if response.HasField("leader") else None
     if as_json:
-        print_json(
-            {
-                "address": f"{leader.ip}:{leader.port}" if leader else None,
-                "hostname": leader.hostname if leader else None,
-                "epoch": response.epoch or None,
-            }
-        )
+        print_json(leader_json(response))
     elif leader is None:
         print("no master leads now")
     else:
@@ -301,25 +197,13 @@ async def show_leader(cluster: Cluster, *, as_json: bool) -> None:
 async def show_events(cluster: Cluster, *, as_json: bool) -> None:
     """`pymesos-cli events`."""
     async for event in cluster.watch_events():
-        state = state_name(event.task_state) if event.task_state else ""
         if as_json:
-            line = {
-                "timestamp": iso(event.timestamp_s),
-                "kind": event.kind,
-                "agent_id": event.agent_id or None,
-                "framework_id": event.framework_id or None,
-                "task_id": event.task_id or None,
-                "offer_id": event.offer_id or None,
-                "task_state": state or None,
-                "reason": reason_name(event.reason) or None,
-                "resources": scalars_json(from_proto(event.resources)),
-                "message": event.message or None,
-            }
-            print_json(line, indent=None)
+            print_json(event_json(event), indent=None)
             continue
+        state = state_name(event.task_state) if event.task_state else ""
         parts = (
             iso(event.timestamp_s) or "",
-            event.kind,
+            kind_name(event.kind),
             event.task_id or event.offer_id,
             state,
             reason_name(event.reason),

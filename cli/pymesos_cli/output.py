@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 
 from pymesos_cli import terminal
 from pymesos_cli.terminal import note, printable
-from pymesos_core.resources import Resources, count, format_milli, from_proto
-from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_core.json_dialect import to_json
+from pymesos_core.resources import Resources, count, format_milli
 
 __all__ = ["note", "print_json", "print_table", "printable"]
 
@@ -25,29 +22,6 @@ MIN_CUT = 10  # what is cut shorter than this says nothing
 def print_json(value: Any, *, indent: int | None = 2) -> None:
     """JSON on stdout, on one line without `indent`; what cannot be printed is escaped in it."""
     print(to_json(value, indent, ascii_only=not terminal.stream().can_encode("é…漢")), flush=True)
-
-
-def to_json(value: Any, indent: int | None, *, ascii_only: bool = False) -> str:
-    """JSON without control characters; NaN and the infinities, which it does not have, are null."""
-    try:
-        text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
-    except ValueError:
-        text = json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only)
-    if text.replace("\n", "").isprintable():
-        return text
-    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
-
-
-def _finite(value: Any) -> Any:
-    match value:
-        case dict():
-            return {key: _finite(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_finite(inner) for inner in value]
-        case float() if not math.isfinite(value):
-            return None
-        case _:
-            return value
 
 
 def print_table(
@@ -102,15 +76,6 @@ def count_of(number: int, what: str) -> str:
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
-def iso(time_s: float) -> str | None:
-    """Unix time as ISO 8601 in UTC; None for 0."""
-    try:
-        when = datetime.fromtimestamp(time_s, UTC) if time_s else None
-    except (ValueError, OverflowError, OSError):
-        return None  # others say when, and not always with sense
-    return when.isoformat(timespec="milliseconds") if when else None
-
-
 def age(since_s: float) -> str:
     """How long ago: 45s, 12m, 3h, 9d; empty for 0."""
     if not 0 < since_s < 1e11:  # others say when, and not always with sense
@@ -120,22 +85,6 @@ def age(since_s: float) -> str:
         if seconds >= length:
             return f"{int(seconds // length)}{unit}"
     return f"{int(seconds)}s"
-
-
-def scalars_json(resources: Resources) -> dict[str, Any]:
-    """cpus, mem and disk always, others when there; ports as [begin, end] pairs."""
-    amounts = resources.quantities
-    out: dict[str, Any] = {name: amounts.get(name, 0) / 1000 for name in ("cpus", "mem", "disk")}
-    out |= {name: value / 1000 for name, value in amounts.items()}
-    out["ports"] = [list(interval) for interval in resources.ranges.get("ports", ())]
-    return out
-
-
-def task_resources_json(messages: Iterable[pb.Resource]) -> dict[str, Any]:
-    """As `scalars_json`, with the ports one by one."""
-    out = scalars_json(from_proto(messages))
-    out["ports"] = [port for begin, end in out["ports"] for port in range(begin, end + 1)]
-    return out
 
 
 def short_amounts(resources: Resources) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
-from pymesos_cli.output import print_json, print_table, scalars_json, short_amounts
+from pymesos_cli.output import print_json, print_table, short_amounts
+from pymesos_core.json_dialect import quota_json, role_json
 from pymesos_core.numbers import NumberSyntaxError, parse_real
 from pymesos_core.resources import ResourceError, from_proto, parse, to_proto
 from pymesos_core.text import quoted
@@ -20,27 +21,8 @@ async def _roles(cluster: Cluster) -> list[pb.RoleView]:
     return list(response.roles)
 
 
-def _scalars(messages: Any) -> dict[str, float]:
-    """A quota's, with limits of zero, which `from_proto` would leave out."""
-    return {message.name: round(message.scalar, 3) for message in messages}
-
-
-def role_json(view: pb.RoleView) -> dict[str, Any]:
-    """A role for --json."""
-    return {
-        "role": view.role,
-        "weight": view.weight,
-        "guarantees": _scalars(view.quota.guarantees),
-        "limits": _scalars(view.quota.limits),
-        "allocated": scalars_json(from_proto(view.allocated)),
-        "offered": scalars_json(from_proto(view.offered)),
-        "reserved": scalars_json(from_proto(view.reserved)),
-        "frameworks": list(view.framework_ids),
-    }
-
-
 def _said(messages: Any) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in _scalars(messages).items())
+    return ", ".join(f"{name} {value:g}" for name, value in quota_json(messages).items())
 
 
 async def list_roles(cluster: Cluster, *, as_json: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 TERMINAL = frozenset(
     {
@@ -64,3 +65,11 @@ def reason_name(reason: pb.Reason) -> str:
         return pb.Reason.Name(reason).removeprefix("REASON_")
     except ValueError:
         return str(reason)
+
+
+def kind_name(kind: ClusterEvent.Kind) -> str:
+    """`task_added` and the like, also for a kind of a newer version."""
+    try:
+        return ClusterEvent.Kind.Name(kind).lower()
+    except ValueError:
+        return f"kind_{kind}"

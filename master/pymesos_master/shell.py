@@ -11,12 +11,15 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from pymesos_core.caller import Caller
 from pymesos_core.clock import read_clock
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import RegistryError, Term
+from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.outbox import Outbox
 from pymesos_core.store import GroupCommit
 from pymesos_core.wakeup import Wakeup
+from pymesos_master.commands import Commands
 from pymesos_master.core import MasterCore
 from pymesos_master.core.effects import (
     AnswerOperator,
@@ -40,19 +43,26 @@ from pymesos_master.core.events import (
     PersistFailed,
     Tick,
 )
+from pymesos_master.queries import Queries
 from pymesos_master.watching import Watching
 
 log = logging.getLogger(__name__)
+
+STOPPED_LEADING = "the master stopped leading before this was done; try again"
 
 
 class Connection:
     """One open stream of an agent or a framework: what comes on it, and its one end."""
 
     def __init__(
-        self, leader: Leader, connection_id: int, peer: str, disconnected: Callable[[int], Event]
+        self,
+        leader: Leader,
+        connection_id: int,
+        caller: Caller,
+        disconnected: Callable[[int], Event],
     ) -> None:
         self.connection_id = connection_id
-        self.peer = peer
+        self.caller = caller
         self.outbox: Outbox[Any] = Outbox()
         self._leader = leader
         self._disconnected = disconnected
@@ -83,9 +93,11 @@ class Leader:
         self.term = term
         self.failure: str | None = None
         self._connections: dict[int, Connection] = {}
+        self.queries = Queries(core)
+        self.commands = Commands(self.ask)
         self.watching = Watching(term.epoch, core.state, core.watch)
         self._ids = itertools.count(1)
-        self._answers: dict[int, asyncio.Future[str | None]] = {}
+        self._answers: dict[int, asyncio.Future[Problem | None]] = {}
         self._commits = GroupCommit(term.registry.commit, self._committed)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._complaints = Complaints(log)
@@ -118,11 +130,11 @@ class Leader:
             self.watching.close()
             for answer in self._answers.values():
                 if not answer.done():
-                    answer.set_result("the master stopped leading before this was done; try again")
+                    answer.set_result(Problem(ProblemKind.UNAVAILABLE, STOPPED_LEADING))
 
-    def open(self, peer: str, disconnected: Callable[[int], Event]) -> Connection:
+    def open(self, caller: Caller, disconnected: Callable[[int], Event]) -> Connection:
         """A new stream; its `end` makes the event that it is `disconnected`."""
-        connection = Connection(self, next(self._ids), peer, disconnected)
+        connection = Connection(self, next(self._ids), caller, disconnected)
         self._connections[connection.connection_id] = connection
         return connection
 
@@ -130,10 +142,10 @@ class Leader:
         """Nothing more is said on it."""
         self._connections.pop(connection.connection_id, None)
 
-    async def ask(self, make_event: Callable[[int], Event]) -> str | None:
+    async def ask(self, make_event: Callable[[int], Event]) -> Problem | None:
         """Feed an operator's request and wait until it is done; the problem, or None."""
         request_id = next(self._ids)
-        answer: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Problem | None] = asyncio.get_running_loop().create_future()
         self._answers[request_id] = answer
         try:
             self.feed(make_event(request_id))

@@ -182,7 +182,7 @@ class Snapshot:
                 return None
             return pb.ClusterEvent(
                 timestamp_s=now_s,
-                kind="framework_present",
+                kind=pb.ClusterEvent.FRAMEWORK_PRESENT,
                 framework_id=framework.framework_id,
                 message=framework.info.name,
             )
@@ -206,7 +206,7 @@ class Snapshot:
             return None
         return pb.ClusterEvent(
             timestamp_s=now_s,
-            kind="offer_present",
+            kind=pb.ClusterEvent.OFFER_PRESENT,
             agent_id=offer.agent_id,
             framework_id=offer.framework_id,
             offer_id=offer.offer_id,
@@ -217,7 +217,7 @@ class Snapshot:
 def _agent_present(agent: Agent, now_s: float) -> pb.ClusterEvent:
     return pb.ClusterEvent(
         timestamp_s=now_s,
-        kind="agent_present",
+        kind=pb.ClusterEvent.AGENT_PRESENT,
         agent_id=agent.agent_id,
         resources=to_proto(agent.total),
         message=agent.state.value,
@@ -227,7 +227,7 @@ def _agent_present(agent: Agent, now_s: float) -> pb.ClusterEvent:
 def _task_present(task: Task, now_s: float) -> pb.ClusterEvent:
     return pb.ClusterEvent(
         timestamp_s=now_s,
-        kind="task_present",
+        kind=pb.ClusterEvent.TASK_PRESENT,
         agent_id=task.agent_id,
         framework_id=task.framework_id,
         task_id=task.info.task_id,

@@ -229,7 +229,8 @@ class MasterNode(Node):
                 self.soon(self.world.delay_s(), lambda: self.feed(drained))
             case fx.PersistRegistry(token, changes):
                 self._persist(token, changes)
-            case fx.AnswerOperator(request_id, problem):
+            case fx.AnswerOperator(request_id, refused):
+                problem = refused.message if refused else None
                 self.answers[request_id] = problem
                 self.on_answer(request_id, problem)
             case fx.StepDown():

@@ -69,7 +69,7 @@ class MasterHarness:
                 if not self.hold_reading:
                     self.read(connection_id)
             case fx.AnswerOperator(request_id, problem):
-                self.answers[request_id] = problem
+                self.answers[request_id] = problem.message if problem else None
             case fx.StepDown(reason):
                 self.stepped_down = reason
             case fx.PublishEvent():

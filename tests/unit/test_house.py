@@ -92,6 +92,31 @@ def test_a_core_does_no_io(core: str) -> None:
         assert not forbidden, f"{path} imports {forbidden}"
 
 
+# What front doors share knows of none of them.
+TRANSPORT_FREE = [
+    "master/pymesos_master/queries",
+    "master/pymesos_master/commands.py",
+    "core/pymesos_core/errors.py",
+    "core/pymesos_core/caller.py",
+    "core/pymesos_core/json_dialect.py",
+]
+
+
+@pytest.mark.parametrize("place", TRANSPORT_FREE)
+def test_what_front_doors_share_knows_no_transport(place: str) -> None:
+    there = ROOT / place
+    paths = [there] if there.is_file() else list(there.rglob("*.py"))
+    assert paths, f"{place} is not there"
+    for path in paths:
+        assert not imports(path) & {
+            "grpc",
+            "asyncio",
+            "aiohttp",
+            "socket",
+            "pymesos_master.services",
+        }
+
+
 COMPILING = {
     "compile",
     "match",

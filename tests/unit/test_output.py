@@ -10,8 +10,9 @@ from collections.abc import Callable
 
 import pytest
 
-from pymesos_cli.output import GAP, age, fit, iso, printable, to_json
+from pymesos_cli.output import GAP, age, fit, printable
 from pymesos_cli.terminal import OutputError, SafeStream, Screen
+from pymesos_core.json_dialect import iso, to_json
 
 HEADERS = ("ID", "WHY", "MORE")
 ROWS = [("x" * 20, "y" * 40, "z" * 40)]

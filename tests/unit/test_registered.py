@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pymesos_core.caller import Caller
 from pymesos_core.limits import Limit
 from pymesos_core.store import Change
 from pymesos_master.core import events as ev
@@ -26,7 +27,7 @@ def subscribe(h: MasterHarness, connection_id: int, peer: str, framework_id: str
     info = pb.FrameworkInfo(name="f", failover_timeout_s=1e6, framework_id=framework_id)
     h.feed(
         ev.FrameworkSubscribing(
-            connection_id, scheduler_pb.Call.Subscribe(framework_info=info), peer
+            connection_id, scheduler_pb.Call.Subscribe(framework_info=info), Caller(peer=peer)
         )
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pymesos_cli.output import short_amounts
 from pymesos_core.resources import Resources, parse
 from pymesos_master.core.state import Task
-from pymesos_master.services.operator import known_status
+from pymesos_master.queries.views import known_status
 from pymesos_proto.v1 import types_pb2 as pb
 
 

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pymesos_core.resources import Resources, parse
+from pymesos_core.states import kind_name
 from pymesos_master import watching
 from pymesos_master.core import effects as fx
 from pymesos_master.core.lifecycles import FrameworkState
@@ -27,6 +28,7 @@ from pymesos_master.core.state import (
 from pymesos_master.watching import Batch, Cursor, CursorError, Watch, Watching
 from pymesos_proto.v1 import operator_pb2
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_testing.master_harness import MasterHarness, task
 
 BAG = parse("cpus:1;mem:32")
@@ -45,7 +47,7 @@ class World:
         )
         self.number = 0
 
-    def publish(self, kind: str, **fields: Any) -> None:
+    def publish(self, kind: ClusterEvent.Kind, **fields: Any) -> None:
         if self.wanted and self.wanted[-1]:
             self.watching.publish(fx.PublishEvent(1.0, kind, **fields))
 
@@ -53,7 +55,7 @@ class World:
         self.number += 1
         info = pb.AgentInfo(agent_id=f"a{self.number}")
         self.state.agents[info.agent_id] = Agent(info, AgentState.ACTIVE, BAG)
-        self.publish("agent_added", agent_id=info.agent_id, resources=BAG)
+        self.publish(ClusterEvent.AGENT_ADDED, agent_id=info.agent_id, resources=BAG)
 
     def add_task(self, agent: Agent, *, told: bool = True) -> None:
         self.number += 1
@@ -61,9 +63,9 @@ class World:
         made = Task(info, "f", agent.agent_id, "*", BAG, pb.TASK_STAGING, 1.0)
         agent.tasks[made.key] = made
         if told:
-            self.tell("task_added", made)
+            self.tell(ClusterEvent.TASK_ADDED, made)
 
-    def tell(self, kind: str, of: Task) -> None:
+    def tell(self, kind: ClusterEvent.Kind, of: Task) -> None:
         self.publish(
             kind,
             agent_id=of.agent_id,
@@ -74,7 +76,7 @@ class World:
 
     def move(self, of: Task) -> None:
         of.state = pb.TASK_RUNNING if of.state == pb.TASK_STAGING else pb.TASK_FINISHED
-        self.tell("task_updated", of)
+        self.tell(ClusterEvent.TASK_UPDATED, of)
         if of.state == pb.TASK_FINISHED:
             del self.state.agents[of.agent_id].tasks[of.key]
 
@@ -82,11 +84,11 @@ class World:
         self.number += 1
         offer = Offer(f"o{self.number}", "f", agent.agent_id, "*", BAG, 1.0, 1.0)
         self.state.offers[offer.offer_id] = offer
-        self.publish("offer_sent", agent_id=agent.agent_id, offer_id=offer.offer_id)
+        self.publish(ClusterEvent.OFFER_SENT, agent_id=agent.agent_id, offer_id=offer.offer_id)
 
     def answer(self, offer: Offer) -> None:
         del self.state.offers[offer.offer_id]
-        self.publish("offer_declined", agent_id=offer.agent_id, offer_id=offer.offer_id)
+        self.publish(ClusterEvent.OFFER_DECLINED, agent_id=offer.agent_id, offer_id=offer.offer_id)
 
     def change(self, draw: random.Random) -> None:
         """Something happens."""
@@ -136,7 +138,7 @@ class Reader:
             self.fold(event)
 
     def fold(self, event: operator_pb2.ClusterEvent) -> None:
-        what, _, how = event.kind.partition("_")
+        what, _, how = kind_name(event.kind).partition("_")
         ids = {"agent": event.agent_id, "framework": event.framework_id, "task": event.task_id}
         key = (what, event.offer_id if what == "offer" else ids[what])
         if how in ("present", "added", "sent"):
@@ -214,7 +216,12 @@ async def test_a_cursor_goes_on_without_missing_or_doubling() -> None:
         await read_all(watch, reader, world)
     assert reader.begun == 1
     kinds = [event.kind for event in reader.events]
-    assert kinds == ["framework_present", "agent_present", "agent_added", "task_added"]
+    assert kinds == [
+        ClusterEvent.FRAMEWORK_PRESENT,
+        ClusterEvent.AGENT_PRESENT,
+        ClusterEvent.AGENT_ADDED,
+        ClusterEvent.TASK_ADDED,
+    ]
     assert [event.sequence for event in reader.events] == [0, 0, 1, 2]
     with world.watching.watch("7-1") as watch:
         batch = await next_of(watch)
@@ -233,7 +240,10 @@ async def test_a_cursor_of_another_leader_or_too_old_begins_anew(
     with world.watching.watch(cursor) as watch:
         batch = await next_of(watch)
     assert batch.snapshot_begins and str(batch.cursor) == "7-5"
-    assert Counter(e.kind for e in batch.events) == {"framework_present": 1, "agent_present": 5}
+    assert Counter(e.kind for e in batch.events) == {
+        ClusterEvent.FRAMEWORK_PRESENT: 1,
+        ClusterEvent.AGENT_PRESENT: 5,
+    }
 
 
 @pytest.mark.parametrize(
@@ -315,9 +325,11 @@ def test_a_history_is_bounded_by_what_its_events_keep() -> None:
     bag = Resources({"cpus": 1000}, {"ports": tuple((3 * n, 3 * n + 1) for n in range(1024))})
     history = watching.History()
     for _ in range(1000):
-        history.add(fx.PublishEvent(1.0, "agent_added", "a", resources=bag))
+        history.add(fx.PublishEvent(1.0, ClusterEvent.AGENT_ADDED, "a", resources=bag))
     assert history.has_all_since(1000 - 50) and not history.has_all_since(1000 - 200), "of 128 KiB"
     usual = watching.History()
     for _ in range(watching.MAX_EVENTS):
-        usual.add(fx.PublishEvent(1.0, "task_added", "a", task_id="a-usual-id", resources=BAG))
+        usual.add(
+            fx.PublishEvent(1.0, ClusterEvent.TASK_ADDED, "a", task_id="a-usual-id", resources=BAG)
+        )
     assert usual.has_all_since(0)

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from pymesos_core import limits, resources
+from pymesos_core.caller import NOBODY
 from pymesos_core.complaints import Complaints
 from pymesos_core.reservations import size_bytes, size_problem
 from pymesos_core.resources import from_proto, parse, to_proto
@@ -464,7 +465,7 @@ class TestCosts:
         assert problem == "An agent has 10001 tasks; at most 10000 are accepted"
 
     def test_a_registration_in_parts_is_bounded_in_all(self) -> None:
-        connection: Any = SimpleNamespace(connection_id=1, peer="ipv4:10.0.0.1:9", feed=None)
+        connection: Any = SimpleNamespace(connection_id=1, caller=NOBODY, feed=None)
         registration = _Registration(connection)
         registration.take(agent_pb.AgentMessage(register=agent_pb.Register(more_tasks=True)))
         info = pb.TaskInfo(task_id="t", data=b"x" * limits.TASK_INFO.most)

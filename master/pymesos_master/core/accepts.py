@@ -17,6 +17,7 @@ from pymesos_master.core.validation import group_problem, task_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 Update = scheduler_pb.Event.OperationUpdate
 
@@ -58,7 +59,7 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     for offer in taken:
         offers.remove(ctx, offer, optimistic.TAKEN)
     for offer in taken:
-        offers.publish_end(ctx, "offer_accepted", offer)
+        offers.publish_end(ctx, ClusterEvent.OFFER_ACCEPTED, offer)
     for operation in operations:
         if operation.WhichOneof("operation") is None:
             message = "an operation of a kind that this master does not know"
@@ -100,7 +101,7 @@ def _accept_nothing(
         # As declined without a filter: a framework that accepts in vain for ever must not keep the
         # agent from the others.
         offers.give_back(ctx, offer, offer.resources, 0.0)
-        offers.publish_end(ctx, "offer_declined", offer, problem)
+        offers.publish_end(ctx, ClusterEvent.OFFER_DECLINED, offer, problem)
     for operation in operations:
         for launching in reservations.launches(operation):
             _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
@@ -126,7 +127,7 @@ def _claimed(ctx: Context, offer: Offer) -> Offer:
     )
     del giver.offers[original.offer_id]
     optimistic.lose(ctx, original, optimistic.TAKEN)
-    offers.publish_end(ctx, "offer_rescinded", original, optimistic.TAKEN)
+    offers.publish_end(ctx, ClusterEvent.OFFER_RESCINDED, original, optimistic.TAKEN)
     original.framework_id, original.role = taker.framework_id, offer.role
     taker.offers[original.offer_id] = original
     return original
@@ -273,7 +274,7 @@ def _add(
     framework.tasks[task.task_id] = task
     agent.tasks[task.key] = task
     ctx.publish(
-        "task_added",
+        ClusterEvent.TASK_ADDED,
         agent_id=agent.agent_id,
         framework_id=framework.framework_id,
         task_id=info.task_id,
@@ -332,7 +333,7 @@ def _refuse_task(
     status = tasks.new_status(ctx, info.task_id, state, reason, message, info.agent_id)
     tasks.forward(ctx, framework, status)
     ctx.publish(
-        "task_refused",
+        ClusterEvent.TASK_REFUSED,
         framework_id=framework.framework_id,
         task_id=info.task_id[:255],
         task_state=state,

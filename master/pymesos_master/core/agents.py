@@ -27,6 +27,7 @@ from pymesos_master.core.state import Agent, AgentState, Framework, Registration
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 FORGET_INTERVAL_S = 900.0
 
@@ -86,10 +87,10 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         total,
         registered_at_s=ctx.now.wall_s,
         reserved_next=reserved,
-        peer=known.peer if known is not None else event.peer,
+        peer=known.peer if known is not None else event.caller.peer,
     )
     change = agent_change(admitted, ctx.now.wall_s)
-    if problem := record_problem(change) or ctx.registered.problem(change, event.peer):
+    if problem := record_problem(change) or ctx.registered.problem(change, event.caller.peer):
         _refuse(ctx, event.connection_id, problem)
         return
     # Nothing is refused from here on.
@@ -110,7 +111,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         if known is not None:
             known.state_next, known.info_next = AgentState.ACTIVE, info
             _await_word(ctx, known)
-        ctx.persist((change,), admit, event.peer)
+        ctx.persist((change,), admit, event.caller.peer)
 
 
 def _is_written(agent: Agent, info: pb.AgentInfo) -> bool:
@@ -220,7 +221,7 @@ def _admit(
             registered_at_s=ctx.now.wall_s,
             reserved=reserved,
             reserved_next=reserved,
-            peer=event.peer,
+            peer=event.caller.peer,
         )
         ctx.state.agents[info.agent_id] = agent
     was_unreachable = agent.state == AgentState.UNREACHABLE
@@ -252,10 +253,10 @@ def _admit(
         tell_reserved(ctx, agent)
     _take_over_tasks(ctx, agent, event.tasks, held, was_unreachable=was_unreachable)
     offer_anew(ctx, agent)
-    ctx.publish("agent_added", agent_id=agent.agent_id, resources=agent.total)
+    ctx.publish(ClusterEvent.AGENT_ADDED, agent_id=agent.agent_id, resources=agent.total)
     for task in list(agent.tasks.values()):
         ctx.publish(
-            "task_added",
+            ClusterEvent.TASK_ADDED,
             agent_id=agent.agent_id,
             framework_id=task.framework_id,
             task_id=task.info.task_id,
@@ -457,7 +458,7 @@ def _disconnect(ctx: Context, agent: Agent, reason: str) -> None:
     ctx.out.append(CloseConnection(agent.connection_id))
     agent.connection_id = None
     agent.state = AgentState.DISCONNECTED
-    ctx.publish("agent_disconnected", agent_id=agent.agent_id, message=reason)
+    ctx.publish(ClusterEvent.AGENT_DISCONNECTED, agent_id=agent.agent_id, message=reason)
 
 
 def _agent_of(ctx: Context, connection_id: int) -> Agent | None:
@@ -480,7 +481,7 @@ def on_leaving(ctx: Context, event: AgentLeaving) -> None:
             agent.leaving = True
             offers.rescind_all(ctx, list(agent.offers.values()), "the agent is ending")
             ctx.allocator.deactivate_agent(agent.agent_id)
-            ctx.publish("agent_leaving", agent_id=agent.agent_id)
+            ctx.publish(ClusterEvent.AGENT_LEAVING, agent_id=agent.agent_id)
 
 
 def on_usage(ctx: Context, event: AgentUsageReported) -> None:
@@ -545,7 +546,7 @@ def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
                 task.state = pb.TASK_UNREACHABLE
                 tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
         _tell_failure(ctx, agent)
-        ctx.publish("agent_unreachable", agent_id=agent.agent_id, message=message)
+        ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=message)
 
     agent.state_next = AgentState.UNREACHABLE
     ctx.persist((agent_change(agent, ctx.now.wall_s),), done)
@@ -581,7 +582,7 @@ def make_gone(ctx: Context, agent: Agent) -> None:
             "the agent was marked gone by an operator",
         )
     _tell_failure(ctx, agent)
-    ctx.publish("agent_gone", agent_id=agent.agent_id)
+    ctx.publish(ClusterEvent.AGENT_GONE, agent_id=agent.agent_id)
 
 
 def on_forget_due(ctx: Context, _: str) -> None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_core.clock import Now
+from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change
 from pymesos_core.timers import Timers
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.effects import (
+    AnswerOperator,
     CloseConnection,
     Complain,
     Effect,
@@ -27,6 +29,7 @@ from pymesos_master.core.state import Agent, ClusterState, Config, Framework
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 TimerKey = tuple[str, str]
 ALLOCATE: TimerKey = ("allocate", "")
@@ -93,6 +96,14 @@ class Context:
         self.tell_framework(framework, scheduler_pb.Event(refused=refused))
         self.out.append(Complain(framework.framework_id, f"a bad {call.upper()}", message))
 
+    def answer(
+        self, request_id: int, message: str | None = None, kind: ProblemKind = ProblemKind.INVALID
+    ) -> None:
+        """An operator's request is done, or refused for `message`, which may quote an id of any
+        size."""
+        problem = None if message is None else Problem(kind, clipped(message))
+        self.out.append(AnswerOperator(request_id, problem))
+
     def complain(self, agent: Agent, what: str, message: str) -> None:
         """Leave out what an agent says, and say so."""
         self.out.append(Complain(agent.agent_id, what, message))
@@ -130,7 +141,7 @@ class Context:
 
     def publish(
         self,
-        kind: str,
+        kind: ClusterEvent.Kind,
         *,
         agent_id: str = "",
         framework_id: str = "",

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymesos_core.errors import Problem
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class AnswerOperator:
     """An operator's request is done, or refused for `problem`."""
 
     request_id: int
-    problem: str | None
+    problem: Problem | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class PublishEvent:
     """Something happened that a watcher of the cluster may want to see."""
 
     wall_s: float
-    kind: str
+    kind: ClusterEvent.Kind
     agent_id: str = ""
     framework_id: str = ""
     task_id: str = ""

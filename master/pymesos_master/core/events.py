@@ -1,9 +1,13 @@
-"""What can happen to a master. A connection id is the shell's name for one open stream."""
+"""What can happen to a master. A connection id is the shell's name for one open stream.
+
+What comes from outside has its `caller`.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymesos_core.caller import NOBODY, Caller
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -27,7 +31,7 @@ class AgentRegistering:
     mono_s: float = 0.0
     reserved: tuple[pb.Resource, ...] = ()  # dynamically, as the agent keeps it
     leaving: bool = False  # it is ending, as by AgentLeaving
-    peer: str = ""  # its address, without the port
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +46,7 @@ class AgentHeard:
     """Anything at all came from an agent."""
 
     connection_id: int
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +54,7 @@ class AgentLeaving:
     """An agent is ending: nothing of it is to be offered until it registers again."""
 
     connection_id: int
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +63,7 @@ class TaskStatusUpdated:
 
     connection_id: int
     update: agent_pb.StatusUpdate
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,7 @@ class AgentToldEnded:
 
     connection_id: int
     ended: agent_pb.EndedTasks
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +81,7 @@ class AgentUsageReported:
 
     connection_id: int
     usage: agent_pb.Usage
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +90,7 @@ class ExecutorTold:
 
     connection_id: int
     told: agent_pb.ExecutorMessage | agent_pb.AgentMessage.ExecutorExited
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +99,7 @@ class FrameworkSubscribing:
 
     connection_id: int
     subscribe: scheduler_pb.Call.Subscribe
-    peer: str = ""  # its address, without the port
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +108,7 @@ class FrameworkCalled:
 
     connection_id: int
     call: scheduler_pb.Call
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +132,7 @@ class OperatorKilledTask:
     request_id: int
     framework_id: str
     task_id: str
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +141,7 @@ class OperatorToreDown:
 
     request_id: int
     framework_id: str
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +150,7 @@ class OperatorMarkedGone:
 
     request_id: int
     agent_id: str
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +161,7 @@ class OperatorSetQuota:
     role: str
     quota: pb.Quota
     force: bool = False
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +171,7 @@ class OperatorSetWeight:
     request_id: int
     role: str
     weight: float
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +182,7 @@ class OperatorReserved:
     agent_id: str
     role: str
     resources: tuple[pb.Resource, ...]
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +193,7 @@ class OperatorUnreserved:
     agent_id: str
     role: str
     resources: tuple[pb.Resource, ...]
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +204,7 @@ class OperatorReleasedRecord:
     kind: str
     key: str
     discard: bool = False
+    caller: Caller = NOBODY
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pymesos_master.core.events import ExecutorTold
 from pymesos_master.core.state import Agent, Framework
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 
 def send_message(ctx: Context, framework: Framework, call: scheduler_pb.Call.Message) -> None:
@@ -38,7 +39,7 @@ def _tell(
         ctx.tell_agent(agent, message)
         return
     ctx.publish(
-        "message_dropped",
+        ClusterEvent.MESSAGE_DROPPED,
         framework_id=framework.framework_id,
         message=f"the agent {agent_id[:255]} is not connected",
     )

@@ -28,6 +28,7 @@ from pymesos_master.core.validation import change_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 CAPABILITIES = (
     scheduler_pb.REFUSES_CALLS,
@@ -68,7 +69,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     info.CopyFrom(asked)
     info.framework_id = framework_id or next(ctx.framework_ids)
     since = known.registered_at_s if known else ctx.now.wall_s
-    peer = known.peer if known else event.peer
+    peer = known.peer if known else event.caller.peer
     change = framework_change(
         Framework(info, FrameworkState.ACTIVE, registered_at_s=since, peer=peer)
     )
@@ -97,7 +98,7 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
             ctx.refuse_framework(event.connection_id, "Framework has been removed")
             return
         framework = Framework(
-            info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s, peer=event.peer
+            info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s, peer=event.caller.peer
         )
         framework.subscribing = event.connection_id
         ctx.state.frameworks[info.framework_id] = framework
@@ -142,7 +143,9 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
     ctx.look_for_lack(framework)
     framework.optimistic_roles = mine & frozenset(event.subscribe.optimistic_roles)
     tasks.tell_unacknowledged(ctx, framework)
-    ctx.publish("framework_subscribed", framework_id=framework.framework_id, message=info.name)
+    ctx.publish(
+        ClusterEvent.FRAMEWORK_SUBSCRIBED, framework_id=framework.framework_id, message=info.name
+    )
 
 
 def _end_subscription(ctx: Context, framework: Framework, message: str) -> None:
@@ -179,7 +182,7 @@ def on_disconnected(ctx: Context, event: FrameworkDisconnected) -> None:
     offers.rescind_all(ctx, list(framework.offers.values()), "framework disconnected")
     FRAMEWORK_LIFE.move(framework, FrameworkEvent.STREAM_ENDED, ctx.now.wall_s)
     ctx.allocator.deactivate_framework(framework.framework_id)
-    ctx.publish("framework_disconnected", framework_id=framework.framework_id)
+    ctx.publish(ClusterEvent.FRAMEWORK_DISCONNECTED, framework_id=framework.framework_id)
     start_failover_timer(ctx, framework)
 
 
@@ -227,7 +230,7 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
     del ctx.state.frameworks[framework_id]
     ctx.state.quarantined.pop((FRAMEWORK, framework_id), None)
     ctx.state.completed_frameworks[framework_id] = framework
-    ctx.publish("framework_removed", framework_id=framework_id, message=reason)
+    ctx.publish(ClusterEvent.FRAMEWORK_REMOVED, framework_id=framework_id, message=reason)
     _end_tasks(ctx, framework)
     completed = ctx.state.completed_frameworks
     while len(completed) > ctx.config.max_completed_frameworks:

@@ -12,6 +12,7 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.state import Agent, AgentState, Framework, Offer
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 DEFAULT_REFUSE_S = 5.0
 MAX_IGNORED_S = 320.0
@@ -53,7 +54,7 @@ def _add(ctx: Context, offer: Offer) -> None:
     framework.offers[offer.offer_id] = offer
     framework.last_offer_at_s = ctx.now.wall_s
     ctx.publish(
-        "offer_sent",
+        ClusterEvent.OFFER_SENT,
         agent_id=agent.agent_id,
         framework_id=framework.framework_id,
         offer_id=offer.offer_id,
@@ -72,7 +73,7 @@ def _send(ctx: Context, framework: Framework, offers: Iterable[Offer]) -> None:
     event = scheduler_pb.Event.Offers()
     size = 0
     for offer in offers:
-        message = _offer_message(ctx.state.agents[offer.agent_id], offer)
+        message = offer_message(ctx.state.agents[offer.agent_id], offer)
         if size and size + message.ByteSize() > MAX_EVENT_BYTES:
             ctx.tell_framework(framework, scheduler_pb.Event(offers=event))
             event, size = scheduler_pb.Event.Offers(), 0
@@ -81,7 +82,8 @@ def _send(ctx: Context, framework: Framework, offers: Iterable[Offer]) -> None:
     ctx.tell_framework(framework, scheduler_pb.Event(offers=event))
 
 
-def _offer_message(agent: Agent, offer: Offer) -> pb.Offer:
+def offer_message(agent: Agent, offer: Offer) -> pb.Offer:
+    """An offer as its framework is sent it, and everybody else is shown it."""
     return pb.Offer(
         offer_id=offer.offer_id,
         framework_id=offer.framework_id,
@@ -116,10 +118,10 @@ def remove(ctx: Context, offer: Offer, reason: str = optimistic.NOT_OFFERED) -> 
         del ctx.state.agents[copy.agent_id].offers[copy_id]
         del ctx.state.frameworks[copy.framework_id].offers[copy_id]
         optimistic.lose(ctx, copy, reason)
-        publish_end(ctx, "offer_rescinded", copy, reason)
+        publish_end(ctx, ClusterEvent.OFFER_RESCINDED, copy, reason)
 
 
-def publish_end(ctx: Context, kind: str, offer: Offer, message: str = "") -> None:
+def publish_end(ctx: Context, kind: ClusterEvent.Kind, offer: Offer, message: str = "") -> None:
     ctx.publish(
         kind,
         agent_id=offer.agent_id,
@@ -170,7 +172,7 @@ def _rescind(ctx: Context, offer: Offer, reason: str, refuse_s: float | None) ->
         ctx.state.frameworks[offer.framework_id], scheduler_pb.Event(rescind=rescind)
     )
     give_back(ctx, offer, offer.resources, refuse_s, timed_out=refuse_s is not None)
-    publish_end(ctx, "offer_rescinded", offer, reason)
+    publish_end(ctx, ClusterEvent.OFFER_RESCINDED, offer, reason)
 
 
 def give_back(
@@ -222,4 +224,4 @@ def decline(ctx: Context, framework: Framework, call: scheduler_pb.Call.Decline)
             framework.ignored.clear()
             remove(ctx, offer)
             give_back(ctx, offer, offer.resources, refuse_seconds(call.filters))
-            publish_end(ctx, "offer_declined", offer)
+            publish_end(ctx, ClusterEvent.OFFER_DECLINED, offer)

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from pymesos_core.limits import clipped
+from pymesos_core.errors import ProblemKind
 from pymesos_master.core import agents, frameworks, tasks
 from pymesos_master.core.context import Context
-from pymesos_master.core.effects import AnswerOperator
 from pymesos_master.core.events import OperatorKilledTask, OperatorMarkedGone, OperatorToreDown
 from pymesos_master.core.registry import agent_change
 from pymesos_master.core.state import AgentState
-
-
-def _answer(ctx: Context, request_id: int, problem: str | None = None) -> None:
-    # It may quote an id of any size, and goes into a header.
-    ctx.out.append(AnswerOperator(request_id, None if problem is None else clipped(problem)))
 
 
 def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:
@@ -25,30 +19,33 @@ def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:
     ]
     if len(found) == 1:
         tasks.request_kill(ctx, found[0], None)
-        _answer(ctx, event.request_id)
+        ctx.answer(event.request_id)
     elif found:
         owners = ", ".join(task.framework_id for task in found)
         message = f"task {event.task_id} exists in several frameworks ({owners}): name one"
-        _answer(ctx, event.request_id, message)
+        ctx.answer(event.request_id, message)
     else:
-        _answer(ctx, event.request_id, f"there is no live task {event.task_id}")
+        message = f"there is no live task {event.task_id}"
+        ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
 
 
 def on_teardown(ctx: Context, event: OperatorToreDown) -> None:
     """Remove a framework and end its tasks."""
     framework = ctx.state.frameworks.get(event.framework_id)
     if framework is None:
-        _answer(ctx, event.request_id, f"there is no framework {event.framework_id}")
+        message = f"there is no framework {event.framework_id}"
+        ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
         return
     request_id = event.request_id
-    frameworks.remove(ctx, framework, "Torn down by an operator", lambda: _answer(ctx, request_id))
+    frameworks.remove(ctx, framework, "Torn down by an operator", lambda: ctx.answer(request_id))
 
 
 def on_mark_gone(ctx: Context, event: OperatorMarkedGone) -> None:
     """Write it, then end the agent's tasks for good."""
     agent = ctx.state.agents.get(event.agent_id)
     if agent is None:
-        _answer(ctx, event.request_id, f"there is no agent {event.agent_id}")
+        message = f"there is no agent {event.agent_id}"
+        ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
         return
 
     agent.state_next = AgentState.GONE
@@ -56,6 +53,6 @@ def on_mark_gone(ctx: Context, event: OperatorMarkedGone) -> None:
     def done() -> None:
         if agent.state != AgentState.GONE:
             agents.make_gone(ctx, agent)
-        _answer(ctx, event.request_id)
+        ctx.answer(event.request_id)
 
     ctx.persist((agent_change(agent, ctx.now.wall_s),), done)

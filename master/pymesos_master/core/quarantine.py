@@ -12,12 +12,13 @@ from collections.abc import Callable
 from google.protobuf.message import DecodeError
 
 from pymesos_core import resources
+from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.limits import clipped
 from pymesos_core.resources import ResourceError
 from pymesos_core.store import Change
 from pymesos_master.core.context import Context
-from pymesos_master.core.effects import AnswerOperator, Complain
+from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove, start_failover_timer
 from pymesos_master.core.lifecycles import FRAMEWORK_LIFE, FrameworkEvent, FrameworkState
@@ -77,22 +78,21 @@ def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
     """Try a record again, or delete it."""
     found = ctx.state.quarantined.get((event.kind, event.key))
 
-    def answer(problem: str | None = None) -> None:
-        ctx.out.append(AnswerOperator(event.request_id, problem))
-
     if found is None:
         what = f"{event.kind}/{event.key}"
-        answer(f"there is no record {what[:255]!r} in quarantine")
+        message = f"there is no record {what[:255]!r} in quarantine"
+        ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
     elif event.discard:
-        _discard(ctx, found, answer)
+        _discard(ctx, found, lambda: ctx.answer(event.request_id))
     elif reason := take_in(ctx, found.kind, found.key, found.record):
-        answer(
+        ctx.answer(
+            event.request_id,
             f"it can be handled no better than before: {reason}; a master of another version"
-            f" tries it when it leads, and --discard forgets it"
+            f" tries it when it leads, and --discard forgets it",
         )
     else:
         del ctx.state.quarantined[found.kind, found.key]
-        answer()
+        ctx.answer(event.request_id)
 
 
 def _discard(ctx: Context, found: Quarantined, done: Callable[[], None]) -> None:

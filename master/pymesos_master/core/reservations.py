@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pymesos_core import contract, reservations, resources
+from pymesos_core.errors import ProblemKind
 from pymesos_core.limits import clipped
 from pymesos_core.resources import (
     EMPTY,
@@ -21,13 +22,13 @@ from pymesos_core.resources import (
 )
 from pymesos_master.core import offers
 from pymesos_master.core.context import Context
-from pymesos_master.core.effects import AnswerOperator
 from pymesos_master.core.events import OperatorReserved, OperatorUnreserved
 from pymesos_master.core.registry import agent_change
 from pymesos_master.core.state import Agent, AgentState, Framework
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 Client = tuple[str, str]  # framework id, role
 NOBODY: Client = ("", "")
@@ -217,7 +218,7 @@ def convert(
         if agent.state == AgentState.ACTIVE:
             offers.rescind_all(ctx, list(agent.offers.values()), CHANGING)
             offer_anew(ctx, agent)
-        ctx.publish("agent_reserved", agent_id=agent.agent_id, resources=reserved)
+        ctx.publish(ClusterEvent.AGENT_RESERVED, agent_id=agent.agent_id, resources=reserved)
 
     ctx.persist((agent_change(agent, ctx.now.wall_s),), done)
 
@@ -285,7 +286,7 @@ def on_reserve(ctx: Context, event: OperatorReserved) -> None:
             )
         _Size(agent.reserved_next).check(agent.reserved_next, given)
     except ResourceError as error:
-        ctx.out.append(AnswerOperator(event.request_id, clipped(str(error))))
+        ctx.answer(event.request_id, str(error), _kind(error))
         return
     _write(ctx, event.request_id, agent, agent.reserved_next + given, taken)
 
@@ -312,7 +313,7 @@ def on_unreserve(ctx: Context, event: OperatorUnreserved) -> None:
         taken = _reserved_for(_free(agent), event.role, _named(event.resources, event.role))
         _check_unused(agent, taken)
     except ResourceError as error:
-        ctx.out.append(AnswerOperator(event.request_id, clipped(str(error))))
+        ctx.answer(event.request_id, str(error), _kind(error))
         return
     reserved = reservations.without(agent.reserved_next, taken)
     _write(ctx, event.request_id, agent, reserved, taken)
@@ -344,10 +345,18 @@ def _is_meant(tag: Tag, wanted: Tag) -> bool:
     return volumes[0] == volumes[1] and tag.device == wanted.device
 
 
+class _NoAgentError(ResourceError):
+    """The agent that an operator names is not known."""
+
+
+def _kind(error: ResourceError) -> ProblemKind:
+    return ProblemKind.NOT_FOUND if isinstance(error, _NoAgentError) else ProblemKind.INVALID
+
+
 def _connected(ctx: Context, agent_id: str) -> Agent:
     agent = ctx.state.agents.get(agent_id)
     if agent is None:
-        raise ResourceError(f"there is no agent {agent_id[:255]}")
+        raise _NoAgentError(f"there is no agent {agent_id[:255]}")
     if agent.state != AgentState.ACTIVE:
         raise ResourceError(f"agent {agent_id} is {agent.state.value}: try again when it is back")
     if agent.interrupted:
@@ -369,7 +378,7 @@ def _write(
     """Nobody may use `taken` while it is written: it is not offered any more from now on."""
 
     def then(_: bool) -> None:
-        ctx.out.append(AnswerOperator(request_id, None))
+        ctx.answer(request_id)
 
     offers.rescind_all(ctx, list(agent.offers.values()), CHANGING)
     convert(ctx, agent, reserved, (NOBODY, taken), then)

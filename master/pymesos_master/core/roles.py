@@ -9,17 +9,16 @@ from typing import Any
 
 from pymesos_core import limits, resources
 from pymesos_core.ids import role_problem
-from pymesos_core.limits import clipped
 from pymesos_core.resources import ResourceError, format_milli
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core.context import Context
-from pymesos_master.core.effects import AnswerOperator
 from pymesos_master.core.events import OperatorSetQuota, OperatorSetWeight
 from pymesos_master.core.registry import ROLE, quota_message, role_change
 from pymesos_master.core.state import AgentState, RoleTerms
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 MAX_WEIGHT = 1e6
 
@@ -58,15 +57,15 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
         problem = problem or _quota_problem(ctx, event.role, quota, event.force)
         problem = problem or _unwritable(ctx, event.role, quota=quota)
     except ResourceError as error:
-        problem = clipped(str(error))
+        problem = str(error)
     if problem is not None:
-        ctx.out.append(AnswerOperator(event.request_id, problem))
+        ctx.answer(event.request_id, problem)
         return
 
     def done() -> None:
         ctx.allocator.set_quota(event.role, quota)
-        ctx.out.append(AnswerOperator(event.request_id, None))
-        ctx.publish("quota_set", message=event.role)
+        ctx.answer(event.request_id)
+        ctx.publish(ClusterEvent.QUOTA_SET, message=event.role)
 
     _persist(ctx, event.role, _terms(ctx, event.role, quota=quota), done)
 
@@ -173,12 +172,12 @@ def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
         or _unwritable(ctx, event.role, weight=event.weight)
     )
     if problem is not None:
-        ctx.out.append(AnswerOperator(event.request_id, problem))
+        ctx.answer(event.request_id, problem)
         return
 
     def done() -> None:
         ctx.allocator.set_weight(event.role, event.weight)
-        ctx.out.append(AnswerOperator(event.request_id, None))
-        ctx.publish("weight_set", message=f"{event.role}: {event.weight:g}")
+        ctx.answer(event.request_id)
+        ctx.publish(ClusterEvent.WEIGHT_SET, message=f"{event.role}: {event.weight:g}")
 
     _persist(ctx, event.role, _terms(ctx, event.role, weight=event.weight), done)

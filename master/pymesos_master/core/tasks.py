@@ -18,6 +18,7 @@ from pymesos_master.core.telling import tell_all, tell_some
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 KEPT_DATA_BYTES = 1024  # of a status whose framework has it
 
@@ -77,7 +78,7 @@ def _publish(
     ctx: Context, task: Task, state: pb.TaskState, reason: pb.Reason, message: str
 ) -> None:
     ctx.publish(
-        "task_updated",
+        ClusterEvent.TASK_UPDATED,
         agent_id=task.agent_id,
         framework_id=task.framework_id,
         task_id=task.info.task_id,

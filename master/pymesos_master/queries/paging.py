@@ -7,13 +7,15 @@ few, and forgotten after a while; then the listing has to begin anew.
 from __future__ import annotations
 
 import itertools
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
-from pymesos_proto.v1 import operator_pb2 as pb
+from google.protobuf.message import Message
+
+from pymesos_core.clock import Now
+from pymesos_core.errors import Problem, ProblemKind, RequestError
 
 DEFAULT_PAGE_SIZE = 500
 MAX_PAGE_SIZE = 1000
@@ -23,10 +25,23 @@ MAX_SNAPSHOTS = 32
 SNAPSHOT_S = 60.0
 
 Item = TypeVar("Item")
+View = TypeVar("View", bound=Message)
 
 
-class PageGoneError(Exception):
-    """The snapshot of a page token is not there any more: list again from the start."""
+@dataclass(frozen=True, slots=True)
+class PageRequest:
+    """Which page: of how many at most (0: as many as usual), and after which token."""
+
+    size: int = 0
+    token: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[View]):
+    """The views of a page, and the token of the next; empty: there is none."""
+
+    views: list[View]
+    next_token: str
 
 
 @dataclass
@@ -38,26 +53,27 @@ class _Snapshot:
 class Pages:
     """The snapshots of one master."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], Now]) -> None:
+        self._clock = clock
         self._snapshots: OrderedDict[int, _Snapshot] = OrderedDict()
-        self._numbers = itertools.count(time.monotonic_ns())  # not those of an earlier leader
+        self._numbers = itertools.count(int(clock().mono_s * 1e9))  # not an earlier leader's
 
     def page(
         self,
-        page: pb.Page,
+        page: PageRequest,
         items: Callable[[], Sequence[Item]],
         wanted: Callable[[Item], bool],
-        to_view: Callable[[Item], Any],
-    ) -> tuple[list[Any], str]:
-        """The views of a page, and the token of the next, or "". Raises PageGoneError.
+        to_view: Callable[[Item], View],
+    ) -> Listing[View]:
+        """The views of a page. Raises RequestError (OUTDATED).
 
         There may be fewer on a page than asked for, even none, and more to come.
         """
         self._forget_old()
-        number, begin, snapshot = self._find(page.page_token)
+        number, begin, snapshot = self._find(page.token)
         listed = items() if snapshot is None else snapshot.items
-        size = min(page.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
-        views: list[Any] = []
+        size = min(page.size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
+        views: list[View] = []
         used_bytes = 0
         end = min(len(listed), begin + EXAMINED_AT_MOST)
         for index in range(begin, end):
@@ -67,30 +83,36 @@ class Pages:
             view = to_view(item)
             used_bytes += view.ByteSize()
             if views and (used_bytes > PAGE_BYTES or len(views) == size):
-                return views, self._token(number, index, listed)
+                return Listing(views, self._token(number, index, listed))
             views.append(view)
-        return views, self._token(number, end, listed) if end < len(listed) else ""
+        more = end < len(listed)
+        return Listing(views, self._token(number, end, listed) if more else "")
 
     def _find(self, token: str) -> tuple[int | None, int, _Snapshot | None]:
         if not token:
             return None, 0, None
         number, _, begin = token.partition(".")
         if not (number.isascii() and number.isdigit() and begin.isascii() and begin.isdigit()):
-            raise PageGoneError
+            raise _outdated()
         snapshot = self._snapshots.get(int(number[:20]))
         if snapshot is None:
-            raise PageGoneError
+            raise _outdated()
         return int(number[:20]), int(begin[:12]), snapshot
 
     def _token(self, number: int | None, index: int, items: Sequence[Any]) -> str:
         if number is None:
             number = next(self._numbers)
-            self._snapshots[number] = _Snapshot(items, time.monotonic())
+            self._snapshots[number] = _Snapshot(items, self._clock().mono_s)
             if len(self._snapshots) > MAX_SNAPSHOTS:
                 self._snapshots.popitem(last=False)
         return f"{number}.{index}"
 
     def _forget_old(self) -> None:
-        before = time.monotonic() - SNAPSHOT_S
+        before = self._clock().mono_s - SNAPSHOT_S
         while self._snapshots and next(iter(self._snapshots.values())).taken_s < before:
             self._snapshots.popitem(last=False)
+
+
+def _outdated() -> RequestError:
+    message = "the page token is not known any more; list again from the start"
+    return RequestError(Problem(ProblemKind.OUTDATED, message))

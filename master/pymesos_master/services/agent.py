@@ -8,7 +8,6 @@ from typing import Any
 import grpc.aio
 
 from pymesos_core import limits
-from pymesos_core.budgets import host_of
 from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
@@ -40,7 +39,7 @@ class AgentService(services.AgentServicer):
         leader = await self._leadership.here(context)
 
         async def read(connection: Connection) -> None:
-            registration, host = _Registration(connection), host_of(connection.peer)
+            registration, host = _Registration(connection), connection.caller.peer
             async for batch in request_iterator:
                 async with self._leadership.turns.turn(host) as turn:
                     for message in batch.message:
@@ -63,7 +62,7 @@ class _Registration:
     def __init__(self, connection: Connection) -> None:
         self._feed = connection.feed
         self._connection_id = connection.connection_id
-        self._peer = host_of(connection.peer)
+        self._caller = connection.caller
         self._register: pb.Register | None = None
         self._tasks: list[pb.TaskRecord] = []
         self._size_bytes = 0
@@ -105,26 +104,26 @@ class _Registration:
                 self._register.mono_s,
                 tuple(self._register.reserved),
                 self._register.leaving,
-                self._peer,
+                self._caller,
             )
         )
 
     def _pass_on(self, kind: str | None, message: pb.AgentMessage) -> None:
         match kind:
             case "update":
-                self._feed(TaskStatusUpdated(self._connection_id, message.update))
+                self._feed(TaskStatusUpdated(self._connection_id, message.update, self._caller))
             case "pong":
-                self._feed(AgentHeard(self._connection_id))
+                self._feed(AgentHeard(self._connection_id, self._caller))
             case "ended_tasks":
-                self._feed(AgentToldEnded(self._connection_id, message.ended_tasks))
+                self._feed(AgentToldEnded(self._connection_id, message.ended_tasks, self._caller))
             case "leaving":
-                self._feed(AgentLeaving(self._connection_id))
+                self._feed(AgentLeaving(self._connection_id, self._caller))
             case "usage":
-                self._feed(AgentUsageReported(self._connection_id, message.usage))
+                self._feed(AgentUsageReported(self._connection_id, message.usage, self._caller))
             case "executor_message" | "executor_exited":
                 told = getattr(message, kind)
-                self._feed(ExecutorTold(self._connection_id, told))
+                self._feed(ExecutorTold(self._connection_id, told, self._caller))
             case None:  # an agent of a later version says it
-                self._feed(AgentHeard(self._connection_id))
+                self._feed(AgentHeard(self._connection_id, self._caller))
             case _:
                 raise BadStreamError(f"a message of the kind {kind} is not expected here")

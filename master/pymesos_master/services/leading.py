@@ -4,19 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
 
+from pymesos_core.budgets import host_of
+from pymesos_core.caller import Caller
 from pymesos_core.coordination import MasterInfo
+from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.streams import NotReadError, serve_stream
 from pymesos_core.turns import Turns
 from pymesos_master.core.events import Event
 from pymesos_master.shell import Connection, Leader
+
+CODES = {
+    ProblemKind.INVALID: grpc.StatusCode.INVALID_ARGUMENT,
+    ProblemKind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+    ProblemKind.OUTDATED: grpc.StatusCode.ABORTED,
+    ProblemKind.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
+}
 
 
 @dataclass
@@ -38,6 +49,15 @@ class Leadership:
             await self.refuse(context)
         return self.leader
 
+    @asynccontextmanager
+    async def asked(self, context: grpc.aio.ServicerContext[Any, Any]) -> AsyncIterator[Leader]:
+        """The leader; a request that it refuses ends the call with the code of its kind."""
+        leader = await self.here(context)
+        try:
+            yield leader
+        except RequestError as error:
+            await context.abort(CODES[error.problem.kind], error.problem.message)
+
     async def refuse(self, context: grpc.aio.ServicerContext[Any, Any]) -> NoReturn:
         """FAILED_PRECONDITION, with the leader's address when it is known."""
         known = self.known_leader()
@@ -54,6 +74,11 @@ class Leadership:
         )
 
 
+def caller_of(context: grpc.aio.ServicerContext[Any, Any]) -> Caller:
+    """Who makes a call, as far as that is known."""
+    return Caller(peer=host_of(context.peer()), via="grpc")
+
+
 async def run_stream(
     leader: Leader,
     context: grpc.aio.ServicerContext[Any, Any],
@@ -62,7 +87,7 @@ async def run_stream(
     disconnected: Callable[[int], Event],
 ) -> None:
     """Serve one bidirectional stream: `read` feeds what comes, the outbox is written in batches."""
-    connection = leader.open(context.peer(), disconnected)
+    connection = leader.open(caller_of(context), disconnected)
 
     async def write(batch: list[Any]) -> bool:
         # Leadership may be in doubt: nothing is sent until it is not, the stream stays open.

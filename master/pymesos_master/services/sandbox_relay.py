@@ -63,10 +63,6 @@ class SandboxRelay(grpc.GenericRpcHandler):
         return relay
 
     async def _address(self, agent_id: str, context: Context) -> HostPort:
-        leader = await self._leadership.here(context)
-        agent = leader.core.state.agents.get(agent_id)
-        if agent is None:
-            await context.abort(
-                grpc.StatusCode.NOT_FOUND, f"this master knows no agent {agent_id[:255]!r}"
-            )
+        async with self._leadership.asked(context) as leader:
+            agent = leader.queries.agent(agent_id)
         return HostPort(agent.info.address.ip, agent.info.address.port)

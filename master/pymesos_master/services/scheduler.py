@@ -8,7 +8,6 @@ from typing import Any
 import grpc.aio
 
 from pymesos_core import limits
-from pymesos_core.budgets import host_of
 from pymesos_master.core.events import (
     FrameworkCalled,
     FrameworkDisconnected,
@@ -92,18 +91,18 @@ class SchedulerService(services.SchedulerServicer):
 
         async def read(connection: Connection) -> None:
             connection_id = connection.connection_id
-            subscribed, host = False, host_of(connection.peer)
+            subscribed, caller = False, connection.caller
             accepts = Accepts(connection.outbox.put)
             async for batch in request_iterator:
-                async with self._leadership.turns.turn(host) as turn:
+                async with self._leadership.turns.turn(caller.peer) as turn:
                     for call in batch.call:
                         if subscribed:
                             for whole in accepts.take(call):
-                                connection.feed(FrameworkCalled(connection_id, whole))
+                                connection.feed(FrameworkCalled(connection_id, whole, caller))
                         elif call.HasField("subscribe"):
                             subscribed = True
                             connection.feed(
-                                FrameworkSubscribing(connection_id, call.subscribe, host)
+                                FrameworkSubscribing(connection_id, call.subscribe, caller)
                             )
                         else:
                             raise BadStreamError("the first call of a stream must be SUBSCRIBE")

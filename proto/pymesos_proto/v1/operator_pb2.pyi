@@ -1,6 +1,7 @@
 from pymesos_proto.v1 import types_pb2 as _types_pb2
 from pymesos_proto.v1 import agent_pb2 as _agent_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -436,6 +437,64 @@ class ClusterEventBatch(_message.Message):
 
 class ClusterEvent(_message.Message):
     __slots__ = ("timestamp_s", "kind", "agent_id", "framework_id", "task_id", "offer_id", "task_state", "resources", "message", "sequence", "reason")
+    class Kind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        KIND_UNSPECIFIED: _ClassVar[ClusterEvent.Kind]
+        AGENT_ADDED: _ClassVar[ClusterEvent.Kind]
+        AGENT_DISCONNECTED: _ClassVar[ClusterEvent.Kind]
+        AGENT_UNREACHABLE: _ClassVar[ClusterEvent.Kind]
+        AGENT_GONE: _ClassVar[ClusterEvent.Kind]
+        AGENT_LEAVING: _ClassVar[ClusterEvent.Kind]
+        AGENT_RESERVED: _ClassVar[ClusterEvent.Kind]
+        FRAMEWORK_SUBSCRIBED: _ClassVar[ClusterEvent.Kind]
+        FRAMEWORK_DISCONNECTED: _ClassVar[ClusterEvent.Kind]
+        FRAMEWORK_REMOVED: _ClassVar[ClusterEvent.Kind]
+        TASK_ADDED: _ClassVar[ClusterEvent.Kind]
+        TASK_UPDATED: _ClassVar[ClusterEvent.Kind]
+        TASK_REFUSED: _ClassVar[ClusterEvent.Kind]
+        OFFER_SENT: _ClassVar[ClusterEvent.Kind]
+        OFFER_ACCEPTED: _ClassVar[ClusterEvent.Kind]
+        OFFER_DECLINED: _ClassVar[ClusterEvent.Kind]
+        OFFER_RESCINDED: _ClassVar[ClusterEvent.Kind]
+        MESSAGE_DROPPED: _ClassVar[ClusterEvent.Kind]
+        QUOTA_SET: _ClassVar[ClusterEvent.Kind]
+        WEIGHT_SET: _ClassVar[ClusterEvent.Kind]
+        AGENT_PRESENT: _ClassVar[ClusterEvent.Kind]
+        FRAMEWORK_PRESENT: _ClassVar[ClusterEvent.Kind]
+        TASK_PRESENT: _ClassVar[ClusterEvent.Kind]
+        OFFER_PRESENT: _ClassVar[ClusterEvent.Kind]
+        AGENT_ABSENT: _ClassVar[ClusterEvent.Kind]
+        FRAMEWORK_ABSENT: _ClassVar[ClusterEvent.Kind]
+        TASK_ABSENT: _ClassVar[ClusterEvent.Kind]
+        OFFER_ABSENT: _ClassVar[ClusterEvent.Kind]
+    KIND_UNSPECIFIED: ClusterEvent.Kind
+    AGENT_ADDED: ClusterEvent.Kind
+    AGENT_DISCONNECTED: ClusterEvent.Kind
+    AGENT_UNREACHABLE: ClusterEvent.Kind
+    AGENT_GONE: ClusterEvent.Kind
+    AGENT_LEAVING: ClusterEvent.Kind
+    AGENT_RESERVED: ClusterEvent.Kind
+    FRAMEWORK_SUBSCRIBED: ClusterEvent.Kind
+    FRAMEWORK_DISCONNECTED: ClusterEvent.Kind
+    FRAMEWORK_REMOVED: ClusterEvent.Kind
+    TASK_ADDED: ClusterEvent.Kind
+    TASK_UPDATED: ClusterEvent.Kind
+    TASK_REFUSED: ClusterEvent.Kind
+    OFFER_SENT: ClusterEvent.Kind
+    OFFER_ACCEPTED: ClusterEvent.Kind
+    OFFER_DECLINED: ClusterEvent.Kind
+    OFFER_RESCINDED: ClusterEvent.Kind
+    MESSAGE_DROPPED: ClusterEvent.Kind
+    QUOTA_SET: ClusterEvent.Kind
+    WEIGHT_SET: ClusterEvent.Kind
+    AGENT_PRESENT: ClusterEvent.Kind
+    FRAMEWORK_PRESENT: ClusterEvent.Kind
+    TASK_PRESENT: ClusterEvent.Kind
+    OFFER_PRESENT: ClusterEvent.Kind
+    AGENT_ABSENT: ClusterEvent.Kind
+    FRAMEWORK_ABSENT: ClusterEvent.Kind
+    TASK_ABSENT: ClusterEvent.Kind
+    OFFER_ABSENT: ClusterEvent.Kind
     TIMESTAMP_S_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -448,7 +507,7 @@ class ClusterEvent(_message.Message):
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     timestamp_s: float
-    kind: str
+    kind: ClusterEvent.Kind
     agent_id: str
     framework_id: str
     task_id: str
@@ -458,4 +517,4 @@ class ClusterEvent(_message.Message):
     message: str
     sequence: int
     reason: _types_pb2.Reason
-    def __init__(self, timestamp_s: _Optional[float] = ..., kind: _Optional[str] = ..., agent_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., task_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., message: _Optional[str] = ..., sequence: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ...) -> None: ...
+    def __init__(self, timestamp_s: _Optional[float] = ..., kind: _Optional[_Union[ClusterEvent.Kind, str]] = ..., agent_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., offer_id: _Optional[str] = ..., task_state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., resources: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., message: _Optional[str] = ..., sequence: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ...) -> None: ...

@@ -1,0 +1,31 @@
+"""Who makes a call, and how that is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Method(StrEnum):
+    """How a caller showed who it is."""
+
+    CERT = "cert"  # a client certificate
+    TOKEN = "token"  # noqa: S105 - a kind of credential, not one
+    SESSION = "session"  # a browser's, after a sign-in
+    BASIC = "basic"  # a name with a password
+    SOCKET = "socket"  # a unix socket, whose other end the kernel names
+    LOCAL = "local"  # this process itself
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who caused an event. What is not known is empty; without a method nothing is proved."""
+
+    principal: str = ""  # who it is
+    method: Method | None = None
+    credential_id: str = ""  # of the certificate, token or session, so that it can be revoked
+    peer: str = ""  # the address that it came from, without the port
+    via: str = ""  # the front door: "grpc", later "http" and "mesos"
+
+
+NOBODY = Caller()

@@ -1,0 +1,309 @@
+"""The one JSON dialect: how the cluster's things look to programs, whichever door shows them.
+
+Times are ISO 8601 in UTC, amounts are numbers (mem and disk in MiB), states and kinds have
+the names of the contract, and what is not known is null.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from pymesos_core.resources import Resources, from_proto
+from pymesos_core.states import kind_name, reason_name, state_name
+from pymesos_proto.v1 import jobs_pb2 as jobs_pb
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+Json = dict[str, Any]
+
+
+def to_json(value: Any, indent: int | None, *, ascii_only: bool = False) -> str:
+    """JSON without control characters; NaN and the infinities, which it does not have, are null."""
+    try:
+        text = json.dumps(value, indent=indent, ensure_ascii=ascii_only, allow_nan=False)
+    except ValueError:
+        text = json.dumps(_finite(value), indent=indent, ensure_ascii=ascii_only)
+    if text.replace("\n", "").isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _finite(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [_finite(inner) for inner in value]
+        case float() if not math.isfinite(value):
+            return None
+        case _:
+            return value
+
+
+def iso(time_s: float) -> str | None:
+    """Unix time as ISO 8601 in UTC; None for 0."""
+    try:
+        when = datetime.fromtimestamp(time_s, UTC) if time_s else None
+    except (ValueError, OverflowError, OSError):
+        return None  # others say when, and not always with sense
+    return when.isoformat(timespec="milliseconds") if when else None
+
+
+# Resources.
+
+
+def scalars_json(resources: Resources) -> Json:
+    """cpus, mem and disk always, others when there; ports as [begin, end] pairs."""
+    amounts = resources.quantities
+    out: Json = {name: amounts.get(name, 0) / 1000 for name in ("cpus", "mem", "disk")}
+    out |= {name: value / 1000 for name, value in amounts.items()}
+    out["ports"] = [list(interval) for interval in resources.ranges.get("ports", ())]
+    return out
+
+
+def task_resources_json(messages: Iterable[types_pb2.Resource]) -> Json:
+    """Resources as by `scalars_json`, with the ports one by one."""
+    out = _amounts(messages)
+    out["ports"] = [port for begin, end in out["ports"] for port in range(begin, end + 1)]
+    return out
+
+
+def _amounts(messages: Iterable[types_pb2.Resource]) -> Json:
+    return scalars_json(from_proto(messages))
+
+
+def quota_json(messages: Iterable[types_pb2.Resource]) -> dict[str, float]:
+    """The scalars of a quota, with limits of zero, which `from_proto` would leave out."""
+    return {message.name: round(message.scalar, 3) for message in messages}
+
+
+def reserved_json(total: Resources) -> list[Json]:
+    """What is reserved on an agent, each part with its role, and its volume if it is one."""
+    return [
+        {
+            "role": tag.role,
+            "resources": {name: value / 1000 for name, value in bag.scalars.items()},
+            "volume": tag.volume.id if tag.volume else None,
+            "static": all(r.static for r in tag.reservations),
+        }
+        for tag, bag in total.tagged.items()
+        if tag.reservations
+    ]
+
+
+# What a master shows.
+
+
+def leader_json(response: pb.GetLeaderResponse) -> Json:
+    """Who leads."""
+    leader = response.leader if response.HasField("leader") else None
+    return {
+        "address": f"{leader.ip}:{leader.port}" if leader else None,
+        "hostname": leader.hostname if leader else None,
+        "epoch": response.epoch or None,
+    }
+
+
+def agent_json(view: pb.AgentView) -> Json:
+    """An agent."""
+    info, total = view.info, from_proto(view.total)
+    return {
+        "agent_id": info.agent_id,
+        "hostname": info.address.hostname,
+        "address": f"{info.address.ip}:{info.address.port}",
+        "state": view.state,
+        "runtime": ",".join(info.runtimes),
+        "isolation": dict(info.isolation),
+        "resources": scalars_json(total),
+        "reserved": reserved_json(total),
+        "allocated": _amounts(view.allocated),
+        "offered": _amounts(view.offered),
+        "attributes": {a.name: a.text for a in info.attributes},
+        "tasks": view.tasks,
+        "usage": {
+            "cpus": round(view.usage.cpus_used, 3),
+            "mem": round(view.usage.mem_used_mib, 1),
+            "disk": round(view.usage.disk_used_mib, 1),
+            "containers": view.usage.containers,
+        },
+        "registered_at": iso(view.registered_at_s),
+        "version": info.version,
+    }
+
+
+def framework_json(view: pb.FrameworkView) -> Json:
+    """A framework."""
+    info = view.info
+    return {
+        "framework_id": info.framework_id,
+        "name": info.name,
+        "user": info.user,
+        "roles": list(info.roles) or ["*"],
+        "state": view.state,
+        "failover_timeout_s": info.failover_timeout_s,
+        "capabilities": [types_pb2.FrameworkCapability.Name(c) for c in info.capabilities],
+        "jobs_address": info.jobs_address or None,
+        "tasks": view.tasks,
+        "allocated": _amounts(view.allocated),
+        "offered": _amounts(view.offered),
+        "dominant_share": view.dominant_share,
+        "suppressed_roles": list(view.suppressed_roles),
+        "offer_conflicts": view.offer_conflicts,
+        "registered_at": iso(view.registered_at_s),
+    }
+
+
+def task_json(view: pb.TaskView, quarantined: str | None = None) -> Json:
+    """A task; `quarantined`: why its job is."""
+    info, status = view.task_info, view.status
+    return {
+        "task_id": info.task_id,
+        "name": info.name,
+        "framework_id": view.framework_id,
+        "agent_id": (view.completed and status.agent_id) or info.agent_id,
+        "hostname": view.hostname,
+        "role": view.role,
+        "state": state_name(view.state),
+        "reason": reason_name(status.reason) or None,
+        "message": status.message or None,
+        "resources": task_resources_json(info.resources),
+        "image": info.container.image or None,
+        "launched_at": iso(view.launched_at_s),
+        "started_at": iso(view.started_at_s),
+        "finished_at": iso(view.finished_at_s),
+        "exit_status": status.exit_status if status.HasField("exit_status") else None,
+        "healthy": status.healthy if status.HasField("healthy") else None,
+        "ready": status.ready if status.HasField("ready") else None,
+        "completed": view.completed,
+        "quarantined": quarantined,
+        "usage": {"cpus": round(view.use.cpus_used, 3), "mem": round(view.use.mem_used_mib, 1)}
+        if view.HasField("use")
+        else None,
+    }
+
+
+def offer_json(view: pb.OfferView) -> Json:
+    """An offer that is not answered yet, as its framework was sent it."""
+    offer = view.offer
+    return {
+        "offer_id": offer.offer_id,
+        "framework_id": offer.framework_id,
+        "agent_id": offer.agent_id,
+        "hostname": offer.hostname,
+        "role": offer.role,
+        "resources": _amounts(offer.resources),
+        "agent_total": _amounts(offer.agent_total),
+        "attributes": {a.name: a.text for a in offer.attributes},
+        "runtimes": list(offer.runtimes),
+        "optimistic": offer.optimistic,
+        "offered_at": iso(view.offered_at_s),
+    }
+
+
+def role_json(view: pb.RoleView) -> Json:
+    """A role, with what it and those below it hold."""
+    return {
+        "role": view.role,
+        "weight": view.weight,
+        "guarantees": quota_json(view.quota.guarantees),
+        "limits": quota_json(view.quota.limits),
+        "allocated": _amounts(view.allocated),
+        "offered": _amounts(view.offered),
+        "reserved": _amounts(view.reserved),
+        "frameworks": list(view.framework_ids),
+    }
+
+
+def event_json(event: pb.ClusterEvent) -> Json:
+    """An event of the cluster; docs/reference.md lists the kinds."""
+    return {
+        "timestamp": iso(event.timestamp_s),
+        "kind": kind_name(event.kind),
+        "agent_id": event.agent_id or None,
+        "framework_id": event.framework_id or None,
+        "task_id": event.task_id or None,
+        "offer_id": event.offer_id or None,
+        "task_state": state_name(event.task_state) if event.task_state else None,
+        "reason": reason_name(event.reason) or None,
+        "resources": _amounts(event.resources),
+        "message": event.message or None,
+    }
+
+
+def explanation_json(said: pb.ExplainFrameworkResponse) -> Json:
+    """Why a framework is not offered more."""
+    return {
+        "framework": framework_json(said.framework),
+        "last_offer_at": iso(said.last_offer_at_s),
+        "offers_held": said.offers_held,
+        "agents": said.agents,
+        "agents_awaited": said.agents_awaited,
+        "agent_state": said.agent_state or None,
+        "roles": [
+            {
+                "role": standing.role,
+                "suppressed": standing.suppressed,
+                "weighted_share": standing.weighted_share,
+                "place": standing.place,
+                "of": standing.of,
+                "weight": standing.weight,
+                "withheld": [
+                    {
+                        "reason": withheld.reason,
+                        "text": withheld.text,
+                        "agents": withheld.agents,
+                        "hostnames": list(withheld.hostnames),
+                        "first_ends_in_s": withheld.first_ends_in_s or None,
+                    }
+                    for withheld in standing.withheld
+                ],
+            }
+            for standing in said.roles
+        ],
+    }
+
+
+# What a framework's Jobs service shows.
+
+
+def job_json(view: jobs_pb.JobView) -> Json:
+    """A job, without its instances."""
+    return {
+        "job_id": view.job_id,
+        "name": view.name,
+        "state": view.state,
+        "counts": dict(view.counts),
+        "framework_id": view.framework_id,
+        "submitted_at": iso(view.submitted_at_s),
+        "explanation": view.explanation or None,
+    }
+
+
+def instance_json(view: jobs_pb.InstanceView) -> Json:
+    """An instance of a job's task, with what holds it back while it waits."""
+    return {
+        "task_name": view.task_name,
+        "instance": view.instance,
+        "task_id": view.task_id or None,
+        "state": state_name(view.state) if view.state else None,
+        "hostname": view.hostname or None,
+        "agent_id": view.agent_id or None,
+        "ports": list(view.ports),
+        "attempts": view.attempts,
+        "explanation": view.explanation or None,
+        "cause": view.cause or None,
+        "nearest": view.nearest or None,
+        "offers_seen": view.offers_seen,
+        "next_start_at": iso(view.next_start_at_s),
+        "needs": _amounts(view.needs) | {"ports": view.needs_ports},
+        "data_on": view.data_on or None,
+        "reason": reason_name(view.reason) or None,
+        "exit_status": view.exit_status if view.HasField("exit_status") else None,
+        "done": view.done,
+        "service": view.service,
+        "stuck": view.stuck,
+    }

@@ -1,0 +1,80 @@
+"""What operators decide, whichever front door they come by.
+
+A command becomes an event of the core, with its caller, and returns when the core says it is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+
+from pymesos_core.caller import Caller
+from pymesos_core.errors import Problem, RequestError
+from pymesos_master.core.events import (
+    Event,
+    OperatorKilledTask,
+    OperatorMarkedGone,
+    OperatorReleasedRecord,
+    OperatorReserved,
+    OperatorSetQuota,
+    OperatorSetWeight,
+    OperatorToreDown,
+    OperatorUnreserved,
+)
+from pymesos_proto.v1 import types_pb2
+
+Ask = Callable[[Callable[[int], Event]], Awaitable[Problem | None]]
+
+
+class Commands:
+    """The decisions that one leader takes in. Each raises RequestError when it is refused."""
+
+    def __init__(self, ask: Ask) -> None:
+        """`ask` feeds the event of a request id to the core, and waits for the answer."""
+        self._ask = ask
+
+    async def kill_task(self, caller: Caller, framework_id: str, task_id: str) -> None:
+        """Kill one task. An empty framework id: the task id must be unique."""
+        await self._decide(lambda i: OperatorKilledTask(i, framework_id, task_id, caller))
+
+    async def tear_down(self, caller: Caller, framework_id: str) -> None:
+        """Remove a framework and end its tasks."""
+        await self._decide(lambda i: OperatorToreDown(i, framework_id, caller))
+
+    async def mark_gone(self, caller: Caller, agent_id: str) -> None:
+        """Give an agent up for good, with its tasks."""
+        await self._decide(lambda i: OperatorMarkedGone(i, agent_id, caller))
+
+    async def set_quota(
+        self, caller: Caller, role: str, quota: types_pb2.Quota, *, force: bool = False
+    ) -> None:
+        """Give a role a quota, or take it away; `force`: also beyond what the cluster has."""
+        await self._decide(lambda i: OperatorSetQuota(i, role, quota, force, caller))
+
+    async def set_weight(self, caller: Caller, role: str, weight: float) -> None:
+        """Give a role a weight."""
+        await self._decide(lambda i: OperatorSetWeight(i, role, weight, caller))
+
+    async def reserve(
+        self, caller: Caller, agent_id: str, role: str, resources: Iterable[types_pb2.Resource]
+    ) -> None:
+        """Reserve resources of an agent for a role."""
+        named = tuple(resources)
+        await self._decide(lambda i: OperatorReserved(i, agent_id, role, named, caller))
+
+    async def unreserve(
+        self, caller: Caller, agent_id: str, role: str, resources: Iterable[types_pb2.Resource]
+    ) -> None:
+        """End reservations of a role on an agent; none named: all."""
+        named = tuple(resources)
+        await self._decide(lambda i: OperatorUnreserved(i, agent_id, role, named, caller))
+
+    async def release_record(
+        self, caller: Caller, kind: str, key: str, *, discard: bool = False
+    ) -> None:
+        """Try a record of the registry that was set aside again, or delete it."""
+        await self._decide(lambda i: OperatorReleasedRecord(i, kind, key, discard, caller))
+
+    async def _decide(self, make_event: Callable[[int], Event]) -> None:
+        problem = await self._ask(make_event)
+        if problem is not None:
+            raise RequestError(problem)

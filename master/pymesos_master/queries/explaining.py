@@ -1,0 +1,83 @@
+"""Why a framework is not offered more."""
+
+from __future__ import annotations
+
+from pymesos_core.resources import format_milli
+from pymesos_master.allocator import Allocator
+from pymesos_master.allocator.interface import NOTHING, Standing, Withheld
+from pymesos_master.allocator.minimum import Scalars
+from pymesos_master.core.state import AgentState, ClusterState, Framework
+from pymesos_master.queries.views import framework_view, upwards
+from pymesos_proto.v1 import operator_pb2 as pb
+
+HOSTNAMES_SHOWN = 5
+
+
+def explanation(
+    allocator: Allocator,
+    state: ClusterState,
+    framework: Framework,
+    now_s: float,
+    needs: Scalars = NOTHING,
+    home: str = "",
+) -> pb.ExplainFrameworkResponse:
+    """What the allocator says of a framework, its agents counted by reason.
+
+    With `needs` and `home`: for a task that needs so much, on that agent only.
+    """
+    response = pb.ExplainFrameworkResponse(
+        framework=framework_view(allocator, framework),
+        last_offer_at_s=framework.last_offer_at_s,
+        offers_held=len(framework.offers),
+        agents=sum(
+            a.state in (AgentState.ACTIVE, AgentState.DISCONNECTED) for a in state.agents.values()
+        ),
+    )
+    if home:
+        agent = state.agents.get(home)
+        response.agent_state = agent.state_name if agent is not None else "unknown"
+    for standing in allocator.explain(framework.framework_id, needs):
+        role = response.roles.add(
+            role=standing.role,
+            suppressed=standing.suppressed,
+            weighted_share=standing.weighted_share,
+            place=standing.place,
+            of=standing.of,
+            weight=allocator.weight(standing.role),
+        )
+        for reason, agent_ids in _by_reason(state, standing, home).items():
+            ends = [standing.until_s[a] for a in agent_ids if a in standing.until_s]
+            role.withheld.add(
+                reason=reason.name,
+                text=reason.value + _limits_met(allocator, standing.role, reason, needs),
+                agents=len(agent_ids),
+                hostnames=[
+                    state.agents[a].info.address.hostname for a in agent_ids[:HOSTNAMES_SHOWN]
+                ],
+                first_ends_in_s=max(0.0, min(ends) - now_s) if ends else 0.0,
+            )
+    return response
+
+
+def _by_reason(state: ClusterState, standing: Standing, home: str) -> dict[Withheld, list[str]]:
+    out: dict[Withheld, list[str]] = {}
+    for agent_id, reason in standing.withheld.items():
+        if home in ("", agent_id):
+            ending = reason == Withheld.DISCONNECTED and state.agents[agent_id].leaving
+            out.setdefault(Withheld.LEAVING if ending else reason, []).append(agent_id)
+    return out
+
+
+def _limits_met(allocator: Allocator, role: str, reason: Withheld, needs: Scalars) -> str:
+    """Which limits of a role, and of those above it, leave no room for as much."""
+    if reason != Withheld.LIMIT:
+        return ""
+    parts = []
+    for above in upwards(role):
+        held = allocator.held(above)
+        for name, limit in allocator.quota(above).limits.items():
+            left = limit - held.get(name, 0)
+            if left <= 0 or left < needs.get(name, 0):
+                has = f"{above} holds {format_milli(held.get(name, 0))} {name}"
+                parts.append(f"{has} of {format_milli(limit)} at most")
+    return f" ({', '.join(parts)})" if parts else ""

@@ -1,0 +1,168 @@
+"""What operators read of a leader, whichever front door they come by."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from pymesos_core import names
+from pymesos_core.clock import Now, read_clock
+from pymesos_core.errors import invalid, not_found
+from pymesos_core.resources import ResourceError, from_proto
+from pymesos_master.core import MasterCore
+from pymesos_master.core.registry import AGENT
+from pymesos_master.core.state import Agent, Framework, Quarantined, Task
+from pymesos_master.queries.explaining import explanation
+from pymesos_master.queries.paging import Listing, PageRequest, Pages
+from pymesos_master.queries.uses import Uses
+from pymesos_master.queries.views import (
+    agent_view,
+    framework_view,
+    offer_view,
+    quarantined_view,
+    role_views,
+    task_view,
+)
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class TaskFilter:
+    """Which tasks are listed; what is empty leaves all."""
+
+    framework_id: str = ""
+    agent_id: str = ""
+    id_prefix: str = ""
+    name: str = ""
+    states: Collection[types_pb2.TaskState] = ()
+    called: str = ""  # what a person calls them, or the beginning of that
+    called_exactly: bool = False
+    completed: bool = False  # also those that have ended
+
+    def to_predicate(self) -> Callable[[Task], bool]:
+        """Whether a task is wanted."""
+        called = names.task_filter(self.called, exact=self.called_exactly)
+        return lambda task: (
+            task.info.task_id.startswith(self.id_prefix)
+            and (not self.called or called(task.info.task_id, task.info.name))
+            and self.framework_id in ("", task.framework_id)
+            and self.agent_id in ("", task.agent_id)
+            and self.name in ("", task.info.name)
+            and (not self.states or task.state in self.states)
+        )
+
+
+class Queries:
+    """Reads of the state of one leader. Views are messages of the contract.
+
+    Listings come in pages and raise RequestError (OUTDATED) for a token that is not known any more.
+    """
+
+    def __init__(self, core: MasterCore, clock: Callable[[], Now] = read_clock) -> None:
+        self._core = core
+        self._state = core.state
+        self._clock = clock
+        self._pages = Pages(clock)
+        self._uses = Uses()
+
+    def agents(self, page: PageRequest, id_prefix: str = "") -> Listing[pb.AgentView]:
+        """Agents by id, with those whose record cannot be handled."""
+
+        def items() -> list[tuple[str, Agent | Quarantined]]:
+            aside = {q.key: q for q in self._state.quarantined.values() if q.kind == AGENT}
+            found: dict[str, Agent | Quarantined] = {**aside, **self._state.agents}
+            return sorted(found.items(), key=lambda item: item[0])
+
+        return self._pages.page(
+            page,
+            items,
+            lambda item: item[0].startswith(id_prefix),
+            lambda item: agent_view(item[1]),
+        )
+
+    def frameworks(
+        self, page: PageRequest, id_prefix: str = "", *, completed: bool = False
+    ) -> Listing[pb.FrameworkView]:
+        """Frameworks by id."""
+
+        def items() -> list[Framework]:
+            found = dict(self._state.frameworks)
+            if completed:
+                found |= self._state.completed_frameworks
+            return [framework for _, framework in sorted(found.items())]
+
+        return self._pages.page(
+            page,
+            items,
+            lambda framework: framework.framework_id.startswith(id_prefix),
+            lambda framework: framework_view(self._core.allocator, framework),
+        )
+
+    def tasks(self, page: PageRequest, wanted: TaskFilter) -> Listing[pb.TaskView]:
+        """Tasks by framework, as they were launched, then those that have ended."""
+        state = self._state
+        self._uses.keep(state.agents.keys())
+
+        def items() -> list[Task]:
+            out: list[Task] = []
+            for framework in (*state.frameworks.values(), *state.completed_frameworks.values()):
+                if wanted.framework_id in ("", framework.framework_id):
+                    out.extend(framework.tasks.values())
+            if wanted.completed:
+                out.extend(state.completed_tasks.values())
+            return out
+
+        return self._pages.page(
+            page, items, wanted.to_predicate(), lambda task: task_view(state, task, self._uses)
+        )
+
+    def offers(self, page: PageRequest) -> Listing[pb.OfferView]:
+        """Offers that are not answered yet, the oldest first."""
+        state = self._state
+        return self._pages.page(
+            page,
+            lambda: list(state.offers.values()),
+            lambda offer: offer.offer_id in state.offers,
+            lambda offer: offer_view(state, offer),
+        )
+
+    def roles(self) -> list[pb.RoleView]:
+        """Roles by name: those in use, and those with terms of their own."""
+        return role_views(self._state, self._core.allocator)
+
+    def explain(
+        self, framework_id: str, needs: Iterable[types_pb2.Resource] = (), agent_id: str = ""
+    ) -> pb.ExplainFrameworkResponse:
+        """Why a framework is not offered more. Raises RequestError."""
+        framework = self._state.frameworks.get(framework_id)
+        if framework is None:
+            raise not_found(f"there is no framework {framework_id[:255]}")
+        try:
+            needed = from_proto(needs).quantities
+        except ResourceError as error:
+            raise invalid(f"needs: {error}") from None
+        said = explanation(
+            self._core.allocator, self._state, framework, self._clock().mono_s, needed, agent_id
+        )
+        said.agents_awaited = self._core.agents_awaited
+        return said
+
+    def quarantined(
+        self, page: PageRequest, kind: str = "", key: str = ""
+    ) -> Listing[pb.QuarantinedRecord]:
+        """Records that cannot be handled; one with what is stored, if it is asked for by name."""
+        one = bool(kind or key)
+        return self._pages.page(
+            page,
+            lambda: list(self._state.quarantined.values()),
+            lambda aside: not one or (aside.kind, aside.key) == (kind, key),
+            lambda aside: quarantined_view(aside, whole=one),
+        )
+
+    def agent(self, agent_id: str) -> Agent:
+        """One agent. Raises RequestError."""
+        agent = self._state.agents.get(agent_id)
+        if agent is None:
+            raise not_found(f"this master knows no agent {agent_id[:255]!r}")
+        return agent

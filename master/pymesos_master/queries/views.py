@@ -1,0 +1,180 @@
+"""Agents, frameworks, tasks, offers and roles as every front door shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from pymesos_core.resources import Resources, to_proto
+from pymesos_core.states import is_terminal
+from pymesos_master.allocator import Allocator
+from pymesos_master.core.offers import offer_message
+from pymesos_master.core.registry import quota_message
+from pymesos_master.core.state import (
+    Agent,
+    AgentState,
+    ClusterState,
+    Framework,
+    Offer,
+    Quarantined,
+    Task,
+)
+from pymesos_master.queries.uses import Uses
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+
+def agent_view(agent: Agent | Quarantined) -> pb.AgentView:
+    """An agent; of one whose record cannot be handled only the id is sure."""
+    if isinstance(agent, Quarantined):
+        return pb.AgentView(info=types_pb2.AgentInfo(agent_id=agent.key), state="quarantined")
+    return pb.AgentView(
+        info=agent.info,
+        state=agent.state_name,
+        allocated=to_proto(agent.allocated()),
+        offered=to_proto(agent.offered()),
+        registered_at_s=agent.registered_at_s,
+        tasks=len(agent.tasks),
+        usage=_without_tasks(agent.usage),
+        total=agent.total_message(),
+    )
+
+
+def _without_tasks(usage: agent_pb.Usage | None) -> agent_pb.Usage | None:
+    if usage is None or not usage.tasks:
+        return usage
+    out = agent_pb.Usage()
+    out.CopyFrom(usage)
+    out.ClearField("tasks")
+    return out
+
+
+def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkView:
+    """A framework, with its share of the cluster."""
+    offered = _summed(o.resources for o in framework.offers.values() if not o.copy_of)
+    # What the allocator counts as held is what is used and what is offered.
+    used = dict(allocator.held_by(framework.framework_id))
+    for name, value in offered.items():
+        used[name] = used.get(name, 0) - value
+    return pb.FrameworkView(
+        info=framework.info,
+        state=framework.state.value,
+        allocated=to_proto(Resources({n: max(0, v) for n, v in used.items()})),
+        offered=[types_pb2.Resource(name=n, scalar=v / 1000) for n, v in offered.items()],
+        registered_at_s=framework.registered_at_s,
+        tasks=len(framework.tasks),
+        dominant_share=allocator.dominant_share(framework.framework_id),
+        suppressed_roles=sorted(allocator.suppressed(framework.framework_id)),
+        offer_conflicts=framework.offer_conflicts,
+    )
+
+
+def task_view(state: ClusterState, task: Task, uses: Uses) -> pb.TaskView:
+    """A task, with where it runs and what it uses."""
+    completed = state.find_task(*task.key) is not task
+    agent = state.agents.get(task.agent_id)
+    address = agent.info.address if agent else None
+    return pb.TaskView(
+        framework_id=task.framework_id,
+        task_info=task.info,
+        state=task.state,
+        status=known_status(task),
+        role=task.role,
+        hostname=address.hostname if address else "",
+        agent_address=address,
+        launched_at_s=task.launched_at_s,
+        started_at_s=task.started_at_s,
+        finished_at_s=task.finished_at_s,
+        completed=completed,
+        use=uses.of(agent, task.key) if agent and not is_terminal(task.state) else None,
+    )
+
+
+def known_status(task: Task) -> types_pb2.TaskStatus | None:
+    """The latest status of a task; whether an unreachable one is healthy nobody knows."""
+    if task.status is None or task.state != types_pb2.TASK_UNREACHABLE:
+        return task.status
+    known = types_pb2.TaskStatus()
+    known.CopyFrom(task.status)
+    known.ClearField("healthy")
+    known.ClearField("ready")
+    known.reason = types_pb2.REASON_AGENT_REMOVED
+    known.message = "its agent is unreachable, so nothing is known of it now"
+    return known
+
+
+def offer_view(state: ClusterState, offer: Offer) -> pb.OfferView:
+    """An offer, as its framework was sent it."""
+    message = offer_message(state.agents[offer.agent_id], offer)
+    return pb.OfferView(offer=message, offered_at_s=offer.offered_at_s)
+
+
+def role_views(state: ClusterState, allocator: Allocator) -> list[pb.RoleView]:
+    """The roles that frameworks subscribed to, and those with a weight, quota or reservation."""
+    reserved = _reserved(state)
+    members: dict[str, list[str]] = {
+        role: [] for role in (*allocator.quotas(), *allocator.weights(), *reserved)
+    }
+    for framework in state.frameworks.values():
+        for role in framework.roles:
+            members.setdefault(role, []).append(framework.framework_id)
+    offered: dict[str, dict[str, int]] = {}
+    for offer in state.offers.values():
+        for role in upwards(offer.role) if not offer.copy_of else ():
+            _add(offered.setdefault(role, {}), offer.resources.quantities)
+
+    def view(role: str, framework_ids: list[str]) -> pb.RoleView:
+        out = Resources(offered.get(role))
+        return pb.RoleView(
+            role=role,
+            framework_ids=framework_ids,
+            # What the allocator counts as held is what is used and what is offered.
+            allocated=to_proto(Resources(allocator.held(role)).minus_what_is_there(out)),
+            offered=to_proto(out),
+            weight=allocator.weight(role),
+            quota=quota_message(allocator.quota(role)),
+            reserved=to_proto(Resources(reserved.get(role))),
+        )
+
+    return [view(*item) for item in sorted(members.items())]
+
+
+def quarantined_view(aside: Quarantined, *, whole: bool) -> pb.QuarantinedRecord:
+    """A record that cannot be handled; `whole`: with what is stored."""
+    return pb.QuarantinedRecord(
+        kind=aside.kind,
+        key=aside.key,
+        reason=aside.reason,
+        record=aside.record if whole else b"",
+    )
+
+
+def _reserved(state: ClusterState) -> dict[str, dict[str, int]]:
+    """What is reserved for each role itself, in use or not."""
+    out: dict[str, dict[str, int]] = {}
+    for agent in state.agents.values():
+        if agent.state in (AgentState.ACTIVE, AgentState.DISCONNECTED):
+            for tag, bag in agent.total.tagged.items():
+                if tag.role:
+                    _add(out.setdefault(tag.role, {}), bag.amounts())
+    return out
+
+
+def _summed(bags: Iterable[Resources]) -> dict[str, int]:
+    """Scalars are added; ports of different agents may be the same numbers, so they are counted."""
+    out: dict[str, int] = {}
+    for bag in bags:
+        _add(out, bag.quantities)
+    return out
+
+
+def _add(sums: dict[str, int], amounts: Mapping[str, int]) -> None:
+    for name, value in amounts.items():
+        sums[name] = sums.get(name, 0) + value
+
+
+def upwards(role: str) -> Iterator[str]:
+    """A role, and all that it is below of."""
+    while role:
+        yield role
+        role = role.rpartition("/")[0]

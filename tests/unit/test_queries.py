@@ -1,0 +1,130 @@
+"""What operators read and decide, without any transport."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from pymesos_core.caller import Caller, Method
+from pymesos_core.errors import Problem, ProblemKind, RequestError
+from pymesos_core.json_dialect import event_json, offer_json, to_json
+from pymesos_master.commands import Commands
+from pymesos_master.core import events as ev
+from pymesos_master.queries import PageRequest, Queries, TaskFilter
+from pymesos_proto.v1 import operator_pb2, scheduler_pb2
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.master_harness import MasterHarness
+
+CALLER = Caller("ops", Method.CERT, "c1", "ipv4:10.0.0.1", "grpc")
+ALL = PageRequest()
+
+
+def subscribe_optimistically(h: MasterHarness, connection_id: int) -> None:
+    info = pb.FrameworkInfo(name="second", roles=["*"])
+    subscribe = scheduler_pb2.Call.Subscribe(framework_info=info, optimistic_roles=["*"])
+    h.feed(ev.FrameworkSubscribing(connection_id, subscribe))
+
+
+def test_offers_are_listed_as_their_frameworks_were_sent_them() -> None:
+    h = MasterHarness()
+    h.agent("cpus:4;mem:4096;ports:[31000-31005]", port=5051)
+    agent = next(iter(h.core.state.agents.values()))
+    agent.info.attributes.add(name="rack", text="r1")
+    agent.info.runtimes.append("process")
+    subscribe_optimistically(h, 900)
+    first = h.subscribe()
+    h.advance(1.0)
+    sent = {
+        offer.offer_id: offer for connection_id in (900, first) for offer in h.offers(connection_id)
+    }
+    listed = {view.offer.offer_id: view.offer for view in Queries(h.core).offers(ALL).views}
+    assert listed and listed == {offer_id: sent[offer_id] for offer_id in listed}
+    assert {offer.optimistic for offer in listed.values()} == {False, True}
+    assert all(offer.agent_total and offer.runtimes for offer in listed.values())
+    shown = [offer_json(view) for view in Queries(h.core).offers(ALL).views]
+    assert all(o["attributes"] == {"rack": "r1"} and o["runtimes"] == ["process"] for o in shown)
+
+
+@pytest.mark.parametrize(
+    ("ask", "kind", "words"),
+    [
+        (lambda q: q.explain("nobody"), ProblemKind.NOT_FOUND, "there is no framework nobody"),
+        (lambda q: q.agent("x"), ProblemKind.NOT_FOUND, "knows no agent 'x'"),
+        (
+            lambda q: q.tasks(PageRequest(1, "7.1"), TaskFilter()),
+            ProblemKind.OUTDATED,
+            "list again",
+        ),
+    ],
+)
+def test_what_cannot_be_answered_is_an_error_with_a_kind(
+    ask: Callable[[Queries], object], kind: ProblemKind, words: str
+) -> None:
+    with pytest.raises(RequestError, match=words) as refused:
+        ask(Queries(MasterHarness().core))
+    assert refused.value.problem.kind is kind
+
+
+def test_needs_that_are_no_resources_are_invalid() -> None:
+    h = MasterHarness()
+    h.subscribe()
+    (framework_id,) = h.core.state.frameworks
+    bad = pb.Resource(name="cpus", scalar=float("nan"))
+    with pytest.raises(RequestError, match="needs") as refused:
+        Queries(h.core).explain(framework_id, [bad])
+    assert refused.value.problem.kind is ProblemKind.INVALID
+
+
+Command = Callable[[Commands], "asyncio.Future[None]"]
+COMMANDS: list[Command] = [
+    lambda c: asyncio.ensure_future(c.kill_task(CALLER, "", "t")),
+    lambda c: asyncio.ensure_future(c.tear_down(CALLER, "f")),
+    lambda c: asyncio.ensure_future(c.mark_gone(CALLER, "a")),
+    lambda c: asyncio.ensure_future(c.set_quota(CALLER, "r", pb.Quota(), force=True)),
+    lambda c: asyncio.ensure_future(c.set_weight(CALLER, "r", 2.0)),
+    lambda c: asyncio.ensure_future(c.reserve(CALLER, "a", "r", ())),
+    lambda c: asyncio.ensure_future(c.unreserve(CALLER, "a", "r", ())),
+    lambda c: asyncio.ensure_future(c.release_record(CALLER, "agent", "a", discard=True)),
+]
+
+
+async def test_every_command_has_its_caller_and_raises_what_the_core_says() -> None:
+    heard: list[ev.Event] = []
+    problem = Problem(ProblemKind.NOT_FOUND, "there is none")
+
+    async def ask(make_event: Callable[[int], ev.Event]) -> Problem | None:
+        heard.append(make_event(7))
+        return problem
+
+    for command in COMMANDS:
+        with pytest.raises(RequestError, match="there is none") as refused:
+            await command(Commands(ask))
+        assert refused.value.problem is problem
+    assert {type(event) for event in heard} == {
+        kind for kind in vars(ev).values() if getattr(kind, "__name__", "").startswith("Operator")
+    }
+    assert all(getattr(event, "caller", None) == CALLER for event in heard)
+
+
+def test_an_operators_problem_has_a_kind() -> None:
+    h = MasterHarness()
+    agent_id = h.agent_id(h.agent())
+    for event, kind in (
+        (ev.OperatorKilledTask(1, "", "t"), ProblemKind.NOT_FOUND),
+        (ev.OperatorToreDown(1, "f"), ProblemKind.NOT_FOUND),
+        (ev.OperatorMarkedGone(1, "a"), ProblemKind.NOT_FOUND),
+        (ev.OperatorReserved(1, "a", "db", ()), ProblemKind.NOT_FOUND),
+        (ev.OperatorReserved(1, agent_id, "db", ()), ProblemKind.INVALID),
+        (ev.OperatorSetWeight(1, "r", -1.0), ProblemKind.INVALID),
+        (ev.OperatorReleasedRecord(1, "agent", "x"), ProblemKind.NOT_FOUND),
+    ):
+        (answer,) = h.core.step(h.now, event)
+        assert getattr(answer, "problem").kind is kind, event  # noqa: B009 - of several effects
+
+
+def test_an_event_of_a_later_kind_is_shown_all_the_same() -> None:
+    event = operator_pb2.ClusterEvent.FromString(b"\x60\xe7\x07")  # field 12: 999
+    assert event_json(event)["kind"] == "kind_999"
+    assert '"kind_999"' in to_json(event_json(event), None)
