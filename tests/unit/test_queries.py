@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +15,8 @@ from pymesos_core.json_dialect import event_json, offer_json, to_json
 from pymesos_master.commands import Commands
 from pymesos_master.core import events as ev
 from pymesos_master.queries import PageRequest, Queries, TaskFilter
+from pymesos_master.services.agent import _Registration
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2, scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
@@ -106,6 +110,26 @@ async def test_every_command_has_its_caller_and_raises_what_the_core_says() -> N
         kind for kind in vars(ev).values() if getattr(kind, "__name__", "").startswith("Operator")
     }
     assert all(getattr(event, "caller", None) == CALLER for event in heard)
+
+
+def test_every_message_of_an_agent_has_its_caller() -> None:
+    heard: list[ev.Event] = []
+    connection: Any = SimpleNamespace(connection_id=1, caller=CALLER, feed=heard.append)
+    registration = _Registration(connection)
+    for message in (
+        agent_pb.AgentMessage(register=agent_pb.Register()),
+        agent_pb.AgentMessage(update=agent_pb.StatusUpdate()),
+        agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()),
+        agent_pb.AgentMessage(ended_tasks=agent_pb.EndedTasks()),
+        agent_pb.AgentMessage(leaving=agent_pb.AgentMessage.Leaving()),
+        agent_pb.AgentMessage(usage=agent_pb.Usage()),
+        agent_pb.AgentMessage(executor_message=agent_pb.ExecutorMessage()),
+        agent_pb.AgentMessage(executor_exited=agent_pb.AgentMessage.ExecutorExited()),
+        agent_pb.AgentMessage(),
+    ):
+        registration.take(message)
+    assert len(heard) == 9 and len({type(event) for event in heard}) == 7
+    assert all(getattr(event, "caller", None) is CALLER for event in heard)
 
 
 def test_an_operators_problem_has_a_kind() -> None:
