@@ -195,14 +195,16 @@ class DockerRuntime:
         """Hear of what ends from now on."""
         self._close_events()
         self._broken = False
-        self._events = self._streams.events(
+        events = self._streams.events(
             decode=True,
             filters={"type": "container", "label": f"{AGENT_LABEL}={self._agent_tag}"},
         )
-        reading = threading.Thread(
-            target=self._read_events, args=(self._events,), name="docker-events", daemon=True
-        )
-        reading.start()
+        self._events = events
+        threading.Thread(
+            target=self._read_events, args=(events,), name="docker-events", daemon=True
+        ).start()
+        if self._closing:  # meanwhile
+            self._close_events()
 
     def _tell(self, event: ContainerEvent | RuntimeAway) -> None:
         """From any thread."""
@@ -226,9 +228,11 @@ class DockerRuntime:
 
     def _keep(self) -> None:
         """Ask it now and then, and whenever something broke off."""
-        while not self._closing:
+        while True:
             self._look.wait(LOOK_S)
             self._look.clear()
+            if self._closing:
+                return
             problem = self._problem()
             if problem is None and self._broken:
                 problem = self._catch_up()  # it was away for a moment, or only its stream
@@ -663,6 +667,8 @@ class DockerRuntime:
         await asyncio.to_thread(self._close_events)
         await asyncio.to_thread(self._end_launches)
         await asyncio.to_thread(self._calls.shutdown)
+        for client in (self._looks, self._client, self._streams):
+            client.close()
 
     def _end_launches(self) -> None:
         """Those that the engine has begun with, if it is there."""
@@ -672,8 +678,9 @@ class DockerRuntime:
             thread.join(END_LAUNCHES_S)
 
     def _close_events(self) -> None:
+        events, self._events = self._events, None  # the end of what is given up is no news
         with contextlib.suppress(Exception):
-            self._events.close()
+            events.close()
 
 
 def _plain(error: BaseException) -> str:
@@ -689,6 +696,8 @@ def _plain(error: BaseException) -> str:
             return "nobody listens on its socket"
         if isinstance(cause, (ReadTimeout, TimeoutError)):
             return "it takes too long"
+        if isinstance(cause, (ConnectionResetError, BrokenPipeError)):
+            return "it broke the connection off"
         cause = inner or getattr(cause, "reason", None) or cause.__cause__ or cause.__context__
         cause = cause if isinstance(cause, BaseException) else None
     return str(error)
