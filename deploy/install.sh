@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Make a Debian machine one that can be a pymesos master, agent or home of the bin-packing framework:
-# what it needs, pymesos itself in /opt/pymesos, its commands in /usr/bin, and its systemd units (not
-# enabled). Run it again to upgrade. The images of `make vm`, the Vagrantfile and cloud-init all run it;
+# what it needs, pymesos itself in /opt/pymesos, its commands in /usr/bin, its settings in /etc/pymesos
+# (which an upgrade leaves alone), and its systemd units (not enabled). Run it again to upgrade. The images of `make vm`, the Vagrantfile and cloud-init all run it;
 # uninstall.sh beside it takes everything away again.
 #   install.sh [SOURCE [WHEELS]]   SOURCE: a repository, or what pip installs (default: this repository);
 #                                  WHEELS: a folder to install from instead of the package index
@@ -29,4 +29,7 @@ for program in pymesos-master pymesos-agent pymesos-binpack pymesos-cli; do
   ln -sf "/opt/pymesos/bin/$program" "/usr/bin/$program"
 done
 install -D -m 644 -t /etc/systemd/system "$here"/systemd/*.service
-mkdir -p /etc/pymesos
+for role in master agent binpack; do
+  settings=/etc/pymesos/$role.toml
+  [ -e "$settings" ] || install -D -m 644 "$here/config/$role.toml" "$settings"
+done

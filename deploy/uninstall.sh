@@ -11,8 +11,15 @@ case "$*" in
 esac
 [ "$(id -u)" = 0 ] || { echo "uninstall.sh: only root can uninstall pymesos; try: sudo $0 $*" >&2; exit 1; }
 
-checkpoint=/var/lib/pymesos/agent/checkpoint.sqlite
-if [ -n "$purge" ] && [ -e $checkpoint ] && [ ! -x /opt/pymesos/bin/pymesos-agent ]; then
+agent=/opt/pymesos/bin/pymesos-agent
+settings=/etc/pymesos/agent.toml
+work_dir=
+if [ -x $agent ] && [ -e $settings ]; then
+  # Its status says what else the settings lack, as a master.
+  work_dir=$("$agent" --config "$settings" --print-config 2>/dev/null | sed -n 's/^work_dir = "\(.*\)"  *#.*/\1/p') || true
+fi
+checkpoint=${work_dir:-/var/lib/pymesos/agent}/checkpoint.sqlite
+if [ -n "$purge" ] && [ -e "$checkpoint" ] && [ ! -x $agent ]; then
   echo "uninstall.sh: the agent of $checkpoint may have tasks, and pymesos-agent, which ends them, is gone; run install.sh again first" >&2
   exit 1
 fi
@@ -21,7 +28,7 @@ for role in binpack agent master; do
   if [ -d /run/systemd/system ]; then systemctl disable --now --quiet "$unit" 2>/dev/null || true; fi
 done
 if [ -n "$purge" ]; then
-  if [ -e $checkpoint ]; then /opt/pymesos/bin/pymesos-agent purge --yes; fi
+  if [ -e "$checkpoint" ]; then "$agent" purge --yes --work-dir "$(dirname "$checkpoint")"; fi
   # With DynamicUser systemd keeps the master's and the framework's below /var/lib/private.
   rm -rf /var/lib/pymesos /var/lib/private/pymesos /etc/pymesos
 fi

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,13 +12,17 @@ import click
 
 from pymesos_agent.containers.isolation import DECLARED, FACETS
 from pymesos_agent.main import main as agent
+from pymesos_agent.settings import AgentSettings
 from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.main import main as binpack
+from pymesos_binpack.settings import BinpackSettings
 from pymesos_cli.main import main as cli
 from pymesos_core import limits
 from pymesos_core.lifecycle import Lifecycle
+from pymesos_core.settings.printing import table
 from pymesos_master.core.lifecycles import FRAMEWORK_LIFE
 from pymesos_master.main import main as master
+from pymesos_master.settings import MasterSettings
 from pymesos_simulation.__main__ import main as simulate
 from pymesos_simulation.stories import read
 
@@ -41,6 +46,27 @@ def commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
     if isinstance(command, click.Group):
         for child in sorted(command.commands):
             yield from commands(command.commands[child], f"{name} {child}")
+
+
+ROLES = {
+    "master": (master, MasterSettings),
+    "agent": (agent, AgentSettings),
+    "binpack": (binpack, BinpackSettings),
+}
+SETTINGS = """\
+The [operator's guide](operators-guide.md#settings) says where settings may stand. A key of the file
+is also a variable: `PYMESOS_AGENT_PORT` is the `port` of an agent."""
+
+
+def settings() -> Iterator[str]:
+    """A section for each role: how it is called, and all its settings."""
+    for role, (command, cls) in ROLES.items():
+        name = f"pymesos-{role}"
+        context = click.Context(command, info_name=name, terminal_width=90, max_content_width=90)
+        text = inspect.cleandoc(command.help or "")
+        yield f"### {name}\n\n```\n{command.get_usage(context)}\n```\n\n{text}\n\n" + "\n".join(
+            table(cls)
+        )
 
 
 def services() -> Iterator[str]:
@@ -72,13 +98,13 @@ def reference() -> str:
     ]
     for command, name in (
         (cli, "pymesos-cli"),
-        (master, "pymesos-master"),
         (agent, "pymesos-agent"),
-        (binpack, "pymesos-binpack"),
         (simulate, "pymesos-simulate"),
     ):
         for full_name, text in commands(command, name):
-            parts.append(f"### {full_name}\n\n```\n{text.rstrip()}\n```")
+            if full_name not in {f"pymesos-{role}" for role in ROLES}:
+                parts.append(f"### {full_name}\n\n```\n{text.rstrip()}\n```")
+    parts += ["## Settings of the servers", SETTINGS, *settings()]
     parts.append("## Job file\n\nEvery key is in [job-files.md](job-files.md).")
     parts.append("## gRPC services")
     parts.append(

@@ -49,7 +49,7 @@ mkdir "$out/root"
 trap 'rm -rf "$out/root"' EXIT
 tar -C "$out/root" -xf "$out/base.tar"
 mkdir -p "$out/root/root/pymesos/deploy/vm"
-cp -r "$repo/deploy/systemd" "$repo/deploy/install.sh" "$out/root/root/pymesos/deploy/"
+cp -r "$repo/deploy/systemd" "$repo/deploy/config" "$repo/deploy/install.sh" "$out/root/root/pymesos/deploy/"
 find "$repo/deploy/vm" -maxdepth 1 -type f -exec cp {} "$out/root/root/pymesos/deploy/vm/" \; # not the image itself
 cp -r "$out/wheels" "$out/root/root/wheels"
 chroot "$out/root" /root/pymesos/deploy/install.sh pymesos-cluster /root/wheels

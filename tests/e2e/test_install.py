@@ -63,21 +63,32 @@ def test_install_and_uninstall(machine: Path) -> None:
 
     before = run("sh", "-c", LOOK).stdout
     assert before == "", "pymesos is installed on this machine"
+    settings = machine / "etc/pymesos/agent.toml"
+    settings.parent.mkdir()
+    settings.write_text('work_dir = "/srv/agent"\n')
     done = run("/source/deploy/install.sh")
     assert done.returncode == 0, done.stdout + done.stderr
     for name in ("master", "agent", "binpack"):
         unit = (machine / f"etc/systemd/system/pymesos-{name}.service").read_text()
         (start,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
         program, *flags = start.removeprefix("ExecStart=").split()
-        flags = [flag for flag in flags if not flag.startswith("$")]
-        said = run(program, *flags, "--help")
-        assert said.returncode == 0 and "Usage: " in said.stdout, said.stderr
+        said = run(program, *flags, "--print-config")
+        wrong = [line for line in said.stderr.splitlines() if line.startswith("Error: ")]
+        # What only an operator knows is missing, and nothing else.
+        assert [w[:26] for w in wrong] == (
+            [] if name == "master" else ["Error: --master is missing"]
+        )
+        assert said.returncode == (2 if wrong else 0) and "port = " in said.stdout, said.stderr
+        if name == "binpack":
+            assert f"# /etc/pymesos/{name}.toml:5" in said.stdout, said.stdout
+    assert settings.read_text() == 'work_dir = "/srv/agent"\n', "an upgrade leaves it alone"
     assert run("/source/deploy/uninstall.sh", "--all").returncode == 2
     (machine / "var/lib/pymesos/master").mkdir(parents=True)
     done = run("/source/deploy/uninstall.sh")
     assert done.returncode == 0, done.stderr
     assert run("sh", "-c", LOOK).stdout.split() == ["/etc/pymesos"]
     assert (machine / "var/lib/pymesos/master").exists()
+    settings.unlink()
     checkpoint = machine / "var/lib/pymesos/agent/checkpoint.sqlite"
     checkpoint.parent.mkdir()
     checkpoint.touch()

@@ -53,15 +53,17 @@ def toml(raw: Raw) -> str:
 
 
 def default_of(setting: Setting) -> str:
-    """The default as help and reference say it; empty for none, and for a switch that is off."""
+    """The default as help and reference say it; empty for none."""
     declared = setting.declared
     if declared.default_text or callable(declared.default):
         return declared.default_text
-    if declared.default is None or declared.default is False or declared.default in ("", []):
+    if declared.default is None or declared.default in ("", []):
         return ""
     if isinstance(declared.default, float) and declared.default.is_integer():
         return str(int(declared.default))
-    return str(declared.default).lower() if declared.default is True else str(declared.default)
+    if isinstance(declared.default, bool):
+        return str(declared.default).lower()
+    return str(declared.default)
 
 
 def range_of(setting: Setting) -> str:
@@ -70,7 +72,7 @@ def range_of(setting: Setting) -> str:
     return kind.range.removeprefix("from ") if isinstance(kind, Number) else ""
 
 
-def table(cls: type[Settings], role: str) -> Iterator[str]:
+def table(cls: type[Settings]) -> Iterator[str]:
     """The lines of a Markdown table of all settings."""
     yield "| flag | key of the file | value | default | what it does |"
     yield "|---|---|---|---|---|"
@@ -81,7 +83,7 @@ def table(cls: type[Settings], role: str) -> Iterator[str]:
         if declared.required:
             default = "required"
         elif default and not declared.default_text:
-            default = f"`{_cell(default)}`"
+            default = f"`{default}`"
         also = f" Also the variable `{declared.also}`." if declared.also else ""
         yield (
             f"| `{setting.flag}` | `{setting.name}` | {value} | {_cell(default)} |"
