@@ -10,7 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from pymesos_agent.main import main as agent
+from pymesos_core.exits import NOT_RESTARTED, ExitStatus
 from pymesos_testing.components import Roles
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,6 +47,27 @@ def test_the_failures_page_names_tests_that_exist() -> None:
         texts = "\n".join(path.read_text("utf-8") for path in paths)
         for name in filter(None, names.split("::")):
             assert re.search(rf"(def|class) {name}\b", texts), f"{file}{names}"
+
+
+def test_the_settings_of_the_guide_are_settings(tmp_path: Path) -> None:
+    text = (ROOT / "docs/operators-guide.md").read_text("utf-8")
+    (block,) = re.findall(r"```toml\n(.*?)```", text, re.S)
+    path = tmp_path / "agent.toml"
+    path.write_text(block)
+    done = CliRunner().invoke(agent, ["--config", str(path), "--print-config"])
+    assert done.exit_code == 0 and f"# {path}:5, days" in done.output, done.output
+    path.write_text("\n\nimagemaxage = 30\n")
+    done = CliRunner().invoke(agent, ["--config", str(path)])
+    (refusal,) = re.findall(r"`/etc/pymesos/agent.toml:(3: imagemaxage.*?)`", text, re.S)
+    assert done.exit_code == 2 and " ".join(refusal.split()) in done.output, done.output
+
+
+def test_every_exit_status_of_a_role_is_explained() -> None:
+    text = (ROOT / "docs/operators-guide.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\d+) \| .* \| (yes|no)[^|]*\|$", text, re.M)
+    assert {int(number) for number, _ in rows} == {int(status) for status in ExitStatus}
+    stays = {int(number) for number, again in rows if again == "no"}
+    assert stays == {int(status) for status in NOT_RESTARTED} | {ExitStatus.STOPPED}
 
 
 def test_the_quick_start_runs(roles: Roles) -> None:
