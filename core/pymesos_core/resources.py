@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP
 from types import MappingProxyType
@@ -226,6 +226,8 @@ class Resources:
         )
 
     def __hash__(self) -> int:
+        if not (self.ranges or self.sets or self.tagged):
+            return hash(frozenset(self.scalars.items()))
         return hash(
             (
                 frozenset(self.scalars.items()),
@@ -561,8 +563,31 @@ def _sum(bags: Mapping[Tag, _Bag]) -> Resources:
     return Resources(plain.scalars, plain.ranges, plain.sets, made)
 
 
-def from_proto(messages: Iterable[pb.Resource]) -> Resources:
+def from_proto(messages: Collection[pb.Resource]) -> Resources:
     """Validate resources from the wire. Raises ResourceError."""
+    scalars = _usual_scalars(messages)
+    return Resources(scalars) if scalars is not None else _read(messages)
+
+
+USUAL_SCALARS = frozenset({"cpus", "mem", "disk", "gpus"})
+
+
+def _usual_scalars(messages: Collection[pb.Resource]) -> dict[str, int] | None:
+    """What most lists are, read in a third of the time; None where anything else is in one."""
+    scalars: dict[str, int] = {}
+    for message in messages:
+        name, value = message.name, message.scalar
+        # A message of this size says nothing beside: see the encoding of a string and a double.
+        alone = message.ByteSize() == len(name) + 11
+        if not alone or name not in USUAL_SCALARS or name in scalars:
+            return None
+        if not 1 / MILLI <= value <= MAX_SCALAR_MILLI / MILLI:
+            return None
+        scalars[name] = int(value * MILLI + 0.5)
+    return scalars
+
+
+def _read(messages: Collection[pb.Resource]) -> Resources:
     bags: dict[Tag, _Bag] = {}
     names: set[str] = set()
     for number, message in enumerate(messages):

@@ -10,6 +10,13 @@ from typing import Generic, TypeVar
 Key = TypeVar("Key", bound=Hashable)
 
 
+def earlier(one: float | None, other: float | None) -> float | None:
+    """The earlier of two times, either of which may never come."""
+    if one is None or other is None:
+        return other if one is None else one
+    return min(one, other)
+
+
 class Timers(Generic[Key]):
     """One deadline per key. Setting a key again moves it; a due key is handed out once."""
 

@@ -113,6 +113,8 @@ class Context:
     @property
     def runtimes(self) -> tuple[str, ...]:
         """Those that containers can be launched on now."""
+        if not self.away and not self.came:
+            return self.config.runtimes
         return tuple(n for n in (*self.config.runtimes, *self.came) if n not in self.away)
 
     def emit(self, effect: Effect) -> None:

@@ -87,7 +87,8 @@ def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskIn
         executor = executors.find(ctx, framework_id, info.executor)
         if executor is not None:
             checked_total((executors.resources_of(executor), needed[-1]))
-    checked_total(needed)
+    if len(needed) > 1:
+        checked_total(needed)
 
 
 def _give_executor(ctx: Context, task: AgentTask) -> AgentTask | None:

@@ -27,8 +27,9 @@ def keep(ctx: Context, task: AgentTask) -> None:
         task_id=task.info.task_id,
         ended_at_s=ctx.now.wall_s,
         executor_container_id=task.executor_container_id,
-        task=None if task.is_executor else task.remembered(),
     )
+    if not task.is_executor:
+        task.remember(record.task)
     changes = [
         Change(TASK, task.container_id, None),
         Change(SANDBOX, task.container_id, record.SerializeToString()),

@@ -16,6 +16,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 AGENT = "agent"
 NO_RUNTIME = "none"
+LAUNCHES = ("launch", "launch_group")
 
 
 def on_connected(ctx: Context, event: events.Connected) -> None:
@@ -151,7 +152,8 @@ def on_silence(ctx: Context, _: str) -> None:
 
 def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
     kind = message.WhichOneof("message")
-    problem = contract.problem(message)
+    # What is to be launched is looked at where it is refused: that is told of its tasks.
+    problem = None if kind in LAUNCHES else contract.problem(message)
     if problem is not None and not _obey_in_part(ctx, message, problem):
         ctx.complain("the master", f"a bad message of the kind {kind}", problem)
         return
@@ -195,12 +197,10 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
 def _obey_in_part(ctx: Context, message: agent_pb.MasterMessage, problem: str) -> bool:
     """Whether there is a way to obey a message that says what it may not.
 
-    What is to be launched is refused where that is told of its tasks; what is to be killed is
-    killed, by a policy of its own if the one that was sent is what is wrong.
+    What is to be killed is killed, by a policy of its own if the one that was sent is what is
+    wrong.
     """
     match message.WhichOneof("message"):
-        case "launch" | "launch_group":
-            return True
         case "kill" if message.kill.HasField("kill_policy"):
             message.kill.ClearField("kill_policy")
             ctx.complain("the master", "a bad kill policy", problem)

@@ -100,30 +100,27 @@ class AgentTask:
 
     def change(self) -> Change:
         """Its record as it is now."""
-        record = checkpoint_pb.TaskCheckpoint(
-            container_id=self.container_id,
-            framework_id=self.framework_id,
-            role=self.role,
-            task_info=self.info,
-            state=self.state,
-            runtime=self.runtime,
-            user=self.user,
-            unacknowledged=self.unacknowledged,
-            kill=self.kill,
-            pid=self.pid,
-            killing_state=self.killing_state,
-            killed_for=self.killed_for,
-            healthy=self.healthy,
-            ready=self.ready,
-            launched_at_s=self.launched_at_s,
-            started_at_s=self.started_at_s,
-            acknowledged=self.acknowledged,
-            group_id=self.group_id,
-            executor_container_id=self.executor_container_id,
-            executor=self.executor_info,
-            executor_token=self.token,
-            updates_seen=self.updates_seen,
-        )
+        record = checkpoint_pb.TaskCheckpoint()  # as `updates._status`: it is made for each update
+        record.container_id, record.framework_id = self.container_id, self.framework_id
+        record.role, record.runtime, record.user = self.role, self.runtime, self.user
+        record.state, record.pid = self.state, self.pid
+        record.killing_state, record.killed_for = self.killing_state, self.killed_for
+        record.launched_at_s, record.started_at_s = self.launched_at_s, self.started_at_s
+        record.group_id, record.executor_token = self.group_id, self.token
+        record.executor_container_id = self.executor_container_id
+        record.task_info.CopyFrom(self.info)
+        record.unacknowledged.extend(self.unacknowledged)
+        record.updates_seen.extend(self.updates_seen)
+        if self.healthy is not None:
+            record.healthy = self.healthy
+        if self.ready is not None:
+            record.ready = self.ready
+        if self.kill is not None:
+            record.kill.CopyFrom(self.kill)
+        if self.acknowledged is not None:
+            record.acknowledged.CopyFrom(self.acknowledged)
+        if self.executor_info is not None:
+            record.executor.CopyFrom(self.executor_info)
         return Change(TASK, self.container_id, record.SerializeToString())
 
     @staticmethod
@@ -171,26 +168,16 @@ class AgentTask:
             status=self.acknowledged,
         )
 
-    def remembered(self) -> agent_pb.TaskRecord:
-        """What is kept of it when its end is acknowledged: enough to list and to explain it."""
-        info, status = self.info, pb.TaskStatus()
+    def remember(self, record: agent_pb.TaskRecord) -> None:
+        """Put down what is kept of it when its end is acknowledged, to list and to explain it."""
+        record.framework_id, record.role, record.state = self.framework_id, self.role, self.state
+        record.launched_at_s, record.started_at_s = self.launched_at_s, self.started_at_s
+        info, kept = self.info, record.task_info
+        kept.task_id, kept.name, kept.agent_id = info.task_id, info.name, info.agent_id
+        kept.resources.MergeFrom(info.resources)
         if self.acknowledged is not None:
-            status.CopyFrom(self.acknowledged)
-        status.message = clipped(status.message)
-        return agent_pb.TaskRecord(
-            framework_id=self.framework_id,
-            task_info=pb.TaskInfo(
-                task_id=info.task_id,
-                name=info.name,
-                agent_id=info.agent_id,
-                resources=info.resources,
-            ),
-            state=self.state,
-            role=self.role,
-            launched_at_s=self.launched_at_s,
-            started_at_s=self.started_at_s,
-            status=status,
-        )
+            record.status.CopyFrom(self.acknowledged)
+            record.status.message = clipped(record.status.message)
 
 
 def choose_runtime(

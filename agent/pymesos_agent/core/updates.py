@@ -26,19 +26,20 @@ TURN_S = 0.05
 def _status(
     ctx: Context, task: AgentTask, state: pb.TaskState, reason: pb.Reason, message: str
 ) -> pb.TaskStatus:
-    return pb.TaskStatus(
-        task_id=task.info.task_id,
-        state=state,
-        reason=reason,
-        source=pb.SOURCE_AGENT if reason else pb.SOURCE_EXECUTOR,
-        message=limits.clipped(message, MAX_MESSAGE),
-        agent_id=ctx.state.agent_id,
-        uuid=next(ctx.uuids),
-        timestamp_s=ctx.now.wall_s,
-        hostname=ctx.config.info.address.hostname,
-        healthy=task.healthy,
-        ready=task.ready,
-    )
+    status = pb.TaskStatus()  # field by field: with all of them as arguments it takes twice as long
+    status.task_id = task.info.task_id
+    status.state, status.reason = state, reason
+    status.source = pb.SOURCE_AGENT if reason else pb.SOURCE_EXECUTOR
+    status.message = limits.clipped(message, MAX_MESSAGE)
+    status.agent_id = ctx.state.agent_id
+    status.uuid = next(ctx.uuids)
+    status.timestamp_s = ctx.now.wall_s
+    status.hostname = ctx.config.info.address.hostname
+    if task.healthy is not None:
+        status.healthy = task.healthy
+    if task.ready is not None:
+        status.ready = task.ready
+    return status
 
 
 def update(
@@ -168,10 +169,11 @@ def resend(ctx: Context, container_id: str) -> None:
 
 
 def _send(ctx: Context, task: AgentTask, status: pb.TaskStatus, latest: pb.TaskState) -> None:
-    update = agent_pb.StatusUpdate(
-        framework_id=task.framework_id, status=status, latest_state=latest
-    )
-    ctx.tell_master(agent_pb.AgentMessage(update=update))
+    message = agent_pb.AgentMessage()
+    update = message.update
+    update.framework_id, update.latest_state = task.framework_id, latest
+    update.status.CopyFrom(status)
+    ctx.tell_master(message)
 
 
 def on_acknowledgement(

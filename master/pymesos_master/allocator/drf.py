@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 
 from pymesos_core.reservations import unreserved
 from pymesos_core.resources import EMPTY, Resources, Tag
-from pymesos_core.timers import Timers
+from pymesos_core.timers import Timers, earlier
 from pymesos_master.allocator.interface import (
     NOTHING,
     PLAIN_TERMS,
@@ -101,8 +101,7 @@ class DrfAllocator:
 
     def next_s(self) -> float | None:
         """See Allocator."""
-        ends = (self._refusals.next_s(), self._claim_ends.next_s())
-        return min((end for end in ends if end is not None), default=None)
+        return earlier(self._refusals.next_s(), self._claim_ends.next_s())
 
     # Frameworks.
 

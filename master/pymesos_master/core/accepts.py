@@ -289,20 +289,20 @@ def _tell_launch(
     framework_id = framework.framework_id
     new = framework_id not in agent.told_frameworks
     agent.told_frameworks.add(framework_id)
-    info = framework.info if new else None
+    message = (
+        agent_pb.MasterMessage()
+    )  # filled in place: of its parts it would be put together twice
+    launch: agent_pb.LaunchTask | agent_pb.LaunchGroup
     if launching.grouped:
-        group = agent_pb.LaunchGroup(
-            framework_id=framework_id,
-            role=role,
-            task_infos=launching.infos,
-            framework_info=info,
-        )
-        ctx.tell_agent(agent, agent_pb.MasterMessage(launch_group=group))
-        return
-    launch = agent_pb.LaunchTask(
-        framework_id=framework_id, role=role, task_info=launching.infos[0], framework_info=info
-    )
-    ctx.tell_agent(agent, agent_pb.MasterMessage(launch=launch))
+        launch = message.launch_group
+        launch.task_infos.extend(launching.infos)
+    else:
+        launch = message.launch
+        launch.task_info.CopyFrom(launching.infos[0])
+    launch.framework_id, launch.role = framework_id, role
+    if new:
+        launch.framework_info.CopyFrom(framework.info)
+    ctx.tell_agent(agent, message)
 
 
 def _refuse_invalid(ctx: Context, framework: Framework, launching: Launching, problem: str) -> None:

@@ -9,6 +9,7 @@ from pymesos_core.clock import Now
 from pymesos_core.ids import numbered
 from pymesos_core.resources import Resources
 from pymesos_core.store import Records
+from pymesos_core.timers import earlier
 from pymesos_master.allocator import Allocator
 from pymesos_master.core import (
     agents,
@@ -106,7 +107,7 @@ class MasterCore:
         ctx = self._ctx
         ctx.now = now
         self._handlers[type(event)](ctx, event)
-        if self._allocation_due():
+        if ALLOCATE not in ctx.timers and self._allocation_due():
             ctx.schedule_allocation()
         effects, ctx.out = ctx.out, []
         return effects
@@ -135,8 +136,7 @@ class MasterCore:
         # Once an allocation is scheduled, what makes one due adds nothing.
         idle = ALLOCATE in timers or self._ctx.agents_awaited > 0
         filters_end_s = None if idle else self._ctx.allocator.next_s()
-        deadlines = (timers.next_s(), filters_end_s)
-        return min((d for d in deadlines if d is not None), default=None)
+        return earlier(timers.next_s(), filters_end_s)
 
     def _allocation_due(self) -> bool:
         if self._ctx.agents_awaited > 0:

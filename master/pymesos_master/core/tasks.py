@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.limits import clipped
-from pymesos_core.states import FROM_AGENTS, is_terminal, state_for, state_name
+from pymesos_core.states import (
+    FROM_AGENTS,
+    LOST_IF_NOT_PARTITION_AWARE,
+    is_terminal,
+    state_for,
+    state_name,
+)
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import EndUnread
 from pymesos_master.core.events import TaskStatusUpdated
@@ -53,14 +59,12 @@ def new_status(
 
 def forward(ctx: Context, framework: Framework, status: pb.TaskStatus) -> None:
     """Send a status in the words the framework understands."""
-    told = state_for(status.state, partition_aware=framework.has(pb.PARTITION_AWARE))
-    if told != status.state:
-        translated = pb.TaskStatus()
-        translated.CopyFrom(status)
-        translated.state = told
-        status = translated
-    update = scheduler_pb.Event.Update(status=status)
-    ctx.tell_framework(framework, scheduler_pb.Event(update=update))
+    event = scheduler_pb.Event()
+    told = event.update.status  # filled in place: put together from parts it is copied twice
+    told.CopyFrom(status)
+    if told.state in LOST_IF_NOT_PARTITION_AWARE:
+        told.state = state_for(told.state, partition_aware=framework.has(pb.PARTITION_AWARE))
+    ctx.tell_framework(framework, event)
 
 
 def tell_status(
@@ -77,15 +81,16 @@ def tell_status(
 def _publish(
     ctx: Context, task: Task, state: pb.TaskState, reason: pb.Reason, message: str
 ) -> None:
-    ctx.publish(
-        ClusterEvent.TASK_UPDATED,
-        agent_id=task.agent_id,
-        framework_id=task.framework_id,
-        task_id=task.info.task_id,
-        task_state=state,
-        reason=reason,
-        message=message,
-    )
+    if ctx.watched:  # else nothing is put together
+        ctx.publish(
+            ClusterEvent.TASK_UPDATED,
+            agent_id=task.agent_id,
+            framework_id=task.framework_id,
+            task_id=task.task_id,
+            task_state=state,
+            reason=reason,
+            message=message,
+        )
 
 
 def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
@@ -100,28 +105,29 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         ctx.complain(agent, "a bad status update", problem)
         return
     status = contract.tame(copy_of(update.status))
-    framework = framework_of(ctx, update.framework_id)
-    task = agent.tasks.get((update.framework_id, status.task_id))
+    framework_id, state = update.framework_id, status.state
+    framework = framework_of(ctx, framework_id)
+    task = agent.tasks.get((framework_id, status.task_id))
     if framework is None or (task is None and framework.state == FrameworkState.COMPLETED):
-        _acknowledge_to_agent(ctx, agent, update.framework_id, status)
+        _acknowledge_to_agent(ctx, agent, framework_id, status.task_id, status.uuid)
         return
     if task is None:
         # Its end was acknowledged, and the acknowledgement was lost on the way to the agent.
         forward(ctx, framework, status)
         return
-    transition(ctx, task, update.latest_state or status.state)
+    transition(ctx, task, update.latest_state or state)
     task.status = task.unacknowledged = status
-    if status.state == pb.TASK_RUNNING and not task.started_at_s:
+    if state == pb.TASK_RUNNING and not task.started_at_s:
         task.started_at_s = status.timestamp_s
-    elif is_terminal(status.state):
+    elif is_terminal(state):
         task.finished_at_s = status.timestamp_s
-    _publish(ctx, task, status.state, status.reason, status.message)
+    _publish(ctx, task, state, status.reason, status.message)
     if framework.state == FrameworkState.COMPLETED:
-        _acknowledge_to_agent(ctx, agent, update.framework_id, status)
+        _acknowledge_to_agent(ctx, agent, framework_id, status.task_id, status.uuid)
         _acknowledged(ctx, task, status.uuid)
     else:
         forward(ctx, framework, status)
-        if not status.uuid and is_terminal(status.state):
+        if not status.uuid and is_terminal(state):
             complete(ctx, task)  # it is sent once, and nobody acknowledges it
 
 
@@ -129,9 +135,10 @@ def _update_problem(update: agent_pb.StatusUpdate) -> str | None:
     """Why an agent cannot say so, or None."""
     if problem := contract.problem(update):
         return problem
-    if not update.status.task_id:
+    status = update.status
+    if not status.task_id:
         return "status.task_id is empty"
-    return state_problem(update.status.state, update.latest_state or update.status.state)
+    return state_problem(status.state, update.latest_state or status.state)
 
 
 def state_problem(state: pb.TaskState, latest: pb.TaskState) -> str | None:
@@ -144,12 +151,12 @@ def state_problem(state: pb.TaskState, latest: pb.TaskState) -> str | None:
 
 
 def _acknowledge_to_agent(
-    ctx: Context, agent: Agent, framework_id: str, status: pb.TaskStatus
+    ctx: Context, agent: Agent, framework_id: str, task_id: str, uuid: bytes
 ) -> None:
-    acknowledgement = agent_pb.MasterMessage.Acknowledgement(
-        framework_id=framework_id, task_id=status.task_id, uuid=status.uuid
-    )
-    ctx.tell_agent(agent, agent_pb.MasterMessage(acknowledgement=acknowledgement))
+    message = agent_pb.MasterMessage()
+    said = message.acknowledgement
+    said.framework_id, said.task_id, said.uuid = framework_id, task_id, uuid
+    ctx.tell_agent(agent, message)
 
 
 def transition(ctx: Context, task: Task, state: pb.TaskState) -> None:
@@ -168,15 +175,15 @@ def transition(ctx: Context, task: Task, state: pb.TaskState) -> None:
 
 def acknowledge(ctx: Context, framework: Framework, call: scheduler_pb.Call.Acknowledge) -> None:
     """Pass an acknowledgement on to the agent that waits for it."""
-    if not call.uuid:
+    agent_id, task_id, uuid = call.agent_id, call.task_id, call.uuid
+    if not uuid:
         return
-    agent = ctx.state.agents.get(call.agent_id)
+    agent = ctx.state.agents.get(agent_id)
     if agent is not None:
-        status = pb.TaskStatus(task_id=call.task_id, uuid=call.uuid)
-        _acknowledge_to_agent(ctx, agent, framework.framework_id, status)
-    task = framework.tasks.get(call.task_id)
-    if task is not None and task.agent_id == call.agent_id:
-        _acknowledged(ctx, task, call.uuid)
+        _acknowledge_to_agent(ctx, agent, framework.framework_id, task_id, uuid)
+    task = framework.tasks.get(task_id)
+    if task is not None and task.agent_id == agent_id:
+        _acknowledged(ctx, task, uuid)
 
 
 def _acknowledged(ctx: Context, task: Task, uuid: bytes) -> None:

@@ -73,11 +73,13 @@ def task_problem(
             return EMPTY, problem
     elif not info.command.value and not info.container.image:
         return EMPTY, "Task has neither a command nor an image"
-    if not grouped and any(mount.group_path for mount in info.container.mounts):
+    has_container = info.HasField("container")  # of what is not there no part is looked at
+    if not grouped and has_container and any(m.group_path for m in info.container.mounts):
         return EMPTY, "Task asks for a folder of its group (group_path), and is in none"
     if problem := _checks_problem(info):
         return EMPTY, problem
-    for variable in (*info.command.environment, *info.executor.command.environment):
+    command = info.executor.command if info.HasField("executor") else info.command
+    for variable in command.environment:
         if not variable.name or "=" in variable.name:
             return EMPTY, f"Task has the invalid environment variable {variable.name[:80]!r}"
     return needed, None
@@ -138,7 +140,10 @@ def _executor_problem(info: pb.TaskInfo, *, grouped: bool) -> str | None:
 
 def _checks_problem(info: pb.TaskInfo) -> str | None:
     """What is wrong with its checks, or None."""
-    for name, check in (("health", info.health_check), ("readiness", info.readiness_check)):
+    for name in ("health", "readiness"):
+        if not info.HasField(f"{name}_check"):
+            continue
+        check: pb.Check = getattr(info, f"{name}_check")
         kind = check.WhichOneof("kind")
         if kind is None and check.ByteSize():
             return f"Task has a {name} check that is neither a command, HTTP, TCP nor gRPC"
