@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -42,7 +42,7 @@ def terms_problem(terms: RoleTerms) -> str | None:
     return limits.QUOTA.problem(quota_message(terms.quota).ByteSize())
 
 
-def _scalars(messages: Collection[pb.Resource]) -> Scalars:
+def _scalars(messages: Iterable[pb.Resource]) -> Scalars:
     bag = resources.from_proto(messages)
     if bag != resources.Resources(bag.scalars):
         raise ResourceError("a quota is of scalars: cpus, mem, disk, gpus")
