@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pymesos_binpack.placement.agents import Attributes, Known, Placed
 from pymesos_core.expressions import ExpressionError, compile_expression
 
 OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "IN", "UNLIKE", "WITH", "AWAY")
@@ -73,31 +72,3 @@ def gpu_models(constraints: Iterable[Constraint]) -> tuple[str, ...]:
         c.allowed() for c in constraints if c.field == GPU_MODEL and c.operator in ("IS", "IN")
     ]
     return tuple(sorted(frozenset.intersection(*named))) if named else ()
-
-
-def unmet(
-    constraint: Constraint, group: str, attributes: Attributes, placed: Placed, known: Known
-) -> str | None:
-    """Why an agent with these attributes (hostname among them) will not do for a group, or None."""
-    mine = attributes.get(constraint.field)
-    if constraint.operator == "UNLIKE":
-        if mine is not None and compile_expression(constraint.value).fullmatch(mine):
-            return f"{constraint.field} is {mine}"
-        return None
-    if mine is None:
-        return f"it has no attribute {constraint.field}"
-    if constraint.operator in ("IS", "IN"):
-        return None if mine in constraint.allowed() else f"{constraint.field} is {mine}"
-    taken = placed.counts(constraint.group_of(group), constraint.field)
-    if constraint.operator == "WITH":
-        return None if taken[mine] else f"no {constraint.value} runs on {mine}"
-    if constraint.operator == "AWAY":
-        return f"{constraint.value} runs on {mine}" if taken[mine] else None
-    if constraint.operator == "UNIQUE":
-        return f"{constraint.field} {mine} has one already" if taken[mine] else None
-    values = known.values(constraint.field)
-    # Where some value has none, the fewest are none, and that need not be looked for.
-    fewest = 0 if len(taken) < len(values) else min((taken[v] for v in values), default=0)
-    if taken[mine] > fewest:
-        return f"{constraint.field} {mine} has more of them than others"
-    return None

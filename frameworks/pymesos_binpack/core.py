@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pymesos_binpack.constraints import gpu_models
 from pymesos_binpack.jobs.launching import (
@@ -18,7 +18,6 @@ from pymesos_binpack.jobs.launching import (
     main_task_id,
     new_volumes,
     running_task,
-    seen,
     sidecar_ids,
     task_infos,
     volume_id,
@@ -42,11 +41,12 @@ from pymesos_binpack.jobs.state import (
 )
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes, name_old_volumes, owner_of
 from pymesos_binpack.placement.agents import Known, Placed
+from pymesos_binpack.placement.hand import Hand, OfferInHand, seen
 from pymesos_binpack.placement.packing import Policy, Shape, Workload, shape_of
-from pymesos_binpack.placement.planner import Launch, OfferInHand, Situation, plan
+from pymesos_binpack.placement.planner import Launch, Situation, plan
 from pymesos_binpack.placement.preemption import preemption
 from pymesos_binpack.placement.queue import Waiting, to_plan
-from pymesos_binpack.placement.reasons import Cause, PendingTask
+from pymesos_binpack.placement.tasks import Cause, PendingTask
 from pymesos_binpack.restoring import (
     QUARANTINE,
     Quarantined,
@@ -60,7 +60,7 @@ from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core import limits
 from pymesos_core.clock import Now, utc
 from pymesos_core.reservations import volumes_of
-from pymesos_core.resources import EMPTY, devices, from_proto
+from pymesos_core.resources import devices, from_proto
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
 from pymesos_core.timers import Timers
@@ -330,43 +330,6 @@ class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are 
         self.change = set_aside(job_id, reason)
 
 
-@dataclass
-class _Hand:
-    """The offers in hand, by agent."""
-
-    offers: dict[str, pb.Offer] = field(default_factory=dict)
-    since_s: dict[str, float] = field(default_factory=dict)
-    held: set[str] = field(default_factory=set)  # kept back for a gang
-    gang_waits: bool = False  # so what is declined is to come again soon
-
-    def add(self, offer: pb.Offer, now_s: float) -> None:
-        self.offers[offer.offer_id] = offer
-        self.since_s[offer.offer_id] = now_s
-
-    def drop(self, offer_id: str) -> None:
-        self.offers.pop(offer_id, None)
-        self.since_s.pop(offer_id, None)
-        self.held.discard(offer_id)
-
-    def clear(self) -> None:
-        self.offers.clear()
-        self.since_s.clear()
-        self.held.clear()
-
-    def by_agent(self) -> list[OfferInHand]:
-        grouped: dict[str, list[pb.Offer]] = {}
-        for offer in self.offers.values():
-            grouped.setdefault(offer.agent_id, []).append(offer)
-        out = []
-        for offers in grouped.values():
-            available = EMPTY
-            for offer in offers:
-                available = available + from_proto(offer.resources)
-            ids = tuple(offer.offer_id for offer in offers)
-            out.append(OfferInHand(ids, seen(offers[0]), available))
-        return out
-
-
 class BinpackCore:
     """Deterministic: same state, event and time give the same effects."""
 
@@ -388,7 +351,7 @@ class BinpackCore:
         self._wanted_volumes: dict[str, Instance] = {}  # by the ids that they would be made with
         self._probes: dict[str, Instance] = {}  # by the ids by which their agents are asked for
         self._to_store: list[Change] = []  # what loading changed
-        self._hand = _Hand()
+        self._hand = Hand()
         self._known = Known()
         self._subscribed = False
         self._wants_offers = True

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
-from pymesos_binpack.constraints import ConstraintError, parse_constraint, unmet
+from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import check_message, container_info
 from pymesos_binpack.jobfiles.parsing import MAX_BYTES, JobError, load_document, parse_job, schema
 from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.jobs.launching import needed_runtimes
 from pymesos_binpack.placement.agents import Known, Placed
+from pymesos_binpack.placement.eligibility import unmet
 from pymesos_cli.cluster import CliError
 from pymesos_cli.run import command_document
 from pymesos_cli.settings import apply_settings

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.hand import OfferInHand
 from pymesos_binpack.placement.packing import (
     DEFAULT_POLICY,
     POLICIES,
@@ -15,8 +16,8 @@ from pymesos_binpack.placement.packing import (
     read_policy,
     shape_of,
 )
-from pymesos_binpack.placement.planner import OfferInHand, Plan, Situation, plan
-from pymesos_binpack.placement.reasons import PendingTask
+from pymesos_binpack.placement.planner import Plan, Situation, plan
+from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.resources import parse, total
 
 BEST_FIT = read_policy("best-fit")

@@ -8,10 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.hand import OfferInHand
 from pymesos_binpack.placement.packing import read_policy
-from pymesos_binpack.placement.planner import OfferInHand, Situation, plan
+from pymesos_binpack.placement.planner import Situation, plan
 from pymesos_binpack.placement.preemption import Preemption, RunningTask, preemption
-from pymesos_binpack.placement.reasons import PendingTask
+from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.resources import Resources, count, devices, parse
 
 BEST_FIT = read_policy("best-fit")

@@ -10,8 +10,9 @@ from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs.restarts import RESTART_MIN_S
 from pymesos_binpack.jobs.state import new_job
 from pymesos_binpack.placement.agents import Seen
+from pymesos_binpack.placement.hand import OfferInHand
 from pymesos_binpack.placement.packing import read_policy
-from pymesos_binpack.placement.planner import OfferInHand, plan
+from pymesos_binpack.placement.planner import plan
 from pymesos_binpack.placement.queue import Waiting, to_plan
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb

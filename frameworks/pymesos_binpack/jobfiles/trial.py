@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from pymesos_binpack.jobs.launching import pending_task, task_infos, with_volumes
 from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.placement.agents import Seen
-from pymesos_binpack.placement.planner import Launch, OfferInHand
+from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.specs import Job, JobError, TaskSpec
 from pymesos_core import contract, limits
 from pymesos_core.ids import size_of

@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from pymesos_binpack.containers import check_message, container_info
 from pymesos_binpack.jobs.state import Instance
-from pymesos_binpack.placement.agents import Seen
 from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.preemption import RunningTask
-from pymesos_binpack.placement.reasons import PendingTask
+from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_binpack.specs import TaskSpec, VolumeSpec
 from pymesos_core.containers import fitting_runtimes
-from pymesos_core.resources import Resources, from_proto, tagged, to_proto, total
+from pymesos_core.resources import Resources, tagged, to_proto, total
 from pymesos_core.states import reason_name, state_name
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -77,13 +76,6 @@ def running_task(instance: Instance, priority: int) -> RunningTask:
     return RunningTask(
         saved.task_id, saved.agent_id, priority, spec.scalars, spec.ports, saved.devices
     )
-
-
-def seen(offer: pb.Offer) -> Seen:
-    """What an offer tells of its agent."""
-    attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
-    total = from_proto(offer.agent_total or offer.resources)
-    return Seen(offer.agent_id, attributes, total, tuple(offer.runtimes))
 
 
 def with_volumes(

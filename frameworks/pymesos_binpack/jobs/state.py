@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymesos_binpack.placement.reasons import Cause, PendingTask, Refusal
+from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
 from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.states import is_terminal

@@ -8,12 +8,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+from pymesos_binpack.placement.tasks import Refusal
 from pymesos_core.resources import Resources
-
-if TYPE_CHECKING:
-    from pymesos_binpack.placement.reasons import Refusal
 
 Attributes = Mapping[str, str]
 

@@ -16,31 +16,19 @@ import numpy as np
 
 from pymesos_binpack.constraints import GPU_MODEL, gpu_models
 from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.eligibility import refusal_of_agent
+from pymesos_binpack.placement.hand import OfferInHand
 from pymesos_binpack.placement.packing.policies import Policy
 from pymesos_binpack.placement.packing.pool import Bools, Node, Placement, Pool
 from pymesos_binpack.placement.packing.shape import GPUS, Shape, shape_of
-from pymesos_binpack.placement.reasons import (
-    Free,
-    PendingTask,
-    Refusal,
-    explain,
-    refusal_of_agent,
-)
+from pymesos_binpack.placement.reasons import Free, explain
+from pymesos_binpack.placement.tasks import PendingTask, Refusal
 from pymesos_core.resources import Interval, Resources, Tag, count, devices, total
 from pymesos_sdk.tasks import draw, take_ports
 
 PORTS = "ports"
 SEARCH_ORDERS = 6  # after the first
 SEARCHED_AT_MOST = 200  # tasks and gangs
-
-
-@dataclass(frozen=True)
-class OfferInHand:
-    """All that one agent offers, by one or several offers."""
-
-    offer_ids: tuple[str, ...]
-    agent: Seen
-    available: Resources
 
 
 @dataclass(frozen=True)

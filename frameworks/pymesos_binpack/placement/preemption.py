@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.eligibility import refusal_of_agent
 from pymesos_binpack.placement.packing.shape import GPUS
-from pymesos_binpack.placement.reasons import PendingTask, refusal_of_agent
+from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.resources import MILLI, Resources, count, devices
 
 

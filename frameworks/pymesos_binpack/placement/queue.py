@@ -12,8 +12,9 @@ from itertools import islice
 
 from pymesos_binpack.jobs.launching import next_task_id, pending_task
 from pymesos_binpack.jobs.state import Instance, JobState, Line
-from pymesos_binpack.placement.planner import OfferInHand
-from pymesos_binpack.placement.reasons import PendingTask, has, needs
+from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.reasons import has, needs
+from pymesos_binpack.placement.tasks import PendingTask
 
 
 class Waiting:

@@ -2,91 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from difflib import get_close_matches
-from enum import StrEnum
 
-from pymesos_binpack.constraints import Constraint, unmet
 from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.eligibility import refusal_of_agent
+from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
 from pymesos_binpack.specs import KNOWN_RESOURCES
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
 
-
-@dataclass(frozen=True)
-class PendingTask:
-    """A task to be placed. `group` names the instances among which UNIQUE and GROUP_BY count.
-
-    Tasks of one `gang` are placed together or not at all. `volumes` are ids of volumes that the
-    task has already, on the agent `home`; it runs where they are.
-    """
-
-    task_id: str
-    group: str
-    scalars: Mapping[str, int]
-    ports: int = 0
-    constraints: tuple[Constraint, ...] = ()
-    runtimes: tuple[str, ...] = ()  # one of these must be there; none: any will do
-    priority: int = 0
-    gang: str = ""
-    volumes: tuple[str, ...] = ()
-    home: str = ""
-    home_name: str = ""
-
-    def kind(self) -> tuple[object, ...]:
-        """What decides where it fits: two of a kind fit in the same places."""
-        group = self.group if self.constraints else ""
-        needs = frozenset(self.scalars.items())
-        return (needs, self.ports, self.constraints, self.runtimes, group, self.volumes)
-
-
-class Cause(StrEnum):
-    """Which reason it is that holds a task back."""
-
-    NO_AGENT = "NO_AGENT"  # none was offered yet
-    UNKNOWN_RESOURCE = "UNKNOWN_RESOURCE"  # no agent has any
-    TOO_LARGE = "TOO_LARGE"  # for every agent
-    UNWELCOME = "UNWELCOME"  # to every agent: constraints, runtimes, models of GPUs
-    NOT_OFFERED = "NOT_OFFERED"  # those that could run it: the master says why
-    TOO_LITTLE_FREE = "TOO_LITTLE_FREE"  # of what is offered
-    KEPT = "KEPT"  # what is free is for tasks of higher priority
-    PREEMPTING = "PREEMPTING"  # others are killed for it
-    GANG = "GANG"  # it does not fit as a whole
-    OTHERS_FIRST = "OTHERS_FIRST"
-    VOLUME_UNREACHABLE = "VOLUME_UNREACHABLE"
-    VOLUME_NOT_OFFERED = "VOLUME_NOT_OFFERED"
-    VOLUME_MISSING = "VOLUME_MISSING"
-    BACK_OFF = "BACK_OFF"  # it crashed, and is kept back
-    AGENT_UNREACHABLE = "AGENT_UNREACHABLE"  # it may run there
-    NO_MASTER = "NO_MASTER"
-    STORING = "STORING"  # its launch
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """Why a task was not placed, in words. `lasting`: no agent known could ever run it.
-
-    `nearest` says what is missing on the agent where the least is.
-    """
-
-    text: str
-    lasting: bool
-    nearest: str = ""
-    cause: Cause = Cause.NOT_OFFERED
-
-
 Free = tuple[Seen, Resources]  # what an agent offers
-
-
-def refusal_of_agent(task: PendingTask, agent: Seen, placed: Placed, known: Known) -> str | None:
-    """Why the agent will not do, whatever is free on it."""
-    if task.runtimes and agent.runtimes and not set(task.runtimes) & set(agent.runtimes):
-        return f"it has none of the runtimes {', '.join(task.runtimes)}"
-    for constraint in task.constraints:
-        reason = unmet(constraint, task.group, agent.attributes, placed, known)
-        if reason is not None:
-            return f"{constraint}: {reason}"
-    return None
 
 
 def explain(

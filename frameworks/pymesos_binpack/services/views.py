@@ -6,7 +6,7 @@ from collections import Counter
 
 from pymesos_binpack.jobs.state import Instance, JobState, pb_state
 from pymesos_binpack.jobs.volumes import KeptVolume
-from pymesos_binpack.placement.reasons import Cause
+from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
 from pymesos_core.resources import MILLI
 from pymesos_core.states import state_name

@@ -1,0 +1,47 @@
+"""Whether an agent may have a task at all, whatever is free on it."""
+
+from __future__ import annotations
+
+from pymesos_binpack.constraints import Constraint
+from pymesos_binpack.placement.agents import Attributes, Known, Placed, Seen
+from pymesos_binpack.placement.tasks import PendingTask
+from pymesos_core.expressions import compile_expression
+
+
+def refusal_of_agent(task: PendingTask, agent: Seen, placed: Placed, known: Known) -> str | None:
+    """Why the agent will not do, whatever is free on it."""
+    if task.runtimes and agent.runtimes and not set(task.runtimes) & set(agent.runtimes):
+        return f"it has none of the runtimes {', '.join(task.runtimes)}"
+    for constraint in task.constraints:
+        reason = unmet(constraint, task.group, agent.attributes, placed, known)
+        if reason is not None:
+            return f"{constraint}: {reason}"
+    return None
+
+
+def unmet(
+    constraint: Constraint, group: str, attributes: Attributes, placed: Placed, known: Known
+) -> str | None:
+    """Why an agent with these attributes (hostname among them) will not do for a group, or None."""
+    mine = attributes.get(constraint.field)
+    if constraint.operator == "UNLIKE":
+        if mine is not None and compile_expression(constraint.value).fullmatch(mine):
+            return f"{constraint.field} is {mine}"
+        return None
+    if mine is None:
+        return f"it has no attribute {constraint.field}"
+    if constraint.operator in ("IS", "IN"):
+        return None if mine in constraint.allowed() else f"{constraint.field} is {mine}"
+    taken = placed.counts(constraint.group_of(group), constraint.field)
+    if constraint.operator == "WITH":
+        return None if taken[mine] else f"no {constraint.value} runs on {mine}"
+    if constraint.operator == "AWAY":
+        return f"{constraint.value} runs on {mine}" if taken[mine] else None
+    if constraint.operator == "UNIQUE":
+        return f"{constraint.field} {mine} has one already" if taken[mine] else None
+    values = known.values(constraint.field)
+    # Where some value has none, the fewest are none, and that need not be looked for.
+    fewest = 0 if len(taken) < len(values) else min((taken[v] for v in values), default=0)
+    if taken[mine] > fewest:
+        return f"{constraint.field} {mine} has more of them than others"
+    return None

@@ -1,0 +1,62 @@
+"""The offers in hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pymesos_binpack.placement.agents import Seen
+from pymesos_core.resources import EMPTY, Resources, from_proto
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True)
+class OfferInHand:
+    """All that one agent offers, by one or several offers."""
+
+    offer_ids: tuple[str, ...]
+    agent: Seen
+    available: Resources
+
+
+def seen(offer: pb.Offer) -> Seen:
+    """What an offer tells of its agent."""
+    attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
+    total = from_proto(offer.agent_total or offer.resources)
+    return Seen(offer.agent_id, attributes, total, tuple(offer.runtimes))
+
+
+@dataclass
+class Hand:
+    """The offers in hand, by agent."""
+
+    offers: dict[str, pb.Offer] = field(default_factory=dict)
+    since_s: dict[str, float] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)  # kept back for a gang
+    gang_waits: bool = False  # so what is declined is to come again soon
+
+    def add(self, offer: pb.Offer, now_s: float) -> None:
+        self.offers[offer.offer_id] = offer
+        self.since_s[offer.offer_id] = now_s
+
+    def drop(self, offer_id: str) -> None:
+        self.offers.pop(offer_id, None)
+        self.since_s.pop(offer_id, None)
+        self.held.discard(offer_id)
+
+    def clear(self) -> None:
+        self.offers.clear()
+        self.since_s.clear()
+        self.held.clear()
+
+    def by_agent(self) -> list[OfferInHand]:
+        grouped: dict[str, list[pb.Offer]] = {}
+        for offer in self.offers.values():
+            grouped.setdefault(offer.agent_id, []).append(offer)
+        out = []
+        for offers in grouped.values():
+            available = EMPTY
+            for offer in offers:
+                available = available + from_proto(offer.resources)
+            ids = tuple(offer.offer_id for offer in offers)
+            out.append(OfferInHand(ids, seen(offers[0]), available))
+        return out
