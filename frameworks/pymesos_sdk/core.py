@@ -2,30 +2,22 @@
 
 It subscribes on every new stream under the id it was given, obeys no master of an older epoch,
 sends again what a broken stream may have lost (kills, suppression), and asks for the state of every
-task of which it does not know the end (docs/reconciliation.md of Mesos).
+task of which its ledger does not know the end (docs/reconciliation.md of Mesos).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 
-from pymesos_core import contract, limits
+from pymesos_core import contract
 from pymesos_core.clock import Now
-from pymesos_core.states import is_terminal
 from pymesos_core.timers import Timers
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk.ledger import Ledger
 
-RECONCILE_MIN_S = 2.0
-RECONCILE_MAX_S = 60.0
-ASKED_AT_ONCE = limits.ASKED_TASKS.most  # of which a master has the answers wait
 MISSED_HEARTBEATS = 3
-TASKS_PER_RECONCILE = limits.CALL_TASKS.most
-# Ends that only an agent tells. An update that comes again after one is old, and changes nothing.
-ENDS = frozenset({pb.TASK_FINISHED, pb.TASK_FAILED, pb.TASK_KILLED, pb.TASK_ERROR})
-MAX_ENDED = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +104,7 @@ class DriverCore:
     tearing_down: bool = False
     offer_constraints: Mapping[str, scheduler_pb.OfferConstraints] = field(default_factory=dict)
     optimistic_roles: Sequence[str] = ()
+    ledger: Ledger = field(default_factory=Ledger)
     master_version: str = ""
     master_capabilities: frozenset[scheduler_pb.MasterCapability] = frozenset()
     _connection_id: int | None = None
@@ -119,12 +112,6 @@ class DriverCore:
     _epoch_seen: int = 0
     _heartbeat_s: float = 0.0
     _suppressed: set[str] = field(default_factory=set)
-    _tasks: dict[str, str] = field(default_factory=dict)  # not known to have ended → agent id
-    _unanswered: dict[str, None] = field(default_factory=dict)  # of them: asked for, no answer
-    _kills: dict[str, scheduler_pb.Call] = field(default_factory=dict)
-    _ended: dict[str, None] = field(default_factory=dict)  # the latest, by their agent's own word
-    _reconcile_s: float = RECONCILE_MIN_S
-    _to_ask: int = 0  # of the unanswered, before any is asked for again
     _timers: Timers[str] = field(default_factory=Timers)
     _out: list[Effect] = field(default_factory=list)
 
@@ -207,30 +194,15 @@ class DriverCore:
         if self.tearing_down:
             self._send(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))
         self._out.append(Deliver(event))
-        for call in self._kills.values():
+        for call in self.ledger.subscribed():
             self._send(call)
-        self._unanswered = dict.fromkeys(self._tasks)
-        self._reconcile_s, self._to_ask = RECONCILE_MIN_S, 0
         self._reconcile(now)
 
     def _on_update(self, now: Now, event: scheduler_pb.Event) -> None:
-        status = event.update.status
-        self._unanswered.pop(status.task_id, None)
-        if status.state == pb.TASK_UNREACHABLE:
-            # Nobody may know it when its agent is back: its launch can have been lost on the way,
-            # and the master that sent it, too. So it is asked for until something better is said.
-            self._unanswered[status.task_id] = None
-            if "reconcile" not in self._timers:
-                self._timers.set("reconcile", now.mono_s + self._reconcile_s)
-        if is_terminal(status.state) or status.state == pb.TASK_UNKNOWN:
-            self._tasks.pop(status.task_id, None)
-            self._kills.pop(status.task_id, None)
-            if status.state in ENDS:
-                self._ended[status.task_id] = None
-                while len(self._ended) > MAX_ENDED:
-                    del self._ended[next(iter(self._ended))]
-        elif status.task_id not in self._tasks and status.task_id not in self._ended:
-            self._tasks[status.task_id] = status.agent_id
+        if (kill := self.ledger.hear(event.update.status)) is not None:
+            self._send(kill)
+        if self.ledger.asks and "reconcile" not in self._timers:
+            self._timers.set("reconcile", now.mono_s + self.ledger.again_s)
         self._out.append(Deliver(event))
 
     def _call(self, now: Now, call: scheduler_pb.Call) -> None:
@@ -239,18 +211,16 @@ class DriverCore:
             case "accept":
                 for operation in call.accept.operations:
                     launched = (operation.launch, operation.launch_group)
-                    for info in (info for launch in launched for info in launch.task_infos):
-                        self._tasks[info.task_id] = info.agent_id
-                        if not self._subscribed:
-                            self._unanswered[info.task_id] = None
+                    for launch in launched:
+                        self.ledger.launch(launch.task_infos, sent=self._subscribed)
             case "suppress":
                 # A wrong one is refused, and must not be in the next SUBSCRIBE.
                 mine = set(self.info.roles or ["*"])
                 self._suppressed |= mine & set(call.suppress.roles or mine)
             case "revive":
                 self._suppressed -= set(call.revive.roles or self.info.roles or ["*"])
-            case "kill" if call.kill.task_id not in self._ended:
-                self._kills[call.kill.task_id] = call
+            case "kill":
+                self.ledger.kill(call)
             case "teardown":
                 self.tearing_down = True
             case "reconcile":
@@ -263,33 +233,16 @@ class DriverCore:
         asked = list(tasks)
         if not asked:
             self._send(scheduler_pb.Call(reconcile=scheduler_pb.Call.Reconcile()))
-        for task in asked:
-            self._tasks[task.task_id] = task.agent_id
-            self._unanswered[task.task_id] = None
-        self._reconcile_s, self._to_ask = RECONCILE_MIN_S, 0
+        self.ledger.expect((task.task_id, task.agent_id) for task in asked)
         self._reconcile(now)
 
     def _reconcile(self, now: Now) -> None:
-        """Ask again, ever less often: a master that waits for agents gives no answer yet."""
-        if not self._unanswered or not self._subscribed:
-            return
-        waiting = list(islice(self._unanswered, ASKED_AT_ONCE))
-        for task_id in waiting:  # those of which a master says nothing keep no others waiting
-            del self._unanswered[task_id]
-            self._unanswered[task_id] = None
-        for index in range(0, len(waiting), TASKS_PER_RECONCILE):
-            asked = [
-                scheduler_pb.Call.Reconcile.Task(task_id=t, agent_id=self._tasks.get(t, ""))
-                for t in waiting[index : index + TASKS_PER_RECONCILE]
-            ]
-            self._send(scheduler_pb.Call(reconcile=scheduler_pb.Call.Reconcile(tasks=asked)))
-        left = self._to_ask or len(self._unanswered)
-        self._to_ask = max(0, min(left, len(self._unanswered)) - len(waiting))
-        if self._to_ask:
-            self._timers.set("reconcile", now.mono_s + RECONCILE_MIN_S)
-            return
-        self._timers.set("reconcile", now.mono_s + self._reconcile_s)
-        self._reconcile_s = min(RECONCILE_MAX_S, self._reconcile_s * 2)
+        """Ask for the tasks of which no master has said anything."""
+        if self.ledger.asks and self._subscribed:
+            calls, next_s = self.ledger.to_send()
+            for call in calls:
+                self._send(call)
+            self._timers.set("reconcile", now.mono_s + next_s)
 
     def _send(self, call: scheduler_pb.Call) -> None:
         """Send if there is a subscription; else what must not be lost is sent with the next one."""

@@ -40,6 +40,7 @@ from pymesos_sdk.core import (
     Send,
     Tick,
 )
+from pymesos_sdk.ledger import Ledger
 from pymesos_sdk.sizes import check, parts_of
 
 log = logging.getLogger(__name__)
@@ -107,19 +108,24 @@ class Driver(Calls):
         acknowledge: bool = True,
         offer_constraints: Mapping[str, pb.OfferConstraints] | None = None,
         optimistic_roles: Sequence[str] = (),
+        ledger: Ledger | None = None,
     ) -> None:
         """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
 
         `offer_constraints`, by role, say which agents are wanted; `optimistic_roles` are shown what
-        others are offered at the same time, too. Raises TypeError for a scheduler with methods
-        that are `async def`, and TooLargeError for too large an `info`.
+        others are offered at the same time, too. `ledger` has the tasks of an earlier run. Raises
+        TypeError for a scheduler with methods that are `async def`, and TooLargeError for too large
+        an `info`.
         """
         check_callbacks(scheduler, CALLBACKS)
         check(limits.FRAMEWORK_INFO, info.ByteSize())
         self._scheduler = scheduler
         self._acknowledge = acknowledge
         self._core = DriverCore(
-            info, offer_constraints=offer_constraints or {}, optimistic_roles=optimistic_roles
+            info,
+            offer_constraints=offer_constraints or {},
+            optimistic_roles=optimistic_roles,
+            ledger=ledger or Ledger(),
         )
         self._detector: Detector = detector_for(master)
         self._streams: dict[int, Outbox[pb.Call]] = {}

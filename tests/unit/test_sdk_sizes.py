@@ -104,7 +104,7 @@ def test_a_driver_refuses_at_the_call_and_sends_nothing_of_it() -> None:
     driver = Driver(Scheduler(), INFO, "127.0.0.1:1")
     with pytest.raises(TooLargeError, match="at most 262144"):
         driver.accept(["o"], [info(1, 10), info(2, 300_000)])
-    assert not driver._core._tasks
+    assert not driver._core.ledger.tasks
     with pytest.raises(TooLargeError, match="at most 65536"):
         Driver(Scheduler(), pb.FrameworkInfo(name="x" * 70_000), "127.0.0.1:1")
 
