@@ -275,7 +275,7 @@ async def _hosted(
         progress.say(f"job {job_id} started")
         state = binpack.core.jobs[job_id]
         with binpack.watch(job_id) as changes:
-            while not state.ended:
+            while not state.is_over:
                 yield _view(binpack, job_id)
                 changes.changed.clear()
                 changed = asyncio.ensure_future(changes.changed.wait())

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from pymesos_binpack.core import Accept, Acknowledge, Decline, Kill, Reconcile, Revive, Suppress
+from pymesos_binpack.core.effects import (
+    Accept,
+    Acknowledge,
+    Decline,
+    Kill,
+    Reconcile,
+    Revive,
+    Suppress,
+)
 from pymesos_sdk.calls import Calls
 
 CallEffect = Accept | Decline | Revive | Suppress | Kill | Acknowledge | Reconcile

@@ -173,7 +173,7 @@ async def _work(binpack: Binpack, options: Options) -> bool:
     states = list(binpack.core.jobs.values())
     for state in states:
         with binpack.watch(state.job_id) as watch:
-            while not (state.ended or binpack.over):
+            while not (state.is_over or binpack.over):
                 watch.changed.clear()
                 await watch.changed.wait()
         log.info("job %s %s", state.job_id, state.state)

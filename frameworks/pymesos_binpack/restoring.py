@@ -18,7 +18,6 @@ from pymesos_binpack.jobs.state import (
     FRAMEWORK,
     INSTANCE,
     JOB,
-    REPLACED,
     VOLUME,
     JobState,
     Saved,
@@ -29,6 +28,7 @@ from pymesos_binpack.specs import JobError
 from pymesos_core.ids import id_problem
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
+from pymesos_sdk.ledger import GIVEN_UP
 
 QUARANTINE = "quarantine"  # job id → why the job was set aside while it ran
 MAX_REASON = 1000
@@ -129,7 +129,7 @@ class Restored:
 
     framework_id: str = ""
     jobs: list[JobState] = field(default_factory=list)
-    replaced: dict[str, str] = field(default_factory=dict)
+    given_up: dict[str, str] = field(default_factory=dict)
     volumes: list[bytes] = field(default_factory=list)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
     rows: dict[str, list[Row]] = field(default_factory=dict)  # by job
@@ -141,9 +141,9 @@ def restore(records: Records) -> Restored:
     for (kind, key), value in records.items():
         if kind == FRAMEWORK:
             out.framework_id = value.decode()
-        elif kind == REPLACED:
+        elif kind == GIVEN_UP:
             # Of a task that is to end: its agent is a help, and no more.
-            out.replaced[key] = value.decode("utf-8", "replace")
+            out.given_up[key] = value.decode("utf-8", "replace")
         elif kind == VOLUME:
             out.volumes.append(value)
         elif kind in (JOB, INSTANCE, QUARANTINE):
@@ -208,12 +208,7 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     if not _is_time(submitted_at_s) or not isinstance(stopping, bool):
         raise ValueError("its record has another time, or another `stopping`, than can be")
     job = parse_job(load_document(document, only_json=True))
-    state = new_job(job_id, job, float(submitted_at_s), request_id)
-    state.stopping = stopping
-    for instance in state.instances:
-        instance.saved = saved.get(instance.key, instance.saved)
-    state.left = sum(not instance.saved.done for instance in state.instances)
-    return state
+    return new_job(job_id, job, float(submitted_at_s), request_id, stopping=stopping, saved=saved)
 
 
 def load_saved(key: str, data: bytes) -> Saved:

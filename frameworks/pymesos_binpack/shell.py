@@ -50,7 +50,7 @@ class Binpack(Scheduler):
         """Raises pymesos_core.addresses.AddressError."""
         self.core = core
         info.framework_id = core.framework_id
-        self.driver = Driver(self, info, master, acknowledge=False)
+        self.driver = Driver(self, info, master, acknowledge=False, ledger=core.ledger)
         self._commits = GroupCommit(store.commit, self._committed)
         self._wakeup = Wakeup(core.next_deadline_s, lambda: self._feed(c.Tick()))
         self._accepted: dict[str, asyncio.Future[str]] = {}

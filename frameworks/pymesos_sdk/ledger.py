@@ -170,10 +170,14 @@ def _reconcile(tasks: Iterable[tuple[str, str]]) -> scheduler_pb.Call:
 
 @dataclass(frozen=True, slots=True)
 class Write(Generic[Then]):
-    """Changes that are asked for, why, and what may be said or done once they are durable."""
+    """Changes that are asked for, why, and what may be said or done once they are durable.
+
+    `about` names what they are of, for whoever has to look into a failure.
+    """
 
     token: int
     why: str
+    about: str
     changes: tuple[Change, ...]
     then: tuple[Then, ...]
 
@@ -188,10 +192,12 @@ class Writes(Generic[Then]):
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def ask(self, why: str, changes: Iterable[Change], then: Iterable[Then]) -> Write[Then]:
+    def ask(
+        self, why: str, changes: Iterable[Change], then: Iterable[Then], about: str = ""
+    ) -> Write[Then]:
         """A write that is to be made: all of its changes or none."""
         self._last += 1
-        write = Write(self._last, why, tuple(changes), tuple(then))
+        write = Write(self._last, why, about, tuple(changes), tuple(then))
         self._waiting.append(write)
         return write
 

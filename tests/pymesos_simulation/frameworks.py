@@ -155,7 +155,7 @@ class FrameworkNode(DriverNode):
             failover_timeout_s=1e7,
             capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE],
         )
-        self.driver = sdk.DriverCore(info)
+        self.driver = sdk.DriverCore(info, ledger=self.core.ledger)
         self.feed(bp.Tick())
         self.look_for_leader()
         self.watch_leader()
@@ -288,7 +288,7 @@ class FrameworkNode(DriverNode):
     def _check_preempted(self, task_id: str) -> None:
         """What is killed for another is stored as such first: its end is not the instance's."""
         assert self.core is not None
-        instance = self.core._by_task.get(task_id)
+        instance = self.core.instance_of(task_id)
         if instance is not None and instance.saved.preempted:
             stored = json.loads(self.disk.records[INSTANCE, instance.key])
             assert stored["preempted"], f"{task_id} is killed for another before that is stored"

@@ -1,4 +1,7 @@
-"""Drives the bin-packing core by hand: events in, effects out, writes held or made at once."""
+"""Drives the bin-packing core by hand: events in, effects out, writes held or made at once.
+
+The driver's part of the ledger is played, too: what it asks and kills is among the effects.
+"""
 
 from __future__ import annotations
 
@@ -24,12 +27,26 @@ class BinpackHarness:
         self.offers = 0
 
     def feed(self, event: c.Event) -> None:
+        self._drive(event)
         for effect in self.core.step(Now(self.now_s, WALL_S + self.now_s), event):
             self.effects.append(effect)
+            if isinstance(effect, c.Accept):
+                self.core.ledger.launch(effect.tasks, sent=True)
             if isinstance(effect, c.Store):
                 self.held.append((effect.token, effect.changes))
                 if not self.hold_writes:
                     self.write()
+
+    def _drive(self, event: c.Event) -> None:
+        ledger = self.core.ledger
+        if isinstance(event, c.Subscribed):
+            ledger.subscribed()
+            calls, _ = ledger.to_send()
+            for call in calls:
+                asked = tuple((t.task_id, t.agent_id) for t in call.reconcile.tasks)
+                self.effects.append(c.Reconcile(asked))
+        elif isinstance(event, c.TaskUpdated) and (call := ledger.hear(event.status)) is not None:
+            self.effects.append(c.Kill(call.kill.task_id, call.kill.agent_id))
 
     def write(self) -> None:
         while self.held:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pymesos_binpack import core
+from pymesos_binpack.core import launches
 from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.main import main
 from pymesos_binpack.placement.planner import Launch
 
-right = core.task_infos  # type: ignore[attr-defined]
+right = launches.task_infos  # type: ignore[attr-defined]
 
 
 def wrong(instance: Instance, launch: Launch) -> Any:
@@ -19,7 +19,7 @@ def wrong(instance: Instance, launch: Launch) -> Any:
     return right(instance, launch)
 
 
-core.task_infos = wrong  # type: ignore[attr-defined]
+launches.task_infos = wrong  # type: ignore[attr-defined]
 
 if __name__ == "__main__":
     main()

@@ -18,7 +18,9 @@ from pymesos_agent.core import recovery as agent_recovery
 from pymesos_agent.core.context import Context as AgentContext
 from pymesos_agent.core.tasks import AgentTask
 from pymesos_binpack import core as bp
-from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.core import launches
+from pymesos_binpack.core.context import Context as BinpackContext
+from pymesos_binpack.core.then import KillStored, LaunchStored
 from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change
 from pymesos_master.allocator.drf import DrfAllocator
@@ -28,6 +30,7 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk.core import DriverCore
+from pymesos_sdk.ledger import Ledger
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.simulation import simulate
 
@@ -69,13 +72,15 @@ def obey_anyone(patch: pytest.MonkeyPatch) -> None:
 def acknowledge_before_fsync(patch: pytest.MonkeyPatch) -> None:
     """The framework says that it has stored what it is only about to."""
 
-    def store(self: BinpackCore, changes: Any, then: Callable[[], None]) -> None:
-        self._token += 1
-        self._after[self._token] = lambda: None
-        self._out.append(bp.Store(self._token, tuple(changes)))
-        then()
+    original = BinpackContext.store
 
-    patch.setattr(BinpackCore, "_store", store)
+    def store(self: BinpackContext, why: str, *what: Any, then: Any = ()) -> None:
+        said = [each for each in then if isinstance(each, bp.Acknowledge)]
+        original(self, why, *what, then=[each for each in then if each not in said])
+        for each in said:
+            self.say(each)
+
+    patch.setattr(BinpackContext, "store", store)
 
 
 def subscribe_before_persist(patch: pytest.MonkeyPatch) -> None:
@@ -230,20 +235,15 @@ def known_before_stored(patch: pytest.MonkeyPatch) -> None:
 
 def launch_before_stored(patch: pytest.MonkeyPatch) -> None:
     """The framework sends a launch before it remembers it."""
-    original = BinpackCore._launch
+    original = BinpackContext.store
 
-    def launch(self: BinpackCore, launches: Any, by_id: Any) -> None:
-        store = self._store
+    def store(self: BinpackContext, why: str, *what: Any, then: Any = ()) -> None:
+        sent = [each for each in then if isinstance(each, LaunchStored)]
+        for each in sent:
+            self.say(each.accept)
+        original(self, why, *what, then=[each for each in then if each not in sent])
 
-        def at_once(changes: Any, then: Callable[[], None]) -> None:
-            store(changes, lambda: None)
-            then()
-
-        self._store = at_once  # type: ignore[method-assign]
-        original(self, launches, by_id)
-        del self._store
-
-    patch.setattr(BinpackCore, "_launch", launch)
+    patch.setattr(BinpackContext, "store", store)
 
 
 def start_before_checkpoint(patch: pytest.MonkeyPatch) -> None:
@@ -261,14 +261,12 @@ def start_before_checkpoint(patch: pytest.MonkeyPatch) -> None:
 
 def let_strangers_live(patch: pytest.MonkeyPatch) -> None:
     """A task that was replaced and comes back is left alone."""
-    original = BinpackCore._on_update
+    original = Ledger.hear
 
-    def on_update(self: BinpackCore, status: Any) -> None:
+    def hear(self: Ledger, status: Any) -> None:
         original(self, status)
-        if status.task_id not in self._by_task:
-            self._out = [e for e in self._out if not isinstance(e, bp.Kill)]
 
-    patch.setattr(BinpackCore, "_on_update", on_update)
+    patch.setattr(Ledger, "hear", hear)
 
 
 def an_end_is_not_final(patch: pytest.MonkeyPatch) -> None:
@@ -406,13 +404,15 @@ def the_end_of_a_filter_removes_a_newer_one(patch: pytest.MonkeyPatch) -> None:
 def kill_for_another_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
     """After a crash the end of what was preempted counts as its own."""
 
-    def kill(self: BinpackCore, preempted: Any) -> None:
-        for instance in preempted:
-            instance.saved.preempted = True
-            self._kill(instance)
-        self._store([instance.change() for instance in preempted], lambda: None)
+    original = BinpackContext.store
 
-    patch.setattr(BinpackCore, "_kill_for_another", kill)
+    def store(self: BinpackContext, why: str, *what: Any, then: Any = ()) -> None:
+        original(self, why, *what, then=[e for e in then if not isinstance(e, KillStored)])
+        for each in then:
+            if isinstance(each, KillStored):
+                launches.on_kill_stored(self, each)
+
+    patch.setattr(BinpackContext, "store", store)
 
 
 BUGS: list[Patch] = [

@@ -8,7 +8,9 @@ from collections import Counter
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.core import launches, updates
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.placement import placing
 from pymesos_core import limits
 from pymesos_core.resources import Resources, devices, from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -212,7 +214,7 @@ def test_a_rescinded_offer_is_not_used(h: BinpackHarness) -> None:
 def test_what_does_not_fit_is_declined_for_long_and_explained(h: BinpackHarness) -> None:
     job_id = h.submit(job(resources={"cpus": 8}))
     offer_id = h.offer()
-    assert c.Decline((offer_id,), c.REFUSE_S) in h.effects
+    assert c.Decline((offer_id,), placing.REFUSE_S) in h.effects
     instance = h.core.jobs[job_id].instances[0]
     assert instance.explanation == "needs 8 cpus, the largest agent has 4 cpus"
     assert instance.refusal is not None
@@ -239,12 +241,12 @@ def test_tasks_that_nobody_knows_are_killed(h: BinpackHarness) -> None:
 
 
 def test_ended_jobs_are_forgotten_in_time(h: BinpackHarness) -> None:
-    for number in range(c.MAX_ENDED_JOBS + 5):
+    for number in range(updates.MAX_ENDED_JOBS + 5):
         h.submit(job(), f"r{number}")
         h.offer()
         h.update(f"j-r{number}.t.0.1", pb.TASK_FINISHED, 0)
-    assert len(h.core.jobs) == c.MAX_ENDED_JOBS
-    assert len([1 for kind, _ in h.records if kind == "job"]) == c.MAX_ENDED_JOBS
+    assert len(h.core.jobs) == updates.MAX_ENDED_JOBS
+    assert len([1 for kind, _ in h.records if kind == "job"]) == updates.MAX_ENDED_JOBS
 
 
 def gang() -> Job:
@@ -265,14 +267,14 @@ class TestGangs:
     ) -> None:
         h.submit(gang())
         offer_id = h.offer("cpus:4;mem:400", "a")
-        h.advance(c.HOLD_S + 0.1)
+        h.advance(placing.HOLD_S + 0.1)
         (declined,) = [e for e in h.of(c.Decline) if isinstance(e, c.Decline)]
-        assert (declined.offer_ids, declined.refuse_s) == ((offer_id,), c.GANG_REFUSE_S)
+        assert (declined.offer_ids, declined.refuse_s) == ((offer_id,), placing.GANG_REFUSE_S)
         for _ in range(9):
             h.offer("cpus:4;mem:400", "a")
-            h.advance(c.HOLD_S + 0.1)
+            h.advance(placing.HOLD_S + 0.1)
         last = [e for e in h.of(c.Decline) if isinstance(e, c.Decline)][-1]
-        assert last.refuse_s == c.GANG_REFUSE_MAX_S, "a gang in vain does not hoard"
+        assert last.refuse_s == placing.GANG_REFUSE_MAX_S, "a gang in vain does not hoard"
 
     def test_a_rescinded_offer_is_not_planned_with(self, h: BinpackHarness) -> None:
         h.submit(gang())
@@ -371,7 +373,7 @@ class TestPriorities:
         h.update("low-1.t.0.1", pb.TASK_KILLED)
         h.offer("cpus:2;mem:400")
         assert len(h.launched()) == 2
-        h.advance(c.PREEMPT_AGAIN_S + 10)
+        h.advance(launches.PREEMPT_AGAIN_S + 10)
         h.offer("cpus:2;mem:400")
         assert h.launched()[2:] == ["low-1.t.0.2"]
 

@@ -6,6 +6,7 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.placement import placing
 from pymesos_binpack.services.views import instance_view
 from pymesos_cli.explain import the_reason, waiting_lines
 from pymesos_master.allocator.interface import Withheld
@@ -64,7 +65,7 @@ class TestTheFramework:
     def test_a_gang(self, h: BinpackHarness) -> None:
         h.submit(job(instances=3, gang=True, resources={"cpus": 2, "mem": 10}))
         h.offer()
-        h.advance(c.HOLD_S + 1)
+        h.advance(placing.HOLD_S + 1)
         h.offer()
         assert view(h).cause == "GANG" and "gang" in view(h).explanation
 

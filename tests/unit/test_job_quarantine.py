@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
 from pymesos_binpack import restoring
+from pymesos_binpack.core import launches
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobs import launching
 from pymesos_binpack.jobs.state import Saved
-from pymesos_binpack.placement import queue
+from pymesos_binpack.placement import placing
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job
 
@@ -222,7 +224,7 @@ def test_a_job_that_makes_the_core_fail_is_named(
     h.feed(c.Subscribed("f"))
     h.submit(job("service"), "good")
     h.submit(job("service"), "bad")
-    broken(c, name, monkeypatch, of=BAD)
+    broken(placing if name == "plan" else launches, name, monkeypatch, of=BAD)
     with pytest.raises(c.JobFault) as caught:
         h.offer()
     assert caught.value.job_id == BAD and "TypeError: planted" in str(caught.value)
@@ -240,7 +242,7 @@ def test_a_job_that_cannot_be_added_is_set_aside(monkeypatch: pytest.MonkeyPatch
     h.submit(parse_job({"name": "j", "tasks": [{"name": "t", "command": "x"}]}), "bad")
     h.submit(job(), "good")
 
-    broken(queue, "pending_task", monkeypatch, of=BAD)
+    broken(launching, "pending_task", monkeypatch, of=BAD)
     again = restarted(h.records)
     assert "planted" in again.core.quarantined[BAD].reason
     again.offer()
@@ -250,7 +252,7 @@ def test_a_job_that_cannot_be_added_is_set_aside(monkeypatch: pytest.MonkeyPatch
 
 def test_a_fault_of_no_job_ends_the_step_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
     h = two_jobs()
-    monkeypatch.setattr(h.core, "_decline_all", lambda *_: 1 / 0)
+    monkeypatch.setattr(placing.Placement, "answer", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         h.offer()
 

@@ -7,6 +7,7 @@ import json
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.core import updates
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_core.resources import Resources, Tag, from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -86,7 +87,7 @@ class TestTheNextRun:
 
     def test_over_restarts_and_when_the_first_is_forgotten(self, h: BinpackHarness) -> None:
         left = run(h)
-        for number in range(c.MAX_ENDED_JOBS + 1):
+        for number in range(updates.MAX_ENDED_JOBS + 1):
             job_id = h.submit(database(name="other"), f"o{number}")
             h.feed(c.JobStopped(job_id))
             h.offer(ROOM, "a")

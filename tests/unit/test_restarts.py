@@ -8,6 +8,7 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, JobError, parse_job
+from pymesos_binpack.placement import placing
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job
 
@@ -50,7 +51,7 @@ class TestWhatBecomesWantedAsksForOffers:
         h.update("web-1.t.0.1", pb.TASK_RUNNING)
         h.offer()
         decline = h.effects[-1]
-        assert isinstance(decline, c.Decline) and decline.refuse_s == c.REFUSE_S
+        assert isinstance(decline, c.Decline) and decline.refuse_s == placing.REFUSE_S
         h.effects.clear()
         return h
 
@@ -251,7 +252,7 @@ class TestNoCrash:
         h.offer()
         h.update("j-r.t.0.1", pb.TASK_RUNNING)
         instance = h.core.jobs["j-r"].instances[0]
-        instance.saved.preempted = True
+        instance.amend(preempted=True)
         ended(h, "j-r.t.0.1", pb.TASK_FAILED)
         assert not instance.saved.done and instance.saved.failures == 0
 
@@ -303,7 +304,7 @@ class TestUnreachable:
 
     def test_a_record_of_an_older_version_waits_anew(self, h: BinpackHarness) -> None:
         self.begin(h, kind="service")
-        next(h.core.instances()).saved.unreachable_since_s = 0.0
+        next(h.core.instances()).amend(unreachable_since_s=0.0)
         h.advance(10)
         h.update("j-r.t.0.1", pb.TASK_UNREACHABLE, uuid=b"")
         assert self.replaced_after_s(h, 60) == 50, "the timer runs already"

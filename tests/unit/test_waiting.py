@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
-from pymesos_binpack.jobs.restarts import RESTART_MIN_S
-from pymesos_binpack.jobs.state import new_job
+from pymesos_binpack.jobs.backoff import RESTART_MIN_S
+from pymesos_binpack.jobs.launching import line_name, line_of
+from pymesos_binpack.jobs.state import Instance, new_job
 from pymesos_binpack.placement.agents import Seen
 from pymesos_binpack.placement.hand import OfferInHand
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.placement.planner import plan
-from pymesos_binpack.placement.queue import Waiting, to_plan
+from pymesos_binpack.placement.queue import Queue, to_plan
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job
@@ -49,9 +52,9 @@ def test_as_many_are_placed_as_of_the_whole_queue(
         for n, (size, instances, constraints) in enumerate(tasks)
     ]  # fmt: skip
     state = new_job("j", parse_job({"name": "j", "tasks": specs}), 0.0, "r")
-    waiting = Waiting()
+    waiting: Queue[Instance] = Queue()
     for instance in state.instances:
-        waiting.join(instance, state)
+        waiting.join(instance, line_name(instance), partial(line_of, instance, state.job))
     in_hand = offers(sizes)
     lines = list(waiting)
     some = [task for line in lines for task, _ in to_plan(line, in_hand).values()]

@@ -6,10 +6,12 @@ from dataclasses import replace
 
 from pymesos_binpack.containers import check_message, container_info
 from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.placement.accepts import Part
 from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.preemption import RunningTask
+from pymesos_binpack.placement.queue import Line
 from pymesos_binpack.placement.tasks import PendingTask
-from pymesos_binpack.specs import TaskSpec, VolumeSpec
+from pymesos_binpack.specs import Job, TaskSpec, VolumeSpec
 from pymesos_core.containers import fitting_runtimes
 from pymesos_core.resources import Resources, tagged, to_proto, total
 from pymesos_core.states import reason_name, state_name
@@ -19,11 +21,7 @@ from pymesos_sdk import operations
 from pymesos_sdk.tasks import draw
 
 DISK = "disk"
-
-
-def next_task_id(instance: Instance) -> str:
-    """Of its next attempt."""
-    return f"{instance.job_id}.{instance.spec.name}.{instance.index}.{instance.saved.attempts + 1}"
+INFO_BYTES = 1024  # of a TaskInfo, beyond what its job's document says
 
 
 def volume_id(instance: Instance, volume: VolumeSpec) -> str:
@@ -56,7 +54,7 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
     more = sum(volume.size_milli for volume in new_volumes(instance))
     scalars |= {DISK: scalars.get(DISK, 0) + more} if more else {}
     return PendingTask(
-        next_task_id(instance),
+        instance.next_task_id,
         instance.group,
         scalars,
         spec.ports,
@@ -68,6 +66,22 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         home=instance.saved.data_on,
         home_name=instance.saved.hostname,
     )
+
+
+def line_of(instance: Instance, job: Job) -> Line[Instance]:
+    """The line of those that wait for what it waits for."""
+    task = pending_task(instance, job.priority)
+    return Line(line_name(instance), instance.job_id, task, job.preempt)
+
+
+def line_name(instance: Instance) -> str:
+    """An instance whose data are somewhere waits for another agent than the others."""
+    return instance.key if instance.saved.data_on else instance.group
+
+
+def part_of_accept(job: Job, spec: TaskSpec) -> Part:
+    """The part of an ACCEPT that an instance takes, with its sidecars."""
+    return Part(1 + len(spec.sidecars), len(job.document) + INFO_BYTES)
 
 
 def running_task(instance: Instance, priority: int) -> RunningTask:
@@ -122,19 +136,9 @@ def task_infos(instance: Instance, launch: Launch) -> tuple[pb.TaskInfo, ...]:
     return (_task_info(instance, launch, spec, task_id, left), *sidecars)
 
 
-def main_task_id(task_id: str) -> str:
-    """Of the task that a sidecar is beside, or the task itself."""
-    return task_id.partition("+")[0]
-
-
 def job_of_task(task_id: str) -> str:
     """The id of its job."""
     return task_id.partition(".")[0]
-
-
-def sidecar_ids(instance: Instance) -> list[str]:
-    """Of its latest attempt."""
-    return [f"{instance.saved.task_id}+{sidecar.name}" for sidecar in instance.spec.sidecars]
 
 
 def _task_info(

@@ -1,15 +1,22 @@
-"""What the bin-packing framework knows and keeps: jobs and their instances."""
+"""What the bin-packing framework knows and keeps: jobs and their instances.
+
+Of both there are two views: what is meant, from which is decided, and what is durable, of which may
+be told. `saved` and `durable` are the same object while nothing waits to be written.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
+from pymesos_binpack.jobs.lifecycle import INSTANCE as LIFE
+from pymesos_binpack.jobs.lifecycle import Happened, Phase, phase_of
+from pymesos_binpack.placement.queue import Line
+from pymesos_binpack.placement.tasks import Cause, Refusal
 from pymesos_binpack.specs import Job, TaskSpec
-from pymesos_core.resources import Resources, to_proto
+from pymesos_core.lifecycle import Story
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
@@ -18,10 +25,9 @@ FRAMEWORK = "framework"
 JOB = "job"
 INSTANCE = "instance"
 VOLUME = "volume"  # one that was made: see `volumes`
-REPLACED = "replaced"  # task id → agent id of one that was given up, and may yet come back
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Saved:
     """The part of an instance that survives."""
 
@@ -30,13 +36,13 @@ class Saved:
     state: int = pb.TASK_STATE_UNSPECIFIED  # of the latest attempt; unspecified: pending
     agent_id: str = ""
     hostname: str = ""
-    attributes: dict[str, str] = field(default_factory=dict)  # of its agent: see JobState.fields
-    ports: list[int] = field(default_factory=list)
-    devices: dict[str, int] = field(default_factory=dict)  # thousandths of each GPU it has
+    attributes: Mapping[str, str] = field(default_factory=dict)  # of its agent: see JobState.fields
+    ports: Sequence[int] = ()
+    devices: Mapping[str, int] = field(default_factory=dict)  # thousandths of each GPU it has
     preempted: bool = False  # it is killed for one of higher priority, and will be run again
     data_on: str = ""  # the agent that has its volumes, once they are made
-    volume_ids: dict[str, str] = field(default_factory=dict)  # of those, by their names in the job
-    ended_beside: list[str] = field(default_factory=list)  # its sidecars that have ended, task ids
+    volume_ids: Mapping[str, str] = field(default_factory=dict)  # of those, by their names
+    ended_beside: Sequence[str] = ()  # its sidecars that have ended, task ids
     done: bool = False  # it will not be launched again
     unreachable_since_s: float = 0.0  # Unix time; 0: it is not
     failures: int = 0  # of a batch instance, counted against its retries
@@ -50,44 +56,21 @@ class Saved:
 
 
 @dataclass(slots=True, eq=False)
-class Line:
-    """Instances that wait for the same: what is said of one of them is true for all."""
-
-    name: str
-    job_id: str
-    task: PendingTask  # each of them, but for its id
-    preempt: bool
-    instances: dict[str, Instance] = field(default_factory=dict)  # by key
-    joined: bool = True  # somebody has, since the latest plan
-    refusal: Refusal | None = None  # by that plan
-    refusals: int = 0
-    offers_seen: int = 0  # that did not do
-    needs: list[pb.Resource] = field(init=False)  # the scalars of each, for those who ask
-
-    def __post_init__(self) -> None:
-        self.needs = to_proto(Resources(dict(self.task.scalars)))
-
-    def refuse(self, refusal: Refusal, offers: int) -> bool:
-        """So many offers have no place for the rest of it; whether that is news to somebody."""
-        news = self.joined or self.refusal is None or self.refusal.text != refusal.text
-        self.refusal, self.joined = refusal, False
-        self.refusals += 1
-        self.offers_seen += offers
-        return news
-
-
-@dataclass(slots=True)
 class Instance:
-    """One instance of a task of a job: pending, or running as `saved.task_id`, or done."""
+    """One instance of a task of a job: it waits, or runs as `saved.task_id`, or is done."""
 
     job_id: str
     job_name: str
     spec: TaskSpec
     index: int
     saved: Saved = field(default_factory=Saved)
+    durable: Saved = field(init=False)
+    state: Phase = field(init=False)
+    story: Story = ()
     note: str = ""  # why it is not running; what a later plan says comes before it
     note_cause: Cause | None = None
-    line: Line | None = None  # while it waits
+    told: tuple[str, Cause | None] = ("", None)  # the note of what is durable
+    line: Line[Instance] | None = None  # while it waits
     refusals_before: int = 0  # of its line, before it waited or its note was written
     offers_before: int = 0
     not_before_s: float = 0.0  # a service that keeps failing is restarted ever later
@@ -98,12 +81,54 @@ class Instance:
     sidecar_failed: bool = False  # of the latest attempt
     preempt_again_s: float = 0.0  # others were killed for it, and others may be then
     kept_agents: frozenset[str] = frozenset()  # where they were; until then for nothing less urgent
-    planned: bool = False  # its launch is being stored
+
+    def __post_init__(self) -> None:
+        self.restore(self.saved)
+
+    def restore(self, saved: Saved) -> None:
+        """It begins with what is stored."""
+        self.saved = self.durable = saved
+        state, ended = saved.state, is_terminal(pb_state(saved.state))
+        if saved.done:
+            self.state = Phase.DONE
+        elif state == pb.TASK_STATE_UNSPECIFIED or ended:
+            self.state = Phase.WAITING
+        else:
+            self.state = phase_of(state)
+
+    def amend(self, **changes: Any) -> None:
+        """Something of it is to be another; it is told once that is durable."""
+        self.saved = replace(self.saved, **changes)
+
+    def move(self, happened: Happened, now_wall_s: float) -> None:
+        """Raises ImpossibleTransitionError, with its story."""
+        LIFE.move(self, happened, now_wall_s)
+
+    def is_durable(self, saved: Saved) -> None:
+        """What it was meant to be has been written."""
+        self.durable = saved
+        if self.settled:
+            self.told = (self.note, self.note_cause)
+
+    @property
+    def settled(self) -> bool:
+        """Whether what is meant is durable."""
+        return self.durable is self.saved
+
+    @property
+    def label(self) -> str:
+        """For people."""
+        return f"instance {self.key} (task {self.saved.task_id or 'none yet'})"
 
     @property
     def group(self) -> str:
         """The instances among which UNIQUE and GROUP_BY count."""
         return f"{self.job_id}.{self.spec.name}"
+
+    @property
+    def next_task_id(self) -> str:
+        """Of its next attempt."""
+        return f"{self.group}.{self.index}.{self.saved.attempts + 1}"
 
     @property
     def probe_id(self) -> str:
@@ -118,13 +143,12 @@ class Instance:
     @property
     def live(self) -> bool:
         """Whether a task of it exists, as far as known."""
-        state = self.saved.state
-        return state != pb.TASK_STATE_UNSPECIFIED and not is_terminal(pb_state(state))
+        return self.state not in (Phase.WAITING, Phase.DONE)
 
     @property
     def pending(self) -> bool:
         """Whether it waits to be launched."""
-        return not self.saved.done and not self.live and not self.planned
+        return self.state is Phase.WAITING
 
     @property
     def refusal(self) -> Refusal | None:
@@ -142,17 +166,22 @@ class Instance:
         """How many offers did not do, since it began to wait."""
         return self.line.offers_seen - self.offers_before if self.line is not None else 0
 
-    def explain(self, note: str, cause: Cause | None = None) -> None:
-        """There is something to say of it, newer than what the latest plan said."""
+    def explain(self, note: str, cause: Cause | None = None, *, at_once: bool = False) -> None:
+        """There is something to say of it, newer than what the latest plan said.
+
+        It is told with what is durable, or `at_once`.
+        """
         self.note, self.note_cause = note, cause
         self.refusals_before = self.line.refusals if self.line is not None else 0
+        if self.settled or at_once:
+            self.told = (note, cause)
 
     def change(self) -> Change:
-        """Its record as it is now."""
+        """Its record as it is meant."""
         return Change(INSTANCE, self.key, json.dumps(self.saved.record()).encode())
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class JobState:
     """A job and what became of it."""
 
@@ -162,21 +191,34 @@ class JobState:
     request_id: str
     instances: list[Instance]
     stopping: bool = False
-    left: int = 0  # instances that are not done
+    left: int = field(init=False)  # instances that are not done
+    durably_stopping: bool = field(init=False)
+    durably_left: int = field(init=False)
 
     def __post_init__(self) -> None:
-        self.left = sum(not instance.saved.done for instance in self.instances)
+        self.left = self.durably_left = sum(not i.saved.done for i in self.instances)
+        self.durably_stopping = self.stopping
 
-    def finish(self, instance: Instance) -> None:
+    def finish(self, instance: Instance, happened: Happened, now_wall_s: float) -> None:
         """One of its instances is done."""
-        assert not instance.saved.done
-        instance.saved.done = True
+        instance.move(happened, now_wall_s)
+        instance.amend(done=True)
         self.left -= 1
+
+    def is_durable(self, instance: Instance, saved: Saved) -> None:
+        """What one of its instances was meant to be has been written."""
+        self.durably_left -= saved.done and not instance.durable.done
+        instance.is_durable(saved)
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it runs or will run."""
+        """Whether nothing of it runs or will run, as it is meant."""
         return self.left == 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing of it runs or will run, and that is durable."""
+        return self.durably_left == 0
 
     @property
     def fields(self) -> frozenset[str]:
@@ -185,12 +227,12 @@ class JobState:
 
     @property
     def state(self) -> str:
-        """running, stopping, finished, failed or stopped."""
-        if not self.ended:
-            return "stopping" if self.stopping else "running"
-        if self.stopping:
+        """running, stopping, finished, failed or stopped: as it is durable."""
+        if not self.is_over:
+            return "stopping" if self.durably_stopping else "running"
+        if self.durably_stopping:
             return "stopped"
-        ok = all(i.saved.state == pb.TASK_FINISHED for i in self.instances)
+        ok = all(i.durable.state == pb.TASK_FINISHED for i in self.instances)
         return "finished" if ok else "failed"
 
     def change(self) -> Change:
@@ -210,14 +252,24 @@ class JobState:
             yield Change(INSTANCE, instance.key, None)
 
 
-def new_job(job_id: str, job: Job, now_wall_s: float, request_id: str) -> JobState:
-    """A job with all its instances pending."""
+def new_job(
+    job_id: str,
+    job: Job,
+    now_wall_s: float,
+    request_id: str,
+    *,
+    stopping: bool = False,
+    saved: Mapping[str, Saved] | None = None,
+) -> JobState:
+    """A job with its instances as they were `saved`, by their keys; the others wait."""
     instances = [
         Instance(job_id, job.name, spec, index)
         for spec in job.tasks
         for index in range(spec.instances)
     ]
-    return JobState(job_id, job, now_wall_s, request_id, instances)
+    for instance in instances if saved else ():
+        instance.restore((saved or {}).get(instance.key, instance.saved))
+    return JobState(job_id, job, now_wall_s, request_id, instances, stopping)
 
 
 def pb_state(number: int) -> pb.TaskState:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict, astuple, dataclass, replace
 
 from pymesos_binpack.jobs.state import VOLUME, Instance, JobState
 from pymesos_binpack.specs import Job
@@ -110,13 +110,15 @@ class Volumes:
 
     def adopt(self, job: Job, instance: Instance) -> None:
         """Let an instance that has none yet go on with what an earlier run of the name left."""
-        saved = instance.saved
         kept = self.of(owner_of(job, instance))
         mine = [kept[spec.name] for spec in instance.spec.volumes if spec.name in kept]
-        if mine and not saved.data_on:
-            saved.data_on, saved.hostname = mine[0].agent_id, mine[0].hostname
-            there = [volume for volume in mine if volume.agent_id == saved.data_on]
-            saved.volume_ids = {volume.name: volume.volume_id for volume in there}
+        if mine and not instance.saved.data_on:
+            home = mine[0].agent_id
+            there = {v.name: v.volume_id for v in mine if v.agent_id == home}
+            # It follows from what is stored of the volumes, so it is as durable as they are.
+            instance.restore(
+                replace(instance.saved, data_on=home, hostname=mine[0].hostname, volume_ids=there)
+            )
 
     def problem(self, job: Job) -> str | None:
         """Why a job cannot go on with what earlier runs of its name left."""
@@ -160,4 +162,5 @@ def name_old_volumes(job: JobState) -> None:
         saved = instance.saved
         if saved.data_on and not saved.volume_ids:
             prefix = f"{job.job_id}.{instance.spec.name}.{instance.index}"
-            saved.volume_ids = {v.name: f"{prefix}.{v.name}" for v in instance.spec.volumes}
+            named = {v.name: f"{prefix}.{v.name}" for v in instance.spec.volumes}
+            instance.restore(replace(saved, volume_ids=named))

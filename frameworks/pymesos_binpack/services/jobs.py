@@ -72,7 +72,7 @@ class JobsService(services.JobsServicer):
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         core, framework_id = self.binpack.core, self.binpack.driver.framework_id
         kept = (
-            job_id for job_id, job in core.jobs.items() if request.include_ended or not job.ended
+            job_id for job_id, job in core.jobs.items() if request.include_ended or not job.is_over
         )
         every = sorted(j for j in (*kept, *core.quarantined) if j > request.page_token)
         return pb.ListJobsResponse(
@@ -114,7 +114,7 @@ class JobsService(services.JobsServicer):
                 watch.changed.clear()
                 if binpack.over:
                     await context.abort(grpc.StatusCode.UNAVAILABLE, "the framework starts again")
-                ended = job.ended
+                ended = job.is_over
                 changed: list[pb.InstanceView] = []
                 size = 0
                 for number, instance in enumerate(job.instances, 1):

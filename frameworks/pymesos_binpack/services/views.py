@@ -1,4 +1,4 @@
-"""Jobs as those who watch them see them."""
+"""Jobs as those who watch them see them: what is durable, and nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
 from pymesos_core.resources import MILLI
-from pymesos_core.states import state_name
+from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -20,15 +20,16 @@ DOCUMENT_SHOWN = 200_000  # characters; a message has at most 1 MiB
 
 def phase(instance: Instance) -> str:
     """pending, staging, running, killing, unreachable, or how it ended."""
-    state = instance.saved.state
+    state = instance.durable.state
     if state == types_pb2.TASK_STATE_UNSPECIFIED:
-        return "stopped" if instance.saved.done else "pending"
+        return "stopped" if instance.durable.done else "pending"
     return state_name(pb_state(state)).removeprefix("TASK_").lower()
 
 
 def instance_view(instance: Instance, *, connected: bool = True) -> pb.InstanceView:
     """An instance, with its latest attempt. `connected`: whether there is a master to place it."""
-    saved = instance.saved
+    saved, waits = instance.durable, _waits(instance)
+    refusal = instance.refusal if waits else None
     explanation, cause = _why(instance, connected)
     view = pb.InstanceView(
         task_name=instance.spec.name,
@@ -43,14 +44,14 @@ def instance_view(instance: Instance, *, connected: bool = True) -> pb.InstanceV
         cause=cause or "",
         done=saved.done,
         service=instance.spec.is_service,
-        stuck=instance.refusal is not None and instance.refusal.lasting,
-        nearest=instance.refusal.nearest if instance.refusal is not None else "",
-        offers_seen=min(instance.offers_seen, 2**32 - 1),
+        stuck=refusal is not None and refusal.lasting,
+        nearest=refusal.nearest if refusal is not None else "",
+        offers_seen=min(instance.offers_seen if waits else 0, 2**32 - 1),
         reason=saved.reason,  # type: ignore[arg-type]
         next_start_at_s=instance.next_start_at_s,
         data_on=saved.data_on,
     )
-    if instance.line is not None:
+    if instance.line is not None and waits:
         view.needs.extend(instance.line.needs)
         view.needs_ports = instance.line.task.ports
     if saved.exit_status is not None:
@@ -60,12 +61,23 @@ def instance_view(instance: Instance, *, connected: bool = True) -> pb.InstanceV
 
 def _why(instance: Instance, connected: bool) -> tuple[str, Cause | None]:
     """Why it is not running, and which kind of reason that is."""
-    refusal = instance.refusal
-    if instance.line is not None and not connected:
-        return "its framework is not connected to a master", Cause.NO_MASTER
-    if refusal is not None:
-        return refusal.text, refusal.cause
-    return instance.note or ("" if instance.live else instance.saved.message), instance.note_cause
+    if _waits(instance):
+        if not connected:
+            return "its framework is not connected to a master", Cause.NO_MASTER
+        if (refusal := instance.refusal) is not None:
+            return refusal.text, refusal.cause
+    note, cause = instance.told
+    return note or ("" if _runs(instance) else instance.durable.message), cause
+
+
+def _waits(instance: Instance) -> bool:
+    """Whether it waits for a place, and that is durable."""
+    return instance.line is not None and instance.settled
+
+
+def _runs(instance: Instance) -> bool:
+    state = instance.durable.state
+    return state != types_pb2.TASK_STATE_UNSPECIFIED and not is_terminal(pb_state(state))
 
 
 def volume_view(volume: KeptVolume, job_id: str) -> pb.VolumeView:

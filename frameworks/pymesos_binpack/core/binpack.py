@@ -1,0 +1,277 @@
+"""The core of the bin-packing framework: `step(now, event) -> effects`, without any I/O.
+
+Stored before said: a job before it is acknowledged, a launch before it is sent, an update before it
+is acknowledged. So a restart takes its tasks over, and a launch that was stored and not sent is
+found out by reconciliation: the master does not know the task, and it is planned again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from pymesos_binpack.core import data, launches, quarantine, submissions, updates
+from pymesos_binpack.core.context import Context
+from pymesos_binpack.core.effects import Effect, JobChanged
+from pymesos_binpack.core.events import (
+    AgentLost,
+    Disconnected,
+    Event,
+    JobStopped,
+    JobSubmitted,
+    OfferRescinded,
+    OffersReceived,
+    QuarantineReleased,
+    Stored,
+    Subscribed,
+    TaskUpdated,
+    Tick,
+    VolumeRemoved,
+)
+from pymesos_binpack.core.then import (
+    FrameworkStored,
+    InstanceDurable,
+    JobDurable,
+    JobStored,
+    KillStored,
+    LaunchStored,
+    ReleaseStored,
+    Then,
+)
+from pymesos_binpack.jobs.state import FRAMEWORK, Instance, JobState
+from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
+from pymesos_binpack.placement.packing import Policy
+from pymesos_binpack.placement.placing import Placement
+from pymesos_binpack.restoring import Quarantined, restore, set_aside, why
+from pymesos_core.clock import Now
+from pymesos_core.store import Change, Records
+from pymesos_sdk.ledger import Ledger
+
+
+class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are concerned
+    """A job that this code cannot handle. The core was left half-way and takes no more steps.
+
+    A new one, from what is stored, goes on without the job once that is written: `change` says so.
+    """
+
+    def __init__(self, job_id: str, reason: str) -> None:
+        super().__init__(f"job {job_id} cannot be handled: {reason}")
+        self.job_id = job_id
+        self.change = set_aside(job_id, reason)
+
+
+class BinpackCore:
+    """Deterministic: same state, event and time give the same effects."""
+
+    def __init__(self, policy: Policy, records: Records) -> None:
+        """Take over from the state directory. Raises ValueError when it cannot be read."""
+        self._ctx = Context(Placement(policy))
+        self._to_store: list[Change] = []  # what loading changed
+        self._load(records)
+
+    def _load(self, records: Records) -> None:
+        ctx, restored = self._ctx, restore(records)
+        ctx.framework_id = restored.framework_id
+        for value in restored.volumes:
+            ctx.volumes.load(value)
+        restored.jobs.sort(key=lambda job: job.submitted_at_s)
+        for take_over in (self._take_name, lambda job: submissions.begin(ctx, job)):
+            for job in restored.jobs:
+                if job.job_id in restored.quarantined:
+                    continue
+                try:
+                    take_over(job)
+                except Exception as error:  # whatever it is, it is of this job alone
+                    submissions.undo(ctx, job)
+                    rows = tuple(restored.rows[job.job_id])
+                    restored.quarantined[job.job_id] = Quarantined(job.job_id, why(error), rows)
+        ctx.quarantined = restored.quarantined
+        for job_id, aside in ctx.quarantined.items():
+            if aside.request_id:
+                ctx.roster.requests[aside.request_id] = job_id
+        mine = [(i.saved.task_id, i.saved.agent_id) for i in ctx.roster.by_task.values()]
+        ctx.ledger.expect([*mine, *restored.given_up.items()])
+        for task_id, agent_id in restored.given_up.items():
+            ctx.ledger.give_up(task_id, agent_id)
+
+    def _take_name(self, job: JobState) -> None:
+        self._to_store += submissions.take_name(self._ctx, job)
+
+    # What may be asked of it.
+
+    @property
+    def framework_id(self) -> str:
+        """What masters call it; empty before the first subscription."""
+        return self._ctx.framework_id
+
+    @property
+    def connected(self) -> bool:
+        """Whether a master has taken the framework in."""
+        return self._ctx.subscribed
+
+    @property
+    def ledger(self) -> Ledger:
+        """The tasks that are not known to have ended, for the driver, too."""
+        return self._ctx.ledger
+
+    @property
+    def jobs(self) -> Mapping[str, JobState]:
+        """Every job that can be handled, by id."""
+        return self._ctx.roster.jobs
+
+    @property
+    def quarantined(self) -> Mapping[str, Quarantined]:
+        """Every job that cannot, by id."""
+        return self._ctx.quarantined
+
+    @property
+    def volumes(self) -> Volumes:
+        """The volumes that were made."""
+        return self._ctx.volumes
+
+    def instances(self) -> Iterator[Instance]:
+        """Every instance of every job."""
+        return self._ctx.roster.instances()
+
+    def instance_of(self, task_id: str) -> Instance | None:
+        """The instance that runs as a task."""
+        return self._ctx.roster.by_task.get(task_id)
+
+    def job_with(self, volume: KeptVolume) -> str:
+        """The id of a job that has not ended and has, or waits for, a volume; or empty."""
+        return data.job_with(self._ctx, volume)
+
+    def next_deadline_s(self) -> float | None:
+        """When, in monotonic seconds, a Tick is due at the latest."""
+        return self._ctx.timers.next_s()
+
+    def check(self) -> None:
+        """Assert what is kept twice for speed; for tests and the simulator."""
+        ctx = self._ctx
+        pending = {instance.key for instance in self.instances() if instance.pending}
+        noted = ctx.placement.queue.keys() | ctx.delayed.keys()
+        assert pending == noted, f"{pending ^ noted}"
+        for job in self.jobs.values():
+            assert job.left == sum(not i.saved.done for i in job.instances), job.job_id
+            assert job.durably_left == sum(not i.durable.done for i in job.instances), job.job_id
+        if not ctx.writes:
+            unsettled = [i.label for i in self.instances() if not i.settled]
+            assert not unsettled, f"{unsettled} are meant to be what nobody writes"
+
+    # Steps.
+
+    def step(self, now: Now, event: Event) -> list[Effect]:
+        """Take one event in, and every deadline that is due, and say what is to be done.
+
+        Raises JobFault when a job is the cause of a failure.
+        """
+        ctx = self._ctx
+        ctx.now, ctx.at = now, ""
+        try:
+            self._advance(event)
+        except Exception as error:
+            if not ctx.at:
+                raise
+            raise JobFault(ctx.at, why(error)) from error
+        ctx.out.extend(JobChanged(job_id) for job_id in ctx.changed)
+        ctx.changed.clear()
+        effects, ctx.out = ctx.out, []
+        return effects
+
+    def _advance(self, event: Event) -> None:
+        ctx = self._ctx
+        self._handle(event)
+        for kind, key in ctx.timers.each_due(ctx.now.mono_s):
+            ctx.at = key.partition("/")[0]
+            if kind == "unreachable":
+                updates.on_unreachable_for_long(ctx, key)
+            elif kind == "restart":
+                updates.on_kept_back_for_long(ctx, key)
+            elif kind == "kept":
+                ctx.placement.demand()
+            else:
+                ctx.placement.due = True
+                ctx.placement.explaining = ctx.placement.explaining or kind == "explain"
+        ctx.at = ""
+        if ctx.placement.due:
+            launches.make_plan(ctx)
+
+    def _handle(self, event: Event) -> None:
+        ctx = self._ctx
+        match event:
+            case Tick():
+                pass
+            case Subscribed(framework_id):
+                self._on_subscribed(framework_id)
+            case Disconnected():
+                ctx.subscribed = False
+                ctx.placement.hand.clear()
+                ctx.changed.update(dict.fromkeys(line.job_id for line in ctx.placement.queue))
+            case OffersReceived(offers):
+                ctx.placement.take(offers, ctx.now.mono_s)
+                for offer in offers:
+                    data.find_volumes(ctx, offer)
+            case OfferRescinded(offer_id):
+                ctx.placement.hand.drop(offer_id)
+            case AgentLost(agent_id):
+                ctx.placement.lose(agent_id)
+                ctx.placement.agents_changed()
+                data.probe(ctx, {agent_id})
+            case TaskUpdated(status):
+                updates.on_update(ctx, status)
+            case JobSubmitted():
+                submissions.on_submitted(ctx, event)
+            case JobStopped(job_id):
+                submissions.on_stopped(ctx, job_id)
+            case QuarantineReleased(job_id, discard):
+                quarantine.on_released(ctx, job_id, discard=discard)
+            case VolumeRemoved(role, volume_id):
+                data.on_volume_removed(ctx, role, volume_id)
+            case Stored(token):
+                self._on_stored(token)
+
+    def _on_subscribed(self, framework_id: str) -> None:
+        """The driver asks for the tasks of the ledger; what it does not know is asked for here."""
+        ctx = self._ctx
+        ctx.subscribed = True
+        ctx.placement.connect()
+        changes, self._to_store = self._to_store, []
+        if framework_id != ctx.framework_id:
+            ctx.framework_id = framework_id
+            changes.append(Change(FRAMEWORK, "", framework_id.encode()))
+        if changes:
+            ctx.store("a master has taken the framework in", *changes, then=[FrameworkStored()])
+        else:
+            data.probe(ctx, None)
+        for job in ctx.roster.jobs.values():
+            if job.durably_stopping:
+                submissions.kill_all(ctx, job)
+
+    def _on_stored(self, token: int) -> None:
+        ctx = self._ctx
+        write = ctx.writes.stored(token)
+        ctx.at = write.about
+        for each in write.then:
+            self._follow(each)
+
+    def _follow(self, each: Then) -> None:
+        ctx = self._ctx
+        match each:
+            case InstanceDurable(instance, saved):
+                ctx.changed[instance.job_id] = None
+                if (job := ctx.roster.jobs.get(instance.job_id)) is not None:
+                    job.is_durable(instance, saved)
+            case JobDurable(job, stopping):
+                job.durably_stopping = stopping
+                ctx.changed[job.job_id] = None
+            case JobStored(job):
+                submissions.on_job_stored(ctx, job)
+            case LaunchStored():
+                launches.on_launch_stored(ctx, each)
+            case KillStored():
+                launches.on_kill_stored(ctx, each)
+            case ReleaseStored(job):
+                quarantine.on_release_stored(ctx, job)
+            case FrameworkStored():
+                data.probe(ctx, None)
+            case _:
+                ctx.say(each)

@@ -1,0 +1,112 @@
+"""What the parts of the core share: the state, and the ways to say something."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from pymesos_binpack.core.effects import Effect, Kill, Store
+from pymesos_binpack.core.then import InstanceDurable, JobDurable, Then
+from pymesos_binpack.jobs.launching import line_name, line_of, volume_id
+from pymesos_binpack.jobs.roster import Roster
+from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.volumes import Volumes
+from pymesos_binpack.placement.placing import Placement
+from pymesos_binpack.restoring import Quarantined
+from pymesos_core.clock import Now
+from pymesos_core.store import Change
+from pymesos_core.timers import Timers
+from pymesos_sdk.ledger import Ledger, Writes
+
+Timer = tuple[str, str]  # what for, and the key of the instance that it is about
+
+
+@dataclass
+class Context:
+    """The state of the framework."""
+
+    placement: Placement[Instance]
+    roster: Roster = field(default_factory=Roster)
+    volumes: Volumes = field(default_factory=Volumes)
+    ledger: Ledger = field(default_factory=Ledger)
+    writes: Writes[Then] = field(default_factory=Writes)
+    timers: Timers[Timer] = field(default_factory=Timers)
+    quarantined: dict[str, Quarantined] = field(default_factory=dict)
+    framework_id: str = ""
+    subscribed: bool = False
+    delayed: dict[str, Instance] = field(default_factory=dict)  # by key; they wait again later
+    wanted_volumes: dict[str, Instance] = field(default_factory=dict)  # by the ids they would have
+    probes: dict[str, Instance] = field(default_factory=dict)  # see `data`
+    now: Now = field(default_factory=lambda: Now(0.0, 0.0))
+    out: list[Effect] = field(default_factory=list)
+    changed: dict[str, None] = field(default_factory=dict)  # jobs of which something is to be told
+    at: str = ""  # the job that is being handled, to be blamed when that fails
+
+    def say(self, effect: Effect) -> None:
+        """Have it done, after what was said before."""
+        self.out.append(effect)
+
+    def store(
+        self, why: str, *what: Instance | JobState | Change, then: Iterable[Then] = ()
+    ) -> None:
+        """Write what instances and jobs are meant to be, and changes; then say what follows."""
+        changes: list[Change] = []
+        durable: list[Then] = []
+        for each in what:
+            if isinstance(each, Change):
+                changes.append(each)
+                continue
+            changes.append(each.change())
+            if isinstance(each, Instance):
+                durable.append(InstanceDurable(each, each.saved))
+            else:
+                durable.append(JobDurable(each, each.stopping))
+        write = self.writes.ask(why, changes, (*durable, *then), self.at)
+        self.say(Store(write.token, write.changes))
+
+    def kill(self, instance: Instance) -> None:
+        """Kill the task of an instance, once."""
+        if not instance.killing:
+            instance.killing = True
+            self.say(Kill(instance.saved.task_id, instance.saved.agent_id))
+
+    def note(self, instance: Instance) -> None:
+        """Keep in mind whether it waits; after every change of that.
+
+        Whatever begins to wait asks for offers, those too that were refused or suppressed; unless
+        others wait for the same, for whom all that is offered has been looked through.
+        """
+        self.leave_the_queue(instance)
+        if not instance.pending:
+            self._end_kept(instance)
+            return
+        if not instance.saved.data_on:
+            ids = (volume_id(instance, volume) for volume in instance.spec.volumes)
+            self.wanted_volumes.update(dict.fromkeys(ids, instance))
+        if instance.not_before_s > self.now.mono_s:
+            self.delayed[instance.key] = instance
+            return
+        job = self.roster.job_of(instance).job
+        if self.placement.queue.join(instance, line_name(instance), lambda: line_of(instance, job)):
+            self.placement.demand()
+
+    def leave_the_queue(self, instance: Instance) -> None:
+        """It does not wait any more, or never did."""
+        self.placement.queue.leave(instance)
+        self.delayed.pop(instance.key, None)
+        for volume in instance.spec.volumes:
+            self.wanted_volumes.pop(volume_id(instance, volume), None)
+
+    def _end_kept(self, instance: Instance) -> None:
+        """Room is made for it no longer, so what was kept for it may do for others."""
+        instance.preempt_again_s = 0.0
+        self.timers.cancel(("kept", instance.key))
+        if instance.kept_agents:
+            instance.kept_agents = frozenset()
+            self.placement.demand()
+
+    def note_move(self, job: JobState) -> None:
+        """One of its instances began or ended: where others of it may run is another question."""
+        if job.fields:
+            self.placement.moved.add(job.job_id)
+            self.placement.due = True

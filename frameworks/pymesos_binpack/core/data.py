@@ -1,0 +1,133 @@
+"""Volumes: which agent has the data of an instance, and whether that may come back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Set
+
+from pymesos_binpack.core.context import Context
+from pymesos_binpack.core.effects import Reconcile
+from pymesos_binpack.jobs.launching import new_volumes, volume_id
+from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.volumes import KeptVolume, owner_of
+from pymesos_core.reservations import volumes_of
+from pymesos_core.resources import from_proto
+from pymesos_core.store import Change
+from pymesos_proto.v1 import types_pb2 as pb
+
+# What an agent says of a task that it was given; to the master it is news.
+_OF_ITS_AGENT = frozenset(
+    {
+        pb.TASK_STARTING,
+        pb.TASK_RUNNING,
+        pb.TASK_KILLING,
+        pb.TASK_FINISHED,
+        pb.TASK_FAILED,
+        pb.TASK_KILLED,
+    }
+)
+
+
+def note_volumes(ctx: Context, instance: Instance, status: pb.TaskStatus) -> list[Change]:
+    """Its agent has been given the task, so the volumes that it was launched with are there."""
+    saved, volumes = instance.saved, instance.spec.volumes
+    heard = status.state in _OF_ITS_AGENT and status.source != pb.SOURCE_MASTER
+    if not (volumes and heard) or (saved.data_on and not new_volumes(instance)):
+        return []
+    ids = {volume.name: volume_id(instance, volume) for volume in volumes}
+    instance.amend(
+        data_on=status.agent_id or saved.agent_id, volume_ids={**saved.volume_ids, **ids}
+    )
+    changes = ctx.volumes.keep(ctx.roster.job_of(instance).job, instance)
+    ctx.note(instance)
+    return changes
+
+
+def find_volumes(ctx: Context, offer: pb.Offer) -> None:
+    """What is offered may have the volumes of one that waits, and that nobody remembers."""
+    offered = list(volumes_of(from_proto(offer.resources))) if ctx.wanted_volumes else []
+    for role, volume in offered:
+        instance = ctx.wanted_volumes.get(volume.id)
+        if instance is None or ctx.roster.job_of(instance).job.role != role:
+            continue
+        there = {volume.id for _, volume in offered}
+        ids = {spec.name: volume_id(instance, spec) for spec in instance.spec.volumes}
+        instance.amend(
+            data_on=offer.agent_id,
+            hostname=offer.hostname,
+            volume_ids={name: i for name, i in ids.items() if i in there},
+        )
+        changes = ctx.volumes.keep(ctx.roster.job_of(instance).job, instance)
+        ctx.note(instance)
+        ctx.store("the volumes of an instance are found", instance, *changes)
+
+
+def probe(
+    ctx: Context, agent_ids: Set[str] | None, instances: Iterable[Instance] | None = None
+) -> None:
+    """Ask whether the agents may come back that have the volumes of those that wait."""
+    if not ctx.subscribed:
+        return  # it is asked then
+    of = ctx.roster.instances() if instances is None else instances
+    waiting = (i for i in of if i.pending and i.saved.data_on)
+    asked = [i for i in waiting if agent_ids is None or i.saved.data_on in agent_ids]
+    ctx.probes.update({instance.probe_id: instance for instance in asked})
+    if asked:
+        ctx.say(Reconcile(tuple((i.probe_id, i.saved.data_on) for i in asked)))
+
+
+def on_probed(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
+    """A master has answered what was asked by `probe`."""
+    saved = instance.saved
+    if not (instance.pending and status.agent_id == saved.data_on):
+        return
+    if status.state == pb.TASK_UNREACHABLE:
+        ctx.placement.lose(saved.data_on)
+    elif status.state == pb.TASK_GONE_BY_OPERATOR:
+        changes = lose_volumes(ctx, instance, saved.data_on)
+        ctx.note(instance)
+        instance.explain("its data are gone: its agent was given up for good")
+        ctx.store("the agent that had its volumes is gone", instance, *changes)
+
+
+def lose_volumes(ctx: Context, instance: Instance, agent_id: str) -> list[Change]:
+    """The agent will not come back, nor what was on it; the next launch makes new ones."""
+    instance.amend(data_on="", volume_ids={})
+    kept = ctx.volumes.of(owner_of(ctx.roster.job_of(instance).job, instance)).values()
+    return ctx.volumes.forget(volume for volume in kept if volume.agent_id == agent_id)
+
+
+def on_volume_removed(ctx: Context, role: str, removed_id: str) -> None:
+    """A volume is no more: the next launch of what had it makes a new one."""
+    removed = [v for v in ctx.volumes if (v.role, v.volume_id) == (role, removed_id)]
+    changes = ctx.volumes.forget(removed)
+    without: list[Instance] = []
+    for volume in removed:
+        for job in ctx.roster.named(volume.role, volume.job).values():
+            for instance in job.instances if not job.ended else ():
+                if owner_of(job.job, instance) == volume.owner and instance.pending:
+                    _forget_volume(ctx, instance, volume)
+                    without.append(instance)
+    if changes:
+        ctx.store("a volume was removed", *changes, *without)
+
+
+def _forget_volume(ctx: Context, instance: Instance, volume: KeptVolume) -> None:
+    saved = instance.saved
+    if saved.volume_ids.get(volume.name) == volume.volume_id:
+        left = {name: i for name, i in saved.volume_ids.items() if name != volume.name}
+        instance.amend(volume_ids=left, data_on=saved.data_on if left else "")
+        ctx.note(instance)
+        ctx.placement.demand()
+
+
+def job_with(ctx: Context, volume: KeptVolume) -> str:
+    """The id of a job that has not ended and has, or waits for, a volume; or empty.
+
+    One in quarantine may have it, unless what is stored says that it does not.
+    """
+    for job in ctx.roster.named(volume.role, volume.job).values():
+        for instance in job.instances if not job.ended else ():
+            ids = instance.saved.volume_ids
+            if not instance.saved.done and ids.get(volume.name) == volume.volume_id:
+                return job.job_id
+    return next((i for i, aside in ctx.quarantined.items() if aside.may_have(volume)), "")

@@ -1,0 +1,114 @@
+"""What the core of the bin-packing framework wants done, in this order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymesos_core.store import Change
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write durably, all or nothing; Stored follows."""
+
+    token: int
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Accept:
+    """Launch tasks on the offers of one agent, after the operations that they need."""
+
+    offer_ids: tuple[str, ...]
+    tasks: tuple[pb.TaskInfo, ...]
+    before: tuple[scheduler_pb.Operation, ...] = ()
+    groups: tuple[tuple[pb.TaskInfo, ...], ...] = ()  # each a task with its sidecars
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """Give offers back."""
+
+    offer_ids: tuple[str, ...]
+    refuse_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Revive:
+    """Ask for offers again, the refused ones too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suppress:
+    """Ask for no offers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Kill a task by its own policy."""
+
+    task_id: str
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledge:
+    """An update is stored and need not come again."""
+
+    status: pb.TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """Ask for the state of these (task id, agent id)."""
+
+    tasks: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JobAccepted:
+    """The job is stored; tell who submitted it."""
+
+    request_id: str
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A job that was set aside goes on, or is forgotten; or it cannot be, for this reason."""
+
+    job_id: str
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class JobRefused:
+    """The job is not taken, for this reason; tell who submitted it."""
+
+    request_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobChanged:
+    """Something of the job is new to those who watch it."""
+
+    job_id: str
+
+
+Effect = (
+    Store
+    | Accept
+    | Decline
+    | Revive
+    | Suppress
+    | Kill
+    | Acknowledge
+    | Reconcile
+    | JobAccepted
+    | Released
+    | JobRefused
+    | JobChanged
+)

@@ -1,0 +1,109 @@
+"""What the core of the bin-packing framework takes in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymesos_binpack.specs import Job
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """Time has passed; deadlines may be due."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscribed:
+    """The framework is subscribed, for the first time or again."""
+
+    framework_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """The master is away, and every offer with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class OffersReceived:
+    """Resources are offered."""
+
+    offers: tuple[pb.Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRescinded:
+    """An offer is no longer valid."""
+
+    offer_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AgentLost:
+    """An agent is gone, or cannot be reached; updates of its tasks come by themselves."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class TaskUpdated:
+    """A task is in a new state, or the same update came again."""
+
+    status: pb.TaskStatus
+
+
+@dataclass(frozen=True, slots=True)
+class JobSubmitted:
+    """Somebody wants a job run. `unique_name`: unless one of its name runs."""
+
+    request_id: str
+    job_id: str
+    job: Job
+    unique_name: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeRemoved:
+    """A volume is no more: the next run of its name makes a new one."""
+
+    role: str
+    volume_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobStopped:
+    """Somebody wants a job ended."""
+
+    job_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineReleased:
+    """Somebody wants a job that was set aside tried again, or, with `discard`, forgotten."""
+
+    job_id: str
+    discard: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A Store effect is durable."""
+
+    token: int
+
+
+Event = (
+    Tick
+    | Subscribed
+    | Disconnected
+    | OffersReceived
+    | OfferRescinded
+    | AgentLost
+    | TaskUpdated
+    | JobSubmitted
+    | JobStopped
+    | QuarantineReleased
+    | VolumeRemoved
+    | Stored
+)

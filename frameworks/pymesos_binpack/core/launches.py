@@ -1,0 +1,208 @@
+"""Plans made, and carried out: launches, and kills for what is more urgent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pymesos_binpack.constraints import gpu_models
+from pymesos_binpack.core.context import Context
+from pymesos_binpack.core.effects import Accept, Decline, Revive, Suppress
+from pymesos_binpack.core.then import KillStored, LaunchStored
+from pymesos_binpack.jobs.launching import (
+    part_of_accept,
+    running_task,
+    task_infos,
+    with_volumes,
+)
+from pymesos_binpack.jobs.lifecycle import Happened, Phase
+from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.placement.accepts import Part
+from pymesos_binpack.placement.agents import Attributes, Placed
+from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.packing import Shape, Workload, shape_of
+from pymesos_binpack.placement.placing import Chosen, Eviction
+from pymesos_binpack.placement.planner import Launch
+from pymesos_binpack.placement.preemption import RunningTask
+from pymesos_binpack.placement.tasks import Cause
+from pymesos_core.resources import devices
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+EXPLAIN_S = 1.0
+PREEMPT_AGAIN_S = 30.0  # when what was freed for a task went to somebody else
+
+
+def make_plan(ctx: Context) -> None:
+    """Plan over all offers in hand; decline what is of no use; ask for more, or for none."""
+    placement = ctx.placement
+    placement.due = False
+    if not ctx.subscribed:
+        return
+    offers = placement.hand.by_agent()
+    if placement.queue and (offers or placement.explaining):
+        try:
+            _place(ctx, offers)
+        except Exception:
+            ctx.at = ctx.at or placement.culprit(offers, _placed(ctx), ctx.now.mono_s)
+            raise
+    elif placement.queue:
+        # Offers are on their way; if none come, that is explained, too.
+        ctx.timers.set(("explain", ""), ctx.now.mono_s + EXPLAIN_S)
+    answer = placement.answer()
+    if answer.declined:
+        ctx.say(Decline(answer.declined, answer.refuse_s))
+    if answer.suppress:
+        ctx.say(Suppress())
+    if answer.revive:
+        ctx.say(Revive())
+
+
+def _place(ctx: Context, offers: list[OfferInHand]) -> None:
+    placement, now_s = ctx.placement, ctx.now.mono_s
+    round_, chosen, news = placement.place(
+        offers, _placed(ctx), _workload(ctx), now_s, lambda instance: _part(ctx, instance)
+    )
+    ctx.changed.update(dict.fromkeys(news))
+    for on_agent in chosen:
+        _launch(ctx, on_agent)
+    if (until_s := placement.hold_back(round_, now_s)) is not None:
+        ctx.timers.set(("hold", ""), until_s)
+    evictions = placement.evict(
+        round_, lambda instance: _may_preempt(ctx, instance), lambda: _running(ctx)
+    )
+    for eviction in evictions:
+        _evict(ctx, eviction)
+
+
+def _part(ctx: Context, instance: Instance) -> Part:
+    return part_of_accept(ctx.roster.job_of(instance).job, instance.spec)
+
+
+def _workload(ctx: Context) -> Workload:
+    """What usually comes: the instances of all jobs that have not ended."""
+    counts: dict[Shape, int] = {}
+    for job in ctx.roster.jobs.values():
+        for spec in job.job.tasks if not job.ended else ():
+            shape = shape_of(spec.scalars, gpu_models(spec.constraints))
+            counts[shape] = counts.get(shape, 0) + spec.instances
+    return Workload.counted(counts)
+
+
+def _placed(ctx: Context) -> Placed:
+    """Where the instances run of every job that has a constraint."""
+    out = Placed()
+    for job in ctx.roster.jobs.values():
+        for instance in job.instances if job.fields and not job.ended else ():
+            if instance.saved.task_id in ctx.roster.by_task:
+                out.add(instance.group, _attributes_of(ctx, instance))
+    return out
+
+
+def _attributes_of(ctx: Context, instance: Instance) -> Attributes:
+    saved = instance.saved
+    if saved.attributes:
+        return saved.attributes
+    # It was launched by a version that did not keep them.
+    agent = ctx.placement.agents.get(saved.agent_id)
+    return agent.attributes if agent is not None else {"hostname": saved.hostname}
+
+
+def _launch(ctx: Context, chosen: Chosen[Instance]) -> None:
+    """Store the launches on one agent; they are sent once that is durable."""
+    offer = chosen.launches[0].offer
+    alone: list[pb.TaskInfo] = []
+    grouped: list[tuple[pb.TaskInfo, ...]] = []
+    before: list[scheduler_pb.Operation] = []
+    launched: list[Instance] = []
+    for planned in chosen.launches:
+        instance = chosen.who[planned.task.task_id]
+        ctx.at = instance.job_id
+        launch, operations = with_volumes(instance, planned, ctx.roster.job_of(instance).job.role)
+        before += operations
+        _begin(ctx, instance, launch)
+        infos = task_infos(instance, launch)
+        if instance.spec.sidecars:
+            grouped.append(infos)
+        else:
+            alone += infos
+        launched.append(instance)
+    ctx.at = ""
+    for offer_id in offer.offer_ids:
+        ctx.placement.hand.drop(offer_id)
+    # If the offer is gone meanwhile, the master answers so for each task.
+    accept = Accept(offer.offer_ids, tuple(alone), tuple(before), tuple(grouped))
+    meant = tuple((instance, instance.saved.task_id) for instance in launched)
+    ctx.store("tasks are launched", *launched, then=[LaunchStored(accept, meant)])
+
+
+def _begin(ctx: Context, instance: Instance, launch: Launch) -> None:
+    """The instance is one that is being launched."""
+    agent, job = launch.offer.agent, ctx.roster.job_of(instance)
+    instance.move(Happened.PLANNED, ctx.now.wall_s)
+    instance.amend(
+        task_id=launch.task.task_id,
+        attempts=instance.saved.attempts + 1,
+        state=pb.TASK_STAGING,
+        agent_id=agent.agent_id,
+        hostname=agent.hostname,
+        attributes={n: agent.attributes[n] for n in job.fields if n in agent.attributes},
+        ports=[p for begin, end in launch.ports for p in range(begin, end + 1)],
+        devices=devices(launch.resources),
+        exit_status=None,
+        ended_beside=(),
+        preempted=False,
+    )
+    instance.explain("its launch is being stored", Cause.STORING, at_once=True)
+    instance.sidecar_failed, instance.next_start_at_s = False, 0.0
+    ctx.roster.by_task[instance.saved.task_id] = instance
+    ctx.note(instance)
+    if job.fields:
+        ctx.placement.moved.add(job.job_id)
+
+
+def on_launch_stored(ctx: Context, stored: LaunchStored) -> None:
+    """Launches are durable: they are sent."""
+    for instance, task_id in stored.launched:
+        if instance.saved.task_id != task_id:
+            continue
+        if instance.state is Phase.STORING:
+            instance.move(Happened.LAUNCH_STORED, ctx.now.wall_s)
+        if instance.note_cause == Cause.STORING:
+            instance.explain("")
+    ctx.say(stored.accept)
+
+
+def _may_preempt(ctx: Context, instance: Instance) -> bool:
+    again = instance.preempt_again_s <= ctx.now.mono_s
+    return ctx.roster.job_of(instance).job.preempt and again
+
+
+def _running(ctx: Context) -> Iterator[RunningTask]:
+    for instance in ctx.roster.by_task.values():
+        ends = instance.killing or instance.saved.preempted
+        if instance.saved.state == pb.TASK_RUNNING and not ends:
+            yield running_task(instance, ctx.roster.job_of(instance).job.priority)
+
+
+def _evict(ctx: Context, eviction: Eviction[Instance]) -> None:
+    """Stored first: after a restart, too, such an end is not the end of the instance."""
+    victims = [ctx.roster.by_task[task_id] for task_id in eviction.victims]
+    grace_s = max(victim.spec.kill_grace_s for victim in victims)
+    for waiter in eviction.waiters:
+        waiter.preempt_again_s = ctx.now.mono_s + grace_s + PREEMPT_AGAIN_S
+        ctx.timers.set(("kept", waiter.key), waiter.preempt_again_s)
+        waiter.kept_agents = eviction.agents
+        text = f"waits for {len(victims)} tasks of lower priority to end"
+        waiter.explain(text, Cause.PREEMPTING)
+        ctx.changed[waiter.job_id] = None
+    for victim in victims:
+        victim.amend(preempted=True)
+    meant = tuple((victim, victim.saved.task_id) for victim in victims)
+    ctx.store("tasks make room for more urgent ones", *victims, then=[KillStored(meant)])
+
+
+def on_kill_stored(ctx: Context, stored: KillStored) -> None:
+    """Why tasks are killed is durable: those that are still there are."""
+    for instance, task_id in stored.meant:
+        if instance.live and instance.saved.task_id == task_id:
+            ctx.kill(instance)

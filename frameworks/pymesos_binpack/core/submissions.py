@@ -1,0 +1,117 @@
+"""Jobs come and are ended."""
+
+from __future__ import annotations
+
+from pymesos_binpack.core import data
+from pymesos_binpack.core.context import Context
+from pymesos_binpack.core.effects import JobAccepted, JobRefused
+from pymesos_binpack.core.events import JobSubmitted
+from pymesos_binpack.core.then import JobStored, KillStored
+from pymesos_binpack.jobs import steps
+from pymesos_binpack.jobs.launching import part_of_accept
+from pymesos_binpack.jobs.lifecycle import Happened
+from pymesos_binpack.jobs.reconciler import reconcile
+from pymesos_binpack.jobs.state import JobState, new_job
+from pymesos_binpack.jobs.volumes import name_old_volumes
+from pymesos_binpack.placement.accepts import MAX_BYTES, MAX_TASKS, Part, too_much
+from pymesos_binpack.specs import Job
+from pymesos_core.store import Change
+
+
+def gang_problem(job: Job) -> str | None:
+    """That a gang is too large to be launched whole, should one agent have room for it."""
+    for spec in job.tasks:
+        part = part_of_accept(job, spec)
+        whole = Part(spec.instances * part.tasks, spec.instances * part.size_bytes)
+        if spec.gang and too_much(whole):
+            return (
+                f"the gang {spec.name} has {whole.tasks} tasks, with sidecars, of about"
+                f" {whole.size_bytes} bytes: at most {MAX_TASKS} tasks and {MAX_BYTES} bytes can be"
+                f" launched together; ask for fewer instances, or leave `gang` out"
+            )
+    return None
+
+
+def on_submitted(ctx: Context, event: JobSubmitted) -> None:
+    """Store a job; it is begun, and acknowledged, once that is durable."""
+    known = ctx.roster.requests.get(event.request_id)
+    if known is not None:
+        ctx.say(JobAccepted(event.request_id, known))
+        return
+    if (problem := _why_refused(ctx, event)) is not None:
+        ctx.say(JobRefused(event.request_id, problem))
+        return
+    job = new_job(event.job_id, event.job, ctx.now.wall_s, event.request_id)
+    ctx.at = job.job_id
+    ctx.store("a job was submitted", job, *take_name(ctx, job), then=[JobStored(job)])
+
+
+def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:
+    other = ctx.roster.running(event.job, None)
+    if other is not None and event.unique_name:
+        return (
+            f"the job {other.job_id} of that name has not ended: end it first with"
+            f" `pymesos-cli stop {other.job_id}`, or give this one another name"
+        )
+    if (problem := gang_problem(event.job)) is not None:
+        return problem
+    return None if other is not None else ctx.volumes.problem(event.job)
+
+
+def on_job_stored(ctx: Context, job: JobState) -> None:
+    """A new job is durable."""
+    begin(ctx, job)
+    data.probe(ctx, None, job.instances)
+    ctx.say(JobAccepted(job.request_id, job.job_id))
+
+
+def take_name(ctx: Context, job: JobState) -> list[Change]:
+    """A job has its name and its volumes from now on: what of that is to be written."""
+    ctx.roster.name(job)
+    name_old_volumes(job)
+    with_data = (instance for instance in job.instances if instance.saved.data_on)
+    return [change for i in with_data for change in ctx.volumes.keep(job.job, i)]
+
+
+def begin(ctx: Context, job: JobState) -> None:
+    """Have the instances of a job wait, and heard of."""
+    ctx.roster.add(job)
+    alone = ctx.roster.running(job.job, job) is None
+    for instance in job.instances:
+        if alone and instance.spec.volumes and instance.pending:
+            ctx.volumes.adopt(job.job, instance)
+        ctx.roster.add_instance(instance)
+        ctx.note(instance)
+
+
+def undo(ctx: Context, job: JobState) -> None:
+    """Undo what `take_name` and `begin` did, also a part of it."""
+    ctx.roster.drop(job)
+    for instance in job.instances:
+        ctx.leave_the_queue(instance)
+        ctx.probes.pop(instance.probe_id, None)
+
+
+def on_stopped(ctx: Context, job_id: str) -> None:
+    """End a job and its tasks."""
+    ctx.at = job_id
+    job = ctx.roster.jobs.get(job_id)
+    if job is None or job.stopping or job.ended:
+        return
+    job.stopping = True
+    called_off = []
+    for step in reconcile(job, job.instances, ctx.now.wall_s):
+        if isinstance(step, steps.Finish):
+            job.finish(step.instance, Happened.CALLED_OFF, ctx.now.wall_s)
+            ctx.note(step.instance)
+            called_off.append(step.instance)
+    live = tuple((i, i.saved.task_id) for i in job.instances if i.live)
+    done = [i for i in job.instances if i.saved.done and i not in called_off]
+    ctx.store("a job is to end", job, *called_off, *done, then=[KillStored(live)])
+
+
+def kill_all(ctx: Context, job: JobState) -> None:
+    """Kill what runs of a job that is to end; what was killed before the ledger repeats."""
+    for step in reconcile(job, job.instances, ctx.now.wall_s):
+        if isinstance(step, steps.Kill):
+            ctx.kill(step.instance)

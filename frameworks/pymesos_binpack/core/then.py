@@ -1,0 +1,73 @@
+"""What follows a write that is durable: an effect, or one of these.
+
+They say what was waited for, and by whom, so that a write that waits can be read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymesos_binpack.core.effects import Accept, Effect
+from pymesos_binpack.jobs.state import Instance, JobState, Saved
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceDurable:
+    """This is what an instance may be told to be."""
+
+    instance: Instance
+    saved: Saved
+
+
+@dataclass(frozen=True, slots=True)
+class JobDurable:
+    """This is what a job may be told to be."""
+
+    job: JobState
+    stopping: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobStored:
+    """A new job is stored: it is begun, and who submitted it is told."""
+
+    job: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchStored:
+    """Launches are stored, and may be sent. With each instance, the task that it is launched as."""
+
+    accept: Accept
+    launched: tuple[tuple[Instance, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KillStored:
+    """Why these tasks are killed is stored. With each instance, the task that was meant."""
+
+    meant: tuple[tuple[Instance, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseStored:
+    """A job is out of quarantine: its tasks are asked for, and who released it is told."""
+
+    job: JobState
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkStored:
+    """The framework's id is stored."""
+
+
+Then = (
+    Effect
+    | InstanceDurable
+    | JobDurable
+    | JobStored
+    | LaunchStored
+    | KillStored
+    | ReleaseStored
+    | FrameworkStored
+)

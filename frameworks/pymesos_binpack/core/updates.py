@@ -1,0 +1,206 @@
+"""What a master says of tasks, and what follows for their instances."""
+
+from __future__ import annotations
+
+import math
+
+from pymesos_binpack.core import data
+from pymesos_binpack.core.context import Context
+from pymesos_binpack.core.effects import Acknowledge, Kill
+from pymesos_binpack.jobs import groups, steps
+from pymesos_binpack.jobs.backoff import how_long
+from pymesos_binpack.jobs.launching import how_it_ended, job_of_task
+from pymesos_binpack.jobs.lifecycle import Happened, heard
+from pymesos_binpack.jobs.reconciler import after_end, reconcile, while_unreachable
+from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.placement.tasks import Cause
+from pymesos_core.states import is_terminal
+from pymesos_core.store import Change
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk.ledger import is_over
+
+MAX_ENDED_JOBS = 100
+OVERDUE_S = math.inf  # the time that an instance was to wait until has come, by whatever clock
+
+
+def on_update(ctx: Context, status: pb.TaskStatus) -> None:
+    """Take in what is said of a task; it is acknowledged once what follows is durable."""
+    main = ctx.roster.by_task.get(groups.main_task_id(status.task_id))
+    if main is not None:
+        ctx.at = main.job_id
+    elif (
+        job_of_task(status.task_id) in ctx.quarantined and status.task_id not in ctx.ledger.given_up
+    ):
+        return  # it is left alone, and so is the update, which comes again
+    if main is not None and main.saved.task_id != status.task_id:
+        _on_sidecar(ctx, main, status)
+    elif status.task_id in ctx.probes:
+        data.on_probed(ctx, ctx.probes.pop(status.task_id), status)
+    elif main is None:
+        _on_stranger(ctx, status)
+    else:
+        _on_own(ctx, main, status)
+
+
+def _on_stranger(ctx: Context, status: pb.TaskStatus) -> None:
+    """Of a task that was given up, or of a job that is forgotten: it must not run."""
+    if is_over(status):
+        # Also when it is the same end again: the first may not be durable yet.
+        gone = ctx.ledger.forget(status.task_id)
+        ctx.store("the end of a task that was given up", *gone, then=[Acknowledge(status)])
+        return
+    if status.state != pb.TASK_UNREACHABLE and status.task_id not in ctx.ledger.given_up:
+        ctx.say(Kill(status.task_id, status.agent_id))
+    ctx.say(Acknowledge(status))
+
+
+def _on_own(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
+    more: list[Change] = []
+    agent_id = status.agent_id or instance.saved.agent_id
+    kills: list[Kill] = []
+    if status.state == pb.TASK_UNREACHABLE:
+        _on_unreachable(ctx, instance, status)
+    elif is_over(status):
+        if status.state == pb.TASK_GONE_BY_OPERATOR and instance.spec.volumes:
+            more += data.lose_volumes(ctx, instance, instance.saved.agent_id)
+        _on_end(ctx, instance, status)
+        for task_id in groups.left_over(instance):
+            more.append(ctx.ledger.give_up(task_id, agent_id))
+            kills.append(Kill(task_id, agent_id))
+    else:
+        _on_alive(ctx, instance, status)
+    more += data.note_volumes(ctx, instance, status)
+    ctx.store("what a task's state means", instance, *more, then=[*kills, Acknowledge(status)])
+
+
+def _on_sidecar(ctx: Context, main: Instance, status: pb.TaskStatus) -> None:
+    """Of a task that goes on as far as known; the agent sees to it that both end."""
+    main.sidecar_failed = main.sidecar_failed or groups.sidecar_failed(status)
+    over = is_over(status)
+    if over and status.task_id not in main.saved.ended_beside:
+        main.amend(ended_beside=[*main.saved.ended_beside, status.task_id])
+    what = [main] if over else []
+    ctx.store("the state of a sidecar", *what, then=[Acknowledge(status)])
+
+
+def _on_alive(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
+    ctx.timers.cancel(("unreachable", instance.key))
+    instance.move(heard(status.state), ctx.now.wall_s)
+    instance.amend(
+        state=status.state,
+        agent_id=status.agent_id or instance.saved.agent_id,
+        reason=pb.REASON_UNSPECIFIED,
+        message=status.message,
+    )
+    instance.explain("")
+    if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
+        instance.running_since_s = ctx.now.mono_s
+    if ctx.roster.job_of(instance).durably_stopping:
+        ctx.kill(instance)
+
+
+def _on_unreachable(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
+    """It is said again and again, also after a restart; what counts is when it began."""
+    saved = instance.saved
+    again = saved.state == status.state and saved.unreachable_since_s
+    since_s = saved.unreachable_since_s if again else ctx.now.wall_s
+    instance.move(Happened.HEARD_UNREACHABLE, ctx.now.wall_s)
+    instance.amend(state=status.state, unreachable_since_s=since_s, message=status.message)
+    step = while_unreachable(instance, -OVERDUE_S)
+    instance.explain(step.why, Cause.AGENT_UNREACHABLE)
+    timer = ("unreachable", instance.key)
+    if isinstance(step, steps.Wait) and step.until_s is not None and timer not in ctx.timers:
+        left_s = max(0.0, step.until_s - max(ctx.now.wall_s, since_s))
+        ctx.timers.set(timer, ctx.now.mono_s + left_s)
+
+
+def on_unreachable_for_long(ctx: Context, key: str) -> None:
+    """A service goes on elsewhere; should the old task come back, it is killed."""
+    instance = ctx.roster.by_key.get(key)
+    if instance is None or instance.saved.state != pb.TASK_UNREACHABLE:
+        return
+    job = ctx.roster.job_of(instance)
+    for step in reconcile(job, [instance], OVERDUE_S):
+        if isinstance(step, steps.Replace):
+            _replace(ctx, job, step)
+
+
+def _replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
+    instance, saved = step.instance, step.instance.saved
+    ctx.roster.by_task.pop(saved.task_id, None)
+    given_up = [
+        ctx.ledger.give_up(task_id, saved.agent_id)
+        for task_id in (saved.task_id, *groups.left_over(instance))
+    ]
+    instance.move(Happened.REPLACED, ctx.now.wall_s)
+    instance.amend(state=pb.TASK_STATE_UNSPECIFIED, unreachable_since_s=0.0)
+    instance.running_since_s = None
+    if job.stopping:
+        _finish(ctx, job, instance, Happened.CALLED_OFF)
+    ctx.note(instance)
+    ctx.note_move(job)
+    instance.explain(f"replaced, {step.why}")
+    ctx.store(step.why, *given_up, instance)
+
+
+def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
+    """The task has ended: its controller says whether the instance is run again."""
+    saved = instance.saved
+    del ctx.roster.by_task[saved.task_id]
+    ctx.timers.cancel(("unreachable", instance.key))
+    since_s = instance.running_since_s
+    ran_s = ctx.now.mono_s - since_s if since_s is not None else 0.0
+    end = steps.End(status, saved.state, ran_s, instance.killing)
+    instance.running_since_s, instance.killing = None, False
+    instance.amend(
+        unreachable_since_s=0.0,
+        state=status.state if is_terminal(status.state) else pb.TASK_LOST,
+        reason=status.reason,
+        message=status.message,
+        exit_status=status.exit_status if status.HasField("exit_status") else None,
+    )
+    instance.explain(how_it_ended(status))
+    job = ctx.roster.job_of(instance)
+    ctx.note_move(job)
+    match after_end(job, instance, end):
+        case steps.Finish(_, _, failures):
+            instance.amend(failures=failures)
+            _finish(ctx, job, instance, Happened.ENDED)
+        case steps.Launch() as step:
+            _run_again(ctx, step)
+
+
+def _finish(ctx: Context, job: JobState, instance: Instance, happened: Happened) -> None:
+    job.finish(instance, happened, ctx.now.wall_s)
+    if job.ended:
+        _forget_old_jobs(ctx, job)
+
+
+def _run_again(ctx: Context, step: steps.Launch) -> None:
+    instance = step.instance
+    instance.quick_failures = step.quick_failures
+    instance.not_before_s = ctx.now.mono_s + step.after_s
+    if step.after_s:
+        ctx.timers.set(("restart", instance.key), instance.not_before_s)
+        instance.next_start_at_s = ctx.now.wall_s + step.after_s
+        instance.explain(how_long(instance), Cause.BACK_OFF)
+    instance.move(Happened.RUN_AGAIN, ctx.now.wall_s)
+    instance.amend(state=pb.TASK_STATE_UNSPECIFIED, failures=step.failures)
+    ctx.note(instance)
+    ctx.placement.due = True
+
+
+def on_kept_back_for_long(ctx: Context, key: str) -> None:
+    """An instance that kept ending soon after its start waits for a place again."""
+    instance = ctx.delayed.get(key)
+    if instance is not None:
+        instance.next_start_at_s = 0.0
+        instance.explain(instance.note)
+        ctx.note(instance)
+
+
+def _forget_old_jobs(ctx: Context, latest: JobState) -> None:
+    ended = [job for job in ctx.roster.jobs.values() if job.ended and job is not latest]
+    for job in ended[: max(0, len(ended) + 1 - MAX_ENDED_JOBS)]:
+        ctx.roster.forget(job)
+        ctx.store("a job that ended long ago is forgotten", *job.removal())

@@ -1,0 +1,69 @@
+"""The jobs, found by what they are asked for: ids, tasks, keys, names, requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.specs import Job
+
+
+class Roster:
+    """Every job that is stored and can be handled, and those of its tasks that may run."""
+
+    def __init__(self) -> None:
+        self.jobs: dict[str, JobState] = {}
+        self.by_task: dict[str, Instance] = {}
+        self.by_key: dict[str, Instance] = {}
+        self.requests: dict[str, str] = {}  # request id → job id, those in quarantine included
+        self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
+
+    def name(self, job: JobState) -> None:
+        """A job has its name, before it is stored."""
+        self._named.setdefault((job.job.role, job.job.name), {})[job.job_id] = job
+
+    def add(self, job: JobState) -> None:
+        """A job is stored."""
+        self.jobs[job.job_id] = job
+        self.requests[job.request_id] = job.job_id
+
+    def add_instance(self, instance: Instance) -> None:
+        """It may be launched, or is."""
+        self.by_key[instance.key] = instance
+        if instance.live:
+            self.by_task[instance.saved.task_id] = instance
+
+    def drop(self, job: JobState) -> None:
+        """Undo what the others did, also a part of it."""
+        self.jobs.pop(job.job_id, None)
+        self.named(job.job.role, job.job.name).pop(job.job_id, None)
+        for instance in job.instances:
+            self.by_key.pop(instance.key, None)
+            self.by_task.pop(instance.saved.task_id, None)
+
+    def forget(self, job: JobState) -> None:
+        """A job that has ended is known no more."""
+        self.drop(job)
+        self.requests.pop(job.request_id, None)
+
+    def named(self, role: str, name: str) -> dict[str, JobState]:
+        """Those of a role and a name, in the order submitted."""
+        return self._named.get((role, name), {})
+
+    def running(self, job: Job, but: JobState | None) -> JobState | None:
+        """Another job of the name, submitted before, that has not ended and is not ending."""
+        for other in self.named(job.role, job.name).values():
+            if other is but:
+                return None
+            if not (other.ended or other.stopping):
+                return other
+        return None
+
+    def instances(self) -> Iterator[Instance]:
+        """Every instance of every job."""
+        for job in self.jobs.values():
+            yield from job.instances
+
+    def job_of(self, instance: Instance) -> JobState:
+        """The job of an instance."""
+        return self.jobs[instance.job_id]

@@ -1,0 +1,81 @@
+"""What a controller wants done about an instance, and why.
+
+A controller compares what is wanted with what is there. It changes nothing: the core carries its
+steps out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pymesos_binpack.jobs.state import Instance
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How the task of an instance ended."""
+
+    status: pb.TaskStatus
+    state_before: int
+    ran_s: float
+    was_killed: bool  # by this framework
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """It is as it is wanted."""
+
+    instance: Instance
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """It waits to be launched, at the earliest after so many seconds.
+
+    `failures` count against its retries, `quick_failures` for how long it is kept back.
+    """
+
+    instance: Instance
+    why: str
+    after_s: float = 0.0
+    failures: int = 0
+    quick_failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    """Its task is killed."""
+
+    instance: Instance
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replace:
+    """Its task is given up: another takes its place, and it is killed should it come back."""
+
+    instance: Instance
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Its task is left alone until that time (Unix); None: however long it takes."""
+
+    instance: Instance
+    why: str
+    until_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """It will not be launched again."""
+
+    instance: Instance
+    why: str
+    failures: int = 0
+
+
+Step = Keep | Launch | Kill | Replace | Wait | Finish

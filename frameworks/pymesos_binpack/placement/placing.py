@@ -1,0 +1,250 @@
+"""Placement: what waits is planned over the offers in hand, again and again as either changes.
+
+It knows nothing of jobs: who waits is a `Waiter`, and what runs comes as a `Situation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+from typing import Generic
+
+from pymesos_binpack.placement.accepts import Part, as_accepts
+from pymesos_binpack.placement.agents import Known, Placed
+from pymesos_binpack.placement.hand import Hand, OfferInHand, seen
+from pymesos_binpack.placement.packing import Policy, Workload
+from pymesos_binpack.placement.planner import Launch, Situation, plan
+from pymesos_binpack.placement.preemption import RunningTask, preemption
+from pymesos_binpack.placement.queue import Queue, W, to_plan
+from pymesos_binpack.placement.tasks import PendingTask
+from pymesos_proto.v1 import types_pb2 as pb
+
+REFUSE_S = 60.0  # what does not fit now fits when the agent has more, which ends the filter
+NO_FILTER_S = 0.0
+HOLD_S = 3.0  # an offer is kept for a gang that needs others, too
+GANG_REFUSE_S = 1.0  # shorter than HOLD_S: then what is offered at different times meets
+GANG_REFUSE_MAX_S = 30.0
+
+
+@dataclass(frozen=True)
+class Chosen(Generic[W]):
+    """Launches on one agent, and who is launched, by task id."""
+
+    launches: Sequence[Launch]
+    who: Mapping[str, W]
+
+
+@dataclass(frozen=True)
+class Eviction(Generic[W]):
+    """Tasks that are killed for others, which then fit on these agents."""
+
+    waiters: Sequence[W]
+    victims: Sequence[str]  # task ids
+    agents: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is said to the master when everything is placed: offers given back, more asked for."""
+
+    declined: tuple[str, ...] = ()
+    refuse_s: float = 0.0
+    suppress: bool = False
+    revive: bool = False
+
+
+@dataclass
+class _Round(Generic[W]):
+    """One plan, while it is carried out."""
+
+    offers: Sequence[OfferInHand]
+    situation: Situation
+    who: dict[str, W]
+    tasks: list[PendingTask]
+    unplaced: Set[str]
+    of_use_to_gangs: Set[str]
+
+
+@dataclass
+class Placement(Generic[W]):
+    """The offers in hand, the queue, and the agents that were seen."""
+
+    policy: Policy
+    queue: Queue[W] = field(default_factory=Queue)
+    hand: Hand = field(default_factory=Hand)
+    agents: Known = field(default_factory=Known)
+    due: bool = False  # a plan is to be made
+    explaining: bool = False  # why nothing is placed is to be said although nothing is offered
+    wants_offers: bool = True
+    moved: set[str] = field(default_factory=set)  # jobs with constraints that began or ended tasks
+    _new_demand: bool = False  # for which offers that were refused, or suppressed, may do
+    _agents_changed: bool = False  # so constraints may be met that were not
+    _gang_refuse_s: float = GANG_REFUSE_S
+
+    # What happens.
+
+    def connect(self) -> None:
+        """A master has taken the framework in; who was lost meanwhile nobody told."""
+        self._new_demand = not self.wants_offers
+        self.hand.clear()
+        self.agents = Known()
+        self.due = True
+
+    def demand(self) -> None:
+        """There is something new to place."""
+        self._new_demand = self.due = True
+        self._gang_refuse_s = GANG_REFUSE_S
+
+    def take(self, offers: Iterable[pb.Offer], now_s: float) -> None:
+        """Offers have come."""
+        for offer in offers:
+            self.hand.add(offer, now_s)
+            self._agents_changed |= self.agents.see(seen(offer))
+        self.due = True
+
+    def lose(self, agent_id: str) -> None:
+        """An agent is gone, or cannot be reached: that is to be explained."""
+        self.agents.lose(agent_id)
+        self.due = self.explaining = True
+
+    def agents_changed(self) -> None:
+        """Constraints may be met that were not."""
+        self._agents_changed = True
+
+    # One plan: `place`, then what it chose is carried out, then `evict` and `answer`.
+
+    def place(
+        self,
+        offers: Sequence[OfferInHand],
+        placed: Placed,
+        workload: Workload,
+        now_s: float,
+        part_of: Callable[[W], Part],
+    ) -> tuple[_Round[W], list[Chosen[W]], list[str]]:
+        """The plan, what it launches, and the jobs of which something new is to be said."""
+        lines = [(line, to_plan(line, offers)) for line in self.queue]
+        tasks = [task for _, planned in lines for task, _ in planned.values()]
+        who = {task_id: w for _, planned in lines for task_id, (_, w) in planned.items()}
+        self.policy.learn(workload)
+        situation = Situation(self.agents, placed, self.kept(now_s))
+        made = plan(tasks, offers, self.policy, situation)
+        news = []
+        for line, planned in lines:
+            refusals = (made.unplaced[task_id] for task_id in planned if task_id in made.unplaced)
+            refusal = next(refusals, None)
+            if refusal is not None and line.refuse(refusal, len(offers)):
+                news.append(line.job_id)
+        by_agent, later = as_accepts(
+            made.launches, lambda launch: part_of(who[launch.task.task_id])
+        )
+        chosen = [Chosen(launches, who) for launches in by_agent.values()]
+        unplaced = made.unplaced.keys()
+        round_ = _Round(offers, situation, who, tasks, unplaced, made.of_use_to_gangs | later)
+        return round_, chosen, news
+
+    def culprit(self, offers: Sequence[OfferInHand], placed: Placed, now_s: float) -> str:
+        """The job that cannot be planned by itself, either; empty: none, or not one alone can."""
+        situation = Situation(self.agents, placed, self.kept(now_s))
+        failed: list[str] = []
+        for line in self.queue:
+            try:
+                tasks = [task for task, _ in to_plan(line, offers).values()]
+                plan(tasks, offers, self.policy, situation)
+            except Exception:
+                failed.append(line.job_id)
+        others = len(self.queue) > len(failed)
+        return failed[0] if failed and (others or len(failed) == 1) else ""
+
+    def hold_back(self, round_: _Round[W], now_s: float) -> float | None:
+        """A gang needs several offers at a time: keep those of use to it, and until when.
+
+        They come again soon after they are declined, so that those of different times meet.
+        """
+        hand = self.hand
+        hand.held = {
+            offer_id
+            for offer_id in round_.of_use_to_gangs & hand.offers.keys()
+            if hand.since_s.get(offer_id, 0.0) + HOLD_S > now_s
+        }
+        hand.gang_waits = bool(round_.of_use_to_gangs)
+        since_s = [hand.since_s[offer_id] for offer_id in hand.held]
+        return min(since_s) + HOLD_S if since_s else None
+
+    def evict(
+        self,
+        round_: _Round[W],
+        may_preempt: Callable[[W], bool],
+        running: Callable[[], Iterable[RunningTask]],
+    ) -> list[Eviction[W]]:
+        """Whom to kill for those that may have others killed and were not placed.
+
+        Victims end at different times. Meanwhile nothing less urgent gets what is free where they
+        are, themselves included.
+        """
+        units: dict[str, list[PendingTask]] = {}
+        for task in round_.tasks:
+            if task.task_id in round_.unplaced and may_preempt(round_.who[task.task_id]):
+                units.setdefault(task.gang or task.task_id, []).append(task)
+        if not units:
+            return []
+        free = {offer.agent.agent_id: offer.available for offer in round_.offers}
+        kept = dict(round_.situation.kept)
+        there = list(running())
+        out: list[Eviction[W]] = []
+        for unit in sorted(units.values(), key=lambda unit: -unit[0].priority):
+            priority = unit[0].priority
+            agents = [a for a in self.agents if kept.get(a.agent_id, priority - 1) < priority]
+            homes = {task.task_id: task.home for task in unit if task.home}
+            made = preemption(unit, there, free, agents, round_.situation.placed, homes)
+            if made is None:
+                continue
+            kept |= dict.fromkeys(made.agents, priority)
+            waiters = [round_.who[task.task_id] for task in unit]
+            out.append(Eviction(waiters, made.victims, made.agents))
+        return out
+
+    def kept(self, now_s: float) -> dict[str, int]:
+        """The agents where room is being made for a task that waits, with its priority."""
+        out: dict[str, int] = {}
+        for line in self.queue:
+            for waiter in line.waiters.values() if line.preempt else ():
+                if waiter.preempt_again_s > now_s:
+                    for agent_id in waiter.kept_agents:
+                        out[agent_id] = max(line.task.priority, out.get(agent_id, 0))
+        return out
+
+    def answer(self) -> Answer:
+        """What is of no use is declined; more is asked for, or nothing."""
+        self.explaining = False
+        suppress = revive = False
+        if not self.queue:
+            self.hand.held.clear()
+            declined, refuse_s = self._give_back(), NO_FILTER_S
+            suppress, self.wants_offers = self.wants_offers, False
+        else:
+            refuse_s = self._gang_refuse_s if self.hand.gang_waits else REFUSE_S
+            declined = self._give_back()
+            if self.hand.gang_waits and not self.hand.held:
+                # It was in vain, so others are to have what it was held for, ever longer.
+                self._gang_refuse_s = min(GANG_REFUSE_MAX_S, 2 * self._gang_refuse_s)
+            if self._new_demand or self._may_be_met_now():
+                self._new_demand = False
+                self.wants_offers = revive = True
+        self.moved.clear()
+        self._agents_changed = False
+        return Answer(declined, refuse_s, suppress, revive)
+
+    def _give_back(self) -> tuple[str, ...]:
+        given_back = tuple(i for i in self.hand.offers if i not in self.hand.held)
+        for offer_id in given_back:
+            self.hand.drop(offer_id)
+        return given_back
+
+    def _may_be_met_now(self) -> bool:
+        """Whether a constraint may be met on an agent that was refused for it."""
+        if not (self.moved or self._agents_changed):
+            return False
+        return any(
+            line.task.constraints and (self._agents_changed or line.job_id in self.moved)
+            for line in self.queue
+        )
