@@ -10,7 +10,7 @@ import contextlib
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
@@ -216,7 +216,7 @@ def load_saved(key: str, data: bytes) -> Saved:
     read = _read(f"the record of {key}", data)
     if not isinstance(read, dict):
         raise ValueError(f"the record of {key} is no mapping")
-    unknown = read.keys() - {each.name for each in fields(Saved)}
+    unknown = read.keys() - set(Saved._fields)
     if unknown:
         raise ValueError(f"the record of {key} has {sorted(unknown)[0]!r}, unknown to this version")
     for name, value in read.items():

@@ -45,8 +45,8 @@ class BinpackHarness:
             for call in calls:
                 asked = tuple((t.task_id, t.agent_id) for t in call.reconcile.tasks)
                 self.effects.append(c.Reconcile(asked))
-        elif isinstance(event, c.TaskUpdated) and (call := ledger.hear(event.status)) is not None:
-            self.effects.append(c.Kill(call.kill.task_id, call.kill.agent_id))
+        elif isinstance(event, c.TaskUpdated) and (kill := ledger.hear(event.status)) is not None:
+            self.effects.append(c.Kill(kill.kill.task_id, kill.kill.agent_id))
 
     def write(self) -> None:
         while self.held:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from pymesos_binpack.core import data
 from pymesos_binpack.core.context import Context
@@ -152,31 +153,36 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     ran_s = ctx.now.mono_s - since_s if since_s is not None else 0.0
     end = steps.End(status, saved.state, ran_s, instance.killing)
     instance.running_since_s, instance.killing = None, False
-    instance.amend(
-        unreachable_since_s=0.0,
-        state=status.state if is_terminal(status.state) else pb.TASK_LOST,
-        reason=status.reason,
-        message=status.message,
-        exit_status=status.exit_status if status.HasField("exit_status") else None,
-    )
-    instance.explain(how_it_ended(status))
+    how = {
+        "unreachable_since_s": 0.0,
+        "reason": status.reason,
+        "message": status.message,
+        "exit_status": status.exit_status if status.HasField("exit_status") else None,
+    }
     job = ctx.roster.job_of(instance)
     ctx.note_move(job)
     match after_end(job, instance, end):
         case steps.Finish(_, _, failures):
-            instance.amend(failures=failures)
-            _finish(ctx, job, instance, Happened.ENDED)
+            state = status.state if is_terminal(status.state) else pb.TASK_LOST
+            _finish(ctx, job, instance, Happened.ENDED, failures=failures, state=state, **how)
+            instance.explain(how_it_ended(status))
         case steps.Launch() as step:
+            instance.move(Happened.RUN_AGAIN, ctx.now.wall_s)
+            instance.amend(state=pb.TASK_STATE_UNSPECIFIED, failures=step.failures, **how)
+            instance.explain(how_it_ended(status))
             _run_again(ctx, step)
 
 
-def _finish(ctx: Context, job: JobState, instance: Instance, happened: Happened) -> None:
-    job.finish(instance, happened, ctx.now.wall_s)
+def _finish(
+    ctx: Context, job: JobState, instance: Instance, happened: Happened, **changes: Any
+) -> None:
+    job.finish(instance, happened, ctx.now.wall_s, **changes)
     if job.ended:
         _forget_old_jobs(ctx, job)
 
 
 def _run_again(ctx: Context, step: steps.Launch) -> None:
+    """It waits for a place from now on, or when it has been kept back for long enough."""
     instance = step.instance
     instance.quick_failures = step.quick_failures
     instance.not_before_s = ctx.now.mono_s + step.after_s
@@ -184,8 +190,6 @@ def _run_again(ctx: Context, step: steps.Launch) -> None:
         ctx.timers.set(("restart", instance.key), instance.not_before_s)
         instance.next_start_at_s = ctx.now.wall_s + step.after_s
         instance.explain(how_long(instance), Cause.BACK_OFF)
-    instance.move(Happened.RUN_AGAIN, ctx.now.wall_s)
-    instance.amend(state=pb.TASK_STATE_UNSPECIFIED, failures=step.failures)
     ctx.note(instance)
     ctx.placement.due = True
 

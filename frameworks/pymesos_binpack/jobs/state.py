@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from pymesos_binpack.jobs.lifecycle import INSTANCE as LIFE
 from pymesos_binpack.jobs.lifecycle import Happened, Phase, phase_of
@@ -27,21 +28,20 @@ INSTANCE = "instance"
 VOLUME = "volume"  # one that was made: see `volumes`
 
 
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """The part of an instance that survives."""
+class Saved(NamedTuple):
+    """The part of an instance that survives. A new one is made for every change, and quickly."""
 
     task_id: str = ""  # of the latest attempt
     attempts: int = 0
     state: int = pb.TASK_STATE_UNSPECIFIED  # of the latest attempt; unspecified: pending
     agent_id: str = ""
     hostname: str = ""
-    attributes: Mapping[str, str] = field(default_factory=dict)  # of its agent: see JobState.fields
+    attributes: Mapping[str, str] = MappingProxyType({})  # of its agent: see JobState.fields
     ports: Sequence[int] = ()
-    devices: Mapping[str, int] = field(default_factory=dict)  # thousandths of each GPU it has
+    devices: Mapping[str, int] = MappingProxyType({})  # thousandths of each GPU it has
     preempted: bool = False  # it is killed for one of higher priority, and will be run again
     data_on: str = ""  # the agent that has its volumes, once they are made
-    volume_ids: Mapping[str, str] = field(default_factory=dict)  # of those, by their names
+    volume_ids: Mapping[str, str] = MappingProxyType({})  # of those, by their names
     ended_beside: Sequence[str] = ()  # its sidecars that have ended, task ids
     done: bool = False  # it will not be launched again
     unreachable_since_s: float = 0.0  # Unix time; 0: it is not
@@ -51,8 +51,11 @@ class Saved:
     message: str = ""
 
     def record(self) -> dict[str, Any]:
-        """As it is stored; `dataclasses.asdict` would copy every list first."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        """As it is stored."""
+        record = self._asdict()
+        for name in ("attributes", "devices", "volume_ids"):
+            record[name] = dict(record[name])
+        return record
 
 
 @dataclass(slots=True, eq=False)
@@ -98,7 +101,7 @@ class Instance:
 
     def amend(self, **changes: Any) -> None:
         """Something of it is to be another; it is told once that is durable."""
-        self.saved = replace(self.saved, **changes)
+        self.saved = self.saved._replace(**changes)
 
     def move(self, happened: Happened, now_wall_s: float) -> None:
         """Raises ImpossibleTransitionError, with its story."""
@@ -199,10 +202,12 @@ class JobState:
         self.left = self.durably_left = sum(not i.saved.done for i in self.instances)
         self.durably_stopping = self.stopping
 
-    def finish(self, instance: Instance, happened: Happened, now_wall_s: float) -> None:
+    def finish(
+        self, instance: Instance, happened: Happened, now_wall_s: float, **changes: Any
+    ) -> None:
         """One of its instances is done."""
         instance.move(happened, now_wall_s)
-        instance.amend(done=True)
+        instance.amend(done=True, **changes)
         self.left -= 1
 
     def is_durable(self, instance: Instance, saved: Saved) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, astuple, dataclass, replace
+from dataclasses import asdict, astuple, dataclass
 
 from pymesos_binpack.jobs.state import VOLUME, Instance, JobState
 from pymesos_binpack.specs import Job
@@ -116,9 +116,9 @@ class Volumes:
             home = mine[0].agent_id
             there = {v.name: v.volume_id for v in mine if v.agent_id == home}
             # It follows from what is stored of the volumes, so it is as durable as they are.
-            instance.restore(
-                replace(instance.saved, data_on=home, hostname=mine[0].hostname, volume_ids=there)
-            )
+            hostname = mine[0].hostname
+            saved = instance.saved._replace(data_on=home, hostname=hostname, volume_ids=there)
+            instance.restore(saved)
 
     def problem(self, job: Job) -> str | None:
         """Why a job cannot go on with what earlier runs of its name left."""
@@ -163,4 +163,4 @@ def name_old_volumes(job: JobState) -> None:
         if saved.data_on and not saved.volume_ids:
             prefix = f"{job.job_id}.{instance.spec.name}.{instance.index}"
             named = {v.name: f"{prefix}.{v.name}" for v in instance.spec.volumes}
-            instance.restore(replace(saved, volume_ids=named))
+            instance.restore(saved._replace(volume_ids=named))

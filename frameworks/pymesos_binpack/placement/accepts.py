@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -19,6 +18,12 @@ class Part:
 
     tasks: int
     size_bytes: int
+
+    def __add__(self, other: Part) -> Part:
+        return Part(self.tasks + other.tasks, self.size_bytes + other.size_bytes)
+
+
+NOTHING = Part(0, 0)
 
 
 def too_much(part: Part) -> bool:
@@ -37,24 +42,18 @@ def as_accepts(
     for launch in launches:
         units.setdefault(launch.task.gang or f"task {launch.task.task_id}", []).append(launch)
     by_agent: dict[str, list[Launch]] = {}
-    tasks: Counter[str] = Counter()
-    sizes: Counter[str] = Counter()
+    taken: dict[str, Part] = {}
     later: set[str] = set()
     for unit in units.values():
-        more_tasks: Counter[str] = Counter()
-        more_bytes: Counter[str] = Counter()
+        after: dict[str, Part] = {}
         for launch in unit:
-            part, agent_id = part_of(launch), launch.offer.agent.agent_id
-            more_tasks[agent_id] += part.tasks
-            more_bytes[agent_id] += part.size_bytes
-        if any(
-            too_much(Part(tasks[agent_id] + n, sizes[agent_id] + more_bytes[agent_id]))
-            for agent_id, n in more_tasks.items()
-        ):
+            agent_id = launch.offer.agent.agent_id
+            before = after.get(agent_id) or taken.get(agent_id, NOTHING)
+            after[agent_id] = before + part_of(launch)
+        if any(map(too_much, after.values())):
             later.update(i for launch in unit if launch.task.gang for i in launch.offer.offer_ids)
             continue
-        tasks.update(more_tasks)
-        sizes.update(more_bytes)
+        taken |= after
         for launch in unit:
             by_agent.setdefault(launch.offer.agent.agent_id, []).append(launch)
     return by_agent, later
