@@ -33,7 +33,8 @@ CORES = [
     "master/pymesos_master/allocator",
     "agent/pymesos_agent/core",
     "frameworks/pymesos_sdk/core.py",
-    "frameworks/pymesos_binpack/core.py",
+    "frameworks/pymesos_sdk/ledger.py",
+    "frameworks/pymesos_binpack/core",
     "frameworks/pymesos_binpack/placement",
     "frameworks/pymesos_binpack/jobs",
     "frameworks/pymesos_binpack/constraints.py",
@@ -48,6 +49,16 @@ ROOMS = {
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",
     },
+    "frameworks/pymesos_binpack": {"placement", "jobs", "jobfiles", "core", "services"},
+}  # fmt: skip
+
+
+# Each imports only from those before it, and there is no circle within it.
+FLOORS = {
+    "frameworks/pymesos_binpack": [
+        "constraints", "containers", "specs", "placement", "jobs", "jobfiles", "restoring", "core",
+        "calls", "shell", "services", "settings", "main",
+    ],
 }  # fmt: skip
 
 
@@ -74,6 +85,48 @@ def test_imports_point_the_way_the_design_says(package: str) -> None:
 def test_a_package_has_the_rooms_that_the_design_names(package: str) -> None:
     found = {path.parent.name for path in (ROOT / package).glob("*/__init__.py")}
     assert found == ROOMS[package]
+
+
+def modules(package: str) -> dict[str, set[str]]:
+    """The modules of a package, with those of it that they import, also for types only."""
+    root = ROOT / package
+    names = {
+        ".".join(path.relative_to(root.parent).with_suffix("").parts).removesuffix(
+            ".__init__"
+        ): path
+        for path in root.rglob("*.py")
+    }
+    found: dict[str, set[str]] = {}
+    for name, path in names.items():
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        froms = [n for n in nodes if isinstance(n, ast.ImportFrom) and n.module]
+        wanted: set[str] = set()
+        for node in froms:
+            inner = {f"{node.module}.{alias.name}" for alias in node.names}
+            wanted |= inner & names.keys() or {str(node.module)}
+        found[name] = wanted & names.keys() - {name}
+    return found
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_rooms_import_only_from_those_before_them(package: str) -> None:
+    floors = ["__init__", *FLOORS[package]]
+
+    def floor(module: str) -> int:
+        return floors.index([*module.split("."), "__init__"][1])
+
+    for module, imported in modules(package).items():
+        above = {name for name in imported if floor(name) > floor(module)}
+        assert not above, f"{module} imports {above}"
+
+
+@pytest.mark.parametrize("package", FLOORS)
+def test_no_module_imports_itself_by_way_of_others(package: str) -> None:
+    left = modules(package)
+    while free := [name for name, imported in left.items() if not imported & left.keys()]:
+        for name in free:
+            del left[name]
+    assert not left, f"a circle among {sorted(left)}"
 
 
 @pytest.mark.parametrize("path", [*MAY_IMPORT, *CORES])
