@@ -27,7 +27,7 @@ from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
 from pymesos_binpack.shell import Binpack
-from pymesos_cli.local import LocalCluster
+from pymesos_cli.local.cluster import LocalCluster
 from pymesos_core.store import Store
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver

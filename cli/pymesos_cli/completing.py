@@ -222,7 +222,7 @@ async def _remote_places(cluster: Cluster, _: click.Context, incomplete: str) ->
 
 async def _files(cluster: Cluster, task: str, path: str) -> Iterable[str]:
     from pymesos_cli.cluster import sandbox_of
-    from pymesos_cli.files import Remote
+    from pymesos_cli.tasks.files import Remote
     from pymesos_cli.finding import find_task
 
     view = await find_task(cluster, task, completed=True)

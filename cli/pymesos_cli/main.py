@@ -121,7 +121,7 @@ def main(context: click.Context, master: str, timeout: float) -> None:
 )
 def local(agents: int, runtime: str, resource_text: str, port: int, log_level: str) -> None:
     """Run a whole cluster here, on loopback, until Ctrl-C."""
-    from pymesos_cli.local import LocalError, run_local
+    from pymesos_cli.local.cluster import LocalError, run_local
     from pymesos_core.resources import ResourceError, parse
 
     try:
@@ -208,7 +208,7 @@ def run(
         )
         job = running.check(document, "the command")
     else:
-        from pymesos_cli.settings import apply_settings
+        from pymesos_cli.jobs.settings import apply_settings
 
         document = apply_settings(running.read_document(Path(arguments[0])), changes)
         job = running.check(document, arguments[0])
@@ -543,7 +543,7 @@ def whatif(
     as_json: bool,
 ) -> None:
     """How many machines does a workload need? Replays it with the planner; asks no cluster."""
-    from pymesos_cli.whatif import run_whatif
+    from pymesos_cli.local.whatif import run_whatif
 
     run_whatif(nodes, pods, policies, seed, load, plot, as_json=as_json)
 
@@ -560,7 +560,7 @@ def reserve(
     settings: Settings, agent: str, role: str, resources: str, volumes: tuple[str, ...]
 ) -> None:
     """Reserve RESOURCES of an AGENT, such as 'cpus:2;mem:1024', for a ROLE."""
-    from pymesos_cli.reserve import reserve
+    from pymesos_cli.operators.reserve import reserve
 
     _with_cluster(settings, lambda cluster: reserve(cluster, agent, role, resources, volumes))
 
@@ -577,7 +577,7 @@ def unreserve(
     settings: Settings, agent: str, role: str, resources: str, volumes: tuple[str, ...]
 ) -> None:
     """End what is reserved of an AGENT for a ROLE: RESOURCES, volumes, or all that is unused."""
-    from pymesos_cli.reserve import unreserve
+    from pymesos_cli.operators.reserve import unreserve
 
     _with_cluster(settings, lambda cluster: unreserve(cluster, agent, role, resources, volumes))
 
@@ -610,7 +610,7 @@ def events(settings: Settings, as_json: bool) -> None:
 @pass_settings
 def logs(settings: Settings, task: str, follow: bool, stderr: bool, tail: int | None) -> None:
     """Show what a task writes, or wrote; of a job, what all its instances write."""
-    from pymesos_cli.logs import show_logs
+    from pymesos_cli.tasks.logs import show_logs
 
     _with_cluster(
         settings,
@@ -625,7 +625,7 @@ def logs(settings: Settings, task: str, follow: bool, stderr: bool, tail: int | 
 @pass_settings
 def stats(settings: Settings, task: str, follow: bool, as_json: bool) -> None:
     """What tasks use now: all, or those whose id begins with TASK."""
-    from pymesos_cli.stats import show_stats
+    from pymesos_cli.tasks.stats import show_stats
 
     _with_cluster(
         settings, lambda cluster: show_stats(cluster, task, follow=follow, as_json=as_json)
@@ -637,7 +637,7 @@ def stats(settings: Settings, task: str, follow: bool, as_json: bool) -> None:
 @pass_settings
 def top(settings: Settings, task: str) -> None:
     """What tasks use, again and again, the busiest first, until Ctrl-C: stats -f."""
-    from pymesos_cli.stats import show_stats
+    from pymesos_cli.tasks.stats import show_stats
 
     _with_cluster(settings, lambda cluster: show_stats(cluster, task, follow=True, as_json=False))
 
@@ -647,7 +647,7 @@ def top(settings: Settings, task: str) -> None:
 @pass_settings
 def attach(settings: Settings, task: str) -> None:
     """Show what a task writes from now on, until it ends; its exit status is the command's."""
-    from pymesos_cli.logs import attach_to
+    from pymesos_cli.tasks.logs import attach_to
 
     sys.exit(_with_cluster(settings, lambda cluster: attach_to(cluster, task)))
 
@@ -699,7 +699,7 @@ def exec_command(
     settings: Settings, task: str, command: tuple[str, ...], interactive: bool, terminal: bool
 ) -> None:
     """Run a command in the container of a task: exec [-it] TASK -- CMD [ARG...]."""
-    from pymesos_cli.exec import run_inside
+    from pymesos_cli.tasks.exec import run_inside
 
     if not command[0]:
         raise click.UsageError("the command is empty: exec TASK -- CMD [ARG...]")

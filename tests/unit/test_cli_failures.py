@@ -19,7 +19,7 @@ import pytest
 from pymesos_cli import exec as exec_module
 from pymesos_cli import local, quarantine, run, services, stats
 from pymesos_cli.cluster import CliError, Cluster
-from pymesos_cli.progress import Progress
+from pymesos_cli.jobs.progress import Progress
 from pymesos_core.resources import Resources
 from pymesos_core.store import Change, Store, StoreError
 from pymesos_proto.v1 import jobs_pb2, types_pb2

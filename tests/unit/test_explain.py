@@ -8,7 +8,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.placement import placing
 from pymesos_binpack.services.views import instance_view
-from pymesos_cli.explain import the_reason, waiting_lines
+from pymesos_cli.operators.explain import the_reason, waiting_lines
 from pymesos_master.allocator.interface import Withheld
 from pymesos_proto.v1 import jobs_pb2, operator_pb2, types_pb2
 from pymesos_testing.binpack_harness import BinpackHarness, job

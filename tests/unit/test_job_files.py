@@ -18,8 +18,8 @@ from pymesos_binpack.jobs.launching import needed_runtimes
 from pymesos_binpack.placement.agents import Known, Placed
 from pymesos_binpack.placement.eligibility import unmet
 from pymesos_cli.cluster import CliError
-from pymesos_cli.run import command_document
-from pymesos_cli.settings import apply_settings
+from pymesos_cli.jobs.run import command_document
+from pymesos_cli.jobs.settings import apply_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -21,7 +21,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.checks import resolved
 from pymesos_binpack.jobfiles.parsing import Job, JobError, load_document, parse_job, schema
 from pymesos_cli.cluster import CliError
-from pymesos_cli.settings import apply_settings
+from pymesos_cli.jobs.settings import apply_settings
 from pymesos_core.ids import id_problem
 from pymesos_core.resources import Resources, Tag, checked_total, from_proto, to_proto
 from pymesos_master.core.validation import group_problem, task_problem

@@ -14,7 +14,7 @@ from pymesos_cli.output import (
     short_amounts,
     used_of,
 )
-from pymesos_cli.quarantine import quarantined_jobs
+from pymesos_cli.jobs.quarantine import quarantined_jobs
 from pymesos_core.json_dialect import (
     agent_json,
     event_json,
