@@ -44,8 +44,10 @@ def commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
     context = click.Context(command, info_name=name, terminal_width=90, max_content_width=90)
     yield name, command.get_help(context)
     if isinstance(command, click.Group):
-        for child in sorted(command.commands):
-            yield from commands(command.commands[child], f"{name} {child}")
+        for child in command.list_commands(context):
+            found = command.get_command(context, child)
+            assert found is not None
+            yield from commands(found, f"{name} {child}")
 
 
 ROLES = {

@@ -222,8 +222,8 @@ async def _remote_places(cluster: Cluster, _: click.Context, incomplete: str) ->
 
 async def _files(cluster: Cluster, task: str, path: str) -> Iterable[str]:
     from pymesos_cli.cluster import sandbox_of
-    from pymesos_cli.tasks.files import Remote
     from pymesos_cli.finding import find_task
+    from pymesos_cli.tasks.files import Remote
 
     view = await find_task(cluster, task, completed=True)
     folder, slash, _ = path.rpartition("/")

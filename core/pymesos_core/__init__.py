@@ -1,8 +1,18 @@
 """What every role of pymesos shares: resources, ids, task states, time, coordination, serving."""
 
-from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING
 
-try:
-    VERSION = version("pymesos-cluster")
-except PackageNotFoundError:  # a source tree on PYTHONPATH, not installed
-    VERSION = "0+unknown"
+if TYPE_CHECKING:
+    VERSION: str
+
+
+def __getattr__(name: str) -> str:
+    """VERSION, when it is asked for: to look it up takes longer than to start."""
+    if name != "VERSION":
+        raise AttributeError(name)
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("pymesos-cluster")
+    except PackageNotFoundError:  # a source tree on PYTHONPATH, not installed
+        return "0+unknown"

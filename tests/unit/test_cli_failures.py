@@ -16,10 +16,13 @@ import grpc
 import grpc.aio
 import pytest
 
-from pymesos_cli import exec as exec_module
-from pymesos_cli import local, quarantine, run, services, stats
+from pymesos_cli import services
 from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.jobs import quarantine, run
 from pymesos_cli.jobs.progress import Progress
+from pymesos_cli.local import cluster as local
+from pymesos_cli.tasks import exec as exec_module
+from pymesos_cli.tasks import stats
 from pymesos_core.resources import Resources
 from pymesos_core.store import Change, Store, StoreError
 from pymesos_proto.v1 import jobs_pb2, types_pb2

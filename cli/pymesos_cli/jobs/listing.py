@@ -5,9 +5,9 @@ from __future__ import annotations
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import about_job, find_job, has_ended
 from pymesos_cli.interrupts import run_interruptibly
-from pymesos_cli.output import age, print_json, print_table
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.jobs.run import how_to_go_on, see_through, watch
+from pymesos_cli.output import age, print_json, print_table
 from pymesos_cli.services import ask_jobs, jobs_of_silent, refuse_silent, warn
 from pymesos_core.json_dialect import job_json
 from pymesos_core.names import Named, find

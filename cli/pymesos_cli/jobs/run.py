@@ -23,9 +23,9 @@ from pymesos_binpack.specs import Job, JobError
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import find_task
 from pymesos_cli.interrupts import OF_SIGNAL, run_interruptibly
-from pymesos_cli.tasks.logs import copy_log
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
+from pymesos_cli.tasks.logs import copy_log
 from pymesos_cli.terminal import OutputError, note
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.flags import current_user

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.finding import find_framework, find_tasks
+from pymesos_cli.jobs.quarantine import quarantined_jobs
 from pymesos_cli.output import (
     age,
     print_json,
@@ -14,7 +15,6 @@ from pymesos_cli.output import (
     short_amounts,
     used_of,
 )
-from pymesos_cli.jobs.quarantine import quarantined_jobs
 from pymesos_core.json_dialect import (
     agent_json,
     event_json,

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import Sequence
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, sandbox_of
-from pymesos_cli.tasks.exec import exit_code
 from pymesos_cli.finding import find_task, find_tasks
+from pymesos_cli.tasks.exec import exit_code
 from pymesos_cli.terminal import SafeStream, stream
 from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import operator_pb2 as operator_pb

@@ -1,0 +1,133 @@
+"""`pymesos-cli` as a click group that imports a command when it is asked for, and no other.
+
+A Room is the group of the commands of one subject, declared in its `commands.py`; their code is in
+the files beside it and is imported when they run. Main knows of each command its room and one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from pymesos_cli import terminal
+from pymesos_core.text import cut, quoted
+
+_WORD = re.compile(r"\S{81,}")  # longer than anything of ours: somebody typed it
+
+
+class Command(click.Command):
+    """A command that says what it takes when an argument is missing."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """See click.Command."""
+        before_dashes = arguments[0] if arguments else None
+        try:
+            return super().parse_args(context, arguments)
+        except click.MissingParameter as error:
+            if not isinstance(error.param, click.Argument):
+                raise
+            raise self._lacks(context, nothing_before_dashes=before_dashes == "--") from error
+
+    def _lacks(self, context: click.Context, *, nothing_before_dashes: bool) -> click.UsageError:
+        wanted = [param for param in self.params if isinstance(param, click.Argument)]
+        names = " and ".join(p.human_readable_name for p in wanted if p.required)
+        given = [str(v) for p in wanted if (v := context.params.get(p.name or "")) and p.nargs == 1]
+        verb = "are" if " and " in names else "is"
+        if nothing_before_dashes:
+            return click.UsageError(f"{names} {verb} expected; nothing is given before --", context)
+        some = f"only {', '.join(map(quoted, given))}" if given else "nothing"
+        return click.UsageError(f"{names} {verb} expected; {some} is given", context)
+
+
+class Room(click.Group):
+    """The commands of one subject."""
+
+    command_class = Command
+    group_class = type
+
+    def resolve_command(
+        self, context: click.Context, arguments: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See click.Group: an unknown command is answered with the nearest one."""
+        name = arguments[0] if arguments else ""
+        if self.get_command(context, name) is None and not name.startswith("-"):
+            known = self.list_commands(context)
+            near = difflib.get_close_matches(name[:100], known, 1, 0.6)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            raise click.UsageError(f"there is no command {quoted(name)}; {hint}", context)
+        return super().resolve_command(context, arguments)
+
+
+class LazyGroup(Room):
+    """All commands: `rooms` maps the name of each to its room and to what it does, in one line."""
+
+    def __init__(
+        self, *arguments: Any, rooms: Mapping[str, tuple[str, str]], **settings: Any
+    ) -> None:
+        super().__init__(*arguments, **settings)
+        self.rooms = rooms
+
+    def list_commands(self, _context: click.Context) -> list[str]:
+        """See click.Group."""
+        return sorted({*self.rooms, *self.commands})
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """See click.Group. Imports the command's room."""
+        if name not in self.rooms:
+            return super().get_command(context, name)
+        module = importlib.import_module(f"pymesos_cli.{self.rooms[name][0]}.commands")
+        room: Room = module.room
+        return room.commands[name]
+
+    def about(self, name: str) -> str:
+        """What a command does, in one line, without importing it."""
+        return self.rooms[name][1] if name in self.rooms else self.commands[name].short_help or ""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """See click.Group."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, self.about(name)) for name in self.list_commands(context)])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[Any]:
+        """See click.Group."""
+        from click.shell_completion import CompletionItem
+
+        if incomplete and not incomplete[0].isalnum():
+            return click.Command.shell_complete(self, context, incomplete)
+        names = [name for name in self.list_commands(context) if name.startswith(incomplete)]
+        return [CompletionItem(name, help=self.about(name)) for name in names]
+
+    def main(self, *arguments: Any, **settings: Any) -> Any:
+        """See click.Command: whatever a command prints or raises is fit for people."""
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before it is imported
+        with terminal.guarded():
+            try:
+                settings["standalone_mode"] = False
+                status = super().main(*arguments, **settings)
+            except click.UsageError as error:
+                error.message = _WORD.sub(  # type: ignore[misc]
+                    lambda word: cut(word[0]), error.message
+                )
+                error.show()
+                sys.exit(error.exit_code)
+            except click.ClickException as error:
+                error.show()
+                sys.exit(error.exit_code)
+            except click.Abort:
+                terminal.note("Aborted!")
+                sys.exit(terminal.EXIT_FAILED)
+            sys.exit(status if isinstance(status, int) else 0)
+
+    def invoke(self, context: click.Context) -> Any:
+        """See click.Command: Ctrl-C has a status of its own."""
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            sys.exit(terminal.EXIT_INTERRUPTED)

@@ -1,0 +1,213 @@
+"""Commands on jobs: run them, follow them, stop them, and what they leave."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pymesos_cli import completing
+from pymesos_cli.group import Command, Room
+from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
+
+room = Room()
+
+
+class _RunCommand(Command):
+    """Remembers whether there was a `--`, which tells a command from a job file."""
+
+    def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
+        """See click.Command."""
+        context.meta["pymesos.command"] = "--" in arguments
+        return super().parse_args(context, arguments)
+
+
+@room.command(cls=_RunCommand)
+@click.argument(
+    "arguments",
+    nargs=-1,
+    metavar="[JOB.yaml | -- CMD...]",
+    shell_complete=completing.files_here,
+)
+@click.option("--wait", is_flag=True, help="Stay until batch tasks have ended and services run.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Change the job: tasks.web.instances=3.",
+)
+@click.option("--cpus", default=None, help="Of the command, in cores.  [default: 0.1]")
+@click.option("--mem", default=None, help="Of the command, in MiB.  [default: 32]")
+@click.option("--image", default=None, help="The command's OCI image.")
+@click.option("--role", default=None, help="The command's role.  [default: *]")
+@click.option(
+    "--here", is_flag=True, help="Be the framework of this job, whoever else serves its role."
+)
+@pass_settings
+@click.pass_context
+def run(
+    context: click.Context,
+    settings: Settings,
+    arguments: tuple[str, ...],
+    wait: bool,
+    changes: tuple[str, ...],
+    cpus: str | None,
+    mem: str | None,
+    image: str | None,
+    role: str | None,
+    here: bool,
+) -> None:
+    """Run a job file, or a command after `--`.
+
+    A command is waited for, and what it writes is shown. A job goes to a bin-packing framework that
+    the master knows; without one, this command is that framework until the job has ended. One job
+    of a name runs at a time; of a command as many as you like.
+    """
+    if not arguments:
+        raise click.UsageError("give a job file, or a command after --")
+    is_command = context.meta["pymesos.command"]
+    if not is_command:
+        if len(arguments) > 1:
+            raise click.UsageError("one job file at a time; a command comes after --")
+        for flag, value in (("cpus", cpus), ("mem", mem), ("image", image), ("role", role)):
+            if value is not None:
+                raise click.UsageError(f"--{flag} is for a command after --; in a job, use --set")
+    elif changes:
+        raise click.UsageError("--set is for job files")
+    from pymesos_cli.jobs import run as running
+
+    if is_command:
+        document = running.command_document(
+            arguments,
+            _number("--cpus", cpus, 0.1),
+            _number("--mem", mem, 32),
+            image,
+            role or "*",
+        )
+        job = running.check(document, "the command")
+    else:
+        from pymesos_cli.jobs.settings import apply_settings
+
+        document = apply_settings(running.read_document(Path(arguments[0])), changes)
+        job = running.check(document, arguments[0])
+    status = with_cluster(
+        settings,
+        lambda cluster: running.run_job(
+            cluster, job, wait=wait or is_command, is_command=is_command, here=here
+        ),
+    )
+    sys.exit(status)
+
+
+def _number(flag: str, text: str | None, default: float) -> float:
+    if text is None:
+        return default
+    from pymesos_core.resources import ResourceError, parse_milli
+
+    try:
+        milli = parse_milli(flag, text)
+    except ResourceError as error:
+        raise click.UsageError(str(error)) from error
+    return milli // 1000 if milli % 1000 == 0 else milli / 1000
+
+
+@room.command()
+@click.argument("job", shell_complete=completing.live_jobs)
+@pass_settings
+def watch(settings: Settings, job: str) -> None:
+    """Follow a job until its batch tasks have ended and its services run."""
+    from pymesos_cli.jobs import listing as jobs
+
+    sys.exit(with_cluster(settings, lambda cluster: jobs.watch_job(cluster, job)))
+
+
+@room.command("jobs")
+@click.option("--all", "ended", is_flag=True, help="Also those that have ended.")
+@json_option
+@pass_settings
+def list_jobs(settings: Settings, ended: bool, as_json: bool) -> None:
+    """List jobs."""
+    from pymesos_cli.jobs import listing as jobs
+
+    with_cluster(settings, lambda cluster: jobs.list_jobs(cluster, ended=ended, as_json=as_json))
+
+
+@room.command("stop")
+@click.argument("job", shell_complete=completing.live_jobs)
+@pass_settings
+def stop(settings: Settings, job: str) -> None:
+    """End a job and its tasks."""
+    from pymesos_cli.jobs import listing as jobs
+
+    with_cluster(settings, lambda cluster: jobs.stop_job(cluster, job))
+
+
+@room.group()
+def quarantine() -> None:
+    """See what is stored and cannot be handled, and have it tried again or forgotten."""
+
+
+@quarantine.command("list")
+@json_option
+@pass_settings
+def list_quarantined(settings: Settings, as_json: bool) -> None:
+    """List it, with the reasons."""
+    from pymesos_cli.jobs import quarantine as aside
+
+    with_cluster(settings, lambda cluster: aside.list_quarantined(cluster, as_json=as_json))
+
+
+@quarantine.command("show")
+@click.argument("id_", metavar="ID")
+@json_option
+@pass_settings
+def show_quarantined(settings: Settings, id_: str, as_json: bool) -> None:
+    """Show one as it is stored, by its exact id."""
+    from pymesos_cli.jobs import quarantine as aside
+
+    with_cluster(settings, lambda cluster: aside.show(cluster, id_, as_json=as_json))
+
+
+@quarantine.command("release")
+@click.argument("id_", metavar="ID")
+@click.option("--discard", is_flag=True, help="Forget it instead, and end its tasks.")
+@pass_settings
+def release_quarantined(settings: Settings, id_: str, discard: bool) -> None:
+    """Have one tried again, by its exact id."""
+    from pymesos_cli.jobs import quarantine as aside
+
+    with_cluster(settings, lambda cluster: aside.release(cluster, id_, discard=discard))
+
+
+@room.group()
+def volumes() -> None:
+    """What tasks have written for their next runs, and what is left of jobs that have ended."""
+
+
+@volumes.command("list")
+@json_option
+@pass_settings
+def list_volumes(settings: Settings, as_json: bool) -> None:
+    """List volumes, where they are, and who has them."""
+    from pymesos_cli.jobs import volumes as kept
+
+    with_cluster(settings, lambda cluster: kept.list_volumes(cluster, as_json=as_json))
+
+
+@volumes.command("remove")
+@click.argument("volume_ids", nargs=-1, required=True, metavar="VOLUME...")
+@click.option("--role", default=None, help="Of which role, where several have one of that id.")
+@click.option("--host", default=None, help="Of which agent's host, where several have one.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@pass_settings
+def remove_volumes(
+    settings: Settings, volume_ids: tuple[str, ...], role: str | None, host: str | None, yes: bool
+) -> None:
+    """Destroy volumes that no task has, by their whole ids, with all that is in them."""
+    from pymesos_cli.jobs import volumes as kept
+
+    with_cluster(
+        settings, lambda cluster: kept.remove_volumes(cluster, volume_ids, role, host, ask=not yes)
+    )

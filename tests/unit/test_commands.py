@@ -1,0 +1,112 @@
+"""The commands of pymesos-cli: where they are, what starting one costs, and what they take."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import subprocess
+import sys
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pymesos_cli.group import Room
+from pymesos_cli.main import ROOMS, main
+
+HEAVY = {"asyncio", "grpc", "google.protobuf", "numpy", "jsonschema", "rich", "yaml", "ssl"}
+
+
+def commands_of(room: str) -> dict[str, click.Command]:
+    module = importlib.import_module(f"pymesos_cli.{room}.commands")
+    assert isinstance(module.room, Room)
+    return dict(module.room.commands)
+
+
+def test_every_command_is_in_the_room_that_main_names() -> None:
+    for room in {room for room, _ in ROOMS.values()}:
+        assert set(commands_of(room)) == {name for name, (of, _) in ROOMS.items() if of == room}
+
+
+def test_what_a_command_does_fits_beside_its_name() -> None:
+    said = CliRunner().invoke(main, ["--help"], terminal_width=80).output
+    lines = said.partition("Commands:\n")[2].splitlines()
+    assert len(lines) == len(ROOMS) + 1, "one line for each, and for completion"
+    assert not any(line.endswith("...") or len(line) > 80 for line in lines)
+    for name, (_, about) in ROOMS.items():
+        assert about.endswith((".", "?")) and "\n" not in about, name
+
+
+def run(*arguments: str, **env: str) -> tuple[str, set[str]]:
+    """What a command prints, and the modules that it imports."""
+    script = (
+        "import sys, atexit; from pymesos_cli.main import main\n"
+        "atexit.register(lambda: print('\\n' + ' '.join(sys.modules), file=sys.__stderr__))\n"
+        "main(sys.argv[1:], prog_name='pymesos-cli')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        capture_output=True, text=True, timeout=60, env=os.environ | env,
+    )  # fmt: skip
+    return done.stdout, set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rooms"),
+    [
+        (["--help"], set()),
+        (["--version"], set()),
+        (["tasks", "--help"], {"operators"}),
+        (["run", "--help"], {"jobs"}),
+        (["whatif", "--help"], {"local"}),
+        (["quota", "set", "--help"], {"operators"}),
+    ],
+)
+def test_help_imports_only_what_it_needs(arguments: list[str], rooms: set[str]) -> None:
+    said, modules = run(*arguments)
+    assert "pymesos-cli" in said
+    assert not modules & HEAVY
+    ours = {m for m in modules if m.startswith("pymesos_cli.") and m.endswith(".commands")}
+    assert ours == {f"pymesos_cli.{room}.commands" for room in rooms}
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [("pymesos-cli lo", "logs"), ("pymesos-cli --ti", "--timeout"),
+     ("pymesos-cli logs --ta", "--tail"), ("pymesos-cli quota s", "set")],
+)  # fmt: skip
+def test_completion_imports_only_what_it_needs(line: str, offered: str) -> None:
+    words = line.split()
+    said, modules = run(
+        COMP_WORDS=line, COMP_CWORD=str(len(words) - 1), COMP_LINE=line,
+        COMP_POINT=str(len(line)), _PYMESOS_CLI_COMPLETE="bash_complete",
+    )  # fmt: skip
+    assert offered in [line.removeprefix("plain,") for line in said.splitlines()]
+    assert not modules & HEAVY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["cat", "f"], "TASK and PATH are expected; only 'f' is given"),
+        (["cat"], "TASK and PATH are expected; nothing is given"),
+        (["exec", "--", "true"], "TASK and CMD... are expected; nothing is given before --"),
+        (["exec", "web.0"], "TASK and CMD... are expected; only 'web.0' is given"),
+        (["cp", "a"], "SOURCE and TARGET are expected; only 'a' is given"),
+        (["stop"], "JOB is expected; nothing is given"),
+        (["quota", "set"], "ROLE is expected; nothing is given"),
+        (["reserve", "a1"], "AGENT and ROLE are expected; only 'a1' is given"),
+        (["logss"], "there is no command 'logss'; did you mean logs?"),
+        (["quota", "sett"], "there is no command 'sett'; did you mean set?"),
+        (["x" * 5000], "there is no command 'xxx"),
+        (["--" + "x" * 5000], "No such option '--xxx"),
+        (["logs", "a", "x" * 5000], "unexpected extra argument"),
+        (["logs", "a", "--tail", "x" * 5000], "xx…' has 5000 characters; a whole number"),
+        (["logs", "a", "--tail", "1_0"], "'1_0' is not a whole number; the range is 0<=x<=100000"),
+        (["--timeout", "\u0663", "leader"], "is not a number; the range is 0.1<=x<=3600"),
+    ],
+)
+def test_what_is_typed_wrong_is_said_shortly(arguments: list[str], says: str) -> None:
+    done = CliRunner().invoke(main, arguments)
+    assert done.exit_code == 2
+    assert says in done.output and len(done.output) < 700, done.output
