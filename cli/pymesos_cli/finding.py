@@ -14,6 +14,7 @@ from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import age, count_of, note
 from pymesos_core.names import Found, Named, find, named_task, parse_task_id, without_asides
 from pymesos_core.states import is_terminal, state_name
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -68,7 +69,7 @@ def one(text: str, found: Found[Item], kind: Kind, about: Callable[[Item], str])
     if len(fits) > 1:
         raise several(text, fits, kind, about)
     if not fits:
-        raise CliError(f"there is no {kind.word} {text!r}{_where(kind)}", EXIT_USAGE)
+        raise CliError(f"there is no {kind.word} {quoted(text)}{_where(kind)}", EXIT_USAGE)
     if not found.exact:
         note(f"{text}… is {kind.word} {fits[0].id} ({about(fits[0].item)})")
     return fits[0].item
@@ -82,9 +83,9 @@ def several(
     if len(fits) > SHOWN:
         lines.append(f"  … and {len(fits) - SHOWN} more")
     listed = "\n".join(lines)
+    found = count_of(len(fits), kind.word)
     return CliError(
-        f"{text!r} fits {len(fits)} {kind.word}s; say which, by its {kind.whole}:\n{listed}",
-        EXIT_USAGE,
+        f"{quoted(text)} fits {found}; say which, by its {kind.whole}:\n{listed}", EXIT_USAGE
     )
 
 
@@ -105,8 +106,8 @@ def _pick(
     if exact and not found.fits and (near := find(text, known).fits):
         some = ", ".join(f"{t.id} ({about(t.item)})" for t in near[:3])
         raise CliError(
-            f"there is no {kind.word} {text!r}: a whole {kind.whole} is needed here; so begins"
-            f" {some}{', …' if near[3:] else ''}",
+            f"there is no {kind.word} {quoted(text)}: a whole {kind.whole} is needed here; so"
+            f" begins {some}{', …' if near[3:] else ''}",
             EXIT_USAGE,
         )
     return one(text, found, kind, about)
@@ -160,7 +161,7 @@ async def _check_not_ended(cluster: Cluster, text: str) -> None:
     ended = _of_latest_job(text, await _tasks(cluster, text, completed=True, exact=True)).fits
     if ended:
         raise CliError(
-            f"no task {text!r} lives any more: {ended[0].id} has ended"
+            f"no task {quoted(text)} lives any more: {ended[0].id} has ended"
             f" ({about_task(ended[0].item)}); `pymesos-cli explain task {ended[0].id}` says how",
             EXIT_USAGE,
         )

@@ -12,8 +12,9 @@ from pymesos_cli import terminal
 from pymesos_cli.terminal import note, printable
 from pymesos_core.json_dialect import to_json
 from pymesos_core.resources import Resources, count, format_milli
+from pymesos_core.text import count_of
 
-__all__ = ["note", "print_json", "print_table", "printable"]
+__all__ = ["count_of", "note", "print_json", "print_table", "printable"]
 
 GAP = 2  # between columns
 MIN_CUT = 10  # what is cut shorter than this says nothing
@@ -69,11 +70,6 @@ def fit(
                 cut = max(shortest, widths[index] - excess)
                 widths[index] = min(widths[index], cut) if shortest else 0
     return widths
-
-
-def count_of(number: int, what: str) -> str:
-    """1 task, 2 tasks."""
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def age(since_s: float) -> str:

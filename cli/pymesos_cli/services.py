@@ -15,6 +15,7 @@ from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.output import note
 from pymesos_core.names import parse_task_id
 from pymesos_core.states import state_name
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2
 
@@ -168,7 +169,9 @@ async def refuse_silent(cluster: Cluster, text: str, silent: list[Silent]) -> No
                 )
     if silent:
         which = "; ".join(map(str, silent))
-        raise CliError(f"no job {text!r} is known to those that answer, but {which}. {_CAPITAL}")
+        raise CliError(
+            f"no job {quoted(text)} is known to those that answer, but {which}. {_CAPITAL}"
+        )
 
 
 _CAPITAL = START_IT[0].upper() + START_IT[1:]

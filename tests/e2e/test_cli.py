@@ -116,7 +116,7 @@ def test_names_of_jobs_and_their_tasks(cluster: Cluster) -> None:
         task = name.split(".")[-1]
         wait_for("its word", lambda n=name: cli.ok("logs", n) != "")  # type: ignore[misc]
         assert cli.ok("logs", name) == ("1\n" if task == "1" else "0\n"), name
-    assert sorted(cli.ok("logs", "shop.twice").splitlines()) == ["0.1 | 0", "1.1 | 1"]
+    assert sorted(cli.ok("logs", "shop.twice").splitlines()) == ["twice.0 | 0", "twice.1 | 1"]
     assert len(cli.ok("logs", "shop").splitlines()) == 3
     assert len(json.loads(cli.ok("tasks", "shop.twice", "--json"))) == 2
     assert "stdout" in cli.ok("ls", "shop.once") and cli.ok("cat", "shop.once", "stdout") == "0\n"

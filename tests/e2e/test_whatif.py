@@ -67,11 +67,42 @@ def test_models(tmp_path: Path) -> None:
         (("--nodes", "/nowhere.csv"), "cannot be read"),
         (("--policy", "bst"), "there is no policy 'bst'; there are default"),
         (("--load", "0"), "--load"),
-        (("--plot", "/nowhere/plot.png"), "cannot write the plot"),
-        (("--plot", "plot.nonsense"), "cannot write the plot"),
+        (("--nodes", "/nowhere.csv"), "/nowhere.csv cannot be read: No such file or directory\n"),
+        (("--policy", "default", "--policy", "bst"), "there is no policy 'bst'"),
+        (("--plot", "/nowhere/plot.png"), "plot.png: No such file or directory\n"),
+        (("--plot", "plot.nonsense"), "should end in one of"),
+        (("--plot", "/"), "is a directory"),
     ],
 )
 def test_what_is_wrong(files: tuple[str, str], change: tuple[str, str], says: str) -> None:
     nodes, pods = files
     wrong = CLI.run("whatif", "--nodes", nodes, "--pods", pods, *change)
-    assert wrong.returncode != 0 and says in wrong.stderr
+    assert wrong.returncode == 2 and says in wrong.stderr
+    assert "Errno" not in wrong.stderr and not wrong.stdout, "before any work"
+
+
+def test_a_plot_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    missing = str(tmp_path / "nodes.csv")
+    wrong = CLI.run("whatif", "--nodes", missing, "--pods", missing, "--plot", "/nowhere/x.png")
+    assert "cannot write the plot to /nowhere/x.png: No such file" in wrong.stderr
+    CLI.run("whatif", "--nodes", missing, "--pods", missing, "--plot", str(tmp_path / "x.png"))
+    assert not (tmp_path / "x.png").exists(), "nothing is left of the trial"
+
+
+@pytest.mark.parametrize("kinds", [["10000,100"] * 2, ["10000,100", "9000,100"]])
+def test_a_pod_that_is_too_large_is_named_by_its_line(tmp_path: Path, kinds: list[str]) -> None:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "pods.csv"
+    nodes.write_text("cpu_milli,memory_mib\n" + "\n".join(kinds))
+    pods.write_text("cpu_milli,memory_mib\n3000,10\n\n11000,10\n3000,101\n")
+    done = CLI.run("whatif", "--nodes", str(nodes), "--pods", str(pods))
+    assert done.returncode == 0
+    assert done.stderr == f"{pods}, line 4: this pod fits on no machine, even an empty one\n"
+    assert "some pod fits on no machine" in done.stdout
+
+
+def test_one_machine(tmp_path: Path) -> None:
+    nodes, pods = tmp_path / "nodes.csv", tmp_path / "pods.csv"
+    nodes.write_text("cpu_milli,memory_mib\n10000,100\n")
+    pods.write_text("cpu_milli,memory_mib\n3000,10\n")
+    said = CLI.ok("whatif", "--nodes", str(nodes), "--pods", str(pods))
+    assert "1 machine;" in said and "hold all pods" not in said.replace("1 such machine holds", "")

@@ -12,7 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from pymesos_cli.group import Room
+from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.main import ROOMS, main
+from pymesos_cli.tasks.logs import _prefixes
+from pymesos_proto.v1 import jobs_pb2, types_pb2
 
 HEAVY = {"asyncio", "grpc", "google.protobuf", "numpy", "jsonschema", "rich", "yaml", "ssl"}
 
@@ -110,3 +113,28 @@ def test_what_is_typed_wrong_is_said_shortly(arguments: list[str], says: str) ->
     done = CliRunner().invoke(main, arguments)
     assert done.exit_code == 2
     assert says in done.output and len(done.output) < 700, done.output
+
+
+def test_lines_of_several_tasks_begin_with_their_instances() -> None:
+    def labels(*task_ids: str) -> list[str]:
+        return [prefix.decode() for prefix in _prefixes(task_ids)]
+
+    a, b = "shop-0123abcd", "shop-4567abcd"
+    assert labels(f"{a}.web.0.7", f"{a}.web.10.1") == ["web.0  | ", "web.10 | "]
+    assert labels(f"{a}.web.0.7", f"{a}.db.0.1") == ["web.0 | ", "db.0  | "]
+    assert labels(f"{a}.web.0.1", f"{a}.web.0.1+log") == ["web.0     | ", "web.0+log | "]
+    assert labels(f"{a}.web.0.1", f"{a}.web.0.2") == ["web.0 attempt 1 | ", "web.0 attempt 2 | "]
+    assert labels(f"{a}.web.0.1", f"{b}.web.0.1") == [f"{a}.web.0 | ", f"{b}.web.0 | "]
+    assert labels("mine", "other.1") == ["mine    | ", "other.1 | "]
+
+
+def test_why_a_command_failed_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:
+    progress = Progress(quiet=True)
+    instance = jobs_pb2.InstanceView(
+        task_name="t", task_id="j.t.0.1", state=types_pb2.TASK_FAILED, done=True, exit_status=3,
+        explanation="Command exited with status 3",
+    )  # fmt: skip
+    progress.update(jobs_pb2.JobView(state="failed", instances=[instance]))
+    progress.summarize(output_shown=True)
+    said = capsys.readouterr().err
+    assert said.count("exited with status 3") == 1 and said.splitlines()[-1] == "1 failed"

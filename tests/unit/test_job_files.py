@@ -18,8 +18,8 @@ from pymesos_binpack.jobs.launching import needed_runtimes
 from pymesos_binpack.placement.agents import Known, Placed
 from pymesos_binpack.placement.eligibility import unmet
 from pymesos_cli.cluster import CliError
-from pymesos_cli.jobs.run import command_document
-from pymesos_cli.jobs.settings import apply_settings
+from pymesos_cli.jobs.run import FLAGS, check, command_document
+from pymesos_cli.jobs.settings import apply_settings, origins
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -382,6 +382,63 @@ def test_a_value_of_set_is_text_unless_the_schema_says_otherwise() -> None:
 def test_a_value_of_set_is_shown_as_it_was_typed(setting: str, says: str) -> None:
     with pytest.raises(JobError, match=re.escape(says)):
         parse_job(apply_settings(load_document(json.dumps(job_of())), (setting,)))
+
+
+@pytest.mark.parametrize(
+    ("setting", "says"),
+    [
+        ("tasks.t.foo=3", "there is no key 'foo'; known are add_capabilities, "),
+        ("tasks.t.instance=3", "there is no key 'instance'; did you mean instances?"),
+        ("tasks.t.imgae=x", "did you mean image?"),
+        ("taks.t.image=x", "there is no key 'taks'; did you mean tasks?"),
+        ("nmae=x", "there is no key 'nmae'; did you mean name?"),
+        ("tasks.t.health_check.comand=x", "did you mean command?"),
+        ("tasks.u.image=x", "no item 'u'; there are t"),
+        ("=3", "is not KEY=VALUE"),
+        ("x" * 5000, "'xxx"),
+        ("x" * 5000 + "=1", "there is no key 'xxx"),
+    ],
+)
+def test_a_setting_that_leads_nowhere_names_what_is_near(setting: str, says: str) -> None:
+    with pytest.raises(CliError) as caught:
+        apply_settings(job_of(), (setting,))
+    said = caught.value.format_message()
+    assert says in said and len(said) < 600, said
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        (("tasks.t.instances=two",), "--set tasks.t.instances=two: 'two' is not a whole number"),
+        (("tasks.0.image=a b",), "--set tasks.0.image=a b: 'a b' is no reference of an image"),
+        (("name=été",), "--set name=été: 'été' cannot be used; expected: letters"),
+        (("role=a b",), "--set role=a b: role 'a b' has white space"),
+        (
+            ("tasks.t.resources={cpu: 1}",),
+            "--set tasks.t.resources={cpu: 1}: unknown resource cpu",
+        ),
+        (("priority=1", "tasks.t.retries=-1"), "--set tasks.t.retries=-1: -1 is out of range"),
+        (("priority=1",), "the file: tasks[0].kind: 'batc' is not one of"),
+    ],
+)
+def test_what_is_wrong_with_a_setting_is_not_blamed_on_the_file(
+    settings: tuple[str, ...], says: str
+) -> None:
+    document = job_of(kind="batc" if settings == ("priority=1",) else "batch")
+    document = apply_settings(document, settings)
+    with pytest.raises(CliError) as caught:
+        check(document, "the file", origins(document, settings))
+    assert caught.value.format_message().startswith(says)
+
+
+def test_what_is_wrong_with_a_flag_of_a_command_is_said_of_the_flag() -> None:
+    for image, role, says in (
+        ("nosuch image", "*", "--image: 'nosuch image' is no reference of an image"),
+        (None, "a b", "--role: role 'a b' has white space"),
+    ):
+        with pytest.raises(CliError) as caught:
+            check(command_document(("x",), 0.1, 32, image, role), "the command", FLAGS)
+        assert caught.value.format_message().startswith(says)
 
 
 @pytest.mark.parametrize(

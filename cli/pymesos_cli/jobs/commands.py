@@ -86,12 +86,12 @@ def run(
             image,
             role or "*",
         )
-        job = running.check(document, "the command")
+        job = running.check(document, "the command", running.FLAGS)
     else:
-        from pymesos_cli.jobs.settings import apply_settings
+        from pymesos_cli.jobs.settings import apply_settings, origins
 
         document = apply_settings(running.read_document(Path(arguments[0])), changes)
-        job = running.check(document, arguments[0])
+        job = running.check(document, arguments[0], origins(document, changes))
     status = with_cluster(
         settings,
         lambda cluster: running.run_job(

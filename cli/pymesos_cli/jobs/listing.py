@@ -11,6 +11,7 @@ from pymesos_cli.output import age, print_json, print_table
 from pymesos_cli.services import ask_jobs, jobs_of_silent, refuse_silent, warn
 from pymesos_core.json_dialect import job_json
 from pymesos_core.names import Named, find
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 
 
@@ -47,7 +48,7 @@ async def _find(cluster: Cluster, text: str, *, exact: bool = False) -> tuple[st
         if not find(text, things, exact=exact).fits:
             await refuse_silent(cluster, text, answers.silent)
     if not answers.items:
-        raise CliError(f"there is no job {text!r}, and no Jobs service holds any", EXIT_USAGE)
+        raise CliError(f"there is no job {quoted(text)}, and no Jobs service holds any", EXIT_USAGE)
     return find_job(text, answers.items, exact=exact)
 
 

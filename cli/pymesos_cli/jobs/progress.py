@@ -129,7 +129,9 @@ class Progress:
             if i.done and i.state not in (types_pb2.TASK_FINISHED, 0)
         ]
         for instance in failed[:MAX_LINES]:
-            self.say(f"  {instance.task_id}: {instance.explanation}")
+            said = self._said.get((instance.task_name, instance.instance), "")
+            if said != describe(instance):
+                self.say(f"  {instance.task_id or _name(instance)}: {instance.explanation}")
         started = [i for i in failed if i.HasField("exit_status")]
         if started and not output_shown:
             self.say(f"  see what it wrote: pymesos-cli logs --stderr {started[0].task_id}")
@@ -148,7 +150,7 @@ def _phase(instance: pb.InstanceView) -> str:
 
 def describe(instance: pb.InstanceView) -> str:
     """One line on an instance; empty while there is nothing to say."""
-    name = f"{instance.task_name}.{instance.instance}"
+    name = _name(instance)
     if instance.state == types_pb2.TASK_STATE_UNSPECIFIED:
         return f"{name} waits: {instance.explanation}" if instance.explanation else ""
     phase = _phase(instance)
@@ -162,6 +164,10 @@ def describe(instance: pb.InstanceView) -> str:
         ports = f", port {', '.join(map(str, instance.ports))}" if instance.ports else ""
         return f"{name} running on {instance.hostname}{ports}"
     return f"{name} {phase}: {instance.explanation}" if instance.explanation else ""
+
+
+def _name(instance: pb.InstanceView) -> str:
+    return f"{instance.task_name}.{instance.instance}"
 
 
 def _without_place(instance: pb.InstanceView, line: str) -> str:

@@ -15,8 +15,9 @@ from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
-from pymesos_cli.output import print_json, print_table, printable
+from pymesos_cli.output import count_of, print_json, print_table, printable
 from pymesos_cli.services import of_each, service, serving, warn
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
@@ -188,8 +189,8 @@ async def _find(cluster: Cluster, item_id: str) -> tuple[Source, Item]:
         if (item := await source.find(cluster, item_id)) is not None:
             return source, item
     raise CliError(
-        f"nothing of the id {item_id!r} is in quarantine; `pymesos-cli quarantine list` lists what"
-        f" is, by exact ids",
+        f"nothing of the id {quoted(item_id)} is in quarantine; `pymesos-cli quarantine list` lists"
+        f" what is, by exact ids",
         EXIT_USAGE,
     )
 
@@ -222,7 +223,7 @@ async def release(cluster: Cluster, item_id: str, *, discard: bool) -> None:
     source, item = await _find(cluster, item_id)
     await source.release(cluster, item, discard=discard)
     if discard:
-        ended = f"; {len(item.tasks)} tasks of it are ended" if item.tasks else ""
+        ended = f"; ended: {count_of(len(item.tasks), 'task')} of it" if item.tasks else ""
         print(printable(f"the {item.kind} {item.id} is forgotten{ended}"))
     else:
         print(printable(f"the {item.kind} {item.id} goes on"))

@@ -8,8 +8,9 @@ import shlex
 import sys
 import tempfile
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc.aio
@@ -38,6 +39,14 @@ from pymesos_sdk import FrameworkError
 GLANCE_S = 4.0  # how long `run` without --wait looks for tasks that do not fit
 HOSTED_FAILOVER_S = 60.0
 RECONNECT_S = 0.5
+NO_ORIGINS: Mapping[str, str] = MappingProxyType({})
+# Of a command: which flag gives what of its job.
+FLAGS = {
+    "role": "--role",
+    "tasks[0].image": "--image",
+    "tasks[0].resources.cpus": "--cpus",
+    "tasks[0].resources.mem": "--mem",
+}
 
 
 def read_document(path: Path) -> Any:
@@ -55,12 +64,21 @@ def read_document(path: Path) -> Any:
         raise CliError(f"{path}: {error}", EXIT_USAGE) from error
 
 
-def check(document: Any, where: str) -> Job:
-    """Make it a Job. Raises CliError."""
+def check(document: Any, where: str, origins: Mapping[str, str] = NO_ORIGINS) -> Job:
+    """Make it a Job. Raises CliError.
+
+    `origins` has the paths of what does not come from `where`, with what gave it: a flag.
+    """
     try:
         return parse_job(document)
     except JobError as error:
-        raise CliError(f"{where}: {error}", EXIT_USAGE) from error
+        said = str(error)
+        for path, origin in origins.items():
+            if said.startswith(f"{path}: "):
+                raise CliError(f"{origin}: {said.removeprefix(f'{path}: ')}", EXIT_USAGE) from error
+            if said.startswith((f"{path}.", f"{path}[")):
+                raise CliError(f"{origin}: {said}", EXIT_USAGE) from error
+        raise CliError(f"{where}: {said}", EXIT_USAGE) from error
 
 
 def command_document(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from pymesos_binpack.jobfiles.checks import below
+from pymesos_binpack.jobfiles.checks import below, resolved
 from pymesos_binpack.jobfiles.documents import Section, put, read_yaml
 from pymesos_binpack.jobfiles.parsing import schema
 from pymesos_binpack.specs import JobError
 from pymesos_cli.cluster import EXIT_USAGE, CliError
+from pymesos_core.text import QUOTED, cut, quoted
 
 
 def apply_settings(document: Any, settings: tuple[str, ...]) -> Any:
@@ -24,10 +26,24 @@ def apply_settings(document: Any, settings: tuple[str, ...]) -> Any:
         path, equals, text = setting.partition("=")
         if not equals or not path:
             raise CliError(
-                f"--set {setting!r} is not KEY=VALUE, as in tasks.web.instances=3", EXIT_USAGE
+                f"--set {quoted(setting)} is not KEY=VALUE, as in tasks.web.instances=3", EXIT_USAGE
             )
         _apply(document, path.split("."), text, setting)
     return document
+
+
+def origins(document: Any, settings: tuple[str, ...]) -> dict[str, str]:
+    """Of a document that was changed: the path of each value that a setting gave → the setting."""
+    out: dict[str, str] = {}
+    for setting in settings:
+        where, target = "", document
+        with contextlib.suppress(CliError, LookupError, TypeError):
+            for part in setting.partition("=")[0].split("."):
+                key = _index(target, part, setting) if isinstance(target, list) else part
+                where = f"{where}[{key}]" if isinstance(key, int) else f"{where}.{key}".lstrip(".")
+                target = target[key]
+            out[where] = f"--set {cut(setting)}"
+    return out
 
 
 def _apply(document: Any, path: list[str], text: str, setting: str) -> None:
@@ -35,19 +51,26 @@ def _apply(document: Any, path: list[str], text: str, setting: str) -> None:
     target = document
     node: Mapping[str, Any] = schema()
     for part in parents:
+        if not isinstance(target, list) and not below(node, part, schema()):
+            raise _unknown(part, node, setting)
         target, node = _descend(target, part, setting), below(node, part, schema())
     key: str | int = last
     if isinstance(target, list):
         key = _index(target, last, setting)
     elif not isinstance(target, dict):
-        raise CliError(f"--set {setting}: nothing can be set there", EXIT_USAGE)
+        raise CliError(f"--set {cut(setting)}: nothing can be set there", EXIT_USAGE)
     meant = below(node, last, schema())
     if not meant:
-        known = sorted(node.get("properties", ()))
-        near = difflib.get_close_matches(last, known, 1, 0.4) or known
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise CliError(f"--set {setting}: a job file has no such key{hint}", EXIT_USAGE)
+        raise _unknown(last, node, setting)
     put(target, key, _value(text, meant, setting))
+
+
+def _unknown(key: str, node: Mapping[str, Any], setting: str) -> CliError:
+    """That there is no such key, with the nearest one, or with all that there are."""
+    known = sorted(resolved(node, schema()).get("properties", ()))
+    near = difflib.get_close_matches(key[:QUOTED], known, 1, 0.6)
+    hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}" * bool(known)
+    return CliError(f"--set {cut(setting)}: there is no key {quoted(key)}{hint}", EXIT_USAGE)
 
 
 def _value(text: str, node: Mapping[str, Any], setting: str) -> Any:
@@ -59,7 +82,7 @@ def _value(text: str, node: Mapping[str, Any], setting: str) -> Any:
     try:
         return read_yaml(text)
     except JobError as error:
-        raise CliError(f"--set {setting}: {error}", EXIT_USAGE) from error
+        raise CliError(f"--set {cut(setting)}: {error}", EXIT_USAGE) from error
 
 
 def _descend(target: Any, part: str, setting: str) -> Any:
@@ -69,7 +92,7 @@ def _descend(target: Any, part: str, setting: str) -> Any:
         if target.get(part) is None:
             put(target, part, Section())
         return target[part]
-    raise CliError(f"--set {setting}: there is nothing below {part!r}", EXIT_USAGE)
+    raise CliError(f"--set {cut(setting)}: there is nothing below {quoted(part)}", EXIT_USAGE)
 
 
 def _index(items: list[Any], part: str, setting: str) -> int:
@@ -79,4 +102,5 @@ def _index(items: list[Any], part: str, setting: str) -> int:
     if part.isascii() and part.isdigit() and len(part) < 6 and int(part) < len(items):
         return int(part)
     names = [str(i.get("name")) for i in items if isinstance(i, dict)]
-    raise CliError(f"--set {setting}: no item {part!r}; there are {', '.join(names)}", EXIT_USAGE)
+    there = f"there are {', '.join(map(cut, names[:10]))}" if names else "the list is empty"
+    raise CliError(f"--set {cut(setting)}: no item {quoted(part)}; {there}", EXIT_USAGE)

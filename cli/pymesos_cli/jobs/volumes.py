@@ -14,6 +14,7 @@ from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.services import Silent, of_each, service, serving, warn
 from pymesos_core.resources import MILLI, ResourceError, Resources, from_proto
 from pymesos_core.states import is_terminal
+from pymesos_core.text import count_of, quoted
 from pymesos_proto.v1 import jobs_pb2, types_pb2
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -168,14 +169,14 @@ def _find(known: Sequence[Volume], volume_id: str, role: str | None, host: str |
         near = [str(volume) for volume in known if volume.volume_id.startswith(volume_id)][:3]
         hint = f"; a whole id is needed, and so begins {', '.join(near)}" if near else ""
         raise CliError(
-            f"there is no volume {volume_id!r}{hint}; `pymesos-cli volumes list` lists them",
+            f"there is no volume {quoted(volume_id)}{hint}; `pymesos-cli volumes list` lists them",
             EXIT_USAGE,
         )
     if len(fits) > 1:
         lines = "".join(f"\n  {volume}" for volume in fits)
         raise CliError(
-            f"{volume_id!r} is the id of {len(fits)} volumes; say which with --role or --host:"
-            f"{lines}",
+            f"{quoted(volume_id)} is the id of {count_of(len(fits), 'volume')}; say which with"
+            f" --role or --host:{lines}",
             EXIT_USAGE,
         )
     (volume,) = fits

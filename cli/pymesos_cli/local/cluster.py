@@ -29,6 +29,7 @@ from typing import IO
 
 from pymesos_core import resources
 from pymesos_core.resources import Resources
+from pymesos_core.text import count_of
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 40.0
@@ -417,7 +418,8 @@ def _greet(cluster: LocalCluster, agents: int) -> None:
     address = cluster.roles[0].address
     print(f"master {address}", flush=True)
     print(
-        f"{agents} agents and a bin-packing framework; logs and sandboxes are in {cluster.folder}\n"
+        f"{count_of(agents, 'agent')} and a bin-packing framework; logs and sandboxes are in"
+        f" {cluster.folder}\n"
         f"try, in another terminal:\n"
         f"  export PYMESOS_MASTER={address}\n"
         f"  pymesos-cli run -- echo hello\n"

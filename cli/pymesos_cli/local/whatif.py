@@ -8,19 +8,26 @@ from typing import Any
 
 import numpy as np
 
-from pymesos_binpack.placement.packing import PolicyError, Pool, Shape, read_policy
-from pymesos_binpack.placement.packing.bins import TooLargeError, fewest_bins
+from pymesos_binpack.placement.packing import (
+    DEFAULT_POLICY,
+    PolicyError,
+    Pool,
+    Shape,
+    read_policy,
+)
+from pymesos_binpack.placement.packing.bins import fewest_bins
 from pymesos_binpack.placement.packing.pool import Node
 from pymesos_binpack.placement.packing.replay import (
     Replay,
     TraceError,
     arrivals,
+    line_of_pod,
     read_nodes,
     read_pods,
     replay,
 )
 from pymesos_cli.cluster import EXIT_USAGE, CliError
-from pymesos_cli.output import print_json, print_table
+from pymesos_cli.output import count_of, note, print_json, print_table
 
 MAX_SEARCHED = 5000
 MAX_TIMES = 64  # the machines are multiplied at most so often
@@ -36,26 +43,44 @@ def run_whatif(
     *,
     as_json: bool,
 ) -> None:
-    """Replay the workload for each policy; print what was placed, and write the plot."""
+    """Replay the workload for each policy; print what was placed, and write the plot.
+
+    Whatever can be wrong is found before the work begins. Raises CliError.
+    """
+    if plot is not None:
+        check_plot(plot)
     try:
+        for name in policies:
+            read_policy(name)
         nodes = read_nodes(nodes_csv)
         pods = read_pods(pods_csv, nodes)
         permuted, coming = arrivals(nodes, pods, seed, load) if load else (nodes, pods)
-        runs = {name: replay(permuted, coming, read_policy(name)) for name in policies}
-        needed = {name: _needed(nodes, pods, name) for name in policies}
-        together = _together(nodes, pods)
-    except (TraceError, PolicyError, TooLargeError) as error:
+        lost = _fits_nowhere(nodes, pods)
+        if lost is not None:
+            note(f"{line_of_pod(pods_csv, lost)}: this pod fits on no machine, even an empty one")
+    except (TraceError, PolicyError) as error:
         raise CliError(str(error), EXIT_USAGE) from error
+    runs = {name: replay(permuted, coming, read_policy(name)) for name in policies}
+    needed = {name: _needed(nodes, pods, name) if lost is None else None for name in policies}
+    together = _together(nodes, pods) if lost is None else None
     if as_json:
         print_json([run_json(name, run, needed[name]) for name, run in runs.items()])
     else:
         _print(runs, needed, len(nodes))
         if together is not None:
-            print(f"Packed together, in whatever order, {together} such machines hold all pods.")
+            hold = "machine holds" if together == 1 else "machines hold"
+            print(f"Packed together, in whatever order, {together} such {hold} all pods.")
     if plot is not None:
         write_plot(plot, runs)
         if not as_json:
             print(f"the plot is in {plot}")
+
+
+def _fits_nowhere(nodes: Sequence[Node], pods: Sequence[Shape]) -> int | None:
+    """The index of the first pod that is too large for every machine, or None."""
+    empty, everywhere = Pool(nodes, read_policy(DEFAULT_POLICY)), np.arange(len(nodes))
+    fits = {kind: bool(empty.fits(kind, everywhere).any()) for kind in set(pods)}
+    return next((index for index, pod in enumerate(pods) if not fits[pod]), None)
 
 
 def _together(nodes: Sequence[Node], pods: Sequence[Shape]) -> int | None:
@@ -72,12 +97,8 @@ def _together(nodes: Sequence[Node], pods: Sequence[Shape]) -> int | None:
 def _needed(nodes: Sequence[Node], pods: Sequence[Shape], policy: str) -> int | None:
     """How many machines of this mix hold every pod of the file, within a hundredth.
 
-    None when some pod fits on none of them, or MAX_TIMES as many are not enough.
+    None when MAX_TIMES as many are not enough.
     """
-
-    empty, everywhere = Pool(nodes, read_policy(policy)), np.arange(len(nodes))
-    if not all(empty.fits(kind, everywhere).any() for kind in set(pods)):
-        return None
 
     def holds(number: int) -> bool:
         some = [nodes[index % len(nodes)] for index in range(number)]
@@ -127,20 +148,39 @@ def _print(runs: dict[str, Replay], needed: dict[str, int | None], machines: int
     print_table(headers, rows, "no policies")
     scarce = next(iter(runs.values())).scarce
     print(
-        f"{machines} machines; the scarcest is {scarce}. Stranded: free where no usual pod that"
-        f" needs it fits.\nNeeded: machines of the same mix that hold every pod of the file, within"
-        f" a hundredth."
+        f"{count_of(machines, 'machine')}; the scarcest is {scarce}. Stranded: free where no usual"
+        f" pod that needs it fits.\nNeeded: machines of the same mix that hold every pod of"
+        f" the file, within a hundredth."
     )
 
 
-def write_plot(path: Path, runs: dict[str, Replay]) -> None:
-    """What is allocated over what has come, and what is stranded by kind. Raises CliError."""
+def check_plot(path: Path) -> None:
+    """That a plot can be written there; nothing is left of the trial. Raises CliError."""
     try:
-        import matplotlib
+        from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:
         raise CliError(
             "plots need matplotlib: pip install 'pymesos-cluster[plot]', or leave --plot out"
         ) from error
+    kind = path.suffix.removeprefix(".").lower()
+    if kind not in FigureCanvasBase.filetypes:
+        known = ", ".join(f".{name}" for name in FigureCanvasBase.filetypes)
+        raise CliError(
+            f"cannot write the plot to {path}: its name should end in one of {known}", EXIT_USAGE
+        )
+    was_there = path.exists()
+    try:
+        path.open("ab").close()
+        if not was_there:
+            path.unlink()
+    except OSError as error:
+        raise CliError(f"cannot write the plot to {path}: {error.strerror}", EXIT_USAGE) from error
+
+
+def write_plot(path: Path, runs: dict[str, Replay]) -> None:
+    """What is allocated over what has come, and what is stranded by kind. Raises CliError."""
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
@@ -163,6 +203,7 @@ def write_plot(path: Path, runs: dict[str, Replay]) -> None:
     try:
         figure.savefig(path)
     except (OSError, ValueError) as error:
-        raise CliError(f"cannot write the plot to {path}: {error}") from error
+        problem = (error.strerror if isinstance(error, OSError) else None) or error
+        raise CliError(f"cannot write the plot to {path}: {problem}") from error
     finally:
         pyplot.close(figure)

@@ -52,21 +52,22 @@ def framework_lines(said: pb.ExplainFrameworkResponse) -> Iterator[str]:
     last = f"{age(said.last_offer_at_s)} ago" if said.last_offer_at_s else "none by this master"
     yield (
         f"framework {view.info.name} ({view.info.framework_id}) is {view.state}:"
-        f" {view.tasks} tasks, dominant share {view.dominant_share:.1%},"
-        f" holds {said.offers_held} offers, the last offer: {last}"
+        f" {count_of(view.tasks, 'task')}, dominant share {view.dominant_share:.1%},"
+        f" holds {count_of(said.offers_held, 'offer')}, the last offer: {last}"
     )
     if view.state != "active":
         yield "  it is offered nothing while it is away; start it again"
         return
     if view.offer_conflicts:
-        yield f"{view.offer_conflicts} offers were accepted by others first (optimistic offers)"
+        lost = count_of(view.offer_conflicts, "offer")
+        yield f"others were first to accept: {lost} (optimistic offers)"
     for role in said.roles:
         if role.suppressed:
             yield f"role {role.role}: suppressed; the framework asks for no offers until it revives"
             continue
         yield (
             f"role {role.role} (weight {role.weight:g}): number {role.place} of {role.of} in line,"
-            f" weighted share {role.weighted_share:.1%}; of {said.agents} agents"
+            f" weighted share {role.weighted_share:.1%}; of {count_of(said.agents, 'agent')}"
         )
         left = said.agents - sum(withheld.agents for withheld in role.withheld)
         if left > 0:

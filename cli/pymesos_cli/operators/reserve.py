@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.finding import about_agent, find_agent
 from pymesos_core.resources import ResourceError, parse, parse_milli, to_proto
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -65,7 +66,7 @@ def _new_volume(text: str) -> types_pb2.Resource:
         milli = parse_milli("the size", mib)
     except (ValueError, ResourceError) as error:
         raise CliError(
-            f"{text!r} is not ID:PATH:MIB, as in data:db-data:1024", EXIT_USAGE
+            f"{quoted(text)} is not ID:PATH:MIB, as in data:db-data:1024", EXIT_USAGE
         ) from error
     return types_pb2.Resource(
         name="disk",

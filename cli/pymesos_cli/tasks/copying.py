@@ -22,6 +22,7 @@ from pymesos_cli.finding import find_task
 from pymesos_cli.tasks.exec import run_inside
 from pymesos_cli.tasks.files import Remote
 from pymesos_cli.terminal import note
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 MAX_DEPTH = 64
@@ -112,7 +113,7 @@ async def _download(cluster: Cluster, place: Place, target: str) -> None:
         found = await _look(remote, path, view.task_info.task_id) if path else None
         is_folder = found is None or found.is_directory
         if not is_folder and place.path.endswith(("/", "/.")):
-            raise CliError(f"{place.path!r} is a file, not a folder", EXIT_USAGE)
+            raise CliError(f"{quoted(place.path)} is a file, not a folder", EXIT_USAGE)
         name = "" if contents_only(place.path) else path.rpartition("/")[2]
         try:
             where = _target_here(target, name, is_folder=is_folder)
@@ -130,7 +131,7 @@ async def _look(remote: Remote, path: str, task_id: str) -> pb.FileView:
     for file in await remote.list(folder):
         if file.name == name:
             return file
-    raise CliError(f"{task_id} has no file {path!r}", EXIT_USAGE)
+    raise CliError(f"{task_id} has no file {quoted(path)}", EXIT_USAGE)
 
 
 def _target_here(target: str, name: str, *, is_folder: bool) -> Path:
@@ -151,12 +152,12 @@ async def _download_folder(
     remote: Remote, path: str, target: Path, view: pb.FileView | None, depth: int
 ) -> None:
     if depth > MAX_DEPTH:
-        raise CliError(f"{path!r}: more than {MAX_DEPTH} folders in each other")
+        raise CliError(f"{quoted(path)}: more than {MAX_DEPTH} folders in each other")
     made = not target.exists()
     target.mkdir(exist_ok=True)
     for file in await remote.list(path):
         if "/" in file.name or file.name in ("", ".", ".."):
-            raise CliError(f"the agent names a file {file.name!r}, which is none")
+            raise CliError(f"the agent names a file {quoted(file.name)}, which is none")
         inner = f"{path}/{file.name}" if path else file.name
         if file.is_directory:
             await _download_folder(remote, inner, target / file.name, file, depth + 1)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, sandbox_of
 from pymesos_cli.finding import find_task, find_tasks
 from pymesos_cli.tasks.exec import exit_code
 from pymesos_cli.terminal import SafeStream, stream
+from pymesos_core.names import parse_task_id
 from pymesos_core.states import is_terminal, state_name
+from pymesos_core.text import cut
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
@@ -65,20 +68,29 @@ async def _views(cluster: Cluster, text: str) -> Sequence[operator_pb.TaskView]:
     views = await find_tasks(cluster, text, completed=True)
     if len(views) > MAX_TASKS:
         raise CliError(
-            f"{text} has {len(views)} tasks; at most {MAX_TASKS} are shown at once: name some of"
-            f" them, as in JOB.task.instance",
+            f"{cut(text)} has {len(views)} tasks; at most {MAX_TASKS} are shown at once: name some"
+            f" of them, as in JOB.task.instance",
             EXIT_USAGE,
         )
     return views
 
 
 def _prefixes(task_ids: Sequence[str]) -> list[bytes]:
-    """The ids without what they share at the beginning, padded to the same width."""
-    shared = 0
-    parts = [task_id.split(".") for task_id in task_ids]
-    while all(len(p) > shared + 1 for p in parts) and len({p[shared] for p in parts}) == 1:
-        shared += 1
-    names = [".".join(p[shared:]) for p in parts]
+    """What is before each line of a task: its instance, as `web.0`, padded to the same width.
+
+    With its job where there are several, and with its attempt where several are of one instance.
+    """
+    parts = [parse_task_id(task_id) for task_id in task_ids]
+    jobs = {part.job_id for part in parts if part}
+    instances = Counter(part.of_instance for part in parts if part)
+    names = []
+    for task_id, part in zip(task_ids, parts, strict=True):
+        name = task_id
+        if part:
+            name = part.of_instance
+            name = name if len(jobs) > 1 else name.removeprefix(f"{part.job_id}.")
+            name += f" attempt {part.attempt}" if instances[part.of_instance] > 1 else ""
+        names.append(name)
     width = max(map(len, names))
     return [f"{name:<{width}} | ".encode() for name in names]
 

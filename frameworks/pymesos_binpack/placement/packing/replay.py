@@ -9,6 +9,7 @@ allocated at the end. Traces without GPUs go by their scarcest resource instead.
 from __future__ import annotations
 
 import csv
+import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -72,6 +73,11 @@ def read_pods(path: Path, nodes: Sequence[Node] = ()) -> list[Shape]:
     if not shapes:
         raise TraceError(f"{path} has no pods")
     return shapes
+
+
+def line_of_pod(path: Path, index: int) -> str:
+    """Where the pod stands that `read_pods` has read as number `index`, as file and line."""
+    return next(itertools.islice(_rows(path, POD_COLUMNS), index, None)).where
 
 
 def _rows(path: Path, columns: Mapping[str, bool]) -> Iterator[_Row]:
