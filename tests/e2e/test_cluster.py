@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -482,7 +483,9 @@ class TestWrongUse:
         assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("how", ["Ctrl-C", "killed agents", "kill -9", "kill -9 of its keeper"])
+@pytest.mark.parametrize(
+    "how", ["Ctrl-C", "killed agents", "kill -9", "kill -9 of its keeper", "no folder"]
+)
 def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path, how: str) -> None:
     marker = f"PYMESOS_TEST_MARKER={time.time_ns()}"
     name, value = marker.split("=")
@@ -501,13 +504,22 @@ def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path, how: str) 
     if how == "killed agents":
         for pid in with_marker(marker, local.pid, "pymesos_agent.main"):
             os.kill(pid, signal.SIGKILL)
-        wait_for("its word", lambda: "ended by itself" in (tmp_path / "errors").read_text())
+        errors_said = (tmp_path / "errors").read_text
+        wait_for("its word", lambda: errors_said().count("it was ended by SIGKILL") == 2)
+        assert "no agent is left" in errors_said()
     if how == "kill -9 of its keeper":
         os.kill(descendants(local.pid)[0], signal.SIGKILL)
+    elif how == "no folder":
+        agent = with_marker(marker, local.pid, "pymesos_agent.main")[0]
+        shutil.rmtree(folder, ignore_errors=True)
+        os.kill(agent, signal.SIGKILL)
     else:
         local.send_signal(signal.SIGKILL if how == "kill -9" else signal.SIGINT)
-    status = local.wait(40)
-    assert status == {"kill -9": -9, "kill -9 of its keeper": 1}.get(how, 0)
+    status = local.wait(60)
+    assert status == {"kill -9": -9, "kill -9 of its keeper": 1, "no folder": 1}.get(how, 0)
+    if how == "no folder":
+        said = (tmp_path / "errors").read_text()
+        assert f"the cluster's folder {folder} was removed" in said and "Errno" not in said, said
     wait_for("its end", lambda: not with_marker(marker, local.pid), 20)
     wait_for("the end of its folder", lambda: not folder.exists())
     assert "Traceback" not in (tmp_path / "errors").read_text()

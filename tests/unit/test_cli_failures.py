@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -164,3 +165,45 @@ def test_a_local_cluster_that_is_stopped_while_it_starts_leaves_nothing(
     stop = local.Stop(asked=1)
     assert local._keep(folder, 1, "process", Resources(), 0, "info", stop) == 1
     assert not folder.exists()
+
+
+class TestARoleOfALocalClusterThatHasEnded:
+    def role(self, tmp_path: Path, script: str) -> local.Role:
+        process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.DEVNULL)
+        process.wait()
+        return local.Role("agent-1", process, tmp_path / "agent-1.log")
+
+    def test_says_how_and_what_it_wrote(self, tmp_path: Path) -> None:
+        role = self.role(tmp_path, "exit 3")
+        role.log.write_text("one\ntwo\n")
+        assert role.last_words() == (
+            f"it has ended with status 3: the last of {role.log}:\n  one\n  two"
+        )
+
+    def test_says_so_when_it_wrote_nothing(self, tmp_path: Path) -> None:
+        role = self.role(tmp_path, "kill -9 $$")
+        role.log.touch()
+        assert role.last_words() == "it was ended by SIGKILL: it wrote nothing"
+
+    def test_is_not_revived_without_its_folder(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        folder = tmp_path / "removed"
+        role = self.role(folder, "exit 0")
+        assert role.last_words().endswith("agent-1.log: No such file or directory")
+        cluster = local.LocalCluster(folder, roles=[role])
+        assert cluster.stop()
+        said = capsys.readouterr().err
+        assert "No such file or directory; its tasks are ended by force" in said
+        assert "Errno" not in said
+
+
+def test_a_local_cluster_without_a_place_for_its_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(**_: object) -> str:
+        raise FileNotFoundError(2, "No usable temporary directory found in ['/nowhere']")
+
+    monkeypatch.setattr(tempfile, "mkdtemp", full)
+    with pytest.raises(local.LocalError, match="name another with TMPDIR"):
+        local.run_local(1, "process", Resources(), 0, "info")

@@ -94,6 +94,24 @@ class Role:
     address: str = ""
     told: bool = False  # that it has ended
 
+    @property
+    def is_agent(self) -> bool:
+        """Whether the cluster goes on without it."""
+        return self.name.startswith("agent")
+
+    def last_words(self) -> str:
+        """How it has ended, if it has, and what it wrote last."""
+        status = self.process.poll()
+        how = "" if status is None else f"it has ended with status {status}: "
+        if status is not None and status < 0:
+            how = f"it was ended by {signal.Signals(-status).name}: "
+        try:
+            lines = self.log.read_text("utf-8", "replace").splitlines()[-10:]
+        except OSError as error:
+            return f"{how}what it wrote cannot be read from {self.log}: {error.strerror}"
+        said = "".join(f"\n  {line}" for line in lines)
+        return f"{how}the last of {self.log}:{said}" if lines else f"{how}it wrote nothing"
+
 
 @dataclass
 class LocalCluster:
@@ -114,7 +132,11 @@ class LocalCluster:
 
     def _start(self, name: str, argv: tuple[str, ...]) -> Role:
         log = self.folder / f"{name}.log"
-        with log.open("ab") as errors:
+        try:
+            errors = log.open("ab")
+        except OSError as error:
+            raise LocalError(f"cannot write {log}: {error.strerror}") from error
+        with errors:
             process = subprocess.Popen(
                 [sys.executable, "-m", *argv],
                 stdin=subprocess.DEVNULL,
@@ -131,14 +153,21 @@ class LocalCluster:
         if self.stopping.wanted:
             raise _StoppedError
         if not line.startswith("listening on "):
-            raise LocalError(f"{role.name} did not start:\n{_tail(role.log)}")
+            raise LocalError(f"{role.name} did not start; {role.last_words()}")
         role.address = line.removeprefix("listening on ").strip()
 
     def _revive_dead_agents(self) -> None:
-        """An agent that was killed has left its tasks: it comes back once more to end them."""
+        """An agent that was killed has left its tasks: it comes back once more to end them.
+
+        Where it cannot, they are ended by force as all that is left below the keeper.
+        """
         for index, role in enumerate(self.roles):
-            if role.name.startswith("agent") and role.process.poll() is not None:
-                again = self._start(role.name, role.argv)
+            if role.is_agent and role.process.poll() is not None:
+                try:
+                    again = self._start(role.name, role.argv)
+                except LocalError as error:
+                    print(f"{error}; its tasks are ended by force", file=sys.stderr)
+                    continue
                 assert role.process.stdout is not None and again.process.stdout is not None
                 role.process.stdout.close()
                 _read_line(again.process.stdout, START_TIMEOUT_S, Stop())
@@ -233,12 +262,6 @@ def _read_line(stream: IO[bytes], timeout_s: float, stop: Stop) -> str:
     return ""
 
 
-def _tail(log: Path) -> str:
-    with contextlib.suppress(OSError):
-        return "\n".join(log.read_text("utf-8", "replace").splitlines()[-10:])
-    return ""
-
-
 def port_block(size: int, taken: set[int]) -> int:
     """The first of `size` adjacent ports that are free now, below the ephemeral ones."""
     for _ in range(1000):
@@ -309,9 +332,15 @@ def start_cluster(
 
 
 def run_local(agents: int, runtime: str, given: Resources, port: int, log_level: str) -> int:
-    """Run until Ctrl-C or SIGTERM; the exit status."""
-    folder = Path(tempfile.mkdtemp(prefix="pymesos-local-"))
-    folder.chmod(0o755)
+    """Run until Ctrl-C or SIGTERM; the exit status. Raises LocalError."""
+    try:
+        folder = Path(tempfile.mkdtemp(prefix="pymesos-local-"))
+        folder.chmod(0o755)
+    except OSError as error:
+        raise LocalError(
+            f"a temporary folder for the cluster cannot be made: {error.strerror or error}. Make"
+            f" room there, or name another with TMPDIR"
+        ) from error
     _become_subreaper()
     parent = os.getpid()
     sys.stdout.flush()
@@ -403,8 +432,15 @@ def _until_it_stops(cluster: LocalCluster, agents: int, stop: Stop) -> int:
         while not stop.wanted and not failed:
             time.sleep(0.2)
             for role in cluster.ended():
-                print(f"{role.name} has ended by itself:\n{_tail(role.log)}", file=sys.stderr)
-                failed = failed or not role.name.startswith("agent")
+                print(f"{role.name} is gone; {role.last_words()}", file=sys.stderr)
+                failed = failed or not role.is_agent
+                if all(role.told for role in cluster.roles if role.is_agent):
+                    print(
+                        "no agent is left, so nothing runs; Ctrl-C ends the rest", file=sys.stderr
+                    )
+            if not cluster.folder.is_dir():
+                print(f"the cluster's folder {cluster.folder} was removed", file=sys.stderr)
+                failed = True
             _reap(frozenset(role.process.pid for role in cluster.roles))
     finally:
         with contextlib.suppress(Exception):  # whoever reads it may have gone
