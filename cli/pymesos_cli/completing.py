@@ -175,10 +175,13 @@ async def tasks(cluster: Cluster, _: click.Context, incomplete: str) -> Iterable
 @from_cluster
 async def live_jobs(cluster: Cluster, _: click.Context, _incomplete: str) -> Iterable[str]:
     """Ids and names of jobs that have not ended."""
+    from pymesos_cli.jobs.hosted import hosted_jobs
     from pymesos_cli.services import ask_jobs
 
     answers = await ask_jobs(cluster, ended=False)
-    return [name for _, job in answers.items for name in (job.job_id, job.name)]
+    served = [name for _, job in answers.items for name in (job.job_id, job.name)]
+    hosted = [name for job in await hosted_jobs(cluster) for name in (job.job_id, job.name)]
+    return served + hosted
 
 
 @from_cluster

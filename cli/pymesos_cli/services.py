@@ -130,7 +130,14 @@ async def ask_jobs(cluster: Cluster, *, ended: bool) -> Answers:
 
 async def jobs_of_silent(cluster: Cluster, silent: Silent) -> list[pb.JobView]:
     """What the master knows of its jobs by their tasks: those that wait are not among them."""
-    framework_id = silent.framework.info.framework_id
+    jobs = await jobs_of(cluster, silent.framework.info.framework_id)
+    for job in jobs:
+        job.state = UNREACHABLE
+    return jobs
+
+
+async def jobs_of(cluster: Cluster, framework_id: str) -> list[pb.JobView]:
+    """The jobs of a framework that the tasks which the master knows are of, as running."""
     jobs: dict[str, pb.JobView] = {}
     counts: dict[str, Counter[str]] = {}
     for view in await cluster.tasks(framework_id=framework_id):
@@ -142,7 +149,7 @@ async def jobs_of_silent(cluster: Cluster, silent: Silent) -> list[pb.JobView]:
         name = parts.job if parts else job_id
         job = jobs.setdefault(
             job_id,
-            pb.JobView(job_id=job_id, name=name, state=UNREACHABLE, framework_id=framework_id),
+            pb.JobView(job_id=job_id, name=name, state="running", framework_id=framework_id),
         )
         phase = state_name(view.state).removeprefix("TASK_").lower()
         counts.setdefault(job.job_id, Counter())[phase] += 1

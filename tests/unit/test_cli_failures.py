@@ -19,7 +19,7 @@ import pytest
 
 from pymesos_cli import services
 from pymesos_cli.cluster import CliError, Cluster
-from pymesos_cli.jobs import quarantine, run
+from pymesos_cli.jobs import leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import cluster as local
 from pymesos_cli.tasks import exec as exec_module
@@ -207,3 +207,26 @@ def test_a_local_cluster_without_a_place_for_its_folder(
     monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(local.LocalError, match="name another with TMPDIR"):
         local.run_local(1, "process", Resources(), 0, "info")
+
+
+class TestFoldersOfRunsThatDied:
+    @pytest.fixture(autouse=True)
+    def here(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+    def test_are_removed_unless_they_are_held_or_new(self, tmp_path: Path) -> None:
+        dead, new, old = (tmp_path / f"pymesos-run-{n}" for n in ("dead", "new", "old"))
+        for folder in (dead, new, old):
+            folder.mkdir()
+        (dead / leftovers.LOCK).touch()
+        os.utime(old, (1, 1))
+        (tmp_path / "pymesos-run-file").touch()
+        (tmp_path / "pymesos-run-link").symlink_to(tmp_path / "other")
+        (tmp_path / "other").mkdir()
+        with leftovers.state_folder() as held:
+            assert not dead.exists() and not old.exists() and new.exists()
+            leftovers.remove_leftovers()
+            assert held.is_dir(), "its process lives"
+        assert not held.exists()
+        names = {path.name for path in tmp_path.iterdir()}
+        assert names == {"pymesos-run-new", "pymesos-run-file", "pymesos-run-link", "other"}

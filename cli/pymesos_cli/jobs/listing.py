@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
-from pymesos_cli.finding import about_job, find_job, has_ended
+from pymesos_cli.finding import JOB, about_job, check_given, find_job, has_ended
 from pymesos_cli.interrupts import run_interruptibly
+from pymesos_cli.jobs.hosted import Hosted, end, find_hosted, hosted_jobs
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.jobs.run import how_to_go_on, see_through, watch
 from pymesos_cli.output import age, print_json, print_table
@@ -21,6 +22,18 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
     jobs = [job for _, job in answers.items]
     for silent in answers.silent:
         jobs += await jobs_of_silent(cluster, silent)
+    hosted = await hosted_jobs(cluster)
+    jobs += [
+        job.view
+        or pb.JobView(
+            job_id=job.job_id,
+            name=job.name,
+            state="running",
+            framework_id=job.framework.info.framework_id,
+            explanation="no task of it has been started",
+        )
+        for job in hosted
+    ]
     warn(answers.silent)
     if as_json:
         print_json([job_json(job) for job in jobs])
@@ -37,16 +50,25 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
     ]
     hint = "" if ended else "; --all shows those that have ended"
     print_table(("JOB", "STATE", "TASKS", "AGE"), rows, f"no jobs{hint}", ("TASKS",))
+    for job in hosted:
+        print(f"{job.job_id} is run by {job.where}, and ends with it")
     if any(job.state == "quarantined" for job in jobs):
         print("`pymesos-cli quarantine show JOB` says what is wrong with what is quarantined")
 
 
-async def _find(cluster: Cluster, text: str, *, exact: bool = False) -> tuple[str, pb.JobView]:
+async def _find(
+    cluster: Cluster, text: str, *, exact: bool = False
+) -> tuple[str, pb.JobView] | Hosted:
+    """The job with the address of its service, or one that a command runs. Raises CliError."""
+    check_given(text, JOB)
     answers = await ask_jobs(cluster, ended=True)
-    if answers.silent:
-        things = (Named(job, job.job_id, (job.name,)) for _, job in answers.items)
-        if not find(text, things, exact=exact).fits:
-            await refuse_silent(cluster, text, answers.silent)
+    things = [Named(job, job.job_id, (job.name,), not has_ended(job)) for _, job in answers.items]
+    if not any(thing.live for thing in find(text, things, exact=exact).fits):
+        hosted = find_hosted(text, await hosted_jobs(cluster), exact=exact)
+        if hosted is not None:
+            return hosted
+    if answers.silent and not find(text, things, exact=exact).fits:
+        await refuse_silent(cluster, text, answers.silent)
     if not answers.items:
         raise CliError(f"there is no job {quoted(text)}, and no Jobs service holds any", EXIT_USAGE)
     return find_job(text, answers.items, exact=exact)
@@ -54,7 +76,15 @@ async def _find(cluster: Cluster, text: str, *, exact: bool = False) -> tuple[st
 
 async def watch_job(cluster: Cluster, text: str) -> int:
     """`pymesos-cli watch`; the exit status."""
-    address, job = await _find(cluster, text)
+    found = await _find(cluster, text)
+    if isinstance(found, Hosted):
+        raise CliError(
+            f"the job {found.job_id} is run by {found.where}, which shows how it goes; here"
+            f" `pymesos-cli tasks {found.job_id}` lists its tasks, and `pymesos-cli stop"
+            f" {found.job_id}` ends it",
+            EXIT_USAGE,
+        )
+    address, job = found
     progress = Progress()
     views = watch(cluster, "", address, job.job_id)
     following = see_through(cluster, views, progress, wait=True, show_output=False)
@@ -63,7 +93,12 @@ async def watch_job(cluster: Cluster, text: str) -> int:
 
 async def stop_job(cluster: Cluster, text: str) -> None:
     """`pymesos-cli stop`."""
-    address, job = await _find(cluster, text, exact=True)
+    found = await _find(cluster, text, exact=True)
+    if isinstance(found, Hosted):
+        await end(cluster, found)
+        print(f"stopping {found.job_id}, and with it {found.where}")
+        return
+    address, job = found
     if has_ended(job):
         raise CliError(
             f"the job {job.job_id} has ended already ({job.state}); nothing of it is left to stop",

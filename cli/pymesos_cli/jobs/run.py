@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import shlex
 import sys
-import tempfile
 import uuid
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from pathlib import Path
@@ -24,6 +23,8 @@ from pymesos_binpack.specs import Job, JobError
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import find_task
 from pymesos_cli.interrupts import OF_SIGNAL, run_interruptibly
+from pymesos_cli.jobs.hosted import end_orphans, mark
+from pymesos_cli.jobs.leftovers import state_folder
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
 from pymesos_cli.tasks.logs import copy_log
@@ -37,7 +38,10 @@ from pymesos_proto.v1.operator_pb2 import FrameworkView
 from pymesos_sdk import FrameworkError
 
 GLANCE_S = 4.0  # how long `run` without --wait looks for tasks that do not fit
-HOSTED_FAILOVER_S = 60.0
+# How long the tasks of a job that this command runs itself outlive its connection. A change of
+# leaders takes a moment of it, since a new leader begins to count when it leads, and who cannot be
+# reached is noticed only after 30 s without an answer. Nobody comes back for a command that died.
+HOSTED_FAILOVER_S = 30.0
 RECONNECT_S = 0.5
 NO_ORIGINS: Mapping[str, str] = MappingProxyType({})
 # Of a command: which flag gives what of its job.
@@ -125,6 +129,7 @@ async def run_job(
             else f"since the master knows no Jobs service of the role {job.role}"
         )
         note(f"this command runs the job itself, {why}, and stays until it ends; Ctrl-C ends it")
+        await end_orphans(cluster)
         views = host(cluster.master, job, progress)
         hosting = see_through(
             cluster, views, progress, wait=True, show_output=show_output, to_the_end=True
@@ -257,8 +262,8 @@ async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.Jo
     """Be the bin-packing framework for one job: its views, until it has ended. Raises CliError."""
     try:
         with (
-            tempfile.TemporaryDirectory(prefix="pymesos-run-") as folder,
-            contextlib.closing(Store(Path(folder) / "state.sqlite")) as store,
+            state_folder() as folder,
+            contextlib.closing(Store(folder / "state.sqlite")) as store,
         ):
             async with contextlib.aclosing(_hosted(master, job, progress, store)) as views:
                 async for view in views:
@@ -286,6 +291,7 @@ async def _hosted(
             types_pb2.GPU_RESOURCES,
         ],
     )
+    mark(info, job.name)
     binpack = Binpack(BinpackCore(read_policy(DEFAULT_POLICY), {}), store, info, master)
     running = asyncio.create_task(binpack.run())
     try:

@@ -13,7 +13,9 @@ from pymesos_cli.finding import (
     find_framework,
     find_task,
 )
+from pymesos_cli.jobs.hosted import hosted_jobs
 from pymesos_cli.output import count_of, note
+from pymesos_cli.services import serving
 from pymesos_core.names import parse_task_id
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -25,8 +27,17 @@ async def kill_task(cluster: Cluster, text: str) -> None:
     request = pb.KillTaskRequest(framework_id=view.framework_id, task_id=task_id)
     await cluster.call(lambda stub, timeout_s: stub.KillTask(request, timeout=timeout_s))
     print(f"killing {task_id} ({about_task(view)})")
-    if parts := parse_task_id(task_id):
+    parts = parse_task_id(task_id)
+    if parts is not None and await _has_jobs(cluster, view.framework_id):
         note(f"a service's task is replaced; `pymesos-cli stop {parts.job_id}` ends its job")
+
+
+async def _has_jobs(cluster: Cluster, framework_id: str) -> bool:
+    """Whether `stop` finds the jobs of a framework."""
+    hosted = {job.framework.info.framework_id for job in await hosted_jobs(cluster)}
+    return framework_id in hosted or any(
+        view.info.framework_id == framework_id for view in await serving(cluster)
+    )
 
 
 async def teardown(cluster: Cluster, text: str) -> None:

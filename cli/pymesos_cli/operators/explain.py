@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.finding import TASK, find_framework, find_task, one
+from pymesos_cli.jobs.hosted import Hosted, find_hosted, hosted_jobs
 from pymesos_cli.output import age, count_of, print_json, printable
 from pymesos_cli.services import Silent, ask_jobs, serving
 from pymesos_core.json_dialect import explanation_json, instance_json, task_json
@@ -190,6 +191,7 @@ class Known:
     notes: dict[str, str] = field(default_factory=dict)  # of tasks that are there, by their ids
     silent: list[Silent] = field(default_factory=list)
     served: bool = True  # whether there is any
+    hosted: list[Hosted] = field(default_factory=list)  # that commands run themselves
 
 
 async def _task(
@@ -201,6 +203,15 @@ async def _task(
     except CliError as error:
         if waiting:
             return None
+        job = text.partition(".")[0]
+        if (hosted := find_hosted(job, known.hosted, exact=True)) is not None:
+            framework_id = hosted.framework.info.framework_id
+            raise CliError(
+                f"{error.message}. The job {hosted.job_id} is run by {hosted.where}, which shows"
+                f" what its tasks wait for; `pymesos-cli explain framework {framework_id}` says"
+                f" what keeps agents from it",
+                error.exit_code,
+            ) from error
         if known.silent:
             which = "; ".join(map(str, known.silent))
             raise CliError(f"{error.message}; what waits is not known: {which}") from error
@@ -216,7 +227,8 @@ async def _task(
 async def _ask_services(cluster: Cluster) -> Known:
     """The instances that wait, of all jobs, and what is said of others."""
     answers = await ask_jobs(cluster, ended=False)
-    known = Known(silent=answers.silent, served=bool(await serving(cluster)))
+    served, hosted = bool(await serving(cluster)), await hosted_jobs(cluster)
+    known = Known(silent=answers.silent, served=served, hosted=hosted)
     for address, job in answers.items:
         async with jobs_at(address) as stub:
             request = jobs_pb.WatchJobRequest(job_id=job.job_id)
