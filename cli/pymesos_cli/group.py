@@ -104,6 +104,12 @@ class LazyGroup(Room):
         names = [name for name in self.list_commands(context) if name.startswith(incomplete)]
         return [CompletionItem(name, help=self.about(name)) for name in names]
 
+    def _main_shell_completion(self, *arguments: Any, **settings: Any) -> None:
+        """See click.Command: with our own ways of the shells."""
+        from pymesos_cli import completing  # noqa: F401 - it registers them
+
+        super()._main_shell_completion(*arguments, **settings)
+
     def main(self, *arguments: Any, **settings: Any) -> Any:
         """See click.Command: whatever a command prints or raises is fit for people."""
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # before it is imported

@@ -91,6 +91,8 @@ def completion(shell: str) -> None:
     """Print the completion script of a shell: source <(pymesos-cli completion bash)."""
     from click.shell_completion import get_completion_class
 
+    from pymesos_cli import completing  # noqa: F401 - it registers ours
+
     maker = get_completion_class(shell)
     assert maker is not None
     click.echo(maker(main, {}, "pymesos-cli", "_PYMESOS_CLI_COMPLETE").source())

@@ -73,6 +73,11 @@ def test_help_imports_only_what_it_needs(arguments: list[str], rooms: set[str]) 
     assert ours == {f"pymesos_cli.{room}.commands" for room in rooms}
 
 
+def test_the_script_of_a_shell_is_ours() -> None:
+    said, _ = run("completion", "bash")
+    assert "COMP_LINE" in said, "so that a word may have a colon in it"
+
+
 @pytest.mark.parametrize(
     ("line", "offered"),
     [("pymesos-cli lo", "logs"), ("pymesos-cli --ti", "--timeout"),
