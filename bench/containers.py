@@ -39,7 +39,8 @@ from launch import Timed, ended
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from pymesos_agent.containers.environment import host_environment
-from pymesos_agent.runtimes.interface import ContainerSpec, Settings
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.runtimes.oci.bundle import Host, make_host_root, write_bundle
 from pymesos_agent.runtimes.oci.runtime import INITS
 from pymesos_agent.runtimes.oci.tools import NAMES, Tool, installed

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import click
 
+from pymesos_agent.containers.settings import Settings
 from pymesos_agent.purge import Ended, end_containers, pids_of, remove_files
-from pymesos_agent.runtimes.interface import Settings
 from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes
 from pymesos_agent.settings import AgentSettings
 from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir

@@ -79,7 +79,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     awaited = {r: why for r, why in away.items() if r.name in needed or r.name == "docker"}
     shell = Shell(core, store, works, work_dir, containers, awaited)
     holder.append(shell)
-    add_SandboxServicer_to_server(SandboxService(shell), server)
+    add_SandboxServicer_to_server(SandboxService(shell.queries), server)
     add_ExecutorServicer_to_server(ExecutorService(shell.executors, shell.feed), server)
     process.serve_metrics(settings.metrics_port, lambda: metrics.snapshot(core), metrics.to_metrics)
     await process.start(server)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.settings import AllowedPath
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts
-from pymesos_agent.runtimes.interface import AllowedPath
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.registry import Layer
 

@@ -12,9 +12,9 @@ import psutil
 import pytest
 
 from pymesos_agent.containers.sessions import Entry, Session
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerStarted
 from pymesos_agent.health.checking import CheckError, run_check
-from pymesos_agent.runtimes.interface import ContainerSpec
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, free_port

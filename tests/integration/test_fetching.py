@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed
 from pymesos_agent.files.artifacts import Artifacts
 from pymesos_agent.files.fetching import Fetching
-from pymesos_agent.runtimes.interface import ContainerEvent, ContainerSpec
+from pymesos_agent.runtimes.interface import ContainerEvent
 from pymesos_core.resources import EMPTY
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.waiting import until

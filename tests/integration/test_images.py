@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pymesos_agent.runtimes.interface import ImageSettings
+from pymesos_agent.containers.settings import ImageSettings
 from pymesos_agent.runtimes.oci import images as images_module
 from pymesos_agent.runtimes.oci.images import Images
 from pymesos_agent.runtimes.oci.layers import LayerError, unpack

@@ -19,14 +19,11 @@ import pytest
 from pymesos_agent.containers.disks import disk_of
 from pymesos_agent.containers.isolation import DECLARED, FACETS
 from pymesos_agent.containers.sessions import run_entry
+from pymesos_agent.containers.settings import ImageSettings, Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
-from pymesos_agent.runtimes.interface import (
-    ContainerSpec,
-    Group,
-    ImageSettings,
-    RuntimeUnavailableError,
-    Settings,
-)
+from pymesos_agent.core.ports import Group
+from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
 from pymesos_core.resources import parse

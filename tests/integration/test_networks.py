@@ -14,15 +14,11 @@ import grpc
 import pytest
 
 from pymesos_agent.containers.isolation import refusal
+from pymesos_agent.containers.settings import AllowedPath, NetworkSettings, Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerStarted
 from pymesos_agent.health.checking import CheckError, run_check
-from pymesos_agent.runtimes.interface import (
-    AllowedPath,
-    ContainerSpec,
-    NetworkSettings,
-    RuntimeUnavailableError,
-    Settings,
-)
+from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.networks import NAMESPACES
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_proto.v1 import types_pb2 as pb

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from pymesos_agent.containers.sessions import EntryError, run_entry
+from pymesos_agent.containers.settings import ImageSettings, Settings
 from pymesos_agent.core.events import ContainerFailed
-from pymesos_agent.runtimes.interface import ImageSettings, RuntimeUnavailableError, Settings
+from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci import tools
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_testing.components import INSTALL

@@ -13,10 +13,11 @@ from pathlib import Path
 import pytest
 
 from pymesos_agent.containers.sessions import run_entry
+from pymesos_agent.containers.settings import ImageSettings, Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerExited, ContainerFailed
-from pymesos_agent.runtimes.interface import ContainerSpec, ImageSettings, Settings
+from pymesos_agent.files.folders import owner_of
 from pymesos_agent.runtimes.oci.programs import find
-from pymesos_agent.shell import _owner
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import MissingError
 from pymesos_testing.registry import BUSYBOX, Layer, busybox_layer, write_layout
@@ -143,7 +144,7 @@ async def test_numeric_users_without_an_image(bare: Tried) -> None:
         ("nobody:1001", "65534 1001\n"),
     ):
         spec = bare.rig.spec("")
-        owner = _owner(user)
+        owner = owner_of(user)
         assert owner is not None
         os.chown(spec.sandbox, *owner)
         object.__setattr__(spec, "user", user)
@@ -162,9 +163,9 @@ async def test_numeric_users_without_an_image(bare: Tried) -> None:
 def test_users_that_are_none() -> None:
     for user in ("no-such-user", "1:no-such-group", "-1", "99999999999999999999", "\u00b2", "a\0"):
         with pytest.raises(LookupError, match=r"there is no|out of range"):
-            _owner(user)
-    assert _owner("root") is _owner("0") is _owner("") is None
-    assert _owner("0:1000") == (0, 1000)
+            owner_of(user)
+    assert owner_of("root") is owner_of("0") is owner_of("") is None
+    assert owner_of("0:1000") == (0, 1000)
 
 
 async def test_what_cannot_be_executed_of_the_machine(bare: Tried) -> None:

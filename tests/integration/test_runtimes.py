@@ -10,11 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core.events import ContainerExited, ContainerFailed
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime
-from pymesos_agent.runtimes.interface import (
-    Settings,
-)
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_testing.components import (

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from pymesos_agent.containers import cgroups
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerStarted,
@@ -21,11 +23,9 @@ from pymesos_agent.core.events import (
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import (
     ContainerEvent,
-    ContainerSpec,
     Runtime,
     RuntimeEvent,
     RuntimeUnavailableError,
-    Settings,
 )
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime

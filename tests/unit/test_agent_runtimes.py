@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
+from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core import events as ev
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime, _Launch
-from pymesos_agent.runtimes.interface import Settings
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_harness import AgentHarness

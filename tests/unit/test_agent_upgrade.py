@@ -1,7 +1,7 @@
 """An agent takes over what an older one has stored.
 
-`data/checkpoint_v1.sqlite` was written by the agent of commit fb9ec58, which kept tasks, executors and
-containers in one class: tasks in every state, a group, an executor with two tasks, and a sandbox.
+`data/checkpoint_v1.sqlite` was written by the agent of commit fb9ec58, which kept tasks, executors
+and containers in one class: tasks in every state, a group, an executor with two tasks, a sandbox.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def test_what_was_under_way_goes_on(upgraded: AgentHarness) -> None:
     assert h.kills == [("c1-4", False)]
     h.advance(2)
     assert ("c1-4", True) in h.kills
-    assert [check.container_id for _, check in h.asked][0] == "c1-3"
+    assert h.asked[0][1].container_id == "c1-3"
     (unacknowledged,) = {u.status.state for u in h.updates() if u.status.task_id == "ended"}
     assert unacknowledged == pb.TASK_FAILED
 

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from pymesos_agent.runtimes.interface import ContainerSpec, Settings
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.runtimes.oci.bundle import Host, write_bundle
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.spec import Mount
 from pymesos_agent.files.sandbox import Files, SandboxError, list_files, read_file
-from pymesos_agent.runtimes.interface import Mount
 
 
 @pytest.fixture

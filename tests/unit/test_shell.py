@@ -9,11 +9,12 @@ from typing import Any, cast
 
 import pytest
 
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
 from pymesos_agent.main import run
-from pymesos_agent.runtimes.interface import ContainerSpec, Settings
 from pymesos_agent.shell import Shell
 from pymesos_core.resources import Resources
 from pymesos_core.store import Store

@@ -6,7 +6,7 @@ import os
 import re
 from pathlib import Path
 
-from pymesos_agent.runtimes.interface import ContainerSpec
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from pymesos_agent.runtimes.interface import AllowedPath, ContainerSpec, Settings
+from pymesos_agent.containers.settings import AllowedPath, Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_proto.v1 import types_pb2 as pb
 
 NETWORKS = ("host", "none", "bridge")

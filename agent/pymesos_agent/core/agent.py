@@ -10,6 +10,7 @@ from pymesos_agent.core import (
     endings,
     events,
     executors,
+    launches,
     life,
     recovery,
     runtimes,
@@ -29,8 +30,8 @@ from pymesos_agent.core.context import (
     Config,
     Context,
 )
-from pymesos_agent.core.effects import Effect
-from pymesos_agent.core.tasks import LIFETIME
+from pymesos_agent.core.effects import Effect, StartContainer
+from pymesos_agent.core.tasks import LIFETIME, AgentTask
 from pymesos_core.clock import Now
 from pymesos_core.store import Records
 
@@ -107,6 +108,10 @@ class AgentCore:
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""
         return self._ctx.timers.next_s()
+
+    def start_of(self, task: AgentTask) -> StartContainer:
+        """A container as it is described to its runtime."""
+        return launches.start_of(self._ctx, task)
 
     @property
     def usage_interval_s(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymesos_agent.core.ports import Group
 from pymesos_core.resources import Resources
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -21,7 +22,10 @@ class Checkpoint:
 
 @dataclass(frozen=True, slots=True)
 class StartContainer:
-    """Launch a container. Asked twice for the same id, a runtime starts it once."""
+    """Launch a container. Asked twice for the same id, a runtime starts it once.
+
+    All that there is to know of it is here: nothing else is asked while it is carried out.
+    """
 
     container_id: str
     framework_id: str
@@ -29,6 +33,7 @@ class StartContainer:
     user: str
     info: pb.TaskInfo
     resizes: bool = False  # its limits will change
+    group: Group | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class CapCpu:
 
     container_id: str
     cpus_milli: int
+    pid: int  # of its first process
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,8 @@ class RunCheck:
     name: str
     check: pb.Check
     timeout_s: float
+    container: StartContainer  # as it was launched
+    pid: int  # of its first process
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,12 +6,15 @@ Durable before visible: a task is checkpointed before its container is started.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 from pymesos_agent.core import executors, updates
 from pymesos_agent.core.context import Context
 from pymesos_agent.core.effects import StartContainer
+from pymesos_agent.core.ports import Group, mapped_ports, ports_of
 from pymesos_agent.core.tasks import AgentTask, choose_runtime
 from pymesos_core import contract
+from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -135,9 +138,7 @@ def _start(ctx: Context, task: AgentTask) -> None:
         _start_in_executor(ctx, task, task.executor)
     else:
         task.asked_to_start = True
-        ctx.emit(
-            StartContainer(task.container_id, task.framework_id, task.runtime, task.user, task.info)
-        )
+        ctx.emit(start_of(ctx, task))
 
 
 def _start_in_executor(ctx: Context, task: AgentTask, executor: AgentTask) -> None:
@@ -154,19 +155,34 @@ def _start_in_executor(ctx: Context, task: AgentTask, executor: AgentTask) -> No
         executors.end(ctx, executor, None, "it was killed before it was started")
     else:
         executor.asked_to_start = True
-        info = pb.TaskInfo()
-        info.CopyFrom(executor.info)
-        info.resources.extend(to_proto(executors.resources_of(executor)))
-        start = StartContainer(
-            executor.container_id,
-            executor.framework_id,
-            executor.runtime,
-            executor.user,
-            info,
-            resizes=True,
-        )
-        ctx.emit(start)
+        ctx.emit(start_of(ctx, executor))
         executors.started(ctx, executor)
+
+
+def start_of(ctx: Context, task: AgentTask) -> StartContainer:
+    """All that a runtime is told of a container."""
+    info = task.info
+    if task.is_executor:
+        info = copy_of(info)
+        info.resources.extend(to_proto(executors.resources_of(task)))
+    members = ctx.state.groups.get(task.group_id, ())
+    ports = (
+        mapped_ports(member.info, ports_of(from_proto(member.info.resources))) for member in members
+    )
+    group = Group(
+        task.group_id,
+        tuple(member.container_id for member in members),
+        tuple(chain.from_iterable(ports)),
+    )
+    return StartContainer(
+        task.container_id,
+        task.framework_id,
+        task.runtime,
+        task.user,
+        info,
+        resizes=task.is_executor,
+        group=group if task.group_id else None,
+    )
 
 
 def _refuse_runtime(ctx: Context, task: AgentTask) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_agent.core import endings, events, executors, updates
+from pymesos_agent.core import endings, events, executors, launches, updates
 from pymesos_agent.core.checks import (
     HEALTH,
     READINESS,
@@ -117,7 +117,8 @@ def ask(ctx: Context, name: str, container_id: str) -> None:
     task = ctx.state.tasks.get(container_id)
     if task is not None and task.state == pb.TASK_RUNNING and task.runtime not in ctx.away:
         check = dict(checks_of(task.info))[name]
-        ctx.emit(RunCheck(container_id, name, check, timeout_s(check)))
+        start = launches.start_of(ctx, task)
+        ctx.emit(RunCheck(container_id, name, check, timeout_s(check), start, task.pid))
 
 
 def on_checked(ctx: Context, event: events.Checked) -> None:
@@ -172,7 +173,7 @@ def on_processes_refused(ctx: Context, event: events.ProcessesRefused) -> None:
     task.capped = True
     asked = executors.resources_of(task) if task.is_executor else from_proto(task.info.resources)
     cpus_milli = asked.quantities.get("cpus", 0)
-    ctx.emit(CapCpu(task.container_id, cpus_milli))
+    ctx.emit(CapCpu(task.container_id, cpus_milli, task.pid))
     if task.state == pb.TASK_RUNNING and not task.is_executor:
         text = (
             f"It was refused {event.count} processes within a second, for it has as many as it may:"

@@ -21,9 +21,9 @@ from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
 from pymesos_agent.containers.isolation import host_path_problem
+from pymesos_agent.containers.settings import AllowedPath
 from pymesos_agent.files.archives import ArchiveError, Unpacker
 from pymesos_agent.files.below import OutsideError, parts_of
-from pymesos_agent.runtimes.interface import AllowedPath
 from pymesos_proto.v1 import types_pb2 as pb
 
 CHUNK_BYTES = 1024 * 1024

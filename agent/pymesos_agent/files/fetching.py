@@ -9,9 +9,9 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts
-from pymesos_agent.runtimes.interface import ContainerSpec
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pymesos_agent.runtimes.interface import Mount
+from pymesos_agent.containers.spec import Mount
 
 MAX_FILES = 10_000
 MAX_READ_BYTES = 512 * 1024

@@ -20,7 +20,7 @@ import grpc.aio
 
 from pymesos_agent.containers.environment import task_argv
 from pymesos_agent.containers.sessions import CHUNK_BYTES, Entry, EntryError, run_entry
-from pymesos_agent.runtimes.interface import ContainerSpec
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_proto.v1 import types_pb2 as pb
 
 CLONE_NEWNET = 0x40000000

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from pymesos_agent.containers.sessions import Entry
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerFailed,
@@ -18,7 +18,6 @@ from pymesos_agent.core.events import (
     RuntimeBack,
 )
 from pymesos_core.resources import Resources
-from pymesos_proto.v1 import types_pb2 as pb
 
 ContainerEvent = ContainerPulling | ContainerStarted | ContainerFailed | ContainerExited
 RuntimeEvent = ContainerEvent | RuntimeAway | RuntimeBack
@@ -27,127 +26,6 @@ OnEvent = Callable[[RuntimeEvent], None]
 
 class RuntimeUnavailableError(Exception):
     """The runtime does not work here: the message says why."""
-
-
-@dataclass(frozen=True)
-class LogLimits:
-    """How much of what a task writes is kept: `files` files of each stream, of `max_bytes` each."""
-
-    max_bytes: int = 10 * 1024 * 1024
-    files: int = 5
-
-
-@dataclass(frozen=True)
-class ImageSettings:
-    """Which images may be run, and how much of them is kept."""
-
-    allowed: tuple[str, ...] = ()  # beginnings of full references; none: all
-    authfile: Path | None = None  # none: where skopeo looks
-    local_paths: tuple[Path, ...] = ()  # below which layouts and archives may be
-    cache_mib: int = 20 * 1024
-    max_age_s: float = 14 * 86400.0
-
-
-@dataclass(frozen=True)
-class AllowedPath:
-    """A folder of the machine that tasks may mount, with all below it."""
-
-    path: Path
-    read_only: bool = False
-
-
-@dataclass(frozen=True)
-class NetworkSettings:
-    """The networks of the oci runtime, made by CNI plugins."""
-
-    bridge_subnet: str = "10.213.0.0/16"
-    config_dir: Path | None = None  # more networks: files *.conflist
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What an operator allows containers, and how much."""
-
-    logs: LogLimits = LogLimits()
-    pids_max: int = 4096  # processes of a task that does not say how many; 0: no limit
-    host_paths: tuple[AllowedPath, ...] = ()
-    capabilities: frozenset[str] = frozenset()  # that tasks may have beyond the usual
-    images: ImageSettings = ImageSettings()
-    artifact_cache_mib: int = 2 * 1024
-    networks: NetworkSettings = NetworkSettings()
-    user_namespace_base: int = 0  # what an image's root is on the machine; 0: root
-    oci_tool: str = "auto"  # crun, runc, or the first that works
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A persistent volume: where it is, and where the task finds it (below its sandbox, unless
-    the path is absolute)."""
-
-    host_path: Path
-    container_path: str
-
-
-@dataclass(frozen=True)
-class MappedPort:
-    """A port of the machine that leads to one of a container."""
-
-    host_port: int
-    container_port: int
-    protocol: str
-
-
-@dataclass(frozen=True)
-class Group:
-    """What containers share that live and die together."""
-
-    group_id: str
-    container_ids: tuple[str, ...]
-    ports: tuple[MappedPort, ...]  # of all of them
-
-
-@dataclass(frozen=True)
-class ContainerSpec:
-    """A container to launch."""
-
-    container_id: str
-    framework_id: str
-    user: str  # empty: the agent's own
-    owner: tuple[int, int] | None  # of its sandbox, unless that is the agent's own user
-    info: pb.TaskInfo
-    resources: Resources
-    sandbox: Path
-    volumes: tuple[Mount, ...] = ()
-    group: Group | None = None
-
-    @property
-    def ports(self) -> list[int]:
-        """The ports that it was given, in order."""
-        return ports_of(self.resources)
-
-    @property
-    def own_network(self) -> bool:
-        """Whether it has a network of its own."""
-        return self.info.container.network not in ("", "host")
-
-    def mapped_ports(self) -> tuple[MappedPort, ...]:
-        """Which of its ports lead where."""
-        return mapped_ports(self.info, self.ports)
-
-
-def ports_of(resources: Resources) -> list[int]:
-    """One by one, in order."""
-    ranges = resources.ranges.get("ports", ())
-    return [port for begin, end in ranges for port in range(begin, end + 1)]
-
-
-def mapped_ports(info: pb.TaskInfo, ports: Sequence[int]) -> tuple[MappedPort, ...]:
-    """Which of a task's ports lead where, as far as it has so many."""
-    return tuple(
-        MappedPort(ports[m.port_index], m.container_port, m.protocol or "tcp")
-        for m in info.container.port_mappings
-        if m.port_index < len(ports)
-    )
 
 
 class Runtime(Protocol):

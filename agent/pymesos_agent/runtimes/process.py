@@ -22,14 +22,10 @@ from pymesos_agent.containers.environment import (
 )
 from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerState
-from pymesos_agent.runtimes.interface import (
-    ContainerSpec,
-    OnEvent,
-    RuntimeEvent,
-    RuntimeUnavailableError,
-    Settings,
-)
+from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.supervision import supervisor
 from pymesos_agent.supervision.supervised import Ids, Supervised, setpriv
 from pymesos_core.resources import Resources

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
+from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core.tasks import TASK, AgentTask
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime
-from pymesos_agent.runtimes.interface import OnEvent, Runtime, RuntimeUnavailableError, Settings
+from pymesos_agent.runtimes.interface import OnEvent, Runtime, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_core.exits import RoleError

@@ -15,6 +15,8 @@ from typing import Any
 
 import pymesos_agent
 from pymesos_agent.containers.environment import plain_error
+from pymesos_agent.containers.settings import LogLimits
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerFailed,
@@ -23,7 +25,7 @@ from pymesos_agent.core.events import (
     RuntimeAway,
     RuntimeBack,
 )
-from pymesos_agent.runtimes.interface import ContainerSpec, LogLimits, OnEvent
+from pymesos_agent.runtimes.interface import OnEvent
 from pymesos_agent.supervision import supervisor
 
 log = logging.getLogger(__name__)

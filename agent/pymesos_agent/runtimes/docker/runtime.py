@@ -51,6 +51,8 @@ from pymesos_agent.containers.environment import (
 from pymesos_agent.containers.isolation import DECLARED
 from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry, EntryError
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
     ContainerExited,
     ContainerFailed,
@@ -63,13 +65,7 @@ from pymesos_agent.core.events import (
 from pymesos_agent.files.logfile import RotatingLog
 from pymesos_agent.files.sandbox import SandboxError, opened
 from pymesos_agent.runtimes.docker.output import Copied
-from pymesos_agent.runtimes.interface import (
-    ContainerEvent,
-    ContainerSpec,
-    OnEvent,
-    RuntimeUnavailableError,
-    Settings,
-)
+from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent, RuntimeUnavailableError
 from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)

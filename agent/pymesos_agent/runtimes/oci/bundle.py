@@ -20,7 +20,8 @@ from pymesos_agent.containers import cgroups, users
 from pymesos_agent.containers.disks import MIB
 from pymesos_agent.containers.environment import task_argv, task_environment, ulimits
 from pymesos_agent.containers.isolation import USUAL_CAPABILITIES
-from pymesos_agent.runtimes.interface import ContainerSpec, Settings
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.runtimes.oci import programs, seccomp
 from pymesos_agent.runtimes.oci.tools import ROOT, Overlay
 from pymesos_core.resources import devices

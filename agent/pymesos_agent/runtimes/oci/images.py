@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pymesos_agent.runtimes.interface import ImageSettings
+from pymesos_agent.containers.settings import ImageSettings
 from pymesos_agent.runtimes.oci.bundle import Image
 from pymesos_agent.runtimes.oci.layers import LayerError, config_layers, unpack
 from pymesos_agent.runtimes.oci.skopeo import ImageError, RemoteLayer, Skopeo, full_name

@@ -20,7 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from pymesos_agent.runtimes.interface import MappedPort, NetworkSettings
+from pymesos_agent.containers.settings import NetworkSettings
+from pymesos_agent.core.ports import MappedPort
 from pymesos_core.exits import RoleError
 
 log = logging.getLogger(__name__)

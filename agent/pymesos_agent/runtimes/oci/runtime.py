@@ -23,14 +23,10 @@ from pymesos_agent.containers.disks import disk_of
 from pymesos_agent.containers.environment import host_environment
 from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry, EntryError, run_entry
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, ContainerState
-from pymesos_agent.runtimes.interface import (
-    ContainerSpec,
-    OnEvent,
-    RuntimeEvent,
-    RuntimeUnavailableError,
-    Settings,
-)
+from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
     BundleError,
     Host,

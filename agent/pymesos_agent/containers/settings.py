@@ -1,0 +1,56 @@
+"""What an operator allows containers, and how much: the flags of an agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class LogLimits:
+    """How much of what a task writes is kept: `files` files of each stream, of `max_bytes` each."""
+
+    max_bytes: int = 10 * 1024 * 1024
+    files: int = 5
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """Which images may be run, and how much of them is kept."""
+
+    allowed: tuple[str, ...] = ()  # beginnings of full references; none: all
+    authfile: Path | None = None  # none: where skopeo looks
+    local_paths: tuple[Path, ...] = ()  # below which layouts and archives may be
+    cache_mib: int = 20 * 1024
+    max_age_s: float = 14 * 86400.0
+
+
+@dataclass(frozen=True)
+class AllowedPath:
+    """A folder of the machine that tasks may mount, with all below it."""
+
+    path: Path
+    read_only: bool = False
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """The networks of the oci runtime, made by CNI plugins."""
+
+    bridge_subnet: str = "10.213.0.0/16"
+    config_dir: Path | None = None  # more networks: files *.conflist
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What an operator allows containers, and how much."""
+
+    logs: LogLimits = LogLimits()
+    pids_max: int = 4096  # processes of a task that does not say how many; 0: no limit
+    host_paths: tuple[AllowedPath, ...] = ()
+    capabilities: frozenset[str] = frozenset()  # that tasks may have beyond the usual
+    images: ImageSettings = ImageSettings()
+    artifact_cache_mib: int = 2 * 1024
+    networks: NetworkSettings = NetworkSettings()
+    user_namespace_base: int = 0  # what an image's root is on the machine; 0: root
+    oci_tool: str = "auto"  # crun, runc, or the first that works

@@ -1,0 +1,48 @@
+"""A container to launch, in terms of this machine: its paths, its user's ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymesos_agent.core.ports import Group, MappedPort, mapped_ports, ports_of
+from pymesos_core.resources import Resources
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A persistent volume: where it is, and where the task finds it (below its sandbox, unless
+    the path is absolute)."""
+
+    host_path: Path
+    container_path: str
+
+
+@dataclass(frozen=True)
+class ContainerSpec:
+    """A container to launch."""
+
+    container_id: str
+    framework_id: str
+    user: str  # empty: the agent's own
+    owner: tuple[int, int] | None  # of its sandbox, unless that is the agent's own user
+    info: pb.TaskInfo
+    resources: Resources
+    sandbox: Path
+    volumes: tuple[Mount, ...] = ()
+    group: Group | None = None
+
+    @property
+    def ports(self) -> list[int]:
+        """The ports that it was given, in order."""
+        return ports_of(self.resources)
+
+    @property
+    def own_network(self) -> bool:
+        """Whether it has a network of its own."""
+        return self.info.container.network not in ("", "host")
+
+    def mapped_ports(self) -> tuple[MappedPort, ...]:
+        """Which of its ports lead where."""
+        return mapped_ports(self.info, self.ports)

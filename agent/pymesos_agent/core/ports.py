@@ -1,0 +1,42 @@
+"""Ports of containers: which they have, and which of the machine lead to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pymesos_core.resources import Resources
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(frozen=True)
+class MappedPort:
+    """A port of the machine that leads to one of a container."""
+
+    host_port: int
+    container_port: int
+    protocol: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """What containers share that live and die together."""
+
+    group_id: str
+    container_ids: tuple[str, ...]
+    ports: tuple[MappedPort, ...]  # of all of them
+
+
+def ports_of(resources: Resources) -> list[int]:
+    """One by one, in order."""
+    ranges = resources.ranges.get("ports", ())
+    return [port for begin, end in ranges for port in range(begin, end + 1)]
+
+
+def mapped_ports(info: pb.TaskInfo, ports: Sequence[int]) -> tuple[MappedPort, ...]:
+    """Which of a task's ports lead where, as far as it has so many."""
+    return tuple(
+        MappedPort(ports[m.port_index], m.container_port, m.protocol or "tcp")
+        for m in info.container.port_mappings
+        if m.port_index < len(ports)
+    )

@@ -1,0 +1,151 @@
+"""Where an agent keeps what its tasks have: sandboxes, folders of groups, persistent volumes."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+from pymesos_agent.containers import users
+from pymesos_agent.containers.spec import ContainerSpec, Mount
+from pymesos_agent.core.effects import StartContainer
+from pymesos_core.reservations import volumes_of
+from pymesos_core.resources import from_proto
+from pymesos_proto.v1 import types_pb2 as pb
+
+log = logging.getLogger(__name__)
+
+MAX_REMOVERS = 2
+
+
+class Folders:
+    """The folders of one work directory. What may hold a lot is deleted in threads."""
+
+    def __init__(self, work_dir: Path) -> None:
+        self._work_dir = work_dir
+        self._removers = ThreadPoolExecutor(MAX_REMOVERS, thread_name_prefix="remove")
+
+    def sandbox(self, container_id: str) -> Path:
+        """Where a container's files are."""
+        return self._work_dir / "sandboxes" / container_id
+
+    def group(self, group_id: str) -> Path:
+        """Where the folders are that the tasks of a group share."""
+        return self._work_dir / "groups" / group_id
+
+    def volume(self, role: str, volume_id: str) -> Path:
+        """Where a persistent volume is."""
+        return self._work_dir / "volumes" / quote(role, safe="") / volume_id
+
+    def spec(self, start: StartContainer) -> ContainerSpec:
+        """A container in terms of this machine. Raises LookupError with a sentence."""
+        return ContainerSpec(
+            start.container_id,
+            start.framework_id,
+            start.user,
+            # The user of an image is one of the image's own.
+            None if start.info.container.image else owner_of(start.user),
+            start.info,
+            from_proto(start.info.resources),
+            self.sandbox(start.container_id),
+            self.volumes(start),
+            start.group,
+        )
+
+    def volumes(self, start: StartContainer) -> tuple[Mount, ...]:
+        """A container's persistent volumes, and the folders that it shares with its group."""
+        volumes = [
+            Mount(self.volume(role, volume.id), volume.container_path)
+            for role, volume in volumes_of(from_proto(start.info.resources))
+        ]
+        if start.group is not None:
+            volumes += [
+                Mount(self.group(start.group.group_id) / mount.group_path, mount.container_path)
+                for mount in start.info.container.mounts
+                if mount.group_path
+            ]
+        return tuple(volumes)
+
+    def prepare(self, spec: ContainerSpec) -> str | None:
+        """Make a container's folders, owned by its user; the problem, or None."""
+        try:
+            spec.sandbox.mkdir(mode=0o750)
+            if spec.owner is not None:
+                os.chown(spec.sandbox, *spec.owner)
+            if spec.group is not None:
+                _make_group_folders(self.group(spec.group.group_id), spec.info.container.mounts)
+            for mount in spec.volumes:
+                _make_volume(mount, spec.owner)
+        except OSError as error:
+            return f"cannot make its sandbox: {error}"
+        return None
+
+    def remove_leftovers(self, groups: Collection[str]) -> None:
+        """Delete what an earlier run left half deleted, but for the groups that are still there."""
+        shutil.rmtree(self._work_dir / "removed-volumes", ignore_errors=True)
+        for folder in (self._work_dir / "groups").glob("*"):
+            if folder.name not in groups:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def remove_sandbox(self, container_id: str) -> None:
+        """Delete a container's files, soon."""
+        self._removers.submit(shutil.rmtree, self.sandbox(container_id), True)
+
+    def remove_group(self, group_id: str) -> None:
+        """Delete what the tasks of a group shared, soon."""
+        self._removers.submit(shutil.rmtree, self.group(group_id), True)
+
+    def remove_volume(self, role: str, volume_id: str) -> None:
+        """Put a volume out of the way at once, for the next of that id; delete it soon."""
+        volume = self.volume(role, volume_id)
+        removed = self._work_dir / "removed-volumes" / uuid.uuid4().hex
+        try:
+            removed.parent.mkdir(mode=0o700, exist_ok=True)
+            volume.rename(removed)
+        except FileNotFoundError:
+            return  # never used
+        except OSError as error:
+            log.error("the volume %s cannot be removed: %s", volume, error)
+            return
+        self._removers.submit(shutil.rmtree, removed, True)
+
+    def close(self) -> None:
+        """Wait until all is deleted that was to be."""
+        self._removers.shutdown()
+
+
+def owner_of(user: str) -> tuple[int, int] | None:
+    """The ids of a user that is not the agent's own. Raises LookupError with a sentence."""
+    if not user or users.is_own(user):
+        return None
+    if os.geteuid() != 0:
+        me = users.own_name()
+        raise LookupError(f"only an agent run by root can run a task as {user}, not {me}")
+    try:
+        found = users.on_machine(user)
+    except users.UserError as error:
+        raise LookupError(str(error)) from None
+    return found.uid, found.gid
+
+
+def _make_group_folders(folder: Path, mounts: Iterable[pb.ContainerMount]) -> None:
+    """Whatever the users of its tasks are, they all may write there. Raises OSError."""
+    folder.parent.mkdir(mode=0o711, exist_ok=True)
+    folder.mkdir(mode=0o711, exist_ok=True)
+    for mount in mounts:
+        if mount.group_path:
+            (folder / mount.group_path).mkdir(exist_ok=True)
+            (folder / mount.group_path).chmod(0o777)
+
+
+def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:
+    """There since its first use; it belongs to the user of that. Raises OSError."""
+    if not mount.host_path.is_dir():
+        mount.host_path.mkdir(mode=0o750, parents=True)
+        if owner is not None:
+            os.chown(mount.host_path, *owner)

@@ -1,0 +1,68 @@
+"""The checks of an agent's tasks that are being asked: so many at a time, and none for ever."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+
+from pymesos_agent.core.effects import RunCheck
+from pymesos_agent.core.events import Checked
+from pymesos_agent.files.folders import Folders
+from pymesos_agent.health.checking import CheckError, run_check
+from pymesos_agent.runtimes.interface import Runtime
+
+log = logging.getLogger(__name__)
+
+MAX_COMMANDS, MAX_ASKED = 32, 256  # checks at a time
+
+
+class Checks:
+    """Asks tasks how they are."""
+
+    def __init__(
+        self,
+        runtimes: Mapping[str, Runtime],
+        folders: Folders,
+        tell: Callable[[Checked], None],
+    ) -> None:
+        self._runtimes = runtimes
+        self._folders = folders
+        self._tell = tell
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._running = asyncio.Semaphore(MAX_COMMANDS)
+        self._asking = asyncio.Semaphore(MAX_ASKED)
+
+    def start(self, effect: RunCheck) -> None:
+        """Ask, and tell what the answer was."""
+        task = asyncio.create_task(self._ask(effect))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def close(self) -> None:
+        """End those under way, without a word."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _ask(self, effect: RunCheck) -> None:
+        container_id, problem = effect.container_id, None
+        async with self._running if effect.check.HasField("command") else self._asking:
+            try:
+                runtime, spec = (
+                    self._runtimes[effect.container.runtime],
+                    self._folders.spec(effect.container),
+                )
+                await run_check(
+                    effect.check,
+                    spec,
+                    effect.pid,
+                    lambda argv: runtime.entry(spec, argv, ""),
+                    effect.timeout_s,
+                )
+            except (CheckError, LookupError) as error:
+                problem = str(error)
+            except Exception as error:  # unheard, it would be the last check of this task
+                log.exception("checking %s", container_id)
+                problem = f"it cannot be asked: {type(error).__name__}: {error}"
+        self._tell(Checked(container_id, effect.name, problem))

@@ -1,0 +1,95 @@
+"""What an agent looks at now and then: its disk, what its tasks write, fork and use."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from pymesos_agent import machine
+from pymesos_agent.core import AgentCore
+from pymesos_agent.core.events import DiskExceeded, DiskMeasured, Event, ProcessesRefused
+from pymesos_agent.core.executors import resources_of
+from pymesos_agent.files.folders import Folders
+from pymesos_agent.files.sandbox import disk_usage
+from pymesos_agent.health.forks import ForkWatch
+from pymesos_agent.queries import Queries
+from pymesos_agent.runtimes.interface import Runtime
+from pymesos_core.resources import from_proto
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+DISK_SPACE_INTERVAL_S = 5.0
+DISK_INTERVAL_S = 2.0
+FORKS_INTERVAL_S = 1.0
+MAX_USES = 5000  # so that a message stays below its limit
+MILLI_MIB = 1024 * 1024 / 1000
+Feed = Callable[[Event], None]
+
+
+async def watch_disk_space(work_dir: Path, feed: Feed) -> None:
+    """Measure the disk of the sandboxes, for ever."""
+    while True:
+        feed(DiskMeasured(machine.disk_used_fraction(work_dir)))
+        await asyncio.sleep(DISK_SPACE_INTERVAL_S)
+
+
+async def watch_disks(
+    core: AgentCore, runtimes: Mapping[str, Runtime], folders: Folders, feed: Feed
+) -> None:
+    """Find what has written more than it may, for ever, as far as it asked for disk at all."""
+    while True:
+        await asyncio.sleep(DISK_INTERVAL_S)
+        for task in list(core.state.tasks.values()):
+            asked = resources_of(task) if task.is_executor else from_proto(task.info.resources)
+            limit = asked.quantities.get("disk", 0) * MILLI_MIB
+            if task.executor_container_id:
+                continue  # its files are its executor's
+            if task.ended or not limit or task.runtime not in runtimes:
+                continue
+            more = runtimes[task.runtime].private_paths(task.container_id)
+            paths = (folders.sandbox(task.container_id), *more)
+            used = await asyncio.to_thread(disk_usage, paths)
+            if used > limit:
+                feed(DiskExceeded(task.container_id, used))
+
+
+async def watch_forks(core: AgentCore, feed: Feed) -> None:
+    """Find what is refused processes, for ever."""
+    watch = ForkWatch()
+    while True:
+        await asyncio.sleep(FORKS_INTERVAL_S)
+        pids = {c: t.pid for c, t in core.state.tasks.items() if t.pid and not t.ended}
+        for container_id, count in (await asyncio.to_thread(watch.look, pids)).items():
+            feed(ProcessesRefused(container_id, count))
+
+
+async def report_usage(
+    core: AgentCore, queries: Queries, work_dir: Path, tell: Callable[[agent_pb.AgentMessage], None]
+) -> None:
+    """Tell a master what the machine and its tasks use, for ever."""
+    before: dict[tuple[str, str], sandbox_pb.TaskUsage] = {}
+    while True:
+        running = sum(not task.ended for task in core.state.by_key.values())
+        usage = machine.usage(work_dir, running)
+        measured = await queries.task_usage("", "")
+        usage.tasks.extend(
+            _use(before.get((u.framework_id, u.task_id)), u) for u in measured[:MAX_USES]
+        )
+        before = {(u.framework_id, u.task_id): u for u in measured}
+        tell(agent_pb.AgentMessage(usage=usage))
+        await asyncio.sleep(core.usage_interval_s)
+
+
+def _use(before: sandbox_pb.TaskUsage | None, now: sandbox_pb.TaskUsage) -> pb.TaskUse:
+    """Between two measurements; the first one has no rate."""
+    cpus = 0.0
+    if before is not None and now.timestamp_s > before.timestamp_s:
+        cpus = max(0.0, now.cpu_s - before.cpu_s) / (now.timestamp_s - before.timestamp_s)
+    return pb.TaskUse(
+        framework_id=now.framework_id,
+        task_id=now.task_id,
+        cpus_used=cpus,
+        mem_used_mib=now.mem_bytes / (1024 * 1024),
+    )

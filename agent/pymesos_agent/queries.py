@@ -1,0 +1,92 @@
+"""What people ask of an agent: the files of a task, a way into its container, what it uses."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+
+from pymesos_agent.containers.sessions import Entry, EntryError
+from pymesos_agent.containers.usage import read_usage
+from pymesos_agent.core import AgentCore
+from pymesos_agent.files.folders import Folders
+from pymesos_agent.files.sandbox import Files
+from pymesos_agent.runtimes.interface import Runtime
+from pymesos_core.clock import read_clock
+from pymesos_core.resources import from_proto
+from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+MILLI_MIB = 1024 * 1024 / 1000
+
+
+class Queries:
+    """Answers from the core's state and the machine; nothing is changed."""
+
+    def __init__(self, core: AgentCore, runtimes: Mapping[str, Runtime], folders: Folders) -> None:
+        """`runtimes`, by name, may become more later."""
+        self._core = core
+        self._runtimes = runtimes
+        self._folders = folders
+
+    def entry(self, framework_id: str, task_id: str, argv: Sequence[str], term: str) -> Entry:
+        """How to run a command in the container of a task. Raises EntryError."""
+        task = self._core.state.by_key.get((framework_id, task_id))
+        if task is None or task.ended:
+            raise EntryError(f"the task {task_id[:255]} does not run on this agent any more")
+        if task.state not in (pb.TASK_RUNNING, pb.TASK_KILLING):
+            raise EntryError(f"the task {task_id[:255]} does not run yet")
+        try:
+            runtime = self._runtimes.get(task.runtime)
+            if runtime is None:
+                raise EntryError(f"the runtime {task.runtime} does not answer now")
+            start = self._core.start_of(task.executor or task)
+            return runtime.entry(self._folders.spec(start), argv, term)
+        except LookupError as error:
+            raise EntryError(str(error)) from error
+
+    def find_files(self, framework_id: str, task_id: str) -> Files | None:
+        """Of the latest task of that id. Others may have its volumes once it has ended."""
+        state = self._core.state
+        task = state.by_key.get((framework_id, task_id))
+        task = task or state.executors.get((framework_id, task_id))
+        if task is not None:
+            container_id = task.executor_container_id or task.container_id
+            own = not task.ended and not task.executor_container_id
+            volumes = self._folders.volumes(self._core.start_of(task)) if own else ()
+            return Files(self._folders.sandbox(container_id), task.ended, volumes)
+        kept = (*reversed(state.sandboxes.values()), *reversed(state.in_executors.values()))
+        for record in kept:
+            if (record.framework_id, record.task_id) == (framework_id, task_id):
+                container_id = record.executor_container_id or record.container_id
+                return Files(self._folders.sandbox(container_id), ended=True)
+        return None
+
+    async def task_usage(self, framework_id: str, task_id: str) -> list[sandbox_pb.TaskUsage]:
+        """What tasks that run use now; empty ids mean all."""
+        tasks = [
+            task
+            for task in self._core.state.tasks.values()
+            if task.pid
+            and not task.ended
+            and framework_id in ("", task.framework_id)
+            and task_id in ("", task.info.task_id)
+        ]
+        pids = [task.pid for task in tasks]
+        read = await asyncio.to_thread(lambda: [read_usage(pid) for pid in pids])
+        now_s = read_clock().wall_s
+        out: list[sandbox_pb.TaskUsage] = []
+        for task, usage in zip(tasks, read, strict=True):
+            if usage is not None:
+                amounts = from_proto(task.info.resources).quantities
+                out.append(
+                    sandbox_pb.TaskUsage(
+                        framework_id=task.framework_id,
+                        task_id=task.info.task_id,
+                        timestamp_s=now_s,
+                        cpus_limit=amounts.get("cpus", 0) / 1000,
+                        mem_limit_bytes=int(amounts.get("mem", 0) * MILLI_MIB),
+                        **asdict(usage),
+                    )
+                )
+        return out
