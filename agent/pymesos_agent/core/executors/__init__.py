@@ -1,0 +1,1 @@
+"""Executors on an agent: containers of frameworks that run several tasks."""

@@ -1,0 +1,1 @@
+"""Tasks on an agent: their launch, life, checks, updates and end."""
