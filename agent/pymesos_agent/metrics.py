@@ -39,7 +39,7 @@ async def snapshot(core: AgentCore) -> list[TaskSeen]:
             TaskSeen(
                 (task.framework_id, task.info.task_id, task.info.name),
                 state_name(task.state),
-                0 if task.ended else task.pid,
+                0 if task.ended or task.container is None else task.container.pid,
                 amounts.get("cpus", 0),
                 amounts.get("mem", 0),
                 task.healthy,

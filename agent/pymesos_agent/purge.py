@@ -10,7 +10,8 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from pymesos_agent.core.events import ContainerExited
-from pymesos_agent.core.tasks import TASK, AgentTask
+from pymesos_agent.core.executors.executor import read
+from pymesos_agent.core.tasks.task import TASK
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_core.exits import RoleError
@@ -53,11 +54,11 @@ def pids_of(records: Records) -> Pids:
     for (kind, _), value in records.items():
         if kind == TASK:
             try:
-                task = AgentTask.from_record(value)
+                container = read(value).container
             except (DecodeError, ValueError):
                 continue
-            if task.pid:
-                out.setdefault(task.runtime, {})[task.container_id] = task.pid
+            if container is not None and container.pid:
+                out.setdefault(container.runtime, {})[container.container_id] = container.pid
     return out
 
 

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.usage import read_usage
 from pymesos_agent.core import AgentCore
+from pymesos_agent.core.tasks.task import Task
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import Files
 from pymesos_agent.runtimes.interface import Runtime
@@ -48,13 +49,14 @@ class Queries:
     def find_files(self, framework_id: str, task_id: str) -> Files | None:
         """Of the latest task of that id. Others may have its volumes once it has ended."""
         state = self._core.state
-        task = state.by_key.get((framework_id, task_id))
-        task = task or state.executors.get((framework_id, task_id))
-        if task is not None:
-            container_id = task.executor_container_id or task.container_id
-            own = not task.ended and not task.executor_container_id
-            volumes = self._folders.volumes(self._core.start_of(task)) if own else ()
-            return Files(self._folders.sandbox(container_id), task.ended, volumes)
+        key = framework_id, task_id
+        owner = state.by_key.get(key) or state.executors.get(key)
+        if owner is not None:
+            if isinstance(owner, Task) and owner.inside is not None:
+                return Files(self._folders.sandbox(owner.inside.container_id), owner.ended)
+            shown = isinstance(owner, Task) and not owner.ended
+            volumes = self._folders.volumes(self._core.start_of(owner)) if shown else ()
+            return Files(self._folders.sandbox(owner.container_id), owner.ended, volumes)
         kept = (*reversed(state.sandboxes.values()), *reversed(state.in_executors.values()))
         for record in kept:
             if (record.framework_id, record.task_id) == (framework_id, task_id):
@@ -64,25 +66,26 @@ class Queries:
 
     async def task_usage(self, framework_id: str, task_id: str) -> list[sandbox_pb.TaskUsage]:
         """What tasks that run use now; empty ids mean all."""
-        tasks = [
-            task
-            for task in self._core.state.tasks.values()
-            if task.pid
-            and not task.ended
-            and framework_id in ("", task.framework_id)
-            and task_id in ("", task.info.task_id)
+        containers = [
+            owner.container
+            for owner in self._core.state.owners.values()
+            if owner.container is not None
+            and owner.container.pid
+            and not owner.ended
+            and framework_id in ("", owner.framework_id)
+            and task_id in ("", owner.info.task_id)
         ]
-        pids = [task.pid for task in tasks]
+        pids = [container.pid for container in containers]
         read = await asyncio.to_thread(lambda: [read_usage(pid) for pid in pids])
         now_s = read_clock().wall_s
         out: list[sandbox_pb.TaskUsage] = []
-        for task, usage in zip(tasks, read, strict=True):
+        for container, usage in zip(containers, read, strict=True):
             if usage is not None:
-                amounts = from_proto(task.info.resources).quantities
+                amounts = from_proto(container.info.resources).quantities
                 out.append(
                     sandbox_pb.TaskUsage(
-                        framework_id=task.framework_id,
-                        task_id=task.info.task_id,
+                        framework_id=container.framework_id,
+                        task_id=container.info.task_id,
                         timestamp_s=now_s,
                         cpus_limit=amounts.get("cpus", 0) / 1000,
                         mem_limit_bytes=int(amounts.get("mem", 0) * MILLI_MIB),

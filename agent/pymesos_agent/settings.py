@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_agent.containers.settings import AllowedPath, ImageSettings, LogLimits, NetworkSettings
-from pymesos_agent.runtimes.interface import Settings as ContainerSettings
+from pymesos_agent.containers.settings import Settings as ContainerSettings
 from pymesos_agent.runtimes.oci import tools
 from pymesos_core.attributes import parse_attributes
 from pymesos_core.directories import default_directory

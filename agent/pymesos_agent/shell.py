@@ -171,7 +171,7 @@ class Shell:
 
     async def _recover(self) -> None:
         await asyncio.to_thread(self._artifacts.remove_unfinished)
-        needed = {task.runtime for task in self._core.state.tasks.values() if not task.ended}
+        needed = {owner.runtime for owner in self._core.state.owners.values() if not owner.ended}
         for runtime, why in self._awaited.items():
             if runtime.name in needed:
                 log.warning("waiting for the runtime %s, which tasks need: %s", runtime.name, why)
@@ -191,9 +191,10 @@ class Shell:
 
     async def _containers_of(self, runtime: Runtime) -> Mapping[str, ContainerState]:
         """Those that are there. Every container has one owner, and the checkpoint says which."""
-        tasks = self._core.state.tasks.values()
-        mine = {t.container_id: t.pid for t in tasks if t.pid and t.runtime == runtime.name}
-        foreign = {t.container_id for t in tasks if t.runtime != runtime.name}
+        owners = self._core.state.owners.values()
+        containers = [owner.container for owner in owners if owner.container is not None]
+        mine = {c.container_id: c.pid for c in containers if c.pid and c.runtime == runtime.name}
+        foreign = {c.container_id for c in containers if c.runtime != runtime.name}
         return await runtime.recover(mine, foreign)
 
     async def _wait_for(self, runtime: Runtime) -> None:

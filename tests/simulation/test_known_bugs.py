@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from pymesos_agent.core import effects as agent_fx
-from pymesos_agent.core import endings, executors, life, runtimes, sandboxes, session, updates
 from pymesos_agent.core import recovery as agent_recovery
+from pymesos_agent.core import runtimes, sandboxes, session
 from pymesos_agent.core.context import Context as AgentContext
-from pymesos_agent.core.tasks import AgentTask
+from pymesos_agent.core.executors import calls as executors
+from pymesos_agent.core.tasks import endings, life, updates
+from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import launches
 from pymesos_binpack.core.context import Context as BinpackContext
@@ -124,23 +126,23 @@ def lost_filter_expiry(patch: pytest.MonkeyPatch) -> None:
 
 def double_launch_on_restart(patch: pytest.MonkeyPatch) -> None:
     """An agent that restarts starts its tasks once more."""
-    original = agent_recovery._recover_task
+    original = agent_recovery.recover_task
 
     def recover(ctx: AgentContext, task: AgentTask, found: Any) -> None:
         original(ctx, task, found)
-        if found is not None and not task.ended and not task.is_executor:
+        if found is not None and not task.ended:
             again = next(ctx.container_ids)
             ctx.emit(agent_fx.StartContainer(again, task.framework_id, task.runtime, "", task.info))
 
-    patch.setattr(agent_recovery, "_recover_task", recover)
+    patch.setattr(agent_recovery, "recover_task", recover)
 
 
 def forget_unacknowledged_updates(patch: pytest.MonkeyPatch) -> None:
     """A restarted agent does not repeat what was not acknowledged."""
     original = AgentTask.from_record
 
-    def from_record(data: bytes) -> AgentTask:
-        task = original(data)
+    def from_record(record: Any) -> AgentTask:
+        task = original(record)
         task.unacknowledged.clear()
         task.durable = 0
         return task
@@ -282,7 +284,7 @@ def an_end_is_not_final(patch: pytest.MonkeyPatch) -> None:
             second.uuid = next(ctx.uuids)
             second.state = pb.TASK_KILLED
             task.unacknowledged.append(second)
-            updates.checkpoint_task(ctx, task.container_id)
+            updates.checkpoint(ctx, task)
 
     patch.setattr(life, "on_exited", exited)
 

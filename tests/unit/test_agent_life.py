@@ -8,7 +8,7 @@ from pymesos_agent.containers.isolation import asked, refusal
 from pymesos_agent.containers.settings import AllowedPath, Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import events as ev
-from pymesos_agent.core.checks import HEALTH, READINESS
+from pymesos_agent.core.tasks.checks import HEALTH, READINESS
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb

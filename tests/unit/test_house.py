@@ -40,7 +40,7 @@ CORES = [
     "frameworks/pymesos_binpack/constraints.py",
 ]
 ALLOWED_IN_CORES = {
-    ("tasks.py", "signal"),  # strsignal: a name for a number
+    ("outcomes.py", "signal"),  # strsignal: a name for a number
     ("bins.py", "random"),  # with a seed, as in `replay`
     ("replay.py", "random"),
     ("replay.py", "pathlib"),  # reads recorded traces, for whoever compares policies

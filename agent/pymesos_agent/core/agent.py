@@ -6,19 +6,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from pymesos_agent.core import (
-    endings,
-    events,
-    executors,
-    launches,
-    life,
-    recovery,
-    runtimes,
-    sandboxes,
-    session,
-    updates,
-)
-from pymesos_agent.core.checks import HEALTH, READINESS
+from pymesos_agent.core import events, recovery, runtimes, sandboxes, session
 from pymesos_agent.core.context import (
     CHECKPOINT,
     IDLE,
@@ -29,9 +17,15 @@ from pymesos_agent.core.context import (
     AgentState,
     Config,
     Context,
+    Owner,
 )
 from pymesos_agent.core.effects import Effect, StartContainer
-from pymesos_agent.core.tasks import LIFETIME, AgentTask
+from pymesos_agent.core.executors import calls
+from pymesos_agent.core.executors import life as executors
+from pymesos_agent.core.lifecycles import TaskEffect
+from pymesos_agent.core.tasks import endings, launches, life, updates
+from pymesos_agent.core.tasks.checks import HEALTH, READINESS
+from pymesos_agent.core.tasks.outcomes import LIFETIME
 from pymesos_core.clock import Now
 from pymesos_core.store import Records
 
@@ -51,7 +45,10 @@ class AgentCore:
         """Take over from the checkpoint. Raises RecoveryError."""
         ctx = Context(config, container_ids, uuids, incarnation_ids, agent_ids)
         self._ctx = ctx
-        ctx.on_ended = partial(endings.end_group_of, ctx)
+        ctx.task_effects = {
+            TaskEffect.WATCH: lambda task: life.watch_life(ctx, task),
+            TaskEffect.END_GROUP: lambda task: endings.end_group_of(ctx, task),
+        }
         ctx.on_end_durable = partial(endings.clean_up, ctx)
         recovery.load(ctx, records)
         self._handlers: dict[type, Callable[[Context, Any], None]] = {
@@ -70,8 +67,8 @@ class AgentCore:
             events.DiskExceeded: life.on_disk_exceeded,
             events.ProcessesRefused: life.on_processes_refused,
             events.DiskMeasured: sandboxes.on_disk_measured,
-            events.ExecutorSaid: executors.on_said,
-            events.ExecutorLeft: executors.on_left,
+            events.ExecutorSaid: calls.on_said,
+            events.ExecutorLeft: calls.on_left,
             events.Checkpointed: lambda ctx, event: ctx.checkpointed(event.token),
             events.CheckpointFailed: lambda ctx, event: ctx.checkpoint_failed(
                 event.token, event.message
@@ -81,7 +78,7 @@ class AgentCore:
         self._deadlines: dict[str, Callable[[Context, str], None]] = {
             RESEND: updates.resend,
             KILL: endings.kill_for_good,
-            CHECKPOINT: updates.checkpoint_task,
+            CHECKPOINT: updates.checkpoint_again,
             SILENCE[0]: session.on_silence,
             HEALTH: lambda ctx, key: life.ask(ctx, HEALTH, key),
             READINESS: lambda ctx, key: life.ask(ctx, READINESS, key),
@@ -109,9 +106,9 @@ class AgentCore:
         """When, in monotonic seconds, a Tick is due at the latest."""
         return self._ctx.timers.next_s()
 
-    def start_of(self, task: AgentTask) -> StartContainer:
-        """A container as it is described to its runtime."""
-        return launches.start_of(self._ctx, task)
+    def start_of(self, owner: Owner) -> StartContainer:
+        """The container of a task or an executor, as it is described to its runtime."""
+        return launches.start_of(self._ctx, owner)
 
     @property
     def usage_interval_s(self) -> float:

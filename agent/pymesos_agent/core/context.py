@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from pymesos_agent.core.checks import HEALTH, READINESS
+from pymesos_agent.core.containers import Container
 from pymesos_agent.core.effects import Checkpoint, Complain, Effect, TellExecutor, TellMaster
-from pymesos_agent.core.tasks import LIFETIME, AgentTask
+from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.lifecycles import ContainerEvent, TaskEffect
+from pymesos_agent.core.tasks.checks import HEALTH, READINESS
+from pymesos_agent.core.tasks.outcomes import LIFETIME
+from pymesos_agent.core.tasks.task import Task
 from pymesos_core.clock import Now
 from pymesos_core.limits import clipped
 from pymesos_core.resources import EMPTY, Resources
@@ -18,6 +22,7 @@ from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
+Owner = Task | Executor  # of a container
 TimerKey = tuple[str, str]
 # Deadlines of a task or an executor, by their container; see also checks and LIFETIME.
 RESEND, KILL, CHECKPOINT, SUBSCRIBE, IDLE = "resend", "kill", "checkpoint", "subscribe", "idle"
@@ -60,10 +65,11 @@ class AgentState:
 
     agent_id: str = ""
     epoch_seen: int = 0
-    tasks: dict[str, AgentTask] = field(default_factory=dict)  # by container id
-    by_key: dict[tuple[str, str], AgentTask] = field(default_factory=dict)
-    groups: dict[str, list[AgentTask]] = field(default_factory=dict)  # by group id
-    executors: dict[tuple[str, str], AgentTask] = field(default_factory=dict)  # by executor id
+    tasks: dict[str, Task] = field(default_factory=dict)  # by container id
+    by_key: dict[tuple[str, str], Task] = field(default_factory=dict)
+    groups: dict[str, list[Task]] = field(default_factory=dict)  # by group id
+    executors: dict[tuple[str, str], Executor] = field(default_factory=dict)  # the latest of a key
+    owners: dict[str, Owner] = field(default_factory=dict)  # of containers, by container id
     reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     in_executors: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
@@ -73,9 +79,10 @@ class AgentState:
         """As far as a master has told."""
         return self.frameworks.get(framework_id) or pb.FrameworkInfo(framework_id=framework_id)
 
-
-def _nothing(_: AgentTask) -> None:
-    """Until the core is put together."""
+    def recorded(self) -> list[Owner]:
+        """All that has a record in the checkpoint: tasks, and executors."""
+        executors = (o for o in self.owners.values() if isinstance(o, Executor))
+        return [*executors, *self.tasks.values()]
 
 
 @dataclass
@@ -102,9 +109,9 @@ class Context:
     isolation: dict[str, str] = field(default_factory=dict)  # of those
     ending: bool = False  # with all its tasks
     exit_message: str | None = None
-    streams: dict[int, AgentTask] = field(default_factory=dict)  # executors by their stream
-    on_ended: Callable[[AgentTask], None] = _nothing  # a task's end is decided
-    on_end_durable: Callable[[AgentTask], None] = _nothing
+    streams: dict[int, Executor] = field(default_factory=dict)  # executors by their stream
+    task_effects: Mapping[TaskEffect, Callable[[Task], None]] = field(default_factory=dict)
+    on_end_durable: Callable[[Owner], None] = lambda _: None
     _token: int = 0
     _after: dict[int, tuple[Callable[[], None], Callable[[str], None]]] = field(
         default_factory=dict
@@ -159,27 +166,42 @@ class Context:
         if self.registered:
             self.tell(message)
 
-    def tell_executor(self, executor: AgentTask, event: executor_pb.ExecutorEvent) -> None:
+    def tell_executor(self, executor: Executor, event: executor_pb.ExecutorEvent) -> None:
         """What it misses it is told when it subscribes again."""
         if executor.stream_id:
             self.emit(TellExecutor(executor.stream_id, event))
 
-    def add(self, task: AgentTask) -> None:
-        """A task or an executor, from now on."""
-        self.state.tasks[task.container_id] = task
-        if task.is_executor:
-            self.state.executors[task.key] = task
-        else:
-            self.state.by_key[task.key] = task
-        if task.group_id:
-            self.state.groups.setdefault(task.group_id, []).append(task)
+    def move(self, container: Container, event: ContainerEvent) -> None:
+        """Change a container's state, and do what belongs to it."""
+        self.out.extend(container.move(event, self.now.wall_s))
 
-    def forget(self, task: AgentTask) -> None:
-        """Its end is acknowledged, or it was never there."""
+    def add(self, owner: Owner) -> None:
+        """A task or an executor, from now on."""
+        if owner.container is not None:
+            self.state.owners[owner.container_id] = owner
+        if isinstance(owner, Executor):
+            self.state.executors[owner.key] = owner
+            return
+        self.state.tasks[owner.container_id] = owner
+        self.state.by_key[owner.key] = owner
+        if owner.group_id:
+            self.state.groups.setdefault(owner.group_id, []).append(owner)
+
+    def forget(self, owner: Owner) -> None:
+        """Its end is acknowledged, or it was not to be launched after all."""
+        self.state.owners.pop(owner.container_id, None)
+        if isinstance(owner, Executor):
+            if self.state.executors.get(owner.key) is owner:
+                del self.state.executors[owner.key]
+        else:
+            self._forget_task(owner)
+        for kind in OF_CONTAINERS:
+            self.timers.cancel((kind, owner.container_id))
+
+    def _forget_task(self, task: Task) -> None:
         del self.state.tasks[task.container_id]
-        index = self.state.executors if task.is_executor else self.state.by_key
-        if index.get(task.key) is task:
-            del index[task.key]
+        if self.state.by_key.get(task.key) is task:
+            del self.state.by_key[task.key]
         if task.executor is not None:
             task.executor.tasks.remove(task)
         if task.group_id:
@@ -187,5 +209,3 @@ class Context:
             members.remove(task)
             if not members:
                 del self.state.groups[task.group_id]
-        for kind in OF_CONTAINERS:
-            self.timers.cancel((kind, task.container_id))

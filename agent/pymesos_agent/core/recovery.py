@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from google.protobuf.message import DecodeError
 
-from pymesos_agent.core import (
-    endings,
-    events,
-    executors,
-    life,
-    sandboxes,
-    session,
-    updates,
-)
-from pymesos_agent.core.context import Context
+from pymesos_agent.core import events, sandboxes, session
+from pymesos_agent.core.context import Context, Owner
 from pymesos_agent.core.effects import DestroyContainer, KillContainer
-from pymesos_agent.core.tasks import TASK, AgentTask
+from pymesos_agent.core.executors import life as executors
+from pymesos_agent.core.executors.executor import Executor, read
+from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
+from pymesos_agent.core.tasks import endings, life, updates
+from pymesos_agent.core.tasks.task import TASK, Task
 from pymesos_core.exits import RoleError
 from pymesos_core.reservations import with_reserved
 from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto
@@ -37,7 +33,7 @@ def load(ctx: Context, records: Records) -> None:
             if kind == session.AGENT:
                 _load_agent(ctx, value)
             elif kind == TASK:
-                ctx.add(_read_task(value))
+                ctx.add(_read(value))
             elif kind == sandboxes.SANDBOX:
                 ended.append(checkpoint_pb.SandboxRecord.FromString(value))
         except (DecodeError, ResourceError) as error:
@@ -78,18 +74,20 @@ def _load_agent(ctx: Context, value: bytes) -> None:
     ctx.state.reserved = ctx.reserved_durable = from_proto(agent.reserved)
 
 
-def _read_task(value: bytes) -> AgentTask:
-    """Raises DecodeError, ResourceError."""
-    task = AgentTask.from_record(value)
-    if not (task.container_id and task.framework_id and task.info.task_id):
+def _read(value: bytes) -> Owner:
+    """A task or an executor. Raises DecodeError, ResourceError."""
+    owner = read(value)
+    if not (owner.container_id and owner.framework_id and owner.info.task_id):
         raise ResourceError("it has no id")
-    for status in task.unacknowledged:
+    if isinstance(owner, Executor):
+        return owner
+    for status in owner.unacknowledged:
         if status.state not in FROM_AGENTS:
             raise ResourceError(f"an update of it says {state_name(status.state)}")
-    if task.state not in FROM_AGENTS:
-        raise ResourceError(f"it is in the state {state_name(task.state)}")
-    from_proto(task.info.resources)
-    return task
+    if owner.state not in FROM_AGENTS:
+        raise ResourceError(f"it is in the state {state_name(owner.state)}")
+    from_proto(owner.info.resources)
+    return owner
 
 
 def _set_aside(ctx: Context, kind: str, key: str, problem: str) -> None:
@@ -108,10 +106,11 @@ def _set_aside(ctx: Context, kind: str, key: str, problem: str) -> None:
 
 def _link_executors(ctx: Context) -> None:
     for task in ctx.state.tasks.values():
-        if task.executor_container_id:
-            task.executor = ctx.state.tasks.get(task.executor_container_id)
-            if task.executor is not None:
-                task.executor.tasks.append(task)
+        if task.inside is not None:
+            executor = ctx.state.owners.get(task.inside.container_id)
+            if isinstance(executor, Executor):
+                task.inside.executor = executor
+                executor.tasks.append(task)
 
 
 def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
@@ -119,16 +118,17 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
     assert not ctx.recovered
     ctx.recovered = True
     for container_id, container in event.containers.items():
-        if container_id not in ctx.state.tasks:
+        if container_id not in ctx.state.owners:
             ctx.emit(KillContainer(container_id, "", force=True))
             if container.exit is not None:
                 ctx.emit(DestroyContainer(container_id, ""))
-    for task in list(ctx.state.tasks.values()):
-        if task.runtime in ctx.away and not task.executor_container_id:
-            ctx.unrecovered.add(task.container_id)
-            updates.say_unknown(ctx, task)
+    for owner in ctx.state.recorded():
+        if owner.runtime in ctx.away and owner.container is not None:
+            ctx.unrecovered.add(owner.container_id)
+            if isinstance(owner, Task):
+                updates.say_unknown(ctx, owner)
         else:
-            _recover_task(ctx, task, event.containers.get(task.container_id))
+            recover(ctx, owner, event.containers.get(owner.container_id))
     for group_id, tasks in list(ctx.state.groups.items()):
         for task in tasks:
             endings.end_group_of(ctx, task)
@@ -137,33 +137,43 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
         session.register(ctx)
 
 
-def _recover_in_executor(ctx: Context, task: AgentTask) -> None:
+def recover(ctx: Context, owner: Owner, found: events.ContainerState | None) -> None:
+    """Put a checkpointed task or executor together with what its runtime has found of it."""
+    if isinstance(owner, Executor):
+        _recover_executor(ctx, owner, found)
+    elif owner.container is None:
+        _recover_in_executor(ctx, owner)
+    else:
+        recover_task(ctx, owner, found)
+
+
+def _recover_in_executor(ctx: Context, task: Task) -> None:
     """It lives as long as its executor does, which is to say what became of it."""
-    task.started = task.asked_to_start = True
+    assert task.inside is not None
+    task.inside.told = True
     if task.ended:
-        task.destroyed = True
+        task.end_durable = True
     elif task.executor is None or task.executor.ended:
         updates.update(
             ctx,
             task,
-            pb.TASK_FAILED,
+            TaskEvent.FAILED,
             pb.REASON_EXECUTOR_TERMINATED,
             "Its executor has ended while the agent was away",
         )
 
 
 def _recover_executor(
-    ctx: Context, executor: AgentTask, found: events.ContainerState | None
+    ctx: Context, executor: Executor, found: events.ContainerState | None
 ) -> None:
     if executor.ended:
-        executor.destroyed = True
-        ctx.emit(DestroyContainer(executor.container_id, executor.runtime))
-        updates.complete(ctx, executor)
+        executor.end_durable = True
+        ctx.move(executor.container, ContainerEvent.DESTROYED)
+        sandboxes.complete(ctx, executor)
     elif found is None:
         executors.end(ctx, executor, None, "its container was gone when the agent restarted")
     else:
-        executor.asked_to_start = True
-        executors.started(ctx, executor)
+        executors.launched(ctx, executor)
         life.on_started(ctx, events.ContainerStarted(executor.container_id, found.pid))
         if found.exit is not None:
             life.on_exited(ctx, found.exit)
@@ -171,33 +181,26 @@ def _recover_executor(
             executors.shut_down(ctx, executor)  # whose grace period nobody measured meanwhile
 
 
-def recover_late(ctx: Context, task: AgentTask, found: events.ContainerState | None) -> None:
-    """The same for one whose runtime was away when the agent started."""
-    _recover_task(ctx, task, found)
-
-
-def _recover_task(ctx: Context, task: AgentTask, found: events.ContainerState | None) -> None:
-    if task.executor_container_id:
-        _recover_in_executor(ctx, task)
-    elif task.is_executor:
-        _recover_executor(ctx, task, found)
-    elif task.ended:
-        task.destroyed = True
-        ctx.emit(DestroyContainer(task.container_id, task.runtime))
+def recover_task(ctx: Context, task: Task, found: events.ContainerState | None) -> None:
+    """The same for a task with a container of its own."""
+    assert task.container is not None
+    if task.ended:
+        task.end_durable = True
+        ctx.move(task.container, ContainerEvent.DESTROYED)
     elif found is None:
-        started = task.state != pb.TASK_STAGING
+        begun = task.state != pb.TASK_STAGING
         updates.update(
             ctx,
             task,
-            pb.TASK_FAILED if started else pb.TASK_DROPPED,
+            TaskEvent.FAILED if begun else TaskEvent.DROPPED,
             pb.REASON_AGENT_RESTARTED,
             "Its container was gone when the agent restarted"
-            if started
+            if begun
             else "The agent restarted before the task was started",
         )
     else:
-        task.asked_to_start = True
-        if task.state in (pb.TASK_STAGING, pb.TASK_STARTING):
+        ctx.move(task.container, ContainerEvent.LAUNCHED)
+        if task.state in life.EARLY:
             life.on_started(ctx, events.ContainerStarted(task.container_id, found.pid))
         elif task.state == pb.TASK_RUNNING and found.exit is None:
             life.watch_life(ctx, task)
@@ -205,6 +208,3 @@ def _recover_task(ctx: Context, task: AgentTask, found: events.ContainerState | 
             life.on_exited(ctx, found.exit)
         elif task.kill is not None:
             endings.kill(ctx, task, task.kill)
-
-
-# The master.

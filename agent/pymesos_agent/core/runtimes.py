@@ -7,10 +7,14 @@ nothing is placed on it.
 
 from __future__ import annotations
 
-from pymesos_agent.core import endings, events, executors, life, recovery, session, updates
-from pymesos_agent.core.context import KILL, Context
+from pymesos_agent.core import events, recovery, session
+from pymesos_agent.core.context import KILL, Context, Owner
 from pymesos_agent.core.effects import DestroyContainer, KillContainer
-from pymesos_agent.core.tasks import AgentTask
+from pymesos_agent.core.executors import life as executors
+from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.lifecycles import TaskEvent
+from pymesos_agent.core.tasks import endings, life, updates
+from pymesos_agent.core.tasks.task import Task
 from pymesos_proto.v1 import types_pb2 as pb
 
 
@@ -20,9 +24,10 @@ def on_away(ctx: Context, event: events.RuntimeAway) -> None:
     ctx.away[event.name] = event.why
     if known or not ctx.recovered:
         return
-    for task in _tasks_of(ctx, event.name):
-        ctx.timers.cancel((KILL, task.container_id))
-        updates.say_unknown(ctx, task)
+    for owner in _owners_of(ctx, event.name):
+        ctx.timers.cancel((KILL, owner.container_id))
+        if isinstance(owner, Task):
+            updates.say_unknown(ctx, owner)
     session.register_anew(ctx, f"the runtime {event.name} does not answer: {event.why}")
 
 
@@ -36,44 +41,43 @@ def on_back(ctx: Context, event: events.RuntimeBack) -> None:
     if not ctx.recovered:
         return
     for container_id in event.containers:
-        task = ctx.state.tasks.get(container_id)
-        if task is None or task.ended:
+        owner = ctx.state.owners.get(container_id)
+        if owner is None or owner.ended:
             ctx.emit(KillContainer(container_id, event.name, force=True))
             ctx.emit(DestroyContainer(container_id, event.name))
-    for task in _tasks_of(ctx, event.name):
-        found = event.containers.get(task.container_id)
-        if task.container_id in ctx.unrecovered:
-            ctx.unrecovered.discard(task.container_id)
-            recovery.recover_late(ctx, task, found)
-        elif task.asked_to_start and not task.ended:
-            _compare(ctx, task, found)
+    for owner in _owners_of(ctx, event.name):
+        found = event.containers.get(owner.container_id)
+        if owner.container_id in ctx.unrecovered:
+            ctx.unrecovered.discard(owner.container_id)
+            recovery.recover(ctx, owner, found)
+        elif owner.container is not None and owner.container.launched and not owner.ended:
+            _compare(ctx, owner, found)
     if is_new:
         session.register_anew(ctx, f"the runtime {event.name} answers")
 
 
-def _tasks_of(ctx: Context, runtime: str) -> list[AgentTask]:
-    """Those that have a container of their own there."""
-    tasks = ctx.state.tasks.values()
-    return [t for t in tasks if t.runtime == runtime and not t.executor_container_id]
+def _owners_of(ctx: Context, runtime: str) -> list[Owner]:
+    """The tasks and executors that have a container there."""
+    return [owner for owner in ctx.state.owners.values() if owner.runtime == runtime]
 
 
-def _compare(ctx: Context, task: AgentTask, found: events.ContainerState | None) -> None:
-    """What we knew of a task, and what is there of it."""
+def _compare(ctx: Context, owner: Owner, found: events.ContainerState | None) -> None:
+    """What we knew of a container, and what is there of it."""
     if found is None:
-        why = f"Its container was gone when the runtime {task.runtime} came back"
-        if task.is_executor:
-            executors.end(ctx, task, None, why)
+        why = f"Its container was gone when the runtime {owner.runtime} came back"
+        if isinstance(owner, Executor):
+            executors.end(ctx, owner, None, why)
         else:
-            state = pb.TASK_FAILED if task.kill is None else pb.TASK_KILLED
-            updates.update(ctx, task, state, pb.REASON_EXECUTOR_TERMINATED, why)
+            event = TaskEvent.FAILED if owner.kill is None else TaskEvent.KILLED
+            updates.update(ctx, owner, event, pb.REASON_EXECUTOR_TERMINATED, why)
         return
-    if found.pid and task.state in (pb.TASK_STAGING, pb.TASK_STARTING):
-        life.on_started(ctx, events.ContainerStarted(task.container_id, found.pid))
+    if found.pid and not owner.started_at_s:
+        life.on_started(ctx, events.ContainerStarted(owner.container_id, found.pid))
     if found.exit is not None:
         life.on_exited(ctx, found.exit)
-    elif task.kill is not None:
-        endings.kill(ctx, task, task.kill)
-    elif task.state == pb.TASK_RUNNING and not task.is_executor:
-        text = f"The runtime {task.runtime} answers again, and it runs"
-        updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, text)
-        life.watch_life(ctx, task)
+    elif owner.kill is not None:
+        endings.kill(ctx, owner, owner.kill)
+    elif isinstance(owner, Task) and owner.state == pb.TASK_RUNNING:
+        text = f"The runtime {owner.runtime} answers again, and it runs"
+        updates.update(ctx, owner, TaskEvent.NOTED, pb.REASON_UNSPECIFIED, text)
+        life.watch_life(ctx, owner)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import heapq
 
 from pymesos_agent.core import events
-from pymesos_agent.core.context import Context
+from pymesos_agent.core.context import Context, Owner
 from pymesos_agent.core.effects import RemoveSandbox
-from pymesos_agent.core.tasks import TASK, AgentTask
+from pymesos_agent.core.tasks.task import TASK, Task
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
@@ -16,26 +16,30 @@ SANDBOX = "sandbox"
 ENDED_IN_ONE_MESSAGE = 50
 
 
-def keep(ctx: Context, task: AgentTask) -> None:
-    """Its end is known to its framework: in its place in the checkpoint comes its sandbox.
+def complete(ctx: Context, owner: Owner) -> None:
+    """All that was to be said of its end is said: only the sandbox is kept, in its place in the
+    checkpoint.
 
     The files of a task that ran in an executor are the executor's, and go with that.
     """
+    ctx.forget(owner)
+    task = owner if isinstance(owner, Task) else None
+    inside = task.inside if task is not None else None
     record = checkpoint_pb.SandboxRecord(
-        container_id=task.container_id,
-        framework_id=task.framework_id,
-        task_id=task.info.task_id,
+        container_id=owner.container_id,
+        framework_id=owner.framework_id,
+        task_id=owner.info.task_id,
         ended_at_s=ctx.now.wall_s,
-        executor_container_id=task.executor_container_id,
+        executor_container_id=inside.container_id if inside is not None else "",
     )
-    if not task.is_executor:
+    if task is not None:
         task.remember(record.task)
     changes = [
-        Change(TASK, task.container_id, None),
-        Change(SANDBOX, task.container_id, record.SerializeToString()),
+        Change(TASK, owner.container_id, None),
+        Change(SANDBOX, owner.container_id, record.SerializeToString()),
     ]
-    into = ctx.state.in_executors if task.executor_container_id else ctx.state.sandboxes
-    into[task.container_id] = record
+    into = ctx.state.sandboxes if inside is None else ctx.state.in_executors
+    into[owner.container_id] = record
     while len(into) > ctx.config.max_sandboxes:
         changes += _forget(ctx, next(iter(into)))
     ctx.checkpoint(tuple(changes))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from pymesos_agent.core import endings, events, executors, launches, sandboxes, updates
+from pymesos_agent.core import events, sandboxes
 from pymesos_agent.core.context import SILENCE, Connection, Context
 from pymesos_agent.core.effects import Disconnect, RemoveVolume
+from pymesos_agent.core.executors import life as executors
+from pymesos_agent.core.tasks import endings, launches, updates
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
@@ -178,9 +180,9 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
         case "acknowledgement":
             updates.on_acknowledgement(ctx, message.acknowledgement)
         case "shutdown_framework":
-            for task in list(ctx.state.tasks.values()):
-                if task.framework_id == message.shutdown_framework.framework_id:
-                    endings.kill(ctx, task, task.info.kill_policy)
+            for owner in ctx.state.recorded():
+                if owner.framework_id == message.shutdown_framework.framework_id:
+                    endings.kill(ctx, owner, owner.info.kill_policy)
         case "executor_message":
             executors.to_executor(ctx, message.executor_message)
         case "shutdown_executor":

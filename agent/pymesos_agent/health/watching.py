@@ -9,7 +9,7 @@ from pathlib import Path
 from pymesos_agent import machine
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.events import DiskExceeded, DiskMeasured, Event, ProcessesRefused
-from pymesos_agent.core.executors import resources_of
+from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import disk_usage
 from pymesos_agent.health.forks import ForkWatch
@@ -41,18 +41,18 @@ async def watch_disks(
     """Find what has written more than it may, for ever, as far as it asked for disk at all."""
     while True:
         await asyncio.sleep(DISK_INTERVAL_S)
-        for task in list(core.state.tasks.values()):
-            asked = resources_of(task) if task.is_executor else from_proto(task.info.resources)
+        for container_id, owner in list(core.state.owners.items()):
+            if isinstance(owner, Executor):
+                asked = owner.resources
+            else:
+                asked = from_proto(owner.info.resources)
             limit = asked.quantities.get("disk", 0) * MILLI_MIB
-            if task.executor_container_id:
-                continue  # its files are its executor's
-            if task.ended or not limit or task.runtime not in runtimes:
+            if owner.ended or not limit or owner.runtime not in runtimes:
                 continue
-            more = runtimes[task.runtime].private_paths(task.container_id)
-            paths = (folders.sandbox(task.container_id), *more)
-            used = await asyncio.to_thread(disk_usage, paths)
+            more = runtimes[owner.runtime].private_paths(container_id)
+            used = await asyncio.to_thread(disk_usage, (folders.sandbox(container_id), *more))
             if used > limit:
-                feed(DiskExceeded(task.container_id, used))
+                feed(DiskExceeded(container_id, used))
 
 
 async def watch_forks(core: AgentCore, feed: Feed) -> None:
@@ -60,7 +60,11 @@ async def watch_forks(core: AgentCore, feed: Feed) -> None:
     watch = ForkWatch()
     while True:
         await asyncio.sleep(FORKS_INTERVAL_S)
-        pids = {c: t.pid for c, t in core.state.tasks.items() if t.pid and not t.ended}
+        pids = {
+            container_id: owner.container.pid
+            for container_id, owner in core.state.owners.items()
+            if owner.container is not None and owner.container.pid and not owner.ended
+        }
         for container_id, count in (await asyncio.to_thread(watch.look, pids)).items():
             feed(ProcessesRefused(container_id, count))
 

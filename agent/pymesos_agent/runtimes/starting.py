@@ -10,14 +10,14 @@ from pathlib import Path
 from google.protobuf.message import DecodeError
 
 from pymesos_agent.containers.settings import Settings
-from pymesos_agent.core.tasks import TASK, AgentTask
+from pymesos_agent.core.executors.executor import read
+from pymesos_agent.core.tasks.task import TASK
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import OnEvent, Runtime, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Records
-from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -68,11 +68,11 @@ def runtimes_of(records: Records) -> set[str]:
     for (kind, _), value in records.items():
         if kind == TASK:
             try:
-                task = AgentTask.from_record(value)
+                owner = read(value)
             except DecodeError:
                 continue  # set aside when it is recovered
-            if not task.ended and task.state != pb.TASK_STAGING:
-                needed.add(task.runtime)
+            if owner.begun:
+                needed.add(owner.runtime)
     return needed
 
 

@@ -1,11 +1,17 @@
-"""Tasks end: killed for the framework or on our own account, with their group, with the agent."""
+"""Tasks and executors end: killed for the framework or on our own account, with their group, with
+the agent."""
 
 from __future__ import annotations
 
-from pymesos_agent.core import executors, updates
-from pymesos_agent.core.context import KILL, Context
-from pymesos_agent.core.effects import DestroyContainer, DestroyGroup, Exit, KillContainer
-from pymesos_agent.core.tasks import ENDING, GROUP, AgentTask, grace_s
+from pymesos_agent.core import sandboxes
+from pymesos_agent.core.context import KILL, Context, Owner
+from pymesos_agent.core.effects import DestroyGroup, Exit, KillContainer
+from pymesos_agent.core.executors import life as executors
+from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
+from pymesos_agent.core.tasks import updates
+from pymesos_agent.core.tasks.outcomes import ENDING, GROUP, grace_s
+from pymesos_agent.core.tasks.task import Task
 from pymesos_core.copies import copy_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -21,56 +27,58 @@ def on_kill(ctx: Context, message: agent_pb.MasterMessage.KillTask) -> None:
             end_for(ctx, other, GROUP, f"{task.info.task_id} was to be killed")
 
 
-def kill(ctx: Context, task: AgentTask, policy: pb.KillPolicy) -> None:
+def kill(ctx: Context, owner: Owner, policy: pb.KillPolicy) -> None:
     """SIGTERM now, SIGKILL after the grace period; a later call sets a new period."""
-    if task.ended:
+    if owner.ended:
         return
-    if task.executor_container_id and task.started:
-        executors.kill(ctx, task, policy)
+    if isinstance(owner, Task) and owner.inside is not None and owner.inside.told:
+        executors.kill(ctx, owner, policy)
         return
-    first, task.kill = task.kill is None, policy
-    if task.runtime in ctx.away and not task.is_executor:
+    first, owner.kill = owner.kill is None, policy
+    if owner.runtime in ctx.away and isinstance(owner, Task):
         if first:
-            updates.say_unknown(ctx, task, "; it is killed as soon as that answers")
-        updates.checkpoint_task(ctx, task.container_id)
-        return
-    if task.container_id in ctx.unrecovered:
-        updates.checkpoint_task(ctx, task.container_id)
-        return  # seen when its runtime is back
-    if not task.asked_to_start:
+            updates.say_unknown(ctx, owner, "; it is killed as soon as that answers")
+        updates.checkpoint(ctx, owner)
+    elif owner.container_id in ctx.unrecovered:
+        updates.checkpoint(ctx, owner)  # seen when its runtime is back
+    elif owner.container is None or not owner.container.launched:
         return  # seen when its checkpoint is written
-    if task.is_executor:
-        executors.shut_down(ctx, task)
-        return
+    elif isinstance(owner, Executor):
+        executors.shut_down(ctx, owner)
+    else:
+        _kill(ctx, owner, policy)
+
+
+def _kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
     grace = grace_s(policy, task.info, ctx.config.kill_grace_s)
     ctx.timers.set((KILL, task.container_id), ctx.now.mono_s + grace)
     if task.killing_state and task.state == pb.TASK_RUNNING:
-        updates.update(ctx, task, pb.TASK_KILLING, pb.REASON_UNSPECIFIED, "")
+        updates.update(ctx, task, TaskEvent.KILLING, pb.REASON_UNSPECIFIED, "")
     else:
-        updates.checkpoint_task(ctx, task.container_id)
+        updates.checkpoint(ctx, task)
     ctx.emit(KillContainer(task.container_id, task.runtime, force=grace <= 0))
 
 
 def kill_for_good(ctx: Context, container_id: str) -> None:
     """Its grace period is over."""
-    task = ctx.state.tasks.get(container_id)
-    if task is not None and not task.ended and task.runtime not in ctx.away:
-        ctx.emit(KillContainer(container_id, task.runtime, force=True))
+    owner = ctx.state.owners.get(container_id)
+    if owner is not None and not owner.ended and owner.runtime not in ctx.away:
+        ctx.emit(KillContainer(container_id, owner.runtime, force=True))
         # A process in the kernel's hands dies when that lets it go: look again.
         ctx.timers.set((KILL, container_id), ctx.now.mono_s + 1.0)
 
 
-def end_for(ctx: Context, task: AgentTask, what: str, why: str, *, force: bool = False) -> None:
-    """End a task on our own account; one that is being killed already is not."""
-    if task.kill is not None or task.ended:
+def end_for(ctx: Context, owner: Owner, what: str, why: str, *, force: bool = False) -> None:
+    """End a task or an executor on our own account, unless it is being killed already."""
+    if owner.kill is not None or owner.ended:
         return
-    task.killed_for, task.killed_why = what, why
-    kill(ctx, task, task.info.kill_policy)
+    owner.killed_for, owner.killed_why = what, why
+    kill(ctx, owner, owner.info.kill_policy)
     if force:
-        kill_for_good(ctx, task.container_id)
+        kill_for_good(ctx, owner.container_id)
 
 
-def end_group_of(ctx: Context, task: AgentTask) -> None:
+def end_group_of(ctx: Context, task: Task) -> None:
     """One that has ended takes its group with it, unless it ended well."""
     if task.ended and task.state != pb.TASK_FINISHED:
         for other in ctx.state.groups.get(task.group_id, ()):
@@ -80,20 +88,21 @@ def end_group_of(ctx: Context, task: AgentTask) -> None:
 def destroy_group(ctx: Context, group_id: str) -> None:
     """What its containers shared, when the last of them is destroyed."""
     tasks = ctx.state.groups.get(group_id, ())
-    if tasks and all(task.destroyed for task in tasks):
+    if tasks and all(task.end_durable for task in tasks):
         runtimes = tuple(sorted({task.runtime for task in tasks}))
         ctx.emit(DestroyGroup(group_id, runtimes))
 
 
-def clean_up(ctx: Context, task: AgentTask) -> None:
-    """Its end is durable: what it had is removed."""
-    if task.executor is not None:
-        executors.task_ended(ctx, task)
-    elif not task.executor_container_id:
-        ctx.emit(DestroyContainer(task.container_id, task.runtime))
-        destroy_group(ctx, task.group_id)
-    if task.is_executor:
-        updates.complete(ctx, task)
+def clean_up(ctx: Context, owner: Owner) -> None:
+    """Its end is stored: what it had is removed."""
+    if owner.container is not None:
+        ctx.move(owner.container, ContainerEvent.DESTROYED)
+    if isinstance(owner, Executor):
+        sandboxes.complete(ctx, owner)
+    elif owner.executor is not None:
+        executors.task_ended(ctx, owner.executor)
+    else:
+        destroy_group(ctx, owner.group_id)
     _exit_if_empty(ctx)
 
 
@@ -103,11 +112,11 @@ def end_all(ctx: Context, message: str | None) -> None:
     ctx.ending = True
     ctx.exit_message = message
     ctx.tell_master(agent_pb.AgentMessage(leaving=agent_pb.AgentMessage.Leaving()))
-    for task in list(ctx.state.tasks.values()):
-        end_for(ctx, task, ENDING, "")
+    for owner in ctx.state.recorded():
+        end_for(ctx, owner, ENDING, "")
     _exit_if_empty(ctx)
 
 
 def _exit_if_empty(ctx: Context) -> None:
-    if ctx.ending and all(task.destroyed for task in ctx.state.tasks.values()):
+    if ctx.ending and all(owner.end_durable for owner in ctx.state.recorded()):
         ctx.emit(Exit(ctx.exit_message))

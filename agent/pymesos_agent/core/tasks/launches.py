@@ -8,11 +8,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 
-from pymesos_agent.core import executors, updates
-from pymesos_agent.core.context import Context
+from pymesos_agent.core.containers import Container, choose_runtime
+from pymesos_agent.core.context import Context, Owner
 from pymesos_agent.core.effects import StartContainer
+from pymesos_agent.core.executors import life as executors
+from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
 from pymesos_agent.core.ports import Group, mapped_ports, ports_of
-from pymesos_agent.core.tasks import AgentTask, choose_runtime
+from pymesos_agent.core.tasks import updates
+from pymesos_agent.core.tasks.task import InExecutor, Task
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem, role_problem
@@ -37,24 +41,11 @@ def launch(
         for info in infos:
             updates.refuse(ctx, framework_id, info, str(error))
         return
-    framework = ctx.state.framework_info(framework_id)
-    tasks = [
-        AgentTask(
-            next(ctx.container_ids),
-            framework_id,
-            role,
-            info,
-            choose_runtime(info.container, ctx.runtimes, grouped=bool(group_id)),
-            info.command.user or framework.user,
-            pb.TASK_KILLING_STATE in framework.capabilities,
-            group_id=group_id,
-            launched_at_s=ctx.now.wall_s,
-        )
-        for info in infos
-    ]
-    new = [made for task in tasks if (made := _give_executor(ctx, task)) is not None]
-    for task in (*new, *tasks):
-        ctx.add(task)
+    tasks = [_new(ctx, framework_id, role, info, group_id) for info in infos]
+    new = [made for task in tasks if (made := _place(ctx, task)) is not None]
+    owners: list[Owner] = [*new, *tasks]
+    for owner in owners:
+        ctx.add(owner)
 
     def durable() -> None:
         for task in tasks:
@@ -66,7 +57,7 @@ def launch(
         for executor in new:
             ctx.forget(executor)
 
-    ctx.checkpoint(tuple(task.change() for task in (*new, *tasks)), durable, failed)
+    ctx.checkpoint(tuple(owner.change() for owner in owners), durable, failed)
 
 
 def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskInfo]) -> None:
@@ -89,46 +80,61 @@ def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskIn
             raise ResourceError(f"the executor's id: {problem}")
         executor = executors.find(ctx, framework_id, info.executor)
         if executor is not None:
-            checked_total((executors.resources_of(executor), needed[-1]))
+            checked_total((executor.resources, needed[-1]))
     if len(needed) > 1:
         checked_total(needed)
 
 
-def _give_executor(ctx: Context, task: AgentTask) -> AgentTask | None:
-    """Find the executor that a task asks for, or make it; the one that was made."""
-    if not task.info.HasField("executor"):
+def _new(ctx: Context, framework_id: str, role: str, info: pb.TaskInfo, group_id: str) -> Task:
+    wants_killing = pb.TASK_KILLING_STATE in ctx.state.framework_info(framework_id).capabilities
+    return Task(
+        next(ctx.container_ids),
+        framework_id,
+        role,
+        info,
+        wants_killing,
+        group_id=group_id,
+        launched_at_s=ctx.now.wall_s,
+    )
+
+
+def _place(ctx: Context, task: Task) -> Executor | None:
+    """Give a task its container, or the executor that it asks for; the executor if it is new."""
+    info = task.info
+    user = info.command.user or ctx.state.framework_info(task.framework_id).user
+    if not info.HasField("executor"):
+        runtime = choose_runtime(info.container, ctx.runtimes, grouped=bool(task.group_id))
+        task.container = Container(task.container_id, task.framework_id, runtime, user, info)
         return None
-    info = task.info.executor
-    found = executors.find(ctx, task.framework_id, info)
-    executor = found
-    if executor is None:
-        token, address = next(ctx.uuids).hex(), ctx.config.info.address
-        container = executors.container_of(info, token, f"{address.ip}:{address.port}")
-        container.agent_id = ctx.state.agent_id
-        executor = AgentTask(
-            next(ctx.container_ids),
-            task.framework_id,
-            task.role,
-            container,
-            choose_runtime(info.container, ctx.runtimes),
-            info.command.user or task.user,
-            killing_state=False,
-            executor_info=info,
-            token=token,
-        )
-    task.executor, task.executor_container_id = executor, executor.container_id
-    task.runtime = executor.runtime
+    found = executors.find(ctx, task.framework_id, info.executor)
+    executor = found or _new_executor(ctx, task, user)
+    task.inside = InExecutor(executor.container_id, executor)
     executor.tasks.append(task)
     return None if found is executor else executor
 
 
-def _start(ctx: Context, task: AgentTask) -> None:
+def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
+    info = task.info.executor
+    token, address = next(ctx.uuids).hex(), ctx.config.info.address
+    as_task = executors.as_task(info, token, f"{address.ip}:{address.port}")
+    as_task.agent_id = ctx.state.agent_id
+    container = Container(
+        next(ctx.container_ids),
+        task.framework_id,
+        choose_runtime(info.container, ctx.runtimes),
+        info.command.user or user,
+        as_task,
+    )
+    return Executor(container, task.role, info, token)
+
+
+def _start(ctx: Context, task: Task) -> None:
     """Its checkpoint is written."""
     if task.kill is not None:
         updates.update(
             ctx,
             task,
-            pb.TASK_KILLED,
+            TaskEvent.KILLED,
             pb.REASON_TASK_KILLED_DURING_LAUNCH,
             "Killed before delivery to the runtime",
         )
@@ -137,60 +143,74 @@ def _start(ctx: Context, task: AgentTask) -> None:
     elif task.executor is not None:
         _start_in_executor(ctx, task, task.executor)
     else:
-        task.asked_to_start = True
+        assert task.container is not None
+        ctx.move(task.container, ContainerEvent.LAUNCHED)
         ctx.emit(start_of(ctx, task))
 
 
-def _start_in_executor(ctx: Context, task: AgentTask, executor: AgentTask) -> None:
-    task.started = True
-    if executor.ended or ctx.state.tasks.get(executor.container_id) is not executor:
+def _start_in_executor(ctx: Context, task: Task, executor: Executor) -> None:
+    assert task.inside is not None
+    task.inside.told = True
+    if executor.ended or ctx.state.owners.get(executor.container_id) is not executor:
         text = "Its executor has ended before it was launched"
-        updates.update(ctx, task, pb.TASK_FAILED, pb.REASON_EXECUTOR_TERMINATED, text)
+        updates.update(ctx, task, TaskEvent.FAILED, pb.REASON_EXECUTOR_TERMINATED, text)
     elif executor.executor_info != task.info.executor:
-        text = f"The executor {executor.info.task_id} runs with another ExecutorInfo"
-        updates.update(ctx, task, pb.TASK_ERROR, pb.REASON_TASK_INVALID, text)
-    elif executor.asked_to_start:
-        executors.launch(ctx, task)
+        text = f"The executor {executor.executor_id} runs with another ExecutorInfo"
+        updates.update(ctx, task, TaskEvent.ERROR, pb.REASON_TASK_INVALID, text)
+    elif executor.container.launched:
+        executors.launch(ctx, executor, task)
     elif executor.kill is not None:
         executors.end(ctx, executor, None, "it was killed before it was started")
     else:
-        executor.asked_to_start = True
         ctx.emit(start_of(ctx, executor))
-        executors.started(ctx, executor)
+        executors.launched(ctx, executor)
 
 
-def start_of(ctx: Context, task: AgentTask) -> StartContainer:
+def start_of(ctx: Context, owner: Owner) -> StartContainer:
     """All that a runtime is told of a container."""
-    info = task.info
-    if task.is_executor:
-        info = copy_of(info)
-        info.resources.extend(to_proto(executors.resources_of(task)))
-    members = ctx.state.groups.get(task.group_id, ())
+    container = owner.container
+    assert container is not None
+    if isinstance(owner, Executor):
+        return _start_of_executor(owner)
+    members = ctx.state.groups.get(owner.group_id, ())
     ports = (
         mapped_ports(member.info, ports_of(from_proto(member.info.resources))) for member in members
     )
     group = Group(
-        task.group_id,
+        owner.group_id,
         tuple(member.container_id for member in members),
         tuple(chain.from_iterable(ports)),
     )
     return StartContainer(
-        task.container_id,
-        task.framework_id,
-        task.runtime,
-        task.user,
-        info,
-        resizes=task.is_executor,
-        group=group if task.group_id else None,
+        container.container_id,
+        container.framework_id,
+        container.runtime,
+        container.user,
+        container.info,
+        group=group if owner.group_id else None,
     )
 
 
-def _refuse_runtime(ctx: Context, task: AgentTask) -> None:
+def _start_of_executor(executor: Executor) -> StartContainer:
+    container = executor.container
+    info = copy_of(container.info)
+    info.resources.extend(to_proto(executor.resources))
+    return StartContainer(
+        container.container_id,
+        container.framework_id,
+        container.runtime,
+        container.user,
+        info,
+        resizes=True,
+    )
+
+
+def _refuse_runtime(ctx: Context, task: Task) -> None:
     if (why := ctx.away.get(task.runtime)) is not None:
         updates.update(
             ctx,
             task,
-            pb.TASK_DROPPED,
+            TaskEvent.DROPPED,
             pb.REASON_CONTAINER_LAUNCH_FAILED,
             f"The runtime {task.runtime} of this agent does not answer now: {why}",
         )
@@ -204,7 +224,7 @@ def _refuse_runtime(ctx: Context, task: AgentTask) -> None:
     updates.update(
         ctx,
         task,
-        pb.TASK_FAILED,
+        TaskEvent.FAILED,
         pb.REASON_CONTAINER_LAUNCH_FAILED,
         f"A task with {what} needs the runtime {task.runtime}; this agent has: {has}",
     )

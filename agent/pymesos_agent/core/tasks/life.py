@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from pymesos_agent.core import endings, events, executors, launches, updates
-from pymesos_agent.core.checks import (
+from pymesos_agent.core import events
+from pymesos_agent.core.context import KILL, Context, Owner
+from pymesos_agent.core.effects import CapCpu, DestroyContainer, KillContainer, RunCheck
+from pymesos_agent.core.executors import life as executors
+from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
+from pymesos_agent.core.tasks import endings, launches, updates
+from pymesos_agent.core.tasks.checks import (
     HEALTH,
     READINESS,
     CheckState,
@@ -13,95 +19,91 @@ from pymesos_agent.core.checks import (
     take_answer,
     timeout_s,
 )
-from pymesos_agent.core.context import KILL, Context
-from pymesos_agent.core.effects import CapCpu, DestroyContainer, KillContainer, RunCheck
-from pymesos_agent.core.tasks import DISK, LIFETIME, AgentTask, ending
-from pymesos_core.resources import from_proto
+from pymesos_agent.core.tasks.outcomes import DISK, LIFETIME, ending
+from pymesos_agent.core.tasks.task import Task
+from pymesos_core.resources import Resources, from_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
 ENDLESS_FORKS = 100  # within a second
+EARLY = (pb.TASK_STAGING, pb.TASK_STARTING)
 
 
 def on_pulling(ctx: Context, event: events.ContainerPulling) -> None:
     """Its image or its files take a while: that is TASK_STARTING, and how far they are."""
     task = ctx.state.tasks.get(event.container_id)
-    early = (pb.TASK_STAGING, pb.TASK_STARTING)
-    if task is not None and task.state in early and task.kill is None and not task.is_executor:
-        updates.update(ctx, task, pb.TASK_STARTING, pb.REASON_UNSPECIFIED, event.message)
+    if task is not None and task.state in EARLY and task.kill is None:
+        updates.update(ctx, task, TaskEvent.FETCHING, pb.REASON_UNSPECIFIED, event.message)
 
 
 def on_started(ctx: Context, event: events.ContainerStarted) -> None:
     """It runs, or one that was to be killed meanwhile is killed now."""
-    task = ctx.state.tasks.get(event.container_id)
-    if task is None or task.ended:
-        # It was given up while it was on its way, and nobody else would end it.
-        runtime = "" if task is None else task.runtime
-        ctx.emit(KillContainer(event.container_id, runtime, force=True))
-        ctx.emit(DestroyContainer(event.container_id, runtime))
+    owner = ctx.state.owners.get(event.container_id)
+    if owner is None or owner.container is None:
+        ctx.emit(KillContainer(event.container_id, "", force=True))
+        ctx.emit(DestroyContainer(event.container_id, ""))
         return
-    known = task.pid
-    task.pid = event.pid
-    if task.state == pb.TASK_RUNNING:
-        if task.pid != known:  # an agent restarted while it was being launched
-            updates.checkpoint_task(ctx, task.container_id)
+    ctx.move(owner.container, ContainerEvent.STARTED)
+    if owner.ended:
         return
-    if task.is_executor:
-        task.started_at_s, task.state = ctx.now.wall_s, pb.TASK_RUNNING
-        updates.checkpoint_task(ctx, task.container_id)
-    elif task.kill is None:
-        task.started_at_s = ctx.now.wall_s
-        updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, "")
-        watch_life(ctx, task)
+    known, owner.container.pid = owner.container.pid, event.pid
+    if isinstance(owner, Executor):
+        if not owner.started_at_s or event.pid != known:
+            owner.started_at_s = owner.started_at_s or ctx.now.wall_s
+            updates.checkpoint(ctx, owner)
+    elif owner.state == pb.TASK_RUNNING:
+        if event.pid != known:  # an agent restarted while it was being launched
+            updates.checkpoint(ctx, owner)
+    elif owner.kill is None:
+        owner.started_at_s = ctx.now.wall_s
+        updates.update(ctx, owner, TaskEvent.STARTED, pb.REASON_UNSPECIFIED, "")
     else:
-        endings.kill(ctx, task, task.kill)
+        endings.kill(ctx, owner, owner.kill)
 
 
 def on_failed(ctx: Context, event: events.ContainerFailed) -> None:
     """It was never there."""
-    task = ctx.state.tasks.get(event.container_id)
-    if task is None or task.ended:
+    owner = ctx.state.owners.get(event.container_id)
+    if owner is None or owner.ended:
         return
-    ctx.timers.cancel((KILL, task.container_id))
-    if task.is_executor:
-        executors.end(ctx, task, None, f"it cannot be launched: {event.message}")
-        return
-    if task.kill is not None:
+    ctx.timers.cancel((KILL, owner.container_id))
+    if isinstance(owner, Executor):
+        executors.end(ctx, owner, None, f"it cannot be launched: {event.message}")
+    elif owner.kill is not None:
         updates.update(
             ctx,
-            task,
-            pb.TASK_KILLED,
+            owner,
+            TaskEvent.KILLED,
             pb.REASON_TASK_KILLED_DURING_LAUNCH,
             f"Killed while its container was launched: {event.message}",
         )
-        return
-    updates.update(
-        ctx,
-        task,
-        pb.TASK_FAILED,
-        pb.REASON_CONTAINER_LAUNCH_FAILED,
-        f"Failed to launch container: {event.message}",
-    )
+    else:
+        updates.update(
+            ctx,
+            owner,
+            TaskEvent.FAILED,
+            pb.REASON_CONTAINER_LAUNCH_FAILED,
+            f"Failed to launch container: {event.message}",
+        )
 
 
 def on_exited(ctx: Context, event: events.ContainerExited) -> None:
     """It has ended: how, and why."""
-    task = ctx.state.tasks.get(event.container_id)
-    if task is None:
+    owner = ctx.state.owners.get(event.container_id)
+    if owner is None or owner.container is None:
         ctx.emit(DestroyContainer(event.container_id, ""))
         return
-    if task.ended:
-        if task.destroyed:  # too early
-            ctx.emit(DestroyContainer(task.container_id, task.runtime))
+    ctx.move(owner.container, ContainerEvent.ENDED)
+    if owner.ended:
         return
-    ctx.timers.cancel((KILL, task.container_id))
-    state, reason, message = ending(task, event)
-    if task.is_executor:
-        executors.end(ctx, task, event.exit_status, message)
-        return
-    updates.update(ctx, task, state, reason, message, event.exit_status)
+    ctx.timers.cancel((KILL, owner.container_id))
+    outcome, reason, message = ending(owner, event)
+    if isinstance(owner, Executor):
+        executors.end(ctx, owner, event.exit_status, message)
+    else:
+        updates.update(ctx, owner, outcome, reason, message, event.exit_status)
 
 
-def watch_life(ctx: Context, task: AgentTask) -> None:
+def watch_life(ctx: Context, task: Task) -> None:
     """Ask for its health from now on, and end it when it is old."""
     now_s = ctx.now.mono_s
     for name, check in checks_of(task.info):
@@ -117,8 +119,9 @@ def ask(ctx: Context, name: str, container_id: str) -> None:
     task = ctx.state.tasks.get(container_id)
     if task is not None and task.state == pb.TASK_RUNNING and task.runtime not in ctx.away:
         check = dict(checks_of(task.info))[name]
+        assert task.container is not None  # else nobody watches it
         start = launches.start_of(ctx, task)
-        ctx.emit(RunCheck(container_id, name, check, timeout_s(check), start, task.pid))
+        ctx.emit(RunCheck(container_id, name, check, timeout_s(check), start, task.container.pid))
 
 
 def on_checked(ctx: Context, event: events.Checked) -> None:
@@ -136,13 +139,13 @@ def on_checked(ctx: Context, event: events.Checked) -> None:
         if state.last is not well:
             state.last = task.ready = well
             text = "Ready" if well else f"Not ready: {event.problem}"
-            updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_TASK_CHECK_STATUS_UPDATED, text)
+            updates.update(ctx, task, TaskEvent.NOTED, pb.REASON_TASK_CHECK_STATUS_UPDATED, text)
         return
     changed, ends = take_answer(state, check, ctx.now.mono_s, well)
     if changed:
         task.healthy = well
         text = "Healthy" if well else f"Unhealthy: {event.problem}"
-        updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED, text)
+        updates.update(ctx, task, TaskEvent.NOTED, pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED, text)
     if ends:
         endings.end_for(ctx, task, HEALTH, event.problem or "")
 
@@ -156,27 +159,38 @@ def on_lifetime(ctx: Context, container_id: str) -> None:
 
 def on_disk_exceeded(ctx: Context, event: events.DiskExceeded) -> None:
     """It has written more than it asked for."""
-    task = ctx.state.tasks.get(event.container_id)
-    if task is not None and task.state == pb.TASK_RUNNING:
-        asked = from_proto(task.info.resources).quantities.get("disk", 0) / 1000
+    owner = ctx.state.owners.get(event.container_id)
+    if owner is not None and _runs(owner):
+        asked = _resources(owner).quantities.get("disk", 0) / 1000
         used = event.used_bytes / 2**20
-        endings.end_for(
-            ctx, task, DISK, f"asked for {asked:g} MiB, used {used:.0f} MiB", force=True
-        )
+        why = f"asked for {asked:g} MiB, used {used:.0f} MiB"
+        endings.end_for(ctx, owner, DISK, why, force=True)
 
 
 def on_processes_refused(ctx: Context, event: events.ProcessesRefused) -> None:
     """One that forks without end is held at the CPU that it asked for, for the rest of its life."""
-    task = ctx.state.tasks.get(event.container_id)
-    if task is None or task.ended or task.capped or event.count < ENDLESS_FORKS:
+    owner = ctx.state.owners.get(event.container_id)
+    if owner is None or owner.container is None or owner.ended:
         return
-    task.capped = True
-    asked = executors.resources_of(task) if task.is_executor else from_proto(task.info.resources)
-    cpus_milli = asked.quantities.get("cpus", 0)
-    ctx.emit(CapCpu(task.container_id, cpus_milli, task.pid))
-    if task.state == pb.TASK_RUNNING and not task.is_executor:
+    container = owner.container
+    if container.capped or event.count < ENDLESS_FORKS:
+        return
+    container.capped = True
+    cpus_milli = _resources(owner).quantities.get("cpus", 0)
+    ctx.emit(CapCpu(container.container_id, cpus_milli, container.pid))
+    if isinstance(owner, Task) and owner.state == pb.TASK_RUNNING:
         text = (
             f"It was refused {event.count} processes within a second, for it has as many as it may:"
             f" from now on it gets {cpus_milli / 1000:g} CPUs at most"
         )
-        updates.update(ctx, task, pb.TASK_RUNNING, pb.REASON_UNSPECIFIED, text)
+        updates.update(ctx, owner, TaskEvent.NOTED, pb.REASON_UNSPECIFIED, text)
+
+
+def _runs(owner: Owner) -> bool:
+    if isinstance(owner, Executor):
+        return bool(owner.started_at_s) and not owner.ended
+    return owner.state == pb.TASK_RUNNING
+
+
+def _resources(owner: Owner) -> Resources:
+    return owner.resources if isinstance(owner, Executor) else from_proto(owner.info.resources)

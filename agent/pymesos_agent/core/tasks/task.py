@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 from collections import deque
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from pymesos_agent.core.checks import HEALTH, CheckState
-from pymesos_agent.core.events import ContainerExited
-from pymesos_core.containers import fitting_runtimes
+from pymesos_agent.core.containers import Container, container_of
+from pymesos_agent.core.tasks.checks import CheckState
+from pymesos_core.lifecycle import Story
 from pymesos_core.limits import clipped
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
@@ -17,48 +16,45 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
+if TYPE_CHECKING:
+    from pymesos_agent.core.executors.executor import Executor
+
 TASK = "task"
-LIFETIME, DISK, GROUP, ENDING = "lifetime", "disk", "group", "ending"
-MIB = 1024 * 1024
 UPDATES_SEEN = 32  # of an executor's, by which one that comes again is known
-# As in Mesos: one that is not well is killed, one that takes too long has failed.
-ENDED_BY_AGENT = {
-    HEALTH: (
-        pb.TASK_KILLED,
-        pb.REASON_TASK_HEALTH_CHECK_STATUS_UPDATED,
-        "Killed, for its health checks failed",
-    ),
-    LIFETIME: (
-        pb.TASK_FAILED,
-        pb.REASON_MAX_COMPLETION_TIME_REACHED,
-        "Did not end within its max_completion_time",
-    ),
-    DISK: (pb.TASK_FAILED, pb.REASON_CONTAINER_LIMITATION_DISK, "Disk limit exceeded"),
-    GROUP: (pb.TASK_KILLED, pb.REASON_UNSPECIFIED, "Killed with its group"),
-    ENDING: (pb.TASK_KILLED, pb.REASON_AGENT_REMOVED, "Killed with its agent, which is ending"),
-}
 
 
 @dataclass(slots=True, eq=False)
-class AgentTask:
-    """A task from its launch until its terminal update is acknowledged; or an executor's container,
-    which has no updates."""
+class InExecutor:
+    """The place of a task that runs in an executor, in no container of its own."""
 
-    container_id: str
+    container_id: str  # of the executor
+    executor: Executor | None = None  # None: its record is lost
+    told: bool = False  # its executor may be told of it
+    updates_seen: deque[bytes] = field(default_factory=lambda: deque(maxlen=UPDATES_SEEN))
+    to_acknowledge: dict[bytes, None] = field(default_factory=dict)  # when it is checkpointed
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """A task from its launch until its terminal update is acknowledged.
+
+    It has a container of its own, or runs in an executor.
+    """
+
+    container_id: str  # of its record; of its container, too, if it has one
     framework_id: str
     role: str
     info: pb.TaskInfo
-    runtime: str
-    user: str
     killing_state: bool  # its framework wants TASK_KILLING
+    container: Container | None = None
+    inside: InExecutor | None = None
     state: pb.TaskState = pb.TASK_STAGING
+    story: Story = ()
     unacknowledged: deque[pb.TaskStatus] = field(default_factory=deque)
     durable: int = 0  # how many of them are checkpointed and may be sent
     durable_state: pb.TaskState = pb.TASK_STAGING  # `state` as checkpointed: what a master is told
     kill: pb.KillPolicy | None = None
-    pid: int = 0
-    asked_to_start: bool = False  # this process told the runtime
-    destroyed: bool = False  # its end is durable, and the runtime was told to forget it
+    end_durable: bool = False  # its end is stored, and what it had is given back
     resend_s: float = 0.0
     killed_for: str = ""  # HEALTH, LIFETIME, DISK, GROUP, ENDING: it is the agent that ends it
     killed_why: str = ""
@@ -68,20 +64,7 @@ class AgentTask:
     started_at_s: float = 0.0
     acknowledged: pb.TaskStatus | None = None  # the latest that is
     checks: dict[str, CheckState] = field(default_factory=dict)
-    capped: bool = False  # it forked without end, and is held at the CPU it asked for
     group_id: str = ""  # the same for all that live and die together
-    # Of a task that runs in an executor:
-    executor_container_id: str = ""
-    executor: AgentTask | None = None
-    started: bool = False  # it may be told to its executor
-    updates_seen: deque[bytes] = field(default_factory=lambda: deque(maxlen=UPDATES_SEEN))
-    to_acknowledge: dict[bytes, None] = field(default_factory=dict)  # when it is checkpointed
-    # Of an executor:
-    executor_info: pb.ExecutorInfo | None = None
-    token: str = ""
-    tasks: list[AgentTask] = field(default_factory=list)
-    stream_id: int = 0  # 0: not connected
-    latest_stream: int = 0  # on which it has subscribed
 
     @property
     def key(self) -> tuple[str, str]:
@@ -89,28 +72,52 @@ class AgentTask:
         return (self.framework_id, self.info.task_id)
 
     @property
-    def is_executor(self) -> bool:
-        """Whether it is the container of an executor, not a task."""
-        return self.executor_info is not None
+    def label(self) -> str:
+        """What people call it."""
+        return f"task {self.info.task_id} of {self.framework_id}"
+
+    @property
+    def executor(self) -> Executor | None:
+        """The executor that it runs in, as far as that is known."""
+        return None if self.inside is None else self.inside.executor
+
+    @property
+    def place(self) -> Container | None:
+        """The container that it runs in, its own or its executor's."""
+        return self.container if self.executor is None else self.executor.container
+
+    @property
+    def runtime(self) -> str:
+        """The runtime of the container that it runs in."""
+        return "" if self.place is None else self.place.runtime
 
     @property
     def ended(self) -> bool:
         """Whether it is in a terminal state."""
         return is_terminal(self.state)
 
+    @property
+    def begun(self) -> bool:
+        """Whether it may run, as far as its agent knows."""
+        return not self.ended and self.state != pb.TASK_STAGING
+
     def change(self) -> Change:
         """Its record as it is now."""
         record = checkpoint_pb.TaskCheckpoint()  # as `updates._status`: it is made for each update
         record.container_id, record.framework_id = self.container_id, self.framework_id
-        record.role, record.runtime, record.user = self.role, self.runtime, self.user
-        record.state, record.pid = self.state, self.pid
+        record.role, record.state = self.role, self.state
         record.killing_state, record.killed_for = self.killing_state, self.killed_for
         record.launched_at_s, record.started_at_s = self.launched_at_s, self.started_at_s
-        record.group_id, record.executor_token = self.group_id, self.token
-        record.executor_container_id = self.executor_container_id
+        record.group_id = self.group_id
         record.task_info.CopyFrom(self.info)
         record.unacknowledged.extend(self.unacknowledged)
-        record.updates_seen.extend(self.updates_seen)
+        if (place := self.place) is not None:
+            record.runtime, record.user = place.runtime, place.user
+        if self.container is not None:
+            record.pid = self.container.pid
+        if self.inside is not None:
+            record.executor_container_id = self.inside.container_id
+            record.updates_seen.extend(self.inside.updates_seen)
         if self.healthy is not None:
             record.healthy = self.healthy
         if self.ready is not None:
@@ -119,28 +126,22 @@ class AgentTask:
             record.kill.CopyFrom(self.kill)
         if self.acknowledged is not None:
             record.acknowledged.CopyFrom(self.acknowledged)
-        if self.executor_info is not None:
-            record.executor.CopyFrom(self.executor_info)
         return Change(TASK, self.container_id, record.SerializeToString())
 
     @staticmethod
-    def from_record(data: bytes) -> AgentTask:
-        """Read it back. Raises google.protobuf.message.DecodeError."""
-        record = checkpoint_pb.TaskCheckpoint.FromString(data)
-        return AgentTask(
+    def from_record(record: checkpoint_pb.TaskCheckpoint) -> Task:
+        """Read it back."""
+        task = Task(
             record.container_id,
             record.framework_id,
             record.role,
             record.task_info,
-            record.runtime,
-            record.user,
             record.killing_state,
-            record.state,
-            deque(record.unacknowledged),
-            len(record.unacknowledged),
-            record.state,
-            record.kill if record.HasField("kill") else None,
-            record.pid,
+            state=record.state,
+            unacknowledged=deque(record.unacknowledged),
+            durable=len(record.unacknowledged),
+            durable_state=record.state,
+            kill=record.kill if record.HasField("kill") else None,
             killed_for=record.killed_for,
             healthy=record.healthy if record.HasField("healthy") else None,
             ready=record.ready if record.HasField("ready") else None,
@@ -148,11 +149,13 @@ class AgentTask:
             started_at_s=record.started_at_s,
             acknowledged=record.acknowledged if record.HasField("acknowledged") else None,
             group_id=record.group_id,
-            executor_container_id=record.executor_container_id,
-            executor_info=record.executor if record.HasField("executor") else None,
-            token=record.executor_token,
-            updates_seen=deque(record.updates_seen, UPDATES_SEEN),
         )
+        if record.executor_container_id:
+            seen = deque(record.updates_seen, UPDATES_SEEN)
+            task.inside = InExecutor(record.executor_container_id, updates_seen=seen)
+        else:
+            task.container = container_of(record)
+        return task
 
     def report(self) -> agent_pb.TaskRecord:
         """What a master is told at a registration."""
@@ -178,54 +181,3 @@ class AgentTask:
         if self.acknowledged is not None:
             record.status.CopyFrom(self.acknowledged)
             record.status.message = clipped(record.status.message)
-
-
-def choose_runtime(
-    container: pb.ContainerInfo, runtimes: Sequence[str], *, grouped: bool = False
-) -> str:
-    """The first that fits, or the usual one if none is there."""
-    fits = fitting_runtimes(container, grouped=grouped)
-    return next((name for name in fits if name in runtimes), fits[0])
-
-
-def grace_s(policy: pb.KillPolicy | None, own: pb.TaskInfo, default_s: float) -> float:
-    """The policy of the KILL call beats the task's own; 3 s without either."""
-    if policy is not None and policy.ByteSize():
-        return policy.grace_period_s
-    if own.HasField("kill_policy"):
-        return own.kill_policy.grace_period_s
-    return default_s
-
-
-def ending(task: AgentTask, event: ContainerExited) -> tuple[pb.TaskState, pb.Reason, str]:
-    """How a task ended: its state, the reason and a sentence. As recorded from Mesos."""
-    status = event.exit_status
-    refused = ""
-    if event.pids_refused:
-        refused = f"; it was refused a process {event.pids_refused} times: it has as many as it may"
-    if task.killed_for in ENDED_BY_AGENT:
-        state, reason, message = ENDED_BY_AGENT[task.killed_for]
-        why = f": {task.killed_why}" if task.killed_why else ""
-        return state, reason, f"{message}{why}{refused}"
-    if event.limit == "memory":
-        asked = sum(r.scalar for r in task.info.resources if r.name == "mem")
-        peak = f", used {event.peak_bytes / MIB:.0f} MiB" if event.peak_bytes else ""
-        message = f"Memory limit exceeded: asked for {asked:g} MiB{peak}"
-        return pb.TASK_FAILED, pb.REASON_CONTAINER_LIMITATION_MEMORY, message
-    if status is None:
-        message = "Ended while its supervisor was away: the exit status is unknown"
-        if task.kill is not None:
-            return pb.TASK_KILLED, pb.REASON_UNSPECIFIED, message
-        return pb.TASK_FAILED, pb.REASON_EXECUTOR_TERMINATED, message
-    if status >= 0:
-        message = f"Command exited with status {status}"
-    else:
-        name = signal.strsignal(-status) or f"signal {-status}"
-        message = f"Command terminated with signal {name}"
-    message += refused
-    if event.problem:
-        message += f": {event.problem}"
-    if task.kill is not None:
-        return pb.TASK_KILLED, pb.REASON_UNSPECIFIED, message
-    state = pb.TASK_FINISHED if status == 0 else pb.TASK_FAILED
-    return state, pb.REASON_UNSPECIFIED, message

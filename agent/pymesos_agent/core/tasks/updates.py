@@ -7,11 +7,15 @@ time, in order, each repeated until its acknowledgement (Mesos'
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from pymesos_agent.core import sandboxes
-from pymesos_agent.core.context import CHECKPOINT, RESEND, Context
-from pymesos_agent.core.tasks import ENDED_BY_AGENT, ENDING, AgentTask
+from pymesos_agent.core.context import CHECKPOINT, RESEND, Context, Owner
+from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.lifecycles import SAID, TASK_LIFE, ContainerEvent, TaskEffect, TaskEvent
+from pymesos_agent.core.tasks.outcomes import ENDED_BY_AGENT, ENDING
+from pymesos_agent.core.tasks.task import Task
 from pymesos_core import contract, limits
-from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -24,7 +28,7 @@ TURN_S = 0.05
 
 
 def _status(
-    ctx: Context, task: AgentTask, state: pb.TaskState, reason: pb.Reason, message: str
+    ctx: Context, task: Task, state: pb.TaskState, reason: pb.Reason, message: str
 ) -> pb.TaskStatus:
     status = pb.TaskStatus()  # field by field: with all of them as arguments it takes twice as long
     status.task_id = task.info.task_id
@@ -44,41 +48,54 @@ def _status(
 
 def update(
     ctx: Context,
-    task: AgentTask,
-    state: pb.TaskState,
+    task: Task,
+    event: TaskEvent,
     reason: pb.Reason,
     message: str,
     exit_status: int | None = None,
 ) -> None:
-    """The task is in a new state: store the update, then send it when its turn comes.
+    """Something happens to a task: store an update, then send it when its turn comes.
 
     A second terminal update is dropped (SEMANTICS 11).
     """
     if task.ended:
         return
-    if state == pb.TASK_KILLED and task.killed_for == ENDING:
+    if event is TaskEvent.KILLED and task.killed_for == ENDING:
         _, reason, message = ENDED_BY_AGENT[ENDING]  # however far it had come
-    status = _status(ctx, task, state, reason, message)
+    transition = TASK_LIFE.move(task, event, ctx.now.wall_s)
+    status = _status(ctx, task, task.state, reason, message)
     if exit_status is not None:
         status.exit_status = exit_status
-    task.state = state
-    task.unacknowledged.append(status)
-    checkpoint_task(ctx, task.container_id)
-    if is_terminal(state):
-        ctx.on_ended(task)
+    _carry_out(ctx, task, transition.effects, status)
 
 
-def say_unknown(ctx: Context, task: AgentTask, more: str = "") -> None:
+def _carry_out(
+    ctx: Context, task: Task, effects: tuple[TaskEffect, ...], status: pb.TaskStatus
+) -> None:
+    if task.ended and task.container is not None:
+        ctx.move(task.container, ContainerEvent.ENDED)
+    for effect in effects:
+        match effect:
+            case TaskEffect.UPDATE:
+                task.unacknowledged.append(status)
+                checkpoint(ctx, task)
+            case TaskEffect.CLEAN_UP:
+                pass  # in `checkpoint`, as soon as its end is stored
+            case _:
+                ctx.task_effects[effect](task)
+
+
+def say_unknown(ctx: Context, task: Task, more: str = "") -> None:
     """Its runtime is away: it is where it was, as far as anybody knows."""
-    if task.is_executor or task.state not in (pb.TASK_STARTING, pb.TASK_RUNNING, pb.TASK_KILLING):
+    if task.state not in (pb.TASK_STARTING, pb.TASK_RUNNING, pb.TASK_KILLING):
         return
     task.healthy = None
     why = ctx.away[task.runtime]
     text = f"Unknown for now: the runtime {task.runtime} does not answer ({why})"
-    update(ctx, task, task.state, pb.REASON_UNSPECIFIED, text + more)
+    update(ctx, task, TaskEvent.NOTED, pb.REASON_UNSPECIFIED, text + more)
 
 
-def take(ctx: Context, task: AgentTask, said: pb.TaskStatus) -> None:
+def take(ctx: Context, task: Task, said: pb.TaskStatus) -> None:
     """An executor's word, stored and sent like our own."""
     status = pb.TaskStatus()
     status.CopyFrom(said)
@@ -89,26 +106,51 @@ def take(ctx: Context, task: AgentTask, said: pb.TaskStatus) -> None:
     if status.state == pb.TASK_KILLED and task.killed_for == ENDING:
         status.reason = status.reason or pb.REASON_AGENT_REMOVED
     status.timestamp_s = status.timestamp_s or ctx.now.wall_s
-    task.state = status.state
+    transition = TASK_LIFE.move(task, SAID[status.state], ctx.now.wall_s)
     if status.state == pb.TASK_RUNNING and not task.started_at_s:
         task.started_at_s = status.timestamp_s
-    task.unacknowledged.append(status)
-    checkpoint_task(ctx, task.container_id)
+    _carry_out(ctx, task, transition.effects, status)
 
 
-def checkpoint_task(ctx: Context, container_id: str) -> None:
-    """Write a task as it is now; again in a second if that fails."""
-    task = ctx.state.tasks.get(container_id)
-    if task is None:
-        return
-    known = [status.uuid for status in task.unacknowledged]
-    acknowledge = list(task.to_acknowledge)
-    state = task.state
-    ended = task.ended
+def checkpoint_again(ctx: Context, container_id: str) -> None:
+    """Its checkpoint could not be written a while ago."""
+    owner = ctx.state.tasks.get(container_id) or ctx.state.owners.get(container_id)
+    if owner is not None:
+        checkpoint(ctx, owner)
+
+
+def checkpoint(ctx: Context, owner: Owner) -> None:
+    """Write a task or an executor as it is now; again in a second if that fails."""
+    stored = _stored(ctx, owner) if isinstance(owner, Task) else lambda: None
+    ended = owner.ended
 
     def durable() -> None:
-        if ctx.state.tasks.get(container_id) is not task:
+        if not _is_there(ctx, owner):
             return
+        stored()
+        if ended and not owner.end_durable:
+            owner.end_durable = True
+            ctx.on_end_durable(owner)
+
+    def failed(_: str) -> None:
+        at = ctx.now.mono_s + ctx.config.checkpoint_retry_s
+        ctx.timers.set((CHECKPOINT, owner.container_id), at)
+
+    ctx.checkpoint((owner.change(),), durable, failed)
+
+
+def _is_there(ctx: Context, owner: Owner) -> bool:
+    known = ctx.state.tasks if isinstance(owner, Task) else ctx.state.owners
+    return known.get(owner.container_id) is owner
+
+
+def _stored(ctx: Context, task: Task) -> Callable[[], None]:
+    """What may be said of a task when it is stored as it is now."""
+    known = [status.uuid for status in task.unacknowledged]
+    state, inside = task.state, task.inside
+    acknowledge = list(inside.to_acknowledge) if inside is not None else []
+
+    def durable() -> None:
         was_waiting = task.durable == 0
         task.durable_state = state
         written = sum(1 for status in task.unacknowledged if status.uuid in known)
@@ -116,21 +158,15 @@ def checkpoint_task(ctx: Context, container_id: str) -> None:
         if was_waiting:
             send_first(ctx, task)
         for uuid in acknowledge:
-            task.to_acknowledge.pop(uuid, None)
-            if task.executor is not None:
-                acknowledge_to_executor(ctx, task.executor, task.info.task_id, uuid)
-        if ended and not task.destroyed:
-            task.destroyed = True
-            ctx.on_end_durable(task)
+            assert inside is not None
+            inside.to_acknowledge.pop(uuid, None)
+            if inside.executor is not None:
+                acknowledge_to_executor(ctx, inside.executor, task.info.task_id, uuid)
 
-    def failed(_: str) -> None:
-        at = ctx.now.mono_s + ctx.config.checkpoint_retry_s
-        ctx.timers.set((CHECKPOINT, container_id), at)
-
-    ctx.checkpoint((task.change(),), durable, failed)
+    return durable
 
 
-def send_first(ctx: Context, task: AgentTask) -> None:
+def send_first(ctx: Context, task: Task) -> None:
     """Send the oldest update that is not acknowledged, and set the time to repeat it."""
     if not task.durable or not ctx.registered:
         return
@@ -168,7 +204,7 @@ def resend(ctx: Context, container_id: str) -> None:
     ctx.timers.set((RESEND, container_id), ctx.now.mono_s + task.resend_s)
 
 
-def _send(ctx: Context, task: AgentTask, status: pb.TaskStatus, latest: pb.TaskState) -> None:
+def _send(ctx: Context, task: Task, status: pb.TaskStatus, latest: pb.TaskState) -> None:
     message = agent_pb.AgentMessage()
     update = message.update
     update.framework_id, update.latest_state = task.framework_id, latest
@@ -190,19 +226,13 @@ def on_acknowledgement(
     ctx.timers.cancel((RESEND, task.container_id))
     if task.ended and not task.unacknowledged:
         assert status.state == task.state
-        complete(ctx, task)
+        sandboxes.complete(ctx, task)
         return
     ctx.checkpoint((task.change(),))
     send_first(ctx, task)
 
 
-def complete(ctx: Context, task: AgentTask) -> None:
-    """The end is known to the framework: only the sandbox is kept."""
-    ctx.forget(task)
-    sandboxes.keep(ctx, task)
-
-
-def drop(ctx: Context, task: AgentTask, message: str) -> None:
+def drop(ctx: Context, task: Task, message: str) -> None:
     """Its checkpoint cannot be written."""
     ctx.forget(task)
     status = _status(
@@ -254,7 +284,7 @@ def _turn_away(
         ctx.tell_master(agent_pb.AgentMessage(update=update))
 
 
-def acknowledge_to_executor(ctx: Context, executor: AgentTask, task_id: str, uuid: bytes) -> None:
+def acknowledge_to_executor(ctx: Context, executor: Executor, task_id: str, uuid: bytes) -> None:
     """The executor need not say it again."""
     acknowledged = executor_pb.ExecutorEvent.Acknowledged(task_id=task_id, uuid=uuid)
     ctx.tell_executor(executor, executor_pb.ExecutorEvent(acknowledged=acknowledged))

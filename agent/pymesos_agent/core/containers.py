@@ -1,0 +1,78 @@
+"""One container on an agent, and how a runtime is told of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pymesos_agent.core.effects import DestroyContainer, Effect, KillContainer
+from pymesos_agent.core.lifecycles import (
+    CONTAINER_LIFE,
+    ContainerEffect,
+    ContainerEvent,
+    ContainerState,
+)
+from pymesos_core.containers import fitting_runtimes
+from pymesos_core.lifecycle import Story
+from pymesos_core.states import is_terminal
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+
+@dataclass(slots=True, eq=False)
+class Container:
+    """A container that a runtime of this agent has, had, or is to have."""
+
+    container_id: str
+    framework_id: str
+    runtime: str
+    user: str  # empty: the agent's own
+    info: pb.TaskInfo  # what runs in it; of an executor, that as a task
+    pid: int = 0  # of its first process; 0: not known
+    capped: bool = False  # it forked without end, and is held at the CPU it asked for
+    state: ContainerState = ContainerState.PLANNED
+    story: Story = ()
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"container {self.container_id} of {self.info.task_id}"
+
+    @property
+    def launched(self) -> bool:
+        """Whether this agent told its runtime of it, or found it there."""
+        return self.state is not ContainerState.PLANNED
+
+    def move(self, event: ContainerEvent, wall_s: float) -> list[Effect]:
+        """Change its state; what is to be done."""
+        transition = CONTAINER_LIFE.move(self, event, wall_s)
+        return [self._effect(effect) for effect in transition.effects]
+
+    def _effect(self, effect: ContainerEffect) -> Effect:
+        match effect:
+            case ContainerEffect.KILL:
+                return KillContainer(self.container_id, self.runtime, force=True)
+            case ContainerEffect.DESTROY:
+                return DestroyContainer(self.container_id, self.runtime)
+
+
+def choose_runtime(
+    container: pb.ContainerInfo, runtimes: Sequence[str], *, grouped: bool = False
+) -> str:
+    """The first that fits, or the usual one if none is there."""
+    fits = fitting_runtimes(container, grouped=grouped)
+    return next((name for name in fits if name in runtimes), fits[0])
+
+
+def container_of(record: checkpoint_pb.TaskCheckpoint) -> Container:
+    """The container of a checkpointed task or executor; what became of it, its runtime says."""
+    ended = is_terminal(record.state)
+    return Container(
+        record.container_id,
+        record.framework_id,
+        record.runtime,
+        record.user,
+        record.task_info,
+        record.pid,
+        state=ContainerState.ENDED if ended else ContainerState.PLANNED,
+    )

@@ -1,0 +1,131 @@
+"""One executor on an agent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from pymesos_agent.core.containers import Container, container_of
+from pymesos_agent.core.lifecycles import ExecutorState
+from pymesos_agent.core.tasks.task import TASK, Task
+from pymesos_core.lifecycle import Story
+from pymesos_core.resources import Resources, from_proto, parse, total
+from pymesos_core.store import Change
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+OVERHEAD = parse("cpus:0.1;mem:32")
+
+
+@dataclass(slots=True, eq=False)
+class Executor:
+    """An executor from the launch of its first task until its end is stored."""
+
+    container: Container
+    role: str
+    executor_info: pb.ExecutorInfo
+    token: str  # by which it is known when it subscribes
+    state: ExecutorState = ExecutorState.PLANNED
+    story: Story = ()
+    tasks: list[Task] = field(default_factory=list)
+    kill: pb.KillPolicy | None = None
+    killed_for: str = ""  # SUBSCRIBE, IDLE, or why a task is
+    killed_why: str = ""
+    started_at_s: float = 0.0  # Unix time
+    stream_id: int = 0  # 0: not connected
+    latest_stream: int = 0  # on which it has subscribed
+    end_durable: bool = False
+
+    @property
+    def container_id(self) -> str:
+        """The id of its container, and of its record."""
+        return self.container.container_id
+
+    @property
+    def framework_id(self) -> str:
+        """The framework whose it is."""
+        return self.container.framework_id
+
+    @property
+    def executor_id(self) -> str:
+        """What its framework calls it."""
+        return self.executor_info.executor_id
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Framework id and executor id."""
+        return (self.framework_id, self.executor_id)
+
+    @property
+    def label(self) -> str:
+        """What people call it."""
+        return f"executor {self.executor_id} of {self.framework_id}"
+
+    @property
+    def info(self) -> pb.TaskInfo:
+        """What runs in its container, as a task."""
+        return self.container.info
+
+    @property
+    def runtime(self) -> str:
+        """The runtime of its container."""
+        return self.container.runtime
+
+    @property
+    def ended(self) -> bool:
+        """Whether its container has ended."""
+        return self.state is ExecutorState.ENDED
+
+    @property
+    def begun(self) -> bool:
+        """Whether it may run, as far as its agent knows."""
+        return not self.ended and bool(self.started_at_s)
+
+    @property
+    def resources(self) -> Resources:
+        """What its container may use now."""
+        live = (task for task in self.tasks if not task.ended)
+        return total((OVERHEAD, *(from_proto(task.info.resources) for task in live)))
+
+    def change(self) -> Change:
+        """Its record as it is now."""
+        begun = pb.TASK_RUNNING if self.started_at_s else pb.TASK_STAGING
+        record = checkpoint_pb.TaskCheckpoint(
+            container_id=self.container_id,
+            framework_id=self.framework_id,
+            role=self.role,
+            task_info=self.info,
+            state=pb.TASK_FAILED if self.ended else begun,
+            runtime=self.runtime,
+            user=self.container.user,
+            kill=self.kill,
+            pid=self.container.pid,
+            killed_for=self.killed_for,
+            started_at_s=self.started_at_s,
+            executor=self.executor_info,
+            executor_token=self.token,
+        )
+        return Change(TASK, self.container_id, record.SerializeToString())
+
+    @staticmethod
+    def from_record(record: checkpoint_pb.TaskCheckpoint) -> Executor:
+        """Read it back."""
+        container = container_of(record)
+        ended = record.state == pb.TASK_FAILED
+        return Executor(
+            container,
+            record.role,
+            record.executor,
+            record.executor_token,
+            ExecutorState.ENDED if ended else ExecutorState.PLANNED,
+            kill=record.kill if record.HasField("kill") else None,
+            killed_for=record.killed_for,
+            started_at_s=record.started_at_s,
+        )
+
+
+def read(data: bytes) -> Task | Executor:
+    """A record of a task or an executor. Raises google.protobuf.message.DecodeError."""
+    record = checkpoint_pb.TaskCheckpoint.FromString(data)
+    if record.HasField("executor"):
+        return Executor.from_record(record)
+    return Task.from_record(record)

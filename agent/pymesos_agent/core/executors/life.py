@@ -1,0 +1,188 @@
+"""An executor from its launch to its end.
+
+As in Mesos' `src/slave/slave.cpp`: it is started for its first task, subscribes, is told of each
+task, and says how they are. Its updates are stored before they are acknowledged to it, and a
+task that it does not know when it subscribes again has failed. Its container may use what its
+tasks may and a little more that nobody is charged for, as Mesos' command executor has: that is
+accounted nowhere but here. It ends when it has had no task for a while.
+"""
+
+from __future__ import annotations
+
+from pymesos_agent.core.context import IDLE, KILL, SUBSCRIBE, Context
+from pymesos_agent.core.effects import CloseExecutor, KillContainer, ResizeContainer
+from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.lifecycles import (
+    EXECUTOR_LIFE,
+    ContainerEvent,
+    ExecutorEffect,
+    ExecutorEvent,
+    TaskEvent,
+)
+from pymesos_agent.core.tasks import updates
+from pymesos_agent.core.tasks.outcomes import grace_s
+from pymesos_agent.core.tasks.task import Task
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import executor_pb2 as executor_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+SUBSCRIBE_S = 60.0  # SEMANTICS 20
+IDLE_S = 10.0
+SHUTDOWN_S = 5.0  # SEMANTICS 20
+SHUT_DOWN = executor_pb.ExecutorEvent(shutdown=executor_pb.ExecutorEvent.Shutdown())
+
+
+def as_task(info: pb.ExecutorInfo, token: str, agent_address: str) -> pb.TaskInfo:
+    """The executor as something to start. Its environment says where the agent is."""
+    out = pb.TaskInfo(
+        task_id=info.executor_id,
+        name=info.name or info.executor_id,
+        command=info.command,
+        container=info.container,
+        artifacts=info.artifacts,
+        kill_policy=pb.KillPolicy(grace_period_s=info.shutdown_grace_period_s or SHUTDOWN_S),
+    )
+    mine = {
+        "PYMESOS_EXECUTOR_ID": info.executor_id,
+        "PYMESOS_EXECUTOR_TOKEN": token,
+        "PYMESOS_AGENT": agent_address,
+    }
+    out.command.environment.extend(
+        pb.EnvironmentVariable(name=name, value=value) for name, value in mine.items()
+    )
+    return out
+
+
+def find(ctx: Context, framework_id: str, info: pb.ExecutorInfo) -> Executor | None:
+    """The one of that id, unless it has ended or is about to."""
+    executor = ctx.state.executors.get((framework_id, info.executor_id))
+    ending = executor is None or executor.ended or executor.kill is not None
+    return None if ending else executor
+
+
+def move(ctx: Context, executor: Executor, event: ExecutorEvent) -> None:
+    """Change its state, and do what belongs to that."""
+    for effect in EXECUTOR_LIFE.move(executor, event, ctx.now.wall_s).effects:
+        match effect:
+            case ExecutorEffect.AWAIT:
+                at = ctx.now.mono_s + SUBSCRIBE_S
+                ctx.timers.set((SUBSCRIBE, executor.container_id), at)
+            case ExecutorEffect.WELCOME:
+                ctx.timers.cancel((SUBSCRIBE, executor.container_id))
+            case ExecutorEffect.SHUT_DOWN:
+                ctx.tell_executor(executor, SHUT_DOWN)
+            case ExecutorEffect.END_TASKS:
+                pass  # in `end`, which knows why
+
+
+def launched(ctx: Context, executor: Executor) -> None:
+    """It was handed to the runtime, or found again: it is to subscribe."""
+    ctx.move(executor.container, ContainerEvent.LAUNCHED)
+    move(ctx, executor, ExecutorEvent.LAUNCHED)
+    _idle_from_now(ctx, executor)
+
+
+def _idle_from_now(ctx: Context, executor: Executor) -> None:
+    if executor.ended or not all(task.ended for task in executor.tasks):
+        return
+    if executor.container.launched:
+        at = ctx.now.mono_s + IDLE_S
+        ctx.timers.set((IDLE, executor.container_id), at)
+    else:
+        # All its tasks were killed before it was handed to the runtime.
+        end(ctx, executor, None, "it was not started")
+
+
+def launch(ctx: Context, executor: Executor, task: Task) -> None:
+    """A task whose checkpoint is written."""
+    ctx.timers.cancel((IDLE, executor.container_id))
+    _resize(ctx, executor)
+    tell_launch(ctx, executor, task)
+
+
+def tell_launch(ctx: Context, executor: Executor, task: Task) -> None:
+    """The executor is to start a task."""
+    launch = executor_pb.ExecutorEvent.Launch(task_info=task.info)
+    ctx.tell_executor(executor, executor_pb.ExecutorEvent(launch=launch))
+
+
+def _resize(ctx: Context, executor: Executor) -> None:
+    if executor.container.launched and not executor.ended:
+        effect = ResizeContainer(executor.container_id, executor.runtime, executor.resources)
+        ctx.emit(effect)
+
+
+def kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
+    """It is the executor that ends a task; one that it never heard of is ended here."""
+    task.kill = policy
+    updates.checkpoint(ctx, task)
+    if task.executor is not None:
+        tell_kill(ctx, task.executor, task.info.task_id, policy)
+
+
+def tell_kill(
+    ctx: Context, executor: Executor, task_id: str, policy: pb.KillPolicy | None = None
+) -> None:
+    """The executor is to end a task."""
+    kill = executor_pb.ExecutorEvent.Kill(task_id=task_id, kill_policy=policy)
+    ctx.tell_executor(executor, executor_pb.ExecutorEvent(kill=kill))
+
+
+def shut_down(ctx: Context, executor: Executor) -> None:
+    """Ask it to end; its container is killed after the grace period."""
+    move(ctx, executor, ExecutorEvent.SHUT_DOWN)
+    policy = executor.info.kill_policy
+    executor.kill = policy
+    grace = grace_s(policy, executor.info, ctx.config.kill_grace_s)
+    ctx.timers.set((KILL, executor.container_id), ctx.now.mono_s + grace)
+    updates.checkpoint(ctx, executor)
+    if not executor.stream_id:
+        ctx.emit(KillContainer(executor.container_id, executor.runtime, force=False))
+
+
+def task_ended(ctx: Context, executor: Executor) -> None:
+    """What a task had is no longer the executor's; without any task that ends before long."""
+    _resize(ctx, executor)
+    _idle_from_now(ctx, executor)
+
+
+def end(ctx: Context, executor: Executor, status: int | None, why: str) -> None:
+    """Its container has ended, or will not be, and its tasks with it."""
+    ctx.timers.cancel((KILL, executor.container_id))
+    move(ctx, executor, ExecutorEvent.ENDED)
+    ctx.move(executor.container, ContainerEvent.ENDED)
+    updates.checkpoint(ctx, executor)
+    for name in (SUBSCRIBE, IDLE):
+        ctx.timers.cancel((name, executor.container_id))
+    if executor.stream_id:
+        ctx.emit(CloseExecutor(executor.stream_id, "the executor has ended"))
+        ctx.streams.pop(executor.stream_id, None)
+        executor.stream_id = 0
+    late = executor.killed_for == SUBSCRIBE
+    reason = pb.REASON_EXECUTOR_REGISTRATION_TIMEOUT if late else pb.REASON_EXECUTOR_TERMINATED
+    text = f"It did not subscribe within {SUBSCRIBE_S:g} s" if late else why
+    for task in list(executor.tasks):
+        event = TaskEvent.KILLED if task.kill is not None else TaskEvent.FAILED
+        updates.update(ctx, task, event, reason, f"Its executor has ended: {text}")
+    exited = agent_pb.AgentMessage.ExecutorExited(
+        framework_id=executor.framework_id,
+        executor_id=executor.executor_id,
+        status=status,
+    )
+    ctx.tell_master(agent_pb.AgentMessage(executor_exited=exited))
+
+
+def on_due(ctx: Context, name: str, container_id: str) -> None:
+    """It has not subscribed, or has had nothing to do."""
+    executor = ctx.state.owners.get(container_id)
+    if isinstance(executor, Executor) and not executor.ended and executor.kill is None:
+        executor.killed_for = name
+        shut_down(ctx, executor)
+
+
+def to_executor(ctx: Context, message: agent_pb.ExecutorMessage) -> None:
+    """A framework says something; told once."""
+    executor = ctx.state.executors.get((message.framework_id, message.executor_id))
+    if executor is not None:
+        said = executor_pb.ExecutorEvent.Message(data=message.data)
+        ctx.tell_executor(executor, executor_pb.ExecutorEvent(message=said))
