@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from pymesos_agent.containers.isolation import DECLARED, FACETS
+from pymesos_agent.core.lifecycles import CONTAINER_LIFE, EXECUTOR_LIFE, TASK_LIFE
 from pymesos_agent.main import main as agent
 from pymesos_agent.settings import AgentSettings
 from pymesos_binpack.jobfiles.reference import sections
@@ -176,7 +177,12 @@ def limits_page() -> str:
 
 
 # The life cycles of docs/life-cycles.md, in the order of that page.
-LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [FRAMEWORK_LIFE]
+LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [
+    FRAMEWORK_LIFE,
+    TASK_LIFE,
+    EXECUTOR_LIFE,
+    CONTAINER_LIFE,
+]
 
 
 def life_cycle(cycle: Lifecycle[Any, Any, Any]) -> Iterator[str]:

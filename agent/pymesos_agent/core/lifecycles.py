@@ -29,10 +29,10 @@ class TaskEvent(StrEnum):
 class TaskEffect(StrEnum):
     """What is done when a task changes."""
 
-    UPDATE = "store an update, then send it"
-    WATCH = "begin its checks and its longest time"
-    END_GROUP = "end its group unless it ended well"
-    CLEAN_UP = "when its end is stored, remove what it had"
+    UPDATE = "update"  # stored, then sent
+    WATCH = "watch"  # its checks, and how old it becomes
+    END_GROUP = "end its group"  # unless it ended well
+    CLEAN_UP = "clean up"  # as soon as its end is stored
 
 
 _BEGINNING = (pb.TASK_STAGING, pb.TASK_STARTING)
@@ -165,8 +165,8 @@ class ExecutorEvent(StrEnum):
 class ExecutorEffect(StrEnum):
     """What is done when an executor changes."""
 
-    AWAIT = "give it a minute to subscribe"
-    WELCOME = "wait no longer"
+    AWAIT = "await it"  # for a minute
+    WELCOME = "welcome it"  # wait no longer
     SHUT_DOWN = "ask it to end"
     END_TASKS = "end its tasks, and tell the master"
 
