@@ -18,7 +18,6 @@ import logging
 import os
 import signal
 import time
-from collections import deque
 from dataclasses import dataclass, field
 
 import click
@@ -30,7 +29,6 @@ from pymesos_agent.core import events as ev
 from pymesos_agent.shell import cut_registration
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
-from pymesos_core.clock import read_clock
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import follow
@@ -38,7 +36,7 @@ from pymesos_core.garbage import collect_seldom
 from pymesos_core.ids import numbered
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import parse, to_proto
-from pymesos_core.wakeup import Wakeup
+from pymesos_core.runner import Fault, Runner
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.agent_pb2_grpc import AgentStub
@@ -97,11 +95,13 @@ class SimulatedAgent:
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
         self._backoff = Backoff(0.1, 5.0)
-        self._events: deque[ev.Event] = deque()
         self._ends: dict[str, asyncio.TimerHandle] = {}
         self._running: set[str] = set()
         self._unacknowledged: set[bytes] = set()
-        self._wakeup = Wakeup(self._core.next_deadline_s, lambda: self.feed(ev.Tick()))
+        self._runner: Runner[ev.Event, fx.Effect] = Runner(
+            self._core, self._do, ev.Tick(), self._on_fault
+        )
+        self.feed = self._runner.feed
         self._usage = pb.AgentMessage(usage=pb.Usage())
 
     async def run(self, detector: Detector) -> None:
@@ -147,13 +147,8 @@ class SimulatedAgent:
             self.feed(ev.Disconnected(connection_id))
             await asyncio.gather(writer, return_exceptions=True)
 
-    def feed(self, event: ev.Event) -> None:
-        """A step, what it wants done, and a step for each event that this brings at once."""
-        self._events.append(event)
-        while self._events:
-            for effect in self._core.step(read_clock(), self._events.popleft()):
-                self._do(effect)
-        self._wakeup.reset()
+    def _on_fault(self, fault: Fault) -> None:
+        raise fault.error
 
     def _do(self, effect: fx.Effect) -> None:
         match effect:
@@ -164,14 +159,14 @@ class SimulatedAgent:
                     for part in cut_registration(message):
                         self._streams[connection_id].put(part)
             case fx.Checkpoint(token, _):
-                self._events.append(ev.Checkpointed(token))
+                self.feed(ev.Checkpointed(token))
             case fx.StartContainer(container_id, framework_id, _, _, info):
                 key = (framework_id, info.task_id)
                 self._tally.doubled += key in self._tally.started
                 self._tally.started.add(key)
                 self._running.add(container_id)
                 self._count(1)
-                self._events.append(ev.ContainerStarted(container_id, 1))
+                self.feed(ev.ContainerStarted(container_id, 1))
                 if info.command.value.replace(".", "", 1).isdigit():
                     lives_s = float(info.command.value)
                     end = asyncio.get_running_loop().call_later(lives_s, self._end, container_id, 0)

@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -61,16 +61,18 @@ from pymesos_agent.health.watching import report_usage, watch_disk_space, watch_
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime, RuntimeUnavailableError
 from pymesos_agent.services.executor import ExecutorStreams
+from pymesos_core import crash
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
-from pymesos_core.clock import read_clock
+from pymesos_core.clock import Now, read_clock
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import Detector
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
-from pymesos_core.store import GroupCommit, Store
+from pymesos_core.runner import Fault, Runner, Writes
+from pymesos_core.store import Store
 from pymesos_core.streams import use_stream
-from pymesos_core.wakeup import Wakeup
+from pymesos_core.tasks import until_first
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
@@ -92,17 +94,25 @@ class Shell:
         work_dir: Path,
         settings: Settings,
         awaited: Mapping[Runtime, str] | None = None,
+        clock: Callable[[], Now] = read_clock,
     ) -> None:
         """`awaited` are runtimes that do not answer yet, and why."""
         self._core = core
-        self._commits = GroupCommit(store.commit, self._committed, goes_on=True)
+        self._clock = clock
+        self._runner: Runner[Event, Effect] = Runner(
+            core,
+            self._do,
+            Tick(),
+            self._on_fault,
+            Writes(store.commit, _written, goes_on=True),
+            clock,
+        )
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self._awaited = dict(awaited or {})
         self._work_dir = work_dir
         self._settings = settings
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
-        self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
         self._backoff = Backoff(0.1, 5.0)
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
@@ -116,42 +126,35 @@ class Shell:
         self._last = asyncio.Event()  # what is said now is said last
         self.exit_message: str | None = None
         self._complaints = Complaints(log)
-        self._broken: Exception | None = None  # what a step failed with
 
     async def run(self, detector: Detector) -> None:
-        """Recover, then serve whichever master leads, until Exit or a cancellation."""
-        commits = asyncio.create_task(self._commits.run())
-        tasks: list[asyncio.Task[None]] = [commits]
+        """Recover, then serve whichever master leads, until Exit or a cancellation.
+
+        Raises RoleError.
+        """
         try:
-            await self._recover()
-            tasks += [asyncio.create_task(self._wait_for(runtime)) for runtime in self._awaited]
-            tasks.append(asyncio.create_task(follow(detector, self._session, self._backoff)))
-            watches = (
-                report_usage(self._core, self.queries, self._work_dir, self._tell_registered),
-                watch_disk_space(self._work_dir, self.feed),
-                watch_disks(self._core, self._runtimes, self._folders, self.feed),
-                watch_forks(self._core, self.feed),
-            )
-            tasks += [asyncio.create_task(watch) for watch in watches]
-            ended = asyncio.create_task(self._wait_for_exit())
-            tasks.append(ended)
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
-            await self._say_last()
+            await until_first(self._runner.run(), self._serve(detector))
         finally:
-            self._wakeup.cancel()
-            if not commits.done():
-                await self._commits.flushed()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            self._runner.stop()
             await self._checks.close()
             await self._fetching.close()
             await asyncio.to_thread(self._folders.close)
 
-    async def _say_last(self) -> None:
+    async def _serve(self, detector: Detector) -> None:
+        await self._recover()
+        await until_first(
+            self._wait_for_exit(),
+            follow(detector, self._session, self._backoff),
+            report_usage(self._core, self.queries, self._work_dir, self._tell_registered),
+            watch_disk_space(self._work_dir, self.feed),
+            watch_disks(self._core, self._runtimes, self._folders, self.feed),
+            watch_forks(self._core, self.feed),
+            *(self._wait_for(runtime) for runtime in self._awaited),
+        )
+
+    async def _wait_for_exit(self) -> None:
         """How its tasks ended reaches the master before the stream does its end."""
+        await self.exit.wait()
         self._last.set()
         for outbox in self._streams.values():
             outbox.close()
@@ -163,11 +166,6 @@ class Shell:
         """Kill every task and wait until they have ended."""
         self.feed(TasksEnding())
         await asyncio.wait_for(self.exit.wait(), timeout_s)
-
-    async def _wait_for_exit(self) -> None:
-        await self.exit.wait()
-        if self._broken is not None:
-            raise self._broken
 
     async def _recover(self) -> None:
         await asyncio.to_thread(self._artifacts.remove_unfinished)
@@ -252,15 +250,11 @@ class Shell:
             # What waits for its files is nothing that its runtime could know of.
             fetching = {c: ContainerState(0) for c in self._fetching}
             event = replace(event, containers=fetching | dict(event.containers))
-        try:
-            for effect in self._core.step(read_clock(), event):
-                self._do(effect)
-        except Exception as error:
-            # Half a step is worse than a restart, whoever was told of the event.
-            self._broken = self._broken or error
-            self.exit.set()
-            raise
-        self._wakeup.reset()
+        self._runner.feed(event)
+
+    def _on_fault(self, fault: Fault) -> None:
+        stories = self._core.stories(fault.event)
+        crash.report("the agent", self._work_dir, fault, stories, self._clock())
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -272,7 +266,7 @@ class Shell:
                             part, bounded=not message.HasField("register")
                         )
             case Checkpoint(token, changes):
-                self._commits.submit(token, changes)
+                self._runner.commit(token, changes)
             case StartContainer():
                 with self._refused_if_it_fails(effect.container_id):
                     self._start(effect)
@@ -359,15 +353,14 @@ class Shell:
             self._refuse(container_id, f"{type(error).__name__}: {error}")
 
     def _refuse(self, container_id: str, problem: str) -> None:
-        # Not from within a step: the core takes one event at a time.
-        asyncio.get_running_loop().call_soon(self.feed, ContainerFailed(container_id, problem))
+        self.feed(ContainerFailed(container_id, problem))
 
-    def _committed(self, token: int, error: Exception | None) -> None:
-        if error is None:
-            self.feed(Checkpointed(token))
-        else:
-            log.error("the checkpoint cannot be written: %s", error)
-            self.feed(CheckpointFailed(token, str(error)))
+
+def _written(token: int, error: Exception | None) -> Event:
+    if error is None:
+        return Checkpointed(token)
+    log.error("the checkpoint cannot be written: %s", error)
+    return CheckpointFailed(token, str(error))
 
 
 async def _write(

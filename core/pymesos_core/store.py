@@ -1,4 +1,4 @@
-"""A small durable table on SQLite, with group commit.
+"""A small durable table on SQLite, and what is written to it together.
 
 Records are `(kind, key) → bytes`. SQLite runs in WAL mode with `synchronous=FULL`, so a commit that
 returned has been fsynced. Changes that arrive while a commit runs are committed together next.
@@ -6,13 +6,11 @@ returned has been fsynced. Changes that arrive while a commit runs are committed
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -196,57 +194,3 @@ class CommitQueue:
         self._group = []
         while failure is not None and self._waiting:
             yield self._waiting.popleft().token, failure
-
-
-class GroupCommit:
-    """A CommitQueue that is written from an event loop.
-
-    `done(token, error)` is called in the loop, in the order of the requests.
-    """
-
-    def __init__(
-        self,
-        commit: Callable[[list[Change]], None],
-        done: Callable[[int, Exception | None], None],
-        *,
-        goes_on: bool = False,
-    ) -> None:
-        self._commit = commit
-        self._done = done
-        self._queue = CommitQueue(goes_on=goes_on)
-        self._wake = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="commit")
-
-    def submit(self, token: int, changes: tuple[Change, ...]) -> None:
-        """Ask for `changes` to be committed; `done` follows."""
-        self._queue.submit(token, changes)
-        self._idle.clear()
-        self._wake.set()
-
-    async def run(self) -> None:
-        """Commit until cancelled."""
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                while (changes := self._queue.take()) is not None:
-                    failure = self._queue.failure or await self._write(changes)
-                    for token, error in self._queue.settle(failure):
-                        self._done(token, error)
-                self._idle.set()
-        finally:
-            self._thread.shutdown(wait=True)
-
-    async def _write(self, changes: list[Change]) -> Exception | None:
-        loop = asyncio.get_running_loop()
-        try:
-            await loop.run_in_executor(self._thread, self._commit, changes)
-        except Exception as error:
-            return error
-        return None
-
-    async def flushed(self) -> None:
-        """Wait until nothing is asked for that is not committed."""
-        await self._idle.wait()

@@ -94,7 +94,7 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
         while True:
             core = read_core(options, stored or store.load())
             stored = {}
-            binpack = Binpack(core, store, info, options.settings.master)
+            binpack = Binpack(core, store, info, options.settings.master, options.state_dir)
             if service is not None:
                 service.binpack = binpack
             elif server is not None and address is not None:

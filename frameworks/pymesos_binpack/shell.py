@@ -5,20 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.specs import Job
-from pymesos_core.clock import read_clock
+from pymesos_core import crash
+from pymesos_core.clock import Now, read_clock
 from pymesos_core.exits import RoleError
-from pymesos_core.store import GroupCommit, Store
-from pymesos_core.wakeup import Wakeup
+from pymesos_core.runner import Fault, FaultError, Runner, Writes
+from pymesos_core.store import Store
+from pymesos_core.tasks import until_first
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
-
-FLUSH_TIMEOUT_S = 5.0
 
 
 class StateError(RoleError):
@@ -45,56 +46,57 @@ class Binpack(Scheduler):
     """One bin-packing framework."""
 
     def __init__(
-        self, core: BinpackCore, store: Store, info: pb.FrameworkInfo, master: str
+        self,
+        core: BinpackCore,
+        store: Store,
+        info: pb.FrameworkInfo,
+        master: str,
+        crash_folder: Path | None = None,
+        clock: Callable[[], Now] = read_clock,
     ) -> None:
-        """Raises pymesos_core.addresses.AddressError."""
+        """`crash_folder` is where a fault is written down.
+
+        Raises pymesos_core.addresses.AddressError.
+        """
         self.core = core
         info.framework_id = core.framework_id
-        self.driver = Driver(self, info, master, acknowledge=False, ledger=core.ledger)
-        self._commits = GroupCommit(store.commit, self._committed)
-        self._wakeup = Wakeup(core.next_deadline_s, lambda: self._feed(c.Tick()))
+        self.driver = Driver(self, info, master, acknowledge=False, ledger=core.ledger, clock=clock)
+        self._crash_folder = crash_folder
+        self._clock = clock
+        self._runner: Runner[c.Event, c.Effect] = Runner(
+            core, self._do, c.Tick(), self._on_fault, Writes(store.commit, self._written), clock
+        )
         self._accepted: dict[str, asyncio.Future[str]] = {}
         self._released: dict[str, asyncio.Future[str]] = {}
         self._watches: dict[str, set[Watch]] = {}
         self._failed = asyncio.Event()
         self._failure: Exception | None = None
-        self._fault: JobFault | None = None
 
     @property
     def over(self) -> bool:
         """Whether it takes nothing in any more."""
-        return self._failed.is_set()
+        return self._runner.over
 
     async def run(self) -> None:
         """Run until the driver is stopped.
 
-        Raises FrameworkError, CoordinationError, StateError, JobFault.
+        Raises FrameworkError, CoordinationError, StateError, JobFault, FaultError.
         """
-        commits = asyncio.create_task(self._commits.run())
-        driving = asyncio.create_task(self.driver.run())
-        failed = asyncio.create_task(self._failed.wait())
-        tasks = (commits, driving, failed)
         try:
             self._feed(c.Tick())
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            if self._fault is not None:
-                # What was decided before is right, and the next life begins with what is stored.
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._commits.flushed(), FLUSH_TIMEOUT_S)
-                raise self._fault
+            await until_first(self._runner.run(), self.driver.run(), self._failed.wait())
             if self._failure is not None:
                 raise StateError(
                     f"the state directory cannot be written: {self._failure}. Make room or give"
                     f" another with --state-dir, then start again: nothing acknowledged is lost"
                 )
-            if driving.done():
-                await driving
+        except FaultError as error:
+            # What was decided before is right, and stored by now: the next life begins with it.
+            if isinstance(error.fault.error, JobFault):
+                raise error.fault.error from error.fault.error.__cause__
+            raise
         finally:
-            self._failed.set()
-            self._wakeup.cancel()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            self._runner.stop()
             self._tell_who_waits()
 
     def _tell_who_waits(self) -> None:
@@ -189,22 +191,16 @@ class Binpack(Scheduler):
     # The core.
 
     def _feed(self, event: c.Event) -> None:
-        if self.over:
-            return
-        try:
-            effects = self.core.step(read_clock(), event)
-        except JobFault as fault:
-            self._fault = fault
-            self._failed.set()
-            return
-        for effect in effects:
-            self._do(effect)
-        self._wakeup.reset()
+        self._runner.feed(event)
+
+    def _on_fault(self, fault: Fault) -> None:
+        if not isinstance(fault.error, JobFault):  # which is set aside, and the others go on
+            crash.report("the framework", self._crash_folder, fault, (), self._clock())
 
     def _do(self, effect: c.Effect) -> None:
         match effect:
             case c.Store(token, changes):
-                self._commits.submit(token, changes)
+                self._runner.commit(token, changes)
             case c.JobAccepted(request_id, job_id):
                 accepted = self._accepted.get(request_id)
                 if accepted is not None and not accepted.done():
@@ -223,9 +219,10 @@ class Binpack(Scheduler):
             case _:
                 make_call(self.driver, effect)
 
-    def _committed(self, token: int, error: Exception | None) -> None:
-        if error is not None:
-            self._failure = error
-            self._failed.set()
-        elif self._failure is None:
-            self._feed(c.Stored(token))
+    def _written(self, token: int, error: Exception | None) -> c.Event | None:
+        if error is None:
+            return c.Stored(token)
+        self._failure = self._failure or error
+        self._runner.stop()
+        self._failed.set()
+        return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 import grpc.aio
@@ -13,13 +13,14 @@ import grpc.aio
 from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
-from pymesos_core.clock import read_clock
+from pymesos_core.clock import Now, read_clock
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
+from pymesos_core.runner import Fault, FaultError, Runner
 from pymesos_core.streams import use_stream
-from pymesos_core.wakeup import Wakeup
+from pymesos_core.tasks import until_first
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.scheduler_pb2_grpc import SchedulerStub
@@ -109,6 +110,7 @@ class Driver(Calls):
         offer_constraints: Mapping[str, pb.OfferConstraints] | None = None,
         optimistic_roles: Sequence[str] = (),
         ledger: Ledger | None = None,
+        clock: Callable[[], Now] = read_clock,
     ) -> None:
         """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
 
@@ -131,7 +133,9 @@ class Driver(Calls):
         self._streams: dict[int, Outbox[pb.Call]] = {}
         self._connections = itertools.count(1)
         self._backoff = Backoff(0.1, 5.0)
-        self._wakeup = Wakeup(self._core.next_deadline_s, lambda: self._feed(Tick()))
+        self._runner: Runner[Event, Effect] = Runner(
+            self._core, self._do, Tick(), self._on_fault, clock=clock
+        )
         self._ended = asyncio.Event()
         self._failure: str | None = None
         self._stopping = False
@@ -147,19 +151,23 @@ class Driver(Calls):
         return self._detector.leader.address if self._detector.leader else None
 
     async def run(self) -> None:
-        """Run until `stop` or `teardown`. Raises FrameworkError, CoordinationError."""
+        """Run until `stop` or `teardown`. Raises FrameworkError, CoordinationError.
+
+        Raises what a method of the scheduler raised, too, and FaultError for a fault of its own.
+        """
         await self._detector.start(patient=True)
-        following = asyncio.create_task(follow(self._detector, self._session, self._backoff))
-        ended = asyncio.create_task(self._ended.wait())
         try:
-            await asyncio.wait({following, ended}, return_when=asyncio.FIRST_COMPLETED)
-            if following.done():
-                await following
+            await until_first(
+                self._ended.wait(),
+                self._runner.run(),
+                follow(self._detector, self._session, self._backoff),
+            )
+        except FaultError as error:
+            if error.fault.effect is None:
+                raise
+            raise error.fault.error from error.fault.error.__cause__
         finally:
-            for task in (following, ended):
-                task.cancel()
-            await asyncio.gather(following, ended, return_exceptions=True)
-            self._wakeup.cancel()
+            self._runner.stop()
             await self._detector.close()
         if self._failure is not None:
             raise FrameworkError(self._failure)
@@ -212,9 +220,10 @@ class Driver(Calls):
         await use_stream(call, outbox, _write(call, outbox), begun, hear, ended)
 
     def _feed(self, event: Event) -> None:
-        for effect in self._core.step(read_clock(), event):
-            self._do(effect)
-        self._wakeup.reset()
+        self._runner.feed(event)
+
+    def _on_fault(self, fault: Fault) -> None:
+        """`run` raises it."""
 
     def _do(self, effect: Effect) -> None:
         match effect:

@@ -16,6 +16,7 @@ from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
 from pymesos_core.role import RoleProcess, running, serve_role
+from pymesos_core.runner import FaultError
 from pymesos_core.settings import resolved, takes
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
@@ -111,7 +112,7 @@ async def _lead(settings: MasterSettings, term: Term, leadership: Leadership) ->
     prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
     allocator = DrfAllocator(settings.allocation)
     core = MasterCore(settings.core, allocator, records, prefix, read_clock())
-    leader = Leader(core, term)
+    leader = Leader(core, term, settings.work_dir)
     leadership.leader = leader
     leadership.led.set()
     log.info(
@@ -121,6 +122,8 @@ async def _lead(settings: MasterSettings, term: Term, leadership: Leadership) ->
         len(core.state.frameworks),
     )
     await leader.run()
+    if leader.fault is not None and settings.zk is None:
+        raise FaultError(leader.fault)
     return leader.failure
 
 

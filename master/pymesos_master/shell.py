@@ -9,16 +9,18 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
+from pymesos_core import crash
 from pymesos_core.caller import Caller
-from pymesos_core.clock import read_clock
+from pymesos_core.clock import Now, read_clock
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import RegistryError, Term
 from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.outbox import Outbox
-from pymesos_core.store import GroupCommit
-from pymesos_core.wakeup import Wakeup
+from pymesos_core.runner import Fault, FaultError, Runner, Writes
+from pymesos_core.tasks import until_first
 from pymesos_master.commands import Commands
 from pymesos_master.core import MasterCore
 from pymesos_master.core.effects import (
@@ -88,20 +90,42 @@ class Connection:
 class Leader:
     """One term of leading."""
 
-    def __init__(self, core: MasterCore, term: Term) -> None:
+    def __init__(
+        self,
+        core: MasterCore,
+        term: Term,
+        crash_folder: Path | None = None,
+        clock: Callable[[], Now] = read_clock,
+    ) -> None:
+        """`crash_folder` is where a fault is written down."""
         self.core = core
         self.term = term
-        self.failure: str | None = None
-        self._connections: dict[int, Connection] = {}
+        self.failure: str | None = None  # why it leads no more, if that is no other's leading
+        self.fault: Fault | None = None  # it stopped by this one
         self.queries = Queries(core)
         self.commands = Commands(self.ask)
         self.watching = Watching(term.epoch, core.state, core.watch)
+        self._connections: dict[int, Connection] = {}
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Problem | None]] = {}
-        self._commits = GroupCommit(term.registry.commit, self._committed)
-        self._wakeup = Wakeup(core.next_deadline_s, lambda: self.feed(Tick()))
+        self._crash_folder = crash_folder
+        self._clock = clock
+        self._runner: Runner[Event, Effect] = Runner(
+            core, self._do, Tick(), self._on_fault, Writes(term.registry.commit, _written), clock
+        )
         self._complaints = Complaints(log)
-        self._over = False
+        self._carry_out: dict[type, Callable[[Any], None]] = {
+            TellAgent: self._tell_agent,
+            TellFramework: self._tell_framework,
+            PublishEvent: self.watching.publish,
+            PersistRegistry: lambda effect: self._runner.commit(effect.token, effect.changes),
+            CloseConnection: lambda effect: self._on_outbox(effect, Outbox.close),
+            EndUnread: lambda effect: self._on_outbox(effect, Outbox.overflow),
+            AwaitDrained: self._await_drained,
+            AnswerOperator: self._answer,
+            Complain: lambda effect: self._complaints.say(effect.peer, effect.kind, effect.message),
+            StepDown: self._step_down,
+        }
         core.watch(False)
         term.on_doubt = self._in_doubt
 
@@ -110,21 +134,15 @@ class Leader:
 
     async def run(self) -> None:
         """Lead until the term is lost or this is cancelled; then every stream is ended."""
-        commits = asyncio.create_task(self._commits.run())
-        lost = asyncio.create_task(self.term.lost.wait())
         try:
             self.feed(Tick())
             if not self.term.active.is_set():
                 self._in_doubt(True)
-            await asyncio.wait({commits, lost}, return_when=asyncio.FIRST_COMPLETED)
-            if commits.done():
-                commits.result()
+            await until_first(self._runner.run(), self.term.lost.wait())
+        except FaultError as error:
+            self.failure = str(error)
         finally:
-            self._over = True
-            for task in (commits, lost):
-                task.cancel()
-            await asyncio.gather(commits, lost, return_exceptions=True)
-            self._wakeup.cancel()
+            self._runner.stop()
             for connection in self._connections.values():
                 connection.outbox.close()
             self.watching.close()
@@ -155,49 +173,59 @@ class Leader:
 
     def feed(self, event: Event) -> None:
         """Take one event in and do what the core says."""
-        if self._over:
-            return
-        for effect in self.core.step(read_clock(), event):
-            self._do(effect)
-        self._wakeup.reset()
+        self._runner.feed(event)
+
+    # What the core wants done.
 
     def _do(self, effect: Effect) -> None:
-        match effect:
-            case TellAgent(connection_id, message):
-                if connection_id in self._connections:
-                    self._connections[connection_id].outbox.put(message)
-            case TellFramework(connection_id, event):
-                if connection_id in self._connections:
-                    self._connections[connection_id].outbox.put(event)
-            case PublishEvent():
-                self.watching.publish(effect)
-            case PersistRegistry(token, changes):
-                self._commits.submit(token, changes)
-            case CloseConnection(connection_id):
-                if connection_id in self._connections:
-                    self._connections[connection_id].outbox.close()
-            case EndUnread(connection_id):
-                if connection_id in self._connections:
-                    self._connections[connection_id].outbox.overflow()
-            case AwaitDrained(connection_id):
-                if connection_id in self._connections:
-                    self._connections[connection_id].await_drained()
-            case AnswerOperator(request_id, problem):
-                answer = self._answers.get(request_id)
-                if answer is not None and not answer.done():
-                    answer.set_result(problem)
-            case Complain(peer, kind, message):
-                self._complaints.say(peer, kind, message)
-            case StepDown(reason):
-                log.error("stepping down: %s", reason)
-                self.failure = reason
-                self._over = True  # what it meant to be true is not, and nothing more is said of it
-                self.term.end()
+        self._carry_out[type(effect)](effect)
 
-    def _committed(self, token: int, error: Exception | None) -> None:
-        if error is None:
-            self.feed(Persisted(token))
-        elif isinstance(error, RegistryError):
-            self.feed(PersistFailed(token, str(error)))
-        else:
-            self.feed(PersistFailed(token, f"a registry write failed: {error!r}"))
+    def _tell_agent(self, effect: TellAgent) -> None:
+        connection = self._connections.get(effect.connection_id)
+        if connection is not None:
+            connection.outbox.put(effect.message)
+
+    def _tell_framework(self, effect: TellFramework) -> None:
+        connection = self._connections.get(effect.connection_id)
+        if connection is not None:
+            connection.outbox.put(effect.event)
+
+    def _on_outbox(
+        self, effect: CloseConnection | EndUnread, do: Callable[[Outbox[Any]], None]
+    ) -> None:
+        connection = self._connections.get(effect.connection_id)
+        if connection is not None:
+            do(connection.outbox)
+
+    def _await_drained(self, effect: AwaitDrained) -> None:
+        connection = self._connections.get(effect.connection_id)
+        if connection is not None:
+            connection.await_drained()
+
+    def _answer(self, effect: AnswerOperator) -> None:
+        answer = self._answers.get(effect.request_id)
+        if answer is not None and not answer.done():
+            answer.set_result(effect.problem)
+
+    def _step_down(self, effect: StepDown) -> None:
+        log.error("stepping down: %s", effect.reason)
+        self.failure = effect.reason
+        self._runner.stop()  # what it meant to be true is not, and nothing more is said of it
+        self.term.end()
+
+    def _on_fault(self, fault: Fault) -> None:
+        """A step was left half-way: the next leader refuses the call that brought it."""
+        self.fault = fault
+        now = self._clock()
+        crash.report("the leader", self._crash_folder, fault, self.core.stories(), now)
+        if changes := self.core.set_aside_cause(now, str(FaultError(fault))):
+            log.critical("set aside for the next leader: the call %s", changes[0].key)
+            self._runner.commit(0, tuple(changes))
+
+
+def _written(token: int, error: Exception | None) -> Event:
+    if error is None:
+        return Persisted(token)
+    if isinstance(error, RegistryError):
+        return PersistFailed(token, str(error))
+    return PersistFailed(token, f"a registry write failed: {error!r}")

@@ -1,11 +1,16 @@
-"""A job that cannot be handled ends nothing but itself, at once and at every restart."""
+"""What cannot be handled ends nothing but itself, at once and at every restart."""
 
 from __future__ import annotations
 
+import asyncio
 import json
+from collections.abc import Callable
 from typing import Any
 
 from pymesos_core.store import Change, Store
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver, Scheduler
 from pymesos_testing.cli import Cli, job
 from pymesos_testing.components import Role, Roles, wait_for
 
@@ -112,3 +117,62 @@ def test_odd_jobs_run_and_outlive_a_restart(roles: Roles) -> None:
     wait_for("it is back", lambda: len(cli.json("jobs", "--all")) == 2)
     assert cli.json("quarantine", "list") == []
     assert "Traceback" not in framework.log.read_text()
+
+
+class Hostile(Scheduler):
+    """Notes what is refused."""
+
+    def __init__(self) -> None:
+        self.subscriptions = 0
+        self.refusals: list[str] = []
+
+    def subscribed(self, driver: Driver, framework_id: str) -> None:
+        self.subscriptions += 1
+
+    def refused(self, driver: Driver, refused: scheduler_pb.Event.Refused) -> None:
+        self.refusals.append(refused.message)
+
+
+async def test_a_framework_that_finds_a_fault_of_the_master(roles: Roles) -> None:
+    """It costs one failover, however often it calls; the others go on, and an operator can see."""
+
+    def start(port: int = 0) -> Role:
+        place = ("--work-dir", str(roles.folder / "master"), "--port", str(port))
+        return roles.start("master", "pymesos_testing.broken_master", *place)
+
+    async def until(what: str, condition: Callable[[], bool]) -> None:
+        await asyncio.to_thread(wait_for, what, condition)
+
+    master = start()
+    cli = Cli(master.address)
+    roles.agent(master.address, "agent", "--runtime", "process", "--kill-tasks-on-exit")
+    roles.binpack(master.address)
+    await asyncio.to_thread(cli.ok, "run", "-", "--wait", text=named("good", job("service")))
+    hostile = Hostile()
+    info = pb.FrameworkInfo(name="hostile", failover_timeout_s=1000)
+    driver = Driver(hostile, info, master.address)
+    running = asyncio.create_task(driver.run())
+    await until("it is subscribed", lambda: hostile.subscriptions == 1)
+    driver.kill("boom")
+    assert await asyncio.to_thread(master.ended) == 70
+    assert "broken_master" not in master.log.read_text().splitlines()[-1], "a sentence, at its end"
+    (crash,) = (roles.folder / "master").glob("crash-*.txt")
+    assert "TypeError: planted" in crash.read_text()
+
+    again = start(int(master.address.rpartition(":")[2]))
+    # Its driver asks again for what it was not told about.
+    await until("it is refused", lambda: bool(hostile.refusals))
+    for _ in range(3):
+        driver.kill("boom")
+    await until("it is refused again", lambda: len(hostile.refusals) >= 4)
+    assert all("is in quarantine" in message for message in hostile.refusals)
+    assert again.process.poll() is None, "this leader stays"
+    await asyncio.to_thread(cli.ok, "run", "-", "--wait", text=named("third", job()))
+    (aside,) = await asyncio.to_thread(cli.json, "quarantine", "list")
+    assert aside["id"] == f"call/{driver.framework_id}:KILL" and "planted" in aside["reason"]
+    assert '"call": "KILL"' in await asyncio.to_thread(cli.ok, "quarantine", "show", aside["id"])
+    released = await asyncio.to_thread(cli.ok, "quarantine", "release", aside["id"])
+    assert "goes on" in released
+    assert await asyncio.to_thread(cli.json, "quarantine", "list") == []
+    driver.stop()
+    await asyncio.wait_for(running, 20)

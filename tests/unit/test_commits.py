@@ -7,13 +7,9 @@ import threading
 
 import pytest
 
-from pymesos_core.store import (
-    MAX_GROUP_BYTES,
-    Change,
-    CommitQueue,
-    GroupCommit,
-    StoreError,
-)
+from pymesos_core.clock import Now
+from pymesos_core.runner import Fault, Runner, Writes
+from pymesos_core.store import MAX_GROUP_BYTES, Change, CommitQueue, StoreError
 
 
 class Disk:
@@ -32,27 +28,48 @@ class Disk:
         self.written += [change.key for change in changes]
 
 
+Told = tuple[int, bool]
+
+
+class Asking:
+    """A core whose events are what it is told of its writes; it asks for one in a step."""
+
+    def __init__(self) -> None:
+        self.answers: list[Told] = []
+
+    def step(self, now: Now, event: Told) -> list[tuple[Change, ...]]:
+        self.answers.append(event)
+        return [(Change("k", "3", b""),)] if event[0] == 1 else []
+
+    def next_deadline_s(self) -> None:
+        return None
+
+
+def no_fault(fault: Fault) -> None:
+    raise fault.error
+
+
 async def told(disk: Disk, *, goes_on: bool) -> list[tuple[int, bool]]:
     """What is asked for before, while and after the first write fails, and what became of it."""
-    answers: list[tuple[int, bool]] = []
-
-    def done(token: int, error: Exception | None) -> None:
-        answers.append((token, error is None))
-        if token == 1:  # in the step that learns of the failure
-            commits.submit(3, (Change("k", "3", b""),))
-
-    commits = GroupCommit(disk.commit, done, goes_on=goes_on)
+    core = Asking()
+    commits: Runner[Told, tuple[Change, ...]] = Runner(
+        core,
+        lambda changes: commits.commit(3, changes),
+        (0, True),
+        no_fault,
+        Writes(disk.commit, lambda token, error: (token, error is None), goes_on=goes_on),
+    )
     running = asyncio.create_task(commits.run())
-    commits.submit(1, (Change("k", "1", b""),))
+    commits.commit(1, (Change("k", "1", b""),))
     while not disk.calls:
         await asyncio.sleep(0)
-    commits.submit(2, (Change("k", "2", b""),))  # behind it: what is now counts on it
+    commits.commit(2, (Change("k", "2", b""),))  # behind it: what is now counts on it
     disk.go.set()
     await commits.flushed()
-    commits.submit(4, (Change("k", "4", b""),))
+    commits.commit(4, (Change("k", "4", b""),))
     await commits.flushed()
     running.cancel()
-    return answers
+    return core.answers
 
 
 async def test_what_is_queued_behind_a_failed_write_fails_too() -> None:

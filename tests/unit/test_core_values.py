@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
 import sqlite3
 from pathlib import Path
@@ -22,7 +21,7 @@ from pymesos_core.coordination.standalone import (
 )
 from pymesos_core.ids import hostname_problem, id_problem, name_problem, role_problem
 from pymesos_core.outbox import BATCH_BYTES, Outbox, OverflowedError
-from pymesos_core.store import Change, GroupCommit, Store, StoreError
+from pymesos_core.store import Change, Store, StoreError
 from pymesos_core.timers import Timers
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 
@@ -193,27 +192,6 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "s").write_bytes(b"no database" * 1000)
     with pytest.raises(StoreError, match=str(tmp_path / "s")):
         Store(tmp_path / "s")
-
-
-async def test_group_commit_answers_in_order_and_reports_failures() -> None:
-    answers: list[tuple[int, bool]] = []
-    batches: list[int] = []
-
-    def commit(changes: list[Change]) -> None:
-        batches.append(len(changes))
-        if any(change.key == "bad" for change in changes):
-            raise StoreError("disk full")
-
-    commits = GroupCommit(commit, lambda token, error: answers.append((token, error is None)))
-    running = asyncio.create_task(commits.run())
-    for token in range(10):
-        commits.submit(token, (Change("k", str(token), b""),))
-    await commits.flushed()
-    commits.submit(10, (Change("k", "bad", b""),))
-    await commits.flushed()
-    running.cancel()
-    assert answers == [(n, True) for n in range(10)] + [(10, False)]
-    assert batches == [10, 1]
 
 
 def test_a_deposed_masters_write_fails(tmp_path: Path) -> None:

@@ -249,6 +249,18 @@ def test_no_connection_within_the_cluster_goes_through_a_proxy() -> None:
                 assert "enable_http_proxy" in text, f"{path} makes a channel that asks a proxy"
 
 
+def test_a_core_is_stepped_by_the_runner_only() -> None:
+    """Whoever steps one has to know what to do when a step fails."""
+    found = set()
+    for package in (*MAY_IMPORT, "bench"):
+        for path in (ROOT / package).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if isinstance(node, ast.Attribute) and node.attr == "step":
+                    found.add(str(path.relative_to(ROOT)))
+    # churn.py measures the core of a master alone, without anything to carry effects out.
+    assert found == {"core/pymesos_core/runner.py", "bench/churn.py"}
+
+
 def test_files_of_tests_have_names_of_their_own() -> None:
     """pytest takes two files of one name for one module, and collects neither."""
     names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))

@@ -102,6 +102,12 @@ class AgentCore:
         effects, ctx.out = ctx.out, []
         return effects
 
+    def stories(self, event: object) -> Iterator[str]:
+        """What is known of the container that an event is about."""
+        container_id = getattr(event, "container_id", "")
+        if container_id in self.state.owners:
+            yield f"container {container_id}: {self.state.owners[container_id]!r}"
+
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""
         return self._ctx.timers.next_s()

@@ -121,6 +121,7 @@ _RECORDS: dict[str, type[Message]] = {
     "agent": registry_pb.AgentRecord,
     "framework": registry_pb.FrameworkRecord,
     "role": registry_pb.RoleRecord,
+    "call": registry_pb.CallRecord,
 }
 
 

@@ -9,7 +9,7 @@ from pymesos_core import limits
 from pymesos_core.copies import copy_of
 from pymesos_core.reservations import without
 from pymesos_core.resources import EMPTY, Resources, total
-from pymesos_master.core import offers, optimistic, reservations, tasks
+from pymesos_master.core import hoarding, offers, optimistic, reservations, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.reservations import Launching
 from pymesos_master.core.state import Agent, Framework, Offer, Task
@@ -37,13 +37,17 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     All of it is looked at before anything changes.
     """
     if problem := _size_problem(call):
+        ctx.changed = True
+        hoarding.note_answer(ctx, framework, call.offer_ids)
         ctx.refuse_call(framework, "accept", problem, scheduler_pb.Event.Refused.TOO_LARGE)
         return
     operations = list(call.operations)
     launches = [launch for operation in operations for launch in reservations.launches(operation)]
     found = {i: framework.offers[i] for i in call.offer_ids if i in framework.offers}
-    framework.ignored.clear()
     if (problem := _offers_problem(call, found)) is not None:
+        ctx.changed = True
+        hoarding.note_answer(ctx, framework, call.offer_ids)
+        framework.ignored.clear()
         _accept_nothing(ctx, framework, list(found.values()), operations, problem)
         return
     first = next(iter(found.values()))
@@ -54,7 +58,9 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
         conversion = _plan_conversions(framework, agent, role, operations, offered)
     else:
         planned, rest = _plan(framework, agent, launches, offered)
-    # Nothing is refused from here on.
+    ctx.changed = True  # nothing is refused from here on
+    hoarding.note_answer(ctx, framework, call.offer_ids)
+    framework.ignored.clear()
     taken = [_claimed(ctx, offer) for offer in found.values()]
     for offer in taken:
         offers.remove(ctx, offer, optimistic.TAKEN)

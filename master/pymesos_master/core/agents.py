@@ -34,9 +34,10 @@ FORGET_INTERVAL_S = 900.0
 
 def on_registering(ctx: Context, event: AgentRegistering) -> None:
     """Admit an agent: written to the registry first if that says anything new of it."""
+    ctx.changed = False
     agent_id = event.info.agent_id
     if problem := contract.problem(event.info):
-        _refuse(ctx, event.connection_id, f"the agent's info is invalid: {problem}")
+        refuse_agent(ctx, event.connection_id, f"the agent's info is invalid: {problem}")
         return
     try:
         base = resources.from_proto(event.info.resources)
@@ -46,20 +47,20 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         held = _held(event.tasks)
         held_now = _total(event.tasks, held)
     except ResourceError as error:
-        _refuse(ctx, event.connection_id, f"the agent's resources: {error}")
+        refuse_agent(ctx, event.connection_id, f"the agent's resources: {error}")
         return
     if aside := ctx.state.why_aside(AGENT, agent_id):
-        _refuse(ctx, event.connection_id, aside)
+        refuse_agent(ctx, event.connection_id, aside)
         return
     known = ctx.state.agents.get(agent_id) if agent_id else None
     if known is not None and known.state == AgentState.GONE:
         _refuse_gone(ctx, event.connection_id, agent_id)
         return
     if known is not None and known.state_next == AgentState.GONE:
-        _refuse(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
+        refuse_agent(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
         return
     if _is_late(ctx, event):
-        _refuse(ctx, event.connection_id, f"agent {agent_id} has registered again since")
+        refuse_agent(ctx, event.connection_id, f"agent {agent_id} has registered again since")
         return
     info = pb.AgentInfo()
     info.CopyFrom(event.info)
@@ -69,12 +70,12 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     try:
         total = reservations.with_reserved(base, reserved)
     except ResourceError as error:
-        _refuse(ctx, event.connection_id, str(error))
+        refuse_agent(ctx, event.connection_id, str(error))
         return
     # It says so itself when it starts, unless it came back smaller before it was told what an
     # operator had reserved meanwhile.
     if not total.contains(held_now):
-        _refuse(
+        refuse_agent(
             ctx,
             event.connection_id,
             f"the tasks of this agent hold {held_now}, more than it has with what is reserved on it"
@@ -91,9 +92,9 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     )
     change = agent_change(admitted, ctx.now.wall_s)
     if problem := record_problem(change) or ctx.registered.problem(change, event.caller.peer):
-        _refuse(ctx, event.connection_id, problem)
+        refuse_agent(ctx, event.connection_id, problem)
         return
-    # Nothing is refused from here on.
+    ctx.changed = True  # nothing is refused from here on
     if known is not None:
         _disconnect(ctx, known, "registered again")
     else:
@@ -183,7 +184,10 @@ def _note_registration(ctx: Context, agent_id: str, event: AgentRegistering) -> 
     )
 
 
-def _refuse(ctx: Context, connection_id: int, message: str, *, shut_down: bool = False) -> None:
+def refuse_agent(
+    ctx: Context, connection_id: int, message: str, *, shut_down: bool = False
+) -> None:
+    """Say why it is not taken in, and end its stream."""
     message = clipped(message)
     refused = agent_pb.MasterMessage.Refused(message=message, shut_down=shut_down)
     ctx.out.append(TellAgent(connection_id, agent_pb.MasterMessage(refused=refused)))
@@ -192,7 +196,7 @@ def _refuse(ctx: Context, connection_id: int, message: str, *, shut_down: bool =
 
 def _refuse_gone(ctx: Context, connection_id: int, agent_id: str) -> None:
     message = f"agent {agent_id} was marked gone by an operator, which is final"
-    _refuse(ctx, connection_id, message, shut_down=True)
+    refuse_agent(ctx, connection_id, message, shut_down=True)
 
 
 def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:

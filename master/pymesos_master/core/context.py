@@ -56,9 +56,12 @@ class Context:
     rounds: dict[int, deque[Any]] = field(default_factory=dict)  # see telling.py; by connection
     agents_awaited: int = 0  # so many must come back before anything is offered
     suspended: bool = False  # it is in doubt whether this master still leads
+    event: object = None  # what the step in progress is about: who asked for what is written now
+    changed: bool = True  # whether that step may have changed anything; a handler that looks first
+    # at all it is given says so, and says when it begins
     _interned: dict[Resources, Resources] = field(default_factory=dict)
     _token: int = 0
-    _after_persist: dict[int, Callable[[], None]] = field(default_factory=dict)
+    _after_persist: dict[int, tuple[Callable[[], None], object]] = field(default_factory=dict)
 
     def interned(self, resources: Resources) -> Resources:
         """The same object for the same resources, of which tasks usually have few kinds."""
@@ -119,12 +122,13 @@ class Context:
         for change in changes:
             self.registered.note(change, peer)
         self._token += 1
-        self._after_persist[self._token] = then
+        self._after_persist[self._token] = (then, self.event)
         self.out.append(PersistRegistry(self._token, changes))
 
     def persisted(self, token: int) -> None:
         """Run what waited for this write."""
-        self._after_persist.pop(token)()
+        then, self.event = self._after_persist.pop(token)
+        then()
 
     def look_for_lack(self, framework: Framework) -> None:
         """See soon whether this framework lacks offers that others keep (`hoarding`)."""

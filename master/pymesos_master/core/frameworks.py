@@ -40,6 +40,7 @@ MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 
 def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     """Admit a framework, or let it take over: written to the registry before it is told."""
+    ctx.changed = False
     asked = event.subscribe.framework_info
     problem = subscription_problem(event.subscribe) or constraints_problem(
         event.subscribe.offer_constraints, asked.roles or ("*",)
@@ -60,6 +61,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
             f" id is another cluster's. Subscribe without an id to register as a new one"
         )
         # Said only as one who leads for certain: a successor may know it.
+        ctx.changed = True
         ctx.persist((), lambda: ctx.refuse_framework(event.connection_id, message))
         return
     if known is not None and (problem := change_problem(known.info, asked)):
@@ -76,6 +78,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     if problem := record_problem(change) or ctx.registered.problem(change, peer):
         ctx.refuse_framework(event.connection_id, problem)
         return
+    ctx.changed = True  # nothing is refused from here on
     ctx.state.framework_by_connection[event.connection_id] = info.framework_id
     if known is not None:
         written = known.info == info == known.info_next
@@ -260,6 +263,7 @@ def _end_tasks(ctx: Context, framework: Framework) -> None:
 
 def on_call(ctx: Context, event: FrameworkCalled) -> None:
     """Dispatch a call of a subscribed framework; calls of an ended subscription are ignored."""
+    ctx.changed = False
     framework_id = ctx.state.framework_by_connection.get(event.connection_id)
     framework = ctx.state.frameworks.get(framework_id) if framework_id else None
     if framework is None or framework.connection_id != event.connection_id:
@@ -270,10 +274,11 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
     if kind != "accept" and (problem := contract.problem(call)):
         ctx.refuse_call(framework, kind or "", problem)
         return
+    if kind == "accept":
+        accepts.accept(ctx, framework, call.accept)
+        return
+    ctx.changed = True
     match kind:
-        case "accept":
-            hoarding.note_answer(ctx, framework, call.accept.offer_ids)
-            accepts.accept(ctx, framework, call.accept)
         case "decline":
             hoarding.note_answer(ctx, framework, call.decline.offer_ids)
             offers.decline(ctx, framework, call.decline)

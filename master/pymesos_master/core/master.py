@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pymesos_core.clock import Now
 from pymesos_core.ids import numbered
 from pymesos_core.resources import Resources
-from pymesos_core.store import Records
+from pymesos_core.store import Change, Records
 from pymesos_core.timers import earlier
 from pymesos_master.allocator import Allocator
 from pymesos_master.core import (
     agents,
+    calls,
     events,
     executors,
     frameworks,
@@ -105,12 +106,37 @@ class MasterCore:
         their updates would offer the half, and the halves would never find each other again.
         """
         ctx = self._ctx
-        ctx.now = now
+        ctx.now, ctx.event, ctx.changed = now, event, True
+        if ctx.state.refused_calls and (problem := calls.problem(ctx.state, event)):
+            return self.refuse(now, event, problem) or []
         self._handlers[type(event)](ctx, event)
         if ALLOCATE not in ctx.timers and self._allocation_due():
             ctx.schedule_allocation()
         effects, ctx.out = ctx.out, []
         return effects
+
+    @property
+    def changed(self) -> bool:
+        """Whether the step that failed may have changed something."""
+        return self._ctx.changed
+
+    def refuse(self, now: Now, event: events.Event, problem: str) -> list[Effect] | None:
+        """Leave an event out and tell who asked for it; None when nobody did."""
+        ctx = self._ctx
+        ctx.now, ctx.out = now, []
+        if not calls.refuse(ctx, event, problem):
+            return None
+        effects, ctx.out = ctx.out, []
+        return effects
+
+    def stories(self) -> Iterator[str]:
+        """What is known of those whom the step that failed is about."""
+        return calls.stories(self.state, self._ctx.event)
+
+    def set_aside_cause(self, now: Now, reason: str) -> list[Change]:
+        """What is to be written for the next leader to refuse the call that the step is about."""
+        cause = calls.cause_of(self.state, self._ctx.event)
+        return [] if cause is None else [calls.record(cause, reason, now.wall_s)]
 
     def _meet_deadlines(self, ctx: Context, event: events.Tick) -> None:
         if ctx.suspended:

@@ -22,7 +22,7 @@ from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove, start_failover_timer
 from pymesos_master.core.lifecycles import FRAMEWORK_LIFE, FrameworkEvent, FrameworkState
-from pymesos_master.core.registry import AGENT, FRAMEWORK, ROLE
+from pymesos_master.core.registry import AGENT, CALL, FRAMEWORK, ROLE
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
     Agent,
@@ -57,6 +57,8 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
             _take_framework(ctx, key, framework)
         elif kind == ROLE:
             _take_role(ctx, key, registry_pb.RoleRecord.FromString(value))
+        elif kind == CALL:
+            _take_call(ctx, key, value)
     except (DecodeError, ResourceError) as error:
         return clipped(str(error)) or "it cannot be read"
     return None
@@ -82,7 +84,7 @@ def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
         what = f"{event.kind}/{event.key}"
         message = f"there is no record {what[:255]!r} in quarantine"
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
-    elif event.discard:
+    elif event.discard or found.kind == CALL:
         _discard(ctx, found, lambda: ctx.answer(event.request_id))
     elif reason := take_in(ctx, found.kind, found.key, found.record):
         ctx.answer(
@@ -103,6 +105,8 @@ def _discard(ctx: Context, found: Quarantined, done: Callable[[], None]) -> None
 
     def deleted() -> None:
         ctx.state.quarantined.pop((found.kind, found.key), None)
+        if found.kind == CALL:
+            ctx.state.refused_calls.pop(found.key, None)
         done()
 
     ctx.persist((Change(found.kind, found.key, None),), deleted)
@@ -168,3 +172,11 @@ def _take_role(ctx: Context, key: str, record: registry_pb.RoleRecord) -> None:
     ctx.state.roles[record.role] = terms
     ctx.allocator.set_weight(record.role, terms.weight)
     ctx.allocator.set_quota(record.role, terms.quota)
+
+
+def _take_call(ctx: Context, key: str, value: bytes) -> None:
+    """A call that ended a leader is in quarantine by itself: see calls.py. Raises DecodeError."""
+    record = registry_pb.CallRecord.FromString(value)
+    reason = clipped(record.reason) or "no reason is recorded"
+    ctx.state.refused_calls[key] = reason
+    ctx.state.quarantined[CALL, key] = Quarantined(CALL, key, value, reason)

@@ -18,6 +18,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 AGENT = "agent"
 FRAMEWORK = "framework"
 ROLE = "role"
+CALL = "call"
 
 _STATES = {
     AgentState.UNREACHABLE: registry_pb.AgentRecord.UNREACHABLE,

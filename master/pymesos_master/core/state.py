@@ -264,6 +264,7 @@ class ClusterState:
     roles: dict[str, RoleTerms] = field(default_factory=dict)
     framework_by_connection: dict[int, str] = field(default_factory=dict)
     quarantined: dict[tuple[str, str], Quarantined] = field(default_factory=dict)  # kind, key
+    refused_calls: dict[str, str] = field(default_factory=dict)  # why, by key; see calls.py
 
     def why_aside(self, kind: str, key: str) -> str | None:
         """Why what has this record is refused for now, or None."""

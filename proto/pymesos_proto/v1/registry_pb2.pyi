@@ -49,3 +49,15 @@ class RoleRecord(_message.Message):
     weight: float
     quota: _types_pb2.Quota
     def __init__(self, role: _Optional[str] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ...) -> None: ...
+
+class CallRecord(_message.Message):
+    __slots__ = ("caller", "call", "reason", "at_s")
+    CALLER_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    caller: str
+    call: str
+    reason: str
+    at_s: float
+    def __init__(self, caller: _Optional[str] = ..., call: _Optional[str] = ..., reason: _Optional[str] = ..., at_s: _Optional[float] = ...) -> None: ...

@@ -1,0 +1,167 @@
+"""Calls that are refused because of the master's own faults.
+
+A leader that meets a fault stops half-way through a step. The call that brought it is written to
+the registry, and the next leader refuses that call of that caller, until an operator releases it:
+one hostile framework costs at most one failover. What fails before anything has changed is refused
+at once, and costs none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from pymesos_core.caller import Caller
+from pymesos_core.errors import ProblemKind
+from pymesos_core.limits import clipped
+from pymesos_core.store import Change
+from pymesos_master.core import events as ev
+from pymesos_master.core.agents import refuse_agent
+from pymesos_master.core.context import Context
+from pymesos_master.core.registry import CALL
+from pymesos_master.core.state import Agent, ClusterState, Framework
+from pymesos_proto.v1 import registry_pb2 as registry_pb
+
+_OF_AGENTS: dict[type, str] = {
+    ev.AgentLeaving: "LEAVING",
+    ev.AgentToldEnded: "ENDED_TASKS",
+    ev.AgentUsageReported: "USAGE",
+    ev.ExecutorTold: "EXECUTOR",
+}
+_OF_OPERATORS: dict[type, str] = {
+    ev.OperatorKilledTask: "KILL_TASK",
+    ev.OperatorToreDown: "TEARDOWN",
+    ev.OperatorMarkedGone: "MARK_AGENT_GONE",
+    ev.OperatorSetQuota: "SET_QUOTA",
+    ev.OperatorSetWeight: "SET_WEIGHT",
+    ev.OperatorReserved: "RESERVE",
+    ev.OperatorUnreserved: "UNRESERVE",
+}
+_NAMED = ("framework_id", "task_id", "agent_id", "role")  # what a request of an operator is about
+
+
+class Cause(NamedTuple):
+    """Who asked for what. The names of the calls of frameworks, agents and operators differ."""
+
+    caller: str
+    call: str
+
+    @property
+    def key(self) -> str:
+        """Of its record."""
+        return f"{self.caller}:{self.call}"
+
+
+def cause_of(state: ClusterState, event: object) -> Cause | None:
+    """Whose call an event is; None for what nobody asked for, as a Tick."""
+    match event:
+        case ev.FrameworkSubscribing():
+            return Cause(
+                event.subscribe.framework_info.framework_id or _name(event.caller), "SUBSCRIBE"
+            )
+        case ev.FrameworkCalled(connection_id, call):
+            kind = (call.WhichOneof("call") or "unknown").upper()
+            framework = _framework_on(state, connection_id)
+            return None if framework is None else Cause(framework.framework_id, kind)
+        case ev.TaskStatusUpdated():
+            # The task is its framework's, and so is what it says.
+            return Cause(event.update.framework_id, "UPDATE")
+        case ev.AgentRegistering():
+            return Cause(event.info.agent_id or _name(event.caller), "REGISTER")
+    if (name := _OF_AGENTS.get(type(event))) is not None:
+        agent = _agent_on(state, event.connection_id)  # type: ignore[attr-defined]
+        return None if agent is None else Cause(agent.agent_id, name)
+    if (name := _OF_OPERATORS.get(type(event))) is not None:
+        about = " ".join(value for field in _NAMED if (value := getattr(event, field, "")))
+        return Cause("operators", f"{name} {about}")
+    return None
+
+
+def _name(caller: Caller) -> str:
+    """Of one that has no id yet."""
+    return caller.principal or caller.peer
+
+
+def _framework_on(state: ClusterState, connection_id: int) -> Framework | None:
+    """Half a step may have left the maps of connections without it."""
+    known = (*state.frameworks.values(), *state.completed_frameworks.values())
+    framework_id = state.framework_by_connection.get(connection_id)
+    return next(
+        (
+            framework
+            for framework in known
+            if framework.framework_id == framework_id
+            or connection_id in (framework.connection_id, framework.subscribing)
+        ),
+        None,
+    )
+
+
+def _agent_on(state: ClusterState, connection_id: int) -> Agent | None:
+    agent_id = state.agent_by_connection.get(connection_id)
+    return state.agents.get(agent_id) if agent_id else None
+
+
+def record(cause: Cause, reason: str, wall_s: float) -> Change:
+    """The record that has the next leader refuse it."""
+    made = registry_pb.CallRecord(
+        caller=cause.caller, call=cause.call, reason=clipped(reason), at_s=wall_s
+    )
+    return Change(CALL, cause.key, made.SerializeToString(deterministic=True))
+
+
+def problem(state: ClusterState, event: ev.Event) -> str | None:
+    """Why an event is refused that ended an earlier leader, or None."""
+    cause = cause_of(state, event)
+    found = state.refused_calls.get(cause.key) if cause is not None else None
+    if found is None or cause is None:
+        return None
+    return (
+        f"the call {cause.call} of {cause.caller} is in quarantine, since a master that led met a"
+        f" fault of its own in it ({found}); an operator lets it go on with `pymesos-cli quarantine"
+        f" release {CALL}/{cause.key}`"
+    )
+
+
+def refuse(ctx: Context, event: ev.Event, problem: str) -> bool:
+    """Tell whoever asked that nothing of it is done; whether there is somebody to be told."""
+    problem = clipped(problem)
+    match event:
+        case ev.FrameworkSubscribing(connection_id):
+            ctx.refuse_framework(connection_id, problem)
+        case ev.FrameworkCalled(connection_id, call):
+            framework = _framework_on(ctx.state, connection_id)
+            if framework is not None:
+                ctx.refuse_call(framework, call.WhichOneof("call") or "", problem)
+        case ev.AgentRegistering(connection_id):
+            refuse_agent(ctx, connection_id, problem)
+        case (
+            ev.TaskStatusUpdated(connection_id)
+            | ev.AgentToldEnded(connection_id)
+            | ev.AgentUsageReported(connection_id)
+            | ev.AgentLeaving(connection_id)
+            | ev.ExecutorTold(connection_id)
+        ):
+            agent = _agent_on(ctx.state, connection_id)
+            if agent is not None:
+                ctx.complain(agent, "what it says is left out", problem)
+        case _ if type(event) in _OF_OPERATORS or isinstance(event, ev.OperatorReleasedRecord):
+            ctx.answer(event.request_id, problem, ProblemKind.UNAVAILABLE)  # type: ignore[union-attr]
+        case _:
+            return False
+    return True
+
+
+def stories(state: ClusterState, event: object) -> Iterator[str]:
+    """All that is known of those whom an event is about, as half a step has left it."""
+    connection_id = getattr(event, "connection_id", None)
+    framework_id = getattr(event, "framework_id", "")
+    agent_id = getattr(event, "agent_id", "")
+    if connection_id is not None:
+        framework = _framework_on(state, connection_id)
+        framework_id = framework.framework_id if framework is not None else framework_id
+        agent_id = state.agent_by_connection.get(connection_id, agent_id)
+    if framework_id in state.frameworks:
+        yield f"framework {framework_id}: {state.frameworks[framework_id]!r}"
+    if agent_id in state.agents:
+        yield f"agent {agent_id}: {state.agents[agent_id]!r}"
