@@ -57,6 +57,11 @@ class Fault:
     event: object  # the step of which failed, or an effect of that step
     effect: object | None = None  # that was being carried out; None: the step itself failed
 
+    def __str__(self) -> str:
+        during = "the step of" if self.effect is None else f"{type(self.effect).__name__} after"
+        what = f"{type(self.error).__name__}: {self.error}"
+        return f"{during} {type(self.event).__name__} failed: {what}"
+
 
 class FaultError(RoleError):
     """A role has stopped by a fault of its own."""
@@ -64,10 +69,9 @@ class FaultError(RoleError):
     status = ExitStatus.CRASHED
 
     def __init__(self, fault: Fault) -> None:
-        during = "the step of" if fault.effect is None else f"{type(fault.effect).__name__} after"
         super().__init__(
-            f"{during} {type(fault.event).__name__} failed:"
-            f" {type(fault.error).__name__}: {fault.error}"
+            f"a fault of pymesos has ended it: {fault}. Started again it goes on from what is"
+            f" stored; please report it with the crash file that the log names"
         )
         self.fault = fault
 

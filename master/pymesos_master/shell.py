@@ -140,7 +140,7 @@ class Leader:
                 self._in_doubt(True)
             await until_first(self._runner.run(), self.term.lost.wait())
         except FaultError as error:
-            self.failure = str(error)
+            self.failure = str(error.fault)
         finally:
             self._runner.stop()
             for connection in self._connections.values():
@@ -218,7 +218,7 @@ class Leader:
         self.fault = fault
         now = self._clock()
         crash.report("the leader", self._crash_folder, fault, self.core.stories(), now)
-        if changes := self.core.set_aside_cause(now, str(FaultError(fault))):
+        if changes := self.core.set_aside_cause(now, str(fault)):
             log.critical("set aside for the next leader: the call %s", changes[0].key)
             self._runner.commit(0, tuple(changes))
 
