@@ -257,8 +257,8 @@ def test_a_core_is_stepped_by_the_runner_only() -> None:
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
                 if isinstance(node, ast.Attribute) and node.attr == "step":
                     found.add(str(path.relative_to(ROOT)))
-    # churn.py measures the core of a master alone, without anything to carry effects out.
-    assert found == {"core/pymesos_core/runner.py", "bench/churn.py"}
+    # These measure cores alone, without anything to carry effects out.
+    assert found == {"core/pymesos_core/runner.py", "bench/churn.py", "bench/life.py"}
 
 
 def test_files_of_tests_have_names_of_their_own() -> None:
