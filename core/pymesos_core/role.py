@@ -57,6 +57,7 @@ class RoleProcess:
     def __init__(self, name: str, listen: Listen, closing: contextlib.AsyncExitStack) -> None:
         self.name = name
         self.stop = asyncio.Event()
+        self.not_closed: Exception | None = None  # what went wrong first while it was closed
         self._listen = listen
         self._closing = closing
         loop = asyncio.get_running_loop()
@@ -67,8 +68,12 @@ class RoleProcess:
         """Have something closed when the role ends, before all that was opened earlier."""
 
         async def closing() -> None:
-            if (awaitable := close()) is not None:
-                await awaitable
+            try:
+                if (awaitable := close()) is not None:
+                    await awaitable
+            except Exception as error:
+                # The rest is closed, too, and why the role ends is said before this.
+                self.not_closed = self.not_closed or error
 
         self._closing.push_async_callback(closing)
 
@@ -141,7 +146,11 @@ async def _serve(
     serve: Callable[[RoleProcess], Coroutine[Any, Any, ExitStatus | None]],
 ) -> ExitStatus | None:
     async with contextlib.AsyncExitStack() as closing:
-        return await serve(RoleProcess(name, listen, closing))
+        process = RoleProcess(name, listen, closing)
+        status = await serve(process)
+    if process.not_closed is not None:
+        raise process.not_closed
+    return status
 
 
 def end_of(name: str, work: Callable[[], ExitStatus | None]) -> ExitStatus:

@@ -79,11 +79,12 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
 
 def _coordination(settings: MasterSettings, me: MasterInfo) -> tuple[Contender, Detector | None]:
     if settings.zk is None:
-        return StandaloneContender(settings.work_dir), None
+        return StandaloneContender(settings.work_dir, settings.min_epoch), None
     from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector
 
     timeout_s = settings.zk_session_timeout_s
-    return ZkContender(settings.zk, me, timeout_s), ZkDetector(settings.zk, timeout_s)
+    contender = ZkContender(settings.zk, me, timeout_s, settings.min_epoch)
+    return contender, ZkDetector(settings.zk, timeout_s)
 
 
 async def _contend(settings: MasterSettings, contender: Contender, leadership: Leadership) -> None:

@@ -48,6 +48,12 @@ class MasterSettings(ServerSettings):
         default_text="/var/lib/pymesos/master for root, else ~/.local/state/pymesos/master",
         help="Where a standalone master keeps its registry.",
     )
+    min_epoch: int = whole(
+        0,
+        0,
+        2**53,
+        help="The epoch to lead in at least: after a restore, one that no agent has seen yet.",
+    )
     agent_ping_timeout_s: float = number(
         15, 0.05, 600, unit=SECONDS, help="Seconds an agent has to answer a ping."
     )

@@ -9,6 +9,7 @@ import pytest
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core import events as ev
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime, _Launch
+from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_harness import AgentHarness
@@ -171,6 +172,13 @@ def test_an_agent_that_starts_while_it_is_away() -> None:
     c.connect()
     assert runtimes(c) == ["process", "docker"]
     assert (container, False) in c.kills
+
+
+async def test_an_engine_that_never_was_there_is_let_go_of() -> None:
+    engine = DockerRuntime("a", "unix:///no/such.sock", Settings())
+    with pytest.raises(RuntimeUnavailableError):
+        await engine.start(print)
+    await engine.close()
 
 
 def test_a_launch_that_ends_while_the_engine_lists_what_it_has(

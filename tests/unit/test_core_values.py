@@ -204,6 +204,11 @@ def test_a_deposed_masters_write_fails(tmp_path: Path) -> None:
     assert new.load() == {("agent", "a"): b"1"}
 
 
+def test_an_epoch_is_raised_to_what_an_operator_wants(tmp_path: Path) -> None:
+    store = Store(tmp_path / "s")
+    assert [raise_epoch(store, least) for least in (0, 1, 7, 7, 3)] == [1, 2, 7, 8, 9]
+
+
 def test_a_directory_is_for_one_process(tmp_path: Path) -> None:
     lock_directory(tmp_path)
     with pytest.raises(LockedError, match="in use"):

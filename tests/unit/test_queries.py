@@ -115,7 +115,7 @@ async def test_every_command_has_its_caller_and_raises_what_the_core_says() -> N
 def test_every_message_of_an_agent_has_its_caller() -> None:
     heard: list[ev.Event] = []
     connection: Any = SimpleNamespace(connection_id=1, caller=CALLER, feed=heard.append)
-    registration = _Registration(connection)
+    registration = _Registration(connection, epoch=1)
     for message in (
         agent_pb.AgentMessage(register=agent_pb.Register()),
         agent_pb.AgentMessage(update=agent_pb.StatusUpdate()),

@@ -104,6 +104,27 @@ def test_what_is_open_is_closed_after_an_error_too() -> None:
     assert closed == ["it"]
 
 
+@pytest.mark.parametrize(("error", "status"), [(None, 70), (RoleError("the reason"), 1)])
+def test_what_cannot_be_closed_keeps_nothing_open_and_hides_no_reason(
+    error: Exception | None, status: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    closed: list[str] = []
+
+    def broken() -> None:
+        raise KeyError("broken")
+
+    async def serve(process: RoleProcess) -> ExitStatus | None:
+        process.close_later(lambda: closed.append("first"))
+        process.close_later(broken)
+        if error is not None:
+            raise error
+        return None
+
+    assert served(serve) == status
+    assert closed == ["first"]
+    assert ("the reason" if error else "KeyError") in capsys.readouterr().err
+
+
 async def test_what_runs_is_cancelled_and_awaited() -> None:
     said: list[str] = []
 

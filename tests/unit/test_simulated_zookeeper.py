@@ -43,11 +43,11 @@ class Stage:
         with node.loop.entered():
             return node.loop.create_task(coro)
 
-    def contender(self, node: Node, port: int) -> ZkContender:
+    def contender(self, node: Node, port: int, min_epoch: int = 0) -> ZkContender:
         self.here = node
         with node.loop.entered():
             info = MasterInfo(node.name, HostPort("10.0.0.1", port))
-            return ZkContender(URL, info, SESSION_S)
+            return ZkContender(URL, info, SESSION_S, min_epoch)
 
     def until(self, holds: Callable[[], bool], within_s: float = 60) -> None:
         assert self.world.run(holds, self.world.now_s + within_s), f"not within {within_s} s"
@@ -86,6 +86,15 @@ def test_the_next_leads_when_the_first_dies(stage: Stage) -> None:
     stage.until(second.done)
     assert second.result().epoch == first.epoch + 1
     stage.until(lambda: detector.leader is not None and detector.leader.master_id == "two")
+
+
+def test_an_operator_may_want_a_later_epoch(stage: Stage) -> None:
+    one = stage.process("one")
+    wanting = stage.contender(one, 1, min_epoch=40)
+    first = stage.leads(one, wanting)
+    assert first.epoch == 40
+    stage.until(stage.run(one, wanting.resign(first)).done)
+    assert stage.leads(one, wanting).epoch == 41
 
 
 def test_a_deposed_leaders_write_fails(stage: Stage) -> None:

@@ -464,9 +464,20 @@ class TestCosts:
         )[1]
         assert problem == "An agent has 10001 tasks; at most 10000 are accepted"
 
+    def test_one_that_has_seen_a_later_epoch_is_told_what_to_do(self) -> None:
+        """It would obey nothing: the registry was restored, or this leader is deposed."""
+        heard: list[ev.Event] = []
+        connection: Any = SimpleNamespace(connection_id=1, caller=NOBODY, feed=heard.append)
+        message = agent_pb.AgentMessage(register=agent_pb.Register(epoch_seen=7))
+        with pytest.raises(BadStreamError, match=r"--min-epoch 8$"):
+            _Registration(connection, epoch=6).take(message)
+        assert not heard
+        _Registration(connection, epoch=7).take(message)
+        assert len(heard) == 1
+
     def test_a_registration_in_parts_is_bounded_in_all(self) -> None:
         connection: Any = SimpleNamespace(connection_id=1, caller=NOBODY, feed=None)
-        registration = _Registration(connection)
+        registration = _Registration(connection, epoch=1)
         registration.take(agent_pb.AgentMessage(register=agent_pb.Register(more_tasks=True)))
         info = pb.TaskInfo(task_id="t", data=b"x" * limits.TASK_INFO.most)
         part = agent_pb.MoreTasks(tasks=[agent_pb.TaskRecord(task_info=info)], more_tasks=True)

@@ -75,11 +75,11 @@ class SqliteRegistry:
             )
 
 
-def raise_epoch(store: Store) -> int:
-    """Add one to the epoch's row, if nobody else did meanwhile. Raises StoreError."""
+def raise_epoch(store: Store, min_epoch: int = 0) -> int:
+    """Raise the epoch's row by one, or to `min_epoch`, if nobody else did. Raises StoreError."""
     before = store.load().get(_EPOCH)
     try:
-        epoch = int(before or b"0") + 1
+        epoch = max(int(before or b"0") + 1, min_epoch)
     except ValueError as error:
         message = f"{store.path} is damaged: its epoch is {before!r}"
         raise StoreError(message, damaged=True) from error
@@ -105,8 +105,9 @@ def _unusable(error: StoreError) -> CoordinationError:
 class StandaloneContender:
     """Leads at once and until it is closed."""
 
-    def __init__(self, work_dir: Path) -> None:
+    def __init__(self, work_dir: Path, min_epoch: int = 0) -> None:
         """Open the registry under `work_dir`. Raises CoordinationError."""
+        self._min_epoch = min_epoch
         try:
             self._lock = lock_directory(work_dir)
             self._store = Store(work_dir / "registry.sqlite")
@@ -125,7 +126,7 @@ class StandaloneContender:
             await asyncio.Event().wait()
         self._led = True
         try:
-            epoch = await asyncio.to_thread(raise_epoch, self._store)
+            epoch = await asyncio.to_thread(raise_epoch, self._store, self._min_epoch)
         except StoreError as error:
             raise _unusable(error) from error
         return Term(epoch, SqliteRegistry(self._store, epoch))

@@ -193,9 +193,12 @@ class ZkRegistry:
 class ZkContender:
     """Contends with an ephemeral sequential znode; the lowest leads."""
 
-    def __init__(self, url: ZkUrl, info: MasterInfo, session_timeout_s: float) -> None:
+    def __init__(
+        self, url: ZkUrl, info: MasterInfo, session_timeout_s: float, min_epoch: int = 0
+    ) -> None:
         self._url = url
         self._info = info
+        self._min_epoch = min_epoch
         self._timeout_s = session_timeout_s
         self._client = make_client(url, session_timeout_s)
         self._loop = asyncio.get_running_loop()
@@ -274,7 +277,7 @@ class ZkContender:
         with contextlib.suppress(NodeExistsError):
             self._client.create(path, b"0")
         data, stat = self._client.get(path)
-        epoch = int(data) + 1
+        epoch = max(int(data) + 1, self._min_epoch)
         transaction = self._client.transaction()
         assert self._node is not None
         transaction.check(self._node, -1)

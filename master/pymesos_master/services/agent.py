@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc.aio
 
 from pymesos_core import limits
+from pymesos_core.complaints import Complaints
 from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
@@ -23,12 +25,15 @@ from pymesos_master.shell import Connection
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import agent_pb2_grpc as services
 
+log = logging.getLogger(__name__)
+
 
 class AgentService(services.AgentServicer):
     """Messages become events of the core, its effects become messages on the stream."""
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
+        self._complaints = Complaints(log)
 
     async def Connect(  # type: ignore[override]  # noqa: N802
         self,
@@ -37,16 +42,17 @@ class AgentService(services.AgentServicer):
     ) -> None:
         """Serve one agent."""
         leader = await self._leadership.here(context)
+        epoch = leader.term.epoch
 
         async def read(connection: Connection) -> None:
-            registration, host = _Registration(connection), connection.caller.peer
+            registration = _Registration(connection, epoch)
+            host = connection.caller.peer
             async for batch in request_iterator:
                 async with self._leadership.turns.turn(host) as turn:
                     for message in batch.message:
-                        registration.take(message)
+                        self._take(registration, message)
                         await turn.pause()
 
-        epoch = leader.term.epoch
         await run_stream(
             leader,
             context,
@@ -55,11 +61,28 @@ class AgentService(services.AgentServicer):
             AgentDisconnected,
         )
 
+    def _take(self, registration: _Registration, message: pb.AgentMessage) -> None:
+        """Raises BadStreamError."""
+        try:
+            registration.take(message)
+        except LaterEpochError as error:
+            self._complaints.say(f"the agent {error.agent_id!r}", "a later epoch", str(error))
+            raise
+
+
+class LaterEpochError(BadStreamError):
+    """An agent has obeyed a master of a later epoch: the message says what to do."""
+
+    def __init__(self, agent_id: str, message: str) -> None:
+        super().__init__(message)
+        self.agent_id = agent_id
+
 
 class _Registration:
     """Puts a registration together that came in several messages, then passes messages on."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, epoch: int) -> None:
+        self._epoch = epoch
         self._feed = connection.feed
         self._connection_id = connection.connection_id
         self._caller = connection.caller
@@ -78,12 +101,24 @@ class _Registration:
         if problem := limits.REGISTRATION.problem(self._size_bytes):
             raise BadStreamError(problem)
         if kind == "register" and self._register is None:
+            self._check_epoch(message.register)
             self._register = message.register
             self._add(message.register.tasks, message.register.more_tasks)
         elif kind == "more_tasks" and self._register is not None:
             self._add(message.more_tasks.tasks, message.more_tasks.more_tasks)
         else:
             raise BadStreamError("the first message of a stream must be Register")
+
+    def _check_epoch(self, register: pb.Register) -> None:
+        """An agent obeys no master of an older epoch than it has seen. Raises LaterEpochError."""
+        seen = register.epoch_seen
+        if seen > self._epoch:
+            raise LaterEpochError(
+                register.agent_info.agent_id[: limits.ID.most],
+                f"it has seen epoch {seen}, and this master leads in epoch {self._epoch}: another"
+                f" master leads, or the registry was restored from a backup. After a restore,"
+                f" start the masters with --min-epoch {seen + 1}",
+            )
 
     def _add(self, tasks: Any, more: bool) -> None:
         assert self._register is not None

@@ -664,7 +664,8 @@ class DockerRuntime:
         await asyncio.to_thread(self._end_launches)
         await asyncio.to_thread(self._calls.shutdown)
         for client in (self._looks, self._client, self._streams):
-            client.close()
+            if client is not None:  # no engine has ever answered
+                client.close()
 
     def _end_launches(self) -> None:
         """Those that the engine has begun with, if it is there."""
