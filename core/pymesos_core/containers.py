@@ -10,6 +10,8 @@ def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> t
 
     `grouped`: it shares its network with the others of a task group.
     """
+    if not grouped and not container.ByteSize():
+        return ("process", "oci")  # it asks for nothing
     own_network = container.network not in ("", "host")
     if container.runtime:
         return (container.runtime,)

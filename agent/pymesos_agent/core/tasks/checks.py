@@ -28,9 +28,9 @@ class CheckState:
 
 def checks_of(info: pb.TaskInfo) -> Iterator[tuple[str, pb.Check]]:
     """Those a task has, by their names."""
-    if info.health_check.WhichOneof("kind"):
+    if info.HasField("health_check") and info.health_check.WhichOneof("kind"):
         yield HEALTH, info.health_check
-    if info.readiness_check.WhichOneof("kind"):
+    if info.HasField("readiness_check") and info.readiness_check.WhichOneof("kind"):
         yield READINESS, info.readiness_check
 
 
