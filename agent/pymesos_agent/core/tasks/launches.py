@@ -67,7 +67,7 @@ def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskIn
     """
     if problem := id_problem(framework_id) or role_problem(role or "*"):
         raise ResourceError(f"its framework or role: {problem}")
-    if len({info.task_id for info in infos}) != len(infos):
+    if len(infos) > 1 and len({info.task_id for info in infos}) != len(infos):
         raise ResourceError("two tasks of the group have the same id")
     needed: list[Resources] = []
     for info in infos:
@@ -172,23 +172,23 @@ def start_of(ctx: Context, owner: Owner) -> StartContainer:
     assert container is not None
     if isinstance(owner, Executor):
         return _start_of_executor(owner)
-    members = ctx.state.groups.get(owner.group_id, ())
-    ports = (
-        mapped_ports(member.info, ports_of(from_proto(member.info.resources))) for member in members
-    )
-    group = Group(
-        owner.group_id,
-        tuple(member.container_id for member in members),
-        tuple(chain.from_iterable(ports)),
-    )
     return StartContainer(
         container.container_id,
         container.framework_id,
         container.runtime,
         container.user,
         container.info,
-        group=group if owner.group_id else None,
+        group=_group_of(ctx, owner.group_id) if owner.group_id else None,
     )
+
+
+def _group_of(ctx: Context, group_id: str) -> Group:
+    members = ctx.state.groups.get(group_id, ())
+    ports = (
+        mapped_ports(member.info, ports_of(from_proto(member.info.resources))) for member in members
+    )
+    container_ids = tuple(member.container_id for member in members)
+    return Group(group_id, container_ids, tuple(chain.from_iterable(ports)))
 
 
 def _start_of_executor(executor: Executor) -> StartContainer:

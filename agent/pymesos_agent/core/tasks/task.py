@@ -110,7 +110,8 @@ class Task:
         record.launched_at_s, record.started_at_s = self.launched_at_s, self.started_at_s
         record.group_id = self.group_id
         record.task_info.CopyFrom(self.info)
-        record.unacknowledged.extend(self.unacknowledged)
+        if self.unacknowledged:
+            record.unacknowledged.extend(self.unacknowledged)
         if (place := self.place) is not None:
             record.runtime, record.user = place.runtime, place.user
         if self.container is not None:
