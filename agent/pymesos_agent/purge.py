@@ -16,6 +16,7 @@ from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Records
+from pymesos_core.text import os_problem
 
 END_TIMEOUT_S = 30.0
 CLEAN_TIMEOUT_S = 10.0
@@ -100,6 +101,6 @@ async def remove_files(work_dir: Path) -> list[str]:
             await asyncio.to_thread(shutil.rmtree, work_dir)
         except OSError as error:
             if asyncio.get_running_loop().time() > deadline_s:
-                raise PurgeError(f"{work_dir} cannot be deleted: {error}") from error
+                raise PurgeError(f"{work_dir} cannot be deleted: {os_problem(error)}") from error
             await asyncio.sleep(0.2)
     return [*removed, str(work_dir)]

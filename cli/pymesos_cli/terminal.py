@@ -22,6 +22,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from pymesos_core.text import quoted
+
 WIDE = 10_000  # a pipe has no width: nothing is cut there
 EXIT_FAILED = 1
 EXIT_USAGE = 2
@@ -263,8 +265,7 @@ def _ending_in_a_sentence() -> Iterator[None]:
         sys.exit(EXIT_INTERRUPTED)
     except UnicodeEncodeError as error:
         # What the shell gave was not in the encoding that it said, so it cannot be sent as text.
-        what = error.object if len(error.object) < 100 else f"{error.object[:100]}…"
-        _fail(f"Error: {what!r} is not text in UTF-8; give it as such", EXIT_USAGE)
+        _fail(f"Error: {quoted(error.object)} is not text in UTF-8; give it as such", EXIT_USAGE)
     except Exception as error:
         if os.environ.get(DEBUG_VARIABLE):
             raise

@@ -39,6 +39,7 @@ from pymesos_core.log import set_up_logging
 from pymesos_core.metrics import serve_metrics
 from pymesos_core.serving import Listen, bind, make_server
 from pymesos_core.store import Records, Store, StoreError
+from pymesos_core.text import os_problem
 
 STOP_GRACE_S = 1.0
 MACHINE_ERRORS = frozenset(
@@ -197,7 +198,7 @@ def holding(directory: Path, flag: str) -> Iterator[None]:
     try:
         lock = lock_directory(directory)
     except OSError as error:
-        why = disk_problem(error) or error
+        why = disk_problem(error) or os_problem(error)
         raise RoleError(f"cannot use the {what} directory ({flag}): {why}") from error
     except LockedError as error:
         raise RoleError(f"cannot use the {what} directory: {error}") from error

@@ -12,10 +12,26 @@ def cut(text: str, most: int = QUOTED) -> str:
 
 def quoted(text: str) -> str:
     """What somebody typed, in quotes, with what cannot be seen as escapes, and cut."""
-    shown = repr(text[: QUOTED + 1])  # no more of it than can be shown: it may be long
+    some = text[: QUOTED + 1]  # no more of it than can be shown: it may be long
+    raw = _bytes_of(some) if any("\udc80" <= c <= "\udcff" for c in some) else None
+    shown = repr(some) if raw is None else repr(raw)[1:]
     return shown if len(text) <= QUOTED else f"{cut(shown)}{shown[0]}"
+
+
+def _bytes_of(text: str) -> bytes | None:
+    """What was typed, where not all is text: Python keeps such bytes as halves of characters."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return None
 
 
 def count_of(number: int, what: str, plural: str = "") -> str:
     """1 task, 2 tasks."""
     return f"{number} {what}" if number == 1 else f"{number} {plural or f'{what}s'}"
+
+
+def os_problem(error: OSError) -> str:
+    """What the operating system refused, without its number: `/x: Permission denied`."""
+    said = error.strerror or str(error)
+    return f"{error.filename}: {said}" if error.filename is not None else said

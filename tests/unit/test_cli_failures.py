@@ -105,7 +105,7 @@ async def test_agents_that_do_not_answer_are_told(
 
     monkeypatch.setattr(Cluster, "tasks", tasks)
     monkeypatch.setattr(stats, "_of_agent", of_agent)
-    assert await stats._rows(Cluster("127.0.0.1:1", 1.0), "") == [{"cpus": 1.0}]
+    assert await stats._rows(Cluster("127.0.0.1:1", 1.0), None) == [{"cpus": 1.0}]
     assert "the agent a is not reachable" in capsys.readouterr().err
 
 

@@ -126,6 +126,8 @@ def test_every_rule_of_a_job_file_has_words() -> None:
 def test_what_is_repeated_is_cut() -> None:
     assert quoted("x" * 1000) == "'" + "x" * 58 + "…'"
     assert quoted("a\x1b") == r"'a\x1b'" and len(quoted("\u202e" * 1000)) < 70
+    assert quoted(b"a\xff".decode("utf-8", "surrogateescape")) == r"'a\xff'"
+    assert quoted("\ud800\udcff") == r"'\ud800\udcff'"
     assert cut("abc", 3) == "abc" and cut("abcd", 3) == "ab…"
     assert [count_of(n, "machine") for n in (0, 1, 2)] == ["0 machines", "1 machine", "2 machines"]
     assert role_problem("") == "a role is expected, as in eng or eng/web; this one is empty"

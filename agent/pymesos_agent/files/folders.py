@@ -16,6 +16,7 @@ from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.effects import StartContainer
 from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import from_proto
+from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Folders:
             for mount in spec.volumes:
                 _make_volume(mount, spec.owner)
         except OSError as error:
-            return f"cannot make its sandbox: {error}"
+            return f"cannot make its sandbox: {os_problem(error)}"
         return None
 
     def remove_leftovers(self, groups: Collection[str]) -> None:

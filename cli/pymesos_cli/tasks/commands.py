@@ -31,11 +31,11 @@ def logs(settings: Settings, task: str, follow: bool, stderr: bool, tail: int | 
 
 
 @room.command()
-@click.argument("task", default="", shell_complete=completing.live_tasks)
+@click.argument("task", default=None, required=False, shell_complete=completing.live_tasks)
 @click.option("-f", "--follow", is_flag=True, help="Again and again, until Ctrl-C.")
 @json_option
 @pass_settings
-def stats(settings: Settings, task: str, follow: bool, as_json: bool) -> None:
+def stats(settings: Settings, task: str | None, follow: bool, as_json: bool) -> None:
     """What tasks use now: all, or those whose id begins with TASK."""
     from pymesos_cli.tasks.stats import show_stats
 
@@ -45,9 +45,9 @@ def stats(settings: Settings, task: str, follow: bool, as_json: bool) -> None:
 
 
 @room.command()
-@click.argument("task", default="", shell_complete=completing.live_tasks)
+@click.argument("task", default=None, required=False, shell_complete=completing.live_tasks)
 @pass_settings
-def top(settings: Settings, task: str) -> None:
+def top(settings: Settings, task: str | None) -> None:
     """What tasks use, again and again, the busiest first, until Ctrl-C: stats -f."""
     from pymesos_cli.tasks.stats import show_stats
 

@@ -21,7 +21,7 @@ MIB = 1024 * 1024
 Key = tuple[str, str]
 
 
-async def show_stats(cluster: Cluster, text: str, *, follow: bool, as_json: bool) -> None:
+async def show_stats(cluster: Cluster, text: str | None, *, follow: bool, as_json: bool) -> None:
     """`pymesos-cli stats`: of all tasks, or of those that `text` names.
 
     Again and again on a terminal is a screen that is drawn anew; elsewhere one table after another.
@@ -40,8 +40,8 @@ async def show_stats(cluster: Cluster, text: str, *, follow: bool, as_json: bool
         print(flush=True)
 
 
-async def _rows(cluster: Cluster, text: str) -> list[dict[str, Any]]:
-    if text:
+async def _rows(cluster: Cluster, text: str | None) -> list[dict[str, Any]]:
+    if text is not None:
         views = [v for v in await find_tasks(cluster, text, completed=False) if v.state in SAMPLED]
     else:
         views = await cluster.tasks(states=["TASK_RUNNING", "TASK_KILLING"])

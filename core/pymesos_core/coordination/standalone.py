@@ -20,6 +20,7 @@ from pymesos_core.coordination.interface import (
 from pymesos_core.directories import disk_problem
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Change, Records, Store, StoreError
+from pymesos_core.text import os_problem
 
 _EPOCH = ("epoch", "")
 
@@ -114,7 +115,7 @@ class StandaloneContender:
         except LockedError as error:
             raise CoordinationError(f"cannot use the work directory: {error}") from error
         except OSError as error:
-            why = disk_problem(error) or error
+            why = disk_problem(error) or os_problem(error)
             raise CoordinationError(f"cannot use the work directory (--work-dir): {why}") from error
         except StoreError as error:
             raise _unusable(error) from error
