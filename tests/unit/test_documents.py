@@ -140,3 +140,21 @@ def test_numbers_as_generators_of_json_write_them() -> None:
     assert task.scalars == {"cpus": 400, "mem": 96_000, "fpga": 2000}
     assert task.life.container["pids_max"] == 9
     assert parse_job(json.loads(job.document)) == job
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (b"", "it is empty; a job is a mapping with the keys name and tasks"),
+        (b"# nothing\n", "it is empty; a job is a mapping"),
+        (b"just text", "it is text; a job is a mapping"),
+        (b"[1]", "it is a list; a job is a mapping"),
+        (b"3", "it is a whole number; a job is a mapping"),
+        (b"1.5", "it is a number; a job is a mapping"),
+        (b"name: j\nb: \xff", "line 2: the job file is not text in UTF-8: it has the byte 0xff"),
+    ],
+)
+def test_what_is_no_job_at_all(text: bytes, says: str) -> None:
+    with pytest.raises(JobError) as caught:
+        parse_job(load_document(text))
+    assert says in str(caught.value)

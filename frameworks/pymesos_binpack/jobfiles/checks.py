@@ -166,6 +166,13 @@ _KINDS = {"string": "text", "integer": "a whole number", "number": "a number",
           "null": "null"}  # fmt: skip
 
 
+def kind_of(value: Any) -> str:
+    """What a value is, in the words of a job file."""
+    kinds = {bool: "boolean", str: "string", dict: "object", list: "array", int: "integer"}
+    found = next((name for kind, name in kinds.items() if isinstance(value, kind)), "number")
+    return _KINDS[found]
+
+
 def explain(error: jsonschema.ValidationError, document: Any) -> str:
     """A schema violation in words, with the value as it was written and the nearest known key."""
     path = tuple(error.absolute_path)

@@ -84,7 +84,11 @@ def read_text(text: str | bytes) -> str:
     try:
         return text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise JobError(f"the job file is not UTF-8 text: {error}") from None
+        line = text.count(b"\n", 0, error.start) + 1
+        raise JobError(
+            f"line {line}: the job file is not text in UTF-8: it has the byte"
+            f" 0x{text[error.start]:02x} there"
+        ) from None
 
 
 def read_document(text: str, *, only_json: bool = False) -> Any:

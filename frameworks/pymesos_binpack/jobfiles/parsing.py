@@ -65,7 +65,8 @@ def load_document(text: str | bytes, *, only_json: bool = False) -> Any:
 def parse_job(document: Any) -> Job:
     """Check a document and make it a Job that can be launched. Raises JobError."""
     if not isinstance(document, dict):
-        raise JobError("a job is a mapping with the keys name and tasks")
+        what = "it is empty" if document is None else f"it is {checks.kind_of(document)}"
+        raise JobError(f"{what}; a job is a mapping with the keys name and tasks")
     try:
         checks.check_values(document)
     except RecursionError:
