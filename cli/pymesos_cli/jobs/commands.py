@@ -84,7 +84,7 @@ def run(
             _number("--cpus", cpus, 0.1),
             _number("--mem", mem, 32),
             image,
-            role or "*",
+            "*" if role is None else role,
         )
         job = running.check(document, "the command", running.FLAGS)
     else:

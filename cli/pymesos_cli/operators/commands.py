@@ -168,11 +168,13 @@ def quota() -> None:
 
 @quota.command("set")
 @click.argument("role", shell_complete=completing.roles)
-@click.option("--guarantee", default="", metavar="TEXT", help="'cpus:4;mem:8192': it is first.")
-@click.option("--limit", default="", metavar="TEXT", help="'cpus:8': it never holds more.")
+@click.option("--guarantee", default=None, metavar="TEXT", help="'cpus:4;mem:8192': it is first.")
+@click.option("--limit", default=None, metavar="TEXT", help="'cpus:8': it never holds more.")
 @click.option("--force", is_flag=True, help="Guarantee more than the cluster has.")
 @pass_settings
-def set_quota(settings: Settings, role: str, guarantee: str, limit: str, force: bool) -> None:
+def set_quota(
+    settings: Settings, role: str, guarantee: str | None, limit: str | None, force: bool
+) -> None:
     """Give a role, with all below it, a quota in place of the one it has."""
     from pymesos_cli.operators import roles
 
@@ -204,13 +206,13 @@ def weights(settings: Settings, settings_: tuple[str, ...]) -> None:
 @room.command()
 @click.argument("agent", shell_complete=completing.agents)
 @click.argument("role", shell_complete=completing.roles)
-@click.argument("resources", default="")
+@click.argument("resources", default=None, required=False)
 @click.option(
     "--volume", "volumes", multiple=True, metavar="ID:PATH:MIB", help="A persistent volume."
 )
 @pass_settings
 def reserve(
-    settings: Settings, agent: str, role: str, resources: str, volumes: tuple[str, ...]
+    settings: Settings, agent: str, role: str, resources: str | None, volumes: tuple[str, ...]
 ) -> None:
     """Reserve RESOURCES of an AGENT, such as 'cpus:2;mem:1024', for a ROLE."""
     from pymesos_cli.operators.reserve import reserve
@@ -221,13 +223,13 @@ def reserve(
 @room.command()
 @click.argument("agent", shell_complete=completing.agents)
 @click.argument("role", shell_complete=completing.roles)
-@click.argument("resources", default="")
+@click.argument("resources", default=None, required=False)
 @click.option(
     "--volume", "volumes", multiple=True, metavar="ID", help="Destroy a volume, with its data."
 )
 @pass_settings
 def unreserve(
-    settings: Settings, agent: str, role: str, resources: str, volumes: tuple[str, ...]
+    settings: Settings, agent: str, role: str, resources: str | None, volumes: tuple[str, ...]
 ) -> None:
     """End what is reserved of an AGENT for a ROLE: RESOURCES, volumes, or all that is unused."""
     from pymesos_cli.operators.reserve import unreserve

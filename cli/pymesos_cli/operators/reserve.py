@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.finding import about_agent, find_agent
-from pymesos_core.resources import ResourceError, parse, parse_milli, to_proto
+from pymesos_core.resources import (
+    ResourceError,
+    parse,
+    parse_milli,
+    reserved_role_problem,
+    to_proto,
+)
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 
 async def reserve(
-    cluster: Cluster, agent: str, role: str, text: str, volumes: tuple[str, ...]
+    cluster: Cluster, agent: str, role: str, text: str | None, volumes: tuple[str, ...]
 ) -> None:
     """`pymesos-cli reserve`."""
+    _check(role, text)
     wanted = _parse(text) + [_new_volume(volume) for volume in volumes]
     if not wanted:
         raise CliError("give resources, as in 'cpus:2;mem:1024', or --volume", EXIT_USAGE)
@@ -25,9 +32,10 @@ async def reserve(
 
 
 async def unreserve(
-    cluster: Cluster, agent: str, role: str, text: str, volumes: tuple[str, ...]
+    cluster: Cluster, agent: str, role: str, text: str | None, volumes: tuple[str, ...]
 ) -> None:
-    """`pymesos-cli unreserve`."""
+    """`pymesos-cli unreserve`: without resources and volumes all that is unused."""
+    _check(role, text)
     # The master knows the volume by its id; the path and the size are what every volume has.
     named = [
         types_pb2.Resource(
@@ -48,13 +56,23 @@ async def unreserve(
     )
 
 
-def _said(text: str, volumes: tuple[str, ...]) -> str:
+def _check(role: str, text: str | None) -> None:
+    """An empty text, as of a variable that is not set, means nothing. Raises CliError."""
+    if problem := reserved_role_problem(role):
+        raise CliError(problem, EXIT_USAGE)
+    if text is not None and not text.strip():
+        raise CliError(
+            "RESOURCES is empty; give some, as in 'cpus:2;mem:1024', or leave it out", EXIT_USAGE
+        )
+
+
+def _said(text: str | None, volumes: tuple[str, ...]) -> str:
     return ", ".join([*([text] if text else []), *(f"volume {volume}" for volume in volumes)])
 
 
-def _parse(text: str) -> list[types_pb2.Resource]:
+def _parse(text: str | None) -> list[types_pb2.Resource]:
     try:
-        return to_proto(parse(text))
+        return to_proto(parse(text or ""))
     except ResourceError as error:
         raise CliError(str(error), EXIT_USAGE) from error
 

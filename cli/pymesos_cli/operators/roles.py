@@ -6,6 +6,7 @@ from typing import Any
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import print_json, print_table, short_amounts
+from pymesos_core.ids import role_problem
 from pymesos_core.json_dialect import quota_json, role_json
 from pymesos_core.numbers import NumberSyntaxError, parse_real
 from pymesos_core.resources import ResourceError, from_proto, parse, to_proto
@@ -49,10 +50,24 @@ async def list_roles(cluster: Cluster, *, as_json: bool) -> None:
     print_table(headers, rows, "no roles; frameworks bring them, or weights and quota")
 
 
+def _check_role(role: str) -> None:
+    """Raises CliError."""
+    if problem := role_problem(role):
+        raise CliError(problem, EXIT_USAGE)
+
+
 async def set_quota(
-    cluster: Cluster, role: str, guarantee: str, limit: str, *, force: bool
+    cluster: Cluster, role: str, guarantee: str | None, limit: str | None, *, force: bool
 ) -> None:
     """`pymesos-cli quota set`."""
+    _check_role(role)
+    for flag, text in (("--guarantee", guarantee), ("--limit", limit)):
+        if text is not None and not text.strip():
+            raise CliError(
+                f"{flag} is empty; give resources, as in cpus:4;mem:8192, or leave it out",
+                EXIT_USAGE,
+            )
+    guarantee, limit = guarantee or "", limit or ""
     if not guarantee and not limit:
         raise CliError("give --guarantee, --limit, or both, as in cpus:4;mem:8192", EXIT_USAGE)
     quota = types_pb2.Quota()
@@ -81,6 +96,7 @@ async def set_quota(
 
 async def remove_quota(cluster: Cluster, role: str) -> None:
     """`pymesos-cli quota remove`."""
+    _check_role(role)
     with_quota = [v.role for v in await _roles(cluster) if v.quota.guarantees or v.quota.limits]
     if role not in with_quota:
         known = f"; these have: {', '.join(with_quota)}" if with_quota else ""
