@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pymesos_core.expressions import ExpressionError, compile_expression
+from pymesos_core.text import cut, quoted
 
 OPERATORS = ("UNIQUE", "GROUP_BY", "IS", "IN", "UNLIKE", "WITH", "AWAY")
 _WITH_VALUE = ("IS", "IN", "UNLIKE", "WITH", "AWAY")
@@ -50,19 +51,24 @@ def parse_constraint(text: str) -> Constraint:
     operator, colon, value = rest.partition(":")
     if not field or operator not in OPERATORS:
         raise ConstraintError(
-            f"{text!r} is not FIELD:OPERATOR[:VALUE] with an operator of {', '.join(OPERATORS)}"
+            f"{quoted(text)} is not FIELD:OPERATOR[:VALUE] with an operator of"
+            f" {', '.join(OPERATORS)}"
         )
     if operator in _WITH_VALUE and not value:
-        raise ConstraintError(f"{text!r} lacks its value, as in {field}:{operator}:VALUE")
+        raise ConstraintError(
+            f"{quoted(text)} lacks its value, as in {cut(field)}:{operator}:VALUE"
+        )
     if operator in ("UNIQUE", "GROUP_BY") and colon:
-        raise ConstraintError(f"{text!r}: {operator} takes no value")
+        raise ConstraintError(f"{quoted(text)}: {operator} takes no value")
     if operator == "IN" and not all(value.split("|")):
-        raise ConstraintError(f"{text!r} has an empty value between |, as in {field}:IN:ONE|OTHER")
+        raise ConstraintError(
+            f"{quoted(text)} has an empty value between |, as in {cut(field)}:IN:ONE|OTHER"
+        )
     if operator == "UNLIKE":
         try:
             compile_expression(value)
         except ExpressionError as error:
-            raise ConstraintError(f"{text!r}: {error}") from error
+            raise ConstraintError(f"{quoted(text)}: {error}") from error
     return Constraint(field, operator, value)
 
 

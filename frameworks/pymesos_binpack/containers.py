@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import types_pb2 as pb
 
 # The keys of a task that become its ContainerInfo.
@@ -53,14 +54,14 @@ def life_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
     for index, artifact in enumerate(task.get("artifacts", ())):
         path = artifact.get("path", "")
         if ".." in path.split("/"):
-            return f"artifacts[{index}].path: {path!r} leads elsewhere"
+            return f"artifacts[{index}].path: {quoted(path)} leads elsewhere"
     for index, mount in enumerate(task.get("mounts", ())):
         if "group_path" in mount and mount.keys() - {"path", "group_path"}:
             return f"mounts[{index}]: a group_path is that and nothing else"
         if "group_path" in mount and not in_group:
             return f"mounts[{index}].group_path: the task has no sidecars to share a folder with"
         if ".." in mount["path"].split("/"):
-            return f"mounts[{index}].path: {mount['path']!r} leads elsewhere"
+            return f"mounts[{index}].path: {quoted(mount['path'])} leads elsewhere"
     return None
 
 

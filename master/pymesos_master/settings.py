@@ -16,6 +16,7 @@ from pymesos_core.settings.server import (
     zk_session_timeout,
     zk_url,
 )
+from pymesos_core.text import quoted
 from pymesos_master.allocator.interface import Settings as AllocationSettings
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core import Config
@@ -30,7 +31,7 @@ def read_minimum(written: str) -> tuple[Scalars, ...]:
     except ResourceError as error:
         raise ValueError(f"{error}; alternatives are separated by '|'") from error
     if not all(bag.scalars and bag == Resources(bag.scalars) for bag in bags):
-        raise ValueError(f"{written!r}: each alternative is of scalars, as in cpus:1|mem:32")
+        raise ValueError(f"{quoted(written)}: each alternative is of scalars, as in cpus:1|mem:32")
     return tuple(bag.scalars for bag in bags)
 
 

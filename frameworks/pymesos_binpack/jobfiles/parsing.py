@@ -27,6 +27,7 @@ from pymesos_core import limits
 from pymesos_core.ids import role_problem, size_of
 from pymesos_core.images import image_problem
 from pymesos_core.resources import ResourceError, to_milli
+from pymesos_core.text import quoted
 
 __all__ = ["Job", "JobError", "TaskSpec", "VolumeSpec", "load_document", "parse_job", "schema"]
 
@@ -104,7 +105,7 @@ def _check_unique(where: str, names: Iterable[str]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise JobError(f"{where}: the name {name!r} is given twice")
+            raise JobError(f"{where}: the name {quoted(name)} is given twice")
         seen.add(name)
 
 
@@ -117,7 +118,7 @@ def _check_references(tasks: tuple[TaskSpec, ...], role: str) -> None:
                 known = ", ".join(sorted(names)[:10])
                 raise JobError(
                     f"tasks[{index}].constraints: {constraint}: the job has no task"
-                    f" {constraint.value!r}; it has {known}"
+                    f" {quoted(constraint.value)}; it has {known}"
                 )
         if task.volumes and role == "*":
             raise JobError(

@@ -20,6 +20,7 @@ from pymesos_binpack.services.views import (
 from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import jobs_pb2_grpc as services
 
@@ -55,7 +56,7 @@ class JobsService(services.JobsServicer):
         if job.role != self._role:
             await context.abort(
                 grpc.StatusCode.FAILED_PRECONDITION,
-                f"the job is for the role {job.role!r}; this framework has {self._role!r}",
+                f"the job is for the role {quoted(job.role)}; this framework has {self._role!r}",
             )
         try:
             job_id = await self.binpack.submit(job, request.request_id, same_name=request.same_name)
