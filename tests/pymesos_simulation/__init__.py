@@ -1,4 +1,5 @@
-"""The simulator: the production cores on a simulated network, coordinator, disk, runtime and clock.
+"""The simulator: production code on a simulated network, ZooKeeper, disk, runtime and clock.
 
-One seed fixes everything. `python -m pymesos_simulation --seed N [--trace]` replays a run.
+Masters and frameworks run with their production shells; agents with one of the simulator's, around
+the production core. One seed fixes everything: `pymesos-simulate --seed N [--trace]` replays a run.
 """

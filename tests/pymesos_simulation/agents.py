@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_agent.core import AgentCore, Config, RecoveryError
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
+from pymesos_agent.shell import cut_registration
 from pymesos_core.reservations import origin, retagged
 from pymesos_core.resources import EMPTY, Resources, from_proto, parse, to_proto, total
-from pymesos_master.core import events as master_ev
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_simulation.clients import ClientNode
+from pymesos_simulation.clients import ClientNode, Uplink
 from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.executors import SimulatedExecutor
-from pymesos_simulation.world import Link, World
+from pymesos_simulation.network import Network
+from pymesos_simulation.world import World
 
 END_TASKS_TIMEOUT_S = 30.0
 
@@ -127,13 +129,19 @@ class Machine:
 class AgentNode(ClientNode):
     """An agent with its machine."""
 
-    disconnected = master_ev.AgentDisconnected
+    path = "/pymesos.v1.Agent/Connect"
     outlives_failed_writes = True
 
     def __init__(
-        self, world: World, name: str, coordinator: Coordinator, port: int, cpus: int
+        self,
+        world: World,
+        name: str,
+        coordinator: Coordinator,
+        network: Network,
+        port: int,
+        cpus: int,
     ) -> None:
-        super().__init__(world, name, coordinator)
+        super().__init__(world, name, coordinator, network)
         self.machine = Machine(self, resources_of(cpus))
         self.port = port
         self.core: AgentCore | None = None
@@ -226,7 +234,10 @@ class AgentNode(ClientNode):
             (f"{tag}-{n}" for n in itertools.count()),
         )
 
-    def on_stream(self, link: Link) -> None:
+    def messages(self, batch: agent_pb.MasterBatch) -> Sequence[agent_pb.MasterMessage]:
+        return batch.message
+
+    def on_stream(self, link: Uplink) -> None:
         self.feed(ev.Connected(link.link_id))
 
     def on_stream_lost(self, connection_id: int) -> None:
@@ -269,7 +280,8 @@ class AgentNode(ClientNode):
             case fx.TellMaster(connection_id, message):
                 self._note_updates(message)
                 if self.stream is not None and self.stream.link_id == connection_id:
-                    self.stream.send(self, _as_master_event(connection_id, message))
+                    for part in cut_registration(message):
+                        self.stream.send(agent_pb.AgentBatch(message=[part]))
             case fx.Checkpoint(token, changes):
 
                 def done(ok: bool) -> None:
@@ -279,7 +291,7 @@ class AgentNode(ClientNode):
                     kind = ev.Checkpointed(token)
                     self.feed(kind if ok else ev.CheckpointFailed(token, "disk full"))
 
-                self.disk.write(changes, done)
+                self.disk.request(changes, done)
             case fx.StartContainer():
                 if self.away:
                     failed = ev.ContainerFailed(effect.container_id, "it does not answer")
@@ -313,8 +325,8 @@ class AgentNode(ClientNode):
                 self.soon(0, lambda: self.leave(connection_id))
             case fx.Exit(None):
                 if self.stream is not None:
-                    self.stream.hang_up()  # after all that it has said
-                self.soon(0, self.crash)
+                    self.stream.done_writing()  # after all that it has said
+                self.soon(1.0, self.crash)
             case fx.Exit(message):
                 assert message is not None and "marked gone" in message, f"{self.name}: {message}"
                 self._discard()
@@ -355,28 +367,3 @@ class AgentNode(ClientNode):
 def resources_of(cpus: int) -> Resources:
     """A machine's."""
     return parse(f"cpus:{cpus};mem:{cpus * 512};ports:[1-100]")
-
-
-def _as_master_event(connection_id: int, message: Any) -> master_ev.Event:
-    """What the Agent service makes of a message."""
-    match message.WhichOneof("message"):
-        case "register":
-            register = message.register
-            return master_ev.AgentRegistering(
-                connection_id,
-                register.agent_info,
-                register.incarnation_id,
-                tuple(register.tasks),
-                boot_id=register.boot_id,
-                mono_s=register.mono_s,
-                reserved=tuple(register.reserved),
-                leaving=register.leaving,
-            )
-        case "leaving":
-            return master_ev.AgentLeaving(connection_id)
-        case "update":
-            return master_ev.TaskStatusUpdated(connection_id, message.update)
-        case "ended_tasks":
-            return master_ev.AgentToldEnded(connection_id, message.ended_tasks)
-        case _:
-            return master_ev.AgentHeard(connection_id)

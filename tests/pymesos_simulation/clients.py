@@ -2,98 +2,111 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from pymesos_core.store import Change, CommitQueue, StoreError
+from pymesos_core.store import Change, CommitQueue
+from pymesos_core.transport import CallError
 from pymesos_simulation.coordinator import Coordinator
-from pymesos_simulation.world import FSYNC_S, Link, Node, World
+from pymesos_simulation.disk import Disk
+from pymesos_simulation.masters import MasterNode
+from pymesos_simulation.network import Network
+from pymesos_simulation.world import Node, World
 
 RETRY_S = 1.0
-Records = dict[tuple[str, str], bytes]
 
 
-class Disk:
-    """Records that survive a crash, written through the production CommitQueue.
-
-    A group that was not confirmed may be there after a crash, or be torn: then it is not there when
-    the disk is read again, as with SQLite's log (`test_store.py` tears real files).
-    """
+class QueuedDisk(Disk):
+    """Written through the production CommitQueue, by a shell of the simulator's."""
 
     def __init__(self, node: Node, *, goes_on: bool) -> None:
-        self.node = node
-        self.records: Records = {}
-        self.full_until_s = 0.0
+        super().__init__(node)
         self._goes_on = goes_on
         self._queue = CommitQueue(goes_on=goes_on)
         self._told: dict[int, Callable[[bool], None]] = {}
-        self._writing: list[Change] | None = None
+        self._busy = False
         self._tokens = itertools.count()
 
-    def write(self, changes: tuple[Change, ...], done: Callable[[bool], None]) -> None:
+    def request(self, changes: tuple[Change, ...], done: Callable[[bool], None]) -> None:
         """Durable after a while, in order; `done(ok)` then."""
         token = next(self._tokens)
         self._told[token] = done
         self._queue.submit(token, changes)
-        self._write()
+        self._next()
 
-    def _write(self) -> None:
-        if self._writing is None:
-            self._writing = self._queue.take()
-            if self._writing is not None:
-                world = self.node.world
-                slow_s = world.weather.slow_write_s if world.faulty else 0.0
-                self.node.soon(FSYNC_S + world.random.uniform(0, slow_s), self._finish)
+    def _next(self) -> None:
+        if self._busy or (group := self._queue.take()) is None:
+            return
+        self._busy, queue = True, self._queue
 
-    def _finish(self) -> None:
-        queue, group = self._queue, self._writing
-        assert group is not None
-        failure = queue.failure
-        if failure is None and self.full_until_s > self.node.world.now_s:
-            failure = StoreError("the disk is full")
-        if failure is None:
-            self._apply(group)
-        self._writing = []  # its outcome is certain, and nothing else is written meanwhile
-        for token, error in queue.settle(failure):
-            self._told.pop(token)(error is None)
-            if self._queue is not queue:
-                return  # it crashed
-        self._writing = None
-        self._write()
+        def answer(result: object = None, error: Exception | None = None) -> None:
+            for token, problem in queue.settle(error):
+                self._told.pop(token)(problem is None)
+                if self._queue is not queue:
+                    return  # it crashed
+            self._busy = False
+            self._next()
 
-    def _apply(self, changes: list[Change]) -> None:
-        for change in changes:
-            if change.value is None:
-                self.records.pop((change.kind, change.key), None)
-            else:
-                self.records[change.kind, change.key] = change.value
+        self.write(group, answer)
 
     def crash(self) -> None:
-        """What is being written has reached the disk, or not; what waits behind it has not."""
-        if self._writing:
-            if self.node.world.random.random() < 0.5:
-                self._apply(self._writing)
-            else:
-                self.node.world.counts["torn write"] += 1
-        self._writing = None
+        super().crash()
         self._told.clear()
+        self._busy = False
         self._queue = CommitQueue(goes_on=self._goes_on)
+
+
+class Uplink:
+    """A stream to a master, of a client with a shell of the simulator's."""
+
+    def __init__(self, node: ClientNode, server: MasterNode) -> None:
+        node.world.counts["uplink"] += 1
+        self.link_id = node.world.counts["uplink"]
+        self.server = server
+        self._node = node
+        self._stream = node.network.open(node, server.address, node.path)
+        node.spawn(self._read())
+
+    async def _read(self) -> None:
+        with contextlib.suppress(CallError):
+            while (batch := await self._stream.client.read()) is not None:
+                self._node.on_batch(self, batch)
+        self._node.on_closed(self)
+
+    def send(self, batch: Any) -> None:
+        """Whether the master reads or not."""
+        stream = self._stream
+        if stream.open and stream.client.error is None:
+            stream.other(stream.client).send((type(batch), batch.SerializeToString()))
+
+    def done_writing(self) -> None:
+        """Nothing more comes; the master ends the stream when it has read all."""
+        stream = self._stream
+        if stream.open and stream.client.error is None:
+            stream.other(stream.client).send(None)
+
+    def hang_up(self) -> None:
+        """The master learns it after what was sent before."""
+        self._stream.client.cancel()
 
 
 class ClientNode(Node):
     """It looks for the leader, connects, and looks again when the stream has ended."""
 
-    disconnected: Callable[[int], Any]  # the event that tells the master
+    path: str  # of the master's method
     outlives_failed_writes = False
 
-    def __init__(self, world: World, name: str, coordinator: Coordinator) -> None:
+    def __init__(self, world: World, name: str, coordinator: Coordinator, network: Network) -> None:
         super().__init__(world, name)
         self.coordinator = coordinator
-        self.disk = Disk(self, goes_on=self.outlives_failed_writes)
-        self.stream: Link | None = None
+        self.network = network
+        self.disk = QueuedDisk(self, goes_on=self.outlives_failed_writes)
+        self.stream: Uplink | None = None
 
     def on_crash(self) -> None:
+        self.network.died(self)
         self.disk.crash()
         self.stream = None
 
@@ -109,10 +122,7 @@ class ClientNode(Node):
         if leader is None or not reached or self.world.apart(self.name, leader.name):
             self.soon(self.world.random.uniform(0.1, RETRY_S), self.look_for_leader)
             return
-        self.world.counts["stream"] += 1
-        self.stream = Link(
-            self.world, self.world.counts["stream"], self, leader, type(self).disconnected
-        )
+        self.stream = Uplink(self, leader)
         self.on_stream(self.stream)
 
     def leave(self, connection_id: int) -> None:
@@ -121,20 +131,21 @@ class ClientNode(Node):
             self.stream.hang_up()
             self._gone(self.stream)
 
-    def _gone(self, link: Link) -> None:
+    def _gone(self, link: Uplink) -> None:
         self.stream = None
         self.on_stream_lost(link.link_id)
         self.soon(self.world.random.uniform(0.1, RETRY_S), self.look_for_leader)
 
-    def on_closed(self, link: Link) -> None:
-        if self.stream is link:
+    def on_closed(self, link: Uplink) -> None:
+        """The stream has ended."""
+        if self.alive and self.stream is link:
             self._gone(link)
 
-    def on_message(self, link: Link, message: Any) -> None:
-        if message is None:  # the master ended the stream
-            link.cut(None)
-        elif self.stream is link:
-            self.on_master_said(link.link_id, *message)
+    def on_batch(self, link: Uplink, batch: Any) -> None:
+        """Messages came on a stream."""
+        for message in self.messages(batch):
+            if self.alive and self.stream is link:
+                self.on_master_said(link.link_id, batch.epoch, message)
 
     def watch_leader(self) -> None:
         """Leave a master that leads no more, when that is noticed."""
@@ -143,7 +154,11 @@ class ClientNode(Node):
             self.leave(self.stream.link_id)
         self.soon(self.world.random.uniform(0.5, 2.0), self.watch_leader)
 
-    def on_stream(self, link: Link) -> None:
+    def messages(self, batch: Any) -> Sequence[Any]:
+        """For the role."""
+        raise NotImplementedError
+
+    def on_stream(self, link: Uplink) -> None:
         """For the role."""
 
     def on_stream_lost(self, connection_id: int) -> None:

@@ -10,8 +10,11 @@ from pymesos_master.core.state import AgentState, ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.coordinator import Coordinator
+from pymesos_simulation.disk import Disk
 from pymesos_simulation.frameworks import DriverNode, FrameworkNode
+from pymesos_simulation.loop import describe
 from pymesos_simulation.masters import MasterNode
+from pymesos_simulation.network import Network
 from pymesos_simulation.operators import Operators
 from pymesos_simulation.rude import RudeFramework
 from pymesos_simulation.world import Node, World
@@ -23,6 +26,7 @@ class Cluster:
     def __init__(self, world: World) -> None:
         self.world = world
         self.coordinator = Coordinator(world)
+        self.network = Network(world)
         self.operators = Operators()
         self.masters: list[MasterNode] = []
         self.agents: list[AgentNode] = []
@@ -32,15 +36,17 @@ class Cluster:
 
     def add_master(self) -> MasterNode:
         """One more that contends."""
-        node = MasterNode(self.world, f"master{len(self.masters)}", self.coordinator)
-        node.on_answer = self.operators.answered
+        number = len(self.masters)
+        node = MasterNode(self.world, f"master{number}", self.coordinator, self.network, number)
         self.masters.append(node)
         return node
 
     def add_agent(self, cpus: int) -> AgentNode:
         """One more machine, with 512 MiB for each of its cpus."""
         number = len(self.agents)
-        node = AgentNode(self.world, f"agent{number}", self.coordinator, 5000 + number, cpus)
+        node = AgentNode(
+            self.world, f"agent{number}", self.coordinator, self.network, 5000 + number, cpus
+        )
         self.agents.append(node)
         return node
 
@@ -49,7 +55,7 @@ class Cluster:
     ) -> FrameworkNode:
         """One more that has work to do; with `executors` one process of its own on each agent."""
         node = FrameworkNode(
-            self.world, name, self.coordinator, list(jobs), self.updates_sent, role
+            self.world, name, self.coordinator, self.network, list(jobs), self.updates_sent, role
         )
         node.executors = executors
         self.frameworks.append(node)
@@ -57,7 +63,9 @@ class Cluster:
 
     def add_rude(self, manner: str) -> RudeFramework:
         """One more that does not behave."""
-        node = RudeFramework(self.world, f"rude{len(self.rude)}", self.coordinator, manner)
+        node = RudeFramework(
+            self.world, f"rude{len(self.rude)}", self.coordinator, self.network, manner
+        )
         self.rude.append(node)
         return node
 
@@ -65,6 +73,11 @@ class Cluster:
     def nodes(self) -> list[Node]:
         """All processes."""
         return [*self.masters, *self.agents, *self.frameworks, *self.rude, *self.others]
+
+    @property
+    def disks(self) -> list[Disk]:
+        """Those that something is kept on."""
+        return [a.disk for a in self.agents] + [f.disk for f in self.frameworks]
 
     def node(self, name: str) -> Node:
         """By its name. Raises KeyError."""
@@ -82,11 +95,16 @@ class Cluster:
         world.separated.clear()
         for node in self.nodes:
             node.resume()
-        for client in (*self.agents, *self.frameworks):
-            client.disk.full_until_s = 0.0
+        for disk in self.disks:
+            disk.full_until_s = 0.0
         for rude in self.rude:
             rude.offers_seen = 0
         self.coordinator.heal()
+
+    def end(self) -> None:
+        """Nothing runs any more."""
+        for node in self.nodes:
+            node.loop.kill()
 
     def converged(self) -> bool:
         """All work done, all acknowledged, and the leader's view is the agents'."""
@@ -103,7 +121,8 @@ class Cluster:
         """Where the leader, the agents, the frameworks and the registry see different things."""
         leader = self.coordinator.leader
         if leader is None or leader.core is None:
-            return ["nobody leads"]
+            doing = [f"{m.name}: {describe(m.loop.tasks)}" for m in self.masters]
+            return [f"nobody leads ({'; '.join(doing)})"]
         out = self._unlike_the_agents(leader.core.state)
         waiting = [
             t.info.task_id

@@ -9,8 +9,6 @@ from pymesos_master.core import events as master_ev
 from pymesos_master.core.roles import read_quota
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.cluster import Cluster
-from pymesos_simulation.coordinator import SESSION_S
-from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.world import Node
 
 # What is counted, in the order of the report.
@@ -23,6 +21,7 @@ FAULTS = (
     "session",
     "ZooKeeper away",
     "unknown write",
+    "stopped before a write",
     "fenced write",
     "runtime away",
     "disk full",
@@ -96,12 +95,11 @@ class Faults:
         self.world.at(self.world.random.uniform(0.1, 15.0 if self.world.faulty else 1.0), restart)
 
     def _cut(self) -> None:
-        clients = [*self.cluster.agents, *self.cluster.frameworks, *self.cluster.rude]
-        streams = [c.stream for c in clients if c.stream is not None]
+        streams = [*self.cluster.network.streams.values()]
         if streams:
             self.world.counts["cut"] += 1
             stream = self.world.random.choice(streams)
-            self.world.trace(f"the stream of {stream.client.name} is cut")
+            self.world.trace(f"the stream of {stream.client.node.name} is cut")
             stream.cut(None)
 
     def _crash(self) -> None:
@@ -110,11 +108,7 @@ class Faults:
     def _pause(self) -> None:
         node = self.world.random.choice(self.cluster.nodes)
         if node.alive:
-            seconds = self.world.random.uniform(1, 40)
-            node.pause(seconds)
-            if isinstance(node, MasterNode) and seconds > SESSION_S:
-                # Its session ends without it; it goes on as if it led until it is told.
-                self.world.at(SESSION_S, lambda: self.cluster.coordinator.expire(node))
+            node.pause(self.world.random.uniform(1, 40))
 
     def _partition(self) -> None:
         self.world.counts["partition"] += 1
@@ -143,9 +137,9 @@ class Faults:
 
     def _fill_disk(self) -> None:
         self.world.counts["disk full"] += 1
-        node = self.world.random.choice([*self.cluster.agents, *self.cluster.frameworks])
-        node.disk.full_until_s = self.world.now_s + self.world.random.uniform(0.5, 10)
-        self.world.trace(f"the disk of {node.name} is full for a while")
+        disk = self.world.random.choice(self.cluster.disks)
+        disk.full_until_s = self.world.now_s + self.world.random.uniform(0.5, 10)
+        self.world.trace(f"the disk of {disk.node.name} is full for a while")
 
     def _take_runtime_away(self) -> None:
         """Nobody hears of containers, or reaches them; they go on."""
@@ -220,13 +214,17 @@ class Faults:
         reserved = leader.core.state.agents[agent_id].reserved_next.quantities
         enough = reserved.get("cpus", 0) >= 300 or reserved.get("mem", 0) >= 256_000
         wanted = tuple(to_proto(parse(random.choice(["cpus:0.1", "cpus:0.1;mem:32", "mem:64"]))))
-        event: master_ev.Event = (
-            master_ev.OperatorUnreserved(0, agent_id, role, ())
-            if enough or random.random() < 0.4
-            else master_ev.OperatorReserved(0, agent_id, role, wanted)
-        )
-        self.world.trace(f"an operator: {type(event).__name__} {role} on {agent_id}")
-        leader.soon(0, lambda: leader.feed(event))
+        if enough or random.random() < 0.4:
+            self.world.trace(f"an operator unreserves all of {agent_id} for {role}")
+            leader.ask(
+                lambda n: master_ev.OperatorUnreserved(n, agent_id, role, ()), lambda problem: None
+            )
+        else:
+            self.world.trace(f"an operator reserves some of {agent_id} for {role}")
+            leader.ask(
+                lambda n: master_ev.OperatorReserved(n, agent_id, role, wanted),
+                lambda problem: None,
+            )
 
     def _set_quota(self) -> None:
         """An operator gives a role a weight, or a quota that all work fits below, or both."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import warnings
 from asyncio import events
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
@@ -33,6 +35,31 @@ class DeadlockError(Exception):
     """Nothing is left to run, and something is still awaited: the message names it."""
 
 
+_numbers = itertools.count()
+
+
+class SimulatedFuture(asyncio.Future[Any]):
+    """Its hash does not depend on where it lies in memory: asyncio keeps futures in sets."""
+
+    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop=loop)
+        self._number = next(_numbers)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
+class SimulatedTask(asyncio.Task[Any]):
+    """The same for tasks."""
+
+    def __init__(self, coro: Any, **kwargs: Any) -> None:
+        self._number = next(_numbers)
+        super().__init__(coro, **kwargs)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class SimulatedLoop(asyncio.BaseEventLoop):
     """Runs one process of a timeline."""
 
@@ -40,6 +67,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.timeline = timeline
         self.name = name
+        self.process: Any = None  # who runs in it
         self.dead = False
         self.paused = False
         self.callbacks_left: int | None = None  # until the process dies by itself
@@ -117,7 +145,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
     def create_future(self) -> asyncio.Future[Any]:
         """See asyncio."""
         self._check_alive()
-        return asyncio.Future(loop=self)
+        return SimulatedFuture(loop=self)
 
     def __del__(self) -> None:
         """There is nothing to close."""
@@ -183,7 +211,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         if self.dead:
             coro.close()
             raise Killed
-        task = asyncio.Task(coro, loop=loop, **kwargs)
+        task = SimulatedTask(coro, loop=loop, **kwargs)
         if len(self._made) >= self._prune_at:
             self._made = [t for t in self._made if not t.done()]
             self._prune_at = 2 * len(self._made) + 64
@@ -224,7 +252,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if pool.waiting:
                 self._begin(pool)
 
-        pool.waiting.append(Thread(self.timeline, lambda: func(*args), ended))
+        thread = Thread(self.timeline, lambda: func(*args), ended)
+        thread.process = self.process
+        pool.waiting.append(thread)
         if pool.running < pool.workers:
             self._begin(pool)
         return future
@@ -274,7 +304,9 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         self.dead = True
         self._soon.clear()
         running = asyncio.current_task(self) if self._running_now else None
-        with self.entered():
+        with self.entered(), warnings.catch_warnings():
+            # What was to be awaited next is not awaited.
+            warnings.simplefilter("ignore", RuntimeWarning)
             for task in self._made:
                 if task.done() or task is running:
                     continue

@@ -34,7 +34,7 @@ class Operators:
         number = next(self._numbers)
         self._asked[number] = what
         self._values.setdefault(what, {})[number] = value
-        leader.soon(0, lambda: leader.feed(make(number)))
+        leader.ask(make, lambda problem: self.answered(number, problem))
 
     def answered(self, number: int, problem: str | None) -> None:
         """From now on it is so, or is as somebody asked later."""

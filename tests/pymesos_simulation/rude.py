@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import core as sdk
 from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.frameworks import DriverNode
+from pymesos_simulation.network import Network
 from pymesos_simulation.world import World
 
 MANNERS = ("hoards", "declines", "is slow", "calls nonsense", "tears down")
@@ -18,8 +19,10 @@ MANNERS = ("hoards", "declines", "is slow", "calls nonsense", "tears down")
 class RudeFramework(DriverNode):
     """On the real driver. It remembers nothing, so each start of it is another framework."""
 
-    def __init__(self, world: World, name: str, coordinator: Coordinator, manner: str) -> None:
-        super().__init__(world, name, coordinator)
+    def __init__(
+        self, world: World, name: str, coordinator: Coordinator, network: Network, manner: str
+    ) -> None:
+        super().__init__(world, name, coordinator, network)
         assert manner in MANNERS
         self.manner = manner
         self.failover_timeout_s = world.random.choice([0.0, 20.0])
@@ -27,33 +30,26 @@ class RudeFramework(DriverNode):
         self.offers: dict[str, pb.Offer] = {}
         self._task_ids = itertools.count()
 
-    def on_start(self) -> None:
+    def make_info(self) -> pb.FrameworkInfo:
         self.offers.clear()
-        info = pb.FrameworkInfo(
+        return pb.FrameworkInfo(
             name=self.name,
             failover_timeout_s=self.failover_timeout_s,
             capabilities=[pb.PARTITION_AWARE],
         )
-        self.driver = sdk.DriverCore(info)
-        self.look_for_leader()
-        self.watch_leader()
 
     def on_lost(self) -> None:
         self.offers.clear()
 
-    def on_fail(self, message: str) -> None:
-        # Its failover timeout is over: it ends, and is started again.
-        self.soon(0, self.crash)
+    def on_offers(self, offers: Sequence[pb.Offer]) -> None:
+        self.offers_seen += len(offers)
+        self.offers.update({o.offer_id: o for o in offers})
+        for offer in offers:
+            self._treat(offer)
 
-    def on_event(self, event: scheduler_pb.Event) -> None:
-        match event.WhichOneof("event"):
-            case "offers":
-                self.offers_seen += len(event.offers.offers)
-                self.offers.update({o.offer_id: o for o in event.offers.offers})
-                for offer in event.offers.offers:
-                    self._treat(offer)
-            case "rescind" if self.manner != "calls nonsense":  # that one uses them all the same
-                self.offers.pop(event.rescind.offer_id, None)
+    def on_rescinded(self, offer_id: str) -> None:
+        if self.manner != "calls nonsense":  # that one uses them all the same
+            self.offers.pop(offer_id, None)
 
     def _treat(self, offer: pb.Offer) -> None:
         random = self.world.random
@@ -72,11 +68,11 @@ class RudeFramework(DriverNode):
         """It is removed with what it holds, and started again as another framework."""
         if self.world.faulty:
             self.world.counts["torn down"] += 1
-            self.call(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))
+            self.calls.call(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))
 
     def _decline(self, offer_id: str, refuse_s: float) -> None:
         self.offers.pop(offer_id, None)
-        self.decline([offer_id], refuse_s)
+        self.calls.decline([offer_id], refuse_s)
 
     def _call_nonsense(self, offer: pb.Offer) -> None:
         """Tasks that are too large, on offers that are not there or twice; calls about nobody."""
@@ -90,7 +86,7 @@ class RudeFramework(DriverNode):
         )
         self.offers.pop(offer.offer_id, None)
         refuse_s = random.choice([-1.0, 0.0, float("nan")])
-        self.accept([offer.offer_id, *others], [info, info], refuse_s)
-        self.kill("nobody's", offer.agent_id)
-        self.acknowledge(pb.TaskStatus(agent_id=offer.agent_id, task_id="x", uuid=b"x"))
-        self.reconcile([("x", "")])
+        self.calls.accept([offer.offer_id, *others], [info, info], refuse_s)
+        self.calls.kill("nobody's", offer.agent_id)
+        self.calls.acknowledge(pb.TaskStatus(agent_id=offer.agent_id, task_id="x", uuid=b"x"))
+        self.calls.reconcile([("x", "")])

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.faults import FAULTS, ROLES, Faults
+from pymesos_simulation.machine import simulated
 from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.world import World
 
@@ -108,7 +109,8 @@ def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Result:
     """Run one seed. Raises AssertionError, with the seed and what went wrong in its text."""
     world = World(seed, trace)
     try:
-        return _run(world)
+        with simulated():
+            return _run(world)
     except Exception as error:
         # A core that breaks in any other way has broken, too.
         raise AssertionError(
@@ -118,6 +120,13 @@ def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Result:
 
 def _run(world: World) -> Result:
     cluster = _cluster(world)
+    try:
+        return _play(world, cluster)
+    finally:
+        cluster.end()
+
+
+def _play(world: World, cluster: Cluster) -> Result:
     for node in cluster.nodes:
         node.start()
     Faults(cluster).begin()

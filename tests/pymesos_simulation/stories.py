@@ -19,10 +19,12 @@ from pymesos_core.resources import EMPTY, parse, to_proto
 from pymesos_master.core import events as master_ev
 from pymesos_master.core.state import Agent
 from pymesos_simulation.cluster import Cluster
+from pymesos_simulation.machine import simulated
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.scripted import ScriptedFramework
 from pymesos_simulation.world import Node, World
 
+ELECTION_S = 2.0
 FIELDS = ("fails", "seen", "done")
 _EXPECT = re.compile(r"expect (?P<what>.+?)(?: (?P<how>within|for) (?P<seconds>\d+) s| now)")
 
@@ -67,6 +69,14 @@ def tell(story: Story, trace: Callable[[str], None] | None = None, seed: int = 0
     Raises StoryError for a line that is not understood.
     """
     stage = Stage(trace, seed)
+    with simulated():
+        try:
+            _tell(story, stage)
+        finally:
+            stage.cluster.end()
+
+
+def _tell(story: Story, stage: Stage) -> None:
     for number, line in story.steps:
         stage.world.trace(f"-- {line}")
         try:
@@ -116,7 +126,6 @@ class Stage:
         self.world.faulty = False
         self.cluster = Cluster(self.world)
         self.last_leader: MasterNode | None = None
-        self._requests = 0
 
     def act(self, line: str) -> None:
         """One step."""
@@ -164,9 +173,15 @@ class Stage:
         return {f.name: f for f in self.scripted()}[name]
 
     def leader(self) -> MasterNode:
-        """Who leads; the assertion fails when nobody does."""
+        """Who leads, after an election if there is one; the assertion fails when nobody does."""
+
+        def leads() -> bool:
+            leader = self.cluster.coordinator.leader
+            return leader is not None and leader.core is not None
+
+        assert leads() or self.world.run(leads, self.world.now_s + ELECTION_S), "nobody leads"
         leader = self.cluster.coordinator.leader
-        assert leader is not None and leader.core is not None, "nobody leads"
+        assert leader is not None
         return leader
 
     def agent(self, name: str) -> Agent | None:
@@ -179,11 +194,10 @@ class Stage:
 
     def ask_operator(self, make: Callable[[int], master_ev.Event]) -> None:
         """What somebody types; answered without a problem."""
-        self._requests += 1
-        leader, number = self.leader(), self._requests
-        leader.feed(make(number))
-        answered = self.world.run(lambda: number in leader.answers, self.world.now_s + 10)
-        assert answered and leader.answers[number] is None, leader.answers.get(number)
+        answers: list[str | None] = []
+        self.leader().ask(make, answers.append)
+        assert self.world.run(lambda: bool(answers), self.world.now_s + 10), "no answer"
+        assert answers[0] is None, answers[0]
 
     def runs(self, task_id: str) -> bool:
         """Whether a container of the task runs somewhere."""
@@ -208,7 +222,9 @@ def _agents(stage: Stage, count: str, cpus: str) -> None:
 @action(r"framework (\w+)(?: with a failover timeout of (\d+) s)?")
 def _framework(stage: Stage, name: str, failover_s: str | None) -> None:
     timeout_s = float(failover_s or 3600)
-    made = ScriptedFramework(stage.world, name, stage.cluster.coordinator, timeout_s)
+    made = ScriptedFramework(
+        stage.world, name, stage.cluster.coordinator, stage.cluster.network, timeout_s
+    )
     stage.cluster.others.append(made)
     stage.start(made)
 
@@ -301,7 +317,6 @@ def _kill_leader(stage: Stage) -> None:
 def _stop_leader(stage: Stage, seconds: str) -> None:
     stage.last_leader = leader = stage.leader()
     leader.pause(float(seconds))
-    stage.world.at(10, lambda: stage.cluster.coordinator.expire(leader))
 
 
 @action(r"the leader is killed as soon as (\w+) has started (\w+)")
@@ -353,8 +368,8 @@ def _cut_from_zookeeper(stage: Stage, seconds: str) -> None:
 
 @action(r"the disk of (\w+) is full for (\d+) s")
 def _fill_disk(stage: Stage, name: str, seconds: str) -> None:
-    node = {c.name: c for c in (*stage.cluster.agents, *stage.cluster.frameworks)}[name]
-    node.disk.full_until_s = stage.world.now_s + float(seconds)
+    disk = next(disk for disk in stage.cluster.disks if disk.node.name == name)
+    disk.full_until_s = stage.world.now_s + float(seconds)
 
 
 @action(r"an operator marks (\w+) gone")

@@ -58,6 +58,7 @@ class Thread:
     ) -> None:
         """`ended` gets the result, or the error, when the function has ended."""
         self.timeline = timeline
+        self.process: Any = None  # whose it is
         self.may_run: Callable[[], bool] = lambda: True  # False: `go_on` is called again
         self.done = False
         self._killed = False
@@ -120,6 +121,14 @@ class Thread:
         if error is not None:
             raise error
         return result
+
+
+def process() -> Any:
+    """Whose simulated thread calls. Raises BlockingError when none does."""
+    thread: Thread | None = getattr(_here, "thread", None)
+    if thread is None:
+        raise BlockingError("no simulated process runs here")
+    return thread.process
 
 
 def wait(what: str, begin: Callable[[Callable[..., None]], None]) -> Any:

@@ -6,7 +6,7 @@ import heapq
 import random
 from collections.abc import Callable
 
-Action = Callable[[], None]
+Action = Callable[[], object]
 
 
 class Timeline:

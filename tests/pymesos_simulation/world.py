@@ -1,18 +1,21 @@
-"""Time, chance, processes that crash and pause, and streams that are cut."""
+"""Time, chance, and processes that crash and pause."""
 
 from __future__ import annotations
 
+import asyncio
 import random
-from collections import Counter, deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from typing import Any
 
 from pymesos_core.clock import Now
+from pymesos_simulation import threads
 from pymesos_simulation.loop import SimulatedLoop
 from pymesos_simulation.timeline import Action, Timeline
 
 FSYNC_S = 0.005
+CALLBACKS_PER_EFFECT = 3  # about
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,6 @@ class Node:
         self.paused_until_s = 0.0
         self._while_stopped: list[Action] = []  # until it goes on
         self.skew_s = world.random.uniform(-5, 5)
-        self.links: dict[int, Link] = {}
         self.loop = SimulatedLoop(world, name)  # of this life
         self._tick_at: float | None = None
 
@@ -143,7 +145,8 @@ class Node:
             if self.paused_until_s > self.world.now_s:
                 self._while_stopped.append(run)
             else:
-                action()
+                with self.loop.entered():
+                    action()
 
         self.world.at(delay_s, run)
 
@@ -156,19 +159,26 @@ class Node:
         self._while_stopped.clear()
         self._tick_at = None
         self.loop = SimulatedLoop(self.world, self.name)
+        self.loop.process = self
+        self._die_by_chance()
         self.world.trace(f"{self.name} starts")
         self.on_start()
 
     def crash(self) -> None:
         """kill -9."""
+        self._die("crashes")
+
+    def end(self) -> None:
+        """It ends by itself."""
+        self._die("ends")
+
+    def _die(self, how: str) -> None:
         if not self.alive:
             return
         self.world.counts["crash"] += 1
-        self.world.trace(f"{self.name} crashes")
+        self.world.trace(f"{self.name} {how}")
         self.alive = False
         self.generation += 1
-        for link in list(self.links.values()):
-            link.cut(self)
         self.loop.kill()
         self.on_crash()
 
@@ -178,6 +188,7 @@ class Node:
         self.world.trace(f"{self.name} is stopped for {seconds:.1f} s")
         self.paused_until_s = max(self.paused_until_s, self.world.now_s + seconds)
         self.loop.pause()
+        self.on_pause(seconds)
         self.world.at(seconds, self._go_on)
 
     def resume(self) -> None:
@@ -193,8 +204,6 @@ class Node:
         for action in held:
             action()
         self.loop.resume()
-        for link in list(self.links.values()):
-            link.drain(self)
 
     def wake_at(self, deadline_s: float | None, tick: Action) -> None:
         """Call `tick` when the core's deadline (in this process's monotonic time) is due."""
@@ -212,6 +221,34 @@ class Node:
 
         self.soon(at - self.world.now_s, fire)
 
+    def _die_by_chance(self) -> None:
+        """Somewhere between two callbacks of its loop."""
+        chance = self.world.weather.mid_step_crash / CALLBACKS_PER_EFFECT
+        if not self.world.faulty or not chance:
+            return
+
+        def die() -> None:
+            if self.world.faulty:
+                self.world.counts["crash in a step"] += 1
+                self.crash()
+
+        self.loop.callbacks_left = 1 + int(self.world.random.expovariate(chance))
+        self.loop.on_death = die
+
+    def spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Do something in this process, beside what it does."""
+        with self.loop.entered():
+            task = self.loop.create_task(work)
+        task.add_done_callback(self._spawned_ended)
+        return task
+
+    def _spawned_ended(self, task: asyncio.Task[Any]) -> None:
+        """Nothing here may fail that nobody waits for."""
+        error = RuntimeError("cancelled") if task.cancelled() else task.exception()
+        if isinstance(error, Exception):
+            error.add_note(f"in {self.name}")
+            self.world.fail(error)
+
     def dies_here(self) -> bool:
         """Between two effects of one step: whether the process dies now."""
         world = self.world
@@ -227,95 +264,14 @@ class Node:
     def on_crash(self) -> None:
         """For the role."""
 
-    def on_message(self, link: Link, message: Any) -> None:
-        """A message came on a stream."""
-
-    def on_closed(self, link: Link) -> None:
-        """A stream has ended, as far as this side is told."""
+    def on_pause(self, seconds: float) -> None:
+        """For the role."""
 
 
-@dataclass
-class Link:
-    """One stream from a client to a server: in order, cut at any point, told late or unevenly.
-
-    A cut loses what was not delivered. When only the client hangs up, what it sent before still
-    arrives, and so may come after what it says on its next stream.
-    """
-
-    world: World
-    link_id: int
-    client: Node
-    server: Node
-    disconnected: Callable[[int], Any]  # the event that tells the server that it has ended
-    open: bool = True
-    client_hung_up: bool = False
-    _free_at: dict[str, float] = field(default_factory=dict)
-    _arrived: dict[str, deque[Any]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.client.links[self.link_id] = self
-        self.server.links[self.link_id] = self
-        self._generations = {
-            self.client.name: self.client.generation,
-            self.server.name: self.server.generation,
-        }
-
-    def other(self, node: Node) -> Node:
-        """The peer."""
-        return self.server if node is self.client else self.client
-
-    def send(self, sender: Node, message: Any) -> None:
-        """In order, each with a delay of its own."""
-        if not self.open or (self.client_hung_up and sender is self.client):
-            return
-        receiver = self.other(sender)
-        at = max(self.world.now_s + self.world.delay_s(), self._free_at.get(receiver.name, 0.0))
-        self._free_at[receiver.name] = at
-
-        def arrive() -> None:
-            if not self.open:
-                return
-            if self.world.apart(sender.name, receiver.name):
-                self.cut(None)
-                return
-            self._arrived.setdefault(receiver.name, deque()).append(message)
-            self.drain(receiver)
-
-        self.world.at(at - self.world.now_s, arrive)
-
-    def drain(self, receiver: Node) -> None:
-        """Hand over what has arrived; the kernel holds it while the process is stopped."""
-        arrived = self._arrived.get(receiver.name)
-        while arrived and self.open and self._same(receiver):
-            if receiver.paused_until_s > self.world.now_s:
-                return
-            self.world.counts["message"] += 1
-            receiver.on_message(self, arrived.popleft())
-
-    def _same(self, node: Node) -> bool:
-        return node.alive and node.generation == self._generations[node.name]
-
-    def hang_up(self) -> None:
-        """The client ends the stream; the server learns it after what was sent before."""
-        if not self.open or self.client_hung_up:
-            return
-        self.client_hung_up = True
-        self.client.links.pop(self.link_id, None)
-        at = max(self.world.now_s + self.world.delay_s(), self._free_at.get(self.server.name, 0.0))
-        self.world.at(at - self.world.now_s, lambda: self.cut(self.client))
-
-    def cut(self, knows: Node | None) -> None:
-        """The stream is gone; each side but `knows` is told, sooner or later."""
-        if not self.open:
-            return
-        self.open = False
-        for node in (self.client, self.server):
-            node.links.pop(self.link_id, None)
-            if (
-                node is knows
-                or not self._same(node)
-                or (node is self.client and self.client_hung_up)
-            ):
-                continue
-            late_s = self.world.random.choice([0.001, 0.1, 20.0]) if self.world.faulty else 0.01
-            node.soon(self.world.random.uniform(0, late_s), lambda n=node: n.on_closed(self))  # type: ignore[misc]
+def here() -> Node:
+    """The process whose code runs now, in its loop or in one of its threads."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return threads.process()  # type: ignore[no-any-return]
+    return loop.process  # type: ignore[attr-defined,no-any-return]

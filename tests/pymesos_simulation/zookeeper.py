@@ -13,6 +13,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -34,6 +35,8 @@ from pymesos_simulation.world import FSYNC_S, Node, World
 
 SESSION_S = 10.0
 NOTICE_S = 4.0  # a client finds out that its server is silent after two thirds of a session at most
+STOP_CHANCE = 0.01
+STARVED_S = 1.0  # how long a thread may not run when its process goes on
 LONGEST_DELAY_S = 0.2  # of a message; the ensemble is nearer than the rest of the cluster
 
 Watch = Callable[[Any], object]
@@ -48,6 +51,7 @@ class Znode:
     version: int = 0
     owner: int = 0  # the session that it ends with
     made: int = 0  # of sequential children
+    holder: Any = None  # whoever looks at the tree notes here whose it is
 
 
 class Ensemble:
@@ -62,7 +66,7 @@ class Ensemble:
         self._numbers = itertools.count(1)
         self._tree: dict[str, Znode] = {"/": Znode()}
         self._children: dict[str, dict[str, None]] = {"/": {}}
-        self._watches: dict[tuple[str, str], dict[int, tuple[Client, Watch]]] = {}
+        self._watches: dict[tuple[str, str], dict[int, Client]] = {}
         self._watch_numbers = itertools.count()
         self.on_change: Callable[[str, bytes | None], None] = lambda path, data: None
 
@@ -246,20 +250,21 @@ class Ensemble:
     def watch(self, kind: str, path: str, client: Client, watch: Watch) -> None:
         """Tell it once, when the `children` or the `data` of a path change."""
         number = next(self._watch_numbers)
-        self._watches.setdefault((kind, path), {})[number] = (client, watch)
+        self._watches.setdefault((kind, path), {})[number] = client
+        client.watches[number] = watch
 
     def forget_watches(self, client: Client) -> None:
-        """Its connection is gone, and kazoo sets none again."""
+        """Its connection is gone."""
         for watches in self._watches.values():
-            for number in [n for n, (whose, _) in watches.items() if whose is client]:
+            for number in [n for n, whose in watches.items() if whose is client]:
                 del watches[number]
 
     def _changed(self, path: str, parent: str | None, data: bytes | None) -> None:
         self.on_change(path, data)
         keys = [("data", path)] + ([("children", parent)] if parent is not None else [])
         for key in keys:
-            for client, watch in self._watches.pop(key, {}).values():
-                client.hear(watch)
+            for number, client in self._watches.pop(key, {}).items():
+                client.hear(partial(client.fire, number))
 
     # What the simulation wants to know.
 
@@ -301,6 +306,7 @@ class Client:
         self.client_state = "CLOSED"
         self.session = 0
         self.closed = False
+        self.watches: dict[int, Watch] = {}
         self._ensemble = ensemble
         self._world = ensemble.world
         self._listeners: list[Callable[[str], object]] = []
@@ -408,9 +414,27 @@ class Client:
     # Requests.
 
     def _call(self, operation: Operation, *, writes: bool = False) -> Any:
-        return wait(
-            "a request to ZooKeeper", lambda answer: self.send(operation, answer, writes=writes)
-        )
+        def begin(answer: Callable[..., None]) -> None:
+            send = partial(self.send, operation, answer, writes=writes)
+            if writes and self._stops_here():
+                # When it goes on, its threads run in any order, and may find a new session.
+                late_s = self._world.random.uniform(0.0, STARVED_S)
+                self.node.soon(0.0, lambda: self.node.soon(late_s, send))
+            else:
+                send()
+
+        return wait("a request to ZooKeeper", begin)
+
+    def _stops_here(self) -> bool:
+        """Now and then a process is stopped just when it was about to write."""
+        world = self._world
+        if not world.faulty or world.weather.pause_gap_s == float("inf"):
+            return False
+        if world.random.random() >= STOP_CHANCE:
+            return False
+        world.counts["stopped before a write"] += 1
+        self.node.pause(world.random.uniform(1, 40))
+        return True
 
     def send(self, operation: Operation, answer: Callable[..., None], *, writes: bool) -> None:
         """Have something done there, and be answered once."""
@@ -471,6 +495,12 @@ class Client:
 
         self.node.soon(self._heard_s - self._world.now_s, heard)
 
+    def fire(self, number: int, event: Any) -> None:
+        """A watch is told, once."""
+        watch = self.watches.pop(number, None)
+        if watch is not None:
+            watch(event)
+
     # The connection.
 
     def notice_later(self, longest_s: float) -> None:
@@ -491,6 +521,10 @@ class Client:
             return
         self._break(ConnectionLoss)
         self._tell(KazooState.SUSPENDED)
+        self._ensemble.forget_watches(self)
+        # kazoo calls them all, those included of which it did not hear, and sets none again.
+        for number in list(self.watches):
+            self.node.soon(0.0, partial(self.fire, number, None))
         self.reconnect()
 
     def _break(self, error: type[KazooException]) -> None:
@@ -505,7 +539,6 @@ class Client:
             request.over = True
             request.answer(error=error())
         self._connection += 1
-        self._ensemble.forget_watches(self)
 
     def reconnect(self) -> None:
         """As soon as the service is reached."""
@@ -634,6 +667,10 @@ class Transaction:
 
         def run() -> list[Any]:
             self._there.clear()
-            return self._ensemble.transact(self._operations)
+            results = self._ensemble.transact(self._operations)
+            if isinstance(results[0], BadVersionError):
+                self._ensemble.world.counts["fenced write"] += 1
+            return results
 
-        return self._call(run)
+        out: list[Any] = self._call(run)
+        return out

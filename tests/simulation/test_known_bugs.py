@@ -23,6 +23,7 @@ from pymesos_binpack import core as bp
 from pymesos_binpack.core import launches
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import KillStored, LaunchStored
+from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change
 from pymesos_master.allocator.drf import DrfAllocator
@@ -33,7 +34,6 @@ from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk.core import DriverCore
 from pymesos_sdk.ledger import Ledger
-from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.simulation import simulate
 
 SEEDS = 400
@@ -47,14 +47,12 @@ def never_hear_what_ended_while_a_runtime_was_away(patch: pytest.MonkeyPatch) ->
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
     """A deposed leader's writes are taken."""
-    original = MasterNode._write
+    original = ZkRegistry.__init__
 
-    def write(self: MasterNode) -> None:
-        mine, self.epoch = self.epoch, self.coordinator.epoch
-        original(self)
-        self.epoch = mine
+    def init(self: ZkRegistry, client: Any, path: str, epoch_version: int) -> None:
+        original(self, client, path, -1)  # any
 
-    patch.setattr(MasterNode, "_write", write)
+    patch.setattr(ZkRegistry, "__init__", init)
 
 
 def obey_anyone(patch: pytest.MonkeyPatch) -> None:

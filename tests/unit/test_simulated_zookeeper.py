@@ -13,6 +13,7 @@ from pymesos_core.addresses import HostPort, parse_zk
 from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term, zookeeper
 from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector
 from pymesos_core.store import Change
+from pymesos_simulation import threads
 from pymesos_simulation.world import Node, World
 from pymesos_simulation.zookeeper import SESSION_S, Client, Ensemble
 
@@ -161,7 +162,7 @@ def test_a_stopped_process_learns_late_that_its_session_has_ended(stage: Stage) 
     stage.until(term.lost.is_set)
 
 
-def test_watches_are_told_once_and_not_over_a_broken_connection(stage: Stage) -> None:
+def test_watches_are_told_once_the_connection_that_breaks_included(stage: Stage) -> None:
     one, two = stage.process("one"), stage.process("two")
     mine, other = Client(stage.ensemble, one), Client(stage.ensemble, two)
     mine.start_async()
@@ -177,10 +178,11 @@ def test_watches_are_told_once_and_not_over_a_broken_connection(stage: Stage) ->
     stage.result(one, mine.get_children, "/a", lambda _: told.append("lost"))
     stage.ensemble.interrupt([one], 5, down=False)
     stage.until(lambda: not mine.connected)
+    stage.until(lambda: "lost" in told, 1)
     stage.until(lambda: mine.connected)
     stage.result(two, other.create, "/a/c")
     stage.world.run(lambda: False, stage.world.now_s + 5)
-    assert sorted(told) == ["children", "exists"]
+    assert sorted(told) == ["children", "exists", "lost"]
     with pytest.raises(NoNodeError):
         stage.result(one, mine.get, "/nowhere")
 
@@ -193,3 +195,24 @@ def test_a_request_in_a_broken_connection_fails(stage: Stage) -> None:
     stage.ensemble.interrupt([one], 60, down=False)
     with pytest.raises(ConnectionLoss):
         stage.result(one, mine.get_children, "/")
+
+
+def test_a_session_may_end_while_the_epoch_is_raised(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Found by seed 100: the master ended with it."""
+    one = stage.process("one")
+    create = Client.create
+    ended: list[str] = []
+
+    def slow_create(self: Client, path: str, *arguments: Any, **more: Any) -> str:
+        if path.endswith("/epoch") and not ended:
+            ended.append(path)
+            stage.ensemble.expire(one)
+            threads.sleep(stage.world, 2.0)
+        return create(self, path, *arguments, **more)
+
+    monkeypatch.setattr(Client, "create", slow_create)
+    leading = stage.run(one, stage.contender(one, 1).lead())
+    stage.until(leading.done)
+    assert ended and leading.result().epoch == 1

@@ -230,18 +230,19 @@ class ZkContender:
         if self._node is None:
             self._node = await asyncio.to_thread(self._create_candidate)
             log.info("contending as %s", self._node.rsplit("/", 1)[-1])
+        node = self._node  # the session may end at any await, and `_node` is none then
         while True:
             self._changed.clear()
             children = await asyncio.to_thread(
                 self._client.get_children, self._url.path, self._on_children
             )
             candidates = _candidates(children)
-            mine = self._node.rsplit("/", 1)[-1]
-            if mine not in candidates:
+            mine = node.rsplit("/", 1)[-1]
+            if self._lost.is_set() or mine not in candidates:
                 self._node = None
                 return None
             if candidates[0] == mine:
-                epoch, version = await asyncio.to_thread(self._raise_epoch)
+                epoch, version = await asyncio.to_thread(self._raise_epoch, node)
                 term = Term(epoch, ZkRegistry(self._client, self._url.path, version))
                 if self._lost.is_set():
                     return None
@@ -271,7 +272,7 @@ class ZkContender:
         )
         return path
 
-    def _raise_epoch(self) -> tuple[int, int]:
+    def _raise_epoch(self, node: str) -> tuple[int, int]:
         """Compare-and-set the counter, in one batch with a check that our znode is still there."""
         path = f"{self._url.path}/epoch"
         with contextlib.suppress(NodeExistsError):
@@ -279,8 +280,7 @@ class ZkContender:
         data, stat = self._client.get(path)
         epoch = max(int(data) + 1, self._min_epoch)
         transaction = self._client.transaction()
-        assert self._node is not None
-        transaction.check(self._node, -1)
+        transaction.check(node, -1)
         transaction.set_data(path, str(epoch).encode(), version=stat.version)
         results = transaction.commit()
         if any(isinstance(result, Exception) for result in results):

@@ -1,0 +1,466 @@
+"""A network in memory, behind the transport interface: streams that are slow, cut, or half open.
+
+What is sent on a stream comes in order, in bytes, each message with a delay of its own. A cut loses
+what was not delivered, and each side is told of it sooner or later, not both at once. A reader that
+does not read makes its peer wait, as HTTP/2's windows do. When only the client hangs up, what it
+sent before still arrives, and so may come after what it says on its next stream.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import grpc
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.transport import CallError, Code, Method, ServerCall
+from pymesos_simulation.world import Node, World
+
+WINDOWS_BYTES = (1, 4096, 65536, 4 * 1024 * 1024)  # of what is sent and not read
+
+Handler = Callable[[ServerCall[Any, Any]], Awaitable[None]]
+
+
+class Network:
+    """Who listens where, and all streams that are open."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._servers: dict[HostPort, Server] = {}
+        self.streams: dict[int, Stream] = {}
+        self._opened = 0
+
+    def listen(self, node: Node, address: HostPort, handlers: Mapping[str, Handler]) -> None:
+        """Serve in a process, until it ends."""
+        self._servers[address] = Server(node, handlers)
+
+    def server(self, address: HostPort) -> Server | None:
+        """Who listens there."""
+        server = self._servers.get(address)
+        return server if server is not None and server.lives else None
+
+    def open(self, client: Node, address: HostPort, path: str) -> Stream:
+        """A stream from a process to whoever listens there."""
+        self._opened += 1
+        self.world.counts["stream"] += 1
+        stream = Stream(self, self._opened, client, address, path)
+        self.streams[stream.number] = stream
+        return stream
+
+    def died(self, node: Node) -> None:
+        """A process has ended: its peers are told by its machine."""
+        for stream in list(self.streams.values()):
+            if node in (stream.client.node, stream.server and stream.server.node):
+                stream.cut(node)
+
+
+class Server:
+    """One process that listens."""
+
+    def __init__(self, node: Node, handlers: Mapping[str, Handler]) -> None:
+        self.node = node
+        self.handlers = handlers
+        self._generation = node.generation
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is still the same process."""
+        return self.node.alive and self.node.generation == self._generation
+
+
+class End:
+    """One end of a stream, in one process."""
+
+    def __init__(self, stream: Stream, node: Node) -> None:
+        self.node = node
+        self.error: CallError | None = None  # how it ended, once that is known here
+        self._stream = stream
+        self._generation = node.generation
+        self._inbox: deque[tuple[type, bytes] | None] = deque()  # None: nothing more comes
+        self._reader: asyncio.Future[None] | None = None
+        self._writers: list[asyncio.Future[None]] = []
+        self._free_at_s = 0.0  # when the latest message arrives here
+        self.unread_bytes = 0  # of what its peer has sent
+
+    @property
+    def lives(self) -> bool:
+        """Whether it is still the same process."""
+        return self.node.alive and self.node.generation == self._generation
+
+    def send(self, item: tuple[type, bytes] | None) -> None:
+        """Have something arrive here, in order."""
+        world, stream = self._stream.world, self._stream
+        at_s = max(world.now_s + world.delay_s(), self._free_at_s)
+        self._free_at_s = at_s
+        if item is not None:
+            self.unread_bytes += len(item[1])
+
+        def arrive() -> None:
+            if not stream.open or not self.lives:
+                return
+            if world.apart(stream.other(self).node.name, self.node.name):
+                stream.cut(None)
+                return
+            world.counts["message"] += 1
+            self._inbox.append(item)
+            self._wake()
+
+        world.at(at_s - world.now_s, arrive)
+
+    def after_all_sent(self, action: Callable[[], None]) -> None:
+        """Do something here when all that was sent has come."""
+        world = self._stream.world
+        at_s = max(world.now_s + world.delay_s(), self._free_at_s)
+        self._free_at_s = at_s
+        world.at(at_s - world.now_s, action)
+
+    async def read(self) -> Any | None:
+        """See transport."""
+        while not self._inbox:
+            if self.error is not None:
+                raise self.error
+            assert self._reader is None, "one reads a stream at a time"
+            self._reader = self.node.loop.create_future()
+            try:
+                await self._reader
+            finally:
+                self._reader = None
+        item = self._inbox[0]
+        if item is None:
+            return None
+        self._inbox.popleft()
+        kind, data = item
+        self.unread_bytes -= len(data)
+        self._stream.other(self)._let_write()
+        return kind.FromString(data)  # type: ignore[attr-defined]
+
+    async def write(self, message: Any) -> None:
+        """See transport."""
+        other = self._stream.other(self)
+        while self.error is None and other.unread_bytes >= self._stream.window_bytes:
+            writer: asyncio.Future[None] = self.node.loop.create_future()
+            self._writers.append(writer)
+            await writer
+        if self.error is not None:
+            raise self.error
+        if self._stream.open:
+            other.send((type(message), message.SerializeToString()))
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    def _let_write(self) -> None:
+        writers, self._writers = self._writers, []
+        for writer in writers:
+            if not writer.done():
+                writer.set_result(None)
+
+    def end(self, error: CallError, *, at_once: bool = False) -> None:
+        """It is over here; `at_once` also what has arrived is not read any more."""
+        if self.error is not None or not self.lives:
+            return
+        self.error = error
+        if at_once:
+            self._inbox.clear()
+        self._wake()
+        self._let_write()
+
+
+class Stream:
+    """One call that streams, from its client to its server."""
+
+    def __init__(
+        self, network: Network, number: int, client: Node, address: HostPort, path: str
+    ) -> None:
+        self.number = number
+        self.world = world = network.world
+        self.client = ClientEnd(self, client)
+        self.server: ServerEnd | None = None
+        self.open = True
+        self.hung_up = False  # by the client
+        self.window_bytes = world.random.choice(WINDOWS_BYTES) if world.faulty else 65536
+        self._network = network
+        self._path = path
+        self._address = address
+        self._early: list[tuple[type, bytes] | None] = []
+        world.at(world.delay_s(), self._arrive)
+
+    def other(self, end: End) -> End:
+        """The peer; before the server knows of the stream, what stands for it."""
+        if end is not self.client:
+            return self.client
+        return self.server or self._waiting
+
+    @property
+    def _waiting(self) -> End:
+        return self.client.to_come
+
+    def _arrive(self) -> None:
+        """The server is told of the stream, if there is one."""
+        if not self.open:
+            return
+        server = self._network.server(self._address)
+        if server is None or self.world.apart(self.client.node.name, server.node.name):
+            self.cut(None)
+            return
+        handler = server.handlers.get(self._path)
+        self.server = ServerEnd(self, server.node)
+        to_come = self.client.to_come
+        to_come.pass_on(self.server)
+        self.server.serve(handler)
+
+    def cut(self, knows: Node | None) -> None:
+        """The stream is gone; each side but `knows` is told, sooner or later."""
+        if not self.open:
+            return
+        self.open = False
+        self._network.streams.pop(self.number, None)
+        world = self.world
+        for end in (self.client, self.server):
+            if end is None or end.node is knows or not end.lives:
+                continue
+            late_s = world.random.choice([0.001, 0.1, 20.0]) if world.faulty else 0.01
+            broken = CallError(Code.UNAVAILABLE, "the connection is gone")
+            end.node.soon(world.random.uniform(0, late_s), partial(end.end, broken))
+
+    def finish(self, status: CallError | None) -> None:
+        """The server has ended it; its client learns so after what was sent before."""
+        client = self.client
+
+        def arrive() -> None:
+            if not self.open:
+                return
+            if self.server is not None and self.world.apart(
+                self.server.node.name, client.node.name
+            ):
+                self.cut(self.server.node)
+                return
+            self.open = False
+            self._network.streams.pop(self.number, None)
+            if status is None:
+                client._inbox.append(None)
+                client._wake()
+            client.end(status or CallError(Code.CANCELLED, "the stream has ended"))
+
+        client.after_all_sent(arrive)
+
+    def hang_up(self) -> None:
+        """The client ends it; the server learns so after what was sent before."""
+        if not self.open or self.hung_up:
+            return
+        self.hung_up = True
+        gone = CallError(Code.CANCELLED, "the peer has hung up")
+
+        def arrive() -> None:
+            if self.open:
+                self.open = False
+                self._network.streams.pop(self.number, None)
+                if self.server is not None:
+                    self.server.end(gone, at_once=True)
+
+        self.other(self.client).after_all_sent(arrive)
+
+
+class _ToCome(End):
+    """What the client has sent before its server knows of the stream."""
+
+    def send(self, item: tuple[type, bytes] | None) -> None:
+        if item is not None:
+            self.unread_bytes += len(item[1])
+        self._inbox.append(item)
+
+    def pass_on(self, end: End) -> None:
+        """From now on it is there."""
+        for item in self._inbox:
+            end.send(item)
+
+
+class ClientEnd(End):
+    """See transport.ClientStream."""
+
+    def __init__(self, stream: Stream, node: Node) -> None:
+        super().__init__(stream, node)
+        self.to_come = _ToCome(stream, node)
+
+    async def done_writing(self) -> None:
+        """See transport."""
+        if self._stream.open and self.error is None:
+            self._stream.other(self).send(None)
+
+    def cancel(self) -> None:
+        """See transport."""
+        self._stream.hang_up()
+        self.end(CallError(Code.CANCELLED, "this side has hung up"), at_once=True)
+
+
+class ServerEnd(End):
+    """See transport.ServerCall."""
+
+    def __init__(self, stream: Stream, node: Node) -> None:
+        super().__init__(stream, node)
+        self.peer = f"sim:{stream.client.node.name}:{stream.number}"
+        self.metadata: Mapping[str, str] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def serve(self, handler: Handler | None) -> None:
+        """Run the handler in the server's process."""
+        if handler is None:
+            self._stream.finish(CallError(Code.UNIMPLEMENTED, "there is no such method"))
+            return
+        with self.node.loop.entered():
+            self._task = self.node.loop.create_task(self._serve(handler))
+
+    async def _serve(self, handler: Handler) -> None:
+        try:
+            await handler(self)
+        except CallError as error:
+            self._stream.finish(error)
+        except asyncio.CancelledError:
+            self._stream.finish(CallError(Code.CANCELLED, "the handler was cancelled"))
+        else:
+            self._stream.finish(None)
+
+    def end(self, error: CallError, *, at_once: bool = False) -> None:
+        """Its handler is cancelled."""
+        super().end(error, at_once=at_once)
+        if self.lives and self._task is not None:
+            self._task.cancel()
+
+
+class SimulatedChannel:
+    """See transport.Channel."""
+
+    def __init__(self, network: Network, node: Node, address: HostPort) -> None:
+        self._network = network
+        self._node = node
+        self._address = address
+        self._streams: list[Stream] = []
+
+    def stream(self, method: Method) -> ClientEnd:
+        """See transport."""
+        stream = self._network.open(self._node, self._address, method.path)
+        self._streams.append(stream)
+        return stream.client
+
+    async def close(self) -> None:
+        """See transport."""
+        for stream in self._streams:
+            stream.client.cancel()
+
+
+class GrpcChannel:
+    """What stands for grpc.aio.Channel."""
+
+    def __init__(self, network: Network, node: Node, address: HostPort) -> None:
+        self._network = network
+        self._node = node
+        self._address = address
+        self._calls: list[GrpcCall] = []
+
+    def stream_stream(self, path: str, *_: Any, **__: Any) -> Callable[[], GrpcCall]:
+        """See grpc."""
+
+        def begin() -> GrpcCall:
+            stream = self._network.open(self._node, self._address, path)
+            self._calls.append(GrpcCall(stream.client))
+            return self._calls[-1]
+
+        return begin
+
+    async def close(self) -> None:
+        """See grpc."""
+        for call in self._calls:
+            call.cancel()
+
+
+class GrpcCall:
+    """What stands for grpc.aio.StreamStreamCall."""
+
+    def __init__(self, end: ClientEnd) -> None:
+        self._end = end
+        self._cancelled = False
+
+    def cancel(self) -> None:
+        """See grpc."""
+        self._cancelled = True
+        self._end.cancel()
+
+    def _error(self, error: CallError) -> BaseException:
+        if self._cancelled:
+            return asyncio.CancelledError()
+        return grpc.aio.AioRpcError(
+            grpc.StatusCode[error.code.name],
+            grpc.aio.Metadata(),
+            grpc.aio.Metadata(*error.trailing.items()),
+            error.message,
+        )
+
+    async def write(self, message: Any) -> None:
+        """See grpc."""
+        try:
+            await self._end.write(message)
+        except CallError as error:
+            raise self._error(error) from None
+
+    async def done_writing(self) -> None:
+        """See grpc."""
+        await self._end.done_writing()
+
+    def __aiter__(self) -> GrpcCall:
+        return self
+
+    async def __anext__(self) -> Any:
+        try:
+            message = await self._end.read()
+        except CallError as error:
+            raise self._error(error) from None
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+
+class GrpcContext:
+    """What gRPC hands to a handler."""
+
+    def __init__(self, call: ServerEnd) -> None:
+        self._call = call
+
+    def peer(self) -> str:
+        """See grpc."""
+        return self._call.peer
+
+    async def write(self, message: Any) -> None:
+        """See grpc."""
+        await self._call.write(message)
+
+    async def abort(
+        self, code: grpc.StatusCode, details: str = "", trailing: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """See grpc."""
+        raise CallError(Code[code.name], details, dict(trailing))
+
+
+class _Requests:
+    """What gRPC hands to a handler beside its context."""
+
+    def __init__(self, call: ServerEnd) -> None:
+        self._call = call
+
+    def __aiter__(self) -> _Requests:
+        return self
+
+    async def __anext__(self) -> Any:
+        message = await self._call.read()
+        if message is None:
+            raise StopAsyncIteration
+        return message
+
+
+def from_grpc(connect: Any) -> Handler:
+    """A handler that is written for gRPC."""
+    return lambda call: connect(_Requests(call), GrpcContext(call))  # type: ignore[arg-type]
