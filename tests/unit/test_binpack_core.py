@@ -8,9 +8,10 @@ from collections import Counter
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.core import launches, updates
+from pymesos_binpack.core import launches, submissions, updates
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.placement import placing
+from pymesos_binpack.services.views import instance_view
 from pymesos_core import limits
 from pymesos_core.resources import Resources, devices, from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -646,3 +647,18 @@ class TestGangsAndTheLimitsOfAnAccept:
         assert "the gang t has 1001 tasks" in refused.message
         h.submit(job(instances=1000, gang=True, command="x" * 10_000), "2")
         assert len(h.of(c.JobRefused)) == 2
+
+    def test_one_that_an_older_version_took_is_explained(
+        self, h: BinpackHarness, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with monkeypatch.context() as older:
+            older.setattr(submissions, "gang_problem", lambda _: None)
+            h.submit(job(instances=limits.CALL_TASKS.most + 1, gang=True))
+        again = BinpackHarness(h.records)
+        again.feed(c.Subscribed("f"))
+        before = len(again.of(c.JobChanged))
+        again.offer("cpus:2000;mem:2000000")
+        assert not again.launched()
+        view = instance_view(again.core.jobs["j-r"].instances[-1])
+        assert view.cause == "GANG" and "the gang t has 1001 tasks" in view.explanation
+        assert len(again.of(c.JobChanged)) > before

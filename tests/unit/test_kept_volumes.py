@@ -69,6 +69,28 @@ def run(h: BinpackHarness, job: Job | None = None) -> list[Tag]:
     return left
 
 
+def test_volumes_on_several_agents_are_explained_until_one_is_removed(h: BinpackHarness) -> None:
+    """An older version took such a job: it waited, or went on without a part of its data."""
+    left = run(h, database(100, 1, "db", "log"))
+    h.submit(database(100, 1, "db", "log"), "2")
+    for old in [key for key in h.records if "db-1" in key[1]]:
+        del h.records[old]
+    key = next(key for key in h.records if key[0] == "volume" and key[1].endswith("/log"))
+    record = json.loads(h.records[key])
+    h.records[key] = json.dumps({**record, "agent_id": "b", "hostname": "b"}).encode()
+    again = BinpackHarness(h.records)
+    again.feed(c.Subscribed("f"))
+    assert "db.t.0.log" in explanation(again, "db-2") and "on b" in explanation(again, "db-2")
+    offer_with(again, left)
+    assert not again.launched()
+    again.core.check()
+    again.feed(c.VolumeRemoved("ops", "db.t.0.log"))
+    offer_with(again, left[:1])
+    assert again.launched() == ["db-2.t.0.1"]
+    assert not explanation(again, "db-2")
+    again.core.check()
+
+
 def explanation(h: BinpackHarness, job_id: str) -> str:
     return h.core.jobs[job_id].instances[0].explanation
 

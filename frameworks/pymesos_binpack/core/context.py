@@ -12,6 +12,7 @@ from pymesos_binpack.jobs.roster import Roster
 from pymesos_binpack.jobs.state import Instance, JobState
 from pymesos_binpack.jobs.volumes import Volumes
 from pymesos_binpack.placement.placing import Placement
+from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
 from pymesos_core.clock import Now
 from pymesos_core.store import Change
@@ -87,6 +88,10 @@ class Context:
             self.delayed[instance.key] = instance
             return
         job = self.roster.job_of(instance).job
+        if instance.spec.volumes and (problem := self.volumes.apart(job, instance)):
+            self.delayed[instance.key] = instance  # until one of them is removed
+            instance.explain(problem, Cause.VOLUMES_APART)
+            return
         if self.placement.queue.join(instance, line_name(instance), lambda: line_of(instance, job)):
             self.placement.demand()
 

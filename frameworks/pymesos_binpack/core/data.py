@@ -9,6 +9,7 @@ from pymesos_binpack.core.effects import Reconcile
 from pymesos_binpack.jobs.launching import new_volumes, volume_id
 from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.jobs.volumes import KeptVolume, owner_of
+from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import from_proto
 from pymesos_core.store import Change
@@ -116,8 +117,10 @@ def _forget_volume(ctx: Context, instance: Instance, volume: KeptVolume) -> None
     if saved.volume_ids.get(volume.name) == volume.volume_id:
         left = {name: i for name, i in saved.volume_ids.items() if name != volume.name}
         instance.amend(volume_ids=left, data_on=saved.data_on if left else "")
-        ctx.note(instance)
         ctx.placement.demand()
+    if instance.note_cause == Cause.VOLUMES_APART:
+        instance.explain("")
+    ctx.note(instance)
 
 
 def job_with(ctx: Context, volume: KeptVolume) -> str:

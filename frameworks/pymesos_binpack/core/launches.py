@@ -9,6 +9,7 @@ from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Accept, Decline, Revive, Suppress
 from pymesos_binpack.core.then import KillStored, LaunchStored
 from pymesos_binpack.jobs.launching import (
+    gang_problem,
     part_of_accept,
     running_task,
     task_infos,
@@ -63,6 +64,10 @@ def _place(ctx: Context, offers: list[OfferInHand]) -> None:
         offers, _placed(ctx), _workload(ctx), now_s, lambda instance: _part(ctx, instance)
     )
     ctx.changed.update(dict.fromkeys(news))
+    for instance in round_.too_large:  # of a job that an older version took
+        problem = gang_problem(ctx.roster.job_of(instance).job) or ""
+        instance.explain(problem, Cause.GANG)
+        ctx.changed[instance.job_id] = None
     for on_agent in chosen:
         _launch(ctx, on_agent)
     if (until_s := placement.hold_back(round_, now_s)) is not None:

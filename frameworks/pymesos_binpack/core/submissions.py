@@ -8,28 +8,12 @@ from pymesos_binpack.core.effects import JobAccepted, JobRefused
 from pymesos_binpack.core.events import JobSubmitted
 from pymesos_binpack.core.then import JobStored, KillStored
 from pymesos_binpack.jobs import steps
-from pymesos_binpack.jobs.launching import part_of_accept
+from pymesos_binpack.jobs.launching import gang_problem
 from pymesos_binpack.jobs.lifecycle import Happened
 from pymesos_binpack.jobs.reconciler import reconcile
 from pymesos_binpack.jobs.state import JobState, new_job
 from pymesos_binpack.jobs.volumes import name_old_volumes
-from pymesos_binpack.placement.accepts import MAX_BYTES, MAX_TASKS, Part, too_much
-from pymesos_binpack.specs import Job
 from pymesos_core.store import Change
-
-
-def gang_problem(job: Job) -> str | None:
-    """That a gang is too large to be launched whole, should one agent have room for it."""
-    for spec in job.tasks:
-        part = part_of_accept(job, spec)
-        whole = Part(spec.instances * part.tasks, spec.instances * part.size_bytes)
-        if spec.gang and too_much(whole):
-            return (
-                f"the gang {spec.name} has {whole.tasks} tasks, with sidecars, of about"
-                f" {whole.size_bytes} bytes: at most {MAX_TASKS} tasks and {MAX_BYTES} bytes can be"
-                f" launched together; ask for fewer instances, or leave `gang` out"
-            )
-    return None
 
 
 def on_submitted(ctx: Context, event: JobSubmitted) -> None:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pymesos_binpack.containers import check_message, container_info
 from pymesos_binpack.jobs.state import Instance
-from pymesos_binpack.placement.accepts import Part
+from pymesos_binpack.placement.accepts import MAX_BYTES, MAX_TASKS, Part, too_much
 from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.preemption import RunningTask
 from pymesos_binpack.placement.queue import Line
@@ -82,6 +82,20 @@ def line_name(instance: Instance) -> str:
 def part_of_accept(job: Job, spec: TaskSpec) -> Part:
     """The part of an ACCEPT that an instance takes, with its sidecars."""
     return Part(1 + len(spec.sidecars), len(job.document) + INFO_BYTES)
+
+
+def gang_problem(job: Job) -> str | None:
+    """That a gang is too large to be launched whole, should one agent have room for it."""
+    for spec in job.tasks:
+        part = part_of_accept(job, spec)
+        whole = Part(spec.instances * part.tasks, spec.instances * part.size_bytes)
+        if spec.gang and too_much(whole):
+            return (
+                f"the gang {spec.name} has {whole.tasks} tasks, with sidecars, of about"
+                f" {whole.size_bytes} bytes: at most {MAX_TASKS} tasks and {MAX_BYTES} bytes can be"
+                f" launched together; ask for fewer instances, or leave `gang` out"
+            )
+    return None
 
 
 def running_task(instance: Instance, priority: int) -> RunningTask:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 
 from pymesos_binpack.jobs.state import VOLUME, Instance, JobState
-from pymesos_binpack.specs import Job
+from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core.resources import format_milli
 from pymesos_core.store import Change
 
@@ -120,12 +120,16 @@ class Volumes:
             saved = instance.saved._replace(data_on=home, hostname=hostname, volume_ids=there)
             instance.restore(saved)
 
+    def apart(self, job: Job, instance: Instance) -> str:
+        """That the volumes of an instance are on several agents, as an older version let be."""
+        return _apart(self.of(owner_of(job, instance)), instance.spec) if self._by_owner else ""
+
     def problem(self, job: Job) -> str | None:
         """Why a job cannot go on with what earlier runs of its name left."""
         for task in job.tasks:
             for index in range(task.instances if task.volumes else 0):
                 kept = self.of((job.role, job.name, task.name, index))
-                if (apart := _apart([kept[s.name] for s in task.volumes if s.name in kept])) != "":
+                if (apart := _apart(kept, task)) != "":
                     return apart
                 for spec in task.volumes:
                     volume = kept.get(spec.name)
@@ -140,8 +144,9 @@ class Volumes:
         return None
 
 
-def _apart(volumes: Sequence[KeptVolume]) -> str:
-    """That those of one instance are on several agents; or empty."""
+def _apart(kept: Mapping[str, KeptVolume], task: TaskSpec) -> str:
+    """That the volumes of one instance are on several agents; or empty."""
+    volumes = [kept[spec.name] for spec in task.volumes if spec.name in kept]
     if len({volume.agent_id for volume in volumes}) < 2:
         return ""
     where = " and ".join(f"on {volume.hostname} ({volume.volume_id})" for volume in volumes)

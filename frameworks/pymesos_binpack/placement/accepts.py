@@ -31,29 +31,41 @@ def too_much(part: Part) -> bool:
     return part.tasks > MAX_TASKS or part.size_bytes > MAX_BYTES
 
 
-def as_accepts(
-    launches: Sequence[Launch], part_of: Callable[[Launch], Part]
-) -> tuple[Mapping[str, Sequence[Launch]], Set[str]]:
-    """As many by agent as an ACCEPT may hold, gangs whole; and the offers of gangs left out.
+@dataclass(frozen=True)
+class Accepts:
+    """Launches by agent, as many as an ACCEPT may hold, and gangs whole.
 
-    The others are planned again with what it leaves.
+    What is left out is planned again: `later` are offers of gangs among it. A gang of `never` would
+    not fit into an ACCEPT that holds nothing else.
     """
+
+    by_agent: Mapping[str, Sequence[Launch]]
+    later: Set[str]
+    never: Sequence[Launch]
+
+
+def as_accepts(launches: Sequence[Launch], part_of: Callable[[Launch], Part]) -> Accepts:
+    """Divide the launches of a plan into what is sent and what is left out."""
     units: dict[str, list[Launch]] = {}
     for launch in launches:
         units.setdefault(launch.task.gang or f"task {launch.task.task_id}", []).append(launch)
     by_agent: dict[str, list[Launch]] = {}
     taken: dict[str, Part] = {}
     later: set[str] = set()
+    never: list[Launch] = []
     for unit in units.values():
-        after: dict[str, Part] = {}
+        own: dict[str, Part] = {}
         for launch in unit:
             agent_id = launch.offer.agent.agent_id
-            before = after.get(agent_id) or taken.get(agent_id, NOTHING)
-            after[agent_id] = before + part_of(launch)
+            own[agent_id] = own.get(agent_id, NOTHING) + part_of(launch)
+        if any(map(too_much, own.values())):
+            never += unit
+            continue
+        after = {agent_id: taken.get(agent_id, NOTHING) + part for agent_id, part in own.items()}
         if any(map(too_much, after.values())):
             later.update(i for launch in unit if launch.task.gang for i in launch.offer.offer_ids)
             continue
         taken |= after
         for launch in unit:
             by_agent.setdefault(launch.offer.agent.agent_id, []).append(launch)
-    return by_agent, later
+    return Accepts(by_agent, later, never)

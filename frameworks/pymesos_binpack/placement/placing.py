@@ -63,6 +63,7 @@ class _Round(Generic[W]):
     tasks: list[PendingTask]
     unplaced: Set[str]
     of_use_to_gangs: Set[str]
+    too_large: Sequence[W]  # of gangs that no ACCEPT holds
 
 
 @dataclass
@@ -134,12 +135,12 @@ class Placement(Generic[W]):
             refusal = next(refusals, None)
             if refusal is not None and line.refuse(refusal, len(offers)):
                 news.append(line.job_id)
-        by_agent, later = as_accepts(
-            made.launches, lambda launch: part_of(who[launch.task.task_id])
-        )
-        chosen = [Chosen(launches, who) for launches in by_agent.values()]
+        accepts = as_accepts(made.launches, lambda launch: part_of(who[launch.task.task_id]))
+        chosen = [Chosen(launches, who) for launches in accepts.by_agent.values()]
         unplaced = made.unplaced.keys()
-        round_ = _Round(offers, situation, who, tasks, unplaced, made.of_use_to_gangs | later)
+        of_use = made.of_use_to_gangs | accepts.later
+        too_large = [who[launch.task.task_id] for launch in accepts.never]
+        round_ = _Round(offers, situation, who, tasks, unplaced, of_use, too_large)
         return round_, chosen, news
 
     def culprit(self, offers: Sequence[OfferInHand], placed: Placed, now_s: float) -> str:

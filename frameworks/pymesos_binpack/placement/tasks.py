@@ -52,6 +52,7 @@ class Cause(StrEnum):
     VOLUME_UNREACHABLE = "VOLUME_UNREACHABLE"
     VOLUME_NOT_OFFERED = "VOLUME_NOT_OFFERED"
     VOLUME_MISSING = "VOLUME_MISSING"
+    VOLUMES_APART = "VOLUMES_APART"  # on several agents
     BACK_OFF = "BACK_OFF"  # it crashed, and is kept back
     AGENT_UNREACHABLE = "AGENT_UNREACHABLE"  # it may run there
     NO_MASTER = "NO_MASTER"
