@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Room, Scheduler, is_terminal
+from pymesos_sdk import Driver, Room, Scheduler, is_terminal, run_framework
 from pymesos_sdk.executor import Executor, ExecutorDriver
 
 STEP_S = 0.1
@@ -94,11 +94,13 @@ def main() -> None:
         asyncio.run(ExecutorDriver(Counter()).run())
         return
     master, *numbers = sys.argv[1:] or ["127.0.0.1:5050"]
+    if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
+        sys.exit("usage: counting_executor.py [HOST:PORT [TASKS [STEPS]]]")
     tasks, steps = [*map(int, numbers), *(5, 10)[len(numbers) :]]
     info = pb.FrameworkInfo(
         name="counting", capabilities=[pb.PARTITION_AWARE], failover_timeout_s=60
     )
-    asyncio.run(Driver(Counting(tasks, steps), info, master).run())
+    sys.exit(run_framework(Counting(tasks, steps), info, [master]))
 
 
 if __name__ == "__main__":

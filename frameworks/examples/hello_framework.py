@@ -3,12 +3,11 @@
 python hello_framework.py HOST:PORT
 """
 
-import asyncio
 import sys
 from collections.abc import Sequence
 
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Room, Scheduler, is_terminal
+from pymesos_sdk import Driver, Room, Scheduler, is_terminal, run_framework
 
 CPUS, MEM = 0.1, 16.0
 
@@ -40,4 +39,4 @@ class Hello(Scheduler):
 
 if __name__ == "__main__":
     info = pb.FrameworkInfo(name="hello", capabilities=[pb.PARTITION_AWARE])
-    asyncio.run(Driver(Hello(5), info, sys.argv[1]).run())
+    sys.exit(run_framework(Hello(5), info))

@@ -3,14 +3,13 @@
 python volume_framework.py HOST:PORT
 """
 
-import asyncio
 import sys
 from collections.abc import Sequence
 
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Scheduler, is_terminal, make_task, operations
+from pymesos_sdk import Driver, Scheduler, is_terminal, make_task, operations, run_framework
 
 
 class Keeper(Scheduler):
@@ -40,4 +39,4 @@ class Keeper(Scheduler):
 
 if __name__ == "__main__":
     info = pb.FrameworkInfo(name="keeper", roles=["db"], capabilities=[pb.PARTITION_AWARE])
-    asyncio.run(Driver(Keeper(), info, sys.argv[1]).run())
+    sys.exit(run_framework(Keeper(), info))

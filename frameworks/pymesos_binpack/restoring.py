@@ -15,7 +15,6 @@ from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.state import (
-    FRAMEWORK,
     INSTANCE,
     JOB,
     VOLUME,
@@ -28,7 +27,7 @@ from pymesos_binpack.specs import JobError
 from pymesos_core.ids import id_problem
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
-from pymesos_sdk.ledger import GIVEN_UP
+from pymesos_sdk.ledger import FRAMEWORK, GIVEN_UP
 
 QUARANTINE = "quarantine"  # job id → why the job was set aside while it ran
 MAX_REASON = 1000

@@ -12,12 +12,14 @@ from dataclasses import dataclass, field
 
 from pymesos_core import contract
 from pymesos_core.clock import Now
+from pymesos_core.store import Change
 from pymesos_core.timers import Timers
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk.ledger import Ledger
+from pymesos_sdk.ledger import FRAMEWORK, Ledger, PendingWrites, is_over
 
 MISSED_HEARTBEATS = 3
+SAID_WHEN_STORED = frozenset({"accept", "kill", "acknowledge"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,21 @@ class SchedulerCalled:
     call: scheduler_pb.Call
 
 
-Event = Tick | Connected | Disconnected | MasterSaid | SchedulerCalled
+@dataclass(frozen=True, slots=True)
+class SchedulerKept:
+    """The framework wants something written."""
+
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A Store effect is durable."""
+
+    token: int
+
+
+Event = Tick | Connected | Disconnected | MasterSaid | SchedulerCalled | SchedulerKept | Stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +109,15 @@ class Fail:
     message: str
 
 
-Effect = Send | Deliver | Lost | Disconnect | Fail
+@dataclass(frozen=True, slots=True)
+class Store:
+    """Write durably, all or nothing; Stored follows."""
+
+    token: int
+    changes: tuple[Change, ...]
+
+
+Effect = Send | Deliver | Lost | Disconnect | Fail | Store
 
 
 @dataclass
@@ -105,6 +129,7 @@ class DriverCore:
     offer_constraints: Mapping[str, scheduler_pb.OfferConstraints] = field(default_factory=dict)
     optimistic_roles: Sequence[str] = ()
     ledger: Ledger = field(default_factory=Ledger)
+    durable: bool = False  # what is known of tasks is written, before anything is said of it
     master_version: str = ""
     master_capabilities: frozenset[scheduler_pb.MasterCapability] = frozenset()
     _connection_id: int | None = None
@@ -112,6 +137,8 @@ class DriverCore:
     _epoch_seen: int = 0
     _heartbeat_s: float = 0.0
     _suppressed: set[str] = field(default_factory=set)
+    _writes: PendingWrites[scheduler_pb.Call] = field(default_factory=PendingWrites)
+    _unwritten: list[Change] = field(default_factory=list)
     _timers: Timers[str] = field(default_factory=Timers)
     _out: list[Effect] = field(default_factory=list)
 
@@ -128,6 +155,12 @@ class DriverCore:
                     self._hear(now, epoch, said)
             case SchedulerCalled(call):
                 self._call(now, call)
+            case SchedulerKept(changes):
+                self._unwritten += changes
+                self._write("what the framework keeps")
+            case Stored(token):
+                for call in self._writes.stored(token).then:
+                    self._send(call)
         for key in self._timers.each_due(now.mono_s):
             if key == "heartbeat" and self._connection_id is not None:
                 self._drop("the master has been silent for too long")
@@ -182,6 +215,9 @@ class DriverCore:
 
     def _on_subscribed(self, now: Now, event: scheduler_pb.Event) -> None:
         subscribed = event.subscribed
+        if self.durable and self.info.framework_id != subscribed.framework_id:
+            self._unwritten.append(Change(FRAMEWORK, "", subscribed.framework_id.encode()))
+            self._write("the framework's id")
         self.info.framework_id = subscribed.framework_id
         self._subscribed = True
         # Without one that is a number nothing is expected.
@@ -199,8 +235,12 @@ class DriverCore:
         self._reconcile(now)
 
     def _on_update(self, now: Now, event: scheduler_pb.Event) -> None:
-        if (kill := self.ledger.hear(event.update.status)) is not None:
+        status = event.update.status
+        if (kill := self.ledger.hear(status)) is not None:
             self._send(kill)
+        if self.durable and is_over(status):
+            self._unwritten += [self.ledger.record(status.task_id)]
+            self._unwritten += self.ledger.forget(status.task_id)
         if self.ledger.asks and "reconcile" not in self._timers:
             self._timers.set("reconcile", now.mono_s + self.ledger.again_s)
         self._out.append(Deliver(event))
@@ -213,6 +253,7 @@ class DriverCore:
                     launched = (operation.launch, operation.launch_group)
                     for launch in launched:
                         self.ledger.launch(launch.task_infos, sent=self._subscribed)
+                        self._note(info.task_id for info in launch.task_infos)
             case "suppress":
                 # A wrong one is refused, and must not be in the next SUBSCRIBE.
                 mine = set(self.info.roles or ["*"])
@@ -221,12 +262,26 @@ class DriverCore:
                 self._suppressed -= set(call.revive.roles or self.info.roles or ["*"])
             case "kill":
                 self.ledger.kill(call)
+                self._note([call.kill.task_id])
             case "teardown":
                 self.tearing_down = True
             case "reconcile":
                 self._ask_for(now, call.reconcile.tasks)
                 return
-        self._send(call)
+        if self.durable and kind in SAID_WHEN_STORED and (self._unwritten or self._writes):
+            self._write(str(kind), call)
+        else:
+            self._send(call)
+
+    def _note(self, task_ids: Iterable[str]) -> None:
+        """Have written what is known of tasks, before what is said of them."""
+        if self.durable:
+            self._unwritten += map(self.ledger.record, task_ids)
+
+    def _write(self, why: str, *then: scheduler_pb.Call) -> None:
+        write = self._writes.ask(why, self._unwritten, then)
+        self._unwritten = []
+        self._out.append(Store(write.token, write.changes))
 
     def _ask_for(self, now: Now, tasks: Iterable[scheduler_pb.Call.Reconcile.Task]) -> None:
         """Explicit reconciliation, repeated until each is answered; implicit for no tasks."""

@@ -1,12 +1,13 @@
 """The ledger: what a framework knows of its tasks, and what it has written of that.
 
 `Ledger` holds the tasks that are not known to have ended, once for the driver and for the framework
-behind it: which of them are asked for until a master answers, and which are killed. `Writes` holds
-what may be said only after something is durable: stored before said.
+behind it: which of them are asked for until a master answers, and which are killed.
+`PendingWrites` holds what may be said only after something is durable: stored before said.
 """
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Generic, TypeVar
 
 from pymesos_core import limits
 from pymesos_core.states import is_terminal
-from pymesos_core.store import Change
+from pymesos_core.store import Change, Records
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -26,7 +27,11 @@ TASKS_PER_RECONCILE = limits.CALL_TASKS.most
 MAX_ENDED = 10_000
 # Ends that only an agent tells. An update that comes again after one is old, and changes nothing.
 ENDS = frozenset({pb.TASK_FINISHED, pb.TASK_FAILED, pb.TASK_KILLED, pb.TASK_ERROR})
-GIVEN_UP = "replaced"  # the kind of the records: task id → agent id
+# Kinds of records.
+FRAMEWORK = "framework"  # "" → the framework's id
+TASK = "task"  # task id → where it is, and whether it is to end
+GIVEN_UP = "replaced"  # task id → agent id
+OWN_KINDS = frozenset({FRAMEWORK, TASK, GIVEN_UP})
 
 Then = TypeVar("Then")
 
@@ -57,6 +62,33 @@ class Ledger:
     def given_up(self) -> Mapping[str, str]:
         """The agent's id of each task that is to end whenever it is heard of."""
         return self._given_up
+
+    # What is stored.
+
+    def restore(self, records: Records) -> None:
+        """Go on with what an earlier run wrote. Raises ValueError when it cannot be read."""
+        for (kind, key), value in records.items():
+            if kind == GIVEN_UP:
+                self.give_up(key, value.decode("utf-8", "replace"))
+                self.expect([(key, self._given_up[key])])
+            elif kind == TASK:
+                try:
+                    record = json.loads(value)
+                    agent_id, ends = str(record["agent_id"]), bool(record["ends"])
+                except (ValueError, TypeError, KeyError, RecursionError) as error:
+                    raise ValueError(f"the record of the task {key} cannot be read") from error
+                self.expect([(key, agent_id)])
+                if ends:
+                    kill = scheduler_pb.Call.Kill(task_id=key, agent_id=agent_id)
+                    self.kill(scheduler_pb.Call(kill=kill))
+
+    def record(self, task_id: str) -> Change:
+        """What is to be written of a task, as it is known now."""
+        agent_id = self._agents.get(task_id)
+        if agent_id is None:
+            return Change(TASK, task_id, None)
+        record = {"agent_id": agent_id, "ends": task_id in self._kills}
+        return Change(TASK, task_id, json.dumps(record).encode())
 
     # What the framework says.
 
@@ -169,7 +201,7 @@ def _reconcile(tasks: Iterable[tuple[str, str]]) -> scheduler_pb.Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Write(Generic[Then]):
+class PendingWrite(Generic[Then]):
     """Changes that are asked for, why, and what may be said or done once they are durable.
 
     `about` names what they are of, for whoever has to look into a failure.
@@ -182,26 +214,26 @@ class Write(Generic[Then]):
     then: tuple[Then, ...]
 
 
-class Writes(Generic[Then]):
+class PendingWrites(Generic[Then]):
     """What was asked for and is not yet durable, in the order in which it was asked for."""
 
     def __init__(self) -> None:
         self._last = 0
-        self._waiting: deque[Write[Then]] = deque()
+        self._waiting: deque[PendingWrite[Then]] = deque()
 
     def __len__(self) -> int:
         return len(self._waiting)
 
     def ask(
         self, why: str, changes: Iterable[Change], then: Iterable[Then], about: str = ""
-    ) -> Write[Then]:
+    ) -> PendingWrite[Then]:
         """A write that is to be made: all of its changes or none."""
         self._last += 1
-        write = Write(self._last, why, about, tuple(changes), tuple(then))
+        write = PendingWrite(self._last, why, about, tuple(changes), tuple(then))
         self._waiting.append(write)
         return write
 
-    def stored(self, token: int) -> Write[Then]:
+    def stored(self, token: int) -> PendingWrite[Then]:
         """The oldest write is durable."""
         write = self._waiting.popleft()
         assert write.token == token, f"write {token} is durable before {write.token}: {write.why}"

@@ -37,14 +37,14 @@ from pymesos_binpack.core.then import (
     ReleaseStored,
     Then,
 )
-from pymesos_binpack.jobs.state import FRAMEWORK, Instance, JobState
+from pymesos_binpack.jobs.state import Instance, JobState
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
 from pymesos_binpack.placement.packing import Policy
 from pymesos_binpack.placement.placing import Placement
 from pymesos_binpack.restoring import Quarantined, restore, set_aside, why
 from pymesos_core.clock import Now
 from pymesos_core.store import Change, Records
-from pymesos_sdk.ledger import Ledger
+from pymesos_sdk.ledger import FRAMEWORK, Ledger
 
 
 class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are concerned

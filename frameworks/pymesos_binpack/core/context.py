@@ -17,7 +17,7 @@ from pymesos_binpack.restoring import Quarantined
 from pymesos_core.clock import Now
 from pymesos_core.store import Change
 from pymesos_core.timers import Timers
-from pymesos_sdk.ledger import Ledger, Writes
+from pymesos_sdk.ledger import Ledger, PendingWrites
 
 Timer = tuple[str, str]  # what for, and the key of the instance that it is about
 
@@ -30,7 +30,7 @@ class Context:
     roster: Roster = field(default_factory=Roster)
     volumes: Volumes = field(default_factory=Volumes)
     ledger: Ledger = field(default_factory=Ledger)
-    writes: Writes[Then] = field(default_factory=Writes)
+    writes: PendingWrites[Then] = field(default_factory=PendingWrites)
     timers: Timers[Timer] = field(default_factory=Timers)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
     framework_id: str = ""

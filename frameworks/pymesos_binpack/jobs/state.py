@@ -22,7 +22,6 @@ from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
 
-FRAMEWORK = "framework"
 JOB = "job"
 INSTANCE = "instance"
 VOLUME = "volume"  # one that was made: see `volumes`
