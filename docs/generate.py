@@ -15,6 +15,7 @@ from pymesos_agent.core.lifecycles import CONTAINER_LIFE, EXECUTOR_LIFE, TASK_LI
 from pymesos_agent.main import main as agent
 from pymesos_agent.settings import AgentSettings
 from pymesos_binpack.jobfiles.reference import sections
+from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE
 from pymesos_binpack.main import main as binpack
 from pymesos_binpack.settings import BinpackSettings
 from pymesos_cli.main import main as cli
@@ -182,6 +183,7 @@ LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [
     TASK_LIFE,
     EXECUTOR_LIFE,
     CONTAINER_LIFE,
+    INSTANCE_LIFE,
 ]
 
 

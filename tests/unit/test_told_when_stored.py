@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobs.lifecycle import INSTANCE, Happened, Phase
+from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE, Happened, Phase
 from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_core.lifecycle import ImpossibleTransitionError
 from pymesos_proto.v1 import types_pb2 as pb
@@ -118,9 +118,9 @@ def test_an_impossible_transition_tells_the_story_of_the_instance(h: BinpackHarn
 @pytest.mark.parametrize("phase", [p for p in Phase if p not in (Phase.WAITING, Phase.DONE)])
 @pytest.mark.parametrize("event", [e for e in Happened if e.name.startswith("HEARD")])
 def test_what_a_master_says_is_never_impossible(phase: Phase, event: Happened) -> None:
-    assert INSTANCE.after(phase, event) is not None
-    assert INSTANCE.after(phase, Happened.ENDED) is not None
-    assert INSTANCE.after(phase, Happened.RUN_AGAIN) is not None
+    assert INSTANCE_LIFE.after(phase, event) is not None
+    assert INSTANCE_LIFE.after(phase, Happened.ENDED) is not None
+    assert INSTANCE_LIFE.after(phase, Happened.RUN_AGAIN) is not None
 
 
 def test_a_stopping_job_whose_agent_stays_unreachable_ends_and_starts_nothing() -> None:

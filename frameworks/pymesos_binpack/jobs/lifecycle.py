@@ -45,8 +45,8 @@ class Happened(Enum):
 _RUNS = (Phase.STAGING, Phase.STARTING, Phase.RUNNING, Phase.KILLING, Phase.UNREACHABLE)
 _THERE_IS_A_TASK = (Phase.STORING, *_RUNS)
 
-INSTANCE: Lifecycle[Phase, Happened, str] = Lifecycle(
-    "An instance of a job",
+INSTANCE_LIFE: Lifecycle[Phase, Happened, str] = Lifecycle(
+    "An instance of a job, as the bin-packing framework knows it",
     (Phase.WAITING, Phase.DONE, *_RUNS),  # those after a restart included
     [
         Row(Phase.WAITING, Happened.PLANNED, Phase.STORING),

@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from pymesos_binpack.jobs.lifecycle import INSTANCE as LIFE
-from pymesos_binpack.jobs.lifecycle import Happened, Phase, phase_of
+from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE, Happened, Phase, phase_of
 from pymesos_binpack.placement.queue import Line
 from pymesos_binpack.placement.tasks import Cause, Refusal
 from pymesos_binpack.specs import Job, TaskSpec
@@ -104,7 +103,7 @@ class Instance:
 
     def move(self, happened: Happened, now_wall_s: float) -> None:
         """Raises ImpossibleTransitionError, with its story."""
-        LIFE.move(self, happened, now_wall_s)
+        INSTANCE_LIFE.move(self, happened, now_wall_s)
 
     def is_durable(self, saved: Saved) -> None:
         """What it was meant to be has been written."""
