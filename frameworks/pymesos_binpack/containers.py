@@ -19,17 +19,17 @@ TIMES = ("delay_s", "interval_s", "timeout_s", "grace_period_s", "consecutive_fa
 
 
 @dataclass(frozen=True)
-class Life:
+class ContainerSpec:
     """What of a task is about its container rather than about where it runs."""
 
-    container: Mapping[str, Any] = field(default_factory=dict)
+    keys: Mapping[str, Any] = field(default_factory=dict)
     health_check: Mapping[str, Any] | None = None
     readiness_check: Mapping[str, Any] | None = None
     max_completion_time_s: float = 0.0
     artifacts: Sequence[Mapping[str, Any]] = ()
 
 
-def life_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
+def container_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
     """What the schema cannot say. `in_group`: it is a sidecar, or has some."""
     ports = task.get("resources", {}).get("ports", 0)
     for name in ("health_check", "readiness_check"):
@@ -65,9 +65,9 @@ def life_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
     return None
 
 
-def life_of(task: Mapping[str, Any]) -> Life:
+def container_spec(task: Mapping[str, Any]) -> ContainerSpec:
     """Of a task of a job's document."""
-    return Life(
+    return ContainerSpec(
         {key: task[key] for key in CONTAINER_KEYS if key in task},
         task.get("health_check"),
         task.get("readiness_check"),
@@ -76,9 +76,9 @@ def life_of(task: Mapping[str, Any]) -> Life:
     )
 
 
-def container_info(image: str | None, life: Life) -> pb.ContainerInfo:
+def container_info(image: str | None, container: ContainerSpec) -> pb.ContainerInfo:
     """For the task's launch."""
-    keys = dict(life.container)
+    keys = dict(container.keys)
     ulimits = keys.pop("ulimits", {})
     mounts = keys.pop("mounts", ())
     mappings = keys.pop("port_mappings", ())

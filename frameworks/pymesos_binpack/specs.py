@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from pymesos_binpack.constraints import Constraint
-from pymesos_binpack.containers import Life
+from pymesos_binpack.containers import ContainerSpec
 
 KNOWN_RESOURCES = ("cpus", "mem", "disk", "gpus", "ports")
 
@@ -42,7 +42,7 @@ class TaskSpec:
     kill_grace_s: float
     gang: bool = False  # all instances are placed together, or none
     volumes: tuple[VolumeSpec, ...] = ()
-    life: Life = field(default_factory=Life)
+    container: ContainerSpec = field(default_factory=ContainerSpec)
     sidecars: tuple[TaskSpec, ...] = ()
     unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
 

@@ -138,7 +138,7 @@ def test_numbers_as_generators_of_json_write_them() -> None:
     whole = (job.priority, task.instances, task.retries, task.ports)
     assert whole == (5, 2, 10, 1) and all(type(number) is int for number in whole)
     assert task.scalars == {"cpus": 400, "mem": 96_000, "fpga": 2000}
-    assert task.life.container["pids_max"] == 9
+    assert task.container.keys["pids_max"] == 9
     assert parse_job(json.loads(job.document)) == job
 
 

@@ -15,7 +15,7 @@ from pymesos_binpack.containers import check_message, container_info
 from pymesos_binpack.jobfiles.parsing import MAX_BYTES, JobError, load_document, parse_job, schema
 from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.jobs.launching import needed_runtimes
-from pymesos_binpack.placement.agents import Known, Placed
+from pymesos_binpack.placement.agents import KnownAgents, Placements
 from pymesos_binpack.placement.eligibility import unmet
 from pymesos_cli.cluster import CliError
 from pymesos_cli.jobs.run import FLAGS, check, command_document
@@ -210,7 +210,7 @@ def test_containers_and_checks_are_as_they_were_said() -> None:
         )
     )
     (task,) = job.tasks
-    info = container_info(task.image, task.life)
+    info = container_info(task.image, task.container)
     assert (info.runtime, info.network, info.read_only, info.cpu_quota) == (
         "oci",
         "none",
@@ -222,8 +222,8 @@ def test_containers_and_checks_are_as_they_were_said() -> None:
         ("/cache", "", False, 8),
         ("d", "/data", True, 0),
     ]
-    assert task.life.health_check is not None
-    check = check_message(task.life.health_check)
+    assert task.container.health_check is not None
+    check = check_message(task.container.health_check)
     assert (check.http.port_index, check.http.path, check.interval_s) == (0, "/ok", 2)
     assert not check.HasField("delay_s")
     assert needed_runtimes(task) == ("oci",)
@@ -368,7 +368,7 @@ def test_a_value_of_set_is_text_unless_the_schema_says_otherwise() -> None:
     assert task.env == {"A": "yes", "B": "1.10", "C": "", "D": " {a: 1}", "E": "a=b"}
     assert (task.image, task.gang, task.instances, task.is_service) == (None, True, 2, True)
     assert task.scalars == {"cpus": 1000, "mem": 100_000}
-    assert task.life.health_check == {"command": "a: b"}
+    assert task.container.health_check == {"command": "a: b"}
 
 
 @pytest.mark.parametrize(
@@ -465,8 +465,10 @@ def test_expressions_take_time_linear_in_the_text() -> None:
     """F3: Python's own would be at this for longer than the sun has left."""
     constraint = parse_constraint("hostname:UNLIKE:([a-z0-9.-]+)+X")
     where = {"hostname": "a" * 255}
-    assert unmet(constraint, "g", where, Placed(), Known()) is None
-    assert unmet(constraint, "g", {"hostname": "aX"}, Placed(), Known()) == "hostname is aX"
+    assert unmet(constraint, "g", where, Placements(), KnownAgents()) is None
+    assert (
+        unmet(constraint, "g", {"hostname": "aX"}, Placements(), KnownAgents()) == "hostname is aX"
+    )
     for text in ("(?!a)b", "(a)\\1", "(", "a{1000}{1000}", "(a|b|c){1,400}"):
         with pytest.raises(ConstraintError):
             parse_constraint(f"hostname:UNLIKE:{text}")

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
-from pymesos_binpack.placement.agents import Known, Placed, Seen
-from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
+from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import (
     DEFAULT_POLICY,
     POLICIES,
@@ -23,9 +23,9 @@ from pymesos_core.resources import parse, total
 BEST_FIT = read_policy("best-fit")
 
 
-def offer(name: str, text: str, of: str = "", **attributes: str) -> OfferInHand:
-    agent = Seen(name, {"hostname": name, **attributes}, parse(of or text), ("process",))
-    return OfferInHand((f"o-{name}",), agent, parse(text))
+def offer(name: str, text: str, of: str = "", **attributes: str) -> AgentOffers:
+    agent = OfferedAgent(name, {"hostname": name, **attributes}, parse(of or text), ("process",))
+    return AgentOffers((f"o-{name}",), agent, parse(text))
 
 
 def task(name: str, text: str = "cpus:1;mem:10", ports: int = 0, *rules: str) -> PendingTask:
@@ -117,7 +117,7 @@ def test_why_not(wanted: PendingTask, says: str, lasting: bool) -> None:
 def test_nothing_offered() -> None:
     assert "no agent has been offered" in plan([task("t")], [], BEST_FIT).unplaced["t"].text
     seen = [offer("a", "cpus:4;mem:400").agent]
-    refusal = plan([task("t")], [], BEST_FIT, Situation(Known(seen))).unplaced["t"]
+    refusal = plan([task("t")], [], BEST_FIT, Situation(KnownAgents(seen))).unplaced["t"]
     assert "in use" in refusal.text and not refusal.lasting
 
 
@@ -154,7 +154,7 @@ class TestConstraints:
             [task("t", "cpus:1", 0, "rack:UNIQUE")],
             self.RACKS,
             BEST_FIT,
-            Situation(placed=Placed(placed)),
+            Situation(placed=Placements(placed)),
         )
         assert where(made)["t"] in ("a", "b")
 

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pymesos_binpack.placement.agents import Known, Placed, Seen
-from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
+from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.placement.planner import Situation, plan
 from pymesos_binpack.placement.preemption import Preemption, RunningTask, preemption
@@ -17,7 +17,7 @@ from pymesos_core.resources import Resources, count, devices, parse
 
 BEST_FIT = read_policy("best-fit")
 WHOLE = "cpus:8;mem:80;ports:[1-4];gpus#0:1;gpus#1:1"
-AGENTS = [Seen(name, {"hostname": name}, parse(WHOLE)) for name in ("a", "b", "c")]
+AGENTS = [OfferedAgent(name, {"hostname": name}, parse(WHOLE)) for name in ("a", "b", "c")]
 KINDS = [
     "cpus:2;mem:10",
     "cpus:1;mem:40",
@@ -53,8 +53,8 @@ def placed_without(
         for task, has in tasks:
             if task.agent_id == agent.agent_id and task.task_id not in gone:
                 left = left - has
-        offers.append(OfferInHand((agent.agent_id,), agent, left))
-    return len(plan(unit, offers, BEST_FIT, Situation(Known(AGENTS))).launches)
+        offers.append(AgentOffers((agent.agent_id,), agent, left))
+    return len(plan(unit, offers, BEST_FIT, Situation(KnownAgents(AGENTS))).launches)
 
 
 @given(
@@ -76,7 +76,7 @@ def test_room_is_made_where_it_can_be_and_by_the_less_urgent_only(
     unit = gang(size, priority, text)
     everyone = [task for task, _ in tasks]
     lower_ids = [task.task_id for task in everyone if task.priority < priority]
-    made = preemption(unit, everyone, left, AGENTS, Placed(), {})
+    made = preemption(unit, everyone, left, AGENTS, Placements(), {})
     if placed_without((), tasks, unit) == size:
         assert made is None, "nobody has to go"
     elif made is None:
@@ -94,11 +94,11 @@ def test_the_least_important_go_where_the_fewest_must() -> None:
         running("b2", "b", 1, "cpus:4;mem:10"),
         running("c1", "c", 1, "cpus:8;mem:10"),
     ]
-    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placed(), {})
+    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placements(), {})
     assert made == Preemption(("c1",), frozenset("c"))
 
 
 def test_a_task_with_data_is_made_room_for_where_they_are() -> None:
     tasks = [running("a1", "a", 2, "cpus:8;mem:10"), running("b1", "b", 1, "cpus:8;mem:10")]
-    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placed(), {"t0": "a"})
+    made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placements(), {"t0": "a"})
     assert made is not None and made.victims == ("a1",)

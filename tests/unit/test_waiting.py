@@ -12,8 +12,8 @@ from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs.backoff import RESTART_MIN_S
 from pymesos_binpack.jobs.launching import line_name, line_of
 from pymesos_binpack.jobs.state import Instance, new_job
-from pymesos_binpack.placement.agents import Seen
-from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.agents import OfferedAgent
+from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.placement.planner import plan
 from pymesos_binpack.placement.queue import Queue, to_plan
@@ -26,12 +26,14 @@ SIZES = st.fixed_dictionaries(
 )
 
 
-def offers(sizes: list[tuple[int, int]]) -> list[OfferInHand]:
+def offers(sizes: list[tuple[int, int]]) -> list[AgentOffers]:
     made = []
     for number, (cpus, mem) in enumerate(sizes):
         total = parse(f"cpus:{cpus};mem:{mem};ports:[1-3]")
-        agent = Seen(f"a{number}", {"hostname": f"a{number}", "rack": str(number % 2)}, total)
-        made.append(OfferInHand((f"o{number}",), agent, total))
+        agent = OfferedAgent(
+            f"a{number}", {"hostname": f"a{number}", "rack": str(number % 2)}, total
+        )
+        made.append(AgentOffers((f"o{number}",), agent, total))
     return made
 
 

@@ -18,8 +18,8 @@ from pymesos_binpack.jobs.launching import (
 from pymesos_binpack.jobs.lifecycle import Happened, Phase
 from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.placement.accepts import Part
-from pymesos_binpack.placement.agents import Attributes, Placed
-from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.agents import Attributes, Placements
+from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import Shape, Workload, shape_of
 from pymesos_binpack.placement.placing import Chosen, Eviction
 from pymesos_binpack.placement.planner import Launch
@@ -58,7 +58,7 @@ def make_plan(ctx: Context) -> None:
         ctx.say(Revive())
 
 
-def _place(ctx: Context, offers: list[OfferInHand]) -> None:
+def _place(ctx: Context, offers: list[AgentOffers]) -> None:
     placement, now_s = ctx.placement, ctx.now.mono_s
     round_, chosen, news = placement.place(
         offers, _placed(ctx), _workload(ctx), now_s, lambda instance: _part(ctx, instance)
@@ -93,9 +93,9 @@ def _workload(ctx: Context) -> Workload:
     return Workload.counted(counts)
 
 
-def _placed(ctx: Context) -> Placed:
+def _placed(ctx: Context) -> Placements:
     """Where the instances run of every job that has a constraint."""
-    out = Placed()
+    out = Placements()
     for job in ctx.roster.jobs.values():
         for instance in job.instances if job.fields and not job.ended else ():
             if instance.saved.task_id in ctx.roster.by_task:

@@ -17,7 +17,7 @@ from typing import Any
 import jsonschema
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
-from pymesos_binpack.containers import life_of, life_problem
+from pymesos_binpack.containers import container_problem, container_spec
 from pymesos_binpack.jobfiles import checks
 from pymesos_binpack.jobfiles.documents import read_document, read_text
 from pymesos_binpack.jobfiles.trial import launch_problem
@@ -177,7 +177,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         raise JobError(f"{where}: a task needs a command, or an image that has one")
     if task.get("image") and (problem := image_problem(task["image"])):
         raise JobError(f"{where}.image: {problem}")
-    if problem := life_problem(task, in_group=is_sidecar or bool(task.get("sidecars"))):
+    if problem := container_problem(task, in_group=is_sidecar or bool(task.get("sidecars"))):
         raise JobError(f"{where}.{problem}")
     if task.get("volumes") and "unreachable_replace_s" in task:
         raise JobError(
@@ -203,7 +203,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         kill_grace_s=float(task.get("kill_grace_s", 3)),
         gang=task.get("gang", False),
         volumes=_parse_volumes(task.get("volumes", ()), where),
-        life=life_of(task),
+        container=container_spec(task),
         sidecars=sidecars,
         unreachable_replace_s=_unreachable_replace_s(task),
     )

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from pymesos_binpack.jobs.launching import pending_task, task_infos, with_volumes
 from pymesos_binpack.jobs.state import Instance
-from pymesos_binpack.placement.agents import Seen
-from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.agents import OfferedAgent
+from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.specs import Job, JobError, TaskSpec
 from pymesos_core import contract, limits
@@ -27,7 +27,7 @@ PORTS = "ports"
 DEVICES_MAX = 64  # of one agent, as far as the size of a message goes
 JOB_ID_END = "-00000000"
 ATTEMPTS = 10**9
-AGENT = Seen("a" * limits.ID.most, {"hostname": "h"}, Resources())
+AGENT = OfferedAgent("a" * limits.ID.most, {"hostname": "h"}, Resources())
 POINTER_BYTES = 8
 OURS_BYTES = 16 * limits.KIB  # what an agent adds to an environment, but for the ports
 PORT_BYTES = 32  # PORT999=65535 and its pointer
@@ -57,7 +57,7 @@ def _build(job: Job, spec: TaskSpec) -> tuple[pb.TaskInfo, ...]:
     instance.amend(attempts=ATTEMPTS)
     task = pending_task(instance, job.priority)
     given = _resources(task.scalars, task.ports)
-    launch = Launch(task, OfferInHand(("o",), AGENT, given), given)
+    launch = Launch(task, AgentOffers(("o",), AGENT, given), given)
     launch, operations = with_volumes(instance, launch, job.role)
     infos = task_infos(instance, launch)
     for message in (*operations, *infos):
@@ -104,7 +104,7 @@ def _exec_problem(spec: TaskSpec) -> str | None:
     """Why Linux would not start the program: the limits of execve, in bytes."""
     check_commands = [
         check["command"]
-        for check in (spec.life.health_check, spec.life.readiness_check)
+        for check in (spec.container.health_check, spec.container.readiness_check)
         if check and "command" in check
     ]
     for command in (spec.command or "", *check_commands):
@@ -115,7 +115,7 @@ def _exec_problem(spec: TaskSpec) -> str | None:
         sizes.append(size_of(f"{name}={value}"))
         if problem := limits.VARIABLE.problem(sizes[-1], f"env.{name}, written NAME=VALUE,"):
             return problem
-    stack = spec.life.container.get("ulimits", {}).get("stack")
+    stack = spec.container.keys.get("ulimits", {}).get("stack")
     if stack is not None:
         most = max(EXEC_LEAST_BYTES, stack // 4) - OURS_BYTES - PORT_BYTES * spec.ports
         size = sum(sizes) + (POINTER_BYTES + 1) * len(sizes)

@@ -39,7 +39,7 @@ def needed_runtimes(spec: TaskSpec) -> tuple[str, ...]:
     """One of these must be on the agent, and do for its sidecars, too."""
     grouped = bool(spec.sidecars)
     usual, *others = (
-        fitting_runtimes(container_info(each.image, each.life), grouped=grouped)
+        fitting_runtimes(container_info(each.image, each.container), grouped=grouped)
         for each in (spec, *spec.sidecars)
     )
     return tuple(name for name in usual if all(name in other for other in others)) or usual
@@ -159,7 +159,7 @@ def _task_info(
     instance: Instance, launch: Launch, spec: TaskSpec, task_id: str, given: Resources
 ) -> pb.TaskInfo:
     environment = {**spec.env, "PYMESOS_INSTANCE": str(instance.index)}
-    life = spec.life
+    its = spec.container
     return pb.TaskInfo(
         task_id=task_id,
         name=spec.name,
@@ -171,11 +171,11 @@ def _task_info(
             environment=[pb.EnvironmentVariable(name=n, value=v) for n, v in environment.items()],
             user=spec.user or "",
         ),
-        container=container_info(spec.image, life),
-        health_check=check_message(life.health_check) if life.health_check else None,
-        readiness_check=check_message(life.readiness_check) if life.readiness_check else None,
-        max_completion_time_s=life.max_completion_time_s,
-        artifacts=[pb.Artifact(**artifact) for artifact in life.artifacts],
+        container=container_info(spec.image, its),
+        health_check=check_message(its.health_check) if its.health_check else None,
+        readiness_check=check_message(its.readiness_check) if its.readiness_check else None,
+        max_completion_time_s=its.max_completion_time_s,
+        artifacts=[pb.Artifact(**artifact) for artifact in its.artifacts],
         kill_policy=pb.KillPolicy(grace_period_s=spec.kill_grace_s),
         labels=[pb.Label(key="job", value=instance.job_id)],
     )

@@ -16,7 +16,7 @@ Attributes = Mapping[str, str]
 
 
 @dataclass(frozen=True)
-class Seen:
+class OfferedAgent:
     """An agent as its offers showed it. `attributes` has the host name under "hostname"."""
 
     agent_id: str
@@ -30,11 +30,11 @@ class Seen:
         return self.attributes.get("hostname", self.agent_id)
 
 
-class Known:
+class KnownAgents:
     """The agents, by their ids."""
 
-    def __init__(self, agents: Iterable[Seen] = ()) -> None:
-        self._agents: dict[str, Seen] = {}
+    def __init__(self, agents: Iterable[OfferedAgent] = ()) -> None:
+        self._agents: dict[str, OfferedAgent] = {}
         self._largest: dict[str, int] | None = None
         self._values: dict[str, frozenset[str]] = {}
         self.refusals: dict[object, Refusal | None] = {}  # by what was asked; see `reasons`
@@ -42,7 +42,7 @@ class Known:
         for agent in agents:
             self.see(agent)
 
-    def see(self, agent: Seen) -> bool:
+    def see(self, agent: OfferedAgent) -> bool:
         """One was offered; whether it is another than it was."""
         self.lost.discard(agent.agent_id)
         before = self._agents.get(agent.agent_id)
@@ -65,10 +65,10 @@ class Known:
     def __len__(self) -> int:
         return len(self._agents)
 
-    def __iter__(self) -> Iterator[Seen]:
+    def __iter__(self) -> Iterator[OfferedAgent]:
         return iter(self._agents.values())
 
-    def get(self, agent_id: str) -> Seen | None:
+    def get(self, agent_id: str) -> OfferedAgent | None:
         """The agent, if it was seen and is not lost."""
         return self._agents.get(agent_id)
 
@@ -89,16 +89,16 @@ class Known:
         return self._values[field]
 
 
-class Placed:
+class Placements:
     """The agents of the instances of each group, one for each instance."""
 
     def __init__(self, agents: Mapping[str, Sequence[Attributes]] | None = None) -> None:
         self._agents = {group: list(where) for group, where in (agents or {}).items()}
         self._counts: dict[tuple[str, str], Counter[str | None]] = {}
 
-    def copy(self) -> Placed:
+    def copy(self) -> Placements:
         """One that can be changed by itself."""
-        return Placed(self._agents)
+        return Placements(self._agents)
 
     def add(self, group: str, agent: Attributes) -> None:
         """One more instance."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pymesos_binpack.constraints import Constraint
-from pymesos_binpack.placement.agents import Attributes, Known, Placed, Seen
+from pymesos_binpack.placement.agents import Attributes, KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.expressions import compile_expression
 
 
-def refusal_of_agent(task: PendingTask, agent: Seen, placed: Placed, known: Known) -> str | None:
+def refusal_of_agent(
+    task: PendingTask, agent: OfferedAgent, placed: Placements, known: KnownAgents
+) -> str | None:
     """Why the agent will not do, whatever is free on it."""
     if task.runtimes and agent.runtimes and not set(task.runtimes) & set(agent.runtimes):
         return f"it has none of the runtimes {', '.join(task.runtimes)}"
@@ -20,7 +22,11 @@ def refusal_of_agent(task: PendingTask, agent: Seen, placed: Placed, known: Know
 
 
 def unmet(
-    constraint: Constraint, group: str, attributes: Attributes, placed: Placed, known: Known
+    constraint: Constraint,
+    group: str,
+    attributes: Attributes,
+    placed: Placements,
+    known: KnownAgents,
 ) -> str | None:
     """Why an agent with these attributes (hostname among them) will not do for a group, or None."""
     mine = attributes.get(constraint.field)

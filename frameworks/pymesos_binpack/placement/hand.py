@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from pymesos_binpack.placement.agents import Seen
+from pymesos_binpack.placement.agents import OfferedAgent
 from pymesos_core.resources import EMPTY, Resources, from_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
 
 @dataclass(frozen=True)
-class OfferInHand:
+class AgentOffers:
     """All that one agent offers, by one or several offers."""
 
     offer_ids: tuple[str, ...]
-    agent: Seen
+    agent: OfferedAgent
     available: Resources
 
 
-def seen(offer: pb.Offer) -> Seen:
+def agent_of(offer: pb.Offer) -> OfferedAgent:
     """What an offer tells of its agent."""
     attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
     total = from_proto(offer.agent_total or offer.resources)
-    return Seen(offer.agent_id, attributes, total, tuple(offer.runtimes))
+    return OfferedAgent(offer.agent_id, attributes, total, tuple(offer.runtimes))
 
 
 @dataclass
-class Hand:
+class OffersInHand:
     """The offers in hand, by agent."""
 
     offers: dict[str, pb.Offer] = field(default_factory=dict)
@@ -48,7 +48,7 @@ class Hand:
         self.since_s.clear()
         self.held.clear()
 
-    def by_agent(self) -> list[OfferInHand]:
+    def by_agent(self) -> list[AgentOffers]:
         grouped: dict[str, list[pb.Offer]] = {}
         for offer in self.offers.values():
             grouped.setdefault(offer.agent_id, []).append(offer)
@@ -58,5 +58,5 @@ class Hand:
             for offer in offers:
                 available = available + from_proto(offer.resources)
             ids = tuple(offer.offer_id for offer in offers)
-            out.append(OfferInHand(ids, seen(offers[0]), available))
+            out.append(AgentOffers(ids, agent_of(offers[0]), available))
         return out

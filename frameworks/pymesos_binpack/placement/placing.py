@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Generic
 
 from pymesos_binpack.placement.accepts import Part, as_accepts
-from pymesos_binpack.placement.agents import Known, Placed
-from pymesos_binpack.placement.hand import Hand, OfferInHand, seen
+from pymesos_binpack.placement.agents import KnownAgents, Placements
+from pymesos_binpack.placement.hand import AgentOffers, OffersInHand, agent_of
 from pymesos_binpack.placement.packing import Policy, Workload
 from pymesos_binpack.placement.planner import Launch, Situation, plan
 from pymesos_binpack.placement.preemption import RunningTask, preemption
@@ -57,7 +57,7 @@ class Answer:
 class _Round(Generic[W]):
     """One plan, while it is carried out."""
 
-    offers: Sequence[OfferInHand]
+    offers: Sequence[AgentOffers]
     situation: Situation
     who: dict[str, W]
     tasks: list[PendingTask]
@@ -72,8 +72,8 @@ class Placement(Generic[W]):
 
     policy: Policy
     queue: Queue[W] = field(default_factory=Queue)
-    hand: Hand = field(default_factory=Hand)
-    agents: Known = field(default_factory=Known)
+    hand: OffersInHand = field(default_factory=OffersInHand)
+    agents: KnownAgents = field(default_factory=KnownAgents)
     due: bool = False  # a plan is to be made
     explaining: bool = False  # why nothing is placed is to be said although nothing is offered
     wants_offers: bool = True
@@ -88,7 +88,7 @@ class Placement(Generic[W]):
         """A master has taken the framework in; who was lost meanwhile nobody told."""
         self._new_demand = not self.wants_offers
         self.hand.clear()
-        self.agents = Known()
+        self.agents = KnownAgents()
         self.due = True
 
     def demand(self) -> None:
@@ -100,7 +100,7 @@ class Placement(Generic[W]):
         """Offers have come."""
         for offer in offers:
             self.hand.add(offer, now_s)
-            self._agents_changed |= self.agents.see(seen(offer))
+            self._agents_changed |= self.agents.see(agent_of(offer))
         self.due = True
 
     def lose(self, agent_id: str) -> None:
@@ -116,8 +116,8 @@ class Placement(Generic[W]):
 
     def place(
         self,
-        offers: Sequence[OfferInHand],
-        placed: Placed,
+        offers: Sequence[AgentOffers],
+        placed: Placements,
         workload: Workload,
         now_s: float,
         part_of: Callable[[W], Part],
@@ -143,7 +143,7 @@ class Placement(Generic[W]):
         round_ = _Round(offers, situation, who, tasks, unplaced, of_use, too_large)
         return round_, chosen, news
 
-    def culprit(self, offers: Sequence[OfferInHand], placed: Placed, now_s: float) -> str:
+    def culprit(self, offers: Sequence[AgentOffers], placed: Placements, now_s: float) -> str:
         """The job that cannot be planned by itself, either; empty: none, or not one alone can."""
         situation = Situation(self.agents, placed, self.kept(now_s))
         failed: list[str] = []

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from pymesos_binpack.constraints import GPU_MODEL, gpu_models
-from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.eligibility import refusal_of_agent
-from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing.policies import Policy
 from pymesos_binpack.placement.packing.pool import Bools, Node, Placement, Pool
 from pymesos_binpack.placement.packing.shape import GPUS, Shape, shape_of
@@ -36,7 +36,7 @@ class Launch:
     """A task, where it goes, and what of the offer it is given; with the volumes to be made."""
 
     task: PendingTask
-    offer: OfferInHand
+    offer: AgentOffers
     resources: Resources
 
     @property
@@ -64,14 +64,14 @@ class Situation:
     On an agent of `kept` nothing of a lower priority is placed.
     """
 
-    known: Known = field(default_factory=Known)
-    placed: Placed = field(default_factory=Placed)
+    known: KnownAgents = field(default_factory=KnownAgents)
+    placed: Placements = field(default_factory=Placements)
     kept: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan(
     pending: Sequence[PendingTask],
-    offers: Sequence[OfferInHand],
+    offers: Sequence[AgentOffers],
     policy: Policy,
     situation: Situation | None = None,
 ) -> Plan:
@@ -138,7 +138,7 @@ def _parts(task: PendingTask, largest: Mapping[str, int]) -> list[float]:
 class _Attempts:
     """Runs the tasks over the offers in one order after another."""
 
-    def __init__(self, offers: Sequence[OfferInHand], policy: Policy, situation: Situation) -> None:
+    def __init__(self, offers: Sequence[AgentOffers], policy: Policy, situation: Situation) -> None:
         self.offers, self.known, self.placed = offers, situation.known, situation.placed
         self._nodes = [_node(offer) for offer in offers]
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
@@ -153,7 +153,7 @@ class _Attempts:
             attempt.place(unit)
         return attempt
 
-    def is_kept_from(self, task: PendingTask, agent: Seen) -> bool:
+    def is_kept_from(self, task: PendingTask, agent: OfferedAgent) -> bool:
         """Whether the room there is for something more urgent."""
         return task.priority < self._kept.get(agent.agent_id, task.priority)
 
@@ -323,7 +323,7 @@ def _of_device(resources: Resources, name: str, milli: int) -> Resources:
     return Resources(tagged={tag: Resources({GPUS: milli})})
 
 
-def _node(offer: OfferInHand) -> Node:
+def _node(offer: AgentOffers) -> Node:
     """An offer as the pool sees it. Ports are counted."""
     free = usable(offer.available)
     scalars = {n: v for n, v in free.quantities.items() if n != GPUS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.eligibility import refusal_of_agent
 from pymesos_binpack.placement.packing.shape import GPUS
 from pymesos_binpack.placement.tasks import PendingTask
@@ -78,8 +78,8 @@ def preemption(
     unit: Sequence[PendingTask],
     running: Iterable[RunningTask],
     free: Mapping[str, Resources],
-    agents: Sequence[Seen],
-    placed: Placed,
+    agents: Sequence[OfferedAgent],
+    placed: Placements,
     homes: Mapping[str, str],
 ) -> Preemption | None:
     """Whom to kill for a task, or for all tasks of a gang; None if that does not help.
@@ -88,7 +88,7 @@ def preemption(
     One task after another goes to the agent where the most important victim is the least important,
     then where the fewest go, in the room that those before it have left.
     """
-    known = Known(agents)
+    known = KnownAgents(agents)
     rooms = {agent.agent_id: _room(free.get(agent.agent_id)) for agent in agents}
     on: dict[str, list[RunningTask]] = {}
     for task in running:
@@ -97,7 +97,7 @@ def preemption(
     gone: list[RunningTask] = []
     used: set[str] = set()
     for wanted in unit:
-        best: tuple[tuple[int, int], Seen, list[RunningTask]] | None = None
+        best: tuple[tuple[int, int], OfferedAgent, list[RunningTask]] | None = None
         for agent in agents:
             if homes.get(wanted.task_id, agent.agent_id) != agent.agent_id:
                 continue

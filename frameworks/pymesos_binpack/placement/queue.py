@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Generic, Protocol, TypeVar
 
-from pymesos_binpack.placement.hand import OfferInHand
+from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.reasons import has, needs
 from pymesos_binpack.placement.tasks import PendingTask, Refusal
 from pymesos_core.resources import Resources, to_proto
@@ -104,7 +104,7 @@ class Queue(Generic[W]):
                 del self._lines[line.name]
 
 
-def to_plan(line: Line[W], offers: Sequence[OfferInHand]) -> dict[str, tuple[PendingTask, W]]:
+def to_plan(line: Line[W], offers: Sequence[AgentOffers]) -> dict[str, tuple[PendingTask, W]]:
     """By task id: as many as might fit and one more; all of a gang, and of those that preempt."""
     everybody = line.preempt or line.task.gang
     number = len(line.waiters) if everybody else _at_most(line.task, offers) + 1
@@ -115,7 +115,7 @@ def to_plan(line: Line[W], offers: Sequence[OfferInHand]) -> dict[str, tuple[Pen
     }
 
 
-def _at_most(task: PendingTask, offers: Sequence[OfferInHand]) -> int:
+def _at_most(task: PendingTask, offers: Sequence[AgentOffers]) -> int:
     """No more than so many can fit, whatever the order."""
     needed = needs(task)
     return sum(

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 
-from pymesos_binpack.placement.agents import Known, Placed, Seen
+from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.eligibility import refusal_of_agent
 from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
 from pymesos_binpack.specs import KNOWN_RESOURCES
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
 
-Free = tuple[Seen, Resources]  # what an agent offers
+Free = tuple[OfferedAgent, Resources]  # what an agent offers
 
 
 def explain(
     task: PendingTask,
-    known: Known,
+    known: KnownAgents,
     offers: Sequence[Free],
-    placed: Placed,
+    placed: Placements,
     kept: Sequence[Free] = (),
 ) -> Refusal:
     """Why a task was not placed, the most lasting reason first.
@@ -64,7 +64,7 @@ def _not_offered(task: PendingTask, others: set[str]) -> Refusal:
     return Refusal(text, lasting=False)
 
 
-def _without_data(task: PendingTask, known: Known, offers: Sequence[Free]) -> Refusal | None:
+def _without_data(task: PendingTask, known: KnownAgents, offers: Sequence[Free]) -> Refusal | None:
     """Why the agent that has a task's volumes, and no other, is of no use to it."""
     where = task.home_name or task.home
     data = f"its data ({', '.join(task.volumes)}) are on {where}"
@@ -85,7 +85,7 @@ def _without_data(task: PendingTask, known: Known, offers: Sequence[Free]) -> Re
     return None
 
 
-def _lasting(task: PendingTask, known: Known, placed: Placed) -> Refusal | None:
+def _lasting(task: PendingTask, known: KnownAgents, placed: Placements) -> Refusal | None:
     """Why no agent could ever run it. Without constraints that is asked once, not every time."""
     size = (frozenset(task.scalars.items()), task.ports)
     if size not in known.refusals:
@@ -100,7 +100,7 @@ def _lasting(task: PendingTask, known: Known, placed: Placed) -> Refusal | None:
     return known.refusals[kind]
 
 
-def _too_large(task: PendingTask, known: Known) -> Refusal | None:
+def _too_large(task: PendingTask, known: KnownAgents) -> Refusal | None:
     if not known:
         return Refusal("no agent has been offered yet", lasting=True, cause=Cause.NO_AGENT)
     for name, needed in needs(task):
@@ -116,14 +116,14 @@ def _too_large(task: PendingTask, known: Known) -> Refusal | None:
     return None
 
 
-def _did_you_mean(name: str, known: Known) -> str:
+def _did_you_mean(name: str, known: KnownAgents) -> str:
     there = sorted(known.largest().keys() | {"ports"})
     near = [] if name in KNOWN_RESOURCES else get_close_matches(name, there, 1, 0.5)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(there)}"
     return f": no agent has any; {hint}"
 
 
-def _unwelcome(task: PendingTask, known: Known, placed: Placed) -> Refusal | None:
+def _unwelcome(task: PendingTask, known: KnownAgents, placed: Placements) -> Refusal | None:
     refusals: set[str] = set()
     for agent in known:
         if _fits(task, agent.total):
