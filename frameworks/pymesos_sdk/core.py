@@ -66,7 +66,7 @@ class SchedulerKept:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A Store effect is durable."""
+    """A Persist effect is durable."""
 
     token: int
 
@@ -110,14 +110,14 @@ class Fail:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class Persist:
     """Write durably, all or nothing; Stored follows."""
 
     token: int
     changes: tuple[Change, ...]
 
 
-Effect = Send | Deliver | Lost | Disconnect | Fail | Store
+Effect = Send | Deliver | Lost | Disconnect | Fail | Persist
 
 
 @dataclass
@@ -281,7 +281,7 @@ class DriverCore:
     def _write(self, why: str, *then: scheduler_pb.Call) -> None:
         write = self._writes.ask(why, self._unwritten, then)
         self._unwritten = []
-        self._out.append(Store(write.token, write.changes))
+        self._out.append(Persist(write.token, write.changes))
 
     def _ask_for(self, now: Now, tasks: Iterable[scheduler_pb.Call.Reconcile.Task]) -> None:
         """Explicit reconciliation, repeated until each is answered; implicit for no tasks."""

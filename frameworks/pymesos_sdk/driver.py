@@ -18,7 +18,8 @@ from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
-from pymesos_core.runner import Fault, FaultError, Runner
+from pymesos_core.runner import Fault, FaultError, Runner, Writes
+from pymesos_core.store import Change, Store
 from pymesos_core.streams import use_stream
 from pymesos_core.tasks import until_first
 from pymesos_proto.v1 import scheduler_pb2 as pb
@@ -37,11 +38,14 @@ from pymesos_sdk.core import (
     Fail,
     Lost,
     MasterSaid,
+    Persist,
     SchedulerCalled,
+    SchedulerKept,
     Send,
+    Stored,
     Tick,
 )
-from pymesos_sdk.ledger import Ledger
+from pymesos_sdk.ledger import FRAMEWORK, OWN_KINDS, Ledger
 from pymesos_sdk.sizes import check, parts_of
 
 log = logging.getLogger(__name__)
@@ -109,32 +113,48 @@ class Driver(Calls):
         acknowledge: bool = True,
         offer_constraints: Mapping[str, pb.OfferConstraints] | None = None,
         optimistic_roles: Sequence[str] = (),
+        store: Store | None = None,
         ledger: Ledger | None = None,
         clock: Callable[[], Now] = read_clock,
     ) -> None:
         """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
 
         `offer_constraints`, by role, say which agents are wanted; `optimistic_roles` are shown what
-        others are offered at the same time, too. `ledger` has the tasks of an earlier run. Raises
-        TypeError for a scheduler with methods that are `async def`, and TooLargeError for too large
-        an `info`.
+        others are offered at the same time, too. A `store` is where the framework's id and tasks
+        are written before they are said, and read back; a framework that writes them itself gives
+        their `ledger`. Raises TypeError for a scheduler with methods that are `async def`,
+        TooLargeError for too large an `info`, and StoreError or ValueError for a store that cannot
+        be read.
         """
         check_callbacks(scheduler, CALLBACKS)
         check(limits.FRAMEWORK_INFO, info.ByteSize())
         self._scheduler = scheduler
         self._acknowledge = acknowledge
+        self._store = store
+        records = store.load() if store is not None else {}
+        ledger = ledger or Ledger()
+        ledger.restore(records)
+        if (stored_id := records.get((FRAMEWORK, ""))) is not None and not info.framework_id:
+            info.framework_id = stored_id.decode()
+        self.records = {key: value for key, value in records.items() if key[0] not in OWN_KINDS}
         self._core = DriverCore(
             info,
             offer_constraints=offer_constraints or {},
             optimistic_roles=optimistic_roles,
-            ledger=ledger or Ledger(),
+            ledger=ledger,
+            durable=store is not None,
         )
         self._detector: Detector = detector_for(master)
         self._streams: dict[int, Outbox[pb.Call]] = {}
         self._connections = itertools.count(1)
         self._backoff = Backoff(0.1, 5.0)
         self._runner: Runner[Event, Effect] = Runner(
-            self._core, self._do, Tick(), self._on_fault, clock=clock
+            self._core,
+            self._do,
+            Tick(),
+            self._on_fault,
+            Writes(store.commit, self._written) if store is not None else None,
+            clock,
         )
         self._ended = asyncio.Event()
         self._failure: str | None = None
@@ -171,6 +191,8 @@ class Driver(Calls):
             await self._detector.close()
         if self._failure is not None:
             raise FrameworkError(self._failure)
+        if self._core.tearing_down and self._store is not None:
+            await asyncio.to_thread(self._store.commit, self._core.ledger.removal())
 
     def stop(self) -> None:
         """Leave; the tasks live through the failover timeout, for the next run to take over."""
@@ -189,6 +211,23 @@ class Driver(Calls):
     def master_capabilities(self) -> frozenset[pb.MasterCapability]:
         """Of the master that leads, once subscribed."""
         return self._core.master_capabilities
+
+    @property
+    def tasks(self) -> Mapping[str, str]:
+        """The agent's id of each task that is not known to have ended, by the task's id."""
+        return self._core.ledger.tasks
+
+    def keep(self, kind: str, key: str, value: bytes | None) -> None:
+        """Write a record of yours, or delete it with None, before what is said next.
+
+        What was written by earlier runs is in `records`. Raises ValueError without a store, and for
+        a kind of the driver's own.
+        """
+        if self._store is None:
+            raise ValueError("the driver has no store: give it one with Driver(store=…)")
+        if kind in OWN_KINDS:
+            raise ValueError(f"records of the kind {kind!r} are the driver's own")
+        self._feed(SchedulerKept((Change(kind, key, value),)))
 
     def call(self, call: pb.Call) -> None:
         """Make a call that has no method here. Raises TooLargeError."""
@@ -238,10 +277,19 @@ class Driver(Calls):
                 log.warning("leaving the master: %s", reason)
                 if connection_id in self._streams:
                     self._streams[connection_id].close()
+            case Persist(token, changes):
+                self._runner.commit(token, changes)
             case Fail(message):
                 if not self._core.tearing_down:
                     self._failure = message
                 self._ended.set()
+
+    def _written(self, token: int, error: Exception | None) -> Event | None:
+        if error is None:
+            return Stored(token)
+        self._failure = f"what is known of its tasks cannot be written: {error}"
+        self._ended.set()
+        return None
 
     def _deliver(self, event: pb.Event) -> None:
         author = self._scheduler

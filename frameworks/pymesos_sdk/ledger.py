@@ -90,6 +90,12 @@ class Ledger:
         record = {"agent_id": agent_id, "ends": task_id in self._kills}
         return Change(TASK, task_id, json.dumps(record).encode())
 
+    def removal(self) -> list[Change]:
+        """Forget the framework with all its tasks."""
+        tasks = [Change(TASK, task_id, None) for task_id in self._agents]
+        given_up = [Change(GIVEN_UP, task_id, None) for task_id in self._given_up]
+        return [Change(FRAMEWORK, "", None), *tasks, *given_up]
+
     # What the framework says.
 
     def launch(self, infos: Iterable[pb.TaskInfo], *, sent: bool) -> None:

@@ -29,12 +29,12 @@ class Harness:
         ledger.restore(self.records)
         self.core = sdk.DriverCore(pb.FrameworkInfo(name="f"), ledger=ledger, durable=True)
         self.effects: list[sdk.Effect] = []
-        self.held: list[sdk.Store] = []
+        self.held: list[sdk.Persist] = []
 
     def feed(self, event: sdk.Event) -> None:
         effects = self.core.step(Now(0.0, 0.0), event)
         self.effects += effects
-        self.held += [effect for effect in effects if isinstance(effect, sdk.Store)]
+        self.held += [effect for effect in effects if isinstance(effect, sdk.Persist)]
 
     def write(self) -> None:
         while self.held:
