@@ -59,7 +59,8 @@ ROLES = {
 }
 SETTINGS = """\
 The [operator's guide](operators-guide.md#settings) says where settings may stand. A key of the file
-is also a variable: `PYMESOS_AGENT_PORT` is the `port` of an agent."""
+of `--config` is also a variable: `PYMESOS_AGENT_PORT` is the `port` of an agent. `--print-config`
+prints what is in force."""
 
 
 def settings() -> Iterator[str]:

@@ -8,28 +8,38 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from pymesos_agent.main import main as agent
+from pymesos_cli.main import main as cli
 from pymesos_core.exits import NOT_RESTARTED, ExitStatus
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import Roles
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", ROOT / "bench/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize(
-    "name", ["limits.md", "reference.md", "job-files.md", "failures.md", "containers.md"]
-)
-def test_what_is_generated_is_current(name: str) -> None:
+def generator() -> Any:
+    """docs/generate.py."""
     spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs/generate.py")
     assert spec and spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+GENERATED = generator().PAGES
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_what_is_generated_is_current(name: str) -> None:
     current = (ROOT / "docs" / name).read_text("utf-8")
-    assert module.PAGES[name]() == current, "run `make docs` and commit what it changes"
+    assert GENERATED[name]() == current, "run `make docs` and commit what it changes"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
@@ -60,6 +70,43 @@ def test_the_settings_of_the_guide_are_settings(tmp_path: Path) -> None:
     done = CliRunner().invoke(agent, ["--config", str(path)])
     (refusal,) = re.findall(r"`/etc/pymesos/agent.toml:(3: imagemaxage.*?)`", text, re.S)
     assert done.exit_code == 2 and " ".join(refusal.split()) in done.output, done.output
+
+
+@pytest.mark.parametrize(
+    ("enumeration", "prefix"), [(pb.TaskState, "TASK_"), (pb.Reason, "REASON_")]
+)
+def test_every_state_and_reason_says_what_to_do(enumeration: Any, prefix: str) -> None:
+    text = (ROOT / "docs/states.md").read_text("utf-8")
+    rows = re.findall(rf"^\| `({prefix}\w+)` \| ([^|]+) \| ([^|]+) \|$", text, re.M)
+    names = [name for name in enumeration.keys() if not name.endswith("UNSPECIFIED")]  # noqa: SIM118
+    assert [name for name, _, _ in rows] == names
+    assert all(meaning.endswith(".") for _, meaning, _ in rows)
+
+
+def test_a_reason_that_is_not_given_is_said_to_be_so() -> None:
+    text = (ROOT / "docs/states.md").read_text("utf-8")
+    said = set(re.findall(r"^\| `(REASON_\w+)` \| Not given by this version\.", text, re.M))
+    code = "\n".join(
+        path.read_text("utf-8")
+        for package in ("master/pymesos_master", "agent/pymesos_agent")
+        for path in (ROOT / package).rglob("*.py")
+    )
+    names = {name for name in pb.Reason.keys() if not name.endswith("UNSPECIFIED")}  # noqa: SIM118
+    assert said == {name for name in names if not re.search(rf"\b{name}\b", code)}
+
+
+def test_the_commands_of_troubleshooting_are_commands() -> None:
+    """And its flags are flags."""
+    text = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
+    for words in set(re.findall(r"`pymesos-cli ([a-z ]+?)(?: [A-Z]| --|`)", text)):
+        command: click.Command | None = cli
+        for word in words.split():
+            assert isinstance(command, click.Group), words
+            command = command.get_command(click.Context(command), word)
+            assert command is not None, words
+    reference = (ROOT / "docs/reference.md").read_text("utf-8")
+    for flag in set(re.findall(r"(--[a-z-]+[a-z])", text)):
+        assert re.search(rf"{flag}\b", reference), flag
 
 
 def test_every_exit_status_of_a_role_is_explained() -> None:

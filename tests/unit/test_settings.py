@@ -28,7 +28,7 @@ from pymesos_master.settings import MasterSettings
 
 @dataclass(frozen=True)
 class CookSettings(Settings):
-    """Of every kind one."""
+    """One setting of every kind."""
 
     oven_s: float = declared.number(1.5, 0.5, 600, unit=declared.SECONDS, help="Time.")
     plates: int = declared.whole(4, 1, 12, help="Plates.")

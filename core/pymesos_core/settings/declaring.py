@@ -54,11 +54,11 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        """Its name on the command line."""
+        """The name of the setting on the command line."""
         return "--" + self.name.replace("_", "-")
 
     def variable(self, role: str) -> str:
-        """Its name in the environment of a role."""
+        """The name of the setting in the environment of a role."""
         return f"PYMESOS_{role}_{self.name}".upper()
 
 
