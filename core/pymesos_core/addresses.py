@@ -40,7 +40,8 @@ def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
     """Read `host:port`. Raises AddressError."""
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\]]+))(?::([0-9]{1,5}))?", text.strip())
     if not match:
-        raise AddressError(f"{quoted(text)} is not host:port")
+        hint = "; brackets are around an IPv6 address: [::1]:5050" if text.count(":") > 1 else ""
+        raise AddressError(f"{quoted(text)} is not host:port{hint}")
     if match[3] is None and default_port is None:
         raise AddressError(f"{quoted(text)} lacks its port: host:port is expected")
     port = int(match[3]) if match[3] else default_port

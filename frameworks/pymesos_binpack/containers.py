@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymesos_core.text import quoted
+from pymesos_core.text import count_of, quoted
 from pymesos_proto.v1 import types_pb2 as pb
 
 # The keys of a task that become its ContainerInfo.
@@ -32,6 +32,7 @@ class ContainerSpec:
 def container_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
     """What the schema cannot say. `in_group`: it is a sidecar, or has some."""
     ports = task.get("resources", {}).get("ports", 0)
+    there_are = f"the task has {count_of(ports, 'port')}; the first is 0"
     for name in ("health_check", "readiness_check"):
         check = task.get(name, {})
         kinds = [kind for kind in ("command", "http", "tcp", "grpc") if kind in check]
@@ -41,13 +42,13 @@ def container_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
         if isinstance(ask, Mapping) and ("port" in ask) == ("port_index" in ask):
             return f"{name}.{kinds[0]}: either port or port_index is expected"
         if isinstance(ask, Mapping) and ask.get("port_index", -1) >= ports:
-            return f"{name}.{kinds[0]}.port_index: the task has {ports} ports; the first is 0"
+            return f"{name}.{kinds[0]}.port_index: {there_are}"
     mappings = task.get("port_mappings", ())
     if mappings and task.get("network", "host") in ("host", "none"):
         return "port_mappings: they need a network that has ports of its own, like `bridge`"
     for index, mapping in enumerate(mappings):
         if mapping["port_index"] >= ports:
-            return f"port_mappings[{index}].port_index: the task has {ports} ports; the first is 0"
+            return f"port_mappings[{index}].port_index: {there_are}"
     inside = [(m["container_port"], m.get("protocol", "tcp")) for m in mappings]
     if in_group and len(set(inside)) != len(inside):
         return "port_mappings: two lead to one port of the network that it shares with its sidecars"

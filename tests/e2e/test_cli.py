@@ -120,7 +120,7 @@ def test_names_of_jobs_and_their_tasks(cluster: Cluster) -> None:
     assert len(cli.ok("logs", "shop").splitlines()) == 3
     assert len(json.loads(cli.ok("tasks", "shop.twice", "--json"))) == 2
     assert "stdout" in cli.ok("ls", "shop.once") and cli.ok("cat", "shop.once", "stdout") == "0\n"
-    assert "is RUNNING" in cli.ok("explain", "task", "shop.once").replace("TASK_", "")
+    assert "has been RUNNING" in cli.ok("explain", "task", "shop.once").replace("TASK_", "")
     assert {r["task_id"] for r in json.loads(cli.ok("stats", "shop.twice", "--json"))} == {
         f"{once}.twice.0.1",
         f"{once}.twice.1.1",
@@ -358,7 +358,8 @@ def test_no_escape_codes_go_into_a_pipe_and_no_lines_are_glued(cluster: Cluster)
         stderr=subprocess.STDOUT,
         text=True,
     )
-    assert together.stdout.splitlines()[-2:] == ["abc", "1 finished"]
+    said = together.stdout.splitlines()
+    assert "abc" in said and said[-1] == "1 finished", said
 
 
 def test_a_proxy_is_not_asked_for_what_is_in_the_cluster(cluster: Cluster) -> None:

@@ -117,7 +117,7 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
         (MINIMAL % "health_check: {tcp: {port: 70000}}", "70000 is out of range; at most 65535"),
         (
             MINIMAL % "resources: {ports: 1}, readiness_check: {tcp: {port_index: 1}}",
-            "readiness_check.tcp.port_index: the task has 1 ports; the first is 0",
+            "readiness_check.tcp.port_index: the task has 1 port; the first is 0",
         ),
         (MINIMAL % "runtime: podman", "'podman' is not one of process, docker, oci"),
         (MINIMAL % "network: a/b", "network: 'a/b' cannot be used; expected:"),

@@ -57,8 +57,8 @@ class Progress:
             key = (instance.task_name, instance.instance)
             line = describe(instance)
             waits = instance.state == types_pb2.TASK_STATE_UNSPECIFIED and not instance.done
-            if waits and not instance.stuck and self._any_live():
-                continue  # it has its turn when others end
+            if waits and not instance.stuck and (self._any_live() or instance.cause == "STORING"):
+                continue  # it has its turn when others end, or at once
             if line and self._said.get(key) != line:
                 self._said[key] = line
                 lines[_without_place(instance, line)] += 1

@@ -261,10 +261,10 @@ def _task_line(view: pb.TaskView) -> str:
     elif view.state == types_pb2.TASK_UNREACHABLE:
         parts = [f"is {state}: it was {where}, and {view.status.message}"]
     elif view.started_at_s:
-        parts = [f"is {state} {where} for {age(view.started_at_s)}: it has been started"]
+        parts = [f"has been {state} {where} for {age(view.started_at_s)}: it has been started"]
     else:
         parts = [
-            f"is {state} {where} for {age(view.launched_at_s)}: its agent has it, and has not"
+            f"has been {state} {where} for {age(view.launched_at_s)}: its agent has it, and has not"
             f" reported it as running; {view.status.message or 'it may be fetching an image'}"
         ]
     return f"{view.task_info.task_id} {' '.join(part for part in parts if part)}"

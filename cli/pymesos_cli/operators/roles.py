@@ -117,6 +117,9 @@ async def set_weights(cluster: Cluster, settings: tuple[str, ...]) -> None:
             role = ""
         if not role:
             raise CliError(f"{quoted(setting)} is not ROLE=WEIGHT, as in eng/web=2.5", EXIT_USAGE)
+        _check_role(role)
+        if weight <= 0:
+            raise CliError(f"{quoted(setting)}: a weight is above 0", EXIT_USAGE)
         read.append((role, weight))
     for role, weight in read:
         await _set_weight(cluster, role, weight)

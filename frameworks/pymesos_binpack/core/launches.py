@@ -26,6 +26,7 @@ from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.preemption import RunningTask
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.resources import devices
+from pymesos_core.text import count_of
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -197,7 +198,7 @@ def _evict(ctx: Context, eviction: Eviction[Instance]) -> None:
         waiter.preempt_again_s = ctx.now.mono_s + grace_s + PREEMPT_AGAIN_S
         ctx.timers.set(("kept", waiter.key), waiter.preempt_again_s)
         waiter.kept_agents = eviction.agents
-        text = f"waits for {len(victims)} tasks of lower priority to end"
+        text = f"waits for {count_of(len(victims), 'task')} of lower priority to end"
         waiter.explain(text, Cause.PREEMPTING)
         ctx.changed[waiter.job_id] = None
     for victim in victims:

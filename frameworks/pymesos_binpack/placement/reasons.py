@@ -10,6 +10,7 @@ from pymesos_binpack.placement.eligibility import refusal_of_agent
 from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
 from pymesos_binpack.specs import KNOWN_RESOURCES
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
+from pymesos_core.text import count_of
 
 Free = tuple[OfferedAgent, Resources]  # what an agent offers
 
@@ -181,7 +182,7 @@ def _nearest(task: PendingTask, offers: Sequence[Free]) -> str:
 
 def _amount(name: str, value: int) -> str:
     if name == "ports":
-        return f"{value} ports"
+        return count_of(value, "port")
     unit = " MiB" if name in ("mem", "disk") else ""
     return f"{format_milli(value)}{unit} {name}"
 
