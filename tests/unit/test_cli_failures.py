@@ -19,7 +19,7 @@ import pytest
 
 from pymesos_cli import services
 from pymesos_cli.cluster import CliError, Cluster
-from pymesos_cli.jobs import leftovers, quarantine, run
+from pymesos_cli.jobs import hosted, leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import cluster as local
 from pymesos_cli.tasks import exec as exec_module
@@ -230,3 +230,57 @@ class TestFoldersOfRunsThatDied:
         assert not held.exists()
         names = {path.name for path in tmp_path.iterdir()}
         assert names == {"pymesos-run-new", "pymesos-run-file", "pymesos-run-link", "other"}
+
+
+class TestJobsOfRunsThatDied:
+    async def ended(self, monkeypatch: pytest.MonkeyPatch, **changes: str) -> list[str]:
+        """The frameworks that `end_orphans` ends of one whose process has died."""
+        died = subprocess.Popen(["true"])
+        died.wait()
+        info = types_pb2.FrameworkInfo(framework_id="f", name="run j")
+        hosted.mark(info, "j")
+        labels = {label.key: label for label in info.labels}
+        labels[hosted.PROCESS_LABEL].value = changes.get("process", str(died.pid))
+        labels[hosted.NAMESPACE_LABEL].value = changes.get(
+            "namespace", labels[hosted.NAMESPACE_LABEL].value
+        )
+        info.hostname = changes.get("hostname", info.hostname)
+        view = pb.FrameworkView(info=info, state=changes.get("state", "disconnected"))
+        torn: list[str] = []
+
+        async def frameworks(_: Cluster) -> list[pb.FrameworkView]:
+            return [view, pb.FrameworkView(state="active")]
+
+        async def jobs_of(*_: object) -> list[jobs_pb2.JobView]:
+            return []
+
+        async def end(_: Cluster, job: hosted.Hosted) -> None:
+            torn.append(job.framework.info.framework_id)
+
+        monkeypatch.setattr(Cluster, "frameworks", frameworks)
+        monkeypatch.setattr(hosted, "jobs_of", jobs_of)
+        monkeypatch.setattr(hosted, "end", end)
+        await hosted.end_orphans(Cluster("127.0.0.1:1", 1.0))
+        return torn
+
+    async def test_are_ended(
+        self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert await self.ended(monkeypatch) == ["f"]
+        assert "ended the job j: the command `pymesos-cli run` (process" in capsys.readouterr().err
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"process": str(os.getpid())},
+            {"process": "x"},
+            {"process": "9" * 30},
+            {"state": "active"},
+            {"hostname": "elsewhere.example"},
+            {"namespace": "1"},
+        ],
+    )
+    async def test_of_others_are_not(
+        self, monkeypatch: pytest.MonkeyPatch, change: dict[str, str]
+    ) -> None:
+        assert await self.ended(monkeypatch, **change) == []

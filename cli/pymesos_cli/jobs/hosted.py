@@ -22,6 +22,7 @@ from pymesos_proto.v1 import operator_pb2 as pb
 
 JOB_LABEL = "pymesos-cli/run/job"
 PROCESS_LABEL = "pymesos-cli/run/process"
+NAMESPACE_LABEL = "pymesos-cli/run/pid-namespace"  # without which the number means nothing
 
 
 def mark(info: types_pb2.FrameworkInfo, job: str) -> None:
@@ -29,6 +30,14 @@ def mark(info: types_pb2.FrameworkInfo, job: str) -> None:
     info.hostname = socket.gethostname()
     info.labels.add(key=JOB_LABEL, value=job)
     info.labels.add(key=PROCESS_LABEL, value=str(os.getpid()))
+    info.labels.add(key=NAMESPACE_LABEL, value=_namespace())
+
+
+def _namespace() -> str:
+    try:
+        return str(os.stat("/proc/self/ns/pid").st_ino)  # noqa: PTH116 - the link's own target
+    except OSError:
+        return "unknown"
 
 
 @dataclass(frozen=True)
@@ -38,6 +47,7 @@ class Hosted:
     framework: pb.FrameworkView
     name: str
     process: str
+    namespace: str
     view: jobs_pb2.JobView | None = None  # none before its first task
 
     @property
@@ -63,7 +73,8 @@ async def hosted_jobs(cluster: Cluster) -> list[Hosted]:
         if (name := labels.get(JOB_LABEL)) is not None:
             views = await jobs_of(cluster, framework.info.framework_id)
             process = labels.get(PROCESS_LABEL, "?")
-            out.append(Hosted(framework, name, process, views[0] if views else None))
+            namespace = labels.get(NAMESPACE_LABEL, "?")
+            out.append(Hosted(framework, name, process, namespace, views[0] if views else None))
     return out
 
 
@@ -83,10 +94,11 @@ async def end(cluster: Cluster, job: Hosted) -> None:
 
 async def end_orphans(cluster: Cluster) -> None:
     """End the jobs of commands of this machine that have died: nobody comes back for them."""
-    here = socket.gethostname()
+    here = (socket.gethostname(), _namespace())
     for job in await hosted_jobs(cluster):
-        info = job.framework.info
-        if job.framework.state != "active" and info.hostname == here and _is_gone(job.process):
+        away = job.framework.state != "active"
+        place = (job.framework.info.hostname, job.namespace)
+        if away and place == here and _is_gone(job.process):
             with contextlib.suppress(CliError):  # its time may be over just now
                 await end(cluster, job)
                 note(f"ended the job {job.job_id}: {job.where} has died")
