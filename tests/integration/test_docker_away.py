@@ -16,7 +16,7 @@ from pymesos_agent.containers.sessions import EntryError
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, RuntimeAway, RuntimeBack
-from pymesos_agent.runtimes.docker import runtime as docker_module
+from pymesos_agent.runtimes.docker import engine as docker_module
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_testing.components import (

@@ -192,7 +192,7 @@ def test_a_launch_that_ends_while_the_engine_lists_what_it_has(
         engine._launching["begins"] = _Launch()
         return []
 
-    monkeypatch.setattr(engine, "_list", listing)
+    monkeypatch.setattr(engine._engine, "containers", listing)
     told: list[Any] = []
     monkeypatch.setattr(engine, "_on_event", told.append)
     found = engine._recover()

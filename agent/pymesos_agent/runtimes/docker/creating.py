@@ -1,0 +1,112 @@
+"""How the engine is told of a container: what a task asks for, in the words of the Engine API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from docker.types import LogConfig, Ulimit
+
+from pymesos_agent.containers.cgroups import CPU_PERIOD_US, cpu_quota_us, cpu_shares
+from pymesos_agent.containers.disks import device_path, disk_of
+from pymesos_agent.containers.environment import task_argv, task_environment
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
+
+SANDBOX_IN_CONTAINER = Path("/mnt/pymesos/sandbox")
+MIN_MEM_BYTES = 6 * 1024 * 1024  # the engine refuses less
+DEFAULT_MEM_BYTES = 32 * 1024 * 1024
+MILLI_MIB = 1024 * 1024 / 1000
+
+
+def host_config_of(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
+    """What holds a container, as arguments of APIClient.create_host_config. Raises OSError."""
+    amounts = spec.resources.quantities
+    container = spec.info.container
+    mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB)
+    mem_bytes = max(mem_bytes or DEFAULT_MEM_BYTES, MIN_MEM_BYTES)
+    return {
+        "binds": list(_binds(spec)),
+        "tmpfs": {
+            str(SANDBOX_IN_CONTAINER / m.container_path): f"size={m.size_mib or 64}m,mode=1777"
+            for m in container.mounts
+            if not m.host_path and not m.group_path
+        },
+        "mem_limit": mem_bytes,
+        "memswap_limit": mem_bytes,
+        "cpu_shares": cpu_shares(amounts.get("cpus", 0)),
+        "log_config": LogConfig(
+            type=LogConfig.types.JSON,
+            config={
+                "max-size": str(settings.logs.max_bytes),
+                "max-file": str(settings.logs.files),
+            },
+        ),
+        "pids_limit": container.pids_max or settings.pids_max or None,
+        "network_mode": container.network or "host",
+        "port_bindings": {
+            f"{p.container_port}/{p.protocol}": p.host_port for p in spec.mapped_ports()
+        },
+        "read_only": container.read_only,
+        "ulimits": [Ulimit(name=u.name, soft=u.soft, hard=u.hard) for u in container.ulimits],
+        "cap_add": list(container.add_capabilities) or None,
+        "cap_drop": list(container.drop_capabilities) or None,
+        "security_opt": ["no-new-privileges"],
+        **_cpu_quota(spec),
+        **_throttles(spec),
+    }
+
+
+def container_of(spec: ContainerSpec) -> dict[str, Any]:
+    """What runs in a container, as arguments of APIClient.create_container."""
+    argv = task_argv(spec.info.command)
+    # As in Mesos a shell's command replaces what the image begins with, others are its words.
+    shell = spec.info.command.shell
+    return {
+        "image": spec.info.container.image,
+        "entrypoint": argv[:1] if shell else None,
+        "command": (argv[1:] if shell else argv) or None,
+        "environment": task_environment(spec, SANDBOX_IN_CONTAINER, {}),
+        "user": spec.info.command.user or None,
+        "ports": [(p.container_port, p.protocol) for p in spec.mapped_ports()] or None,
+    }
+
+
+def _cpu_quota(spec: ContainerSpec) -> Mapping[str, int]:
+    if not spec.info.container.cpu_quota:
+        return {}
+    quota_us = cpu_quota_us(spec.resources.quantities.get("cpus", 0))
+    return {"cpu_quota": quota_us, "cpu_period": CPU_PERIOD_US}
+
+
+def _throttles(spec: ContainerSpec) -> Mapping[str, list[dict[str, Any]]]:
+    """Raises OSError."""
+    container = spec.info.container
+    rates = {
+        "device_read_bps": container.read_mib_per_s,
+        "device_write_bps": container.write_mib_per_s,
+    }
+    if not any(rates.values()):
+        return {}
+    disk = disk_of(spec.sandbox)
+    if disk is None:
+        raise OSError("its sandbox is on no disk of its own, so its I/O cannot be limited")
+    return {
+        name: [{"Path": device_path(disk), "Rate": mib * 1024 * 1024}]
+        for name, mib in rates.items()
+        if mib
+    }
+
+
+def _binds(spec: ContainerSpec) -> Iterator[str]:
+    """The sandbox, the volumes, and what of the machine it may see."""
+    yield f"{spec.sandbox}:{SANDBOX_IN_CONTAINER}"
+    for volume in spec.volumes:
+        yield f"{volume.host_path}:{SANDBOX_IN_CONTAINER / volume.container_path}"
+    for mount in spec.info.container.mounts:
+        if mount.host_path:
+            mode = "ro" if mount.read_only else "rw"
+            where = SANDBOX_IN_CONTAINER / mount.container_path
+            yield f"{os.path.realpath(mount.host_path)}:{where}:{mode}"

@@ -1,0 +1,61 @@
+"""Images of an engine: fetching them, and who a container of one runs as."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+import time
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+from docker.errors import DockerException, NotFound
+
+from pymesos_agent.containers import users
+
+PROGRESS_S = 5.0  # between two reports of how far a fetching is
+CHUNK_BYTES = 64 * 1024
+
+
+class StoppedError(Exception):
+    """Nobody wants the image any more."""
+
+
+def fetch(
+    streams: Any, image: str, tell: Callable[[str], None], stopped: Callable[[], bool]
+) -> None:
+    """Fetch an image, and tell now and then how far it is.
+
+    Raises StoppedError, and one of engine.ENGINE_ERRORS.
+    """
+    tagged = ":" in image.rsplit("/", 1)[-1] or "@" in image
+    layers: dict[str, tuple[int, int]] = {}
+    told_s = time.monotonic()
+    for event in streams.pull(image if tagged else f"{image}:latest", stream=True, decode=True):
+        if stopped():
+            raise StoppedError
+        if "error" in event:
+            raise DockerException(event["error"])
+        detail = event.get("progressDetail") or {}
+        if event.get("status") == "Downloading" and detail.get("total"):
+            layers[event["id"]] = (detail["current"], detail["total"])
+        if layers and time.monotonic() - told_s >= PROGRESS_S:
+            told_s = time.monotonic()
+            done, total = (sum(n) // 2**20 for n in zip(*layers.values(), strict=True))
+            tell(f"The image is being fetched: {done} of {total} MiB")
+
+
+def read_etc(client: Any, name: str, file: str) -> str:
+    """A file of a container's /etc; empty when it has none."""
+    try:
+        chunks, _ = client.get_archive(name, f"/etc/{file}", chunk_size=CHUNK_BYTES)
+    except NotFound:
+        return ""
+    data = b"".join(islice(chunks, users.MAX_FILE_BYTES // CHUNK_BYTES))
+    try:
+        with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+            member = archive.next()
+            content = archive.extractfile(member) if member and member.isreg() else None
+            return content.read().decode("utf-8", "replace") if content is not None else ""
+    except (tarfile.TarError, EOFError):
+        return ""
