@@ -154,6 +154,8 @@ RULES: Mapping[str, Rule] = {
     "webui_url": _LINE,
     "IsolationEntry.key": _LINE,
     "IsolationEntry.value": _LINE,
+    "UnavailableEntry.key": _LINE,
+    "UnavailableEntry.value": _anything,  # for people
     "OfferConstraintsEntry.key": _ROLE,
     "attribute": _KEY,
     "text_equals": _sized(limits.ATTRIBUTE_VALUE, nul=True),

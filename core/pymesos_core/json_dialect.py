@@ -118,6 +118,7 @@ def agent_json(view: pb.AgentView) -> Json:
         "state": view.state,
         "runtime": ",".join(info.runtimes),
         "isolation": dict(info.isolation),
+        "unavailable": dict(info.unavailable),
         "resources": scalars_json(total),
         "reserved": reserved_json(total),
         "allocated": _amounts(view.allocated),

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pymesos_agent.containers.sessions import EntryError, run_entry
 from pymesos_agent.containers.settings import ImageSettings, Settings
-from pymesos_agent.core.events import ContainerFailed
+from pymesos_agent.core.events import ContainerFailed, RuntimeBroken, RuntimeMended
+from pymesos_agent.runtimes import trials
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci import tools
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import INSTALL
 from pymesos_testing.registry import Layer, busybox_layer, write_layout
 from pymesos_testing.rigs import Rig, oci_rig
+from pymesos_testing.waiting import until
 
 MANY_LAYERS = 120
 
@@ -112,3 +116,38 @@ async def test_an_overlay_that_cannot_be_mounted(tmp_path: Path, path: Path) -> 
         failed = await rig.until(ContainerFailed, spec.container_id)
         assert isinstance(failed, ContainerFailed)
         assert failed.message == "mount: no overlay on this kernel"
+
+
+async def test_one_that_breaks_while_its_agent_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is found out by a trial, and so is that it works again."""
+    monkeypatch.setattr(trials, "AGAIN_S", 0.2)
+    async with oci_rig(tmp_path) as rig:
+        assert isinstance(rig.runtime, OciRuntime)
+        tool = rig.runtime._tool
+        assert tool is not None
+        rig.runtime._tool = replace(tool, path="/bin/false")
+        for _ in range(trials.FAILURES):
+            spec = rig.spec("true")
+            rig.runtime.launch(spec)
+            await rig.until(ContainerFailed, spec.container_id)
+        await until("it is told", lambda: rig.availability)
+        (broken,) = rig.availability
+        assert isinstance(broken, RuntimeBroken) and "status 1" in broken.why
+        rig.runtime._tool = tool
+        await until("it works again", lambda: len(rig.availability) == 2)
+        assert rig.availability[1] == RuntimeMended("oci")
+        assert (await rig.exited(await rig.run("exit 3"))).exit_status == 3
+
+
+async def test_what_cannot_be_started_is_not_the_runtime(tmp_path: Path) -> None:
+    async with oci_rig(tmp_path) as rig:
+        for _ in range(trials.FAILURES + 1):
+            spec = rig.spec("true", container=pb.ContainerInfo(network="no-such-network"))
+            rig.runtime.launch(spec)
+            await rig.until(ContainerFailed, spec.container_id)
+        assert isinstance(rig.runtime, OciRuntime)
+        tried = rig.runtime._trials
+        await until("the trial is over", lambda: tried._task is None)
+        assert rig.availability == []

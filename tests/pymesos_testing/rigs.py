@@ -19,6 +19,8 @@ from pymesos_agent.core.events import (
     ContainerStarted,
     RuntimeAway,
     RuntimeBack,
+    RuntimeBroken,
+    RuntimeMended,
 )
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import (
@@ -41,14 +43,14 @@ class Rig:
         self.runtime = runtime
         self.folder = folder
         self.events: list[ContainerEvent] = []
-        self.availability: list[RuntimeAway | RuntimeBack] = []
+        self.availability: list[RuntimeAway | RuntimeBack | RuntimeBroken | RuntimeMended] = []
         self.number = 0
 
     async def start(self) -> None:
         await self.runtime.start(self._hear)
 
     def _hear(self, event: RuntimeEvent) -> None:
-        if isinstance(event, (RuntimeAway, RuntimeBack)):
+        if isinstance(event, (RuntimeAway, RuntimeBack, RuntimeBroken, RuntimeMended)):
             self.availability.append(event)
         else:
             self.events.append(event)

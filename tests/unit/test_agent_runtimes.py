@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core import events as ev
+from pymesos_agent.runtimes import trials
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime, _Launch
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_core.resources import parse, to_proto
@@ -200,3 +202,56 @@ def test_a_launch_that_ends_while_the_engine_lists_what_it_has(
     engine._launching["later"] = _Launch()
     engine._tell_back(found)
     assert told[0].containers.keys() == {"ends", "begins", "later"}
+
+
+def test_one_that_starts_nothing_is_offered_to_nobody() -> None:
+    """It answers, so what runs on it is known, checked and killed as before."""
+    a = agent()
+    container = a.run(image="x", health_check=CHECK)
+    a.feed(ev.RuntimeBroken("docker", "no space left on device"))
+    a.connect()
+    (register,) = [m.register for m in a.sent if m.HasField("register")][-1:]
+    assert list(register.agent_info.runtimes) == ["process"]
+    assert dict(register.agent_info.unavailable) == {"docker": "no space left on device"}
+    a.launch("late", image="y")
+    status = a.updates()[-1].status
+    assert status.state == pb.TASK_DROPPED
+    assert "starts no containers now: no space left on device" in status.message
+    a.advance(1.5)
+    assert len(a.asked) == 1
+    a.kill()
+    assert a.kills == [(container, False)]
+    a.feed(ev.RuntimeMended("docker"))
+    a.connect()
+    assert runtimes(a) == ["process", "docker"]
+
+
+async def test_tasks_that_cannot_be_started_take_no_runtime_from_others() -> None:
+    told: list[Any] = []
+    problems = ["", "", "it is broken", "it is broken", ""]
+
+    async def trial() -> str:
+        return problems.pop(0)
+
+    watched = trials.Trials("x", trial, told.append)
+
+    async def fail(times: int) -> None:
+        for _ in range(times):
+            watched.failed()
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+    await fail(trials.FAILURES)
+    assert len(problems) == 4 and told == [], "the tasks were to blame"
+    await fail(trials.FAILURES - 1)
+    watched.started()
+    await fail(trials.FAILURES - 1)
+    assert len(problems) == 4, "not in a row"
+    await fail(1)
+    assert len(problems) == 3 and told == []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trials, "AGAIN_S", 0)
+        await fail(trials.FAILURES)
+    assert told == [ev.RuntimeBroken("x", "it is broken"), ev.RuntimeMended("x")]
+    assert problems == []
+    await watched.close()

@@ -56,6 +56,8 @@ class AgentCore:
             events.ContainersRecovered: recovery.on_recovered,
             events.RuntimeAway: runtimes.on_away,
             events.RuntimeBack: runtimes.on_back,
+            events.RuntimeBroken: runtimes.on_broken,
+            events.RuntimeMended: runtimes.on_mended,
             events.Connected: session.on_connected,
             events.Disconnected: session.on_disconnected,
             events.MasterSaid: session.on_master_said,

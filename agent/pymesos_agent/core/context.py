@@ -104,6 +104,7 @@ class Context:
     reserved_durable: Resources = EMPTY
     recovered: bool = False  # the runtimes have said what is there
     away: dict[str, str] = field(default_factory=dict)  # runtimes that do not answer, and why
+    broken: dict[str, str] = field(default_factory=dict)  # those that answer and start nothing
     unrecovered: set[str] = field(default_factory=set)  # containers of those since our start
     came: list[str] = field(default_factory=list)  # runtimes that were not there at our start
     isolation: dict[str, str] = field(default_factory=dict)  # of those
@@ -120,9 +121,15 @@ class Context:
     @property
     def runtimes(self) -> tuple[str, ...]:
         """Those that containers can be launched on now."""
-        if not self.away and not self.came:
+        if not self.away and not self.came and not self.broken:
             return self.config.runtimes
-        return tuple(n for n in (*self.config.runtimes, *self.came) if n not in self.away)
+        out = self.unavailable
+        return tuple(n for n in (*self.config.runtimes, *self.came) if n not in out)
+
+    @property
+    def unavailable(self) -> Mapping[str, str]:
+        """The others, and why none can be launched on them."""
+        return self.broken | self.away
 
     def emit(self, effect: Effect) -> None:
         """Have something done."""

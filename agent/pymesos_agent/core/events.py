@@ -50,6 +50,21 @@ class RuntimeBack:
 
 
 @dataclass(frozen=True, slots=True)
+class RuntimeBroken:
+    """A runtime answers, and cannot start any container; those it has are as they were."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeMended:
+    """It can start containers again."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Connected:
     """A stream to a master is open; nothing has been said on it."""
 
@@ -185,6 +200,8 @@ Event = (
     | ContainersRecovered
     | RuntimeAway
     | RuntimeBack
+    | RuntimeBroken
+    | RuntimeMended
     | Connected
     | Disconnected
     | MasterSaid

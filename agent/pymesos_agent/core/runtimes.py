@@ -56,6 +56,20 @@ def on_back(ctx: Context, event: events.RuntimeBack) -> None:
         session.register_anew(ctx, f"the runtime {event.name} answers")
 
 
+def on_broken(ctx: Context, event: events.RuntimeBroken) -> None:
+    """It starts nothing: no more tasks are offered to it, and those that run on it run on."""
+    known = event.name in ctx.broken
+    ctx.broken[event.name] = event.why
+    if not known and ctx.recovered:
+        session.register_anew(ctx, f"the runtime {event.name} starts no containers: {event.why}")
+
+
+def on_mended(ctx: Context, event: events.RuntimeMended) -> None:
+    """It starts containers again."""
+    if ctx.broken.pop(event.name, None) is not None and ctx.recovered:
+        session.register_anew(ctx, f"the runtime {event.name} starts containers again")
+
+
 def _owners_of(ctx: Context, runtime: str) -> list[Owner]:
     """The tasks and executors that have a container there."""
     return [owner for owner in ctx.state.owners.values() if owner.runtime == runtime]

@@ -9,6 +9,7 @@ from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.tasks import endings, launches, updates
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
+from pymesos_core.limits import clipped
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
 from pymesos_core.resources import ResourceError, from_proto, to_proto
 from pymesos_core.store import Change
@@ -60,7 +61,9 @@ def _say_who(ctx: Context, connection: Connection) -> None:
     info.CopyFrom(ctx.config.info)
     info.agent_id = ctx.state.agent_id
     # None at all is what an agent says that does not know which it has.
-    info.runtimes[:] = ctx.runtimes or ((NO_RUNTIME,) if ctx.away else ())
+    info.runtimes[:] = ctx.runtimes or ((NO_RUNTIME,) if ctx.unavailable else ())
+    for name, why in ctx.unavailable.items():
+        info.unavailable[name] = clipped(why)
     for name, what in ctx.isolation.items():
         info.isolation[name] = what
     register = agent_pb.Register(

@@ -16,11 +16,13 @@ from pymesos_agent.core.events import (
     ContainerState,
     RuntimeAway,
     RuntimeBack,
+    RuntimeBroken,
+    RuntimeMended,
 )
 from pymesos_core.resources import Resources
 
 ContainerEvent = ContainerPulling | ContainerStarted | ContainerFailed | ContainerExited
-RuntimeEvent = ContainerEvent | RuntimeAway | RuntimeBack
+RuntimeEvent = ContainerEvent | RuntimeAway | RuntimeBack | RuntimeBroken | RuntimeMended
 OnEvent = Callable[[RuntimeEvent], None]
 
 
@@ -33,7 +35,8 @@ class Runtime(Protocol):
 
     Everything but `start`, `recover` and `close` returns at once; what comes of it is told later,
     in the event loop. Containers outlive the agent: `close` leaves them running. One that stops
-    answering says RuntimeAway, once, and RuntimeBack with what it holds when it answers again.
+    answering says RuntimeAway, once, and RuntimeBack with what it holds when it answers again. One
+    that answers and starts nothing says RuntimeBroken, and later RuntimeMended (`trials.py`).
     """
 
     name: str

@@ -21,11 +21,18 @@ from pymesos_agent.containers.environment import (
     ulimits,
 )
 from pymesos_agent.containers.marks import MARK, new_mark
-from pymesos_agent.containers.sessions import Entry
+from pymesos_agent.containers.sessions import Entry, run_entry
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.core.events import ContainerFailed, ContainerState
+from pymesos_agent.core.events import (
+    ContainerFailed,
+    ContainerStarted,
+    ContainerState,
+    RuntimeBroken,
+    RuntimeMended,
+)
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
+from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervisor
 from pymesos_agent.supervision.supervised import Ids, Supervised, setpriv
 from pymesos_core.resources import Resources
@@ -33,6 +40,7 @@ from pymesos_core.resources import Resources
 log = logging.getLogger(__name__)
 
 MILLI_MIB = 1024 * 1024 / 1000
+TRIAL_TIMEOUT_S = 10.0
 # Join the cgroups that are named before the "--", then become what is named after it.
 JOIN = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 126; shift; done; shift; exec "$@"'
 
@@ -58,6 +66,7 @@ class ProcessRuntime:
         self._groups: dict[str, cgroups.Group] = {}
         self._limits: dict[str, int] = {}
         self._inherited = host_environment()
+        self._trials = Trials(self.name, self._trial, self._tell)
 
     @property
     def isolation(self) -> Mapping[str, str]:
@@ -79,8 +88,33 @@ class ProcessRuntime:
 
     def _hear(self, event: RuntimeEvent) -> None:
         if isinstance(event, ContainerFailed):
+            self._trials.failed()
             self._remove_group(event.container_id)
+        elif isinstance(event, ContainerStarted):
+            self._trials.started()
         self._on_event(event)
+
+    def _tell(self, event: RuntimeBroken | RuntimeMended) -> None:
+        self._on_event(event)
+
+    async def _trial(self) -> str:
+        """Make what a container of no use would have, and run a program as it would be run."""
+        name = f"trial-{self._agent_tag}"
+        joins: tuple[str, ...] = ()
+        try:
+            if self._cgroups is not None:
+                joins = self._cgroups.create(name, cgroups.Limits(100, 0)).join
+            command = ["/bin/sh", "-c", JOIN, "sh", *joins, "--", "true"]
+            entry = Entry(command, self._inherited, Path("/"))
+            status, said = await run_entry(entry, TRIAL_TIMEOUT_S)
+        except TimeoutError:
+            return f"a program that does nothing took longer than {TRIAL_TIMEOUT_S:.0f} s"
+        except (cgroups.CgroupError, OSError) as error:
+            return str(error)
+        finally:
+            if self._cgroups is not None:
+                self._cgroups.destroy(name)
+        return (said.strip() or f"it ended with status {status}") if status else ""
 
     def _watch(self, container_id: str) -> dict[str, Any]:
         group = self._groups.get(container_id)
@@ -138,7 +172,7 @@ class ProcessRuntime:
         except (cgroups.CgroupError, users.UserError, OSError) as error:
             # Not from within the caller's step: the core takes one event at a time.
             failed = ContainerFailed(spec.container_id, str(error))
-            asyncio.get_running_loop().call_soon(self._on_event, failed)
+            asyncio.get_running_loop().call_soon(self._hear, failed)
             return
         self._supervised.launch(
             spec,
@@ -206,6 +240,7 @@ class ProcessRuntime:
 
     async def close(self) -> None:
         """See Runtime."""
+        await self._trials.close()
         await self._supervised.close()
         if self._cgroups is not None:
             self._cgroups.close()

@@ -29,6 +29,7 @@ from pymesos_core.resources import Resources, from_proto
 from pymesos_core.states import kind_name, reason_name, state_name
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
+from pymesos_proto.v1 import types_pb2 as types_pb
 
 
 async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
@@ -52,7 +53,7 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
                 used_of("cpus", used, total),
                 used_of("mem", used, total),
                 str(view.tasks),
-                ",".join(info.runtimes),
+                _runtimes(info),
                 holds,
                 ";".join(f"{a.name}:{a.text}" for a in info.attributes),
                 str(reserved) if reserved else "",
@@ -213,3 +214,10 @@ async def show_events(cluster: Cluster, *, as_json: bool) -> None:
             event.message,
         )
         print(printable("  ".join(part for part in parts if part)), flush=True)
+
+
+def _runtimes(info: types_pb.AgentInfo) -> str:
+    """Those that work, and why others do not."""
+    out = [",".join(info.runtimes)]
+    out += [f"{name} does not: {why}" for name, why in sorted(info.unavailable.items())]
+    return "; ".join(out)

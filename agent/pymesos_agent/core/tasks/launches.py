@@ -206,13 +206,14 @@ def _start_of_executor(executor: Executor) -> StartContainer:
 
 
 def _refuse_runtime(ctx: Context, task: Task) -> None:
-    if (why := ctx.away.get(task.runtime)) is not None:
+    if (why := ctx.unavailable.get(task.runtime)) is not None:
+        how = "does not answer" if task.runtime in ctx.away else "starts no containers"
         updates.update(
             ctx,
             task,
             TaskEvent.DROPPED,
             pb.REASON_CONTAINER_LAUNCH_FAILED,
-            f"The runtime {task.runtime} of this agent does not answer now: {why}",
+            f"The runtime {task.runtime} of this agent {how} now: {why}",
         )
         return
     has = ", ".join(ctx.runtimes) or "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import tarfile
 import time
@@ -9,12 +10,14 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from docker.errors import DockerException, NotFound
+from docker.errors import APIError, DockerException, NotFound
 
 from pymesos_agent.containers import users
+from pymesos_agent.runtimes.docker.engine import ENGINE_ERRORS, engine_name
 
 PROGRESS_S = 5.0  # between two reports of how far a fetching is
 CHUNK_BYTES = 64 * 1024
+NO_PROGRAM = "/pymesos-trial"
 
 
 class StoppedError(Exception):
@@ -43,6 +46,29 @@ def fetch(
             told_s = time.monotonic()
             done, total = (sum(n) // 2**20 for n in zip(*layers.values(), strict=True))
             tell(f"The image is being fetched: {done} of {total} MiB")
+
+
+def try_image(client: Any, image: str, name: str) -> str:
+    """Why no container of an image can be made, if it cannot; a program of it is not run.
+
+    A container of a program that is not there is made, until that is found out: the engine says so,
+    and names the program. What it says otherwise is a fault of its own.
+    """
+    name = engine_name(name)
+    with contextlib.suppress(NotFound):
+        client.remove_container(name, force=True)
+    try:
+        client.create_container(image, entrypoint=[NO_PROGRAM], name=name)
+        client.start(name)
+    except APIError as error:
+        text = str(error.explanation or error)
+        return "" if error.is_client_error() or NO_PROGRAM in text else text
+    except ENGINE_ERRORS:
+        return ""  # that it is away is told otherwise
+    finally:
+        with contextlib.suppress(*ENGINE_ERRORS):
+            client.remove_container(name, force=True)
+    return ""
 
 
 def read_etc(client: Any, name: str, file: str) -> str:

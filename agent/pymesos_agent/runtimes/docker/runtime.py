@@ -50,9 +50,10 @@ from pymesos_agent.runtimes.docker.engine import (
     engine_name,
     why_away,
 )
-from pymesos_agent.runtimes.docker.images import StoppedError, fetch, read_etc
+from pymesos_agent.runtimes.docker.images import StoppedError, fetch, read_etc, try_image
 from pymesos_agent.runtimes.docker.output import Outputs
 from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent
+from pymesos_agent.runtimes.trials import Trials
 from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ class DockerRuntime:
         self._lock = threading.Lock()  # of the launches
         self._launching: dict[str, _Launch] = {}
         self._starts = threading.Semaphore(MAX_STARTS)
+        self._trials = Trials(self.name, self._trial, lambda event: self._on_event(event))
+        self._failed_image = ""  # of the latest launch that failed
 
     @property
     def isolation(self) -> Mapping[str, str]:
@@ -112,7 +115,20 @@ class DockerRuntime:
         """From any thread."""
         assert self._loop is not None
         with contextlib.suppress(RuntimeError):  # the loop may be closed already
-            self._loop.call_soon_threadsafe(self._on_event, event)
+            self._loop.call_soon_threadsafe(self._hear, event)
+
+    def _hear(self, event: ContainerEvent | RuntimeAway) -> None:
+        """In the loop."""
+        if isinstance(event, ContainerFailed):
+            self._trials.failed()
+        elif isinstance(event, ContainerStarted):
+            self._trials.started()
+        self._on_event(event)
+
+    async def _trial(self) -> str:
+        """Whether a container can be made at all."""
+        name, image = f"trial-{self._agent_tag}", self._failed_image
+        return await asyncio.to_thread(try_image, self._engine.client, image, name)
 
     def _catch_up(self) -> None:
         """Look what became of its containers while the engine was away."""
@@ -221,6 +237,7 @@ class DockerRuntime:
                 return
             del self._launching[spec.container_id]
         if problem is not None:
+            self._failed_image = spec.info.container.image
             self._tell(ContainerFailed(spec.container_id, plain_error(problem)))
         else:
             self._in_thread(self._report_exit, spec.container_id)  # in case it has ended already
@@ -343,6 +360,7 @@ class DockerRuntime:
 
     async def close(self) -> None:
         """Let go of the engine."""
+        await self._trials.close()
         await asyncio.to_thread(self._engine.stop)
         await asyncio.to_thread(self._end_launches)
         await asyncio.to_thread(self._calls.shutdown)

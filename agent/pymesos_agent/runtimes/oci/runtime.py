@@ -25,7 +25,12 @@ from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry, EntryError, run_entry
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.core.events import ContainerFailed, ContainerPulling, ContainerState
+from pymesos_agent.core.events import (
+    ContainerFailed,
+    ContainerPulling,
+    ContainerStarted,
+    ContainerState,
+)
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
     BundleError,
@@ -39,6 +44,7 @@ from pymesos_agent.runtimes.oci.bundle import (
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
 from pymesos_agent.runtimes.oci.networks import NetworkError, Networks, Wanted
 from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, Tool, installed
+from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervised
 from pymesos_core.resources import Resources, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -83,6 +89,7 @@ class OciRuntime:
         )
         self._networks = Networks(self._directory / "networks", settings.networks)
         self._collecting: asyncio.Task[None] | None = None
+        self._trials = Trials(self.name, self._trial_of_mine, lambda event: self._on_event(event))
         self._supervised = supervised.Supervised(
             self.name,
             self._directory,
@@ -227,8 +234,15 @@ class OciRuntime:
 
     def _hear(self, event: RuntimeEvent) -> None:
         if isinstance(event, ContainerFailed):
+            self._trials.failed()
             self._clean_later(event.container_id)
+        elif isinstance(event, ContainerStarted):
+            self._trials.started()
         self._on_event(event)
+
+    async def _trial_of_mine(self) -> str:
+        assert self._tool is not None
+        return await self._trial(self._tool)
 
     def _watch(self, container_id: str) -> dict[str, Any]:
         assert self._cgroups is not None
@@ -299,18 +313,15 @@ class OciRuntime:
                 for volume in spec.volumes:
                     os.chown(volume.host_path, *made.owner)
         except (BundleError, NetworkError, OSError) as error:
-            self._clean_later(container_id)
-            self._on_event(ContainerFailed(container_id, str(error)))
+            self._hear(ContainerFailed(container_id, str(error)))
             return
         except asyncio.CancelledError:
-            self._clean_later(container_id)
-            self._on_event(ContainerFailed(container_id, "killed before it was started"))
+            self._hear(ContainerFailed(container_id, "killed before it was started"))
             return
         except Exception as error:  # what nobody foresaw is a failure like any other
             log.exception("the container %s cannot be made", container_id)
-            self._clean_later(container_id)
             text = f"it cannot be made: {type(error).__name__}: {error}"
-            self._on_event(ContainerFailed(container_id, text))
+            self._hear(ContainerFailed(container_id, text))
             return
         assert self._tool is not None
         pid_file, error_log = str(bundle / "pid"), str(bundle / ERROR_LOG)
@@ -423,6 +434,7 @@ class OciRuntime:
         if self._collecting is not None:
             self._collecting.cancel()
             await asyncio.gather(self._collecting, return_exceptions=True)
+        await self._trials.close()
         for task in list(self._launches.values()):
             task.cancel()
         await asyncio.gather(*self._launches.values(), return_exceptions=True)
