@@ -185,7 +185,8 @@ class Shell:
         if found:
             log.info("%d containers of an earlier run are still known", len(found))
         self.feed(ContainersRecovered(found))
-        await asyncio.to_thread(self._folders.remove_leftovers, set(self._core.state.groups))
+        state = self._core.state
+        self._folders.remove_leftovers(state.with_files() | found.keys(), state.groups.keys())
 
     async def _containers_of(self, runtime: Runtime) -> Mapping[str, ContainerState]:
         """Those that are there. Every container has one owner, and the checkpoint says which."""

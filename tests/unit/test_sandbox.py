@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from pymesos_agent.containers.spec import Mount
+from pymesos_agent.core.events import ContainerExited
+from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import Files, SandboxError, list_files, read_file
+from pymesos_testing.agent_harness import AgentHarness
 
 
 @pytest.fixture
@@ -71,3 +74,36 @@ def test_a_volume_in_it(sandbox: Path, tmp_path: Path) -> None:
     elsewhere = Files(sandbox, ended=False, volumes=(Mount(tmp_path / "volume", "/data"),))
     with pytest.raises(SandboxError):
         read_file(*elsewhere.locate("data/sub/log"), 0, 0)
+
+
+def test_what_a_dead_agent_had_not_deleted_is_deleted(tmp_path: Path) -> None:
+    """It died between the checkpoint that forgets a task and the end of the deletion."""
+    for path in (
+        "sandboxes/kept",
+        "sandboxes/gone/deep",
+        "groups/g",
+        "groups/h",
+        "removed-volumes/v",
+    ):
+        (tmp_path / path).mkdir(parents=True)
+        (tmp_path / path / "file").touch()
+    folders = Folders(tmp_path)
+    folders.remove_leftovers({"kept", "never-made"}, {"g"})
+    folders.close()
+    left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("file"))
+    assert left == ["groups/g/file", "sandboxes/kept/file"]
+
+
+def test_files_are_wanted_as_long_as_anything_tells_of_them() -> None:
+    h = AgentHarness()
+    h.connect()
+    runs, ended = h.run("runs"), h.run("ends")
+    h.feed(ContainerExited(ended, 0))
+    h.acknowledge(h.updates()[-1].status)
+    forgotten = h.run("old")
+    h.feed(ContainerExited(forgotten, 0))
+    h.acknowledge(h.updates()[-1].status)
+    del h.records["sandbox", forgotten]
+    h.records["task", "damaged"] = b"\xff"
+    again = AgentHarness(h.records, generation=2)
+    assert again.core.state.with_files() == {runs, ended, "damaged"}

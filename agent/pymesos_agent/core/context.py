@@ -73,11 +73,18 @@ class AgentState:
     reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     in_executors: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
+    set_aside: set[str] = field(default_factory=set)  # containers with damaged records
     frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
 
     def framework_info(self, framework_id: str) -> pb.FrameworkInfo:
         """As far as a master has told."""
         return self.frameworks.get(framework_id) or pb.FrameworkInfo(framework_id=framework_id)
+
+    def with_files(self) -> set[str]:
+        """The containers whose sandboxes are still wanted."""
+        return {*self.tasks, *self.owners, *self.sandboxes, *self.set_aside} | {
+            record.executor_container_id for record in self.in_executors.values()
+        }
 
     def recorded(self) -> list[Owner]:
         """All that has a record in the checkpoint: tasks, and executors."""

@@ -96,6 +96,7 @@ def _set_aside(ctx: Context, kind: str, key: str, problem: str) -> None:
     What still runs of such a task is ended when the runtimes have said what is there: its
     framework is told that nobody knows it, and starts another.
     """
+    ctx.state.set_aside.add(key)
     ctx.complain(
         f"the checkpoint's record {kind}/{key}",
         "set aside",

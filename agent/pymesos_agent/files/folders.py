@@ -86,12 +86,16 @@ class Folders:
             return f"cannot make its sandbox: {os_problem(error)}"
         return None
 
-    def remove_leftovers(self, groups: Collection[str]) -> None:
-        """Delete what an earlier run left half deleted, but for the groups that are still there."""
-        shutil.rmtree(self._work_dir / "removed-volumes", ignore_errors=True)
-        for folder in (self._work_dir / "groups").glob("*"):
-            if folder.name not in groups:
-                shutil.rmtree(folder, ignore_errors=True)
+    def remove_leftovers(self, containers: Collection[str], groups: Collection[str]) -> None:
+        """Delete, soon, what an earlier run had forgotten and not deleted when it died.
+
+        Of the containers and groups that are named, everything stays.
+        """
+        for name, kept in (("sandboxes", containers), ("groups", groups), ("removed-volumes", ())):
+            for folder in (self._work_dir / name).glob("*"):
+                if folder.name not in kept:
+                    log.info("removing %s, which an earlier run left", folder)
+                    self._removers.submit(shutil.rmtree, folder, True)
 
     def remove_sandbox(self, container_id: str) -> None:
         """Delete a container's files, soon."""
