@@ -202,14 +202,15 @@ def test_a_memory_hog_and_its_neighbour(cluster: Cluster) -> None:
     assert holds.startswith("cgroup") or holds == "watched"
 
 
-def test_an_agent_that_is_killed_finds_its_tasks_again(roles: Roles) -> None:
+def test_an_agent_that_is_killed_finds_its_tasks_again(roles: Roles, tmp_path: Path) -> None:
+    go = tmp_path / "go"
     cluster = Cluster(roles, 1, "cpus:4;mem:1024;disk:10")
     text = json.dumps(
         {
             "name": "j",
             "tasks": [
                 {"name": "stays", "kind": "service", "command": "sleep 1000"},
-                {"name": "ends", "command": "sleep 2; echo done; exit 0"},
+                {"name": "ends", "command": f"until [ -e {go} ]; do sleep 0.1; done; echo done"},
             ],
         }
     )
@@ -217,7 +218,8 @@ def test_an_agent_that_is_killed_finds_its_tasks_again(roles: Roles) -> None:
     cluster.cli.wait_for_tasks(2, state="TASK_RUNNING")
     before = {t["task_id"] for t in cluster.cli.tasks()}
     cluster.agents[0].kill()
-    time.sleep(2.5)
+    go.touch()  # it ends while no agent is there
+    time.sleep(0.5)
     cluster.roles.agent(
         cluster.master.address,
         "agent0",
