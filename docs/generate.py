@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from pymesos_agent.containers.isolation import DECLARED, FACETS
+from pymesos_agent.containers.facets import DECLARED, FACETS
 from pymesos_agent.core.lifecycles import CONTAINER_LIFE, EXECUTOR_LIFE, TASK_LIFE
 from pymesos_agent.main import main as agent
 from pymesos_agent.settings import AgentSettings

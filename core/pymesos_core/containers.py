@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pymesos_proto.v1 import types_pb2 as pb
 
+# What the process runtime can give, too; networks and mounts of some kinds only.
+OF_PROCESSES = frozenset({"cpu_quota", "pids_max", "ulimits", "network", "mounts"})
+
 
 def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> tuple[str, ...]:
     """By name, the usual one first. Where it asks for one by name, only that.
@@ -19,11 +22,6 @@ def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> t
         return ("oci",)
     if container.image:
         return ("docker", "oci")
-    namespaced = (
-        own_network
-        or container.read_only
-        or any(not mount.group_path for mount in container.mounts)
-        or container.add_capabilities
-        or container.drop_capabilities
-    )
+    asked = {field.name for field, _ in container.ListFields()} - OF_PROCESSES
+    namespaced = own_network or any(not mount.group_path for mount in container.mounts) or asked
     return ("oci",) if namespaced else ("process", "oci")

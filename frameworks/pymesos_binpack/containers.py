@@ -10,11 +10,9 @@ from pymesos_core.text import count_of, quoted
 from pymesos_proto.v1 import types_pb2 as pb
 
 # The keys of a task that become its ContainerInfo.
-CONTAINER_KEYS = (
-    "runtime", "network", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities",
-    "drop_capabilities", "mounts", "port_mappings", "read_mib_per_s",
-    "write_mib_per_s",
-)  # fmt: skip
+CONTAINER_KEYS = tuple(
+    field.name for field in pb.ContainerInfo.DESCRIPTOR.fields if field.name != "image"
+)
 TIMES = ("delay_s", "interval_s", "timeout_s", "grace_period_s", "consecutive_failures")
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pymesos_agent.containers.disks import disk_of
-from pymesos_agent.containers.isolation import DECLARED, FACETS
+from pymesos_agent.containers.facets import DECLARED, FACETS
 from pymesos_agent.containers.sessions import run_entry
 from pymesos_agent.containers.settings import ImageSettings, Settings
 from pymesos_agent.containers.spec import ContainerSpec

@@ -1,16 +1,16 @@
-"""What holds a container, on each runtime: declared here, kept by tests, refused where it is not.
+"""What a container asks for and does not get is refused before its launch, with a sentence.
 
-`docs/containers.md` shows FACETS and DECLARED; `Runtime.isolation` says what holds on one machine.
+`facets.py` declares what each runtime can; `Runtime.isolation` says what holds on one machine.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from pymesos_agent.containers.facets import FACETS, USUAL_CAPABILITIES
 from pymesos_agent.containers.settings import AllowedPath, Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_proto.v1 import types_pb2 as pb
@@ -21,129 +21,11 @@ ULIMITS = (
     "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile",
     "nproc", "rss", "rtprio", "rttime", "sigpending", "stack",
 )  # fmt: skip
-# Docker's usual ones: what a container has unless it drops them.
-USUAL_CAPABILITIES = (
-    "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW",
-    "SETFCAP", "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Facet:
-    """One thing that may hold a container."""
-
-    name: str  # as in Runtime.isolation
-    text: str
-    asked_by: str  # the key of a job, or how it comes otherwise
-
-
-FACETS = (
-    Facet("mem", "memory: over its limit it is killed, and the end says so", "resources.mem"),
-    Facet("cpu", "CPU: a share in proportion, more when others leave it", "resources.cpus"),
-    Facet("cpu_quota", "CPU: its cpus are also the most it gets", "cpu_quota"),
-    Facet(
-        "pids",
-        "processes and threads: no more are made; what forks without end is held at its cpus",
-        "pids_max, else --pids-max",
-    ),
-    Facet("disk", "its sandbox and what it writes elsewhere", "resources.disk"),
-    Facet(
-        "io",
-        "reads and writes of its disk: so many MiB a second",
-        "read_mib_per_s, write_mib_per_s",
-    ),
-    Facet("network", "a network of its own", "network: none"),
-    Facet("bridge", "an address of its own, and its ports mapped to it", "network: bridge"),
-    Facet("group", "a network of their own that the tasks of a group share", "LAUNCH_GROUP"),
-    Facet("root", "a root file system of its own", "image"),
-    Facet("read_only", "a root file system that cannot be written", "read_only"),
-    Facet("mounts", "paths of the machine that the agent allows; memory as files", "mounts"),
-    Facet("ulimits", "ulimits", "ulimits"),
-    Facet("user", "a user of its own", "user, else what the image says"),
-    Facet("capabilities", "only the usual capabilities, fewer or more", "capabilities"),
-    Facet("seccomp", "system calls that containers have no use for are refused", "always"),
-    Facet("no_new_privileges", "no set-uid program raises its rights", "always"),
-    Facet("namespaces", "sees only its own processes, mounts, host name and IPC", "always"),
-    Facet(
-        "user_namespace",
-        "root of the image is nobody on the machine",
-        "the agent's --user-namespace-base",
-    ),
-    Facet("gpus", "the devices of its GPUs, and no others", "resources.gpus"),
-)
-
-WATCHED = "watched: killed when found over it"
-# What each runtime can, where the machine lets it; "no" is refused when it is asked for.
-DECLARED: Mapping[str, Mapping[str, str]] = {
-    "process": {
-        "mem": "cgroup; without: watched, and killed when found over it",
-        "cpu": "cgroup; without: no",
-        "cpu_quota": "cgroup; without: no",
-        "pids": "cgroup; without: no",
-        "disk": WATCHED,
-        "ulimits": "setrlimit",
-        "user": "setuid, of an agent that root runs",
-    },
-    "docker": {
-        "mem": "the engine; of Podman 4.3 the end says only the signal",
-        "cpu": "the engine",
-        "cpu_quota": "the engine",
-        "pids": "the engine",
-        "disk": WATCHED + "; the sandbox only",
-        "io": "the engine; with cgroups v1 reads and direct writes only",
-        "network": "the engine",
-        "bridge": "the engine's bridge",
-        "root": "the image",
-        "read_only": "the engine",
-        "mounts": "the engine",
-        "ulimits": "the engine",
-        "user": "the engine",
-        "capabilities": "the engine",
-        "seccomp": "the engine's profile",
-        "no_new_privileges": "the engine",
-        "namespaces": "pid, ipc, uts, mount",
-    },
-    "oci": {
-        "mem": "cgroup",
-        "cpu": "cgroup",
-        "cpu_quota": "cgroup",
-        "pids": "cgroup",
-        "disk": WATCHED,
-        "io": "cgroup; v1: reads and direct writes only",
-        "network": "a namespace with a loopback interface",
-        "group": "a namespace",
-        "bridge": "CNI: a bridge, or what `--cni-config-dir` has",
-        "root": "the image; without: the machine's programs, read-only",
-        "read_only": "the runtime",
-        "mounts": "the runtime",
-        "ulimits": "the runtime",
-        "user": "the runtime",
-        "capabilities": "the runtime",
-        "seccomp": "what Docker's profile refuses",
-        "no_new_privileges": "the runtime",
-        "namespaces": "pid, ipc, uts, mount, cgroup",
-        "user_namespace": "of containers with an image",
-        "gpus": "the device files /dev/nvidiaN",
-    },
-}
 
 
 def asked(info: pb.TaskInfo) -> Iterator[str]:
     """The facets that a task asks for beyond what every task gets as far as it goes."""
-    container = info.container
-    wants = {
-        "cpu_quota": container.cpu_quota,
-        "pids": container.pids_max,
-        "io": container.read_mib_per_s or container.write_mib_per_s,
-        "network": container.network == "none",
-        "bridge": container.network not in ("", "host", "none"),
-        "root": container.image,
-        "read_only": container.read_only,
-        "mounts": any(not mount.group_path for mount in container.mounts),
-        "ulimits": container.ulimits,
-        "capabilities": container.add_capabilities or container.drop_capabilities,
-    }
-    return (name for name, wanted in wants.items() if wanted)
+    return (facet.name for facet in FACETS if facet.asks(info.container))
 
 
 class Isolating(Protocol):

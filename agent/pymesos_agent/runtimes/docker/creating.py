@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from docker.types import LogConfig, Ulimit
+from docker.types import LogConfig
 
-from pymesos_agent.containers.cgroups import CPU_PERIOD_US, cpu_quota_us, cpu_shares
+from pymesos_agent.containers.cgroups import cpu_shares
 from pymesos_agent.containers.disks import device_path, disk_of
 from pymesos_agent.containers.environment import task_argv, task_environment
+from pymesos_agent.containers.facets import engine_arguments
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 
@@ -44,17 +45,12 @@ def host_config_of(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
                 "max-file": str(settings.logs.files),
             },
         ),
-        "pids_limit": container.pids_max or settings.pids_max or None,
         "network_mode": container.network or "host",
         "port_bindings": {
             f"{p.container_port}/{p.protocol}": p.host_port for p in spec.mapped_ports()
         },
-        "read_only": container.read_only,
-        "ulimits": [Ulimit(name=u.name, soft=u.soft, hard=u.hard) for u in container.ulimits],
-        "cap_add": list(container.add_capabilities) or None,
-        "cap_drop": list(container.drop_capabilities) or None,
         "security_opt": ["no-new-privileges"],
-        **_cpu_quota(spec),
+        **engine_arguments(spec, settings),
         **_throttles(spec),
     }
 
@@ -72,13 +68,6 @@ def container_of(spec: ContainerSpec) -> dict[str, Any]:
         "user": spec.info.command.user or None,
         "ports": [(p.container_port, p.protocol) for p in spec.mapped_ports()] or None,
     }
-
-
-def _cpu_quota(spec: ContainerSpec) -> Mapping[str, int]:
-    if not spec.info.container.cpu_quota:
-        return {}
-    quota_us = cpu_quota_us(spec.resources.quantities.get("cpus", 0))
-    return {"cpu_quota": quota_us, "cpu_period": CPU_PERIOD_US}
 
 
 def _throttles(spec: ContainerSpec) -> Mapping[str, list[dict[str, Any]]]:

@@ -26,7 +26,7 @@ from docker.errors import APIError, ImageNotFound, NotFound
 from pymesos_agent.containers import users
 from pymesos_agent.containers.cgroups import Limits, cpu_shares, limits_of
 from pymesos_agent.containers.environment import host_environment, plain_error
-from pymesos_agent.containers.isolation import DECLARED
+from pymesos_agent.containers.facets import DECLARED
 from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.settings import Settings

@@ -18,8 +18,8 @@ from typing import Any
 
 from pymesos_agent.containers import cgroups, users
 from pymesos_agent.containers.disks import MIB
-from pymesos_agent.containers.environment import task_argv, task_environment, ulimits
-from pymesos_agent.containers.isolation import USUAL_CAPABILITIES
+from pymesos_agent.containers.environment import task_argv, task_environment
+from pymesos_agent.containers.facets import with_bundle_parts
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.runtimes.oci import programs, seccomp
@@ -123,24 +123,23 @@ def write_bundle(
             "args": [INIT, "--", *argv] if host.init else argv,
             "env": [f"{n}={v}" for n, v in environment.items()],
             "cwd": cwd,
-            "capabilities": _capabilities(info),
-            "rlimits": [{"type": n, "soft": s, "hard": h} for n, s, h in ulimits(info)],
             "noNewPrivileges": True,
         },
-        "root": {"path": str(root), "readonly": info.read_only or image is None},
+        "root": {"path": str(root), "readonly": image is None},
         "hostname": host.hostname,
         "mounts": list(_mounts(spec, image, host, user_namespace=bool(base))),
         "linux": {
             "namespaces": _namespaces(spec, network, user_namespace=bool(base)),
             **_user_namespace(base),
             "cgroupsPath": cgroup,
-            "resources": _resources(spec, settings) | _block_io(info, host),
+            "resources": _resources(spec) | _block_io(info, host),
             "devices": [_device(path) for path in _gpu_files(spec)],
             "maskedPaths": MASKED if image else MASKED + HOST_SECRETS,
             "readonlyPaths": READ_ONLY,
             "seccomp": seccomp.profile(),
         },
     }
+    config = with_bundle_parts(config, spec, settings)
     (bundle / "config.json").write_text(json.dumps(config), "utf-8")
     return Bundle((user.uid + base, user.gid + base), overlay)
 
@@ -307,34 +306,18 @@ def _user_namespace(base: int) -> dict[str, Any]:
     return {"uidMappings": mapping, "gidMappings": mapping} if base else {}
 
 
-def _capabilities(info: pb.ContainerInfo) -> dict[str, list[str]]:
-    kept = [] if "ALL" in info.drop_capabilities else list(USUAL_CAPABILITIES)
-    kept = [c for c in kept if c not in info.drop_capabilities]
-    kept += [c for c in info.add_capabilities if c not in kept]
-    names = [f"CAP_{c}" for c in kept]
-    return {"bounding": names, "effective": names, "permitted": names}
-
-
-def _resources(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
+def _resources(spec: ContainerSpec) -> dict[str, Any]:
     amounts = spec.resources.quantities
-    info = spec.info.container
     mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB) or cgroups.DEFAULT_MEM_BYTES
     mem_bytes = max(mem_bytes, cgroups.MIN_MEM_BYTES)
-    cpus_milli = amounts.get("cpus", 0)
-    cpu: dict[str, int] = {"shares": cgroups.cpu_shares(cpus_milli)}
-    if info.cpu_quota:
-        cpu |= {"quota": cgroups.cpu_quota_us(cpus_milli), "period": cgroups.CPU_PERIOD_US}
     allowed = [
         {"allow": True, "type": "c", "access": "rw", **_numbers(path)} for path in _gpu_files(spec)
     ]
-    resources: dict[str, Any] = {
+    return {
         "memory": {"limit": mem_bytes, "swap": mem_bytes},
-        "cpu": cpu,
+        "cpu": {"shares": cgroups.cpu_shares(amounts.get("cpus", 0))},
         "devices": [{"allow": False, "access": "rwm"}, *allowed],
     }
-    if pids_max := info.pids_max or settings.pids_max:
-        resources["pids"] = {"limit": pids_max}
-    return resources
 
 
 def _block_io(info: pb.ContainerInfo, host: Host) -> dict[str, Any]:

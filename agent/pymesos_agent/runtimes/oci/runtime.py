@@ -21,6 +21,7 @@ from typing import Any
 from pymesos_agent.containers import cgroups
 from pymesos_agent.containers.disks import disk_of
 from pymesos_agent.containers.environment import host_environment
+from pymesos_agent.containers.facets import DECLARED, THE_RUNTIME
 from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry, EntryError, run_entry
 from pymesos_agent.containers.settings import Settings
@@ -113,13 +114,8 @@ class OciRuntime:
             "network": "namespace",
             "group": "namespace",
             "root": "image",
-            "read_only": tool,
-            "mounts": tool,
-            "ulimits": tool,
-            "user": tool,
-            "capabilities": tool,
+            **{name: tool for name, how in DECLARED["oci"].items() if how == THE_RUNTIME},
             "seccomp": tool,
-            "no_new_privileges": tool,
             "namespaces": "pid, ipc, uts, mount, cgroup",
             "gpus": "devices",
             **({"user_namespace": f"ids from {base}"} if base else {}),
