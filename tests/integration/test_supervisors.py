@@ -88,6 +88,39 @@ async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
     await new.runtime.close()
 
 
+@pytest.mark.parametrize("runtime", ["process", "oci"])
+async def test_the_supervisor_of_the_previous_release_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    """It is at another place of the package, and says the version that this agent says."""
+    monkeypatch.setattr(supervised, "PROGRAM", older(tmp_path, supervisor.VERSION))
+    make = oci_rig(tmp_path) if runtime == "oci" else process_rig(tmp_path, watched=False)
+    async with make as rig:
+        monkeypatch.undo()
+        stays, ends = await rig.run("sleep 73"), await rig.run("sleep 0.5; exit 9")
+        before = supervisors(tmp_path)
+        await rig.runtime.close()
+        new = successor(rig)
+        await new.start()
+        found = await new.runtime.recover({})
+        assert found.keys() == {stays.container_id, ends.container_id}
+        ended = found[ends.container_id].exit or await new.exited(ends)
+        assert ended.exit_status == 9
+        more = await run_as(new, "65533", "id -u; id -g")
+        assert (await new.exited(more)).exit_status == 0
+        assert (more.sandbox / "stdout").read_text() == "65533\n65533\n"
+        new.runtime.kill(stays.container_id, force=True)
+        assert (await new.exited(stays)).exit_status == -9
+        assert supervisors(tmp_path) == before, "it is as good as a new one"
+        await new.runtime.close()
+
+
+def test_supervisors_of_all_versions_are_kept() -> None:
+    """Who raises the version keeps the supervisor that spoke the one before, and tries it above."""
+    kept = {int(path.stem.removeprefix("supervisor_v")) for path in DATA.glob("supervisor_v*.txt")}
+    assert kept >= set(range(2, supervisor.VERSION)), "keep the supervisor of the last release"
+
+
 async def run_as(rig: Rig, user: str, command: str) -> ContainerSpec:
     spec = rig.spec(command)
     uid, _, gid = user.partition(":")

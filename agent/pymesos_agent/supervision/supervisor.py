@@ -20,9 +20,14 @@ a SIGTERM as soon as none runs.
 An agent is upgraded while its containers run, so it may be newer than its supervisor, or older.
 Both say their version, and the agent keeps to what the lower one has: a key or an `op` that is new
 comes with a new version, and what is there never changes its meaning.
+Supervisors of earlier versions are kept in tests/integration/data, and spoken to by the tests.
 
     2: since the first release
     3: "ids" in a launch, instead of "user"
+
+It is one file and one class, longer than others of the house, on purpose: it is all that stands
+between a task and being nobody's, an upgrade replaces the files around it while it runs, and every
+handler of its one loop works on the same few dictionaries. It is read as a whole, or not at all.
 
 If the supervisor itself is killed, its containers go on under the next subreaper or init; the next
 supervisor finds them by PYMESOS_CONTAINER_ID in their environment and watches them through pidfds.
