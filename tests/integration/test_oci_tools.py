@@ -66,7 +66,7 @@ async def test_none_that_works(tmp_path: Path, path: Path) -> None:
         await OciRuntime(tmp_path, "tag", Settings()).start(lambda _: None)
     put(path, "runc", "sleep 60")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pymesos_agent.runtimes.oci.runtime.TRIAL_TIMEOUT_S", 0.2)
+        patch.setattr("pymesos_agent.runtimes.oci.preparing.TRIAL_TIMEOUT_S", 0.2)
         settings = Settings(oci_tool="runc")
         with pytest.raises(RuntimeUnavailableError, match="took longer"):
             await OciRuntime(tmp_path, "tag", settings).start(lambda _: None)

@@ -41,6 +41,7 @@ MAX_JSON_BYTES = 8 * MIB
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 PROGRESS_S = 5.0  # between two reports of how far a fetching is
 LAYER_NAME_CHARS = 24
+COLLECT_INTERVAL_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -306,6 +307,15 @@ class Images:
             raise
 
     # Removing.
+
+    async def collect_for_ever(self) -> None:
+        """Remove old images, now and then."""
+        while True:
+            await asyncio.sleep(COLLECT_INTERVAL_S)
+            try:
+                await self.collect()
+            except OSError as error:
+                log.warning("old images cannot be removed: %s", error)
 
     async def collect(self, pulls: int = 0) -> list[str]:
         """Remove images that nobody has used for long, then the oldest until the rest fits.

@@ -23,7 +23,7 @@ from pymesos_agent.containers.disks import disk_of
 from pymesos_agent.containers.environment import host_environment
 from pymesos_agent.containers.facets import DECLARED, THE_RUNTIME
 from pymesos_agent.containers.marks import MARK, new_mark
-from pymesos_agent.containers.sessions import Entry, EntryError, run_entry
+from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
@@ -44,21 +44,33 @@ from pymesos_agent.runtimes.oci.bundle import (
 )
 from pymesos_agent.runtimes.oci.images import Images, layers_in_use
 from pymesos_agent.runtimes.oci.networks import NetworkError, Networks, Wanted
+from pymesos_agent.runtimes.oci.preparing import (
+    check_user_namespaces,
+    make_directory,
+    try_tool,
+    working_tool,
+)
 from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, Tool, installed
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervised
-from pymesos_core.resources import Resources, parse, to_proto
-from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)
 
 # Static programs that are made to be a container's first process.
 INITS = ("docker-init", "tini-static", "catatonit")
-USER_NAMESPACES = Path("/proc/sys/user/max_user_namespaces")
 CORES = os.cpu_count() or 1
 CLEANERS = 2
-TRIAL_TIMEOUT_S = 20.0
-COLLECT_INTERVAL_S = 600.0
+
+# What holds every container of this runtime, whatever the machine is.
+ALWAYS = {
+    "disk": "watched",
+    "network": "namespace",
+    "group": "namespace",
+    "root": "image",
+    "namespaces": "pid, ipc, uts, mount, cgroup",
+    "gpus": "devices",
+}
 
 
 class OciRuntime:
@@ -110,14 +122,9 @@ class OciRuntime:
             **self._cgroups.isolation,
             **bridges,
             **({"io": "cgroup"} if self._host.disk and self._cgroups.limits_io else {}),
-            "disk": "watched",
-            "network": "namespace",
-            "group": "namespace",
-            "root": "image",
+            **ALWAYS,
             **{name: tool for name, how in DECLARED["oci"].items() if how == THE_RUNTIME},
             "seccomp": tool,
-            "namespaces": "pid, ipc, uts, mount, cgroup",
-            "gpus": "devices",
             **({"user_namespace": f"ids from {base}"} if base else {}),
             "init": Path(self._host.init).name if self._host.init else "none",
         }
@@ -131,10 +138,10 @@ class OciRuntime:
         if self._cgroups is None:
             raise RuntimeUnavailableError(f"it needs cgroups: {why_not}")
         if self._settings.user_namespace_base:
-            self._check_user_namespaces()
+            check_user_namespaces(self._directory)
         init = next((path for name in INITS if (path := shutil.which(name))), None)
         try:
-            self._make_directory()
+            make_directory(self._directory, self._settings.user_namespace_base)
             root = self._directory / "root"
             self._tools = installed(self._directory)
             for folder in (self._bundles, *self._states):
@@ -143,7 +150,9 @@ class OciRuntime:
             make_host_root(root)
             disk = disk_of(self._directory)
             self._host = Host(host_environment(), init, socket.gethostname(), disk, root)
-            self._tool = await self._working_tool()
+            self._tool = await working_tool(
+                self._tools.values(), self._settings.oci_tool, self._trial
+            )
             self._images.start()
             self._networks.start()
             await self._supervised.start(self._hear)
@@ -151,82 +160,20 @@ class OciRuntime:
             raise RuntimeUnavailableError(str(error)) from error
         except (OSError, TimeoutError) as error:
             raise RuntimeUnavailableError(f"it does not start: {error}") from error
-        self._collecting = asyncio.create_task(self._collect())
-
-    async def _working_tool(self) -> Tool:
-        """The first that runs a container here. Raises RuntimeUnavailableError, OSError."""
-        wanted, problems = self._settings.oci_tool, []
-        for tool in self._tools.values():
-            if wanted in ("auto", tool.name):
-                if not (problem := await self._trial(tool)):
-                    return tool
-                log.warning("%s does not run containers here: %s", tool.name, problem)
-                problems.append(f"{tool.name} does not run containers here: {problem}")
-        missing = "neither crun nor runc" if wanted == "auto" else f"no {wanted}"
-        raise RuntimeUnavailableError(
-            "; ".join(problems) or f"{missing} is installed (Debian: apt-get install crun)"
-        )
+        self._collecting = asyncio.create_task(self._images.collect_for_ever())
 
     async def _trial(self, tool: Tool) -> str:
         """Why a container that does nothing cannot be run, if it cannot. Raises OSError."""
         assert self._cgroups is not None
         name = f"trial-{tool.name}"
         sandbox, bundle = self._directory / name, self._bundles / name
-        info = pb.TaskInfo(
-            resources=to_proto(parse("cpus:0.1;mem:32")),
-            command=pb.CommandInfo(shell=True, value="true"),
-        )
-        spec = ContainerSpec(name, "", "", None, info, parse("cpus:0.1;mem:32"), sandbox)
         self._clean(name)
         sandbox.mkdir(exist_ok=True)
         try:
-            group = self._cgroups.path(name)
-            write_bundle(bundle, spec, None, Settings(), self._host, group)
-            argv = tool.argv("run", "--bundle", str(bundle), name)
-            entry = Entry(argv, host_environment(), self._directory)
-            status, said = await run_entry(entry, TRIAL_TIMEOUT_S)
-        except TimeoutError:
-            return f"a container that does nothing took longer than {TRIAL_TIMEOUT_S:.0f} s"
+            return await try_tool(tool, sandbox, bundle, self._host, self._cgroups.path(name))
         finally:
             self._clean(name)
             sandbox.rmdir()
-        return (said.strip() or f"it ended with status {status}") if status else ""
-
-    def _make_directory(self) -> None:
-        """No user of the machine is to reach the programs of images, least of all set-uid ones.
-
-        The root of a user namespace must, to have them mounted.
-        """
-        base = self._settings.user_namespace_base
-        self._directory.mkdir(mode=0o700, exist_ok=True)
-        os.chown(self._directory, 0, base)
-        self._directory.chmod(0o710 if base else 0o700)
-
-    def _check_user_namespaces(self) -> None:
-        """Raises RuntimeUnavailableError."""
-        try:
-            allowed = int(USER_NAMESPACES.read_text("ascii"))
-        except (OSError, ValueError):
-            allowed = 0
-        if not allowed:
-            raise RuntimeUnavailableError(
-                f"it has no user namespaces: {USER_NAMESPACES} is 0 or not there"
-            )
-        for folder in self._directory.absolute().parents:
-            if not folder.stat().st_mode & 0o001:
-                raise RuntimeUnavailableError(
-                    f"with --user-namespace-base images belong to nobody, who may not pass through"
-                    f" {folder}: chmod o+x, or give another --work-dir"
-                )
-
-    async def _collect(self) -> None:
-        """Remove old images, now and then."""
-        while True:
-            await asyncio.sleep(COLLECT_INTERVAL_S)
-            try:
-                await self._images.collect()
-            except OSError as error:
-                log.warning("old images cannot be removed: %s", error)
 
     def _hear(self, event: RuntimeEvent) -> None:
         if isinstance(event, ContainerFailed):
@@ -242,14 +189,7 @@ class OciRuntime:
 
     def _watch(self, container_id: str) -> dict[str, Any]:
         assert self._cgroups is not None
-        group = self._cgroups.group(container_id)
-        return {
-            "namespaced": True,
-            "oom_file": group.oom_file,
-            "peak_file": group.peak_file,
-            "cgroup_procs": group.procs,
-            "pids_file": group.pids_file,
-        }
+        return watch_of(self._cgroups.group(container_id))
 
     async def recover(
         self, pids: Mapping[str, int], foreign: Collection[str] = ()
@@ -260,7 +200,7 @@ class OciRuntime:
         for container_id, pid in pids.items():
             if container_id in found or container_id in foreign:
                 continue
-            is_there = pid in self._processes(container_id)
+            is_there = pid in processes_of(self._cgroups.group(container_id))
             if is_there and self._supervised.may_adopt(container_id):
                 self._supervised.adopt(container_id, pid)
                 found[container_id] = ContainerState(pid)
@@ -275,14 +215,6 @@ class OciRuntime:
                 await asyncio.to_thread(shutil.rmtree, store, ignore_errors=True)
         self._supervised.remove_pipes(found)
         return found
-
-    def _processes(self, container_id: str) -> list[int]:
-        assert self._cgroups is not None
-        try:
-            text = Path(self._cgroups.group(container_id).procs).read_text("ascii")
-        except OSError:
-            return []
-        return [int(line) for line in text.split()]
 
     def launch(self, spec: ContainerSpec) -> None:
         """See Runtime."""
@@ -414,7 +346,7 @@ class OciRuntime:
     def _clean(self, container_id: str) -> None:
         """Whatever is there of a container that is not to run; harmless when nothing is."""
         assert self._cgroups is not None
-        for pid in self._processes(container_id):
+        for pid in processes_of(self._cgroups.group(container_id)):
             try:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
@@ -440,3 +372,23 @@ class OciRuntime:
         await asyncio.to_thread(self._warmer.shutdown)
         if self._cgroups is not None:
             self._cgroups.close()
+
+
+def watch_of(group: cgroups.Group) -> dict[str, Any]:
+    """How a supervisor looks after the limits of a container."""
+    return {
+        "namespaced": True,
+        "oom_file": group.oom_file,
+        "peak_file": group.peak_file,
+        "cgroup_procs": group.procs,
+        "pids_file": group.pids_file,
+    }
+
+
+def processes_of(group: cgroups.Group) -> list[int]:
+    """Those that are in a container's cgroup; none when it is gone."""
+    try:
+        text = Path(group.procs).read_text("ascii")
+    except OSError:
+        return []
+    return [int(line) for line in text.split()]
