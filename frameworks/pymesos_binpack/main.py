@@ -12,10 +12,10 @@ import click
 import grpc.aio
 
 from pymesos_binpack.core import BinpackCore, JobFault
-from pymesos_binpack.jobfiles.parsing import MAX_BYTES, load_document, parse_job
+from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.settings import BinpackSettings
-from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
+from pymesos_binpack.shell import CAPABILITIES, Binpack, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.addresses import HostPort
 from pymesos_core.directories import default_directory
@@ -53,12 +53,9 @@ class Options:
 
 def read_job(path: Path) -> Job:
     """Read a job file. Raises JobError naming it."""
+    document = read_job_file(path)
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_BYTES + 1)
-        return parse_job(load_document(text, only_json=path.suffix == ".json"))
-    except OSError as error:
-        raise JobError(f"cannot read {path}: {error.strerror}") from error
+        return parse_job(document)
     except JobError as error:
         raise JobError(f"{path}: {error}") from error
 
@@ -70,7 +67,7 @@ def framework_info(options: Options) -> pb.FrameworkInfo:
         user=options.settings.user,
         roles=[options.role],
         failover_timeout_s=options.settings.failover_timeout_s,
-        capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.GPU_RESOURCES],
+        capabilities=CAPABILITIES,
         checkpoint=True,
     )
 

@@ -21,6 +21,8 @@ from pymesos_core.tasks import until_first
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
 
+CAPABILITIES = (pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.GPU_RESOURCES)
+
 
 class StateError(RoleError):
     """The state directory cannot be written: the message says why."""

@@ -71,7 +71,7 @@ class TestInputThatCannotBeRead:
 
 class TestAJobThatIsHostedWithoutRoom:
     async def first(self) -> None:
-        views = run.host("127.0.0.1:1", job(), Progress(quiet=True))
+        views = run.run_here("127.0.0.1:1", job(), Progress(quiet=True))
         async with contextlib.aclosing(views):  # type: ignore[type-var]
             await anext(views)
 

@@ -57,7 +57,7 @@ ROOMS = {
 FLOORS = {
     "frameworks/pymesos_binpack": [
         "constraints", "containers", "specs", "placement", "jobs", "jobfiles", "restoring", "core",
-        "calls", "shell", "services", "settings", "main",
+        "calls", "shell", "services", "hosting", "settings", "main",
     ],
 }  # fmt: skip
 

@@ -5,20 +5,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
-import sys
 import uuid
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import grpc.aio
 
-from pymesos_binpack.core import BinpackCore, JobFault
-from pymesos_binpack.jobfiles.parsing import MAX_BYTES, load_document, parse_job
-from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
-from pymesos_binpack.services.views import instance_view, job_view
-from pymesos_binpack.shell import Binpack, StartsAgainError, StateError, SubmitError
+from pymesos_binpack.hosting import HostError, host
+from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
 from pymesos_binpack.specs import Job, JobError
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import find_task
@@ -29,13 +25,10 @@ from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
 from pymesos_cli.tasks.logs import copy_log
 from pymesos_cli.terminal import OutputError, note
-from pymesos_core.coordination import CoordinationError
 from pymesos_core.flags import current_user
-from pymesos_core.store import Store, StoreError
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.operator_pb2 import FrameworkView
-from pymesos_sdk import FrameworkError
 
 GLANCE_S = 4.0  # how long `run` without --wait looks for tasks that do not fit
 # How long the tasks of a job that this command runs itself outlive its connection. A change of
@@ -58,14 +51,9 @@ def read_document(path: Path) -> Any:
     if not path.name:
         raise CliError("the job file is '' or a folder; a file is expected, or -", EXIT_USAGE)
     try:
-        if str(path) == "-":
-            return load_document(sys.stdin.buffer.read(MAX_BYTES + 1))
-        with path.open("rb") as file:
-            return load_document(file.read(MAX_BYTES + 1), only_json=path.suffix == ".json")
-    except OSError as error:
-        raise CliError(f"cannot read {path}: {error.strerror}", EXIT_USAGE) from error
+        return read_job_file(path)
     except JobError as error:
-        raise CliError(f"{path}: {error}", EXIT_USAGE) from error
+        raise CliError(str(error), EXIT_USAGE) from error
 
 
 def check(document: Any, where: str, origins: Mapping[str, str] = NO_ORIGINS) -> Job:
@@ -130,7 +118,7 @@ async def run_job(
         )
         note(f"this command runs the job itself, {why}, and stays until it ends; Ctrl-C ends it")
         await end_orphans(cluster)
-        views = host(cluster.master, job, progress)
+        views = run_here(cluster.master, job, progress)
         hosting = see_through(
             cluster, views, progress, wait=True, show_output=show_output, to_the_end=True
         )
@@ -258,74 +246,27 @@ async def watch(
             address = serves.info.jobs_address if serves is not None else address
 
 
-async def host(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.JobView]:
+async def run_here(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.JobView]:
     """Be the bin-packing framework for one job: its views, until it has ended. Raises CliError."""
+    info = types_pb2.FrameworkInfo(
+        name=f"run {job.name}", user=current_user(), failover_timeout_s=HOSTED_FAILOVER_S
+    )
+    mark(info, job.name)
     try:
-        with (
-            state_folder() as folder,
-            contextlib.closing(Store(folder / "state.sqlite")) as store,
-        ):
-            async with contextlib.aclosing(_hosted(master, job, progress, store)) as views:
-                async for view in views:
+        with state_folder() as folder:
+            views = host(
+                master, job, folder, info, lambda job_id: progress.say(f"job {job_id} started")
+            )
+            async with contextlib.aclosing(views) as stream:
+                async for view in stream:
                     yield view
-    except (FrameworkError, CoordinationError, StateError, StoreError, JobFault) as error:
+    except HostError as error:
         raise CliError(str(error)) from error
     except OSError as error:
         raise CliError(
             f"the job's state cannot be kept in a temporary folder: {error.strerror or error}. Make"
             f" room there, or name another with TMPDIR"
         ) from error
-
-
-async def _hosted(
-    master: str, job: Job, progress: Progress, store: Store
-) -> AsyncGenerator[pb.JobView]:
-    info = types_pb2.FrameworkInfo(
-        name=f"run {job.name}",
-        user=current_user(),
-        roles=[job.role],
-        failover_timeout_s=HOSTED_FAILOVER_S,
-        capabilities=[
-            types_pb2.PARTITION_AWARE,
-            types_pb2.TASK_KILLING_STATE,
-            types_pb2.GPU_RESOURCES,
-        ],
-    )
-    mark(info, job.name)
-    binpack = Binpack(BinpackCore(read_policy(DEFAULT_POLICY), {}), store, info, master)
-    running = asyncio.create_task(binpack.run())
-    try:
-        job_id = await binpack.submit(job, str(uuid.uuid4()))
-        progress.say(f"job {job_id} started")
-        state = binpack.core.jobs[job_id]
-        with binpack.watch(job_id) as changes:
-            while not state.is_over:
-                yield _view(binpack, job_id)
-                changes.changed.clear()
-                changed = asyncio.ensure_future(changes.changed.wait())
-                await asyncio.wait({changed, running}, return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
-                if running.done():
-                    await running
-        yield _view(binpack, job_id)
-    except SubmitError as error:
-        raise CliError(str(error)) from error
-    except StartsAgainError as error:
-        await running  # it does not here: this raises why it has ended
-        raise CliError(str(error)) from error
-    finally:
-        if not running.done():
-            binpack.driver.teardown()
-        with contextlib.suppress(TimeoutError):
-            ended = asyncio.gather(running, return_exceptions=True)
-            await asyncio.wait_for(ended, 5.0)
-
-
-def _view(binpack: Binpack, job_id: str) -> pb.JobView:
-    state = binpack.core.jobs[job_id]
-    view = job_view(state, binpack.driver.framework_id)
-    view.instances.extend(instance_view(instance) for instance in state.instances)
-    return view
 
 
 async def see_through(

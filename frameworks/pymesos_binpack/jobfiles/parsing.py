@@ -9,9 +9,11 @@ from __future__ import annotations
 import difflib
 import itertools
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources as package_files
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -61,6 +63,19 @@ def load_document(text: str | bytes, *, only_json: bool = False) -> Any:
     if problem := limits.JOB.problem(size, "the job file"):
         raise JobError(problem)
     return read_document(read_text(text), only_json=only_json)
+
+
+def read_job_file(path: Path) -> Any:
+    """The document of a job file; `-` is what comes on stdin. Raises JobError naming the file."""
+    try:
+        if str(path) == "-":
+            return load_document(sys.stdin.buffer.read(MAX_BYTES + 1))
+        with path.open("rb") as file:
+            return load_document(file.read(MAX_BYTES + 1), only_json=path.suffix == ".json")
+    except OSError as error:
+        raise JobError(f"cannot read {path}: {error.strerror}") from error
+    except JobError as error:
+        raise JobError(f"{path}: {error}") from error
 
 
 def parse_job(document: Any) -> Job:
