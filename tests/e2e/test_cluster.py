@@ -466,7 +466,7 @@ class TestWrongUse:
             ("pymesos_master", ["--zk", ""], "--zk: a ZooKeeper address starts with"),
             ("pymesos_agent", ["--master", "h:1", "--attributes", "x:\u202e"], "nobody sees"),
             ("pymesos_binpack", ["--listen", "--master", "h:1", "--name", "../x"], "has a slash"),
-            ("pymesos_cli", ["--timeout", "nan", "tasks"], "not a number in the range"),
+            ("pymesos_cli", ["--timeout", "nan", "tasks"], "is not a number; the range is"),
             ("pymesos_master", ["--zk", "nonsense"], "--zk: a ZooKeeper address starts with"),
             ("pymesos_agent", [], "--master is missing"),
             ("pymesos_agent", ["--master", "x"], "--master: 'x' lacks its port"),
