@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pymesos_core.resources import EMPTY, parse
-from pymesos_master.allocator import DrfAllocator
+from pymesos_master.allocator import DrfAllocator, Grant
+from pymesos_master.allocator.checks import CHECKS, Look, is_free
 from pymesos_master.allocator.interface import Quota, Settings, Terms, Withheld
 
 
@@ -365,3 +366,106 @@ def test_equal_shares_are_equal_however_they_came_about() -> None:
         drf.add_agent("free", parse(f"cpus:{rest};{mem}"), {})
         (grant,) = drf.allocate(0)
         assert grant.framework_id == "first", (whole, weight)
+
+
+class TestChecks:
+    """One ordered list decides: what is granted, what is explained, and what may be seen."""
+
+    @given(
+        st.lists(st.sampled_from(["f0", "f1", "f2"]), max_size=12),
+        st.lists(st.sampled_from([None, 0.0, 5.0]), min_size=12, max_size=12),
+        st.sampled_from([None, Quota(limits={"cpus": 6000}), Quota({"cpus": 3000})]),
+        st.booleans(),
+    )
+    def test_explaining_and_granting_agree(
+        self, answers: list[str], refusals: list[float | None], quota: Quota | None, tagged: bool
+    ) -> None:
+        """Before a cycle: who is granted an agent was not withheld. After it: all are withheld."""
+        drf = DrfAllocator()
+        for number, role in enumerate(("eng", "eng", "ops")):
+            drf.add_framework(f"f{number}", (role,), active=True, terms=Terms(gpus=number == 1))
+        if quota is not None:
+            drf.set_quota("eng", quota)
+        for number in range(3):
+            more = ";gpus#0:1" if tagged and number == 1 else ""
+            drf.add_agent(f"a{number}", parse(f"cpus:4;mem:400{more}"), {})
+        now_s, held = 1.0, list[Grant]()
+        # A guarantee that is met needs no room any more, and a claim that is of no use is ended.
+        ended_by_a_cycle = (Withheld.HEADROOM, Withheld.CLAIMED)
+        for answer, refuse_s in zip([*answers, ""], [*refusals, None], strict=False):
+            before = {f: drf.explain(f)[0].withheld for f in ("f0", "f1", "f2")}
+            granted = drf.allocate(now_s)
+            for grant in granted:
+                why = before[grant.framework_id].get(grant.agent_id)
+                assert why in (None, *ended_by_a_cycle), (grant, before)
+            held += granted
+            for framework_id in ("f0", "f1", "f2"):
+                withheld = drf.explain(framework_id)[0].withheld
+                assert len(withheld) == 3, (framework_id, withheld)
+            for grant in [g for g in held if g.framework_id == answer]:
+                held.remove(grant)
+                drf.answered(grant.framework_id, grant.agent_id)
+                drf.recover(
+                    *(grant.framework_id, grant.agent_id, grant.role, grant.resources),
+                    now_s=now_s,
+                    refuse_s=refuse_s,
+                )
+
+    def test_every_reason_has_a_check_or_is_a_refinement_of_one(self) -> None:
+        refined = {Withheld.LIMIT, Withheld.LEAVING}  # of HEADROOM, and of DISCONNECTED
+        assert {check.reason for check in CHECKS} | refined == set(Withheld)
+        assert len({check.reason for check in CHECKS}) == len(CHECKS)
+
+    def test_what_is_free_is_what_the_checks_of_agents_let_pass(self) -> None:
+        drf = DrfAllocator()
+        drf.add_framework("f", ("*",), active=True)
+        drf.add_agent("free", parse("cpus:4;mem:400"), {})
+        drf.add_agent("busy", parse("cpus:4;mem:400"), {("f", "*"): parse("cpus:4;mem:400")})
+        drf.add_agent("away", parse("cpus:4;mem:400"), {})
+        drf.deactivate_agent("away")
+        state = drf._state
+        of_agents = (Withheld.DISCONNECTED, Withheld.IN_USE)
+        for agent in state.agents.values():
+            look = Look(state, agent, agent.available)
+            passes = [check.of(look) is None for check in CHECKS if check.reason in of_agents]
+            assert is_free(state, agent) == all(passes)
+
+
+class TestCutRefusals:
+    """A filter of what a limit had cut ends when the role has more room."""
+
+    def world(self) -> DrfAllocator:
+        drf = DrfAllocator()
+        drf.set_quota("eng", Quota(limits={"cpus": 4000}))
+        drf.add_framework("f", ("eng",), active=True)
+        used = {("f", "eng"): parse("cpus:3;mem:100")}
+        drf.add_agent("full", parse("cpus:3;mem:100"), used)
+        drf.add_agent("free", parse("cpus:8;mem:400"), {})
+        (grant,) = drf.allocate(0)
+        assert grant.resources == parse("cpus:1;mem:400")
+        drf.answered("f", "free")
+        drf.recover("f", "free", "eng", grant.resources, now_s=0, refuse_s=600)
+        assert drf.allocate(1) == []
+        return drf
+
+    def test_it_is_offered_more_when_its_own_tasks_end(self) -> None:
+        drf = self.world()
+        drf.recover("f", "full", "eng", parse("cpus:3;mem:100"), now_s=2)
+        granted = {grant.agent_id: grant.resources for grant in drf.allocate(2)}
+        assert sum(bag.quantities["cpus"] for bag in granted.values()) == 4000
+        assert granted["free"].quantities["cpus"] >= 1000
+
+    def test_also_when_those_end_on_an_agent_that_is_away(self) -> None:
+        drf = self.world()
+        drf.deactivate_agent("full")
+        drf.recover("f", "full", "eng", parse("cpus:3;mem:100"), now_s=2)
+        assert drf.changed, "somebody has to look"
+        assert [g.resources for g in drf.allocate(2)] == [parse("cpus:4;mem:400")]
+
+    def test_it_holds_when_there_is_no_more_room_than_before(self) -> None:
+        drf = self.world()
+        drf.add_agent("third", parse("cpus:8;mem:400"), {})
+        (grant,) = drf.allocate(2)
+        drf.answered("f", "third")
+        drf.recover("f", "third", "eng", grant.resources, now_s=2, refuse_s=600)
+        assert drf.allocate(3) == []

@@ -16,8 +16,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from pymesos_core.resources import EMPTY, MILLI, Resources, parse, tagged
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.allocator.drf import _Agent
 from pymesos_master.allocator.interface import Grant, Quota, Terms
+from pymesos_master.allocator.state import AgentEntry
 from pymesos_master.allocator.tree import Node
 
 ROLES = ("*", "eng", "eng/web", "eng/db", "ops")
@@ -27,16 +27,26 @@ KINDS = ("cpus(eng):2", "mem(eng/web):64", "gpus#0:1;gpus#1:1", "cpus{REV}:3", "
 class Checked(DrfAllocator):
     """Asserts that each grant is the right one."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        take = self._granting.take
+
+        def checked(agent: AgentEntry, leaf: Node, resources: Resources) -> None:
+            self._check(agent, leaf)
+            take(agent, leaf, resources)
+
+        self._granting.take = checked  # type: ignore[method-assign]
+
     def _shares(self) -> dict[str, Fraction]:
         """The weighted dominant share of every role, and of every (role, framework) in it."""
         total: dict[str, int] = {}
-        for agent in self._agents.values():
+        for agent in self._state.agents.values():
             for name, value in agent.total.quantities.items():
                 total[name] = total.get(name, 0) + value
         held: dict[str, dict[str, int]] = {}
-        for agent in self._agents.values():
+        for agent in self._state.agents.values():
             for (framework_id, role), scalars in agent.held.items():
-                if framework_id not in self._frameworks:
+                if framework_id not in self._state.frameworks:
                     continue
                 for name, value in scalars.items():
                     for key in (f"{role}//{framework_id}", *above(role)):
@@ -48,8 +58,8 @@ class Checked(DrfAllocator):
             for key, mine in held.items()
         }
 
-    def _eligible(self, agent: _Agent) -> Iterator[Node]:
-        for framework in self._frameworks.values():
+    def _eligible(self, agent: AgentEntry) -> Iterator[Node]:
+        for framework in self._state.frameworks.values():
             for role, leaf in framework.leaves.items():
                 refused = agent.refusals.by_leaf.get(leaf)
                 usable = may_have(agent.available, role, framework.terms)
@@ -58,25 +68,24 @@ class Checked(DrfAllocator):
                     and agent.claim in (None, leaf)
                     and framework.framework_id not in agent.asked
                     and (framework.terms.gpus or "gpus" not in agent.total.quantities)
-                    and self._minimum.met(usable.quantities)
+                    and self._state.minimum.met(usable.quantities)
                     and not (refused and refused[0].contains(usable))
                 ):
                     yield leaf
 
-    def _take(self, agent: _Agent, leaf: Node, resources: Resources) -> None:
+    def _check(self, agent: AgentEntry, leaf: Node) -> None:
         shares = self._shares()
         eligible = list(self._eligible(agent))
-        node: Node | None = self._tree.root
+        node: Node | None = self._state.tree.root
         while node is not None and not node.framework_id:
             below = [c for c in node.children.values() if any(is_below(e, c) for e in eligible)]
             node = min(below, key=lambda c: (shares.get(key_of(c), F0), c.order))
         assert node is leaf, f"{agent.agent_id} went to {key_of(leaf)}, not to {key_of(node)}"
-        super()._take(agent, leaf, resources)
 
     def allocate(self, now_s: float) -> list[Grant]:
         granted = super().allocate(now_s)
-        for agent in self._agents.values():
-            if agent.active and self._minimum.met(agent.available.quantities):
+        for agent in self._state.agents.values():
+            if agent.active and self._state.minimum.met(agent.available.quantities):
                 left = [key_of(leaf) for leaf in self._eligible(agent)]
                 assert not left, f"{agent.agent_id} has {agent.available}, and {left} want it"
         return granted
@@ -243,7 +252,7 @@ class Cluster(RuleBasedStateMachine):
             rest = total
             for resources in out:
                 rest = rest - resources
-            assert rest == self.allocator._agents[agent_id].available
+            assert rest == self.allocator._state.agents[agent_id].available
 
 
 TestCluster = Cluster.TestCase

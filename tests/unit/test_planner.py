@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +19,8 @@ from pymesos_binpack.placement.packing import (
     shape_of,
 )
 from pymesos_binpack.placement.planner import Plan, Situation, plan
-from pymesos_binpack.placement.tasks import PendingTask
+from pymesos_binpack.placement.reasons import explain
+from pymesos_binpack.placement.tasks import Cause, PendingTask
 from pymesos_core.resources import parse, total
 
 BEST_FIT = read_policy("best-fit")
@@ -112,6 +115,19 @@ def test_why_not(wanted: PendingTask, says: str, lasting: bool) -> None:
     refusal = plan([wanted], offers, BEST_FIT).unplaced["t"]
     assert says in refusal.text
     assert refusal.lasting == lasting
+
+
+@pytest.mark.parametrize(
+    ("gang", "cause", "says"),
+    [("", Cause.OTHERS_FIRST, "others went first"), ("g", Cause.GANG, "as a whole")],
+)
+def test_what_would_fit_and_was_not_placed(gang: str, cause: Cause, says: str) -> None:
+    agent = offer("a", "cpus:4;mem:400").agent
+    wanted = replace(task("t"), gang=gang)
+    refusal = explain(
+        wanted, KnownAgents([agent]), [(agent, parse("cpus:4;mem:400"))], Placements()
+    )
+    assert refusal.cause is cause and says in refusal.text and not refusal.lasting
 
 
 def test_nothing_offered() -> None:

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from pymesos_core.reservations import unreserved
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_master.allocator.quotas import Quotas
 from pymesos_master.allocator.tree import Node
 
 BACKOFF_MIN_S = 0.005
@@ -37,6 +40,18 @@ class AgentRefusals:
         """Whether a leaf has refused as much."""
         refusal = self.by_leaf.get(leaf)
         return refusal is not None and (refusal[0] is available or refusal[0].contains(available))
+
+    def matching(self, available: Resources) -> Callable[[Node], bool]:
+        """Whether a leaf has refused as much, of many leaves."""
+        find = self.by_leaf.get
+
+        def matches(leaf: Node) -> bool:
+            refusal = find(leaf)
+            return refusal is not None and (
+                refusal[0] is available or refusal[0].contains(available)
+            )
+
+        return matches
 
     def ends_s(self, leaf: Node) -> float:
         """When its refusal ends."""
@@ -143,6 +158,11 @@ class Refusals:
             self._agents[agent_id].discard(leaf)
         self._streaks.pop(leaf.framework_id, None)
 
+    def forget(self, leaf: Node, agent_id: str) -> None:
+        """It is to see the agent again."""
+        if self._of_leaf.get(leaf, {}).pop(agent_id, self) is not self:
+            self._agents[agent_id].discard(leaf)
+
     def forget_agent(self, agent_id: str) -> None:
         """It is gone."""
         found = self._agents.pop(agent_id, None)
@@ -150,3 +170,62 @@ class Refusals:
             self._of_leaf[leaf].pop(agent_id, None)
         for streaks in self._streaks.values():
             streaks.pop(agent_id, None)
+
+
+class CutRefusals:
+    """Refusals of what a limit had cut: they end when the role has more room than it had then.
+
+    A refusal is of all that is usable of the agent, and else would hold though more can be offered.
+    """
+
+    def __init__(self, quotas: Quotas) -> None:
+        self._quotas = quotas
+        self._room: dict[Node, dict[str, dict[str, int]]] = {}  # by agent: of what was cut
+        self._least: dict[Node, dict[str, int]] = {}  # of all its agents
+
+    def note(self, leaf: Node, agent_id: str, usable: Resources) -> None:
+        """A leaf has refused an agent of which so much is usable; it would see what it has room
+        for."""
+        room = self._quotas.room(leaf)
+        whole = usable.where(unreserved).quantities
+        if lacks := {name: left for name, left in room.items() if whole.get(name, 0) > left}:
+            self._room.setdefault(leaf, {})[agent_id] = lacks
+            least = self._least.setdefault(leaf, {})
+            for name, value in lacks.items():
+                least[name] = min(least.get(name, value), value)
+
+    def has_more_room(self) -> bool:
+        """Whether any role has more room by now."""
+        return any(self._has_more(leaf, least) for leaf, least in self._least.items())
+
+    def with_more_room(self) -> list[tuple[Node, str]]:
+        """Take out those whose role has more room by now."""
+        out: list[tuple[Node, str]] = []
+        for leaf in [leaf for leaf, least in self._least.items() if self._has_more(leaf, least)]:
+            by_agent = self._room.pop(leaf)
+            del self._least[leaf]
+            out += [(leaf, a) for a, lacked in by_agent.items() if self._has_more(leaf, lacked)]
+            self._keep(leaf, {a: v for a, v in by_agent.items() if not self._has_more(leaf, v)})
+        return out
+
+    def _has_more(self, leaf: Node, lacked: Mapping[str, int]) -> bool:
+        room = self._quotas.room(leaf)
+        return any(room.get(name, value + 1) > value for name, value in lacked.items())
+
+    def _keep(self, leaf: Node, by_agent: dict[str, dict[str, int]]) -> None:
+        if by_agent:
+            self._room[leaf] = by_agent
+            least = self._least[leaf] = {}
+            for lacked in by_agent.values():
+                for name, value in lacked.items():
+                    least[name] = min(least.get(name, value), value)
+
+    def forget_leaf(self, leaf: Node) -> None:
+        """It has no refusals any more."""
+        self._room.pop(leaf, None)
+        self._least.pop(leaf, None)
+
+    def forget_agent(self, agent_id: str) -> None:
+        """It is gone."""
+        for by_agent in self._room.values():
+            by_agent.pop(agent_id, None)

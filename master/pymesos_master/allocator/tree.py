@@ -19,11 +19,9 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
 
 from pymesos_master.allocator.minimum import Minimum
 
-Found = TypeVar("Found")
 SHARE_BITS = 208
 NEARLY = 1 - 1e-12  # floats that are further apart are in the order of their fractions
 
@@ -291,17 +289,20 @@ class Tree:
             heapq.heappop(heap)
         return bool(heap)
 
-    def first(self, node: Node, use: Callable[[Node], Found | None]) -> Found | None:
-        """What `use` makes of the first leaf below `node`, in order of share, that it can use."""
+    def first(self, node: Node, blocked: Callable[[Node], bool] | None) -> Node | None:
+        """The first leaf below `node`, in order of share, that is not blocked."""
         heap = node.heap
         passed_over: list[tuple[int, int, int, Node]] | None = None
-        found: Found | None = None
+        found: Node | None = None
         while heap:
             _, _, stamp, child = heap[0]
             if stamp != child.stamp:
                 heapq.heappop(heap)
                 continue
-            found = use(child) if child.framework_id else self.first(child, use)
+            if not child.framework_id:
+                found = self.first(child, blocked)
+            elif blocked is None or not blocked(child):
+                found = child
             if found is not None:
                 break
             if passed_over is None:
