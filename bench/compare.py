@@ -1,6 +1,6 @@
 """Is this tree as good as another?  python bench/compare.py --base TREE SCRIPT [OPTIONS OF SCRIPT]
 
-Runs a script of this folder in turn with the Python of each tree, that is, with its code, and
+Runs a script of each tree's own `bench` in turn, with its own Python, that is, with its code, and
 prints the median of every figure and the ratio of ours to the base's. On a machine that others use
 too only the CPU time of the processes can be compared.
 """
@@ -33,7 +33,7 @@ def figures(found: dict[str, Any], prefix: str = "") -> dict[str, float]:
 def run(tree: Path, arguments: tuple[str, ...]) -> dict[str, float]:
     """One run of a script with the code of a tree."""
     script, *rest = arguments
-    command = [str(tree / ".venv/bin/python"), str(HERE / script), *rest, "--json"]
+    command = [str(tree / ".venv/bin/python"), str(tree / "bench" / script), *rest, "--json"]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     return figures(json.loads(done.stdout))
 
@@ -52,7 +52,7 @@ def main(base: Path, runs: int, arguments: tuple[str, ...]) -> None:
             results[name].append(run(tree, arguments))
             print(name, json.dumps(results[name][-1]), file=sys.stderr, flush=True)
     print(f"{'median of ' + str(runs):40} {'base':>12} {'ours':>12} {'ours/base':>10}")
-    for figure in results["base"][0]:
+    for figure in filter(results["ours"][0].__contains__, results["base"][0]):
         base_s, ours_s = (
             statistics.median(result[figure] for result in results[name]) for name in trees
         )
