@@ -142,7 +142,7 @@ def test_quota_and_weights(cluster: Cluster) -> None:
     assert cli.ok("quota", "remove", "prod") == "prod: no quota any more\n"
     for wrong, said in (
         (("quota", "set", "x"), "give --guarantee, --limit, or both"),
-        (("quota", "set", "x", "--guarantee", "cpus:a"), "a number is expected"),
+        (("quota", "set", "x", "--guarantee", "cpus:a"), "is not a number"),
         (("quota", "set", "x", "--guarantee", "cpus:100"), "the cluster has 8; --force"),
         (("quota", "set", "x/", "--guarantee", "cpus:1"), "invalid part"),
         (("quota", "remove", "x"), "the role 'x' has no quota"),
@@ -398,14 +398,14 @@ class TestWrongUse:
         ("arguments", "code", "says"),
         [
             (["tasks", "--nope"], 2, "No such option"),
-            (["nope"], 2, "No such command"),
+            (["nope"], 2, "there is no command 'nope'"),
             (["run"], 2, "give a job file, or a command after --"),
             (["run", "/no/such/file"], 2, "cannot read /no/such/file"),
             (["run", "a", "b"], 2, "one job file at a time"),
             (["run", "a", "--cpus", "1"], 2, "--cpus is for a command"),
-            (["run", "--cpus", "x", "--", "true"], 2, "--cpus is 'x'; a number is expected"),
+            (["run", "--cpus", "x", "--", "true"], 2, "--cpus: 'x' is not a number"),
             (["run", "--cpus", "-1", "--", "true"], 2, "cannot be negative"),
-            (["run", "--cpus", "nan", "--", "true"], 2, "finite"),
+            (["run", "--cpus", "nan", "--", "true"], 2, "is not a number"),
             (["run", "--cpus", "0.0001", "--", "true"], 2, "three decimals"),
             (["run", "--set", "a=1", "--", "true"], 2, "--set is for job files"),
             (["run", "--"], 2, "a command after --"),
