@@ -33,7 +33,7 @@ class Constraint:
         return f"{group.partition('.')[0]}.{self.value}"
 
     def allowed(self) -> frozenset[str]:
-        """Of IS and IN: the values that will do."""
+        """The values that IS or IN accepts."""
         return frozenset(self.value.split("|") if self.operator == "IN" else [self.value])
 
     def __str__(self) -> str:

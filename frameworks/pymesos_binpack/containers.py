@@ -65,7 +65,7 @@ def container_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
 
 
 def container_spec(task: Mapping[str, Any]) -> ContainerSpec:
-    """Of a task of a job's document."""
+    """Read what a task of a job's document says of its container."""
     return ContainerSpec(
         {key: task[key] for key in CONTAINER_KEYS if key in task},
         task.get("health_check"),

@@ -56,7 +56,7 @@ class Quarantined:
 
     @property
     def request_id(self) -> str:
-        """Of its submission, if that can be read."""
+        """The request id of its submission, if that can be read."""
         found = self._record().get("request_id")
         return found if isinstance(found, str) else ""
 
@@ -110,7 +110,7 @@ class Quarantined:
 
     @property
     def _role(self) -> str:
-        """Its role, if its document can be read; else empty."""
+        """The job's role, if its document can be read; else empty."""
         with contextlib.suppress(JobError):
             read = load_document(self.document, only_json=True)
             role = read.get("role", "*") if isinstance(read, dict) else ""

@@ -102,7 +102,7 @@ class Binpack(Scheduler):
             self._tell_who_waits()
 
     def _tell_who_waits(self) -> None:
-        """It is over: nobody is answered here any more."""
+        """Tell who waits that nobody is answered here any more."""
         for asked in (*self._accepted.values(), *self._released.values()):
             if not asked.done():
                 asked.set_exception(StartsAgainError("the framework starts again: try again"))

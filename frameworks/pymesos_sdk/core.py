@@ -36,7 +36,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """That stream has ended."""
+    """A stream has ended."""
 
     connection_id: int
 

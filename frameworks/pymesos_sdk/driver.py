@@ -204,12 +204,12 @@ class Driver(Calls):
 
     @property
     def master_version(self) -> str:
-        """Of the master that leads, once subscribed."""
+        """The version of the master that leads, once subscribed."""
         return self._core.master_version
 
     @property
     def master_capabilities(self) -> frozenset[pb.MasterCapability]:
-        """Of the master that leads, once subscribed."""
+        """What the master that leads can do, once subscribed."""
         return self._core.master_capabilities
 
     @property

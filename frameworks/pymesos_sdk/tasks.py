@@ -45,7 +45,7 @@ def _drawn_from(resources: Resources) -> list[tuple[Tag, Resources]]:
 
 
 def draw(resources: Resources, scalars: Mapping[str, int]) -> Resources:
-    """So much of each scalar (in thousandths): of one kind if one has enough, else of several.
+    """Draw scalars, in thousandths: of one kind if one has enough, else of several.
 
     What is reserved comes first. Neither devices nor volumes are drawn from. Raises ValueError when
     there is less.
@@ -65,7 +65,7 @@ def draw(resources: Resources, scalars: Mapping[str, int]) -> Resources:
 
 
 def draw_ports(resources: Resources, number: int) -> Resources:
-    """So many ports, with their reservations; those come first. Raises ValueError."""
+    """Draw ports, reserved ones first. Raises ValueError when there are fewer."""
     out, left = EMPTY, number
     for tag, bag in _drawn_from(resources):
         taken = min(left, count(bag.ranges.get("ports", ())))

@@ -96,7 +96,7 @@ class Context:
             self.placement.demand()
 
     def leave_the_queue(self, instance: Instance) -> None:
-        """It does not wait any more, or never did."""
+        """Take an instance out of the queue, if it is in it."""
         self.placement.queue.leave(instance)
         self.delayed.pop(instance.key, None)
         for volume in instance.spec.volumes:

@@ -29,7 +29,7 @@ _OF_ITS_AGENT = frozenset(
 
 
 def note_volumes(ctx: Context, instance: Instance, status: pb.TaskStatus) -> list[Change]:
-    """Its agent has been given the task, so the volumes that it was launched with are there."""
+    """Note that an instance's volumes are on the agent that was given its task."""
     saved, volumes = instance.saved, instance.spec.volumes
     heard = status.state in _OF_ITS_AGENT and status.source != pb.SOURCE_MASTER
     if not (volumes and heard) or (saved.data_on and not new_volumes(instance)):

@@ -44,7 +44,7 @@ def on_update(ctx: Context, status: pb.TaskStatus) -> None:
 
 
 def _on_stranger(ctx: Context, status: pb.TaskStatus) -> None:
-    """Of a task that was given up, or of a job that is forgotten: it must not run."""
+    """A task that was given up, or whose job is forgotten, must not run."""
     if is_over(status):
         # Also when it is the same end again: the first may not be durable yet.
         gone = ctx.ledger.forget(status.task_id)
@@ -75,7 +75,7 @@ def _on_own(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
 
 
 def _on_sidecar(ctx: Context, main: Instance, status: pb.TaskStatus) -> None:
-    """Of a task that goes on as far as known; the agent sees to it that both end."""
+    """A sidecar's state is noted; that its task ends with it is its agent's to see to."""
     main.sidecar_failed = main.sidecar_failed or groups.sidecar_failed(status)
     over = is_over(status)
     if over and status.task_id not in main.saved.ended_beside:
@@ -101,7 +101,7 @@ def _on_alive(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
 
 
 def _on_unreachable(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
-    """It is said again and again, also after a restart; what counts is when it began."""
+    """An unreachable task is waited for from when that began, however often it is told again."""
     saved = instance.saved
     again = saved.state == status.state and saved.unreachable_since_s
     since_s = saved.unreachable_since_s if again else ctx.now.wall_s
@@ -182,7 +182,7 @@ def _finish(
 
 
 def _run_again(ctx: Context, step: steps.Launch) -> None:
-    """It waits for a place from now on, or when it has been kept back for long enough."""
+    """An instance waits for a place, at once or once it has been kept back for long enough."""
     instance = step.instance
     instance.quick_failures = step.quick_failures
     instance.not_before_s = ctx.now.mono_s + step.after_s

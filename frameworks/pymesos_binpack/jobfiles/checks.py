@@ -155,7 +155,7 @@ def _matches(
 
 @cache
 def validator_class() -> Any:
-    """Of the job schema."""
+    """The class that validates documents by the job schema."""
     return jsonschema.validators.extend(  # type: ignore[no-untyped-call]
         jsonschema.Draft202012Validator, {"maxLength": _bytes_at_most, "pattern": _matches}
     )

@@ -234,7 +234,7 @@ def _unreachable_replace_s(task: Mapping[str, Any]) -> float | None:
 
 
 def _parse_sidecars(task: Mapping[str, Any], where: str) -> tuple[TaskSpec, ...]:
-    """They run where the task runs, and in its network. Raises JobError."""
+    """Parse the sidecars of a task, which run where it runs and in its network. Raises JobError."""
     shared = {name: task[name] for name in ("network", "runtime", "kill_grace_s") if name in task}
     out: list[TaskSpec] = []
     for index, sidecar in enumerate(task.get("sidecars", ())):

@@ -72,7 +72,7 @@ def _row(node: Node, key: str, value: Node, places: Mapping[int, Any]) -> tuple[
 
 
 def _anchor(path: str) -> str:
-    """Of its section, as GitHub makes them."""
+    """The anchor of a section, as GitHub makes it."""
     return "".join(c for c in path.lower() if c.isalnum() or c in "-_")
 
 

@@ -11,12 +11,12 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 
 def main_task_id(task_id: str) -> str:
-    """Of the task that a sidecar is beside, or the task itself."""
+    """The id of the task that a sidecar is beside, or of the task itself."""
     return task_id.partition("+")[0]
 
 
 def sidecar_ids(instance: Instance) -> list[str]:
-    """Of its latest attempt."""
+    """The ids of an instance's sidecars, in its latest attempt."""
     return [f"{instance.saved.task_id}+{sidecar.name}" for sidecar in instance.spec.sidecars]
 
 

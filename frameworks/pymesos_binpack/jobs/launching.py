@@ -31,7 +31,7 @@ def volume_id(instance: Instance, volume: VolumeSpec) -> str:
 
 
 def new_volumes(instance: Instance) -> list[VolumeSpec]:
-    """Those that are yet to be made."""
+    """The volumes of an instance that are yet to be made."""
     return [v for v in instance.spec.volumes if v.name not in instance.saved.volume_ids]
 
 
@@ -85,7 +85,7 @@ def part_of_accept(job: Job, spec: TaskSpec) -> Part:
 
 
 def gang_problem(job: Job) -> str | None:
-    """That a gang is too large to be launched whole, should one agent have room for it."""
+    """Why a gang is too large to be launched whole, or None."""
     for spec in job.tasks:
         part = part_of_accept(job, spec)
         whole = Part(spec.instances * part.tasks, spec.instances * part.size_bytes)
@@ -126,7 +126,7 @@ def with_volumes(
 
 
 def _disk(given: Resources, milli: int) -> Resources:
-    """So much disk of one kind: a volume is of one."""
+    """Choose disk for a volume, all of it of one kind."""
     wanted = Resources({DISK: milli})
     if given.contains(wanted):
         return wanted

@@ -28,7 +28,7 @@ class Roster:
         self.requests[job.request_id] = job.job_id
 
     def add_instance(self, instance: Instance) -> None:
-        """It may be launched, or is."""
+        """List an instance, and its task if there is one."""
         self.by_key[instance.key] = instance
         if instance.live:
             self.by_task[instance.saved.task_id] = instance
@@ -47,7 +47,7 @@ class Roster:
         self.requests.pop(job.request_id, None)
 
     def named(self, role: str, name: str) -> dict[str, JobState]:
-        """Those of a role and a name, in the order submitted."""
+        """The jobs of a role and a name, in the order submitted."""
         return self._named.get((role, name), {})
 
     def running(self, job: Job, but: JobState | None) -> JobState | None:

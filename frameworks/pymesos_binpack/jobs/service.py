@@ -10,14 +10,14 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 
 def after_end(instance: Instance, end: End) -> Step:
-    """It is wanted all the time, unless the master would refuse it again."""
+    """Run a service again, unless the master would refuse it again."""
     if end.status.state == pb.TASK_ERROR:
         return Finish(instance, "the master refused it, and would again", instance.saved.failures)
     return again(instance, end, instance.saved.failures)
 
 
 def again(instance: Instance, end: End, failures: int) -> Launch:
-    """It is launched again: at once, or ever later while it keeps crashing."""
+    """Launch an instance again: at once, or ever later while it keeps crashing."""
     crashed = is_crash(
         end, preempted=instance.saved.preempted, sidecar_failed=instance.sidecar_failed
     )

@@ -87,7 +87,7 @@ class Instance:
         self.restore(self.saved)
 
     def restore(self, saved: Saved) -> None:
-        """It begins with what is stored."""
+        """Begin with what is stored."""
         self.saved = self.durable = saved
         state, ended = saved.state, is_terminal(pb_state(saved.state))
         if saved.done:
@@ -128,7 +128,7 @@ class Instance:
 
     @property
     def next_task_id(self) -> str:
-        """Of its next attempt."""
+        """The task id of its next attempt."""
         return f"{self.group}.{self.index}.{self.saved.attempts + 1}"
 
     @property
@@ -138,7 +138,7 @@ class Instance:
 
     @property
     def key(self) -> str:
-        """Its key in the state directory."""
+        """The key of its record in the state directory."""
         return f"{self.job_id}/{self.spec.name}/{self.index}"
 
     @property
@@ -178,7 +178,7 @@ class Instance:
             self.told = (note, cause)
 
     def change(self) -> Change:
-        """Its record as it is meant."""
+        """The write of what it is meant to be."""
         return Change(INSTANCE, self.key, json.dumps(self.saved.record()).encode())
 
 
@@ -239,7 +239,7 @@ class JobState:
         return "finished" if ok else "failed"
 
     def change(self) -> Change:
-        """Its record, without its instances."""
+        """The write of what it is meant to be, without its instances."""
         record = {
             "document": self.job.document,
             "submitted_at_s": self.submitted_at_s,

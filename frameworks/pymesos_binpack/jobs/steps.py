@@ -24,7 +24,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """It is as it is wanted."""
+    """The instance is as it is wanted."""
 
     instance: Instance
     why: str
@@ -32,7 +32,7 @@ class Keep:
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """It waits to be launched, at the earliest after so many seconds.
+    """The instance waits to be launched, at the earliest after `after_s`.
 
     `failures` count against its retries, `quick_failures` for how long it is kept back.
     """
@@ -46,7 +46,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Its task is killed."""
+    """The instance's task is killed."""
 
     instance: Instance
     why: str
@@ -54,7 +54,7 @@ class Kill:
 
 @dataclass(frozen=True, slots=True)
 class Replace:
-    """Its task is given up: another takes its place, and it is killed should it come back."""
+    """The instance's task is given up for another, and killed should it come back."""
 
     instance: Instance
     why: str
@@ -62,7 +62,7 @@ class Replace:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Its task is left alone until that time (Unix); None: however long it takes."""
+    """The instance's task is left alone until then (Unix); None: however long it takes."""
 
     instance: Instance
     why: str
@@ -71,7 +71,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """It will not be launched again."""
+    """The instance will not be launched again."""
 
     instance: Instance
     why: str

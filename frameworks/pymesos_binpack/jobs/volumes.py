@@ -45,7 +45,7 @@ class KeptVolume:
 
     @property
     def key(self) -> str:
-        """Of its record."""
+        """The key of its record."""
         return f"{self.role}/{self.job}/{self.task}/{self.index}/{self.name}"
 
 
@@ -72,11 +72,11 @@ class Volumes:
         self._by_owner.setdefault(volume.owner, {})[volume.name] = volume
 
     def of(self, owner: Owner) -> dict[str, KeptVolume]:
-        """Of an instance, by their names in the job."""
+        """The volumes of an instance, by their names in the job."""
         return self._by_owner.get(owner, {})
 
     def keep(self, job: Job, instance: Instance) -> list[Change]:
-        """Its volumes are on the agent that runs it: what of that is new."""
+        """Note that an instance's volumes are on the agent that runs it; returns what is new."""
         saved, owner = instance.saved, owner_of(job, instance)
         changes = []
         for spec in instance.spec.volumes:
@@ -98,7 +98,7 @@ class Volumes:
         return changes
 
     def forget(self, volumes: Iterable[KeptVolume]) -> list[Change]:
-        """They are no more."""
+        """Forget volumes; returns what that changes."""
         changes = []
         for volume in list(volumes):
             named = self._by_owner.get(volume.owner, {})
@@ -121,7 +121,7 @@ class Volumes:
             instance.restore(saved)
 
     def apart(self, job: Job, instance: Instance) -> str:
-        """That the volumes of an instance are on several agents, as an older version let be."""
+        """Say that volumes are on several agents, as an older version let be; or empty."""
         return _apart(self.of(owner_of(job, instance)), instance.spec) if self._by_owner else ""
 
     def problem(self, job: Job) -> str | None:
@@ -145,7 +145,7 @@ class Volumes:
 
 
 def _apart(kept: Mapping[str, KeptVolume], task: TaskSpec) -> str:
-    """That the volumes of one instance are on several agents; or empty."""
+    """Say that the volumes of one instance are on several agents; or empty."""
     volumes = [kept[spec.name] for spec in task.volumes if spec.name in kept]
     if len({volume.agent_id for volume in volumes}) < 2:
         return ""

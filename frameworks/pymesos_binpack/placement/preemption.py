@@ -48,7 +48,7 @@ class _Room:
         )
 
     def minus(self, task: PendingTask) -> _Room:
-        """Of GPUs the fullest that will do, so that whole ones stay."""
+        """What is left with a task placed, on the fullest GPUs that will do."""
         taken = {name: -value for name, value in task.scalars.items() if name != GPUS}
         least, number = _gpus(task)
         fitting = sorted((left, name) for name, left in self.devices.items() if left >= least)
@@ -133,7 +133,7 @@ def _room(free: Resources | None) -> _Room:
 def _fewest(
     task: PendingTask, lower: Iterable[RunningTask], room: _Room
 ) -> list[RunningTask] | None:
-    """Those of lowest priority first, the largest of those; then without any that need not go."""
+    """Choose the lowest priority first, then the largest, and spare whom need not go."""
     chosen: list[RunningTask] = []
     least_first = sorted(lower, key=lambda r: (r.priority, -sum(r.scalars.values()), r.task_id))
     for victim in least_first:

@@ -29,7 +29,7 @@ class Waiter(Protocol):
 
     @property
     def key(self) -> str:
-        """Its own."""
+        """The waiter's own key."""
 
     @property
     def next_task_id(self) -> str:
@@ -41,7 +41,7 @@ W = TypeVar("W", bound=Waiter)
 
 @dataclass(slots=True, eq=False)
 class Line(Generic[W]):
-    """Those that wait for the same: what is said of one of them is true for all."""
+    """Waiters for the same: what is said of one of them is true for all."""
 
     name: str
     job_id: str
@@ -58,7 +58,7 @@ class Line(Generic[W]):
         self.needs = to_proto(Resources(dict(self.task.scalars)))
 
     def refuse(self, refusal: Refusal, offers: int) -> bool:
-        """So many offers have no place for the rest of it; whether that is news to somebody."""
+        """Note that `offers` have no place for the rest of it; returns whether that is news."""
         news = self.joined or self.refusal is None or self.refusal.text != refusal.text
         self.refusal, self.joined = refusal, False
         self.refusals += 1
@@ -96,7 +96,7 @@ class Queue(Generic[W]):
         return new
 
     def leave(self, waiter: W) -> None:
-        """It does not wait any more, or never did."""
+        """Take a waiter out of its line, if it is in one."""
         line, waiter.line = waiter.line, None
         if line is not None:
             del line.waiters[waiter.key]

@@ -145,7 +145,7 @@ class _Plan:
         )
 
     def _part_taken(self, workload: Workload) -> float:
-        """Of the tasks without GPUs the part that takes from a gap: all where CPU is scarce.
+        """The part of the tasks without GPUs that takes from a gap: all where CPU is scarce.
 
         Where more than enough is there for every GPU, they find it elsewhere.
         """

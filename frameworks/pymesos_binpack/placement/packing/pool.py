@@ -190,7 +190,7 @@ class Pool:
         return fits
 
     def free_and_total(self, name: str) -> tuple[Ints, Ints]:
-        """Of one resource, by node; GPUs are summed over a node's devices."""
+        """How much of a resource each node has; GPUs are summed over a node's devices."""
         if name == GPUS:
             return np.asarray(self.gpus.sum(axis=1)), self.devices * MILLI
         column = self.column(name)

@@ -245,7 +245,7 @@ class Replay:
 
     @property
     def allocated_percent(self) -> float:
-        """Of what is scarce, at the end."""
+        """How much of what is scarce is used at the end."""
         return 100 * self.curve[-1].allocated[self.scarce]
 
 
