@@ -15,7 +15,7 @@ POPULAR = 0.95  # of all tasks; the kinds beyond are not counted
 class Fgd:
     """Where what is free becomes less useless to the tasks that usually come.
 
-    What is free of a node's GPUs is useless to a kind of task that does not fit, for want of CPU,
+    What is free of a node's GPUs is useless to a kind of task that does not fit, for lack of CPU,
     of GPUs or of a model that will do; if it does fit, the devices are that have less free than it
     needs. The policy goes down that gradient. Scores
     are rounded as its authors do, and ties go to the first node: that is a part of the policy.
