@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -44,6 +47,10 @@ def report(results: list[Result], took_s: float) -> str:
     )
 
 
+def _into(traced: Any) -> Callable[[str], object]:
+    return lambda line: traced.update(line.encode())
+
+
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--seed", type=WholeRange(min=0), help="Replay this one.")
 @click.option(
@@ -57,14 +64,21 @@ def report(results: list[Result], took_s: float) -> str:
 )
 @click.option("--vocabulary", "words", is_flag=True, help="Print the steps a story may have.")
 @click.option("--trace", is_flag=True, help="Print what happens.")
+@click.option("--digest", is_flag=True, help="Print a line for each seed, to compare two runs by.")
 def main(
-    seed: int | None, seeds: int, base: int | None, story: Path | None, words: bool, trace: bool
+    seed: int | None,
+    seeds: int,
+    base: int | None,
+    story: Path | None,
+    words: bool,
+    trace: bool,
+    digest: bool,
 ) -> None:
     """Simulate clusters in bad weather: production cores, every fault drawn from a seed."""
     if words:
         print("\n".join(vocabulary()))
         return
-    say = print if trace else None
+    say: Callable[[str], object] | None = print if trace else None
     if story is not None:
         try:
             tell(read(story), say)
@@ -78,8 +92,13 @@ def main(
     begin = time.monotonic()
     results: list[Result] = []
     for one in numbers:
+        traced = hashlib.sha256()
+        if digest:
+            say = _into(traced)
         try:
             results.append(simulate(one, say))
+            if digest:
+                print(results[-1].line(), traced.hexdigest(), flush=True)
         except AssertionError as error:
             sys.exit(
                 f"FAILED {error}\non commit {commit()}; to replay it:"

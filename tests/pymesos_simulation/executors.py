@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from typing import TYPE_CHECKING
 
-from pymesos_agent.core import effects as fx
-from pymesos_agent.core import events as ev
+from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_core.resources import Resources, from_proto
 from pymesos_core.states import is_terminal
+from pymesos_core.transport import CallError
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_simulation.network import Stream
+from pymesos_simulation.world import Node
 
 if TYPE_CHECKING:
     from pymesos_simulation.agents import AgentNode
 
 RETRY_S = 1.0
-DELAY_S = 0.002
-SLOW_S = 2.0  # now and then; by then another stream may be open
+EXECUTOR_ID = "PYMESOS_EXECUTOR_ID"
+CONNECT = "/pymesos.v1.Executor/Connect"
 COMMAND = pb.CommandInfo(shell=True, value="executor")
 
 
@@ -32,24 +35,36 @@ def in_executor(info: pb.TaskInfo) -> pb.TaskInfo:
     return out
 
 
-class SimulatedExecutor:
+def environment_of(spec: ContainerSpec) -> dict[str, str]:
+    """What a container is started with."""
+    return {v.name: v.value for v in spec.info.command.environment}
+
+
+class SimulatedExecutor(Node):
     """One process, with its tasks in its memory."""
 
-    def __init__(self, node: AgentNode, effect: fx.StartContainer) -> None:
-        self.node = node
-        self.world = node.world
-        self.container_id = effect.container_id
-        self.framework_id = effect.framework_id
-        environment = {v.name: v.value for v in effect.info.command.environment}
-        self.executor_id = environment["PYMESOS_EXECUTOR_ID"]
+    def __init__(self, agent: AgentNode, spec: ContainerSpec) -> None:
+        super().__init__(agent.world, f"{spec.container_id}@{agent.name}")
+        environment = environment_of(spec)
+        self.agent = agent
+        self.container_id = spec.container_id
+        self.framework_id = spec.framework_id
+        self.executor_id = environment[EXECUTOR_ID]
         self.token = environment["PYMESOS_EXECUTOR_TOKEN"]
         self.tasks: dict[str, tuple[pb.TaskState, Resources]] = {}  # until the end is acknowledged
         self.unacknowledged: dict[bytes, pb.TaskStatus] = {}
-        self.stream_id = 0
-        self._said_until_s = 0.0  # on that stream
-        self.alive = True
+        self._stream: Stream | None = None
         self._uuids = itertools.count()
-        self._soon(0.01, self._look)
+
+    def on_start(self) -> None:
+        self.soon(0.01, self._look)
+
+    def on_crash(self) -> None:
+        self._stream = None
+        self.agent.network.died(self)
+
+    def _die_by_chance(self) -> None:
+        """Its machine says when."""
 
     def live(self) -> dict[tuple[str, str], Resources]:
         """Its tasks that have not ended."""
@@ -61,26 +76,20 @@ class SimulatedExecutor:
             if not is_terminal(state)
         }
 
-    def _soon(self, delay_s: float, action: object) -> None:
-        def run() -> None:
-            if self.alive:
-                action()  # type: ignore[operator]
-
-        self.world.at(delay_s, run)
-
     def _look(self) -> None:
         """Connect whenever the agent is there; a stream may be cut."""
-        if self.stream_id and self.world.faulty and self.world.random.random() < 0.05:
+        if self._stream is not None and self.world.faulty and self.world.random.random() < 0.05:
             self.world.counts["executor cut off"] += 1
             self._hang_up()
-        if not self.stream_id and self.node.alive and self.node.core is not None:
+        if self._stream is None and self.agent.alive:
             self._subscribe(0.0)
-        self._soon(self.world.random.uniform(0.1, RETRY_S), self._look)
+        self.soon(self.world.random.uniform(0.1, RETRY_S), self._look)
 
     def _subscribe(self, late_s: float) -> None:
         """On a new stream."""
-        self.stream_id = self.node.open_executor(self)
-        self._said_until_s = self.world.now_s + late_s
+        network, address = self.agent.network, self.agent.address
+        self._stream = stream = network.open(self, address, CONNECT, local=True, late_s=late_s)
+        self.spawn(self._listen(stream))
         subscribe = executor_pb.ExecutorCall.Subscribe(
             framework_id=self.framework_id,
             executor_id=self.executor_id,
@@ -90,6 +99,15 @@ class SimulatedExecutor:
         )
         self._say(executor_pb.ExecutorCall(subscribe=subscribe))
 
+    async def _listen(self, stream: Stream) -> None:
+        with contextlib.suppress(CallError):
+            while (batch := await stream.client.read()) is not None:
+                for event in batch.event:
+                    if self._stream is stream:
+                        self._take(event)
+        if self._stream is stream:
+            self._stream = None
+
     def subscribe_twice(self, late_s: float) -> None:
         """On two new streams; what it says on the first comes late."""
         self._hang_up()
@@ -97,40 +115,13 @@ class SimulatedExecutor:
         self._subscribe(0.0)
 
     def _say(self, call: executor_pb.ExecutorCall) -> None:
-        if self.stream_id:
-            self._feed(ev.ExecutorSaid(self.stream_id, call))
+        if self._stream is not None:
+            self._stream.client.say(executor_pb.ExecutorCallBatch(call=[call]))
 
     def _hang_up(self) -> None:
-        stream_id, self.stream_id = self.stream_id, 0
-        self.node.executor_streams.pop(stream_id, None)
-        self._feed(ev.ExecutorLeft(stream_id))
-
-    def _feed(self, event: ev.ExecutorSaid | ev.ExecutorLeft) -> None:
-        """What is said on one stream comes in order; of two streams either may be faster."""
-        world = self.world
-        slow = world.faulty and world.random.random() < 0.02
-        delay_s = world.random.uniform(0, SLOW_S) if slow else DELAY_S
-        self._said_until_s = max(self._said_until_s, world.now_s + delay_s)
-        self.node.soon(self._said_until_s - world.now_s, lambda: self.node.feed(event))
-
-    def cut(self) -> None:
-        """The agent is gone, or has closed the stream."""
-        self.stream_id = 0
-
-    def end(self) -> None:
-        """The process has ended, and all that it had in mind with it."""
-        self.alive = False
-        if self.stream_id and self.node.alive:
-            self._hang_up()
-
-    def hear(self, stream_id: int, event: executor_pb.ExecutorEvent) -> None:
-        """After a moment, if the stream is still the same."""
-
-        def take() -> None:
-            if self.stream_id == stream_id:
-                self._take(event)
-
-        self._soon(DELAY_S, take)
+        stream, self._stream = self._stream, None
+        if stream is not None:
+            stream.client.cancel()
 
     def _take(self, event: executor_pb.ExecutorEvent) -> None:
         match event.WhichOneof("event"):
@@ -143,9 +134,9 @@ class SimulatedExecutor:
                 if status is not None and is_terminal(status.state):
                     self.tasks.pop(status.task_id, None)
             case "shutdown":
-                self.node.machine.end(self.container_id, 0)
+                self.agent.machine.end(self.container_id, 0)
             case "error":
-                self.world.trace(f"an executor on {self.node.name}: {event.error.message}")
+                self.world.trace(f"an executor on {self.agent.name}: {event.error.message}")
 
     def _launch(self, info: pb.TaskInfo) -> None:
         if info.task_id in self.tasks:
@@ -155,14 +146,14 @@ class SimulatedExecutor:
         self.world.started.add(key)
         self.world.counts["task in an executor"] += 1
         self.tasks[info.task_id] = (pb.TASK_RUNNING, from_proto(info.resources))
-        self.node.machine.check_room()
+        self.agent.machine.check_room()
         self._update(info.task_id, pb.TASK_RUNNING)
         random = self.world.random
         fails = self.world.faulty and random.random() < self.world.weather.container_failure
         if info.data == b"batch" or fails:
             end = pb.TASK_FAILED if fails else pb.TASK_FINISHED
             lives_s = random.expovariate(1 / 5)
-            self._soon(lives_s, lambda: self._end_task(info.task_id, end))
+            self.soon(lives_s, lambda: self._end_task(info.task_id, end))
 
     def _end_task(self, task_id: str, state: pb.TaskState) -> None:
         now, resources = self.tasks.get(task_id, (state, None))

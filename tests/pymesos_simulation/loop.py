@@ -48,6 +48,11 @@ class SimulatedFuture(asyncio.Future[Any]):
     def __hash__(self) -> int:
         return self._number
 
+    def add_done_callback(self, *arguments: Any, **more: Any) -> None:
+        """See asyncio; in a process that was killed nothing is waited for."""
+        self.get_loop()._check_alive()  # type: ignore[attr-defined]
+        super().add_done_callback(*arguments, **more)
+
 
 class SimulatedTask(asyncio.Task[Any]):
     """The same for tasks."""
@@ -58,6 +63,11 @@ class SimulatedTask(asyncio.Task[Any]):
 
     def __hash__(self) -> int:
         return self._number
+
+    def add_done_callback(self, *arguments: Any, **more: Any) -> None:
+        """See asyncio; in a process that was killed nothing is waited for."""
+        self.get_loop()._check_alive()  # type: ignore[attr-defined]
+        super().add_done_callback(*arguments, **more)
 
 
 class SimulatedLoop(asyncio.BaseEventLoop):

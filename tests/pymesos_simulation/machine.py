@@ -5,21 +5,31 @@ Everything that is injected is injected; this table is what is left, and should 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
+import pymesos_agent.health.checks
+import pymesos_agent.health.watching
+import pymesos_agent.queries
+import pymesos_agent.shell
 import pymesos_binpack.shell
 import pymesos_core.clock
 import pymesos_core.following
 import pymesos_master.main
 import pymesos_master.watching
 import pymesos_sdk.driver
+from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files.folders import Folders
+from pymesos_agent.health.checking import CheckError
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.coordination import zookeeper
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_simulation import frameworks, masters
 from pymesos_simulation.network import GrpcChannel
 from pymesos_simulation.world import here
@@ -63,10 +73,69 @@ class Secrets:
         return here().world.random.randbytes(size).hex()
 
 
+class Machine:
+    """Stands for pymesos_agent.machine."""
+
+    @staticmethod
+    def usage(_work_dir: Path, containers: int) -> agent_pb.Usage:
+        """As little as nothing."""
+        return agent_pb.Usage(containers=containers)
+
+    @staticmethod
+    def disk_used_fraction(_work_dir: Path) -> float:
+        """Of a large disk."""
+        return 0.1
+
+
+class NoForks:
+    """Stands for ForkWatch: nothing is refused processes."""
+
+    def look(self, _pids: Mapping[str, int]) -> dict[str, int]:
+        """See ForkWatch."""
+        return {}
+
+
+class SimulatedFolders(Folders):
+    """Folders of which nothing but the names is there."""
+
+    def prepare(self, spec: ContainerSpec) -> str | None:
+        """See Folders."""
+        return None
+
+    def remove_leftovers(self, containers: Collection[str], groups: Collection[str]) -> None:
+        """See Folders."""
+
+    def remove_sandbox(self, container_id: str) -> None:
+        """See Folders."""
+
+    def remove_group(self, group_id: str) -> None:
+        """See Folders."""
+
+    def remove_volume(self, role: str, volume_id: str) -> None:
+        """See Folders."""
+
+
+async def _run_check(
+    _check: Any, _spec: ContainerSpec, _pid: int, _enter: Any, timeout_s: float
+) -> None:
+    world = here().world
+    if world.faulty and world.random.random() < world.weather.container_failure:
+        await asyncio.sleep(timeout_s)
+        raise CheckError("no answer")
+    await asyncio.sleep(world.random.uniform(0.001, 0.1))
+
+
 REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (pymesos_core.clock, "time", Clock),
     (pymesos_master.watching, "time", Clock),
     (zookeeper, "make_client", _client),
+    (pymesos_agent.shell, "Backoff", _backoff),
+    (pymesos_agent.shell, "Folders", SimulatedFolders),
+    (pymesos_agent.shell, "cap_cpu", lambda pid, cpus_milli: None),
+    (pymesos_agent.health.checks, "run_check", _run_check),
+    (pymesos_agent.health.watching, "machine", Machine),
+    (pymesos_agent.health.watching, "ForkWatch", NoForks),
+    (pymesos_agent.queries, "read_usage", lambda pid: None),
     (pymesos_core.following, "open_channel", _channel),
     (pymesos_sdk.driver, "Backoff", _backoff),
     (pymesos_sdk.driver, "DriverCore", frameworks.WatchedDriver),

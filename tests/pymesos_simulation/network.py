@@ -20,6 +20,8 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.transport import CallError, Code, Method, ServerCall
 from pymesos_simulation.world import Node, World
 
+LOCAL_S = 0.002  # on one machine
+SLOW_S = 2.0  # on one machine, now and then; by then another stream may be open
 WINDOWS_BYTES = (1, 4096, 65536, 4 * 1024 * 1024)  # of what is sent and not read
 
 Handler = Callable[[ServerCall[Any, Any]], Awaitable[None]]
@@ -43,11 +45,22 @@ class Network:
         server = self._servers.get(address)
         return server if server is not None and server.lives else None
 
-    def open(self, client: Node, address: HostPort, path: str) -> Stream:
-        """A stream from a process to whoever listens there."""
+    def open(
+        self,
+        client: Node,
+        address: HostPort,
+        path: str,
+        *,
+        local: bool = False,
+        late_s: float = 0.0,
+    ) -> Stream:
+        """A stream from a process to whoever listens there.
+
+        What is said on a `local` one takes little time; the first that is said comes `late_s` late.
+        """
         self._opened += 1
         self.world.counts["stream"] += 1
-        stream = Stream(self, self._opened, client, address, path)
+        stream = Stream(self, self._opened, client, address, path, local=local, late_s=late_s)
         self.streams[stream.number] = stream
         return stream
 
@@ -94,7 +107,7 @@ class End:
     def send(self, item: tuple[type, bytes] | None) -> None:
         """Have something arrive here, in order."""
         world, stream = self._stream.world, self._stream
-        at_s = max(world.now_s + world.delay_s(), self._free_at_s)
+        at_s = max(world.now_s + self._stream.delay_s(), self._free_at_s)
         self._free_at_s = at_s
         if item is not None:
             self.unread_bytes += len(item[1])
@@ -111,10 +124,14 @@ class End:
 
         world.at(at_s - world.now_s, arrive)
 
+    def hear_late(self, late_s: float) -> None:
+        """Nothing comes here before that time is over."""
+        self._free_at_s = self._stream.world.now_s + late_s
+
     def after_all_sent(self, action: Callable[[], None]) -> None:
         """Do something here when all that was sent has come."""
         world = self._stream.world
-        at_s = max(world.now_s + world.delay_s(), self._free_at_s)
+        at_s = max(world.now_s + self._stream.delay_s(), self._free_at_s)
         self._free_at_s = at_s
         world.at(at_s - world.now_s, action)
 
@@ -175,9 +192,19 @@ class Stream:
     """One call that streams, from its client to its server."""
 
     def __init__(
-        self, network: Network, number: int, client: Node, address: HostPort, path: str
+        self,
+        network: Network,
+        number: int,
+        client: Node,
+        address: HostPort,
+        path: str,
+        *,
+        local: bool,
+        late_s: float,
     ) -> None:
         self.number = number
+        self.local = local
+        self._late_s = late_s
         self.world = world = network.world
         self.client = ClientEnd(self, client)
         self.server: ServerEnd | None = None
@@ -188,7 +215,15 @@ class Stream:
         self._path = path
         self._address = address
         self._early: list[tuple[type, bytes] | None] = []
-        world.at(world.delay_s(), self._arrive)
+        world.at(self.delay_s(), self._arrive)
+
+    def delay_s(self) -> float:
+        """How long a message takes."""
+        world = self.world
+        if not self.local:
+            return world.delay_s()
+        slow = world.faulty and world.random.random() < 0.02
+        return world.random.uniform(0, SLOW_S) if slow else LOCAL_S
 
     def other(self, end: End) -> End:
         """The peer; before the server knows of the stream, what stands for it."""
@@ -210,8 +245,8 @@ class Stream:
             return
         handler = server.handlers.get(self._path)
         self.server = ServerEnd(self, server.node)
-        to_come = self.client.to_come
-        to_come.pass_on(self.server)
+        self.server.hear_late(self._late_s)
+        self.client.to_come.pass_on(self.server)
         self.server.serve(handler)
 
     def cut(self, knows: Node | None) -> None:
@@ -286,6 +321,11 @@ class ClientEnd(End):
     def __init__(self, stream: Stream, node: Node) -> None:
         super().__init__(stream, node)
         self.to_come = _ToCome(stream, node)
+
+    def say(self, message: Any) -> None:
+        """Send, whether the peer reads or not."""
+        if self._stream.open and self.error is None:
+            self._stream.other(self).send((type(message), message.SerializeToString()))
 
     async def done_writing(self) -> None:
         """See transport."""

@@ -28,6 +28,7 @@ class Result:
     finished: int
     simulated_s: float
     faults: dict[str, int]
+    dice: float  # the next draw: runs that differed somewhere differ here
 
     def line(self) -> str:
         """For people and for comparing two replays."""
@@ -105,7 +106,7 @@ def _cluster(world: World) -> Cluster:
     return cluster
 
 
-def simulate(seed: int, trace: Callable[[str], None] | None = None) -> Result:
+def simulate(seed: int, trace: Callable[[str], object] | None = None) -> Result:
     """Run one seed. Raises AssertionError, with the seed and what went wrong in its text."""
     world = World(seed, trace)
     try:
@@ -143,4 +144,5 @@ def _play(world: World, cluster: Cluster) -> Result:
         sum(len(f.ends) for f in cluster.frameworks),
         world.now_s,
         {name: counts[name] for name in FAULTS if counts[name]},
+        world.random.random(),
     )

@@ -63,7 +63,7 @@ def read(path: Path) -> Story:
     return Story(path.stem, title, fields, tuple(steps))
 
 
-def tell(story: Story, trace: Callable[[str], None] | None = None, seed: int = 0) -> None:
+def tell(story: Story, trace: Callable[[str], object] | None = None, seed: int = 0) -> None:
     """Let a story happen; it must, whatever the seed. Raises AssertionError naming the line.
 
     Raises StoryError for a line that is not understood.
@@ -121,7 +121,7 @@ def vocabulary() -> Iterable[str]:
 class Stage:
     """A cluster on which a story happens, in calm weather."""
 
-    def __init__(self, trace: Callable[[str], None] | None, seed: int) -> None:
+    def __init__(self, trace: Callable[[str], object] | None, seed: int) -> None:
         self.world = World(seed, trace)
         self.world.faulty = False
         self.cluster = Cluster(self.world)

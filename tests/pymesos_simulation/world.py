@@ -15,7 +15,7 @@ from pymesos_simulation.loop import SimulatedLoop
 from pymesos_simulation.timeline import Action, Timeline
 
 FSYNC_S = 0.005
-CALLBACKS_PER_EFFECT = 3  # about
+CALLBACKS_PER_EFFECT = 15  # about
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Weather:
 class World(Timeline):
     """The queue of what happens next, and the weather."""
 
-    def __init__(self, seed: int, trace: Callable[[str], None] | None = None) -> None:
+    def __init__(self, seed: int, trace: Callable[[str], object] | None = None) -> None:
         super().__init__(seed)
         self.seed = seed
         self.weather = Weather.draw(self.random)
@@ -123,7 +123,6 @@ class Node:
         self._while_stopped: list[Action] = []  # until it goes on
         self.skew_s = world.random.uniform(-5, 5)
         self.loop = SimulatedLoop(world, name)  # of this life
-        self._tick_at: float | None = None
 
     @property
     def stopped(self) -> bool:
@@ -157,7 +156,6 @@ class Node:
         self.generation += 1
         self.paused_until_s = 0.0
         self._while_stopped.clear()
-        self._tick_at = None
         self.loop = SimulatedLoop(self.world, self.name)
         self.loop.process = self
         self._die_by_chance()
@@ -204,22 +202,6 @@ class Node:
         for action in held:
             action()
         self.loop.resume()
-
-    def wake_at(self, deadline_s: float | None, tick: Action) -> None:
-        """Call `tick` when the core's deadline (in this process's monotonic time) is due."""
-        if deadline_s is None:
-            return
-        at = max(self.world.now_s, deadline_s - 1000)
-        if self._tick_at is not None and self.world.now_s <= self._tick_at <= at:
-            return
-        self._tick_at = at
-
-        def fire() -> None:
-            if self._tick_at == at:
-                self._tick_at = None
-                tick()
-
-        self.soon(at - self.world.now_s, fire)
 
     def _die_by_chance(self) -> None:
         """Somewhere between two callbacks of its loop."""

@@ -117,6 +117,7 @@ class Ensemble:
         """Its sessions end after their timeout."""
         for client in self.of([node]):
             self.clients.remove(client)
+            self.forget_watches(client)
             client.closed = True
             session = client.session
             back_s = max(0.0, self.down_until_s - self.world.now_s)
@@ -399,9 +400,12 @@ class Client:
         self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequence: bool = False
     ) -> str:
         """See kazoo."""
-        owner = self.session if ephemeral else 0
-        make = self._ensemble.create
-        return str(self._call(lambda: make(path, value, owner, sequence=sequence), writes=True))
+
+        def make() -> str:
+            owner = self.session if ephemeral else 0
+            return self._ensemble.create(path, value, owner, sequence=sequence)
+
+        return str(self._call(make, writes=True))
 
     def delete(self, path: str) -> bool:
         """See kazoo."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,13 +46,30 @@ def test_a_failure_says_how_to_replay_it(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert told.exit_code == 1 and "s, line 4" in told.output
 
 
-@pytest.mark.timeout(1200)  # SEEDS of them, on a busy machine
-def test_fresh_seeds() -> None:
+def _begin(base: int, hash_seed: int) -> subprocess.Popen[str]:
+    options = ("--base", str(base), "--seeds", str(SEEDS), "--digest")
+    return subprocess.Popen(
+        [sys.executable, "-m", "pymesos_simulation", *options],
+        env=os.environ | {"PYTHONHASHSEED": str(hash_seed)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+@pytest.mark.timeout(1800)  # SEEDS of them, twice, on a busy machine
+def test_fresh_seeds_twice_with_other_hashes() -> None:
+    """Nothing depends on the order of a set: it is another in the second run."""
     base = int(os.environ.get("SEED_BASE") or random.SystemRandom().randrange(10**9))
     print(f"SEED_BASE={base} SEEDS={SEEDS}")
-    results = [simulate(seed) for seed in range(base, base + SEEDS)]
+    runs = [_begin(base, hash_seed) for hash_seed in (1, 2)]
+    outputs = [run.communicate()[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], outputs[0][-2000:] + outputs[1][-2000:]
+    first, second = ([line for line in out.splitlines() if line[0] == "{"] for out in outputs)
+    assert first == second and len(first) == SEEDS
     if SEEDS >= 200:
-        assert sum(r.events for r in results) >= 500_000
-        assert sum(r.crashes for r in results) >= 1_000
-        assert sum(r.failovers for r in results) >= 200
-        assert sum(r.finished for r in results) >= 10_000
+        results = [json.loads(line.rpartition(" ")[0]) for line in first]
+        assert sum(r["events"] for r in results) >= 500_000
+        assert sum(r["crashes"] for r in results) >= 1_000
+        assert sum(r["failovers"] for r in results) >= 200
+        assert sum(r["finished"] for r in results) >= 10_000
