@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc.aio
 
-from pymesos_core.following import CHANNEL_OPTIONS
+from pymesos_core.grpc_transport import CHANNEL_OPTIONS
 
 METHOD = "/bench.Echo/Connect"
 

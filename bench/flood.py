@@ -19,7 +19,7 @@ import grpc
 import grpc.aio
 
 from pymesos_core.addresses import HostPort, parse_host_port
-from pymesos_core.following import open_channel
+from pymesos_core.grpc_transport import open_channel
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import scheduler_pb2 as pb

@@ -19,27 +19,28 @@ import os
 import signal
 import time
 from dataclasses import dataclass, field
+from functools import partial
 
 import click
-import grpc.aio
 
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
-from pymesos_agent.shell import cut_registration
+from pymesos_agent.shell import CONNECT, cut_registration
 from pymesos_core.addresses import HostPort
-from pymesos_core.backoff import Backoff
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import follow
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.ids import numbered
 from pymesos_core.outbox import Outbox
+from pymesos_core.outside import OUTSIDE
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.runner import Fault, Runner
+from pymesos_core.streams import use_stream
+from pymesos_core.transport import Channel, ClientStream
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import types_pb2
-from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
 REPORT_INTERVAL_S = 0.05
 
@@ -94,7 +95,7 @@ class SimulatedAgent:
         )
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
-        self._backoff = Backoff(0.1, 5.0)
+        self._backoff = OUTSIDE.backoff(0.1, 5.0)
         self._ends: dict[str, asyncio.TimerHandle] = {}
         self._running: set[str] = set()
         self._unacknowledged: set[bytes] = set()
@@ -109,7 +110,7 @@ class SimulatedAgent:
         self.feed(ev.ContainersRecovered({}))
         usage = asyncio.create_task(self._report_usage())
         try:
-            await follow(detector, self._session, self._backoff)
+            await follow(detector, self._session, self._backoff, OUTSIDE.dial)
         finally:
             usage.cancel()
             await asyncio.gather(usage, return_exceptions=True)
@@ -121,31 +122,30 @@ class SimulatedAgent:
                 outbox.put(self._usage)
             await asyncio.sleep(self._core.usage_interval_s)
 
-    async def _session(self, channel: grpc.aio.Channel, address: HostPort) -> None:
+    async def _session(self, channel: Channel, address: HostPort) -> None:
         connection_id = next(self._connections)
         outbox: Outbox[pb.AgentMessage] = Outbox()
         self._streams[connection_id] = outbox
-        call = AgentStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
-        writer = asyncio.create_task(_write(call, outbox, self._tally))
-        try:
-            self.feed(ev.Connected(connection_id))
-            async for batch in call:
-                self._tally.messages += 1
-                for message in batch.message:
-                    if message.HasField("registered"):
-                        self._backoff.reset()
-                        self._tally.registered[self.number] = batch.epoch
-                        self._tally.last_registered_s = time.monotonic()
-                        self._tally.changed.set()
-                    elif message.HasField("acknowledgement"):
-                        self._note_acknowledged(message.acknowledgement.uuid)
-                    self.feed(ev.MasterSaid(connection_id, batch.epoch, message))
-        finally:
+        stream = channel.stream(CONNECT)
+
+        def hear(batch: pb.MasterBatch) -> None:
+            self._tally.messages += 1
+            for message in batch.message:
+                if message.HasField("registered"):
+                    self._backoff.reset()
+                    self._tally.registered[self.number] = batch.epoch
+                    self._tally.last_registered_s = time.monotonic()
+                    self._tally.changed.set()
+                elif message.HasField("acknowledgement"):
+                    self._note_acknowledged(message.acknowledgement.uuid)
+                self.feed(ev.MasterSaid(connection_id, batch.epoch, message))
+
+        def ended() -> None:
             del self._streams[connection_id]
-            writer.cancel()
-            call.cancel()
             self.feed(ev.Disconnected(connection_id))
-            await asyncio.gather(writer, return_exceptions=True)
+
+        begun = partial(self.feed, ev.Connected(connection_id))
+        await use_stream(stream, outbox, _write(stream, outbox, self._tally), begun, hear, ended)
 
     def _on_fault(self, fault: Fault) -> None:
         raise fault.error
@@ -203,15 +203,11 @@ class SimulatedAgent:
         self._tally.changed.set()
 
 
-async def _write(
-    call: grpc.aio.StreamStreamCall[pb.AgentBatch, pb.MasterBatch],
-    outbox: Outbox[pb.AgentMessage],
-    tally: Tally,
-) -> None:
+async def _write(stream: ClientStream, outbox: Outbox[pb.AgentMessage], tally: Tally) -> None:
     while (batch := await outbox.batch()) is not None:
         tally.messages += 1
-        await call.write(pb.AgentBatch(message=batch))
-    call.cancel()
+        await stream.write(pb.AgentBatch(message=batch))
+    stream.cancel()
 
 
 async def serve(master: str, agents: int, resources: str) -> None:

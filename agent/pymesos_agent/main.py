@@ -31,12 +31,11 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.exits import RemovedError, RoleError
+from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, running, serve_role
 from pymesos_core.settings import resolved, takes
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_proto.v1.executor_pb2_grpc import add_ExecutorServicer_to_server
-from pymesos_proto.v1.sandbox_pb2_grpc import add_SandboxServicer_to_server
 
 log = logging.getLogger("pymesos_agent")
 
@@ -79,8 +78,8 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     awaited = {r: why for r, why in away.items() if r.name in needed or r.name == "docker"}
     shell = Shell(core, store, works, work_dir, containers, awaited)
     holder.append(shell)
-    add_SandboxServicer_to_server(SandboxService(shell.queries), server)
-    add_ExecutorServicer_to_server(ExecutorService(shell.executors, shell.feed), server)
+    add_service(server, SandboxService(shell.queries))
+    add_service(server, ExecutorService(shell.executors, shell.feed))
     process.serve_metrics(settings.metrics_port, lambda: metrics.snapshot(core), metrics.to_metrics)
     await process.start(server)
     process.announce(address)

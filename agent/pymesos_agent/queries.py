@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from pymesos_agent.containers.sessions import Entry, EntryError
@@ -13,7 +13,7 @@ from pymesos_agent.core.tasks.task import Task
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import Files
 from pymesos_agent.runtimes.interface import Runtime
-from pymesos_core.clock import read_clock
+from pymesos_core.clock import Now, read_clock
 from pymesos_core.resources import from_proto
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -24,8 +24,15 @@ MILLI_MIB = 1024 * 1024 / 1000
 class Queries:
     """Answers from the core's state and the machine; nothing is changed."""
 
-    def __init__(self, core: AgentCore, runtimes: Mapping[str, Runtime], folders: Folders) -> None:
+    def __init__(
+        self,
+        core: AgentCore,
+        runtimes: Mapping[str, Runtime],
+        folders: Folders,
+        clock: Callable[[], Now] = read_clock,
+    ) -> None:
         """`runtimes`, by name, may become more later."""
+        self._clock = clock
         self._core = core
         self._runtimes = runtimes
         self._folders = folders
@@ -77,7 +84,7 @@ class Queries:
         ]
         pids = [container.pid for container in containers]
         read = await asyncio.to_thread(lambda: [read_usage(pid) for pid in pids])
-        now_s = read_clock().wall_s
+        now_s = self._clock().wall_s
         out: list[sandbox_pb.TaskUsage] = []
         for container, usage in zip(containers, read, strict=True):
             if usage is not None:

@@ -6,13 +6,10 @@ import asyncio
 import contextlib
 import itertools
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-
-import grpc.aio
 
 from pymesos_agent.containers.isolation import refusal
 from pymesos_agent.containers.settings import Settings
@@ -63,20 +60,21 @@ from pymesos_agent.runtimes.interface import Runtime, RuntimeUnavailableError
 from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_core import crash
 from pymesos_core.addresses import HostPort
-from pymesos_core.backoff import Backoff
-from pymesos_core.clock import Now, read_clock
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import Detector
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
+from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, Runner, Writes
 from pymesos_core.store import Store
 from pymesos_core.streams import use_stream
 from pymesos_core.tasks import until_first
+from pymesos_core.transport import Channel, ClientStream, method_of
 from pymesos_proto.v1 import agent_pb2 as pb
-from pymesos_proto.v1.agent_pb2_grpc import AgentStub
 
 log = logging.getLogger(__name__)
+
+CONNECT = method_of("/pymesos.v1.Agent/Connect", pb.AgentBatch, pb.MasterBatch)
 
 REGISTER_BYTES = 512 * 1024
 LAST_WORD_S = 1.0
@@ -94,18 +92,18 @@ class Shell:
         work_dir: Path,
         settings: Settings,
         awaited: Mapping[Runtime, str] | None = None,
-        clock: Callable[[], Now] = read_clock,
+        outside: Outside = OUTSIDE,
     ) -> None:
         """`awaited` are runtimes that do not answer yet, and why."""
         self._core = core
-        self._clock = clock
+        self._outside = outside
         self._runner: Runner[Event, Effect] = Runner(
             core,
             self._do,
             Tick(),
             self._on_fault,
             Writes(store.commit, _written, goes_on=True),
-            clock,
+            outside.clock,
         )
         self._runtimes = {runtime.name: runtime for runtime in runtimes}
         self._awaited = dict(awaited or {})
@@ -113,19 +111,19 @@ class Shell:
         self._settings = settings
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
-        self._backoff = Backoff(0.1, 5.0)
+        self._backoff = outside.backoff(0.1, 5.0)
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
         self._fetching = Fetching(self._artifacts, self.feed)
         self._folders = Folders(work_dir)
         self._checks = Checks(self._runtimes, self._folders, self.feed)
-        self.queries = Queries(core, self._runtimes, self._folders)
+        self.queries = Queries(core, self._runtimes, self._folders, outside.clock)
         self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
         self._last = asyncio.Event()  # what is said now is said last
         self.exit_message: str | None = None
-        self._complaints = Complaints(log)
+        self._complaints = Complaints(log, outside.mono_s)
 
     async def run(self, detector: Detector) -> None:
         """Recover, then serve whichever master leads, until Exit or a cancellation.
@@ -144,7 +142,7 @@ class Shell:
         await self._recover()
         await until_first(
             self._wait_for_exit(),
-            follow(detector, self._session, self._backoff),
+            follow(detector, self._session, self._backoff, self._outside.dial),
             report_usage(self._core, self.queries, self._work_dir, self._tell_registered),
             watch_disk_space(self._work_dir, self.feed),
             watch_disks(self._core, self._runtimes, self._folders, self.feed),
@@ -158,8 +156,8 @@ class Shell:
         self._last.set()
         for outbox in self._streams.values():
             outbox.close()
-        begin = time.monotonic()
-        while self._streams and time.monotonic() < begin + LAST_WORD_S:
+        begin = self._outside.mono_s()
+        while self._streams and self._outside.mono_s() < begin + LAST_WORD_S:
             await asyncio.sleep(0.01)
 
     async def end_tasks(self, timeout_s: float) -> None:
@@ -198,7 +196,7 @@ class Shell:
 
     async def _wait_for(self, runtime: Runtime) -> None:
         """Until it works; from then on it is like the others."""
-        backoff = Backoff(1.0, MAX_WAIT_S)
+        backoff = self._outside.backoff(1.0, MAX_WAIT_S)
         while True:
             await asyncio.sleep(backoff.next_s())
             try:
@@ -217,12 +215,12 @@ class Shell:
 
     # The master.
 
-    async def _session(self, channel: grpc.aio.Channel, address: HostPort) -> None:
+    async def _session(self, channel: Channel, address: HostPort) -> None:
         """One stream: register, then pass messages both ways until it ends."""
         connection_id = next(self._connections)
         outbox: Outbox[pb.AgentMessage] = Outbox()
         self._streams[connection_id] = outbox
-        call = AgentStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
+        stream = channel.stream(CONNECT)
 
         def hear(batch: pb.MasterBatch) -> None:
             for message in batch.message:
@@ -236,7 +234,7 @@ class Shell:
             self.feed(Disconnected(connection_id))
 
         begun = partial(self.feed, Connected(connection_id))
-        await use_stream(call, outbox, _write(call, outbox, self._last), begun, hear, ended)
+        await use_stream(stream, outbox, _write(stream, outbox, self._last), begun, hear, ended)
 
     def _tell_registered(self, message: pb.AgentMessage) -> None:
         """To the master that has taken this agent in, if one has."""
@@ -255,7 +253,7 @@ class Shell:
 
     def _on_fault(self, fault: Fault) -> None:
         stories = self._core.stories(fault.event)
-        crash.report("the agent", self._work_dir, fault, stories, self._clock())
+        crash.report("the agent", self._work_dir, fault, stories, self._outside.clock())
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -365,16 +363,14 @@ def _written(token: int, error: Exception | None) -> Event:
 
 
 async def _write(
-    call: grpc.aio.StreamStreamCall[pb.AgentBatch, pb.MasterBatch],
-    outbox: Outbox[pb.AgentMessage],
-    last: asyncio.Event,
+    stream: ClientStream, outbox: Outbox[pb.AgentMessage], last: asyncio.Event
 ) -> None:
     while (batch := await outbox.batch()) is not None:
-        await call.write(pb.AgentBatch(message=batch))
+        await stream.write(pb.AgentBatch(message=batch))
     if last.is_set():
-        await call.done_writing()  # the master ends the stream when it has read all
+        await stream.done_writing()  # the master ends the stream when it has read all
     else:
-        call.cancel()
+        stream.cancel()
 
 
 def cut_registration(message: pb.AgentMessage) -> list[pb.AgentMessage]:

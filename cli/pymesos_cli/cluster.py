@@ -19,13 +19,8 @@ from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_master
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
-from pymesos_core.following import (
-    AGENT_KEY,
-    describe,
-    leader_of,
-    open_channel,
-    says_that_nobody_leads,
-)
+from pymesos_core.following import AGENT_KEY, describe, leader_of, says_that_nobody_leads
+from pymesos_core.grpc_transport import call_error, open_channel
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
@@ -143,23 +138,23 @@ class Cluster:
     async def _follow(self, error: grpc.aio.AioRpcError, deadline: float) -> None:
         """Go on to the leader that was named, or wait a little; raise when that is no use."""
         if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
-            raise CliError(describe(error), EXIT_USAGE) from error
+            raise CliError(describe(call_error(error)), EXIT_USAGE) from error
         if error.code() == grpc.StatusCode.ABORTED:
-            raise ListAgainError(describe(error)) from error
+            raise ListAgainError(describe(call_error(error))) from error
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
             self._unreachable(f"no answer within {self.timeout_s:g} s")
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:
             await self._not_known()
         if error.code() not in _NOT_LEADING:
-            raise CliError(describe(error)) from error
-        hinted = leader_of(error)
+            raise CliError(describe(call_error(error))) from error
+        hinted = leader_of(call_error(error))
         if hinted is not None:
             self._detector.hint(hinted)
         if asyncio.get_running_loop().time() + _RETRY_S > deadline:
-            if says_that_nobody_leads(error):
+            if says_that_nobody_leads(call_error(error)):
                 raise CliError(
-                    f"{describe(error)}. Is ZooKeeper reachable from the masters? Tasks run on"
-                    f" meanwhile; try again, or wait longer with --timeout",
+                    f"{describe(call_error(error))}. Is ZooKeeper reachable from the masters?"
+                    f" Tasks run on meanwhile; try again, or wait longer with --timeout",
                     EXIT_NO_MASTER,
                 ) from error
             self._unreachable(await self._what_is_there())
@@ -355,7 +350,7 @@ async def sandbox_of(
             raise CliError(
                 f"{where} is not reachable, neither from here nor from the master; is it running?"
             ) from error
-        raise CliError(f"{where}: {describe(error)}") from error
+        raise CliError(f"{where}: {describe(call_error(error))}") from error
     finally:
         await channel.close()
 
@@ -373,6 +368,6 @@ async def jobs_at(address: str) -> AsyncIterator[JobsAsyncStub]:
             ) from error
         wrong = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
         code = EXIT_USAGE if error.code() in wrong else EXIT_FAILED
-        raise CliError(describe(error), code) from error
+        raise CliError(describe(call_error(error)), code) from error
     finally:
         await channel.close()

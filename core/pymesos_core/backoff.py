@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass
@@ -12,7 +12,7 @@ class Backoff:
 
     min_s: float
     max_s: float
-    random: random.Random = field(default_factory=random.Random)
+    random: random.Random
     _ceiling_s: float = 0.0
 
     def next_s(self) -> float:

@@ -14,8 +14,8 @@ import grpc.aio
 from pymesos_core.addresses import HostPort
 from pymesos_core.budgets import PeerBudgets
 from pymesos_core.complaints import Complaints
-from pymesos_core.decoding import Decoding
 from pymesos_core.exits import RoleError
+from pymesos_core.grpc_transport import Adapter
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 
@@ -74,7 +74,7 @@ def make_server(limits: Mapping[str, Limit]) -> grpc.aio.Server:
             soft = hard
     connections = min(MAX_CONNECTIONS, max(soft // 2, soft - RESERVED_DESCRIPTORS))
     return grpc.aio.server(
-        interceptors=(PeerBudgets(limits), Decoding(Complaints(log))),
+        interceptors=(Adapter(PeerBudgets(limits), Complaints(log)),),
         options=[*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)],
     )
 

@@ -7,10 +7,13 @@ up. So what must be done at the end is done before anything is waited for.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 from pymesos_core.outbox import Outbox, OverflowedError
+from pymesos_core.tasks import beside
+from pymesos_core.transport import CallError, ClientStream
 
 Result = TypeVar("Result")
 
@@ -55,11 +58,33 @@ async def serve_stream(
     It is over when one of them is (`write` says so by False), and then `ended` is called, once and
     at once. Raises what they raised, and NotReadError.
     """
+    problems: list[Exception] = []
+
+    async def reading() -> None:
+        try:
+            await read
+        except Exception as error:
+            problems.append(error)
+        finally:
+            outbox.close()
+
+    try:
+        async with beside(reading()):
+            await _write_all(outbox, write, ended)
+    finally:
+        read.close()
+    if problems:
+        raise problems[0]
+
+
+async def _write_all(
+    outbox: Outbox[Any],
+    write: Callable[[list[Any]], Awaitable[bool | None]],
+    ended: Callable[[], None],
+) -> None:
     handler = asyncio.current_task()
     assert handler is not None
-    reader = asyncio.create_task(read)
-    reader.add_done_callback(lambda _: outbox.close())
-    # The writer may be waiting for the peer, which does not read.
+    # It may be waiting for the peer, which does not read.
     outbox.on_overflow = handler.cancel
     try:
         while (batch := await outbox.batch()) is not None and await write(batch) is not False:
@@ -71,17 +96,11 @@ async def serve_stream(
         raise NotReadError from None
     finally:
         outbox.on_overflow = lambda: None
-        try:
-            ended()
-        finally:
-            reader.cancel()
-            await asyncio.gather(reader, return_exceptions=True)
-    if not reader.cancelled() and (error := reader.exception()):
-        raise error
+        ended()
 
 
 async def use_stream(
-    call: Any,
+    stream: ClientStream,
     outbox: Outbox[Any],
     write: Coroutine[Any, Any, None],
     begun: Callable[[], None],
@@ -91,25 +110,28 @@ async def use_stream(
     """Use a stream as its client: `begun`, then `hear` each batch, while `write` empties the box.
 
     Once it is over (`hear` may say so by False), `ended` is called, once and at once. Raises what
-    they raised, and NotReadError.
+    they raised, CallError, and NotReadError.
     """
-    writer = asyncio.create_task(write)
-    outbox.on_overflow = call.cancel
+
+    async def writing() -> None:
+        with contextlib.suppress(CallError, OverflowedError):  # which end the reading, too
+            await write
+
+    outbox.on_overflow = stream.cancel
     try:
-        begun()
-        async for batch in call:
-            if hear(batch) is False:
-                break
-    except asyncio.CancelledError:
-        me = asyncio.current_task()
-        if not outbox.overflowed or (me is not None and me.cancelling()):
-            raise
-        raise NotReadError from None
+        async with beside(writing()):
+            try:
+                begun()
+                while (batch := await stream.read()) is not None:
+                    if hear(batch) is False:
+                        break
+            except CallError:
+                if not outbox.overflowed:
+                    raise
+                raise NotReadError from None
+            finally:
+                outbox.on_overflow = lambda: None
+                stream.cancel()
+                ended()
     finally:
-        outbox.on_overflow = lambda: None
-        writer.cancel()
-        call.cancel()
-        try:
-            ended()
-        finally:
-            await asyncio.gather(writer, return_exceptions=True)
+        write.close()

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
+
+log = logging.getLogger(__name__)
 
 
 async def until_first(*works: Coroutine[Any, Any, Any]) -> None:
@@ -27,7 +31,37 @@ async def until_first(*works: Coroutine[Any, Any, Any]) -> None:
                 if task is not asyncio.current_task():
                     task.cancel()
 
-    async with asyncio.TaskGroup() as group:
-        tasks += [group.create_task(one(work)) for work in works]
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks += [group.create_task(one(work)) for work in works]
+    finally:
+        for work in works:
+            work.close()  # one that was cancelled before it had begun
     if errors:
         raise errors[0] from errors[0].__cause__
+
+
+@contextlib.asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Do `work` beside the body of the `with`; after that it is cancelled, and has ended then.
+
+    What it raises is the concern of nobody here: it handles what it expects.
+    """
+
+    async def contained() -> None:
+        try:
+            await work
+        except Exception:
+            log.exception("what was done beside something else has failed")
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(contained())
+            try:
+                yield
+            finally:
+                task.cancel()
+    except BaseExceptionGroup as raised:  # of what the body raised alone
+        raise raised.exceptions[0] from raised.exceptions[0].__cause__
+    finally:
+        work.close()  # if it was cancelled before it had begun

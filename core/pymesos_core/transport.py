@@ -1,16 +1,20 @@
 """Calls and streams between the roles, whatever carries them: gRPC, or a simulated network.
 
-Services and stream handling are written against this file. A handler is a coroutine that is given
-its call, reads from it and writes to it, and refuses by raising CallError. A client opens a channel
-by a Dial. gRPC is one adapter (`pymesos_core.grpc_transport`).
+Services and stream handling are written against this file. A handler is a coroutine: one of a
+method with one request is given that and its call, one of a method that streams only the call, to
+read from and to write to. It refuses by raising CallError. A client opens a channel by a Dial. gRPC
+is one adapter (`pymesos_core.grpc_transport`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol, TypeVar
+
+from google.protobuf.descriptor import ServiceDescriptor
+from google.protobuf.message_factory import GetMessageClass
 
 from pymesos_core.addresses import HostPort
 
@@ -88,18 +92,59 @@ class ClientStream(Protocol):
 
 @dataclass(frozen=True)
 class Method:
-    """A method whose both sides stream."""
+    """A method whose both sides stream, with how its messages become bytes and come from them."""
 
     path: str  # "/pymesos.v1.Agent/Connect"
     encode: Callable[[Any], bytes]  # a request
     decode: Callable[[bytes], Any]  # a response
 
 
+def method_of(path: str, request: type[Any], response: type[Any]) -> Method:
+    """The method of that path, whose messages are of these protobuf types."""
+    return Method(path, request.SerializeToString, response.FromString)
+
+
+@dataclass(frozen=True)
+class Served:
+    """A method that a service answers, by the contract, and the coroutine that does."""
+
+    path: str
+    handle: Callable[..., Awaitable[Any]]
+    decode: Callable[[bytes], Any]  # a request
+    encode: Callable[[Any], bytes]  # a response
+    many_requests: bool
+    many_responses: bool
+
+
+class Service(Protocol):
+    """What answers the methods of a service of the contract: it has a coroutine of each's name."""
+
+    @property
+    def contract(self) -> ServiceDescriptor:
+        """What its methods are."""
+
+
+def served(service: Service) -> list[Served]:
+    """Every method of a service."""
+    contract = service.contract
+    return [
+        Served(
+            f"/{contract.full_name}/{method.name}",
+            getattr(service, method.name),
+            GetMessageClass(method.input_type).FromString,
+            GetMessageClass(method.output_type).SerializeToString,
+            method.client_streaming,
+            method.server_streaming,
+        )
+        for method in contract.methods
+    ]
+
+
 class Channel(Protocol):
     """A way to one server."""
 
-    def stream(self, method: Method) -> ClientStream:
-        """Open a stream."""
+    def stream(self, method: Method, metadata: Mapping[str, str] | None = None) -> ClientStream:
+        """Open a stream, with `metadata` beside its messages."""
 
     async def close(self) -> None:
         """End it, and every stream on it."""

@@ -20,12 +20,12 @@ from pymesos_binpack.specs import Job, JobError
 from pymesos_core.addresses import HostPort
 from pymesos_core.directories import default_directory
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
+from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_WATCHERS
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, running, serve_role, unusable
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Change, Records, Store, StoreError
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_proto.v1.jobs_pb2_grpc import add_JobsServicer_to_server
 from pymesos_sdk import FrameworkError
 
 log = logging.getLogger("pymesos_binpack")
@@ -96,7 +96,7 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
                 service.binpack = binpack
             elif server is not None and address is not None:
                 service = JobsService(binpack, options.role)
-                add_JobsServicer_to_server(service, server)
+                add_service(server, service)
                 await process.start(server)
                 process.announce(address)
             try:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pymesos_binpack import core as c
@@ -13,8 +12,9 @@ from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.specs import Job
 from pymesos_core import crash
-from pymesos_core.clock import Now, read_clock
+from pymesos_core.coordination import Detector
 from pymesos_core.exits import RoleError
+from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.store import Store
 from pymesos_core.tasks import until_first
@@ -54,7 +54,8 @@ class Binpack(Scheduler):
         info: pb.FrameworkInfo,
         master: str,
         crash_folder: Path | None = None,
-        clock: Callable[[], Now] = read_clock,
+        detector: Detector | None = None,
+        outside: Outside = OUTSIDE,
     ) -> None:
         """`crash_folder` is where a fault is written down.
 
@@ -62,11 +63,24 @@ class Binpack(Scheduler):
         """
         self.core = core
         info.framework_id = core.framework_id
-        self.driver = Driver(self, info, master, acknowledge=False, ledger=core.ledger, clock=clock)
+        self.driver = Driver(
+            self,
+            info,
+            master,
+            acknowledge=False,
+            ledger=core.ledger,
+            detector=detector,
+            outside=outside,
+        )
         self._crash_folder = crash_folder
-        self._clock = clock
+        self._outside = outside
         self._runner: Runner[c.Event, c.Effect] = Runner(
-            core, self._do, c.Tick(), self._on_fault, Writes(store.commit, self._written), clock
+            core,
+            self._do,
+            c.Tick(),
+            self._on_fault,
+            Writes(store.commit, self._written),
+            outside.clock,
         )
         self._accepted: dict[str, asyncio.Future[str]] = {}
         self._released: dict[str, asyncio.Future[str]] = {}
@@ -121,7 +135,7 @@ class Binpack(Scheduler):
             return await asyncio.shield(previous)
         self._accepted[request_id] = accepted
         try:
-            job_id = f"{job.name}-{secrets.token_hex(4)}"
+            job_id = f"{job.name}-{self._outside.token(4)}"
             self._feed(c.JobSubmitted(request_id, job_id, job, unique_name=not same_name))
             if self.over:
                 raise StartsAgainError("the framework starts again: try again")
@@ -197,7 +211,7 @@ class Binpack(Scheduler):
 
     def _on_fault(self, fault: Fault) -> None:
         if not isinstance(fault.error, JobFault):  # which is set aside, and the others go on
-            crash.report("the framework", self._crash_folder, fault, (), self._clock())
+            crash.report("the framework", self._crash_folder, fault, (), self._outside.clock())
 
     def _do(self, effect: c.Effect) -> None:
         match effect:

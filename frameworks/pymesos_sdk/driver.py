@@ -5,26 +5,23 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
-
-import grpc.aio
 
 from pymesos_core import limits
 from pymesos_core.addresses import HostPort
-from pymesos_core.backoff import Backoff
-from pymesos_core.clock import Now, read_clock
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
+from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.store import Change, Store
 from pymesos_core.streams import use_stream
 from pymesos_core.tasks import until_first
+from pymesos_core.transport import Channel, ClientStream, method_of
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2
-from pymesos_proto.v1.scheduler_pb2_grpc import SchedulerStub
 from pymesos_sdk.callbacks import check_callbacks, tell
 from pymesos_sdk.calls import Calls
 from pymesos_sdk.core import (
@@ -50,6 +47,7 @@ from pymesos_sdk.sizes import check, parts_of
 
 log = logging.getLogger(__name__)
 
+CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
              "refused", "operation", "disconnected")  # fmt: skip
@@ -115,7 +113,8 @@ class Driver(Calls):
         optimistic_roles: Sequence[str] = (),
         store: Store | None = None,
         ledger: Ledger | None = None,
-        clock: Callable[[], Now] = read_clock,
+        detector: Detector | None = None,
+        outside: Outside = OUTSIDE,
     ) -> None:
         """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
 
@@ -144,17 +143,18 @@ class Driver(Calls):
             ledger=ledger,
             durable=store is not None,
         )
-        self._detector: Detector = detector_for(master)
+        self._detector = detector if detector is not None else detector_for(master)
+        self._dial = outside.dial
         self._streams: dict[int, Outbox[pb.Call]] = {}
         self._connections = itertools.count(1)
-        self._backoff = Backoff(0.1, 5.0)
+        self._backoff = outside.backoff(0.1, 5.0)
         self._runner: Runner[Event, Effect] = Runner(
             self._core,
             self._do,
             Tick(),
             self._on_fault,
             Writes(store.commit, self._written) if store is not None else None,
-            clock,
+            outside.clock,
         )
         self._ended = asyncio.Event()
         self._failure: str | None = None
@@ -180,7 +180,7 @@ class Driver(Calls):
             await until_first(
                 self._ended.wait(),
                 self._runner.run(),
-                follow(self._detector, self._session, self._backoff),
+                follow(self._detector, self._session, self._backoff, self._dial),
             )
         except FaultError as error:
             if error.fault.effect is None:
@@ -237,11 +237,11 @@ class Driver(Calls):
 
     # The stream.
 
-    async def _session(self, channel: grpc.aio.Channel, address: HostPort) -> None:
+    async def _session(self, channel: Channel, address: HostPort) -> None:
         connection_id = next(self._connections)
         outbox: Outbox[pb.Call] = Outbox()
         self._streams[connection_id] = outbox
-        call = SchedulerStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
+        stream = channel.stream(CONNECT)
 
         def hear(batch: pb.EventBatch) -> None:
             for event in batch.event:
@@ -256,7 +256,7 @@ class Driver(Calls):
                 self._ended.set()
 
         begun = partial(self._feed, Connected(connection_id))
-        await use_stream(call, outbox, _write(call, outbox), begun, hear, ended)
+        await use_stream(stream, outbox, _write(stream, outbox), begun, hear, ended)
 
     def _feed(self, event: Event) -> None:
         self._runner.feed(event)
@@ -319,11 +319,9 @@ class Driver(Calls):
                 tell(author.refused, self, event.refused)
 
 
-async def _write(
-    call: grpc.aio.StreamStreamCall[pb.CallBatch, pb.EventBatch], outbox: Outbox[pb.Call]
-) -> None:
+async def _write(stream: ClientStream, outbox: Outbox[pb.Call]) -> None:
     while (batch := await outbox.batch()) is not None:
-        await call.write(pb.CallBatch(call=batch))
-    await call.done_writing()
+        await stream.write(pb.CallBatch(call=batch))
+    await stream.done_writing()
     await asyncio.sleep(STOP_GRACE_S)  # the master ends the stream; if not, we do
-    call.cancel()
+    stream.cancel()

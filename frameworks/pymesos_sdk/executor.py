@@ -11,26 +11,25 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import uuid
 from collections.abc import Mapping
-
-import grpc.aio
 
 from pymesos_core import limits
 from pymesos_core.addresses import AddressError, parse_host_port
 from pymesos_core.backoff import Backoff
-from pymesos_core.following import describe, open_channel
+from pymesos_core.following import describe
 from pymesos_core.outbox import Outbox
+from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.states import is_terminal, state_name
 from pymesos_core.streams import NotReadError, use_stream
+from pymesos_core.transport import CallError, Channel, Code, method_of
 from pymesos_proto.v1 import executor_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
-from pymesos_proto.v1.executor_pb2_grpc import ExecutorStub
 from pymesos_sdk.callbacks import check_callbacks, tell
 from pymesos_sdk.sizes import check, check_status, subscription
 
 log = logging.getLogger(__name__)
 
+CONNECT = method_of("/pymesos.v1.Executor/Connect", pb.ExecutorCallBatch, pb.ExecutorEventBatch)
 RECONNECT_MIN_S, RECONNECT_MAX_S = 0.1, 2.0
 # What an executor may say of a task.
 STATES = frozenset(
@@ -74,10 +73,16 @@ class Executor:
 class ExecutorDriver:
     """Runs one executor, on the agent that started it."""
 
-    def __init__(self, executor: Executor, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        executor: Executor,
+        environment: Mapping[str, str] = os.environ,
+        outside: Outside = OUTSIDE,
+    ) -> None:
         """Raises ExecutorError when it was not started by an agent, TypeError for `async def`."""
         check_callbacks(executor, CALLBACKS)
         self._executor = executor
+        self._outside = outside
         try:
             self._address = parse_host_port(environment["PYMESOS_AGENT"])
             self._subscribe = pb.ExecutorCall.Subscribe(
@@ -99,15 +104,18 @@ class ExecutorDriver:
 
     async def run(self) -> None:
         """Until `stop`, and what was said is stored by the agent. Raises ExecutorError."""
-        backoff = Backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
+        backoff = self._outside.backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
         while not self._done():
+            channel = self._outside.dial(self._address)
             try:
-                async with open_channel(self._address) as channel:
-                    await self._session(channel, backoff)
-            except grpc.aio.AioRpcError as error:
-                log.warning("agent %s: %s; trying again", self._address, describe(error))
+                await self._session(channel, backoff)
+            except CallError as error:
+                if error.code != Code.CANCELLED:  # which it did itself
+                    log.warning("agent %s: %s; trying again", self._address, describe(error))
             except NotReadError:
                 log.warning("agent %s does not read; trying again", self._address)
+            finally:
+                await channel.close()
             if self._problem is not None:
                 raise ExecutorError(self._problem)
             if not self._done():
@@ -117,17 +125,17 @@ class ExecutorDriver:
     def _done(self) -> bool:
         return self._stopping.is_set() and not self._unacknowledged
 
-    async def _session(self, channel: grpc.aio.Channel, backoff: Backoff) -> None:
+    async def _session(self, channel: Channel, backoff: Backoff) -> None:
         outbox = self._outbox = Outbox()
-        call = ExecutorStub(channel).Connect()  # type: ignore[no-untyped-call, unused-ignore]
+        stream = channel.stream(CONNECT)
         said = list(self._unacknowledged.values())
         for part in subscription(self._subscribe, self._tasks, said):
             outbox.put(part, bounded=False)  # it is in memory already, and goes out at once
 
         async def write() -> None:
             while (calls := await outbox.batch()) is not None:
-                await call.write(pb.ExecutorCallBatch(call=calls))
-            await call.done_writing()
+                await stream.write(pb.ExecutorCallBatch(call=calls))
+            await stream.done_writing()
 
         def hear(batch: pb.ExecutorEventBatch) -> bool:
             for event in batch.event:
@@ -137,7 +145,7 @@ class ExecutorDriver:
         def ended() -> None:
             self._outbox = None
 
-        await use_stream(call, outbox, write(), lambda: None, hear, ended)
+        await use_stream(stream, outbox, write(), lambda: None, hear, ended)
 
     def _hear(self, event: pb.ExecutorEvent, backoff: Backoff) -> None:
         match event.WhichOneof("event"):
@@ -188,7 +196,7 @@ class ExecutorDriver:
             task_id=task_id,
             state=state,
             message=message,
-            uuid=uuid.uuid4().bytes,
+            uuid=self._outside.uuid().bytes,
             exit_status=exit_status,
             healthy=healthy,
             data=data,

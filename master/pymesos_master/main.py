@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import uuid
 
 import click
 
 from pymesos_core import VERSION
-from pymesos_core.clock import read_clock
 from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryError, Term
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
+from pymesos_core.grpc_transport import add_prefix, add_service
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
+from pymesos_core.outside import OUTSIDE
 from pymesos_core.role import RoleProcess, running, serve_role
 from pymesos_core.runner import FaultError
 from pymesos_core.settings import resolved, takes
@@ -24,13 +24,11 @@ from pymesos_master.core import MasterCore
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.sandbox_relay import PREFIX as SANDBOX_PREFIX
 from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import Leader
-from pymesos_proto.v1.agent_pb2_grpc import add_AgentServicer_to_server
-from pymesos_proto.v1.operator_pb2_grpc import add_OperatorServicer_to_server
-from pymesos_proto.v1.scheduler_pb2_grpc import add_SchedulerServicer_to_server
 
 log = logging.getLogger("pymesos_master")
 
@@ -44,12 +42,12 @@ SERVER_LIMITS = {
 async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop. Raises RoleError."""
     server, address = process.bind(SERVER_LIMITS)
-    me = MasterInfo(str(uuid.uuid4()), address, settings.listen_at.name(), VERSION)
+    me = MasterInfo(str(OUTSIDE.uuid()), address, settings.listen_at.name(), VERSION)
     leadership = Leadership(me)
-    add_SchedulerServicer_to_server(SchedulerService(leadership), server)
-    add_AgentServicer_to_server(AgentService(leadership), server)
-    add_OperatorServicer_to_server(OperatorService(leadership), server)
-    server.add_generic_rpc_handlers((SandboxRelay(leadership),))
+    add_service(server, SchedulerService(leadership))
+    add_service(server, AgentService(leadership))
+    add_service(server, OperatorService(leadership))
+    add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)
     contender, detector = _coordination(settings, me)
     process.close_later(contender.close)
     process.serve_metrics(
@@ -112,8 +110,8 @@ async def _lead(settings: MasterSettings, term: Term, leadership: Leadership) ->
         return str(error)
     prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
     allocator = DrfAllocator(settings.allocation)
-    core = MasterCore(settings.core, allocator, records, prefix, read_clock())
-    leader = Leader(core, term, settings.work_dir)
+    core = MasterCore(settings.core, allocator, records, prefix, leadership.outside.clock())
+    leader = Leader(core, term, settings.work_dir, leadership.outside)
     leadership.leader = leader
     leadership.led.set()
     log.info(

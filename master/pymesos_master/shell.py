@@ -14,11 +14,11 @@ from typing import Any
 
 from pymesos_core import crash
 from pymesos_core.caller import Caller
-from pymesos_core.clock import Now, read_clock
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import RegistryError, Term
 from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.outbox import Outbox
+from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.tasks import until_first
 from pymesos_master.commands import Commands
@@ -95,25 +95,30 @@ class Leader:
         core: MasterCore,
         term: Term,
         crash_folder: Path | None = None,
-        clock: Callable[[], Now] = read_clock,
+        outside: Outside = OUTSIDE,
     ) -> None:
         """`crash_folder` is where a fault is written down."""
         self.core = core
         self.term = term
         self.failure: str | None = None  # why it leads no more, if that is no other's leading
         self.fault: Fault | None = None  # it stopped by this one
-        self.queries = Queries(core)
+        self.queries = Queries(core, outside.clock)
         self.commands = Commands(self.ask)
-        self.watching = Watching(term.epoch, core.state, core.watch)
+        self.watching = Watching(term.epoch, core.state, core.watch, outside.wall_s)
         self._connections: dict[int, Connection] = {}
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Problem | None]] = {}
         self._crash_folder = crash_folder
-        self._clock = clock
+        self._clock = outside.clock
         self._runner: Runner[Event, Effect] = Runner(
-            core, self._do, Tick(), self._on_fault, Writes(term.registry.commit, _written), clock
+            core,
+            self._do,
+            Tick(),
+            self._on_fault,
+            Writes(term.registry.commit, _written),
+            outside.clock,
         )
-        self._complaints = Complaints(log)
+        self._complaints = Complaints(log, outside.mono_s)
         self._carry_out: dict[type, Callable[[Any], None]] = {
             TellAgent: self._tell_agent,
             TellFramework: self._tell_framework,

@@ -136,6 +136,7 @@ class Snapshot:
     """The state, shown from its beginning to its end in pages."""
 
     _state: ClusterState
+    _wall_s: Callable[[], float]
     _frameworks: dict[str, None] = field(init=False)  # that are not shown yet
     _agents: dict[str, None] = field(init=False)
     _agent_id: str = ""  # of whose tasks some are shown
@@ -164,7 +165,7 @@ class Snapshot:
     def page(self) -> list[pb.ClusterEvent]:
         """The next part of it, as it is now."""
         out: list[pb.ClusterEvent] = []
-        size, now_s = 0, time.time()
+        size, now_s = 0, self._wall_s()
         for _ in range(PAGE):
             if self.complete or size > BATCH_BYTES:
                 break
@@ -249,7 +250,15 @@ class Batch:
 class Watch:
     """One who watches."""
 
-    def __init__(self, epoch: int, history: History, state: ClusterState, sequence: int | None):
+    def __init__(
+        self,
+        epoch: int,
+        history: History,
+        state: ClusterState,
+        sequence: int | None,
+        wall_s: Callable[[], float],
+    ) -> None:
+        self._wall_s = wall_s
         self.wake = asyncio.Event()
         self.closed = False
         self._epoch = epoch
@@ -276,7 +285,7 @@ class Watch:
     def _begin(self) -> Batch:
         self._waiting.clear()
         self._place = self._history.latest
-        self._snapshot = Snapshot(self._state)
+        self._snapshot = Snapshot(self._state, self._wall_s)
         batch = self._go_on(self._snapshot)
         batch.snapshot_begins = True
         return batch
@@ -311,11 +320,18 @@ class Watch:
 class Watching:
     """Everybody who watches one leader."""
 
-    def __init__(self, epoch: int, state: ClusterState, on_watched: Callable[[bool], None]) -> None:
+    def __init__(
+        self,
+        epoch: int,
+        state: ClusterState,
+        on_watched: Callable[[bool], None],
+        wall_s: Callable[[], float] = time.time,
+    ) -> None:
         """`on_watched` is told whether events are wanted."""
         self._epoch = epoch
         self._state = state
         self._on_watched = on_watched
+        self._wall_s = wall_s
         self._history = History()
         self._watches: set[Watch] = set()
         self._forgetting: asyncio.TimerHandle | None = None
@@ -336,7 +352,7 @@ class Watching:
         """From a cursor on, or from the beginning. Raises CursorError."""
         asked = Cursor.parse(cursor) if cursor else None
         sequence = asked.sequence if asked is not None and asked.epoch == self._epoch else None
-        watch = Watch(self._epoch, self._history, self._state, sequence)
+        watch = Watch(self._epoch, self._history, self._state, sequence, self._wall_s)
         watch.closed = self._closed
         self._watches.add(watch)
         self._note()

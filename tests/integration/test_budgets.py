@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections import Counter
@@ -15,11 +16,15 @@ import pytest
 
 from pymesos_core import serving
 from pymesos_core.budgets import PeerBudgets, host_of
+from pymesos_core.complaints import Complaints
+from pymesos_core.grpc_transport import Adapter
 from pymesos_core.limits import PEER_CALLS, Limit
+from pymesos_core.transport import ServerCall
 from pymesos_core.turns import Turns
 
 FEW = Limit("few", 3, "calls open", "An address")
 FIRST_S = 0.3
+log = logging.getLogger(__name__)
 
 
 class Echo(grpc.GenericRpcHandler):
@@ -31,17 +36,17 @@ class Echo(grpc.GenericRpcHandler):
         self.unary = 0
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
-        async def unary(request: bytes, context: Any) -> bytes:
+        async def unary(request: bytes, call: ServerCall[bytes, bytes]) -> bytes:
             self.unary += 1
             if details.method == "/echo/slow":
                 await self.release.wait()
             return request
 
-        async def stream(requests: AsyncIterator[bytes], context: Any) -> None:
+        async def stream(call: ServerCall[bytes, bytes]) -> None:
             self.open += 1
             try:
-                async for request in requests:
-                    await context.write(request)
+                while (request := await call.read()) is not None:
+                    await call.write(request)
             finally:
                 self.open -= 1
 
@@ -53,7 +58,7 @@ class Echo(grpc.GenericRpcHandler):
 @pytest.fixture
 async def echo() -> AsyncIterator[tuple[Echo, grpc.aio.Channel]]:
     limits = {"/echo/stream": FEW}
-    server = grpc.aio.server(interceptors=(PeerBudgets(limits, FIRST_S),))
+    server = grpc.aio.server(interceptors=(Adapter(PeerBudgets(limits, FIRST_S), Complaints(log)),))
     handler = Echo()
     server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")

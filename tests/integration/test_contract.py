@@ -12,7 +12,7 @@ import pytest
 
 from pymesos_core import resources
 from pymesos_core.addresses import parse_host_port
-from pymesos_core.following import open_channel
+from pymesos_core.grpc_transport import open_channel
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import scheduler_pb2 as spb

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 
-import grpc.aio
-
 from pymesos_core.addresses import HostPort, parse_host_port
-from pymesos_core.backoff import Backoff
 from pymesos_core.coordination.standalone import StandaloneDetector
 from pymesos_core.following import follow
+from pymesos_core.outside import OUTSIDE
+from pymesos_core.transport import Channel
 from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_proto.v1.scheduler_pb2_grpc import SchedulerStub
+from pymesos_sdk.driver import CONNECT
 from pymesos_testing.components import Roles
 
 
@@ -21,20 +20,20 @@ async def test_a_session_that_cancels_its_own_call(roles: Roles) -> None:
     sessions = 0
     enough = asyncio.Event()
 
-    async def session(channel: grpc.aio.Channel, address: HostPort) -> None:
+    async def session(channel: Channel, address: HostPort) -> None:
         nonlocal sessions
         sessions += 1
         if sessions == 3:
             enough.set()
-        call = SchedulerStub(channel).Connect()
+        call = channel.stream(CONNECT)
         info = pb.FrameworkInfo(name="f")
         subscribe = spb.Call.Subscribe(framework_info=info)
         await call.write(spb.CallBatch(call=[spb.Call(subscribe=subscribe)]))
-        async for _ in call:
+        while await call.read() is not None:
             asyncio.get_running_loop().call_later(0.05, call.cancel)
 
     following = asyncio.create_task(
-        follow(StandaloneDetector([master]), session, Backoff(0.01, 0.05))
+        follow(StandaloneDetector([master]), session, OUTSIDE.backoff(0.01, 0.05), OUTSIDE.dial)
     )
     async with asyncio.timeout(20):
         await enough.wait()

@@ -25,7 +25,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import URL, Coordinator
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import CONNECT
-from pymesos_simulation.network import Network, from_grpc
+from pymesos_simulation.network import Network, outside_of
 from pymesos_simulation.runtime import NAME, Machine, SimulatedRuntime
 from pymesos_simulation.threads import Killed
 from pymesos_simulation.world import Node, World
@@ -110,10 +110,11 @@ class AgentNode(Node):
             Path(f"/nonexistent/{self.name}"),
             Settings(),
             {runtime: away} if away else {},
+            outside=outside_of(self, self.network),
         )
         holder.append(shell)
         service = ExecutorService(shell.executors, shell.feed)
-        self.network.listen(self, self.address, {CONNECT: from_grpc(service.Connect)})
+        self.network.listen(self, self.address, {CONNECT: service.Connect})
         try:
             await run(shell, detector, self._stop, kill_tasks_on_exit=True)
         except RemovedError as error:

@@ -20,7 +20,7 @@ from pymesos_sdk import core as sdk
 from pymesos_simulation.coordinator import URL, Coordinator
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import in_executor
-from pymesos_simulation.network import Network
+from pymesos_simulation.network import Network, outside_of
 from pymesos_simulation.world import Node, World, here
 
 MASTER = str(URL)
@@ -101,7 +101,13 @@ class DriverNode(SchedulerNode):
 
     def on_start(self) -> None:
         with self.loop.entered():
-            self.driver = Driver(_Ears(self), self.make_info(), MASTER, acknowledge=False)
+            self.driver = Driver(
+                _Ears(self),
+                self.make_info(),
+                MASTER,
+                acknowledge=False,
+                outside=outside_of(self, self.network),
+            )
         self.spawn(self._drive(self.driver))
 
     async def _drive(self, driver: Driver) -> None:
@@ -197,7 +203,7 @@ class FrameworkNode(SchedulerNode):
             capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE],
         )
         with self.loop.entered():
-            binpack = Binpack(core, store, info, MASTER)
+            binpack = Binpack(core, store, info, MASTER, outside=outside_of(self, self.network))
         self.driver = binpack.driver
         self.spawn(self._run(binpack))
         for request_id, job in self.jobs.items():

@@ -17,60 +17,21 @@ import pymesos_agent.health.checks
 import pymesos_agent.health.watching
 import pymesos_agent.queries
 import pymesos_agent.shell
-import pymesos_binpack.shell
-import pymesos_core.clock
-import pymesos_core.following
 import pymesos_master.main
-import pymesos_master.watching
 import pymesos_sdk.driver
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.health.checking import CheckError
-from pymesos_core.addresses import HostPort
-from pymesos_core.backoff import Backoff
 from pymesos_core.coordination import zookeeper
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_simulation import frameworks, masters
-from pymesos_simulation.network import GrpcChannel
 from pymesos_simulation.world import here
 from pymesos_simulation.zookeeper import Client
-
-
-class Clock:
-    """Stands for the module `time`."""
-
-    @staticmethod
-    def monotonic() -> float:
-        """In seconds."""
-        return here().now.mono_s
-
-    @staticmethod
-    def time() -> float:
-        """In seconds."""
-        return here().now.wall_s
 
 
 def _client(_url: Any, _timeout_s: float) -> Client:
     node = here()
     return Client(node.ensemble, node)  # type: ignore[attr-defined]
-
-
-def _channel(address: HostPort) -> GrpcChannel:
-    node = here()
-    return GrpcChannel(node.network, node, address)  # type: ignore[attr-defined]
-
-
-def _backoff(min_s: float, max_s: float) -> Backoff:
-    return Backoff(min_s, max_s, here().world.random)
-
-
-class Secrets:
-    """Stands for the module of that name."""
-
-    @staticmethod
-    def token_hex(size: int) -> str:
-        """Of chance that is in the seed."""
-        return here().world.random.randbytes(size).hex()
 
 
 class Machine:
@@ -126,20 +87,14 @@ async def _run_check(
 
 
 REPLACED: tuple[tuple[Any, str, Any], ...] = (
-    (pymesos_core.clock, "time", Clock),
-    (pymesos_master.watching, "time", Clock),
     (zookeeper, "make_client", _client),
-    (pymesos_agent.shell, "Backoff", _backoff),
     (pymesos_agent.shell, "Folders", SimulatedFolders),
     (pymesos_agent.shell, "cap_cpu", lambda pid, cpus_milli: None),
     (pymesos_agent.health.checks, "run_check", _run_check),
     (pymesos_agent.health.watching, "machine", Machine),
     (pymesos_agent.health.watching, "ForkWatch", NoForks),
     (pymesos_agent.queries, "read_usage", lambda pid: None),
-    (pymesos_core.following, "open_channel", _channel),
-    (pymesos_sdk.driver, "Backoff", _backoff),
     (pymesos_sdk.driver, "DriverCore", frameworks.WatchedDriver),
-    (pymesos_binpack.shell, "secrets", Secrets),
     (pymesos_master.main, "MasterCore", masters.WatchedCore),
     (pymesos_master.main, "DrfAllocator", masters.WatchedAllocator),
 )

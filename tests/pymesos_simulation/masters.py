@@ -26,7 +26,7 @@ from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import STOPPED_LEADING
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import URL, Coordinator
-from pymesos_simulation.network import Network, from_grpc
+from pymesos_simulation.network import Handler, Network, outside_of
 from pymesos_simulation.world import Node, World, here
 from pymesos_simulation.zookeeper import SESSION_S
 
@@ -179,12 +179,12 @@ class MasterNode(Node):
     async def _serve(self) -> None:
         """As the main program does."""
         me = MasterInfo(f"{self.name}.{self.generation}", self.address, self.name)
-        self.leadership = leadership = Leadership(me)
+        self.leadership = leadership = Leadership(me, outside_of(self, self.network))
         contender = ZkContender(URL, me, SESSION_S)
         detector = ZkDetector(URL, SESSION_S)
-        handlers = {
-            "/pymesos.v1.Scheduler/Connect": from_grpc(SchedulerService(leadership).Connect),
-            "/pymesos.v1.Agent/Connect": from_grpc(AgentService(leadership).Connect),
+        handlers: dict[str, Handler] = {
+            "/pymesos.v1.Scheduler/Connect": SchedulerService(leadership).Connect,
+            "/pymesos.v1.Agent/Connect": AgentService(leadership).Connect,
         }
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader

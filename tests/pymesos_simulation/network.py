@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
-import grpc
-
 from pymesos_core.addresses import HostPort
+from pymesos_core.outside import Outside
 from pymesos_core.transport import CallError, Code, Method, ServerCall
 from pymesos_simulation.world import Node, World
 
@@ -381,7 +380,7 @@ class SimulatedChannel:
         self._address = address
         self._streams: list[Stream] = []
 
-    def stream(self, method: Method) -> ClientEnd:
+    def stream(self, method: Method, metadata: Mapping[str, str] | None = None) -> ClientEnd:
         """See transport."""
         stream = self._network.open(self._node, self._address, method.path)
         self._streams.append(stream)
@@ -393,114 +392,10 @@ class SimulatedChannel:
             stream.client.cancel()
 
 
-class GrpcChannel:
-    """What stands for grpc.aio.Channel."""
-
-    def __init__(self, network: Network, node: Node, address: HostPort) -> None:
-        self._network = network
-        self._node = node
-        self._address = address
-        self._calls: list[GrpcCall] = []
-
-    def stream_stream(self, path: str, *_: Any, **__: Any) -> Callable[[], GrpcCall]:
-        """See grpc."""
-
-        def begin() -> GrpcCall:
-            stream = self._network.open(self._node, self._address, path)
-            self._calls.append(GrpcCall(stream.client))
-            return self._calls[-1]
-
-        return begin
-
-    async def close(self) -> None:
-        """See grpc."""
-        for call in self._calls:
-            call.cancel()
-
-
-class GrpcCall:
-    """What stands for grpc.aio.StreamStreamCall."""
-
-    def __init__(self, end: ClientEnd) -> None:
-        self._end = end
-        self._cancelled = False
-
-    def cancel(self) -> None:
-        """See grpc."""
-        self._cancelled = True
-        self._end.cancel()
-
-    def _error(self, error: CallError) -> BaseException:
-        if self._cancelled:
-            return asyncio.CancelledError()
-        return grpc.aio.AioRpcError(
-            grpc.StatusCode[error.code.name],
-            grpc.aio.Metadata(),
-            grpc.aio.Metadata(*error.trailing.items()),
-            error.message,
-        )
-
-    async def write(self, message: Any) -> None:
-        """See grpc."""
-        try:
-            await self._end.write(message)
-        except CallError as error:
-            raise self._error(error) from None
-
-    async def done_writing(self) -> None:
-        """See grpc."""
-        await self._end.done_writing()
-
-    def __aiter__(self) -> GrpcCall:
-        return self
-
-    async def __anext__(self) -> Any:
-        try:
-            message = await self._end.read()
-        except CallError as error:
-            raise self._error(error) from None
-        if message is None:
-            raise StopAsyncIteration
-        return message
-
-
-class GrpcContext:
-    """What gRPC hands to a handler."""
-
-    def __init__(self, call: ServerEnd) -> None:
-        self._call = call
-
-    def peer(self) -> str:
-        """See grpc."""
-        return self._call.peer
-
-    async def write(self, message: Any) -> None:
-        """See grpc."""
-        await self._call.write(message)
-
-    async def abort(
-        self, code: grpc.StatusCode, details: str = "", trailing: Sequence[tuple[str, str]] = ()
-    ) -> None:
-        """See grpc."""
-        raise CallError(Code[code.name], details, dict(trailing))
-
-
-class _Requests:
-    """What gRPC hands to a handler beside its context."""
-
-    def __init__(self, call: ServerEnd) -> None:
-        self._call = call
-
-    def __aiter__(self) -> _Requests:
-        return self
-
-    async def __anext__(self) -> Any:
-        message = await self._call.read()
-        if message is None:
-            raise StopAsyncIteration
-        return message
-
-
-def from_grpc(connect: Any) -> Handler:
-    """A handler that is written for gRPC."""
-    return lambda call: connect(_Requests(call), GrpcContext(call))  # type: ignore[arg-type]
+def outside_of(node: Node, network: Network) -> Outside:
+    """What the shells of a process take from outside: its clocks, chance, the network."""
+    return Outside(
+        lambda: node.now,
+        node.world.random,
+        lambda address: SimulatedChannel(network, node, address),
+    )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_core.following import CHANNEL_OPTIONS
+from pymesos_core.grpc_transport import CHANNEL_OPTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTO = {"pymesos_proto"}
@@ -259,6 +259,26 @@ def test_a_core_is_stepped_by_the_runner_only() -> None:
                     found.add(str(path.relative_to(ROOT)))
     # These measure cores alone, without anything to carry effects out.
     assert found == {"core/pymesos_core/runner.py", "bench/churn.py", "bench/life.py"}
+
+
+# gRPC is one transport of several: what is written against `transport.py` runs on any.
+KNOW_GRPC = {
+    "core/pymesos_core/grpc_transport.py",
+    "core/pymesos_core/serving.py",
+    "core/pymesos_core/role.py",
+    "agent/pymesos_agent/health/checking.py",  # tasks are asked for their health by it
+}
+
+
+def test_few_know_of_grpc() -> None:
+    found = {
+        str(path.relative_to(ROOT))
+        for package in MAY_IMPORT
+        for path in (ROOT / package).rglob("*.py")
+        if "grpc" in imports(path) and not path.name.endswith("_pb2_grpc.py")
+    }
+    found = {path for path in found if not path.startswith("cli/")}
+    assert found == KNOW_GRPC, found ^ KNOW_GRPC
 
 
 def test_files_of_tests_have_names_of_their_own() -> None:

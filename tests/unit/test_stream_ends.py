@@ -19,10 +19,8 @@ from collections.abc import (
 )
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
-import grpc
-import grpc.aio
 import psutil
 import pytest
 
@@ -35,21 +33,22 @@ from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Watch
 from pymesos_core import following
 from pymesos_core.addresses import HostPort
-from pymesos_core.backoff import Backoff
 from pymesos_core.clock import read_clock
 from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.outbox import Outbox
+from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change
 from pymesos_core.streams import NotReadError, to_the_end, use_stream
+from pymesos_core.transport import CallError, Code, Method
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import events as ev
 from pymesos_master.core.state import Task
-from pymesos_master.services import sandbox_relay
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.shell import Leader
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -62,36 +61,26 @@ IDLE_S = 0.03  # nothing happens any more
 MOST_AWAITS = 80
 
 
-class AbortedError(Exception):
-    """What a context raises that was told to abort."""
+class FakeCall:
+    """A call as its handler sees it: its peer says these batches, and then hangs or is done."""
 
+    peer = "ipv4:127.0.0.1:1"
+    metadata: ClassVar[dict[str, str]] = {}
 
-class FakeContext:
-    """A call as its handler sees it."""
-
-    def __init__(self) -> None:
+    def __init__(self, *batches: Any, hangs: bool = True) -> None:
+        self._batches = list(batches)
+        self._hangs = hangs
         self.written: list[Any] = []
-        self.code: grpc.StatusCode | None = None
 
-    def peer(self) -> str:
-        return "ipv4:127.0.0.1:1"
+    async def read(self) -> Any | None:
+        await asyncio.sleep(0)
+        if not self._batches and self._hangs:
+            await asyncio.Event().wait()
+        return self._batches.pop(0) if self._batches else None
 
     async def write(self, message: Any) -> None:
         await asyncio.sleep(0)
         self.written.append(message)
-
-    async def abort(self, code: grpc.StatusCode, details: str = "", trailing: Any = ()) -> None:
-        await asyncio.sleep(0)
-        self.code = code
-        raise AbortedError(details)
-
-
-async def says(*batches: Any, then_hangs: bool = True) -> AsyncIterator[Any]:
-    for batch in batches:
-        await asyncio.sleep(0)
-        yield batch
-    if then_hangs:
-        await asyncio.Event().wait()
 
 
 @types.coroutine
@@ -132,7 +121,7 @@ async def run_cancelled(coroutine: Coroutine[Any, Any, Any], at: set[int]) -> bo
     task.cancel()  # a handler that serves until its peer goes
     await asyncio.wait({task})
     if not task.cancelled():
-        assert isinstance(task.exception(), AbortedError | grpc.aio.AioRpcError | None)
+        assert isinstance(task.exception(), CallError | None)
     return reached
 
 
@@ -236,10 +225,7 @@ def subscribe(framework_id: str = "") -> scheduler_pb2.CallBatch:
 async def test_a_framework(master: Master, framework_id: str, hangs: bool) -> None:
     service = SchedulerService(master.leadership)
     await cancel_everywhere(
-        lambda: service.Connect(
-            says(subscribe(framework_id), then_hangs=hangs),
-            FakeContext(),  # type: ignore[arg-type]
-        ),
+        lambda: service.Connect(FakeCall(subscribe(framework_id), hangs=hangs)),
         master.check,
     )
     assert master.opened
@@ -251,7 +237,7 @@ async def test_an_agent(master: Master) -> None:
     register = agent_pb.Register(agent_info=info, incarnation_id="i")
     batch = agent_pb.AgentBatch(message=[agent_pb.AgentMessage(register=register)])
     await cancel_everywhere(
-        lambda: service.Connect(says(batch), FakeContext()),  # type: ignore[arg-type]
+        lambda: service.Connect(FakeCall(batch)),
         master.check,
     )
     assert master.opened
@@ -259,33 +245,28 @@ async def test_an_agent(master: Master) -> None:
 
 async def test_a_peer_that_breaks_the_rules(master: Master) -> None:
     service = SchedulerService(master.leadership)
-    context = FakeContext()
     wrong = scheduler_pb2.CallBatch(call=[scheduler_pb2.Call(teardown={})])
-    await cancel_everywhere(
-        lambda: service.Connect(says(wrong), context),  # type: ignore[arg-type]
-        master.check,
-    )
-    assert context.code == grpc.StatusCode.INVALID_ARGUMENT
+    await cancel_everywhere(lambda: service.Connect(FakeCall(wrong)), master.check)
+    with pytest.raises(CallError) as raised:
+        await service.Connect(FakeCall(wrong))
+    assert raised.value.code == Code.INVALID_ARGUMENT
 
 
 async def test_a_peer_that_does_not_read_is_refused_once_its_end_is_told(master: Master) -> None:
-    class Stuck(FakeContext):
+    class Stuck(FakeCall):
         async def write(self, message: Any) -> None:
             await asyncio.Event().wait()
 
-    context = Stuck()
     service = SchedulerService(master.leadership)
-    serving = asyncio.create_task(
-        service.Connect(says(subscribe()), context)  # type: ignore[arg-type]
-    )
+    serving = asyncio.create_task(service.Connect(Stuck(subscribe())))
     await asyncio.sleep(IDLE_S)
     (connection,) = master.leader._connections.values()
     big = scheduler_pb2.Event(message=scheduler_pb2.Event.Message(data=b"x" * 600_000))
     for _ in range(100):
         connection.outbox.put(big)
     await asyncio.wait({serving})
-    assert isinstance(serving.exception(), AbortedError)
-    assert context.code == grpc.StatusCode.RESOURCE_EXHAUSTED
+    error = serving.exception()
+    assert isinstance(error, CallError) and error.code == Code.RESOURCE_EXHAUSTED
     master.check()
     assert len(master.ends) == 1
 
@@ -299,7 +280,7 @@ async def test_a_watch(master: Master) -> None:
     await cancel_everywhere(
         lambda: service.WatchEvents(
             operator_pb2.WatchEventsRequest(),
-            FakeContext(),  # type: ignore[arg-type]
+            FakeCall(),
         ),
         check,
     )
@@ -318,10 +299,7 @@ async def test_an_executor() -> None:
         assert not len(streams)
 
     await cancel_everywhere(
-        lambda: service.Connect(
-            says(executor_pb.ExecutorCallBatch(call=[call])),
-            FakeContext(),  # type: ignore[arg-type]
-        ),
+        lambda: service.Connect(FakeCall(executor_pb.ExecutorCallBatch(call=[call]))),
         check,
     )
     assert heard
@@ -350,14 +328,14 @@ async def test_logs_and_files(tmp_path: Path, follow: bool) -> None:
     await cancel_everywhere(
         lambda: service.ReadLog(
             sandbox_pb2.ReadLogRequest(follow=follow),
-            FakeContext(),  # type: ignore[arg-type]
+            FakeCall(),
         ),
         lambda: None,
     )
     await cancel_everywhere(
         lambda: service.FollowFile(
             sandbox_pb2.FollowFileRequest(path="stdout"),
-            FakeContext(),  # type: ignore[arg-type]
+            FakeCall(),
         ),
         lambda: None,
     )
@@ -374,34 +352,34 @@ async def test_exec(tmp_path: Path, terminal: bool) -> None:
         assert service._sessions == 0
 
     await cancel_everywhere(
-        lambda: service.Exec(says(*inputs), FakeContext()),  # type: ignore[arg-type]
+        lambda: service.Exec(FakeCall(*inputs)),
         check,
     )
     assert set(psutil.Process().children()) <= children
 
 
-class FakeCall:
+class FakeStream:
     """A client's stream: it is given batches, and ends when it is cancelled."""
 
     def __init__(self, *batches: Any) -> None:
         self._batches = list(batches)
         self._cancelled = asyncio.Event()
-        self.cancels = 0
 
-    def __call__(self, requests: Any) -> FakeCall:
-        return self
-
-    def cancel(self) -> bool:
-        self.cancels += 1
-        self._cancelled.set()
-        return True
-
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        for batch in self._batches:
-            await asyncio.sleep(0)
-            yield batch
+    async def read(self) -> Any | None:
+        await asyncio.sleep(0)
+        if self._batches and not self._cancelled.is_set():
+            return self._batches.pop(0)
         await self._cancelled.wait()
-        raise asyncio.CancelledError
+        raise CallError(Code.CANCELLED, "this side has ended the stream")
+
+    async def write(self, message: Any) -> None:
+        await asyncio.sleep(0)
+
+    async def done_writing(self) -> None:
+        await asyncio.sleep(0)
+
+    def cancel(self) -> None:
+        self._cancelled.set()
 
 
 class FakeChannel:
@@ -411,45 +389,30 @@ class FakeChannel:
         self._opened = opened
         opened.add(self)
 
-    def stream_stream(self, method: str) -> FakeCall:
-        return FakeCall(b"1", b"2")
+    def stream(self, method: Method, metadata: Any = None) -> FakeStream:
+        return FakeStream(b"1", b"2")
 
     async def close(self) -> None:
         self._opened.discard(self)
 
-    async def __aenter__(self) -> FakeChannel:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
 
 async def test_a_relay_closes_its_channel(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: set[FakeChannel] = set()
-    monkeypatch.setattr(sandbox_relay, "open_channel", lambda _: FakeChannel(opened))
-
-    async def address(*_: object) -> HostPort:
-        return HostPort("127.0.0.1", 1)
-
-    relay = sandbox_relay.SandboxRelay(master.leadership)
-    monkeypatch.setattr(relay, "_address", address)
-    handler = relay._relay("/pymesos.v1.Sandbox/ReadLog", "a")
+    master.leadership.outside = Outside(dial=lambda _: FakeChannel(opened))
+    relay = SandboxRelay(master.leadership)
+    monkeypatch.setattr(relay, "_address", lambda _: HostPort("127.0.0.1", 1))
 
     def check() -> None:
         assert not opened
         assert relay._relayed == 0
 
     await cancel_everywhere(
-        lambda: handler(says(b"x"), FakeContext()),  # type: ignore[arg-type]
-        check,
+        lambda: relay.relay("/pymesos.v1.Sandbox/ReadLog", FakeCall(b"x")), check
     )
 
 
-async def test_a_client_hears_of_the_end_of_its_stream_and_its_channel_is_closed(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+async def test_a_client_hears_of_the_end_of_its_stream_and_its_channel_is_closed() -> None:
     opened: set[FakeChannel] = set()
-    monkeypatch.setattr(following, "open_channel", lambda _: FakeChannel(opened))
     begun, ended = list[int](), list[int]()
 
     class Detector:
@@ -466,7 +429,7 @@ async def test_a_client_hears_of_the_end_of_its_stream_and_its_channel_is_closed
             await outbox.batch()
 
         await use_stream(
-            FakeCall(1, 2),
+            FakeStream(1, 2),
             outbox,
             write(),
             lambda: begun.append(number),
@@ -482,7 +445,8 @@ async def test_a_client_hears_of_the_end_of_its_stream_and_its_channel_is_closed
         lambda: following.follow(
             Detector(),  # type: ignore[arg-type]
             session,
-            Backoff(0.001, 0.001),
+            OUTSIDE.backoff(0.001, 0.001),
+            lambda _: FakeChannel(opened),
         ),
         check,
     )
@@ -491,7 +455,7 @@ async def test_a_client_hears_of_the_end_of_its_stream_and_its_channel_is_closed
 async def test_a_client_whose_calls_are_not_read_ends_its_stream() -> None:
     outbox: Outbox[Any] = Outbox(limit_bytes=10)
     ended: list[None] = []
-    call = FakeCall()
+    call = FakeStream()
 
     def begun() -> None:
         outbox.put(scheduler_pb2.Call(message=scheduler_pb2.Call.Message(data=b"x" * 100)))
@@ -534,7 +498,7 @@ async def test_a_watch_of_a_job() -> None:
     await cancel_everywhere(
         lambda: service.WatchJob(
             jobs_pb2.WatchJobRequest(job_id="j"),
-            FakeContext(),  # type: ignore[arg-type]
+            FakeCall(),
         ),
         check,
     )
@@ -571,7 +535,7 @@ def test_handlers_are_no_generators_and_channels_are_closed(package: str) -> Non
             if isinstance(node, ast.AsyncWith):
                 closed |= {item.context_expr for item in node.items}
             if isinstance(node, ast.ClassDef) and any(
-                "Servicer" in ast.unparse(b) for b in node.bases
+                ast.unparse(part).startswith("contract = ") for part in node.body
             ):
                 for method in node.body:
                     yields = [n for n in ast.walk(method) if isinstance(n, ast.Yield)]
@@ -585,23 +549,20 @@ def test_handlers_are_no_generators_and_channels_are_closed(package: str) -> Non
 
 
 # These close theirs themselves, which is tested above, and by the CLI's.
-KEEPS_ITS_CHANNEL = {"following.py": "core", "cluster.py": "cli"}
+KEEPS_ITS_CHANNEL = {"grpc_transport.py": "core", "cluster.py": "cli"}
 
 
 async def test_a_framework_is_told_of_all_its_tasks_as_it_reads(master: Master) -> None:
     """However many they are: not all at once into the box of what waits for it."""
-    service, context = SchedulerService(master.leadership), FakeContext()
+    service, context = SchedulerService(master.leadership), FakeCall()
     calls: asyncio.Queue[scheduler_pb2.CallBatch] = asyncio.Queue()
-
-    async def requests() -> AsyncIterator[scheduler_pb2.CallBatch]:
-        while True:
-            yield await calls.get()
+    context.read = calls.get  # type: ignore[method-assign]
 
     def told() -> list[str]:
         events = [event for batch in context.written for event in batch.event]
         return [event.update.status.task_id for event in events if event.HasField("update")]
 
-    serving = asyncio.create_task(service.Connect(requests(), context))  # type: ignore[arg-type]
+    serving = asyncio.create_task(service.Connect(context))
     calls.put_nowait(subscribe())
     while not context.written:
         await asyncio.sleep(0.001)

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator, Sized
-from typing import Any
-
-import grpc
-import grpc.aio
+from collections.abc import Callable, Iterator, Sized
 
 from pymesos_agent.core.effects import CloseExecutor, TellExecutor
 from pymesos_agent.core.events import ExecutorLeft, ExecutorSaid
 from pymesos_core.outbox import Outbox
 from pymesos_core.streams import NotReadError, serve_stream
+from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_proto.v1 import executor_pb2 as pb
-from pymesos_proto.v1 import executor_pb2_grpc as services
 
 MAX_STREAMS = 1000
 MAX_TASKS = 10_000
@@ -56,8 +52,11 @@ class ExecutorStreams:
             outbox.close()
 
 
-class _BadSubscriptionError(Exception):
+class _BadSubscriptionError(CallError):
     """It broke the rules: the message says which."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(Code.INVALID_ARGUMENT, message)
 
 
 def _check_count(task_ids: Sized) -> None:
@@ -92,23 +91,21 @@ class _Subscription:
                 yield whole
 
 
-class ExecutorService(services.ExecutorServicer):
+class ExecutorService:
     """Calls become events of the core, its effects become events on the stream."""
+
+    contract = pb.DESCRIPTOR.services_by_name["Executor"]
 
     def __init__(self, streams: ExecutorStreams, feed: Feed) -> None:
         self._streams = streams
         self._feed = feed
 
-    async def Connect(  # type: ignore[override]  # noqa: N802
-        self,
-        request_iterator: AsyncIterator[pb.ExecutorCallBatch],
-        context: grpc.aio.ServicerContext[Any, Any],
+    async def Connect(  # noqa: N802
+        self, call: ServerCall[pb.ExecutorCallBatch, pb.ExecutorEventBatch]
     ) -> None:
         """Serve one executor."""
         if len(self._streams) >= MAX_STREAMS:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} executors are connected"
-            )
+            raise CallError(Code.RESOURCE_EXHAUSTED, f"{MAX_STREAMS} executors are connected")
         stream_id, outbox = self._streams.open()
 
         async def read() -> None:
@@ -116,12 +113,12 @@ class ExecutorService(services.ExecutorServicer):
             timeout_s: float | None = SUBSCRIBE_TIMEOUT_S
             while True:
                 async with asyncio.timeout(timeout_s):
-                    batch = await anext(request_iterator, None)
+                    batch = await call.read()
                 if batch is None:
                     return
                 timeout_s = None
-                for call in batch.call:
-                    for whole in subscription.take(call):
+                for said in batch.call:
+                    for whole in subscription.take(said):
                         self._feed(ExecutorSaid(stream_id, whole))
 
         def ended() -> None:
@@ -129,19 +126,16 @@ class ExecutorService(services.ExecutorServicer):
             self._feed(ExecutorLeft(stream_id))
 
         async def write(events: list[pb.ExecutorEvent]) -> None:
-            await context.write(pb.ExecutorEventBatch(event=events))
+            await call.write(pb.ExecutorEventBatch(event=events))
 
         try:
             await serve_stream(outbox, read(), write, ended)
-        except _BadSubscriptionError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except TimeoutError:
-            await context.abort(
-                grpc.StatusCode.DEADLINE_EXCEEDED,
+            raise CallError(
+                Code.DEADLINE_EXCEEDED,
                 f"nothing was said within {SUBSCRIBE_TIMEOUT_S:g} s; SUBSCRIBE first",
-            )
+            ) from None
         except NotReadError:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                "the executor does not read: too much waits for it",
-            )
+            raise CallError(
+                Code.RESOURCE_EXHAUSTED, "the executor does not read: too much waits for it"
+            ) from None

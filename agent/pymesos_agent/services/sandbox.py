@@ -5,22 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
-
-import grpc
-import grpc.aio
 
 from pymesos_agent.containers.sessions import Entry, EntryError, Session
 from pymesos_agent.files import sandbox
 from pymesos_agent.files.logs import LogReader
 from pymesos_agent.files.sandbox import Files, SandboxError
 from pymesos_core.streams import in_thread, to_the_end
+from pymesos_core.tasks import beside
+from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_proto.v1 import sandbox_pb2 as pb
-from pymesos_proto.v1 import sandbox_pb2_grpc as services
 
-Context = grpc.aio.ServicerContext[Any, Any]
+Call = ServerCall[Any, Any]
 FOLLOW_S = 0.1
 MAX_SESSIONS = 64
 MAX_ARGV_BYTES = 128 * 1024
@@ -47,8 +45,10 @@ class Tasks(Protocol):
         """What tasks use now."""
 
 
-class SandboxService(services.SandboxServicer):
+class SandboxService:
     """For the tasks of this agent."""
+
+    contract = pb.DESCRIPTOR.services_by_name["Sandbox"]
 
     def __init__(self, tasks: Tasks) -> None:
         self._tasks = tasks
@@ -56,31 +56,31 @@ class SandboxService(services.SandboxServicer):
         self._sessions = 0
 
     async def GetUsage(  # noqa: N802
-        self, request: pb.GetUsageRequest, context: Context
+        self, request: pb.GetUsageRequest, call: Call
     ) -> pb.GetUsageResponse:
         """What tasks use now."""
         return pb.GetUsageResponse(
             tasks=await self._tasks.task_usage(request.framework_id, request.task_id)
         )
 
-    async def _found(self, request: _Ask, context: Context) -> Files:
+    def _found(self, request: _Ask) -> Files:
         found = self._find(request.framework_id, request.task_id)
         if found is None:
-            await context.abort(
-                grpc.StatusCode.NOT_FOUND,
+            raise CallError(
+                Code.NOT_FOUND,
                 f"this agent has no sandbox of the task {request.task_id[:255]}",
             )
         return found
 
     async def ListFiles(  # noqa: N802
-        self, request: pb.ListFilesRequest, context: Context
+        self, request: pb.ListFilesRequest, call: Call
     ) -> pb.ListFilesResponse:
         """Names, sizes, times."""
-        folder, path = (await self._found(request, context)).locate(request.path)
+        folder, path = self._found(request).locate(request.path)
         try:
             files = await asyncio.to_thread(sandbox.list_files, folder, path)
         except SandboxError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
         return pb.ListFilesResponse(
             files=[
                 pb.FileView(
@@ -95,50 +95,45 @@ class SandboxService(services.SandboxServicer):
         )
 
     async def ReadFile(  # noqa: N802
-        self, request: pb.ReadFileRequest, context: Context
+        self, request: pb.ReadFileRequest, call: Call
     ) -> pb.ReadFileResponse:
         """A part of a file."""
-        folder, path = (await self._found(request, context)).locate(request.path)
-        return await self._read(folder, path, request.offset, request.length, context)
+        folder, path = self._found(request).locate(request.path)
+        return await self._read(folder, path, request.offset, request.length)
 
-    async def _read(
-        self, folder: Path, path: str, offset: int, length: int, context: Context
-    ) -> pb.ReadFileResponse:
+    async def _read(self, folder: Path, path: str, offset: int, length: int) -> pb.ReadFileResponse:
         try:
             data, begin, size = await asyncio.to_thread(
                 sandbox.read_file, folder, path, offset, length
             )
         except SandboxError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
         return pb.ReadFileResponse(data=data, offset=begin, size_bytes=size)
 
-    # Streams are written by hand, not yielded: a generator that nobody goes on with, since its call
-    # was cancelled, clears up only when it is collected.
-
-    async def FollowFile(  # type: ignore[override]  # noqa: N802
-        self, request: pb.FollowFileRequest, context: Context
+    async def FollowFile(  # noqa: N802
+        self, request: pb.FollowFileRequest, call: Call
     ) -> None:
         """A file as it grows, until its task has ended and all of it is sent."""
-        folder, path = (await self._found(request, context)).locate(request.path)
+        folder, path = self._found(request).locate(request.path)
         offset = request.offset
         while True:
             found = self._find(request.framework_id, request.task_id)
-            response = await self._read(folder, path, offset, 0, context)
+            response = await self._read(folder, path, offset, 0)
             offset = response.offset + len(response.data)
             if response.size_bytes < offset:
                 offset = 0  # the task truncated it
             if response.data:
-                await context.write(response)
+                await call.write(response)
             elif found is None or found.ended:
                 return
             else:
                 await asyncio.sleep(FOLLOW_S)
 
-    async def ReadLog(  # type: ignore[override]  # noqa: N802
-        self, request: pb.ReadLogRequest, context: Context
+    async def ReadLog(  # noqa: N802
+        self, request: pb.ReadLogRequest, call: Call
     ) -> None:
         """What a task wrote, from its oldest file on."""
-        folder = (await self._found(request, context)).sandbox
+        folder = self._found(request).sandbox
         name = "stderr" if request.stderr else "stdout"
         tail = request.tail_lines if request.HasField("tail_lines") else None
         readers: list[LogReader] = []  # there even if this is cancelled while it is opened
@@ -148,55 +143,51 @@ class SandboxService(services.SandboxServicer):
                 found = self._find(request.framework_id, request.task_id)
                 data = await in_thread(readers[0].read)
                 if data:
-                    await context.write(pb.LogPart(data=data))
+                    await call.write(pb.LogPart(data=data))
                 elif not request.follow or found is None or found.ended:
                     return
                 else:
                     await asyncio.sleep(FOLLOW_S)
         except SandboxError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+            raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
         finally:
             for reader in readers:
                 reader.close()
 
-    async def Exec(  # type: ignore[override]  # noqa: N802
-        self, inputs: AsyncIterator[pb.ExecInput], context: Context
+    async def Exec(  # noqa: N802
+        self, call: ServerCall[pb.ExecInput, pb.ExecOutput]
     ) -> None:
         """One more process in a container."""
-        first = await anext(inputs, None)
+        first = await call.read()
         if first is None or not first.HasField("start"):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the first input is the start")
-        assert first is not None
-        entry = await self._entry(first.start, context)
+            raise CallError(Code.INVALID_ARGUMENT, "the first input is the start")
+        entry = self._entry(first.start)
         session = Session(entry, first.start.size if first.start.terminal else None)
 
         async def take() -> None:
-            async for message in inputs:
+            while (message := await call.read()) is not None:
                 await session.take(message)
 
-        taking: asyncio.Task[None] | None = None
         self._sessions += 1
         try:
             await session.start()
-            taking = asyncio.create_task(take())
-            async for output in session.outputs():
-                await context.write(output)
+            async with beside(take()):
+                async for output in session.outputs():
+                    await call.write(output)
         except OSError as error:
-            await context.abort(grpc.StatusCode.INTERNAL, f"it cannot be run: {error}")
+            raise CallError(Code.INTERNAL, f"it cannot be run: {error}") from None
         finally:
             self._sessions -= 1
-            if taking is not None:
-                taking.cancel()
             await to_the_end(session.close())
 
-    async def _entry(self, start: pb.ExecInput.Start, context: Context) -> Entry:
+    def _entry(self, start: pb.ExecInput.Start) -> Entry:
         if not start.argv or not start.argv[0]:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "there is no command")
+            raise CallError(Code.INVALID_ARGUMENT, "there is no command")
         if any("\0" in a for a in start.argv) or sum(map(len, start.argv)) > MAX_ARGV_BYTES:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "the command cannot be run")
+            raise CallError(Code.INVALID_ARGUMENT, "the command cannot be run")
         if self._sessions >= MAX_SESSIONS:
-            await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
+            raise CallError(
+                Code.RESOURCE_EXHAUSTED,
                 f"this agent has {MAX_SESSIONS} exec sessions already",
             )
         term = start.term if TERM.fullmatch(start.term) else "xterm"
@@ -205,5 +196,4 @@ class SandboxService(services.SandboxServicer):
                 start.framework_id, start.task_id, start.argv, term if start.terminal else ""
             )
         except EntryError as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        raise AssertionError("abort raises")
+            raise CallError(Code.FAILED_PRECONDITION, str(error)) from None

@@ -5,9 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import grpc
-import grpc.aio
-
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.services.views import (
@@ -21,10 +18,10 @@ from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
 from pymesos_core.text import quoted
+from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_proto.v1 import jobs_pb2 as pb
-from pymesos_proto.v1 import jobs_pb2_grpc as services
 
-Context = grpc.aio.ServicerContext[Any, Any]
+Call = ServerCall[Any, Any]
 DEBOUNCE_S = 0.05  # a job that changes all the time is shown this often
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
@@ -34,8 +31,10 @@ QUARANTINED_PER_PAGE = 10
 MAX_DETAILS = 2000  # bytes
 
 
-class JobsService(services.JobsServicer):
+class JobsService:
     """Submit, list, watch, stop; and what is in quarantine."""
+
+    contract = pb.DESCRIPTOR.services_by_name["Jobs"]
 
     def __init__(self, binpack: Binpack, role: str) -> None:
         self.binpack = binpack  # another one, after a job could not be handled
@@ -43,31 +42,31 @@ class JobsService(services.JobsServicer):
         self._reading = asyncio.Lock()
 
     async def SubmitJob(  # noqa: N802
-        self, request: pb.SubmitJobRequest, context: Context
+        self, request: pb.SubmitJobRequest, call: Call
     ) -> pb.SubmitJobResponse:
         """Check and store a job; it is acknowledged when it is durable."""
         if problem := id_problem(request.request_id):
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"request_id: {problem}")
+            raise CallError(Code.INVALID_ARGUMENT, f"request_id: {problem}")
         try:
             async with self._reading:  # one at a time, and beside the loop
                 job = await asyncio.to_thread(_read, request.job_json)
         except JobError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, _short(error))
+            raise CallError(Code.INVALID_ARGUMENT, _short(error)) from None
         if job.role != self._role:
-            await context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION,
+            raise CallError(
+                Code.FAILED_PRECONDITION,
                 f"the job is for the role {quoted(job.role)}; this framework has {self._role!r}",
             )
         try:
             job_id = await self.binpack.submit(job, request.request_id, same_name=request.same_name)
         except StartsAgainError as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            raise CallError(Code.UNAVAILABLE, str(error)) from None
         except SubmitError as error:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            raise CallError(Code.FAILED_PRECONDITION, str(error)) from None
         return pb.SubmitJobResponse(job_id=job_id)
 
     async def ListJobs(  # noqa: N802
-        self, request: pb.ListJobsRequest, context: Context
+        self, request: pb.ListJobsRequest, call: Call
     ) -> pb.ListJobsResponse:
         """Jobs by id, without their instances."""
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
@@ -86,35 +85,33 @@ class JobsService(services.JobsServicer):
             next_page_token=every[size - 1] if len(every) > size else "",
         )
 
-    async def _job(self, job_id: str, context: Context) -> JobState:
+    def _job(self, job_id: str) -> JobState:
         job = self.binpack.core.jobs.get(job_id)
         if job_id in self.binpack.core.quarantined:
             reason = _short(self.binpack.core.quarantined[job_id].reason)
-            await context.abort(
-                grpc.StatusCode.FAILED_PRECONDITION,
+            raise CallError(
+                Code.FAILED_PRECONDITION,
                 f"the job {job_id} is quarantined: {reason}. Its tasks are left alone;"
                 f" `pymesos-cli quarantine show {job_id}` shows it, and `quarantine release` tries"
                 f" it again, or with --discard ends it",
             )
         if job is None:
-            await context.abort(grpc.StatusCode.NOT_FOUND, f"there is no job {job_id[:255]}")
+            raise CallError(Code.NOT_FOUND, f"there is no job {job_id[:255]}")
         return job
 
-    async def WatchJob(  # type: ignore[override]  # noqa: N802
-        self, request: pb.WatchJobRequest, context: Context
+    async def WatchJob(  # noqa: N802
+        self, request: pb.WatchJobRequest, call: Call
     ) -> None:
         """The job now, then what changes, until it has ended."""
-        job = await self._job(request.job_id, context)
+        job = self._job(request.job_id)
         binpack = self.binpack
         shown: dict[str, pb.InstanceView] = {}
-        # Written by hand, not yielded: a generator whose call was cancelled ends when it is
-        # collected, and its watch with it.
         with binpack.watch(job.job_id) as watch:
             while True:
                 await watch.changed.wait()
                 watch.changed.clear()
                 if binpack.over:
-                    await context.abort(grpc.StatusCode.UNAVAILABLE, "the framework starts again")
+                    raise CallError(Code.UNAVAILABLE, "the framework starts again")
                 ended = job.is_over
                 changed: list[pb.InstanceView] = []
                 size = 0
@@ -125,27 +122,27 @@ class JobsService(services.JobsServicer):
                         changed.append(view)
                         size += view.ByteSize()
                     if size > PART_BYTES:
-                        await context.write(_part(job, changed))
+                        await call.write(_part(job, changed))
                         changed, size = [], 0
                     if number % SLICE == 0:
                         await asyncio.sleep(0)  # a large job lets others come between
                 overall = job_view(job, binpack.driver.framework_id)
                 overall.instances.extend(changed)
-                await context.write(overall)
+                await call.write(overall)
                 if ended:
                     return
                 await asyncio.sleep(DEBOUNCE_S)
 
     async def StopJob(  # noqa: N802
-        self, request: pb.StopJobRequest, context: Context
+        self, request: pb.StopJobRequest, call: Call
     ) -> pb.StopJobResponse:
         """End a job and its tasks; watch it to see when that is done."""
-        job = await self._job(request.job_id, context)
+        job = self._job(request.job_id)
         self.binpack.stop_job(job.job_id)
         return pb.StopJobResponse()
 
     async def ListQuarantined(  # noqa: N802
-        self, request: pb.ListQuarantinedRequest, context: Context
+        self, request: pb.ListQuarantinedRequest, call: Call
     ) -> pb.ListQuarantinedResponse:
         """What is stored and cannot be handled, and why."""
         aside, framework_id = self.binpack.core.quarantined, self.binpack.driver.framework_id
@@ -162,19 +159,19 @@ class JobsService(services.JobsServicer):
         )
 
     async def ReleaseQuarantined(  # noqa: N802
-        self, request: pb.ReleaseQuarantinedRequest, context: Context
+        self, request: pb.ReleaseQuarantinedRequest, call: Call
     ) -> pb.ReleaseQuarantinedResponse:
         """Try a job again, or forget it; answered when that is durable."""
         try:
             problem = await self.binpack.release(request.job_id, discard=request.discard)
         except StartsAgainError as error:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, str(error))
+            raise CallError(Code.UNAVAILABLE, str(error)) from None
         if problem:
-            await context.abort(grpc.StatusCode.FAILED_PRECONDITION, _short(problem))
+            raise CallError(Code.FAILED_PRECONDITION, _short(problem))
         return pb.ReleaseQuarantinedResponse()
 
     async def ListVolumes(  # noqa: N802
-        self, request: pb.ListVolumesRequest, context: Context
+        self, request: pb.ListVolumesRequest, call: Call
     ) -> pb.ListVolumesResponse:
         """Volumes by the names they belong to."""
         core = self.binpack.core
@@ -186,7 +183,7 @@ class JobsService(services.JobsServicer):
         )
 
     async def ForgetVolume(  # noqa: N802
-        self, request: pb.ForgetVolumeRequest, context: Context
+        self, request: pb.ForgetVolumeRequest, call: Call
     ) -> pb.ForgetVolumeResponse:
         """The next run of its name makes a new one."""
         core, asked = self.binpack.core, (request.role, request.volume_id)
@@ -197,7 +194,7 @@ class JobsService(services.JobsServicer):
                 if job_id in core.quarantined:
                     has += " and is in quarantine"
                     todo = f"see `pymesos-cli quarantine show {job_id}`, and release it first"
-                await context.abort(grpc.StatusCode.FAILED_PRECONDITION, f"{has}: {todo}")
+                raise CallError(Code.FAILED_PRECONDITION, f"{has}: {todo}")
         if not request.check_only:
             self.binpack.forget_volume(*asked)
         return pb.ForgetVolumeResponse()

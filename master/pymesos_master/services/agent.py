@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator
 from typing import Any
-
-import grpc.aio
 
 from pymesos_core import limits
 from pymesos_core.complaints import Complaints
+from pymesos_core.transport import ServerCall
 from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
@@ -23,31 +21,30 @@ from pymesos_master.core.events import (
 from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
 from pymesos_master.shell import Connection
 from pymesos_proto.v1 import agent_pb2 as pb
-from pymesos_proto.v1 import agent_pb2_grpc as services
 
 log = logging.getLogger(__name__)
 
 
-class AgentService(services.AgentServicer):
+class AgentService:
     """Messages become events of the core, its effects become messages on the stream."""
+
+    contract = pb.DESCRIPTOR.services_by_name["Agent"]
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
-        self._complaints = Complaints(log)
+        self._complaints = Complaints(log, leadership.outside.mono_s)
 
-    async def Connect(  # type: ignore[override]  # noqa: N802
-        self,
-        request_iterator: AsyncIterator[pb.AgentBatch],
-        context: grpc.aio.ServicerContext[Any, Any],
+    async def Connect(  # noqa: N802
+        self, call: ServerCall[pb.AgentBatch, pb.MasterBatch]
     ) -> None:
         """Serve one agent."""
-        leader = await self._leadership.here(context)
+        leader = self._leadership.here()
         epoch = leader.term.epoch
 
         async def read(connection: Connection) -> None:
             registration = _Registration(connection, epoch)
             host = connection.caller.peer
-            async for batch in request_iterator:
+            while (batch := await call.read()) is not None:
                 async with self._leadership.turns.turn(host) as turn:
                     for message in batch.message:
                         self._take(registration, message)
@@ -55,7 +52,7 @@ class AgentService(services.AgentServicer):
 
         await run_stream(
             leader,
-            context,
+            call,
             read,
             lambda messages: pb.MasterBatch(epoch=epoch, message=messages),
             AgentDisconnected,

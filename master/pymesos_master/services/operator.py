@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
-import grpc
-import grpc.aio
-
 from pymesos_core import VERSION
+from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_master.queries import PageRequest, TaskFilter
 from pymesos_master.services.leading import Leadership, caller_of
 from pymesos_master.watching import CursorError
 from pymesos_proto.v1 import operator_pb2 as pb
-from pymesos_proto.v1 import operator_pb2_grpc as services
 from pymesos_proto.v1 import types_pb2
 
-Context = grpc.aio.ServicerContext[Any, Any]
+Call = ServerCall[Any, Any]
 
 
 def _page(message: pb.Page) -> PageRequest:
     return PageRequest(message.page_size, message.page_token)
 
 
-class OperatorService(services.OperatorServicer):
+class OperatorService:
     """A call becomes a query or a command of the leader, what that returns or raises the answer."""
+
+    contract = pb.DESCRIPTOR.services_by_name["Operator"]
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
 
     async def GetLeader(  # noqa: N802
-        self, request: pb.GetLeaderRequest, context: Context
+        self, request: pb.GetLeaderRequest, call: Call
     ) -> pb.GetLeaderResponse:
         """Who leads, as far as this master knows."""
         leader = self._leadership.leader
@@ -47,36 +45,36 @@ class OperatorService(services.OperatorServicer):
         return response
 
     async def GetHealth(  # noqa: N802
-        self, request: pb.GetHealthRequest, context: Context
+        self, request: pb.GetHealthRequest, call: Call
     ) -> pb.GetHealthResponse:
         """Whether this master works, leading or not."""
         return pb.GetHealthResponse(
             healthy=True,
             role="leading" if self._leadership.leader else "following",
-            uptime_s=time.monotonic() - self._leadership.started_mono_s,
+            uptime_s=self._leadership.outside.mono_s() - self._leadership.started_mono_s,
             version=VERSION,
         )
 
     async def ListAgents(  # noqa: N802
-        self, request: pb.ListAgentsRequest, context: Context
+        self, request: pb.ListAgentsRequest, call: Call
     ) -> pb.ListAgentsResponse:
         """Agents by id."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             found = leader.queries.agents(_page(request.page), request.id_prefix)
         return pb.ListAgentsResponse(agents=found.views, next_page_token=found.next_token)
 
     async def ListFrameworks(  # noqa: N802
-        self, request: pb.ListFrameworksRequest, context: Context
+        self, request: pb.ListFrameworksRequest, call: Call
     ) -> pb.ListFrameworksResponse:
         """Frameworks by id."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             found = leader.queries.frameworks(
                 _page(request.page), request.id_prefix, completed=request.include_completed
             )
         return pb.ListFrameworksResponse(frameworks=found.views, next_page_token=found.next_token)
 
     async def ListTasks(  # noqa: N802
-        self, request: pb.ListTasksRequest, context: Context
+        self, request: pb.ListTasksRequest, call: Call
     ) -> pb.ListTasksResponse:
         """Tasks by framework; on request also those that have ended."""
         wanted = TaskFilter(
@@ -89,128 +87,124 @@ class OperatorService(services.OperatorServicer):
             called_exactly=request.called_exactly,
             completed=request.include_completed,
         )
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             found = leader.queries.tasks(_page(request.page), wanted)
         return pb.ListTasksResponse(tasks=found.views, next_page_token=found.next_token)
 
     async def ListOffers(  # noqa: N802
-        self, request: pb.ListOffersRequest, context: Context
+        self, request: pb.ListOffersRequest, call: Call
     ) -> pb.ListOffersResponse:
         """Offers that are not answered yet."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             found = leader.queries.offers(_page(request.page))
         return pb.ListOffersResponse(offers=found.views, next_page_token=found.next_token)
 
     async def ListRoles(  # noqa: N802
-        self, request: pb.ListRolesRequest, context: Context
+        self, request: pb.ListRolesRequest, call: Call
     ) -> pb.ListRolesResponse:
         """Roles by name."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             return pb.ListRolesResponse(roles=leader.queries.roles())
 
     async def ExplainFramework(  # noqa: N802
-        self, request: pb.ExplainFrameworkRequest, context: Context
+        self, request: pb.ExplainFrameworkRequest, call: Call
     ) -> pb.ExplainFrameworkResponse:
         """Why a framework is not offered more."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             return leader.queries.explain(request.framework_id, request.needs, request.agent_id)
 
     async def ListQuarantinedRecords(  # noqa: N802
-        self, request: pb.ListQuarantinedRecordsRequest, context: Context
+        self, request: pb.ListQuarantinedRecordsRequest, call: Call
     ) -> pb.ListQuarantinedRecordsResponse:
         """Records that cannot be handled; one with what it is, if it is asked for."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             found = leader.queries.quarantined(_page(request.page), request.kind, request.key)
         return pb.ListQuarantinedRecordsResponse(
             records=found.views, next_page_token=found.next_token
         )
 
     async def SetQuota(  # noqa: N802
-        self, request: pb.SetQuotaRequest, context: Context
+        self, request: pb.SetQuotaRequest, call: Call
     ) -> pb.SetQuotaResponse:
         """Give a role a quota, or take it away."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             await leader.commands.set_quota(
-                caller_of(context), request.role, request.quota, force=request.force
+                caller_of(call), request.role, request.quota, force=request.force
             )
         return pb.SetQuotaResponse()
 
     async def SetWeight(  # noqa: N802
-        self, request: pb.SetWeightRequest, context: Context
+        self, request: pb.SetWeightRequest, call: Call
     ) -> pb.SetWeightResponse:
         """Give a role a weight."""
-        async with self._leadership.asked(context) as leader:
-            await leader.commands.set_weight(caller_of(context), request.role, request.weight)
+        with self._leadership.asked() as leader:
+            await leader.commands.set_weight(caller_of(call), request.role, request.weight)
         return pb.SetWeightResponse()
 
     async def Reserve(  # noqa: N802
-        self, request: pb.ReserveRequest, context: Context
+        self, request: pb.ReserveRequest, call: Call
     ) -> pb.ReserveResponse:
         """Reserve resources of an agent for a role."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             await leader.commands.reserve(
-                caller_of(context), request.agent_id, request.role, request.resources
+                caller_of(call), request.agent_id, request.role, request.resources
             )
         return pb.ReserveResponse()
 
     async def Unreserve(  # noqa: N802
-        self, request: pb.UnreserveRequest, context: Context
+        self, request: pb.UnreserveRequest, call: Call
     ) -> pb.UnreserveResponse:
         """End reservations."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             await leader.commands.unreserve(
-                caller_of(context), request.agent_id, request.role, request.resources
+                caller_of(call), request.agent_id, request.role, request.resources
             )
         return pb.UnreserveResponse()
 
     async def KillTask(  # noqa: N802
-        self, request: pb.KillTaskRequest, context: Context
+        self, request: pb.KillTaskRequest, call: Call
     ) -> pb.KillTaskResponse:
         """Kill one task."""
-        async with self._leadership.asked(context) as leader:
-            await leader.commands.kill_task(
-                caller_of(context), request.framework_id, request.task_id
-            )
+        with self._leadership.asked() as leader:
+            await leader.commands.kill_task(caller_of(call), request.framework_id, request.task_id)
         return pb.KillTaskResponse()
 
     async def TeardownFramework(  # noqa: N802
-        self, request: pb.TeardownFrameworkRequest, context: Context
+        self, request: pb.TeardownFrameworkRequest, call: Call
     ) -> pb.TeardownFrameworkResponse:
         """Remove a framework."""
-        async with self._leadership.asked(context) as leader:
-            await leader.commands.tear_down(caller_of(context), request.framework_id)
+        with self._leadership.asked() as leader:
+            await leader.commands.tear_down(caller_of(call), request.framework_id)
         return pb.TeardownFrameworkResponse()
 
     async def MarkAgentGone(  # noqa: N802
-        self, request: pb.MarkAgentGoneRequest, context: Context
+        self, request: pb.MarkAgentGoneRequest, call: Call
     ) -> pb.MarkAgentGoneResponse:
         """An agent will never come back."""
-        async with self._leadership.asked(context) as leader:
-            await leader.commands.mark_gone(caller_of(context), request.agent_id)
+        with self._leadership.asked() as leader:
+            await leader.commands.mark_gone(caller_of(call), request.agent_id)
         return pb.MarkAgentGoneResponse()
 
     async def ReleaseQuarantinedRecord(  # noqa: N802
-        self, request: pb.ReleaseQuarantinedRecordRequest, context: Context
+        self, request: pb.ReleaseQuarantinedRecordRequest, call: Call
     ) -> pb.ReleaseQuarantinedRecordResponse:
         """Try a record again, or delete it."""
-        async with self._leadership.asked(context) as leader:
+        with self._leadership.asked() as leader:
             await leader.commands.release_record(
-                caller_of(context), request.kind, request.key, discard=request.discard
+                caller_of(call), request.kind, request.key, discard=request.discard
             )
         return pb.ReleaseQuarantinedRecordResponse()
 
-    async def WatchEvents(  # type: ignore[override]  # noqa: N802
-        self, request: pb.WatchEventsRequest, context: Context
+    async def WatchEvents(  # noqa: N802
+        self, request: pb.WatchEventsRequest, call: Call
     ) -> None:
         """From a cursor on; else first the state as it is, as events of the kinds …_PRESENT."""
-        leader = await self._leadership.here(context)
-        # Written by hand, not yielded: a generator whose call was cancelled ends when it is
-        # collected, and its watch with it.
+        leader = self._leadership.here()
         try:
             with leader.watching.watch(request.cursor) as watch:
                 while (batch := await watch.batch()) is not None:
-                    await self._leadership.turns.next(caller_of(context).peer)
-                    await context.write(
+                    await self._leadership.turns.next(caller_of(call).peer)
+                    await call.write(
                         pb.ClusterEventBatch(
                             event=batch.events,
                             cursor=str(batch.cursor or ""),
@@ -218,5 +212,5 @@ class OperatorService(services.OperatorServicer):
                         )
                     )
         except CursorError as error:
-            await context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        await context.abort(grpc.StatusCode.UNAVAILABLE, "this master leads no more")
+            raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
+        raise CallError(Code.UNAVAILABLE, "this master leads no more")

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Any
-
-import grpc.aio
+from collections.abc import Callable, Iterator
 
 from pymesos_core import limits
+from pymesos_core.transport import ServerCall
 from pymesos_master.core.events import (
     FrameworkCalled,
     FrameworkDisconnected,
@@ -16,7 +14,6 @@ from pymesos_master.core.events import (
 from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
 from pymesos_master.shell import Connection
 from pymesos_proto.v1 import scheduler_pb2 as pb
-from pymesos_proto.v1 import scheduler_pb2_grpc as services
 
 Refused = pb.Event.Refused
 
@@ -75,34 +72,34 @@ class Accepts:
         return pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids, filters=filters))
 
 
-class SchedulerService(services.SchedulerServicer):
+class SchedulerService:
     """Calls become events of the core, its effects become events on the stream."""
+
+    contract = pb.DESCRIPTOR.services_by_name["Scheduler"]
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
 
-    async def Connect(  # type: ignore[override]  # noqa: N802
-        self,
-        request_iterator: AsyncIterator[pb.CallBatch],
-        context: grpc.aio.ServicerContext[Any, Any],
+    async def Connect(  # noqa: N802
+        self, call: ServerCall[pb.CallBatch, pb.EventBatch]
     ) -> None:
         """Serve one framework."""
-        leader = await self._leadership.here(context)
+        leader = self._leadership.here()
 
         async def read(connection: Connection) -> None:
             connection_id = connection.connection_id
             subscribed, caller = False, connection.caller
             accepts = Accepts(connection.outbox.put)
-            async for batch in request_iterator:
+            while (batch := await call.read()) is not None:
                 async with self._leadership.turns.turn(caller.peer) as turn:
-                    for call in batch.call:
+                    for said in batch.call:
                         if subscribed:
-                            for whole in accepts.take(call):
+                            for whole in accepts.take(said):
                                 connection.feed(FrameworkCalled(connection_id, whole, caller))
-                        elif call.HasField("subscribe"):
+                        elif said.HasField("subscribe"):
                             subscribed = True
                             connection.feed(
-                                FrameworkSubscribing(connection_id, call.subscribe, caller)
+                                FrameworkSubscribing(connection_id, said.subscribe, caller)
                             )
                         else:
                             raise BadStreamError("the first call of a stream must be SUBSCRIBE")
@@ -111,7 +108,7 @@ class SchedulerService(services.SchedulerServicer):
         epoch = leader.term.epoch
         await run_stream(
             leader,
-            context,
+            call,
             read,
             lambda events: pb.EventBatch(epoch=epoch, event=events),
             FrameworkDisconnected,

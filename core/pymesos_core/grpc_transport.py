@@ -1,0 +1,282 @@
+"""gRPC as the transport (see `transport.py`): calls that come in, and channels to others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any, NoReturn, TypeAlias
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.budgets import PeerBudgets, host_of
+from pymesos_core.complaints import Complaints
+from pymesos_core.outbox import MAX_MESSAGE_BYTES
+from pymesos_core.transport import CallError, Code, Method, Service, served
+
+CHANNEL_OPTIONS: list[tuple[str, int]] = [
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
+    ("grpc.keepalive_time_ms", 20_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.max_pings_without_data", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    ("grpc.enable_http_proxy", 0),  # a proxy of $http_proxy knows nothing of the cluster
+    ("grpc.enable_retries", 0),
+    ("grpc.initial_reconnect_backoff_ms", 200),
+    ("grpc.min_reconnect_backoff_ms", 200),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+log = logging.getLogger(__name__)
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Decode = Callable[[bytes], Any]
+_STATUS = {code: getattr(grpc.StatusCode, code.name) for code in Code}
+_CODES = {status: code for code, status in _STATUS.items()}
+
+
+def call_error(error: grpc.aio.AioRpcError) -> CallError:
+    """What gRPC raised, as who uses the transport knows it."""
+    trailing = {
+        key: value if isinstance(value, str) else value.decode("utf-8", "replace")
+        for key, value in error.trailing_metadata() or ()
+    }
+    code = _CODES.get(error.code(), Code.UNKNOWN)
+    return CallError(code, error.details() or code.name, trailing)
+
+
+# Calls that come in.
+
+
+class GrpcCall:
+    """A ServerCall."""
+
+    def __init__(
+        self, context: Context, requests: AsyncIterator[bytes] | None, decode: Decode
+    ) -> None:
+        self._context = context
+        self._requests = requests
+        self._decode = decode
+
+    @property
+    def peer(self) -> str:
+        """See ServerCall."""
+        return self._context.peer()
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """See ServerCall."""
+        return {
+            key: value
+            for key, value in self._context.invocation_metadata() or ()
+            if isinstance(value, str)
+        }
+
+    async def read(self) -> Any | None:
+        """See ServerCall."""
+        assert self._requests is not None, "a call with one request is given it"
+        data = await anext(self._requests, None)
+        return None if data is None else self._decode(data)
+
+    async def write(self, message: Any) -> None:
+        """See ServerCall."""
+        await self._context.write(message)
+
+
+class Adapter(grpc.aio.ServerInterceptor):
+    """Has the handlers of all services of a server called with a ServerCall.
+
+    What comes over the wire and is no message is refused with a sentence, and said once: gRPC
+    itself answers UNKNOWN and writes a traceback for each. So are faults of a handler.
+    """
+
+    def __init__(self, budgets: PeerBudgets, complaints: Complaints) -> None:
+        self._budgets = budgets
+        self._complaints = complaints
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Any:
+        """See grpc.aio.ServerInterceptor."""
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        method = handler_call_details.method
+        decode, encode = handler.request_deserializer or bytes, handler.response_serializer
+        if handler.request_streaming and handler.response_streaming:
+            many = self._of_many(method, handler.stream_stream, decode)
+            return grpc.stream_stream_rpc_method_handler(many, None, encode)
+        if handler.response_streaming:
+            some = self._of_one(method, handler.unary_stream, decode)
+            return grpc.unary_stream_rpc_method_handler(some, None, encode)
+        assert not handler.request_streaming, "no method takes many requests for one response"
+        one = self._of_one(method, handler.unary_unary, decode)
+        return grpc.unary_unary_rpc_method_handler(one, None, encode)
+
+    def _of_one(
+        self, method: str, behaviour: Callable[[Any, GrpcCall], Awaitable[Any]], decode: Decode
+    ) -> Any:
+        async def handle(data: bytes, context: Context) -> Any:
+            call = GrpcCall(context, None, decode)
+            try:
+                with self._budgets.counted(method, call.peer):
+                    await self._budgets.turn(call.peer)
+                    return await behaviour(self._decoded(data, decode, context), call)
+            except Exception as error:
+                await self._abort(method, error, context)
+
+        return handle
+
+    def _of_many(
+        self, method: str, behaviour: Callable[[Any], Awaitable[Any]], decode: Decode
+    ) -> Any:
+        async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
+            call = GrpcCall(context, requests, lambda data: self._decoded(data, decode, context))
+            try:
+                with self._budgets.counted(method, call.peer):
+                    await behaviour(self._budgets.timed(call))
+            except Exception as error:
+                await self._abort(method, error, context)
+
+        return handle
+
+    def _decoded(self, data: bytes, decode: Decode, context: Context) -> Any:
+        try:
+            return decode(data)
+        except DecodeError as error:
+            # gRPC's own list of codes has INTERNAL for a request that cannot be parsed.
+            self._complaints.say(host_of(context.peer()), "no message", str(error))
+            raise CallError(Code.INTERNAL, str(error)) from None
+
+    async def _abort(self, method: str, error: Exception, context: Context) -> NoReturn:
+        if isinstance(error, CallError):
+            refusal = error
+        elif isinstance(error, grpc.aio.AioRpcError):
+            refusal = call_error(error)
+        else:
+            log.error("a fault in the handler of %s", method, exc_info=error)
+            refusal = CallError(Code.INTERNAL, f"{method} failed; the server's log has more")
+        trailing = tuple(refusal.trailing.items())
+        await context.abort(_STATUS[refusal.code], refusal.message, trailing)
+
+
+def add_service(server: grpc.aio.Server, service: Service) -> None:
+    """Have a server answer the methods of a service."""
+    handlers = {}
+    for method in served(service):
+        streams = (
+            "stream" if method.many_requests else "unary",
+            "stream" if method.many_responses else "unary",
+        )
+        make = getattr(grpc, f"{'_'.join(streams)}_rpc_method_handler")
+        name = method.path.rpartition("/")[2]
+        handlers[name] = make(method.handle, method.decode, method.encode)
+    server.add_generic_rpc_handlers(
+        (grpc.method_handlers_generic_handler(service.contract.full_name, handlers),)
+    )
+
+
+class _Prefix(grpc.GenericRpcHandler):
+    def __init__(self, prefix: str, handle: Callable[[str, Any], Awaitable[None]]) -> None:
+        self._prefix = prefix
+        self._handle = handle
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        method = handler_call_details.method
+        if not method.startswith(self._prefix):
+            return None
+
+        async def handle(call: GrpcCall) -> None:
+            await self._handle(method, call)
+
+        return grpc.stream_stream_rpc_method_handler(handle)
+
+
+def add_prefix(
+    server: grpc.aio.Server, prefix: str, handle: Callable[[str, Any], Awaitable[None]]
+) -> None:
+    """Have a server answer all methods below `prefix`, with their messages as they are."""
+    server.add_generic_rpc_handlers((_Prefix(prefix, handle),))
+
+
+# Channels to others.
+
+
+class GrpcStream:
+    """A ClientStream."""
+
+    def __init__(self, call: Any) -> None:
+        self._call = call
+        self._cancelled = False
+
+    async def read(self) -> Any | None:
+        """See ClientStream."""
+        try:
+            message = await self._call.read()
+        except asyncio.CancelledError:
+            self._raise_if_ended()
+            raise
+        except grpc.aio.AioRpcError as error:
+            raise call_error(error) from None
+        return None if message is grpc.aio.EOF else message
+
+    async def write(self, message: Any) -> None:
+        """See ClientStream."""
+        try:
+            await self._call.write(message)
+        except asyncio.CancelledError:
+            self._raise_if_ended()
+            raise
+        except grpc.aio.AioRpcError as error:
+            raise call_error(error) from None
+        except asyncio.InvalidStateError as error:
+            raise CallError(Code.CANCELLED, str(error)) from None
+
+    async def done_writing(self) -> None:
+        """See ClientStream."""
+        await self._call.done_writing()
+
+    def cancel(self) -> None:
+        """See ClientStream."""
+        self._cancelled = True
+        self._call.cancel()
+
+    def _raise_if_ended(self) -> None:
+        """gRPC says that a call is cancelled as if whoever waits for it were."""
+        me = asyncio.current_task()
+        if self._cancelled and (me is None or not me.cancelling()):
+            raise CallError(Code.CANCELLED, "this side has ended the stream") from None
+
+
+class GrpcChannel:
+    """A Channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    def stream(self, method: Method, metadata: Mapping[str, str] | None = None) -> GrpcStream:
+        """See Channel."""
+        make: Any = self._channel.stream_stream(
+            method.path, request_serializer=method.encode, response_deserializer=method.decode
+        )
+        return GrpcStream(make(metadata=tuple((metadata or {}).items())))
+
+    async def close(self) -> None:
+        """See Channel."""
+        await self._channel.close()
+
+
+def dial(address: HostPort) -> GrpcChannel:
+    """See Dial."""
+    return GrpcChannel(open_channel(address))
+
+
+def open_channel(address: HostPort) -> grpc.aio.Channel:
+    """gRPC's own channel, for the stubs of calls that do not stream."""
+    return grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS)

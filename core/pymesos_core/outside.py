@@ -1,0 +1,49 @@
+"""What shells take from outside: the time, chance, and the way to others.
+
+It is handed in, so that the same code runs on a simulated clock and network, and draws what a seed
+says.
+"""
+
+from __future__ import annotations
+
+import random
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from pymesos_core import grpc_transport
+from pymesos_core.backoff import Backoff
+from pymesos_core.clock import Now, read_clock
+from pymesos_core.transport import Dial
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The machine's clock, its randomness and gRPC, unless others are given."""
+
+    clock: Callable[[], Now] = read_clock
+    random: random.Random = field(default_factory=random.SystemRandom)
+    dial: Dial = grpc_transport.dial
+
+    def mono_s(self) -> float:
+        """Seconds of the monotonic clock, which is the event loop's."""
+        return self.clock().mono_s
+
+    def wall_s(self) -> float:
+        """Unix time."""
+        return self.clock().wall_s
+
+    def uuid(self) -> uuid.UUID:
+        """A random one."""
+        return uuid.UUID(int=self.random.getrandbits(128), version=4)
+
+    def token(self, size_bytes: int) -> str:
+        """Random hexadecimal digits, two for each byte."""
+        return self.random.randbytes(size_bytes).hex()
+
+    def backoff(self, min_s: float, max_s: float) -> Backoff:
+        """Delays with jitter."""
+        return Backoff(min_s, max_s, self.random)
+
+
+OUTSIDE = Outside()
