@@ -33,8 +33,9 @@ from pymesos_core.coordination.detect import detector_for
 from pymesos_core.exits import RemovedError, RoleError
 from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
-from pymesos_core.role import STOP_GRACE_S, RoleProcess, running, serve_role
+from pymesos_core.role import STOP_GRACE_S, RoleProcess, serve_role
 from pymesos_core.settings import resolved, takes
+from pymesos_core.tasks import running
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger("pymesos_agent")

@@ -33,6 +33,7 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
 
 log = logging.getLogger(__name__)
 
+Server: TypeAlias = grpc.aio.Server
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Decode = Callable[[bytes], Any]
 _STATUS = {code: getattr(grpc.StatusCode, code.name) for code in Code}
@@ -166,7 +167,7 @@ class Adapter(grpc.aio.ServerInterceptor):
         await context.abort(_STATUS[refusal.code], refusal.message, trailing)
 
 
-def add_service(server: grpc.aio.Server, service: Service) -> None:
+def add_service(server: Server, service: Service) -> None:
     """Have a server answer the methods of a service."""
     handlers = {}
     for method in served(service):
@@ -198,9 +199,7 @@ class _Prefix(grpc.GenericRpcHandler):
         return grpc.stream_stream_rpc_method_handler(handle)
 
 
-def add_prefix(
-    server: grpc.aio.Server, prefix: str, handle: Callable[[str, Any], Awaitable[None]]
-) -> None:
+def add_prefix(server: Server, prefix: str, handle: Callable[[str, Any], Awaitable[None]]) -> None:
     """Have a server answer all methods below `prefix`, with their messages as they are."""
     server.add_generic_rpc_handlers((_Prefix(prefix, handle),))
 

@@ -15,7 +15,6 @@ import os
 import signal
 import sys
 from collections.abc import (
-    AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
@@ -113,17 +112,6 @@ class RoleProcess:
         if port is not None:
             close = serve_metrics(self._listen.ip, port, snapshot, to_metrics)
             self.close_later(lambda: asyncio.to_thread(close))
-
-
-@contextlib.asynccontextmanager
-async def running(work: Coroutine[Any, Any, T]) -> AsyncIterator[asyncio.Task[T]]:
-    """A task that is cancelled and has ended when the block does."""
-    task = asyncio.create_task(work)
-    try:
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 def serve_role(

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
 
 
 async def until_first(*works: Coroutine[Any, Any, Any]) -> None:
@@ -65,3 +67,55 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         raise raised.exceptions[0] from raised.exceptions[0].__cause__
     finally:
         work.close()  # if it was cancelled before it had begun
+
+
+class Background:
+    """Work that plain functions begin, and that its owner ends: none is forgotten while it runs.
+
+    What one raises is a fault, and logged, unless it is for who awaits it.
+    """
+
+    def __init__(self, what: str) -> None:
+        self._what = what
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    def start(
+        self, work: Coroutine[Any, Any, Result], *, awaited: bool = False
+    ) -> asyncio.Task[Result]:
+        """Begin it. The task is to be cancelled alone, or `awaited` by who wants its result."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._looked_at if awaited else self._ended)
+        return task
+
+    def _looked_at(self, task: asyncio.Task[Any]) -> BaseException | None:
+        self._tasks.discard(task)
+        return None if task.cancelled() else task.exception()
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        if (error := self._looked_at(task)) is not None:
+            log.error("%s has failed", self._what, exc_info=error)
+
+    async def close(self) -> None:
+        """End all of them; they have ended then."""
+        while self._tasks:
+            for task in self._tasks:
+                task.cancel()
+            await asyncio.wait(self._tasks)
+
+
+@contextlib.asynccontextmanager
+async def running(work: Coroutine[Any, Any, Result]) -> AsyncIterator[asyncio.Task[Result]]:
+    """A task beside the body, who awaits it; after the body it is cancelled, and has ended."""
+    task = asyncio.create_task(work)
+    try:
+        yield task
+    finally:
+        task.cancel()
+        while not task.done():
+            await asyncio.wait({task})
+        if not task.cancelled():
+            task.exception()  # looked at: who awaited it was told

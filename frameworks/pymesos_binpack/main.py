@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import click
-import grpc.aio
 
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
@@ -20,11 +19,12 @@ from pymesos_binpack.specs import Job, JobError
 from pymesos_core.addresses import HostPort
 from pymesos_core.directories import default_directory
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
-from pymesos_core.grpc_transport import add_service
+from pymesos_core.grpc_transport import Server, add_service
 from pymesos_core.limits import PEER_WATCHERS
-from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, running, serve_role, unusable
+from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, serve_role, unusable
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Change, Records, Store, StoreError
+from pymesos_core.tasks import running
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import FrameworkError
 
@@ -81,7 +81,7 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
     process.hold(holding(options.state_dir, "--state-dir"))
     store, stored = process.open_store(options.state_dir / "state.sqlite", options.if_damaged)
     info = framework_info(options)
-    server: grpc.aio.Server | None = None
+    server: Server | None = None
     address: HostPort | None = None
     service: JobsService | None = None
     if options.settings.listen:

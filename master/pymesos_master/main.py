@@ -15,9 +15,10 @@ from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import add_prefix, add_service
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
 from pymesos_core.outside import OUTSIDE
-from pymesos_core.role import RoleProcess, running, serve_role
+from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import FaultError
 from pymesos_core.settings import resolved, takes
+from pymesos_core.tasks import running
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore

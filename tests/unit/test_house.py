@@ -281,6 +281,40 @@ def test_few_know_of_grpc() -> None:
     assert found == KNOW_GRPC, found ^ KNOW_GRPC
 
 
+BEGIN_TASKS = {"create_task", "ensure_future"}
+MAY_BEGIN_TASKS = {
+    "core/pymesos_core/tasks.py",  # and ends them
+    "core/pymesos_core/runner.py",  # its writing, which it awaits
+    "core/pymesos_core/streams.py",  # `to_the_end`, which awaits it
+}
+
+
+def _groups(tree: ast.AST) -> set[str]:
+    """The names of the TaskGroups of a file."""
+    return {
+        ast.unparse(item.optional_vars)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncWith)
+        for item in node.items
+        if item.optional_vars is not None and ast.unparse(item.context_expr).endswith("TaskGroup()")
+    }
+
+
+@pytest.mark.parametrize("package", [package for package in MAY_IMPORT if package[:3] != "cli"])
+def test_every_task_is_ended_by_somebody(package: str) -> None:
+    """One that is begun and forgotten may be collected while it works, and nobody sees it fail."""
+    for path in (ROOT / package).rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        groups = _groups(tree)
+        for node in ast.walk(tree):
+            if not (isinstance(node, ast.Attribute) and node.attr in BEGIN_TASKS):
+                continue
+            allowed = str(path.relative_to(ROOT)) in MAY_BEGIN_TASKS
+            assert allowed or ast.unparse(node.value) in groups, (
+                f"{path}:{node.lineno}: begin it in a TaskGroup, or by pymesos_core.tasks"
+            )
+
+
 def test_files_of_tests_have_names_of_their_own() -> None:
     """pytest takes two files of one name for one module, and collects neither."""
     names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from pymesos_core.exits import NOT_RESTARTED, ExitStatus, RemovedError, RoleError
-from pymesos_core.role import RoleProcess, end_of, holding, open_store, running, serve_role
+from pymesos_core.role import RoleProcess, end_of, holding, open_store, serve_role
 from pymesos_core.serving import Listen
 from pymesos_core.store import Store
+from pymesos_core.tasks import running
 
 ROOT = Path(__file__).resolve().parents[2]
 UNITS = sorted((ROOT / "deploy/systemd").glob("*.service"))

@@ -15,7 +15,6 @@ from pymesos_core import crash, runner
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.store import Change, StoreError
-from pymesos_core.tasks import until_first
 
 
 class Script:
@@ -237,48 +236,3 @@ async def test_what_was_asked_for_is_written_though_it_is_cancelled() -> None:
     go.set()
     await asyncio.wait({running})
     assert running.cancelled() and written == ["1", "2"]
-
-
-async def until(name: str, ended: list[str], seconds: float, error: Exception | None) -> None:
-    try:
-        await asyncio.sleep(seconds)
-        if error is not None:
-            raise error
-    finally:
-        await asyncio.sleep(0)
-        ended.append(name)
-
-
-async def test_the_first_that_ends_ends_the_others() -> None:
-    ended: list[str] = []
-    await until_first(until("short", ended, 0.001, None), until("long", ended, 60, None))
-    assert ended == ["short", "long"]
-    with pytest.raises(KeyError):
-        await until_first(
-            until("long", ended, 60, None), until("wrong", ended, 0.001, KeyError("k"))
-        )
-    me = asyncio.current_task()
-    assert me is not None and not me.cancelling(), "nobody has asked for that"
-
-
-@pytest.mark.parametrize("turns", range(1, 8))
-async def test_a_cancellation_is_not_lost(turns: int) -> None:
-    """Also when it comes as one of them ends."""
-    ended: list[str] = []
-
-    async def soon(name: str) -> None:
-        for _ in range(3):
-            await asyncio.sleep(0)
-        ended.append(name)
-
-    async def work() -> None:
-        await until_first(soon("a"), until("b", ended, 60, None))
-        await asyncio.sleep(60)
-
-    task = asyncio.create_task(work())
-    for _ in range(turns):
-        await asyncio.sleep(0)
-    task.cancel()
-    await asyncio.wait({task}, timeout=5)
-    assert task.cancelled()
-    assert asyncio.all_tasks() == {asyncio.current_task()}, "nothing is left behind"

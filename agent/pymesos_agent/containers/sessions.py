@@ -17,6 +17,7 @@ from pathlib import Path
 
 from pymesos_agent.containers.marks import end_marked
 from pymesos_core.streams import to_the_end
+from pymesos_core.tasks import Background, running
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 CHUNK_BYTES = 64 * 1024
@@ -71,20 +72,20 @@ async def run_entry(entry: Entry, timeout_s: float, container_pid: int = 0) -> t
     finally:
         os.close(theirs)
     said = bytearray()
-    reading = asyncio.create_task(_read_into(said, output))
     try:
-        async with asyncio.timeout(timeout_s):
-            status = await process.wait()
-            # What it left behind may hold its output open for ever.
-            await asyncio.wait((reading,), timeout=LAST_WORDS_S)
+        async with running(_read_into(said, output)) as reading:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    status = await process.wait()
+                    # What it left behind may hold its output open for ever.
+                    await asyncio.wait((reading,), timeout=LAST_WORDS_S)
+            finally:
+                killed = process.returncode is None
+                if killed:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
+                    await process.wait()
     finally:
-        killed = process.returncode is None
-        if killed:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
         entry.forget()
         if entry.mark:
             end = partial(end_marked, entry.mark, container_pid, again=killed)
@@ -117,7 +118,8 @@ class Session:
         self._terminal: int | None = None  # our end
         self._reading: asyncio.ReadTransport | None = None  # from the terminal
         self._outputs: asyncio.Queue[pb.ExecOutput | None] = asyncio.Queue(QUEUED_OUTPUTS)
-        self._copies: list[asyncio.Task[None]] = []
+        self._copies = Background("copying what a session writes")
+        self._copied = 0
 
     async def start(self) -> None:
         """Start it; `close` clears up whatever became of that. Raises OSError."""
@@ -173,11 +175,12 @@ class Session:
                     )
             await self._outputs.put(None)
 
-        self._copies.append(asyncio.create_task(copy()))
+        self._copied += 1
+        self._copies.start(copy())
 
     async def outputs(self) -> AsyncIterator[pb.ExecOutput]:
         """What it writes, then its exit status."""
-        left = len(self._copies)
+        left = self._copied
         while left:
             output = await self._outputs.get()
             if output is None:
@@ -231,9 +234,7 @@ class Session:
             self._signal(signal.SIGKILL)
             if self._entry.mark:
                 await asyncio.to_thread(end_marked, self._entry.mark, 0, again=True)
-        for copy in self._copies:
-            copy.cancel()
-        await asyncio.gather(*self._copies, return_exceptions=True)
+        await self._copies.close()
         if self._reading is not None:
             self._reading.close()
         if process is not None:

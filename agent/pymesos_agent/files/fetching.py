@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts
+from pymesos_core.tasks import Background
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,8 @@ class Fetching:
     ) -> None:
         self._artifacts = artifacts
         self._tell = tell
-        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._fetches = Background("fetching files")
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # of them, that are wanted
         self._slots = asyncio.Semaphore(MAX_FETCHES)
 
     def __iter__(self) -> Iterator[str]:
@@ -35,8 +37,7 @@ class Fetching:
 
     def start(self, spec: ContainerSpec, launch: Callable[[ContainerSpec], None]) -> None:
         """Fetch all that it wants, then launch it."""
-        task = asyncio.create_task(self._fetch(spec, launch))
-        self._tasks[spec.container_id] = task
+        self._tasks[spec.container_id] = self._fetches.start(self._fetch(spec, launch))
 
     def stop(self, container_id: str) -> bool:
         """End it before it is launched, if it waits for its files; whether it did."""
@@ -44,17 +45,12 @@ class Fetching:
         if task is None:
             return False
         task.cancel()
-        failed = ContainerFailed(container_id, "killed before it was started")
-        # Not from within a step: the core takes one event at a time.
-        asyncio.get_running_loop().call_soon(self._tell, failed)
+        self._tell(ContainerFailed(container_id, "killed before it was started"))
         return True
 
     async def close(self) -> None:
         """Stop all of them, without a word."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self._fetches.close()
 
     async def _fetch(self, spec: ContainerSpec, launch: Callable[[ContainerSpec], None]) -> None:
         """Its artifacts, one after the other."""

@@ -21,6 +21,7 @@ import grpc.aio
 from pymesos_agent.containers.environment import task_argv
 from pymesos_agent.containers.sessions import CHUNK_BYTES, Entry, EntryError, run_entry
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_core.tasks import running
 from pymesos_proto.v1 import types_pb2 as pb
 
 CLONE_NEWNET = 0x40000000
@@ -213,12 +214,8 @@ async def _relay(port: int, pid: int) -> AsyncIterator[str]:
         with contextlib.closing(writer), contextlib.suppress(OSError, CheckError):
             from_inside, to_inside = await asyncio.open_connection(sock=await _connect(port, pid))
             with contextlib.closing(to_inside):
-                back = asyncio.create_task(_copy(from_inside, writer))
-                try:
+                async with running(_copy(from_inside, writer)):
                     await _copy(reader, to_inside)
-                finally:
-                    back.cancel()
-                    await asyncio.gather(back, return_exceptions=True)
 
     name = f"pymesos-check-{uuid.uuid4().hex}"
     server = await asyncio.start_unix_server(pass_on, f"\0{name}")

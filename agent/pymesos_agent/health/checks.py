@@ -11,6 +11,7 @@ from pymesos_agent.core.events import Checked
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.health.checking import CheckError, run_check
 from pymesos_agent.runtimes.interface import Runtime
+from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
 
@@ -29,21 +30,17 @@ class Checks:
         self._runtimes = runtimes
         self._folders = folders
         self._tell = tell
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._asked = Background("asking a task")
         self._running = asyncio.Semaphore(MAX_COMMANDS)
         self._asking = asyncio.Semaphore(MAX_ASKED)
 
     def start(self, effect: RunCheck) -> None:
         """Ask, and tell what the answer was."""
-        task = asyncio.create_task(self._ask(effect))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._asked.start(self._ask(effect))
 
     async def close(self) -> None:
         """End those under way, without a word."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._asked.close()
 
     async def _ask(self, effect: RunCheck) -> None:
         container_id, problem = effect.container_id, None

@@ -27,6 +27,7 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.runtimes.interface import OnEvent
 from pymesos_agent.supervision import supervisor
+from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ class Supervised:
         self._watch = watch
         self._on_event: OnEvent = lambda event: None
         self._writer: asyncio.StreamWriter | None = None
-        self._reader_task: asyncio.Task[None] | None = None
+        self._reading = Background("hearing the supervisor")
         self._found: list[Message] = []
         self._version = supervisor.VERSION  # that both speak
         self._pids: dict[str, int] = {}
@@ -116,7 +117,7 @@ class Supervised:
             raise ConnectionResetError("the supervisor is of an older version")
         if self._is_old:
             log.info("its supervisor is of version %d, and ends with its last task", self._version)
-        self._reader_task = asyncio.create_task(self._read(reader))
+        self._reading.start(self._read(reader))
 
     @property
     def _is_old(self) -> bool:
@@ -331,9 +332,7 @@ class Supervised:
             with contextlib.suppress(ConnectionError):
                 await self._writer.drain()
             self._writer.close()
-        if self._reader_task is not None:
-            self._reader_task.cancel()
-            await asyncio.gather(self._reader_task, return_exceptions=True)
+        await self._reading.close()
 
 
 def setpriv(ids: Ids) -> list[str]:

@@ -40,6 +40,7 @@ from pymesos_core.coordination.interface import (
     Term,
 )
 from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
+from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
 
@@ -355,7 +356,7 @@ class ZkDetector:
         self._leader: MasterInfo | None = None
         self._changed = asyncio.Event()
         self._poke = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._watching = Background("watching the masters")
 
     async def start(self, *, patient: bool = False) -> None:
         """Connect and begin to watch. Raises CoordinationError, unless `patient`."""
@@ -363,10 +364,10 @@ class ZkDetector:
         poke: Callable[..., None] = functools.partial(_hand_over, loop, self._poke)
         self._client.add_listener(poke)
         if patient:
-            self._task = asyncio.create_task(self._wait_and_watch(poke))
+            self._watching.start(self._wait_and_watch(poke))
         else:
             await _start(self._client, self._url, self._timeout_s, "")
-            self._task = asyncio.create_task(self._watch(poke))
+            self._watching.start(self._watch(poke))
 
     async def _wait_and_watch(self, poke: Callable[..., None]) -> None:
         try:
@@ -429,10 +430,7 @@ class ZkDetector:
 
     async def close(self) -> None:
         """Stop watching and end the session."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+        await self._watching.close()
         await asyncio.to_thread(_stop, self._client)
 
 

@@ -32,6 +32,7 @@ from pymesos_agent.runtimes.oci.bundle import Image
 from pymesos_agent.runtimes.oci.layers import LayerError, config_layers, unpack
 from pymesos_agent.runtimes.oci.skopeo import ImageError, RemoteLayer, Skopeo, full_name
 from pymesos_core.images import LOCAL, image_problem
+from pymesos_core.tasks import Background, beside
 
 log = logging.getLogger(__name__)
 
@@ -87,6 +88,7 @@ class Images:
         self._in_use = in_use
         self._skopeo = Skopeo(settings.authfile)
         self._waiting: dict[str, list[Callable[[str], None]]] = {}  # for each that is fetched
+        self._pulling = Background("fetching an image")
         self._pulls: dict[str, asyncio.Task[Record]] = {}
         self._slots = asyncio.Semaphore(MAX_PULLS)
         # Of its own: what else needs a thread is not to wait for a large layer.
@@ -117,7 +119,7 @@ class Images:
             waiting = self._waiting.setdefault(reference, [])
             pull = self._pulls.get(reference)
             if pull is None:
-                pull = asyncio.create_task(self._pull(reference, waiting))
+                pull = self._pulling.start(self._pull(reference, waiting), awaited=True)
                 self._pulls[reference] = pull
                 pull.add_done_callback(partial(self._forget_pull, reference))
             waiting.append(tell)
@@ -200,10 +202,10 @@ class Images:
         """Fetch, unpack, record; then make room."""
         layout = self.directory / "new" / uuid.uuid4().hex
         async with self._slots:
-            reporting = asyncio.create_task(self._report(reference, waiting))
             try:
-                await self._skopeo.copy(reference, self.directory / "blobs", layout)
-                record = await self._unpack(reference, layout)
+                async with beside(self._report(reference, waiting)):
+                    await self._skopeo.copy(reference, self.directory / "blobs", layout)
+                    record = await self._unpack(reference, layout)
                 self._write(record)
             except LayerError as error:
                 raise ImageError(f"{reference}: {error}") from error
@@ -213,8 +215,6 @@ class Images:
                 text = str(error) or type(error).__name__
                 raise ImageError(f"{reference} cannot be read as an image: {text}") from error
             finally:
-                reporting.cancel()
-                await asyncio.gather(reporting, return_exceptions=True)
                 await asyncio.to_thread(shutil.rmtree, layout, True)
         log.info("fetched %s: %d MiB", reference, record.size_bytes // MIB)
         await self.collect(pulls=1)
@@ -368,10 +368,7 @@ class Images:
 
     async def close(self) -> None:
         """End what is being fetched."""
-        pulls = list(self._pulls.values())
-        for pull in pulls:
-            pull.cancel()
-        await asyncio.gather(*pulls, return_exceptions=True)
+        await self._pulling.close()
         await asyncio.to_thread(self._unpackers.shutdown)
 
 

@@ -23,6 +23,7 @@ from typing import Any
 from pymesos_agent.containers.settings import NetworkSettings
 from pymesos_agent.core.ports import MappedPort
 from pymesos_core.exits import RoleError
+from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +71,7 @@ class Networks:
         self._settings = settings
         self._path = ":".join(folder for folder in PLUGIN_DIRS if Path(folder).is_dir())
         self._known: Mapping[str, Json] = {}
+        self._background = Background("making a network")
         self._making: dict[str, asyncio.Task[Path]] = {}
 
     def start(self) -> None:
@@ -108,7 +110,8 @@ class Networks:
     async def make(self, wanted: Wanted) -> Path:
         """The namespace, the same for all of a group. Raises NetworkError."""
         if (task := self._making.get(wanted.owner)) is None:
-            task = asyncio.create_task(asyncio.to_thread(self._make, wanted))
+            made = asyncio.to_thread(self._make, wanted)
+            task = self._background.start(made, awaited=True)
             self._making[wanted.owner] = task
         try:
             return await asyncio.shield(task)

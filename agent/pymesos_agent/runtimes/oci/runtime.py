@@ -54,6 +54,7 @@ from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, Tool, installed
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervised
 from pymesos_core.resources import Resources
+from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +91,7 @@ class OciRuntime:
         self._cgroups: cgroups.Cgroups | None = None
         self._host = Host()
         self._on_event: OnEvent = lambda event: None
+        self._background = Background("a part of the oci runtime")
         self._launches: dict[str, asyncio.Task[None]] = {}
         self._cleaners = ThreadPoolExecutor(CLEANERS, thread_name_prefix="oci-clean")
         self._warmer = ThreadPoolExecutor(1, thread_name_prefix="oci-warm-up")
@@ -101,7 +103,6 @@ class OciRuntime:
             base,
         )
         self._networks = Networks(self._directory / "networks", settings.networks)
-        self._collecting: asyncio.Task[None] | None = None
         self._trials = Trials(self.name, self._trial_of_mine, lambda event: self._on_event(event))
         self._supervised = supervised.Supervised(
             self.name,
@@ -160,7 +161,7 @@ class OciRuntime:
             raise RuntimeUnavailableError(str(error)) from error
         except (OSError, TimeoutError) as error:
             raise RuntimeUnavailableError(f"it does not start: {error}") from error
-        self._collecting = asyncio.create_task(self._images.collect_for_ever())
+        self._background.start(self._images.collect_for_ever())
 
     async def _trial(self, tool: Tool) -> str:
         """Why a container that does nothing cannot be run, if it cannot. Raises OSError."""
@@ -222,7 +223,7 @@ class OciRuntime:
         if not self._supervised.launching:
             assert self._cgroups is not None
             loop.run_in_executor(self._warmer, self._cgroups.warm_up)
-        task = loop.create_task(self._launch(spec))
+        task = self._background.start(self._launch(spec))
         self._launches[spec.container_id] = task
         task.add_done_callback(lambda _: self._launches.pop(spec.container_id, None))
 
@@ -359,13 +360,8 @@ class OciRuntime:
 
     async def close(self) -> None:
         """See Runtime."""
-        if self._collecting is not None:
-            self._collecting.cancel()
-            await asyncio.gather(self._collecting, return_exceptions=True)
+        await self._background.close()
         await self._trials.close()
-        for task in list(self._launches.values()):
-            task.cancel()
-        await asyncio.gather(*self._launches.values(), return_exceptions=True)
         await self._images.close()
         await self._supervised.close()
         await asyncio.to_thread(self._cleaners.shutdown)
