@@ -12,6 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from pymesos_agent.core.events import RuntimeBroken, RuntimeMended
+from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Trials:
         self._trial = trial
         self._tell = tell
         self._failures = 0
-        self._task: asyncio.Task[None] | None = None
+        self._trying = Background(f"trying the runtime {name}")
 
     def started(self) -> None:
         """A container was started."""
@@ -42,15 +43,9 @@ class Trials:
     def failed(self) -> None:
         """A container could not be started, whoever is to blame."""
         self._failures += 1
-        if self._failures >= FAILURES and self._task is None:
+        if self._failures >= FAILURES and not len(self._trying):
             self._failures = 0
-            self._task = asyncio.get_running_loop().create_task(self._try())
-            self._task.add_done_callback(self._tried)
-
-    def _tried(self, task: asyncio.Task[None]) -> None:
-        self._task = None
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("the runtime %s cannot be tried", self._name, exc_info=error)
+            self._trying.start(self._try())
 
     async def _try(self) -> None:
         if not (problem := await self._problem()):
@@ -74,6 +69,4 @@ class Trials:
 
     async def close(self) -> None:
         """Try nothing any more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._trying.close()
