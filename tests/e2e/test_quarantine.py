@@ -86,9 +86,7 @@ def test_a_job_of_another_version(roles: Roles) -> None:
     assert "RUNNING (quarantined)" in cli.ok("tasks")
     assert cli.run("quarantine", "release", bad).returncode == 1
     assert cli.run("quarantine", "release", bad[:-1]).returncode == 2, "exact ids only"
-    assert "is forgotten; 1 tasks of it are ended" in cli.ok(
-        "quarantine", "release", bad, "--discard"
-    )
+    assert "is forgotten; ended: 1 task of it" in cli.ok("quarantine", "release", bad, "--discard")
     cli.wait_for_tasks(1, 60, state="TASK_RUNNING")
     assert cli.json("quarantine", "list") == []
     assert [j["name"] for j in cli.json("jobs")] == ["good"]
