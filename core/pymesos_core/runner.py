@@ -108,6 +108,7 @@ class Runner(Generic[Event, Effect]):
         self.fault: Fault | None = None
         self.over = False  # nothing is taken in any more
         self._core = core
+        self._step, self._next_deadline_s = core.step, core.next_deadline_s
         self._do = do
         self._tick = tick
         self._on_fault = on_fault
@@ -135,7 +136,7 @@ class Runner(Generic[Event, Effect]):
                 effect = None
                 now = self._clock()
                 try:
-                    effects = self._core.step(now, event)
+                    effects = self._step(now, event)
                 except Exception as error:
                     effects = self._refusal(now, event, error)
                 for effect in effects:
@@ -190,7 +191,7 @@ class Runner(Generic[Event, Effect]):
     # Deadlines.
 
     def _set_timer(self) -> None:
-        at_s = None if self.over else self._core.next_deadline_s()
+        at_s = None if self.over else self._next_deadline_s()
         if self._timer is not None:
             if at_s is not None and self._timer_at_s <= at_s:
                 return  # it fires early enough, and looks again
