@@ -149,5 +149,5 @@ async def test_what_cannot_be_started_is_not_the_runtime(tmp_path: Path) -> None
             await rig.until(ContainerFailed, spec.container_id)
         assert isinstance(rig.runtime, OciRuntime)
         tried = rig.runtime._trials
-        await until("the trial is over", lambda: tried._task is None)
+        await until("the trial is over", lambda: not len(tried._trying))
         assert rig.availability == []
