@@ -19,6 +19,7 @@ from pymesos_binpack.specs import Job
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Store, StoreError
+from pymesos_core.tasks import running
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_sdk import FrameworkError
@@ -66,30 +67,27 @@ async def _hosted(
 ) -> AsyncGenerator[pb.JobView]:
     core = BinpackCore(read_policy(DEFAULT_POLICY), {})
     binpack = Binpack(core, store, info, master)
-    running = asyncio.create_task(binpack.run())
-    try:
-        job_id = await binpack.submit(job, str(uuid.uuid4()))
-        started(job_id)
-        state = core.jobs[job_id]
-        with binpack.watch(job_id) as changes:
-            while not state.is_over:
-                yield _view(binpack, job_id)
-                changes.changed.clear()
-                changed = asyncio.ensure_future(changes.changed.wait())
-                await asyncio.wait({changed, running}, return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
-                if running.done():
-                    await running
-        yield _view(binpack, job_id)
-    except StartsAgainError:
-        await running  # it does not here: this raises why it has ended
-        raise
-    finally:
-        if not running.done():
-            binpack.driver.teardown()
-        with contextlib.suppress(TimeoutError):
-            ended = asyncio.gather(running, return_exceptions=True)
-            await asyncio.wait_for(ended, TEARDOWN_TIMEOUT_S)
+    async with running(binpack.run()) as runs:
+        try:
+            job_id = await binpack.submit(job, str(uuid.uuid4()))
+            started(job_id)
+            state = core.jobs[job_id]
+            with binpack.watch(job_id) as changes:
+                while not state.is_over:
+                    yield _view(binpack, job_id)
+                    changes.changed.clear()
+                    async with running(changes.changed.wait()) as changed:
+                        await asyncio.wait({changed, runs}, return_when=asyncio.FIRST_COMPLETED)
+                    if runs.done():
+                        await runs
+            yield _view(binpack, job_id)
+        except StartsAgainError:
+            await runs  # it does not here: this raises why it has ended
+            raise
+        finally:
+            if not runs.done():
+                binpack.driver.teardown()
+            await asyncio.wait({runs}, timeout=TEARDOWN_TIMEOUT_S)
 
 
 def _view(binpack: Binpack, job_id: str) -> pb.JobView:
