@@ -71,7 +71,7 @@ def runtimes_of(records: Records) -> set[str]:
                 owner = read(value)
             except DecodeError:
                 continue  # set aside when it is recovered
-            if owner.begun:
+            if owner.begun and owner.runtime:  # a task in an executor has that of its executor
                 needed.add(owner.runtime)
     return needed
 
