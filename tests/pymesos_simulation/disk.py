@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from pymesos_core.store import Change, Store, StoreError
 from pymesos_simulation.threads import wait
@@ -73,6 +74,11 @@ class SimulatedStore(Store):
         """See Store."""
         assert check is None
         wait("a write to disk", lambda answer: self._disk.write(list(changes), answer))
+
+    def later(self, call: partial[None], answer: Callable[..., None]) -> None:
+        """Do what a call of `commit` does, without a thread that waits for it."""
+        changes = call.args[-1]
+        self._disk.write(list(changes), answer)
 
     def close(self) -> None:
         """See Store."""

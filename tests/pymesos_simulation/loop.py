@@ -17,9 +17,10 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import Executor
 from contextvars import Context
+from functools import partial
 from typing import Any, TypeVar, TypeVarTuple
 
-from pymesos_simulation.threads import Killed, Thread
+from pymesos_simulation.threads import InstantThread, Killed, LaterThread, Thread, real_function
 from pymesos_simulation.timeline import Timeline
 
 Result = TypeVar("Result")
@@ -28,6 +29,13 @@ Arguments = TypeVarTuple("Arguments")
 EPOCH_S = 1000.0  # what the monotonic clock of every process shows at the beginning
 MAX_TURNS = 100_000  # of one loop without that time passes
 MAX_AWAITS_AT_END = 20
+NEVER_WAIT = {  # called in threads only because they may take long on a real machine
+    "Artifacts.remove_unfinished",
+    "Folders.close",
+    "NoForks.look",
+    "Queries.task_usage.<locals>.<lambda>",
+    "SimulatedFolders.remove_leftovers",
+}
 DEFAULT_WORKERS = 6  # of the pool for `to_thread`
 
 
@@ -262,7 +270,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
             if pool.waiting:
                 self._begin(pool)
 
-        thread = Thread(self.timeline, lambda: func(*args), ended)
+        call = partial(func, *args)
+        real = real_function(call)
+        if getattr(real, "__qualname__", "") in NEVER_WAIT:
+            thread: Thread = InstantThread(self.timeline, call, ended)
+        elif (later := getattr(getattr(real, "__self__", None), "later", None)) is not None:
+            thread = LaterThread(self.timeline, partial(later, call), ended)
+        else:
+            thread = Thread(self.timeline, call, ended)
         thread.process = self.process
         pool.waiting.append(thread)
         if pool.running < pool.workers:

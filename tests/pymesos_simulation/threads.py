@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from pymesos_simulation.timeline import Timeline
@@ -121,6 +122,51 @@ class Thread:
         if error is not None:
             raise error
         return result
+
+
+class InstantThread(Thread):
+    """A call that never waits: a real thread would cost more than the call."""
+
+    def go_on(self) -> None:
+        if self.done or not self.may_run():
+            return
+        before = getattr(_here, "thread", None)
+        _here.thread = self
+        try:
+            self._call()
+        finally:
+            _here.thread = before
+        assert self._outcome is not None
+        self._ended(*self._outcome)
+
+
+class LaterThread(Thread):
+    """A call that waits once, for an answer of which it makes no more than its result."""
+
+    def go_on(self) -> None:
+        if self.done or not self.may_run():
+            return
+        if self._outcome is not None:
+            self.done = True
+            self._ended(*self._outcome)
+        elif not self._begun:
+            self._begun = True
+            self._function(self._answered)  # type: ignore[call-arg]
+
+    _begun = False
+
+    def _answered(self, result: Any = None, error: BaseException | None = None) -> None:
+        if not self._killed:
+            self._outcome = (result, error)
+            self.timeline.at(0.0, self.go_on)
+
+
+def real_function(call: Any) -> Any:
+    """What is called in the end, below partials and `Context.run`."""
+    while isinstance(call, partial):
+        inner = getattr(call.func, "__name__", "") == "run" and call.args
+        call = call.args[0] if inner else call.func
+    return call
 
 
 def process() -> Any:
