@@ -6,6 +6,7 @@ some are ones that the simulator found.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -24,13 +25,16 @@ from pymesos_binpack.core import launches
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import KillStored, LaunchStored
 from pymesos_core.coordination.zookeeper import ZkRegistry
+from pymesos_core.outbox import Outbox
 from pymesos_core.resources import EMPTY
 from pymesos_core.store import Change
 from pymesos_master.allocator.drf import DrfAllocator
 from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
 from pymesos_master.core import agents, frameworks, offers, quarantine, reservations, roles, tasks
 from pymesos_master.core.context import Context
+from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.state import RoleTerms
+from pymesos_master.shell import Leader
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk.core import DriverCore
 from pymesos_sdk.ledger import Ledger
@@ -415,7 +419,44 @@ def kill_for_another_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BinpackContext, "store", store)
 
 
+def carry_a_batch_out_by_half(patch: pytest.MonkeyPatch) -> None:
+    """Of what an outbox hands out together only the first half is sent."""
+    original = Outbox.batch
+
+    async def batch(self: Outbox[Any]) -> list[Any] | None:
+        out = await original(self)
+        return out if out is None or len(out) < 2 else out[: len(out) // 2]
+
+    patch.setattr(Outbox, "batch", batch)
+
+
+def never_empty_an_outbox(patch: pytest.MonkeyPatch) -> None:
+    """What is put in while the reader waits wakes nobody."""
+    original = Outbox.put
+
+    def put(self: Outbox[Any], item: Any, *, bounded: bool = True) -> None:
+        wake, self._wake = self._wake, asyncio.Event()
+        original(self, item, bounded=bounded)
+        self._wake = wake
+
+    patch.setattr(Outbox, "put", put)
+
+
+def drop_an_effect(patch: pytest.MonkeyPatch) -> None:
+    """Every seventh write of the registry is not made."""
+    original = Leader._do
+
+    def do(self: Leader, effect: Any) -> None:
+        if not isinstance(effect, PersistRegistry) or effect.token % 7:
+            original(self, effect)
+
+    patch.setattr(Leader, "_do", do)
+
+
 BUGS: list[Patch] = [
+    carry_a_batch_out_by_half,
+    never_empty_an_outbox,
+    drop_an_effect,
     take_any_acknowledgement,
     leave_the_offers_of_who_is_torn_down,
     the_end_of_a_filter_removes_a_newer_one,
