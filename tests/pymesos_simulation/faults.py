@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from pymesos_core.resources import parse, to_proto
 from pymesos_master.core import events as master_ev
+from pymesos_master.core.reservations import intended
 from pymesos_master.core.roles import read_quota
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.cluster import Cluster
@@ -211,7 +212,7 @@ class Faults:
         random = self.world.random
         agent_id = random.choice(sorted(leader.core.state.agents))
         role = random.choice(ROLES)
-        reserved = leader.core.state.agents[agent_id].reserved_next.quantities
+        reserved = intended(leader.core.state, leader.core.state.agents[agent_id]).quantities
         enough = reserved.get("cpus", 0) >= 300 or reserved.get("mem", 0) >= 256_000
         wanted = tuple(to_proto(parse(random.choice(["cpus:0.1", "cpus:0.1;mem:32", "mem:64"]))))
         if enough or random.random() < 0.4:

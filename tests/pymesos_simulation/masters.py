@@ -102,7 +102,7 @@ class WatchedAllocator(DrfAllocator):
         granted = super().allocate(now_s)
         # A refusal holds while an agent has no more than what was refused; with quota not all that
         # it has is offered.
-        for grant in granted if not self.quotas() else ():
+        for grant in granted if not self._state.quotas else ():
             key = (grant.framework_id, grant.role, grant.agent_id)
             refused, until_s = self._refused.get(key, (EMPTY, 0.0))
             assert now_s >= until_s or not refused.contains(grant.resources), (

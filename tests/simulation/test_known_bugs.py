@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -320,7 +321,11 @@ def reserve_what_may_be_used_meanwhile(patch: pytest.MonkeyPatch) -> None:
     """Found by the simulator: an offer was accepted while its resources were being reserved."""
 
     def write(ctx: Context, request_id: int, agent: Any, reserved: Any, taken: Any) -> None:
-        reservations.convert(ctx, agent, reserved, (reservations.NOBODY, EMPTY), lambda _: None)
+        nobody = reservations.NOBODY
+        unheld = reservations.Conversion(
+            agent.agent_id, agent.connection_id, reserved, nobody, EMPTY, request_id=request_id
+        )
+        reservations.convert(ctx, agent, unheld)
 
     patch.setattr(reservations, "_write", write)
 
@@ -343,17 +348,10 @@ def leave_the_rest_of_a_group(patch: pytest.MonkeyPatch) -> None:
 def make_a_record_of_what_is_durable(patch: pytest.MonkeyPatch) -> None:
     """Of a role's weight and quota, set at the same time, the second undoes the first."""
 
-    def forgetful(original: Callable[[Context, Any], None]) -> Callable[[Context, Any], None]:
-        def change(ctx: Context, event: Any) -> None:
-            role = event.role
-            durable = RoleTerms(ctx.allocator.weight(role), ctx.allocator.quota(role))
-            ctx.state.roles[role] = durable
-            original(ctx, event)
+    def terms(ctx: Context, role: str, **changed: Any) -> RoleTerms:
+        return replace(ctx.state.terms(role), **changed)
 
-        return change
-
-    for name in ("on_set_weight", "on_set_quota"):
-        patch.setattr(roles, name, forgetful(getattr(roles, name)))
+    patch.setattr(roles, "_terms", terms)
 
 
 def a_new_leader_hears_no_history(patch: pytest.MonkeyPatch) -> None:

@@ -54,7 +54,7 @@ class Checked(DrfAllocator):
                         mine[name] = mine.get(name, 0) + value
         return {
             key: max((Fraction(v, total[n]) for n, v in mine.items() if total.get(n)), default=F0)
-            / Fraction(self.weight(key) if "//" not in key else 1)
+            / Fraction(self._state.tree.weight(key) if "//" not in key else 1)
             for key, mine in held.items()
         }
 

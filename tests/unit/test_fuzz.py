@@ -223,7 +223,7 @@ class HostileMasterPeers:
         state = self.h.core.state
         for connection in list(state.framework_by_connection):
             self.h.feed(ev.FrameworkDisconnected(connection))
-        if self.h.core.allocator.quotas():
+        if any(terms.quota for terms in self.h.core.state.roles().values()):
             return
         last = self.h.subscribe(
             capabilities=(pb.GPU_RESOURCES, pb.REVOCABLE_RESOURCES, pb.SHARED_RESOURCES)

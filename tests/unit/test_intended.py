@@ -33,10 +33,10 @@ def test_a_weight_and_a_quota_at_the_same_time(events: tuple[ev.Event, ...]) -> 
         h.feed(event)
     h.write()
     assert h.answers == {1: None, 2: None}
-    after = MasterHarness(registry=h.registry).core.allocator
-    for allocator in (h.core.allocator, after):
-        assert allocator.weight("a") == 2.0
-        assert allocator.quota("a").guarantees == {"cpus": 1000}
+    after = MasterHarness(registry=h.registry).core.state
+    for state in (h.core.state, after):
+        assert state.terms("a").weight == 2.0
+        assert state.terms("a").quota.guarantees == {"cpus": 1000}
 
 
 def test_a_role_that_is_like_any_other_again_leaves_no_record() -> None:
@@ -47,7 +47,7 @@ def test_a_role_that_is_like_any_other_again_leaves_no_record() -> None:
     h.feed(ev.OperatorSetWeight(3, "a", 1.0))
     h.feed(ev.OperatorSetQuota(4, "a", pb.Quota(), True))
     h.write()
-    assert not h.registry and not h.core.state.roles
+    assert not h.registry and not h.core.state.roles()
 
 
 def test_two_quotas_that_do_not_fit_together_are_not_both_set() -> None:

@@ -66,7 +66,7 @@ def test_one_bad_record_keeps_no_master_from_leading(kind: str, key: str, record
     (aside,) = h.core.state.quarantined.values()
     assert (aside.kind, aside.key, aside.record) == (kind, key, record) and aside.reason
     assert list(h.core.state.agents) == ["a"]
-    assert h.core.allocator.weight("r") == 2.0
+    assert h.core.state.terms("r").weight == 2.0
     h.advance(1)
     assert f"{kind}/{key}" in h.complaints[0].peer
     assert h.core.state.frameworks["f"].info.failover_timeout_s == 60.0

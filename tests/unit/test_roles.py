@@ -100,7 +100,7 @@ def test_weights(h: MasterHarness) -> None:
 
 def test_so_many_roles_have_terms_and_no_more(h: MasterHarness) -> None:
     for number in range(limits.ROLES.most):
-        h.core.state.roles[f"r{number}"] = RoleTerms(2.0)
+        h.core.state.image.load(("role", f"r{number}"), RoleTerms(2.0))
     h.feed(ev.OperatorSetWeight(1, "one-more", 2.0))
     assert "10001 roles with a weight or a quota; at most 10000" in (h.answers[1] or "")
     assert "at most 10000" in (set_quota(h, "one-more", quota("", "cpus:1")) or "")
@@ -115,7 +115,7 @@ def test_the_quota_of_a_role_is_held_to_what_is_above_and_below_it_alone(h: Mast
     h.agent("cpus:4;mem:4096")
     for role in ("far", "far/child", "near", "near/a", "near/a/x"):
         assert set_quota(h, role, quota("cpus:1"), force=True) is None
-    h.core.state.roles["far"] = RoleTerms()  # as another version may have left it
+    h.core.state.image.load(("role", "far"), RoleTerms())  # as another version may have left it
     assert set_quota(h, "near/b", quota("", "cpus:1")) is None
     assert "below near would be guaranteed 2" in (set_quota(h, "near/c", quota("cpus:1")) or "")
     assert "below near/a would be" in (set_quota(h, "near/a", quota()) or "")
@@ -128,16 +128,16 @@ def test_the_next_leader_knows_them(h: MasterHarness) -> None:
     set_quota(h, "gone", pb.Quota())
     h.feed(ev.OperatorSetWeight(9, "ops", 2.5))
     after = MasterHarness(registry=h.registry)
-    allocator = after.core.allocator
-    assert allocator.weights() == {"ops": 2.5} and list(allocator.quotas()) == ["eng"]
-    assert allocator.quota("eng").limits == {"cpus": 2000}
+    terms = after.core.state.roles()
+    assert sorted(terms) == ["eng", "ops"] and terms["ops"] == RoleTerms(2.5)
+    assert terms["eng"].weight == 1.0 and terms["eng"].quota.limits == {"cpus": 2000}
 
 
 def test_a_limit_of_zero_survives(h: MasterHarness) -> None:
     made = pb.Quota(limits=[pb.Resource(name="cpus", scalar=0)])
     set_quota(h, "none", made)
     after = MasterHarness(registry=h.registry)
-    assert after.core.allocator.quota("none").limits == {"cpus": 0}
+    assert after.core.state.terms("none").quota.limits == {"cpus": 0}
 
 
 def test_with_quota_offers_wait_until_most_agents_are_back(h: MasterHarness) -> None:

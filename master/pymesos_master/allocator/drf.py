@@ -263,27 +263,6 @@ class DrfAllocator:
 
     # What there is to know.
 
-    def suppressed(self, framework_id: str) -> frozenset[str]:
-        """See Allocator."""
-        framework = self._state.frameworks.get(framework_id)
-        return framework.suppressed if framework else frozenset()
-
-    def weight(self, role: str) -> float:
-        """See Allocator."""
-        return self._state.tree.weight(role)
-
-    def quota(self, role: str) -> Quota:
-        """See Allocator."""
-        return self._state.quotas.of(role)
-
-    def quotas(self) -> Mapping[str, Quota]:
-        """See Allocator."""
-        return self._state.quotas.by_role
-
-    def weights(self) -> Mapping[str, float]:
-        """See Allocator."""
-        return self._state.tree.weights
-
     def held(self, role: str) -> Scalars:
         """See Allocator."""
         node = self._state.tree.find(role)

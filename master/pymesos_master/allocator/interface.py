@@ -134,9 +134,6 @@ class Allocator(Protocol):
     def revive(self, framework_id: str, roles: Sequence[str]) -> None:
         """Grants again, and no filters and back-offs, for these roles; none named: for all."""
 
-    def suppressed(self, framework_id: str) -> frozenset[str]:
-        """The suppressed roles."""
-
     def add_agent(self, agent_id: str, total: Resources, used: Mapping[Client, Resources]) -> None:
         """An agent (again), with what the tasks of each framework and role use of it."""
 
@@ -174,20 +171,8 @@ class Allocator(Protocol):
     def set_weight(self, role: str, weight: float) -> None:
         """A role's part among its siblings; 1 by default."""
 
-    def weight(self, role: str) -> float:
-        """A role's."""
-
     def set_quota(self, role: str, quota: Quota) -> None:
         """An empty quota removes it."""
-
-    def quota(self, role: str) -> Quota:
-        """A role's; empty when it has none."""
-
-    def quotas(self) -> Mapping[str, Quota]:
-        """Of all roles that have one."""
-
-    def weights(self) -> Mapping[str, float]:
-        """Of all roles whose weight is not 1."""
 
     def held(self, role: str) -> Scalars:
         """What a role and those below it hold, offered or used."""

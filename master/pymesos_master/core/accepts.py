@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from pymesos_core import limits
+from pymesos_core import limits, resources
 from pymesos_core.copies import copy_of
-from pymesos_core.reservations import without
+from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_master.core import hoarding, offers, optimistic, reservations, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.reservations import Launching
-from pymesos_master.core.state import Agent, Framework, Offer, Task
+from pymesos_master.core.state import Agent, AgentState, Framework, Offer, Task
 from pymesos_master.core.validation import group_problem, task_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -55,7 +55,7 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     offered = total(offer.resources for offer in found.values())
     converts = any(map(reservations.is_conversion, operations))
     if converts:
-        conversion = _plan_conversions(framework, agent, role, operations, offered)
+        conversion = _plan_conversions(ctx, framework, agent, role, operations, offered)
     else:
         planned, rest = _plan(framework, agent, launches, offered)
     ctx.changed = True  # nothing is refused from here on
@@ -140,6 +140,7 @@ def _claimed(ctx: Context, offer: Offer) -> Offer:
 
 
 def _plan_conversions(
+    ctx: Context,
     framework: Framework,
     agent: Agent,
     role: str,
@@ -154,7 +155,8 @@ def _plan_conversions(
             launched.update(info.task_id for info in launching.infos)
         return total(needed), problem
 
-    return reservations.plan(framework, agent, role, operations, offered, check)
+    reserved = reservations.intended(ctx.state, agent)
+    return reservations.plan(framework, agent, role, operations, offered, reserved, check)
 
 
 def _convert(
@@ -167,33 +169,62 @@ def _convert(
 ) -> None:
     """Reserve, create and so on: first written, then done in order with the launches between."""
     steps, reserved = conversion
+    client = (framework.framework_id, role)
+    of_accept = reservations.Conversion(
+        agent.agent_id, agent.connection_id, reserved, client, offered, tuple(steps)
+    )
+    reservations.convert(ctx, agent, of_accept)
 
-    def then(there: bool) -> None:
-        known = not framework.removing and framework.framework_id in ctx.state.frameworks
-        rest = offered
-        for step in steps:
-            if isinstance(step, reservations.Launch):
-                launching = step.launching
-                if step.problem is not None:
-                    # Not looked at again: what is reserved was reckoned without it.
-                    _refuse_invalid(ctx, framework, launching, step.problem)
-                elif not there:
-                    _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
-                            "The agent disconnected before the launch")  # fmt: skip
-                elif known:
-                    planned, rest = _plan(framework, agent, [launching], rest)
-                    _launch_all(ctx, framework, agent, role, planned)
-                continue
-            state, message = Update.FINISHED, ""
-            if isinstance(step, reservations.Refused):
-                state, message = Update.ERROR, step.message
-            else:
-                rest = without(rest, step.taken) + step.given
-            tell = reservations.tell_operation
-            tell(ctx, framework, agent.agent_id, step.operation_id, state, message)
 
-    held = ((framework.framework_id, role), offered)
-    reservations.convert(ctx, agent, reserved, held, then)
+def on_converted(ctx: Context, done: reservations.Conversion) -> None:
+    """Tell the agent, do what was to follow, and have the agent offered anew.
+
+    What is launched is on the agent before anything is offered.
+    """
+    agent = ctx.state.agents[done.agent_id]
+    agent.reserved = done.reserved
+    if agent.state == AgentState.ACTIVE:
+        base = resources.from_proto(agent.info.resources)
+        agent.total = with_reserved(base, agent.reserved)
+        reservations.tell_reserved(ctx, agent)
+    if done.request_id is not None:
+        ctx.answer(done.request_id)
+    else:
+        _carry_out(ctx, agent, done, there=agent.connection_id == done.connection_id)
+    if agent.state == AgentState.ACTIVE:
+        offers.rescind_all(ctx, list(agent.offers.values()), reservations.CHANGING)
+        reservations.offer_anew(ctx, agent)
+    ctx.publish(ClusterEvent.AGENT_RESERVED, agent_id=agent.agent_id, resources=done.reserved)
+
+
+def _carry_out(ctx: Context, agent: Agent, done: reservations.Conversion, *, there: bool) -> None:
+    """The operations of an ACCEPT; `there`: whether the agent has been there all the time."""
+    framework_id, role = done.client
+    framework = tasks.framework_of(ctx, framework_id)
+    if framework is None:
+        return
+    known = not ctx.state.is_removed(framework_id)
+    rest = done.held
+    for step in done.steps:
+        if isinstance(step, reservations.Launch):
+            launching = step.launching
+            if step.problem is not None:
+                # Not looked at again: what is reserved was reckoned without it.
+                _refuse_invalid(ctx, framework, launching, step.problem)
+            elif not there:
+                _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
+                        "The agent disconnected before the launch")  # fmt: skip
+            elif known:
+                planned, rest = _plan(framework, agent, [launching], rest)
+                _launch_all(ctx, framework, agent, role, planned)
+            continue
+        state, message = Update.FINISHED, ""
+        if isinstance(step, reservations.Refused):
+            state, message = Update.ERROR, step.message
+        else:
+            rest = without(rest, step.taken) + step.given
+        tell = reservations.tell_operation
+        tell(ctx, framework, agent.agent_id, step.operation_id, state, message)
 
 
 def _offers_problem(call: scheduler_pb.Call.Accept, found: dict[str, Offer]) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from pymesos_core import VERSION, contract, limits, reservations, resources
 from pymesos_core.copies import copy_of
@@ -21,9 +22,17 @@ from pymesos_master.core.events import (
     AgentToldEnded,
     AgentUsageReported,
 )
-from pymesos_master.core.registry import AGENT, agent_change, agent_removal, record_problem
+from pymesos_master.core.registry import AGENT, record_problem, to_change
 from pymesos_master.core.reservations import offer_anew, tell_reserved
-from pymesos_master.core.state import Agent, AgentState, Framework, Registration, Task, address_of
+from pymesos_master.core.state import (
+    Agent,
+    AgentRecord,
+    AgentState,
+    Framework,
+    Registration,
+    Task,
+    address_of,
+)
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -56,7 +65,8 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if known is not None and known.state == AgentState.GONE:
         _refuse_gone(ctx, event.connection_id, agent_id)
         return
-    if known is not None and known.state_next == AgentState.GONE:
+    meant = ctx.state.intended_agent(agent_id)
+    if meant is not None and meant.state == AgentState.GONE:
         refuse_agent(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
         return
     if _is_late(ctx, event):
@@ -66,7 +76,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     info.CopyFrom(event.info)
     info.agent_id = agent_id or next(ctx.agent_ids)
     # What the registry does not hold it learns from the agent, whose checkpoint is as good.
-    reserved = known.reserved_next if known is not None else reported
+    reserved = meant.reserved if meant is not None else known.reserved if known else reported
     try:
         total = reservations.with_reserved(base, reserved)
     except ResourceError as error:
@@ -82,15 +92,9 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
             f" ({total}): give the agent back what it had, or wait until tasks have ended",
         )
         return
-    admitted = Agent(
-        info,
-        AgentState.RECOVERING,
-        total,
-        registered_at_s=ctx.now.wall_s,
-        reserved_next=reserved,
-        peer=known.peer if known is not None else event.caller.peer,
-    )
-    change = agent_change(admitted, ctx.now.wall_s)
+    key = (AGENT, info.agent_id)
+    record = AgentRecord(info, AgentState.ACTIVE, reserved)
+    change = to_change(key, record, ctx.now.wall_s)
     if problem := record_problem(change) or ctx.registered.problem(change, event.caller.peer):
         refuse_agent(ctx, event.connection_id, problem)
         return
@@ -101,24 +105,37 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         _mark_same_address_unreachable(ctx, event.info)
     _note_registration(ctx, info.agent_id, event)
 
-    def admit() -> None:
-        here = ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id
-        if here:
-            _admit(ctx, event, held, info, reserved, reported)
-
-    if known is not None and _is_written(known, info):
-        admit()
+    admission = Admission(event, tuple(held), info, reserved, reported)
+    if known is not None and meant is not None and _is_written(known, meant, info):
+        on_admitted(ctx, admission)
     else:
+        ctx.persist({key: record}, admission, event.caller.peer)
         if known is not None:
-            known.state_next, known.info_next = AgentState.ACTIVE, info
             _await_word(ctx, known)
-        ctx.persist((change,), admit, event.caller.peer)
 
 
-def _is_written(agent: Agent, info: pb.AgentInfo) -> bool:
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An agent is written, and to be admitted: with what its tasks hold, and what is reserved."""
+
+    event: AgentRegistering
+    held: tuple[Resources, ...]
+    info: pb.AgentInfo
+    reserved: Resources  # as it is to be
+    reported: Resources  # as the agent has it
+
+
+def on_admitted(ctx: Context, admission: Admission) -> None:
+    """The registry has the agent, unless another registration of it has come since."""
+    event, info = admission.event, admission.info
+    if ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id:
+        _admit(ctx, event, admission.held, info, admission.reserved, admission.reported)
+
+
+def _is_written(agent: Agent, meant: AgentRecord, info: pb.AgentInfo) -> bool:
     """Whether the registry has an agent as it is to be, and nothing else is on its way there."""
-    lost = AgentState.UNREACHABLE in (agent.state, agent.state_next)
-    return not lost and agent.info == info == agent.info_next
+    lost = AgentState.UNREACHABLE in (agent.state, meant.state)
+    return not lost and agent.info == info == meant.info
 
 
 def _held(records: Sequence[agent_pb.TaskRecord]) -> list[Resources]:
@@ -224,7 +241,6 @@ def _admit(
             AgentState.ACTIVE,
             registered_at_s=ctx.now.wall_s,
             reserved=reserved,
-            reserved_next=reserved,
             peer=event.caller.peer,
         )
         ctx.state.agents[info.agent_id] = agent
@@ -285,7 +301,7 @@ def _take_over_tasks(
             continue
         reported.add(key)
         framework = ctx.state.frameworks.get(record.framework_id)
-        if framework is None or framework.removing:
+        if framework is None or ctx.state.is_removed(record.framework_id):
             _shut_down_framework(ctx, agent, record.framework_id)
         owner = framework or ctx.state.completed_frameworks.get(record.framework_id)
         if owner is not None:
@@ -456,7 +472,6 @@ def _disconnect(ctx: Context, agent: Agent, reason: str) -> None:
     if agent.connection_id is None:
         return
     offers.rescind_all(ctx, list(agent.offers.values()), reason)
-    agent.converting.clear()
     ctx.allocator.deactivate_agent(agent.agent_id)
     ctx.state.agent_by_connection.pop(agent.connection_id, None)
     ctx.out.append(CloseConnection(agent.connection_id))
@@ -532,28 +547,41 @@ def on_reregister_due(ctx: Context, agent_id: str) -> None:
 
 def make_unreachable(ctx: Context, agent: Agent, message: str) -> None:
     """Write it, then tell: tasks are UNREACHABLE and their resources free."""
-    if agent.state_next == AgentState.GONE:
+    meant = ctx.state.intended_agent(agent.agent_id)
+    if meant is None or meant.state == AgentState.GONE:
         return  # which is final, and must not be written over
+    lost = replace(meant, state=AgentState.UNREACHABLE)
+    ctx.persist({(AGENT, agent.agent_id): lost}, AgentLost(agent.agent_id, message))
 
-    def done() -> None:
-        if agent.state == AgentState.UNREACHABLE or agent.state_next != AgentState.UNREACHABLE:
-            return  # it came back, or was marked gone, while this was being written
-        _disconnect(ctx, agent, message)
-        agent.state, agent.changed_at_s = AgentState.UNREACHABLE, ctx.now.wall_s
-        ctx.allocator.remove_agent(agent.agent_id)
-        for task in list(agent.tasks.values()):
-            if task.framework_id in ctx.state.completed_frameworks:
-                # It was ending, and nobody will ask for it any more.
-                reason = pb.REASON_FRAMEWORK_REMOVED
-                tasks.end_without_agent(ctx, task, pb.TASK_KILLED, reason, "Framework removed")
-            elif not is_terminal(task.state):
-                task.state = pb.TASK_UNREACHABLE
-                tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
-        _tell_failure(ctx, agent)
-        ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=message)
 
-    agent.state_next = AgentState.UNREACHABLE
-    ctx.persist((agent_change(agent, ctx.now.wall_s),), done)
+@dataclass(frozen=True, slots=True)
+class AgentLost:
+    """An agent is written to be unreachable, for this reason."""
+
+    agent_id: str
+    message: str
+
+
+def on_lost(ctx: Context, lost: AgentLost) -> None:
+    """Its tasks are unreachable, unless it came back or was marked gone since."""
+    agent, message = ctx.state.agents[lost.agent_id], lost.message
+    meant = ctx.state.intended_agent(lost.agent_id)
+    superseded = meant is None or meant.state != AgentState.UNREACHABLE
+    if superseded or agent.state == AgentState.UNREACHABLE:
+        return
+    _disconnect(ctx, agent, message)
+    agent.state, agent.changed_at_s = AgentState.UNREACHABLE, ctx.now.wall_s
+    ctx.allocator.remove_agent(agent.agent_id)
+    for task in list(agent.tasks.values()):
+        if task.framework_id in ctx.state.completed_frameworks:
+            # It was ending, and nobody will ask for it any more.
+            reason = pb.REASON_FRAMEWORK_REMOVED
+            tasks.end_without_agent(ctx, task, pb.TASK_KILLED, reason, "Framework removed")
+        elif not is_terminal(task.state):
+            task.state = pb.TASK_UNREACHABLE
+            tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
+    _tell_failure(ctx, agent)
+    ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=message)
 
 
 def _await_word(ctx: Context, agent: Agent) -> None:
@@ -600,22 +628,32 @@ def on_forget_due(ctx: Context, _: str) -> None:
         agent
         for agent in ctx.state.agents.values()
         if agent.state in (AgentState.UNREACHABLE, AgentState.GONE)
-        and agent.state_next == agent.state
+        and (meant := ctx.state.intended_agent(agent.agent_id)) is not None
+        and meant.state == agent.state
         and not agent.tasks
     ]
     left.sort(key=lambda agent: agent.changed_at_s)
     forgotten = left[: max(0, len(left) - ctx.config.max_lost_agents)]
-
-    def done() -> None:
-        for agent in forgotten:
-            if agent.state_next == agent.state:  # else something was written of it since
-                del ctx.state.agents[agent.agent_id]
-                ctx.state.registrations.pop(agent.agent_id, None)
-                if ctx.state.agent_at.get(address_of(agent.info)) == agent.agent_id:
-                    del ctx.state.agent_at[address_of(agent.info)]
-
     if forgotten:
-        ctx.persist(tuple(agent_removal(agent.agent_id) for agent in forgotten), done)
+        gone = AgentsForgotten(tuple(agent.agent_id for agent in forgotten))
+        ctx.persist({(AGENT, agent_id): None for agent_id in gone.agent_ids}, gone)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentsForgotten:
+    """The registry does not have these agents any more."""
+
+    agent_ids: tuple[str, ...]
+
+
+def on_forgotten(ctx: Context, forgotten: AgentsForgotten) -> None:
+    """Nor does the master, unless something was written of one since."""
+    for agent_id in forgotten.agent_ids:
+        if ctx.state.intended_agent(agent_id) is None:
+            agent = ctx.state.agents.pop(agent_id)
+            ctx.state.registrations.pop(agent_id, None)
+            if ctx.state.agent_at.get(address_of(agent.info)) == agent_id:
+                del ctx.state.agent_at[address_of(agent.info)]
 
 
 def _tell_failure(ctx: Context, agent: Agent) -> None:

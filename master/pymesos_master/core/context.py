@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_core.clock import Now
 from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.limits import clipped
+from pymesos_core.registry_image import Key
 from pymesos_core.resources import EMPTY, Resources
-from pymesos_core.store import Change
 from pymesos_core.timers import Timers
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.effects import (
@@ -25,7 +25,8 @@ from pymesos_master.core.effects import (
     TellFramework,
 )
 from pymesos_master.core.registered import Registered
-from pymesos_master.core.state import Agent, ClusterState, Config, Framework
+from pymesos_master.core.registry import to_change
+from pymesos_master.core.state import Agent, ClusterState, Config, Framework, Purpose, Record
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -60,8 +61,8 @@ class Context:
     changed: bool = True  # whether that step may have changed anything; a handler that looks first
     # at all it is given says so, and says when it begins
     _interned: dict[Resources, Resources] = field(default_factory=dict)
-    _token: int = 0
-    _after_persist: dict[int, tuple[Callable[[], None], object]] = field(default_factory=dict)
+    # What follows when a write is durable, by the type of what it was for.
+    on_written: Mapping[type, Callable[[Context, Any], None]] = field(default_factory=dict)
 
     def interned(self, resources: Resources) -> Resources:
         """The same object for the same resources, of which tasks usually have few kinds."""
@@ -111,24 +112,24 @@ class Context:
         """Leave out what an agent says, and say so."""
         self.out.append(Complain(agent.agent_id, what, message))
 
-    def persist(
-        self, changes: tuple[Change, ...], then: Callable[[], None], peer: str = ""
-    ) -> None:
-        """Write to the registry; `then` runs in the step that learns that it is durable.
+    def persist(self, values: Mapping[Key, Record | None], why: object, peer: str = "") -> None:
+        """Write records (None: none any more); the step that learns that it is durable does what
+        `why` is for.
 
-        No changes: `then` runs when it is certain that this master still leads. `peer` is the
+        No records: that step comes when it is certain that this master still leads. `peer` is the
         address that a new agent or framework came from.
         """
+        pending = self.state.image.intend(values, Purpose(why, self.event))
+        changes = tuple(to_change(k, value, self.now.wall_s) for k, value in values.items())
         for change in changes:
             self.registered.note(change, peer)
-        self._token += 1
-        self._after_persist[self._token] = (then, self.event)
-        self.out.append(PersistRegistry(self._token, changes))
+        self.out.append(PersistRegistry(pending.token, changes))
 
     def persisted(self, token: int) -> None:
-        """Run what waited for this write."""
-        then, self.event = self._after_persist.pop(token)
-        then()
+        """Do what waited for this write."""
+        purpose = self.state.image.written(token).why
+        self.event = purpose.event
+        self.on_written[type(purpose.why)](self, purpose.why)
 
     def look_for_lack(self, framework: Framework) -> None:
         """See soon whether this framework lacks offers that others keep (`hoarding`)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from pymesos_core import VERSION, contract
 from pymesos_core.states import is_terminal
@@ -19,11 +19,10 @@ from pymesos_master.core.events import (
 from pymesos_master.core.lifecycles import FRAMEWORK_LIFE, FrameworkEvent, FrameworkState
 from pymesos_master.core.registry import (
     FRAMEWORK,
-    framework_change,
-    framework_removal,
     record_problem,
+    to_change,
 )
-from pymesos_master.core.state import AgentState, Framework
+from pymesos_master.core.state import AgentState, Framework, FrameworkRecord
 from pymesos_master.core.validation import change_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -53,7 +52,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         ctx.refuse_framework(event.connection_id, aside)
         return
     known = ctx.state.frameworks.get(framework_id) if framework_id else None
-    if framework_id and (known is None or known.removing):
+    if framework_id and (known is None or ctx.state.is_removed(framework_id)):
         message = (
             "Framework has been removed"
             if known is not None or framework_id in ctx.state.completed_frameworks
@@ -62,7 +61,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         )
         # Said only as one who leads for certain: a successor may know it.
         ctx.changed = True
-        ctx.persist((), lambda: ctx.refuse_framework(event.connection_id, message))
+        ctx.persist({}, SubscriptionRefused(event.connection_id, message))
         return
     if known is not None and (problem := change_problem(known.info, asked)):
         ctx.refuse_framework(event.connection_id, problem)
@@ -72,30 +71,60 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     info.framework_id = framework_id or next(ctx.framework_ids)
     since = known.registered_at_s if known else ctx.now.wall_s
     peer = known.peer if known else event.caller.peer
-    change = framework_change(
-        Framework(info, FrameworkState.ACTIVE, registered_at_s=since, peer=peer)
-    )
+    key, record = (FRAMEWORK, info.framework_id), FrameworkRecord(info, since, peer)
+    change = to_change(key, record, ctx.now.wall_s)
     if problem := record_problem(change) or ctx.registered.problem(change, peer):
         ctx.refuse_framework(event.connection_id, problem)
         return
     ctx.changed = True  # nothing is refused from here on
     ctx.state.framework_by_connection[event.connection_id] = info.framework_id
     if known is not None:
-        written = known.info == info == known.info_next
-        known.subscribing, known.info_next = event.connection_id, info
-        if written:
-            _subscribed(ctx, event, info)
+        known.subscribing = event.connection_id
+        if known.info == info and ctx.state.image.intended(FRAMEWORK).get(key[1]) == record:
+            on_subscribed(ctx, Subscription(event, info))
             return
-    ctx.persist((change,), lambda: _subscribed(ctx, event, info), peer)
+    ctx.persist({key: record}, Subscription(event, info), peer)
 
 
-def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInfo) -> None:
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A framework is written, as it subscribes."""
+
+    event: FrameworkSubscribing
+    info: pb.FrameworkInfo
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionRefused:
+    """A framework is refused, which only one may say who leads for certain."""
+
+    connection_id: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A framework is removed that went away before it learned its id."""
+
+
+def on_refused(ctx: Context, refused: SubscriptionRefused) -> None:
+    """This master leads for certain."""
+    ctx.refuse_framework(refused.connection_id, refused.message)
+
+
+def on_abandoned(ctx: Context, _: Abandoned) -> None:
+    """Nobody is told."""
+
+
+def on_subscribed(ctx: Context, subscription: Subscription) -> None:
+    """The registry has the framework: it is told, unless it went away or subscribed again."""
+    event, info = subscription.event, subscription.info
     framework = ctx.state.frameworks.get(info.framework_id)
     here = ctx.state.framework_by_connection.get(event.connection_id) == info.framework_id
     if framework is None:
         if not here:
             # Its client went away before it learned its id, so nobody will come back for it.
-            ctx.persist((framework_removal(info.framework_id),), lambda: None)
+            ctx.persist({(FRAMEWORK, info.framework_id): None}, Abandoned())
             return
         if event.subscribe.framework_info.framework_id:
             ctx.refuse_framework(event.connection_id, "Framework has been removed")
@@ -106,7 +135,9 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
         framework.subscribing = event.connection_id
         ctx.state.frameworks[info.framework_id] = framework
     framework.info = info
-    if not here or framework.removing:  # its removal, which is on its way, ends the stream
+    if not here or ctx.state.is_removed(
+        info.framework_id
+    ):  # its removal, which is on its way, ends the stream
         return
     if framework.subscribing != event.connection_id:
         # A later one was faster, as it said nothing new that had to be written.
@@ -131,11 +162,12 @@ def _subscribed(ctx: Context, event: FrameworkSubscribing, info: pb.FrameworkInf
     )
     # A role that is not subscribed is nobody's to suppress, or to show anything.
     mine = frozenset(framework.roles)
+    framework.suppressed = mine & frozenset(suppressed)
     ctx.allocator.add_framework(
         framework.framework_id,
         framework.roles,
         active=True,
-        suppressed=mine & frozenset(suppressed),
+        suppressed=framework.suppressed,
         terms=Terms(
             gpus=framework.has(pb.GPU_RESOURCES),
             revocable=framework.has(pb.REVOCABLE_RESOURCES),
@@ -199,23 +231,36 @@ def on_failover_due(ctx: Context, framework_id: str) -> None:
     """The failover timeout is over."""
     framework = ctx.state.frameworks.get(framework_id)
     if framework is not None and framework.state == FrameworkState.DISCONNECTED:
-        remove(ctx, framework, "Framework failover timeout", lambda: None)
+        remove(ctx, framework, "Framework failover timeout")
 
 
-def remove(ctx: Context, framework: Framework, reason: str, done: Callable[[], None]) -> None:
-    """Write that the framework is no more, then end its tasks and `done`."""
-    if framework.removing:
-        ctx.persist((), done)  # after its removal, which is on its way
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A framework is not in the registry any more; an operator may wait for it."""
+
+    framework_id: str
+    reason: str
+    request_id: int | None = None
+
+
+def remove(ctx: Context, framework: Framework, reason: str, request_id: int | None = None) -> None:
+    """Write that the framework is no more, then end its tasks and answer the operator."""
+    removal = Removal(framework.framework_id, reason, request_id)
+    if ctx.state.is_removed(framework.framework_id):
+        ctx.persist({}, removal)  # after its removal, which is on its way
         return
-    framework.removing = True
+    ctx.persist({(FRAMEWORK, framework.framework_id): None}, removal)
     ctx.allocator.deactivate_framework(framework.framework_id)
     offers.rescind_all(ctx, list(framework.offers.values()), reason)
 
-    def removed() -> None:
-        _removed(ctx, framework, reason)
-        done()
 
-    ctx.persist((framework_removal(framework.framework_id),), removed)
+def on_removed(ctx: Context, removal: Removal) -> None:
+    """The registry does not have it any more."""
+    framework = ctx.state.frameworks.get(removal.framework_id)
+    if framework is not None:
+        _removed(ctx, framework, removal.reason)
+    if removal.request_id is not None:
+        ctx.answer(removal.request_id)
 
 
 def _removed(ctx: Context, framework: Framework, reason: str) -> None:
@@ -291,7 +336,7 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
         case "revive" | "suppress":
             _change_suppression(ctx, framework, kind, list(getattr(call, kind).roles))
         case "teardown":
-            remove(ctx, framework, "Framework tore itself down", lambda: None)
+            remove(ctx, framework, "Framework tore itself down")
         case "message":
             executors.send_message(ctx, framework, call.message)
         case "shutdown":
@@ -311,8 +356,10 @@ def _change_suppression(ctx: Context, framework: Framework, kind: str, roles: li
             ctx.refuse_call(framework, kind, message)
             return
     if kind == "revive":
+        framework.suppressed -= frozenset(roles or framework.roles)
         ctx.allocator.revive(framework.framework_id, roles)
         if not framework.offers:
             ctx.look_for_lack(framework)
     else:
+        framework.suppressed |= frozenset(roles or framework.roles)
         ctx.allocator.suppress(framework.framework_id, roles)

@@ -30,9 +30,9 @@ def wants(ctx: Context, framework: Framework) -> bool:
     return (
         framework.connection_id is not None
         and not framework.silent
-        and not framework.removing
+        and not ctx.state.is_removed(framework.framework_id)
         and not framework.offers
-        and len(ctx.allocator.suppressed(framework.framework_id)) < len(framework.roles)
+        and len(framework.suppressed) < len(framework.roles)
     )
 
 
@@ -67,7 +67,7 @@ def _role_that_may_take(
         return None
     if ctx.allocator.dominant_share(holder_id) <= share:
         return None
-    suppressed = ctx.allocator.suppressed(framework.framework_id)
+    suppressed = framework.suppressed
     for role in framework.roles:
         if role not in suppressed and ctx.allocator.may_see(
             framework.framework_id, role, offer.agent_id, offer.resources

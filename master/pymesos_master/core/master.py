@@ -12,6 +12,7 @@ from pymesos_core.store import Change, Records
 from pymesos_core.timers import earlier
 from pymesos_master.allocator import Allocator
 from pymesos_master.core import (
+    accepts,
     agents,
     calls,
     events,
@@ -51,6 +52,7 @@ class MasterCore:
             framework_ids=(f"{id_prefix}-{n:04d}" for n in range(10**9)),
             offer_ids=numbered(f"{id_prefix}-O"),
         )
+        self._ctx.on_written = _ON_WRITTEN
         recovery.recover(self._ctx, registry)
         self._handlers: dict[type, Callable[[Context, Any], None]] = {
             events.Tick: self._meet_deadlines,
@@ -179,7 +181,9 @@ class MasterCore:
             # Something will become of it, though nobody should ever hear of it again.
             watched = any((kind, agent.agent_id) in timers for kind in ("ping", "reregister"))
             lost = agent.state in (AgentState.UNREACHABLE, AgentState.GONE)
-            assert watched or lost or agent.state_next != AgentState.ACTIVE, (
+            meant = self.state.intended_agent(agent.agent_id)
+            meant_lost = meant is None or meant.state != AgentState.ACTIVE
+            assert watched or lost or meant_lost, (
                 f"nothing ends the waiting for {agent.agent_id}, which is {agent.state.value}"
             )
         for framework in self.state.frameworks.values():
@@ -188,12 +192,13 @@ class MasterCore:
             watched = ("failover", framework.framework_id) in timers
             watched |= framework.state == FrameworkState.QUARANTINED  # until an operator says
             subscribing = framework.subscribing in self.state.framework_by_connection
-            assert connected or watched or framework.removing or subscribing, (
+            removed = self.state.is_removed(framework.framework_id)
+            assert connected or watched or removed or subscribing, (
                 f"nothing ends the waiting for {framework.framework_id}"
             )
         for offer in self.state.offers.values():
             owner = self.state.frameworks.get(offer.framework_id)
-            assert owner is not None and not owner.removing, (
+            assert owner is not None and not self.state.is_removed(offer.framework_id), (
                 f"an offer is out to {offer.framework_id}, which is removed"
             )
 
@@ -202,14 +207,13 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
     """Never more offered plus allocated than there is, and every view agrees."""
     if agent.state == AgentState.ACTIVE:
         promised: Resources = agent.allocated() + agent.offered()
-        for _, held in agent.converting.values():
-            promised = promised + held
+        for conversion in reservations.converting(state, agent):
+            promised = promised + conversion.held
         assert agent.total.contains(promised), (
             f"agent {agent.agent_id} has {agent.total}, promised {promised}"
         )
     else:
         assert not agent.offers, f"offers of {agent.agent_id}, which is {agent.state}"
-        assert not agent.converting, f"{agent.agent_id} is {agent.state} and being converted"
     assert not (agent.leaving and agent.offers), f"offers of {agent.agent_id}, which is ending"
     for offer in agent.offers.values():
         assert state.offers[offer.offer_id] is offer
@@ -217,6 +221,22 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
     for key, task in agent.tasks.items():
         assert state.find_task(*key) is task, f"task {key} is known to its agent only"
 
+
+_ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
+    agents.Admission: agents.on_admitted,
+    agents.AgentLost: agents.on_lost,
+    agents.AgentsForgotten: agents.on_forgotten,
+    operators.AgentGone: operators.on_gone,
+    frameworks.Subscription: frameworks.on_subscribed,
+    frameworks.SubscriptionRefused: frameworks.on_refused,
+    frameworks.Abandoned: frameworks.on_abandoned,
+    frameworks.Removal: frameworks.on_removed,
+    tasks.UnknownTasks: tasks.on_unknown,
+    roles.QuotaSet: roles.on_quota_set,
+    roles.WeightSet: roles.on_weight_set,
+    quarantine.Discarded: quarantine.on_discarded,
+    reservations.Conversion: accepts.on_converted,
+}
 
 _DEADLINES: dict[str, Callable[[Context, str], None]] = {
     "ping": agents.on_ping_due,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from pymesos_core.errors import ProblemKind
 from pymesos_master.core import agents, frameworks, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorKilledTask, OperatorMarkedGone, OperatorToreDown
-from pymesos_master.core.registry import agent_change
-from pymesos_master.core.state import AgentState
+from pymesos_master.core.registry import AGENT
+from pymesos_master.core.state import AgentRecord, AgentState
 
 
 def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:
@@ -36,8 +38,7 @@ def on_teardown(ctx: Context, event: OperatorToreDown) -> None:
         message = f"there is no framework {event.framework_id}"
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
         return
-    request_id = event.request_id
-    frameworks.remove(ctx, framework, "Torn down by an operator", lambda: ctx.answer(request_id))
+    frameworks.remove(ctx, framework, "Torn down by an operator", event.request_id)
 
 
 def on_mark_gone(ctx: Context, event: OperatorMarkedGone) -> None:
@@ -48,11 +49,24 @@ def on_mark_gone(ctx: Context, event: OperatorMarkedGone) -> None:
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
         return
 
-    agent.state_next = AgentState.GONE
+    meant = ctx.state.intended_agent(agent.agent_id)
+    reserved = meant.reserved if meant is not None else agent.reserved
+    info = meant.info if meant is not None else agent.info
+    gone = AgentRecord(info, AgentState.GONE, reserved)
+    ctx.persist({(AGENT, agent.agent_id): gone}, AgentGone(agent.agent_id, event.request_id))
 
-    def done() -> None:
-        if agent.state != AgentState.GONE:
-            agents.make_gone(ctx, agent)
-        ctx.answer(event.request_id)
 
-    ctx.persist((agent_change(agent, ctx.now.wall_s),), done)
+@dataclass(frozen=True, slots=True)
+class AgentGone:
+    """An agent is written to be gone; the operator waits."""
+
+    agent_id: str
+    request_id: int
+
+
+def on_gone(ctx: Context, gone: AgentGone) -> None:
+    """End its tasks, and say so."""
+    agent = ctx.state.agents[gone.agent_id]
+    if agent.state != AgentState.GONE:
+        agents.make_gone(ctx, agent)
+    ctx.answer(gone.request_id)

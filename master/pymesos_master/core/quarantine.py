@@ -7,7 +7,7 @@ said for certain of the tasks of such an agent; the tasks of such a framework ru
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
@@ -26,8 +26,10 @@ from pymesos_master.core.registry import AGENT, CALL, FRAMEWORK, ROLE
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
     Agent,
+    AgentRecord,
     AgentState,
     Framework,
+    FrameworkRecord,
     Quarantined,
     address_of,
 )
@@ -66,7 +68,8 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
 
 def set_aside(ctx: Context, kind: str, key: str, value: bytes, reason: str) -> None:
     """It does not count until it is released."""
-    ctx.state.quarantined[kind, key] = Quarantined(kind, key, value, reason)
+    aside = ctx.state.quarantined[kind, key] = Quarantined(kind, key, value, reason)
+    ctx.state.image.load((kind, key), aside)
     if kind == FRAMEWORK:
         # So that its tasks have an owner, whom they outlive as long as it may come back.
         info = pb.FrameworkInfo(framework_id=key, name=key)
@@ -85,7 +88,7 @@ def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
         message = f"there is no record {what[:255]!r} in quarantine"
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
     elif event.discard or found.kind == CALL:
-        _discard(ctx, found, lambda: ctx.answer(event.request_id))
+        _discard(ctx, found, event.request_id)
     elif reason := take_in(ctx, found.kind, found.key, found.record):
         ctx.answer(
             event.request_id,
@@ -97,19 +100,30 @@ def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
         ctx.answer(event.request_id)
 
 
-def _discard(ctx: Context, found: Quarantined, done: Callable[[], None]) -> None:
+def _discard(ctx: Context, found: Quarantined, request_id: int) -> None:
     stand_in = ctx.state.frameworks.get(found.key) if found.kind == FRAMEWORK else None
     if stand_in is not None:
-        remove(ctx, stand_in, "Its record was discarded by an operator", done)
+        remove(ctx, stand_in, "Its record was discarded by an operator", request_id)
         return
+    discarded = Discarded(found.kind, found.key, request_id)
+    ctx.persist({(found.kind, found.key): None}, discarded)
 
-    def deleted() -> None:
-        ctx.state.quarantined.pop((found.kind, found.key), None)
-        if found.kind == CALL:
-            ctx.state.refused_calls.pop(found.key, None)
-        done()
 
-    ctx.persist((Change(found.kind, found.key, None),), deleted)
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """A record that was set aside is deleted; the operator waits."""
+
+    kind: str
+    key: str
+    request_id: int
+
+
+def on_discarded(ctx: Context, done: Discarded) -> None:
+    """It does not hold anybody up any more."""
+    ctx.state.quarantined.pop((done.kind, done.key), None)
+    if done.kind == CALL:
+        ctx.state.refused_calls.pop(done.key, None)
+    ctx.answer(done.request_id)
 
 
 def _check_id(key: str, said: str) -> None:
@@ -131,9 +145,9 @@ def _take_agent(ctx: Context, key: str, record: registry_pb.AgentRecord) -> None
         changed_at_s=record.changed_at_s,
         reserved=resources.from_proto(record.reserved),
     )
-    agent.reserved_next, agent.peer = agent.reserved, record.peer
-    if state != AgentState.RECOVERING:
-        agent.state_next = state
+    agent.peer = record.peer
+    stored = AgentState.ACTIVE if state == AgentState.RECOVERING else state
+    ctx.state.image.load((AGENT, key), AgentRecord(record.info, stored, agent.reserved))
     ctx.state.agents[agent.agent_id] = agent
     if state == AgentState.RECOVERING:
         ctx.state.agent_at[address_of(agent.info)] = agent.agent_id
@@ -155,7 +169,9 @@ def _take_framework(ctx: Context, key: str, record: registry_pb.FrameworkRecord)
         ctx.state.frameworks[key] = framework
     else:
         FRAMEWORK_LIFE.move(framework, FrameworkEvent.RECORD_RELEASED, ctx.now.wall_s)
-    framework.info = framework.info_next = info
+    framework.info = info
+    stored = FrameworkRecord(info, record.registered_at_s, record.peer)
+    ctx.state.image.load((FRAMEWORK, key), stored)
     framework.peer = record.peer
     framework.registered_at_s = record.registered_at_s
     ctx.allocator.add_framework(key, framework.roles, active=False)
@@ -169,7 +185,7 @@ def _take_role(ctx: Context, key: str, record: registry_pb.RoleRecord) -> None:
         raise ResourceError(problem)
     if key != record.role:
         raise ResourceError(f"it is of {record.role[:255]!r}")
-    ctx.state.roles[record.role] = terms
+    ctx.state.image.load((ROLE, key), terms)
     ctx.allocator.set_weight(record.role, terms.weight)
     ctx.allocator.set_quota(record.role, terms.quota)
 

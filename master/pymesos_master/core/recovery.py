@@ -30,7 +30,7 @@ def await_agents(ctx: Context) -> None:
     Else what the first ones bring would go to whoever comes first, guaranteed or not.
     """
     expected = sum(a.state == AgentState.RECOVERING for a in ctx.state.agents.values())
-    if expected and ctx.allocator.quotas():
+    if expected and any(terms.quota for terms in ctx.state.roles().values()):
         ctx.agents_awaited = math.ceil(expected * BACK_BEFORE_QUOTA)
         at = ctx.now.mono_s + ctx.config.agent_reregister_timeout_s
         ctx.timers.set(("awaited", ""), at)

@@ -1,24 +1,30 @@
 """The registry's records: what they are called and how they are written.
 
-A record is written whole, so it is made of what is intended, the changes that are still being
-written included, and never of what is durable: of two changes at once the second would undo the
-first.
+What of them is durable, and what is intended, is in `ClusterState.image`.
 """
 
 from __future__ import annotations
+
+from google.protobuf.message import Message
 
 from pymesos_core import limits as bounds
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
-from pymesos_master.core.state import Agent, AgentState, Framework, RoleTerms
+from pymesos_master.core.state import AGENT as AGENT
+from pymesos_master.core.state import CALL as CALL
+from pymesos_master.core.state import FRAMEWORK as FRAMEWORK
+from pymesos_master.core.state import ROLE as ROLE
+from pymesos_master.core.state import (
+    AgentRecord,
+    AgentState,
+    FrameworkRecord,
+    Quarantined,
+    Record,
+    RoleTerms,
+)
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
-
-AGENT = "agent"
-FRAMEWORK = "framework"
-ROLE = "role"
-CALL = "call"
 
 _STATES = {
     AgentState.UNREACHABLE: registry_pb.AgentRecord.UNREACHABLE,
@@ -32,35 +38,28 @@ def record_problem(change: Change) -> str | None:
     return bounds.RECORD.problem(len(change.value or b""), what)
 
 
-def agent_change(agent: Agent, wall_s: float) -> Change:
-    """The record of an agent as it is to be."""
-    record = registry_pb.AgentRecord(
-        info=agent.info_next,
-        state=_STATES.get(agent.state_next, registry_pb.AgentRecord.REACHABLE),
-        changed_at_s=wall_s,
-        reserved=to_proto(agent.reserved_next),
-    )
-    return Change(AGENT, agent.agent_id, record.SerializeToString(deterministic=True))
-
-
-def agent_removal(agent_id: str) -> Change:
-    """Nothing is known of it any more."""
-    return Change(AGENT, agent_id, None)
-
-
-def framework_change(framework: Framework) -> Change:
-    """The record of a framework."""
-    record = registry_pb.FrameworkRecord(
-        info=framework.info_next,
-        registered_at_s=framework.registered_at_s,
-        peer=framework.peer,
-    )
-    return Change(FRAMEWORK, framework.framework_id, record.SerializeToString(deterministic=True))
-
-
-def framework_removal(framework_id: str) -> Change:
-    """An id that the registry does not hold is refused for ever."""
-    return Change(FRAMEWORK, framework_id, None)
+def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Change:
+    """How a record is written; None: it is deleted."""
+    message: Message
+    match value:
+        case None:
+            return Change(*key, None)
+        case AgentRecord(info, state, reserved):
+            message = registry_pb.AgentRecord(
+                info=info,
+                state=_STATES.get(state, registry_pb.AgentRecord.REACHABLE),
+                changed_at_s=wall_s,
+                reserved=to_proto(reserved),
+            )
+        case FrameworkRecord(info, registered_at_s, peer):
+            message = registry_pb.FrameworkRecord(
+                info=info, registered_at_s=registered_at_s, peer=peer
+            )
+        case RoleTerms(weight, quota):
+            message = registry_pb.RoleRecord(role=key[1], weight=weight, quota=quota_message(quota))
+        case Quarantined(record=record):
+            return Change(*key, record)
+    return Change(*key, message.SerializeToString(deterministic=True))
 
 
 def quota_message(quota: Quota) -> pb.Quota:
@@ -68,12 +67,3 @@ def quota_message(quota: Quota) -> pb.Quota:
     limits = to_proto(Resources(quota.limits))
     limits += [pb.Resource(name=name, scalar=0) for name, v in quota.limits.items() if not v]
     return pb.Quota(guarantees=to_proto(Resources(quota.guarantees)), limits=limits)
-
-
-def role_change(role: str, terms: RoleTerms) -> Change:
-    """The record of a role; none for one that is like any other."""
-    if terms == RoleTerms():
-        return Change(ROLE, role, None)
-    quota = quota_message(terms.quota)
-    record = registry_pb.RoleRecord(role=role, weight=terms.weight, quota=quota)
-    return Change(ROLE, role, record.SerializeToString(deterministic=True))

@@ -7,7 +7,7 @@ So an operation is written first, and everything of its ACCEPT waits for that.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pymesos_core import contract, reservations, resources
 from pymesos_core.errors import ProblemKind
@@ -23,12 +23,11 @@ from pymesos_core.resources import (
 from pymesos_master.core import offers
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorReserved, OperatorUnreserved
-from pymesos_master.core.registry import agent_change
-from pymesos_master.core.state import Agent, AgentState, Framework
+from pymesos_master.core.registry import AGENT
+from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_proto.v1.operator_pb2 import ClusterEvent
 
 Client = tuple[str, str]  # framework id, role
 NOBODY: Client = ("", "")
@@ -92,14 +91,16 @@ def plan(
     role: str,
     operations: list[scheduler_pb.Operation],
     offered: Resources,
+    reserved: Resources,
     check: Check,
 ) -> tuple[list[Step], Resources]:
     """What each operation is to do, and what is reserved on the agent after them.
 
-    `check` says what a launch takes of what is left, and why it may not.
+    `reserved`: what is intended to be reserved on it before. `check` says what a launch takes of
+    what is left, and why it may not.
     """
     steps: list[Step] = []
-    rest, reserved = offered, agent.reserved_next
+    rest = offered
     size = _Size(reserved)
     for operation in operations:
         if not is_conversion(operation):
@@ -188,39 +189,50 @@ def _check_unused(agent: Agent, volumes: Resources) -> None:
             raise ResourceError(f"task {task.task_id} uses the volume")
 
 
-def convert(
-    ctx: Context,
-    agent: Agent,
-    reserved: Resources,
-    held: tuple[Client, Resources],
-    then: Callable[[bool], None],
-) -> None:
-    """Write what is reserved on an agent, then tell it, and have it offered anew.
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What is reserved on an agent is written anew, for an ACCEPT or for an operator who waits.
 
-    `held` is what nobody else may use meanwhile. `then` learns whether the agent has been
-    there all the time; what it launches is on the agent before anything is offered.
+    While it is, nobody else may use what is `held`, as long as the agent stays on the connection.
     """
-    agent.reserved_next = reserved
-    agent.conversions += 1
-    agent.unwritten += 1
-    number = agent.conversions
-    agent.converting[number] = held
 
-    def done() -> None:
-        agent.reserved = reserved
-        agent.unwritten -= 1
-        there = agent.converting.pop(number, None) is not None
-        if agent.state == AgentState.ACTIVE:
-            base = resources.from_proto(agent.info.resources)
-            agent.total = reservations.with_reserved(base, reserved)
-            tell_reserved(ctx, agent)
-        then(there)
-        if agent.state == AgentState.ACTIVE:
-            offers.rescind_all(ctx, list(agent.offers.values()), CHANGING)
-            offer_anew(ctx, agent)
-        ctx.publish(ClusterEvent.AGENT_RESERVED, agent_id=agent.agent_id, resources=reserved)
+    agent_id: str
+    connection_id: int | None
+    reserved: Resources  # as it is to be
+    client: Client
+    held: Resources
+    steps: tuple[Step, ...] = ()  # of the ACCEPT
+    request_id: int | None = None  # of the operator
 
-    ctx.persist((agent_change(agent, ctx.now.wall_s),), done)
+
+def conversions(state: ClusterState, agent: Agent) -> list[Conversion]:
+    """Those of an agent that are on their way."""
+    purposes = (pending.why.why for pending in state.image.pending_of((AGENT, agent.agent_id)))
+    return [why for why in purposes if isinstance(why, Conversion)]
+
+
+def converting(state: ClusterState, agent: Agent) -> list[Conversion]:
+    """Those during which the agent has been there all the time."""
+    return [c for c in conversions(state, agent) if c.connection_id == agent.connection_id]
+
+
+def is_interrupted(state: ClusterState, agent: Agent) -> bool:
+    """Whether it went, and came back or not, since a conversion began that is not written yet."""
+    return any(c.connection_id != agent.connection_id for c in conversions(state, agent))
+
+
+def intended(state: ClusterState, agent: Agent) -> Resources:
+    """What is reserved on an agent, the changes that are being written included."""
+    meant = state.intended_agent(agent.agent_id)
+    return meant.reserved if meant is not None else agent.reserved
+
+
+def convert(ctx: Context, agent: Agent, conversion: Conversion) -> None:
+    """Write what is to be reserved on an agent; `accepts.on_converted` follows."""
+    meant = ctx.state.intended_agent(agent.agent_id)
+    assert meant is not None, f"{agent.agent_id} is being forgotten"
+    record = replace(meant, reserved=conversion.reserved)
+    ctx.persist({(AGENT, agent.agent_id): record}, conversion)
 
 
 def tell_reserved(ctx: Context, agent: Agent) -> None:
@@ -241,9 +253,10 @@ def offer_anew(ctx: Context, agent: Agent) -> None:
         for task in agent.tasks.values()
         if task.holds_resources
     ]
-    for client, held in (*holders, *agent.converting.values()):
+    kept = [(c.client, c.held) for c in converting(ctx.state, agent)]
+    for client, held in (*holders, *kept):
         used[client] = used.get(client, EMPTY) + held
-    if agent.interrupted:
+    if is_interrupted(ctx.state, agent):
         rest = agent.total.minus_what_is_there(resources.total(used.values()))
         used[NOBODY] = used.get(NOBODY, EMPTY) + rest
     ctx.allocator.add_agent(agent.agent_id, agent.total, used)
@@ -277,18 +290,19 @@ def on_reserve(ctx: Context, event: OperatorReserved) -> None:
         given = _named(event.resources, event.role)
         if not given:
             raise ResourceError("no resources are named, such as cpus:2;mem:1024")
-        _check_new_volumes(agent.reserved_next, given)
+        reserved = intended(ctx.state, agent)
+        _check_new_volumes(reserved, given)
         taken = reservations.retagged(given, reservations.origin)
-        free = _free(agent).where(lambda tag: not reservations.is_dynamic(tag))
+        free = _free(ctx.state, agent).where(lambda tag: not reservations.is_dynamic(tag))
         if not free.contains(taken):
             raise ResourceError(
                 f"{taken} is wanted, and {free} is neither used by a task nor reserved"
             )
-        _Size(agent.reserved_next).check(agent.reserved_next, given)
+        _Size(reserved).check(reserved, given)
     except ResourceError as error:
         ctx.answer(event.request_id, str(error), _kind(error))
         return
-    _write(ctx, event.request_id, agent, agent.reserved_next + given, taken)
+    _write(ctx, event.request_id, agent, reserved + given, taken)
 
 
 def _named(messages: Iterable[pb.Resource], role: str) -> Resources:
@@ -310,12 +324,14 @@ def on_unreserve(ctx: Context, event: OperatorUnreserved) -> None:
     """End reservations of a role that no task uses; volumes that are named are destroyed."""
     try:
         agent = _connected(ctx, event.agent_id)
-        taken = _reserved_for(_free(agent), event.role, _named(event.resources, event.role))
+        taken = _reserved_for(
+            _free(ctx.state, agent), event.role, _named(event.resources, event.role)
+        )
         _check_unused(agent, taken)
     except ResourceError as error:
         ctx.answer(event.request_id, str(error), _kind(error))
         return
-    reserved = reservations.without(agent.reserved_next, taken)
+    reserved = reservations.without(intended(ctx.state, agent), taken)
     _write(ctx, event.request_id, agent, reserved, taken)
 
 
@@ -359,16 +375,16 @@ def _connected(ctx: Context, agent_id: str) -> Agent:
         raise _NoAgentError(f"there is no agent {agent_id[:255]}")
     if agent.state != AgentState.ACTIVE:
         raise ResourceError(f"agent {agent_id} is {agent.state.value}: try again when it is back")
-    if agent.interrupted:
+    if is_interrupted(ctx.state, agent):
         raise ResourceError(f"what is reserved on {agent_id} is being changed: try again")
     return agent
 
 
-def _free(agent: Agent) -> Resources:
+def _free(state: ClusterState, agent: Agent) -> Resources:
     """What no task holds, offered or not."""
     free = agent.total.minus_what_is_there(agent.allocated())
-    for _, held in agent.converting.values():
-        free = free.minus_what_is_there(held)
+    for conversion in converting(state, agent):
+        free = free.minus_what_is_there(conversion.held)
     return free
 
 
@@ -376,10 +392,9 @@ def _write(
     ctx: Context, request_id: int, agent: Agent, reserved: Resources, taken: Resources
 ) -> None:
     """Nobody may use `taken` while it is written: it is not offered any more from now on."""
-
-    def then(_: bool) -> None:
-        ctx.answer(request_id)
-
     offers.rescind_all(ctx, list(agent.offers.values()), CHANGING)
-    convert(ctx, agent, reserved, (NOBODY, taken), then)
+    of_operator = Conversion(
+        agent.agent_id, agent.connection_id, reserved, NOBODY, taken, request_id=request_id
+    )
+    convert(ctx, agent, of_operator)
     offer_anew(ctx, agent)

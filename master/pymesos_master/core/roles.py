@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import replace
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pymesos_core import limits, resources
@@ -14,8 +14,8 @@ from pymesos_master.allocator.interface import Quota
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorSetQuota, OperatorSetWeight
-from pymesos_master.core.registry import ROLE, quota_message, role_change
-from pymesos_master.core.state import AgentState, RoleTerms
+from pymesos_master.core.registry import ROLE, quota_message
+from pymesos_master.core.state import NO_TERMS, AgentState, RoleTerms
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
@@ -61,39 +61,51 @@ def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
     if problem is not None:
         ctx.answer(event.request_id, problem)
         return
+    _persist(
+        ctx, _terms(ctx, event.role, quota=quota), QuotaSet(event.role, quota, event.request_id)
+    )
 
-    def done() -> None:
-        ctx.allocator.set_quota(event.role, quota)
-        ctx.answer(event.request_id)
-        ctx.publish(ClusterEvent.QUOTA_SET, message=event.role)
 
-    _persist(ctx, event.role, _terms(ctx, event.role, quota=quota), done)
+@dataclass(frozen=True, slots=True)
+class QuotaSet:
+    """A role's quota is written; the operator waits."""
+
+    role: str
+    quota: Quota
+    request_id: int
+
+
+def on_quota_set(ctx: Context, done: QuotaSet) -> None:
+    """Have the allocator keep it."""
+    ctx.allocator.set_quota(done.role, done.quota)
+    ctx.answer(done.request_id)
+    ctx.publish(ClusterEvent.QUOTA_SET, message=done.role)
 
 
 def _terms(ctx: Context, role: str, **changed: Any) -> RoleTerms:
-    return replace(ctx.state.roles.get(role, RoleTerms()), **changed)
+    return replace(ctx.state.roles(durable=False).get(role, NO_TERMS), **changed)
 
 
 def _unwritable(ctx: Context, role: str, **changed: Any) -> str | None:
     """Why the registry does not take a role with these terms, or None."""
-    added = role not in ctx.state.roles and _terms(ctx, role, **changed) != RoleTerms()
-    full = limits.ROLES.problem(len(ctx.state.roles) + 1) if added else None
+    roles = ctx.state.roles(durable=False)
+    added = role not in roles and _terms(ctx, role, **changed) != RoleTerms()
+    full = limits.ROLES.problem(len(roles) + 1) if added else None
     return ctx.state.why_aside(ROLE, role) or (
         f"{full}: set a role that is not used to weight 1 and no quota" if full else None
     )
 
 
-def _persist(ctx: Context, role: str, terms: RoleTerms, done: Callable[[], None]) -> None:
-    if terms == RoleTerms():
-        ctx.state.roles.pop(role, None)
-    else:
-        ctx.state.roles[role] = terms
-    ctx.persist((role_change(role, terms),), done)
+def _persist(ctx: Context, terms: RoleTerms, why: QuotaSet | WeightSet) -> None:
+    """A role that is like any other has no record."""
+    ctx.persist({(ROLE, why.role): None if terms == NO_TERMS else terms}, why)
 
 
 def _quotas(ctx: Context, role: str, quota: Quota) -> dict[str, Quota]:
     """All of them as they are to be, those that are being written, too."""
-    out = {name: terms.quota for name, terms in ctx.state.roles.items() if terms.quota}
+    out = {
+        name: terms.quota for name, terms in ctx.state.roles(durable=False).items() if terms.quota
+    }
     return {**out, role: quota}
 
 
@@ -174,10 +186,21 @@ def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
     if problem is not None:
         ctx.answer(event.request_id, problem)
         return
+    done = WeightSet(event.role, event.weight, event.request_id)
+    _persist(ctx, _terms(ctx, event.role, weight=event.weight), done)
 
-    def done() -> None:
-        ctx.allocator.set_weight(event.role, event.weight)
-        ctx.answer(event.request_id)
-        ctx.publish(ClusterEvent.WEIGHT_SET, message=f"{event.role}: {event.weight:g}")
 
-    _persist(ctx, event.role, _terms(ctx, event.role, weight=event.weight), done)
+@dataclass(frozen=True, slots=True)
+class WeightSet:
+    """A role's weight is written; the operator waits."""
+
+    role: str
+    weight: float
+    request_id: int
+
+
+def on_weight_set(ctx: Context, done: WeightSet) -> None:
+    """Have the allocator go by it."""
+    ctx.allocator.set_weight(done.role, done.weight)
+    ctx.answer(done.request_id)
+    ctx.publish(ClusterEvent.WEIGHT_SET, message=f"{done.role}: {done.weight:g}")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from pymesos_core.lifecycle import Story
+from pymesos_core.registry_image import RegistryImage
 from pymesos_core.resources import EMPTY, Resources, to_proto, total
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
@@ -17,6 +18,12 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 TaskKey = tuple[str, str]  # framework id, task id
+
+# The kinds of the registry's records.
+AGENT = "agent"
+FRAMEWORK = "framework"
+ROLE = "role"
+CALL = "call"
 
 
 @dataclass(frozen=True)
@@ -121,28 +128,12 @@ class Agent:
     changed_at_s: float = 0.0  # when it became unreachable or gone
     usage: agent_pb.Usage | None = None
     reserved: Resources = EMPTY  # dynamically, by the registry
-    # By the latest write to the registry, durable or not:
-    state_next: AgentState = AgentState.ACTIVE  # or UNREACHABLE, or GONE
-    info_next: pb.AgentInfo = field(init=False)
-    reserved_next: Resources = EMPTY
-    conversions: int = 0  # so far
-    unwritten: int = 0  # of them
-    # What an ACCEPT holds while its operations are written, by the number of the conversion.
-    converting: dict[int, tuple[tuple[str, str], Resources]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.info_next = self.info
 
     @property
     def state_name(self) -> str:
         """For people."""
         ending = self.leaving and self.state == AgentState.ACTIVE
         return "leaving" if ending else self.state.value
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether it went, and came back or not, since a change began that is not written yet."""
-        return self.unwritten > len(self.converting)
 
     @property
     def agent_id(self) -> str:
@@ -182,14 +173,9 @@ class Framework:
     lack_pause_s: float = 0.0  # until it is looked again whether it lacks offers
     peer: str = ""  # the address that it first came from
     last_offer_at_s: float = 0.0  # Unix time; 0: none by this leader
-    # By the latest write to the registry, durable or not:
-    removing: bool = False
-    info_next: pb.FrameworkInfo = field(init=False)
+    suppressed: frozenset[str] = frozenset()  # roles in which it wants no offers
     subscribing: int = 0  # the connection of its latest subscription
     story: Story = ()
-
-    def __post_init__(self) -> None:
-        self.info_next = self.info
 
     @property
     def framework_id(self) -> str:
@@ -236,6 +222,9 @@ class RoleTerms:
     quota: Quota = NO_QUOTA
 
 
+NO_TERMS = RoleTerms()
+
+
 @dataclass(frozen=True, slots=True)
 class Quarantined:
     """A record of the registry that cannot be handled, as it is there."""
@@ -246,9 +235,40 @@ class Quarantined:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class AgentRecord:
+    """What the registry holds of an agent: ACTIVE (it may be away for a while), or lost."""
+
+    info: pb.AgentInfo
+    state: AgentState
+    reserved: Resources
+
+
+@dataclass(frozen=True, slots=True)
+class FrameworkRecord:
+    """What the registry holds of a framework."""
+
+    info: pb.FrameworkInfo
+    registered_at_s: float
+    peer: str
+
+
+Record = AgentRecord | FrameworkRecord | RoleTerms | Quarantined
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What a write is for (a dataclass of the module that waits for it), and what caused it."""
+
+    why: object
+    event: object
+
+
 @dataclass(slots=True)
 class ClusterState:
     """All that a leading master knows."""
+
+    image: RegistryImage[Record, Purpose] = field(default_factory=RegistryImage)
 
     agents: dict[str, Agent] = field(default_factory=dict)
     frameworks: dict[str, Framework] = field(default_factory=dict)
@@ -260,11 +280,28 @@ class ClusterState:
     agent_by_connection: dict[int, str] = field(default_factory=dict)
     agent_at: dict[tuple[str, int], str] = field(default_factory=dict)  # the latest at an address
     registrations: dict[str, Registration] = field(default_factory=dict)  # by agent
-    # By the latest write to the registry, durable or not; roles like any other are left out.
-    roles: dict[str, RoleTerms] = field(default_factory=dict)
     framework_by_connection: dict[int, str] = field(default_factory=dict)
     quarantined: dict[tuple[str, str], Quarantined] = field(default_factory=dict)  # kind, key
     refused_calls: dict[str, str] = field(default_factory=dict)  # why, by key; see calls.py
+
+    def intended_agent(self, agent_id: str) -> AgentRecord | None:
+        """The record of an agent as it is to be."""
+        found = self.image.intended(AGENT).get(agent_id)
+        return found if isinstance(found, AgentRecord) else None
+
+    def is_removed(self, framework_id: str) -> bool:
+        """Whether a framework is not to be in the registry any more, or never was."""
+        return framework_id not in self.image.intended(FRAMEWORK)
+
+    def roles(self, *, durable: bool = True) -> dict[str, RoleTerms]:
+        """The terms of roles that have any, as they are stored or as they are to be."""
+        view = self.image.durable(ROLE) if durable else self.image.intended(ROLE)
+        return {role: terms for role, terms in view.items() if isinstance(terms, RoleTerms)}
+
+    def terms(self, role: str) -> RoleTerms:
+        """The terms of a role, as they are stored."""
+        found = self.image.durable(ROLE).get(role)
+        return found if isinstance(found, RoleTerms) else NO_TERMS
 
     def why_aside(self, kind: str, key: str) -> str | None:
         """Why what has this record is refused for now, or None."""

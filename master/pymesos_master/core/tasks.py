@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
@@ -342,16 +343,28 @@ def _reconcile(ctx: Context, framework: Framework, named: Iterable[tuple[str, st
     know it yet, to which the tasks of its successor are unknown.
     """
     unknown = [(t, a) for t, a in named if not _tell_if_known(ctx, framework, t)]
-
-    def certain() -> None:
-        aside = {key for kind, key in ctx.state.quarantined if kind == AGENT}
-        awaited = any(a.state == AgentState.RECOVERING for a in ctx.state.agents.values())
-        for task_id, agent_id in unknown:
-            if not _tell_if_known(ctx, framework, task_id) and agent_id not in aside:
-                _tell_unknown(ctx, framework, task_id, agent_id, bool(aside) or awaited)
-
     if unknown:
-        ctx.persist((), certain)
+        ctx.persist({}, UnknownTasks(framework.framework_id, tuple(unknown)))
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownTasks:
+    """A framework asked for tasks that this master does not know, each with its agent's id."""
+
+    framework_id: str
+    named: tuple[tuple[str, str], ...]
+
+
+def on_unknown(ctx: Context, asked: UnknownTasks) -> None:
+    """This master leads for certain."""
+    framework = framework_of(ctx, asked.framework_id)
+    if framework is None:
+        return
+    aside = {key for kind, key in ctx.state.quarantined if kind == AGENT}
+    awaited = any(a.state == AgentState.RECOVERING for a in ctx.state.agents.values())
+    for task_id, agent_id in asked.named:
+        if not _tell_if_known(ctx, framework, task_id) and agent_id not in aside:
+            _tell_unknown(ctx, framework, task_id, agent_id, bool(aside) or awaited)
 
 
 def _tell_if_known(ctx: Context, framework: Framework, task_id: str) -> bool:

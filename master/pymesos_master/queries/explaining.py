@@ -43,13 +43,13 @@ def explanation(
             weighted_share=standing.weighted_share,
             place=standing.place,
             of=standing.of,
-            weight=allocator.weight(standing.role),
+            weight=state.terms(standing.role).weight,
         )
         for reason, agent_ids in _by_reason(state, standing, home).items():
             ends = [standing.until_s[a] for a in agent_ids if a in standing.until_s]
             role.withheld.add(
                 reason=reason.name,
-                text=reason.value + _limits_met(allocator, standing.role, reason, needs),
+                text=reason.value + _limits_met(allocator, state, standing.role, reason, needs),
                 agents=len(agent_ids),
                 hostnames=[
                     state.agents[a].info.address.hostname for a in agent_ids[:HOSTNAMES_SHOWN]
@@ -68,14 +68,16 @@ def _by_reason(state: ClusterState, standing: Standing, home: str) -> dict[Withh
     return out
 
 
-def _limits_met(allocator: Allocator, role: str, reason: Withheld, needs: Scalars) -> str:
+def _limits_met(
+    allocator: Allocator, state: ClusterState, role: str, reason: Withheld, needs: Scalars
+) -> str:
     """Which limits of a role, and of those above it, leave no room for as much."""
     if reason != Withheld.LIMIT:
         return ""
     parts = []
     for above in upwards(role):
         held = allocator.held(above)
-        for name, limit in allocator.quota(above).limits.items():
+        for name, limit in state.terms(above).quota.limits.items():
             left = limit - held.get(name, 0)
             if left <= 0 or left < needs.get(name, 0):
                 has = f"{above} holds {format_milli(held.get(name, 0))} {name}"

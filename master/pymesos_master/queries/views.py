@@ -64,7 +64,7 @@ def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkVi
         registered_at_s=framework.registered_at_s,
         tasks=len(framework.tasks),
         dominant_share=allocator.dominant_share(framework.framework_id),
-        suppressed_roles=sorted(allocator.suppressed(framework.framework_id)),
+        suppressed_roles=sorted(framework.suppressed),
         offer_conflicts=framework.offer_conflicts,
     )
 
@@ -112,9 +112,7 @@ def offer_view(state: ClusterState, offer: Offer) -> pb.OfferView:
 def role_views(state: ClusterState, allocator: Allocator) -> list[pb.RoleView]:
     """The roles that frameworks subscribed to, and those with a weight, quota or reservation."""
     reserved = _reserved(state)
-    members: dict[str, list[str]] = {
-        role: [] for role in (*allocator.quotas(), *allocator.weights(), *reserved)
-    }
+    members: dict[str, list[str]] = {role: [] for role in (*state.roles(), *reserved)}
     for framework in state.frameworks.values():
         for role in framework.roles:
             members.setdefault(role, []).append(framework.framework_id)
@@ -131,8 +129,8 @@ def role_views(state: ClusterState, allocator: Allocator) -> list[pb.RoleView]:
             # What the allocator counts as held is what is used and what is offered.
             allocated=to_proto(Resources(allocator.held(role)).minus_what_is_there(out)),
             offered=to_proto(out),
-            weight=allocator.weight(role),
-            quota=quota_message(allocator.quota(role)),
+            weight=state.terms(role).weight,
+            quota=quota_message(state.terms(role).quota),
             reserved=to_proto(Resources(reserved.get(role))),
         )
 
