@@ -166,14 +166,14 @@ async def kill_ms(binpack: Timed, runtime: str, rounds: int) -> list[float]:
         job_id = await binpack.submit(job(runtime, 1, ENDS_WHEN_ASKED, 0.1), f"kill-{number}")
         state = binpack.core.jobs[job_id]
         with binpack.watch(job_id) as watch:
-            while state.instances[0].saved.state != pb.TASK_RUNNING:
-                assert not state.ended, state.instances[0].explanation
+            while state.instances[0].durable.state != pb.TASK_RUNNING:
+                assert not state.is_over, state.instances[0].explanation
                 watch.changed.clear()
                 await watch.changed.wait()
             await asyncio.sleep(0.1)  # the shell has set its trap
             begin = time.perf_counter()
             binpack.stop_job(job_id)
-            while not state.ended:
+            while not state.is_over:
                 watch.changed.clear()
                 await watch.changed.wait()
         out.append((time.perf_counter() - begin) * 1000)

@@ -63,7 +63,7 @@ async def ended(binpack: Timed, job_id: str) -> None:
     """Wait until the job has ended."""
     state = binpack.core.jobs[job_id]
     with binpack.watch(job_id) as watch:
-        while not state.ended:
+        while not state.is_over:
             watch.changed.clear()
             await watch.changed.wait()
     assert state.state == "finished", state.state
