@@ -147,7 +147,7 @@ def test_quota_and_weights(cluster: Cluster) -> None:
         (("quota", "set", "x/", "--guarantee", "cpus:1"), "invalid part"),
         (("quota", "remove", "x"), "the role 'x' has no quota"),
         (("weights", "x"), "is not ROLE=WEIGHT"),
-        (("weights", "x=0"), "more than 0"),
+        (("weights", "x=0"), "above 0"),
         (("weights", "=1"), "is not ROLE=WEIGHT"),
     ):
         done = cli.run(*wrong)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -12,6 +13,7 @@ from typing import Any
 from pymesos_core.clock import Now
 from pymesos_simulation import threads
 from pymesos_simulation.loop import SimulatedLoop
+from pymesos_simulation.threads import Killed
 from pymesos_simulation.timeline import Action, Timeline
 
 FSYNC_S = 0.005
@@ -144,7 +146,7 @@ class Node:
             if self.paused_until_s > self.world.now_s:
                 self._while_stopped.append(run)
             else:
-                with self.loop.entered():
+                with contextlib.suppress(Killed), self.loop.entered():
                     action()
 
         self.world.at(delay_s, run)

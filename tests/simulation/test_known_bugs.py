@@ -88,13 +88,18 @@ def acknowledge_before_fsync(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BinpackContext, "store", store)
 
 
+class _Already:
+    """What a write is for when all that waited for it has been done."""
+
+
 def subscribe_before_persist(patch: pytest.MonkeyPatch) -> None:
     """The master acts on registry writes before they are durable."""
     original = Context.persist
 
-    def persist(self: Context, changes: Any, then: Callable[[], None]) -> None:
-        original(self, changes, lambda: None)
-        then()
+    def persist(self: Context, values: Any, why: object, peer: str = "") -> None:
+        self.on_written = {**self.on_written, _Already: lambda ctx, why: None}
+        original(self, values, _Already(), peer)
+        self.on_written[type(why)](self, why)
 
     patch.setattr(Context, "persist", persist)
 
@@ -493,14 +498,34 @@ BUGS: list[Patch] = [
 ]
 
 
+# Where a bug was found last, of those that the first seeds do not find: that one is tried first.
+FOUND_BY: dict[str, int] = {
+    "keep_unreported_tasks": 11,
+    "launch_before_stored": 15,
+    "leave_the_offers_of_who_is_torn_down": 5,
+    "leave_the_rest_of_a_group": 2,
+    "let_strangers_live": 3,
+    "make_a_record_of_what_is_durable": 19,
+    "never_hear_what_ended_while_a_runtime_was_away": 11,
+    "no_fencing": 73,
+    "sell_an_agent_twice": 5,
+    "start_before_checkpoint": 4,
+    "start_times_are_the_failovers": 1,
+    "the_end_of_a_filter_removes_a_newer_one": 2,
+}
+
+NO_FINDS = ("TypeError", "AttributeError", "NameError")  # of a patch that no longer fits the code
+
+
 @pytest.mark.timeout(900)  # on a busy machine; most are found within a minute
 @pytest.mark.parametrize("bug", BUGS, ids=lambda bug: bug.__name__)
 def test_is_found(bug: Patch, monkeypatch: pytest.MonkeyPatch) -> None:
     bug(monkeypatch)
-    for seed in range(SEEDS):
+    for seed in (FOUND_BY.get(bug.__name__, 0), *range(SEEDS)):
         try:
             simulate(seed)
         except AssertionError as error:
+            assert not any(f" {name}: " in str(error) for name in NO_FINDS), error
             print(f"{bug.__name__} found by seed {seed}: {str(error)[:200]}")
             return
     pytest.fail(f"{bug.__name__} was not found within {SEEDS} seeds")
