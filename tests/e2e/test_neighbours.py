@@ -193,14 +193,14 @@ def test_logs_of_a_job(roles: Roles) -> None:
     assert text.splitlines() == [f"line {n}" for n in range(300_000)]
     assert cli.ok("logs", f"{job}.long", "--tail", "2") == "line 299998\nline 299999\n"
     assert cli.run("logs", f"{job}.long", "--stderr").stderr == "oops\n"
-    assert sorted(cli.ok("logs", f"{job}.pair").splitlines()) == ["0.1 | one", "1.1 | one"]
+    assert sorted(cli.ok("logs", f"{job}.pair").splitlines()) == ["pair.0 | one", "pair.1 | one"]
     follower = subprocess.Popen(
         cli.argv("logs", "-f", f"{job}.pair"), stdout=subprocess.PIPE, text=True
     )
     assert follower.stdout is not None
     assert {follower.stdout.readline(), follower.stdout.readline()} == {
-        "0.1 | one\n",
-        "1.1 | one\n",
+        "pair.0 | one\n",
+        "pair.1 | one\n",
     }
     follower.terminate()
     follower.stdout.close()

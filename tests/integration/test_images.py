@@ -120,8 +120,8 @@ async def test_what_is_not_there_is_named(address: str, tmp_path: Path) -> None:
     for reference, says in (
         (f"{address}/none:1", "manifest unknown"),
         ("127.0.0.1:1/x:1", "connection refused"),
-        ("--help", "is no image reference"),
-        ("a b", "is no image reference"),
+        ("--help", "is no reference of an image"),
+        ("a b", "is no reference of an image"),
         ("oci:/etc", "--allow-host-paths"),
     ):
         with pytest.raises(ImageError, match=says):
