@@ -14,6 +14,8 @@ from pymesos_sdk import Driver, Scheduler
 from pymesos_testing.cli import Cli, job
 from pymesos_testing.components import Role, Roles, wait_for
 
+SERVICE = job("service", command="exec sleep 1000")
+
 
 def broken(roles: Roles, master: str) -> Role:
     place = str(roles.folder / "binpack")
@@ -145,7 +147,7 @@ async def test_a_framework_that_finds_a_fault_of_the_master(roles: Roles) -> Non
     cli = Cli(master.address)
     roles.agent(master.address, "agent", "--runtime", "process", "--kill-tasks-on-exit")
     roles.binpack(master.address)
-    await asyncio.to_thread(cli.ok, "run", "-", "--wait", text=named("good", job("service")))
+    await asyncio.to_thread(cli.ok, "run", "-", "--wait", text=named("good", SERVICE))
     hostile = Hostile()
     info = pb.FrameworkInfo(name="hostile", failover_timeout_s=1000)
     driver = Driver(hostile, info, master.address)
@@ -165,6 +167,12 @@ async def test_a_framework_that_finds_a_fault_of_the_master(roles: Roles) -> Non
     await until("it is refused again", lambda: len(hostile.refusals) >= 4)
     assert all("is in quarantine" in message for message in hostile.refusals)
     assert again.process.poll() is None, "this leader stays"
+    await until(
+        "the other is back",
+        lambda: any(
+            f["name"] == "binpack" and f["state"] != "disconnected" for f in cli.json("frameworks")
+        ),
+    )
     await asyncio.to_thread(cli.ok, "run", "-", "--wait", text=named("third", job()))
     (aside,) = await asyncio.to_thread(cli.json, "quarantine", "list")
     assert aside["id"] == f"call/{driver.framework_id}:KILL" and "planted" in aside["reason"]
