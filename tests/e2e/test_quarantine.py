@@ -119,6 +119,11 @@ def test_odd_jobs_run_and_outlive_a_restart(roles: Roles) -> None:
     assert "Traceback" not in framework.log.read_text()
 
 
+def is_back(cli: Cli) -> bool:
+    found = [f for f in cli.json("frameworks") if f["name"] == "binpack"]
+    return all(f["state"] != "disconnected" for f in found)
+
+
 class Hostile(Scheduler):
     """Notes what is refused."""
 
@@ -167,12 +172,7 @@ async def test_a_framework_that_finds_a_fault_of_the_master(roles: Roles) -> Non
     await until("it is refused again", lambda: len(hostile.refusals) >= 4)
     assert all("is in quarantine" in message for message in hostile.refusals)
     assert again.process.poll() is None, "this leader stays"
-    await until(
-        "the other is back",
-        lambda: any(
-            f["name"] == "binpack" and f["state"] != "disconnected" for f in cli.json("frameworks")
-        ),
-    )
+    await until("the other is back", lambda: is_back(cli))
     await asyncio.to_thread(cli.ok, "run", "-", "--wait", text=named("third", job()))
     (aside,) = await asyncio.to_thread(cli.json, "quarantine", "list")
     assert aside["id"] == f"call/{driver.framework_id}:KILL" and "planted" in aside["reason"]
