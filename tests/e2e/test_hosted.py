@@ -33,6 +33,11 @@ def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
         roles.close()
 
 
+def runs(cli: Cli, name: str) -> bool:
+    found = cli.tasks(name="w", state="TASK_RUNNING")
+    return any(task["task_id"].startswith(f"{name}-") for task in found)
+
+
 @contextlib.contextmanager
 def hosting(cli: Cli, folder: Path, name: str) -> Iterator[subprocess.Popen[str]]:
     """`run` of a job of one service that runs and one task that no agent can run."""
@@ -50,7 +55,7 @@ def hosting(cli: Cli, folder: Path, name: str) -> Iterator[subprocess.Popen[str]
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
     try:
-        cli.wait_for_tasks(1, name="w", state="TASK_RUNNING")
+        wait_for("it runs", lambda: runs(cli, name))  # beside those of others
         yield running
     finally:
         if running.poll() is None:
