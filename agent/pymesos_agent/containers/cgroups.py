@@ -53,7 +53,7 @@ class Limits:
 
 
 def limits_of(resources: Resources) -> Limits:
-    """Of an amount of resources, without a quota."""
+    """The limits that an amount of resources sets, without a CPU quota."""
     amounts = resources.quantities
     return Limits(amounts.get("cpus", 0), int(amounts.get("mem", 0) * MIB / 1000))
 
@@ -179,12 +179,12 @@ class Cgroups:
             _remove(folder / container_id)
 
     def path(self, container_id: str) -> str:
-        """Of its groups below where cgroups are mounted, as an OCI runtime wants it."""
+        """A container's path below the mount of cgroups, as an OCI runtime expects it."""
         mount = self._mount / "memory" if self.version == 1 else self._mount
         return "/" + str((self._roots["memory"] / container_id).relative_to(mount))
 
     def destroy_everywhere(self, container_id: str) -> None:
-        """Its groups of every controller: an OCI runtime makes more than we ask for."""
+        """Remove a container's groups in every controller: OCI runtimes make more than we do."""
         path = self.path(container_id).lstrip("/")
         mounts = sorted(self._mount.iterdir()) if self.version == 1 else [self._mount]
         for mount in mounts:
@@ -217,7 +217,7 @@ def cpu_shares(cpus_milli: int) -> int:
 
 
 def cpu_quota_us(cpus_milli: int) -> int:
-    """Of each CPU_PERIOD_US; at least the kernel's 1 ms."""
+    """The microseconds of CPU time in each CPU_PERIOD_US; at least the kernel's 1 ms."""
     return max(1000, cpus_milli * CPU_PERIOD_US // 1000)
 
 

@@ -23,5 +23,5 @@ def disk_of(folder: Path, sys: Path = SYS) -> tuple[int, int] | None:
 
 
 def device_path(numbers: tuple[int, int], sys: Path = SYS) -> str:
-    """Its file in /dev."""
+    """The file in /dev of the disk with these major and minor numbers."""
     return f"/dev/{(sys / f'{numbers[0]}:{numbers[1]}').resolve().name}"

@@ -40,7 +40,7 @@ class Entry:
     scratch: Path | None = None  # a file that goes with it
 
     def forget(self) -> None:
-        """It has ended."""
+        """Remove the scratch file of a command that has ended."""
         if self.scratch is not None:
             self.scratch.unlink(missing_ok=True)
 

@@ -26,7 +26,7 @@ class ContainerUsage:
 
 
 def read_usage(pid: int) -> ContainerUsage | None:
-    """Of the container whose first process this is; None when that has ended. Blocking."""
+    """The usage of the container whose first process is `pid`; None when that has ended. Blocks."""
     try:
         groups = groups_of(pid)
         received, sent = _network(pid)
@@ -128,7 +128,7 @@ def _io_v2(path: Path) -> tuple[int, int]:
 
 
 def _network(pid: int) -> tuple[int, int]:
-    """Of a network of its own; that of the machine is not the container's."""
+    """Bytes received and sent in a container's own network; 0 where it uses the machine's."""
     if Path(f"/proc/{pid}/ns/net").stat().st_ino == Path("/proc/self/ns/net").stat().st_ino:
         return 0, 0
     received = sent = 0

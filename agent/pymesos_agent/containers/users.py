@@ -79,7 +79,7 @@ def on_machine(text: str) -> User:
 
 
 def own_name() -> str:
-    """Of the agent's own user; its id where that has no name."""
+    """The name of the agent's own user; the user's id where it has no name."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_name
     except KeyError:

@@ -127,7 +127,7 @@ class Context:
 
     @property
     def runtimes(self) -> tuple[str, ...]:
-        """Those that containers can be launched on now."""
+        """The runtimes that can launch containers now."""
         if not self.away and not self.came and not self.broken:
             return self.config.runtimes
         out = self.unavailable
@@ -202,7 +202,7 @@ class Context:
             self.state.groups.setdefault(owner.group_id, []).append(owner)
 
     def forget(self, owner: Owner) -> None:
-        """Its end is acknowledged, or it was not to be launched after all."""
+        """Drop an owner whose end is acknowledged, or that is not launched after all."""
         self.state.owners.pop(owner.container_id, None)
         if isinstance(owner, Executor):
             if self.state.executors.get(owner.key) is owner:

@@ -39,7 +39,7 @@ class RuntimeAway:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeBack:
-    """It answers again, or for the first time; and what it holds, by container id.
+    """A runtime answers, again or for the first time, and says what it holds, by container id.
 
     It holds what it is launching, too, with the pid 0.
     """
