@@ -43,7 +43,7 @@ def _is_multi(pod: Shape) -> bool:
 
 
 def _split(pods: Sequence[Shape], belongs: Callable[[Shape], bool]) -> tuple[Pods, Pods]:
-    """Those that belong, and the others."""
+    """The pods that belong, and the others."""
     chosen = [pod for pod in pods if belongs(pod)]
     if not chosen:
         raise TraceError("the trace has no pods of the kind of which there are to be more")

@@ -118,7 +118,7 @@ class Bench:
 
 
 def p99(times: list[float]) -> float:
-    """Of milliseconds."""
+    """The 99th percentile of times in milliseconds."""
     return statistics.quantiles(times, n=100, method="inclusive")[98]
 
 

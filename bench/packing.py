@@ -97,7 +97,7 @@ class Offers:
                     self._give_back(grant, grant.resources, 5.0)
 
     def rival_part(self) -> float:
-        """Of the agents, in the hands of the competing framework."""
+        """The part of the agents that the competing framework holds."""
         return len(self._rival) / self._agents
 
     def _give_back(self, grant: Grant, rest: Resources, refuse_s: float) -> None:

@@ -82,7 +82,7 @@ class Sprinter(Scheduler):
         self._held.clear()
 
     def sprint(self, driver: Driver) -> None:
-        """Those that stay are there: begin with the others."""
+        """Begin with the tasks that end, once those that stay are there."""
         self._sprints = True
         self._launch(driver)
 

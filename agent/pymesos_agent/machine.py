@@ -18,7 +18,7 @@ RESERVED_DISK_MIB = 5 * 1024
 
 
 def boot_id() -> str:
-    """Of this boot of the kernel; empty where it says none."""
+    """The id of this boot of the kernel; empty where the kernel has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
     except OSError:
@@ -76,7 +76,7 @@ def with_overrides(measured: Resources, given: Resources) -> Resources:
 
 
 def disk_used_fraction(work_dir: Path) -> float:
-    """Of the disk where the sandboxes are, as `df` counts it."""
+    """The part in use of the disk where the sandboxes are, as `df` counts it."""
     return psutil.disk_usage(str(work_dir)).percent / 100
 
 

@@ -31,7 +31,7 @@ class TaskSeen:
 
 
 async def snapshot(core: AgentCore) -> list[TaskSeen]:
-    """Of the tasks that are not acknowledged as ended."""
+    """What is known of the tasks whose ends are not acknowledged."""
     out = []
     async for task in in_slices(core.state.by_key.values()):
         amounts = from_proto(task.info.resources).amounts()

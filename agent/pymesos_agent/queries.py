@@ -54,7 +54,7 @@ class Queries:
             raise EntryError(str(error)) from error
 
     def find_files(self, framework_id: str, task_id: str) -> Files | None:
-        """Of the latest task of that id. Others may have its volumes once it has ended."""
+        """The files of the latest task of an id. Others may have its volumes once it has ended."""
         state = self._core.state
         key = framework_id, task_id
         owner = state.by_key.get(key) or state.executors.get(key)

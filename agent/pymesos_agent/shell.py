@@ -187,7 +187,7 @@ class Shell:
         self._folders.remove_leftovers(state.with_files() | found.keys(), state.groups.keys())
 
     async def _containers_of(self, runtime: Runtime) -> Mapping[str, ContainerState]:
-        """Those that are there. Every container has one owner, and the checkpoint says which."""
+        """The containers of a runtime. Each has one owner, which the checkpoint names."""
         owners = self._core.state.owners.values()
         containers = [owner.container for owner in owners if owner.container is not None]
         mine = {c.container_id: c.pid for c in containers if c.pid and c.runtime == runtime.name}

@@ -164,7 +164,7 @@ class Cluster:
         await asyncio.sleep(0 if hinted else _RETRY_S)
 
     async def _not_known(self) -> NoReturn:
-        """It is no master, or one that does not know this call."""
+        """Say that what answers is no master, or one that does not know this call."""
         assert self._channel is not None
         try:
             await OperatorStub(self._channel).GetLeader(pb.GetLeaderRequest(), timeout=2.0)

@@ -78,7 +78,7 @@ def one(text: str, found: Found[Item], kind: Kind, about: Callable[[Item], str])
 def several(
     text: str, fits: Sequence[Named[Item]], kind: Kind, about: Callable[[Item], str]
 ) -> CliError:
-    """That it may be one of these."""
+    """The error for a text that may mean several things, with their names."""
     lines = [f"  {thing.id}  ({about(thing.item)})" for thing in fits[:SHOWN]]
     if len(fits) > SHOWN:
         lines.append(f"  … and {len(fits) - SHOWN} more")

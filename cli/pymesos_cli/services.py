@@ -57,7 +57,7 @@ async def serving(cluster: Cluster) -> list[operator_pb2.FrameworkView]:
 
 
 def not_connected(view: operator_pb2.FrameworkView) -> Silent | None:
-    """That it is not, if so: then nobody answers there, or nobody that could do anything."""
+    """The error for a framework that is not connected; None when it is."""
     if view.state == "active":
         return None
     return Silent(view, f"it is {view.state} from the master")
@@ -65,7 +65,7 @@ def not_connected(view: operator_pb2.FrameworkView) -> Silent | None:
 
 @asynccontextmanager
 async def service(view: operator_pb2.FrameworkView) -> AsyncIterator[JobsAsyncStub]:
-    """Its Jobs service. Raises SilentError, CliError."""
+    """Reach the Jobs service of a framework. Raises SilentError, CliError."""
     try:
         async with jobs_at(view.info.jobs_address) as stub:
             yield stub

@@ -201,7 +201,7 @@ def stream(*, stderr: bool = False) -> SafeStream:
 
 
 def width() -> int:
-    """Of the terminal that stdout is; WIDE when it is none."""
+    """The width of the terminal that stdout is; WIDE when it is none."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else WIDE
 
 

@@ -18,7 +18,7 @@ _USUAL = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}")  # of an id, which 
 
 
 def size_of(text: str) -> int:
-    """Its bytes in UTF-8, also of what cannot be encoded."""
+    """The bytes of a text in UTF-8, also of one that cannot be encoded."""
     return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 

@@ -94,7 +94,7 @@ class Found(Generic[Item]):
 def find(
     text: str, things: Iterable[Named[Item]], *, exact: bool = False, history: bool = False
 ) -> Found[Item]:
-    """Those that are meant by `text`; none by an empty one. With `exact` a beginning is no name.
+    """The things that `text` means; none for an empty text. With `exact` a beginning is no name.
 
     With `history` all that is called so, and not only what lives or came last.
     """

@@ -16,7 +16,7 @@ class Sized(Protocol):
     """A protobuf message."""
 
     def ByteSize(self) -> int:  # noqa: N802
-        """Its serialized size."""
+        """The serialized size of the message."""
         ...
 
 

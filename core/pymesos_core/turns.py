@@ -117,7 +117,7 @@ class Turns:
         return address
 
     def left(self, host: str) -> None:
-        """It has said it. What its address has spent counts until the turn of the loop is over."""
+        """A peer is done. What its address has spent counts until the turn of the loop is over."""
         self.addresses[host].peers -= 1
 
     async def wait(self, address: Address) -> None:

@@ -225,7 +225,7 @@ def free_port() -> int:
 
 
 def accelerators(wanted: str) -> list[str]:
-    """Those to try, the fastest first."""
+    """The accelerators to try, the fastest first."""
     if wanted != "auto":
         return [wanted]
     return ["kvm", "tcg"] if os.access("/dev/kvm", os.R_OK | os.W_OK) else ["tcg"]

@@ -80,7 +80,7 @@ class Connection:
         self.outbox.when_drained(lambda: self.feed(Drained(self.connection_id)))
 
     def end(self) -> None:
-        """It is over, whoever ended it: the core hears so, once."""
+        """End the stream, whoever ended it: the core hears so, once."""
         if not self._ended:
             self._ended = True
             self._leader.forget(self)

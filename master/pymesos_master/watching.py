@@ -34,7 +34,7 @@ REMEMBER_S = 300.0  # without anybody who watches; then nothing is kept any more
 
 
 class CursorError(ValueError):
-    """It is no cursor: the message says what one looks like."""
+    """A text is no cursor: the message says what one looks like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class History:
         self._kept_bytes = 0
 
     def add(self, effect: PublishEvent) -> None:
-        """It happened."""
+        """Note an event that happened."""
         self.latest += 1
         size = _kept_bytes(effect)
         self._events.append(_Happened(effect, self.latest, size))
@@ -342,7 +342,7 @@ class Watching:
         return len(self._watches)
 
     def publish(self, effect: PublishEvent) -> None:
-        """It happened."""
+        """Publish an event that happened."""
         self._history.add(effect)
         for watch in self._watches:
             watch.wake.set()

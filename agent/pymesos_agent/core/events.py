@@ -59,7 +59,7 @@ class RuntimeBroken:
 
 @dataclass(frozen=True, slots=True)
 class RuntimeMended:
-    """It can start containers again."""
+    """A broken runtime can start containers again."""
 
     name: str
 
@@ -73,7 +73,7 @@ class Connected:
 
 @dataclass(frozen=True, slots=True)
 class Disconnected:
-    """That stream has ended."""
+    """The stream to the master has ended."""
 
     connection_id: int
 
@@ -147,7 +147,7 @@ class ExecutorSaid:
 
 @dataclass(frozen=True, slots=True)
 class ExecutorLeft:
-    """That stream has ended."""
+    """The stream of an executor has ended."""
 
     stream_id: int
 

@@ -149,7 +149,7 @@ def recover(ctx: Context, owner: Owner, found: events.ContainerState | None) -> 
 
 
 def _recover_in_executor(ctx: Context, task: Task) -> None:
-    """It lives as long as its executor does, which is to say what became of it."""
+    """Recover a task that lives as long as its executor, which has to say what became of it."""
     assert task.inside is not None
     task.inside.told = True
     if task.ended:

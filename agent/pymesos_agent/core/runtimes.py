@@ -19,7 +19,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 
 def on_away(ctx: Context, event: events.RuntimeAway) -> None:
-    """It does not answer."""
+    """A runtime does not answer: what runs on it is unknown for now."""
     known = event.name in ctx.away
     ctx.away[event.name] = event.why
     if known or not ctx.recovered:
@@ -32,7 +32,7 @@ def on_away(ctx: Context, event: events.RuntimeAway) -> None:
 
 
 def on_back(ctx: Context, event: events.RuntimeBack) -> None:
-    """It answers, and has said what it holds."""
+    """A runtime answers, and what it holds is compared with what is known."""
     is_new = ctx.away.pop(event.name, None) is not None
     if event.name not in (*ctx.config.runtimes, *ctx.came):
         is_new = True
@@ -57,7 +57,7 @@ def on_back(ctx: Context, event: events.RuntimeBack) -> None:
 
 
 def on_broken(ctx: Context, event: events.RuntimeBroken) -> None:
-    """It starts nothing: no more tasks are offered to it, and those that run on it run on."""
+    """A runtime starts nothing: no more tasks are offered to it, and those on it run on."""
     known = event.name in ctx.broken
     ctx.broken[event.name] = event.why
     if not known and ctx.recovered:
@@ -65,7 +65,7 @@ def on_broken(ctx: Context, event: events.RuntimeBroken) -> None:
 
 
 def on_mended(ctx: Context, event: events.RuntimeMended) -> None:
-    """It starts containers again."""
+    """A runtime that was broken starts containers again."""
     if ctx.broken.pop(event.name, None) is not None and ctx.recovered:
         session.register_anew(ctx, f"the runtime {event.name} starts containers again")
 

@@ -151,7 +151,7 @@ def _drop_connection(ctx: Context, reason: str) -> None:
 
 
 def on_silence(ctx: Context, _: str) -> None:
-    """It may be cut off: look for the leader again."""
+    """The master says nothing: the agent may be cut off, and looks for the leader again."""
     _drop_connection(ctx, "the master has been silent for too long")
 
 

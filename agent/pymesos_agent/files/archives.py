@@ -227,7 +227,7 @@ class Unpacker:
         self._links.append("/".join(parts))  # it may be one of a symbolic link
 
     def _check_links(self) -> None:
-        """That no link leads out through others: each by itself was judged when it was made."""
+        """Check that no link leads out through others: each was judged alone when it was made."""
         root = os.path.realpath(self._sandbox)
         for name in self._links:
             real = os.path.realpath(self._sandbox / name)

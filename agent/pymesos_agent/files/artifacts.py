@@ -38,7 +38,7 @@ OnSocket = Callable[[socket.socket], None]
 
 
 class ArtifactError(Exception):
-    """It cannot be had: the message says why."""
+    """An artifact cannot be fetched: the message says why."""
 
 
 class Artifacts:
@@ -189,7 +189,7 @@ class Artifacts:
 
 
 def _opener(on_socket: OnSocket) -> urllib.request.OpenerDirector:
-    """Of all that urllib can open only HTTP: a redirection must not lead to a file."""
+    """An opener for HTTP alone of all that urllib can open: no redirection leads to a file."""
 
     class Plain(http.client.HTTPConnection):
         def connect(self) -> None:

@@ -16,7 +16,7 @@ class OutsideError(Exception):
 
 
 def parts_of(name: str) -> list[str]:
-    """Of a path that is taken as below the folder. Raises OutsideError."""
+    """The parts of a path that is taken as below a folder. Raises OutsideError."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if ".." in parts or "\0" in name:
         raise OutsideError(f"{name[:200]!r} leads out of it")

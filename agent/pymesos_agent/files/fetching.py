@@ -53,7 +53,7 @@ class Fetching:
         await self._fetches.close()
 
     async def _fetch(self, spec: ContainerSpec, launch: Callable[[ContainerSpec], None]) -> None:
-        """Its artifacts, one after the other."""
+        """Fetch a container's artifacts, one after the other."""
         try:
             for artifact in spec.info.artifacts:
                 text = f"Fetching {artifact.uri[:200]}"

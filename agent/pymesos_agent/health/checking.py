@@ -176,7 +176,7 @@ async def _ask_http(ask: pb.Check.Http, port: int, inside_of: int | None) -> Non
 
 
 async def _read_status(reader: asyncio.StreamReader, port: int) -> int:
-    """Of an answer whose header is whole. Raises CheckError, OSError."""
+    """Read the status of an answer whose header is whole. Raises CheckError, OSError."""
     status, size, line = 0, 0, await _read_line(reader)
     while not status or 100 <= status < 200:  # those announce another
         if not (matched := STATUS.match(line)):

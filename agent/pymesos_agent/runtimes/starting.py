@@ -29,7 +29,7 @@ class NoRuntimeError(RoleError):
 def candidates_of(
     wanted: str, docker_host: str | None, settings: Settings, work_dir: Path
 ) -> list[Runtime]:
-    """Those that were asked for."""
+    """The runtimes that were asked for."""
     tag = hashlib.sha256(str(work_dir).encode()).hexdigest()[:16]
     candidates: list[Runtime] = []
     if wanted in ("auto", "process"):
@@ -46,7 +46,7 @@ def candidates_of(
 async def start_runtimes(
     candidates: Sequence[Runtime], on_event: OnEvent
 ) -> tuple[list[Runtime], dict[Runtime, str]]:
-    """Those that work, and why the others do not."""
+    """Start runtimes: those that work, and why the others do not."""
     works: list[Runtime] = []
     away: dict[Runtime, str] = {}
     for runtime in candidates:

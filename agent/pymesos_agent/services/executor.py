@@ -38,7 +38,7 @@ class ExecutorStreams:
         return stream_id, outbox
 
     def closed(self, stream_id: int) -> None:
-        """It is gone."""
+        """Forget a stream that has ended."""
         self._outboxes.pop(stream_id, None)
 
     def do(self, effect: TellExecutor | CloseExecutor) -> None:
@@ -53,7 +53,7 @@ class ExecutorStreams:
 
 
 class _BadSubscriptionError(CallError):
-    """It broke the rules: the message says which."""
+    """A subscription broke the rules: the message says which."""
 
     def __init__(self, message: str) -> None:
         super().__init__(Code.INVALID_ARGUMENT, message)

@@ -225,7 +225,7 @@ class Supervised:
         )
 
     def remove_pipes(self, known: Collection[str]) -> None:
-        """Those of containers that an earlier supervisor had, and that are no more."""
+        """Remove the pipes of containers of an earlier supervisor that are no more."""
         for path in self._pipes.iterdir():
             if path.name.rpartition(".")[0] not in known:
                 path.unlink(missing_ok=True)
@@ -298,7 +298,7 @@ class Supervised:
         self._send({"op": "kill", "id": container_id, "signal": 9 if force else 15})
 
     def forget(self, container_id: str) -> None:
-        """It has ended, and that is known."""
+        """Forget a container whose end is known."""
         self._send({"op": "forget", "id": container_id})
         self._pids.pop(container_id, None)
         self._foreign.discard(container_id)
@@ -313,7 +313,7 @@ class Supervised:
         return len(self._launching) + len(self._unsent)
 
     def pid(self, container_id: str) -> int:
-        """Of its first process; 0 when it is not known."""
+        """The pid of a container's first process; 0 when it is not known."""
         return self._pids.get(container_id, 0)
 
     @property

@@ -52,7 +52,7 @@ class Hosted:
 
     @property
     def job_id(self) -> str:
-        """Its name where its id is not known, as before its first task."""
+        """The job's id; its name where the id is not known, as before the first task."""
         return self.view.job_id if self.view else self.name
 
     @property

@@ -202,7 +202,7 @@ def _may_run_on(job_id: str) -> str:
 
 
 def _away(silent: Silent) -> CliError:
-    """That nobody takes the job now: to run it here would end it with this command."""
+    """The error when nobody takes the job now: to run it here would end it with this command."""
     return CliError(
         f"{silent}. {START_IT[0].upper()}{START_IT[1:]}, and then run this; or --here makes this"
         f" command the framework of this one job, which ends with it"

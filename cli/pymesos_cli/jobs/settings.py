@@ -33,7 +33,7 @@ def apply_settings(document: Any, settings: tuple[str, ...]) -> Any:
 
 
 def origins(document: Any, settings: tuple[str, ...]) -> dict[str, str]:
-    """Of a document that was changed: the path of each value that a setting gave → the setting."""
+    """The setting that gave each value of a changed document, by the value's path."""
     out: dict[str, str] = {}
     for setting in settings:
         where, target = "", document
@@ -66,7 +66,7 @@ def _apply(document: Any, path: list[str], text: str, setting: str) -> None:
 
 
 def _unknown(key: str, node: Mapping[str, Any], setting: str) -> CliError:
-    """That there is no such key, with the nearest one, or with all that there are."""
+    """The error for a key that is not there, with the nearest one, or with all that are."""
     known = sorted(resolved(node, schema()).get("properties", ()))
     near = difflib.get_close_matches(key[:QUOTED], known, 1, 0.6)
     hint = f"; did you mean {near[0]}?" if near else f"; known are {', '.join(known)}" * bool(known)

@@ -196,7 +196,7 @@ class LocalCluster:
         return well
 
     def ended(self) -> list[Role]:
-        """Those that ended since the last call."""
+        """The roles that ended since the last call."""
         out = [r for r in self.roles if not r.told and r.process.poll() is not None]
         for role in out:
             role.told = True
@@ -212,7 +212,7 @@ def _become_subreaper() -> None:
 
 
 def _children() -> list[int]:
-    """Of this process, with what fell to it."""
+    """The children of this process, with those that fell to it."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError, IndexError, ValueError):

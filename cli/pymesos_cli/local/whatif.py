@@ -155,7 +155,7 @@ def _print(runs: dict[str, Replay], needed: dict[str, int | None], machines: int
 
 
 def check_plot(path: Path) -> None:
-    """That a plot can be written there; nothing is left of the trial. Raises CliError."""
+    """Check that a plot can be written; nothing is left of the trial. Raises CliError."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ImportError as error:

@@ -217,7 +217,7 @@ async def show_events(cluster: Cluster, *, as_json: bool) -> None:
 
 
 def _runtimes(info: types_pb.AgentInfo) -> str:
-    """Those that work, and why others do not."""
+    """The runtimes that work, and why others do not."""
     out = [",".join(info.runtimes)]
     out += [f"{name} does not: {why}" for name, why in sorted(info.unavailable.items())]
     return "; ".join(out)

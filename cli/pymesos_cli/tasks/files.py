@@ -28,7 +28,7 @@ class Remote:
     view: operator_pb.TaskView
 
     async def list(self, path: str) -> list[pb.FileView]:
-        """Of a folder."""
+        """The files of a folder."""
         request = pb.ListFilesRequest(
             framework_id=self.view.framework_id, task_id=self.view.task_info.task_id, path=path
         )

@@ -93,17 +93,17 @@ class Term:
         self.active.set()
 
     def suspend(self) -> None:
-        """It is in doubt whether this master still leads."""
+        """Note that it is in doubt whether this master still leads."""
         self.active.clear()
         self.on_doubt(True)
 
     def resume(self) -> None:
-        """It does, in the same epoch."""
+        """Note that this master leads on, in the same epoch."""
         self.active.set()
         self.on_doubt(False)
 
     def end(self) -> None:
-        """It is over; who waits for the pause to end need not wait longer."""
+        """End the term; who waits for the pause to end need not wait longer."""
         self.lost.set()
         self.active.set()
 

@@ -57,13 +57,13 @@ class Claims:
             self.end(agent)
 
     def forget_agent(self, agent_id: str) -> None:
-        """It is gone."""
+        """Forget an agent that is gone."""
         self._ends.cancel(agent_id)
         for claimed in self._claimed.values():
             claimed.discard(agent_id)
 
     def forget_framework(self, framework_id: str) -> None:
-        """It is gone, and what it had a claim to is for others."""
+        """Forget a framework that is gone: what it had a claim to is for others."""
         self._claimed.pop(framework_id, None)
         for agent in self._state.agents.values():
             if agent.claim is not None and agent.claim.framework_id == framework_id:

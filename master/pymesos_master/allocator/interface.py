@@ -123,10 +123,10 @@ class Allocator(Protocol):
         """A new framework, or a known one with new roles and terms, without filters."""
 
     def remove_framework(self, framework_id: str) -> None:
-        """It is granted nothing more; what it holds stays allocated until recovered."""
+        """Grant a framework nothing more; what it holds stays allocated until recovered."""
 
     def deactivate_framework(self, framework_id: str) -> None:
-        """It is granted nothing until added again."""
+        """Grant a framework nothing until it is added again."""
 
     def suppress(self, framework_id: str, roles: Sequence[str]) -> None:
         """No grants for these roles; none named: for all."""
@@ -138,7 +138,7 @@ class Allocator(Protocol):
         """An agent (again), with what the tasks of each framework and role use of it."""
 
     def remove_agent(self, agent_id: str) -> None:
-        """It is gone, with all that was granted of it."""
+        """Remove an agent, with all that was granted of it."""
 
     def deactivate_agent(self, agent_id: str) -> None:
         """Nothing of it is granted until it is added again; what it holds stays counted."""

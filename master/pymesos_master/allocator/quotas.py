@@ -43,7 +43,7 @@ class Quotas:
         self._rebuild = True
 
     def of(self, role: str) -> Quota:
-        """Of a role."""
+        """The quota of a role."""
         return self.by_role.get(role, NONE)
 
     def refresh(self) -> None:

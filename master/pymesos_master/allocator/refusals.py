@@ -23,7 +23,7 @@ BUCKETS_PER_S = 200
 
 @dataclass(slots=True)
 class AgentRefusals:
-    """Of one agent: what a leaf refused and in which bucket that ends.
+    """What leaves refused of one agent, and in which bucket each refusal ends.
 
     A refusal holds as long as the agent has no more than what was refused.
     """
@@ -71,7 +71,7 @@ class AgentRefusals:
         self.same += 1
 
     def discard(self, leaf: Node) -> None:
-        """It does not any more."""
+        """Forget what a leaf refused."""
         refusal = self.by_leaf.pop(leaf, None)
         if refusal is not None and refusal[0] is self.latest:
             self.same -= 1
@@ -89,7 +89,7 @@ class Refusals:
         self._streaks: dict[str, dict[str, int]] = {}  # framework → agent → declines in a row
 
     def of(self, agent_id: str) -> AgentRefusals:
-        """Of an agent."""
+        """The refusals of an agent."""
         found = self._agents.get(agent_id)
         if found is None:
             found = self._agents[agent_id] = AgentRefusals()
@@ -153,18 +153,18 @@ class Refusals:
         self._streaks.get(framework_id, {}).pop(agent_id, None)
 
     def forget_leaf(self, leaf: Node) -> None:
-        """It revived, or is gone, or wants nothing."""
+        """Forget a leaf's refusals: it revived, is gone, or wants nothing."""
         for agent_id in self._of_leaf.pop(leaf, ()):
             self._agents[agent_id].discard(leaf)
         self._streaks.pop(leaf.framework_id, None)
 
     def forget(self, leaf: Node, agent_id: str) -> None:
-        """It is to see the agent again."""
+        """Forget one refusal: the leaf is to see the agent again."""
         if self._of_leaf.get(leaf, {}).pop(agent_id, self) is not self:
             self._agents[agent_id].discard(leaf)
 
     def forget_agent(self, agent_id: str) -> None:
-        """It is gone."""
+        """Forget the refusals of an agent that is gone."""
         found = self._agents.pop(agent_id, None)
         for leaf in found.by_leaf if found is not None else ():
             self._of_leaf[leaf].pop(agent_id, None)
@@ -221,11 +221,11 @@ class CutRefusals:
                     least[name] = min(least.get(name, value), value)
 
     def forget_leaf(self, leaf: Node) -> None:
-        """It has no refusals any more."""
+        """Forget a leaf that has no refusals any more."""
         self._room.pop(leaf, None)
         self._least.pop(leaf, None)
 
     def forget_agent(self, agent_id: str) -> None:
-        """It is gone."""
+        """Forget an agent that is gone."""
         for by_agent in self._room.values():
             by_agent.pop(agent_id, None)

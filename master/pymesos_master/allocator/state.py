@@ -149,7 +149,7 @@ class AllocatorState:
                     self.tree.hold(self.leaf(framework, client[1]), scalars, sign)
 
     def set_available(self, agent: AgentEntry, resources: Resources) -> None:
-        """So much of an agent is available now."""
+        """Set how much of an agent is available now."""
         if self.quotas.by_role and agent.active:
             self._count_free(agent.available, -1)
             self._count_free(resources, 1)

@@ -141,7 +141,7 @@ class Tree:
             node = node.parent
 
     def set_weight(self, role: str, weight: float) -> None:
-        """Of a role among its siblings; 1 by default."""
+        """Set the weight of a role among its siblings; 1 by default."""
         if weight == 1.0:
             self.weights.pop(role, None)
         else:
@@ -179,7 +179,7 @@ class Tree:
             self._touch(node)
 
     def weight(self, role: str) -> float:
-        """Of a role."""
+        """The weight of a role."""
         return self.weights.get(role, 1.0)
 
     def change_total(self, scalars: Mapping[str, int], sign: int) -> None:
@@ -227,7 +227,7 @@ class Tree:
         return share
 
     def _share(self, node: Node) -> int:
-        """Its dominant share by its weight, exactly, as far as an order goes."""
+        """A node's dominant share by its weight, exactly, as far as an order goes."""
         share, least, most = 0, 0.0, (0, 1)
         total = self.total
         for name, value in node.held.items():

@@ -162,7 +162,7 @@ def _record_problem(record: agent_pb.TaskRecord) -> str | None:
 
 
 def _resources_of(record: agent_pb.TaskRecord) -> Resources:
-    """Of one that has ended it does not matter whether they can be read. Raises ResourceError."""
+    """The resources of a task; none if an ended one has unreadable ones. Raises ResourceError."""
     try:
         return resources.from_proto(record.task_info.resources)
     except ResourceError:
@@ -189,7 +189,7 @@ def _is_late(ctx: Context, event: AgentRegistering) -> bool:
 
 
 def _note_registration(ctx: Context, agent_id: str, event: AgentRegistering) -> None:
-    """It counts; one that is still being written does not any more."""
+    """Have this registration count, and no earlier one that is still being written."""
     before = ctx.state.registrations.get(agent_id)
     if before is not None and before.connection_id in ctx.state.agent_by_connection:
         del ctx.state.agent_by_connection[before.connection_id]
@@ -376,7 +376,7 @@ def _take_over(
 def _statuses(
     ctx: Context, agent: Agent, record: agent_pb.TaskRecord, said: Iterable[pb.TaskStatus]
 ) -> list[pb.TaskStatus]:
-    """Those that an agent can say of its task; of the others it is said why they are left out."""
+    """The statuses that an agent may report of its task; why others are left out is said."""
     kept: list[pb.TaskStatus] = []
     for status in said:
         if problem := _status_problem(record, status):
@@ -400,7 +400,7 @@ def _time(unix_s: float) -> float:
 
 
 def _started_at_s(ctx: Context, record: agent_pb.TaskRecord) -> float:
-    """Of an agent that does not say it yet, now is the latest that it can have been."""
+    """When a task started; now, at the latest, where the agent does not say it yet."""
     running = record.state == pb.TASK_RUNNING
     return _time(record.started_at_s) or (ctx.now.wall_s if running else 0.0)
 
@@ -563,7 +563,7 @@ class AgentLost:
 
 
 def on_lost(ctx: Context, lost: AgentLost) -> None:
-    """Its tasks are unreachable, unless it came back or was marked gone since."""
+    """Have a lost agent's tasks unreachable, unless it came back or was marked gone since."""
     agent, message = ctx.state.agents[lost.agent_id], lost.message
     meant = ctx.state.intended_agent(lost.agent_id)
     superseded = meant is None or meant.state != AgentState.UNREACHABLE

@@ -48,7 +48,7 @@ class Cause(NamedTuple):
 
     @property
     def key(self) -> str:
-        """Of its record."""
+        """The key of the cause's record."""
         return f"{self.caller}:{self.call}"
 
 
@@ -78,7 +78,7 @@ def cause_of(state: ClusterState, event: object) -> Cause | None:
 
 
 def _name(caller: Caller) -> str:
-    """Of one that has no id yet."""
+    """The name of a caller that has no id yet."""
     return caller.principal or caller.peer
 
 

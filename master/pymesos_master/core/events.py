@@ -209,12 +209,12 @@ class OperatorReleasedRecord:
 
 @dataclass(frozen=True, slots=True)
 class CoordinationSuspended:
-    """It is in doubt whether this master still leads."""
+    """Whether this master still leads is in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
 class CoordinationResumed:
-    """It leads on, in the same epoch."""
+    """This master leads on, in the same epoch."""
 
 
 @dataclass(frozen=True, slots=True)

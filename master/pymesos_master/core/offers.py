@@ -99,7 +99,7 @@ def offer_message(agent: Agent, offer: Offer) -> pb.Offer:
 
 
 def remove(ctx: Context, offer: Offer, reason: str = optimistic.NOT_OFFERED) -> None:
-    """It is an offer no more; its copies are rescinded for `reason`."""
+    """Remove an offer; its copies are rescinded for `reason`."""
     del ctx.state.offers[offer.offer_id]
     del ctx.state.agents[offer.agent_id].offers[offer.offer_id]
     holder = ctx.state.frameworks[offer.framework_id]

@@ -16,7 +16,7 @@ NOT_OFFERED = "it is not offered any more"
 
 
 def frameworks_asking(ctx: Context) -> list[Framework]:
-    """Those that want copies, and are there to get them."""
+    """The connected frameworks that want copies of offers."""
     return [
         framework
         for framework in ctx.state.frameworks.values()

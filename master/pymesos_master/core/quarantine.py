@@ -67,7 +67,7 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
 
 
 def set_aside(ctx: Context, kind: str, key: str, value: bytes, reason: str) -> None:
-    """It does not count until it is released."""
+    """Set a record aside: it does not count until it is released."""
     aside = ctx.state.quarantined[kind, key] = Quarantined(kind, key, value, reason)
     ctx.state.image.load((kind, key), aside)
     if kind == FRAMEWORK:
@@ -119,7 +119,7 @@ class Discarded:
 
 
 def on_discarded(ctx: Context, done: Discarded) -> None:
-    """It does not hold anybody up any more."""
+    """Drop what stood for a record that is discarded."""
     ctx.state.quarantined.pop((done.kind, done.key), None)
     if done.kind == CALL:
         ctx.state.refused_calls.pop(done.key, None)

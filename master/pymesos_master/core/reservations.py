@@ -206,13 +206,13 @@ class Conversion:
 
 
 def conversions(state: ClusterState, agent: Agent) -> list[Conversion]:
-    """Those of an agent that are on their way."""
+    """The conversions of an agent that are on their way."""
     purposes = (pending.why.why for pending in state.image.pending_of((AGENT, agent.agent_id)))
     return [why for why in purposes if isinstance(why, Conversion)]
 
 
 def converting(state: ClusterState, agent: Agent) -> list[Conversion]:
-    """Those during which the agent has been there all the time."""
+    """The conversions during which the agent has been there all the time."""
     return [c for c in conversions(state, agent) if c.connection_id == agent.connection_id]
 
 

@@ -82,7 +82,7 @@ class Task:
 
     @property
     def task_id(self) -> str:
-        """Its id."""
+        """The task's id."""
         return self.key[1]
 
     @property
@@ -137,7 +137,7 @@ class Agent:
 
     @property
     def agent_id(self) -> str:
-        """Its id."""
+        """The agent's id."""
         return self.info.agent_id
 
     def total_message(self) -> Iterable[pb.Resource]:
@@ -179,7 +179,7 @@ class Framework:
 
     @property
     def framework_id(self) -> str:
-        """Its id."""
+        """The framework's id."""
         return self.info.framework_id
 
     @property

@@ -78,7 +78,7 @@ def _add(ctx: Context, framework: Framework, rounds: deque[Round], added: Round)
 
 
 def on_drained(ctx: Context, event: Drained) -> None:
-    """It has read what it was told."""
+    """Tell a peer more, now that it has read what it was told."""
     framework_id = ctx.state.framework_by_connection.get(event.connection_id)
     framework = ctx.state.frameworks.get(framework_id) if framework_id else None
     if framework is not None and framework.connection_id == event.connection_id:

@@ -16,7 +16,7 @@ class Uses:
         self._by_agent: dict[str, tuple[agent_pb.Usage, dict[TaskKey, types_pb.TaskUse]]] = {}
 
     def of(self, agent: Agent, key: TaskKey) -> types_pb.TaskUse | None:
-        """Of a task that its agent has measured."""
+        """The use of a task that its agent has measured; None of others."""
         usage = agent.usage
         if usage is None:
             return None

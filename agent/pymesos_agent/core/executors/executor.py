@@ -87,7 +87,7 @@ class Executor:
         return total((OVERHEAD, *(from_proto(task.info.resources) for task in live)))
 
     def change(self) -> Change:
-        """Its record as it is now."""
+        """The write of the executor's record as it is now."""
         begun = pb.TASK_RUNNING if self.started_at_s else pb.TASK_STAGING
         record = checkpoint_pb.TaskCheckpoint(
             container_id=self.container_id,

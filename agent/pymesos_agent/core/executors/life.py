@@ -76,7 +76,7 @@ def move(ctx: Context, executor: Executor, event: ExecutorEvent) -> None:
 
 
 def launched(ctx: Context, executor: Executor) -> None:
-    """It was handed to the runtime, or found again: it is to subscribe."""
+    """Expect an executor to subscribe: the runtime has it, or it was found again."""
     ctx.move(executor.container, ContainerEvent.LAUNCHED)
     move(ctx, executor, ExecutorEvent.LAUNCHED)
     _idle_from_now(ctx, executor)
@@ -113,7 +113,7 @@ def _resize(ctx: Context, executor: Executor) -> None:
 
 
 def kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
-    """It is the executor that ends a task; one that it never heard of is ended here."""
+    """Have the executor end a task; a task that it never heard of ends here."""
     task.kill = policy
     updates.checkpoint(ctx, task)
     if task.executor is not None:
@@ -147,7 +147,7 @@ def task_ended(ctx: Context, executor: Executor) -> None:
 
 
 def end(ctx: Context, executor: Executor, status: int | None, why: str) -> None:
-    """Its container has ended, or will not be, and its tasks with it."""
+    """End an executor whose container has ended or will not start, and its tasks with it."""
     ctx.timers.cancel((KILL, executor.container_id))
     move(ctx, executor, ExecutorEvent.ENDED)
     ctx.move(executor.container, ContainerEvent.ENDED)
@@ -173,7 +173,7 @@ def end(ctx: Context, executor: Executor, status: int | None, why: str) -> None:
 
 
 def on_due(ctx: Context, name: str, container_id: str) -> None:
-    """It has not subscribed, or has had nothing to do."""
+    """End an executor that has not subscribed in time, or has had nothing to do for too long."""
     executor = ctx.state.owners.get(container_id)
     if isinstance(executor, Executor) and not executor.ended and executor.kill is None:
         executor.killed_for = name

@@ -27,7 +27,7 @@ class CheckState:
 
 
 def checks_of(info: pb.TaskInfo) -> Iterator[tuple[str, pb.Check]]:
-    """Those a task has, by their names."""
+    """The checks of a task, by name."""
     if info.HasField("health_check") and info.health_check.WhichOneof("kind"):
         yield HEALTH, info.health_check
     if info.HasField("readiness_check") and info.readiness_check.WhichOneof("kind"):

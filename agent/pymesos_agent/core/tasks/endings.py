@@ -60,7 +60,7 @@ def _kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
 
 
 def kill_for_good(ctx: Context, container_id: str) -> None:
-    """Its grace period is over."""
+    """Kill a task whose grace period is over."""
     owner = ctx.state.owners.get(container_id)
     if owner is not None and not owner.ended and owner.runtime not in ctx.away:
         ctx.emit(KillContainer(container_id, owner.runtime, force=True))
@@ -94,7 +94,7 @@ def destroy_group(ctx: Context, group_id: str) -> None:
 
 
 def clean_up(ctx: Context, owner: Owner) -> None:
-    """Its end is stored: what it had is removed."""
+    """Remove what an owner had, once its end is stored."""
     if owner.container is not None:
         ctx.move(owner.container, ContainerEvent.DESTROYED)
     if isinstance(owner, Executor):

@@ -129,7 +129,7 @@ def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
 
 
 def _start(ctx: Context, task: Task) -> None:
-    """Its checkpoint is written."""
+    """Start a task whose checkpoint is written."""
     if task.kill is not None:
         updates.update(
             ctx,

@@ -29,14 +29,14 @@ EARLY = (pb.TASK_STAGING, pb.TASK_STARTING)
 
 
 def on_pulling(ctx: Context, event: events.ContainerPulling) -> None:
-    """Its image or its files take a while: that is TASK_STARTING, and how far they are."""
+    """An image or files take a while: the task is TASK_STARTING, and says how far they are."""
     task = ctx.state.tasks.get(event.container_id)
     if task is not None and task.state in EARLY and task.kill is None:
         updates.update(ctx, task, TaskEvent.FETCHING, pb.REASON_UNSPECIFIED, event.message)
 
 
 def on_started(ctx: Context, event: events.ContainerStarted) -> None:
-    """It runs, or one that was to be killed meanwhile is killed now."""
+    """A container runs; one that was to be killed meanwhile is killed now."""
     owner = ctx.state.owners.get(event.container_id)
     if owner is None or owner.container is None:
         ctx.emit(KillContainer(event.container_id, "", force=True))
@@ -61,7 +61,7 @@ def on_started(ctx: Context, event: events.ContainerStarted) -> None:
 
 
 def on_failed(ctx: Context, event: events.ContainerFailed) -> None:
-    """It was never there."""
+    """A container could not be started: its task ends."""
     owner = ctx.state.owners.get(event.container_id)
     if owner is None or owner.ended:
         return
@@ -87,7 +87,7 @@ def on_failed(ctx: Context, event: events.ContainerFailed) -> None:
 
 
 def on_exited(ctx: Context, event: events.ContainerExited) -> None:
-    """It has ended: how, and why."""
+    """A container has ended: its task says how, and why."""
     owner = ctx.state.owners.get(event.container_id)
     if owner is None or owner.container is None:
         ctx.emit(DestroyContainer(event.container_id, ""))
@@ -151,14 +151,14 @@ def on_checked(ctx: Context, event: events.Checked) -> None:
 
 
 def on_lifetime(ctx: Context, container_id: str) -> None:
-    """It is as old as it may become."""
+    """End a task that is as old as it may become."""
     task = ctx.state.tasks.get(container_id)
     if task is not None:
         endings.end_for(ctx, task, LIFETIME, f"{task.info.max_completion_time_s:g} s")
 
 
 def on_disk_exceeded(ctx: Context, event: events.DiskExceeded) -> None:
-    """It has written more than it asked for."""
+    """End a task that has written more than it asked for."""
     owner = ctx.state.owners.get(event.container_id)
     if owner is not None and _runs(owner):
         asked = _resources(owner).quantities.get("disk", 0) / 1000

@@ -102,7 +102,7 @@ class Task:
         return not self.ended and self.state != pb.TASK_STAGING
 
     def change(self) -> Change:
-        """Its record as it is now."""
+        """The write of the task's record as it is now."""
         record = checkpoint_pb.TaskCheckpoint()  # as `updates._status`: it is made for each update
         record.container_id, record.framework_id = self.container_id, self.framework_id
         record.role, record.state = self.role, self.state

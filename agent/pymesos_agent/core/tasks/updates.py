@@ -86,7 +86,7 @@ def _carry_out(
 
 
 def say_unknown(ctx: Context, task: Task, more: str = "") -> None:
-    """Its runtime is away: it is where it was, as far as anybody knows."""
+    """Say that a task's state is unknown, since its runtime is away."""
     if task.state not in (pb.TASK_STARTING, pb.TASK_RUNNING, pb.TASK_KILLING):
         return
     task.healthy = None
@@ -113,7 +113,7 @@ def take(ctx: Context, task: Task, said: pb.TaskStatus) -> None:
 
 
 def checkpoint_again(ctx: Context, container_id: str) -> None:
-    """Its checkpoint could not be written a while ago."""
+    """Try a checkpoint again that could not be written a while ago."""
     owner = ctx.state.tasks.get(container_id) or ctx.state.owners.get(container_id)
     if owner is not None:
         checkpoint(ctx, owner)
@@ -233,7 +233,7 @@ def on_acknowledgement(
 
 
 def drop(ctx: Context, task: Task, message: str) -> None:
-    """Its checkpoint cannot be written."""
+    """Drop a task whose checkpoint cannot be written."""
     ctx.forget(task)
     status = _status(
         ctx,

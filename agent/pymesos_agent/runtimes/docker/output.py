@@ -86,7 +86,7 @@ class Outputs:
         return any(copy.is_alive() for copy in self._copies.get(container_id, ()))
 
     def forget(self, container_id: str) -> None:
-        """It is removed."""
+        """Forget a container that is removed."""
         self._sandboxes.pop(container_id, None)
 
     def copy(self, container_id: str, sandbox: Path) -> None:

@@ -283,7 +283,7 @@ class DockerRuntime:
         )
 
     def _give_sandbox(self, spec: ContainerSpec, name: str) -> None:
-        """It and its volumes belong to who the container runs as, as far as we may give them."""
+        """Give sandbox and volumes to the container's user, as far as the agent may."""
         text = self._engine.client.inspect_container(name)["Config"]["User"]
         if text in ("", "0", "root") or os.geteuid() != 0:
             return
@@ -367,7 +367,7 @@ class DockerRuntime:
         self._engine.close()
 
     def _end_launches(self) -> None:
-        """Those that the engine has begun with, if it is there."""
+        """Wait for the launches that the engine has begun with, if it is there."""
         with self._lock:
             begun = [each.thread for each in self._launching.values() if each.made and each.thread]
         for thread in begun:

@@ -145,7 +145,7 @@ def write_bundle(
 
 
 def _make_overlay(bundle: Path, image: Image, base: int) -> Overlay:
-    """Its folders belong to the root of the container, and are the container's own."""
+    """Make an overlay whose folders belong to the container's root, and to this container alone."""
     # While it is there, none of these is removed (images.py).
     (bundle / "layers").write_text("\n".join(layer.name for layer in image.layers), "ascii")
     for folder in (bundle / ROOT, bundle / "upper", bundle / "work"):

@@ -378,7 +378,7 @@ def layer_name(diff_id: str) -> str:
 
 
 def layers_in_use(bundles: Path) -> Iterable[str]:
-    """Of every container that is there: its bundle has a list."""
+    """The layers of every container that is there: each bundle has a list."""
     for path in bundles.glob("*/layers"):
         with contextlib.suppress(OSError):
             yield from path.read_text("ascii").split()

@@ -104,7 +104,7 @@ class Networks:
 
     @property
     def names(self) -> Sequence[str]:
-        """Those that a task may ask for, besides `none`."""
+        """The networks that a task may ask for, besides `none`."""
         return list(self._known)
 
     async def make(self, wanted: Wanted) -> Path:

@@ -272,7 +272,10 @@ class OciRuntime:
         )
 
     async def _network(self, spec: ContainerSpec) -> Path | None:
-        """Its namespace, unless the tool makes it or it is the machine's. Raises NetworkError."""
+        """The network namespace, unless the tool makes it or it is the machine's.
+
+        Raises NetworkError.
+        """
         name = spec.info.container.network
         if not spec.own_network or (name == "none" and spec.group is None):
             return None
@@ -382,7 +385,7 @@ def watch_of(group: cgroups.Group) -> dict[str, Any]:
 
 
 def processes_of(group: cgroups.Group) -> list[int]:
-    """Those that are in a container's cgroup; none when it is gone."""
+    """The processes in a container's cgroup; none when the cgroup is gone."""
     try:
         text = Path(group.procs).read_text("ascii")
     except OSError:
