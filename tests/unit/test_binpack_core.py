@@ -241,6 +241,24 @@ def test_tasks_that_nobody_knows_are_killed(h: BinpackHarness) -> None:
     assert h.of(c.Acknowledge)
 
 
+def test_a_job_whose_end_is_being_written_is_not_forgotten(h: BinpackHarness) -> None:
+    """Else who waits for it waits for ever: nobody hears of its end."""
+    first = h.core.jobs[h.submit(job(), "first")]
+    h.offer()
+    last = h.submit(job(), "last")
+    h.offer()
+    for number in range(updates.MAX_ENDED_JOBS):
+        h.submit(job(), f"r{number}")
+        h.offer()
+        h.update(f"j-r{number}.t.0.1", pb.TASK_FINISHED, 0)
+    h.hold_writes = True
+    h.update("j-first.t.0.1", pb.TASK_FINISHED, 0)
+    h.update(f"{last}.t.0.1", pb.TASK_FINISHED, 0)
+    h.hold_writes = False
+    h.write()
+    assert first.is_over and first.state == "finished"
+
+
 def test_ended_jobs_are_forgotten_in_time(h: BinpackHarness) -> None:
     for number in range(updates.MAX_ENDED_JOBS + 5):
         h.submit(job(), f"r{number}")

@@ -188,6 +188,22 @@ def test_released_after_its_fault_was_mended_it_goes_on() -> None:
     assert not restarted(again.records).core.quarantined
 
 
+def test_what_is_launched_before_a_release_is_stored_is_not_asked_for() -> None:
+    """The master, which has not heard of it yet, would say that it is not known."""
+    h = BinpackHarness()
+    h.submit(job("service"), "bad")
+    h.records["quarantine", BAD] = b"TypeError: whatever"
+    again = restarted(h.records)
+    again.hold_writes = True
+    again.feed(c.QuarantineReleased(BAD))
+    again.offer()
+    again.effects.clear()
+    again.hold_writes = False
+    again.write()
+    assert again.launched() == [f"{BAD}.t.0.1"]
+    assert again.of(c.Reconcile) == []
+
+
 def test_discarded_it_is_forgotten_and_its_tasks_end() -> None:
     h = two_jobs()
     changed("job", BAD, document="3")(h.records)

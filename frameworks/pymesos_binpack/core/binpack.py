@@ -269,8 +269,8 @@ class BinpackCore:
                 launches.on_launch_stored(ctx, each)
             case KillStored():
                 launches.on_kill_stored(ctx, each)
-            case ReleaseStored(job):
-                quarantine.on_release_stored(ctx, job)
+            case ReleaseStored(job, live):
+                quarantine.on_release_stored(ctx, job, live)
             case FrameworkStored():
                 data.probe(ctx, None)
             case _:

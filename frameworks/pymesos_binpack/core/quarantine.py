@@ -27,6 +27,8 @@ def on_released(ctx: Context, job_id: str, *, discard: bool) -> None:
 
 
 def _take_back(ctx: Context, job: JobState) -> None:
+    # Those of its earlier life: what is launched before this is stored is nobody's to ask for yet.
+    live = tuple((i.saved.task_id, i.saved.agent_id) for i in job.instances if i.live)
     try:
         changes = submissions.take_name(ctx, job)
         submissions.begin(ctx, job)
@@ -36,12 +38,11 @@ def _take_back(ctx: Context, job: JobState) -> None:
     del ctx.quarantined[job.job_id]
     ctx.at = job.job_id
     gone = Change(QUARANTINE, job.job_id, None)
-    ctx.store("a job leaves quarantine", gone, *changes, then=[ReleaseStored(job)])
+    ctx.store("a job leaves quarantine", gone, *changes, then=[ReleaseStored(job, live)])
 
 
-def on_release_stored(ctx: Context, job: JobState) -> None:
-    """A job is durably out of quarantine."""
-    live = tuple((i.saved.task_id, i.saved.agent_id) for i in job.instances if i.live)
+def on_release_stored(ctx: Context, job: JobState, live: tuple[tuple[str, str], ...]) -> None:
+    """A job is durably out of quarantine; `live` are the tasks that it had there, with agents."""
     if live:
         ctx.say(Reconcile(live))
     data.probe(ctx, None, job.instances)

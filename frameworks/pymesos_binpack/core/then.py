@@ -54,6 +54,7 @@ class ReleaseStored:
     """A job is out of quarantine: its tasks are asked for, and who released it is told."""
 
     job: JobState
+    live: tuple[tuple[str, str], ...]  # the tasks that it had there, with their agents
 
 
 @dataclass(frozen=True, slots=True)

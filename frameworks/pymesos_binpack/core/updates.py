@@ -204,7 +204,7 @@ def on_kept_back_for_long(ctx: Context, key: str) -> None:
 
 
 def _forget_old_jobs(ctx: Context, latest: JobState) -> None:
-    ended = [job for job in ctx.roster.jobs.values() if job.ended and job is not latest]
+    ended = [job for job in ctx.roster.jobs.values() if job.is_over and job is not latest]
     for job in ended[: max(0, len(ended) + 1 - MAX_ENDED_JOBS)]:
         ctx.roster.forget(job)
         ctx.store("a job that ended long ago is forgotten", *job.removal())
