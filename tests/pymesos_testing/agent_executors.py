@@ -13,7 +13,9 @@ COMMAND = pb.CommandInfo(shell=True, value="exec ./executor")
 INFO = pb.ExecutorInfo(executor_id="x", command=COMMAND)
 
 
-def launch(h: AgentHarness, task_id: str, info: pb.ExecutorInfo = INFO) -> None:
+def launch(
+    h: AgentHarness, task_id: str, info: pb.ExecutorInfo = INFO, connection_id: int = 1
+) -> None:
     message = agent_pb.LaunchTask(
         framework_id="f",
         task_info=pb.TaskInfo(
@@ -21,7 +23,7 @@ def launch(h: AgentHarness, task_id: str, info: pb.ExecutorInfo = INFO) -> None:
         ),
         framework_info=pb.FrameworkInfo(name="f"),
     )
-    h.hear(agent_pb.MasterMessage(launch=message))
+    h.hear(agent_pb.MasterMessage(launch=message), connection_id)
 
 
 def token(h: AgentHarness) -> str:

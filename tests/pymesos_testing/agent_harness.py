@@ -31,6 +31,7 @@ class AgentHarness:
         recovered: dict[str, ev.ContainerState] | None = None,
         generation: int = 1,
         away: dict[str, str] | None = None,
+        recover: bool = True,
     ) -> None:
         self.records = records if records is not None else {}
         self.now_s = 100.0
@@ -61,7 +62,8 @@ class AgentHarness:
         self.held: list[tuple[int, tuple[Change, ...]]] = []
         for name, why in (away or {}).items():
             self.feed(ev.RuntimeAway(name, why))
-        self.feed(ev.ContainersRecovered(recovered or {}))
+        if recover:
+            self.feed(ev.ContainersRecovered(recovered or {}))
 
     def feed(self, event: ev.Event) -> None:
         for effect in self.core.step(Now(self.now_s, 1.7e9 + self.now_s), event):

@@ -260,6 +260,33 @@ def test_an_agent_that_restarts_finds_it(h: AgentHarness) -> None:
     assert again.updates()[-1].status.task_id == "a"
 
 
+def test_one_that_subscribes_before_the_runtimes_have_answered(h: AgentHarness) -> None:
+    """What it was not told of by the last agent it is told, in either order."""
+    launch(h, "a")
+    (start,) = h.started
+    h.feed(ev.ContainerStarted(start.container_id, 77))
+    again = AgentHarness(h.records, generation=2, recover=False)
+    subscribe(again, 5, secret=token(h))
+    again.feed(ev.ContainersRecovered({start.container_id: ev.ContainerState(77)}))
+    assert heard(again, 5) == [("subscribed", ""), ("launch", "a")]
+
+
+def test_what_an_executor_says_of_a_task_before_it_is_told_of_it(h: AgentHarness) -> None:
+    """Its framework may have told it; the runtime of both is broken meanwhile."""
+    running(h, "a")
+    h.feed(ev.RuntimeBroken("process", "why"))
+    h.connect(2)
+    h.hold_writes = True
+    for task_id, state in (("b", pb.TASK_RUNNING), ("c", pb.TASK_FINISHED)):
+        launch(h, task_id, connection_id=2)
+        say(h, task_id, state, task_id.encode())
+    h.hold_writes = False
+    h.write()
+    ends = {u.status.task_id: u.status.state for u in h.updates()}
+    assert ends["c"] == pb.TASK_FINISHED
+    assert h.core.state.by_key["f", "b"].state == pb.TASK_FAILED
+
+
 def shut_down(h: AgentHarness) -> None:
     shutdown = agent_pb.MasterMessage.ShutdownExecutor(framework_id="f", executor_id="x")
     h.hear(agent_pb.MasterMessage(shutdown_executor=shutdown))

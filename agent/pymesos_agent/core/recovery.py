@@ -108,6 +108,7 @@ def _set_aside(ctx: Context, kind: str, key: str, problem: str) -> None:
 def _link_executors(ctx: Context) -> None:
     for task in ctx.state.tasks.values():
         if task.inside is not None:
+            task.inside.told = True  # or it will be, once its executor subscribes
             executor = ctx.state.owners.get(task.inside.container_id)
             if isinstance(executor, Executor):
                 task.inside.executor = executor
@@ -151,7 +152,6 @@ def recover(ctx: Context, owner: Owner, found: events.ContainerState | None) -> 
 def _recover_in_executor(ctx: Context, task: Task) -> None:
     """Recover a task that lives as long as its executor, which has to say what became of it."""
     assert task.inside is not None
-    task.inside.told = True
     if task.ended:
         task.end_durable = True
     elif task.executor is None or task.executor.ended:

@@ -130,6 +130,8 @@ def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
 
 def _start(ctx: Context, task: Task) -> None:
     """Start a task whose checkpoint is written."""
+    if task.ended:
+        return  # its executor knew of it from elsewhere, and has said so meanwhile
     if task.kill is not None:
         updates.update(
             ctx,
@@ -208,10 +210,11 @@ def _start_of_executor(executor: Executor) -> StartContainer:
 def _refuse_runtime(ctx: Context, task: Task) -> None:
     if (why := ctx.unavailable.get(task.runtime)) is not None:
         how = "does not answer" if task.runtime in ctx.away else "starts no containers"
+        begun = task.state not in (pb.TASK_STAGING, pb.TASK_STARTING)  # as its executor says
         updates.update(
             ctx,
             task,
-            TaskEvent.DROPPED,
+            TaskEvent.FAILED if begun else TaskEvent.DROPPED,
             pb.REASON_CONTAINER_LAUNCH_FAILED,
             f"The runtime {task.runtime} of this agent {how} now: {why}",
         )

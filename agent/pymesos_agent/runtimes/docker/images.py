@@ -18,6 +18,8 @@ from pymesos_agent.runtimes.docker.engine import ENGINE_ERRORS, engine_name
 PROGRESS_S = 5.0  # between two reports of how far a fetching is
 CHUNK_BYTES = 64 * 1024
 NO_PROGRAM = "/pymesos-trial"
+IMAGE_OF_NOTHING = "pymesos-trial"
+EMPTY_TAR = bytes(10240)
 
 
 class StoppedError(Exception):
@@ -48,26 +50,29 @@ def fetch(
             tell(f"The image is being fetched: {done} of {total} MiB")
 
 
-def try_image(client: Any, image: str, name: str) -> str:
-    """Why no container of an image can be made, if it cannot; a program of it is not run.
+def try_engine(client: Any, name: str) -> str:
+    """Why an engine can start no container, if it cannot; nothing is run.
 
-    A container of a program that is not there is made, until that is found out: the engine says so,
-    and names the program. What it says otherwise is a fault of its own.
+    An image of nothing is made for it, since what an image of a job says may be wrong by itself,
+    and a container of a program that is not there, until the engine finds that out and names it.
     """
-    name = engine_name(name)
-    with contextlib.suppress(NotFound):
-        client.remove_container(name, force=True)
+    made, image = engine_name(name), f"{IMAGE_OF_NOTHING}:{name}"
     try:
-        client.create_container(image, entrypoint=[NO_PROGRAM], name=name)
-        client.start(name)
+        with contextlib.suppress(NotFound):
+            client.remove_container(made, force=True)
+        client.import_image_from_data(EMPTY_TAR, repository=IMAGE_OF_NOTHING, tag=name)
+        client.create_container(image, entrypoint=[NO_PROGRAM], name=made)
+        client.start(made)
     except APIError as error:
         text = str(error.explanation or error)
-        return "" if error.is_client_error() or NO_PROGRAM in text else text
+        return "" if NO_PROGRAM in text else text
     except ENGINE_ERRORS:
         return ""  # that it is away is told otherwise
     finally:
         with contextlib.suppress(*ENGINE_ERRORS):
-            client.remove_container(name, force=True)
+            client.remove_container(made, force=True)
+        with contextlib.suppress(*ENGINE_ERRORS):
+            client.remove_image(image, force=True)
     return ""
 
 

@@ -50,7 +50,7 @@ from pymesos_agent.runtimes.docker.engine import (
     engine_name,
     why_away,
 )
-from pymesos_agent.runtimes.docker.images import StoppedError, fetch, read_etc, try_image
+from pymesos_agent.runtimes.docker.images import StoppedError, fetch, read_etc, try_engine
 from pymesos_agent.runtimes.docker.output import Outputs
 from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent
 from pymesos_agent.runtimes.trials import Trials
@@ -97,7 +97,6 @@ class DockerRuntime:
         self._launching: dict[str, _Launch] = {}
         self._starts = threading.Semaphore(MAX_STARTS)
         self._trials = Trials(self.name, self._trial, lambda event: self._on_event(event))
-        self._failed_image = ""  # of the latest launch that failed
 
     @property
     def isolation(self) -> Mapping[str, str]:
@@ -127,8 +126,8 @@ class DockerRuntime:
 
     async def _trial(self) -> str:
         """Whether a container can be made at all."""
-        name, image = f"trial-{self._agent_tag}", self._failed_image
-        return await asyncio.to_thread(try_image, self._engine.client, image, name)
+        name = f"trial-{self._agent_tag}"
+        return await asyncio.to_thread(try_engine, self._engine.client, name)
 
     def _catch_up(self) -> None:
         """Look what became of its containers while the engine was away."""
@@ -237,7 +236,6 @@ class DockerRuntime:
                 return
             del self._launching[spec.container_id]
         if problem is not None:
-            self._failed_image = spec.info.container.image
             self._tell(ContainerFailed(spec.container_id, plain_error(problem)))
         else:
             self._in_thread(self._report_exit, spec.container_id)  # in case it has ended already
