@@ -8,6 +8,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pymesos_core.limits import one_line
+
 INTERVAL_S = 60.0
 MAX_KEPT = 1000  # kinds and peers; the one that was silent for longest is forgotten
 MAX_TEXT = 500
@@ -45,10 +47,6 @@ class Complaints:
 
     def _write(self, peer: str, kind: str, message: str, since: int) -> None:
         more = f" (and {since} more like it before)" if since else ""
-        self._log.warning("%s: %s: %s%s", _line(peer), kind, _line(message), more)
-
-
-def _line(text: str) -> str:
-    """What can be seen of a text, in one line."""
-    shown = text if len(text) <= MAX_TEXT else f"{text[:MAX_TEXT]}…"
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
+        self._log.warning(
+            "%s: %s: %s%s", one_line(peer, MAX_TEXT), kind, one_line(message, MAX_TEXT), more
+        )

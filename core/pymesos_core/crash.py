@@ -14,7 +14,6 @@ from pymesos_core.runner import Fault
 
 KEPT = 10  # the latest files
 MAX_TEXT = 256 * 1024  # characters of each thing that a file shows
-MAX_LOGGED = 2000  # in the log
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +27,9 @@ def report(
     if folder is not None:
         path = _write(folder, crash_text(role, fault, told, now, MAX_TEXT), now)
     where = f"; all of it is in {path}" if path is not None else ""
-    text = crash_text(role, fault, told, now, MAX_LOGGED)
-    log.critical("a fault in %s itself, which stops%s\n%s", role, where, text)
+    # Not the event nor the stories: they hold what peers sent, secrets among it.
+    trace = _printable("".join(traceback.format_exception(fault.error)))
+    log.critical("a fault in %s itself, which stops%s\n%s\n%s", role, where, fault, trace)
     return path
 
 
@@ -43,8 +43,11 @@ def crash_text(role: str, fault: Fault, stories: Iterable[str], now: Now, most: 
         parts.append(f"while carrying out: {_shown(fault.effect, most)}")
     parts += [f"story: {_clipped(story, most)}" for story in stories]
     parts.append("".join(traceback.format_exception(fault.error)))
-    text = "\n\n".join(parts)
-    # What a peer sent is among it, and this is read in a terminal.
+    return _printable("\n\n".join(parts))
+
+
+def _printable(text: str) -> str:
+    """A text that a terminal may show, with what a peer sent in it."""
     return "".join(c if c.isprintable() or c == "\n" else repr(c)[1:-1] for c in text)
 
 

@@ -16,6 +16,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.exits import ExitStatus, RoleError
+from pymesos_core.limits import one_line
 from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import to_the_end
 
@@ -59,7 +60,7 @@ class Fault:
 
     def __str__(self) -> str:
         during = "the step of" if self.effect is None else f"{type(self.effect).__name__} after"
-        what = f"{type(self.error).__name__}: {self.error}"
+        what = f"{type(self.error).__name__}: {one_line(str(self.error))}"
         return f"{during} {type(self.event).__name__} failed: {what}"
 
 
@@ -144,11 +145,12 @@ class Runner(Generic[Event, Effect]):
                 if not self._waiting:
                     break
                 event = self._waiting.popleft()
+            effect = None
+            self._set_timer()
         except Exception as error:
             self._fail(Fault(error, event, effect))
         finally:
             self._stepping = False
-        self._set_timer()
 
     def _wait(self, event: Event) -> None:
         if self.over:

@@ -33,6 +33,10 @@ from pymesos_master.shell import Leader
 
 log = logging.getLogger("pymesos_master")
 
+AFTER_A_FAULT_S = (
+    1.0  # before it may lead again: what nobody asked for may meet the fault each time
+)
+
 SERVER_LIMITS = {
     "/pymesos.v1.Scheduler/Connect": PEER_SCHEDULERS,
     "/pymesos.v1.Agent/Connect": PEER_AGENTS,
@@ -124,6 +128,8 @@ async def _lead(settings: MasterSettings, term: Term, leadership: Leadership) ->
     await leader.run()
     if leader.fault is not None and settings.zk is None:
         raise FaultError(leader.fault)
+    if leader.fault is not None:
+        await asyncio.sleep(AFTER_A_FAULT_S)
     return leader.failure
 
 

@@ -302,7 +302,7 @@ def test_whose_call_it_was() -> None:
         (comes_back(h, agent, framework), f"{framework_id}:SUBSCRIBE"),
         (ev.FrameworkCalled(framework, scheduler_pb.Call(revive={})), f"{framework_id}:REVIVE"),
         (ev.FrameworkCalled(framework, scheduler_pb.Call()), f"{framework_id}:UNKNOWN"),
-        (ev.TaskStatusUpdated(agent, update), f"{framework_id}:UPDATE"),
+        (ev.TaskStatusUpdated(agent, update), f"{agent_id}:UPDATE {framework_id}"),
         (registers(h, agent, framework), f"{agent_id}:REGISTER"),
         (new, "10.0.0.9:REGISTER"),
         (ev.AgentUsageReported(agent, agent_pb.Usage()), f"{agent_id}:USAGE"),
@@ -332,3 +332,15 @@ def test_the_call_that_was_being_written_is_blamed() -> None:
     h.core.step(h.now, ev.Persisted(token))
     (change,) = h.core.set_aside_cause(h.now, "reason")
     assert change.key == ":SUBSCRIBE"
+
+
+def test_a_record_of_a_call_is_short_whatever_a_peer_says() -> None:
+    h, agent, _ = prepared()
+    keys = set()
+    for letter in "ab":
+        update = agent_pb.StatusUpdate(framework_id="x" * 900_000 + letter)
+        h.core._ctx.event = ev.TaskStatusUpdated(agent, update)
+        (change,) = h.core.set_aside_cause(h.now, "why")
+        assert len(change.key) < 300 and change.value is not None and len(change.value) < 600
+        keys.add(change.key)
+    assert len(keys) == 2

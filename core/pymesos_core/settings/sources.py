@@ -118,7 +118,8 @@ def _read_yaml(path: Path, text: str) -> list[Entry]:
         raise FileError(f"{name}: not YAML: {str(error).splitlines()[0]}") from None
     except FileError:
         raise
-    except (ValueError, OverflowError) as error:  # a date or a number that there is not
+    except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+        # A date or a number that there is not, or a tag that does not fit.
         raise FileError(f"{name}: not YAML: {error}") from None
 
 

@@ -8,6 +8,7 @@ at once, and costs none.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -40,11 +41,19 @@ _OF_OPERATORS: dict[type, str] = {
 _NAMED = ("framework_id", "task_id", "agent_id", "role")  # what a request of an operator is about
 
 
+MAX_NAME = 128  # characters of a caller or a call, which may be what a peer said unchecked
+
+
 class Cause(NamedTuple):
     """Who asked for what. The names of the calls of frameworks, agents and operators differ."""
 
     caller: str
     call: str
+
+    @classmethod
+    def of(cls, caller: str, call: str) -> Cause:
+        """A cause of names of any length: of a long name, its beginning and a digest."""
+        return cls(_short(caller), _short(call))
 
     @property
     def key(self) -> str:
@@ -52,28 +61,37 @@ class Cause(NamedTuple):
         return f"{self.caller}:{self.call}"
 
 
+def _short(name: str) -> str:
+    if len(name) <= MAX_NAME:
+        return name
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()
+    return f"{name[:64]}-{digest[:32]}"
+
+
 def cause_of(state: ClusterState, event: object) -> Cause | None:
     """Whose call an event is; None for what nobody asked for, as a Tick."""
     match event:
         case ev.FrameworkSubscribing():
-            return Cause(
+            return Cause.of(
                 event.subscribe.framework_info.framework_id or _name(event.caller), "SUBSCRIBE"
             )
         case ev.FrameworkCalled(connection_id, call):
             kind = (call.WhichOneof("call") or "unknown").upper()
             framework = _framework_on(state, connection_id)
-            return None if framework is None else Cause(framework.framework_id, kind)
+            return None if framework is None else Cause.of(framework.framework_id, kind)
         case ev.TaskStatusUpdated():
-            # The task is its framework's, and so is what it says.
-            return Cause(event.update.framework_id, "UPDATE")
+            # Whichever framework it names: other agents' updates of that framework go on.
+            agent = _agent_on(state, event.connection_id)
+            said = f"UPDATE {event.update.framework_id}"
+            return None if agent is None else Cause.of(agent.agent_id, said)
         case ev.AgentRegistering():
-            return Cause(event.info.agent_id or _name(event.caller), "REGISTER")
+            return Cause.of(event.info.agent_id or _name(event.caller), "REGISTER")
     if (name := _OF_AGENTS.get(type(event))) is not None:
         agent = _agent_on(state, event.connection_id)  # type: ignore[attr-defined]
-        return None if agent is None else Cause(agent.agent_id, name)
+        return None if agent is None else Cause.of(agent.agent_id, name)
     if (name := _OF_OPERATORS.get(type(event))) is not None:
         about = " ".join(value for field in _NAMED if (value := getattr(event, field, "")))
-        return Cause("operators", f"{name} {about}")
+        return Cause.of("operators", f"{name} {about}")
     return None
 
 
@@ -83,9 +101,11 @@ def _name(caller: Caller) -> str:
 
 
 def _framework_on(state: ClusterState, connection_id: int) -> Framework | None:
-    """Half a step may have left the maps of connections without it."""
-    known = (*state.frameworks.values(), *state.completed_frameworks.values())
+    """Half a step may have left the maps of connections without it: then all are looked through."""
     framework_id = state.framework_by_connection.get(connection_id)
+    if framework_id in state.frameworks:
+        return state.frameworks[framework_id]
+    known = (*state.frameworks.values(), *state.completed_frameworks.values())
     return next(
         (
             framework
