@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 import tarfile
 import time
 from collections.abc import Callable
@@ -18,7 +19,6 @@ from pymesos_agent.runtimes.docker.engine import ENGINE_ERRORS, engine_name
 PROGRESS_S = 5.0  # between two reports of how far a fetching is
 CHUNK_BYTES = 64 * 1024
 NO_PROGRAM = "/pymesos-trial"
-IMAGE_OF_NOTHING = "pymesos-trial"
 EMPTY_TAR = bytes(10240)
 
 
@@ -56,11 +56,11 @@ def try_engine(client: Any, name: str) -> str:
     An image of nothing is made for it, since what an image of a job says may be wrong by itself,
     and a container of a program that is not there, until the engine finds that out and names it.
     """
-    made, image = engine_name(name), f"{IMAGE_OF_NOTHING}:{name}"
+    made, image = engine_name(name), ""
     try:
         with contextlib.suppress(NotFound):
             client.remove_container(made, force=True)
-        client.import_image_from_data(EMPTY_TAR, repository=IMAGE_OF_NOTHING, tag=name)
+        image = json.loads(client.import_image_from_data(EMPTY_TAR))["status"]
         client.create_container(image, entrypoint=[NO_PROGRAM], name=made)
         client.start(made)
     except APIError as error:
@@ -71,8 +71,9 @@ def try_engine(client: Any, name: str) -> str:
     finally:
         with contextlib.suppress(*ENGINE_ERRORS):
             client.remove_container(made, force=True)
-        with contextlib.suppress(*ENGINE_ERRORS):
-            client.remove_image(image, force=True)
+        if image:
+            with contextlib.suppress(*ENGINE_ERRORS):
+                client.remove_image(image, force=True)
     return ""
 
 

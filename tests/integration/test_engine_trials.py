@@ -1,0 +1,59 @@
+"""The trial that tells an engine which starts nothing from jobs that cannot be started."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import docker
+import pytest
+from docker.errors import APIError
+from requests.exceptions import ConnectionError as NotReachedError
+
+from pymesos_agent.runtimes.docker.images import try_engine
+
+
+@pytest.mark.parametrize("host", ["docker_host", "podman_host"])
+def test_an_engine_that_starts_containers(host: str, request: pytest.FixtureRequest) -> None:
+    client: Any = docker.APIClient(base_url=request.getfixturevalue(host), version="auto")
+    name = f"trial-{os.getpid()}"
+    before = {image["Id"] for image in client.images(all=True)}
+    assert [try_engine(client, name) for _ in range(2)] == ["", ""]
+    assert {image["Id"] for image in client.images(all=True)} == before
+    left = client.containers(all=True)
+    assert not [each for each in left if any(name in made for made in each["Names"])]
+    client.close()
+
+
+class Broken:
+    """An engine that fails, and one that is away, at one call."""
+
+    def __init__(self, call: str, error: Exception) -> None:
+        self.call = call
+        self.error = error
+        self.removed: list[str] = []
+
+    def __getattr__(self, name: str) -> Any:
+        def call(*arguments: Any, **_: Any) -> str:
+            if name == self.call:
+                raise self.error
+            if name == "remove_image":
+                self.removed += arguments
+            return '{"status":"sha256:1"}'
+
+        return call
+
+
+STARTS = ("remove_container", "import_image_from_data", "create_container", "start")
+
+
+@pytest.mark.parametrize("call", STARTS[1:])
+def test_an_engine_that_fails(call: str) -> None:
+    client = Broken(call, APIError("500", explanation="no space left on device"))
+    assert try_engine(client, "trial") == "no space left on device"
+    assert client.removed == ([] if call == STARTS[1] else ["sha256:1"])
+
+
+@pytest.mark.parametrize("call", STARTS)
+def test_an_engine_that_is_away_is_not_broken(call: str) -> None:
+    assert try_engine(Broken(call, NotReachedError("away")), "trial") == ""
