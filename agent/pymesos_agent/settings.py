@@ -28,6 +28,7 @@ from pymesos_core.settings import (
 from pymesos_core.settings.server import (
     ServerSettings,
     listen_port,
+    mask_credentials,
     master_address,
     metrics_port,
     zk_session_timeout,
@@ -93,7 +94,11 @@ class AgentSettings(ServerSettings):
         "auto", RUNTIMES, help="What starts containers; auto enables all that work here."
     )
     docker_host: str | None = text(
-        None, metavar="URL", default_text="its usual socket", help="The engine's address."
+        None,
+        metavar="URL",
+        default_text="its usual socket",
+        mask=mask_credentials,
+        help="The engine's address.",
     )
     pids_max: int = whole(
         4096,

@@ -68,7 +68,10 @@ class Bash(BashComplete):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         """See ShellComplete."""
-        current = int(os.environ["COMP_CWORD"])
+        try:
+            current = int(os.environ["COMP_CWORD"])
+        except (KeyError, ValueError):
+            raise SystemExit(2) from None  # no shell asks so
         words = split_arg_string(os.environ["COMP_WORDS"])[: current + 1]
         words += [""] * (current + 1 - len(words))
         line = os.environ.get("COMP_LINE", "")[: int(os.environ.get("COMP_POINT") or 0)]

@@ -24,7 +24,7 @@ async def run_interruptibly(
     """The result of `work`, or 128 and the number of the signal that came first.
 
     The first signal calls `end`, and the work goes on to its end; the second leaves at once with
-    `words`, as the first does where there is no `end`.
+    `words`, as the first does where there is no `end`, or where that fails.
     """
     came: asyncio.Queue[signal.Signals] = asyncio.Queue()
     loop = asyncio.get_running_loop()
@@ -32,16 +32,23 @@ async def run_interruptibly(
         if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a job in the background
             loop.add_signal_handler(number, came.put_nowait, number)
     running = asyncio.create_task(work)
-    ending: asyncio.Task[None] | None = None
+    ending: asyncio.Task[bool] | None = None
     first: signal.Signals | None = None
     try:
         while True:
             signalled = asyncio.create_task(came.get())
-            await asyncio.wait({running, signalled}, return_when=asyncio.FIRST_COMPLETED)
+            waits = {running, signalled, *({ending} if ending is not None else ())}
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             if not signalled.done():
                 signalled.cancel()
-                status = await running
-                return OF_SIGNAL + first if first else status
+                if running.done() or ending is None:
+                    status = await running
+                    return OF_SIGNAL + first if first else status
+                if not ending.result():
+                    assert first is not None
+                    return OF_SIGNAL + first
+                ending = None  # it is asked for; the work sees it through
+                continue
             if first is not None or end is None:
                 note(words())
                 return OF_SIGNAL + (first or signalled.result())
@@ -56,9 +63,12 @@ async def run_interruptibly(
                 await asyncio.gather(task, return_exceptions=True)
 
 
-async def _end(end: Callable[[], Awaitable[None]], words: Callable[[], str]) -> None:
+async def _end(end: Callable[[], Awaitable[None]], words: Callable[[], str]) -> bool:
+    """Whether the end could be asked for; else why not is said."""
     try:
         await end()
     except CliError as error:
         with contextlib.suppress(Exception):
             note(f"{error.format_message()}; {words()}")
+        return False
+    return True

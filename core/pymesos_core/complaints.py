@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pymesos_core.limits import one_line
+from pymesos_core.text import one_line
 
 INTERVAL_S = 60.0
 MAX_KEPT = 1000  # kinds and peers; the one that was silent for longest is forgotten

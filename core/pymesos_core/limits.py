@@ -37,11 +37,6 @@ def clipped(text: str, most: int = MAX_SAID) -> str:
     return text if len(text) <= most else f"{text[:most]}…"
 
 
-def one_line(text: str, most: int = MAX_SAID) -> str:
-    """What can be seen of a text, in one line, as for a log."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in clipped(text, most))
-
-
 # What is sent.
 MESSAGE = Limit("message", MIB, "bytes", "A message")
 DATA = Limit("data", 512 * KIB, "bytes", "A message between a framework and its executor")

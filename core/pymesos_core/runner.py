@@ -16,10 +16,11 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.exits import ExitStatus, RoleError
-from pymesos_core.limits import one_line
 from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import to_the_end
+from pymesos_core.text import one_line
 
+MAX_SAID = 1000  # characters of an error that a sentence repeats
 MAX_WAITING = 1_000_000  # events that effects bring, before they are taken in
 
 Event = TypeVar("Event")
@@ -60,7 +61,7 @@ class Fault:
 
     def __str__(self) -> str:
         during = "the step of" if self.effect is None else f"{type(self.effect).__name__} after"
-        what = f"{type(self.error).__name__}: {one_line(str(self.error))}"
+        what = f"{type(self.error).__name__}: {one_line(str(self.error), MAX_SAID)}"
         return f"{during} {type(self.event).__name__} failed: {what}"
 
 

@@ -26,6 +26,11 @@ def _bytes_of(text: str) -> bytes | None:
         return None
 
 
+def one_line(text: str, most: int) -> str:
+    """What can be seen of a text, in one line, as for a log."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in cut(text, most))
+
+
 def count_of(number: int, what: str, plural: str = "") -> str:
     """1 task, 2 tasks."""
     return f"{number} {what}" if number == 1 else f"{number} {plural or f'{what}s'}"

@@ -88,6 +88,7 @@ def test_a_job_stored_is_the_job_that_was_read() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
+        ('a: "\\UFFFFFFFF"', "an escape is beyond Unicode"),
         ("env: {A: 1.10}", 'tasks[0].env.A: 1.10 is not text; quote it: "1.10"'),
         ("env: {A: 0100}", 'tasks[0].env.A: 0100 is not text; quote it: "0100"'),
         ("env: {A: 0x1F}", 'tasks[0].env.A: 0x1F is not text; quote it: "0x1F"'),

@@ -472,3 +472,12 @@ def test_expressions_take_time_linear_in_the_text() -> None:
     for text in ("(?!a)b", "(a)\\1", "(", "a{1000}{1000}", "(a|b|c){1,400}"):
         with pytest.raises(ConstraintError):
             parse_constraint(f"hostname:UNLIKE:{text}")
+
+
+def test_settings_of_a_file_that_is_nested_too_deeply() -> None:
+    document: Any = {}
+    for _ in range(100_000):
+        document = {"a": document}
+    assert apply_settings(document, ()) is document
+    with pytest.raises(CliError, match="nested too deeply"):
+        apply_settings(document, ("name=z",))

@@ -111,6 +111,7 @@ def test_secrets_are_masked() -> None:
     assert done.exit_code == 0 and "s3cr" not in done.output and "alice" not in done.output
     assert '# master = "zk://***@a:1/x"' in done.output and "--master, masked" in done.output
     assert mask_credentials("zk://a:1/x") == "zk://a:1/x"
+    assert mask_credentials("tcp://user:p@ss@h:1") == "tcp://***@h:1", "as of --docker-host"
     for wrong in ("zk://alice:s3cret@", "zk://alice:s3cret@a", "zk://alice:s3cret@a/../b"):
         assert "s3cret" not in refused("--master", wrong)
 
@@ -201,9 +202,10 @@ WRONG_FILES: Mapping[str, tuple[bytes, str]] = {
     "f.yaml": (b"plates:\n", "f.yaml:1: plates: no value is given"),
     "g.yaml": (b"guest: 2020-99-99\n", "not YAML: month must be in 1..12"),
     "h.yaml": (b"guest: !!python/object:os.system {}\n", "h.yaml:1: not YAML: could not determine"),
-    "ka.yaml": (b"guest: !!int ''\n", "ka.yaml: not YAML: "),
-    "la.yaml": (b"guest: !!bool maybe\n", "la.yaml: not YAML: "),
-    "ma.yaml": (b"guest: !!timestamp x\n", "ma.yaml: not YAML: "),
+    "ka.yaml": (b"guest: !!int ''\n", "ka.yaml: not YAML: a value does not fit its tag"),
+    "la.yaml": (b"guest: !!bool maybe\n", "la.yaml: not YAML: a value does not fit its tag"),
+    "ma.yaml": (b"guest: !!timestamp x\n", "ma.yaml: not YAML: a value does not fit its tag"),
+    "na.yaml": (b'"\\e[31m": 1\n"\\e[31m": 1\n', "na.yaml:2: '\\x1b[31m' is given twice"),
     "i.yaml": (b"a: 1\n---\nb: 1\n", "i.yaml:2: not YAML: but found another document"),
     "j.yaml": (b"guest: &a [*a]\n", "found unconstructable recursive node"),
     "k.yaml": (b"x: " + b"[" * 30_000, "nested too deeply"),

@@ -227,12 +227,13 @@ async def watch(
     cluster: Cluster, role: str, address: str, job_id: str
 ) -> AsyncIterator[pb.JobView]:
     """The job's views until it has ended, over restarts of the framework."""
-    ended = False
+    ended = said = False
     while not ended:
         try:
             async with jobs_at(address) as stub:
                 async for view in stub.WatchJob(pb.WatchJobRequest(job_id=job_id)):
                     yield view
+                    said = False
                     ended = not view.more and view.state not in ("running", "stopping")
             return
         except CliError as error:
@@ -240,6 +241,9 @@ async def watch(
                 error.__cause__.code() != grpc.StatusCode.UNAVAILABLE
             ):
                 raise
+            if not said:
+                note(f"{error.format_message()}; trying again. Ctrl-C twice leaves")
+                said = True
         await asyncio.sleep(RECONNECT_S)
         with contextlib.suppress(CliError):
             serves = await _serving(cluster, role)

@@ -21,7 +21,12 @@ def apply_settings(document: Any, settings: tuple[str, ...]) -> Any:
 
     Raises CliError.
     """
-    document = copy.deepcopy(document)
+    if not settings:
+        return document
+    try:
+        document = copy.deepcopy(document)
+    except RecursionError:
+        raise CliError("the job file is nested too deeply", EXIT_USAGE) from None
     for setting in settings:
         path, equals, text = setting.partition("=")
         if not equals or not path:

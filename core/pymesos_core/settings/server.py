@@ -17,7 +17,7 @@ from pymesos_core.settings.declaring import Settings, choice, number, switch, te
 from pymesos_core.settings.kinds import SECONDS
 from pymesos_core.text import quoted
 
-_CREDENTIALS = re.compile(r"^(zk://).*@")
+_CREDENTIALS = re.compile(r"^([a-z+]+://).*@")
 
 
 def read_ip(written: str) -> str:
@@ -39,7 +39,7 @@ def read_hostname(written: str) -> str:
 
 
 def mask_credentials(written: str) -> str:
-    """A zk:// URL without the password that it may hold."""
+    """A URL without the password that it may hold."""
     return _CREDENTIALS.sub(r"\1***@", written)
 
 

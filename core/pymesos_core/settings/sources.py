@@ -48,7 +48,10 @@ def read_file(path: Path) -> list[Entry]:
 
 
 def _name(path: Path) -> str:
-    text = str(path)
+    return _shown(str(path))
+
+
+def _shown(text: str) -> str:
     return text if text.isprintable() else ascii(text)
 
 
@@ -118,9 +121,10 @@ def _read_yaml(path: Path, text: str) -> list[Entry]:
         raise FileError(f"{name}: not YAML: {str(error).splitlines()[0]}") from None
     except FileError:
         raise
-    except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
-        # A date or a number that there is not, or a tag that does not fit.
+    except (ValueError, OverflowError) as error:  # a date or a number that there is not
         raise FileError(f"{name}: not YAML: {error}") from None
+    except (LookupError, AttributeError, TypeError):
+        raise FileError(f"{name}: not YAML: a value does not fit its tag; leave tags out") from None
 
 
 def _yaml_entries(name: str, loader: yaml.SafeLoader) -> Iterator[Entry]:
@@ -138,7 +142,7 @@ def _yaml_entries(name: str, loader: yaml.SafeLoader) -> Iterator[Entry]:
             raise FileError(f"{where}: {expected}")
         key = key_node.value
         if key in first:
-            raise FileError(f"{where}: {key} is given twice; first at {first[key]}")
+            raise FileError(f"{where}: {_shown(key)} is given twice; first at {first[key]}")
         first[key] = where
         yield Entry(key, loader.construct_object(value_node, deep=True), where)
 

@@ -155,6 +155,8 @@ def read_yaml(text: str) -> Any:
         where = f"line {mark.line + 1}: " if mark else ""
         problem = getattr(error, "problem", None) or str(error)
         raise JobError(f"{where}not YAML or JSON: {problem}") from None
+    except OverflowError:
+        raise JobError("not YAML or JSON: an escape is beyond Unicode") from None
     except ValueError as error:  # as of an escape beyond Unicode
         raise JobError(f"not YAML or JSON: {error}") from None
     return Plain(None, "") if node is None else _value(node)
