@@ -333,7 +333,7 @@ class Watching:
         self._on_watched = on_watched
         self._wall_s = wall_s
         self._history = History()
-        self._watches: set[Watch] = set()
+        self._watches: dict[Watch, None] = {}  # in the order in which they came
         self._forgetting: asyncio.TimerHandle | None = None
         self._noting = False
         self._closed = False
@@ -354,12 +354,12 @@ class Watching:
         sequence = asked.sequence if asked is not None and asked.epoch == self._epoch else None
         watch = Watch(self._epoch, self._history, self._state, sequence, self._wall_s)
         watch.closed = self._closed
-        self._watches.add(watch)
+        self._watches[watch] = None
         self._note()
         try:
             yield watch
         finally:
-            self._watches.discard(watch)
+            self._watches.pop(watch, None)
             if not self._watches and not self._closed:
                 loop = asyncio.get_running_loop()
                 self._forgetting = loop.call_later(REMEMBER_S, self._forget)

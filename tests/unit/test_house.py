@@ -315,6 +315,31 @@ def test_every_task_is_ended_by_somebody(package: str) -> None:
             )
 
 
+MADE_OF_A_SET = (ast.Set, ast.SetComp)
+IN_ANY_ORDER = {"sorted", "min", "max", "sum", "any", "all", "set", "frozenset", "len"}
+
+
+@pytest.mark.parametrize("package", MAY_IMPORT)
+def test_nothing_is_done_in_the_order_of_a_set(package: str) -> None:
+    """It is another in each process: a seed of the simulator would not replay."""
+    for path in (ROOT / package).rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        unordered = {
+            id(generator)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.SetComp)
+            or (isinstance(node, ast.Call) and ast.unparse(node.func) in IN_ANY_ORDER)
+            for part in (*getattr(node, "args", ()), node)
+            for generator in getattr(part, "generators", ())
+        }
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.For | ast.comprehension) or id(node) in unordered:
+                continue
+            assert not isinstance(node.iter, MADE_OF_A_SET), (
+                f"{path}: in the order of {ast.unparse(node.iter)}: dict.fromkeys keeps one"
+            )
+
+
 def test_files_of_tests_have_names_of_their_own() -> None:
     """pytest takes two files of one name for one module, and collects neither."""
     names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))

@@ -160,7 +160,7 @@ class ZkRegistry:
 
     def _write(self, changes: list[Change]) -> None:
         try:
-            for kind in {c.kind for c in changes}:
+            for kind in dict.fromkeys(c.kind for c in changes):
                 if f"{self._root}/{kind}" not in self._known:
                     self._client.ensure_path(f"{self._root}/{kind}")
                     self._known.add(f"{self._root}/{kind}")
