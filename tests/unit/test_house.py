@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -46,6 +47,9 @@ ALLOWED_IN_CORES = {
     ("replay.py", "pathlib"),  # reads recorded traces, for whoever compares policies
 }
 ROOMS = {
+    "core/pymesos_core": {"coordination", "settings"},
+    "master/pymesos_master": {"core", "allocator", "queries", "services"},
+    "cli/pymesos_cli": {"jobs", "tasks", "operators", "local"},
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",
     },
@@ -134,6 +138,25 @@ def test_what_is_listed_here_is_there(path: str) -> None:
     """A check of a folder that is gone checks nothing."""
     place = ROOT / path
     assert place.is_file() or any(place.rglob("*.py")), f"{path} is gone: list where it went"
+
+
+def walks() -> list[tuple[str, str]]:
+    """The stops of the walks in docs/architecture.md: file and function."""
+    text = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    return re.findall(r"`(pymesos_\S+\.py):(\w+)`", text)
+
+
+def test_the_walks_lead_through_the_house_as_it_is() -> None:
+    """Whoever follows one finds each function in its file."""
+    missing = []
+    for file, name in walks():
+        (path,) = [where for where in ROOT.glob(f"*/{file}") if where.is_file()]
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+        if not any(isinstance(node, functions) and node.name == name for node in nodes):
+            missing.append(f"{file}:{name}")
+    assert not missing, missing
+    assert len(walks()) > 30
 
 
 @pytest.mark.parametrize("core", CORES)
