@@ -2,7 +2,8 @@
 
 Dynamic reservations and volumes (docs/reservation.md, docs/persistent-volume.md of Mesos) are kept
 apart from what the agent's flags say: `reserved` has all that they changed, as it is now. So an
-agent's resources are always what the flags say, with `reserved` in the place of what it is of.
+agent's resources are always what the flags say, with `reserved` in place of the part that it was
+taken from.
 """
 
 from __future__ import annotations

@@ -73,7 +73,7 @@ class Tag:
     shared: bool = False
     revocable: bool = False
     device: str = ""
-    # It is a key of every bag, and reckoning this anew is what bags would spend their time on.
+    # It is a key of every bag, and computing this anew is what bags would spend their time on.
     _hash: int = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:

@@ -96,7 +96,7 @@ def test_a_reason_that_is_not_given_is_said_to_be_so() -> None:
 
 
 def test_the_commands_of_troubleshooting_are_commands() -> None:
-    """And its flags are flags."""
+    """The commands and the flags of the page exist."""
     text = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
     for words in set(re.findall(r"`pymesos-cli ([a-z ]+?)(?: [A-Z]| --|`)", text)):
         command: click.Command | None = cli

@@ -64,7 +64,7 @@ def test_a_job_that_the_framework_cannot_handle(roles: Roles) -> None:
 
 
 def test_a_job_of_another_version(roles: Roles) -> None:
-    """Its tasks are left alone, and shown; discarded it is gone, and they are."""
+    """A job that cannot be read keeps its tasks, which are shown; discarded, it goes with them."""
     master = roles.master()
     cli = Cli(master.address)
     roles.agent(master.address, "agent", "--runtime", "process", "--kill-tasks-on-exit")
@@ -139,7 +139,7 @@ class Hostile(Scheduler):
 
 
 async def test_a_framework_that_finds_a_fault_of_the_master(roles: Roles) -> None:
-    """It costs one failover, however often it calls; the others go on, and an operator can see."""
+    """A bad call costs one failover, however often it comes; others go on, and operators see it."""
 
     def start(port: int = 0) -> Role:
         place = ("--work-dir", str(roles.folder / "master"), "--port", str(port))

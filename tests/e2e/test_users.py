@@ -36,7 +36,7 @@ def start(roles: Roles, *flags: str, role: str = "*") -> Cli:
 
 
 def test_a_task_of_another_user(roles: Roles) -> None:
-    """It gets into its sandbox; what others have there and what the agent knows is not for it."""
+    """The task uses its own sandbox, and reads neither those of others nor the agent's files."""
     cli = start(roles, "--runtime", "process")
     theirs = job("service", command="echo theirs; exec sleep 60", env={"SECRET": "x"})
     assert cli.run("run", "-", "--wait", text=theirs).returncode == 0

@@ -124,7 +124,7 @@ async def test_calls_that_wait_are_bounded(echo: tuple[Echo, grpc.aio.Channel]) 
 
 
 async def test_connections_on_which_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They cannot take all descriptors, and they end."""
+    """Silent connections cannot take all descriptors, and they end."""
     monkeypatch.setattr(serving, "MAX_CONNECTIONS", 10)
     options = dict(serving.SERVER_OPTIONS) | {"grpc.server_handshake_timeout_ms": 500}
     monkeypatch.setattr(serving, "SERVER_OPTIONS", [*options.items()])

@@ -162,7 +162,7 @@ async def test_a_stream_cut_in_the_middle_gives_its_offers_back(
 async def test_a_framework_that_does_not_read_is_disconnected(
     channel: grpc.aio.Channel, master: Role
 ) -> None:
-    """It asks for answers and reads none: the master neither grows nor stops."""
+    """The framework asks for answers and reads none: the master neither grows nor stops."""
     greedy = open_channel(parse_host_port(master.address))
     call = SchedulerStub(greedy).Connect()
     await call.write(subscribe())

@@ -70,7 +70,7 @@ class Tried:
         return text
 
     def pid(self, spec: ContainerSpec) -> int:
-        """Of its first process."""
+        """The pid of a container's first process."""
         return next(
             e.pid
             for e in self.rig.events

@@ -121,7 +121,7 @@ async def test_an_overlay_that_cannot_be_mounted(tmp_path: Path, path: Path) -> 
 async def test_one_that_breaks_while_its_agent_runs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is found out by a trial, and so is that it works again."""
+    """A trial finds that the program is broken, and later that it works again."""
     monkeypatch.setattr(trials, "AGAIN_S", 0.2)
     async with oci_rig(tmp_path) as rig:
         assert isinstance(rig.runtime, OciRuntime)

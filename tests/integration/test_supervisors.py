@@ -62,7 +62,7 @@ async def old(
 
 
 async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
-    """They run on, their ends are known exactly, and then a supervisor of today takes over."""
+    """Tasks run on, their ends are known exactly, and then a supervisor of today takes over."""
     stays, ends = await old.run("sleep 68"), await old.run("sleep 0.5; exit 9")
     (before,) = supervisors(old.folder)
     await old.runtime.close()
@@ -92,7 +92,7 @@ async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
 async def test_the_supervisor_of_the_previous_release_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
-    """It is at another place of the package, and says the version that this agent says."""
+    """The supervisor lies elsewhere in the package, and says the version that this agent says."""
     monkeypatch.setattr(supervised, "PROGRAM", older(tmp_path, supervisor.VERSION))
     make = oci_rig(tmp_path) if runtime == "oci" else process_rig(tmp_path, watched=False)
     async with make as rig:

@@ -170,7 +170,7 @@ class AgentNode(Node):
     # The runtime.
 
     def lose_runtime(self, seconds: float) -> None:
-        """It does not answer for a while."""
+        """The runtime does not answer for a while."""
         self.world.trace(f"the runtime of {self.name} is away for {seconds:g} s")
         self.away = True
         self.soon(0.01, lambda: self._runtime.went_away())
@@ -222,7 +222,7 @@ class AgentNode(Node):
                 sent.append(status.uuid)
 
     def ended_lately(self) -> list[agent_pb.TaskRecord]:
-        """Of what it keeps, what its framework knows and a new master is told."""
+        """The ended tasks that are kept, which a new master is told of."""
         if self.core is None:
             return []
         state = self.core.state

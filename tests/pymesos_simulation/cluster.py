@@ -76,7 +76,7 @@ class Cluster:
 
     @property
     def disks(self) -> list[Disk]:
-        """Those that something is kept on."""
+        """The disks that hold something."""
         return [a.disk for a in self.agents] + [f.disk for f in self.frameworks]
 
     def node(self, name: str) -> Node:

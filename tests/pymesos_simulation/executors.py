@@ -64,10 +64,10 @@ class SimulatedExecutor(Node):
         self.agent.network.died(self)
 
     def _die_by_chance(self) -> None:
-        """Its machine says when."""
+        """The executor dies when its machine says so."""
 
     def live(self) -> dict[tuple[str, str], Resources]:
-        """Its tasks that have not ended."""
+        """The tasks of the executor that have not ended."""
         if not self.alive:
             return {}
         return {

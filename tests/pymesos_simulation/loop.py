@@ -47,7 +47,7 @@ _numbers = itertools.count()
 
 
 class SimulatedFuture(asyncio.Future[Any]):
-    """Its hash does not depend on where it lies in memory: asyncio keeps futures in sets."""
+    """A future whose hash does not depend on its address: asyncio keeps futures in sets."""
 
     def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop=loop)
@@ -169,7 +169,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         """There is nothing to close."""
 
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """It is skipped when it is due."""
+        """A cancelled timer is skipped when it is due."""
 
     def _check_alive(self) -> None:
         if self.dead:
@@ -238,7 +238,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     @property
     def tasks(self) -> list[asyncio.Task[Any]]:
-        """Those that have not ended, the oldest first."""
+        """The tasks that have not ended, the oldest first."""
         return [task for task in self._made if not task.done()]
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:

@@ -44,7 +44,7 @@ class Machine:
 
     @staticmethod
     def disk_used_fraction(_work_dir: Path) -> float:
-        """Of a large disk."""
+        """The used fraction of a large disk."""
         return 0.1
 
 

@@ -168,7 +168,7 @@ class MasterNode(Node):
 
     @property
     def core(self) -> MasterCore | None:
-        """Of the term that it leads."""
+        """The core of the term that this master leads."""
         if not self.alive or self.leadership is None or self.leadership.leader is None:
             return None
         return self.leadership.leader.core

@@ -177,7 +177,7 @@ class End:
                 writer.set_result(None)
 
     def end(self, error: CallError, *, at_once: bool = False) -> None:
-        """It is over here; `at_once` also what has arrived is not read any more."""
+        """The stream ends at this side; with `at_once` what has arrived is no longer read."""
         if self.error is not None or not self.lives:
             return
         self.error = error
@@ -365,7 +365,7 @@ class ServerEnd(End):
             self._stream.finish(None)
 
     def end(self, error: CallError, *, at_once: bool = False) -> None:
-        """Its handler is cancelled."""
+        """The handler of the call is cancelled."""
         super().end(error, at_once=at_once)
         if self.lives and self._task is not None:
             self._task.cancel()

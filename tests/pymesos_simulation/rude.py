@@ -65,7 +65,7 @@ class RudeFramework(DriverNode):
                 self.soon(random.uniform(0, 40), lambda: self._call_nonsense(offer))
 
     def _tear_down(self) -> None:
-        """It is removed with what it holds, and started again as another framework."""
+        """The framework is torn down, and started again as another one."""
         if self.world.faulty:
             self.world.counts["torn down"] += 1
             self.calls.call(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))

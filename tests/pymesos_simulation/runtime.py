@@ -102,7 +102,7 @@ class Machine:
         self.node.soon(slow_s, lambda: self.node.tell_started(container_id))
 
     def end(self, container_id: str, status: int, limit: str | None = None) -> None:
-        """It has ended, now or before."""
+        """A container has ended, now or before."""
         container = self.containers.get(container_id)
         if container is None or container.exit is not None:
             return
@@ -213,13 +213,13 @@ class SimulatedRuntime:
             self._on_event(event)
 
     def went_away(self) -> None:
-        """It does not answer any more."""
+        """The runtime no longer answers."""
         if self._on_event is not None and self._node.away and not self._said_away:
             self._said_away = True
             self.tell(ev.RuntimeAway(NAME, SILENT))
 
     def came_back(self) -> None:
-        """It answers again, and says what it holds if it said that it was away."""
+        """The runtime answers again, and says what it holds if it had said that it was away."""
         if self._said_away and not self._node.away:
             self._said_away = False
             found = self._node.machine.found()

@@ -18,7 +18,7 @@ SMALL = parse("cpus:0.5;mem:32")
 
 
 class ScriptedFramework(DriverNode):
-    """It keeps its id over restarts, as if in a file, unless the story takes that away."""
+    """A framework that keeps its id over restarts, unless the story takes that away."""
 
     def __init__(
         self,

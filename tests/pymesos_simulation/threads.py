@@ -83,7 +83,7 @@ class Thread:
             self._ended(*self._outcome)
 
     def kill(self) -> None:
-        """Its process is killed: it unwinds, and nobody is told of its end."""
+        """The thread's process is killed: the thread unwinds, and nobody hears of its end."""
         if self.done:
             return
         self._killed = True

@@ -169,7 +169,7 @@ class Node:
         self._die("crashes")
 
     def end(self) -> None:
-        """It ends by itself."""
+        """The process ends by itself."""
         self._die("ends")
 
     def _die(self, how: str) -> None:

@@ -114,7 +114,7 @@ class Ensemble:
                 self._expire_later(client, SESSION_S)
 
     def died(self, node: Node) -> None:
-        """Its sessions end after their timeout."""
+        """The sessions of a dead process end after their timeout."""
         for client in self.of([node]):
             self.clients.remove(client)
             self.forget_watches(client)
@@ -152,7 +152,7 @@ class Ensemble:
         return session in self._sessions
 
     def end_session(self, session: int) -> None:
-        """Its ephemeral nodes go."""
+        """A session ends, and its ephemeral nodes go."""
         name = self._sessions.pop(session, None)
         if name is None:
             return
@@ -176,7 +176,7 @@ class Ensemble:
         return self._tree[path]
 
     def exists(self, path: str) -> Any:
-        """Its stat, or None."""
+        """The stat of a node, or None."""
         return self.get(path)[1] if path in self._tree else None
 
     def children(self, path: str) -> list[str]:
@@ -255,7 +255,7 @@ class Ensemble:
         client.watches[number] = watch
 
     def forget_watches(self, client: Client) -> None:
-        """Its connection is gone."""
+        """The watches of a client go with its connection."""
         for watches in self._watches.values():
             for number in [n for n, whose in watches.items() if whose is client]:
                 del watches[number]
@@ -282,7 +282,7 @@ class Ensemble:
         return self._tree[path].data if path in self._tree else None
 
     def lowest(self, path: str, prefix: str) -> Znode | None:
-        """Of the sequential nodes of that name."""
+        """The lowest of the sequential nodes of that name."""
         names = sorted(name for name in self._children.get(path, {}) if name.startswith(prefix))
         return self._tree[f"{path}/{names[0]}"] if names else None
 
@@ -590,7 +590,7 @@ class Client:
 
 
 class Answer:
-    """Of kazoo's asynchronous calls: sent at once, waited for later."""
+    """An asynchronous call of kazoo: sent at once, waited for later."""
 
     def __init__(self, client: Client, operation: Operation) -> None:
         self._outcome: tuple[Any, BaseException | None] | None = None

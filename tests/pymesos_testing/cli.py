@@ -38,7 +38,7 @@ class Cli:
         return done
 
     def ok(self, *arguments: str, text: str | None = None) -> str:
-        """Its output; it must end with 0."""
+        """The output of a command, which must end with 0."""
         done = self.run(*arguments, text=text)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout

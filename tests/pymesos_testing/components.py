@@ -257,7 +257,7 @@ class Roles:
         )
 
     def agent(self, master: str, name: str = "agent", *arguments: str) -> Role:
-        """Its tasks end with the test: --kill-tasks-on-exit unless it is killed."""
+        """An agent whose tasks end with the test: --kill-tasks-on-exit, unless it is killed."""
         return self.start(
             name,
             "pymesos_agent.main",

@@ -130,7 +130,10 @@ def push(layout: Path, reference: str, credentials: str = "") -> None:
 
 @contextlib.contextmanager
 def registry(folder: Path, htpasswd: str = "") -> Iterator[str]:
-    """Its address. `htpasswd`: a file of users, who must log in. Raises MissingError."""
+    """The address of a registry of images; `htpasswd` names a file of its users.
+
+    Raises MissingError.
+    """
     if not shutil.which("docker-registry") or not shutil.which("skopeo"):
         raise MissingError(f"docker-registry or skopeo is missing; {INSTALL}")
     folder.mkdir(exist_ok=True)

@@ -46,7 +46,7 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def never_hear_what_ended_while_a_runtime_was_away(patch: pytest.MonkeyPatch) -> None:
-    """It answers again, and nobody looks at what it holds."""
+    """A runtime answers again, and nobody looks at what it holds."""
     patch.setattr(runtimes, "_compare", lambda ctx, task, found: None)
 
 
@@ -351,7 +351,7 @@ def leave_the_rest_of_a_group(patch: pytest.MonkeyPatch) -> None:
 
 
 def make_a_record_of_what_is_durable(patch: pytest.MonkeyPatch) -> None:
-    """Of a role's weight and quota, set at the same time, the second undoes the first."""
+    """When a role's weight and quota are set at the same time, the second undoes the first."""
 
     def terms(ctx: Context, role: str, **changed: Any) -> RoleTerms:
         return replace(ctx.state.terms(role), **changed)
@@ -423,7 +423,7 @@ def kill_for_another_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
 
 
 def carry_a_batch_out_by_half(patch: pytest.MonkeyPatch) -> None:
-    """Of what an outbox hands out together only the first half is sent."""
+    """Only the first half of what an outbox hands out together is sent."""
     original = Outbox.batch
 
     async def batch(self: Outbox[Any]) -> list[Any] | None:

@@ -41,7 +41,7 @@ def test_what_an_executor_says_is_what_its_task_is() -> None:
 
 
 def test_a_container_may_be_told_of_in_any_order() -> None:
-    """Its runtime speaks when it likes; nothing that it says of one that is there is impossible."""
+    """A runtime speaks when it likes; nothing that it says of a container is impossible."""
     states = {t.source for t in CONTAINER_LIFE} | {t.target for t in CONTAINER_LIFE}
     for state, event in itertools.product(states, (ContainerEvent.STARTED, ContainerEvent.ENDED)):
         assert CONTAINER_LIFE.after(state, event) is not None, (state, event)
@@ -61,7 +61,7 @@ def test_an_impossible_event_tells_the_story_of_its_task() -> None:
 
 
 def test_an_executor_that_is_back_before_its_runtime_is_not_ended() -> None:
-    """Its agent restarted; the executor connects before its runtime has said what it holds."""
+    """The agent restarts; the executor connects before its runtime has said what it holds."""
     before = AgentHarness()
     before.connect()
     launch(before, "a")

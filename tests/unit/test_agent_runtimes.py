@@ -151,7 +151,7 @@ def test_what_ended_and_what_is_gone() -> None:
 
 
 def test_an_agent_that_starts_while_it_is_away() -> None:
-    """It starts, with its other tasks; and with these when the runtime is there."""
+    """The agent starts with its other tasks, and has the runtime's when that is there."""
     a = agent()
     container, other = a.run(image="x"), a.run("u")
     info = pb.AgentInfo()
@@ -205,7 +205,7 @@ def test_a_launch_that_ends_while_the_engine_lists_what_it_has(
 
 
 def test_one_that_starts_nothing_is_offered_to_nobody() -> None:
-    """It answers, so what runs on it is known, checked and killed as before."""
+    """The runtime answers, so what runs on it is known, checked and killed as before."""
     a = agent()
     container = a.run(image="x", health_check=CHECK)
     a.feed(ev.RuntimeBroken("docker", "no space left on device"))

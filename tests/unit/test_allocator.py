@@ -296,7 +296,7 @@ def test_explain_says_why_as_much_as_a_task_needs_is_not_offered() -> None:
 
 @pytest.mark.parametrize("quota", [Quota(), Quota(limits={"cpus": 8000})])
 def test_what_was_refused_under_another_quota_is_offered_at_once(quota: Quota) -> None:
-    """It was cut to the limit; the filter held for all of the agent, for a minute."""
+    """The offer was cut to the limit; the filter held for all of the agent, for a minute."""
     drf = DrfAllocator()
     drf.set_quota("eng", Quota(limits={"cpus": 1000}))
     drf.add_framework("f", ("eng",), active=True)

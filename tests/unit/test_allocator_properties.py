@@ -1,6 +1,6 @@
 """The allocator against a slow, obviously right reading of the rules, and the paper's theorems.
 
-`Checked` watches every grant: among the children of each node of the tree of roles, reckoned anew
+`Checked` watches every grant: among the children of each node of the tree of roles, computed anew
 from what agents say is held, it must have gone to the lowest weighted dominant share that could use
 it. After every cycle nobody who could be offered something may be left without.
 """

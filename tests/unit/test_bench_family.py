@@ -28,7 +28,7 @@ PODS = [pod(8, 0), pod(16, 0.25), pod(4, 0.5), pod(4, 1), pod(8, 1), pod(9, 2), 
 
 
 def part(pods: list[Shape], *, of_gpus: bool, least: int, most: int) -> float:
-    """Of all pods, or of what they want of GPUs: those that want between `least` and `most`."""
+    """The part of all pods, or of the GPUs they want, that want between `least` and `most`."""
     weights = [pod.gpus if of_gpus else 1 for pod in pods]
     chosen = [w for w, p in zip(weights, pods, strict=True) if least <= p.gpus <= most]
     return 100 * sum(chosen) / sum(weights)

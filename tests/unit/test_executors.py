@@ -272,7 +272,7 @@ def test_one_that_subscribes_before_the_runtimes_have_answered(h: AgentHarness) 
 
 
 def test_what_an_executor_says_of_a_task_before_it_is_told_of_it(h: AgentHarness) -> None:
-    """Its framework may have told it; the runtime of both is broken meanwhile."""
+    """The framework may have told the executor; the runtime of both is broken meanwhile."""
     running(h, "a")
     h.feed(ev.RuntimeBroken("process", "why"))
     h.connect(2)

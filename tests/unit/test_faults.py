@@ -227,7 +227,7 @@ def kill(connection: Connection, task_id: str = "boom") -> None:
 
 
 async def test_one_hostile_framework_costs_one_failover(tmp_path: Path, planted: None) -> None:
-    """Its call ends one leader; the next refuses it, and takes the same call of others."""
+    """The call ends one leader; the next refuses it, and takes the same call of others."""
     cluster = Cluster(tmp_path)
     await cluster.lead()
     hostile, hostile_id = await cluster.subscribe()

@@ -18,7 +18,7 @@ BEGAN_S = 1_600_000_000.0
 
 
 class NewLeader(MasterHarness):
-    """It knows one framework, from the registry."""
+    """A leader that knows one framework, from the registry."""
 
     def __init__(self) -> None:
         before = MasterHarness()

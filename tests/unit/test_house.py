@@ -344,7 +344,7 @@ IN_ANY_ORDER = {"sorted", "min", "max", "sum", "any", "all", "set", "frozenset",
 
 @pytest.mark.parametrize("package", MAY_IMPORT)
 def test_nothing_is_done_in_the_order_of_a_set(package: str) -> None:
-    """It is another in each process: a seed of the simulator would not replay."""
+    """The order of a set is another in each process: a seed would not replay."""
     for path in (ROOT / package).rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
         unordered = {

@@ -23,7 +23,7 @@ def soon(*delays_s: float) -> None:
 
 
 async def test_what_cannot_be_ended_is_left(capsys: pytest.CaptureFixture[str]) -> None:
-    """Its cluster is gone: nothing would ever end it."""
+    """The cluster of the work is gone: nothing would ever end it."""
 
     async def end() -> None:
         raise CliError("the Jobs service is not reachable")

@@ -34,7 +34,7 @@ def accepts(h: BinpackHarness) -> list[c.Accept]:
 
 
 def volume_tags(h: BinpackHarness) -> list[Tag]:
-    """Of the latest launch."""
+    """The tags of the volumes of the latest launch."""
     return [tag for tag in from_proto(accepts(h)[-1].tasks[0].resources).tagged if tag.volume]
 
 
@@ -167,7 +167,7 @@ class TestTheNextRun:
         assert not [key for kind, key in h.records if kind == "volume"]
 
     def test_asks_for_the_agent_when_it_is_submitted(self, h: BinpackHarness) -> None:
-        """It may have been given up when nothing of the name ran."""
+        """The volume may have been given up when nothing of the name ran."""
         run(h)
         h.submit(database(), "2")
         assert h.of(c.Reconcile) == [c.Reconcile((("db-2.t.0.0", "a"),))]

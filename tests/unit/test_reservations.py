@@ -155,7 +155,7 @@ class TestReserving:
         assert offered(h, db) == parse("cpus:1;mem:100") + given
 
     def test_twice_the_same_while_it_comes_back(self) -> None:
-        """It shows what it had before, until the first change is written."""
+        """The agent shows what it had before, until the first change is written."""
         h = MasterHarness()
         agent = h.agent("cpus:4;mem:400", port=7)
         assert reserve(h, agent, "db", "cpus:2") is None

@@ -293,7 +293,7 @@ class TestUnreachable:
         assert self.replaced_after_s(h, 60) == 10
 
     def test_nor_does_a_restart_of_the_framework(self, h: BinpackHarness) -> None:
-        """It was never replaced: nothing but the news of it set the timer."""
+        """A restarted framework never replaced the task: only news of it set the timer."""
         self.begin(h, kind="service")
         h.advance(40)
         again = BinpackHarness(h.records)

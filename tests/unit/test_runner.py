@@ -72,7 +72,7 @@ class Rig:
 
 
 async def test_a_core_that_cannot_say_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would never hear a tick again."""
+    """Such a core would never hear a tick again."""
     core = Script(a=["1"])
     monkeypatch.setattr(core, "next_deadline_s", lambda: 1 / 0)
     rig = Rig(core)

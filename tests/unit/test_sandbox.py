@@ -77,7 +77,7 @@ def test_a_volume_in_it(sandbox: Path, tmp_path: Path) -> None:
 
 
 def test_what_a_dead_agent_had_not_deleted_is_deleted(tmp_path: Path) -> None:
-    """It died between the checkpoint that forgets a task and the end of the deletion."""
+    """The agent died between the checkpoint that forgets a task and the end of the deletion."""
     for path in (
         "sandboxes/kept",
         "sandboxes/gone/deep",

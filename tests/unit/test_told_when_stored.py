@@ -124,7 +124,7 @@ def test_what_a_master_says_is_never_impossible(phase: Phase, event: Happened) -
 
 
 def test_a_stopping_job_whose_agent_stays_unreachable_ends_and_starts_nothing() -> None:
-    """It was replaced, so that something new was started for a job that was to end."""
+    """The task was replaced, so something new was started for a job that was to end."""
     h = BinpackHarness()
     h.feed(c.Subscribed("f"))
     h.submit(job("service"))

@@ -465,7 +465,7 @@ class TestCosts:
         assert problem == "An agent has 10001 tasks; at most 10000 are accepted"
 
     def test_one_that_has_seen_a_later_epoch_is_told_what_to_do(self) -> None:
-        """It would obey nothing: the registry was restored, or this leader is deposed."""
+        """The agent would obey nothing: the registry was restored, or this leader is deposed."""
         heard: list[ev.Event] = []
         connection: Any = SimpleNamespace(connection_id=1, caller=NOBODY, feed=heard.append)
         message = agent_pb.AgentMessage(register=agent_pb.Register(epoch_seen=7))

@@ -87,7 +87,7 @@ class ContainerEvent(StrEnum):
 
     LAUNCHED = "handed to its runtime"
     STARTED = "its runtime says that it runs"
-    ENDED = "it has ended, or was never there"
+    ENDED = "it has ended, or never started"
     DESTROYED = "its end is stored"
 
 
@@ -159,7 +159,7 @@ class ExecutorEvent(StrEnum):
     SUBSCRIBED = "it subscribed"
     LEFT = "its stream ended"
     SHUT_DOWN = "it is to end"
-    ENDED = "its container has ended, or was never there"
+    ENDED = "its container has ended, or never started"
 
 
 class ExecutorEffect(StrEnum):

@@ -611,7 +611,7 @@ class Supervisor:
         return False
 
     def children(self) -> set[int]:
-        """Those of ours. Raises OSError where the kernel does not list them."""
+        """The children of this process. Raises OSError where the kernel does not list them."""
         with open(f"/proc/self/task/{os.getpid()}/children") as children:
             return {int(p) for p in children.read().split()}
 
@@ -696,7 +696,7 @@ class Supervisor:
 
 
 def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
-    """Of every process: its parent and its session; and which are zombies."""
+    """The parent and the session of every process, and which are zombies."""
     parents: dict[int, int] = {}
     sessions: dict[int, int] = {}
     zombies: set[int] = set()

@@ -18,7 +18,7 @@ def standing(
     """Where a framework stands in a role, and why each agent is withheld from it."""
     leaf = framework.leaves[role]
     assert leaf.parent is not None
-    # Not the shares that nodes keep: an only child's is not reckoned, since it needs none.
+    # Not the shares that nodes keep: an only child's is not computed, since it needs none.
     share = {other: _share_of(state, other) for other in leaf.parent.children.values()}
     mine = (share[leaf], leaf.order)
     rivals = [(share[other], other.order) for other in share if other.wanting]

@@ -47,7 +47,7 @@ class Quotas:
         return self.by_role.get(role, NONE)
 
     def refresh(self) -> None:
-        """Reckon with what roles hold now; only those that hold more or less are looked at."""
+        """Take account of what roles hold now; only those that hold more or less are looked at."""
         changed = self._tree.changed
         for role in changed:
             node = self._tree.find(role)

@@ -142,7 +142,7 @@ class AllocatorState:
             self.tree.hold(self.leaf(framework, client[1]), scalars, sign)
 
     def hold_all(self, framework: FrameworkEntry, sign: int) -> None:
-        """What agents say that a framework holds counts in the tree, or does not any more."""
+        """What agents say that a framework holds counts in the tree, or no longer does."""
         for agent in self.agents.values():
             for client, scalars in agent.held.items():
                 if client[0] == framework.framework_id:

@@ -199,7 +199,7 @@ class Tree:
             if node.watched:
                 self.changed.add(node.role)
                 self._check_limits(node)
-            # An only child is first whatever it holds; `_new` has all reckoned when a second comes.
+            # An only child is first whatever it holds; `_new` has all computed when a second comes.
             if not self._stale and len(node.parent.children) > 1:
                 self._reckon(node)
             node = node.parent
@@ -271,7 +271,7 @@ class Tree:
         heapq.heapify(node.heap)
 
     def refresh(self) -> None:
-        """Reckon every share anew if the total has changed."""
+        """Compute every share anew if the total has changed."""
         if self._stale:
             self._stale = False
             self._refresh(self.root)

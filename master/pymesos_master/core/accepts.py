@@ -209,7 +209,7 @@ def _carry_out(ctx: Context, agent: Agent, done: reservations.Conversion, *, the
         if isinstance(step, reservations.Launch):
             launching = step.launching
             if step.problem is not None:
-                # Not looked at again: what is reserved was reckoned without it.
+                # Not looked at again: what is reserved was computed without it.
                 _refuse_invalid(ctx, framework, launching, step.problem)
             elif not there:
                 _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,

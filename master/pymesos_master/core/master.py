@@ -98,7 +98,7 @@ class MasterCore:
         return self._ctx.agents_awaited
 
     def watch(self, watched: bool) -> None:
-        """Whether events are to be published; nobody is told else."""
+        """Events are published from now on, or no longer."""
         self._ctx.watched = watched
 
     def step(self, now: Now, event: events.Event) -> list[Effect]:

@@ -125,7 +125,7 @@ def plan(
 
 
 class _Size:
-    """How large the record of what is reserved becomes, reckoned anew only when it may be full."""
+    """How large the record of what is reserved becomes, computed anew only when it may be full."""
 
     def __init__(self, reserved: Resources) -> None:
         self._at_most = reservations.size_bytes(reserved)

@@ -180,7 +180,7 @@ def on_processes_refused(ctx: Context, event: events.ProcessesRefused) -> None:
     ctx.emit(CapCpu(container.container_id, cpus_milli, container.pid))
     if isinstance(owner, Task) and owner.state == pb.TASK_RUNNING:
         text = (
-            f"It was refused {event.count} processes within a second, for it has as many as it may:"
+            f"It was refused {event.count} processes within a second, as it has as many as it may:"
             f" from now on it gets {cpus_milli / 1000:g} CPUs at most"
         )
         updates.update(ctx, owner, TaskEvent.NOTED, pb.REASON_UNSPECIFIED, text)
