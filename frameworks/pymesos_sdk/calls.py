@@ -16,7 +16,7 @@ class Calls:
         raise NotImplementedError
 
     def teardown(self) -> None:
-        """Remove the framework with all its tasks."""
+        """Remove the framework with all its tasks; it is told nothing more."""
         self.call(pb.Call(teardown=pb.Call.Teardown()))
 
     def accept(

@@ -20,6 +20,7 @@ from pymesos_sdk.ledger import FRAMEWORK, Ledger, PendingWrites, is_over
 
 MISSED_HEARTBEATS = 3
 SAID_WHEN_STORED = frozenset({"accept", "kill", "acknowledge"})
+SAID_WHILE_LEAVING = frozenset({"teardown", "acknowledge"})  # of a framework that tears itself down
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +190,7 @@ class DriverCore:
         self._timers.cancel("heartbeat")
         if self._subscribed:
             self._subscribed = False
-            self._out.append(Lost())
+            self._tell(Lost())
 
     def _drop(self, reason: str) -> None:
         assert self._connection_id is not None
@@ -211,7 +212,15 @@ class DriverCore:
         elif kind == "update":
             self._on_update(now, event)
         elif kind != "heartbeat" and kind is not None:
-            self._out.append(Deliver(event))
+            self._tell(Deliver(event))
+
+    def _tell(self, effect: Deliver | Lost) -> None:
+        """Tell the framework, unless it tears itself down: then it is done with all of it.
+
+        The end of its last task often comes with an offer, on which it would launch again.
+        """
+        if not self.tearing_down:
+            self._out.append(effect)
 
     def _on_subscribed(self, now: Now, event: scheduler_pb.Event) -> None:
         subscribed = event.subscribed
@@ -229,13 +238,15 @@ class DriverCore:
             self._timers.set("heartbeat", now.mono_s + MISSED_HEARTBEATS * self._heartbeat_s)
         if self.tearing_down:
             self._send(scheduler_pb.Call(teardown=scheduler_pb.Call.Teardown()))
-        self._out.append(Deliver(event))
+        self._tell(Deliver(event))
         for call in self.ledger.subscribed():
             self._send(call)
         self._reconcile(now)
 
     def _on_update(self, now: Now, event: scheduler_pb.Event) -> None:
         status = event.update.status
+        if self.ledger.is_too_late(status):
+            return
         if (kill := self.ledger.hear(status)) is not None:
             self._send(kill)
         if self.durable and is_over(status):
@@ -243,10 +254,12 @@ class DriverCore:
             self._unwritten += self.ledger.forget(status.task_id)
         if self.ledger.asks and "reconcile" not in self._timers:
             self._timers.set("reconcile", now.mono_s + self.ledger.again_s)
-        self._out.append(Deliver(event))
+        self._tell(Deliver(event))
 
     def _call(self, now: Now, call: scheduler_pb.Call) -> None:
         kind = call.WhichOneof("call")
+        if self._is_left_out(call):
+            return
         match kind:
             case "accept":
                 for operation in call.accept.operations:
@@ -272,6 +285,9 @@ class DriverCore:
             self._write(str(kind), call)
         else:
             self._send(call)
+
+    def _is_left_out(self, call: scheduler_pb.Call) -> bool:
+        return self.tearing_down and call.WhichOneof("call") not in SAID_WHILE_LEAVING
 
     def _note(self, task_ids: Iterable[str]) -> None:
         """Have written what is known of tasks, before what is said of them."""
@@ -301,5 +317,5 @@ class DriverCore:
 
     def _send(self, call: scheduler_pb.Call) -> None:
         """Send if there is a subscription; else what must not be lost is sent with the next one."""
-        if self._subscribed and self._connection_id is not None:
+        if self._subscribed and self._connection_id is not None and not self._is_left_out(call):
             self._out.append(Send(self._connection_id, call))

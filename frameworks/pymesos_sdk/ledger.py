@@ -24,7 +24,7 @@ RECONCILE_MIN_S = 2.0
 RECONCILE_MAX_S = 60.0
 ASKED_AT_ONCE = limits.ASKED_TASKS.most  # of which a master has the answers wait
 TASKS_PER_RECONCILE = limits.CALL_TASKS.most
-MAX_ENDED = 10_000
+MAX_ENDED = ASKED_AT_ONCE  # so many answers may be on their way
 # Ends that only an agent tells. An update that comes again after one is old, and changes nothing.
 ENDS = frozenset({pb.TASK_FINISHED, pb.TASK_FAILED, pb.TASK_KILLED, pb.TASK_ERROR})
 # Kinds of records.
@@ -102,6 +102,7 @@ class Ledger:
         """Tasks are launched; what was not `sent` is asked for with the next subscription."""
         for info in infos:
             self._agents[info.task_id] = info.agent_id
+            self._ended.pop(info.task_id, None)  # another task of that id
             if not sent:
                 self._unanswered[info.task_id] = None
 
@@ -129,6 +130,15 @@ class Ledger:
 
     # What the master says.
 
+    def is_too_late(self, status: pb.TaskStatus) -> bool:
+        """Whether a status answers a question about a task that has ended since.
+
+        A question is repeated until it is answered, and the task may end before the last answer.
+        """
+        answers = status.reason == pb.REASON_RECONCILIATION and not status.uuid
+        task_id = status.task_id
+        return answers and task_id in self._ended and task_id not in self._unanswered
+
     def hear(self, status: pb.TaskStatus) -> scheduler_pb.Call | None:
         """Take a status in; the KILL that answers it, if the task is to have ended."""
         task_id = status.task_id
@@ -141,7 +151,7 @@ class Ledger:
         if is_over(status):
             self._agents.pop(task_id, None)
             self._kills.pop(task_id, None)
-            if status.state in ENDS:
+            if status.state in ENDS or status.uuid:  # which only an agent gives
                 self._ended[task_id] = None
                 while len(self._ended) > MAX_ENDED:
                     del self._ended[next(iter(self._ended))]

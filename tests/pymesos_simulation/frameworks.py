@@ -28,12 +28,17 @@ RETRY_S = 2.0
 
 
 class WatchedDriver(sdk.DriverCore):
-    """No master is obeyed whose epoch is older than one that was obeyed."""
+    """No master is obeyed whose epoch is older than one that was obeyed.
+
+    An answer that comes after the end of its task is not told, nor anything after a teardown.
+    """
 
     def step(self, now: Now, event: sdk.Event) -> list[sdk.Effect]:
         world = here().world
+        leaving = self.tearing_down
         try:
             effects = super().step(now, event)
+            self._check_told(event, effects, leaving)
             if isinstance(event, sdk.MasterSaid) and any(
                 isinstance(effect, sdk.Deliver) for effect in effects
             ):
@@ -44,6 +49,20 @@ class WatchedDriver(sdk.DriverCore):
             world.fail(error)
             raise
         return effects
+
+    def _check_told(self, event: sdk.Event, effects: list[sdk.Effect], leaving: bool) -> None:
+        ended: set[str] = self.__dict__.setdefault("ended", set())
+        if isinstance(event, sdk.SchedulerCalled):  # asked by the framework: it is answered
+            ended.difference_update(task.task_id for task in event.call.reconcile.tasks)
+        for effect in effects:
+            if isinstance(effect, sdk.Deliver):
+                assert not leaving, f"told after its teardown: {effect.event}"
+                status = effect.event.update.status
+                answers = status.reason == pb.REASON_RECONCILIATION and not status.uuid
+                late = answers and status.task_id in ended
+                assert not late, f"told after its end: {status}"
+                if status.uuid and is_terminal(status.state):
+                    ended.add(status.task_id)
 
 
 class SchedulerNode(Node):

@@ -45,6 +45,15 @@ class Harness:
         status = pb.TaskStatus(task_id=task_id, state=state, uuid=b"u")
         self.hear(spb.Event(update=spb.Event.Update(status=status)))
 
+    def answer(self, task_id: str, state: pb.TaskState) -> None:
+        """As a master answers RECONCILE: without a uuid."""
+        status = pb.TaskStatus(task_id=task_id, state=state, reason=pb.REASON_RECONCILIATION)
+        self.hear(spb.Event(update=spb.Event.Update(status=status)))
+
+    def told(self, task_id: str) -> list[pb.TaskState]:
+        updates = [e.event.update for e in self.effects if isinstance(e, Deliver)]
+        return [u.status.state for u in updates if u.status.task_id == task_id]
+
     def call(self, **call: object) -> None:
         self.feed(SchedulerCalled(spb.Call(**call)))  # type: ignore[arg-type]
 
@@ -223,3 +232,58 @@ def test_what_was_refused_and_what_the_master_is_are_told() -> None:
     h.hear(refused)
     assert h.effects[-1] == Deliver(refused)
     assert not any(isinstance(e, Disconnect | Fail) for e in h.effects)
+
+
+def test_nothing_is_told_of_a_task_after_its_end_by_an_answer_that_comes_too_late() -> None:
+    """It is asked for twice, and ends before the second answer: found by CI."""
+    h = Harness()
+    h.call(reconcile={"tasks": [{"task_id": "t", "agent_id": "a"}]})
+    h.connect()
+    h.now_s = 2.0
+    h.feed(Tick())
+    assert h.asked() == ["t", "t"]
+    h.answer("t", pb.TASK_RUNNING)
+    h.update("t", pb.TASK_KILLED)
+    for late in (pb.TASK_RUNNING, pb.TASK_GONE, pb.TASK_LOST, pb.TASK_UNKNOWN, pb.TASK_KILLED):
+        h.answer("t", late)
+    assert h.told("t") == [pb.TASK_RUNNING, pb.TASK_KILLED]
+    h.call(reconcile={"tasks": [{"task_id": "t", "agent_id": "a"}]})
+    h.answer("t", pb.TASK_KILLED)
+    assert h.told("t")[2:] == [pb.TASK_KILLED], "its author asked"
+
+
+def test_another_task_of_the_id_of_one_that_ended_is_told_of_and_killed() -> None:
+    h = Harness()
+    h.connect()
+    h.launch("t")
+    h.update("t", pb.TASK_FINISHED)
+    h.launch("t")
+    h.call(kill=spb.Call.Kill(task_id="t"))
+    h.feed(Disconnected(1))
+    h.connect()
+    assert h.asked() == ["t"] and len(h.sent("kill")) == 2
+    h.answer("t", pb.TASK_GONE)
+    assert h.told("t") == [pb.TASK_FINISHED, pb.TASK_GONE]
+
+
+def test_a_framework_that_tears_itself_down_is_told_and_says_nothing_more() -> None:
+    """The end of its last task comes with an offer: it launched another, to hear TASK_LOST."""
+    h = Harness()
+    h.connect()
+    h.launch("t")
+    h.update("t", pb.TASK_KILLED)
+    h.call(teardown=spb.Call.Teardown())
+    h.call(acknowledge=spb.Call.Acknowledge(task_id="t", agent_id="a", uuid=b"u"))
+    assert len(h.sent("teardown")) == len(h.sent("acknowledge")) == 1
+    h.effects.clear()
+    h.hear(spb.Event(offers=spb.Event.Offers(offers=[pb.Offer(offer_id="o")])))
+    h.launch("u")
+    h.call(decline=spb.Call.Decline(offer_ids=["o"]))
+    h.update("u", pb.TASK_LOST)
+    h.feed(Disconnected(1))
+    assert h.effects == [] and not h.core.ledger.tasks
+    h.connect()
+    assert [e.call.WhichOneof("call") for e in h.effects if isinstance(e, Send)] == [
+        "subscribe",
+        "teardown",
+    ]
