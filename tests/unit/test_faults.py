@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -34,6 +35,11 @@ class PlantedError(Exception):
     """The fault."""
 
 
+def named(key: Any) -> str:
+    """The same for the same key of another core, whatever its address."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(key))
+
+
 def picture(thing: Any, above: tuple[int, ...] = ()) -> Any:
     """All that can be seen of an object, to be compared; ids that are drawn are nothing of it."""
     if thing is None or isinstance(thing, str | bytes | int | float | Enum | FunctionType):
@@ -42,9 +48,9 @@ def picture(thing: Any, above: tuple[int, ...] = ()) -> Any:
         return "above"
     above = (*above, id(thing))
     if isinstance(thing, dict):
-        return [(repr(k), picture(v, above)) for k, v in thing.items()]
+        return [(named(k), picture(v, above)) for k, v in thing.items()]
     if isinstance(thing, set | frozenset):
-        return sorted(map(repr, thing))
+        return sorted(map(named, thing))
     if isinstance(thing, list | tuple) or type(thing).__name__ in ("deque", "OrderedDict"):
         return [picture(item, above) for item in thing]
     names = [*getattr(thing, "__dict__", ())]
@@ -134,13 +140,19 @@ def prepared() -> tuple[MasterHarness, int, int]:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_what_is_refused_has_changed_nothing(name: str) -> None:
-    """A fault at every line in turn: either nothing has changed, or the core says that it may."""
+    """A fault at every line in turn: either nothing has changed, or the core says that it may.
+
+    Then a refusal makes of the core what it makes of one that has never heard the event.
+    """
     refusals = faults = at_line = 0
+    other, agent, framework = prepared()
+    event = MAKERS[name](other, agent, framework)
+    other.core.refuse(other.now, event, "it cannot be handled")
+    refused = picture(other.core._ctx)
     while True:
         at_line += 1 if not faults else 5
         h, agent, framework = prepared()
         event = MAKERS[name](h, agent, framework)
-        before = picture(h.core._ctx)
         sys.settrace(Faulty(at_line))
         try:
             h.core.step(h.now, event)
@@ -156,7 +168,7 @@ def test_what_is_refused_has_changed_nothing(name: str) -> None:
         refusals += 1
         effects = h.core.refuse(h.now, event, "it cannot be handled")
         assert effects, "who asked is told"
-        assert picture(h.core._ctx) == before, f"line {at_line}"
+        assert picture(h.core._ctx) == refused, f"line {at_line}"
         h.core.check()
     assert refusals and faults, (refusals, faults)
 
@@ -344,3 +356,28 @@ def test_a_record_of_a_call_is_short_whatever_a_peer_says() -> None:
         assert len(change.key) < 300 and change.value is not None and len(change.value) < 600
         keys.add(change.key)
     assert len(keys) == 2
+
+
+@pytest.mark.parametrize("kind", ["accept", "decline"])
+def test_what_is_in_quarantine_keeps_no_offers_from_others(kind: str) -> None:
+    h, agent, framework = prepared()
+    (offer,) = h.offers(framework)
+    framework_id = h.framework_id(framework)
+    h.core.state.refused_calls[f"{framework_id}:{kind.upper()}"] = "why"
+    event = MAKERS[kind](h, agent, framework)
+    h.feed(event)
+    assert not h.core.state.frameworks[framework_id].offers
+    said = [e for e in h.framework_inbox[framework] if e.HasField("refused")]
+    assert len(said) == 1 and "is in quarantine" in said[0].refused.message
+    if kind == "accept":
+        status = h.last(framework)
+        assert (status.task_id, status.state) == ("new", pb.TASK_DROPPED)
+        assert "is in quarantine" in status.message
+    other = h.subscribe()
+    h.advance(1.0)
+    assert [o.agent_id for o in h.offers(other)] == [offer.agent_id]
+    h.feed(ev.FrameworkDisconnected(other))
+    h.advance(1.0)
+    assert not h.offers(framework), "it would be refused again"
+    h.advance(5.0)
+    assert len(h.offers(framework)) == 1

@@ -48,7 +48,8 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
         ctx.changed = True
         hoarding.note_answer(ctx, framework, call.offer_ids)
         framework.ignored.clear()
-        _accept_nothing(ctx, framework, list(found.values()), operations, problem)
+        message = f"Task launched with invalid offers: {problem}"
+        _accept_nothing(ctx, framework, list(found.values()), operations, problem, message)
         return
     first = next(iter(found.values()))
     agent, role = ctx.state.agents[first.agent_id], first.role
@@ -97,23 +98,37 @@ def _accept_nothing(
     ctx: Context,
     framework: Framework,
     found: list[Offer],
-    operations: list[scheduler_pb.Operation],
+    operations: Iterable[scheduler_pb.Operation],
     problem: str,
+    message: str,
+    refuse_s: float = 0.0,
 ) -> None:
-    """The offers cannot be used together: none is, and everything that was asked for is refused."""
+    """The offers are not used: none is, and everything that was asked for is refused."""
     for offer in found:
         offers.remove(ctx, offer, optimistic.NOT_OFFERED)
     for offer in found:
-        # As declined without a filter: a framework that accepts in vain for ever must not keep the
-        # agent from the others.
-        offers.give_back(ctx, offer, offer.resources, 0.0)
+        # As declined, if without a filter: a framework that accepts in vain for ever must not keep
+        # the agent from the others.
+        offers.give_back(ctx, offer, offer.resources, refuse_s)
         offers.publish_end(ctx, ClusterEvent.OFFER_DECLINED, offer, problem)
     for operation in operations:
         for launching in reservations.launches(operation):
-            _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
-                    f"Task launched with invalid offers: {problem}")  # fmt: skip
+            _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS, message)
         if reservations.is_conversion(operation):
             reservations.tell_operation(ctx, framework, "", operation.id, Update.DROPPED, problem)
+
+
+def give_back(ctx: Context, framework: Framework, call: scheduler_pb.Call, problem: str) -> None:
+    """Take back the offers of an ACCEPT or a DECLINE that is refused, as if they were declined.
+
+    The tasks of an ACCEPT are dropped. The framework is offered the same only after a while: what
+    was refused is refused again.
+    """
+    named = call.accept.offer_ids or call.decline.offer_ids
+    found = {i: framework.offers[i] for i in named if i in framework.offers}
+    refuse_s = offers.DEFAULT_REFUSE_S
+    operations = call.accept.operations
+    _accept_nothing(ctx, framework, list(found.values()), operations, problem, problem, refuse_s)
 
 
 def _claimed(ctx: Context, offer: Offer) -> Offer:

@@ -16,6 +16,7 @@ from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
 from pymesos_core.limits import clipped
 from pymesos_core.store import Change
+from pymesos_master.core import accepts
 from pymesos_master.core import events as ev
 from pymesos_master.core.agents import refuse_agent
 from pymesos_master.core.context import Context
@@ -153,6 +154,8 @@ def refuse(ctx: Context, event: ev.Event, problem: str) -> bool:
             framework = _framework_on(ctx.state, connection_id)
             if framework is not None:
                 ctx.refuse_call(framework, call.WhichOneof("call") or "", problem)
+                if framework.connection_id == connection_id:
+                    accepts.give_back(ctx, framework, call, problem)
         case ev.AgentRegistering(connection_id):
             refuse_agent(ctx, connection_id, problem)
         case (

@@ -112,6 +112,10 @@ class MasterCore:
         if ctx.state.refused_calls and (problem := calls.problem(ctx.state, event)):
             return self.refuse(now, event, problem) or []
         self._handlers[type(event)](ctx, event)
+        return self._effects()
+
+    def _effects(self) -> list[Effect]:
+        ctx = self._ctx
         if ALLOCATE not in ctx.timers and self._allocation_due():
             ctx.schedule_allocation()
         effects, ctx.out = ctx.out, []
@@ -126,10 +130,7 @@ class MasterCore:
         """Leave an event out and tell who asked for it; None when nobody did."""
         ctx = self._ctx
         ctx.now, ctx.out = now, []
-        if not calls.refuse(ctx, event, problem):
-            return None
-        effects, ctx.out = ctx.out, []
-        return effects
+        return self._effects() if calls.refuse(ctx, event, problem) else None
 
     def stories(self) -> Iterator[str]:
         """What is known of those whom the step that failed is about."""
