@@ -8,14 +8,15 @@ from pymesos_agent.core import events, sandboxes, session
 from pymesos_agent.core.context import Context, Owner
 from pymesos_agent.core.effects import DestroyContainer, KillContainer
 from pymesos_agent.core.executors import life as executors
-from pymesos_agent.core.executors.executor import Executor, read
+from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
+from pymesos_agent.core.records import RecordError, read_owner, read_sandbox
 from pymesos_agent.core.tasks import endings, life, updates
 from pymesos_agent.core.tasks.task import TASK, Task
 from pymesos_core.exits import RoleError
+from pymesos_core.ids import id_problem
 from pymesos_core.reservations import with_reserved
 from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto
-from pymesos_core.states import FROM_AGENTS, state_name
 from pymesos_core.store import Records
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -33,18 +34,17 @@ def load(ctx: Context, records: Records) -> None:
             if kind == session.AGENT:
                 _load_agent(ctx, value)
             elif kind == TASK:
-                ctx.add(_read(value))
+                _add(ctx, read_owner(key, value))
             elif kind == sandboxes.SANDBOX:
-                ended.append(checkpoint_pb.SandboxRecord.FromString(value))
-        except (DecodeError, ResourceError) as error:
-            if kind == session.AGENT:
-                raise RecoveryError(
-                    f"the checkpoint cannot be read ({error}): restore it from a backup, or give"
-                    f" its tasks up with `pymesos-agent recover --discard`"
-                ) from error
+                ended.append(read_sandbox(key, value))
+        except RecordError as error:
             _set_aside(ctx, kind, key, str(error))
     _link_executors(ctx)
     for record in sorted(ended, key=lambda r: r.ended_at_s):
+        if record.container_id in ctx.state.tasks or record.container_id in ctx.state.owners:
+            problem = "the task has a record of its own, and has not ended"
+            _set_aside(ctx, sandboxes.SANDBOX, record.container_id, problem)
+            continue
         in_executor = bool(record.executor_container_id)
         into = ctx.state.in_executors if in_executor else ctx.state.sandboxes
         into[record.container_id] = record
@@ -67,27 +67,29 @@ def load(ctx: Context, records: Records) -> None:
 
 
 def _load_agent(ctx: Context, value: bytes) -> None:
-    """Raises DecodeError, ResourceError."""
-    agent = checkpoint_pb.AgentCheckpoint.FromString(value)
+    """Raises RecoveryError: without it nothing is known of what this agent has promised."""
+    agent = checkpoint_pb.AgentCheckpoint()
+    try:
+        agent.ParseFromString(value)
+        reserved = from_proto(agent.reserved)
+        problem = id_problem(agent.agent_id) if agent.agent_id else None
+    except (DecodeError, ResourceError) as error:
+        problem = str(error)
+    if problem is not None:
+        raise RecoveryError(
+            f"the checkpoint cannot be read ({problem}): restore it from a backup, or give"
+            f" its tasks up with `pymesos-agent recover --discard`"
+        )
     ctx.state.agent_id = agent.agent_id
     ctx.state.epoch_seen = agent.epoch_seen
-    ctx.state.reserved = ctx.reserved_durable = from_proto(agent.reserved)
+    ctx.state.reserved = ctx.reserved_durable = reserved
 
 
-def _read(value: bytes) -> Owner:
-    """A task or an executor. Raises DecodeError, ResourceError."""
-    owner = read(value)
-    if not (owner.container_id and owner.framework_id and owner.info.task_id):
-        raise ResourceError("it has no id")
-    if isinstance(owner, Executor):
-        return owner
-    for status in owner.unacknowledged:
-        if status.state not in FROM_AGENTS:
-            raise ResourceError(f"an update of it says {state_name(status.state)}")
-    if owner.state not in FROM_AGENTS:
-        raise ResourceError(f"it is in the state {state_name(owner.state)}")
-    from_proto(owner.info.resources)
-    return owner
+def _add(ctx: Context, owner: Owner) -> None:
+    """Raises RecordError: a framework has one task of an id."""
+    if isinstance(owner, Task) and (other := ctx.state.by_key.get(owner.key)) is not None:
+        raise RecordError(f"the record {other.container_id} is of the same task")
+    ctx.add(owner)
 
 
 def _set_aside(ctx: Context, kind: str, key: str, problem: str) -> None:
@@ -110,7 +112,7 @@ def _link_executors(ctx: Context) -> None:
         if task.inside is not None:
             task.inside.told = True  # or it will be, once its executor subscribes
             executor = ctx.state.owners.get(task.inside.container_id)
-            if isinstance(executor, Executor):
+            if isinstance(executor, Executor) and executor.framework_id == task.framework_id:
                 task.inside.executor = executor
                 executor.tasks.append(task)
 

@@ -1,0 +1,121 @@
+"""The checkpoint's records, read back and checked: what contradicts itself is no record.
+
+A record that is damaged, or that no agent can have written, would stop the agent when it acts on
+it, at each of its starts; or its master would refuse all that the agent has to say.
+"""
+
+from __future__ import annotations
+
+import math
+
+from google.protobuf.message import DecodeError, Message
+
+from pymesos_agent.core.context import Owner
+from pymesos_agent.core.executors.executor import Executor
+from pymesos_agent.core.tasks.task import Task
+from pymesos_core import contract
+from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.resources import ResourceError, from_proto
+from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+PID_MAX = 4_194_304  # of Linux (PID_MAX_LIMIT)
+
+
+class RecordError(Exception):
+    """A record cannot be used: the message says why."""
+
+
+def read_owner(key: str, value: bytes) -> Owner:
+    """The task or executor whose record has this key. Raises RecordError."""
+    record = checkpoint_pb.TaskCheckpoint()
+    _parse(record, value)
+    _check_ids(key, record.container_id, record.framework_id, record.task_info.task_id)
+    _check_optional_ids(record.group_id, record.executor_container_id)
+    if problem := role_problem(record.role or "*"):
+        raise RecordError(problem)
+    if not 0 <= record.pid <= PID_MAX:
+        raise RecordError(f"its process is {record.pid}, which is no pid")
+    _check_resources(record.task_info)
+    if record.killed_for and not record.HasField("kill"):
+        raise RecordError(f"it is killed for {record.killed_for!r}, and no kill is under way")
+    if record.HasField("executor"):
+        if problem := id_problem(record.executor.executor_id):
+            raise RecordError(f"the executor's id: {problem}")
+        return Executor.from_record(record)
+    _check_updates(record)
+    return Task.from_record(record)
+
+
+def read_sandbox(key: str, value: bytes) -> checkpoint_pb.SandboxRecord:
+    """The record of the files that an ended task or executor has left. Raises RecordError."""
+    record = checkpoint_pb.SandboxRecord()
+    _parse(record, value)
+    _check_ids(key, record.container_id, record.framework_id, record.task_id)
+    _check_optional_ids(record.executor_container_id)
+    if not math.isfinite(record.ended_at_s):
+        raise RecordError(f"it ended at {record.ended_at_s}, which is no time")
+    if record.HasField("task"):
+        task = record.task
+        told = (task.framework_id, task.task_info.task_id)
+        if told != (record.framework_id, record.task_id):
+            raise RecordError(f"it tells of another task, {told[1]!r}")
+        if not is_terminal(task.state):
+            raise RecordError(f"it has ended, and is {state_name(task.state)}")
+        _check_resources(task.task_info)
+    return record
+
+
+def _parse(record: Message, value: bytes) -> None:
+    try:
+        record.ParseFromString(value)
+    except DecodeError as error:
+        raise RecordError(f"it cannot be decoded: {error}") from error
+    if problem := contract.problem(record):
+        raise RecordError(problem)
+
+
+def _check_ids(key: str, container_id: str, framework_id: str, task_id: str) -> None:
+    if container_id != key:
+        raise RecordError(f"it is of the container {container_id!r}")
+    for text in (container_id, framework_id, task_id):
+        if problem := id_problem(text):
+            raise RecordError(f"an id of it: {problem}")
+
+
+def _check_optional_ids(*texts: str) -> None:
+    for text in texts:
+        if text and (problem := id_problem(text)):
+            raise RecordError(f"an id of it: {problem}")
+
+
+def _check_resources(info: pb.TaskInfo) -> None:
+    try:
+        from_proto(info.resources)
+    except ResourceError as error:
+        raise RecordError(str(error)) from error
+
+
+def _check_updates(record: checkpoint_pb.TaskCheckpoint) -> None:
+    """A task's state is what its latest update says, and its end is the last thing said of it."""
+    state, waiting = record.state, record.unacknowledged
+    if state not in FROM_AGENTS:
+        raise RecordError(f"it is {state_name(state)}, which is not for an agent to say")
+    acknowledged = [record.acknowledged] if record.HasField("acknowledged") else []
+    said = [*acknowledged, *waiting]
+    for status in said:
+        if status.state not in FROM_AGENTS:
+            raise RecordError(f"an update of it says {state_name(status.state)}")
+        if status.task_id != record.task_info.task_id or not status.uuid:
+            raise RecordError("an update of it is another task's, or has no uuid")
+    if said and said[-1].state != state:
+        latest = state_name(said[-1].state)
+        raise RecordError(f"it is {state_name(state)}, and its latest update says {latest}")
+    if any(is_terminal(status.state) for status in said[:-1]):
+        raise RecordError("an update of it comes after its end")
+    if is_terminal(state) and not waiting:
+        raise RecordError(f"it is {state_name(state)}, and no update is left to tell that")
+    in_executor = bool(record.executor_container_id)
+    if state == pb.TASK_KILLING and not record.HasField("kill") and not in_executor:
+        raise RecordError("it is TASK_KILLING, and no kill is under way")
