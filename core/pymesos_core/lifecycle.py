@@ -7,7 +7,7 @@ keeps its latest transitions, its story, which an event that cannot be tells.
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -20,6 +20,10 @@ Name = Callable[[Any], str]
 
 KEPT = 16  # transitions in a story
 
+# Times (Unix, in seconds; None: not kept) and transitions in turn, the latest last. It is flat
+# because there are many objects, and a pair for each transition would double what stories hold.
+Story = tuple[Any, ...]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Transition(Generic[State, Event, Effect]):
@@ -29,11 +33,12 @@ class Transition(Generic[State, Event, Effect]):
     event: Event
     target: State
     effects: tuple[Effect, ...]
+    changes: bool = field(init=False)  # whether the target is another state
+    alone: Story = field(init=False)  # the story of which it is all, without its time
 
-
-# Times (Unix, in seconds) and transitions in turn, the latest last. It is flat because there are
-# many objects, and a pair for each transition would double what their stories hold.
-Story = tuple[Any, ...]
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "changes", self.source != self.target)
+        object.__setattr__(self, "alone", (None, self))
 
 
 class Living(Protocol[State]):
@@ -67,7 +72,9 @@ class Lifecycle(Generic[State, Event, Effect]):
     """A table of transitions, with the diagram of it.
 
     `starts` are the states in which objects begin. An event that is allowed to change nothing has a
-    row whose target is its source.
+    row whose target is its source. `brief`: the story of an object is its latest transition only,
+    without its time, so that moving it allocates nothing; for objects that come and go by the
+    thousand.
     """
 
     def __init__(
@@ -76,10 +83,13 @@ class Lifecycle(Generic[State, Event, Effect]):
         starts: Iterable[State],
         rows: Iterable[Row],
         state_name: Callable[[State], str] | None = None,
+        *,
+        brief: bool = False,
     ) -> None:
         """Raises ValueError when a row is given twice, or a state is never reached."""
         self.title = title
         self.starts = tuple(starts)
+        self._brief = brief
         self._name: Name = state_name or name_of
         self._after: dict[State, dict[Event, Transition[State, Event, Effect]]] = {}
         for sources, event, target, effects in rows:
@@ -115,17 +125,25 @@ class Lifecycle(Generic[State, Event, Effect]):
 
         Raises ImpossibleTransitionError, and the object stays as it is.
         """
-        events = self._after.get(thing.state)
-        transition = None if events is None else events.get(event)
-        if transition is None:
-            raise ImpossibleTransitionError(
-                f"{thing.label} is {self._name(thing.state)}, where {name_of(event)!r} cannot be."
-                f" Its story: {self.tell(thing)}"
-            )
-        if transition.target != transition.source:
+        try:
+            transition = self._after[thing.state][event]
+        except KeyError:
+            raise ImpossibleTransitionError(self._why_not(thing, event)) from None
+        if transition.changes:
             thing.state = transition.target
-            thing.story = (*thing.story[-2 * (KEPT - 1) :], wall_s, transition)
+            if self._brief:
+                thing.story = transition.alone
+            else:
+                story = thing.story
+                kept = story if len(story) < 2 * KEPT else story[2:]
+                thing.story = (*kept, wall_s, transition)
         return transition
+
+    def _why_not(self, thing: Living[State], event: Event) -> str:
+        return (
+            f"{thing.label} is {self._name(thing.state)}, where {name_of(event)!r} cannot be."
+            f" Its story: {self.tell(thing)}"
+        )
 
     def tell(self, thing: Living[State]) -> str:
         """The latest transitions of an object, in one line."""
@@ -133,7 +151,8 @@ class Lifecycle(Generic[State, Event, Effect]):
         if not story:
             return f"it has been {self._name(thing.state)} from the beginning"
         told = [
-            f"{name_of(transition.event)} → {self._name(transition.target)} ({utc(wall_s)})"
+            f"{name_of(transition.event)} → {self._name(transition.target)}"
+            + ("" if wall_s is None else f" ({utc(wall_s)})")
             for wall_s, transition in zip(story[::2], story[1::2], strict=True)
         ]
         return "; ".join([self._name(story[1].source), *told])
@@ -146,7 +165,7 @@ class Lifecycle(Generic[State, Event, Effect]):
         lines += [f"    [*] --> {ids[state]}" for state in self.starts]
         arrows: dict[tuple[State, State], list[str]] = {}
         for t in self:
-            if t.target != t.source:
+            if t.changes:
                 arrows.setdefault((t.source, t.target), []).append(name_of(t.event))
         for (source, target), events in arrows.items():
             lines.append(f"    {ids[source]} --> {ids[target]}: {', '.join(events)}")
@@ -154,10 +173,15 @@ class Lifecycle(Generic[State, Event, Effect]):
         return "\n".join(lines)
 
     def rows(self) -> Iterator[tuple[str, str, str, str]]:
-        """State, event, next state and effects of each transition, in words."""
+        """States, event, next state and effects, in words; states that an event takes alike are
+        together."""
+        alike: dict[tuple[str, str, str], list[str]] = {}
         for t in self:
-            target = self._name(t.target) if t.target != t.source else "(the same)"
-            yield self._name(t.source), name_of(t.event), target, ", ".join(map(name_of, t.effects))
+            target = self._name(t.target) if t.changes else "(the same)"
+            key = (name_of(t.event), target, ", ".join(map(name_of, t.effects)))
+            alike.setdefault(key, []).append(self._name(t.source))
+        for (event, target, effects), sources in alike.items():
+            yield ", ".join(sources), event, target, effects
 
     def _states(self) -> list[State]:
         found = dict.fromkeys(self.starts)
@@ -166,7 +190,7 @@ class Lifecycle(Generic[State, Event, Effect]):
         return list(found)
 
     def _is_final(self, state: State) -> bool:
-        return all(t.target == state for t in self._after.get(state, {}).values())
+        return not any(t.changes for t in self._after.get(state, {}).values())
 
 
 def name_of(thing: object) -> str:

@@ -83,6 +83,17 @@ def test_a_story_is_bounded_and_keeps_the_latest() -> None:
     assert times[-1] == 99.0
 
 
+def test_a_brief_story_is_the_latest_transition() -> None:
+    rows = [Row(Door.SHUT, Hand.PUSH, Door.OPEN), Row(Door.OPEN, Hand.TEAR_OUT, Door.GONE)]
+    life: Lifecycle[Door, Hand, Noise] = Lifecycle("A door", [Door.SHUT], rows, brief=True)
+    door = Thing()
+    for event in (Hand.PUSH, Hand.TEAR_OUT):
+        assert life.move(door, event, 1.0).alone is door.story
+    with pytest.raises(ImpossibleTransitionError) as told:
+        life.move(door, Hand.PULL, 2.0)
+    assert str(told.value).endswith("Its story: open; tear out → gone")
+
+
 def test_an_event_that_changes_nothing_is_no_part_of_the_story() -> None:
     door = Thing(Door.OPEN)
     DOOR.move(door, Hand.LOOK, 1.0)
@@ -113,4 +124,14 @@ def test_the_diagram_is_drawn_from_the_table() -> None:
         "    s1 --> s0: pull",
         "    s1 --> s2: tear out",
         "    s2 --> [*]",
+    ]
+
+
+def test_rows_that_differ_in_their_states_only_are_shown_as_one() -> None:
+    assert list(DOOR.rows()) == [
+        ("shut", "push", "open", "squeak"),
+        ("shut, open", "tear out", "gone", ""),
+        ("shut", "look", "open", ""),
+        ("open", "pull", "shut", "squeak, slam"),
+        ("open", "look", "(the same)", ""),
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import StrEnum
 
 from pymesos_core.lifecycle import Lifecycle, Row
 from pymesos_core.states import state_name
@@ -72,7 +72,7 @@ SAID = {
 }
 
 
-class ContainerState(Enum):
+class ContainerState(StrEnum):
     """How far a container is, as far as the agent knows."""
 
     PLANNED = "planned"  # this agent has not handed it to its runtime
@@ -142,7 +142,7 @@ CONTAINER_LIFE: Lifecycle[ContainerState, ContainerEvent, ContainerEffect] = Lif
 )
 
 
-class ExecutorState(Enum):
+class ExecutorState(StrEnum):
     """Where an executor stands with its agent."""
 
     PLANNED = "planned"  # its container is not known to be there

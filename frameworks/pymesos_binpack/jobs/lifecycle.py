@@ -6,13 +6,13 @@ every state in which there is a task. What the framework decides may come only w
 
 from __future__ import annotations
 
-from enum import Enum
+from enum import StrEnum
 
 from pymesos_core.lifecycle import Lifecycle, Row
 from pymesos_proto.v1 import types_pb2 as pb
 
 
-class Phase(Enum):
+class Phase(StrEnum):
     """Where an instance is."""
 
     WAITING = "waiting"  # for a place, or for its next start
@@ -25,7 +25,7 @@ class Phase(Enum):
     DONE = "done"  # it will not be launched again
 
 
-class Happened(Enum):
+class Happened(StrEnum):
     """What happens to an instance."""
 
     PLANNED = "planned"

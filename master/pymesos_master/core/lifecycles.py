@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from enum import Enum, StrEnum
+from enum import StrEnum
 
 from pymesos_core.lifecycle import Lifecycle, Row
 
 
-class FrameworkState(Enum):
+class FrameworkState(StrEnum):
     """Where a framework stands with the master."""
 
     ACTIVE = "active"
