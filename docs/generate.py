@@ -22,7 +22,7 @@ from pymesos_cli.main import main as cli
 from pymesos_core import limits
 from pymesos_core.lifecycle import Lifecycle
 from pymesos_core.settings.printing import table
-from pymesos_master.core.lifecycles import FRAMEWORK_LIFE
+from pymesos_master.core.lifecycles import AGENT_LIFE, FRAMEWORK_LIFE
 from pymesos_master.main import main as master
 from pymesos_master.settings import MasterSettings
 from pymesos_simulation.__main__ import main as simulate
@@ -181,6 +181,7 @@ def limits_page() -> str:
 # The life cycles of docs/life-cycles.md, in the order of that page.
 LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [
     FRAMEWORK_LIFE,
+    AGENT_LIFE,
     TASK_LIFE,
     EXECUTOR_LIFE,
     CONTAINER_LIFE,

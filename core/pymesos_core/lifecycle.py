@@ -33,8 +33,8 @@ class Transition(Generic[State, Event, Effect]):
     event: Event
     target: State
     effects: tuple[Effect, ...]
-    changes: bool = field(init=False)  # whether the target is another state
-    alone: Story = field(init=False)  # the story of which it is all, without its time
+    changes: bool = field(init=False, repr=False)  # whether the target is another state
+    alone: Story = field(init=False, repr=False)  # the story of which it is all, without its time
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "changes", self.source != self.target)

@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 from pymesos_core.metrics import MIB, gauge
 from pymesos_core.slices import in_slices
 from pymesos_core.states import state_name
-from pymesos_master.core.state import AgentState
+from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.services.leading import Leadership
 
 # Resources with a metric of their own; the values of mem and disk are in bytes by Prometheus'

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from pymesos_binpack.jobfiles.parsing import Job
 from pymesos_core.states import is_terminal
-from pymesos_master.core.state import AgentState, ClusterState, TaskKey
+from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.state import ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.coordinator import Coordinator

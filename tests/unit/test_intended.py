@@ -11,7 +11,7 @@ import pytest
 from pymesos_core.resources import parse, to_proto
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
-from pymesos_master.core.state import AgentState
+from pymesos_master.core.lifecycles import AgentState
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness

@@ -10,8 +10,7 @@ import pytest
 from pymesos_core import VERSION, resources
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
-from pymesos_master.core.lifecycles import FrameworkState
-from pymesos_master.core.state import AgentState
+from pymesos_master.core.lifecycles import AgentState, FrameworkState
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb

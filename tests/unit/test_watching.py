@@ -16,10 +16,9 @@ from pymesos_core.resources import Resources, parse
 from pymesos_core.states import kind_name
 from pymesos_master import watching
 from pymesos_master.core import effects as fx
-from pymesos_master.core.lifecycles import FrameworkState
+from pymesos_master.core.lifecycles import AgentState, FrameworkState
 from pymesos_master.core.state import (
     Agent,
-    AgentState,
     ClusterState,
     Framework,
     Offer,

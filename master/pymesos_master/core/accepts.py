@@ -11,8 +11,9 @@ from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_master.core import hoarding, offers, optimistic, reservations, tasks
 from pymesos_master.core.context import Context
+from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.core.reservations import Launching
-from pymesos_master.core.state import Agent, AgentState, Framework, Offer, Task
+from pymesos_master.core.state import Agent, Framework, Offer, Task
 from pymesos_master.core.validation import group_problem, task_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

@@ -22,12 +22,12 @@ from pymesos_master.core.events import (
     AgentToldEnded,
     AgentUsageReported,
 )
+from pymesos_master.core.lifecycles import AGENT_LIFE, AgentEvent, AgentState
 from pymesos_master.core.registry import AGENT, record_problem, to_change
 from pymesos_master.core.reservations import offer_anew, tell_reserved
 from pymesos_master.core.state import (
     Agent,
     AgentRecord,
-    AgentState,
     Framework,
     Registration,
     Task,
@@ -244,10 +244,12 @@ def _admit(
             peer=event.caller.peer,
         )
         ctx.state.agents[info.agent_id] = agent
-    was_unreachable = agent.state == AgentState.UNREACHABLE
-    if agent.state == AgentState.RECOVERING:
+        was = None
+    else:
+        was = AGENT_LIFE.move(agent, AgentEvent.REGISTERED, ctx.now.wall_s).source
+    if was == AgentState.RECOVERING:
         ctx.agents_awaited -= 1
-    agent.info, agent.state = info, AgentState.ACTIVE
+    agent.info = info
     base = resources.from_proto(info.resources)
     agent.total = reservations.with_reserved(base, agent.reserved)
     ctx.state.agent_at[address_of(info)] = agent.agent_id
@@ -271,6 +273,7 @@ def _admit(
     )
     if agent.reserved != reported:
         tell_reserved(ctx, agent)
+    was_unreachable = was == AgentState.UNREACHABLE
     _take_over_tasks(ctx, agent, event.tasks, held, was_unreachable=was_unreachable)
     offer_anew(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_ADDED, agent_id=agent.agent_id, resources=agent.total)
@@ -476,7 +479,7 @@ def _disconnect(ctx: Context, agent: Agent, reason: str) -> None:
     ctx.state.agent_by_connection.pop(agent.connection_id, None)
     ctx.out.append(CloseConnection(agent.connection_id))
     agent.connection_id = None
-    agent.state = AgentState.DISCONNECTED
+    AGENT_LIFE.move(agent, AgentEvent.STREAM_ENDED, ctx.now.wall_s)
     ctx.publish(ClusterEvent.AGENT_DISCONNECTED, agent_id=agent.agent_id, message=reason)
 
 
@@ -570,7 +573,8 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
     if superseded or agent.state == AgentState.UNREACHABLE:
         return
     _disconnect(ctx, agent, message)
-    agent.state, agent.changed_at_s = AgentState.UNREACHABLE, ctx.now.wall_s
+    AGENT_LIFE.move(agent, AgentEvent.LOST, ctx.now.wall_s)
+    agent.changed_at_s = ctx.now.wall_s
     ctx.allocator.remove_agent(agent.agent_id)
     for task in list(agent.tasks.values()):
         if task.framework_id in ctx.state.completed_frameworks:
@@ -602,7 +606,8 @@ def make_gone(ctx: Context, agent: Agent) -> None:
     )
     ctx.tell_agent(agent, agent_pb.MasterMessage(refused=refused))
     _disconnect(ctx, agent, "marked gone by an operator")
-    agent.state, agent.changed_at_s = AgentState.GONE, ctx.now.wall_s
+    AGENT_LIFE.move(agent, AgentEvent.MARKED_GONE, ctx.now.wall_s)
+    agent.changed_at_s = ctx.now.wall_s
     ctx.timers.cancel(("reregister", agent.agent_id))
     ctx.allocator.remove_agent(agent.agent_id)
     for task in list(agent.tasks.values()):

@@ -16,13 +16,18 @@ from pymesos_master.core.events import (
     FrameworkDisconnected,
     FrameworkSubscribing,
 )
-from pymesos_master.core.lifecycles import FRAMEWORK_LIFE, FrameworkEvent, FrameworkState
+from pymesos_master.core.lifecycles import (
+    FRAMEWORK_LIFE,
+    AgentState,
+    FrameworkEvent,
+    FrameworkState,
+)
 from pymesos_master.core.registry import (
     FRAMEWORK,
     record_problem,
     to_change,
 )
-from pymesos_master.core.state import AgentState, Framework, FrameworkRecord
+from pymesos_master.core.state import Framework, FrameworkRecord
 from pymesos_master.core.validation import change_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

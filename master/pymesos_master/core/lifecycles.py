@@ -46,3 +46,37 @@ FRAMEWORK_LIFE: Lifecycle[FrameworkState, FrameworkEvent, str] = Lifecycle(
         ),
     ),
 )
+
+
+class AgentState(StrEnum):
+    """Where an agent stands with the master."""
+
+    RECOVERING = "recovering"  # in the registry; not registered with this leader yet
+    ACTIVE = "active"
+    DISCONNECTED = "disconnected"
+    UNREACHABLE = "unreachable"
+    GONE = "gone"
+
+
+class AgentEvent(StrEnum):
+    """What changes the state of an agent; what is to be stored for it is stored before."""
+
+    REGISTERED = "registered"
+    STREAM_ENDED = "stream ended"
+    LOST = "not heard of for too long"
+    MARKED_GONE = "marked gone by an operator"
+
+
+_AWAY = (AgentState.RECOVERING, AgentState.DISCONNECTED)
+
+AGENT_LIFE: Lifecycle[AgentState, AgentEvent, str] = Lifecycle(
+    "An agent, as the master knows it",
+    # New; of the registry, where the last two stay what they are until they are forgotten.
+    (AgentState.ACTIVE, AgentState.RECOVERING, AgentState.UNREACHABLE, AgentState.GONE),
+    (
+        Row((*_AWAY, AgentState.UNREACHABLE), AgentEvent.REGISTERED, AgentState.ACTIVE),
+        Row(AgentState.ACTIVE, AgentEvent.STREAM_ENDED, AgentState.DISCONNECTED),
+        Row(_AWAY, AgentEvent.LOST, AgentState.UNREACHABLE),
+        Row((*_AWAY, AgentState.UNREACHABLE), AgentEvent.MARKED_GONE, AgentState.GONE),
+    ),
+)

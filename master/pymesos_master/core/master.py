@@ -30,8 +30,8 @@ from pymesos_master.core import (
 )
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Effect, StepDown
-from pymesos_master.core.lifecycles import FrameworkState
-from pymesos_master.core.state import Agent, AgentState, ClusterState, Config
+from pymesos_master.core.lifecycles import AgentState, FrameworkState
+from pymesos_master.core.state import Agent, ClusterState, Config
 
 
 class MasterCore:

@@ -9,7 +9,8 @@ from pymesos_core import resources
 from pymesos_core.resources import Resources
 from pymesos_master.core import optimistic
 from pymesos_master.core.context import Context
-from pymesos_master.core.state import Agent, AgentState, Framework, Offer
+from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.state import Agent, Framework, Offer
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent

@@ -8,8 +8,9 @@ from pymesos_core.errors import ProblemKind
 from pymesos_master.core import agents, frameworks, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorKilledTask, OperatorMarkedGone, OperatorToreDown
+from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.core.registry import AGENT
-from pymesos_master.core.state import AgentRecord, AgentState
+from pymesos_master.core.state import AgentRecord
 
 
 def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:

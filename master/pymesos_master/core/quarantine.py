@@ -21,13 +21,17 @@ from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove, start_failover_timer
-from pymesos_master.core.lifecycles import FRAMEWORK_LIFE, FrameworkEvent, FrameworkState
+from pymesos_master.core.lifecycles import (
+    FRAMEWORK_LIFE,
+    AgentState,
+    FrameworkEvent,
+    FrameworkState,
+)
 from pymesos_master.core.registry import AGENT, CALL, FRAMEWORK, ROLE
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
     Agent,
     AgentRecord,
-    AgentState,
     Framework,
     FrameworkRecord,
     Quarantined,

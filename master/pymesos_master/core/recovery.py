@@ -7,7 +7,7 @@ import math
 from pymesos_core.store import Records
 from pymesos_master.core import quarantine
 from pymesos_master.core.context import Context
-from pymesos_master.core.state import AgentState
+from pymesos_master.core.lifecycles import AgentState
 
 BACK_BEFORE_QUOTA = 0.8
 

@@ -11,13 +11,13 @@ from pymesos_core import limits as bounds
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
+from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.core.state import AGENT as AGENT
 from pymesos_master.core.state import CALL as CALL
 from pymesos_master.core.state import FRAMEWORK as FRAMEWORK
 from pymesos_master.core.state import ROLE as ROLE
 from pymesos_master.core.state import (
     AgentRecord,
-    AgentState,
     FrameworkRecord,
     Quarantined,
     Record,

@@ -23,8 +23,9 @@ from pymesos_core.resources import (
 from pymesos_master.core import offers
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorReserved, OperatorUnreserved
+from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.core.registry import AGENT
-from pymesos_master.core.state import Agent, AgentState, ClusterState, Framework
+from pymesos_master.core.state import Agent, ClusterState, Framework
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb

@@ -6,14 +6,13 @@ import sys
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import Enum
 
 from pymesos_core.lifecycle import Story
 from pymesos_core.registry_image import RegistryImage
 from pymesos_core.resources import EMPTY, Resources, to_proto, total
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
-from pymesos_master.core.lifecycles import FrameworkState
+from pymesos_master.core.lifecycles import AgentState, FrameworkState
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -44,16 +43,6 @@ class Config:
     max_completed_frameworks: int = 100
     max_lost_agents: int = 10_000  # unreachable or gone, kept in the registry
     master_address: str = ""
-
-
-class AgentState(Enum):
-    """Where an agent stands with the master."""
-
-    RECOVERING = "recovering"  # in the registry; not registered with this leader yet
-    ACTIVE = "active"
-    DISCONNECTED = "disconnected"
-    UNREACHABLE = "unreachable"
-    GONE = "gone"
 
 
 @dataclass(slots=True)
@@ -128,6 +117,12 @@ class Agent:
     changed_at_s: float = 0.0  # when it became unreachable or gone
     usage: agent_pb.Usage | None = None
     reserved: Resources = EMPTY  # dynamically, by the registry
+    story: Story = ()
+
+    @property
+    def label(self) -> str:
+        """What its story calls it."""
+        return f"agent {self.agent_id}"
 
     @property
     def state_name(self) -> str:

@@ -18,9 +18,9 @@ from pymesos_core.states import (
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import EndUnread
 from pymesos_master.core.events import TaskStatusUpdated
-from pymesos_master.core.lifecycles import FrameworkState
+from pymesos_master.core.lifecycles import AgentState, FrameworkState
 from pymesos_master.core.registry import AGENT
-from pymesos_master.core.state import Agent, AgentState, Framework, Task
+from pymesos_master.core.state import Agent, Framework, Task
 from pymesos_master.core.telling import tell_all, tell_some
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb

@@ -6,7 +6,8 @@ from pymesos_core.resources import format_milli
 from pymesos_master.allocator import Allocator
 from pymesos_master.allocator.interface import NOTHING, Standing, Withheld
 from pymesos_master.allocator.minimum import Scalars
-from pymesos_master.core.state import AgentState, ClusterState, Framework
+from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.state import ClusterState, Framework
 from pymesos_master.queries.views import framework_view, upwards
 from pymesos_proto.v1 import operator_pb2 as pb
 

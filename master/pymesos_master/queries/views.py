@@ -7,11 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
+from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.core.offers import offer_message
 from pymesos_master.core.registry import quota_message
 from pymesos_master.core.state import (
     Agent,
-    AgentState,
     ClusterState,
     Framework,
     Offer,
