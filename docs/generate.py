@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from pymesos_agent.containers.facets import DECLARED, FACETS
-from pymesos_agent.core.lifecycles import CONTAINER_LIFE, EXECUTOR_LIFE, TASK_LIFE
+from pymesos_agent.core import lifecycles as of_agent
 from pymesos_agent.main import main as agent
 from pymesos_agent.settings import AgentSettings
 from pymesos_binpack.jobfiles.reference import sections
@@ -22,7 +22,7 @@ from pymesos_cli.main import main as cli
 from pymesos_core import limits
 from pymesos_core.lifecycle import Lifecycle
 from pymesos_core.settings.printing import table
-from pymesos_master.core.lifecycles import AGENT_LIFE, FRAMEWORK_LIFE
+from pymesos_master.core import lifecycles as of_master
 from pymesos_master.main import main as master
 from pymesos_master.settings import MasterSettings
 from pymesos_simulation.__main__ import main as simulate
@@ -180,11 +180,12 @@ def limits_page() -> str:
 
 # The life cycles of docs/life-cycles.md, in the order of that page.
 LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [
-    FRAMEWORK_LIFE,
-    AGENT_LIFE,
-    TASK_LIFE,
-    EXECUTOR_LIFE,
-    CONTAINER_LIFE,
+    of_master.FRAMEWORK_LIFE,
+    of_master.AGENT_LIFE,
+    of_master.TASK_LIFE,
+    of_agent.TASK_LIFE,
+    of_agent.EXECUTOR_LIFE,
+    of_agent.CONTAINER_LIFE,
     INSTANCE_LIFE,
 ]
 

@@ -5,8 +5,19 @@ from __future__ import annotations
 import pytest
 
 from pymesos_core.lifecycle import ImpossibleTransitionError
+from pymesos_core.states import is_terminal
 from pymesos_master.core import events as ev
-from pymesos_master.core.lifecycles import AGENT_LIFE, AgentEvent, AgentState
+from pymesos_master.core.lifecycles import (
+    AGENT_LIFE,
+    SAID,
+    TASK_LIFE,
+    AgentEvent,
+    AgentState,
+    TaskEffect,
+    TaskEvent,
+)
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
 
 
@@ -32,3 +43,73 @@ def test_an_impossible_event_tells_the_story_of_its_agent() -> None:
     assert text.startswith(f"agent {agent_id} is disconnected, where 'stream ended' cannot be.")
     assert "active; stream ended → disconnected" in text
     assert agent.state is AgentState.DISCONNECTED
+
+
+def test_the_end_of_a_task_is_final_and_frees_what_it_held_once() -> None:
+    for transition in TASK_LIFE:
+        assert not is_terminal(transition.source), transition
+        held = transition.source != pb.TASK_UNREACHABLE
+        frees = held and is_terminal(transition.target)
+        assert (TaskEffect.FREE in transition.effects) == frees, transition
+
+
+def test_what_an_agent_says_is_what_its_task_is() -> None:
+    for state, event in SAID.items():
+        after = TASK_LIFE.after(pb.TASK_RUNNING, event)
+        assert after is not None and after.target == state
+
+
+def running(h: MasterHarness) -> tuple[int, int, str, pb.TaskInfo]:
+    """A framework with a task that runs: both connections, the framework's id, the task."""
+    agent, framework = h.agent(), h.subscribe()
+    h.run(framework)
+    framework_id = h.framework_id(framework)
+    h.update(agent, framework_id, "t", pb.TASK_RUNNING)
+    return agent, framework, framework_id, h.core.state.frameworks[framework_id].tasks["t"].info
+
+
+def test_an_impossible_event_tells_the_story_of_its_task() -> None:
+    h = MasterHarness()
+    _, _, framework_id, _ = running(h)
+    found = h.core.state.find_task(framework_id, "t")
+    assert found is not None
+    TASK_LIFE.move(found, TaskEvent.AGENT_LOST, h.now_s)
+    with pytest.raises(ImpossibleTransitionError) as raised:
+        TASK_LIFE.move(found, TaskEvent.AGENT_LOST, h.now_s)
+    assert str(raised.value) == (
+        f"task t of {framework_id} is TASK_UNREACHABLE, where 'its agent is unreachable' cannot be."
+        " Its story: TASK_RUNNING; its agent is unreachable → TASK_UNREACHABLE"
+    )
+
+
+def test_a_task_that_has_ended_does_not_end_otherwise_when_its_agent_registers_again() -> None:
+    h = MasterHarness()
+    agent, _, framework_id, info = running(h)
+    h.update(agent, framework_id, "t", pb.TASK_FINISHED, b"end")
+    record = agent_pb.TaskRecord(task_info=info, framework_id=framework_id, state=pb.TASK_FAILED)
+    h.agent(agent_id=h.agent_id(agent), tasks=[record])
+    found = h.core.state.find_task(framework_id, "t")
+    assert found is not None and found.state == pb.TASK_FINISHED
+
+
+def test_a_task_of_which_something_was_said_is_not_staging() -> None:
+    h = MasterHarness()
+    agent, framework, framework_id, _ = running(h)
+    told = len(h.statuses(framework))
+    h.update(agent, framework_id, "t", pb.TASK_RUNNING, b"2", latest=pb.TASK_STAGING)
+    found = h.core.state.find_task(framework_id, "t")
+    assert found is not None and found.state == pb.TASK_RUNNING
+    assert len(h.statuses(framework)) == told
+    assert h.complaints[-1].kind == "a bad status update"
+
+
+def test_an_agent_does_not_say_what_only_masters_say_of_a_task_that_has_ended() -> None:
+    h = MasterHarness()
+    agent, framework = h.agent(), h.subscribe()
+    record = agent_pb.TaskRecord(
+        task_info=pb.TaskInfo(task_id="t"),
+        framework_id=h.framework_id(framework),
+        state=pb.TASK_GONE_BY_OPERATOR,
+    )
+    h.feed(ev.AgentToldEnded(agent, agent_pb.EndedTasks(tasks=[record])))
+    assert not h.core.state.completed_tasks

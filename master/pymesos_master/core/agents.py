@@ -22,7 +22,14 @@ from pymesos_master.core.events import (
     AgentToldEnded,
     AgentUsageReported,
 )
-from pymesos_master.core.lifecycles import AGENT_LIFE, AgentEvent, AgentState
+from pymesos_master.core.lifecycles import (
+    AGENT_LIFE,
+    SAID,
+    TASK_LIFE,
+    AgentEvent,
+    AgentState,
+    TaskEvent,
+)
 from pymesos_master.core.registry import AGENT, record_problem, to_change
 from pymesos_master.core.reservations import offer_anew, tell_reserved
 from pymesos_master.core.state import (
@@ -339,7 +346,7 @@ def _take_over(
             agent.agent_id,
             record.role,
             ctx.interned(held),
-            record.state,
+            pb.TASK_STAGING,
             _time(record.launched_at_s) or ctx.now.wall_s,
         )
         framework.tasks[task.task_id] = task
@@ -350,7 +357,9 @@ def _take_over(
         task.info, task.resources = copy_of(record.task_info), ctx.interned(held)
     unacknowledged = _statuses(ctx, agent, record, record.unacknowledged)
     if not is_terminal(task.state) or is_terminal(record.state):
-        task.state = record.state
+        if not is_terminal(task.state):
+            # Nothing of it is freed here: what tasks hold is counted anew when all are taken over.
+            TASK_LIFE.move(task, SAID[record.state], ctx.now.wall_s)
         if is_terminal(task.state) and not task.finished_at_s:
             ended = [s for s in unacknowledged if is_terminal(s.state)]
             task.finished_at_s = (_time(ended[0].timestamp_s) if ended else 0) or ctx.now.wall_s
@@ -428,7 +437,8 @@ def on_told_ended(ctx: Context, event: AgentToldEnded) -> None:
 def _ended_task(ctx: Context, agent: Agent, record: agent_pb.TaskRecord) -> Task | None:
     """None for what is no task, or has not ended."""
     named = record.framework_id and record.task_info.task_id
-    if not named or not is_terminal(record.state) or contract.problem(record):
+    ended = record.state in FROM_AGENTS and is_terminal(record.state)
+    if not named or not ended or contract.problem(record):
         return None
     try:
         held = resources.from_proto(record.task_info.resources)
@@ -438,18 +448,20 @@ def _ended_task(ctx: Context, agent: Agent, record: agent_pb.TaskRecord) -> Task
     info, status = pb.TaskInfo(), pb.TaskStatus()
     info.CopyFrom(record.task_info)
     status.CopyFrom(record.status)
-    return Task(
+    task = Task(
         info,
         record.framework_id,
         agent.agent_id,
         record.role,
         ctx.interned(held),
-        record.state,
+        pb.TASK_STAGING,
         record.launched_at_s,
         status=contract.tame(status),
         started_at_s=record.started_at_s,
         finished_at_s=status.timestamp_s,
     )
+    TASK_LIFE.move(task, SAID[record.state], ctx.now.wall_s)
+    return task
 
 
 def _forget_unreported(ctx: Context, agent: Agent, task: Task) -> None:
@@ -459,7 +471,7 @@ def _forget_unreported(ctx: Context, agent: Agent, task: Task) -> None:
         return
     message = "Reconciliation: Task is unknown to the agent"
     tasks.end_without_agent(
-        ctx, task, pb.TASK_DROPPED, pb.REASON_RECONCILIATION, message, source=pb.SOURCE_AGENT
+        ctx, task, TaskEvent.UNREPORTED, pb.REASON_RECONCILIATION, message, source=pb.SOURCE_AGENT
     )
 
 
@@ -580,9 +592,10 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
         if task.framework_id in ctx.state.completed_frameworks:
             # It was ending, and nobody will ask for it any more.
             reason = pb.REASON_FRAMEWORK_REMOVED
-            tasks.end_without_agent(ctx, task, pb.TASK_KILLED, reason, "Framework removed")
+            event = TaskEvent.FRAMEWORK_REMOVED
+            tasks.end_without_agent(ctx, task, event, reason, "Framework removed")
         elif not is_terminal(task.state):
-            task.state = pb.TASK_UNREACHABLE
+            TASK_LIFE.move(task, TaskEvent.AGENT_LOST, ctx.now.wall_s)
             tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
     _tell_failure(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=message)
@@ -614,7 +627,7 @@ def make_gone(ctx: Context, agent: Agent) -> None:
         tasks.end_without_agent(
             ctx,
             task,
-            pb.TASK_GONE_BY_OPERATOR,
+            TaskEvent.AGENT_GONE,
             pb.REASON_AGENT_REMOVED_BY_OPERATOR,
             "the agent was marked gone by an operator",
         )

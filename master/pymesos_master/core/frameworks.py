@@ -21,6 +21,7 @@ from pymesos_master.core.lifecycles import (
     AgentState,
     FrameworkEvent,
     FrameworkState,
+    TaskEvent,
 )
 from pymesos_master.core.registry import (
     FRAMEWORK,
@@ -307,7 +308,11 @@ def _end_tasks(ctx: Context, framework: Framework) -> None:
             tasks.complete(ctx, task)
         elif agent.state == AgentState.UNREACHABLE:
             tasks.end_without_agent(
-                ctx, task, pb.TASK_KILLED, pb.REASON_FRAMEWORK_REMOVED, "Framework removed"
+                ctx,
+                task,
+                TaskEvent.FRAMEWORK_REMOVED,
+                pb.REASON_FRAMEWORK_REMOVED,
+                "Framework removed",
             )
 
 

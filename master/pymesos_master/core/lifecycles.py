@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 
 from pymesos_core.lifecycle import Lifecycle, Row
+from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
+from pymesos_proto.v1 import types_pb2 as pb
 
 
 class FrameworkState(StrEnum):
@@ -79,4 +81,78 @@ AGENT_LIFE: Lifecycle[AgentState, AgentEvent, str] = Lifecycle(
         Row(_AWAY, AgentEvent.LOST, AgentState.UNREACHABLE),
         Row((*_AWAY, AgentState.UNREACHABLE), AgentEvent.MARKED_GONE, AgentState.GONE),
     ),
+)
+
+
+class TaskEvent(StrEnum):
+    """What changes the state of a task."""
+
+    SAID_STAGING = "its agent says TASK_STAGING"
+    SAID_STARTING = "its agent says TASK_STARTING"
+    SAID_RUNNING = "its agent says TASK_RUNNING"
+    SAID_KILLING = "its agent says TASK_KILLING"
+    SAID_FINISHED = "its agent says TASK_FINISHED"
+    SAID_FAILED = "its agent says TASK_FAILED"
+    SAID_KILLED = "its agent says TASK_KILLED"
+    SAID_ERROR = "its agent says TASK_ERROR"
+    SAID_LOST = "its agent says TASK_LOST"
+    SAID_DROPPED = "its agent says TASK_DROPPED"
+    SAID_GONE = "its agent says TASK_GONE"
+    AGENT_LOST = "its agent is unreachable"
+    AGENT_GONE = "its agent is gone"
+    UNREPORTED = "its agent does not know it"
+    FRAMEWORK_REMOVED = "its framework is removed, its agent unreachable"
+
+
+class TaskEffect(StrEnum):
+    """What is done when a task changes."""
+
+    FREE = "free its resources"
+
+
+# What an agent says of a task, in an update or as it registers.
+SAID = {
+    pb.TASK_STAGING: TaskEvent.SAID_STAGING,
+    pb.TASK_STARTING: TaskEvent.SAID_STARTING,
+    pb.TASK_RUNNING: TaskEvent.SAID_RUNNING,
+    pb.TASK_KILLING: TaskEvent.SAID_KILLING,
+    pb.TASK_FINISHED: TaskEvent.SAID_FINISHED,
+    pb.TASK_FAILED: TaskEvent.SAID_FAILED,
+    pb.TASK_KILLED: TaskEvent.SAID_KILLED,
+    pb.TASK_ERROR: TaskEvent.SAID_ERROR,
+    pb.TASK_LOST: TaskEvent.SAID_LOST,
+    pb.TASK_DROPPED: TaskEvent.SAID_DROPPED,
+    pb.TASK_GONE: TaskEvent.SAID_GONE,
+}
+assert SAID.keys() == FROM_AGENTS
+
+_HOLDING = (pb.TASK_STAGING, pb.TASK_STARTING, pb.TASK_RUNNING, pb.TASK_KILLING)
+
+
+def _end(event: TaskEvent, state: pb.TaskState) -> tuple[Row, Row]:
+    """An unreachable task holds nothing."""
+    return (
+        Row(_HOLDING, event, state, (TaskEffect.FREE,)),
+        Row(pb.TASK_UNREACHABLE, event, state),
+    )
+
+
+TASK_LIFE: Lifecycle[pb.TaskState, TaskEvent, TaskEffect] = Lifecycle(
+    "A task, as the master knows it",
+    (pb.TASK_STAGING,),
+    (
+        # Its agent holds the truth about a task as long as that has not ended.
+        *(
+            Row((*_HOLDING, pb.TASK_UNREACHABLE), event, state)
+            for state, event in SAID.items()
+            if not is_terminal(state)
+        ),
+        *(row for state, event in SAID.items() if is_terminal(state) for row in _end(event, state)),
+        Row(_HOLDING, TaskEvent.AGENT_LOST, pb.TASK_UNREACHABLE),
+        *_end(TaskEvent.AGENT_GONE, pb.TASK_GONE_BY_OPERATOR),
+        *_end(TaskEvent.UNREPORTED, pb.TASK_DROPPED),
+        *_end(TaskEvent.FRAMEWORK_REMOVED, pb.TASK_KILLED),
+    ),
+    state_name,
+    brief=True,
 )

@@ -61,6 +61,7 @@ class Task:
     kill: pb.KillPolicy | None = None  # asked for, not confirmed
     started_at_s: float = 0.0
     finished_at_s: float = 0.0
+    story: Story = ()
     key: TaskKey = field(init=False)  # in the maps of tasks
 
     def __post_init__(self) -> None:
@@ -73,6 +74,11 @@ class Task:
     def task_id(self) -> str:
         """The task's id."""
         return self.key[1]
+
+    @property
+    def label(self) -> str:
+        """What its story calls it."""
+        return f"task {self.task_id} of {self.framework_id}"
 
     @property
     def holds_resources(self) -> bool:

@@ -18,7 +18,13 @@ from pymesos_core.states import (
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import EndUnread
 from pymesos_master.core.events import TaskStatusUpdated
-from pymesos_master.core.lifecycles import AgentState, FrameworkState
+from pymesos_master.core.lifecycles import (
+    SAID,
+    TASK_LIFE,
+    AgentState,
+    FrameworkState,
+    TaskEvent,
+)
 from pymesos_master.core.registry import AGENT
 from pymesos_master.core.state import Agent, Framework, Task
 from pymesos_master.core.telling import tell_all, tell_some
@@ -116,7 +122,7 @@ def on_status_update(ctx: Context, event: TaskStatusUpdated) -> None:
         # Its end was acknowledged, and the acknowledgement was lost on the way to the agent.
         forward(ctx, framework, status)
         return
-    transition(ctx, task, update.latest_state or state)
+    transition(ctx, task, SAID[update.latest_state or state])
     task.status = task.unacknowledged = status
     if state == pb.TASK_RUNNING and not task.started_at_s:
         task.started_at_s = status.timestamp_s
@@ -146,7 +152,8 @@ def state_problem(state: pb.TaskState, latest: pb.TaskState) -> str | None:
     """Why an agent cannot say a state of a task that is in its latest one by now, or None."""
     if state not in FROM_AGENTS or state == pb.TASK_STAGING or latest not in FROM_AGENTS:
         return f"an agent cannot say {state_name(state)}, or {state_name(latest)}, of a task"
-    if is_terminal(state) and not is_terminal(latest):
+    early = latest == pb.TASK_STAGING  # in which nothing has been said of it
+    if early or (is_terminal(state) and not is_terminal(latest)):
         return f"it says {state_name(state)} of a task whose latest state is {state_name(latest)}"
     return None
 
@@ -160,18 +167,16 @@ def _acknowledge_to_agent(
     ctx.tell_agent(agent, message)
 
 
-def transition(ctx: Context, task: Task, state: pb.TaskState) -> None:
-    """The task is in a new state. A terminal one is final and frees its resources."""
+def transition(ctx: Context, task: Task, event: TaskEvent) -> None:
+    """Put a task into its next state. A terminal one is final and frees its resources."""
     if is_terminal(task.state):
         return
-    held = task.holds_resources
-    task.state = state
-    if is_terminal(state):
-        task.finished_at_s = ctx.now.wall_s
-    if held and not task.holds_resources:
+    if TASK_LIFE.move(task, event, ctx.now.wall_s).effects:  # there is only TaskEffect.FREE
         ctx.allocator.recover(
             task.framework_id, task.agent_id, task.role, task.resources, now_s=ctx.now.mono_s
         )
+    if is_terminal(task.state):
+        task.finished_at_s = ctx.now.wall_s
 
 
 def acknowledge(ctx: Context, framework: Framework, call: scheduler_pb.Call.Acknowledge) -> None:
@@ -220,15 +225,13 @@ def complete(ctx: Context, task: Task) -> None:
 def end_without_agent(
     ctx: Context,
     task: Task,
-    state: pb.TaskState,
+    event: TaskEvent,
     reason: pb.Reason,
     message: str,
     source: pb.Source = pb.SOURCE_MASTER,
 ) -> None:
     """The master itself ends a task of which no agent will say more."""
-    transition(ctx, task, state)
-    if not is_terminal(task.state):
-        task.state = state
+    transition(ctx, task, event)
     framework = framework_of(ctx, task.framework_id)
     status = new_status(ctx, task.info.task_id, task.state, reason, message, task.agent_id, source)
     task.status, task.unacknowledged = status, None
