@@ -28,7 +28,7 @@ from pymesos_simulation.executors import CONNECT
 from pymesos_simulation.network import Network, outside_of
 from pymesos_simulation.runtime import NAME, Machine, SimulatedRuntime
 from pymesos_simulation.threads import Killed
-from pymesos_simulation.world import Node, World
+from pymesos_simulation.world import FSYNC_S, Node, World
 
 
 class WatchedAgent(AgentCore):
@@ -78,7 +78,7 @@ class AgentNode(Node):
         restored = self.machine.total
         if world.faulty and world.random.random() < world.weather.other_resources:
             self.machine.total = resources_of(world.random.choice([2, 4, 8]))
-        store = SimulatedStore(self.disk)
+        store = SimulatedStore(self.disk, goes_on=True)
         try:
             core = self._core(store)
             world.counts["other resources"] += self.machine.total != restored
@@ -204,13 +204,21 @@ class AgentNode(Node):
         match event:
             case ev.Checkpointed():
                 self.highest_epoch = seen
-            case ev.MasterSaid(connection_id, epoch) if seen:
+            case ev.MasterSaid(connection_id, epoch, message) if seen:
+                if message.HasField("set_reserved"):
+                    self._die_meanwhile_by_chance()
                 assert seen >= self.highest_epoch, f"{self.name} obeyed {seen}, then {epoch}"
                 leaving = self.core.connection_id != connection_id
                 assert leaving or epoch >= seen, f"{self.name} obeys epoch {epoch} after {seen}"
         for effect in effects:
             if isinstance(effect, fx.TellMaster):
                 self._note_updates(effect.message)
+
+    def _die_meanwhile_by_chance(self) -> None:
+        """While it stores what is reserved: it is told again, or it never knows."""
+        aside = self.world.aside
+        if self.world.faulty and aside.random() < 0.3:
+            self.soon(aside.uniform(0, 2 * FSYNC_S), self.crash)
 
     def _note_updates(self, message: Any) -> None:
         """The order in which a task's updates are first told, by themselves or in a report."""

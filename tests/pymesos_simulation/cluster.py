@@ -147,6 +147,10 @@ class Cluster:
         ]
         if ghosts:
             out.append(f"ghost frameworks {ghosts} hold tasks or offers")
+        known = len(leader.core.state.agent_by_connection)
+        known += len(leader.core.state.framework_by_connection)
+        if known > (there := self.network.open_at(leader)):
+            out.append(f"the leader knows {known} streams, {there} are open")
         if written := self._unlike_the_registry(leader.core.state):
             out.append(f"the registry says otherwise of {written}")
         return out + self.operators.broken(self.coordinator.registry)

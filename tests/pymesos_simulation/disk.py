@@ -23,14 +23,15 @@ class Disk:
 
     def write(self, changes: list[Change], answer: Callable[..., None]) -> None:
         """Durable after a while."""
-        assert not self._writing, f"{self.node.name} writes twice at a time"
         world = self.node.world
+        with world.fatal():
+            assert not self._writing, f"{self.node.name} writes twice at a time"
         self._writing = changes
 
         def finish() -> None:
             self._writing = []
             if self.full_until_s > world.now_s:
-                answer(error=StoreError("the disk is full"))
+                answer(StoreError("the disk is full"))
             else:
                 self._apply(changes)
                 answer()
@@ -62,9 +63,12 @@ class Disk:
 class SimulatedStore(Store):
     """The table on a simulated disk, open in one life of a process."""
 
-    def __init__(self, disk: Disk) -> None:
+    def __init__(self, disk: Disk, *, goes_on: bool) -> None:
+        """`goes_on`: whether anything may be written behind a write that failed."""
         self.path = f"{disk.node.name}.sqlite"
         self._disk = disk
+        self._goes_on = goes_on
+        self._failed = False
 
     def load(self) -> Records:
         """See Store."""
@@ -73,12 +77,22 @@ class SimulatedStore(Store):
     def commit(self, changes: Iterable[Change], check: object = None) -> None:
         """See Store."""
         assert check is None
-        wait("a write to disk", lambda answer: self._disk.write(list(changes), answer))
+        wait("a write to disk", partial(self._write, list(changes)))
 
     def later(self, call: partial[None], answer: Callable[..., None]) -> None:
         """Do what a call of `commit` does, without a thread that waits for it."""
-        changes = call.args[-1]
-        self._disk.write(list(changes), answer)
+        self._write(list(call.args[-1]), answer)
+
+    def _write(self, changes: list[Change], answer: Callable[..., None]) -> None:
+        node = self._disk.node
+        with node.world.fatal():
+            assert self._goes_on or not self._failed, f"{node.name} writes behind a failed write"
+
+        def written(error: StoreError | None = None) -> None:
+            self._failed = self._failed or error is not None
+            answer(error=error)
+
+        self._disk.write(changes, written)
 
     def close(self) -> None:
         """See Store."""

@@ -17,6 +17,7 @@ from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
+from pymesos_sdk.ledger import GIVEN_UP, is_over
 from pymesos_simulation.coordinator import URL, Coordinator
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import in_executor
@@ -210,7 +211,7 @@ class FrameworkNode(SchedulerNode):
         self.executors = False  # its tasks run in an executor of its own
 
     def on_start(self) -> None:
-        store = SimulatedStore(self.disk)
+        store = SimulatedStore(self.disk, goes_on=False)
         self.core = core = WatchedBinpack(read_policy("default"), store.load())
         core.node = self
         missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
@@ -298,6 +299,7 @@ class FrameworkNode(SchedulerNode):
         """What is done of an effect: it, otherwise, or more."""
         match effect:
             case bp.Acknowledge(status):
+                self._check_stored(status)
                 if is_terminal(status.state):
                     self.settled.add(status.task_id)
                 return [*self._acknowledged_again(status), effect]
@@ -306,6 +308,21 @@ class FrameworkNode(SchedulerNode):
             case bp.Accept() if self.executors:
                 return [replace(effect, tasks=tuple(map(in_executor, effect.tasks)))]
         return [effect]
+
+    def _check_stored(self, status: pb.TaskStatus) -> None:
+        """An end that is acknowledged is never told again, so it is stored first."""
+        task_id, records = status.task_id, self.disk.records
+        if not is_over(status):
+            return
+        assert (GIVEN_UP, task_id) not in records, f"{task_id} is acknowledged, not forgotten"
+        main, _, beside = task_id.partition("+")
+        key = "/".join(main.rsplit(".", 3)[:3])
+        stored = json.loads(records.get((INSTANCE, key), b"{}"))
+        if stored.get("task_id") != main:
+            return
+        live = not stored["done"] and not is_terminal(stored["state"]) and stored["state"]
+        known = task_id in stored["ended_beside"] if beside else False
+        assert known or not live, f"the end of {task_id} is acknowledged before it is stored"
 
     def _acknowledged_again(self, status: pb.TaskStatus) -> list[bp.Effect]:
         """Now and then an acknowledgement comes twice, the second time when another is due."""

@@ -88,6 +88,7 @@ async def _run_check(
 
 REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (zookeeper, "make_client", _client),
+    (zookeeper, "ZkRegistry", masters.WatchedRegistry),
     (pymesos_agent.shell, "Folders", SimulatedFolders),
     (pymesos_agent.shell, "cap_cpu", lambda pid, cpus_milli: None),
     (pymesos_agent.health.checks, "run_check", _run_check),

@@ -10,8 +10,9 @@ from typing import Any
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.coordination import MasterInfo
-from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector
+from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector, ZkRegistry
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.store import Change
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Client, Grant, Quota, Settings
 from pymesos_master.core import Config, MasterCore
@@ -129,6 +130,21 @@ class WatchedAllocator(DrfAllocator):
     def add_framework(self, framework_id: str, *arguments: Any, **more: Any) -> None:
         super().add_framework(framework_id, *arguments, **more)
         self._forget(framework_id)
+
+
+class WatchedRegistry(ZkRegistry):
+    """Nothing is written behind a write that failed: it counts on what that was to write."""
+
+    _failed = False
+
+    def commit(self, changes: list[Change]) -> None:
+        with here().world.fatal():
+            assert not self._failed, "the registry is written behind a write that failed"
+        try:
+            super().commit(changes)
+        except Exception:
+            self._failed = True
+            raise
 
 
 class WatchedCore(MasterCore):

@@ -63,6 +63,10 @@ class Network:
         self.streams[stream.number] = stream
         return stream
 
+    def open_at(self, node: Node) -> int:
+        """How many streams a process serves."""
+        return sum(s.server is not None and s.server.node is node for s in self.streams.values())
+
     def died(self, node: Node) -> None:
         """A process has ended: its peers are told by its machine."""
         for stream in list(self.streams.values()):

@@ -178,7 +178,8 @@ class SimulatedRuntime:
         if self._node.away:
             self._node.soon(0.01, lambda: self.tell(ev.ContainerFailed(spec.container_id, SILENT)))
         else:
-            self._node.machine.start(spec)
+            with self._node.world.fatal():
+                self._node.machine.start(spec)
         self._node.may_die_here()
 
     def resize(self, container_id: str, resources: Resources) -> None:

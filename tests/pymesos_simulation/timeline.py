@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 Action = Callable[[], object]
 
@@ -35,6 +36,15 @@ class Timeline:
         """End the run with an error that was raised where somebody might have caught it."""
         if self.failure is None:
             self.failure = error
+
+    @contextlib.contextmanager
+    def fatal(self) -> Iterator[None]:
+        """What goes wrong in here ends the run: production code around it may catch and go on."""
+        try:
+            yield
+        except Exception as error:
+            self.fail(error)
+            raise
 
     def step(self) -> bool:
         """Do what is next; False when there is nothing left. Raises what was given to `fail`."""

@@ -85,6 +85,7 @@ class World(Timeline):
         super().__init__(seed)
         self.seed = seed
         self.weather = Weather.draw(self.random)
+        self.aside = random.Random(f"aside {seed}")  # what `random` draws stays as it was
         self.faulty = True
         self.counts: Counter[str] = Counter()
         self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers

@@ -7,7 +7,7 @@ some are ones that the simulator found.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -28,13 +28,15 @@ from pymesos_binpack.core.then import KillStored, LaunchStored
 from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import EMPTY
-from pymesos_core.store import Change
+from pymesos_core.store import Change, CommitQueue
+from pymesos_core.streams import serve_stream
 from pymesos_master.allocator.drf import DrfAllocator
 from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
 from pymesos_master.core import agents, frameworks, offers, quarantine, reservations, roles, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.state import RoleTerms
+from pymesos_master.services import leading
 from pymesos_master.shell import Leader
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk.core import DriverCore
@@ -445,6 +447,26 @@ def never_empty_an_outbox(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Outbox, "put", put)
 
 
+def a_stream_ends_without_its_close(patch: pytest.MonkeyPatch) -> None:
+    """The core hears of a stream that ended in order, and of none that broke or was cancelled."""
+
+    async def serve(outbox: Outbox[Any], read: Any, write: Any, ended: Callable[[], None]) -> None:
+        await serve_stream(outbox, read, write, lambda: None)
+        ended()
+
+    patch.setattr(leading, "serve_stream", serve)
+
+
+def write_after_a_failed_write(patch: pytest.MonkeyPatch) -> None:
+    """What waits behind a write that failed, and counts on it, is written all the same."""
+
+    def settle(self: CommitQueue, failure: Any) -> Iterator[tuple[int, Any]]:
+        told, self._group = self._group, []
+        yield from ((request.token, failure) for request in told)
+
+    patch.setattr(CommitQueue, "settle", settle)
+
+
 def drop_an_effect(patch: pytest.MonkeyPatch) -> None:
     """Every seventh write of the registry is not made."""
     original = Leader._do
@@ -459,6 +481,8 @@ def drop_an_effect(patch: pytest.MonkeyPatch) -> None:
 BUGS: list[Patch] = [
     carry_a_batch_out_by_half,
     never_empty_an_outbox,
+    a_stream_ends_without_its_close,
+    write_after_a_failed_write,
     drop_an_effect,
     take_any_acknowledgement,
     leave_the_offers_of_who_is_torn_down,
