@@ -176,7 +176,7 @@ class End:
 
     def _let_write(self) -> None:
         writers, self._writers = self._writers, []
-        for writer in writers:
+        for writer in writers if self.lives else ():  # the peer may still read what the dead wrote
             if not writer.done():
                 writer.set_result(None)
 

@@ -230,7 +230,7 @@ class Node:
     def _spawned_ended(self, task: asyncio.Task[Any]) -> None:
         """Nothing here may fail that nobody waits for."""
         error = RuntimeError("cancelled") if task.cancelled() else task.exception()
-        if isinstance(error, Exception):
+        if error is not None:
             error.add_note(f"in {self.name}")
             self.world.fail(error)
 

@@ -1,0 +1,42 @@
+"""The simulated network: what a process that was killed leaves to those that live."""
+
+from __future__ import annotations
+
+import asyncio
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.transport import ServerCall
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_simulation.network import Network
+from pymesos_simulation.world import Node, World
+
+ADDRESS = HostPort("10.0.0.1", 5050)
+
+
+def test_what_was_sent_before_a_kill_can_be_read() -> None:
+    """The writer waits for its window when it is killed: that ends nobody but itself."""
+    world = World(0)
+    world.faulty = False
+    network = Network(world)
+    server, client = Node(world, "server"), Node(world, "client")
+    server.start()
+    client.start()
+    heard: list[str] = []
+
+    async def serve(call: ServerCall[pb.TaskStatus, pb.TaskStatus]) -> None:
+        while True:
+            await call.write(pb.TaskStatus(task_id="x" * 40_000))
+
+    network.listen(server, ADDRESS, {"/Connect": serve})
+
+    async def read() -> None:
+        stream = network.open(client, ADDRESS, "/Connect")
+        await asyncio.sleep(1)
+        server.crash()
+        first = await stream.client.read()
+        second = await stream.client.read()
+        heard.extend(["" if each is None else each.task_id for each in (first, second)])
+
+    reading = client.spawn(read())
+    assert world.run(reading.done, 60)
+    assert [len(each) for each in heard] == [40_000, 40_000]
