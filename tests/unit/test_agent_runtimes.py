@@ -237,16 +237,20 @@ async def test_tasks_that_cannot_be_started_take_no_runtime_from_others() -> Non
 
     async def fail(times: int) -> None:
         for _ in range(times):
-            watched.failed()
+            watched.look_at(ev.ContainerFailed("c", "no"))
         for _ in range(10):
             await asyncio.sleep(0)
 
     await fail(trials.FAILURES)
     assert len(problems) == 4 and told == [], "the tasks were to blame"
     await fail(trials.FAILURES - 1)
-    watched.started()
+    watched.look_at(ev.ContainerStarted("c", 1))
     await fail(trials.FAILURES - 1)
     assert len(problems) == 4, "not in a row"
+    for _ in range(2 * trials.FAILURES):
+        watched.look_at(ev.killed_early("c"))
+    await fail(0)
+    assert len(problems) == 4, "who kills a task that waits for its image says nothing of it"
     await fail(1)
     assert len(problems) == 3 and told == []
     with pytest.MonkeyPatch.context() as patch:

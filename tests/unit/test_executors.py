@@ -533,3 +533,17 @@ def test_what_waits_of_many_tasks_is_sent_in_turns(h: AgentHarness) -> None:
     assert [u.status.task_id for u in h.updates()] == ids
     h.advance(11)
     assert len(h.updates()) == 120, "and each is repeated until it is acknowledged"
+
+
+def test_a_subscription_with_something_that_cannot_be_said_is_refused_whole(
+    h: AgentHarness,
+) -> None:
+    launch(h, "a")
+    good = pb.TaskStatus(task_id="a", state=pb.TASK_RUNNING, uuid=b"1")
+    bad = pb.TaskStatus(task_id="a", state=pb.TASK_LOST, uuid=b"2")
+    subscribe(h, 1, ("a",), unacknowledged=(good, bad, good))
+    assert heard(h) == [("error", "")] and h.closed == [1]
+    assert "cannot say TASK_LOST" in h.told[1][-1].error.message
+    assert h.updates() == [] and not h.core.state.by_key["f", "a"].unacknowledged
+    subscribe(h, 2, ("a",), unacknowledged=(good,))
+    assert heard(h, 2) == [("subscribed", ""), ("acknowledged", "a")]

@@ -105,10 +105,16 @@ class ContainerStarted:
 
 @dataclass(frozen=True, slots=True)
 class ContainerFailed:
-    """The container could not be started."""
+    """The container could not be started; or it was `killed` before that, which is no failure."""
 
     container_id: str
     message: str
+    killed: bool = False
+
+
+def killed_early(container_id: str) -> ContainerFailed:
+    """The event of a container that was killed before it was started."""
+    return ContainerFailed(container_id, "killed before it was started", killed=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.core.events import ContainerFailed, ContainerPulling
+from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts
 from pymesos_core.tasks import Background
 from pymesos_proto.v1 import types_pb2 as pb
@@ -45,7 +45,7 @@ class Fetching:
         if task is None:
             return False
         task.cancel()
-        self._tell(ContainerFailed(container_id, "killed before it was started"))
+        self._tell(killed_early(container_id))
         return True
 
     async def close(self) -> None:

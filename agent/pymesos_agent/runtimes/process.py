@@ -26,7 +26,6 @@ from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
     ContainerFailed,
-    ContainerStarted,
     ContainerState,
     RuntimeBroken,
     RuntimeMended,
@@ -87,11 +86,9 @@ class ProcessRuntime:
             raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
 
     def _hear(self, event: RuntimeEvent) -> None:
+        self._trials.look_at(event)
         if isinstance(event, ContainerFailed):
-            self._trials.failed()
             self._remove_group(event.container_id)
-        elif isinstance(event, ContainerStarted):
-            self._trials.started()
         self._on_event(event)
 
     def _tell(self, event: RuntimeBroken | RuntimeMended) -> None:

@@ -11,7 +11,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 
-from pymesos_agent.core.events import RuntimeBroken, RuntimeMended
+from pymesos_agent.core.events import (
+    ContainerFailed,
+    ContainerStarted,
+    RuntimeBroken,
+    RuntimeMended,
+)
 from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
@@ -36,12 +41,14 @@ class Trials:
         self._failures = 0
         self._trying = Background(f"trying the runtime {name}")
 
-    def started(self) -> None:
-        """A container was started."""
-        self._failures = 0
+    def look_at(self, event: object) -> None:
+        """Count what becomes of launches. One that was killed meanwhile says nothing."""
+        if isinstance(event, ContainerStarted):
+            self._failures = 0
+        elif isinstance(event, ContainerFailed) and not event.killed:
+            self._failed()
 
-    def failed(self) -> None:
-        """A container could not be started, whoever is to blame."""
+    def _failed(self) -> None:
         self._failures += 1
         if self._failures >= FAILURES and not len(self._trying):
             self._failures = 0

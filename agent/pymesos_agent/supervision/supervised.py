@@ -24,6 +24,7 @@ from pymesos_agent.core.events import (
     ContainerState,
     RuntimeAway,
     RuntimeBack,
+    killed_early,
 )
 from pymesos_agent.runtimes.interface import OnEvent
 from pymesos_agent.supervision import supervisor
@@ -291,9 +292,8 @@ class Supervised:
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime."""
         if self._unsent.pop(container_id, None) is not None:
-            failed = ContainerFailed(container_id, "killed before it was started")
             # Not from within a step: the core takes one event at a time.
-            asyncio.get_running_loop().call_soon(self._on_event, failed)
+            asyncio.get_running_loop().call_soon(self._on_event, killed_early(container_id))
             return
         self._send({"op": "kill", "id": container_id, "signal": 9 if force else 15})
 

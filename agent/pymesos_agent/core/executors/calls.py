@@ -84,6 +84,10 @@ def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.S
     if executor is None or executor.ended or call.token != executor.token:
         _refuse(ctx, stream_id, "this agent has no such executor, or the token is another's")
         return
+    if problem := next(filter(None, map(_status_problem, call.unacknowledged)), None):
+        # Before anything is taken: half of what it says may be the wrong half.
+        _refuse(ctx, stream_id, problem)
+        return
     if stream_id < executor.latest_stream:
         # What it says of its tasks was so once. Streams are numbered as they are opened.
         _refuse(ctx, stream_id, "the executor has subscribed on a later stream")
@@ -102,8 +106,6 @@ def _on_subscribe(ctx: Context, stream_id: int, call: executor_pb.ExecutorCall.S
     ctx.tell_executor(executor, executor_pb.ExecutorEvent(subscribed=subscribed))
     life.move(ctx, executor, ExecutorEvent.SUBSCRIBED)
     for status in call.unacknowledged:
-        if executor.stream_id != stream_id:
-            return  # one of them was refused, and the stream with it
         _on_update(ctx, executor, status)
     known = frozenset(call.task_ids)
     for task in list(executor.tasks):

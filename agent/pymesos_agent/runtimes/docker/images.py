@@ -7,7 +7,7 @@ import io
 import json
 import tarfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any
 
@@ -50,10 +50,10 @@ def fetch(
             tell(f"The image is being fetched: {done} of {total} MiB")
 
 
-def try_engine(client: Any, name: str) -> str:
+def try_engine(client: Any, name: str, labels: Mapping[str, str]) -> str:
     """Why an engine can start no container, if it cannot; nothing is run.
 
-    An image of nothing is made for it, since what an image of a job says may be wrong by itself,
+    The container carries `labels`, by which it is found if this process ends before the trial. An image of nothing is made for it, since what an image of a job says may be wrong by itself,
     and a container of a program that is not there, until the engine finds that out and names it.
     """
     made, image = engine_name(name), ""
@@ -61,7 +61,7 @@ def try_engine(client: Any, name: str) -> str:
         with contextlib.suppress(NotFound):
             client.remove_container(made, force=True)
         image = json.loads(client.import_image_from_data(EMPTY_TAR))["status"]
-        client.create_container(image, entrypoint=[NO_PROGRAM], name=made)
+        client.create_container(image, entrypoint=[NO_PROGRAM], name=made, labels=labels)
         client.start(made)
     except APIError as error:
         text = str(error.explanation or error)
@@ -69,12 +69,17 @@ def try_engine(client: Any, name: str) -> str:
     except ENGINE_ERRORS:
         return ""  # that it is away is told otherwise
     finally:
-        with contextlib.suppress(*ENGINE_ERRORS):
-            client.remove_container(made, force=True)
-        if image:
-            with contextlib.suppress(*ENGINE_ERRORS):
-                client.remove_image(image, force=True)
+        remove_trial(client, made, image)
     return ""
+
+
+def remove_trial(client: Any, container: str, image: str) -> None:
+    """Remove the container and the image of a trial, as far as they are there."""
+    with contextlib.suppress(*ENGINE_ERRORS):
+        client.remove_container(container, force=True)
+    if image:
+        with contextlib.suppress(*ENGINE_ERRORS):
+            client.remove_image(image, force=True)
 
 
 def read_etc(client: Any, name: str, file: str) -> str:

@@ -39,6 +39,7 @@ from pymesos_agent.core.events import (
     ContainerState,
     RuntimeAway,
     RuntimeBack,
+    killed_early,
 )
 from pymesos_agent.files.sandbox import SandboxError, opened
 from pymesos_agent.runtimes.docker.creating import MIN_MEM_BYTES, container_of, host_config_of
@@ -50,7 +51,13 @@ from pymesos_agent.runtimes.docker.engine import (
     engine_name,
     why_away,
 )
-from pymesos_agent.runtimes.docker.images import StoppedError, fetch, read_etc, try_engine
+from pymesos_agent.runtimes.docker.images import (
+    StoppedError,
+    fetch,
+    read_etc,
+    remove_trial,
+    try_engine,
+)
 from pymesos_agent.runtimes.docker.output import Outputs
 from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent
 from pymesos_agent.runtimes.trials import Trials
@@ -118,16 +125,13 @@ class DockerRuntime:
 
     def _hear(self, event: ContainerEvent | RuntimeAway) -> None:
         """In the loop."""
-        if isinstance(event, ContainerFailed):
-            self._trials.failed()
-        elif isinstance(event, ContainerStarted):
-            self._trials.started()
+        self._trials.look_at(event)
         self._on_event(event)
 
     async def _trial(self) -> str:
         """Whether a container can be made at all."""
-        name = f"trial-{self._agent_tag}"
-        return await asyncio.to_thread(try_engine, self._engine.client, name)
+        name, labels = f"trial-{self._agent_tag}", {AGENT_LABEL: self._agent_tag}
+        return await asyncio.to_thread(try_engine, self._engine.client, name, labels)
 
     def _catch_up(self) -> None:
         """Look what became of its containers while the engine was away."""
@@ -160,15 +164,23 @@ class DockerRuntime:
     async def recover(
         self, pids: Mapping[str, int], foreign: Collection[str] = ()
     ) -> Mapping[str, ContainerState]:
-        """The containers that carry this agent's label."""
+        """The containers that carry this agent's label; what an earlier run has tried is removed."""
+        await asyncio.to_thread(self._remove_trials)
         return await asyncio.to_thread(self._recover)
+
+    def _remove_trials(self) -> None:
+        for view in self._engine.containers():
+            if ID_LABEL not in view["Labels"]:
+                remove_trial(self._engine.client, view["Id"], view.get("ImageID", ""))
 
     def _recover(self) -> dict[str, ContainerState]:
         found: dict[str, ContainerState] = {}
         with self._lock:
             begun = list(self._launching)  # one of them may end while we look
         for view in self._engine.containers():
-            container_id = view["Labels"][ID_LABEL]
+            container_id = view["Labels"].get(ID_LABEL)
+            if container_id is None:
+                continue  # the trial of now
             state = self._engine.client.inspect_container(view["Id"])["State"]
             if container_id in self._launching:
                 continue
@@ -319,7 +331,7 @@ class DockerRuntime:
             if launch is not None and not launch.made:
                 launch.killed = True
                 del self._launching[container_id]
-                self._tell(ContainerFailed(container_id, "killed before it was started"))
+                self._tell(killed_early(container_id))
                 return
         self._in_thread(self._kill, container_id, "SIGKILL" if force else "SIGTERM")
 

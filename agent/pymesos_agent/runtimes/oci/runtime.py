@@ -29,8 +29,8 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
     ContainerFailed,
     ContainerPulling,
-    ContainerStarted,
     ContainerState,
+    killed_early,
 )
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
@@ -177,11 +177,9 @@ class OciRuntime:
             sandbox.rmdir()
 
     def _hear(self, event: RuntimeEvent) -> None:
+        self._trials.look_at(event)
         if isinstance(event, ContainerFailed):
-            self._trials.failed()
             self._clean_later(event.container_id)
-        elif isinstance(event, ContainerStarted):
-            self._trials.started()
         self._on_event(event)
 
     async def _trial_of_mine(self) -> str:
@@ -245,7 +243,7 @@ class OciRuntime:
             self._hear(ContainerFailed(container_id, str(error)))
             return
         except asyncio.CancelledError:
-            self._hear(ContainerFailed(container_id, "killed before it was started"))
+            self._hear(killed_early(container_id))
             return
         except Exception as error:  # what nobody foresaw is a failure like any other
             log.exception("the container %s cannot be made", container_id)
