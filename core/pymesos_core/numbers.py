@@ -37,9 +37,14 @@ def parse_whole(text: str) -> int:
 def parse_real(text: str) -> float:
     """Read a number as a float. Raises NumberSyntaxError, also for one that no float can hold."""
     number = float(_checked(text, DECIMAL, "a number"))
-    if not math.isfinite(number):
+    if not math.isfinite(number) or is_lost(text, number):
         raise NumberSyntaxError(f"{quoted(text)} is out of range")
     return number
+
+
+def is_lost(text: str, number: float) -> bool:
+    """Whether what was written is not 0, and no float is that near to 0."""
+    return number == 0 and any(c in "123456789" for c in re.split("[eE]", text)[0])
 
 
 def _checked(text: str, grammar: re.Pattern[str], expected: str) -> str:

@@ -75,6 +75,25 @@ def test_the_flag_wins_over_the_variable_and_that_over_the_file(tmp_path: Path) 
     assert run("--config", str(path), PYMESOS_COOK_CONFIG="/no/such.toml").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("plates: 010", "|10|"),  # YAML 1.1 has 8
+        ("plates: 0x0A", "|10|"),
+        ("plates: 1:30", "'1:30' is given, and a whole number from 1 to 12 is expected"),  # 90
+        ("plates: 1_0", "'1_0' is given, and a whole number from 1 to 12 is expected"),  # 10
+        ("oven: 1e-999", "1e-999 is nearer to 0 than any number that can be kept"),
+        ("guest: 2020-01-01", "'2020-01-01'"),
+        ("guest: on", "'on'"),
+        ("candles: yes", "'yes' is given, and true or false is expected"),
+    ],
+)
+def test_a_yaml_file_is_read_as_a_job_file_is(tmp_path: Path, written: str, says: str) -> None:
+    path = tmp_path / "cook.yaml"
+    path.write_text(f"{written}\n")
+    assert says in run("--config", str(path)).output
+
+
 def test_a_switch_of_the_file_can_be_switched_off(tmp_path: Path) -> None:
     path = tmp_path / "cook.yml"
     path.write_text("candles: true\n")
@@ -194,26 +213,26 @@ WRONG_FILES: Mapping[str, tuple[bytes, str]] = {
     "u.toml": (b"oven = inf\n", "u.toml:1: oven: inf is given"),
     "v.toml": (b"\x00", "not TOML"),
     "w.json": (b"{}", "is named neither .toml nor .yaml"),
-    "a.yaml": (b"plates: 1\nplates: 2\n", "a.yaml:2: plates is given twice; first at "),
-    "b.yaml": (b"plates: [1\n", "b.yaml:2: not YAML: "),
+    "a.yaml": (b"plates: 1\nplates: 2\n", "a.yaml:2: the key 'plates' is given twice"),
+    "b.yaml": (b"plates: [1\n", "b.yaml:2: not YAML or JSON: "),
     "c.yaml": (b"guest: x\n\xff: 1\n", "c.yaml:2: the byte 0xff is not UTF-8"),
-    "d.yaml": (b"- plates\n", "d.yaml:1: `name: value` is expected"),
-    "e.yaml": (b"? [a]\n: 1\n", "e.yaml:1: `name: value` is expected"),
+    "d.yaml": (b"- plates\n", "d.yaml: `name: value` is expected"),
+    "e.yaml": (b"? [a]\n: 1\n", "e.yaml:1: the key of several values is not text"),
     "f.yaml": (b"plates:\n", "f.yaml:1: plates: no value is given"),
-    "g.yaml": (b"guest: 2020-99-99\n", "not YAML: month must be in 1..12"),
-    "h.yaml": (b"guest: !!python/object:os.system {}\n", "h.yaml:1: not YAML: could not determine"),
-    "ka.yaml": (b"guest: !!int ''\n", "ka.yaml: not YAML: a value does not fit its tag"),
-    "la.yaml": (b"guest: !!bool maybe\n", "la.yaml: not YAML: a value does not fit its tag"),
-    "ma.yaml": (b"guest: !!timestamp x\n", "ma.yaml: not YAML: a value does not fit its tag"),
-    "na.yaml": (b'"\\e[31m": 1\n"\\e[31m": 1\n', "na.yaml:2: '\\x1b[31m' is given twice"),
-    "i.yaml": (b"a: 1\n---\nb: 1\n", "i.yaml:2: not YAML: but found another document"),
-    "j.yaml": (b"guest: &a [*a]\n", "found unconstructable recursive node"),
+    "g.yaml": (b'guest: "\\UFFFFFFFF"\n', "g.yaml: not YAML or JSON: an escape is beyond Unicode"),
+    "h.yaml": (b"guest: !!python/object:os.system {}\n", "h.yaml:1: not YAML or JSON: the tag "),
+    "ka.yaml": (b"guest: !!int ''\n", "ka.yaml:1: '' is not of the tag !!int"),
+    "la.yaml": (b"guest: !!bool maybe\n", "la.yaml:1: 'maybe' is not of the tag !!bool"),
+    "ma.yaml": (b"guest: !!timestamp x\n", "ma.yaml:1: not YAML or JSON: the tag "),
+    "na.yaml": (b'"\\e[31m": 1\n"\\e[31m": 1\n', "na.yaml:2: the key '\\x1b[31m' is given twice"),
+    "i.yaml": (b"a: 1\n---\nb: 1\n", "i.yaml:2: not YAML or JSON: but found another document"),
+    "j.yaml": (b"guest: &a [*a]\n", "j.yaml:1: anchors and aliases (&, *) are not supported"),
     "k.yaml": (b"x: " + b"[" * 30_000, "nested too deeply"),
-    "l.yaml": (b"plates: 1\n\x07: 1\n", "l.yaml: not YAML: "),
-    "m.yaml": (b"1: x\nnull: y\n", "m.yaml:1: 1 is no setting"),
-    "n.yaml": (b"plates: {<<: *no}\n", "not YAML: found undefined alias"),
-    "o.yaml": (b"plates: " + b"9" * 9000, "o.yaml"),
-    "p.yaml": (b"guest: {[a]: b}\n", "not YAML: found unhashable key"),
+    "l.yaml": (b"plates: 1\n\x07: 1\n", "l.yaml:2: not YAML or JSON: "),
+    "m.yaml": (b"1: x\nnull: y\n", "m.yaml:1: the key 1 is not text; quote it"),
+    "n.yaml": (b"plates: {<<: *no}\n", "anchors and aliases (&, *) are not supported"),
+    "o.yaml": (b"plates: " + b"9" * 9000, "o.yaml:1: a number of 9000 digits is too long"),
+    "p.yaml": (b"guest: {[a]: b}\n", "p.yaml:1: the key of several values is not text"),
 }
 
 

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from pymesos_binpack.jobfiles.checks import below, resolved
-from pymesos_binpack.jobfiles.documents import Section, put, read_yaml
 from pymesos_binpack.jobfiles.parsing import schema
-from pymesos_binpack.specs import JobError
 from pymesos_cli.cluster import EXIT_USAGE, CliError
+from pymesos_core.documents import DocumentError, Section, put, read_yaml
 from pymesos_core.text import QUOTED, cut, quoted
 
 
@@ -86,7 +85,7 @@ def _value(text: str, node: Mapping[str, Any], setting: str) -> Any:
         return text
     try:
         return read_yaml(text)
-    except JobError as error:
+    except DocumentError as error:
         raise CliError(f"--set {cut(setting)}: {error}", EXIT_USAGE) from error
 
 

@@ -10,11 +10,11 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
+from pymesos_core.documents import DocumentError, Plain, Section, read_yaml
 
 MAX_BYTES = 64 * 1024
 SUFFIXES = (".toml", ".yaml", ".yml")
@@ -112,39 +112,18 @@ def _toml_line(name: str, text: str, key: str) -> str:
 def _read_yaml(path: Path, text: str) -> list[Entry]:
     name = _name(path)
     try:
-        return [*_yaml_entries(name, yaml.SafeLoader(text))]
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        where = f"{name}:{mark.line + 1}" if mark else name
-        raise FileError(f"{where}: not YAML: {error.problem or error.context}") from None
-    except yaml.YAMLError as error:
-        raise FileError(f"{name}: not YAML: {str(error).splitlines()[0]}") from None
-    except FileError:
-        raise
-    except (ValueError, OverflowError) as error:  # a date or a number that there is not
-        raise FileError(f"{name}: not YAML: {error}") from None
-    except (LookupError, AttributeError, TypeError):
-        raise FileError(f"{name}: not YAML: a value does not fit its tag; leave tags out") from None
+        found = read_yaml(text)
+    except DocumentError as error:
+        raise FileError(f"{_place(name, error.line)}: {error.problem}") from None
+    if isinstance(found, Plain) and found.value is None:
+        return []
+    if not isinstance(found, Section):
+        raise FileError(f"{name}: `name: value` is expected")
+    return [Entry(key, value, _place(name, found.lines[key])) for key, value in found.items()]
 
 
-def _yaml_entries(name: str, loader: yaml.SafeLoader) -> Iterator[Entry]:
-    """Raises FileError, and what the loader raises."""
-    node = loader.get_single_node()
-    if node is None:
-        return
-    expected = "`name: value` is expected"
-    if not isinstance(node, yaml.MappingNode):
-        raise FileError(f"{name}:{node.start_mark.line + 1}: {expected}")
-    first: dict[str, str] = {}
-    for key_node, value_node in node.value:
-        where = f"{name}:{key_node.start_mark.line + 1}"
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise FileError(f"{where}: {expected}")
-        key = key_node.value
-        if key in first:
-            raise FileError(f"{where}: {_shown(key)} is given twice; first at {first[key]}")
-        first[key] = where
-        yield Entry(key, loader.construct_object(value_node, deep=True), where)
+def _place(name: str, line: int | None) -> str:
+    return name if line is None else f"{name}:{line}"
 
 
 def near(name: str, known: Iterable[str]) -> str | None:

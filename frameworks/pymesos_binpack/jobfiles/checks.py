@@ -10,8 +10,8 @@ from typing import Any
 
 import jsonschema
 
-from pymesos_binpack.jobfiles.documents import written_at
 from pymesos_binpack.specs import KNOWN_RESOURCES, JobError
+from pymesos_core.documents import written_at
 from pymesos_core.expressions import compile_expression
 from pymesos_core.ids import hidden_character, size_of
 from pymesos_core.text import cut

@@ -53,7 +53,8 @@ def fetch(
 def try_engine(client: Any, name: str, labels: Mapping[str, str]) -> str:
     """Why an engine can start no container, if it cannot; nothing is run.
 
-    The container carries `labels`, by which it is found if this process ends before the trial. An image of nothing is made for it, since what an image of a job says may be wrong by itself,
+    The container carries `labels`, by which it is found if this process ends before the trial does.
+    An image of nothing is made for it, since what an image of a job says may be wrong by itself,
     and a container of a program that is not there, until the engine finds that out and names it.
     """
     made, image = engine_name(name), ""

@@ -164,7 +164,7 @@ class DockerRuntime:
     async def recover(
         self, pids: Mapping[str, int], foreign: Collection[str] = ()
     ) -> Mapping[str, ContainerState]:
-        """The containers that carry this agent's label; what an earlier run has tried is removed."""
+        """The containers that carry this agent's label; an earlier run's trials are removed."""
         await asyncio.to_thread(self._remove_trials)
         return await asyncio.to_thread(self._recover)
 
