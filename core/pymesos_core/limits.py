@@ -31,12 +31,6 @@ class Limit:
 
 MAX_SAID = 1000  # characters of what is wrong, which may quote what was sent
 
-
-def clipped(text: str, most: int = MAX_SAID) -> str:
-    """As much of a text as is said."""
-    return text if len(text) <= most else f"{text[:most]}…"
-
-
 # What is sent.
 MESSAGE = Limit("message", MIB, "bytes", "A message")
 DATA = Limit("data", 512 * KIB, "bytes", "A message between a framework and its executor")

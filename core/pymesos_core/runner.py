@@ -16,11 +16,11 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.exits import ExitStatus, RoleError
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import to_the_end
 from pymesos_core.text import one_line
 
-MAX_SAID = 1000  # characters of an error that a sentence repeats
 MAX_WAITING = 1_000_000  # events that effects bring, before they are taken in
 
 Event = TypeVar("Event")

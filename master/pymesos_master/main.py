@@ -16,7 +16,7 @@ from pymesos_core.grpc_transport import add_prefix, add_service
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.role import RoleProcess, serve_role
-from pymesos_core.runner import FaultError
+from pymesos_core.runner import Fault, FaultError
 from pymesos_core.settings import resolved, takes
 from pymesos_core.tasks import running
 from pymesos_master import metrics
@@ -33,9 +33,10 @@ from pymesos_master.shell import Leader
 
 log = logging.getLogger("pymesos_master")
 
-AFTER_A_FAULT_S = (
-    1.0  # before it may lead again: what nobody asked for may meet the fault each time
-)
+# How long a master stands back after a fault, ever longer: what nobody asked for, such as an
+# allocation, can be set aside by nobody, and may meet the fault in each term.
+AFTER_A_FAULT_MIN_S, AFTER_A_FAULT_MAX_S = 1.0, 60.0
+GOOD_TERM_S = 600.0  # so long without a fault, and the next one is the first
 
 SERVER_LIMITS = {
     "/pymesos.v1.Scheduler/Connect": PEER_SCHEDULERS,
@@ -92,20 +93,48 @@ def _coordination(settings: MasterSettings, me: MasterInfo) -> tuple[Contender, 
 
 async def _contend(settings: MasterSettings, contender: Contender, leadership: Leadership) -> None:
     """Lead whenever this master is elected. Raises RoleError if it is alone and leads no more."""
+    outside = leadership.outside
+    standing_back = outside.backoff(AFTER_A_FAULT_MIN_S, AFTER_A_FAULT_MAX_S)
     while True:
         term = await contender.lead()
+        began_s = outside.mono_s()
+        fault = None
         try:
             failure = await _lead(settings, term, leadership)
+        except FaultError as error:
+            if settings.zk is None:
+                raise
+            fault = error.fault
+            failure = str(fault)
         finally:
             leadership.leader = None
             await contender.resign(term)
         if settings.zk is None:
             raise RoleError(failure or "the term has ended")
         log.warning("a follower again: %s", failure or "leadership was lost")
+        if outside.mono_s() - began_s >= GOOD_TERM_S:
+            standing_back.reset()
+        if fault is not None:
+            await _stand_back(leadership, fault, standing_back.next_s())
+
+
+async def _stand_back(leadership: Leadership, fault: Fault, seconds: float) -> None:
+    """Leave leading to the others for a while; who asks for the leader meanwhile is told why."""
+    leadership.faults += 1
+    leadership.stands_back = (
+        f"; it met a fault of its own ({fault}), and stands back for {seconds:.0f} s. Its log names"
+        f" the crash file to report; if every master meets the fault, start the version before"
+    )
+    log.error("a follower for now%s", leadership.stands_back)
+    await asyncio.sleep(seconds)
+    leadership.stands_back = ""
 
 
 async def _lead(settings: MasterSettings, term: Term, leadership: Leadership) -> str | None:
-    """Recover from the registry and lead to the end of the term; the failure that ended it."""
+    """Recover from the registry and lead to the end of the term; the failure that ended it.
+
+    Raises FaultError.
+    """
     try:
         records = await asyncio.to_thread(term.registry.load)
     except RegistryError as error:
@@ -126,10 +155,8 @@ async def _lead(settings: MasterSettings, term: Term, leadership: Leadership) ->
         len(core.state.frameworks),
     )
     await leader.run()
-    if leader.fault is not None and settings.zk is None:
-        raise FaultError(leader.fault)
     if leader.fault is not None:
-        await asyncio.sleep(AFTER_A_FAULT_S)
+        raise FaultError(leader.fault)
     return leader.failure
 
 

@@ -32,6 +32,7 @@ class Snapshot:
     """Counts, and amounts in thousandths."""
 
     leads: bool = False
+    faults: int = 0
     epoch: int = 0
     agents: Counter[str] = field(default_factory=Counter)
     frameworks: Counter[str] = field(default_factory=Counter)
@@ -47,9 +48,9 @@ async def snapshot(leadership: Leadership) -> Snapshot:
     """What the leader's state holds, read in slices; of a follower only that it is one."""
     leader = leadership.leader
     if leader is None:
-        return Snapshot()
+        return Snapshot(faults=leadership.faults)
     state = leader.core.state
-    out = Snapshot(True, leader.term.epoch, offers=len(state.offers))
+    out = Snapshot(True, leadership.faults, leader.term.epoch, offers=len(state.offers))
     total, allocated, offered = out.resources.values()
     async for agent in in_slices(state.agents.values()):
         out.agents[agent.state.value] += 1
@@ -74,6 +75,8 @@ async def snapshot(leadership: Leadership) -> Snapshot:
 def to_metrics(seen: Snapshot) -> Iterable[Metric]:
     """All metrics of a master."""
     yield gauge("pymesos_master_leads", "Whether this master leads.", (), [((), seen.leads)])
+    text = "Faults of its own that ended its leading since it was started."
+    yield gauge("pymesos_master_faults", text, (), [((), seen.faults)])
     if not seen.leads:
         return
     yield gauge("pymesos_master_epoch", "The epoch it leads in.", (), [((), seen.epoch)])

@@ -222,10 +222,10 @@ class Leader:
         """A step was left half-way: the next leader refuses the call that brought it."""
         self.fault = fault
         now = self._clock()
-        crash.report("the leader", self._crash_folder, fault, self.core.stories(), now)
         if changes := self.core.set_aside_cause(now, str(fault)):
             log.critical("set aside for the next leader: the call %s", changes[0].key)
             self._runner.commit(0, tuple(changes))
+        crash.report("the leader", self._crash_folder, fault, self.core.stories(), now)
 
 
 def _written(token: int, error: Exception | None) -> Event:

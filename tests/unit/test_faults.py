@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -14,12 +15,21 @@ from typing import Any
 import pytest
 
 from pymesos_core import contract
+from pymesos_core.addresses import HostPort, parse_zk
 from pymesos_core.caller import Caller
 from pymesos_core.clock import read_clock
+from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.coordination.standalone import StandaloneContender
+from pymesos_core.outside import Outside
+from pymesos_core.transport import CallError
+from pymesos_master import main, metrics
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.core import Config, MasterCore, tasks
+from pymesos_master.core import Config, MasterCore, quarantine, tasks
 from pymesos_master.core import events as ev
+from pymesos_master.core import master as core_of_master
+from pymesos_master.core.state import Quarantined
+from pymesos_master.services.leading import Leadership
+from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import Connection, Leader
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -320,8 +330,12 @@ def test_whose_call_it_was() -> None:
         (ev.AgentUsageReported(agent, agent_pb.Usage()), f"{agent_id}:USAGE"),
         (ev.OperatorMarkedGone(1, "x"), "operators:MARK_AGENT_GONE x"),
         (ev.OperatorSetQuota(1, "r", pb.Quota()), "operators:SET_QUOTA r"),
+        (ev.FrameworkDisconnected(framework), f"{framework_id}:SUBSCRIBE"),
+        (ev.AgentDisconnected(agent), f"{agent_id}:REGISTER"),
     ):
         assert list(blamed(h, event)) == [expected]
+        if isinstance(event, ev.FrameworkDisconnected | ev.AgentDisconnected):
+            continue  # what began the stream is refused
         registry = {("call", expected): h.core.set_aside_cause(h.now, "why")[0].value or b""}
         again = MasterHarness(registry=registry)
         again.core._ctx.state.frameworks |= h.core.state.frameworks
@@ -332,6 +346,15 @@ def test_whose_call_it_was() -> None:
         assert "is in quarantine" in repr(told), expected
     assert not list(blamed(h, ev.Tick()))
     assert not list(blamed(h, ev.OperatorReleasedRecord(1, "call", "x"))), "the way out stays"
+
+
+def test_who_left_is_blamed_though_half_of_that_is_done() -> None:
+    h, agent, framework = prepared()
+    h.core.state.agent_by_connection.clear()
+    h.core.state.framework_by_connection.clear()
+    assert list(blamed(h, ev.AgentDisconnected(agent))) == [f"{h.agent_id(agent)}:REGISTER"]
+    left = ev.FrameworkDisconnected(framework)
+    assert list(blamed(h, left)) == [f"{h.framework_id(framework)}:SUBSCRIBE"]
 
 
 def test_the_call_that_was_being_written_is_blamed() -> None:
@@ -363,7 +386,8 @@ def test_what_is_in_quarantine_keeps_no_offers_from_others(kind: str) -> None:
     h, agent, framework = prepared()
     (offer,) = h.offers(framework)
     framework_id = h.framework_id(framework)
-    h.core.state.refused_calls[f"{framework_id}:{kind.upper()}"] = "why"
+    key = f"{framework_id}:{kind.upper()}"
+    h.core.state.quarantined["call", key] = Quarantined("call", key, b"", "why")
     event = MAKERS[kind](h, agent, framework)
     h.feed(event)
     assert not h.core.state.frameworks[framework_id].offers
@@ -381,3 +405,114 @@ def test_what_is_in_quarantine_keeps_no_offers_from_others(kind: str) -> None:
     assert not h.offers(framework), "it would be refused again"
     h.advance(5.0)
     assert len(h.offers(framework)) == 1
+
+
+@pytest.mark.parametrize("kind", ["heartbeat", "lack", "offer", "ping", "failover", "reregister"])
+def test_a_deadline_that_ended_a_leader_is_left_out_by_the_next(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One agent or framework is not served as it should be, and the others are."""
+    h, agent, framework = prepared()
+    framework_id, agent_id = h.framework_id(framework), h.agent_id(agent)
+    if kind in ("failover", "reregister"):
+        h = MasterHarness(registry=h.registry)
+    right = core_of_master._DEADLINES[kind]
+    done: list[str] = []
+
+    def wrong(ctx: Any, key: str) -> None:
+        if not done:
+            ctx.state.offers.clear()  # half a step
+            raise PlantedError
+        done.append(key)
+        right(ctx, key)
+
+    monkeypatch.setitem(core_of_master._DEADLINES, kind, wrong)
+    with pytest.raises(PlantedError):
+        h.advance(1000)
+    (change,) = h.core.set_aside_cause(h.now, "why")
+    owner = agent_id if kind in ("ping", "reregister") else framework_id
+    assert change.key == f"{owner}:DEADLINE {kind}"
+    assert owner in "".join(name for name, _ in h.core.stories())
+
+    registry = {**h.registry, ("call", change.key): change.value or b""}
+    again = MasterHarness(Config(max_agent_ping_timeouts=10**6), registry)
+    if kind not in ("failover", "reregister"):
+        again.agent(agent_id=agent_id)
+        again.subscribe(framework_id)
+    again.advance(1000)
+    done.append("from now on it is right")
+    again.feed(ev.OperatorReleasedRecord(1, "call", change.key))
+    assert again.answers[1] is None
+    again.advance(1000)
+    assert len(done) > 1, "released it comes again"
+
+
+def test_a_record_of_the_registry_that_meets_a_fault_keeps_nobody_from_leading(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    h, _, framework = prepared()
+
+    def wrong(*_: Any) -> None:
+        raise PlantedError("no such thing")
+
+    monkeypatch.setattr(quarantine, "start_failover_timer", wrong)
+    again = MasterHarness(registry=h.registry)
+    (aside,) = again.core.state.quarantined.values()
+    assert aside.key == h.framework_id(framework)
+    assert aside.reason == "PlantedError: no such thing"
+    again.core.check()
+
+
+class Longest(random.Random):
+    """Draws the longest delay."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return b
+
+
+class OneAfterTheOther:
+    """A contender that always leads, and a registry of its own that stays empty."""
+
+    def __init__(self, registry: Any) -> None:
+        self.registry, self.epoch = registry, 0
+
+    async def lead(self) -> Term:
+        self.epoch += 1
+        return Term(self.epoch, self.registry)
+
+    async def resign(self, term: Term) -> None:
+        pass
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_a_master_stands_back_ever_longer_from_a_fault_that_nobody_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    standalone = StandaloneContender(tmp_path / "registry")
+    registry = (await standalone.lead()).registry
+    me = MasterInfo("m", HostPort("127.0.0.1", 5050), "m")
+    leadership = Leadership(me, Outside(random=Longest()))
+    settings = MasterSettings(work_dir=tmp_path, zk=parse_zk("zk://z:1/p"))
+    paused: list[float] = []
+    sleep = asyncio.sleep
+
+    async def pause(seconds: float) -> None:
+        paused.append(seconds)
+        with pytest.raises(CallError, match=f"PlantedError.*stands back for {seconds:.0f} s"):
+            leadership.here()
+        if len(paused) == 5:
+            raise EOFError
+        await sleep(0)
+
+    def wrong(*_: Any) -> None:
+        raise PlantedError
+
+    monkeypatch.setitem(core_of_master._DEADLINES, "forget", wrong)
+    monkeypatch.setattr(asyncio, "sleep", pause)
+    with pytest.raises(EOFError):
+        await main._contend(settings, OneAfterTheOther(registry), leadership)
+    assert paused == [1.0, 2.0, 4.0, 8.0, 16.0]
+    assert (await metrics.snapshot(leadership)).faults == 5
+    await standalone.close()

@@ -6,8 +6,9 @@ import asyncio
 import stat
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -195,7 +196,7 @@ def fault(event: object = "event") -> Fault:
 
 
 def stories() -> Any:
-    yield "the framework f"
+    yield "framework f", {"name": "f"}
     raise RuntimeError("half a step")
 
 
@@ -205,13 +206,17 @@ def test_a_crash_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = crash.report("the leader", tmp_path / "new", fault("an event"), stories(), now)
     assert path is not None and stat.S_IMODE(path.stat().st_mode) == 0o600
     text = path.read_text()
-    for part in ("the leader", "'an event'", "the framework f", "half a step", "Traceback"):
+    for part in (
+        "the leader",
+        "'an event'",
+        "framework f: {'name': 'f'}",
+        "half a step",
+        "Traceback",
+    ):
         assert part in text
     assert "\x1b" not in text and "\\x1b[2J wrong" in text
     assert str(path) in caplog.text and "Traceback" in caplog.text
-    assert "an event" not in caplog.text and "the framework f" not in caplog.text, (
-        "tasks have secrets"
-    )
+    assert "an event" not in caplog.text and "framework f" not in caplog.text, "tasks have secrets"
     assert "\x1b" not in caplog.text
 
 
@@ -250,3 +255,28 @@ async def test_what_was_asked_for_is_written_though_it_is_cancelled() -> None:
     go.set()
     await asyncio.wait({running})
     assert running.cancelled() and written == ["1", "2"]
+
+
+@dataclass
+class Thing:
+    """Whose text takes long, if all of it is made."""
+
+    name: str
+    parts: dict[int, Thing]
+    looked_at: ClassVar[int] = 0
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "name":
+            Thing.looked_at += 1
+        return super().__getattribute__(name)
+
+
+def test_of_a_large_object_no_more_is_looked_at_than_is_shown() -> None:
+    """The whole role waits while a crash file is made, and its record for the next leader."""
+    large = Thing("all", {n: Thing(f"part {n}", {}) for n in range(100_000)})
+    large.parts[0].parts[0] = large
+    text = crash.shown(large, 1000)
+    assert text.startswith("Thing(name='all', parts={0: Thing(name='part 0', parts={0: …})")
+    assert 900 <= len(text) < 1200 and Thing.looked_at < 100
+    assert len(crash.shown("x" * 10**6, 1000)) < 1100
+    assert crash.shown(("a", {1: b"b"}, None)) == "['a', {1: b'b'}, None]"

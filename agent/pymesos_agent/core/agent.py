@@ -104,11 +104,11 @@ class AgentCore:
         effects, ctx.out = ctx.out, []
         return effects
 
-    def stories(self, event: object) -> Iterator[str]:
-        """What is known of the container that an event is about."""
+    def stories(self, event: object) -> Iterator[tuple[str, object]]:
+        """The owner of the container that an event is about, by what that is called."""
         container_id = getattr(event, "container_id", "")
         if container_id in self.state.owners:
-            yield f"container {container_id}: {self.state.owners[container_id]!r}"
+            yield f"container {container_id}", self.state.owners[container_id]
 
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""

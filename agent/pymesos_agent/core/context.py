@@ -13,9 +13,10 @@ from pymesos_agent.core.tasks.checks import HEALTH, READINESS
 from pymesos_agent.core.tasks.outcomes import LIFETIME
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core.clock import Now
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change
+from pymesos_core.text import cut
 from pymesos_core.timers import Timers
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
@@ -144,7 +145,7 @@ class Context:
 
     def complain(self, peer: str, kind: str, message: str) -> None:
         """Leave out what a peer says, and say so."""
-        self.emit(Complain(peer, kind, clipped(message)))
+        self.emit(Complain(peer, kind, cut(message, MAX_SAID)))
 
     def checkpoint(
         self,

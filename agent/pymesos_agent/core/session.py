@@ -9,10 +9,11 @@ from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.tasks import endings, launches, updates
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
 from pymesos_core.resources import ResourceError, from_proto, to_proto
 from pymesos_core.store import Change
+from pymesos_core.text import cut
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -63,7 +64,7 @@ def _say_who(ctx: Context, connection: Connection) -> None:
     # None at all is what an agent says that does not know which it has.
     info.runtimes[:] = ctx.runtimes or ((NO_RUNTIME,) if ctx.unavailable else ())
     for name, why in ctx.unavailable.items():
-        info.unavailable[name] = clipped(why)
+        info.unavailable[name] = cut(why, MAX_SAID)
     for name, what in ctx.isolation.items():
         info.isolation[name] = what
     register = agent_pb.Register(

@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 from pymesos_core import VERSION, contract, limits, reservations, resources
 from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem, role_problem
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
+from pymesos_core.text import cut
 from pymesos_master.core import offers, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection, TellAgent
@@ -212,7 +213,7 @@ def refuse_agent(
     ctx: Context, connection_id: int, message: str, *, shut_down: bool = False
 ) -> None:
     """Say why it is not taken in, and end its stream."""
-    message = clipped(message)
+    message = cut(message, MAX_SAID)
     refused = agent_pb.MasterMessage.Refused(message=message, shut_down=shut_down)
     ctx.out.append(TellAgent(connection_id, agent_pb.MasterMessage(refused=refused)))
     ctx.out.append(CloseConnection(connection_id))

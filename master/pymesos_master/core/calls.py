@@ -4,18 +4,23 @@ A leader that meets a fault stops half-way through a step. The call that brought
 the registry, and the next leader refuses that call of that caller, until an operator releases it:
 one hostile framework costs at most one failover. What fails before anything has changed is refused
 at once, and costs none.
+
+What becomes due for an agent or a framework is set aside likewise, and looked at again later. The
+end of a stream cannot be refused, so what began it is.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.store import Change
+from pymesos_core.text import cut
 from pymesos_master.core import accepts
 from pymesos_master.core import events as ev
 from pymesos_master.core.agents import refuse_agent
@@ -42,6 +47,7 @@ _OF_OPERATORS: dict[type, str] = {
 _NAMED = ("framework_id", "task_id", "agent_id", "role")  # what a request of an operator is about
 
 
+AGAIN_S = 60.0  # when a deadline that is set aside is looked at again: it may be released
 MAX_NAME = 128  # characters of a caller or a call, which may be what a peer said unchecked
 
 
@@ -69,9 +75,35 @@ def _short(name: str) -> str:
     return f"{name[:64]}-{digest[:32]}"
 
 
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """Something is due for an agent or a framework, as it stood when that began."""
+
+    kind: str
+    agent_id: str = ""
+    framework_id: str = ""
+
+    @classmethod
+    def of(cls, state: ClusterState, kind: str, key: str) -> Deadline:
+        """The deadline of a timer; nobody's when it is nobody's in particular."""
+        if kind == "offer":
+            offer = state.offers.get(key)
+            return cls(kind, framework_id=offer.framework_id if offer is not None else "")
+        return cls(kind, key) if key in state.agents else cls(kind, framework_id=key)
+
+
 def cause_of(state: ClusterState, event: object) -> Cause | None:
     """Whose call an event is; None for what nobody asked for, as a Tick."""
     match event:
+        case Deadline():
+            owner = event.agent_id or event.framework_id
+            return Cause.of(owner, f"DEADLINE {event.kind}") if owner else None
+        case ev.FrameworkDisconnected(connection_id):
+            framework = _framework_on(state, connection_id)
+            return None if framework is None else Cause.of(framework.framework_id, "SUBSCRIBE")
+        case ev.AgentDisconnected(connection_id):
+            agent = _agent_on(state, connection_id)
+            return None if agent is None else Cause.of(agent.agent_id, "REGISTER")
         case ev.FrameworkSubscribing():
             return Cause.of(
                 event.subscribe.framework_info.framework_id or _name(event.caller), "SUBSCRIBE"
@@ -119,34 +151,38 @@ def _framework_on(state: ClusterState, connection_id: int) -> Framework | None:
 
 
 def _agent_on(state: ClusterState, connection_id: int) -> Agent | None:
-    agent_id = state.agent_by_connection.get(connection_id)
-    return state.agents.get(agent_id) if agent_id else None
+    """As of frameworks."""
+    agent = state.agents.get(state.agent_by_connection.get(connection_id, ""))
+    there = (a for a in state.agents.values() if a.connection_id == connection_id)
+    return agent if agent is not None else next(there, None)
 
 
 def record(cause: Cause, reason: str, wall_s: float) -> Change:
     """The record that has the next leader refuse it."""
     made = registry_pb.CallRecord(
-        caller=cause.caller, call=cause.call, reason=clipped(reason), at_s=wall_s
+        caller=cause.caller, call=cause.call, reason=cut(reason, MAX_SAID), at_s=wall_s
     )
     return Change(CALL, cause.key, made.SerializeToString(deterministic=True))
 
 
-def problem(state: ClusterState, event: ev.Event) -> str | None:
+def problem(state: ClusterState, event: object) -> str | None:
     """Why an event is refused that ended an earlier leader, or None."""
+    if isinstance(event, ev.FrameworkDisconnected | ev.AgentDisconnected):
+        return None
     cause = cause_of(state, event)
-    found = state.refused_calls.get(cause.key) if cause is not None else None
+    found = state.quarantined.get((CALL, cause.key)) if cause is not None else None
     if found is None or cause is None:
         return None
     return (
         f"the call {cause.call} of {cause.caller} is in quarantine, since a master that led met a"
-        f" fault of its own in it ({found}); an operator lets it go on with `pymesos-cli quarantine"
-        f" release {CALL}/{cause.key}`"
+        f" fault of its own in it ({found.reason}); an operator lets it go on with `pymesos-cli"
+        f" quarantine release {CALL}/{cause.key}`"
     )
 
 
 def refuse(ctx: Context, event: ev.Event, problem: str) -> bool:
     """Tell whoever asked that nothing of it is done; whether there is somebody to be told."""
-    problem = clipped(problem)
+    problem = cut(problem, MAX_SAID)
     match event:
         case ev.FrameworkSubscribing(connection_id):
             ctx.refuse_framework(connection_id, problem)
@@ -175,16 +211,17 @@ def refuse(ctx: Context, event: ev.Event, problem: str) -> bool:
     return True
 
 
-def stories(state: ClusterState, event: object) -> Iterator[str]:
-    """All that is known of those whom an event is about, as half a step has left it."""
+def stories(state: ClusterState, event: object) -> Iterator[tuple[str, object]]:
+    """Those whom an event is about, by what they are called, as half a step has left them."""
     connection_id = getattr(event, "connection_id", None)
     framework_id = getattr(event, "framework_id", "")
     agent_id = getattr(event, "agent_id", "")
     if connection_id is not None:
         framework = _framework_on(state, connection_id)
         framework_id = framework.framework_id if framework is not None else framework_id
-        agent_id = state.agent_by_connection.get(connection_id, agent_id)
+        agent = _agent_on(state, connection_id)
+        agent_id = agent.agent_id if agent is not None else agent_id
     if framework_id in state.frameworks:
-        yield f"framework {framework_id}: {state.frameworks[framework_id]!r}"
+        yield f"framework {framework_id}", state.frameworks[framework_id]
     if agent_id in state.agents:
-        yield f"agent {agent_id}: {state.agents[agent_id]!r}"
+        yield f"agent {agent_id}", state.agents[agent_id]

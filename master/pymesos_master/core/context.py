@@ -9,9 +9,10 @@ from typing import Any
 
 from pymesos_core.clock import Now
 from pymesos_core.errors import Problem, ProblemKind
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.registry_image import Key
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.text import cut
 from pymesos_core.timers import Timers
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.effects import (
@@ -82,7 +83,7 @@ class Context:
 
     def refuse_framework(self, connection_id: int, message: str) -> None:
         """An ERROR event and the end of the stream."""
-        message = clipped(message)
+        message = cut(message, MAX_SAID)
         error = scheduler_pb.Event(error=scheduler_pb.Event.Error(message=message))
         self.out.append(TellFramework(connection_id, error))
         self.out.append(CloseConnection(connection_id))
@@ -95,7 +96,7 @@ class Context:
         code: scheduler_pb.Event.Refused.Code = scheduler_pb.Event.Refused.INVALID,
     ) -> None:
         """Nothing of a call is done; the stream goes on."""
-        message = clipped(message)
+        message = cut(message, MAX_SAID)
         refused = scheduler_pb.Event.Refused(call=call.upper(), code=code, message=message)
         self.tell_framework(framework, scheduler_pb.Event(refused=refused))
         self.out.append(Complain(framework.framework_id, f"a bad {call.upper()}", message))
@@ -105,7 +106,7 @@ class Context:
     ) -> None:
         """An operator's request is done, or refused for `message`, which may quote an id of any
         size."""
-        problem = None if message is None else Problem(kind, clipped(message))
+        problem = None if message is None else Problem(kind, cut(message, MAX_SAID))
         self.out.append(AnswerOperator(request_id, problem))
 
     def complain(self, agent: Agent, what: str, message: str) -> None:

@@ -23,7 +23,6 @@ class FrameworkEvent(StrEnum):
 
     SUBSCRIBED = "subscribed"
     STREAM_ENDED = "stream ended"
-    RECORD_RELEASED = "record released"
     REMOVED = "removed"
 
 
@@ -38,9 +37,6 @@ FRAMEWORK_LIFE: Lifecycle[FrameworkState, FrameworkEvent, str] = Lifecycle(
             FrameworkState.ACTIVE,
         ),
         Row(FrameworkState.ACTIVE, FrameworkEvent.STREAM_ENDED, FrameworkState.DISCONNECTED),
-        Row(
-            FrameworkState.QUARANTINED, FrameworkEvent.RECORD_RELEASED, FrameworkState.DISCONNECTED
-        ),
         Row(
             (FrameworkState.ACTIVE, FrameworkState.DISCONNECTED, FrameworkState.QUARANTINED),
             FrameworkEvent.REMOVED,

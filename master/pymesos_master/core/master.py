@@ -109,7 +109,7 @@ class MasterCore:
         """
         ctx = self._ctx
         ctx.now, ctx.event, ctx.changed = now, event, True
-        if ctx.state.refused_calls and (problem := calls.problem(ctx.state, event)):
+        if ctx.state.quarantined and (problem := calls.problem(ctx.state, event)):
             return self.refuse(now, event, problem) or []
         self._handlers[type(event)](ctx, event)
         return self._effects()
@@ -132,8 +132,8 @@ class MasterCore:
         ctx.now, ctx.out = now, []
         return self._effects() if calls.refuse(ctx, event, problem) else None
 
-    def stories(self) -> Iterator[str]:
-        """What is known of those whom the step that failed is about."""
+    def stories(self) -> Iterator[tuple[str, object]]:
+        """Those whom the step that failed is about, by what they are called."""
         return calls.stories(self.state, self._ctx.event)
 
     def set_aside_cause(self, now: Now, reason: str) -> list[Change]:
@@ -145,8 +145,13 @@ class MasterCore:
         if ctx.suspended:
             return
         for kind, key in ctx.timers.each_due(ctx.now.mono_s):
+            ctx.event = event
             if (kind, key) == ALLOCATE:
                 offers.allocate(ctx)
+                continue
+            ctx.event = due = calls.Deadline.of(ctx.state, kind, key)
+            if ctx.state.quarantined and calls.problem(ctx.state, due):
+                ctx.timers.set((kind, key), ctx.now.mono_s + calls.AGAIN_S)
             else:
                 _DEADLINES[kind](ctx, key)
 

@@ -14,19 +14,15 @@ from google.protobuf.message import DecodeError
 from pymesos_core import resources
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import id_problem, role_problem
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import ResourceError
 from pymesos_core.store import Change
+from pymesos_core.text import cut
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove, start_failover_timer
-from pymesos_master.core.lifecycles import (
-    FRAMEWORK_LIFE,
-    AgentState,
-    FrameworkEvent,
-    FrameworkState,
-)
+from pymesos_master.core.lifecycles import AgentState, FrameworkState
 from pymesos_master.core.registry import AGENT, CALL, FRAMEWORK, ROLE
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
@@ -66,7 +62,9 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
         elif kind == CALL:
             _take_call(ctx, key, value)
     except (DecodeError, ResourceError) as error:
-        return clipped(str(error)) or "it cannot be read"
+        return cut(str(error), MAX_SAID) or "it cannot be read"
+    except Exception as error:  # whatever it is, it is of this record alone
+        return cut(f"{type(error).__name__}: {error}", MAX_SAID)
     return None
 
 
@@ -84,7 +82,10 @@ def set_aside(ctx: Context, kind: str, key: str, value: bytes, reason: str) -> N
 
 
 def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
-    """Try a record again, or delete it."""
+    """Delete a record: one of a call lets it through again, any other is forgotten.
+
+    This master can handle no other record than when it began to lead.
+    """
     found = ctx.state.quarantined.get((event.kind, event.key))
 
     if found is None:
@@ -93,15 +94,12 @@ def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
     elif event.discard or found.kind == CALL:
         _discard(ctx, found, event.request_id)
-    elif reason := take_in(ctx, found.kind, found.key, found.record):
+    else:
         ctx.answer(
             event.request_id,
-            f"it can be handled no better than before: {reason}; a master of another version"
+            f"it can be handled no better than before: {found.reason}; a master of another version"
             f" tries it when it leads, and --discard forgets it",
         )
-    else:
-        del ctx.state.quarantined[found.kind, found.key]
-        ctx.answer(event.request_id)
 
 
 def _discard(ctx: Context, found: Quarantined, request_id: int) -> None:
@@ -125,8 +123,6 @@ class Discarded:
 def on_discarded(ctx: Context, done: Discarded) -> None:
     """Drop what stood for a record that is discarded."""
     ctx.state.quarantined.pop((done.kind, done.key), None)
-    if done.kind == CALL:
-        ctx.state.refused_calls.pop(done.key, None)
     ctx.answer(done.request_id)
 
 
@@ -167,17 +163,12 @@ def _take_framework(ctx: Context, key: str, record: registry_pb.FrameworkRecord)
         raise ResourceError(problem)
     if not (info.failover_timeout_s >= 0 and math.isfinite(record.registered_at_s)):
         raise ResourceError(f"its failover_timeout_s is {info.failover_timeout_s}")
-    framework = ctx.state.frameworks.get(key)  # that stood in for it
-    if framework is None:
-        framework = Framework(info, FrameworkState.DISCONNECTED)
-        ctx.state.frameworks[key] = framework
-    else:
-        FRAMEWORK_LIFE.move(framework, FrameworkEvent.RECORD_RELEASED, ctx.now.wall_s)
-    framework.info = info
-    stored = FrameworkRecord(info, record.registered_at_s, record.peer)
-    ctx.state.image.load((FRAMEWORK, key), stored)
+    framework = Framework(info, FrameworkState.DISCONNECTED)
     framework.peer = record.peer
     framework.registered_at_s = record.registered_at_s
+    ctx.state.frameworks[key] = framework
+    stored = FrameworkRecord(info, record.registered_at_s, record.peer)
+    ctx.state.image.load((FRAMEWORK, key), stored)
     ctx.allocator.add_framework(key, framework.roles, active=False)
     start_failover_timer(ctx, framework)
 
@@ -197,6 +188,5 @@ def _take_role(ctx: Context, key: str, record: registry_pb.RoleRecord) -> None:
 def _take_call(ctx: Context, key: str, value: bytes) -> None:
     """A call that ended a leader is in quarantine by itself: see calls.py. Raises DecodeError."""
     record = registry_pb.CallRecord.FromString(value)
-    reason = clipped(record.reason) or "no reason is recorded"
-    ctx.state.refused_calls[key] = reason
+    reason = cut(record.reason, MAX_SAID) or "no reason is recorded"
     ctx.state.quarantined[CALL, key] = Quarantined(CALL, key, value, reason)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from pymesos_core import contract, reservations, resources
 from pymesos_core.errors import ProblemKind
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import (
     EMPTY,
     ResourceError,
@@ -20,6 +20,7 @@ from pymesos_core.resources import (
     reserved_role_problem,
     tagged,
 )
+from pymesos_core.text import cut
 from pymesos_master.core import offers
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorReserved, OperatorUnreserved
@@ -276,7 +277,10 @@ def tell_operation(
     """What became of an operation, if it has an id."""
     if operation_id:
         update = Update(
-            operation_id=operation_id, state=state, message=clipped(message), agent_id=agent_id
+            operation_id=operation_id,
+            state=state,
+            message=cut(message, MAX_SAID),
+            agent_id=agent_id,
         )
         ctx.tell_framework(framework, scheduler_pb.Event(operation_update=update))
 

@@ -283,7 +283,6 @@ class ClusterState:
     registrations: dict[str, Registration] = field(default_factory=dict)  # by agent
     framework_by_connection: dict[int, str] = field(default_factory=dict)
     quarantined: dict[tuple[str, str], Quarantined] = field(default_factory=dict)  # kind, key
-    refused_calls: dict[str, str] = field(default_factory=dict)  # why, by key; see calls.py
 
     def intended_agent(self, agent_id: str) -> AgentRecord | None:
         """The record of an agent as it is to be."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.states import (
     FROM_AGENTS,
     LOST_IF_NOT_PARTITION_AWARE,
@@ -15,6 +15,7 @@ from pymesos_core.states import (
     state_for,
     state_name,
 )
+from pymesos_core.text import cut
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import EndUnread
 from pymesos_master.core.events import TaskStatusUpdated
@@ -58,7 +59,7 @@ def new_status(
         state=state,
         reason=reason,
         source=source,
-        message=clipped(message),
+        message=cut(message, MAX_SAID),
         agent_id=agent_id,
         timestamp_s=ctx.now.wall_s,
     )

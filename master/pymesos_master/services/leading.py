@@ -40,6 +40,8 @@ class Leadership:
     led: asyncio.Event = field(
         default_factory=asyncio.Event
     )  # set when it leads for the first time
+    faults: int = 0  # of its own, each of which ended a term
+    stands_back: str = ""  # why it does not lead for a while, to be added to a sentence
     turns: Turns = field(default_factory=Turns)
 
     def __post_init__(self) -> None:
@@ -53,7 +55,7 @@ class Leadership:
         if known is None or known.master_id == self.me.master_id:
             raise CallError(
                 Code.UNAVAILABLE,
-                f"master {self.me.address} does not lead; nobody does yet",
+                f"master {self.me.address} does not lead; nobody does yet{self.stands_back}",
                 {LEADER_KEY: ""},
             )
         raise CallError(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from pymesos_agent.core.containers import Container, container_of
 from pymesos_agent.core.tasks.checks import CheckState
 from pymesos_core.lifecycle import Story
-from pymesos_core.limits import clipped
+from pymesos_core.limits import MAX_SAID
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
+from pymesos_core.text import cut
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -181,4 +182,4 @@ class Task:
         kept.resources.MergeFrom(info.resources)
         if self.acknowledged is not None:
             record.status.CopyFrom(self.acknowledged)
-            record.status.message = clipped(record.status.message)
+            record.status.message = cut(record.status.message, MAX_SAID)

@@ -16,6 +16,7 @@ from pymesos_agent.core.lifecycles import SAID, TASK_LIFE, ContainerEvent, TaskE
 from pymesos_agent.core.tasks.outcomes import ENDED_BY_AGENT, ENDING
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core import contract, limits
+from pymesos_core.text import cut
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -34,7 +35,7 @@ def _status(
     status.task_id = task.info.task_id
     status.state, status.reason = state, reason
     status.source = pb.SOURCE_AGENT if reason else pb.SOURCE_EXECUTOR
-    status.message = limits.clipped(message, MAX_MESSAGE)
+    status.message = cut(message, MAX_MESSAGE)
     status.agent_id = ctx.state.agent_id
     status.uuid = next(ctx.uuids)
     status.timestamp_s = ctx.now.wall_s
@@ -250,7 +251,7 @@ def refuse(ctx: Context, framework_id: str, info: pb.TaskInfo, message: str) -> 
     """Nothing is known of such a task: it was not to be launched."""
     task_id = info.task_id[: limits.ID.most]
     ctx.complain("the master", "a task that cannot be launched", f"{task_id!r}: {message}")
-    text = limits.clipped(f"The agent does not launch it: {message}")
+    text = cut(f"The agent does not launch it: {message}", limits.MAX_SAID)
     _turn_away(ctx, framework_id, task_id, pb.TASK_ERROR, pb.REASON_TASK_INVALID, text)
 
 
