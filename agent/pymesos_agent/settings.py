@@ -33,6 +33,7 @@ from pymesos_core.settings.server import (
     metrics_port,
     zk_session_timeout,
 )
+from pymesos_core.text import quoted
 
 DEFAULT_PORT = 5051
 DAY_S = 86400.0
@@ -46,7 +47,7 @@ def read_host_paths(written: list[str]) -> tuple[AllowedPath, ...]:
     for part in written:
         path, _, mode = part.partition(":")
         if not path.startswith("/") or mode not in ("", "ro", "rw"):
-            raise ValueError(f"{part!r} is not an absolute path, with :ro at its end or not")
+            raise ValueError(f"{quoted(part)} is not an absolute path, with :ro at its end or not")
         out.append(AllowedPath(Path(path), mode == "ro"))
     return tuple(out)
 
@@ -56,7 +57,10 @@ def read_subnet(written: str) -> str:
     try:
         network = ipaddress.IPv4Network(written)
     except ValueError as error:
-        raise ValueError(f"{error}; like 10.213.0.0/16") from error
+        raise ValueError(
+            f"{quoted(written)} is given, and an IPv4 network is expected, whose address ends in"
+            f" zeros where its prefix does, as in 10.213.0.0/16"
+        ) from error
     if network.prefixlen > 29:
         raise ValueError(f"{written} has too few addresses; /29 is the least")
     return written

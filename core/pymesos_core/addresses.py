@@ -37,7 +37,12 @@ class ZkUrl:
 
 
 def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
-    """Read `host:port`. Raises AddressError."""
+    """Read `host:port`. Raises AddressError, which repeats no credentials."""
+    if "@" in text:
+        raise AddressError(
+            "the address has a user or a password (before @), which only a zk:// address may have;"
+            " host:port is expected"
+        )
     match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^\s:/\[\]]+))(?::([0-9]{1,5}))?", text.strip())
     if not match:
         hint = "; brackets are around an IPv6 address: [::1]:5050" if text.count(":") > 1 else ""

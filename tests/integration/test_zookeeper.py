@@ -157,6 +157,19 @@ async def test_a_lost_session_ends_the_term(zk_url: str, zookeeper_server: ZooKe
     await one.close()
 
 
+async def test_an_epoch_that_is_no_number_is_said_to_be(
+    zk_url: str, zookeeper_server: ZooKeeper
+) -> None:
+    client = KazooClient(zookeeper_server.address)
+    client.start()
+    client.create(f"{parse_zk(zk_url).path}/epoch", b"x", makepath=True)
+    one = contender(zk_url, 1)
+    with pytest.raises(CoordinationError, match=r"/epoch in ZooKeeper holds b'x', and the epoch"):
+        await one.lead()
+    await one.close()
+    client.stop()
+
+
 async def test_a_password_protects_the_path(zk_url: str, zookeeper_server: ZooKeeper) -> None:
     url = zk_url.replace("zk://", "zk://alice:s3cret@")
     one = contender(url, 1)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pymesos_core import limits
-from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_zk
+from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_master, parse_zk
 from pymesos_core.attributes import AttributeSyntaxError, parse_attributes
 from pymesos_core.backoff import Backoff
 from pymesos_core.coordination import StaleEpochError
@@ -95,6 +95,22 @@ def test_addresses() -> None:
 def test_what_is_no_address(text: str) -> None:
     with pytest.raises(AddressError):
         parse_host_port(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "user:s3cret@h",
+        "user:s3cret@h:1",
+        "http://user:s3cret@h:1",
+        "ZK://user:s3cret@h/x",
+        "s3cret@",
+    ],
+)
+def test_a_password_is_never_repeated(text: str) -> None:
+    with pytest.raises(AddressError, match=r"only a zk:// address may have") as refused:
+        parse_master(text)
+    assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ["zk://", "zk://h", "zk://h/", "zk:///x", "zk://h/../x", "h:1"])

@@ -207,7 +207,7 @@ WRONG_FILES: Mapping[str, tuple[bytes, str]] = {
     "o.toml": (b"quite-else = 1\n", "`pymesos-cook --print-config` lists all"),
     "p.toml": (b'"\\u001b[31m" = 1\n', "'\\x1b[31m' is no setting"),
     "q.toml": (b"x = " + b"[" * 30_000, "nested too deeply"),
-    "r.toml": (b"plates = " + b"9" * 9000, "not TOML"),
+    "r.toml": (b"plates = " + b"9" * 9000, "not TOML: a number or a date in it is out of range"),
     "s.toml": (b"#" * (MAX_BYTES + 1), "more than 64 KiB"),
     "t.toml": (b"oven = nan\n", "t.toml:1: oven: nan is given"),
     "u.toml": (b"oven = inf\n", "u.toml:1: oven: inf is given"),
@@ -261,7 +261,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert "PYMESOS_COOK_CONFIG: cannot read /no/such.toml" in refused(
         PYMESOS_COOK_CONFIG="/no/such.toml"
     )
-    assert "is named neither .toml nor .yaml" in refused("--config", "")
+    assert "--config: it is empty; a TOML or YAML file is expected" in refused("--config", "")
 
 
 def test_a_file_of_somebody_elses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

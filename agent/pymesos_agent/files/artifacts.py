@@ -228,8 +228,8 @@ def artifact_problem(artifact: pb.Artifact) -> str | None:
     try:
         parts = urlsplit(artifact.uri)
         parts.port  # noqa: B018 - raises ValueError for what is no number
-    except ValueError as error:
-        return f"{uri!r} is no address: {error}"
+    except ValueError:
+        return f"{uri!r} is no address: its host or its port is none"
     if parts.scheme not in ("http", "https", "file"):
         return f"{uri!r} is not http, https or file"
     if not WRITABLE_IN_A_URI.fullmatch(artifact.uri):

@@ -83,10 +83,15 @@ def _value(text: str, node: Mapping[str, Any], setting: str) -> Any:
     kinds = [kinds] if isinstance(kinds, str) else kinds
     if "string" in kinds and not ("null" in kinds and text == "null"):
         return text
+    if not text.strip():
+        raise CliError(
+            f"--set {cut(setting)}: a value is expected after =; null says that there is none",
+            EXIT_USAGE,
+        )
     try:
         return read_yaml(text)
     except DocumentError as error:
-        raise CliError(f"--set {cut(setting)}: {error}", EXIT_USAGE) from error
+        raise CliError(f"--set {cut(setting)}: {error.problem}", EXIT_USAGE) from error
 
 
 def _descend(target: Any, part: str, setting: str) -> Any:

@@ -279,6 +279,11 @@ class ZkContender:
         with contextlib.suppress(NodeExistsError):
             self._client.create(path, b"0")
         data, stat = self._client.get(path)
+        if not data.isdigit():
+            raise CoordinationError(
+                f"{path} in ZooKeeper holds {data[:40]!r}, and the epoch is expected there, a whole"
+                f" number: restore it, or delete it and start once with --min-epoch"
+            )
         epoch = max(int(data) + 1, self._min_epoch)
         transaction = self._client.transaction()
         transaction.check(node, -1)

@@ -36,6 +36,8 @@ class Entry:
 
 def read_file(path: Path) -> list[Entry]:
     """All keys of a file, in its order. Raises FileError."""
+    if path == Path():
+        raise FileError("it is empty; a TOML or YAML file is expected")
     if path.suffix not in SUFFIXES:
         raise FileError(
             f"{_name(path)} is named neither .toml nor .yaml; the name says how it is written"
@@ -62,8 +64,8 @@ def _read_text(path: Path) -> str:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise FileError(f"cannot read {name}: {error.strerror}") from error
-    except ValueError as error:  # a NUL in its name
-        raise FileError(f"cannot read {name}: {error}") from error
+    except ValueError as error:
+        raise FileError(f"cannot read {name}: its name has a NUL byte") from error
     try:
         mode = os.fstat(descriptor).st_mode
         if not stat.S_ISREG(mode):
@@ -92,8 +94,10 @@ def _read_toml(path: Path, text: str) -> list[Entry]:
     try:
         found = tomllib.loads(text)
     except ValueError as error:
-        # Also what is not tomllib's own, as a number of thousands of digits.
         at = _AT_LINE.match(str(error))
+        if at is None and "(at end of document)" not in str(error):
+            # Not tomllib's own, but Python's of a number or a date.
+            raise FileError(f"{name}: not TOML: a number or a date in it is out of range") from None
         where = f"{name}:{at['line']}" if at else name
         raise FileError(f"{where}: not TOML: {at['what'] if at else error}") from None
     return [Entry(key, value, _toml_line(name, text, key)) for key, value in found.items()]

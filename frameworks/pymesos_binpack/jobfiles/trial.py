@@ -44,8 +44,13 @@ def launch_problem(job: Job) -> str | None:
                 return f"tasks[{index}] ({each.name}): {problem}"
         try:
             infos = _build(job, spec)
-        except (ResourceError, ValueError, TypeError) as error:
+        except ResourceError as error:
             return f"tasks[{index}] cannot be launched: {error}"
+        except (ValueError, TypeError):  # of protobuf, in its words
+            return (
+                f"tasks[{index}] ({spec.name}) cannot be launched: a number or text in it is"
+                " more than can be sent"
+            )
         if problem := _size_problem(infos, spec.ports) or _refusal(infos):
             return f"tasks[{index}]: {problem}"
     return None
