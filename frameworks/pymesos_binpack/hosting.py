@@ -22,7 +22,7 @@ from pymesos_core.store import Store, StoreError
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
-from pymesos_sdk import FrameworkError
+from pymesos_sdk import FrameworkError, FrameworkRemovedError
 
 TEARDOWN_TIMEOUT_S = 5.0
 
@@ -67,9 +67,11 @@ async def _hosted(
 ) -> AsyncGenerator[pb.JobView]:
     core = BinpackCore(read_policy(DEFAULT_POLICY), {})
     binpack = Binpack(core, store, info, master)
+    called = job.name  # until its id is known
     async with running(binpack.run()) as runs:
         try:
             job_id = await binpack.submit(job, str(uuid.uuid4()))
+            called = job_id
             started(job_id)
             state = core.jobs[job_id]
             with binpack.watch(job_id) as changes:
@@ -84,6 +86,11 @@ async def _hosted(
         except StartsAgainError:
             await runs  # it does not here: this raises why it has ended
             raise
+        except FrameworkRemovedError as error:
+            raise HostError(
+                f"the job {called} was stopped, with its tasks, and not by this command: {error}."
+                f" `pymesos-cli stop` and `pymesos-cli teardown` do that"
+            ) from error
         finally:
             if not runs.done():
                 binpack.driver.teardown()

@@ -12,6 +12,7 @@ from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
+from pymesos_core.errors import FRAMEWORK_REMOVED
 from pymesos_core.following import follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
@@ -55,6 +56,10 @@ CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor
 
 class FrameworkError(Exception):
     """The master will not have this framework: the message is its own."""
+
+
+class FrameworkRemovedError(FrameworkError):
+    """The framework is no more: an operator removed it, or it was away for too long."""
 
 
 class Scheduler:
@@ -190,7 +195,8 @@ class Driver(Calls):
             self._runner.stop()
             await self._detector.close()
         if self._failure is not None:
-            raise FrameworkError(self._failure)
+            removed = self._failure.startswith(FRAMEWORK_REMOVED)
+            raise (FrameworkRemovedError if removed else FrameworkError)(self._failure)
         if self._core.tearing_down and self._store is not None:
             await asyncio.to_thread(self._store.commit, self._core.ledger.removal())
 

@@ -86,7 +86,9 @@ def test_it_is_found_and_stopped(cli: Cli, tmp_path: Path) -> None:
         assert running.wait(30) == 1
         cli.wait_for_tasks(0, name="w", state="TASK_RUNNING")
         error = (tmp_path / "here.errors").read_text()
-        assert "Traceback" not in error and "Error: " in error, error
+        stopped = f"Error: the job {job_id} was stopped, with its tasks, and not by this command: "
+        assert "Traceback" not in error and stopped in error, error
+        assert "Torn down by an operator. `pymesos-cli stop` and" in error
     gone = cli.run("stop", "here")
     assert gone.returncode == 2 and "there is no job 'here'" in gone.stderr
     assert not list(tmp_path.glob("pymesos-run-*"))

@@ -611,7 +611,7 @@ class TestFrameworks:
         h.advance(2)
         assert h.agent_inbox[agent][-1].shutdown_framework.framework_id == framework_id
         late = h.subscribe(framework_id)
-        assert h.errors(late) == ["Framework has been removed"]
+        assert h.errors(late) == ["Framework has been removed: Framework failover timeout"]
         assert not any(kind == "framework" for kind, _ in h.registry)
 
     def test_coming_back_in_time_stops_the_timer(self, h: MasterHarness) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymesos_core import VERSION, contract
+from pymesos_core.errors import FRAMEWORK_REMOVED
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
 from pymesos_master.core import accepts, executors, hoarding, offers, tasks, telling
@@ -60,7 +61,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     known = ctx.state.frameworks.get(framework_id) if framework_id else None
     if framework_id and (known is None or ctx.state.is_removed(framework_id)):
         message = (
-            "Framework has been removed"
+            _why_removed(ctx, framework_id)
             if known is not None or framework_id in ctx.state.completed_frameworks
             else f"Framework {framework_id} is not known to this cluster: it was removed, or its"
             f" id is another cluster's. Subscribe without an id to register as a new one"
@@ -122,6 +123,13 @@ def on_abandoned(ctx: Context, _: Abandoned) -> None:
     """Nobody is told."""
 
 
+def _why_removed(ctx: Context, framework_id: str) -> str:
+    """What one is told that is no more, and comes back."""
+    framework = ctx.state.completed_frameworks.get(framework_id)
+    why = framework.removed_for if framework is not None else ""
+    return f"{FRAMEWORK_REMOVED}: {why}" if why else FRAMEWORK_REMOVED
+
+
 def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     """The registry has the framework: it is told, unless it went away or subscribed again."""
     event, info = subscription.event, subscription.info
@@ -133,7 +141,8 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
             ctx.persist({(FRAMEWORK, info.framework_id): None}, Abandoned())
             return
         if event.subscribe.framework_info.framework_id:
-            ctx.refuse_framework(event.connection_id, "Framework has been removed")
+            why = _why_removed(ctx, event.subscribe.framework_info.framework_id)
+            ctx.refuse_framework(event.connection_id, why)
             return
         framework = Framework(
             info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s, peer=event.caller.peer
@@ -277,6 +286,7 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
             del ctx.state.framework_by_connection[connection_id]
             ctx.out.append(CloseConnection(connection_id))
     framework.connection_id = None
+    framework.removed_for = reason
     FRAMEWORK_LIFE.move(framework, FrameworkEvent.REMOVED, ctx.now.wall_s)
     ctx.timers.cancel(("failover", framework_id))
     ctx.timers.cancel(("heartbeat", framework_id))

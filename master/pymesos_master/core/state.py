@@ -170,6 +170,7 @@ class Framework:
     )  # agent → its offers not answered in a row
     registered_at_s: float = 0.0
     answer_s: float = 0.0  # what its last answer to an offer took
+    removed_for: str = ""  # why it is no more
     silent: bool = False  # its last offer ended without an answer
     lack_pause_s: float = 0.0  # until it is looked again whether it lacks offers
     peer: str = ""  # the address that it first came from
