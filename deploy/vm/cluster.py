@@ -103,10 +103,7 @@ class Cluster:
         for name in ("disk.img", "vmlinuz", "initrd"):
             if not (image / name).exists():
                 raise ClusterError(f"{image / name} is missing; build it: {sys.argv[0]} build")
-        if not shutil.which("qemu-system-x86_64"):
-            raise ClusterError(
-                "qemu-system-x86_64 is missing (Debian: apt-get install qemu-system-x86)"
-            )
+        check_qemu()
         self._image, self._agents = image, agents
         self._accelerator, self._mem_mib = accelerator, mem_mib
         self._folder = Path(tempfile.mkdtemp(prefix="pymesos-vm-"))
@@ -313,8 +310,17 @@ def expect(holds: bool, what: str) -> None:
         raise ClusterError(f"not as expected: {what}")
 
 
+def check_qemu() -> None:
+    """Raises ClusterError where machines cannot be run."""
+    if not shutil.which("qemu-system-x86_64"):
+        raise ClusterError(
+            "qemu-system-x86_64 is missing (Debian: apt-get install qemu-system-x86)"
+        )
+
+
 def build(options: argparse.Namespace) -> None:
-    """The image."""
+    """The image, where machines can be run: it takes minutes, and is of use to nothing else."""
+    check_qemu()
     own = REPOSITORY / ".venv/bin/python"
     env = {"PYTHON": str(own) if own.exists() else sys.executable, **os.environ}
     done = subprocess.run([str(HERE / "build.sh"), str(options.image)], env=env)
