@@ -41,7 +41,7 @@ class AgentHarness:
             (f"c{generation}-{n}" for n in itertools.count()),
             (f"u{generation}-{n}".encode() for n in itertools.count()),
             (f"i{generation}-{n}" for n in itertools.count()),
-            iter("a"),
+            iter("ab"),
         )
         self.sent: list[agent_pb.AgentMessage] = []
         self.started: list[fx.StartContainer] = []

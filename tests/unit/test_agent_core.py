@@ -44,6 +44,24 @@ def test_an_agent_stores_its_id_before_anybody_knows_it() -> None:
     assert AgentHarness(h.records).core.state.agent_id == "a"
 
 
+def test_an_id_that_is_being_stored_is_said_on_no_later_connection_either() -> None:
+    """The write may fail: the master would have a ghost, on which tasks are launched."""
+    h = AgentHarness()
+    h.hold_writes = True
+    h.feed(ev.Connected(1))
+    h.feed(ev.Disconnected(1))
+    h.feed(ev.Connected(2))
+    assert h.sent == []
+    h.fail_writes = "no space left on device"
+    h.write()
+    assert h.sent == [] and "cannot be stored" in h.disconnects[0]
+    h.fail_writes = None
+    h.feed(ev.Connected(3))
+    h.write()
+    assert [each.register.agent_info.agent_id for each in h.sent] == ["b"]
+    assert AgentHarness(h.records).core.state.agent_id == "b"
+
+
 def test_nothing_starts_before_its_checkpoint_is_written(h: AgentHarness) -> None:
     h.hold_writes = True
     h.launch()

@@ -108,6 +108,7 @@ class Context:
     out: list[Effect] = field(default_factory=list)
     connection: Connection | None = None
     usage_interval_s: float = 5.0  # by the latest ping
+    agent_id_durable: bool = False  # nobody hears an id that may be forgotten
     epoch_durable: int = 0  # obeyed masters have this one or a later
     reserved_durable: Resources = EMPTY
     recovered: bool = False  # the runtimes have said what is there

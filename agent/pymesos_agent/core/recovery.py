@@ -80,7 +80,7 @@ def _load_agent(ctx: Context, value: bytes) -> None:
             f"the checkpoint cannot be read ({problem}): restore it from a backup, or give"
             f" its tasks up with `pymesos-agent recover --discard`"
         )
-    ctx.state.agent_id = agent.agent_id
+    ctx.state.agent_id, ctx.agent_id_durable = agent.agent_id, bool(agent.agent_id)
     ctx.state.epoch_seen = agent.epoch_seen
     ctx.state.reserved = ctx.reserved_durable = reserved
 

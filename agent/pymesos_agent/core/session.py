@@ -38,22 +38,26 @@ def register(ctx: Context) -> None:
     """
     connection = ctx.connection
     assert connection is not None
-    if not ctx.state.agent_id:
-        ctx.state.agent_id = next(ctx.agent_ids)
-
-        def failed(message: str) -> None:
-            ctx.state.agent_id = ""
-            if ctx.connection is connection:
-                _drop_connection(ctx, f"the agent id cannot be stored: {message}")
-
-        ctx.checkpoint((_identity(ctx),), lambda: _register_again(ctx), failed)
-        return
-    _say_who(ctx, connection)
+    if ctx.agent_id_durable:
+        _say_who(ctx, connection)
+    elif not ctx.state.agent_id:
+        _choose_id(ctx)  # else it is being stored, since an earlier connection
 
 
-def _register_again(ctx: Context) -> None:
-    if ctx.connection is not None and not ctx.connection.said_who:
-        _say_who(ctx, ctx.connection)
+def _choose_id(ctx: Context) -> None:
+    ctx.state.agent_id = next(ctx.agent_ids)
+
+    def durable() -> None:
+        ctx.agent_id_durable = True
+        if ctx.connection is not None and not ctx.connection.said_who:
+            _say_who(ctx, ctx.connection)
+
+    def failed(message: str) -> None:
+        ctx.state.agent_id = ""
+        if ctx.connection is not None:
+            _drop_connection(ctx, f"the agent id cannot be stored: {message}")
+
+    ctx.checkpoint((_identity(ctx),), durable, failed)
 
 
 def _say_who(ctx: Context, connection: Connection) -> None:
