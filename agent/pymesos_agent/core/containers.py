@@ -7,9 +7,7 @@ from dataclasses import dataclass
 
 from pymesos_agent.core.effects import DestroyContainer, Effect, KillContainer
 from pymesos_agent.core.lifecycles import (
-    CONTAINER_LIFE,
     ContainerEffect,
-    ContainerEvent,
     ContainerState,
 )
 from pymesos_core.containers import fitting_runtimes
@@ -43,12 +41,8 @@ class Container:
         """Whether this agent told its runtime of it, or found it there."""
         return self.state is not ContainerState.PLANNED
 
-    def move(self, event: ContainerEvent, wall_s: float) -> list[Effect]:
-        """Change its state; what is to be done."""
-        transition = CONTAINER_LIFE.move(self, event, wall_s)
-        return [self._effect(effect) for effect in transition.effects]
-
-    def _effect(self, effect: ContainerEffect) -> Effect:
+    def effect(self, effect: ContainerEffect) -> Effect:
+        """What is to be done, when its life cycle says so."""
         match effect:
             case ContainerEffect.KILL:
                 return KillContainer(self.container_id, self.runtime, force=True)

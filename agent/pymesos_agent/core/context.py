@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pymesos_agent.core.containers import Container
 from pymesos_agent.core.effects import Checkpoint, Complain, Effect, TellExecutor, TellMaster
 from pymesos_agent.core.executors.executor import Executor
-from pymesos_agent.core.lifecycles import ContainerEvent, TaskEffect
+from pymesos_agent.core.lifecycles import CONTAINER_LIFE, ContainerEvent, TaskEffect
 from pymesos_agent.core.tasks.checks import HEALTH, READINESS
 from pymesos_agent.core.tasks.outcomes import LIFETIME
 from pymesos_agent.core.tasks.task import Task
@@ -189,7 +189,8 @@ class Context:
 
     def move(self, container: Container, event: ContainerEvent) -> None:
         """Change a container's state, and do what belongs to it."""
-        self.out.extend(container.move(event, self.now.wall_s))
+        for effect in CONTAINER_LIFE.move(container, event, self.now.wall_s).effects:
+            self.emit(container.effect(effect))
 
     def add(self, owner: Owner) -> None:
         """A task or an executor, from now on."""

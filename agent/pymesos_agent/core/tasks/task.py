@@ -66,6 +66,7 @@ class Task:
     acknowledged: pb.TaskStatus | None = None  # the latest that is
     checks: dict[str, CheckState] = field(default_factory=dict)
     group_id: str = ""  # the same for all that live and die together
+    unchanging: bytes = b""  # of its record, that part, serialized
 
     @property
     def key(self) -> tuple[str, str]:
@@ -104,13 +105,14 @@ class Task:
 
     def change(self) -> Change:
         """The write of the task's record as it is now."""
-        record = checkpoint_pb.TaskCheckpoint()  # as `updates._status`: it is made for each update
-        record.container_id, record.framework_id = self.container_id, self.framework_id
-        record.role, record.state = self.role, self.state
-        record.killing_state, record.killed_for = self.killing_state, self.killed_for
-        record.launched_at_s, record.started_at_s = self.launched_at_s, self.started_at_s
-        record.group_id = self.group_id
-        record.task_info.CopyFrom(self.info)
+        # Field by field, as `updates._status`: it is made for each update. What never changes is
+        # serialized once: a record in two parts, one after the other, is read as one.
+        if not self.unchanging:
+            self.unchanging = self._unchanging_part()
+        record = checkpoint_pb.TaskCheckpoint()
+        record.state, record.started_at_s = self.state, self.started_at_s
+        if self.killed_for:
+            record.killed_for = self.killed_for
         if self.unacknowledged:
             record.unacknowledged.extend(self.unacknowledged)
         if (place := self.place) is not None:
@@ -128,7 +130,19 @@ class Task:
             record.kill.CopyFrom(self.kill)
         if self.acknowledged is not None:
             record.acknowledged.CopyFrom(self.acknowledged)
-        return Change(TASK, self.container_id, record.SerializeToString())
+        return Change(TASK, self.container_id, self.unchanging + record.SerializeToString())
+
+    def _unchanging_part(self) -> bytes:
+        record = checkpoint_pb.TaskCheckpoint(
+            container_id=self.container_id,
+            framework_id=self.framework_id,
+            role=self.role,
+            task_info=self.info,
+            killing_state=self.killing_state,
+            launched_at_s=self.launched_at_s,
+            group_id=self.group_id,
+        )
+        return record.SerializeToString()
 
     @staticmethod
     def from_record(record: checkpoint_pb.TaskCheckpoint) -> Task:
