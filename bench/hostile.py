@@ -3,6 +3,8 @@
 One standalone master and simulated agents (bench/loadgen.py), and a framework that behaves: it
 wants one task, gets an offer, launches it, and hears that it runs; then it wants nothing for a
 moment. Beside it, from a process of its own, one kind of flood at a time (bench/flood.py).
+Those that behave come from an address of their own (OURS, by a relay), since the peers of one
+address share what that may take of a master. With --same-address they share the flood's.
 
 - neighbour_p99_ms, neighbour_p50_ms: from wanting a task (REVIVE) to TASK_RUNNING.
 - launches: how many of them were measured.
@@ -20,7 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import click
@@ -28,6 +30,7 @@ import psutil
 from failover import LoadGenerator, until
 from flood import FLOODS
 
+from pymesos_core.addresses import HostPort, parse_host_port
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
@@ -35,6 +38,7 @@ from pymesos_testing.components import Role, Roles
 
 TASK = parse("cpus:1;mem:32")
 QUIET = "quiet"
+FLOODED, OURS = "127.0.0.1", "127.0.0.2"
 PAUSE_S = 0.02
 WARM_UP_S = 1.0
 MIB = 1024 * 1024
@@ -89,17 +93,41 @@ class Neighbour(Scheduler):
         self.latencies_s.append(time.monotonic() - begin_s)
 
 
-async def measure(kind: str, folder: Path, agents: int, seconds: float) -> dict[str, float]:
-    """Beside one kind of flood."""
+@contextlib.asynccontextmanager
+async def relay(master: HostPort, ours: str) -> AsyncIterator[str]:
+    """An address that leads to a master, to which its connections are from the address `ours`."""
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                writer.write(data)
+                await writer.drain()
+        writer.close()
+
+    async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError):  # at the end of the relay
+            there = await asyncio.open_connection(master.host, master.port, local_addr=(ours, 0))
+            await asyncio.gather(pass_on(reader, there[1]), pass_on(there[0], writer))
+
+    async with await asyncio.start_server(connect, master.host, 0) as server:
+        yield f"{master.host}:{server.sockets[0].getsockname()[1]}"
+
+
+async def measure(
+    kind: str, folder: Path, agents: int, seconds: float, ours: str
+) -> dict[str, float]:
+    """Beside one kind of flood, with the neighbour and the agents at the address `ours`."""
     roles = Roles(folder)
     load, neighbour = LoadGenerator(), Neighbour()
     running: list[asyncio.Task[None]] = []
     flooding: asyncio.subprocess.Process | None = None
+    closing = contextlib.AsyncExitStack()
     try:
         master = roles.master("master", "--log-level", "error", "--agent-ping-timeout", "15")
+        behaving = await closing.enter_async_context(relay(parse_host_port(master.address), ours))
         info = pb.FrameworkInfo(name="neighbour", capabilities=[pb.PARTITION_AWARE])
-        driver = Driver(neighbour, info, master.address)
-        running.append(asyncio.create_task(load.run(master.address, agents, "cpus:8;mem:4096")))
+        driver = Driver(neighbour, info, behaving)
+        running.append(asyncio.create_task(load.run(behaving, agents, "cpus:8;mem:4096")))
         await until("all agents", lambda: load.last["registered"] == agents, 60)
         running.append(asyncio.create_task(driver.run()))
         await neighbour.launch(driver)
@@ -121,6 +149,7 @@ async def measure(kind: str, folder: Path, agents: int, seconds: float) -> dict[
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
         roles.close()
+        await closing.aclose()
 
 
 async def _launch_for(
@@ -145,13 +174,17 @@ async def _launch_for(
 @click.argument("kinds", nargs=-1, type=click.Choice([QUIET, *FLOODS]))
 @click.option("--agents", default=20, show_default=True, help="How many agents.")
 @click.option("--seconds", default=8.0, show_default=True, help="How long for each kind.")
+@click.option("--same-address", is_flag=True, help="The neighbour is at the flood's address.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(kinds: tuple[str, ...], agents: int, seconds: float, as_json: bool) -> None:
+def main(
+    kinds: tuple[str, ...], agents: int, seconds: float, same_address: bool, as_json: bool
+) -> None:
     """Measure a neighbour's launches beside each kind of flood: all of them, or those named."""
     results = {}
+    ours = FLOODED if same_address else OURS
     for kind in kinds or (QUIET, *FLOODS):
         with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
-            results[kind] = asyncio.run(measure(kind, Path(folder), agents, seconds))
+            results[kind] = asyncio.run(measure(kind, Path(folder), agents, seconds, ours))
         if not as_json:
             row = results[kind]
             print(

@@ -296,6 +296,7 @@ USUAL: Mapping[Rule, Usual | None] = {
     _DATA: None,
     _anything: None,
 }
+USUAL_IF_SMALL = frozenset({_ARGUMENT, _LABEL_VALUE, _DATA})
 
 
 def _usual(field: FieldDescriptor) -> Usual | None:
@@ -309,9 +310,9 @@ def _usual(field: FieldDescriptor) -> Usual | None:
 def problem(message: Message) -> str | None:
     """The first thing that a message says and may not, as a sentence that begins with the field."""
     size = message.ByteSize()
-    if size <= SMALL_BYTES and _recognizer.knows(message):
+    own_size, checks, of_any_size = _checks(message.DESCRIPTOR)
+    if (of_any_size or size <= SMALL_BYTES) and _recognizer.knows(message):
         return None
-    own_size, checks = _checks(message.DESCRIPTOR)
     if own_size is not None and (found := own_size.problem(size)):
         return found
     for field, value in message.ListFields():
@@ -322,9 +323,19 @@ def problem(message: Message) -> str | None:
 
 
 @cache
-def _checks(descriptor: Descriptor) -> tuple[Limit | None, Mapping[int, Rule]]:
+def _checks(descriptor: Descriptor) -> tuple[Limit | None, Mapping[int, Rule], bool]:
+    """The limit of a message, what looks at each field, and whether a glance does at any size."""
     checks = {field.number: check for field in descriptor.fields if (check := _check(field))}
-    return SIZES.get(descriptor.name), checks
+    return SIZES.get(descriptor.name), checks, _of_any_size(descriptor)
+
+
+def _of_any_size(descriptor: Descriptor) -> bool:
+    """Whether nothing in a message is too large, however large that is as a whole."""
+    if descriptor.name in SIZES or descriptor.name in READ_ELSEWHERE:
+        return False
+    parts = (field.message_type for field in descriptor.fields if field.message_type is not None)
+    values = (field for field in descriptor.fields if field.message_type is None)
+    return all(map(_of_any_size, parts)) and USUAL_IF_SMALL.isdisjoint(map(rule_of, values))
 
 
 def _check(field: FieldDescriptor) -> Rule | None:

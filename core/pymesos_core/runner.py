@@ -17,6 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.exits import ExitStatus, RoleError
 from pymesos_core.limits import MAX_SAID
+from pymesos_core.slices import Slices
 from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import to_the_end
 from pymesos_core.text import one_line
@@ -237,8 +238,10 @@ class Runner(Generic[Event, Effect]):
             while True:
                 while (changes := self._queue.take()) is not None:
                     failure = self._queue.failure or await self._write(thread, changes)
+                    slices = Slices(mono_s=lambda: self._clock().mono_s)
                     for token, error in self._queue.settle(failure):
                         self._written(token, error)
+                        await slices.pause()
                 self._idle.set()
                 if self.fault is not None:
                     raise FaultError(self.fault) from self.fault.error

@@ -9,6 +9,8 @@ from typing import Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
 
+AT_ONCE = 50  # deadlines that one step meets: thousands may be due, as of all agents after a pause
+
 
 def earlier(one: float | None, other: float | None) -> float | None:
     """The earlier of two times, either of which may never come."""
@@ -61,16 +63,18 @@ class Timers(Generic[Key]):
 
     def due(self, now_s: float) -> list[Key]:
         """Take out the keys whose time has come, the earliest first."""
-        return list(self.each_due(now_s))
+        return list(self.each_due(now_s, len(self._heap)))
 
-    def each_due(self, now_s: float) -> Iterator[Key]:
+    def each_due(self, now_s: float, most: int = AT_ONCE) -> Iterator[Key]:
         """Take them out one after the other, as something is done about each.
+
+        When there are more than `most`, others may come between: the rest is due still.
 
         One that is cancelled, or set anew, by what was done about an earlier one is not handed out:
         after a pause of the process many are due at once.
         """
         ready: list[tuple[float, int, Key]] = []
-        while self._heap and self._heap[0][0] <= now_s:
+        while self._heap and self._heap[0][0] <= now_s and len(ready) < most:
             ready.append(heapq.heappop(self._heap))
         for at, sequence, key in ready:
             if self._live.get(key) == (at, sequence):

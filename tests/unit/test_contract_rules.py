@@ -158,3 +158,14 @@ def test_the_limits_leave_room_in_a_message_and_in_a_record() -> None:
     assert limits.GROUP.most + limits.FRAMEWORK_INFO.most < limits.MESSAGE.most
     assert limits.FRAMEWORK_INFO.most < limits.RECORD.most
     assert limits.QUOTA.most < limits.RECORD.most
+
+
+def test_many_ids_in_a_large_message_are_each_looked_at() -> None:
+    """They are recognized at a glance, as those of a small one: 20,000 may come at once."""
+    asked = [scheduler_pb.Call.Reconcile.Task(task_id=f"task-{n}") for n in range(20_000)]
+    call = scheduler_pb.Call(reconcile=scheduler_pb.Call.Reconcile(tasks=asked))
+    assert contract.problem(call) is None
+    call.reconcile.tasks[19_999].agent_id = "x" * 256
+    assert contract.problem(call) == (
+        "reconcile.tasks[19999].agent_id: An id has 256 bytes; at most 255 are accepted"
+    )

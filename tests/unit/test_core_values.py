@@ -22,7 +22,7 @@ from pymesos_core.coordination.standalone import (
 from pymesos_core.ids import hostname_problem, id_problem, name_problem, role_problem
 from pymesos_core.outbox import BATCH_BYTES, Outbox, OverflowedError
 from pymesos_core.store import Change, Store, StoreError
-from pymesos_core.timers import Timers
+from pymesos_core.timers import AT_ONCE, Timers
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 
 UNSEEN = ["a\u202eb", "\u200b", "a\u2066", "\ufeffa", "a\u2028b", "a\u00ad", "a\x7f", "a\x9bb"]
@@ -142,6 +142,18 @@ def test_timers() -> None:
     assert timers.next_s() == 5.0
     assert timers.due(10.0) == ["b"]
     assert timers.next_s() is None
+
+
+def test_deadlines_that_are_due_together_are_met_in_parts() -> None:
+    """One step that met thousands would keep everybody waiting."""
+    timers: Timers[int] = Timers()
+    for number in range(2 * AT_ONCE + 1):
+        timers.set(number, 1.0)
+    met = []
+    while timers.next_s() is not None:
+        met.append(list(timers.each_due(1.0)))
+    assert [len(part) for part in met] == [AT_ONCE, AT_ONCE, 1]
+    assert [number for part in met for number in part] == list(range(2 * AT_ONCE + 1))
 
 
 def test_timers_that_are_set_again_and_again_do_not_grow() -> None:

@@ -101,3 +101,17 @@ def test_a_late_answer_counts_at_once() -> None:
     h.decline(first, [offer.offer_id], refuse_s=0)
     h.advance(2 * hoarding.MIN_HOLD_S)
     assert len(h.offers(first)) == 1, "it answers, and the other does not"
+
+
+def test_those_who_answer_come_before_those_who_never_have() -> None:
+    """A thousand that hoard would take each other's offers, and leave none for who works."""
+    h = MasterHarness()
+    works = h.subscribe(name="works")
+    h.agent()
+    (offer,) = h.offers(works)
+    h.advance(0.01)
+    h.decline(works, [offer.offer_id], refuse_s=0.01)
+    hoards, lurks = h.subscribe(name="hoards"), h.subscribe(name="lurks")
+    assert len(h.offers(hoards)) + len(h.offers(lurks)) == 1
+    h.advance(hoarding.MIN_HOLD_S / 2 + 0.01)
+    assert len(h.offers(works)) == 1

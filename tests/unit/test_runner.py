@@ -15,6 +15,7 @@ import pytest
 from pymesos_core import crash, runner
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
+from pymesos_core.slices import SLICE_S
 from pymesos_core.store import Change, StoreError
 
 
@@ -70,6 +71,32 @@ class Rig:
     def _on_fault(self, fault: Fault) -> None:
         self.faults.append(fault)
         self.runner.commit(99, (Change("k", "last", b""),))
+
+
+async def test_others_come_between_what_was_written_together() -> None:
+    """A thousand answers may have waited for one write."""
+    now_s = 0.0
+
+    def clock() -> Now:
+        nonlocal now_s
+        now_s += SLICE_S  # whatever is done takes a slice
+        return Now(now_s, now_s)
+
+    core = Script(a=["write 1", "write 2", "write 3"])
+    written = Writes(lambda changes: None, lambda token, error: f"written {token}")
+
+    def do(effect: str) -> None:
+        slow.commit(int(effect.removeprefix("write ")), (Change("k", effect, b""),))
+
+    slow: Runner[str, str] = Runner(core, do, "tick", print, written, clock)
+    slow.feed("a")
+    running = asyncio.ensure_future(slow.run())
+    while "written 1" not in core.stepped:
+        await asyncio.sleep(0)
+    slow.feed("other")
+    await slow.flushed()
+    running.cancel()
+    assert core.stepped == ["a", "written 1", "other", "written 2", "written 3"]
 
 
 async def test_a_core_that_cannot_say_when_it_is_due(monkeypatch: pytest.MonkeyPatch) -> None:

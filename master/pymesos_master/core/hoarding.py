@@ -4,7 +4,8 @@ An offer lasts for half a minute, and a framework that answers none of them coul
 cluster from the others for as long. Ours: one that wants offers and has none gets an agent whose
 offer has been unanswered for too long, the oldest first, if that would be offered to it and its
 holder has the larger share. How long is too long depends on the holder: four times what its last
-answer took, and half a second at least. An answer counts for this also when it comes too late, so
+answer took, and half a second at least; one that has never answered keeps from those who do answer
+for half of that. An answer counts for this also when it comes too late, so
 a slow framework gets its time once it has shown that it answers. One that does not answer at all
 gets nothing in this way, or those that hoard would take turns for ever.
 """
@@ -47,7 +48,8 @@ def on_lack_due(ctx: Context, framework_id: str) -> None:
         role = _role_that_may_take(ctx, framework, offer, share)
         if role is None:
             continue
-        left_s = offer.offered_mono_s + hold_s(ctx.state.frameworks[offer.framework_id])
+        holder = ctx.state.frameworks[offer.framework_id]
+        left_s = offer.offered_mono_s + hold_s(holder, framework)
         left_s -= ctx.now.mono_s
         if left_s <= 0:
             _remember(ctx, offer)
@@ -76,9 +78,11 @@ def _role_that_may_take(
     return None
 
 
-def hold_s(framework: Framework) -> float:
+def hold_s(holder: Framework, lacking: Framework) -> float:
     """How long a framework may keep an offer that another lacks."""
-    return max(MIN_HOLD_S, PATIENCE * framework.answer_s)
+    if lacking.answer_s and not holder.answer_s:
+        return MIN_HOLD_S / 2
+    return max(MIN_HOLD_S, PATIENCE * holder.answer_s)
 
 
 def _remember(ctx: Context, offer: Offer) -> None:
