@@ -6,13 +6,17 @@ import pytest
 
 from pymesos_core.lifecycle import ImpossibleTransitionError
 from pymesos_core.states import is_terminal
+from pymesos_master.core import Config
 from pymesos_master.core import events as ev
 from pymesos_master.core.lifecycles import (
     AGENT_LIFE,
+    OFFER_LIFE,
     SAID,
     TASK_LIFE,
     AgentEvent,
     AgentState,
+    OfferEvent,
+    OfferState,
     TaskEffect,
     TaskEvent,
 )
@@ -113,3 +117,27 @@ def test_an_agent_does_not_say_what_only_masters_say_of_a_task_that_has_ended() 
     )
     h.feed(ev.AgentToldEnded(agent, agent_pb.EndedTasks(tasks=[record])))
     assert not h.core.state.completed_tasks
+
+
+def test_an_offer_ends_once() -> None:
+    assert {t.source for t in OFFER_LIFE} == {OfferState.OFFERED}
+
+
+def test_how_an_offer_ended_is_known_to_who_still_has_it() -> None:
+    h = MasterHarness(Config(offer_timeout_s=30.0))
+    for n in range(3):
+        h.agent(port=9000 + n)
+    framework = h.subscribe()
+    accepted, declined, ignored = (h.core.state.offers[o.offer_id] for o in h.offers(framework))
+    h.accept(framework, [accepted.offer_id])
+    h.decline(framework, [declined.offer_id], 3600.0)
+    h.advance(31)
+    assert accepted.state is OfferState.ACCEPTED
+    assert declined.state is OfferState.DECLINED
+    assert ignored.state is OfferState.RESCINDED
+    with pytest.raises(ImpossibleTransitionError) as raised:
+        OFFER_LIFE.move(ignored, OfferEvent.ACCEPTED, h.now_s)
+    assert str(raised.value) == (
+        f"offer {ignored.offer_id} is rescinded, where 'accepted' cannot be."
+        " Its story: offered; not answered in time → rescinded"
+    )

@@ -11,7 +11,7 @@ from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_master.core import hoarding, offers, optimistic, reservations, tasks
 from pymesos_master.core.context import Context
-from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.lifecycles import OFFER_LIFE, AgentState, OfferEvent
 from pymesos_master.core.reservations import Launching
 from pymesos_master.core.state import Agent, Framework, Offer, Task
 from pymesos_master.core.validation import group_problem, task_problem
@@ -65,9 +65,9 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     framework.ignored.clear()
     taken = [_claimed(ctx, offer) for offer in found.values()]
     for offer in taken:
-        offers.remove(ctx, offer, optimistic.TAKEN)
+        offers.remove(ctx, offer, OfferEvent.ACCEPTED, optimistic.TAKEN)
     for offer in taken:
-        offers.publish_end(ctx, ClusterEvent.OFFER_ACCEPTED, offer)
+        offers.publish_end(ctx, offer)
     for operation in operations:
         if operation.WhichOneof("operation") is None:
             message = "an operation of a kind that this master does not know"
@@ -106,12 +106,12 @@ def _accept_nothing(
 ) -> None:
     """The offers are not used: none is, and everything that was asked for is refused."""
     for offer in found:
-        offers.remove(ctx, offer, optimistic.NOT_OFFERED)
+        offers.remove(ctx, offer, OfferEvent.ANSWERED_IN_VAIN)
     for offer in found:
         # As declined, if without a filter: a framework that accepts in vain for ever must not keep
         # the agent from the others.
         offers.give_back(ctx, offer, offer.resources, refuse_s)
-        offers.publish_end(ctx, ClusterEvent.OFFER_DECLINED, offer, problem)
+        offers.publish_end(ctx, offer, problem)
     for operation in operations:
         for launching in reservations.launches(operation):
             _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS, message)
@@ -139,7 +139,8 @@ def _claimed(ctx: Context, offer: Offer) -> Offer:
     original = ctx.state.offers[offer.copy_of]
     giver = ctx.state.frameworks[original.framework_id]
     taker = ctx.state.frameworks[offer.framework_id]
-    offers.remove(ctx, offer)
+    offers.remove(ctx, offer, OfferEvent.ACCEPTED)
+    OFFER_LIFE.move(original, OfferEvent.COPY_ACCEPTED, ctx.now.wall_s)
     ctx.allocator.answered(giver.framework_id, original.agent_id)
     ctx.allocator.transfer(
         original.agent_id,
@@ -149,7 +150,7 @@ def _claimed(ctx: Context, offer: Offer) -> Offer:
     )
     del giver.offers[original.offer_id]
     optimistic.lose(ctx, original, optimistic.TAKEN)
-    offers.publish_end(ctx, ClusterEvent.OFFER_RESCINDED, original, optimistic.TAKEN)
+    offers.publish(ctx, ClusterEvent.OFFER_RESCINDED, original, optimistic.TAKEN)
     original.framework_id, original.role = taker.framework_id, offer.role
     taker.offers[original.offer_id] = original
     return original

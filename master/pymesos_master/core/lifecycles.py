@@ -152,3 +152,41 @@ TASK_LIFE: Lifecycle[pb.TaskState, TaskEvent, TaskEffect] = Lifecycle(
     state_name,
     brief=True,
 )
+
+
+class OfferState(StrEnum):
+    """What became of an offer."""
+
+    OFFERED = "offered"
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    RESCINDED = "rescinded"
+
+
+class OfferEvent(StrEnum):
+    """What happens to an offer."""
+
+    ACCEPTED = "accepted"
+    ANSWERED_IN_VAIN = "answered by a call that is refused"
+    COPY_ACCEPTED = "passed on to who accepted a copy"
+    DECLINED = "declined"
+    TAKEN_BACK = "taken back"
+    TIMED_OUT = "not answered in time"
+    ORIGINAL_ENDED = "what it is a copy of has ended"
+
+
+OFFER_LIFE: Lifecycle[OfferState, OfferEvent, str] = Lifecycle(
+    "An offer, as the master knows it",
+    (OfferState.OFFERED,),
+    (
+        Row(OfferState.OFFERED, OfferEvent.ACCEPTED, OfferState.ACCEPTED),
+        Row(OfferState.OFFERED, OfferEvent.ANSWERED_IN_VAIN, OfferState.DECLINED),
+        Row(OfferState.OFFERED, OfferEvent.COPY_ACCEPTED, OfferState.OFFERED),
+        Row(OfferState.OFFERED, OfferEvent.DECLINED, OfferState.DECLINED),
+        *(
+            Row(OfferState.OFFERED, event, OfferState.RESCINDED)
+            for event in (OfferEvent.TAKEN_BACK, OfferEvent.TIMED_OUT, OfferEvent.ORIGINAL_ENDED)
+        ),
+    ),
+    brief=True,
+)

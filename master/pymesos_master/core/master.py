@@ -30,7 +30,7 @@ from pymesos_master.core import (
 )
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Effect, StepDown
-from pymesos_master.core.lifecycles import AgentState, FrameworkState
+from pymesos_master.core.lifecycles import AgentState, FrameworkState, OfferState
 from pymesos_master.core.state import Agent, ClusterState, Config
 
 
@@ -203,6 +203,7 @@ class MasterCore:
                 f"nothing ends the waiting for {framework.framework_id}"
             )
         for offer in self.state.offers.values():
+            assert offer.state == OfferState.OFFERED, f"{offer.label} is {offer.state}"
             owner = self.state.frameworks.get(offer.framework_id)
             assert owner is not None and not self.state.is_removed(offer.framework_id), (
                 f"an offer is out to {offer.framework_id}, which is removed"

@@ -9,7 +9,7 @@ from pymesos_core import resources
 from pymesos_core.resources import Resources
 from pymesos_master.core import optimistic
 from pymesos_master.core.context import Context
-from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.lifecycles import OFFER_LIFE, AgentState, OfferEvent, OfferState
 from pymesos_master.core.state import Agent, Framework, Offer
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -19,6 +19,11 @@ DEFAULT_REFUSE_S = 5.0
 MAX_IGNORED_S = 320.0
 MAX_REFUSE_S = 365 * 86400.0
 MAX_EVENT_BYTES = 256 * 1024
+_ENDS = {
+    OfferState.ACCEPTED: ClusterEvent.OFFER_ACCEPTED,
+    OfferState.DECLINED: ClusterEvent.OFFER_DECLINED,
+    OfferState.RESCINDED: ClusterEvent.OFFER_RESCINDED,
+}
 
 
 def allocate(ctx: Context) -> None:
@@ -99,8 +104,11 @@ def offer_message(agent: Agent, offer: Offer) -> pb.Offer:
     )
 
 
-def remove(ctx: Context, offer: Offer, reason: str = optimistic.NOT_OFFERED) -> None:
-    """Remove an offer; its copies are rescinded for `reason`."""
+def remove(
+    ctx: Context, offer: Offer, event: OfferEvent, reason: str = optimistic.NOT_OFFERED
+) -> None:
+    """Remove an offer that ends by an event; its copies are rescinded for `reason`."""
+    OFFER_LIFE.move(offer, event, ctx.now.wall_s)
     del ctx.state.offers[offer.offer_id]
     del ctx.state.agents[offer.agent_id].offers[offer.offer_id]
     holder = ctx.state.frameworks[offer.framework_id]
@@ -115,14 +123,21 @@ def remove(ctx: Context, offer: Offer, reason: str = optimistic.NOT_OFFERED) -> 
     for copy_id in list(offer.copies):
         copy = ctx.state.offers[copy_id]
         # Not by `remove`: what it is a copy of is gone already.
+        OFFER_LIFE.move(copy, OfferEvent.ORIGINAL_ENDED, ctx.now.wall_s)
         del ctx.state.offers[copy_id]
         del ctx.state.agents[copy.agent_id].offers[copy_id]
         del ctx.state.frameworks[copy.framework_id].offers[copy_id]
         optimistic.lose(ctx, copy, reason)
-        publish_end(ctx, ClusterEvent.OFFER_RESCINDED, copy, reason)
+        publish_end(ctx, copy, reason)
 
 
-def publish_end(ctx: Context, kind: ClusterEvent.Kind, offer: Offer, message: str = "") -> None:
+def publish_end(ctx: Context, offer: Offer, message: str = "") -> None:
+    """Say how an offer has ended."""
+    publish(ctx, _ENDS[offer.state], offer, message)
+
+
+def publish(ctx: Context, kind: ClusterEvent.Kind, offer: Offer, message: str = "") -> None:
+    """Say what became of an offer."""
     ctx.publish(
         kind,
         agent_id=offer.agent_id,
@@ -137,7 +152,7 @@ def rescind_all(ctx: Context, offers: Iterable[Offer], reason: str) -> None:
     for offer in offers:
         if offer.offer_id not in ctx.state.offers:
             continue  # a copy, rescinded with what it was of
-        _rescind(ctx, offer, reason, None)
+        _rescind(ctx, offer, OfferEvent.TAKEN_BACK, reason, None)
 
 
 def on_offer_due(ctx: Context, offer_id: str) -> None:
@@ -148,7 +163,7 @@ def on_offer_due(ctx: Context, offer_id: str) -> None:
     ignored = framework.ignored.get(offer.agent_id, 0)
     framework.ignored[offer.agent_id] = ignored + 1
     refuse_s = min(MAX_IGNORED_S, DEFAULT_REFUSE_S * 2 ** min(ignored, 16))
-    _rescind(ctx, offer, "offer timed out", refuse_s)
+    _rescind(ctx, offer, OfferEvent.TIMED_OUT, "offer timed out", refuse_s)
 
 
 PATIENT = 3  # so often an offer may be taken back for another framework before it counts
@@ -163,17 +178,19 @@ def take_back(ctx: Context, offer: Offer, reason: str) -> None:
     refuse_s = None
     if ignored >= PATIENT:
         refuse_s = min(MAX_IGNORED_S, DEFAULT_REFUSE_S * 2 ** min(ignored - PATIENT, 16))
-    _rescind(ctx, offer, reason, refuse_s)
+    _rescind(ctx, offer, OfferEvent.TAKEN_BACK, reason, refuse_s)
 
 
-def _rescind(ctx: Context, offer: Offer, reason: str, refuse_s: float | None) -> None:
-    remove(ctx, offer)
+def _rescind(
+    ctx: Context, offer: Offer, event: OfferEvent, reason: str, refuse_s: float | None
+) -> None:
+    remove(ctx, offer, event)
     rescind = scheduler_pb.Event.Rescind(offer_id=offer.offer_id, reason=reason)
     ctx.tell_framework(
         ctx.state.frameworks[offer.framework_id], scheduler_pb.Event(rescind=rescind)
     )
     give_back(ctx, offer, offer.resources, refuse_s, timed_out=refuse_s is not None)
-    publish_end(ctx, ClusterEvent.OFFER_RESCINDED, offer, reason)
+    publish_end(ctx, offer, reason)
 
 
 def give_back(
@@ -223,6 +240,6 @@ def decline(ctx: Context, framework: Framework, call: scheduler_pb.Call.Decline)
         offer = framework.offers.get(offer_id)
         if offer is not None:
             framework.ignored.clear()
-            remove(ctx, offer)
+            remove(ctx, offer, OfferEvent.DECLINED)
             give_back(ctx, offer, offer.resources, refuse_seconds(call.filters))
-            publish_end(ctx, ClusterEvent.OFFER_DECLINED, offer)
+            publish_end(ctx, offer)

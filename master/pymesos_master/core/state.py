@@ -12,7 +12,7 @@ from pymesos_core.registry_image import RegistryImage
 from pymesos_core.resources import EMPTY, Resources, to_proto, total
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
-from pymesos_master.core.lifecycles import AgentState, FrameworkState
+from pymesos_master.core.lifecycles import AgentState, FrameworkState, OfferState
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -99,6 +99,13 @@ class Offer:
     offered_mono_s: float
     copy_of: str = ""  # an optimistic offer: of what another framework is offered
     copies: list[str] = field(default_factory=list)  # the optimistic offers of the same
+    state: OfferState = OfferState.OFFERED
+    story: Story = ()
+
+    @property
+    def label(self) -> str:
+        """What its story calls it."""
+        return f"offer {self.offer_id}"
 
 
 @dataclass(slots=True)
