@@ -184,6 +184,7 @@ LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [
     of_master.AGENT_LIFE,
     of_master.TASK_LIFE,
     of_master.OFFER_LIFE,
+    of_master.OPERATION_LIFE,
     of_agent.TASK_LIFE,
     of_agent.EXECUTOR_LIFE,
     of_agent.CONTAINER_LIFE,

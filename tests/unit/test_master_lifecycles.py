@@ -11,15 +11,19 @@ from pymesos_master.core import events as ev
 from pymesos_master.core.lifecycles import (
     AGENT_LIFE,
     OFFER_LIFE,
+    OPERATION_LIFE,
     SAID,
     TASK_LIFE,
     AgentEvent,
     AgentState,
     OfferEvent,
     OfferState,
+    OperationEvent,
+    OperationState,
     TaskEffect,
     TaskEvent,
 )
+from pymesos_master.core.reservations import Operation
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
@@ -141,3 +145,11 @@ def test_how_an_offer_ended_is_known_to_who_still_has_it() -> None:
         f"offer {ignored.offer_id} is rescinded, where 'accepted' cannot be."
         " Its story: offered; not answered in time → rescinded"
     )
+
+
+def test_an_operation_ends_once() -> None:
+    for event in OperationEvent:
+        operation = Operation("o")
+        assert OPERATION_LIFE.move(operation, event, 0.0).target is not OperationState.PENDING
+        with pytest.raises(ImpossibleTransitionError, match=r"^operation 'o' is OPERATION_"):
+            OPERATION_LIFE.move(operation, event, 0.0)

@@ -11,7 +11,7 @@ from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_master.core import hoarding, offers, optimistic, reservations, tasks
 from pymesos_master.core.context import Context
-from pymesos_master.core.lifecycles import OFFER_LIFE, AgentState, OfferEvent
+from pymesos_master.core.lifecycles import OFFER_LIFE, AgentState, OfferEvent, OperationEvent
 from pymesos_master.core.reservations import Launching
 from pymesos_master.core.state import Agent, Framework, Offer, Task
 from pymesos_master.core.validation import group_problem, task_problem
@@ -19,8 +19,6 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
-
-Update = scheduler_pb.Event.OperationUpdate
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +69,9 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     for operation in operations:
         if operation.WhichOneof("operation") is None:
             message = "an operation of a kind that this master does not know"
-            tell = reservations.tell_operation
-            tell(ctx, framework, agent.agent_id, operation.id, Update.ERROR, message)
+            unknown = reservations.Operation(operation.id, problem=message)
+            event = OperationEvent.INVALID
+            reservations.end_operation(ctx, framework, agent.agent_id, unknown, event)
     if converts:
         _convert(ctx, framework, agent, role, conversion, offered)
         return
@@ -116,7 +115,8 @@ def _accept_nothing(
         for launching in reservations.launches(operation):
             _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS, message)
         if reservations.is_conversion(operation):
-            reservations.tell_operation(ctx, framework, "", operation.id, Update.DROPPED, problem)
+            dropped = reservations.Operation(operation.id, problem=problem)
+            reservations.end_operation(ctx, framework, "", dropped, OperationEvent.NO_OFFERS)
 
 
 def give_back(ctx: Context, framework: Framework, call: scheduler_pb.Call, problem: str) -> None:
@@ -235,13 +235,11 @@ def _carry_out(ctx: Context, agent: Agent, done: reservations.Conversion, *, the
                 planned, rest = _plan(framework, agent, [launching], rest)
                 _launch_all(ctx, framework, agent, role, planned)
             continue
-        state, message = Update.FINISHED, ""
-        if isinstance(step, reservations.Refused):
-            state, message = Update.ERROR, step.message
-        else:
+        event = OperationEvent.INVALID
+        if step.problem is None:
+            event = OperationEvent.STORED
             rest = without(rest, step.taken) + step.given
-        tell = reservations.tell_operation
-        tell(ctx, framework, agent.agent_id, step.operation_id, state, message)
+        reservations.end_operation(ctx, framework, agent.agent_id, step, event)
 
 
 def _offers_problem(call: scheduler_pb.Call.Accept, found: dict[str, Offer]) -> str | None:

@@ -190,3 +190,32 @@ OFFER_LIFE: Lifecycle[OfferState, OfferEvent, str] = Lifecycle(
     ),
     brief=True,
 )
+
+
+class OperationState(StrEnum):
+    """What became of an operation."""
+
+    PENDING = "pending"  # its framework has not been told
+    FINISHED = "OPERATION_FINISHED"
+    ERROR = "OPERATION_ERROR"
+    DROPPED = "OPERATION_DROPPED"
+
+
+class OperationEvent(StrEnum):
+    """What ends an operation; its framework is told."""
+
+    STORED = "what it reserves is stored"
+    INVALID = "it cannot be done"
+    NO_OFFERS = "its offers cannot be used"
+
+
+OPERATION_LIFE: Lifecycle[OperationState, OperationEvent, str] = Lifecycle(
+    "An operation on reservations or volumes, as the master knows it",
+    (OperationState.PENDING,),
+    (
+        Row(OperationState.PENDING, OperationEvent.STORED, OperationState.FINISHED),
+        Row(OperationState.PENDING, OperationEvent.INVALID, OperationState.ERROR),
+        Row(OperationState.PENDING, OperationEvent.NO_OFFERS, OperationState.DROPPED),
+    ),
+    brief=True,
+)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from pymesos_core import contract, reservations, resources
 from pymesos_core.errors import ProblemKind
+from pymesos_core.lifecycle import Story
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import (
     EMPTY,
@@ -24,7 +25,12 @@ from pymesos_core.text import cut
 from pymesos_master.core import offers
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorReserved, OperatorUnreserved
-from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.lifecycles import (
+    OPERATION_LIFE,
+    AgentState,
+    OperationEvent,
+    OperationState,
+)
 from pymesos_master.core.registry import AGENT
 from pymesos_master.core.state import Agent, ClusterState, Framework
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -35,6 +41,11 @@ Client = tuple[str, str]  # framework id, role
 NOBODY: Client = ("", "")
 CHANGING = "its agent's reservations change"
 Update = scheduler_pb.Event.OperationUpdate
+_ENDS = {
+    OperationState.FINISHED: Update.FINISHED,
+    OperationState.ERROR: Update.ERROR,
+    OperationState.DROPPED: Update.DROPPED,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +56,22 @@ class Launching:
     grouped: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Converted:
-    """An operation that is as it should be: what it takes from the offers, and gives instead."""
+@dataclass(slots=True, eq=False)
+class Operation:
+    """An operation that changes what is reserved: what it takes from the offers, and gives instead;
+    or why it cannot be done."""
 
     operation_id: str
-    taken: Resources
-    given: Resources
+    taken: Resources = EMPTY
+    given: Resources = EMPTY
+    problem: str | None = None
+    state: OperationState = OperationState.PENDING
+    story: Story = ()
 
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """An operation that cannot be, and why."""
-
-    operation_id: str
-    message: str
+    @property
+    def label(self) -> str:
+        """What its story calls it."""
+        return f"operation {self.operation_id!r}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +82,7 @@ class Launch:
     problem: str | None
 
 
-Step = Converted | Refused | Launch
+Step = Operation | Launch
 Check = Callable[[Launching, Resources], tuple[Resources, str | None]]
 
 
@@ -120,9 +132,9 @@ def plan(
             size.check(kept, reservations.dynamic(given))
             reserved = kept + reservations.dynamic(given)
             rest = reservations.without(rest, taken) + given
-            steps.append(Converted(operation.id, taken, given))
+            steps.append(Operation(operation.id, taken, given))
         except ResourceError as error:
-            steps.append(Refused(operation.id, str(error)))
+            steps.append(Operation(operation.id, problem=str(error)))
     return steps, reserved
 
 
@@ -266,20 +278,20 @@ def offer_anew(ctx: Context, agent: Agent) -> None:
         ctx.allocator.deactivate_agent(agent.agent_id)
 
 
-def tell_operation(
+def end_operation(
     ctx: Context,
     framework: Framework,
     agent_id: str,
-    operation_id: str,
-    state: scheduler_pb.Event.OperationUpdate.State,
-    message: str = "",
+    operation: Operation,
+    event: OperationEvent,
 ) -> None:
-    """What became of an operation, if it has an id."""
-    if operation_id:
+    """End an operation, and tell its framework if it has an id."""
+    OPERATION_LIFE.move(operation, event, ctx.now.wall_s)
+    if operation.operation_id:
         update = Update(
-            operation_id=operation_id,
-            state=state,
-            message=cut(message, MAX_SAID),
+            operation_id=operation.operation_id,
+            state=_ENDS[operation.state],
+            message=cut(operation.problem or "", MAX_SAID),
             agent_id=agent_id,
         )
         ctx.tell_framework(framework, scheduler_pb.Event(operation_update=update))
