@@ -32,7 +32,16 @@ from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import serve_stream
 from pymesos_master.allocator.drf import DrfAllocator
 from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
-from pymesos_master.core import agents, frameworks, offers, quarantine, reservations, roles, tasks
+from pymesos_master.core import (
+    agents,
+    frameworks,
+    offers,
+    quarantine,
+    reservations,
+    roles,
+    takeover,
+    tasks,
+)
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.state import RoleTerms
@@ -192,7 +201,7 @@ def never_reconcile(patch: pytest.MonkeyPatch) -> None:
 
 def keep_unreported_tasks(patch: pytest.MonkeyPatch) -> None:
     """The master keeps tasks that their agent does not know."""
-    patch.setattr(agents, "_forget_unreported", lambda *_: None)
+    patch.setattr(takeover, "_forget_unreported", lambda *_: None)
 
 
 def leak_resources(patch: pytest.MonkeyPatch) -> None:
@@ -223,13 +232,13 @@ def free_twice(patch: pytest.MonkeyPatch) -> None:
 
 def sell_an_agent_twice(patch: pytest.MonkeyPatch) -> None:
     """Found by the simulator: two registrations of one agent at once."""
-    original = agents._disconnect
+    original = agents.disconnect
 
     def disconnect(ctx: Context, agent: Any, reason: str) -> None:
         if reason != "registered again":
             original(ctx, agent, reason)
 
-    patch.setattr(agents, "_disconnect", disconnect)
+    patch.setattr(agents, "disconnect", disconnect)
 
 
 def known_before_stored(patch: pytest.MonkeyPatch) -> None:
@@ -311,7 +320,7 @@ def offer_the_disconnected(patch: pytest.MonkeyPatch) -> None:
 
 def latest_state_first(patch: pytest.MonkeyPatch) -> None:
     """Found by the simulator: an agent that returns tells a task's end before what led to it."""
-    original = agents._take_over
+    original = takeover._take_over
 
     def take_over(
         ctx: Context, agent: Any, framework: Any, record: Any, held: Any, **returns: bool
@@ -321,7 +330,7 @@ def latest_state_first(patch: pytest.MonkeyPatch) -> None:
         original(ctx, agent, framework, record, held, **returns)
         record.unacknowledged.extend(due)
 
-    patch.setattr(agents, "_take_over", take_over)
+    patch.setattr(takeover, "_take_over", take_over)
 
 
 def reserve_what_may_be_used_meanwhile(patch: pytest.MonkeyPatch) -> None:

@@ -23,7 +23,7 @@ from pymesos_core.store import Change
 from pymesos_core.text import cut
 from pymesos_master.core import accepts
 from pymesos_master.core import events as ev
-from pymesos_master.core.agents import refuse_agent
+from pymesos_master.core.admission import refuse_agent
 from pymesos_master.core.context import Context
 from pymesos_master.core.registry import CALL
 from pymesos_master.core.state import Agent, ClusterState, Framework

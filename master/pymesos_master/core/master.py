@@ -13,6 +13,7 @@ from pymesos_core.timers import earlier
 from pymesos_master.allocator import Allocator
 from pymesos_master.core import (
     accepts,
+    admission,
     agents,
     calls,
     events,
@@ -25,6 +26,7 @@ from pymesos_master.core import (
     recovery,
     reservations,
     roles,
+    takeover,
     tasks,
     telling,
 )
@@ -56,10 +58,10 @@ class MasterCore:
         recovery.recover(self._ctx, registry)
         self._handlers: dict[type, Callable[[Context, Any], None]] = {
             events.Tick: self._meet_deadlines,
-            events.AgentRegistering: agents.on_registering,
+            events.AgentRegistering: admission.on_registering,
             events.AgentDisconnected: agents.on_disconnected,
             events.AgentHeard: agents.on_heard,
-            events.AgentToldEnded: agents.on_told_ended,
+            events.AgentToldEnded: takeover.on_told_ended,
             events.AgentLeaving: agents.on_leaving,
             events.AgentUsageReported: agents.on_usage,
             events.ExecutorTold: executors.on_told,
@@ -230,7 +232,7 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
 
 
 _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
-    agents.Admission: agents.on_admitted,
+    admission.Admission: admission.on_admitted,
     agents.AgentLost: agents.on_lost,
     agents.AgentsForgotten: agents.on_forgotten,
     operators.AgentGone: operators.on_gone,

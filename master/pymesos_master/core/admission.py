@@ -1,0 +1,230 @@
+"""An agent registers: it is looked at, written to the registry, and admitted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pymesos_core import VERSION, contract, reservations, resources
+from pymesos_core.limits import MAX_SAID
+from pymesos_core.resources import EMPTY, ResourceError, Resources
+from pymesos_core.text import cut
+from pymesos_master.core import agents, takeover
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import CloseConnection, TellAgent
+from pymesos_master.core.events import AgentRegistering
+from pymesos_master.core.lifecycles import AGENT_LIFE, AgentEvent, AgentState
+from pymesos_master.core.registry import AGENT, record_problem, to_change
+from pymesos_master.core.reservations import offer_anew, tell_reserved
+from pymesos_master.core.state import Agent, AgentRecord, Registration, address_of
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
+
+
+def on_registering(ctx: Context, event: AgentRegistering) -> None:
+    """Admit an agent: written to the registry first if that says anything new of it."""
+    ctx.changed = False
+    agent_id = event.info.agent_id
+    if problem := contract.problem(event.info):
+        refuse_agent(ctx, event.connection_id, f"the agent's info is invalid: {problem}")
+        return
+    try:
+        base = resources.from_proto(event.info.resources)
+        reported = reservations.dynamic(resources.from_proto(event.reserved))
+        if problem := reservations.size_problem(reservations.size_bytes(reported), reported):
+            raise ResourceError(problem)
+        held = takeover.held_resources(event.tasks)
+        held_now = takeover.held_now(event.tasks, held)
+    except ResourceError as error:
+        refuse_agent(ctx, event.connection_id, f"the agent's resources: {error}")
+        return
+    if aside := ctx.state.why_aside(AGENT, agent_id):
+        refuse_agent(ctx, event.connection_id, aside)
+        return
+    known = ctx.state.agents.get(agent_id) if agent_id else None
+    if known is not None and known.state == AgentState.GONE:
+        _refuse_gone(ctx, event.connection_id, agent_id)
+        return
+    meant = ctx.state.intended_agent(agent_id)
+    if meant is not None and meant.state == AgentState.GONE:
+        refuse_agent(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
+        return
+    if _is_late(ctx, event):
+        refuse_agent(ctx, event.connection_id, f"agent {agent_id} has registered again since")
+        return
+    info = pb.AgentInfo()
+    info.CopyFrom(event.info)
+    info.agent_id = agent_id or next(ctx.agent_ids)
+    # What the registry does not hold it learns from the agent, whose checkpoint is as good.
+    reserved = meant.reserved if meant is not None else known.reserved if known else reported
+    try:
+        total = reservations.with_reserved(base, reserved)
+    except ResourceError as error:
+        refuse_agent(ctx, event.connection_id, str(error))
+        return
+    # It says so itself when it starts, unless it came back smaller before it was told what an
+    # operator had reserved meanwhile.
+    if not total.contains(held_now):
+        refuse_agent(
+            ctx,
+            event.connection_id,
+            f"the tasks of this agent hold {held_now}, more than it has with what is reserved on it"
+            f" ({total}): give the agent back what it had, or wait until tasks have ended",
+        )
+        return
+    key = (AGENT, info.agent_id)
+    record = AgentRecord(info, AgentState.ACTIVE, reserved)
+    change = to_change(key, record, ctx.now.wall_s)
+    if problem := record_problem(change) or ctx.registered.problem(change, event.caller.peer):
+        refuse_agent(ctx, event.connection_id, problem)
+        return
+    ctx.changed = True  # nothing is refused from here on
+    if known is not None:
+        agents.disconnect(ctx, known, "registered again")
+    else:
+        _mark_same_address_unreachable(ctx, event.info)
+    _note_registration(ctx, info.agent_id, event)
+
+    admission = Admission(event, tuple(held), info, reserved, reported)
+    if known is not None and meant is not None and _is_written(known, meant, info):
+        on_admitted(ctx, admission)
+    else:
+        ctx.persist({key: record}, admission, event.caller.peer)
+        if known is not None:
+            agents.await_word(ctx, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """An agent is written, and to be admitted: with what its tasks hold, and what is reserved."""
+
+    event: AgentRegistering
+    held: tuple[Resources, ...]
+    info: pb.AgentInfo
+    reserved: Resources  # as it is to be
+    reported: Resources  # as the agent has it
+
+
+def on_admitted(ctx: Context, admission: Admission) -> None:
+    """The registry has the agent, unless another registration of it has come since."""
+    event, info = admission.event, admission.info
+    if ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id:
+        _admit(ctx, event, admission.held, info, admission.reserved, admission.reported)
+
+
+def _is_written(agent: Agent, meant: AgentRecord, info: pb.AgentInfo) -> bool:
+    """Whether the registry has an agent as it is to be, and nothing else is on its way there."""
+    lost = AgentState.UNREACHABLE in (agent.state, meant.state)
+    return not lost and agent.info == info == meant.info
+
+
+def _is_late(ctx: Context, event: AgentRegistering) -> bool:
+    """Whether this is the tail of an older stream: what it says of tasks is not so any more."""
+    latest = ctx.state.registrations.get(event.info.agent_id)
+    return (
+        latest is not None
+        and bool(event.boot_id)
+        and latest.boot_id == event.boot_id
+        and event.mono_s < latest.mono_s
+    )
+
+
+def _note_registration(ctx: Context, agent_id: str, event: AgentRegistering) -> None:
+    """Have this registration count, and no earlier one that is still being written."""
+    before = ctx.state.registrations.get(agent_id)
+    if before is not None and before.connection_id in ctx.state.agent_by_connection:
+        del ctx.state.agent_by_connection[before.connection_id]
+        if before.connection_id != event.connection_id:
+            ctx.out.append(CloseConnection(before.connection_id))
+    ctx.state.agent_by_connection[event.connection_id] = agent_id
+    ctx.state.registrations[agent_id] = Registration(
+        event.connection_id, event.boot_id, event.mono_s
+    )
+
+
+def refuse_agent(
+    ctx: Context, connection_id: int, message: str, *, shut_down: bool = False
+) -> None:
+    """Say why it is not taken in, and end its stream."""
+    message = cut(message, MAX_SAID)
+    refused = agent_pb.MasterMessage.Refused(message=message, shut_down=shut_down)
+    ctx.out.append(TellAgent(connection_id, agent_pb.MasterMessage(refused=refused)))
+    ctx.out.append(CloseConnection(connection_id))
+
+
+def _refuse_gone(ctx: Context, connection_id: int, agent_id: str) -> None:
+    message = f"agent {agent_id} was marked gone by an operator, which is final"
+    refuse_agent(ctx, connection_id, message, shut_down=True)
+
+
+def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
+    """A new agent at the address of an old one: the old process cannot be there any more."""
+    agent = ctx.state.agents.get(ctx.state.agent_at.get(address_of(info), ""))
+    if agent is not None and agent.state in (AgentState.RECOVERING, AgentState.DISCONNECTED):
+        agents.make_unreachable(ctx, agent, "another agent registered at its address")
+
+
+def _admit(
+    ctx: Context,
+    event: AgentRegistering,
+    held: Sequence[Resources],
+    info: pb.AgentInfo,
+    reserved: Resources,
+    reported: Resources,
+) -> None:
+    agent = ctx.state.agents.get(info.agent_id)
+    if agent is not None and agent.state == AgentState.GONE:  # while this was being written
+        _refuse_gone(ctx, event.connection_id, agent.agent_id)
+        return
+    if agent is None:
+        agent = Agent(
+            info,
+            AgentState.ACTIVE,
+            registered_at_s=ctx.now.wall_s,
+            reserved=reserved,
+            peer=event.caller.peer,
+        )
+        ctx.state.agents[info.agent_id] = agent
+        was = None
+    else:
+        was = AGENT_LIFE.move(agent, AgentEvent.REGISTERED, ctx.now.wall_s).source
+    if was == AgentState.RECOVERING:
+        ctx.agents_awaited -= 1
+    agent.info = info
+    base = resources.from_proto(info.resources)
+    agent.total = reservations.with_reserved(base, agent.reserved)
+    ctx.state.agent_at[address_of(info)] = agent.agent_id
+    agent.connection_id, agent.incarnation_id = event.connection_id, event.incarnation_id
+    agent.leaving = event.leaving
+    agent.told_frameworks.clear()
+    agent.missed_pings, agent.heard = 0, True
+    ctx.timers.cancel(("reregister", agent.agent_id))
+    ctx.timers.set(("ping", agent.agent_id), ctx.now.mono_s + ctx.config.agent_ping_timeout_s)
+    ctx.tell_agent(
+        agent,
+        agent_pb.MasterMessage(
+            registered=agent_pb.MasterMessage.Registered(
+                agent_id=agent.agent_id,
+                ping_timeout_s=ctx.config.agent_ping_timeout_s,
+                max_ping_timeouts=ctx.config.max_agent_ping_timeouts,
+                master_version=VERSION,
+                wants_ended_tasks=not agent.told_ended,
+            )
+        ),
+    )
+    if agent.reserved != reported:
+        tell_reserved(ctx, agent)
+    was_unreachable = was == AgentState.UNREACHABLE
+    takeover.take_over_tasks(ctx, agent, event.tasks, held, was_unreachable=was_unreachable)
+    offer_anew(ctx, agent)
+    ctx.publish(ClusterEvent.AGENT_ADDED, agent_id=agent.agent_id, resources=agent.total)
+    for task in list(agent.tasks.values()):
+        ctx.publish(
+            ClusterEvent.TASK_ADDED,
+            agent_id=agent.agent_id,
+            framework_id=task.framework_id,
+            task_id=task.info.task_id,
+            task_state=task.state,
+            resources=task.resources if task.holds_resources else EMPTY,
+        )
