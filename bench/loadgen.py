@@ -95,7 +95,6 @@ class SimulatedAgent:
         )
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
-        self._backoff = OUTSIDE.backoff(0.1, 5.0)
         self._ends: dict[str, asyncio.TimerHandle] = {}
         self._running: set[str] = set()
         self._unacknowledged: set[bytes] = set()
@@ -110,7 +109,7 @@ class SimulatedAgent:
         self.feed(ev.ContainersRecovered({}))
         usage = asyncio.create_task(self._report_usage())
         try:
-            await follow(detector, self._session, self._backoff, OUTSIDE.dial)
+            await follow(detector, self._session, OUTSIDE.backoff(0.1, 5.0), OUTSIDE.dial)
         finally:
             usage.cancel()
             await asyncio.gather(usage, return_exceptions=True)
@@ -132,7 +131,6 @@ class SimulatedAgent:
             self._tally.messages += 1
             for message in batch.message:
                 if message.HasField("registered"):
-                    self._backoff.reset()
                     self._tally.registered[self.number] = batch.epoch
                     self._tally.last_registered_s = time.monotonic()
                     self._tally.changed.set()

@@ -77,6 +77,7 @@ log = logging.getLogger(__name__)
 CONNECT = method_of("/pymesos.v1.Agent/Connect", pb.AgentBatch, pb.MasterBatch)
 
 REGISTER_BYTES = 512 * 1024
+RECONNECT_S = (0.1, 5.0)  # the shortest and the longest delay
 LAST_WORD_S = 1.0
 MAX_WAIT_S = 10.0  # from one try to start a runtime to the next
 
@@ -111,7 +112,6 @@ class Shell:
         self._settings = settings
         self._streams: dict[int, Outbox[pb.AgentMessage]] = {}
         self._connections = itertools.count(1)
-        self._backoff = outside.backoff(0.1, 5.0)
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
@@ -142,7 +142,12 @@ class Shell:
         await self._recover()
         await until_first(
             self._wait_for_exit(),
-            follow(detector, self._session, self._backoff, self._outside.dial),
+            follow(
+                detector,
+                self._session,
+                self._outside.backoff(*RECONNECT_S),
+                self._outside.dial,
+            ),
             report_usage(self._core, self.queries, self._work_dir, self._tell_registered),
             watch_disk_space(self._work_dir, self.feed),
             watch_disks(self._core, self._runtimes, self._folders, self.feed),
@@ -226,7 +231,6 @@ class Shell:
             for message in batch.message:
                 if message.HasField("registered"):
                     log.info("registered with %s as %s", address, message.registered.agent_id)
-                    self._backoff.reset()
                 self.feed(MasterSaid(connection_id, batch.epoch, message))
 
         def ended() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass
 class Backoff:
-    """Delays between `min_s` and a ceiling that doubles up to `max_s`; `reset` after a success."""
+    """Delays between `min_s` and a ceiling that doubles up to `max_s` until all is well."""
 
     min_s: float
     max_s: float
@@ -23,3 +23,11 @@ class Backoff:
     def reset(self) -> None:
         """Start again from `min_s`."""
         self._ceiling_s = 0.0
+
+    def after(self, lasted_s: float) -> None:
+        """Note how long something went well: longer than the longest delay, and it starts again.
+
+        A peer that takes a connection and ends it at once is not tried again at once for ever.
+        """
+        if lasted_s >= self.max_s:
+            self.reset()

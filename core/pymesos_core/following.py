@@ -55,9 +55,10 @@ async def follow(
     """Run `session` on a channel to the leader, again and again, until it raises GiveUpError.
 
     A session ends by returning, by a CallError, or is cancelled when another master leads. The
-    delay between two is drawn from `backoff`, which the session resets once it was accepted; it
+    delay between two is drawn from `backoff`, which starts again after a session that lasted; it
     ends early when another master leads.
     """
+    time_s = asyncio.get_running_loop().time
     last_problem = ""
     while True:
         leader = detector.leader
@@ -66,6 +67,7 @@ async def follow(
             continue
         problem = ""
         channel = dial(leader.address)
+        began_s = time_s()
         try:
             await until_first(session(channel, leader.address), detector.changed(leader))
         except CallError as error:
@@ -78,6 +80,7 @@ async def follow(
             problem = f"master {leader.address} does not read what it is sent"
         finally:
             await channel.close()
+        backoff.after(time_s() - began_s)
         if problem and problem != last_problem:
             log.warning("%s; trying again", problem)
         last_problem = problem

@@ -252,7 +252,9 @@ class DriverCore:
         if self.durable and is_over(status):
             self._unwritten += [self.ledger.record(status.task_id)]
             self._unwritten += self.ledger.forget(status.task_id)
-        if self.ledger.asks and "reconcile" not in self._timers:
+        if self.ledger.asks_at_once:
+            self._reconcile(now)
+        elif self.ledger.asks and "reconcile" not in self._timers:
             self._timers.set("reconcile", now.mono_s + self.ledger.again_s)
         self._tell(Deliver(event))
 

@@ -50,6 +50,7 @@ log = logging.getLogger(__name__)
 
 CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
+RECONNECT_S = (0.1, 5.0)  # the shortest and the longest delay
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
              "refused", "operation", "disconnected")  # fmt: skip
 
@@ -149,10 +150,9 @@ class Driver(Calls):
             durable=store is not None,
         )
         self._detector = detector if detector is not None else detector_for(master)
-        self._dial = outside.dial
+        self._outside = outside
         self._streams: dict[int, Outbox[pb.Call]] = {}
         self._connections = itertools.count(1)
-        self._backoff = outside.backoff(0.1, 5.0)
         self._runner: Runner[Event, Effect] = Runner(
             self._core,
             self._do,
@@ -185,7 +185,12 @@ class Driver(Calls):
             await until_first(
                 self._ended.wait(),
                 self._runner.run(),
-                follow(self._detector, self._session, self._backoff, self._dial),
+                follow(
+                    self._detector,
+                    self._session,
+                    self._outside.backoff(*RECONNECT_S),
+                    self._outside.dial,
+                ),
             )
         except FaultError as error:
             if error.fault.effect is None:
@@ -251,8 +256,6 @@ class Driver(Calls):
 
         def hear(batch: pb.EventBatch) -> None:
             for event in batch.event:
-                if event.HasField("subscribed"):
-                    self._backoff.reset()
                 self._feed(MasterSaid(connection_id, batch.epoch, event))
 
         def ended() -> None:

@@ -15,7 +15,6 @@ from collections.abc import Mapping
 
 from pymesos_core import limits
 from pymesos_core.addresses import AddressError, parse_host_port
-from pymesos_core.backoff import Backoff
 from pymesos_core.following import describe
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
@@ -107,8 +106,9 @@ class ExecutorDriver:
         backoff = self._outside.backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
         while not self._done():
             channel = self._outside.dial(self._address)
+            began_s = self._outside.mono_s()
             try:
-                await self._session(channel, backoff)
+                await self._session(channel)
             except CallError as error:
                 if error.code != Code.CANCELLED:  # which it did itself
                     log.warning("agent %s: %s; trying again", self._address, describe(error))
@@ -116,6 +116,7 @@ class ExecutorDriver:
                 log.warning("agent %s does not read; trying again", self._address)
             finally:
                 await channel.close()
+            backoff.after(self._outside.mono_s() - began_s)
             if self._problem is not None:
                 raise ExecutorError(self._problem)
             if not self._done():
@@ -125,7 +126,7 @@ class ExecutorDriver:
     def _done(self) -> bool:
         return self._stopping.is_set() and not self._unacknowledged
 
-    async def _session(self, channel: Channel, backoff: Backoff) -> None:
+    async def _session(self, channel: Channel) -> None:
         outbox = self._outbox = Outbox()
         stream = channel.stream(CONNECT)
         said = list(self._unacknowledged.values())
@@ -139,7 +140,7 @@ class ExecutorDriver:
 
         def hear(batch: pb.ExecutorEventBatch) -> bool:
             for event in batch.event:
-                self._hear(event, backoff)
+                self._hear(event)
             return not self._done()
 
         def ended() -> None:
@@ -147,10 +148,9 @@ class ExecutorDriver:
 
         await use_stream(stream, outbox, write(), lambda: None, hear, ended)
 
-    def _hear(self, event: pb.ExecutorEvent, backoff: Backoff) -> None:
+    def _hear(self, event: pb.ExecutorEvent) -> None:
         match event.WhichOneof("event"):
             case "subscribed":
-                backoff.reset()
                 tell(self._executor.subscribed, self, event.subscribed)
             case "launch":
                 task = event.launch.task_info

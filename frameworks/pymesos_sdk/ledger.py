@@ -52,6 +52,7 @@ class Ledger:
         self._ended: dict[str, None] = {}  # the latest, by their agent's own word
         self._again_s = RECONCILE_MIN_S
         self._to_ask = 0  # of the unanswered, before any is asked for again
+        self._asked: set[str] = set()  # by the latest questions, and no answer has come
 
     @property
     def tasks(self) -> Mapping[str, str]:
@@ -143,6 +144,7 @@ class Ledger:
         """Take a status in; the KILL that answers it, if the task is to have ended."""
         task_id = status.task_id
         self._unanswered.pop(task_id, None)
+        self._asked.discard(task_id)
         if status.state == pb.TASK_UNREACHABLE:
             # Nobody may know it when its agent is back: its launch can have been lost on the way,
             # and the master that sent it, too. So it is asked for until something better is said.
@@ -185,15 +187,22 @@ class Ledger:
         """How long it is to the next question."""
         return self._again_s
 
+    @property
+    def asks_at_once(self) -> bool:
+        """Whether all is answered that was asked for last, and there is more to ask for."""
+        return not self._asked and bool(self._to_ask and self._unanswered)
+
     def to_send(self) -> tuple[list[scheduler_pb.Call], float]:
         """The questions that are due, and in how many seconds the next ones are.
 
-        They come ever less often: a master that waits for agents gives no answer yet.
+        They come ever less often: a master that waits for agents gives no answer yet. There are
+        only so many at once; the next come when these are answered, or in a while.
         """
         waiting = list(islice(self._unanswered, ASKED_AT_ONCE))
         for task_id in waiting:  # those of which a master says nothing keep no others waiting
             del self._unanswered[task_id]
             self._unanswered[task_id] = None
+        self._asked = set(waiting)
         calls = [
             _reconcile((task_id, self._agents.get(task_id, "")) for task_id in part)
             for part in _parts(waiting)

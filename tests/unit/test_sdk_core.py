@@ -207,6 +207,28 @@ def test_no_more_is_asked_at_once_than_a_master_has_wait_and_nothing_is_left_out
     assert {i for each in asked for i in each} == {t.task_id for t in tasks}
 
 
+def test_the_next_are_asked_for_when_the_last_answer_comes() -> None:
+    h = Harness()
+    tasks = [spb.Call.Reconcile.Task(task_id=f"t{n}", agent_id="a") for n in range(50_000)]
+    h.call(reconcile=spb.Call.Reconcile(tasks=tasks))
+    h.connect()
+    asked: list[str] = []
+    for expected in (20_000, 20_000, 10_000):
+        now = h.asked()
+        assert len(now) == expected
+        h.effects.clear()
+        for task_id in now[:-1]:
+            h.answer(task_id, pb.TASK_RUNNING)
+        assert not h.asked()
+        h.answer(now[-1], pb.TASK_UNREACHABLE if expected == 10_000 else pb.TASK_FINISHED)
+        asked += now
+    assert asked == [task.task_id for task in tasks]
+    assert not h.asked(), "that one waits for its time"
+    h.now_s += 2.0
+    h.feed(Tick())
+    assert h.asked() == ["t49999"]
+
+
 def test_a_role_that_is_not_subscribed_is_not_suppressed_at_the_next_subscription() -> None:
     h = Harness()
     h.connect()
