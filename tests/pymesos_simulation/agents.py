@@ -68,7 +68,7 @@ class AgentNode(Node):
         self.core: WatchedAgent | None = None
         self.known: set[str] = set()  # containers of which the runtime tells
         self.away = False  # its runtime does not answer
-        self.highest_epoch = 0  # that was durable
+        self.highest_epoch = 0  # in which it has obeyed, in any of its lives
         self.sent: dict[str, list[bytes]] = {}  # task id → its updates, in the order first sent
         self._stop = asyncio.Event()
         self._runtime = SimulatedRuntime(self)
@@ -201,24 +201,28 @@ class AgentNode(Node):
         """After a step."""
         assert self.core is not None
         seen = self.core.state.epoch_seen
+        if self.core._ctx.epoch_durable > self.highest_epoch:
+            self.highest_epoch = self.core._ctx.epoch_durable
+            if self.world.now_s < self.coordinator.lags_until_s:
+                self._die_by_chance_within(1.0)  # and look for the leader at a server that lags
         match event:
-            case ev.Checkpointed():
-                self.highest_epoch = seen
             case ev.MasterSaid(connection_id, epoch, message) if seen:
                 if message.HasField("set_reserved"):
-                    self._die_meanwhile_by_chance()
-                assert seen >= self.highest_epoch, f"{self.name} obeyed {seen}, then {epoch}"
+                    self._die_by_chance_within(2 * FSYNC_S)  # and may have stored it, or not
+                assert seen >= self.highest_epoch, (
+                    f"{self.name} obeys {seen} after {self.highest_epoch}"
+                )
                 leaving = self.core.connection_id != connection_id
                 assert leaving or epoch >= seen, f"{self.name} obeys epoch {epoch} after {seen}"
         for effect in effects:
             if isinstance(effect, fx.TellMaster):
                 self._note_updates(effect.message)
 
-    def _die_meanwhile_by_chance(self) -> None:
-        """While it stores what is reserved: it is told again, or it never knows."""
+    def _die_by_chance_within(self, seconds: float) -> None:
+        """Where it matters what it knows when it starts again."""
         aside = self.world.aside
         if self.world.faulty and aside.random() < 0.3:
-            self.soon(aside.uniform(0, 2 * FSYNC_S), self.crash)
+            self.soon(aside.uniform(0, seconds), self.crash)
 
     def _note_updates(self, message: Any) -> None:
         """The order in which a task's updates are first told, by themselves or in a report."""

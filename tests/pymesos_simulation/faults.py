@@ -21,6 +21,7 @@ FAULTS = (
     "partition",
     "session",
     "ZooKeeper away",
+    "ZooKeeper lags",
     "unknown write",
     "stopped before a write",
     "fenced write",

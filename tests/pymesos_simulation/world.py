@@ -44,6 +44,7 @@ class Weather:
     mid_step_crash: float  # chance that a crash hits between two effects of a step
     container_failure: float
     runtime_gap_s: float  # between two times that an agent's runtime does not answer
+    local_sessions: bool  # ZooKeeper's: whoever starts anew may read what has been before
 
     @staticmethod
     def draw(rng: random.Random) -> Weather:
@@ -75,6 +76,7 @@ class Weather:
             mid_step_crash=rng.choice([0.0, 0.0, 0.001, 0.01]),
             container_failure=rng.choice([0.0, 0.05, 0.3]),
             runtime_gap_s=aside.uniform(20, 120) if aside.random() < 0.7 else float("inf"),
+            local_sessions=aside.random() < 0.5,
         )
 
 

@@ -14,7 +14,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from types import SimpleNamespace
 from typing import Any
 
 from kazoo.client import KazooState
@@ -32,40 +31,31 @@ from kazoo.exceptions import (
 
 from pymesos_simulation.threads import wait
 from pymesos_simulation.world import FSYNC_S, Node, World
+from pymesos_simulation.znodes import Past, Tree, Znode
 
 SESSION_S = 10.0
 NOTICE_S = 4.0  # a client finds out that its server is silent after two thirds of a session at most
 STOP_CHANCE = 0.01
 STARVED_S = 1.0  # how long a thread may not run when its process goes on
+LONGEST_LAG_S = 20.0  # of a server behind the others
 LONGEST_DELAY_S = 0.2  # of a message; the ensemble is nearer than the rest of the cluster
 
 Watch = Callable[[Any], object]
 Operation = Callable[[], Any]
 
 
-@dataclass
-class Znode:
-    """One node of the tree."""
-
-    data: bytes = b""
-    version: int = 0
-    owner: int = 0  # the session that it ends with
-    made: int = 0  # of sequential children
-    holder: Any = None  # whoever looks at the tree notes here whose it is
-
-
-class Ensemble:
+class Ensemble(Tree):
     """The service: a tree, sessions, watches, and who reaches it."""
 
     def __init__(self, world: World) -> None:
-        self.world = world
+        super().__init__(world)
         self.down_until_s = 0.0
+        self.past: Past | None = None  # what a server knows that lags
+        self.lags_until_s = 0.0
         self._away_until_s: dict[str, float] = {}  # by the name of the process
         self.clients: list[Client] = []
         self._sessions: dict[int, str] = {}  # those that have not ended → who has them
         self._numbers = itertools.count(1)
-        self._tree: dict[str, Znode] = {"/": Znode()}
-        self._children: dict[str, dict[str, None]] = {"/": {}}
         self._watches: dict[tuple[str, str], dict[int, Client]] = {}
         self._watch_numbers = itertools.count()
         self.on_change: Callable[[str, bytes | None], None] = lambda path, data: None
@@ -102,7 +92,9 @@ class Ensemble:
         """Everybody reaches it."""
         self.down_until_s = 0.0
         self._away_until_s.clear()
+        self.lags_until_s = 0.0
         for client in self.clients:
+            client.catch_up()
             client.reconnect()
 
     # Sessions.
@@ -159,32 +151,22 @@ class Ensemble:
         mine = [path for path, znode in self._tree.items() if znode.owner == session]
         if mine:
             self.world.trace(f"the session of {name} ends")
+            self._lag()
         for path in mine:
             self.delete(path)
 
+    def _lag(self) -> None:
+        """One of the servers does not hear of what is changed from now on, for a while."""
+        world = self.world
+        lags = world.now_s < self.lags_until_s
+        if not (world.faulty and world.weather.local_sessions) or lags:
+            return
+        seconds = world.aside.uniform(5, LONGEST_LAG_S)
+        world.counts["ZooKeeper lags"] += 1
+        world.trace(f"a server of ZooKeeper lags behind for {seconds:.1f} s")
+        self.past, self.lags_until_s = Past(self), world.now_s + seconds
+
     # The tree.
-
-    def get(self, path: str) -> tuple[bytes, Any]:
-        """Raises NoNodeError."""
-        znode = self._find(path)
-        stat = SimpleNamespace(version=znode.version, ephemeralOwner=znode.owner)
-        return znode.data, stat
-
-    def _find(self, path: str) -> Znode:
-        if path not in self._tree:
-            raise NoNodeError(path)
-        return self._tree[path]
-
-    def exists(self, path: str) -> Any:
-        """The stat of a node, or None."""
-        return self.get(path)[1] if path in self._tree else None
-
-    def children(self, path: str) -> list[str]:
-        """In no order, as ZooKeeper gives them. Raises NoNodeError."""
-        self._find(path)
-        out = list(self._children[path])
-        self.world.random.shuffle(out)
-        return out
 
     def create(self, path: str, data: bytes, owner: int = 0, *, sequence: bool = False) -> str:
         """The path made. Raises NodeExistsError, NoNodeError."""
@@ -251,8 +233,9 @@ class Ensemble:
     def watch(self, kind: str, path: str, client: Client, watch: Watch) -> None:
         """Tell it once, when the `children` or the `data` of a path change."""
         number = next(self._watch_numbers)
-        self._watches.setdefault((kind, path), {})[number] = client
         client.watches[number] = watch
+        if client.reads is self:
+            self._watches.setdefault((kind, path), {})[number] = client
 
     def forget_watches(self, client: Client) -> None:
         """The watches of a client go with its connection."""
@@ -318,6 +301,8 @@ class Client:
         self._arrives_s = 0.0  # the latest request
         self._heard_s = 0.0  # the latest answer
         self._noticing = 0
+        self._is_new = True  # it has never been connected
+        self.reads: Tree = ensemble  # as far as its server knows
         ensemble.clients.append(self)
 
     # Kazoo's calls, as far as they are used.
@@ -368,7 +353,7 @@ class Client:
         """See kazoo."""
 
         def read() -> list[str]:
-            out = self._ensemble.children(path)
+            out = self.reads.children(path)
             if watch is not None:
                 self._ensemble.watch("children", path, self, watch)
             return out
@@ -383,13 +368,13 @@ class Client:
 
     def get_async(self, path: str) -> Answer:
         """See kazoo."""
-        return Answer(self, lambda: self._ensemble.get(path))
+        return Answer(self, lambda: self.reads.get(path))
 
     def exists(self, path: str, watch: Watch | None = None) -> Any:
         """See kazoo."""
 
         def read() -> Any:
-            out = self._ensemble.exists(path)
+            out = self.reads.exists(path)
             if watch is not None:
                 self._ensemble.watch("data", path, self, watch)
             return out
@@ -476,6 +461,8 @@ class Client:
     def _carry_out(self, request: _Request) -> None:
         request.arrived = True
         result, error = None, None
+        if request.writes:
+            self.catch_up()
         try:
             result = request.operation()
         except KazooException as raised:
@@ -505,6 +492,13 @@ class Client:
         if watch is not None:
             watch(event)
 
+    def catch_up(self) -> None:
+        """Its server knows what the others know."""
+        if self.reads is not self._ensemble:
+            self.reads = self._ensemble
+            for number in list(self.watches):
+                self.hear(partial(self.fire, number))
+
     # The connection.
 
     def notice_later(self, longest_s: float) -> None:
@@ -525,6 +519,7 @@ class Client:
             return
         self._break(ConnectionLoss)
         self._tell(KazooState.SUSPENDED)
+        self.reads = self._ensemble
         self._ensemble.forget_watches(self)
         # kazoo calls them all, those included of which it did not hear, and sets none again.
         for number in list(self.watches):
@@ -574,6 +569,11 @@ class Client:
             self.reconnect()
             return
         self.session = self.session or ensemble.begin_session(self)
+        if self._is_new and self._world.now_s < ensemble.lags_until_s and ensemble.past is not None:
+            self.reads = past = ensemble.past
+            late_s = ensemble.lags_until_s - self._world.now_s
+            self._world.at(late_s, lambda: self.catch_up() if self.reads is past else None)
+        self._is_new = False
         self._connection += 1
         self._outlives = self._world.random.random() < 0.5
         self.client_state = "CONNECTED"
