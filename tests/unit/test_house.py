@@ -363,6 +363,23 @@ def test_nothing_is_done_in_the_order_of_a_set(package: str) -> None:
             )
 
 
+HAVE_LIVES = ["master/pymesos_master/core", "agent/pymesos_agent/core"]
+MESSAGES = {"told.state", "record.state", "status.state"}  # what is said of a state
+
+
+@pytest.mark.parametrize("core", HAVE_LIVES)
+def test_states_change_by_tables_only(core: str) -> None:
+    """What a table does not know it can neither refuse nor show."""
+    for path in (ROOT / core).rglob("*.py"):
+        stores = (
+            ast.unparse(node)
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store)
+        )
+        assigned = {name for name in stores if name.endswith(".state")} - MESSAGES
+        assert not assigned, f"{path} assigns {assigned}: move it by its table, see lifecycles.py"
+
+
 def test_files_of_tests_have_names_of_their_own() -> None:
     """pytest takes two files of one name for one module, and collects neither."""
     names = sorted(path.name for path in (ROOT / "tests").rglob("test_*.py"))
