@@ -4,7 +4,8 @@ One standalone master and simulated agents (bench/loadgen.py), and a framework t
 wants one task, gets an offer, launches it, and hears that it runs; then it wants nothing for a
 moment. Beside it, from a process of its own, one kind of flood at a time (bench/flood.py).
 Those that behave come from an address of their own (OURS, by a relay), since the peers of one
-address share what that may take of a master. With --same-address they share the flood's.
+address share what that may take of a master. With --same-address they share the flood's. The
+flood is nice: it would come from another machine, and is not to take this one's CPU from the rest.
 
 - neighbour_p99_ms, neighbour_p50_ms: from wanting a task (REVIVE) to TASK_RUNNING.
 - launches: how many of them were measured.
@@ -134,7 +135,7 @@ async def measure(
         if kind != QUIET:
             script = str(Path(__file__).with_name("flood.py"))
             flooding = await asyncio.create_subprocess_exec(
-                sys.executable, script, kind, "--master", master.address,
+                "nice", sys.executable, script, kind, "--master", master.address,
                 stderr=(folder / "flood.log").open("wb"),
             )  # fmt: skip
         await asyncio.sleep(WARM_UP_S)

@@ -14,6 +14,7 @@ from google.protobuf.message import DecodeError
 from pymesos_core.addresses import HostPort
 from pymesos_core.budgets import PeerBudgets, host_of
 from pymesos_core.complaints import Complaints
+from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.transport import CallError, Code, Method, Service, served
 
@@ -278,4 +279,5 @@ def dial(address: HostPort) -> GrpcChannel:
 
 def open_channel(address: HostPort) -> grpc.aio.Channel:
     """gRPC's own channel, for the stubs of calls that do not stream."""
+    prepare(asyncio.get_running_loop())
     return grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import resource
@@ -16,6 +17,7 @@ from pymesos_core.budgets import PeerBudgets
 from pymesos_core.complaints import Complaints
 from pymesos_core.exits import RoleError
 from pymesos_core.grpc_transport import Adapter
+from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 
@@ -73,6 +75,7 @@ def make_server(limits: Mapping[str, Limit]) -> grpc.aio.Server:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
             soft = hard
     connections = min(MAX_CONNECTIONS, max(soft // 2, soft - RESERVED_DESCRIPTORS))
+    prepare(asyncio.get_running_loop())
     return grpc.aio.server(
         interceptors=(Adapter(PeerBudgets(limits), Complaints(log)),),
         options=[*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)],

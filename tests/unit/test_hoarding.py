@@ -115,3 +115,16 @@ def test_those_who_answer_come_before_those_who_never_have() -> None:
     assert len(h.offers(hoards)) + len(h.offers(lurks)) == 1
     h.advance(hoarding.MIN_HOLD_S / 2 + 0.01)
     assert len(h.offers(works)) == 1
+
+
+def test_one_that_never_answers_costs_no_looks() -> None:
+    h = MasterHarness()
+    h.agent()
+    silent = h.subscribe()
+    assert len(h.offers(silent)) == 1
+    h.subscribe(name="other")
+    h.advance(hoarding.MIN_HOLD_S + 0.2)
+    framework = h.core.state.frameworks[h.framework_id(silent)]
+    assert framework.silent and not framework.offers
+    h.call(silent, revive=scheduler_pb.Call.Revive())
+    assert ("lack", framework.framework_id) not in h.core._ctx.timers

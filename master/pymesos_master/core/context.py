@@ -134,6 +134,8 @@ class Context:
 
     def look_for_lack(self, framework: Framework) -> None:
         """See soon whether this framework lacks offers that others keep (`hoarding`)."""
+        if framework.silent:
+            return  # it gets none so; a thousand that ask again and again cost nothing
         framework.lack_pause_s = FIRST_LACK_S
         key, at_s = ("lack", framework.framework_id), self.now.mono_s + FIRST_LACK_S
         due_s = self.timers.at_s(key)
