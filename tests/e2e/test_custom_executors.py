@@ -75,7 +75,7 @@ def test_it_outlives_the_agent_and_dies_with_its_tasks(
     flags = (*resources, "--port", str(free_port()))
     agent = roles.agent(master.address, "agent", *flags)
     cli.wait_for_agents(1)
-    example = Example(tmp_path, master.address, 2, 100)
+    example = Example(tmp_path, master.address, 2, 36_000)  # steps: it outlasts the test
     examples.append(example)
     example.wait("TASK_RUNNING", 2)
     agent.signal(signal.SIGKILL)

@@ -10,6 +10,7 @@ import pytest
 from pymesos_binpack import core as c
 from pymesos_binpack.core import launches, submissions, updates
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.placement import placing
 from pymesos_binpack.services.views import instance_view
 from pymesos_core import limits
@@ -266,6 +267,45 @@ def test_ended_jobs_are_forgotten_in_time(h: BinpackHarness) -> None:
         h.update(f"j-r{number}.t.0.1", pb.TASK_FINISHED, 0)
     assert len(h.core.jobs) == updates.MAX_ENDED_JOBS
     assert len([1 for kind, _ in h.records if kind == "job"]) == updates.MAX_ENDED_JOBS
+
+
+def test_a_plan_looks_at_no_job_that_does_not_wait(
+    h: BinpackHarness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There may be thousands, and each offer is planned over."""
+    looked_at: list[str] = []
+    right = launches._attributes_of
+
+    def noted(ctx: object, instance: Instance) -> dict[str, str]:
+        looked_at.append(instance.job_id)
+        return dict(right(ctx, instance))  # type: ignore[arg-type]
+
+    monkeypatch.setattr(launches, "_attributes_of", noted)
+    runs = h.submit(job("service", constraints=["hostname:UNIQUE"]), "runs")
+    h.offer()
+    h.update(f"{runs}.t.0.1", pb.TASK_RUNNING)
+    waits = h.submit(job("service", 2, constraints=["hostname:UNIQUE"]), "waits")
+    h.offer()
+    h.update(f"{waits}.t.0.1", pb.TASK_RUNNING)
+    looked_at.clear()
+    h.offer()
+    assert looked_at == [waits]
+
+
+def test_what_usually_comes_is_counted_as_jobs_come_and_end(h: BinpackHarness) -> None:
+    first, second = h.submit(job(), "first"), h.submit(job(instances=3), "second")
+    h.core.check()
+    h.offer()
+    h.update(f"{first}.t.0.1", pb.TASK_FINISHED, 0)
+    h.core.check()
+    (count,) = h.core._ctx.roster.shapes.values()
+    assert count == 3
+    h.feed(c.JobStopped(second))
+    for instance in h.core.jobs[second].instances:
+        if instance.live:
+            h.update(instance.saved.task_id, pb.TASK_KILLED)
+    h.core.check()
+    assert not h.core._ctx.roster.shapes
 
 
 def gang() -> Job:

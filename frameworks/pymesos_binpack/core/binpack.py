@@ -7,6 +7,7 @@ found out by reconciliation: the master does not know the task, and it is planne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 
 from pymesos_binpack.core import data, launches, quarantine, submissions, updates
@@ -37,6 +38,7 @@ from pymesos_binpack.core.then import (
     ReleaseStored,
     Then,
 )
+from pymesos_binpack.jobs.roster import shapes_of
 from pymesos_binpack.jobs.state import Instance, JobState
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
 from pymesos_binpack.placement.packing import Policy
@@ -152,7 +154,10 @@ class BinpackCore:
         assert pending == noted, f"{pending ^ noted}"
         for job in self.jobs.values():
             assert job.left == sum(not i.saved.done for i in job.instances), job.job_id
+            assert job.ended == (job.job_id in ctx.roster.ended), job.job_id
             assert job.durably_left == sum(not i.durable.done for i in job.instances), job.job_id
+        going = (shapes_of(job) for job in self.jobs.values() if not job.ended)
+        assert ctx.roster.shapes == sum(going, Counter()), ctx.roster.shapes
         if not ctx.writes:
             unsettled = [i.label for i in self.instances() if not i.settled]
             assert not unsettled, f"{unsettled} are meant to be what nobody writes"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pymesos_binpack.constraints import gpu_models
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Accept, Decline, Revive, Suppress
 from pymesos_binpack.core.then import KillStored, LaunchStored
@@ -20,7 +19,7 @@ from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.placement.accepts import Part
 from pymesos_binpack.placement.agents import Attributes, Placements
 from pymesos_binpack.placement.hand import AgentOffers
-from pymesos_binpack.placement.packing import Shape, Workload, shape_of
+from pymesos_binpack.placement.packing import Workload
 from pymesos_binpack.placement.placing import Chosen, Eviction
 from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.preemption import RunningTask
@@ -62,7 +61,11 @@ def make_plan(ctx: Context) -> None:
 def _place(ctx: Context, offers: list[AgentOffers]) -> None:
     placement, now_s = ctx.placement, ctx.now.mono_s
     round_, chosen, news = placement.place(
-        offers, _placed(ctx), _workload(ctx), now_s, lambda instance: _part(ctx, instance)
+        offers,
+        _placed(ctx),
+        Workload.counted(ctx.roster.shapes),
+        now_s,
+        lambda instance: _part(ctx, instance),
     )
     ctx.changed.update(dict.fromkeys(news))
     for instance in round_.too_large:  # of a job that an older version took
@@ -84,21 +87,12 @@ def _part(ctx: Context, instance: Instance) -> Part:
     return part_of_accept(ctx.roster.job_of(instance).job, instance.spec)
 
 
-def _workload(ctx: Context) -> Workload:
-    """What usually comes: the instances of all jobs that have not ended."""
-    counts: dict[Shape, int] = {}
-    for job in ctx.roster.jobs.values():
-        for spec in job.job.tasks if not job.ended else ():
-            shape = shape_of(spec.scalars, gpu_models(spec.constraints))
-            counts[shape] = counts.get(shape, 0) + spec.instances
-    return Workload.counted(counts)
-
-
 def _placed(ctx: Context) -> Placements:
-    """Where the instances run of every job that has a constraint."""
+    """Where the instances run of the jobs that wait, of which constraints are."""
     out = Placements()
-    for job in ctx.roster.jobs.values():
-        for instance in job.instances if job.fields and not job.ended else ():
+    for job_id in dict.fromkeys(line.job_id for line in ctx.placement.queue):
+        job = ctx.roster.jobs[job_id]
+        for instance in job.instances if job.fields else ():
             if instance.saved.task_id in ctx.roster.by_task:
                 out.add(instance.group, _attributes_of(ctx, instance))
     return out

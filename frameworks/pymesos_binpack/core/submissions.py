@@ -89,6 +89,8 @@ def on_stopped(ctx: Context, job_id: str) -> None:
             job.finish(step.instance, Happened.CALLED_OFF, ctx.now.wall_s)
             ctx.note(step.instance)
             called_off.append(step.instance)
+    if not job.left:
+        ctx.roster.end(job)
     live = tuple((i, i.saved.task_id) for i in job.instances if i.live)
     done = [i for i in job.instances if i.saved.done and i not in called_off]
     ctx.store("a job is to end", job, *called_off, *done, then=[KillStored(live)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import islice
 from typing import Any
 
 from pymesos_binpack.core import data
@@ -178,7 +179,8 @@ def _finish(
 ) -> None:
     job.finish(instance, happened, ctx.now.wall_s, **changes)
     if job.ended:
-        _forget_old_jobs(ctx, job)
+        ctx.roster.end(job)
+        _forget_old_jobs(ctx)
 
 
 def _run_again(ctx: Context, step: steps.Launch) -> None:
@@ -203,8 +205,10 @@ def on_kept_back_for_long(ctx: Context, key: str) -> None:
         ctx.note(instance)
 
 
-def _forget_old_jobs(ctx: Context, latest: JobState) -> None:
-    ended = [job for job in ctx.roster.jobs.values() if job.is_over and job is not latest]
-    for job in ended[: max(0, len(ended) + 1 - MAX_ENDED_JOBS)]:
-        ctx.roster.forget(job)
-        ctx.store("a job that ended long ago is forgotten", *job.removal())
+def _forget_old_jobs(ctx: Context) -> None:
+    """Those that ended first, once that is durable."""
+    ended = ctx.roster.ended
+    for job in list(islice(ended.values(), max(0, len(ended) - MAX_ENDED_JOBS))):
+        if job.is_over:
+            ctx.roster.forget(job)
+            ctx.store("a job that ended long ago is forgotten", *job.removal())

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
+from pymesos_binpack.constraints import gpu_models
 from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.placement.packing import Shape, shape_of
 from pymesos_binpack.specs import Job
+
+
+def shapes_of(job: JobState) -> Counter[Shape]:
+    """How many instances a job has of each shape."""
+    out: Counter[Shape] = Counter()
+    for spec in job.job.tasks:
+        out[shape_of(spec.scalars, gpu_models(spec.constraints))] += spec.instances
+    return out
 
 
 class Roster:
@@ -15,6 +26,8 @@ class Roster:
         self.jobs: dict[str, JobState] = {}
         self.by_task: dict[str, Instance] = {}
         self.by_key: dict[str, Instance] = {}
+        self.ended: dict[str, JobState] = {}  # by id; nothing of them runs, as it is meant
+        self.shapes: Counter[Shape] = Counter()  # of the instances of all others
         self.requests: dict[str, str] = {}  # request id → job id, those in quarantine included
         self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
 
@@ -26,6 +39,21 @@ class Roster:
         """A job is stored."""
         self.jobs[job.job_id] = job
         self.requests[job.request_id] = job.job_id
+        if job.ended:
+            self.ended[job.job_id] = job
+        else:
+            self.shapes.update(shapes_of(job))
+
+    def end(self, job: JobState) -> None:
+        """A job has ended, as it is meant."""
+        self.ended[job.job_id] = job
+        self._discount(job)
+
+    def _discount(self, job: JobState) -> None:
+        for shape, count in shapes_of(job).items():
+            self.shapes[shape] -= count
+            if not self.shapes[shape]:
+                del self.shapes[shape]
 
     def add_instance(self, instance: Instance) -> None:
         """List an instance, and its task if there is one."""
@@ -35,7 +63,9 @@ class Roster:
 
     def drop(self, job: JobState) -> None:
         """Undo what the others did, also a part of it."""
-        self.jobs.pop(job.job_id, None)
+        known = self.jobs.pop(job.job_id, None) is not None
+        if self.ended.pop(job.job_id, None) is None and known:
+            self._discount(job)
         self.named(job.job.role, job.job.name).pop(job.job_id, None)
         for instance in job.instances:
             self.by_key.pop(instance.key, None)
