@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from typing import Any
 
 from pymesos_cli.cluster import CliError
 from pymesos_cli.terminal import note
+from pymesos_core.tasks import running
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 OF_SIGNAL = 128  # and the number: the exit status, as a shell has it
@@ -26,23 +27,19 @@ async def run_interruptibly(
     The first signal calls `end`, and the work goes on to its end; the second leaves at once with
     `words`, as the first does where there is no `end`, or where that fails.
     """
-    came: asyncio.Queue[signal.Signals] = asyncio.Queue()
-    loop = asyncio.get_running_loop()
-    for number in SIGNALS:
-        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a job in the background
-            loop.add_signal_handler(number, came.put_nowait, number)
-    running = asyncio.create_task(work)
     ending: asyncio.Task[bool] | None = None
     first: signal.Signals | None = None
-    try:
+    async with contextlib.AsyncExitStack() as begun:
+        working = await begun.enter_async_context(running(work))
+        came = begun.enter_context(_signals())
         while True:
-            signalled = asyncio.create_task(came.get())
-            waits = {running, signalled, *({ending} if ending is not None else ())}
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-            if not signalled.done():
-                signalled.cancel()
-                if running.done() or ending is None:
-                    status = await running
+            async with running(came.get()) as signalled:
+                waits = {working, signalled, *({ending} if ending is not None else ())}
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                number = signalled.result() if signalled.done() else None
+            if number is None:
+                if working.done() or ending is None:
+                    status = await working
                     return OF_SIGNAL + first if first else status
                 if not ending.result():
                     assert first is not None
@@ -51,16 +48,24 @@ async def run_interruptibly(
                 continue
             if first is not None or end is None:
                 note(words())
-                return OF_SIGNAL + (first or signalled.result())
-            first = signalled.result()
-            ending = asyncio.create_task(_end(end, words))
+                return OF_SIGNAL + (first or number)
+            first = number
+            ending = await begun.enter_async_context(running(_end(end, words)))
+
+
+@contextlib.contextmanager
+def _signals() -> Iterator[asyncio.Queue[signal.Signals]]:
+    """The signals that come; those that this process was begun to ignore it ignores."""
+    came: asyncio.Queue[signal.Signals] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        if signal.getsignal(number) != signal.SIG_IGN:  # nohup, or a job in the background
+            loop.add_signal_handler(number, came.put_nowait, number)
+    try:
+        yield came
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)
-        for task in (running, ending):
-            if task is not None and not task.done():
-                task.cancel()
-                await asyncio.gather(task, return_exceptions=True)
 
 
 async def _end(end: Callable[[], Awaitable[None]], words: Callable[[], str]) -> bool:

@@ -26,6 +26,7 @@ from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, s
 from pymesos_cli.tasks.logs import copy_log
 from pymesos_cli.terminal import OutputError, note
 from pymesos_core.flags import current_user
+from pymesos_core.tasks import running
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.operator_pb2 import FrameworkView
@@ -288,12 +289,14 @@ async def see_through(
     """
     output: list[asyncio.Task[None]] = []  # the one that shows it, once the task has started
     status = 0
-    try:
+    async with contextlib.AsyncExitStack() as begun:
+        begun.callback(progress.close)
         async with contextlib.aclosing(views) as stream:  # type: ignore[type-var]
             async for view in _while_it_can_be_shown(stream, output):
                 progress.update(view)
                 if show_output and not output and progress.started():
-                    output.append(asyncio.create_task(_show_output(cluster, progress)))
+                    showing = running(_show_output(cluster, progress))
+                    output.append(await begun.enter_async_context(showing))
                 if view.more:
                     continue
                 if view.state not in ("running", "stopping"):
@@ -305,11 +308,6 @@ async def see_through(
                     status = EXIT_FAILED if progress.failed() else 0
                     break
         await asyncio.gather(*output)
-    finally:
-        for task in output:
-            task.cancel()
-        await asyncio.gather(*output, return_exceptions=True)
-        progress.close()
     if wait:
         progress.summarize(output_shown=bool(output))
     return status
@@ -320,18 +318,13 @@ async def _while_it_can_be_shown(
 ) -> AsyncIterator[pb.JobView]:
     """The views; raises what ends the showing of the output meanwhile."""
     while True:
-        coming = asyncio.ensure_future(_next(views))
-        try:
-            running = [task for task in output if not task.done()]
-            await asyncio.wait({coming, *running}, return_when=asyncio.FIRST_COMPLETED)
+        async with running(_next(views)) as coming:
+            shows = [task for task in output if not task.done()]
+            await asyncio.wait({coming, *shows}, return_when=asyncio.FIRST_COMPLETED)
             for task in output:
                 if task.done():
                     task.result()
             view = await coming
-        finally:
-            if not coming.done():
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
         if view is None:
             return
         yield view
@@ -344,17 +337,12 @@ async def _next(views: AsyncIterator[pb.JobView]) -> pb.JobView | None:
 async def _show_output(cluster: Cluster, progress: Progress) -> None:
     """What the one task of a command writes, both streams as they come. Raises OutputError."""
     task_id = progress.task_ids()[0]
-    copies: list[asyncio.Task[None]] = []
     try:
         view = await find_task(cluster, task_id, completed=True)
-        copies = [
-            asyncio.create_task(copy_log(cluster, view, stderr=stderr, follow=True))
-            for stderr in (False, True)
-        ]
-        await asyncio.gather(*copies)
+        async with (
+            running(copy_log(cluster, view, stderr=False, follow=True)) as stdout,
+            running(copy_log(cluster, view, stderr=True, follow=True)) as stderr,
+        ):
+            await asyncio.gather(stdout, stderr)
     except CliError as error:
         progress.say(f"what it writes cannot be shown: {error.format_message()}")
-    finally:
-        for copy_ in copies:
-            copy_.cancel()
-        await asyncio.gather(*copies, return_exceptions=True)

@@ -16,6 +16,7 @@ from typing import Any
 from pymesos_cli.cluster import CliError, Cluster, sandbox_of
 from pymesos_cli.finding import find_task
 from pymesos_cli.terminal import stream
+from pymesos_core.tasks import running
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 CHUNK_BYTES = 32 * 1024
@@ -66,18 +67,14 @@ async def _while_it_can_be_read(
 
     To close the input instead would let the program take half of it for the whole.
     """
-    showing, reading = asyncio.create_task(show), asyncio.create_task(read)
-    try:
-        await asyncio.wait({showing, reading}, return_when=asyncio.FIRST_COMPLETED)
-        if not showing.done():
-            reading.result()
-        return await showing
-    except OSError as error:
-        raise CliError(f"the input cannot be read: {error.strerror or error}") from error
-    finally:
-        for task in (showing, reading):
-            task.cancel()
-        await asyncio.gather(showing, reading, return_exceptions=True)
+    async with running(show) as showing, running(read) as reading:
+        try:
+            await asyncio.wait({showing, reading}, return_when=asyncio.FIRST_COMPLETED)
+            if not showing.done():
+                reading.result()
+            return await showing
+        except OSError as error:
+            raise CliError(f"the input cannot be read: {error.strerror or error}") from error
 
 
 def exit_code(status: int) -> int:
