@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from pymesos_agent.containers.sessions import Entry, EntryError
-from pymesos_agent.containers.usage import read_usage
+from pymesos_agent.containers.usage import ContainerUsage, read_usage
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.tasks.task import Task
 from pymesos_agent.files.folders import Folders
@@ -30,9 +30,11 @@ class Queries:
         runtimes: Mapping[str, Runtime],
         folders: Folders,
         clock: Callable[[], Now] = read_clock,
+        usage_of: Callable[[int], ContainerUsage | None] = read_usage,
     ) -> None:
         """`runtimes`, by name, may become more later."""
         self._clock = clock
+        self._usage_of = usage_of
         self._core = core
         self._runtimes = runtimes
         self._folders = folders
@@ -83,7 +85,7 @@ class Queries:
             and task_id in ("", owner.info.task_id)
         ]
         pids = [container.pid for container in containers]
-        read = await asyncio.to_thread(lambda: [read_usage(pid) for pid in pids])
+        read = await asyncio.to_thread(lambda: [self._usage_of(pid) for pid in pids])
         now_s = self._clock().wall_s
         out: list[sandbox_pb.TaskUsage] = []
         for container, usage in zip(containers, read, strict=True):

@@ -51,10 +51,9 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.files.artifacts import Artifacts
 from pymesos_agent.files.fetching import Fetching
-from pymesos_agent.files.folders import Folders
 from pymesos_agent.health.checks import Checks
-from pymesos_agent.health.forks import cap_cpu
 from pymesos_agent.health.watching import report_usage, watch_disk_space, watch_disks, watch_forks
+from pymesos_agent.host import HOST, Host
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime, RuntimeUnavailableError
 from pymesos_agent.services.executor import ExecutorStreams
@@ -94,10 +93,12 @@ class Shell:
         settings: Settings,
         awaited: Mapping[Runtime, str] | None = None,
         outside: Outside = OUTSIDE,
+        host: Host = HOST,
     ) -> None:
         """`awaited` are runtimes that do not answer yet, and why."""
         self._core = core
         self._outside = outside
+        self._host = host
         self._runner: Runner[Event, Effect] = Runner(
             core,
             self._do,
@@ -116,9 +117,9 @@ class Shell:
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
         self._fetching = Fetching(self._artifacts, self.feed)
-        self._folders = Folders(work_dir)
-        self._checks = Checks(self._runtimes, self._folders, self.feed)
-        self.queries = Queries(core, self._runtimes, self._folders, outside.clock)
+        self._folders = host.folders(work_dir)
+        self._checks = Checks(self._runtimes, self._folders, self.feed, host.ask)
+        self.queries = Queries(core, self._runtimes, self._folders, outside.clock, host.usage_of)
         self.executors = ExecutorStreams()
         self.exit = asyncio.Event()
         self._last = asyncio.Event()  # what is said now is said last
@@ -148,10 +149,12 @@ class Shell:
                 self._outside.backoff(*RECONNECT_S),
                 self._outside.dial,
             ),
-            report_usage(self._core, self.queries, self._work_dir, self._tell_registered),
-            watch_disk_space(self._work_dir, self.feed),
+            report_usage(
+                self._core, self.queries, self._work_dir, self._tell_registered, self._host
+            ),
+            watch_disk_space(self._work_dir, self.feed, self._host),
             watch_disks(self._core, self._runtimes, self._folders, self.feed),
-            watch_forks(self._core, self.feed),
+            watch_forks(self._core, self.feed, self._host.forks()),
             *(self._wait_for(runtime) for runtime in self._awaited),
         )
 
@@ -283,7 +286,7 @@ class Shell:
                     runtime.resize(container_id, resources)
             case CapCpu(container_id, cpus_milli, pid):
                 try:
-                    cap_cpu(pid, cpus_milli)
+                    self._host.cap_cpu(pid, cpus_milli)
                 except OSError as error:
                     log.warning("%s cannot be held at its CPU: %s", container_id, error)
             case TellExecutor() | CloseExecutor():

@@ -77,7 +77,7 @@ class Background:
 
     def __init__(self, what: str) -> None:
         self._what = what
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}  # in their order
 
     def __len__(self) -> int:
         return len(self._tasks)
@@ -87,12 +87,12 @@ class Background:
     ) -> asyncio.Task[Result]:
         """Begin it. The task is to be cancelled alone, or `awaited` by who wants its result."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._looked_at if awaited else self._ended)
         return task
 
     def _looked_at(self, task: asyncio.Task[Any]) -> BaseException | None:
-        self._tasks.discard(task)
+        self._tasks.pop(task, None)
         return None if task.cancelled() else task.exception()
 
     def _ended(self, task: asyncio.Task[Any]) -> None:

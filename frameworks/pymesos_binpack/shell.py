@@ -84,7 +84,7 @@ class Binpack(Scheduler):
         )
         self._accepted: dict[str, asyncio.Future[str]] = {}
         self._released: dict[str, asyncio.Future[str]] = {}
-        self._watches: dict[str, set[Watch]] = {}
+        self._watches: dict[str, dict[Watch, None]] = {}
         self._failed = asyncio.Event()
         self._failure: Exception | None = None
 
@@ -169,12 +169,12 @@ class Binpack(Scheduler):
     def watch(self, job_id: str) -> Iterator[Watch]:
         """A watch that is set now, and again whenever the job changes."""
         watch = Watch()
-        self._watches.setdefault(job_id, set()).add(watch)
+        self._watches.setdefault(job_id, {})[watch] = None
         try:
             yield watch
         finally:
             watches = self._watches[job_id]
-            watches.discard(watch)
+            del watches[watch]
             if not watches:
                 del self._watches[job_id]
 

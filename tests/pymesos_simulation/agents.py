@@ -25,6 +25,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import URL, Coordinator
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import CONNECT
+from pymesos_simulation.machine import SIMULATED_HOST
 from pymesos_simulation.network import Network, outside_of
 from pymesos_simulation.runtime import NAME, Machine, SimulatedRuntime
 from pymesos_simulation.threads import Killed
@@ -111,6 +112,7 @@ class AgentNode(Node):
             Settings(),
             {runtime: away} if away else {},
             outside=outside_of(self, self.network),
+            host=SIMULATED_HOST,
         )
         holder.append(shell)
         service = ExecutorService(shell.executors, shell.feed)

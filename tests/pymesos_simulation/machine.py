@@ -10,18 +10,14 @@ import contextlib
 import logging
 import random
 from collections.abc import Collection, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
-import pymesos_agent.health.checks
-import pymesos_agent.health.watching
-import pymesos_agent.queries
-import pymesos_agent.shell
 import pymesos_master.main
 import pymesos_sdk.driver
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.health.checking import CheckError
+from pymesos_agent.host import Host
 from pymesos_core.coordination import zookeeper
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_simulation import frameworks, masters
@@ -32,20 +28,6 @@ from pymesos_simulation.zookeeper import Client
 def _client(_url: Any, _timeout_s: float) -> Client:
     node = here()
     return Client(node.ensemble, node)  # type: ignore[attr-defined]
-
-
-class Machine:
-    """Stands for pymesos_agent.machine."""
-
-    @staticmethod
-    def usage(_work_dir: Path, containers: int) -> agent_pb.Usage:
-        """As little as nothing."""
-        return agent_pb.Usage(containers=containers)
-
-    @staticmethod
-    def disk_used_fraction(_work_dir: Path) -> float:
-        """The used fraction of a large disk."""
-        return 0.1
 
 
 class NoForks:
@@ -86,15 +68,19 @@ async def _run_check(
     await asyncio.sleep(world.random.uniform(0.001, 0.1))
 
 
+SIMULATED_HOST = Host(
+    folders=SimulatedFolders,
+    forks=NoForks,
+    cap_cpu=lambda pid, cpus_milli: None,
+    ask=_run_check,
+    usage=lambda work_dir, containers: agent_pb.Usage(containers=containers),
+    usage_of=lambda pid: None,
+    disk_used_fraction=lambda work_dir: 0.1,
+)
+
 REPLACED: tuple[tuple[Any, str, Any], ...] = (
     (zookeeper, "make_client", _client),
     (zookeeper, "ZkRegistry", masters.WatchedRegistry),
-    (pymesos_agent.shell, "Folders", SimulatedFolders),
-    (pymesos_agent.shell, "cap_cpu", lambda pid, cpus_milli: None),
-    (pymesos_agent.health.checks, "run_check", _run_check),
-    (pymesos_agent.health.watching, "machine", Machine),
-    (pymesos_agent.health.watching, "ForkWatch", NoForks),
-    (pymesos_agent.queries, "read_usage", lambda pid: None),
     (pymesos_sdk.driver, "DriverCore", frameworks.WatchedDriver),
     (pymesos_master.main, "MasterCore", masters.WatchedCore),
     (pymesos_master.main, "DrfAllocator", masters.WatchedAllocator),

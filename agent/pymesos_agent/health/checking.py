@@ -205,12 +205,12 @@ async def _read_line(reader: asyncio.StreamReader) -> bytes:
 @contextlib.asynccontextmanager
 async def _relay(port: int, pid: int) -> AsyncIterator[str]:
     """An address of this machine for a port in a container's own network."""
-    passing: set[asyncio.Task[None]] = set()
+    passing: dict[asyncio.Task[None], None] = {}  # in their order
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        passing.add(task)
+        passing[task] = None
         with contextlib.closing(writer), contextlib.suppress(OSError, CheckError):
             from_inside, to_inside = await asyncio.open_connection(sock=await _connect(port, pid))
             with contextlib.closing(to_inside):

@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 from pymesos_agent.core.effects import RunCheck
 from pymesos_agent.core.events import Checked
 from pymesos_agent.files.folders import Folders
-from pymesos_agent.health.checking import CheckError, run_check
+from pymesos_agent.health.checking import CheckError
+from pymesos_agent.host import AskTask
 from pymesos_agent.runtimes.interface import Runtime
 from pymesos_core.tasks import Background
 
@@ -26,7 +27,9 @@ class Checks:
         runtimes: Mapping[str, Runtime],
         folders: Folders,
         tell: Callable[[Checked], None],
+        ask: AskTask,
     ) -> None:
+        self._ask_task = ask
         self._runtimes = runtimes
         self._folders = folders
         self._tell = tell
@@ -50,7 +53,7 @@ class Checks:
                     self._runtimes[effect.container.runtime],
                     self._folders.spec(effect.container),
                 )
-                await run_check(
+                await self._ask_task(
                     effect.check,
                     spec,
                     effect.pid,

@@ -6,13 +6,12 @@ import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from pymesos_agent import machine
 from pymesos_agent.core import AgentCore
 from pymesos_agent.core.events import DiskExceeded, DiskMeasured, Event, ProcessesRefused
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.sandbox import disk_usage
-from pymesos_agent.health.forks import ForkWatch
+from pymesos_agent.host import Forks, Host
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime
 from pymesos_core.resources import from_proto
@@ -28,10 +27,10 @@ MILLI_MIB = 1024 * 1024 / 1000
 Feed = Callable[[Event], None]
 
 
-async def watch_disk_space(work_dir: Path, feed: Feed) -> None:
+async def watch_disk_space(work_dir: Path, feed: Feed, host: Host) -> None:
     """Measure the disk of the sandboxes, for ever."""
     while True:
-        feed(DiskMeasured(machine.disk_used_fraction(work_dir)))
+        feed(DiskMeasured(host.disk_used_fraction(work_dir)))
         await asyncio.sleep(DISK_SPACE_INTERVAL_S)
 
 
@@ -55,9 +54,8 @@ async def watch_disks(
                 feed(DiskExceeded(container_id, used))
 
 
-async def watch_forks(core: AgentCore, feed: Feed) -> None:
+async def watch_forks(core: AgentCore, feed: Feed, watch: Forks) -> None:
     """Find what is refused processes, for ever."""
-    watch = ForkWatch()
     while True:
         await asyncio.sleep(FORKS_INTERVAL_S)
         pids = {
@@ -70,13 +68,17 @@ async def watch_forks(core: AgentCore, feed: Feed) -> None:
 
 
 async def report_usage(
-    core: AgentCore, queries: Queries, work_dir: Path, tell: Callable[[agent_pb.AgentMessage], None]
+    core: AgentCore,
+    queries: Queries,
+    work_dir: Path,
+    tell: Callable[[agent_pb.AgentMessage], None],
+    host: Host,
 ) -> None:
     """Tell a master what the machine and its tasks use, for ever."""
     before: dict[tuple[str, str], sandbox_pb.TaskUsage] = {}
     while True:
         running = sum(not task.ended for task in core.state.by_key.values())
-        usage = machine.usage(work_dir, running)
+        usage = host.usage(work_dir, running)
         measured = await queries.task_usage("", "")
         usage.tasks.extend(
             _use(before.get((u.framework_id, u.task_id)), u) for u in measured[:MAX_USES]
