@@ -20,6 +20,7 @@ from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
+_OF_EXECUTORS = (pb.TASK_STAGING, pb.TASK_RUNNING, pb.TASK_FAILED)  # see Executor.change
 PID_MAX = 4_194_304  # of Linux (PID_MAX_LIMIT)
 
 
@@ -43,6 +44,8 @@ def read_owner(key: str, value: bytes) -> Owner:
     if record.HasField("executor"):
         if problem := id_problem(record.executor.executor_id):
             raise RecordError(f"the executor's id: {problem}")
+        if record.state not in _OF_EXECUTORS:
+            raise RecordError(f"it is {state_name(record.state)}, which no executor is")
         return Executor.from_record(record)
     _check_updates(record)
     return Task.from_record(record)
