@@ -33,6 +33,7 @@ from pymesos_core.streams import serve_stream
 from pymesos_master.allocator.drf import DrfAllocator
 from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
 from pymesos_master.core import (
+    admission,
     agents,
     frameworks,
     offers,
@@ -361,7 +362,7 @@ def reserve_what_may_be_used_meanwhile(patch: pytest.MonkeyPatch) -> None:
 
 def reserve_without_telling(patch: pytest.MonkeyPatch) -> None:
     """An agent that missed what is reserved is not told when it registers."""
-    patch.setattr(agents, "tell_reserved", lambda ctx, agent: None)
+    patch.setattr(admission, "tell_reserved", lambda ctx, agent: None)
 
 
 def never_launch_again(patch: pytest.MonkeyPatch) -> None:
@@ -390,7 +391,7 @@ def a_new_leader_hears_no_history(patch: pytest.MonkeyPatch) -> None:
 
 def start_times_are_the_failovers(patch: pytest.MonkeyPatch) -> None:
     """A new leader takes a task for as old as its own registration."""
-    patch.setattr(agents, "_started_at_s", lambda ctx, record: ctx.now.wall_s)
+    patch.setattr(takeover, "_started_at_s", lambda ctx, record: ctx.now.wall_s)
 
 
 def take_any_acknowledgement(patch: pytest.MonkeyPatch) -> None:
