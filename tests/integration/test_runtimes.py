@@ -100,6 +100,19 @@ async def test_a_command_that_cannot_be_started_says_so(rig: tuple[Rig, str]) ->
     assert "no such file" in failed.message.lower() or "not found" in failed.message.lower()
 
 
+async def test_a_kill_that_comes_with_the_launch_is_told(rig: tuple[Rig, str]) -> None:
+    """One member of a group is refused as it is launched: the others are killed at once."""
+    runtime, image = rig
+    spec = runtime.spec("sleep 600", image=image)
+    runtime.runtime.launch(spec)
+    runtime.runtime.kill(spec.container_id, force=False)
+    for _ in range(2):  # it is said again each second, until the end is known
+        await asyncio.sleep(0.2)
+        runtime.runtime.kill(spec.container_id, force=True)
+    end = await runtime.until((ContainerFailed, ContainerExited), spec.container_id)
+    assert isinstance(end, ContainerExited) or getattr(end, "killed", False)
+
+
 async def test_containers_outlive_the_runtime_and_are_found_again(
     rig: tuple[Rig, str], successor: Callable[[Rig], Rig]
 ) -> None:

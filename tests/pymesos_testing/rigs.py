@@ -84,13 +84,15 @@ class Rig:
         info.container.image = image
         return ContainerSpec(container_id, "framework", "", None, info, resources, sandbox)
 
-    async def until(self, kind: type, container_id: str, timeout_s: float = 30) -> ContainerEvent:
+    async def until(
+        self, kind: type | tuple[type, ...], container_id: str, timeout_s: float = 30
+    ) -> ContainerEvent:
         deadline = time.monotonic() + timeout_s
         while True:
             for event in self.events:
                 if isinstance(event, kind) and event.container_id == container_id:
                     return event
-            assert time.monotonic() < deadline, f"no {kind.__name__}; {self.events}"
+            assert time.monotonic() < deadline, f"no {kind}; {self.events}"
             await asyncio.sleep(0.02)
 
     async def exited(self, spec: ContainerSpec) -> ContainerExited:

@@ -25,6 +25,7 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.agent_executors import launch
 from pymesos_testing.agent_harness import AgentHarness
 from pymesos_testing.fuzzing import Fuzz
 
@@ -254,3 +255,48 @@ def test_a_whole_checkpoint_is_read_whole() -> None:
     h = AgentHarness(dict(WRITTEN), INFO, generation=2, recover=False)
     assert h.complaints == []
     assert len(h.core.state.recorded()) == READY
+
+
+def in_order(h: AgentHarness) -> Records:
+    """The records as the store gives them: by key."""
+    return dict(sorted(h.records.items()))
+
+
+def test_of_two_records_of_a_task_the_one_that_runs_counts() -> None:
+    """That the first one's end was acknowledged could not be written: the disk was full."""
+    h = AgentHarness()
+    h.connect()
+    first = h.run()
+    h.feed(ev.ContainerExited(first, 0))
+    ended = h.records["task", first]
+    h.acknowledge(h.updates()[-1].status)
+    second = h.run()
+    assert first < second
+    h.records["task", first] = ended
+    again = AgentHarness(in_order(h), recovered={second: ev.ContainerState(4711)}, generation=2)
+    assert again.core.state.by_key["f", "t"].container_id == second
+    assert again.core.state.set_aside == {first} and again.kills == []
+
+
+def test_an_executor_that_serves_is_found_though_an_older_one_is_ending() -> None:
+    """The store gives records by container id, which says nothing of their age."""
+    h = AgentHarness()
+    h.connect()
+    launch(h, "a")
+    old = h.started[-1].container_id
+    h.feed(ev.ContainerStarted(old, 7))
+    h.hear(
+        agent_pb.MasterMessage(
+            shutdown_executor=agent_pb.MasterMessage.ShutdownExecutor(
+                framework_id="f", executor_id="x"
+            )
+        )
+    )
+    launch(h, "b")
+    new = h.started[-1].container_id
+    assert old != new
+    there = {old: ev.ContainerState(7), new: ev.ContainerState(8)}
+    for records in (in_order(h), dict(reversed(in_order(h).items()))):
+        again = AgentHarness(records, recovered=there, generation=2)
+        assert again.core.state.executors["f", "x"].container_id == new
+        assert {old, new} <= again.core.state.owners.keys()

@@ -86,9 +86,20 @@ def _load_agent(ctx: Context, value: bytes) -> None:
 
 
 def _add(ctx: Context, owner: Owner) -> None:
-    """Raises RecordError: a framework has one task of an id."""
-    if isinstance(owner, Task) and (other := ctx.state.by_key.get(owner.key)) is not None:
-        raise RecordError(f"the record {other.container_id} is of the same task")
+    """Raises RecordError: a framework has one task of an id, in whatever order records come."""
+    if isinstance(owner, Executor):
+        latest = ctx.state.executors.get(owner.key)
+        ctx.add(owner)
+        if latest is not None and executors.serves(latest):
+            ctx.state.executors[owner.key] = latest  # the other is ending, and may run still
+        return
+    if (other := ctx.state.by_key.get(owner.key)) is not None:
+        if owner.ended or not other.ended:
+            raise RecordError(f"the record {other.container_id} is of the same task")
+        # Its end was acknowledged, and that this was so could not be written.
+        ctx.forget(other)
+        problem = f"the record {owner.container_id} is of the same task, which runs again"
+        _set_aside(ctx, TASK, other.container_id, problem)
     ctx.add(owner)
 
 

@@ -7,10 +7,8 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
-from google.protobuf.message import DecodeError
-
 from pymesos_agent.containers.settings import Settings
-from pymesos_agent.core.executors.executor import read
+from pymesos_agent.core.records import RecordError, read_owner
 from pymesos_agent.core.tasks.task import TASK
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime
 from pymesos_agent.runtimes.interface import OnEvent, Runtime, RuntimeUnavailableError
@@ -65,11 +63,11 @@ async def start_runtimes(
 def runtimes_of(records: Records) -> set[str]:
     """The runtimes that the tasks of a checkpoint may run on."""
     needed: set[str] = set()
-    for (kind, _), value in records.items():
+    for (kind, key), value in records.items():
         if kind == TASK:
             try:
-                owner = read(value)
-            except DecodeError:
+                owner = read_owner(key, value)
+            except RecordError:
                 continue  # set aside when it is recovered
             if owner.begun and owner.runtime:  # a task in an executor has that of its executor
                 needed.add(owner.runtime)

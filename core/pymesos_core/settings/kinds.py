@@ -164,7 +164,8 @@ class Switch(Kind):
         """See Kind."""
         if isinstance(value, bool):
             return value
-        raise self.refusal(value, ", without quotes" if isinstance(value, str) else "")
+        quoted = isinstance(value, str) and value.strip().lower() in ("true", "false")
+        raise self.refusal(value, ", without quotes" if quoted else "")
 
     def read(self, raw: Raw) -> bool:
         """See Kind."""

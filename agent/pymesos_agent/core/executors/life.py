@@ -56,8 +56,12 @@ def as_task(info: pb.ExecutorInfo, token: str, agent_address: str) -> pb.TaskInf
 def find(ctx: Context, framework_id: str, info: pb.ExecutorInfo) -> Executor | None:
     """The one of that id, unless it has ended or is about to."""
     executor = ctx.state.executors.get((framework_id, info.executor_id))
-    ending = executor is None or executor.ended or executor.kill is not None
-    return None if ending else executor
+    return executor if executor is not None and serves(executor) else None
+
+
+def serves(executor: Executor) -> bool:
+    """Whether an executor takes tasks: it has not ended, and is not being ended."""
+    return not executor.ended and executor.kill is None
 
 
 def move(ctx: Context, executor: Executor, event: ExecutorEvent) -> None:

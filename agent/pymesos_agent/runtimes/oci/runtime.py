@@ -15,6 +15,7 @@ import signal
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -223,7 +224,13 @@ class OciRuntime:
             loop.run_in_executor(self._warmer, self._cgroups.warm_up)
         task = self._background.start(self._launch(spec))
         self._launches[spec.container_id] = task
-        task.add_done_callback(lambda _: self._launches.pop(spec.container_id, None))
+        task.add_done_callback(partial(self._launch_ended, spec.container_id))
+
+    def _launch_ended(self, container_id: str, task: asyncio.Task[None]) -> None:
+        """What was to be made is made, has failed, or was killed, maybe before it had begun."""
+        self._launches.pop(container_id, None)
+        if task.cancelled():
+            self._hear(killed_early(container_id))
 
     async def _launch(self, spec: ContainerSpec) -> None:
         container_id = spec.container_id
@@ -241,9 +248,6 @@ class OciRuntime:
                     os.chown(volume.host_path, *made.owner)
         except (BundleError, NetworkError, OSError) as error:
             self._hear(ContainerFailed(container_id, str(error)))
-            return
-        except asyncio.CancelledError:
-            self._hear(killed_early(container_id))
             return
         except Exception as error:  # what nobody foresaw is a failure like any other
             log.exception("the container %s cannot be made", container_id)
@@ -307,7 +311,8 @@ class OciRuntime:
         """See Runtime. SIGTERM reaches the first process; SIGKILL ends all with it."""
         task = self._launches.get(container_id)
         if task is not None and not task.done():
-            task.cancel()
+            if not task.cancelling():  # once: then it waits for what a thread is making
+                task.cancel()
         else:
             self._supervised.kill(container_id, force=force)
 
