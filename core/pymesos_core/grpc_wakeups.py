@@ -9,6 +9,7 @@ bytes, is full meanwhile, so that gRPC's thread waits. Under load an event took 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -18,20 +19,22 @@ MOST_BYTES = 4096
 
 
 def take_all(waking: socket.socket, handle: Callable[..., Any]) -> Callable[..., Any]:
-    """`handle`, called with one byte left to read of all that wait.
+    """`handle`, which reads one byte, and then the others that waited before it was called.
 
-    The bytes go first: what they stand for is in the queue by then, and what comes later has a byte
-    of its own.
+    What those stand for was in the queue by then, and is taken in. If `handle` raises they are
+    left, so that it is called again for the rest of the queue. One loop in a process is assumed, as
+    all loops share the socket.
     """
 
     def on_readable(*arguments: Any) -> None:
         try:
             waiting = len(waking.recv(MOST_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT))
-            if waiting > 1:
-                waking.recv(waiting - 1)
         except BlockingIOError:
             return  # nothing woke us
         handle(*arguments)
+        if waiting > 1:
+            with contextlib.suppress(BlockingIOError):
+                waking.recv(waiting - 1, socket.MSG_DONTWAIT)
 
     return on_readable
 

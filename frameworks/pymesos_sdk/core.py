@@ -105,9 +105,9 @@ class Disconnect:
 
 @dataclass(frozen=True, slots=True)
 class Fail:
-    """Give up: the master will not have this framework."""
+    """Give up: the master will not have this framework; None where it was to be removed."""
 
-    message: str
+    message: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +208,9 @@ class DriverCore:
         if kind == "subscribed":
             self._on_subscribed(now, event)
         elif kind == "error":
-            self._out.append(Fail(event.error.message))
+            self._out.append(Fail(None if self.tearing_down else event.error.message))
+        elif kind == "refused" and self.tearing_down and event.refused.call == "TEARDOWN":
+            self._out.append(Fail(f"it was not removed: {event.refused.message}"))
         elif kind == "update":
             self._on_update(now, event)
         elif kind != "heartbeat" and kind is not None:

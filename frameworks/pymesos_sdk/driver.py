@@ -289,7 +289,7 @@ class Driver(Calls):
             case Persist(token, changes):
                 self._runner.commit(token, changes)
             case Fail(message):
-                if not self._core.tearing_down:
+                if message is not None:
                     self._failure = message
                 self._ended.set()
 

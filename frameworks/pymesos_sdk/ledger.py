@@ -136,13 +136,17 @@ class Ledger:
 
         A question is repeated until it is answered, and the task may end before the last answer.
         """
-        answers = status.reason == pb.REASON_RECONCILIATION and not status.uuid
+        if status.reason != pb.REASON_RECONCILIATION or status.source != pb.SOURCE_MASTER:
+            return False
         task_id = status.task_id
-        return answers and task_id in self._ended and task_id not in self._unanswered
+        return not status.uuid and task_id in self._ended and task_id not in self._unanswered
 
     def hear(self, status: pb.TaskStatus) -> scheduler_pb.Call | None:
         """Take a status in; the KILL that answers it, if the task is to have ended."""
         task_id = status.task_id
+        mine = self._agents.get(task_id)
+        if status.uuid and mine and status.agent_id and status.agent_id != mine:
+            return None  # of an earlier task of the id, whose agent repeats what was acknowledged
         self._unanswered.pop(task_id, None)
         self._asked.discard(task_id)
         if status.state == pb.TASK_UNREACHABLE:

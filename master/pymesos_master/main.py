@@ -98,7 +98,7 @@ async def _contend(settings: MasterSettings, contender: Contender, leadership: L
     while True:
         term = await contender.lead()
         began_s = outside.mono_s()
-        fault = None
+        fault, seconds = None, AFTER_A_FAULT_MIN_S
         try:
             failure = await _lead(settings, term, leadership)
         except FaultError as error:
@@ -106,6 +106,9 @@ async def _contend(settings: MasterSettings, contender: Contender, leadership: L
                 raise
             fault = error.fault
             failure = str(fault)
+            leader = leadership.leader
+            if leader is None or not leader.cause_is_set_aside:
+                seconds = standing_back.next_s()
         finally:
             leadership.leader = None
             await contender.resign(term)
@@ -115,7 +118,7 @@ async def _contend(settings: MasterSettings, contender: Contender, leadership: L
         if outside.mono_s() - began_s >= GOOD_TERM_S:
             standing_back.reset()
         if fault is not None:
-            await _stand_back(leadership, fault, standing_back.next_s())
+            await _stand_back(leadership, fault, seconds)
 
 
 async def _stand_back(leadership: Leadership, fault: Fault, seconds: float) -> None:

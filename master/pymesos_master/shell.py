@@ -102,6 +102,7 @@ class Leader:
         self.term = term
         self.failure: str | None = None  # why it leads no more, if that is no other's leading
         self.fault: Fault | None = None  # it stopped by this one
+        self.cause_is_set_aside = False  # for the next leader
         self.queries = Queries(core, outside.clock)
         self.commands = Commands(self.ask)
         self.watching = Watching(term.epoch, core.state, core.watch, outside.wall_s)
@@ -222,7 +223,13 @@ class Leader:
         """A step was left half-way: the next leader refuses the call that brought it."""
         self.fault = fault
         now = self._clock()
-        if changes := self.core.set_aside_cause(now, str(fault)):
+        try:  # the step has left its objects as they were half-way
+            changes = self.core.set_aside_cause(now, str(fault))
+        except Exception:
+            log.exception("whose call the fault was met in cannot be told")
+            changes = []
+        if changes:
+            self.cause_is_set_aside = True
             log.critical("set aside for the next leader: the call %s", changes[0].key)
             self._runner.commit(0, tuple(changes))
         crash.report("the leader", self._crash_folder, fault, self.core.stories(), now)

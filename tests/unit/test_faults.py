@@ -9,22 +9,23 @@ import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from types import FrameType, FunctionType
+from types import FrameType, FunctionType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pymesos_core import contract
+from pymesos_core import contract, limits
 from pymesos_core.addresses import HostPort, parse_zk
 from pymesos_core.caller import Caller
 from pymesos_core.clock import read_clock
 from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.outside import Outside
+from pymesos_core.store import Change
 from pymesos_core.transport import CallError
 from pymesos_master import main, metrics
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.core import Config, MasterCore, quarantine, tasks
+from pymesos_master.core import Config, MasterCore, agents, quarantine, tasks
 from pymesos_master.core import events as ev
 from pymesos_master.core import master as core_of_master
 from pymesos_master.core.state import Quarantined
@@ -407,6 +408,46 @@ def test_what_is_in_quarantine_keeps_no_offers_from_others(kind: str) -> None:
     assert len(h.offers(framework)) == 1
 
 
+def test_an_accept_in_quarantine_that_is_too_large_is_not_answered_task_by_task() -> None:
+    h, _, framework = prepared()
+    (offer,) = h.offers(framework)
+    framework_id = h.framework_id(framework)
+    key = f"{framework_id}:ACCEPT"
+    h.core.state.quarantined["call", key] = Quarantined("call", key, b"", "why")
+    infos = [pb.TaskInfo()] * (limits.CALL_TASKS.most + 1)
+    launch = scheduler_pb.Operation(launch=scheduler_pb.Operation.Launch(task_infos=infos))
+    accept = scheduler_pb.Call.Accept(offer_ids=[offer.offer_id], operations=[launch])
+    before = len(h.framework_inbox[framework])
+    h.feed(ev.FrameworkCalled(framework, scheduler_pb.Call(accept=accept)))
+    (said,) = h.framework_inbox[framework][before:]
+    assert said.HasField("refused")
+    assert not h.core.state.frameworks[framework_id].offers
+
+
+def test_what_comes_of_several_deadlines_is_blamed_on_none() -> None:
+    """All effects of a Tick are carried out when all that was due is met."""
+    h, _, framework = prepared()
+    other = h.subscribe()
+    assert {framework, other} <= h.framework_inbox.keys()
+    h.now_s += 100  # the heartbeats of both are due, and more
+    h.feed(ev.Tick())
+    assert h.core.set_aside_cause(h.now, "why") == []
+
+
+def test_whose_stream_ended_is_known_however_far_that_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    h, agent, _ = prepared()
+    agent_id = h.agent_id(agent)
+
+    def wrong(*_: Any) -> None:
+        raise PlantedError
+
+    monkeypatch.setattr(agents, "AGENT_LIFE", SimpleNamespace(move=wrong))
+    with pytest.raises(PlantedError):
+        h.feed(ev.AgentDisconnected(agent))
+    (change,) = h.core.set_aside_cause(h.now, "why")
+    assert change.key == f"{agent_id}:REGISTER"
+
+
 @pytest.mark.parametrize("kind", ["heartbeat", "lack", "offer", "ping", "failover", "reregister"])
 def test_a_deadline_that_ended_a_leader_is_left_out_by_the_next(
     kind: str, monkeypatch: pytest.MonkeyPatch
@@ -487,9 +528,11 @@ class OneAfterTheOther:
         pass
 
 
+@pytest.mark.parametrize("somebody", [False, True])
 async def test_a_master_stands_back_ever_longer_from_a_fault_that_nobody_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    somebody: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """What is set aside comes no more: whoever brings faults must not keep all from leading."""
     standalone = StandaloneContender(tmp_path / "registry")
     registry = (await standalone.lead()).registry
     me = MasterInfo("m", HostPort("127.0.0.1", 5050), "m")
@@ -510,9 +553,12 @@ async def test_a_master_stands_back_ever_longer_from_a_fault_that_nobody_asked_f
         raise PlantedError
 
     monkeypatch.setitem(core_of_master._DEADLINES, "forget", wrong)
+    if somebody:
+        cause = [Change("call", "x:KILL", b"")]
+        monkeypatch.setattr(MasterCore, "set_aside_cause", lambda *_: cause)
     monkeypatch.setattr(asyncio, "sleep", pause)
     with pytest.raises(EOFError):
         await main._contend(settings, OneAfterTheOther(registry), leadership)
-    assert paused == [1.0, 2.0, 4.0, 8.0, 16.0]
+    assert paused == ([1.0] * 5 if somebody else [1.0, 2.0, 4.0, 8.0, 16.0])
     assert (await metrics.snapshot(leadership)).faults == 5
     await standalone.close()

@@ -62,6 +62,29 @@ async def test_a_hundred_events_take_one_turn_and_none_is_lost(queue: Queue) -> 
     loop.remove_reader(queue.reading)
 
 
+async def test_what_is_left_by_an_event_that_fails_is_taken_in(queue: Queue) -> None:
+    """One of a loop that is closed raises; the others wait behind it."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda *_: None)
+    grpc_wakeups.prepare(loop)
+    waking = queue._handle_events
+
+    def _handle_events(*_: Any) -> None:
+        if queue.events[0] == 0:
+            queue.reading.recv(1)
+            queue.events.popleft()
+            raise RuntimeError("Event loop is closed")
+        waking()
+
+    loop.add_reader(queue.reading, _handle_events)
+    for number in range(5):
+        queue.put(number)
+    async with asyncio.timeout(10):
+        while len(queue.taken) < 4:
+            await asyncio.sleep(0)
+    loop.remove_reader(queue.reading)
+
+
 async def test_the_queue_of_this_version_of_grpc_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a new version would quietly be as slow as it was."""
     found: list[socket.socket] = []

@@ -47,7 +47,12 @@ class Harness:
 
     def answer(self, task_id: str, state: pb.TaskState) -> None:
         """As a master answers RECONCILE: without a uuid."""
-        status = pb.TaskStatus(task_id=task_id, state=state, reason=pb.REASON_RECONCILIATION)
+        status = pb.TaskStatus(
+            task_id=task_id,
+            state=state,
+            reason=pb.REASON_RECONCILIATION,
+            source=pb.SOURCE_MASTER,
+        )
         self.hear(spb.Event(update=spb.Event.Update(status=status)))
 
     def told(self, task_id: str) -> list[pb.TaskState]:
@@ -309,3 +314,34 @@ def test_a_framework_that_tears_itself_down_is_told_and_says_nothing_more() -> N
         "subscribe",
         "teardown",
     ]
+
+
+def test_the_end_of_an_earlier_task_of_the_id_is_not_that_of_the_one_that_runs() -> None:
+    """Its acknowledgement was lost on the way to its agent, which repeats the end."""
+    h = Harness()
+    h.connect()
+    h.launch("t")  # on the agent a
+    end = pb.TaskStatus(task_id="t", state=pb.TASK_FINISHED, uuid=b"u", agent_id="before")
+    h.hear(spb.Event(update=spb.Event.Update(status=end)))
+    assert h.core.ledger.tasks == {"t": "a"}
+    lost = pb.TaskStatus(
+        task_id="t",
+        state=pb.TASK_DROPPED,
+        reason=pb.REASON_RECONCILIATION,
+        source=pb.SOURCE_AGENT,
+        agent_id="a",
+    )
+    h.hear(spb.Event(update=spb.Event.Update(status=lost)))
+    assert h.told("t")[-1] == pb.TASK_DROPPED, "it answers no question: its launch was lost"
+    assert not h.core.ledger.tasks
+
+
+def test_a_teardown_that_is_refused_is_told() -> None:
+    h = Harness()
+    h.connect()
+    h.call(teardown=spb.Call.Teardown())
+    refused = spb.Event.Refused(call="TEARDOWN", message="it is in quarantine")
+    h.hear(spb.Event(refused=refused))
+    assert h.effects[-1] == Fail("it was not removed: it is in quarantine")
+    h.hear(spb.Event(error=spb.Event.Error(message="Framework has been removed")))
+    assert h.effects[-1] == Fail(None), "as was asked for"

@@ -28,6 +28,7 @@ class Roster:
         self.by_key: dict[str, Instance] = {}
         self.ended: dict[str, JobState] = {}  # by id; nothing of them runs, as it is meant
         self.shapes: Counter[Shape] = Counter()  # of the instances of all others
+        self._counted: dict[str, Counter[Shape]] = {}  # of them, by job id
         self.requests: dict[str, str] = {}  # request id → job id, those in quarantine included
         self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
 
@@ -37,12 +38,14 @@ class Roster:
 
     def add(self, job: JobState) -> None:
         """A job is stored."""
+        shapes = shapes_of(job) if not job.ended else None  # first: what fails counts nothing
         self.jobs[job.job_id] = job
         self.requests[job.request_id] = job.job_id
-        if job.ended:
+        if shapes is None:
             self.ended[job.job_id] = job
         else:
-            self.shapes.update(shapes_of(job))
+            self._counted[job.job_id] = shapes
+            self.shapes.update(shapes)
 
     def end(self, job: JobState) -> None:
         """A job has ended, as it is meant."""
@@ -50,7 +53,7 @@ class Roster:
         self._discount(job)
 
     def _discount(self, job: JobState) -> None:
-        for shape, count in shapes_of(job).items():
+        for shape, count in self._counted.pop(job.job_id, Counter[Shape]()).items():
             self.shapes[shape] -= count
             if not self.shapes[shape]:
                 del self.shapes[shape]
@@ -63,9 +66,9 @@ class Roster:
 
     def drop(self, job: JobState) -> None:
         """Undo what the others did, also a part of it."""
-        known = self.jobs.pop(job.job_id, None) is not None
-        if self.ended.pop(job.job_id, None) is None and known:
-            self._discount(job)
+        self.jobs.pop(job.job_id, None)
+        self.ended.pop(job.job_id, None)
+        self._discount(job)
         self.named(job.job.role, job.job.name).pop(job.job_id, None)
         for instance in job.instances:
             self.by_key.pop(instance.key, None)

@@ -128,7 +128,8 @@ def give_back(ctx: Context, framework: Framework, call: scheduler_pb.Call, probl
     named = call.accept.offer_ids or call.decline.offer_ids
     found = {i: framework.offers[i] for i in named if i in framework.offers}
     refuse_s = offers.DEFAULT_REFUSE_S
-    operations = call.accept.operations
+    # One that is too large would be too much work, too, as it is where nothing is in quarantine.
+    operations = () if _size_problem(call.accept) else call.accept.operations
     _accept_nothing(ctx, framework, list(found.values()), operations, problem, problem, refuse_s)
 
 

@@ -29,10 +29,11 @@ FORGET_INTERVAL_S = 900.0
 
 def on_disconnected(ctx: Context, event: AgentDisconnected) -> None:
     """The stream ended. The tasks run on; the pings decide whether the agent is unreachable."""
-    agent_id = ctx.state.agent_by_connection.pop(event.connection_id, None)
-    agent = ctx.state.agents.get(agent_id) if agent_id else None
-    if agent is not None and agent.connection_id == event.connection_id:
+    agent = agent_of(ctx, event.connection_id)
+    if agent is not None:
         disconnect(ctx, agent, "the agent's stream ended")
+    # Last: a fault before this is known to be this agent's.
+    ctx.state.agent_by_connection.pop(event.connection_id, None)
 
 
 def disconnect(ctx: Context, agent: Agent, reason: str) -> None:
@@ -41,10 +42,10 @@ def disconnect(ctx: Context, agent: Agent, reason: str) -> None:
         return
     offers.rescind_all(ctx, list(agent.offers.values()), reason)
     ctx.allocator.deactivate_agent(agent.agent_id)
-    ctx.state.agent_by_connection.pop(agent.connection_id, None)
     ctx.out.append(CloseConnection(agent.connection_id))
-    agent.connection_id = None
     AGENT_LIFE.move(agent, AgentEvent.STREAM_ENDED, ctx.now.wall_s)
+    ctx.state.agent_by_connection.pop(agent.connection_id, None)
+    agent.connection_id = None
     ctx.publish(ClusterEvent.AGENT_DISCONNECTED, agent_id=agent.agent_id, message=reason)
 
 

@@ -31,7 +31,7 @@ from pymesos_master.core import (
     telling,
 )
 from pymesos_master.core.context import ALLOCATE, Context
-from pymesos_master.core.effects import Effect, StepDown
+from pymesos_master.core.effects import Complain, Effect, StepDown
 from pymesos_master.core.lifecycles import AgentState, FrameworkState, OfferState
 from pymesos_master.core.state import Agent, ClusterState, Config
 
@@ -152,10 +152,13 @@ class MasterCore:
                 offers.allocate(ctx)
                 continue
             ctx.event = due = calls.Deadline.of(ctx.state, kind, key)
-            if ctx.state.quarantined and calls.problem(ctx.state, due):
+            if ctx.state.quarantined and (problem := calls.problem(ctx.state, due)):
                 ctx.timers.set((kind, key), ctx.now.mono_s + calls.AGAIN_S)
+                owner = due.agent_id or due.framework_id
+                ctx.out.append(Complain(owner, "what is due is set aside", problem))
             else:
                 _DEADLINES[kind](ctx, key)
+        ctx.event = event  # what comes of all of them is of none in particular
 
     def _suspend(self, ctx: Context, event: events.CoordinationSuspended) -> None:
         """What is sent now waits, so nobody can answer: no offer is made and no deadline counts."""
