@@ -556,7 +556,7 @@ FOUND_BY: dict[str, int] = {
     "let_strangers_live": 3,
     "make_a_record_of_what_is_durable": 7,
     "never_hear_what_ended_while_a_runtime_was_away": 25,
-    "no_fencing": 73,
+    "no_fencing": 53,
     "obey_anyone": 42,
     "reserve_what_may_be_used_meanwhile": 27,
     "reserve_without_telling": 25,
