@@ -553,7 +553,7 @@ FOUND_BY: dict[str, int] = {
     "launch_before_stored": 20,
     "leave_the_offers_of_who_is_torn_down": 5,
     "leave_the_rest_of_a_group": 3,
-    "let_strangers_live": 3,
+    "let_strangers_live": 97,
     "make_a_record_of_what_is_durable": 7,
     "never_hear_what_ended_while_a_runtime_was_away": 25,
     "no_fencing": 53,
