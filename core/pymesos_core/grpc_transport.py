@@ -28,7 +28,9 @@ CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.enable_http_proxy", 0),  # a proxy of $http_proxy knows nothing of the cluster
     ("grpc.enable_retries", 0),
     ("grpc.initial_reconnect_backoff_ms", 200),
-    ("grpc.min_reconnect_backoff_ms", 200),
+    # How long a connection may take, too: with less a thousand agents that come at once, after a
+    # failover, give up what the master was about to accept, and come again.
+    ("grpc.min_reconnect_backoff_ms", 2_000),
     ("grpc.max_reconnect_backoff_ms", 1000),
 ]
 
