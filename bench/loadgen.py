@@ -30,7 +30,7 @@ from pymesos_agent.shell import CONNECT, cut_registration
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
-from pymesos_core.following import follow
+from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.ids import numbered
 from pymesos_core.outbox import Outbox
@@ -109,7 +109,7 @@ class SimulatedAgent:
         self.feed(ev.ContainersRecovered({}))
         usage = asyncio.create_task(self._report_usage())
         try:
-            await follow(detector, self._session, OUTSIDE.backoff(0.1, 5.0), OUTSIDE.dial)
+            await follow(detector, self._session, OUTSIDE.backoff(*RECONNECT_S), OUTSIDE.dial)
         finally:
             usage.cancel()
             await asyncio.gather(usage, return_exceptions=True)

@@ -61,7 +61,7 @@ from pymesos_core import crash
 from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import Detector
-from pymesos_core.following import follow
+from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, Runner, Writes
@@ -76,7 +76,6 @@ log = logging.getLogger(__name__)
 CONNECT = method_of("/pymesos.v1.Agent/Connect", pb.AgentBatch, pb.MasterBatch)
 
 REGISTER_BYTES = 512 * 1024
-RECONNECT_S = (0.1, 5.0)  # the shortest and the longest delay
 LAST_WORD_S = 1.0
 MAX_WAIT_S = 10.0  # from one try to start a runtime to the next
 

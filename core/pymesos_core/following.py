@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 # Trailing metadata of a refusal by a master that does not lead: the leader's address, or nothing.
 AGENT_KEY = "pymesos-agent"  # metadata of a call that the master is to pass on
 LEADER_KEY = "pymesos-leader"
+RECONNECT_S = (0.1, 5.0)  # from one session to the next: the shortest and the longest delay
 
 
 class GiveUpError(Exception):

@@ -13,7 +13,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.errors import FRAMEWORK_REMOVED
-from pymesos_core.following import follow
+from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
@@ -50,7 +50,6 @@ log = logging.getLogger(__name__)
 
 CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
-RECONNECT_S = (0.1, 5.0)  # the shortest and the longest delay
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
              "refused", "operation", "disconnected")  # fmt: skip
 

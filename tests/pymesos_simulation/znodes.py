@@ -42,7 +42,7 @@ class Tree:
         return self._tree[path]
 
     def exists(self, path: str) -> Any:
-        """Its stat, or None."""
+        """The stat of a node, or None."""
         return self.get(path)[1] if path in self._tree else None
 
     def children(self, path: str) -> list[str]:

@@ -493,7 +493,7 @@ class Client:
             watch(event)
 
     def catch_up(self) -> None:
-        """Its server knows what the others know."""
+        """The server of a client knows what the others know."""
         if self.reads is not self._ensemble:
             self.reads = self._ensemble
             for number in list(self.watches):

@@ -263,7 +263,7 @@ def in_order(h: AgentHarness) -> Records:
 
 
 def test_of_two_records_of_a_task_the_one_that_runs_counts() -> None:
-    """That the first one's end was acknowledged could not be written: the disk was full."""
+    """The disk was full when the first one's acknowledged end was to be written."""
     h = AgentHarness()
     h.connect()
     first = h.run()

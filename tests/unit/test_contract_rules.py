@@ -161,7 +161,7 @@ def test_the_limits_leave_room_in_a_message_and_in_a_record() -> None:
 
 
 def test_many_ids_in_a_large_message_are_each_looked_at() -> None:
-    """They are recognized at a glance, as those of a small one: 20,000 may come at once."""
+    """The tasks of a large RECONCILE are recognized at a glance: 20,000 may come at once."""
     asked = [scheduler_pb.Call.Reconcile.Task(task_id=f"task-{n}") for n in range(20_000)]
     call = scheduler_pb.Call(reconcile=scheduler_pb.Call.Reconcile(tasks=asked))
     assert contract.problem(call) is None

@@ -262,7 +262,7 @@ def test_what_was_refused_and_what_the_master_is_are_told() -> None:
 
 
 def test_nothing_is_told_of_a_task_after_its_end_by_an_answer_that_comes_too_late() -> None:
-    """It is asked for twice, and ends before the second answer: found by CI."""
+    """The task is asked for twice, and ends before the second answer: found by CI."""
     h = Harness()
     h.call(reconcile={"tasks": [{"task_id": "t", "agent_id": "a"}]})
     h.connect()
@@ -317,7 +317,7 @@ def test_a_framework_that_tears_itself_down_is_told_and_says_nothing_more() -> N
 
 
 def test_the_end_of_an_earlier_task_of_the_id_is_not_that_of_the_one_that_runs() -> None:
-    """Its acknowledgement was lost on the way to its agent, which repeats the end."""
+    """An acknowledgement was lost on the way to the agent, which repeats the end."""
     h = Harness()
     h.connect()
     h.launch("t")  # on the agent a

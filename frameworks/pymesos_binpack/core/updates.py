@@ -206,7 +206,7 @@ def on_kept_back_for_long(ctx: Context, key: str) -> None:
 
 
 def _forget_old_jobs(ctx: Context) -> None:
-    """Those that ended first, once that is durable."""
+    """Forget the jobs that ended first, once their end is durable."""
     ended = ctx.roster.ended
     for job in list(islice(ended.values(), max(0, len(ended) - MAX_ENDED_JOBS))):
         if job.is_over:

@@ -212,7 +212,7 @@ def refuse(ctx: Context, event: ev.Event, problem: str) -> bool:
 
 
 def stories(state: ClusterState, event: object) -> Iterator[tuple[str, object]]:
-    """Those whom an event is about, by what they are called, as half a step has left them."""
+    """The objects that an event is about, by what they are called, as half a step has left them."""
     connection_id = getattr(event, "connection_id", None)
     framework_id = getattr(event, "framework_id", "")
     agent_id = getattr(event, "agent_id", "")

@@ -135,7 +135,7 @@ class MasterCore:
         return self._effects() if calls.refuse(ctx, event, problem) else None
 
     def stories(self) -> Iterator[tuple[str, object]]:
-        """Those whom the step that failed is about, by what they are called."""
+        """The objects that the step that failed is about, by what they are called."""
         return calls.stories(self.state, self._ctx.event)
 
     def set_aside_cause(self, now: Now, reason: str) -> list[Change]:
