@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import signal
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
@@ -348,21 +347,16 @@ FLOODS: dict[str, Flood] = {
 
 
 async def run(kind: str, master: HostPort) -> None:
-    """Flood until SIGTERM; a stream that the master ends is opened again."""
-    stop = asyncio.Event()
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    """Flood until a signal ends the process; a stream that the master ends is opened again.
 
-    async def again() -> None:
-        while True:
-            try:
-                await FLOODS[kind](master)
-            except* (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-                await asyncio.sleep(0.1)
-
-    flooding = asyncio.create_task(again())
-    await stop.wait()
-    flooding.cancel()
-    await asyncio.gather(flooding, return_exceptions=True)
+    The signal has no handler: grpc.aio turns a cancelled read into an error of the call, which a
+    flood takes for an end by the master, and so it would go on for ever.
+    """
+    while True:
+        try:
+            await FLOODS[kind](master)
+        except* (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            await asyncio.sleep(0.1)
 
 
 @click.command()
