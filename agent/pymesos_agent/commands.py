@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import sys
 from pathlib import Path
 
 import click
 
 from pymesos_agent.containers.settings import Settings
+from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.purge import Ended, end_containers, pids_of, remove_files
 from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes
 from pymesos_agent.settings import AgentSettings
@@ -56,7 +56,7 @@ def _recover(directory: Path) -> ExitStatus:
     with lock_work_dir(directory):
         for path in directory.glob(f"{CHECKPOINT}*"):
             path.unlink()
-        shutil.rmtree(directory / SANDBOXES, ignore_errors=True)
+        try_remove_tree(directory / SANDBOXES)
     click.echo("discarded; the next agent is a new one, and ends what still runs when it starts")
     return ExitStatus.STOPPED
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from google.protobuf.message import DecodeError
 from pymesos_agent.core.events import ContainerExited
 from pymesos_agent.core.executors.executor import read
 from pymesos_agent.core.tasks.task import TASK
+from pymesos_agent.files.trees import remove_tree
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_core.exits import RoleError
@@ -98,7 +98,7 @@ async def remove_files(work_dir: Path) -> list[str]:
     deadline_s = asyncio.get_running_loop().time() + CLEAN_TIMEOUT_S
     while work_dir.exists():  # what was destroyed is cleaned up beside this
         try:
-            await asyncio.to_thread(shutil.rmtree, work_dir)
+            await asyncio.to_thread(remove_tree, work_dir)
         except OSError as error:
             if asyncio.get_running_loop().time() > deadline_s:
                 raise PurgeError(f"{work_dir} cannot be deleted: {os_problem(error)}") from error

@@ -8,8 +8,10 @@ import hashlib
 import http.server
 import io
 import os
+import resource
 import stat
 import tarfile
+import tempfile
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -19,6 +21,8 @@ import pytest
 
 from pymesos_agent.containers.settings import AllowedPath
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts
+from pymesos_agent.files.budget import MIB
+from pymesos_agent.files.unpacking import UnpackingStoppedError, extract
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.registry import Layer
 
@@ -205,6 +209,60 @@ def test_archives_that_try_to_escape_are_refused(
     with pytest.raises(ArtifactError, match=says):
         site.fetch("a", extract=True)
     assert not (site.sandbox.parent / "escaped").exists()
+
+
+def global_header(size: int) -> bytes:
+    """Of a tar: what is said of all members after it, `size` bytes of short records."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XGLTYPE, size
+    records = b"".join(b"11 %06x=\n" % number for number in range(size // 11))
+    return header.tobuf() + records.ljust(-(-size // 512) * 512, b"\0")
+
+
+def chain() -> bytes:
+    """A header of a header of a header, and so on."""
+    return b"".join(Layer().member("x", tarfile.XHDTYPE).bytes()[:512] for _ in range(5000))
+
+
+@pytest.mark.parametrize(
+    ("archive", "says"),
+    [
+        (global_header(MIB) + Layer().file("a", b"").bytes(), "has a header of 1048576 bytes"),
+        (Layer().file("a/" * 3000 + "f", b"").bytes(), "has a name of more than 4096"),
+        (chain(), "damaged"),
+    ],
+    ids=["header", "name", "chain"],
+)
+def test_bombs_are_refused(site: Site, archive: bytes, says: str) -> None:
+    """One MiB of headers took 1.1 GiB of the agent."""
+    (site.files / "a").write_bytes(archive)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ArtifactError, match=says):
+        site.fetch("a", extract=True)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024, "KiB"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks for others")
+def test_an_archive_is_unpacked_by_the_user_of_the_task(site: Site) -> None:
+    os.chown(site.sandbox, 12345, 12346)
+    (site.sandbox / "of_root").mkdir(mode=0o755)
+    (site.files / "a").write_bytes(Layer().file("d/f", b"f").bytes())
+    wanted = pb.Artifact(uri=f"http://{site.address}/a", extract=True)
+    site.artifacts.fetch(wanted, site.sandbox, (12345, 12346), lambda: False)
+    status = (site.sandbox / "d/f").stat()
+    assert (status.st_uid, status.st_gid) == (12345, 12346)
+    wanted.path = "of_root"
+    with pytest.raises(ArtifactError, match="Permission denied"):
+        site.artifacts.fetch(wanted, site.sandbox, (12345, 12346), lambda: False)
+
+
+def test_what_is_not_wanted_any_more_is_not_unpacked(site: Site) -> None:
+    with (
+        tempfile.TemporaryFile() as file,
+        pytest.raises(UnpackingStoppedError),
+    ):
+        file.write(Layer().file("f", b"f").bytes())
+        extract(file, site.sandbox, "", None, lambda: True)
 
 
 def test_what_cannot_be_had_is_named(site: Site, tmp_path: Path) -> None:

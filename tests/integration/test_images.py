@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import json
 import os
+import resource
 import shutil
 import stat
 import tarfile
@@ -16,9 +18,11 @@ import psutil
 import pytest
 
 from pymesos_agent.containers.settings import ImageSettings
+from pymesos_agent.files.budget import LAYER, MIB, Limits
+from pymesos_agent.files.unpacking import unpack_layer
 from pymesos_agent.runtimes.oci import images as images_module
 from pymesos_agent.runtimes.oci.images import Images
-from pymesos_agent.runtimes.oci.layers import LayerError, unpack
+from pymesos_agent.runtimes.oci.layers import LayerError
 from pymesos_agent.runtimes.oci.skopeo import ImageError, full_name
 from pymesos_testing.components import MissingError
 from pymesos_testing.registry import Layer, busybox_layer, push, registry, write_layout
@@ -211,6 +215,14 @@ async def test_the_old_go(address: str, tmp_path: Path) -> None:
     assert await images.collect() == [f"{address}/base:1"]
 
 
+def unpack_bytes(folder: Path, data: bytes, limits: Limits = LAYER, packed: bytes = b"") -> None:
+    """A layer, in a process of its own, into root."""
+    (folder / "root").mkdir()
+    (folder / "blob").write_bytes(packed or data)
+    digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+    unpack_layer(folder / "blob", folder / "root", digest, 0, lambda: False, limits)
+
+
 @pytest.mark.parametrize(
     ("layer", "says"),
     [
@@ -230,18 +242,13 @@ async def test_the_old_go(address: str, tmp_path: Path) -> None:
     ],
 )
 def test_archives_that_try_to_escape_are_refused(layer: Layer, says: str, tmp_path: Path) -> None:
-    (tmp_path / "root").mkdir()
-    (tmp_path / "blob").write_bytes(layer.bytes())
     with pytest.raises(LayerError, match=says):
-        unpack(tmp_path / "blob", tmp_path / "root", "sha256:")
+        unpack_bytes(tmp_path, layer.bytes())
     assert not (tmp_path / "escaped").exists() and not Path("/escaped").exists()
 
 
 def test_an_absolute_name_is_below_the_root(tmp_path: Path) -> None:
-    (tmp_path / "root").mkdir()
-    (tmp_path / "blob").write_bytes(Layer().file("/etc/inside", b"x").bytes())
-    with pytest.raises(LayerError, match="is another one"):
-        unpack(tmp_path / "blob", tmp_path / "root", "sha256:wrong")
+    unpack_bytes(tmp_path, Layer().file("/etc/inside", b"x").bytes())
     assert (tmp_path / "root/etc/inside").read_text() == "x"
     assert not Path("/etc/inside").exists()
 
@@ -274,8 +281,55 @@ def test_a_layer_damaged_within_is_said_to_be(tmp_path: Path) -> None:
     """Whatever the library that reads it raises."""
     data = bytearray(gzip.compress(Layer().file("a", os.urandom(5000)).bytes()))
     data[100:110] = b"\xff" * 10
-    blob = tmp_path / "blob"
-    blob.write_bytes(data)
-    (tmp_path / "folder").mkdir()
     with pytest.raises(LayerError, match="damaged"):
-        unpack(blob, tmp_path / "folder", "sha256:" + "0" * 64)
+        unpack_bytes(tmp_path, b"", packed=bytes(data))
+
+
+def test_a_digest_is_checked_before_anything_is_parsed(tmp_path: Path) -> None:
+    (tmp_path / "root").mkdir()
+    (tmp_path / "blob").write_bytes(Layer().file("a", b"a").bytes())
+    with pytest.raises(LayerError, match="is another one"):
+        unpack_layer(tmp_path / "blob", tmp_path / "root", f"sha256:{'0' * 64}", 0, lambda: False)
+    assert not list((tmp_path / "root").iterdir())
+
+
+def test_a_bomb_costs_the_agent_nothing(tmp_path: Path) -> None:
+    """Half a MiB of a layer that begins with a header of half a GiB took three times that."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, 512 * MIB
+    data = header.tobuf() + bytes(8 * MIB)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(LayerError, match="has a header of 536870912 bytes"):
+        unpack_bytes(tmp_path, data, packed=gzip.compress(data, 1))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert peak < 100 * 1024, "in KiB"
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(members=10), "more than 10 members"),
+        (Limits(size_bytes=MIB), "more than 1048576 bytes"),
+        (Limits(ratio=2, free_bytes=MIB), "made to fill disks"),
+        (Limits(mem_bytes=24 * MIB), "bytes of memory"),
+        (Limits(wall_s=0), "within 0 s"),
+    ],
+)
+def test_what_a_layer_may_take_is_bounded(limits: Limits, says: str, tmp_path: Path) -> None:
+    layer = Layer()
+    for number in range(20):
+        layer.file(f"f{number}", bytes(200_000))
+    with pytest.raises(LayerError, match=says):
+        unpack_bytes(tmp_path, layer.bytes(), limits, gzip.compress(layer.bytes()))
+
+
+def test_a_sparse_file_fills_no_disk(tmp_path: Path) -> None:
+    """It says a size of which nothing is in the layer."""
+    header = tarfile.TarInfo("x")
+    header.type = tarfile.GNUTYPE_SPARSE
+    data = bytearray(header.tobuf(tarfile.GNU_FORMAT))
+    data[483:495] = b"00200000000000"[-12:]  # its real size: 16 GiB
+    data[148:156] = b" " * 8
+    data[148:156] = b"%06o\0 " % sum(data)
+    with pytest.raises(LayerError, match="made to fill disks"):
+        unpack_bytes(tmp_path, bytes(data) + bytes(1024))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 import zipfile
@@ -11,6 +12,7 @@ import pytest
 
 from pymesos_agent.files.archives import ArchiveError, Unpacker
 from pymesos_agent.files.below import OutsideError
+from pymesos_agent.files.budget import ARTIFACT, MIB, Limits
 from pymesos_testing.registry import Layer
 
 LINK, HARD, FOLDER = tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE
@@ -22,8 +24,8 @@ def sandbox(tmp_path: Path) -> Path:
     return tmp_path / "sandbox"
 
 
-def extract(sandbox: Path, data: bytes, folder: str = "") -> None:
-    with Unpacker(sandbox, None, lambda: None) as unpacker:
+def extract(sandbox: Path, data: bytes, folder: str = "", limits: Limits = ARTIFACT) -> None:
+    with Unpacker(sandbox, None, lambda: None, limits) as unpacker:
         unpacker.extract(io.BytesIO(data), folder)
 
 
@@ -88,3 +90,37 @@ def test_a_link_out_that_was_there_before_is_not_gone_through(sandbox: Path) -> 
         with pytest.raises(OutsideError):
             extract(sandbox, Layer().file(name, b"").bytes())
     assert [path.name for path in sandbox.parent.iterdir()] == ["sandbox"]
+
+
+def zip_of(files: int) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(files):
+            archive.writestr(f"f{number}", bytes(MIB))
+    return packed.getvalue()
+
+
+TAR = Layer().file("a", bytes(MIB)).file("b", bytes(MIB)).bytes()
+
+
+@pytest.mark.parametrize("data", [gzip.compress(TAR), zip_of(2)], ids=["tar", "zip"])
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (Limits(ratio=2, free_bytes=MIB), "made to fill disks"),
+        (Limits(size_bytes=MIB), "more than 1048576 bytes"),
+        (Limits(members=1), "more than 1 members"),
+    ],
+    ids=["ratio", "size", "members"],
+)
+def test_what_an_archive_may_take_is_bounded(
+    sandbox: Path, data: bytes, limits: Limits, says: str
+) -> None:
+    with pytest.raises(ArchiveError, match=says):
+        extract(sandbox, data, "", limits)
+
+
+def test_what_comes_after_the_end_counts(sandbox: Path) -> None:
+    data = gzip.compress(Layer().file("a", b"").bytes() + bytes(3 * MIB))
+    with pytest.raises(ArchiveError, match="made to fill disks"):
+        extract(sandbox, data, "", Limits(ratio=2, free_bytes=MIB))

@@ -207,9 +207,13 @@ def test_python_compiles_no_expression_from_outside(package: str) -> None:
     for path in (ROOT / package).rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
         assert path.name == "expressions.py" or "re2" not in imports(path), path
+        # These make expressions of what they are given, for re.
+        assert not imports(path) & {"fnmatch", "glob"}, path
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom) and node.module == "re":
                 raise AssertionError(f"{path}:{node.lineno} imports from re: import re instead")
+            if isinstance(node, ast.alias) and node.name == "re":
+                assert node.asname is None, f"{path}:{node.lineno} has another name for re"
             called = node.func if isinstance(node, ast.Call) else None
             if (
                 isinstance(called, ast.Attribute)
@@ -237,6 +241,12 @@ def _is_written(pattern: ast.expr | None) -> bool:
             for part in pattern.values
         )
     return isinstance(pattern, ast.Constant)
+
+
+def test_what_tasks_made_is_removed_by_trees() -> None:
+    """shutil.rmtree calls itself for each level, and a task may make more of them than that can."""
+    for path in (ROOT / "agent").rglob("*.py"):
+        assert "rmtree" not in path.read_text("utf-8"), path
 
 
 def test_the_supervisor_imports_the_standard_library_only() -> None:

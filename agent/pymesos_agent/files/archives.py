@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import IO
 
 from pymesos_agent.files.below import FOLDER, OutsideError, followed, parent_of, parts_of
+from pymesos_agent.files.budget import ARTIFACT, Budget, Header, Limits, TooMuchError, members_of
 
 CHUNK_BYTES = 1024 * 1024
-MAX_BYTES = 16 * 1024**3
-MAX_MEMBERS = 1_000_000
 MAX_LINK_BYTES = 4096
 ENCRYPTED = 0x1  # a flag of a zip's member
 DAMAGED = (
@@ -33,6 +32,7 @@ DAMAGED = (
     gzip.BadGzipFile,
     EOFError,
     NotImplementedError,  # a way of compressing that zipfile does not know
+    RecursionError,  # a header of a header of a header
 )
 
 
@@ -40,25 +40,10 @@ class ArchiveError(Exception):
     """The archive cannot be unpacked: the message says why."""
 
 
-class _Member(tarfile.TarInfo):
-    """A header. One that cannot be read is an error wherever it is, not the end of the archive."""
-
-    @classmethod
-    def fromtarfile(cls, archive: tarfile.TarFile) -> _Member:
-        """See tarfile.TarInfo."""
-        try:
-            return super().fromtarfile(archive)
-        except tarfile.HeaderError as error:
-            ends = ("empty header", "end of file header")
-            if archive.offset == 0 or str(error) in ends:
-                raise
-            raise tarfile.ReadError(f"{error} at byte {archive.offset}") from error
-
-
 def _as_tar(file: IO[bytes]) -> tarfile.TarFile | None:
     """None for what no way of reading a tar can read from its start."""
     try:
-        return tarfile.open(fileobj=file, mode="r:*", tarinfo=_Member)
+        return tarfile.open(fileobj=file, mode="r:*", tarinfo=Header)
     except DAMAGED:
         file.seek(0)
         return None
@@ -68,14 +53,18 @@ class Unpacker:
     """Writes into one sandbox, for one user; `go_on` raises when nobody wants it any more."""
 
     def __init__(
-        self, sandbox: Path, owner: tuple[int, int] | None, go_on: Callable[[], None]
+        self,
+        sandbox: Path,
+        owner: tuple[int, int] | None,
+        go_on: Callable[[], None],
+        limits: Limits = ARTIFACT,
     ) -> None:
+        self._limits = limits
         self._sandbox = sandbox
         self._owner = owner
         self._go_on = go_on
         self._root = -1
         self._links: list[str] = []
-        self._size = 0
 
     def __enter__(self) -> Unpacker:
         self._root = os.open(self._sandbox, FOLDER)
@@ -87,18 +76,23 @@ class Unpacker:
     def extract(self, file: IO[bytes], folder: str) -> None:
         """All of an archive into a folder of the sandbox.
 
-        Raises ArchiveError, OutsideError, OSError.
+        For `unpacking.py`, which bounds what it takes of memory and time. Raises ArchiveError,
+        OutsideError, OSError.
         """
         prefix = f"{folder}/" if folder else ""
+        budget = Budget(self._limits, file.seek(0, os.SEEK_END))
+        file.seek(0)
         try:
             # A tar may end with a zip, and a zip may begin with anything, a program for example.
             if (archive := _as_tar(file)) is not None:
                 with archive:
-                    self._tar(archive, prefix)
+                    self._tar(archive, prefix, budget)
             elif zipfile.is_zipfile(file):
-                self._zip(file, prefix)
+                self._zip(file, prefix, budget)
             else:
                 raise ArchiveError("is no archive, or damaged: it is neither a tar nor a zip")
+        except TooMuchError as error:
+            raise ArchiveError(str(error)) from error
         except DAMAGED as error:
             raise ArchiveError(f"is no archive, or damaged: {error or 'it ends early'}") from error
         self._check_links()
@@ -125,16 +119,11 @@ class Unpacker:
         parts = parts_of(path)
         return [*followed(self._root, parts[:-1]), *parts[-1:]]
 
-    def _count(self, number: int, size: int) -> None:
-        self._go_on()
-        self._size += size
-        if number > MAX_MEMBERS or self._size > MAX_BYTES:
-            raise ArchiveError(f"has more than {MAX_MEMBERS} members or {MAX_BYTES} bytes")
-
-    def _zip(self, file: IO[bytes], prefix: str) -> None:
+    def _zip(self, file: IO[bytes], prefix: str, budget: Budget) -> None:
         with zipfile.ZipFile(file) as archive:
-            for number, member in enumerate(archive.infolist()):
-                self._count(number, member.file_size)
+            for member in archive.infolist():
+                self._go_on()
+                budget.add_member(member.file_size, member.filename)
                 path, mode = prefix + member.filename, member.external_attr >> 16
                 if member.flag_bits & ENCRYPTED:
                     raise ArchiveError(
@@ -151,9 +140,11 @@ class Unpacker:
                     with archive.open(member) as source:
                         self.write(path, source, 0o755 if mode & 0o100 else 0o644)
 
-    def _tar(self, archive: tarfile.TarFile, prefix: str) -> None:
-        for number, member in enumerate(archive):
-            self._count(number, member.size)
+    def _tar(self, archive: tarfile.TarFile, prefix: str, budget: Budget) -> None:
+        for member in members_of(archive):
+            self._go_on()
+            budget.add_member(member.size, member.name + member.linkname)
+            budget.reach(archive.offset)
             path = prefix + member.name
             if member.isdir():
                 self._make_folder(path)
@@ -167,13 +158,16 @@ class Unpacker:
                 self._hard_link(path, prefix, member.linkname)
             else:
                 raise OutsideError(f"{member.name[:200]!r} is neither a file, a folder nor a link")
-        self._read_to_its_end(archive)
+        self._read_to_its_end(archive, budget)
 
-    def _read_to_its_end(self, archive: tarfile.TarFile) -> None:
+    def _read_to_its_end(self, archive: tarfile.TarFile, budget: Budget) -> None:
         """What is compressed has a checksum there."""
         assert archive.fileobj is not None
+        size = archive.offset
         while data := archive.fileobj.read(CHUNK_BYTES):
-            self._count(0, len(data))
+            self._go_on()
+            size += len(data)
+            budget.reach(size)
 
     def _make_folder(self, path: str) -> None:
         parts = followed(self._root, parts_of(path))
@@ -228,10 +222,13 @@ class Unpacker:
 
     def _check_links(self) -> None:
         """Check that no link leads out through others: each was judged alone when it was made."""
-        root = os.path.realpath(self._sandbox)
         for name in self._links:
-            real = os.path.realpath(self._sandbox / name)
-            if real != root and not real.startswith(f"{root}/"):
-                with parent_of(self._root, parts_of(name)) as parent:
-                    os.unlink(parts_of(name)[-1], dir_fd=parent)
-                raise OutsideError(f"{name[:200]!r} is a link that leads out of the sandbox")
+            parts = parts_of(name)
+            try:
+                followed(self._root, parts)
+            except OutsideError:
+                with parent_of(self._root, parts) as parent:
+                    os.unlink(parts[-1], dir_fd=parent)
+                raise OutsideError(
+                    f"{name[:200]!r} is a link that leads out of the sandbox"
+                ) from None

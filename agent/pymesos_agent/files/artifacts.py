@@ -24,6 +24,7 @@ from pymesos_agent.containers.isolation import host_path_problem
 from pymesos_agent.containers.settings import AllowedPath
 from pymesos_agent.files.archives import ArchiveError, Unpacker
 from pymesos_agent.files.below import OutsideError, parts_of
+from pymesos_agent.files.unpacking import UnpackingStoppedError, extract
 from pymesos_proto.v1 import types_pb2 as pb
 
 CHUNK_BYTES = 1024 * 1024
@@ -74,11 +75,13 @@ class Artifacts:
                 Unpacker(sandbox, owner, go_on) as into,
             ):
                 if artifact.extract:
-                    into.extract(file, artifact.path)
+                    extract(file, sandbox, artifact.path, owner, stopped)
                 else:
                     into.write(name_of(artifact), file, 0o755 if artifact.executable else 0o644)
         except ArtifactError:
             raise
+        except UnpackingStoppedError as error:
+            raise ArtifactError(f"{uri} is not wanted any more") from error
         except OutsideError as error:
             raise ArtifactError(f"{uri}: {error}") from error
         except ArchiveError as error:

@@ -23,6 +23,26 @@ def parts_of(name: str) -> list[str]:
     return parts
 
 
+def open_real(path: str, flags: int = os.O_PATH) -> int:
+    """A descriptor of what is at an absolute path that goes through no link.
+
+    What was checked by its path is opened so: who swaps a part of it for a link gets an error, and
+    nothing else. Raises OSError.
+    """
+    parts = [part for part in path.split("/") if part]
+    assert path.startswith("/") and ".." not in parts
+    folder = os.open("/", FOLDER)
+    try:
+        for part in parts[:-1]:
+            inner = os.open(part, FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        last = parts[-1] if parts else "."
+        return os.open(last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
 def followed(root: int, parts: Sequence[str]) -> list[str]:
     """The folder that a path leads to, by its name without links; it need not be there.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import shutil
 import uuid
 from collections.abc import Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from urllib.parse import quote
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.effects import StartContainer
+from pymesos_agent.files.trees import try_remove_tree
 from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import from_proto
 from pymesos_core.text import os_problem
@@ -95,15 +95,15 @@ class Folders:
             for folder in (self._work_dir / name).glob("*"):
                 if folder.name not in kept:
                     log.info("removing %s, which an earlier run left", folder)
-                    self._removers.submit(shutil.rmtree, folder, True)
+                    self._removers.submit(try_remove_tree, folder)
 
     def remove_sandbox(self, container_id: str) -> None:
         """Delete a container's files, soon."""
-        self._removers.submit(shutil.rmtree, self.sandbox(container_id), True)
+        self._removers.submit(try_remove_tree, self.sandbox(container_id))
 
     def remove_group(self, group_id: str) -> None:
         """Delete what the tasks of a group shared, soon."""
-        self._removers.submit(shutil.rmtree, self.group(group_id), True)
+        self._removers.submit(try_remove_tree, self.group(group_id))
 
     def remove_volume(self, role: str, volume_id: str) -> None:
         """Put a volume out of the way at once, for the next of that id; delete it soon."""
@@ -117,7 +117,7 @@ class Folders:
         except OSError as error:
             log.error("the volume %s cannot be removed: %s", volume, error)
             return
-        self._removers.submit(shutil.rmtree, removed, True)
+        self._removers.submit(try_remove_tree, removed)
 
     def close(self) -> None:
         """Wait until all is deleted that was to be."""

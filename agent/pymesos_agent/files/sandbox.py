@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_agent.containers.spec import Mount
+from pymesos_agent.files.trees import see_below
 
 MAX_FILES = 10_000
 MAX_READ_BYTES = 512 * 1024
@@ -100,26 +101,22 @@ def disk_usage(folders: Iterable[Path]) -> int:
     """Bytes on the disk below some folders, on their own file systems; links are not followed."""
     total = 0
     seen: set[tuple[int, int]] = set()
-    waiting = [(folder, None) for folder in folders]
-    stack: list[tuple[Path | str, int | None]] = list(waiting)
-    while stack:
-        folder, device = stack.pop()
-        try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    with contextlib.suppress(OSError):
-                        status = entry.stat(follow_symlinks=False)
-                        if device is not None and status.st_dev != device:
-                            continue
-                        if stat.S_ISDIR(status.st_mode):
-                            stack.append((entry.path, status.st_dev))
-                        elif status.st_nlink > 1:
-                            if (status.st_dev, status.st_ino) in seen:
-                                continue
-                            seen.add((status.st_dev, status.st_ino))
-                        total += status.st_blocks * 512
-        except OSError:
-            continue  # it went while we looked
+
+    def see(status: os.stat_result) -> None:
+        nonlocal total
+        if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
+            if (status.st_dev, status.st_ino) in seen:
+                return
+            seen.add((status.st_dev, status.st_ino))
+        total += status.st_blocks * 512
+
+    for folder in folders:
+        with contextlib.suppress(OSError):  # it went while we looked
+            top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                see_below(top, see)
+            finally:
+                os.close(top)
     return total
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from pymesos_agent.containers.environment import task_argv, task_environment
 from pymesos_agent.containers.facets import with_bundle_parts
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.oci import programs, seccomp
 from pymesos_agent.runtimes.oci.tools import ROOT, Overlay
 from pymesos_core.resources import devices
@@ -370,4 +370,4 @@ def write_process(bundle: Path, argv: Sequence[str], more: Mapping[str, str]) ->
 
 def remove_bundle(bundle: Path) -> None:
     """With all that the container wrote into its root file system."""
-    shutil.rmtree(bundle, ignore_errors=True)
+    try_remove_tree(bundle)

@@ -16,7 +16,6 @@ import json
 import logging
 import os
 import re
-import shutil
 import threading
 import time
 import uuid
@@ -28,8 +27,10 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_agent.containers.settings import ImageSettings
+from pymesos_agent.files.trees import try_remove_tree
+from pymesos_agent.files.unpacking import unpack_layer
 from pymesos_agent.runtimes.oci.bundle import Image
-from pymesos_agent.runtimes.oci.layers import LayerError, config_layers, unpack
+from pymesos_agent.runtimes.oci.layers import LayerError, config_layers
 from pymesos_agent.runtimes.oci.skopeo import ImageError, RemoteLayer, Skopeo, full_name
 from pymesos_core.images import LOCAL, image_problem
 from pymesos_core.tasks import Background, beside
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 
 MIB = 1024 * 1024
 MAX_PULLS = 3  # at a time
-MAX_JSON_BYTES = 8 * MIB
+MAX_JSON_BYTES = 4 * MIB  # as registries have it
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 PROGRESS_S = 5.0  # between two reports of how far a fetching is
 LAYER_NAME_CHARS = 24
@@ -105,7 +106,7 @@ class Images:
         for name in ("blobs/sha256", "layers", "records", "new"):
             (self.directory / name).mkdir(parents=True, exist_ok=True, mode=0o711)
         for unfinished in (self.directory / "new").iterdir():
-            shutil.rmtree(unfinished, ignore_errors=True)
+            try_remove_tree(unfinished)
 
     async def get(self, reference: str, tell: Callable[[str], None]) -> Image:
         """Fetched if it is not here, once for all who ask; `tell` hears how it goes.
@@ -215,7 +216,7 @@ class Images:
                 text = str(error) or type(error).__name__
                 raise ImageError(f"{reference} cannot be read as an image: {text}") from error
             finally:
-                await asyncio.to_thread(shutil.rmtree, layout, True)
+                await asyncio.to_thread(try_remove_tree, layout)
         log.info("fetched %s: %d MiB", reference, record.size_bytes // MIB)
         await self.collect(pulls=1)
         return record
@@ -299,11 +300,11 @@ class Images:
     def _unpack_into(self, new: Path, blob: Path, diff_id: str, stopped: Callable[[], bool]) -> int:
         """Whole, or nothing is left of it. Blocking. Raises LayerError."""
         try:
-            return unpack(blob, new, diff_id, self._user_namespace_base, stopped)
+            return unpack_layer(blob, new, diff_id, self._user_namespace_base, stopped)
         except BaseException:
             if not stopped():
                 blob.unlink(missing_ok=True)  # fetched again, should it have been damaged here
-            shutil.rmtree(new, ignore_errors=True)
+            try_remove_tree(new)
             raise
 
     # Removing.
@@ -328,7 +329,7 @@ class Images:
             # Out of the way at once: whoever asks for an image next must not find half of it.
             doomed = self.directory / "new" / uuid.uuid4().hex
             self._sweep(doomed)
-            await asyncio.to_thread(shutil.rmtree, doomed, True)
+            await asyncio.to_thread(try_remove_tree, doomed)
         if removed:
             log.info("removed images: %s", ", ".join(removed))
         return removed

@@ -1,7 +1,8 @@
 """A layer of an image, unpacked into a folder of its own, as overlayfs wants it.
 
 The archive comes from a registry, so nothing of it is believed: no member leaves the folder, not by
-its name, not through a link that an earlier member made, and its digest is checked on the way.
+its name, not through a link that an earlier member made, and its digest is checked before any of it
+is parsed.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from pymesos_agent.files.below import FOLDER, OutsideError, parent_of, parts_of
+from pymesos_agent.files.below import OutsideError, parent_of, parts_of
+from pymesos_agent.files.budget import LAYER, Budget, Header, Limits, TooMuchError, members_of
+from pymesos_agent.files.trees import remove_at
 
 WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
-MAX_ENTRIES = 2_000_000
-MAX_BYTES = 64 * 1024**3
 CHUNK_BYTES = 1024 * 1024
 NOBODY = 65534  # as the kernel has it; also for ids that a namespace of 65536 has no room for
 XATTR = "SCHILY.xattr."
@@ -34,55 +35,54 @@ class LayerError(Exception):
     """The layer cannot be used: the message says why."""
 
 
-class _Hashed:
-    """A stream that is hashed as it is read."""
-
-    def __init__(self, stream: IO[bytes]) -> None:
-        self._stream = stream
-        self.digest = hashlib.sha256()
-
-    def read(self, size: int = -1) -> bytes:
-        """See io.RawIOBase."""
-        data = self._stream.read(size)
-        self.digest.update(data)
-        return data
-
-    def finish(self) -> str:
-        """The digest of all, also of what nobody has read."""
-        while self.read(CHUNK_BYTES):
-            pass
-        return f"sha256:{self.digest.hexdigest()}"
-
-
 def unpack(
     blob: Path,
     folder: Path,
     diff_id: str,
     user_namespace_base: int = 0,
-    stopped: Callable[[], bool] = lambda: False,
+    limits: Limits = LAYER,
+    confine: Callable[[], None] = lambda: None,
 ) -> int:
-    """Into a folder that is there and empty; its size in bytes. Raises LayerError, also when
-    `stopped`, which is asked now and then.
+    """Into a folder that is there and empty; its size in bytes. Raises LayerError.
 
     With a base all belongs to the ids of a user namespace, and is marked for an overlay in one.
+    `confine` is called once all is open and the digest is known to be right, before any of it is
+    parsed. For `unpacking.py`, which bounds what it takes of memory and time.
     """
     try:
+        packed_bytes = blob.stat().st_size
         with _decompressed(blob) as stream:
-            hashed = _Hashed(stream)
-            with tarfile.open(fileobj=hashed, mode="r|") as archive:  # type: ignore[call-overload]
-                size = _Unpacker(folder, user_namespace_base, stopped).all(archive)
-            found = hashed.finish()
+            _check_digest(stream, diff_id, Budget(limits, packed_bytes))
+        root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        with _decompressed(blob) as stream:
+            confine()
+            with tarfile.open(fileobj=stream, mode="r|", tarinfo=Header) as archive:
+                budget = Budget(limits, packed_bytes)
+                return _Unpacker(root, user_namespace_base, budget).all(archive)
     except LayerError:
         raise
     except OutsideError as error:
         raise LayerError(str(error)) from error
-    except (tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error, ValueError) as error:
+    except TooMuchError as error:
+        raise LayerError(f"the layer {diff_id} {error}") from error
+    except (
+        *(tarfile.TarError, EOFError, gzip.BadGzipFile, zlib.error),
+        *(ValueError, RecursionError),
+    ) as error:
         raise LayerError(f"the layer {diff_id} is damaged: {error}") from error
     except OSError as error:
         raise LayerError(f"the layer {diff_id} cannot be unpacked: {error}") from error
-    if found != diff_id:
+
+
+def _check_digest(stream: IO[bytes], diff_id: str, budget: Budget) -> None:
+    """Raises LayerError, TooMuchError."""
+    digest, size = hashlib.sha256(), 0
+    while data := stream.read(CHUNK_BYTES):
+        size += len(data)
+        budget.reach(size)
+        digest.update(data)
+    if (found := f"sha256:{digest.hexdigest()}") != diff_id:
         raise LayerError(f"the layer {diff_id} is another one: its digest is {found}")
-    return size
 
 
 @contextlib.contextmanager
@@ -119,9 +119,9 @@ def _zstd(file: IO[bytes]) -> Iterator[IO[bytes]]:
 
 
 class _Unpacker:
-    def __init__(self, folder: Path, user_namespace_base: int, stopped: Callable[[], bool]) -> None:
-        self._folder = folder
-        self._stopped = stopped
+    def __init__(self, root: int, user_namespace_base: int, budget: Budget) -> None:
+        self._root = root
+        self._budget = budget
         self._base = user_namespace_base
         self._opaque = "user.overlay.opaque" if user_namespace_base else "trusted.overlay.opaque"
         self._bytes = 0
@@ -133,15 +133,14 @@ class _Unpacker:
         return self._base + min(member.uid, NOBODY), self._base + min(member.gid, NOBODY)
 
     def all(self, archive: tarfile.TarFile) -> int:
-        root = os.open(self._folder, FOLDER)
-        os.chown(self._folder, self._base, self._base)
+        root = self._root
+        os.fchown(root, self._base, self._base)
         times: list[tuple[str, float]] = []
         try:
-            for count, member in enumerate(archive):
-                if self._stopped():
-                    raise LayerError("the layer is not wanted any more")
-                if count > MAX_ENTRIES:
-                    raise LayerError(f"the layer has more than {MAX_ENTRIES} files")
+            for member in members_of(archive):
+                self._budget.add_member(
+                    member.size if member.isreg() else 0, member.name + member.linkname
+                )
                 parts = parts_of(member.name)
                 if not parts:
                     continue  # the root itself
@@ -161,19 +160,23 @@ class _Unpacker:
     ) -> None:
         if name == OPAQUE:
             # Of the folder: what lower layers have in it is not seen.
-            os.setxattr(f"/proc/self/fd/{parent}", self._opaque, b"y")
+            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=parent)
+            try:
+                os.setxattr(folder, self._opaque, b"y")
+            finally:
+                os.close(folder)
             return
         if name.startswith(WHITEOUT):
             hidden = name.removeprefix(WHITEOUT)
             if hidden in ("", ".", ".."):
                 raise LayerError(f"{member.name!r} hides nothing")
-            _remove(parent, hidden)
+            remove_at(parent, hidden)
             os.mknod(hidden, stat.S_IFCHR, os.makedev(0, 0), dir_fd=parent)
             return
         if member.isdir():
             self._directory(member, parent, name)
             return
-        _remove(parent, name)
+        remove_at(parent, name)
         mode = member.mode & 0o7777
         if member.isreg():
             self._file(archive, member, parent, name)
@@ -214,8 +217,6 @@ class _Unpacker:
         self, archive: tarfile.TarFile, member: tarfile.TarInfo, parent: int, name: str
     ) -> None:
         self._bytes += member.size
-        if self._bytes > MAX_BYTES:
-            raise LayerError(f"the layer has more than {MAX_BYTES} bytes")
         source = archive.extractfile(member)
         assert source is not None
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -235,26 +236,6 @@ def _finish(descriptor: int, member: tarfile.TarInfo, owner: tuple[int, int]) ->
             name = key.removeprefix(XATTR)
             if name.startswith(("security.capability", "user.")) and ".overlay." not in name:
                 os.setxattr(descriptor, name, value.encode("utf-8", "surrogateescape"))
-
-
-def _remove(parent: int, name: str) -> None:
-    """What an earlier member of the same layer put there."""
-    try:
-        os.unlink(name, dir_fd=parent)
-    except FileNotFoundError:
-        return
-    except IsADirectoryError:
-        _remove_tree(parent, name)
-
-
-def _remove_tree(parent: int, name: str) -> None:
-    folder = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-    try:
-        for inner in os.listdir(folder):  # noqa: PTH208 - of a descriptor
-            _remove(folder, inner)
-    finally:
-        os.close(folder)
-    os.rmdir(name, dir_fd=parent)
 
 
 def config_layers(config: dict[str, Any]) -> list[str]:

@@ -22,6 +22,7 @@ from typing import Any
 
 from pymesos_agent.containers.settings import NetworkSettings
 from pymesos_agent.core.ports import MappedPort
+from pymesos_agent.files.trees import try_remove_tree
 from pymesos_core.exits import RoleError
 from pymesos_core.tasks import Background
 
@@ -216,7 +217,7 @@ def remove_bridge() -> list[str]:
             return []
         _run(["ip", "link", "delete", BRIDGE_LINK])
         removed.append(f"the bridge {BRIDGE_LINK}")
-    shutil.rmtree(ADDRESSES / NETWORK_NAME, ignore_errors=True)
+    try_remove_tree(ADDRESSES / NETWORK_NAME)
     if shutil.which("iptables"):
         removed += [f"the chain {chain}" for chain in _remove_unused_chains()]
     return removed

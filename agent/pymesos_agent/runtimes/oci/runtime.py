@@ -33,6 +33,7 @@ from pymesos_agent.core.events import (
     ContainerState,
     killed_early,
 )
+from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
     BundleError,
@@ -212,7 +213,7 @@ class OciRuntime:
         await asyncio.to_thread(self._networks.recover, found)
         for store in self._directory.glob("images*") if not found else ():
             if store != self._images.directory:  # of another --user-namespace-base
-                await asyncio.to_thread(shutil.rmtree, store, ignore_errors=True)
+                await asyncio.to_thread(try_remove_tree, store)
         self._supervised.remove_pipes(found)
         return found
 
@@ -360,7 +361,7 @@ class OciRuntime:
                 continue
         self._cgroups.destroy_everywhere(container_id)
         for states in self._states:
-            shutil.rmtree(states / container_id, ignore_errors=True)
+            try_remove_tree(states / container_id)
         self._networks.remove(container_id)
         remove_bundle(self._bundles / container_id)
 

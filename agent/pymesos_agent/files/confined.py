@@ -1,0 +1,132 @@
+"""The process that unpacks what comes from outside: a program of its own, for one archive.
+
+It takes its limits before it opens anything, and gives up what it need not have before it parses
+anything: the user of the task unpacks an archive, and a layer, whose files belong to many, is
+unpacked by a root that sees nothing but the layer's folder and has few capabilities. The standard
+library only.
+"""
+
+from __future__ import annotations
+
+import bz2  # noqa: F401 - before it is another user, who may not read it
+import ctypes
+import encodings.cp437  # noqa: F401 - names in a zip
+import json
+import lzma  # noqa: F401
+import os
+import resource
+import signal
+import socket
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pymesos_agent.files.archives import ArchiveError, Unpacker
+from pymesos_agent.files.below import OutsideError, open_real
+from pymesos_agent.files.budget import Limits
+from pymesos_agent.runtimes.oci.layers import LayerError, unpack
+
+PR_SET_PDEATHSIG, PR_CAPBSET_DROP, PR_SET_NO_NEW_PRIVS = 1, 24, 38
+CAPABILITY_VERSION = 0x20080522
+LAST_CAPABILITY = 40
+# CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN (attributes of overlayfs), MKNOD, SETFCAP.
+OF_A_LAYER = frozenset({0, 1, 3, 4, 21, 27, 31})
+MAX_FILES = 256
+LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+def main() -> None:
+    """Do what the first argument says, and print how it ended."""
+    job: dict[str, Any] = json.loads(sys.argv[1])
+    limits = Limits(**job["limits"])
+    _bound(limits)
+    _end_with_the_agent()
+    try:
+        said: dict[str, Any] = {"done": _do(job, limits)}
+    except (OutsideError, ArchiveError, LayerError) as error:
+        said = {"error": type(error).__name__, "text": str(error)}
+    except MemoryError:
+        said = {
+            "error": "TooMuchError",
+            "text": f"takes more than {limits.mem_bytes} bytes of memory to be unpacked",
+        }
+    except OSError as error:
+        said = {"error": "OSError", "text": error.strerror or str(error), "errno": error.errno}
+    sys.stdout.write(json.dumps(said))
+
+
+def _do(job: dict[str, Any], limits: Limits) -> int:
+    user = tuple(job["user"]) if job.get("user") else None
+    if job["kind"] == "layer":
+        folder = Path(job["folder"])
+        blob, base = Path(job["blob"]), job["user_namespace_base"]
+        confine = partial(_keep_to, folder)
+        return unpack(blob, folder, job["diff_id"], base, limits, confine)
+    if job["kind"] == "open":
+        _become(user)
+        with socket.socket(fileno=job["socket"]) as answer:
+            file = open_real(job["path"], os.O_RDONLY | os.O_NONBLOCK)
+            socket.send_fds(answer, [b"x"], [file])
+        return 0
+    with Unpacker(Path(job["folder"]), None, lambda: None, limits) as into:
+        _become(user)
+        into.extract(sys.stdin.buffer, job["below"])
+    return 0
+
+
+def _bound(limits: Limits) -> None:
+    for what, most in (
+        (resource.RLIMIT_AS, limits.mem_bytes),
+        (resource.RLIMIT_FSIZE, limits.size_bytes),
+        (resource.RLIMIT_NOFILE, MAX_FILES),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(what)
+        most = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(what, (most, most))
+    resource.setrlimit(resource.RLIMIT_CPU, (limits.cpu_s, limits.cpu_s + 1))  # then SIGXCPU
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # it is an error of the write
+
+
+def _become(user: tuple[int, int, list[int]] | None) -> None:
+    """Of root a user, else nobody more than before, and without any capability."""
+    if os.geteuid() == 0:
+        if user is not None:
+            uid, gid, groups = user
+            os.setgroups(groups)
+            os.setresgid(gid, gid, gid)
+            os.setresuid(uid, uid, uid)
+        else:
+            _drop_capabilities(frozenset())
+    _end_with_the_agent()
+
+
+def _keep_to(folder: Path) -> None:
+    """To what is below a folder, with what a layer needs."""
+    os.chroot(folder)
+    os.chdir("/")
+    _drop_capabilities(OF_A_LAYER)
+    _end_with_the_agent()
+
+
+def _drop_capabilities(kept: frozenset[int]) -> None:
+    for capability in range(LAST_CAPABILITY + 1):
+        if capability not in kept:
+            LIBC.prctl(PR_CAPBSET_DROP, capability, 0, 0, 0)  # one that the kernel has not is none
+    bits = sum(1 << capability for capability in kept)
+    low, high = bits & 0xFFFFFFFF, bits >> 32
+    header = (ctypes.c_uint32 * 2)(CAPABILITY_VERSION, 0)
+    data = (ctypes.c_uint32 * 6)(low, low, 0, high, high, 0)
+    if LIBC.capset(header, data) != 0:
+        raise OSError(ctypes.get_errno(), "capabilities cannot be given up")
+
+
+def _end_with_the_agent() -> None:
+    """Also if that is killed. Last, since a change of the user takes it back."""
+    LIBC.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()
