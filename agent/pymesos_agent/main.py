@@ -33,13 +33,16 @@ from pymesos_core.coordination.detect import detector_for
 from pymesos_core.exits import RemovedError, RoleError
 from pymesos_core.grpc_transport import add_service
 from pymesos_core.limits import PEER_EXECUTORS
+from pymesos_core.outside import outside_with
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, serve_role
+from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger("pymesos_agent")
 
+EXECUTOR_LIMITS = {"/pymesos.v1.Executor/Connect": PEER_EXECUTORS}
 MAX_NAME_IN_ID = 60
 END_TASKS_TIMEOUT_S = 30.0
 
@@ -52,7 +55,11 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     store, records = process.open_store(work_dir / CHECKPOINT, if_damaged(work_dir))
     detector = detector_for(settings.master, settings.zk_session_timeout_s)
     process.close_later(detector.close)
-    server, address = process.bind({"/pymesos.v1.Executor/Connect": PEER_EXECUTORS})
+    credentials = settings.credentials(Kind.AGENT)
+    server, address = process.bind(EXECUTOR_LIMITS, credentials)
+    executor_server, executors_at = server, address
+    if credentials is not None:
+        executor_server, executors_at = process.bind(EXECUTOR_LIMITS, None, settings.executors_at)
     holder: list[Shell] = []
 
     def on_event(event: RuntimeEvent) -> None:
@@ -69,7 +76,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     check_needed(works, away, needed)
     name = settings.listen_at.name()[:MAX_NAME_IN_ID].replace("/", "-")
     core = AgentCore(
-        _config(settings, work_dir, address, works),
+        _config(settings, work_dir, address, executors_at, works),
         records,
         container_ids=(f"{_prefix()}-{n}" for n in itertools.count()),
         uuids=(uuid.uuid4().bytes for _ in itertools.count()),
@@ -77,12 +84,15 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
         agent_ids=(f"{name}-{uuid.uuid4().hex[:8]}" for _ in itertools.count()),
     )
     awaited = {r: why for r, why in away.items() if r.name in needed or r.name == "docker"}
-    shell = Shell(core, store, works, work_dir, containers, awaited)
+    outside = outside_with(credentials)
+    shell = Shell(core, store, works, work_dir, containers, awaited, outside)
     holder.append(shell)
     add_service(server, SandboxService(shell.queries))
-    add_service(server, ExecutorService(shell.executors, shell.feed))
+    add_service(executor_server, ExecutorService(shell.executors, shell.feed))
     process.serve_metrics(settings.metrics_port, lambda: metrics.snapshot(core), metrics.to_metrics)
     await process.start(server)
+    if executor_server is not server:
+        await process.start(executor_server)
     process.announce(address)
     await run(shell, detector, process.stop, kill_tasks_on_exit=settings.kill_tasks_on_exit)
 
@@ -113,7 +123,11 @@ def _prefix() -> str:
 
 
 def _config(
-    settings: AgentSettings, work_dir: Path, address: HostPort, runtimes: Sequence[Runtime]
+    settings: AgentSettings,
+    work_dir: Path,
+    address: HostPort,
+    executors_at: HostPort,
+    runtimes: Sequence[Runtime],
 ) -> Config:
     """Raises RoleError."""
     try:
@@ -136,6 +150,7 @@ def _config(
         info,
         tuple(info.runtimes),
         boot_id=machine.boot_id(),
+        executors_at=str(executors_at),
         sandbox_max_age_s=settings.sandbox_max_age_days * DAY_S,
     )
 

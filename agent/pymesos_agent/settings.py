@@ -13,6 +13,7 @@ from pymesos_agent.runtimes.oci import tools
 from pymesos_core.attributes import parse_attributes
 from pymesos_core.directories import default_directory
 from pymesos_core.resources import Resources, parse
+from pymesos_core.serving import Listen
 from pymesos_core.settings import (
     DAYS,
     MIB,
@@ -36,6 +37,7 @@ from pymesos_core.settings.server import (
 from pymesos_core.text import quoted
 
 DEFAULT_PORT = 5051
+DEFAULT_EXECUTOR_PORT = 5052
 DAY_S = 86400.0
 CENTURY_DAYS = 36_500
 RUNTIMES = ("auto", "process", "docker", "oci")
@@ -76,6 +78,13 @@ class AgentSettings(ServerSettings):
     """All that an agent may be told."""
 
     port: int = listen_port(DEFAULT_PORT)
+    executor_port: int = whole(
+        DEFAULT_EXECUTOR_PORT,
+        0,
+        65535,
+        help="With --tls, the port of 127.0.0.1 for executors, which have no certificates but a"
+        " token each; without it they use --port.",
+    )
     master: str = master_address()
     zk_session_timeout_s: float = zk_session_timeout(
         "Seconds of the ZooKeeper session with which the leader is found."
@@ -195,6 +204,11 @@ class AgentSettings(ServerSettings):
                 f"user namespaces are for the runtime oci, not {self.runtime}; a Docker engine has"
                 f" `userns-remap` of its own",
             )
+
+    @property
+    def executors_at(self) -> Listen:
+        """Where executors connect, which have no certificates: on this machine alone."""
+        return Listen("127.0.0.1", self.executor_port, None, None)
 
     @property
     def containers(self) -> ContainerSettings:

@@ -8,6 +8,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -21,6 +22,8 @@ from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import AGENT_KEY, describe, leader_of, says_that_nobody_leads
 from pymesos_core.grpc_transport import call_error, open_channel
+from pymesos_core.security.credentials import Credentials, CredentialsError
+from pymesos_core.security.identities import Kind
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
@@ -61,8 +64,8 @@ class ListAgainError(CliError):
 class Cluster:
     """Calls on the leading master; every call follows the leader until the timeout."""
 
-    def __init__(self, master: str, timeout_s: float) -> None:
-        """Raises CliError when `master` is no address."""
+    def __init__(self, master: str, timeout_s: float, tls: Path | None = None) -> None:
+        """Raises CliError when `master` is no address, or `tls` no folder with credentials."""
         self.master = master
         self.timeout_s = timeout_s
         try:
@@ -70,6 +73,13 @@ class Cluster:
             self._detector: Detector = detector_for(master)
         except AddressError as error:
             raise CliError(f"--master: {error}", EXIT_USAGE) from error
+        self.credentials: Credentials | None = None
+        if tls is not None:
+            try:
+                self.credentials = Credentials(tls)
+                self.credentials.need(Kind.OPERATOR)
+            except CredentialsError as error:
+                raise CliError(f"--tls: {error}", EXIT_USAGE) from error
         self._channel: grpc.aio.Channel | None = None
         self._address: HostPort | None = None
 
@@ -98,8 +108,19 @@ class Cluster:
     def _unreachable(self, detail: str) -> NoReturn:
         raise CliError(
             f"no master is reachable at {self.master_shown} ({detail}). Is it running? Say where it"
-            f" is with --master or PYMESOS_MASTER; `pymesos-cli local` starts a cluster here",
+            f" is with --master or PYMESOS_MASTER; `pymesos-cli local` starts a cluster here."
+            f" {self._about_certificates()}",
             EXIT_NO_MASTER,
+        )
+
+    def _about_certificates(self) -> str:
+        """Who lacks a certificate, or has a wrong one, only sees that the other end hangs up."""
+        if self.credentials is None:
+            return "If the cluster has certificates, name yours with --tls or PYMESOS_TLS"
+        who = self.credentials.identity
+        return (
+            f"--tls has the certificate of {who.principal} of the cluster {who.cluster}: is it that"
+            f" cluster's, and does that cluster have certificates?"
         )
 
     async def _stub(self, deadline: float) -> OperatorAsyncStub:
@@ -115,7 +136,8 @@ class Cluster:
         if self._channel is None or self._address != leader.address:
             if self._channel is not None:
                 await self._channel.close()
-            self._channel, self._address = open_channel(leader.address), leader.address
+            self._channel = open_channel(leader.address, Kind.MASTER, self.credentials)
+            self._address = leader.address
         return OperatorStub(self._channel)
 
     async def leader_channel(self) -> grpc.aio.Channel:
@@ -337,7 +359,7 @@ async def sandbox_of(
         raise CliError(f"the agent of {view.task_info.task_id} is not known any more")
     address = view.agent_address
     where = f"the agent {address.hostname} ({address.ip}:{address.port})"
-    channel = open_channel(HostPort(address.ip, address.port))
+    channel = open_channel(HostPort(address.ip, address.port), Kind.AGENT, cluster.credentials)
     try:
         metadata: Metadata = ()
         through = channel
@@ -356,9 +378,9 @@ async def sandbox_of(
 
 
 @asynccontextmanager
-async def jobs_at(address: str) -> AsyncIterator[JobsAsyncStub]:
-    """A Jobs service."""
-    channel = open_channel(parse_host_port(address))
+async def jobs_at(cluster: Cluster, address: str) -> AsyncIterator[JobsAsyncStub]:
+    """A Jobs service of a framework of that cluster."""
+    channel = open_channel(parse_host_port(address), Kind.FRAMEWORK, cluster.credentials)
     try:
         yield JobsStub(channel)
     except grpc.aio.AioRpcError as error:

@@ -142,8 +142,10 @@ def _ask(context: click.Context, offer: Offer, incomplete: str) -> Iterable[str]
 
     from pymesos_cli.cluster import Cluster
 
+    root = context.find_root().params
+
     async def ask() -> Iterable[str]:
-        async with Cluster(context.find_root().params["master"], ASK_S) as cluster:
+        async with Cluster(root["master"], ASK_S, root["tls"]) as cluster:
             return await offer(cluster, context, incomplete)
 
     async def in_time() -> Iterable[str]:

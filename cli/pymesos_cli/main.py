@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from pymesos_cli.group import LazyGroup
@@ -13,6 +15,7 @@ ROOMS = {
     "agents": ("operators", "List agents: what they have, and what of it is used."),
     "attach": ("tasks", "Show what a task writes from now on, until it ends."),
     "cat": ("tasks", "Show a file of a task's sandbox."),
+    "cluster": ("certificates", "Make a cluster's authority, and certificates."),
     "cp": ("tasks", "Copy files and folders into a task's sandbox, or out of it."),
     "events": ("operators", "Show the cluster as it is, and then what happens."),
     "exec": ("tasks", "Run a command in the container of a task."),
@@ -62,6 +65,14 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
     help="The master: host:port, or zk://host:port/path. Also $PYMESOS_MASTER.",
 )
 @click.option(
+    "--tls",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    envvar="PYMESOS_TLS",
+    default=None,
+    help="Your certificate, as `cluster issue` made it. Also $PYMESOS_TLS.",
+)
+@click.option(
     "--timeout",
     type=FiniteRange(0.1, 3600),
     default=10.0,
@@ -77,12 +88,12 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
     help="Show the version and exit.",
 )
 @click.pass_context
-def main(context: click.Context, master: str, timeout: float) -> None:
+def main(context: click.Context, master: str, tls: Path | None, timeout: float) -> None:
     """Use a pymesos cluster.
 
     Exit status: 0 done, 1 the work failed, 2 wrong use, 3 no master reachable.
     """
-    context.obj = Settings(master, timeout)
+    context.obj = Settings(master, timeout, tls)
 
 
 @main.command(short_help="Print the completion script of a shell.")

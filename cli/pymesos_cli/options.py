@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import click
@@ -21,9 +22,10 @@ Result = TypeVar("Result")
 class Settings:
     """The flags that all commands share."""
 
-    def __init__(self, master: str, timeout_s: float) -> None:
+    def __init__(self, master: str, timeout_s: float, tls: Path | None) -> None:
         self.master = master
         self.timeout_s = timeout_s
+        self.tls = tls
 
 
 pass_settings = click.make_pass_decorator(Settings)
@@ -38,7 +40,7 @@ def with_cluster(settings: Settings, work: Callable[[Cluster], Awaitable[Result]
     from pymesos_cli.cluster import Cluster
 
     async def main() -> Result:
-        async with Cluster(settings.master, settings.timeout_s) as cluster:
+        async with Cluster(settings.master, settings.timeout_s, settings.tls) as cluster:
             return await work(cluster)
 
     try:

@@ -64,10 +64,12 @@ def not_connected(view: operator_pb2.FrameworkView) -> Silent | None:
 
 
 @asynccontextmanager
-async def service(view: operator_pb2.FrameworkView) -> AsyncIterator[JobsAsyncStub]:
+async def service(
+    cluster: Cluster, view: operator_pb2.FrameworkView
+) -> AsyncIterator[JobsAsyncStub]:
     """Reach the Jobs service of a framework. Raises SilentError, CliError."""
     try:
-        async with jobs_at(view.info.jobs_address) as stub:
+        async with jobs_at(cluster, view.info.jobs_address) as stub:
             yield stub
     except CliError as error:
         cause = error.__cause__
@@ -99,7 +101,7 @@ async def of_each(
             silent.append(apart)
             continue
         try:
-            async with service(view) as stub:
+            async with service(cluster, view) as stub:
                 items.append(await ask(view, stub))
         except SilentError as error:
             silent.append(error.silent)

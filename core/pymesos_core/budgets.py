@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pymesos_core.caller import Caller
 from pymesos_core.limits import PEER_CALLS, Limit
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_core.turns import Turns
@@ -37,6 +38,11 @@ class TimedCall:
     def peer(self) -> str:
         """See ServerCall."""
         return self._call.peer
+
+    @property
+    def caller(self) -> Caller:
+        """See ServerCall."""
+        return self._call.caller
 
     @property
     def metadata(self) -> Mapping[str, str]:

@@ -27,5 +27,10 @@ class Caller:
     peer: str = ""  # the address that it came from, without the port
     via: str = ""  # the front door: "grpc", later "http" and "mesos"
 
+    @property
+    def is_proved(self) -> bool:
+        """Whether the principal is known, and not only said."""
+        return self.method is not None
+
 
 NOBODY = Caller()

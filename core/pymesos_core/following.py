@@ -11,6 +11,7 @@ from typing import Any
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.backoff import Backoff
 from pymesos_core.coordination import Detector
+from pymesos_core.security.identities import Kind
 from pymesos_core.streams import NotReadError
 from pymesos_core.tasks import until_first
 from pymesos_core.transport import CallError, Channel, Code, Dial
@@ -67,7 +68,7 @@ async def follow(
             leader = await detector.changed(None)
             continue
         problem = ""
-        channel = dial(leader.address)
+        channel = dial(leader.address, Kind.MASTER)
         began_s = time_s()
         try:
             await until_first(session(channel, leader.address), detector.changed(leader))

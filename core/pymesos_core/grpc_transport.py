@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from typing import Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
@@ -13,10 +13,16 @@ from google.protobuf.message import DecodeError
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.budgets import PeerBudgets, host_of
+from pymesos_core.caller import Caller
 from pymesos_core.complaints import Complaints
 from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
-from pymesos_core.transport import CallError, Code, Method, Service, served
+from pymesos_core.security.identities import Kind
+from pymesos_core.transport import CallError, Code, Dial, Method, Service, served
+
+if TYPE_CHECKING:
+    from pymesos_core.security.credentials import Credentials
+    from pymesos_core.security.gate import Gate
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -60,9 +66,14 @@ class GrpcCall:
     """A ServerCall."""
 
     def __init__(
-        self, context: Context, requests: AsyncIterator[bytes] | None, decode: Decode
+        self,
+        context: Context,
+        caller: Caller,
+        requests: AsyncIterator[bytes] | None,
+        decode: Decode,
     ) -> None:
         self._context = context
+        self.caller = caller
         self._requests = requests
         self._decode = decode
 
@@ -98,8 +109,9 @@ class Adapter(grpc.aio.ServerInterceptor):
     itself answers UNKNOWN and writes a traceback for each. So are faults of a handler.
     """
 
-    def __init__(self, budgets: PeerBudgets, complaints: Complaints) -> None:
+    def __init__(self, budgets: PeerBudgets, complaints: Complaints, gate: Gate) -> None:
         self._budgets = budgets
+        self._gate = gate
         self._complaints = complaints
 
     async def intercept_service(
@@ -127,8 +139,8 @@ class Adapter(grpc.aio.ServerInterceptor):
         self, method: str, behaviour: Callable[[Any, GrpcCall], Awaitable[Any]], decode: Decode
     ) -> Any:
         async def handle(data: bytes, context: Context) -> Any:
-            call = GrpcCall(context, None, decode)
             try:
+                call = GrpcCall(context, self._caller(method, context), None, decode)
                 with self._budgets.counted(method, call.peer):
                     await self._budgets.turn(call.peer)
                     return await behaviour(self._decoded(data, decode, context), call)
@@ -141,14 +153,28 @@ class Adapter(grpc.aio.ServerInterceptor):
         self, method: str, behaviour: Callable[[Any], Awaitable[Any]], decode: Decode
     ) -> Any:
         async def handle(requests: AsyncIterator[bytes], context: Context) -> None:
-            call = GrpcCall(context, requests, lambda data: self._decoded(data, decode, context))
             try:
+                call = GrpcCall(
+                    context,
+                    self._caller(method, context),
+                    requests,
+                    lambda data: self._decoded(data, decode, context),
+                )
                 with self._budgets.counted(method, call.peer):
                     await behaviour(self._budgets.timed(call))
             except Exception as error:
                 await self._abort(method, error, context)
 
         return handle
+
+    def _caller(self, method: str, context: Context) -> Caller:
+        """Raises CallError for whom the method is not for."""
+        host = host_of(context.peer())
+        try:
+            return self._gate(method, host, context.auth_context())
+        except CallError as error:
+            self._complaints.say(host, "refused", error.message)
+            raise
 
     def _decoded(self, data: bytes, decode: Decode, context: Context) -> Any:
         try:
@@ -274,12 +300,24 @@ class GrpcChannel:
         await self._channel.close()
 
 
-def dial(address: HostPort) -> GrpcChannel:
-    """See Dial."""
-    return GrpcChannel(open_channel(address))
+def dialer(credentials: Credentials | None) -> Dial:
+    """What opens channels that prove who this process is; without credentials they do not."""
+
+    def dial(address: HostPort, to: Kind) -> GrpcChannel:
+        return GrpcChannel(open_channel(address, to, credentials))
+
+    return dial
 
 
-def open_channel(address: HostPort) -> grpc.aio.Channel:
+dial_plain = dialer(None)
+
+
+def open_channel(
+    address: HostPort, to: Kind = Kind.MASTER, credentials: Credentials | None = None
+) -> grpc.aio.Channel:
     """gRPC's own channel, for the stubs of calls that do not stream."""
     prepare(asyncio.get_running_loop())
-    return grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS)
+    if credentials is None:
+        return grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS)
+    proof, options = credentials.channel(to)
+    return grpc.aio.secure_channel(str(address), proof, options=[*CHANNEL_OPTIONS, *options])

@@ -10,11 +10,15 @@ import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from pymesos_core import grpc_transport
 from pymesos_core.backoff import Backoff
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.transport import Dial
+
+if TYPE_CHECKING:
+    from pymesos_core.security.credentials import Credentials
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Outside:
 
     clock: Callable[[], Now] = read_clock
     random: random.Random = field(default_factory=random.SystemRandom)
-    dial: Dial = grpc_transport.dial
+    dial: Dial = grpc_transport.dial_plain
 
     def mono_s(self) -> float:
         """Seconds of the monotonic clock, which is the event loop's."""
@@ -47,3 +51,8 @@ class Outside:
 
 
 OUTSIDE = Outside()
+
+
+def outside_with(credentials: Credentials | None) -> Outside:
+    """As OUTSIDE, of a process with these credentials."""
+    return OUTSIDE if credentials is None else Outside(dial=grpc_transport.dialer(credentials))

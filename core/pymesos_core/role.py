@@ -36,6 +36,7 @@ from pymesos_core.exits import ExitStatus, RoleError
 from pymesos_core.limits import Limit
 from pymesos_core.log import set_up_logging
 from pymesos_core.metrics import serve_metrics
+from pymesos_core.security.credentials import Credentials
 from pymesos_core.serving import Listen, bind, make_server
 from pymesos_core.store import Records, Store, StoreError
 from pymesos_core.text import os_problem
@@ -87,11 +88,20 @@ class RoleProcess:
         self.close_later(store.close)
         return store, records
 
-    def bind(self, limits: Mapping[str, Limit]) -> tuple[grpc.aio.Server, HostPort]:
-        """A server, and the address that others reach it at. Raises ServingError."""
-        server = make_server(limits)
+    def bind(
+        self,
+        limits: Mapping[str, Limit],
+        credentials: Credentials | None = None,
+        listen: Listen | None = None,
+    ) -> tuple[grpc.aio.Server, HostPort]:
+        """A server, and the address that others reach it at. Raises ServingError.
+
+        With credentials it is for those who have a certificate of the cluster.
+        """
+        listen = listen or self._listen
+        server = make_server(limits, credentials)
         self.close_later(lambda: server.stop(STOP_GRACE_S))
-        return server, self._listen.advertised(bind(server, self._listen))
+        return server, listen.advertised(bind(server, listen, credentials))
 
     async def start(self, server: grpc.aio.Server) -> None:
         """Let a server answer. It ends before what was opened since it was bound."""

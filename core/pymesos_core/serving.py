@@ -20,6 +20,8 @@ from pymesos_core.grpc_transport import Adapter
 from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
+from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.gate import CertificateGate, open_gate
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -63,8 +65,12 @@ class Listen:
         return self.hostname or socket.gethostname()
 
 
-def make_server(limits: Mapping[str, Limit]) -> grpc.aio.Server:
+def make_server(
+    limits: Mapping[str, Limit], credentials: Credentials | None = None
+) -> grpc.aio.Server:
     """A server that no peer can take all of: see pymesos_core.budgets for `limits`.
+
+    With credentials it is `bind` with the same that has it ask for certificates.
 
     As many descriptors as the process may have are asked for, and some of them are kept back from
     connections.
@@ -76,19 +82,24 @@ def make_server(limits: Mapping[str, Limit]) -> grpc.aio.Server:
             soft = hard
     connections = min(MAX_CONNECTIONS, max(soft // 2, soft - RESERVED_DESCRIPTORS))
     prepare(asyncio.get_running_loop())
+    gate = open_gate if credentials is None else CertificateGate(credentials.identity.cluster)
     return grpc.aio.server(
-        interceptors=(Adapter(PeerBudgets(limits), Complaints(log)),),
+        interceptors=(Adapter(PeerBudgets(limits), Complaints(log), gate),),
         options=[*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)],
     )
 
 
-def bind(server: grpc.aio.Server, listen: Listen) -> int:
+def bind(server: grpc.aio.Server, listen: Listen, credentials: Credentials | None = None) -> int:
     """Bind and return the port. Raises ServingError."""
     target = str(HostPort(listen.ip, listen.port))
     problem = _why_not(listen)
     if problem is None:
         with contextlib.suppress(RuntimeError):
-            if port := server.add_insecure_port(target):
+            if credentials is None:
+                port = server.add_insecure_port(target)
+            else:
+                port = server.add_secure_port(target, credentials.server())
+            if port:
                 return port
         problem = "it was taken just now"
     raise ServingError(

@@ -17,6 +17,8 @@ from google.protobuf.descriptor import ServiceDescriptor
 from google.protobuf.message_factory import GetMessageClass
 
 from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller
+from pymesos_core.security.identities import Kind
 
 Request = TypeVar("Request", covariant=True)
 Response = TypeVar("Response", contravariant=True)
@@ -62,6 +64,10 @@ class ServerCall(Protocol[Request, Response]):
     @property
     def peer(self) -> str:
         """The address of the peer, as in `ipv4:10.0.0.1:4321`."""
+
+    @property
+    def caller(self) -> Caller:
+        """Who makes the call."""
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -150,4 +156,5 @@ class Channel(Protocol):
         """End it, and every stream on it."""
 
 
-Dial = Callable[[HostPort], Channel]
+# Opens a channel to a server of a kind: with certificates, no other answers there.
+Dial = Callable[[HostPort, Kind], Channel]

@@ -21,7 +21,9 @@ from pymesos_core.directories import default_directory
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.grpc_transport import Server, add_service
 from pymesos_core.limits import PEER_WATCHERS
+from pymesos_core.outside import outside_with
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, serve_role, unusable
+from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Change, Records, Store, StoreError
 from pymesos_core.tasks import running
@@ -80,18 +82,22 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
     """
     process.hold(holding(options.state_dir, "--state-dir"))
     store, stored = process.open_store(options.state_dir / "state.sqlite", options.if_damaged)
+    credentials = options.settings.credentials(Kind.FRAMEWORK)
+    outside = outside_with(credentials)
     info = framework_info(options)
     server: Server | None = None
     address: HostPort | None = None
     service: JobsService | None = None
     if options.settings.listen:
-        server, address = process.bind({"/pymesos.v1.Jobs/WatchJob": PEER_WATCHERS})
+        server, address = process.bind({"/pymesos.v1.Jobs/WatchJob": PEER_WATCHERS}, credentials)
         info.jobs_address = str(address)
     try:
         while True:
             core = read_core(options, stored or store.load())
             stored = {}
-            binpack = Binpack(core, store, info, options.settings.master, options.state_dir)
+            binpack = Binpack(
+                core, store, info, options.settings.master, options.state_dir, outside=outside
+            )
             if service is not None:
                 service.binpack = binpack
             elif server is not None and address is not None:

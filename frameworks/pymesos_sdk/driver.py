@@ -7,6 +7,7 @@ import itertools
 import logging
 from collections.abc import Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from pymesos_core import limits
 from pymesos_core.addresses import HostPort
@@ -15,8 +16,9 @@ from pymesos_core.coordination.detect import detector_for
 from pymesos_core.errors import FRAMEWORK_REMOVED
 from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
-from pymesos_core.outside import OUTSIDE, Outside
+from pymesos_core.outside import OUTSIDE, Outside, outside_with
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
+from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Store
 from pymesos_core.streams import use_stream
 from pymesos_core.tasks import until_first
@@ -104,6 +106,18 @@ class Scheduler:
         """The master is away, and every offer with it. The driver looks for it."""
 
 
+def _outside_of(tls: Path | None) -> Outside:
+    """Raises RoleError."""
+    if tls is None:
+        return OUTSIDE
+    # It needs a package more, which frameworks without certificates need not install.
+    from pymesos_core.security.credentials import Credentials
+
+    credentials = Credentials(tls)
+    credentials.need(Kind.FRAMEWORK)
+    return outside_with(credentials)
+
+
 class Driver(Calls):
     """Runs one framework. All methods but `run` may be called from the scheduler's methods."""
 
@@ -119,9 +133,13 @@ class Driver(Calls):
         store: Store | None = None,
         ledger: Ledger | None = None,
         detector: Detector | None = None,
-        outside: Outside = OUTSIDE,
+        tls: Path | None = None,
+        outside: Outside | None = None,
     ) -> None:
         """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
+
+        `tls` is the folder with the framework's certificate, as `pymesos-cli cluster issue` makes
+        it; raises RoleError when it cannot be used.
 
         `offer_constraints`, by role, say which agents are wanted; `optimistic_roles` are shown what
         others are offered at the same time, too. A `store` is where the framework's id and tasks
@@ -149,7 +167,7 @@ class Driver(Calls):
             durable=store is not None,
         )
         self._detector = detector if detector is not None else detector_for(master)
-        self._outside = outside
+        self._outside = outside = outside or _outside_of(tls)
         self._streams: dict[int, Outbox[pb.Call]] = {}
         self._connections = itertools.count(1)
         self._runner: Runner[Event, Effect] = Runner(

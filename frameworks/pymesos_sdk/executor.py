@@ -18,6 +18,7 @@ from pymesos_core.addresses import AddressError, parse_host_port
 from pymesos_core.following import describe
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
+from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal, state_name
 from pymesos_core.streams import NotReadError, use_stream
 from pymesos_core.transport import CallError, Channel, Code, method_of
@@ -105,7 +106,7 @@ class ExecutorDriver:
         """Until `stop`, and what was said is stored by the agent. Raises ExecutorError."""
         backoff = self._outside.backoff(RECONNECT_MIN_S, RECONNECT_MAX_S)
         while not self._done():
-            channel = self._outside.dial(self._address)
+            channel = self._outside.dial(self._address, Kind.AGENT)
             began_s = self._outside.mono_s()
             try:
                 await self._session(channel)

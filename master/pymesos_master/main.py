@@ -14,9 +14,10 @@ from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import add_prefix, add_service
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
-from pymesos_core.outside import OUTSIDE
+from pymesos_core.outside import OUTSIDE, outside_with
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import Fault, FaultError
+from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
 from pymesos_core.tasks import running
 from pymesos_master import metrics
@@ -47,9 +48,10 @@ SERVER_LIMITS = {
 
 async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop. Raises RoleError."""
-    server, address = process.bind(SERVER_LIMITS)
+    credentials = settings.credentials(Kind.MASTER)
+    server, address = process.bind(SERVER_LIMITS, credentials)
     me = MasterInfo(str(OUTSIDE.uuid()), address, settings.listen_at.name(), VERSION)
-    leadership = Leadership(me)
+    leadership = Leadership(me, outside_with(credentials))
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     add_service(server, OperatorService(leadership))

@@ -19,6 +19,7 @@ from pymesos_core.budgets import PeerBudgets, host_of
 from pymesos_core.complaints import Complaints
 from pymesos_core.grpc_transport import Adapter
 from pymesos_core.limits import PEER_CALLS, Limit
+from pymesos_core.security.gate import open_gate
 from pymesos_core.transport import ServerCall
 from pymesos_core.turns import Turns
 
@@ -58,7 +59,9 @@ class Echo(grpc.GenericRpcHandler):
 @pytest.fixture
 async def echo() -> AsyncIterator[tuple[Echo, grpc.aio.Channel]]:
     limits = {"/echo/stream": FEW}
-    server = grpc.aio.server(interceptors=(Adapter(PeerBudgets(limits, FIRST_S), Complaints(log)),))
+    server = grpc.aio.server(
+        interceptors=(Adapter(PeerBudgets(limits, FIRST_S), Complaints(log), open_gate),)
+    )
     handler = Echo()
     server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")

@@ -15,6 +15,8 @@ from functools import partial
 from typing import Any
 
 from pymesos_core.addresses import HostPort
+from pymesos_core.budgets import host_of
+from pymesos_core.caller import Caller
 from pymesos_core.outside import Outside
 from pymesos_core.transport import CallError, Code, Method, ServerCall
 from pymesos_simulation.world import Node, World
@@ -347,6 +349,7 @@ class ServerEnd(End):
     def __init__(self, stream: Stream, node: Node) -> None:
         super().__init__(stream, node)
         self.peer = f"sim:{stream.client.node.name}:{stream.number}"
+        self.caller = Caller(peer=host_of(self.peer), via="grpc")
         self.metadata: Mapping[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -401,5 +404,5 @@ def outside_of(node: Node, network: Network) -> Outside:
     return Outside(
         lambda: node.now,
         node.world.random,
-        lambda address: SimulatedChannel(network, node, address),
+        lambda address, _kind: SimulatedChannel(network, node, address),
     )

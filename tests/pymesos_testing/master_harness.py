@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from pymesos_core import resources
+from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.clock import Now
 from pymesos_core.store import Change
 from pymesos_master.allocator import DrfAllocator
@@ -118,6 +119,7 @@ class MasterHarness:
         agent_id: str = "",
         tasks: Iterable[agent_pb.TaskRecord] = (),
         port: int | None = None,
+        caller: Caller = NOBODY,
     ) -> int:
         """Register; the connection id."""
         connection_id = next(self._ids)
@@ -126,7 +128,10 @@ class MasterHarness:
             address=pb.Address(hostname="h", ip="127.0.0.1", port=port or 10_000 + connection_id),
             resources=resources.to_proto(resources.parse(text)),
         )
-        self.feed(ev.AgentRegistering(connection_id, info, f"i{connection_id}", tuple(tasks)))
+        incarnation_id = f"i{connection_id}"
+        self.feed(
+            ev.AgentRegistering(connection_id, info, incarnation_id, tuple(tasks), caller=caller)
+        )
         self.feed(ev.AgentHeard(connection_id))
         return connection_id
 
@@ -175,6 +180,7 @@ class MasterHarness:
         failover_timeout_s: float = 60.0,
         roles: Iterable[str] = (),
         user: str = "",
+        caller: Caller = NOBODY,
     ) -> int:
         connection_id = next(self._ids)
         info = pb.FrameworkInfo(
@@ -186,7 +192,7 @@ class MasterHarness:
             user=user,
         )
         subscribe = scheduler_pb.Call.Subscribe(framework_info=info)
-        self.feed(ev.FrameworkSubscribing(connection_id, subscribe))
+        self.feed(ev.FrameworkSubscribing(connection_id, subscribe, caller))
         return connection_id
 
     def framework_id(self, connection_id: int) -> str:

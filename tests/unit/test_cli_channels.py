@@ -16,7 +16,7 @@ class FakeChannel:
 
     opened: set[FakeChannel]
 
-    def __init__(self, address: HostPort) -> None:
+    def __init__(self, _address: HostPort, *_: object) -> None:
         self.opened.add(self)
 
     async def close(self) -> None:
@@ -71,7 +71,7 @@ async def test_ways_to_agents_and_jobs_are_closed(
                 raise GoneWrongError
         assert not opened
         with pytest.raises(GoneWrongError):
-            async with jobs_at("127.0.0.1:1"):
+            async with jobs_at(cluster, "127.0.0.1:1"):
                 assert len(opened) == 1
                 raise GoneWrongError
         assert not opened

@@ -57,5 +57,5 @@ async def test_sessions_that_end_at_once_come_ever_less_often(
     backoff = Noted()
     detector = StandaloneDetector([HostPort("h", 1)])
     with pytest.raises(EOFError):
-        await follow(detector, session, backoff, lambda _: Channel())  # type: ignore[arg-type,return-value]
+        await follow(detector, session, backoff, lambda *_: Channel())  # type: ignore[arg-type]
     assert backoff.delays_s == [0.1, 0.2, 0.4, 0.8, 0.1, 0.2]

@@ -47,9 +47,9 @@ ALLOWED_IN_CORES = {
     ("replay.py", "pathlib"),  # reads recorded traces, for whoever compares policies
 }
 ROOMS = {
-    "core/pymesos_core": {"coordination", "settings"},
+    "core/pymesos_core": {"coordination", "settings", "security"},
     "master/pymesos_master": {"core", "allocator", "queries", "services"},
-    "cli/pymesos_cli": {"jobs", "tasks", "operators", "local"},
+    "cli/pymesos_cli": {"certificates", "jobs", "tasks", "operators", "local"},
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",
     },
@@ -297,6 +297,7 @@ def test_a_core_is_stepped_by_the_runner_only() -> None:
 # gRPC is one transport of several: what is written against `transport.py` runs on any.
 KNOW_GRPC = {
     "core/pymesos_core/grpc_transport.py",
+    "core/pymesos_core/security/credentials.py",
     "core/pymesos_core/serving.py",
     "core/pymesos_core/role.py",
     "agent/pymesos_agent/health/checking.py",  # tasks are asked for their health by it

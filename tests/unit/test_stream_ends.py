@@ -33,6 +33,7 @@ from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Watch
 from pymesos_core import following
 from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller
 from pymesos_core.clock import read_clock
 from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.outbox import Outbox
@@ -65,6 +66,7 @@ class FakeCall:
     """A call as its handler sees it: its peer says these batches, and then hangs or is done."""
 
     peer = "ipv4:127.0.0.1:1"
+    caller = Caller(peer="ipv4:127.0.0.1", via="grpc")
     metadata: ClassVar[dict[str, str]] = {}
 
     def __init__(self, *batches: Any, hangs: bool = True) -> None:
@@ -398,7 +400,7 @@ class FakeChannel:
 
 async def test_a_relay_closes_its_channel(master: Master, monkeypatch: pytest.MonkeyPatch) -> None:
     opened: set[FakeChannel] = set()
-    master.leadership.outside = Outside(dial=lambda _: FakeChannel(opened))
+    master.leadership.outside = Outside(dial=lambda *_: FakeChannel(opened))
     relay = SandboxRelay(master.leadership)
     monkeypatch.setattr(relay, "_address", lambda _: HostPort("127.0.0.1", 1))
 
@@ -446,7 +448,7 @@ async def test_a_client_hears_of_the_end_of_its_stream_and_its_channel_is_closed
             Detector(),  # type: ignore[arg-type]
             session,
             OUTSIDE.backoff(0.001, 0.001),
-            lambda _: FakeChannel(opened),
+            lambda *_: FakeChannel(opened),
         ),
         check,
     )

@@ -38,6 +38,7 @@ class Config:
     info: pb.AgentInfo  # without its id
     runtimes: tuple[str, ...]
     boot_id: str = ""  # of the machine, whose monotonic clock orders what it says
+    executors_at: str = ""  # host:port for executors; empty: where the agent serves all else
     resend_min_s: float = 10.0
     resend_max_s: float = 600.0
     kill_grace_s: float = 3.0

@@ -104,6 +104,6 @@ async def stop_job(cluster: Cluster, text: str) -> None:
             f"the job {job.job_id} has ended already ({job.state}); nothing of it is left to stop",
             EXIT_USAGE,
         )
-    async with jobs_at(address) as stub:
+    async with jobs_at(cluster, address) as stub:
         await stub.StopJob(pb.StopJobRequest(job_id=job.job_id), timeout=cluster.timeout_s)
     print(f"stopping {job.job_id} ({about_job(job)})")

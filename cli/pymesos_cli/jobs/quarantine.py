@@ -74,7 +74,7 @@ class Jobs:
         request = pb.ReleaseQuarantinedRequest(job_id=item.id, discard=discard)
         for view in await serving(cluster):
             if view.info.framework_id == item.keeper:
-                async with service(view) as stub:
+                async with service(cluster, view) as stub:
                     await stub.ReleaseQuarantined(request, timeout=cluster.timeout_s)
 
 

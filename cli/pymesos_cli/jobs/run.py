@@ -112,6 +112,14 @@ async def run_job(
     serves = None if here else await _serving(cluster, job.role)
     progress = Progress(quiet=show_output)
     if serves is None:
+        if cluster.credentials is not None:
+            who = cluster.credentials.identity.principal
+            raise CliError(
+                f"nobody takes jobs of the role {job.role}, and this command cannot run the job"
+                f" itself: your certificate is of {who}, which is no framework. Start"
+                f" pymesos-binpack --listen --role {job.role} --tls FOLDER",
+                EXIT_USAGE,
+            )
         why = (
             "as --here says"
             if here
@@ -155,7 +163,7 @@ async def _submit(cluster: Cluster, to: FrameworkView, job: Job, *, same_name: b
         job_json=job.document, request_id=str(uuid.uuid4()), same_name=same_name
     )
     try:
-        async with service(to) as stub:
+        async with service(cluster, to) as stub:
             return (await stub.SubmitJob(request, timeout=cluster.timeout_s)).job_id
     except SilentError as error:
         raise _away(error.silent) from error
@@ -182,7 +190,7 @@ async def _run_command(
     """A command ends with the one who waits for it, as it would here."""
 
     async def stop() -> None:
-        async with jobs_at(address) as stub:
+        async with jobs_at(cluster, address) as stub:
             await stub.StopJob(pb.StopJobRequest(job_id=job_id), timeout=cluster.timeout_s)
 
     async def end() -> None:
@@ -231,7 +239,7 @@ async def watch(
     ended = said = False
     while not ended:
         try:
-            async with jobs_at(address) as stub:
+            async with jobs_at(cluster, address) as stub:
                 async for view in stub.WatchJob(pb.WatchJobRequest(job_id=job_id)):
                     yield view
                     said = False

@@ -208,5 +208,5 @@ async def _forget(cluster: Cluster, volume: Volume, *, check_only: bool) -> None
     )
     for view in await serving(cluster):
         if view.state == "active" and volume.role in view.info.roles:
-            async with service(view) as stub:
+            async with service(cluster, view) as stub:
                 await stub.ForgetVolume(request, timeout=cluster.timeout_s)

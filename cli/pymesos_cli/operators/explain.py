@@ -230,7 +230,7 @@ async def _ask_services(cluster: Cluster) -> Known:
     served, hosted = bool(await serving(cluster)), await hosted_jobs(cluster)
     known = Known(silent=answers.silent, served=served, hosted=hosted)
     for address, job in answers.items:
-        async with jobs_at(address) as stub:
+        async with jobs_at(cluster, address) as stub:
             request = jobs_pb.WatchJobRequest(job_id=job.job_id)
             async for view in stub.WatchJob(request, timeout=cluster.timeout_s):
                 for i in view.instances:

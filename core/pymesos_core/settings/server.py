@@ -6,14 +6,25 @@ import ipaddress
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pymesos_core import limits
 from pymesos_core.addresses import parse_master, parse_zk
 from pymesos_core.ids import name_problem
 from pymesos_core.log import LEVELS
+from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.identities import Kind
 from pymesos_core.serving import Listen
-from pymesos_core.settings.declaring import Settings, choice, number, switch, text, whole
+from pymesos_core.settings.declaring import (
+    Settings,
+    choice,
+    folder,
+    number,
+    switch,
+    text,
+    whole,
+)
 from pymesos_core.settings.kinds import SECONDS
 from pymesos_core.text import quoted
 
@@ -63,19 +74,27 @@ class ServerSettings(Settings):
         default_text="the host's own",
         help="Name shown to people.",
     )
+    tls: Path | None = folder(
+        None,
+        default_text="no TLS",
+        help="A folder with cert.pem, key.pem and roots.pem, as `pymesos-cli cluster issue` makes"
+        " it: only who has a certificate of the cluster gets in.",
+    )
     insecure: bool = switch(
-        False, help="Allow an address other than loopback although there is no TLS yet."
+        False, help="Allow an address other than loopback without --tls: everyone gets in."
     )
     log_level: str = choice("info", LEVELS, help="The least that is logged.")
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """See Settings."""
         for field, value in (("ip", self.ip), ("advertise_ip", self.advertise_ip)):
-            if value and not self.insecure and not ipaddress.ip_address(value).is_loopback:
+            open_to_all = self.tls is None and not self.insecure
+            if value and open_to_all and not ipaddress.ip_address(value).is_loopback:
                 yield (
                     field,
-                    f"{value} is not a loopback address, and there is no TLS yet: everyone who"
-                    f" can reach it can run commands here. Add --insecure if that is meant",
+                    f"{value} is not a loopback address, and there is no --tls: everyone who can"
+                    f" reach it could run commands here. Give it certificates (see `pymesos-cli"
+                    f" cluster --help`), or add --insecure if that is meant",
                 )
         if ipaddress.ip_address(self.advertise_ip or self.ip).is_unspecified:
             yield (
@@ -83,6 +102,14 @@ class ServerSettings(Settings):
                 f"{self.advertise_ip or self.ip} is every address of this machine; say with"
                 f" --advertise-ip what others should connect to",
             )
+
+    def credentials(self, kind: Kind) -> Credentials | None:
+        """Those of --tls, which have to be of that kind. Raises CredentialsError."""
+        if self.tls is None:
+            return None
+        credentials = Credentials(self.tls)
+        credentials.need(kind)
+        return credentials
 
     @property
     def listen_at(self) -> Listen:

@@ -50,12 +50,17 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if meant is not None and meant.state == AgentState.GONE:
         refuse_agent(ctx, event.connection_id, f"agent {agent_id} is being marked gone")
         return
+    owner = meant.info.principal if meant is not None else known.info.principal if known else ""
+    if owner and owner != event.caller.principal:
+        refuse_agent(ctx, event.connection_id, f"agent {agent_id} belongs to {owner}")
+        return
     if _is_late(ctx, event):
         refuse_agent(ctx, event.connection_id, f"agent {agent_id} has registered again since")
         return
     info = pb.AgentInfo()
     info.CopyFrom(event.info)
     info.agent_id = agent_id or next(ctx.agent_ids)
+    info.principal = event.caller.principal
     # What the registry does not hold it learns from the agent, whose checkpoint is as good.
     reserved = meant.reserved if meant is not None else known.reserved if known else reported
     try:

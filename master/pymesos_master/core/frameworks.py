@@ -70,11 +70,15 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         ctx.changed = True
         ctx.persist({}, SubscriptionRefused(event.connection_id, message))
         return
-    if known is not None and (problem := change_problem(known.info, asked)):
-        ctx.refuse_framework(event.connection_id, problem)
-        return
     info = pb.FrameworkInfo()
     info.CopyFrom(asked)
+    if event.caller.is_proved:
+        info.principal = event.caller.principal
+    if known is not None and (
+        problem := change_problem(known.info, info, proved=event.caller.is_proved)
+    ):
+        ctx.refuse_framework(event.connection_id, problem)
+        return
     info.framework_id = framework_id or next(ctx.framework_ids)
     since = known.registered_at_s if known else ctx.now.wall_s
     peer = known.peer if known else event.caller.peer

@@ -171,7 +171,7 @@ def _conversion(
                 if tag.role != role:
                     raise ResourceError(f"it reserves for {tag.role}, the offer is of {role}")
                 principal, mine = tag.reservations[-1].principal, framework.info.principal
-                if principal != mine:
+                if principal not in ("", mine):
                     raise ResourceError(f"it reserves as {principal!r}, the framework is {mine!r}")
             return reservations.before_reserve(given), given
         case "unreserve":

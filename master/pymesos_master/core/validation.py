@@ -26,9 +26,17 @@ def subscription_problem(subscribe: scheduler_pb.Call.Subscribe) -> str | None:
     return None
 
 
-def change_problem(before: pb.FrameworkInfo, after: pb.FrameworkInfo) -> str | None:
-    """Why a re-subscription may not change what it changes."""
+def change_problem(
+    before: pb.FrameworkInfo, after: pb.FrameworkInfo, *, proved: bool = False
+) -> str | None:
+    """Why a re-subscription may not change what it changes.
+
+    A principal that is `proved`, by a certificate, may take over what had none before the cluster
+    had certificates.
+    """
     for name in ("user", "checkpoint", "principal"):
+        if name == "principal" and proved and not before.principal:
+            continue
         if getattr(before, name) != getattr(after, name):
             return f"Changing framework's {name} is not allowed."
     return None

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from pymesos_core.budgets import host_of
 from pymesos_core.caller import Caller
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import ProblemKind, RequestError
@@ -75,7 +74,7 @@ class Leadership:
 
 def caller_of(call: ServerCall[Any, Any]) -> Caller:
     """Who makes a call, as far as that is known."""
-    return Caller(peer=host_of(call.peer), via="grpc")
+    return call.caller
 
 
 async def run_stream(

@@ -9,6 +9,7 @@ import contextlib
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.following import AGENT_KEY, describe
+from pymesos_core.security.identities import Kind
 from pymesos_core.tasks import beside
 from pymesos_core.transport import CallError, ClientStream, Code, Method, ServerCall
 from pymesos_master.services.leading import Leadership
@@ -33,7 +34,7 @@ class SandboxRelay:
                 Code.RESOURCE_EXHAUSTED, f"this master relays {MAX_RELAYED} calls already"
             )
         self._relayed += 1
-        channel = self._dial(address)
+        channel = self._dial(address, Kind.AGENT)
         try:
             stream = channel.stream(Method(method, bytes, bytes))
             async with beside(_pass_on(call, stream)):

@@ -529,7 +529,7 @@ class Offer(_message.Message):
     def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., optimistic: _Optional[bool] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
-    __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version", "unavailable")
+    __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version", "unavailable", "principal")
     class IsolationEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -552,6 +552,7 @@ class AgentInfo(_message.Message):
     ISOLATION_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     address: Address
     resources: _containers.RepeatedCompositeFieldContainer[Resource]
@@ -560,4 +561,5 @@ class AgentInfo(_message.Message):
     isolation: _containers.ScalarMap[str, str]
     version: str
     unavailable: _containers.ScalarMap[str, str]
-    def __init__(self, agent_id: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., isolation: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., unavailable: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    principal: str
+    def __init__(self, agent_id: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., isolation: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., unavailable: _Optional[_Mapping[str, str]] = ..., principal: _Optional[str] = ...) -> None: ...

@@ -116,7 +116,9 @@ def _place(ctx: Context, task: Task) -> Executor | None:
 def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
     info = task.info.executor
     token, address = next(ctx.uuids).hex(), ctx.config.info.address
-    as_task = executors.as_task(info, token, f"{address.ip}:{address.port}")
+    as_task = executors.as_task(
+        info, token, ctx.config.executors_at or f"{address.ip}:{address.port}"
+    )
     as_task.agent_id = ctx.state.agent_id
     container = Container(
         next(ctx.container_ids),

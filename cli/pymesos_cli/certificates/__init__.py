@@ -1,0 +1,1 @@
+"""Commands that make a cluster's certificates: its authority, and what that signs."""
