@@ -96,11 +96,11 @@ class LoadGenerator:
         self.last: dict[str, Any] = dict.fromkeys(names, 0)
         self.pid = 0
 
-    async def run(self, master: str, agents: int, resources: str) -> None:
-        """Until cancelled."""
+    async def run(self, master: str, agents: int, resources: str, *more: str) -> None:
+        """Until cancelled; `more` are further flags."""
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, str(LOADGEN), "--master", master),
-            *("--agents", str(agents), "--resources", resources),
+            *("--agents", str(agents), "--resources", resources, *more),
             stdout=asyncio.subprocess.PIPE,
         )
         assert process.stdout is not None

@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -28,6 +29,8 @@ from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
 from pymesos_binpack.shell import Binpack
 from pymesos_cli.local.cluster import LocalCluster
+from pymesos_core.outside import outside_with
+from pymesos_core.security.credentials import Credentials
 from pymesos_core.store import Store
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver
@@ -36,8 +39,8 @@ from pymesos_sdk import Driver
 class Timed(Binpack):
     """The framework, with a note of when each update came."""
 
-    def __init__(self, *arguments: object) -> None:
-        super().__init__(*arguments)  # type: ignore[arg-type]
+    def __init__(self, *arguments: object, **more: object) -> None:
+        super().__init__(*arguments, **more)  # type: ignore[arg-type]
         self.running_at: dict[str, float] = {}
 
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
@@ -103,14 +106,25 @@ def bare(tasks: int, at_once: int) -> float:
     return tasks / (time.perf_counter() - begin)
 
 
-async def measure(folder: Path, rounds: int, tasks: int, at_once: int) -> dict[str, object]:
-    """Start the roles, measure, stop them."""
+async def measure(
+    folder: Path,
+    rounds: int,
+    tasks: int,
+    at_once: int,
+    tls: Callable[[str], Path] | None = None,
+) -> dict[str, object]:
+    """Start the roles, measure, stop them; `tls` has certificates of principals."""
+
+    def flags(principal: str) -> tuple[str, ...]:
+        return ("--tls", str(tls(principal))) if tls else ()
+
     cluster = LocalCluster(folder)
     try:
         master = cluster.start(
             "master",
             "pymesos_master.main",
             *("--port", "0", "--work-dir", str(folder / "master"), "--log-level", "warning"),
+            *flags("master/m"),
         )
         cluster.start(
             "agent",
@@ -118,13 +132,15 @@ async def measure(folder: Path, rounds: int, tasks: int, at_once: int) -> dict[s
             *("--port", "0", "--master", master.address, "--work-dir", str(folder / "agent")),
             *("--resources", "cpus:64;mem:65536", "--runtime", "process"),
             *("--kill-tasks-on-exit", "--log-level", "warning"),
+            *(("--executor-port", "0", *flags("agent/a")) if tls else ()),
         )
         info = pb.FrameworkInfo(
             name="bench", capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE]
         )
         core = BinpackCore(read_policy(DEFAULT_POLICY), {})
         store = Store(folder / "framework.sqlite")
-        binpack = Timed(core, store, info, master.address)
+        outside = outside_with(Credentials(tls("framework/bench")) if tls else None)
+        binpack = Timed(core, store, info, master.address, outside=outside)
         running = asyncio.create_task(binpack.run())
         await ended(binpack, await binpack.submit(job(20, "true", 0.1), "warm-up"))
         times = sorted(await latency(binpack, rounds))

@@ -20,6 +20,7 @@ import signal
 import time
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 import click
 
@@ -32,13 +33,15 @@ from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.garbage import collect_seldom
+from pymesos_core.grpc_transport import dialer
 from pymesos_core.ids import numbered
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.runner import Fault, Runner
+from pymesos_core.security.credentials import Credentials
 from pymesos_core.streams import use_stream
-from pymesos_core.transport import Channel, ClientStream
+from pymesos_core.transport import Channel, ClientStream, Dial
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -104,12 +107,12 @@ class SimulatedAgent:
         self.feed = self._runner.feed
         self._usage = pb.AgentMessage(usage=pb.Usage())
 
-    async def run(self, detector: Detector) -> None:
+    async def run(self, detector: Detector, dial: Dial) -> None:
         """Until cancelled."""
         self.feed(ev.ContainersRecovered({}))
         usage = asyncio.create_task(self._report_usage())
         try:
-            await follow(detector, self._session, OUTSIDE.backoff(*RECONNECT_S), OUTSIDE.dial)
+            await follow(detector, self._session, OUTSIDE.backoff(*RECONNECT_S), dial)
         finally:
             usage.cancel()
             await asyncio.gather(usage, return_exceptions=True)
@@ -208,16 +211,16 @@ async def _write(stream: ClientStream, outbox: Outbox[pb.AgentMessage], tally: T
     stream.cancel()
 
 
-async def serve(master: str, agents: int, resources: str) -> None:
+async def serve(master: str, agents: int, resources: str, tls: Path | None) -> None:
     """Run the agents until SIGTERM, and report."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    tally = Tally()
+    tally, dial = Tally(), dialer(Credentials(tls) if tls else None)
     detector = detector_for(master)
     await detector.start()
     running = [
-        asyncio.create_task(SimulatedAgent(n, resources, tally).run(detector))
+        asyncio.create_task(SimulatedAgent(n, resources, tally).run(detector, dial))
         for n in range(agents)
     ]
     reporting = asyncio.create_task(_report(tally))
@@ -240,11 +243,12 @@ async def _report(tally: Tally) -> None:
 @click.option("--master", required=True, help="host:port or zk://…")
 @click.option("--agents", default=1000, show_default=True, help="How many.")
 @click.option("--resources", default="cpus:16;mem:65536;disk:100000", show_default=True)
-def main(master: str, agents: int, resources: str) -> None:
+@click.option("--tls", type=click.Path(path_type=Path), help="A certificate for all of them.")
+def main(master: str, agents: int, resources: str, tls: Path | None) -> None:
     """Simulate agents over real gRPC."""
     logging.basicConfig(level=logging.ERROR)
     collect_seldom()
-    asyncio.run(serve(master, agents, resources))
+    asyncio.run(serve(master, agents, resources, tls))
 
 
 if __name__ == "__main__":

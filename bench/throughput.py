@@ -21,7 +21,7 @@ import os
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
@@ -133,23 +133,42 @@ def cpu_of(pid: int) -> float:
 
 
 async def measure(
-    folder: Path, agents: int, tasks: int, at_once: int, in_flight: int, alive: int
+    folder: Path,
+    agents: int,
+    tasks: int,
+    at_once: int,
+    in_flight: int,
+    alive: int,
+    tls: Callable[[str], Path] | None = None,
 ) -> dict[str, object]:
-    """Run the tasks, then the echo."""
+    """Run the tasks, then the echo; `tls` has certificates of principals."""
+
+    def flags(principal: str) -> tuple[str, ...]:
+        return ("--tls", str(tls(principal))) if tls else ()
+
     roles, load = Roles(folder), LoadGenerator()
     running: list[asyncio.Task[None]] = []
     try:
         master = roles.master(
-            "master", "--log-level", "warning", "--agent-ping-timeout", "15", *HELD
+            "master",
+            "--log-level",
+            "warning",
+            "--agent-ping-timeout",
+            "15",
+            *HELD,
+            *flags("master/m"),
         )
         stay_on_each = -(-alive // agents)
         fit = at_once + stay_on_each
         resources = f"cpus:{fit};mem:{fit * 32};disk:1000"
-        running.append(asyncio.create_task(load.run(master.address, agents, resources)))
+        running.append(
+            asyncio.create_task(load.run(master.address, agents, resources, *flags("agent/load")))
+        )
         await until("all agents", lambda: load.last["registered"] == agents, 600)
+        master_rss = psutil.Process(master.process.pid).memory_info().rss
         sprinter = Sprinter(tasks, in_flight, stay_on_each)
         info = pb.FrameworkInfo(name="bench", capabilities=[pb.PARTITION_AWARE])
-        driver = Driver(sprinter, info, master.address)
+        driver = Driver(sprinter, info, master.address, tls=tls("framework/bench") if tls else None)
         running.append(asyncio.create_task(driver.run()))
         await until(
             "the tasks that stay",
@@ -188,6 +207,7 @@ async def measure(
         },
         "cpu_ms_per_task": {name: round(s / tasks * 1000, 4) for name, s in cpu_s.items()},
         "master_rss_mib": rss // 2**20,
+        "master_rss_idle_kib": master_rss // 1024,
         "echo_messages_per_s": round(tasks * MESSAGES_PER_TASK / echo_s),
         "messages_per_task": round(messages / tasks, 2),
         "ratio_to_echo": round(echo_s / took_s, 3),

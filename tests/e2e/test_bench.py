@@ -46,6 +46,12 @@ def test_throughput() -> None:
     assert result["tasks_per_s"] > 0 and result["ratio_to_echo"] > 0
 
 
+def test_security() -> None:
+    small = ("--runs", "1", "--agents", "5", "--tasks", "50", "--rounds", "3")
+    result = bench("security.py", *small)
+    assert result["ratio_throughput"] > 0 and result["ratio_launch_p50"] > 0
+
+
 def test_planning() -> None:
     rows = bench("planning.py", "--lives", "3")["rows"]
     assert len(rows) == 5
