@@ -50,12 +50,12 @@ def successor(rig: Rig) -> Rig:
 
 @pytest.fixture(params=["process", "oci"])
 async def old(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, passable: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Rig]:
     """A runtime of an older agent, with the supervisor that it had."""
-    monkeypatch.setattr(supervised, "PROGRAM", older(tmp_path, 2))
+    monkeypatch.setattr(supervised, "PROGRAM", older(passable, 2))
     monkeypatch.setattr(supervisor, "VERSION", 2)
-    make = oci_rig(tmp_path) if request.param == "oci" else process_rig(tmp_path, watched=False)
+    make = oci_rig(passable) if request.param == "oci" else process_rig(passable, watched=False)
     async with make as rig:
         monkeypatch.undo()
         yield rig
@@ -75,6 +75,9 @@ async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
     more = await run_as(new, "65533", "id -u; id -g")
     assert (await new.exited(more)).exit_status == 0, "by the older supervisor"
     assert (more.sandbox / "stdout").read_text() == "65533\n65533\n"
+    if isinstance(new.runtime, ProcessRuntime):
+        said = (more.sandbox / "stderr").read_text()
+        assert said.count("/no/such.so") == 3, "sh and two times id, and nothing before it is 65533"
     assert supervisors(new.folder) == [before]
     new.runtime.kill(stays.container_id, force=True)
     assert (await new.exited(stays)).exit_status == -9
@@ -90,15 +93,15 @@ async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
 
 @pytest.mark.parametrize("runtime", ["process", "oci"])
 async def test_the_supervisor_of_the_previous_release_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+    passable: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
     """The supervisor lies elsewhere in the package, and says the version that this agent says."""
-    monkeypatch.setattr(supervised, "PROGRAM", older(tmp_path, supervisor.VERSION))
-    make = oci_rig(tmp_path) if runtime == "oci" else process_rig(tmp_path, watched=False)
+    monkeypatch.setattr(supervised, "PROGRAM", older(passable, supervisor.VERSION))
+    make = oci_rig(passable) if runtime == "oci" else process_rig(passable, watched=False)
     async with make as rig:
         monkeypatch.undo()
         stays, ends = await rig.run("sleep 73"), await rig.run("sleep 0.5; exit 9")
-        before = supervisors(tmp_path)
+        before = supervisors(passable)
         await rig.runtime.close()
         new = successor(rig)
         await new.start()
@@ -111,7 +114,7 @@ async def test_the_supervisor_of_the_previous_release_goes_on(
         assert (more.sandbox / "stdout").read_text() == "65533\n65533\n"
         new.runtime.kill(stays.container_id, force=True)
         assert (await new.exited(stays)).exit_status == -9
-        assert supervisors(tmp_path) == before, "it is as good as a new one"
+        assert supervisors(passable) == before, "it is as good as a new one"
         await new.runtime.close()
 
 
@@ -123,6 +126,7 @@ def test_supervisors_of_all_versions_are_kept() -> None:
 
 async def run_as(rig: Rig, user: str, command: str) -> ContainerSpec:
     spec = rig.spec(command)
+    spec.info.command.environment.add(name="LD_PRELOAD", value="/no/such.so")
     uid, _, gid = user.partition(":")
     object.__setattr__(spec, "user", user)
     object.__setattr__(spec, "owner", (int(uid), int(gid or uid)))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import shutil
 import signal
 import struct
 import termios
@@ -23,6 +24,7 @@ from pymesos_proto.v1 import sandbox_pb2 as pb
 CHUNK_BYTES = 64 * 1024
 QUEUED_OUTPUTS = 16
 END_GRACE_S = 1.0
+SETSID = shutil.which("setsid") or "/usr/bin/setsid"
 ENDERS = ThreadPoolExecutor(4, thread_name_prefix="end-marked")
 LAST_WORDS_S = 0.2  # for what has ended to be read
 SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGKILL,
@@ -31,9 +33,12 @@ SIGNALS = {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.
 
 @dataclass(frozen=True)
 class Entry:
-    """The program of the agent's machine that brings a command into a container."""
+    """The program of the agent's machine that brings a command into a container.
 
-    argv: Sequence[str]
+    It has the agent's rights, so nothing of the task is in its environment.
+    """
+
+    argv: Sequence[str]  # an absolute path first
     env: Mapping[str, str]
     cwd: Path
     mark: str = ""  # in the environment of the command, as MARK, so that nothing of it is left
@@ -147,7 +152,7 @@ class Session:
         try:
             _resize(self._terminal, self._size)
             self._process = await asyncio.create_subprocess_exec(
-                *("setsid", "--ctty", *self._entry.argv),
+                *(SETSID, "--ctty", *self._entry.argv),
                 env=self._entry.env,
                 cwd=self._entry.cwd,
                 stdin=theirs,

@@ -21,7 +21,7 @@ from pymesos_agent.containers.environment import (
     ulimits,
 )
 from pymesos_agent.containers.marks import MARK, new_mark
-from pymesos_agent.containers.sessions import Entry, run_entry
+from pymesos_agent.containers.sessions import Entry, EntryError, run_entry
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
@@ -33,15 +33,13 @@ from pymesos_agent.core.events import (
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervisor
-from pymesos_agent.supervision.supervised import Ids, Supervised, setpriv
+from pymesos_agent.supervision.supervised import Ids, Supervised
 from pymesos_core.resources import Resources
 
 log = logging.getLogger(__name__)
 
 MILLI_MIB = 1024 * 1024 / 1000
 TRIAL_TIMEOUT_S = 10.0
-# Join the cgroups that are named before the "--", then become what is named after it.
-JOIN = 'while [ "$1" != -- ]; do echo 0 > "$1" || exit 126; shift; done; shift; exec "$@"'
 
 
 class ProcessRuntime:
@@ -101,8 +99,9 @@ class ProcessRuntime:
         try:
             if self._cgroups is not None:
                 joins = self._cgroups.create(name, cgroups.Limits(100, 0)).join
-            command = ["/bin/sh", "-c", JOIN, "sh", *joins, "--", "true"]
-            entry = Entry(command, self._inherited, Path("/"))
+            what = {"argv": ["true"], "env": self._inherited, "cwd": "/", "cgroups": joins}
+            command, file = self._supervised.entry(name, what)
+            entry = Entry(command, self._inherited, Path("/"), scratch=file)
             status, said = await run_entry(entry, TRIAL_TIMEOUT_S)
         except TimeoutError:
             return f"a program that does nothing took longer than {TRIAL_TIMEOUT_S:.0f} s"
@@ -151,7 +150,7 @@ class ProcessRuntime:
         mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB)
         joins: tuple[str, ...] = ()
         try:
-            ids = self._ids(spec)
+            self._ids(spec)
             _link_volumes(spec)
             if self._cgroups is not None:
                 cpus_milli = amounts.get("cpus", 0)
@@ -174,15 +173,30 @@ class ProcessRuntime:
         self._supervised.launch(
             spec,
             spec.owner,
-            {
-                "argv": task_argv(spec.info.command),
-                "env": task_environment(spec, spec.sandbox, self._inherited),
-                "cwd": str(spec.sandbox),
-                "ids": ids,
-                "cgroups": joins,
-                "ulimits": ulimits(spec.info.container),
-            },
+            self._what(
+                spec,
+                task_argv(spec.info.command),
+                task_environment(spec, spec.sandbox, self._inherited),
+                joins,
+            ),
         )
+
+    def _what(
+        self,
+        spec: ContainerSpec,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        joins: tuple[str, ...],
+    ) -> dict[str, Any]:
+        """What becomes a process of a container, the first or another one: see `become`."""
+        return {
+            "argv": argv,
+            "env": env,
+            "cwd": str(spec.sandbox),
+            "ids": self._ids(spec),
+            "cgroups": joins,
+            "ulimits": ulimits(spec.info.container),
+        }
 
     @staticmethod
     def _ids(spec: ContainerSpec) -> Ids | None:
@@ -213,12 +227,12 @@ class ProcessRuntime:
         if term:
             env["TERM"] = term
         group = self._groups.get(spec.container_id)
-        joins = group.join if group else ()
-        become: list[str] = []
-        if (ids := self._ids(spec)) is not None:
-            become = setpriv(ids)
-        command = ["/bin/sh", "-c", JOIN, "sh", *joins, "--", *become, *argv]
-        return Entry(command, env, spec.sandbox, mark)
+        what = self._what(spec, list(argv), env, group.join if group else ())
+        try:
+            command, file = self._supervised.entry(spec.container_id, what)
+        except (OSError, ValueError) as error:
+            raise EntryError(f"the container cannot be entered: {error}") from error
+        return Entry(command, self._inherited, Path("/"), mark, file)
 
     def private_paths(self, container_id: str) -> Sequence[Path]:
         """See Runtime."""

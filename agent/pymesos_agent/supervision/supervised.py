@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import marshal
 import os
 import socket
 import sys
+import uuid
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,11 +36,13 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 10.0
 AGAIN_S = 1.0
-# Of all that could be imported only what the supervisor names is.
+# Of all that could be imported only what the programs name is.
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"
     " from pymesos_agent.supervision.supervisor import main; main()"
 )
+BECOME = PROGRAM.replace(".supervisor ", ".becoming ")
+PACKAGES = str(Path(pymesos_agent.__file__).parent.parent)
 
 Message = dict[str, Any]
 Ids = tuple[int, int, tuple[int, ...]]  # user, group, further groups
@@ -127,10 +131,9 @@ class Supervised:
 
     async def _spawn(self) -> None:
         """Start a supervisor that no signal to the agent's group or terminal reaches."""
-        root = Path(pymesos_agent.__file__).parent.parent
         with (self._directory / "supervisor.log").open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", "-c", PROGRAM, str(root), str(self._directory)),
+                *(sys.executable, "-I", "-S", "-c", PROGRAM, PACKAGES, str(self._directory)),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
@@ -273,10 +276,22 @@ class Supervised:
             self._unsent[container_id] = message
 
     def _send_launch(self, message: Message) -> None:
-        if self._version < 3 and (ids := message.pop("ids", None)) is not None:
-            message["argv"] = [*setpriv(ids), *message["argv"]]
+        if self._version < 3 and message.get("ids") is not None:
+            self._become_by_itself(message)
         self._launching.add(message["id"])
         self._send(message)
+
+    def _become_by_itself(self, message: Message) -> None:
+        """For a supervisor that knows only users with names: what it starts becomes the user."""
+        what = {key: message.pop(key) for key in ("ids", "argv", "env", "cwd")}
+        container_id = message["id"]
+        message["argv"], _ = becoming(self._pipes, container_id, what)
+        message["env"] = {"PYMESOS_CONTAINER_ID": container_id}
+        message["cwd"] = "/"
+
+    def entry(self, container_id: str, what: Message) -> tuple[list[str], Path]:
+        """A command that turns into one more process of a container: see `becoming`."""
+        return becoming(self._pipes, container_id, what)
 
     def _log_parameters(
         self, container_id: str, sandbox: Path, owner: tuple[int, int] | None
@@ -335,11 +350,16 @@ class Supervised:
         await self._reading.close()
 
 
-def setpriv(ids: Ids) -> list[str]:
-    """A command that runs what follows as somebody else."""
-    uid, gid, groups = ids
-    more = f"--groups={','.join(map(str, groups))}" if groups else "--clear-groups"
-    return ["setpriv", f"--reuid={uid}", f"--regid={gid}", more, "--"]
+def becoming(folder: Path, container_id: str, what: Message) -> tuple[list[str], Path]:
+    """A command that turns into what is to run as somebody else, and the file that tells it.
+
+    The command itself shows nothing of the task. Raises OSError, ValueError.
+    """
+    path = folder / f"{container_id}.{uuid.uuid4().hex}"
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    with os.fdopen(file, "wb") as opened:
+        marshal.dump(what, opened)
+    return [sys.executable, "-I", "-S", "-c", BECOME, PACKAGES, str(path)], path
 
 
 def exited(message: Mapping[str, Any]) -> ContainerExited:

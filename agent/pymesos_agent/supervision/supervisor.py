@@ -48,7 +48,6 @@ import fcntl
 import json
 import os
 import pwd
-import resource
 import selectors
 import signal
 import socket
@@ -56,6 +55,7 @@ import sys
 import time
 
 from pymesos_agent.files.logfile import RotatingLog
+from pymesos_agent.supervision.becoming import become
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
@@ -359,7 +359,7 @@ class Supervisor:
             os.close(error_write)
             raise
         if pid == 0:
-            self.become(spec, error_write)
+            self.turn_into(spec, error_write)
         os.close(error_write)
         container.error_fd = error_read
         self.selector.register(
@@ -367,51 +367,20 @@ class Supervisor:
         )
         return pid
 
-    def become(self, spec: Message, error_fd: int) -> NoReturn:
+    def turn_into(self, spec: Message, error_fd: int) -> NoReturn:
         """In the child: turn into the container's main process, or say why not and end."""
-        step = "prepare"
         try:
             signal.set_wakeup_fd(-1)
             for number in CHANGEABLE_SIGNALS:
                 with contextlib.suppress(OSError, ValueError):
                     signal.signal(number, signal.SIG_DFL)
             os.setsid()
-            step = "join its cgroup"
-            for path in spec.get("cgroups", ()):
-                with open(path, "wb", buffering=0) as procs:
-                    procs.write(b"0")
-            step = "limit it"
-            for name, soft, hard in spec.get("ulimits", ()):
-                resource.setrlimit(getattr(resource, name), (soft, hard))
-            step = "open its pipes"
-            null = os.open("/dev/null", os.O_RDONLY)
-            out, err = (os.open(path, os.O_RDWR) for path in spec["logs"]["pipes"])
-            for number, descriptor in enumerate((null, out, err)):
-                os.dup2(descriptor, number)
-            if spec.get("ids"):
-                uid, gid, groups = spec["ids"]
-                step = f"become user {uid}:{gid}"
-                os.setgroups(groups)
-                os.setgid(gid)
-                os.setuid(uid)
-            elif spec.get("user"):  # of an agent that speaks version 2
-                step = f"become user {spec['user']}"
-                entry = pwd.getpwnam(spec["user"])
-                os.initgroups(entry.pw_name, entry.pw_gid)
-                os.setgid(entry.pw_gid)
-                os.setuid(entry.pw_uid)
-            step = "enter its sandbox"
-            os.chdir(spec["cwd"])
-            os.umask(0o022)
-            step = f"execute {spec['argv'][0]}"
-            os.execvpe(  # noqa: S606
-                spec["argv"][0], spec["argv"], spec["env"]
-            )
+            if "user" in spec:  # of an agent that speaks version 2
+                spec["ids"] = ids_of(spec["user"])
+            become(spec, spec["logs"]["pipes"])
         except BaseException as error:
-            reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             with contextlib.suppress(OSError):
-                said = f"cannot {step}: {reason}".encode("utf-8", "backslashreplace")
-                os.write(error_fd, said[:4000])
+                os.write(error_fd, str(error).encode("utf-8", "backslashreplace")[:4000])
         finally:
             os._exit(127)
 
@@ -714,6 +683,14 @@ def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
         if fields[0] in (b"Z", b"X"):
             zombies.add(pid)
     return parents, sessions, zombies
+
+
+def ids_of(user: str) -> tuple[int, int, list[int]] | None:
+    """A user of this machine; None for the agent's own. Raises LookupError."""
+    if not user:
+        return None
+    entry = pwd.getpwnam(user)
+    return entry.pw_uid, entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
 
 
 def last_error(path: str) -> str:

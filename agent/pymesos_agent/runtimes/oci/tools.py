@@ -68,7 +68,7 @@ class Tool:
         if overlay is not None:
             mounts = (str(overlay.layers), overlay.options, str(overlay.bundle))
         unshare = (self.unshare, "--mount", "--propagation", "private")
-        return [*unshare, "sh", "-c", PREPARE, "sh", self.hidden, *mounts, *command]
+        return [*unshare, "/bin/sh", "-c", PREPARE, "sh", self.hidden, *mounts, *command]
 
 
 def installed(directory: Path) -> dict[str, Tool]:
