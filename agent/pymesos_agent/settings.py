@@ -165,7 +165,7 @@ class AgentSettings(ServerSettings):
     allow_images: tuple[str, ...] = texts(
         metavar="PREFIX,…",
         default_text="all",
-        help="What images of the oci runtime begin with: 'docker.io/library/,registry:5000/'.",
+        help="What images begin with, of every runtime: 'docker.io/library/,registry:5000/'.",
     )
     registry_auth: Path | None = file(
         default_text="skopeo's places",

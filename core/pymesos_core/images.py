@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from pymesos_core.text import quoted
 
@@ -29,4 +30,25 @@ def image_problem(reference: str) -> str | None:
     return (
         f"{quoted(reference)} is no reference of an image; expected:"
         f" [registry/]name[:tag][@digest], as in python:3.12 or registry.example/team/app:1.0{hint}"
+    )
+
+
+def full_name(reference: str) -> str:
+    """With its registry: `nginx` is `docker.io/library/nginx`."""
+    first, slash, _ = reference.partition("/")
+    if slash and ("." in first or ":" in first or first == "localhost"):
+        return reference
+    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
+
+
+def image_refusal(reference: str, allowed: Sequence[str]) -> str | None:
+    """Why an image of a registry may not be run, or None; `allowed` are beginnings of full names,
+    none of them: all.
+    """
+    full = full_name(reference)
+    if reference.startswith(LOCAL) or not allowed or full.startswith(tuple(allowed)):
+        return None
+    return (
+        f"images of {full} are not among those that this agent allows ({', '.join(allowed)}:"
+        f" --allow-images)"
     )

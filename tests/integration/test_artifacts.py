@@ -283,6 +283,31 @@ def test_what_cannot_be_had_is_named(site: Site, tmp_path: Path) -> None:
         site.fetch("f", path="../f")
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root reads as another")
+def test_a_file_of_the_machine_is_read_by_the_user_of_the_task(site: Site, passable: Path) -> None:
+    folder = passable / "allowed"
+    (folder / "closed").mkdir(parents=True)
+    for path, mode in (("open", 0o644), ("mine", 0o600), ("group", 0o640), ("closed/f", 0o644)):
+        (folder / path).write_text(path)
+        (folder / path).chmod(mode)
+    (folder / "closed").chmod(0o700)
+    os.chown(folder / "group", 0, 4242)
+    site.artifacts = Artifacts(site.cache, [AllowedPath(folder)], 1)
+
+    def read(name: str, *groups: int) -> str:
+        digest = hashlib.sha256(name.encode()).hexdigest()
+        wanted = pb.Artifact(uri=f"file://{folder}/{name}", path="got", sha256=digest)
+        reader = (12345, 12345, groups)
+        site.artifacts.fetch(wanted, site.sandbox, None, lambda: False, reader=reader)
+        return (site.sandbox / "got").read_text()
+
+    assert read("open") == "open" and read("group", 4242) == "group"
+    for name in ("mine", "group", "closed/f"):
+        with pytest.raises(ArtifactError, match="may not be read by the user 12345"):
+            read(name)
+    assert not list(site.cache.iterdir()), "nor is it kept for those who may not"
+
+
 def test_a_file_of_the_machine(site: Site, tmp_path: Path) -> None:
     (tmp_path / "allowed").mkdir()
     (tmp_path / "allowed/f").write_text("mine")

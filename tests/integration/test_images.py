@@ -21,9 +21,10 @@ from pymesos_agent.containers.settings import ImageSettings
 from pymesos_agent.files.budget import LAYER, MIB, Limits
 from pymesos_agent.files.unpacking import unpack_layer
 from pymesos_agent.runtimes.oci import images as images_module
-from pymesos_agent.runtimes.oci.images import Images
+from pymesos_agent.runtimes.oci.images import Images, layer_name
 from pymesos_agent.runtimes.oci.layers import LayerError
-from pymesos_agent.runtimes.oci.skopeo import ImageError, full_name
+from pymesos_agent.runtimes.oci.skopeo import ImageError
+from pymesos_core.images import full_name
 from pymesos_testing.components import MissingError
 from pymesos_testing.registry import Layer, busybox_layer, push, registry, write_layout
 from pymesos_testing.waiting import until
@@ -164,7 +165,24 @@ async def test_a_registry_that_wants_a_password(
             auth = tmp_path / "config.json"
             auth.write_text(json.dumps({"auths": {where: {"auth": "dXNlcjpzZWNyZXQ="}}}))
             images = store(tmp_path / "b", authfile=auth)
-            await images.get(f"{where}/secret:1", lambda _: None)
+            image = await images.get(f"{where}/secret:1", lambda _: None)
+            # What is here of it serves those who present the same credentials, and nobody else.
+            told: list[str] = []
+            assert await store(tmp_path / "b", authfile=auth).get(f"{where}/secret:1", told.append)
+            assert told == []
+            wrong = tmp_path / "wrong.json"
+            wrong.write_text(json.dumps({"auths": {where: {"auth": "dXNlcjp3cm9uZw=="}}}))
+            for other in (None, wrong):
+                with pytest.raises(ImageError, match=r"unauthorized|authentication"):
+                    await store(tmp_path / "b", authfile=other).get(
+                        f"{where}/secret:1", lambda _: None
+                    )
+            # Nor does it come with an image of somebody else's, who knows the digest of its layer.
+            (diff_id,) = (
+                f"sha256:{hashlib.sha256(layer.bytes()).hexdigest()}" for layer in [busybox_layer()]
+            )
+            assert image.layers[0].name != layer_name(diff_id)
+            assert not list((tmp_path / "b/blobs").glob("sha256/*"))
     except MissingError as error:
         pytest.skip(str(error))
 

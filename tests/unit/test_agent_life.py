@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from pymesos_agent.containers.isolation import asked, refusal
-from pymesos_agent.containers.settings import AllowedPath, Settings
+from pymesos_agent.containers.settings import AllowedPath, ImageSettings, Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import events as ev
 from pymesos_agent.core.tasks.checks import HEALTH, READINESS
+from pymesos_agent.runtimes.docker.creating import image_of
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -299,6 +302,28 @@ def test_what_is_not_allowed_is_refused(
 ) -> None:
     refused = refusal(Full(), spec(tmp_path, **container), Settings())
     assert refused and says in refused
+
+
+@pytest.mark.parametrize(
+    ("image", "allowed"),
+    [
+        ("nginx", True),
+        ("docker.io/library/nginx:1", True),
+        ("registry.corp/app", True),
+        ("evil/nginx", False),
+        ("registry.corp:5000/app", False),
+        ("4bcff63911fc", True),  # as a name, which is what the engine is asked for
+    ],
+)
+def test_images_are_allowed_on_every_runtime(image: str, allowed: bool, tmp_path: Path) -> None:
+    """It was asked by the oci runtime only."""
+    settings = Settings(images=ImageSettings(("docker.io/library/", "registry.corp/")))
+    asked_for = spec(tmp_path, image=image)
+    refused = refusal(Full(), asked_for, settings)
+    assert (refused is None) is allowed
+    assert allowed or "--allow-images" in (refused or "")
+    assert "/" in image_of(asked_for, settings), "no beginning of a digest"
+    assert image_of(asked_for, Settings()) == image
 
 
 def test_host_paths_are_judged_behind_their_links(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -13,6 +13,7 @@ from typing import Protocol
 from pymesos_agent.containers.facets import FACETS, USUAL_CAPABILITIES
 from pymesos_agent.containers.settings import AllowedPath, Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_core.images import image_refusal
 from pymesos_proto.v1 import types_pb2 as pb
 
 NETWORKS = ("host", "none", "bridge")
@@ -100,6 +101,8 @@ def _unknown(container: pb.ContainerInfo) -> str | None:
 
 
 def _not_allowed(container: pb.ContainerInfo, settings: Settings) -> str | None:
+    if container.image and (problem := image_refusal(container.image, settings.images.allowed)):
+        return problem
     more = set(container.add_capabilities) - settings.capabilities - set(USUAL_CAPABILITIES)
     if more:
         return (

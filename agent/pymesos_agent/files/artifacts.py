@@ -23,8 +23,8 @@ from urllib.parse import unquote, urlsplit
 from pymesos_agent.containers.isolation import host_path_problem
 from pymesos_agent.containers.settings import AllowedPath
 from pymesos_agent.files.archives import ArchiveError, Unpacker
-from pymesos_agent.files.below import OutsideError, parts_of
-from pymesos_agent.files.unpacking import UnpackingStoppedError, extract
+from pymesos_agent.files.below import OutsideError, open_real, parts_of
+from pymesos_agent.files.unpacking import UnpackingStoppedError, User, extract, open_as
 from pymesos_proto.v1 import types_pb2 as pb
 
 CHUNK_BYTES = 1024 * 1024
@@ -57,9 +57,11 @@ class Artifacts:
         owner: tuple[int, int] | None,
         stopped: Callable[[], bool],
         on_socket: OnSocket = lambda _: None,
+        reader: User | None = None,
     ) -> None:
-        """One of a task's. Blocking; `stopped` is asked when something has come, and `on_socket`
-        hears of what to shut down so that nothing is waited for. Raises ArtifactError.
+        """One of a task's; files of the machine are read as `reader`. Blocking; `stopped` is asked
+        when something has come, and `on_socket` hears of what to shut down so that nothing is
+        waited for. Raises ArtifactError.
         """
         if problem := artifact_problem(artifact):
             raise ArtifactError(problem)
@@ -71,7 +73,7 @@ class Artifacts:
 
         try:
             with (
-                self._file(artifact, go_on, on_socket) as file,
+                self._file(artifact, go_on, on_socket, reader) as file,
                 Unpacker(sandbox, owner, go_on) as into,
             ):
                 if artifact.extract:
@@ -96,17 +98,25 @@ class Artifacts:
 
     @contextlib.contextmanager
     def _file(
-        self, artifact: pb.Artifact, go_on: Callable[[], None], on_socket: OnSocket
+        self,
+        artifact: pb.Artifact,
+        go_on: Callable[[], None],
+        on_socket: OnSocket,
+        reader: User | None,
     ) -> Iterator[IO[bytes]]:
-        """From the cache; else fetched, and kept if its checksum was given."""
+        """From the cache; else fetched, and kept if its checksum was given.
+
+        What is here is not kept: another task's user may not read it.
+        """
         self._directory.mkdir(mode=0o700, exist_ok=True)
-        if artifact.sha256 and (cached := self._cached(artifact.sha256)) is not None:
+        kept = artifact.sha256 and urlsplit(artifact.uri).scheme != "file"
+        if kept and (cached := self._cached(artifact.sha256)) is not None:
             with cached:
                 yield cached
             return
         with tempfile.NamedTemporaryFile(dir=self._directory, prefix="new-") as new:
             digest = hashlib.sha256()
-            with contextlib.closing(self._open(artifact.uri, on_socket)) as source:
+            with contextlib.closing(self._open(artifact.uri, on_socket, reader)) as source:
                 announced = getattr(source, "length", None)  # none where it comes in chunks
                 size = 0
                 while data := source.read1(CHUNK_BYTES):
@@ -126,7 +136,7 @@ class Artifacts:
                 raise ArtifactError(
                     f"{artifact.uri} is not what was asked for: its SHA-256 is {digest.hexdigest()}"
                 )
-            if artifact.sha256:
+            if kept:
                 os.fsync(new.fileno())  # under its final name it is whole, whatever happens
                 with contextlib.suppress(FileExistsError):
                     os.link(new.name, self._directory / artifact.sha256)
@@ -150,19 +160,11 @@ class Artifacts:
         file.seek(0)
         return file
 
-    def _open(self, uri: str, on_socket: OnSocket) -> Any:
+    def _open(self, uri: str, on_socket: OnSocket, reader: User | None) -> Any:
         """With `read1` and `close`. Raises ArtifactError, OSError, ValueError, HTTPException."""
         parts = urlsplit(uri)
         if parts.scheme == "file":
-            path = unquote(parts.path)
-            mount = pb.ContainerMount(host_path=path, read_only=True)
-            if problem := host_path_problem(mount, self._host_paths):
-                raise ArtifactError(problem)
-            file = os.open(os.path.realpath(path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-            if not stat.S_ISREG(os.fstat(file).st_mode):
-                os.close(file)
-                raise ArtifactError(f"{path} is not a file")
-            return os.fdopen(file, "rb")
+            return self._open_here(unquote(parts.path), reader)
         opener = _opener(on_socket)
         answer: http.client.HTTPResponse | None = opener.open(uri, timeout=TIMEOUT_S)
         if answer is None:
@@ -171,6 +173,27 @@ class Artifacts:
             answer.close()
             raise ArtifactError(f"{uri} was answered with {answer.status}, not with a whole file")
         return answer
+
+    def _open_here(self, path: str, reader: User | None) -> IO[bytes]:
+        """A file of the machine. Raises ArtifactError, OSError."""
+        mount = pb.ContainerMount(host_path=path, read_only=True)
+        if problem := host_path_problem(mount, self._host_paths):
+            raise ArtifactError(problem)
+        real = os.path.realpath(path)
+        try:
+            if reader is None:
+                file = open_real(real, os.O_RDONLY | os.O_NONBLOCK)
+            else:
+                file = open_as(reader, real)
+        except PermissionError:
+            who = "the user of the task" if reader is None else f"the user {reader[0]}"
+            raise ArtifactError(
+                f"{path} may not be read by {who}, as which it is read; chmod o+r lets everybody"
+            ) from None
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            os.close(file)
+            raise ArtifactError(f"{path} is not a file")
+        return os.fdopen(file, "rb")
 
     def _collect(self, newest: Path) -> None:
         """Remove what was not used for longest until the rest fits."""

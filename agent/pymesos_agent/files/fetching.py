@@ -5,18 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
 
+from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts
+from pymesos_agent.files.unpacking import User
 from pymesos_core.tasks import Background
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
 
+NOBODY: User = (65534, 65534, ())
 MAX_FETCHES = 64  # at a time
 
 
@@ -86,7 +90,8 @@ class Fetching:
             problem: Exception | None = None
             try:
                 self._artifacts.fetch(
-                    artifact, spec.sandbox, spec.owner, stopped.is_set, sockets.append
+                    *(artifact, spec.sandbox, spec.owner, stopped.is_set, sockets.append),
+                    reader_of(spec),
                 )
             except ArtifactError as error:
                 problem = error
@@ -104,3 +109,21 @@ class Fetching:
             for each in sockets:
                 with contextlib.suppress(OSError):  # also of one that speaks TLS
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+
+def reader_of(spec: ContainerSpec) -> User | None:
+    """As whom files of the machine are read for a task; None: as who the agent is.
+
+    Who a container of an image is, is not known here: it gets what everybody may read.
+    """
+    if os.geteuid() != 0:
+        return None
+    if spec.info.container.image:
+        return NOBODY
+    if spec.owner is None:
+        return None
+    with contextlib.suppress(users.UserError):
+        user = users.on_machine(spec.user)
+        if (user.uid, user.gid) == spec.owner:
+            return user.uid, user.gid, user.more_gids
+    return *spec.owner, ()

@@ -15,6 +15,7 @@ from pymesos_agent.containers.environment import task_argv, task_environment
 from pymesos_agent.containers.facets import engine_arguments
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_core.images import full_name
 
 SANDBOX_IN_CONTAINER = Path("/mnt/pymesos/sandbox")
 MIN_MEM_BYTES = 6 * 1024 * 1024  # the engine refuses less
@@ -55,13 +56,21 @@ def host_config_of(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
     }
 
 
-def container_of(spec: ContainerSpec) -> dict[str, Any]:
+def image_of(spec: ContainerSpec, settings: Settings) -> str:
+    """What the engine is asked for. Where not all may be run, it is the name that was looked at,
+    since an engine also takes the beginning of an image's digest for it.
+    """
+    reference = spec.info.container.image
+    return full_name(reference) if settings.images.allowed else reference
+
+
+def container_of(spec: ContainerSpec, image: str) -> dict[str, Any]:
     """What runs in a container, as arguments of APIClient.create_container."""
     argv = task_argv(spec.info.command)
     # As in Mesos a shell's command replaces what the image begins with, others are its words.
     shell = spec.info.command.shell
     return {
-        "image": spec.info.container.image,
+        "image": image,
         "entrypoint": argv[:1] if shell else None,
         "command": (argv[1:] if shell else argv) or None,
         "environment": task_environment(spec, SANDBOX_IN_CONTAINER, {}),

@@ -42,7 +42,12 @@ from pymesos_agent.core.events import (
     killed_early,
 )
 from pymesos_agent.files.sandbox import SandboxError, opened
-from pymesos_agent.runtimes.docker.creating import MIN_MEM_BYTES, container_of, host_config_of
+from pymesos_agent.runtimes.docker.creating import (
+    MIN_MEM_BYTES,
+    container_of,
+    host_config_of,
+    image_of,
+)
 from pymesos_agent.runtimes.docker.engine import (
     AGENT_LABEL,
     ENGINE_ERRORS,
@@ -269,7 +274,7 @@ class DockerRuntime:
         self._outputs.copy(spec.container_id, spec.sandbox)
 
     def _fetch_if_missing(self, spec: ContainerSpec, launch: _Launch) -> None:
-        image = spec.info.container.image
+        image = image_of(spec, self._settings)
         try:
             self._engine.client.inspect_image(image)
         except ImageNotFound:
@@ -289,7 +294,10 @@ class DockerRuntime:
             SANDBOX_LABEL: str(spec.sandbox),
         }
         self._engine.client.create_container(
-            **container_of(spec), name=name, host_config=host_config, labels=labels
+            **container_of(spec, image_of(spec, self._settings)),
+            name=name,
+            host_config=host_config,
+            labels=labels,
         )
 
     def _give_sandbox(self, spec: ContainerSpec, name: str) -> None:

@@ -5,6 +5,9 @@ Blobs are shared by all images; a layer is unpacked once, under the digest of it
     images/blobs/sha256/…   what was fetched
     images/layers/…         unpacked, for overlayfs
     images/records/….json   a reference, what it stood for, its size
+
+What was fetched by credentials is kept apart, its blobs in blobs-ID, and serves whoever presents
+the same ones: others are sent to the registry, which knows whether they may have it.
 """
 
 from __future__ import annotations
@@ -30,9 +33,10 @@ from pymesos_agent.containers.settings import ImageSettings
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.files.unpacking import unpack_layer
 from pymesos_agent.runtimes.oci.bundle import Image
+from pymesos_agent.runtimes.oci.credentials import credentials_id, key_of
 from pymesos_agent.runtimes.oci.layers import LayerError, config_layers
-from pymesos_agent.runtimes.oci.skopeo import ImageError, RemoteLayer, Skopeo, full_name
-from pymesos_core.images import LOCAL, image_problem
+from pymesos_agent.runtimes.oci.skopeo import ImageError, RemoteLayer, Skopeo
+from pymesos_core.images import LOCAL, image_problem, image_refusal
 from pymesos_core.tasks import Background, beside
 
 log = logging.getLogger(__name__)
@@ -45,6 +49,8 @@ PROGRESS_S = 5.0  # between two reports of how far a fetching is
 LAYER_NAME_CHARS = 24
 COLLECT_INTERVAL_S = 600.0
 
+Wanted = tuple[str, str]  # a reference, and the credentials it is asked for by
+
 
 @dataclass(frozen=True)
 class Record:
@@ -55,6 +61,7 @@ class Record:
     blobs: tuple[str, ...]
     config: dict[str, Any]
     size_bytes: int
+    credentials: str  # by which it was fetched: see credentials_id
     used_at_s: float = 0.0
 
     def image(self, layers: Path) -> Image:
@@ -88,9 +95,10 @@ class Images:
         self._settings = settings
         self._in_use = in_use
         self._skopeo = Skopeo(settings.authfile)
-        self._waiting: dict[str, list[Callable[[str], None]]] = {}  # for each that is fetched
+        self._key = b""
+        self._waiting: dict[Wanted, list[Callable[[str], None]]] = {}  # for each that is fetched
         self._pulling = Background("fetching an image")
-        self._pulls: dict[str, asyncio.Task[Record]] = {}
+        self._pulls: dict[Wanted, asyncio.Task[Record]] = {}
         self._slots = asyncio.Semaphore(MAX_PULLS)
         # Of its own: what else needs a thread is not to wait for a large layer.
         self._unpackers = ThreadPoolExecutor(MAX_PULLS, thread_name_prefix="unpack")
@@ -107,6 +115,7 @@ class Images:
             (self.directory / name).mkdir(parents=True, exist_ok=True, mode=0o711)
         for unfinished in (self.directory / "new").iterdir():
             try_remove_tree(unfinished)
+        self._key = key_of(self.directory)
 
     async def get(self, reference: str, tell: Callable[[str], None]) -> Image:
         """Fetched if it is not here, once for all who ask; `tell` hears how it goes.
@@ -114,15 +123,16 @@ class Images:
         Raises ImageError.
         """
         self._check(reference)
-        record = self._read(reference)
+        wanted = reference, credentials_id(reference, self._settings.authfile, self._key)
+        record = self._read(wanted)
         if record is None:
             tell("The image is being fetched")
-            waiting = self._waiting.setdefault(reference, [])
-            pull = self._pulls.get(reference)
+            waiting = self._waiting.setdefault(wanted, [])
+            pull = self._pulls.get(wanted)
             if pull is None:
-                pull = self._pulling.start(self._pull(reference, waiting), awaited=True)
-                self._pulls[reference] = pull
-                pull.add_done_callback(partial(self._forget_pull, reference))
+                pull = self._pulling.start(self._pull(wanted, waiting), awaited=True)
+                self._pulls[wanted] = pull
+                pull.add_done_callback(partial(self._forget_pull, wanted))
             waiting.append(tell)
             try:
                 record = await asyncio.shield(pull)
@@ -130,14 +140,14 @@ class Images:
                 waiting.remove(tell)
                 if not waiting:  # it may be stuck, and nobody wants it any more
                     pull.cancel()
-                    self._forget_pull(reference, pull)
+                    self._forget_pull(wanted, pull)
         else:
-            os.utime(self._record_path(reference))
+            os.utime(self._record_path(wanted))
         return record.image(self.layers)
 
-    def _forget_pull(self, reference: str, pull: asyncio.Task[Record]) -> None:
-        if self._pulls.get(reference) is pull:
-            del self._pulls[reference], self._waiting[reference]
+    def _forget_pull(self, wanted: Wanted, pull: asyncio.Task[Record]) -> None:
+        if self._pulls.get(wanted) is pull:
+            del self._pulls[wanted], self._waiting[wanted]
 
     def _check(self, reference: str) -> None:
         if problem := image_problem(reference):
@@ -149,22 +159,17 @@ class Images:
                 raise ImageError(
                     f"{path} is not below a path that this agent allows (--allow-host-paths)"
                 )
-        elif self._settings.allowed:
-            full = full_name(reference)
-            if not any(full.startswith(prefix) for prefix in self._settings.allowed):
-                raise ImageError(
-                    f"images of {full} are not among those that this agent allows"
-                    f" ({', '.join(self._settings.allowed)})"
-                )
+        elif problem := image_refusal(reference, self._settings.allowed):
+            raise ImageError(problem)
 
     # Records.
 
-    def _record_path(self, reference: str) -> Path:
-        name = hashlib.sha256(reference.encode()).hexdigest()
+    def _record_path(self, wanted: Wanted) -> Path:
+        name = hashlib.sha256(" ".join(filter(None, wanted)).encode()).hexdigest()
         return self.directory / "records" / f"{name}.json"
 
-    def _read(self, reference: str) -> Record | None:
-        return self._load(self._record_path(reference))
+    def _read(self, wanted: Wanted) -> Record | None:
+        return self._load(self._record_path(wanted))
 
     def _load(self, path: Path) -> Record | None:
         try:
@@ -175,6 +180,7 @@ class Images:
                 tuple(data["blobs"]),
                 data["config"],
                 data["size_bytes"],
+                data["credentials"],
                 path.stat().st_mtime,
             )
         except (OSError, ValueError, KeyError, TypeError):
@@ -183,7 +189,7 @@ class Images:
         return record if there else None
 
     def _write(self, record: Record) -> None:
-        path = self._record_path(record.reference)
+        path = self._record_path((record.reference, record.credentials))
         text = json.dumps(
             {
                 "reference": record.reference,
@@ -191,6 +197,7 @@ class Images:
                 "blobs": record.blobs,
                 "config": record.config,
                 "size_bytes": record.size_bytes,
+                "credentials": record.credentials,
             }
         )
         new = path.with_suffix(".new")
@@ -199,14 +206,17 @@ class Images:
 
     # Fetching.
 
-    async def _pull(self, reference: str, waiting: Sequence[Callable[[str], None]]) -> Record:
+    async def _pull(self, wanted: Wanted, waiting: Sequence[Callable[[str], None]]) -> Record:
         """Fetch, unpack, record; then make room."""
+        reference, credentials = wanted
+        blobs = self._blobs(credentials)
+        blobs.mkdir(parents=True, exist_ok=True, mode=0o711)
         layout = self.directory / "new" / uuid.uuid4().hex
         async with self._slots:
             try:
-                async with beside(self._report(reference, waiting)):
-                    await self._skopeo.copy(reference, self.directory / "blobs", layout)
-                    record = await self._unpack(reference, layout)
+                async with beside(self._report(wanted, waiting)):
+                    await self._skopeo.copy(reference, blobs.parent, layout)
+                    record = await self._unpack(wanted, layout)
                 self._write(record)
             except LayerError as error:
                 raise ImageError(f"{reference}: {error}") from error
@@ -221,14 +231,15 @@ class Images:
         await self.collect(pulls=1)
         return record
 
-    async def _report(self, reference: str, waiting: Sequence[Callable[[str], None]]) -> None:
+    async def _report(self, wanted: Wanted, waiting: Sequence[Callable[[str], None]]) -> None:
         """Tell now and then, to all who wait for it, how far the fetching is."""
+        reference, credentials = wanted
         layers: list[RemoteLayer] = []
         while True:
             await asyncio.sleep(PROGRESS_S)
             try:
                 layers = layers or await self._skopeo.layers(reference)
-                here = [layer for layer in layers if self._blob(layer.digest).exists()]
+                here = [layer for layer in layers if self._blob(layer.digest, credentials).exists()]
             except ImageError as error:
                 log.debug("how far %s is, is not known: %s", reference, error)
                 return
@@ -240,14 +251,17 @@ class Images:
             for tell in list(waiting):
                 tell(text)
 
-    def _blob(self, digest: str) -> Path:
+    def _blobs(self, credentials: str) -> Path:
+        return self.directory / (f"blobs-{credentials}" if credentials else "blobs") / "sha256"
+
+    def _blob(self, digest: str, credentials: str) -> Path:
         if not DIGEST.fullmatch(digest):
             raise ImageError(f"the digest {digest!r} is not one")
-        return self.directory / "blobs/sha256" / digest.removeprefix("sha256:")
+        return self._blobs(credentials) / digest.removeprefix("sha256:")
 
-    def _json(self, descriptor: dict[str, Any]) -> Any:
+    def _json(self, descriptor: dict[str, Any], credentials: str) -> Any:
         """A document, whose digest is checked."""
-        path = self._blob(descriptor["digest"])
+        path = self._blob(descriptor["digest"], credentials)
         if path.stat().st_size > MAX_JSON_BYTES:
             raise ImageError(f"{descriptor['digest']} is larger than a description of an image")
         data = path.read_bytes()
@@ -256,28 +270,30 @@ class Images:
             raise ImageError(f"{descriptor['digest']} was damaged; it will be fetched again")
         return json.loads(data)
 
-    async def _unpack(self, reference: str, layout: Path) -> Record:
+    async def _unpack(self, wanted: Wanted, layout: Path) -> Record:
+        reference, credentials = wanted
         (descriptor,) = json.loads((layout / "index.json").read_text("utf-8"))["manifests"]
-        manifest = self._json(descriptor)
-        config = self._json(manifest["config"])
+        manifest = self._json(descriptor, credentials)
+        config = self._json(manifest["config"], credentials)
         diff_ids = config_layers(config)
         if len(diff_ids) != len(manifest["layers"]):
             raise ImageError(f"{reference} says twice which layers it has, and not the same")
         size = 0
         for diff_id, layer in zip(diff_ids, manifest["layers"], strict=True):
-            size += await self._unpack_layer(self._blob(layer["digest"]), diff_id)
+            blob = self._blob(layer["digest"], credentials)
+            size += await self._unpack_layer(blob, diff_id, layer_name(diff_id, credentials))
         described = [descriptor, manifest["config"], *manifest["layers"]]
         return Record(
             reference,
-            tuple(layer_name(diff_id) for diff_id in reversed(diff_ids)),
-            tuple(self._blob(d["digest"]).name for d in described),
+            tuple(layer_name(diff_id, credentials) for diff_id in reversed(diff_ids)),
+            tuple(self._blob(d["digest"], credentials).name for d in described),
             {"config": config.get("config")},
-            size + sum(self._blob(d["digest"]).stat().st_size for d in described),
+            size + sum(self._blob(d["digest"], credentials).stat().st_size for d in described),
+            credentials,
         )
 
-    async def _unpack_layer(self, blob: Path, diff_id: str) -> int:
+    async def _unpack_layer(self, blob: Path, diff_id: str, name: str) -> int:
         """Once; its size, unpacked."""
-        name = layer_name(diff_id)
         lock = self._unpacking.setdefault(name, asyncio.Lock())
         async with lock:
             target = self.layers / name
@@ -346,7 +362,7 @@ class Images:
             full = total > self._settings.cache_mib * MIB
             if record in newest or used & set(record.layers) or not (old or full):
                 continue
-            self._record_path(record.reference).unlink(missing_ok=True)
+            self._record_path((record.reference, record.credentials)).unlink(missing_ok=True)
             total -= record.size_bytes
             removed.append(record.reference)
         return removed
@@ -358,14 +374,14 @@ class Images:
         """Layers and blobs that no image has and no container uses go into a folder."""
         kept = [r for p in self._records() if (r := self._load(p)) is not None]
         layers = {name for record in kept for name in record.layers} | set(self._in_use())
-        blobs = {name for record in kept for name in record.blobs}
+        blobs = {self._blobs(r.credentials) / name for r in kept for name in r.blobs}
         doomed.mkdir()
         for path in self.layers.iterdir():
             if path.name.removesuffix(".size") not in layers:
                 path.rename(doomed / path.name)
-        for path in (self.directory / "blobs/sha256").iterdir():
-            if path.name not in blobs:
-                path.rename(doomed / path.name)
+        for path in self.directory.glob("blobs*/sha256/*"):
+            if path not in blobs:
+                path.rename(doomed / f"{path.parent.parent.name}-{path.name}")
 
     async def close(self) -> None:
         """End what is being fetched."""
@@ -373,8 +389,10 @@ class Images:
         await asyncio.to_thread(self._unpackers.shutdown)
 
 
-def layer_name(diff_id: str) -> str:
+def layer_name(diff_id: str, credentials: str = "") -> str:
     """Short, for all layers of a container are named in one mount, of at most 4 KiB."""
+    if credentials:
+        return hashlib.sha256(f"{diff_id} {credentials}".encode()).hexdigest()[:LAYER_NAME_CHARS]
     return diff_id.removeprefix("sha256:")[:LAYER_NAME_CHARS]
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_agent.runtimes.oci.bundle import BundleError
-from pymesos_core.images import LOCAL
+from pymesos_core.images import LOCAL, full_name
 
 FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -98,11 +98,3 @@ class Skopeo:
             reason = fatal[1].replace('\\"', '"') if fatal else text.strip()[-500:]
             raise ImageError(f"cannot fetch the image {reference}: {reason}")
         return out
-
-
-def full_name(reference: str) -> str:
-    """With its registry: `nginx` is `docker.io/library/nginx`."""
-    first, slash, _ = reference.partition("/")
-    if slash and ("." in first or ":" in first or first == "localhost"):
-        return reference
-    return f"docker.io/{reference}" if slash else f"docker.io/library/{reference}"
