@@ -41,6 +41,17 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Of the tests that run beside each other only one at a time has the machine.
+
+    The tests of real components share its network, its mounts and its engines of containers. Those
+    that only compute go beside them.
+    """
+    for item in items:
+        if item.path.parent.name in ("integration", "e2e"):
+            item.add_marker(pytest.mark.xdist_group("machine"))
+
+
 @pytest.fixture(scope="session")
 def zookeeper_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooKeeper]:
     """A ZooKeeper that the whole session shares; every test uses a path of its own."""

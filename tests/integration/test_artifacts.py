@@ -166,6 +166,7 @@ PACKED = gzip.compress(WHOLE)
         (PACKED[:20] + b"\xff\xff" + PACKED[22:], "damaged"),
         (b"", "damaged"),
     ],
+    ids=lambda given: given if isinstance(given, str) else "archive",
 )
 def test_damaged_archives_are_errors(site: Site, archive: bytes, says: str) -> None:
     (site.files / "a").write_bytes(archive)

@@ -44,7 +44,7 @@ def test_a_job_can_ask_for_every_key(name: str) -> None:
     assert name in SCHEMA["sidecar"]["properties"] or name in OF_A_GROUP
 
 
-@pytest.mark.parametrize("name", FIELDS.keys() - NOT_ASKED)
+@pytest.mark.parametrize("name", sorted(FIELDS.keys() - NOT_ASKED))
 def test_what_is_asked_for_is_given_or_refused(name: str) -> None:
     """A key without a facet would be left out silently where a runtime does not know it."""
     container = pb.ContainerInfo(**{name: some(FIELDS[name])})
