@@ -363,6 +363,10 @@ class Resources:
 
     def parts(self) -> Iterator[tuple[Tag, Resources]]:
         """Every tag and what it is on, without the tag."""
+        if not self.tagged:  # as most are: nothing needs to be made
+            if self:
+                yield PLAIN, self
+            return
         if self.scalars or self.ranges or self.sets:
             yield PLAIN, Resources(self.scalars, self.ranges, self.sets)
         yield from self.tagged.items()
@@ -718,14 +722,21 @@ def checked_total(bags: Iterable[Resources]) -> Resources:
 
     Each bag is looked at once: adding one after the other would look at the sum each time.
     """
-    parts: dict[Tag, list[Resources]] = {}
+    plain: list[Resources] = []
+    parts: dict[Tag, list[Resources]] = {PLAIN: plain}
     for bag in bags:
+        if not bag.tagged:  # as most are
+            plain.append(bag)
+            continue
         for tag, part in bag.parts():
             if not (tag.shared and tag in parts):
                 parts.setdefault(tag, []).append(part)
+    del parts[PLAIN]
+    untagged = _added(plain) if plain else EMPTY
+    if not parts:
+        return untagged
     made = {tag: _added(of_tag) for tag, of_tag in parts.items()}
-    plain = made.pop(PLAIN, EMPTY)
-    return Resources(plain.scalars, plain.ranges, plain.sets, made) if made else plain
+    return Resources(untagged.scalars, untagged.ranges, untagged.sets, made)
 
 
 def _added(bags: Sequence[Resources]) -> Resources:
@@ -738,10 +749,14 @@ def _added(bags: Sequence[Resources]) -> Resources:
     for bag in bags:
         for name, value in bag.scalars.items():
             scalars[name] = scalars.get(name, 0) + value
-        for name, intervals in bag.ranges.items():
-            ranges.setdefault(name, []).extend(intervals)
-        for name, of_name in bag.sets.items():
-            items.setdefault(name, []).extend(of_name)
+        if bag.ranges:
+            for name, intervals in bag.ranges.items():
+                ranges.setdefault(name, []).extend(intervals)
+        if bag.sets:
+            for name, of_name in bag.sets.items():
+                items.setdefault(name, []).extend(of_name)
+    if not (ranges or items):
+        return Resources(scalars)
     return Resources(
         scalars,
         {name: _disjoint(name, intervals) for name, intervals in ranges.items()},

@@ -14,6 +14,7 @@ from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
+LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
 
 
@@ -133,7 +134,7 @@ def _play(world: World, cluster: Cluster) -> Result:
     Faults(cluster).begin()
     world.run(lambda: False, FAULTY_S)
     cluster.heal()
-    converged = world.run(cluster.converged, world.now_s + HEALED_S)
+    converged = world.run(world.seldom(LOOK_S, cluster.converged), world.now_s + HEALED_S)
     assert converged, f"not converged: {cluster.what_is_missing()}"
     counts = world.counts
     return Result(

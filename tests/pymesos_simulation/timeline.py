@@ -56,6 +56,19 @@ class Timeline:
             raise self.failure
         return True
 
+    def seldom(self, gap_s: float, condition: Callable[[], bool]) -> Callable[[], bool]:
+        """A condition that is looked at once in a while, and does not hold meanwhile."""
+        next_s = self.now_s
+
+        def holds() -> bool:
+            nonlocal next_s
+            if self.now_s < next_s:
+                return False
+            next_s = self.now_s + gap_s
+            return condition()
+
+        return holds
+
     def run(self, until: Callable[[], bool], limit_s: float) -> bool:
         """Let things happen until a condition holds; whether it did before `limit_s`."""
         while self._queue and self._queue[0][0] <= limit_s:

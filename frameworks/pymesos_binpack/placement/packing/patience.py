@@ -231,15 +231,18 @@ def _values(kinds: Kinds, patience: int) -> Floats:
     gaps = np.arange(LEVELS + 1, dtype=np.float64)
     waste: Floats = np.repeat(gaps[:, None], SIDE_LEVELS + 1, axis=1)
     fitting = [kind for kind in kinds if kind[0] <= LEVELS and np.ceil(kind[1]) <= SIDE_LEVELS]
+    after, spare = np.empty_like(waste), np.empty(waste.size)
     for _ in range(patience):
-        after = waste.copy()
+        after[:] = waste
         for main, side, part in fitting:
             there = waste[main:, int(np.ceil(side)) :]
-            grows = _without(waste, main, side) - there
+            grows = spare[: there.size].reshape(there.shape)  # made anew, each would cost as much
+            np.subtract(_without(waste, main, side), there, out=grows)
             if main:
                 np.minimum(grows, 0, out=grows)
-            after[main:, int(np.ceil(side)) :] += part * grows
-        waste = after
+            grows *= part
+            after[main:, int(np.ceil(side)) :] += grows
+        waste, after = after, waste
     return waste
 
 
