@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from pymesos_binpack import core as c
@@ -56,6 +56,7 @@ class Binpack(Scheduler):
         crash_folder: Path | None = None,
         detector: Detector | None = None,
         outside: Outside = OUTSIDE,
+        driver: Callable[..., Driver] = Driver,
     ) -> None:
         """`crash_folder` is where a fault is written down.
 
@@ -63,7 +64,7 @@ class Binpack(Scheduler):
         """
         self.core = core
         info.framework_id = core.framework_id
-        self.driver = Driver(
+        self.driver = driver(
             self,
             info,
             master,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -135,6 +135,7 @@ class Driver(Calls):
         detector: Detector | None = None,
         tls: Path | None = None,
         outside: Outside | None = None,
+        core: Callable[..., DriverCore] = DriverCore,
     ) -> None:
         """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
 
@@ -159,7 +160,7 @@ class Driver(Calls):
         if (stored_id := records.get((FRAMEWORK, ""))) is not None and not info.framework_id:
             info.framework_id = stored_id.decode()
         self.records = {key: value for key, value in records.items() if key[0] not in OWN_KINDS}
-        self._core = DriverCore(
+        self._core = core(
             info,
             offer_constraints=offer_constraints or {},
             optimistic_roles=optimistic_roles,

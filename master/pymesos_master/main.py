@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 import click
 
 from pymesos_core import VERSION
+from pymesos_core.clock import Now
 from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryError, Term
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.exits import RoleError
@@ -19,6 +21,7 @@ from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import Fault, FaultError
 from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
+from pymesos_core.store import Records
 from pymesos_core.tasks import running
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
@@ -33,6 +36,8 @@ from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import Leader
 
 log = logging.getLogger("pymesos_master")
+
+MakeCore = Callable[[MasterSettings, Records, str, Now], MasterCore]
 
 # How long a master stands back after a fault, ever longer: what nobody asked for, such as an
 # allocation, can be set aside by nobody, and may meet the fault in each term.
@@ -67,7 +72,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         leadership.known_leader = lambda: detector.leader
     await process.start(server)
     async with (
-        running(_contend(settings, contender, leadership)) as contending,
+        running(contend(settings, contender, leadership)) as contending,
         running(process.stop.wait()) as stopping,
         running(leadership.led.wait()) as leading,
     ):
@@ -93,7 +98,17 @@ def _coordination(settings: MasterSettings, me: MasterInfo) -> tuple[Contender, 
     return contender, ZkDetector(settings.zk, timeout_s)
 
 
-async def _contend(settings: MasterSettings, contender: Contender, leadership: Leadership) -> None:
+def make_core(settings: MasterSettings, records: Records, prefix: str, now: Now) -> MasterCore:
+    """The core of one term, with its allocator; ids that it gives begin with `prefix`."""
+    return MasterCore(settings.core, DrfAllocator(settings.allocation), records, prefix, now)
+
+
+async def contend(
+    settings: MasterSettings,
+    contender: Contender,
+    leadership: Leadership,
+    core: MakeCore = make_core,
+) -> None:
     """Lead whenever this master is elected. Raises RoleError if it is alone and leads no more."""
     outside = leadership.outside
     standing_back = outside.backoff(AFTER_A_FAULT_MIN_S, AFTER_A_FAULT_MAX_S)
@@ -102,7 +117,7 @@ async def _contend(settings: MasterSettings, contender: Contender, leadership: L
         began_s = outside.mono_s()
         fault, seconds = None, AFTER_A_FAULT_MIN_S
         try:
-            failure = await _lead(settings, term, leadership)
+            failure = await _lead(settings, term, leadership, core)
         except FaultError as error:
             if settings.zk is None:
                 raise
@@ -135,7 +150,9 @@ async def _stand_back(leadership: Leadership, fault: Fault, seconds: float) -> N
     leadership.stands_back = ""
 
 
-async def _lead(settings: MasterSettings, term: Term, leadership: Leadership) -> str | None:
+async def _lead(
+    settings: MasterSettings, term: Term, leadership: Leadership, make: MakeCore
+) -> str | None:
     """Recover from the registry and lead to the end of the term; the failure that ended it.
 
     Raises FaultError.
@@ -148,8 +165,7 @@ async def _lead(settings: MasterSettings, term: Term, leadership: Leadership) ->
         await asyncio.sleep(1.0)
         return str(error)
     prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
-    allocator = DrfAllocator(settings.allocation)
-    core = MasterCore(settings.core, allocator, records, prefix, leadership.outside.clock())
+    core = make(settings, records, prefix, leadership.outside.clock())
     leader = Leader(core, term, settings.work_dir, leadership.outside)
     leadership.leader = leader
     leadership.led.set()

@@ -17,12 +17,11 @@ from pymesos_agent.services.executor import ExecutorService
 from pymesos_agent.shell import Shell
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
-from pymesos_core.coordination.detect import detector_for
 from pymesos_core.exits import RemovedError
 from pymesos_core.resources import Resources, parse, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_simulation.coordinator import URL, Coordinator
+from pymesos_simulation.coordinator import Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import CONNECT
 from pymesos_simulation.machine import SIMULATED_HOST
@@ -61,7 +60,7 @@ class AgentNode(Node):
         cpus: int,
     ) -> None:
         super().__init__(world, name)
-        self.coordinator = self.ensemble = coordinator
+        self.coordinator = coordinator
         self.network = network
         self.disk = Disk(self)
         self.machine = Machine(self, resources_of(cpus))
@@ -96,7 +95,7 @@ class AgentNode(Node):
 
     async def _serve(self, core: WatchedAgent, store: SimulatedStore) -> None:
         """As the main program does."""
-        detector = detector_for(str(URL))
+        detector = detector_of(self, self.coordinator)
         await detector.start(patient=True)
         holder: list[Shell] = []
         runtime, away = self._runtime, ""

@@ -7,14 +7,24 @@ from urllib.parse import unquote
 
 from pymesos_core.addresses import parse_zk
 from pymesos_core.coordination import MasterInfo
-from pymesos_core.coordination.zookeeper import PREFIX
-from pymesos_simulation.world import World
-from pymesos_simulation.zookeeper import Ensemble
+from pymesos_core.coordination.zookeeper import PREFIX, MakeClient, ZkDetector
+from pymesos_simulation.world import Node, World
+from pymesos_simulation.zookeeper import SESSION_S, Client, Ensemble
 
 if TYPE_CHECKING:
     from pymesos_simulation.masters import MasterNode
 
 URL = parse_zk("zk://zookeeper:2181/pymesos")
+
+
+def client_of(node: Node, ensemble: Ensemble) -> MakeClient:
+    """What makes the clients of one process."""
+    return lambda url, session_timeout_s: Client(ensemble, node)
+
+
+def detector_of(node: Node, ensemble: Ensemble) -> ZkDetector:
+    """What a process finds the leader by."""
+    return ZkDetector(URL, SESSION_S, client=client_of(node, ensemble))
 
 
 class Coordinator(Ensemble):

@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 from pymesos_binpack import core as bp
 from pymesos_binpack.jobs.state import INSTANCE
@@ -18,7 +19,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
-from pymesos_simulation.coordinator import URL, Coordinator
+from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import in_executor
 from pymesos_simulation.network import Network, outside_of
@@ -71,7 +72,7 @@ class SchedulerNode(Node):
 
     def __init__(self, world: World, name: str, coordinator: Coordinator, network: Network) -> None:
         super().__init__(world, name)
-        self.coordinator = self.ensemble = coordinator
+        self.coordinator = coordinator
         self.network = network
         self.disk = Disk(self)
         self.driver: Driver | None = None
@@ -126,7 +127,9 @@ class DriverNode(SchedulerNode):
                 self.make_info(),
                 MASTER,
                 acknowledge=False,
+                detector=detector_of(self, self.coordinator),
                 outside=outside_of(self, self.network),
+                core=WatchedDriver,
             )
         self.spawn(self._drive(self.driver))
 
@@ -174,7 +177,8 @@ class WatchedBinpack(bp.BinpackCore):
                 self.node.check_end(event.status)
                 self.node.check_order(event.status)
             effects = super().step(now, event)
-            self.check()
+            if effects:  # else nobody has seen anything of what the step did
+                self.check()
             return [wanted for effect in effects for wanted in self.node.wanted(effect)]
         except Exception as error:
             self.node.world.fail(error)
@@ -223,7 +227,15 @@ class FrameworkNode(SchedulerNode):
             capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE],
         )
         with self.loop.entered():
-            binpack = Binpack(core, store, info, MASTER, outside=outside_of(self, self.network))
+            binpack = Binpack(
+                core,
+                store,
+                info,
+                MASTER,
+                detector=detector_of(self, self.coordinator),
+                outside=outside_of(self, self.network),
+                driver=partial(Driver, core=WatchedDriver),
+            )
         self.driver = binpack.driver
         self.spawn(self._run(binpack))
         for request_id, job in self.jobs.items():

@@ -1,7 +1,4 @@
-"""What production code takes from the machine it runs on, simulated while a simulation runs.
-
-Everything that is injected is injected; this table is what is left, and should shrink.
-"""
+"""What production code takes from the machine it runs on, simulated."""
 
 from __future__ import annotations
 
@@ -12,22 +9,12 @@ import random
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-import pymesos_master.main
-import pymesos_sdk.driver
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.health.checking import CheckError
 from pymesos_agent.host import Host
-from pymesos_core.coordination import zookeeper
 from pymesos_proto.v1 import agent_pb2 as agent_pb
-from pymesos_simulation import frameworks, masters
 from pymesos_simulation.world import here
-from pymesos_simulation.zookeeper import Client
-
-
-def _client(_url: Any, _timeout_s: float) -> Client:
-    node = here()
-    return Client(node.ensemble, node)  # type: ignore[attr-defined]
 
 
 class NoForks:
@@ -78,27 +65,14 @@ SIMULATED_HOST = Host(
     disk_used_fraction=lambda work_dir: 0.1,
 )
 
-REPLACED: tuple[tuple[Any, str, Any], ...] = (
-    (zookeeper, "make_client", _client),
-    (zookeeper, "ZkRegistry", masters.WatchedRegistry),
-    (pymesos_sdk.driver, "DriverCore", frameworks.WatchedDriver),
-    (pymesos_master.main, "MasterCore", masters.WatchedCore),
-    (pymesos_master.main, "DrfAllocator", masters.WatchedAllocator),
-)
-
 
 @contextlib.contextmanager
 def simulated() -> Iterator[None]:
-    """While a simulation runs."""
-    before = [getattr(module, name) for module, name, _ in REPLACED]
+    """While a simulation runs: nothing is logged, and the process's own chance stays as it was."""
     level, state = logging.root.manager.disable, random.getstate()
     logging.disable(logging.CRITICAL)
-    for module, name, value in REPLACED:
-        setattr(module, name, value)
     try:
         yield
     finally:
-        for (module, name, _), value in zip(REPLACED, before, strict=True):
-            setattr(module, name, value)
         logging.disable(level)
         random.setstate(state)

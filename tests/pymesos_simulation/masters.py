@@ -10,23 +10,23 @@ from typing import Any
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.coordination import MasterInfo
-from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector, ZkRegistry
+from pymesos_core.coordination.zookeeper import ZkContender, ZkRegistry
 from pymesos_core.resources import EMPTY, Resources
-from pymesos_core.store import Change
+from pymesos_core.store import Change, Records
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Client, Grant, Quota, Settings
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
 from pymesos_master.core.state import ClusterState, Task
-from pymesos_master.main import _contend
+from pymesos_master.main import contend
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import STOPPED_LEADING
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_simulation.coordinator import URL, Coordinator
+from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
 from pymesos_simulation.network import Handler, Network, outside_of
 from pymesos_simulation.world import Node, World, here
 from pymesos_simulation.zookeeper import SESSION_S
@@ -162,11 +162,17 @@ class WatchedCore(MasterCore):
             effects = super().step(now, event)
             for task, due in waiting:
                 assert task.unacknowledged is due, f"another acknowledgement ends {task.key}"
-            self.check()
+            if effects:  # else nobody has seen anything of what the step did
+                self.check()
         except Exception as error:
             self._world.fail(error)
             raise
         return effects
+
+
+def watched_core(settings: MasterSettings, records: Records, prefix: str, now: Now) -> WatchedCore:
+    """What makes the core of each term."""
+    return WatchedCore(settings.core, WatchedAllocator(settings.allocation), records, prefix, now)
 
 
 class MasterNode(Node):
@@ -176,7 +182,7 @@ class MasterNode(Node):
         self, world: World, name: str, coordinator: Coordinator, network: Network, number: int
     ) -> None:
         super().__init__(world, name)
-        self.coordinator = self.ensemble = coordinator
+        self.coordinator = coordinator
         self.network = network
         self.address = HostPort(f"10.0.1.{number}", 5050)
         self.leadership: Leadership | None = None
@@ -196,8 +202,14 @@ class MasterNode(Node):
         """As the main program does."""
         me = MasterInfo(f"{self.name}.{self.generation}", self.address, self.name)
         self.leadership = leadership = Leadership(me, outside_of(self, self.network))
-        contender = ZkContender(URL, me, SESSION_S)
-        detector = ZkDetector(URL, SESSION_S)
+        contender = ZkContender(
+            URL,
+            me,
+            SESSION_S,
+            client=client_of(self, self.coordinator),
+            registry=WatchedRegistry,
+        )
+        detector = detector_of(self, self.coordinator)
         handlers: dict[str, Handler] = {
             "/pymesos.v1.Scheduler/Connect": SchedulerService(leadership).Connect,
             "/pymesos.v1.Agent/Connect": AgentService(leadership).Connect,
@@ -205,7 +217,7 @@ class MasterNode(Node):
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader
         self.network.listen(self, self.address, handlers)
-        await _contend(SETTINGS, contender, leadership)
+        await contend(SETTINGS, contender, leadership, watched_core)
 
     def on_crash(self) -> None:
         self.leadership = None

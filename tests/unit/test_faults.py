@@ -558,7 +558,7 @@ async def test_a_master_stands_back_ever_longer_from_a_fault_that_nobody_asked_f
         monkeypatch.setattr(MasterCore, "set_aside_cause", lambda *_: cause)
     monkeypatch.setattr(asyncio, "sleep", pause)
     with pytest.raises(EOFError):
-        await main._contend(settings, OneAfterTheOther(registry), leadership)
+        await main.contend(settings, OneAfterTheOther(registry), leadership)
     assert paused == ([1.0] * 5 if somebody else [1.0, 2.0, 4.0, 8.0, 16.0])
     assert (await metrics.snapshot(leadership)).faults == 5
     await standalone.close()

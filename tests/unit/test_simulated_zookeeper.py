@@ -9,30 +9,23 @@ from typing import Any
 import pytest
 from kazoo.exceptions import ConnectionLoss, NoNodeError
 
-from pymesos_core.addresses import HostPort, parse_zk
-from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term, zookeeper
-from pymesos_core.coordination.zookeeper import ZkContender, ZkDetector
+from pymesos_core.addresses import HostPort
+from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term
+from pymesos_core.coordination.zookeeper import ZkContender
 from pymesos_core.store import Change
 from pymesos_simulation import threads
+from pymesos_simulation.coordinator import URL, client_of, detector_of
 from pymesos_simulation.world import Node, World
 from pymesos_simulation.zookeeper import SESSION_S, Client, Ensemble
-
-URL = parse_zk("zk://zookeeper:2181/pymesos")
 
 
 class Stage:
     """Processes that contend, in calm weather."""
 
-    def __init__(self, patch: pytest.MonkeyPatch, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0) -> None:
         self.world = World(seed)
         self.world.faulty = False
         self.ensemble = Ensemble(self.world)
-        self.here: Node | None = None
-        patch.setattr(zookeeper, "make_client", lambda url, s: Client(self.ensemble, self.node()))
-
-    def node(self) -> Node:
-        assert self.here is not None
-        return self.here
 
     def process(self, name: str) -> Node:
         node = Node(self.world, name)
@@ -40,15 +33,14 @@ class Stage:
         return node
 
     def run(self, node: Node, coro: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
-        self.here = node
         with node.loop.entered():
             return node.loop.create_task(coro)
 
     def contender(self, node: Node, port: int, min_epoch: int = 0) -> ZkContender:
-        self.here = node
         with node.loop.entered():
             info = MasterInfo(node.name, HostPort("10.0.0.1", port))
-            return ZkContender(URL, info, SESSION_S, min_epoch)
+            client = client_of(node, self.ensemble)
+            return ZkContender(URL, info, SESSION_S, min_epoch, client=client)
 
     def until(self, holds: Callable[[], bool], within_s: float = 60) -> None:
         assert self.world.run(holds, self.world.now_s + within_s), f"not within {within_s} s"
@@ -66,17 +58,16 @@ class Stage:
 
 
 @pytest.fixture(params=range(5))
-def stage(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Stage:
-    return Stage(monkeypatch, request.param)
+def stage(request: pytest.FixtureRequest) -> Stage:
+    return Stage(request.param)
 
 
 def test_the_next_leads_when_the_first_dies(stage: Stage) -> None:
     one, two = stage.process("one"), stage.process("two")
     watcher = stage.process("watcher")
     first = stage.leads(one, stage.contender(one, 1))
-    stage.here = watcher
     with watcher.loop.entered():
-        detector = ZkDetector(URL, SESSION_S)
+        detector = detector_of(watcher, stage.ensemble)
     stage.run(watcher, detector.start())
     stage.until(lambda: detector.leader is not None and detector.leader.master_id == "one")
     second = stage.run(two, stage.contender(two, 2).lead())
@@ -126,12 +117,10 @@ def test_a_term_is_in_doubt_while_the_service_is_away(stage: Stage) -> None:
     stage.until(term.lost.is_set, 20)
 
 
-def test_what_became_of_a_write_is_not_known_when_the_way_breaks(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def test_what_became_of_a_write_is_not_known_when_the_way_breaks() -> None:
     became: set[tuple[bool, bool]] = set()
     for seed in range(30):
-        stage = Stage(monkeypatch, seed)
+        stage = Stage(seed)
         one = stage.process("one")
         term = stage.leads(one, stage.contender(one, 1))
         stage.result(one, term.registry.load)

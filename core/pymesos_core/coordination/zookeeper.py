@@ -49,6 +49,8 @@ MAX_RECORD_BYTES = 512 * 1024  # ZooKeeper's jute.maxbuffer is 1 MiB for a whole
 DEFAULT_SESSION_TIMEOUT_S = 10.0
 SAY_AFTER_S = 1.0  # that a server is waited for
 
+MakeClient = Callable[[ZkUrl, float], Any]  # of KazooClient's calls: the URL, a session's timeout
+
 
 def make_client(url: ZkUrl, session_timeout_s: float) -> KazooClient:
     """A client that reconnects for ever. Nothing is sent yet."""
@@ -191,17 +193,28 @@ class ZkRegistry:
         self._known = after
 
 
+MakeRegistry = Callable[[Any, str, int], ZkRegistry]
+
+
 class ZkContender:
     """Contends with an ephemeral sequential znode; the lowest leads."""
 
     def __init__(
-        self, url: ZkUrl, info: MasterInfo, session_timeout_s: float, min_epoch: int = 0
+        self,
+        url: ZkUrl,
+        info: MasterInfo,
+        session_timeout_s: float,
+        min_epoch: int = 0,
+        *,
+        client: MakeClient = make_client,
+        registry: MakeRegistry = ZkRegistry,
     ) -> None:
         self._url = url
         self._info = info
         self._min_epoch = min_epoch
         self._timeout_s = session_timeout_s
-        self._client = make_client(url, session_timeout_s)
+        self._client = client(url, session_timeout_s)
+        self._make_registry = registry
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._lost = asyncio.Event()
@@ -244,7 +257,7 @@ class ZkContender:
                 return None
             if candidates[0] == mine:
                 epoch, version = await asyncio.to_thread(self._raise_epoch, node)
-                term = Term(epoch, ZkRegistry(self._client, self._url.path, version))
+                term = Term(epoch, self._make_registry(self._client, self._url.path, version))
                 if self._lost.is_set():
                     return None
                 self._term = term
@@ -354,9 +367,15 @@ class ZkContender:
 class ZkDetector:
     """Watches the contenders and reads the address of the lowest."""
 
-    def __init__(self, url: ZkUrl, session_timeout_s: float = DEFAULT_SESSION_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        url: ZkUrl,
+        session_timeout_s: float = DEFAULT_SESSION_TIMEOUT_S,
+        *,
+        client: MakeClient = make_client,
+    ) -> None:
         self._url = url
-        self._client = make_client(url, session_timeout_s)
+        self._client = client(url, session_timeout_s)
         self._timeout_s = session_timeout_s
         self._leader: MasterInfo | None = None
         self._changed = asyncio.Event()
