@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 import grpc
@@ -243,28 +244,21 @@ class GrpcStream:
         self._call = call
         self._cancelled = False
 
+    async def opened(self) -> None:
+        """See ClientStream."""
+        with self._errors():
+            await self._call.wait_for_connection()
+
     async def read(self) -> Any | None:
         """See ClientStream."""
-        try:
+        with self._errors():
             message = await self._call.read()
-        except asyncio.CancelledError:
-            self._raise_if_ended()
-            raise
-        except grpc.aio.AioRpcError as error:
-            raise call_error(error) from None
         return None if message is grpc.aio.EOF else message
 
     async def write(self, message: Any) -> None:
         """See ClientStream."""
-        try:
+        with self._errors():
             await self._call.write(message)
-        except asyncio.CancelledError:
-            self._raise_if_ended()
-            raise
-        except grpc.aio.AioRpcError as error:
-            raise call_error(error) from None
-        except asyncio.InvalidStateError as error:
-            raise CallError(Code.CANCELLED, str(error)) from None
 
     async def done_writing(self) -> None:
         """See ClientStream."""
@@ -275,11 +269,23 @@ class GrpcStream:
         self._cancelled = True
         self._call.cancel()
 
-    def _raise_if_ended(self) -> None:
-        """gRPC says that a call is cancelled as if whoever waits for it were."""
-        me = asyncio.current_task()
-        if self._cancelled and (me is None or not me.cancelling()):
-            raise CallError(Code.CANCELLED, "this side has ended the stream") from None
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Raises what gRPC does as CallError.
+
+        gRPC says that a call is cancelled as if whoever waits for it were.
+        """
+        try:
+            yield
+        except asyncio.CancelledError:
+            me = asyncio.current_task()
+            if self._cancelled and (me is None or not me.cancelling()):
+                raise CallError(Code.CANCELLED, "this side has ended the stream") from None
+            raise
+        except grpc.aio.AioRpcError as error:
+            raise call_error(error) from None
+        except asyncio.InvalidStateError as error:
+            raise CallError(Code.CANCELLED, str(error)) from None
 
 
 class GrpcChannel:

@@ -6,10 +6,10 @@ says.
 
 from __future__ import annotations
 
-import random
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from random import Random, SystemRandom
 from typing import TYPE_CHECKING
 
 from pymesos_core import grpc_transport
@@ -26,8 +26,9 @@ class Outside:
     """The machine's clock, its randomness and gRPC, unless others are given."""
 
     clock: Callable[[], Now] = read_clock
-    random: random.Random = field(default_factory=random.SystemRandom)
+    random: Random = field(default_factory=SystemRandom)  # of ids and secrets
     dial: Dial = grpc_transport.dial_plain
+    jitter: Random = field(default_factory=Random)  # of delays, which need not be
 
     def mono_s(self) -> float:
         """Seconds of the monotonic clock, which is the event loop's."""
@@ -47,7 +48,7 @@ class Outside:
 
     def backoff(self, min_s: float, max_s: float) -> Backoff:
         """Delays with jitter."""
-        return Backoff(min_s, max_s, self.random)
+        return Backoff(min_s, max_s, self.jitter)
 
 
 OUTSIDE = Outside()

@@ -109,7 +109,7 @@ async def use_stream(
 ) -> None:
     """Use a stream as its client: `begun`, then `hear` each batch, while `write` empties the box.
 
-    Once it is over (`hear` may say so by False), `ended` is called, once and at once. Raises what
+    It has `begun` when its peer is connected: a registration is not put together for nobody. Once it is over (`hear` may say so by False), `ended` is called, once and at once. Raises what
     they raised, CallError, and NotReadError.
     """
 
@@ -121,6 +121,7 @@ async def use_stream(
     try:
         async with beside(writing()):
             try:
+                await stream.opened()
                 begun()
                 while (batch := await stream.read()) is not None:
                     if hear(batch) is False:

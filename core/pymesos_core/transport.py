@@ -83,6 +83,9 @@ class ServerCall(Protocol[Request, Response]):
 class ClientStream(Protocol):
     """A stream that this process has opened."""
 
+    async def opened(self) -> None:
+        """Return once the connection to the peer is there, as far as known. Raises CallError."""
+
     async def read(self) -> Any | None:
         """The next message; None at an end without an error. Raises CallError."""
 

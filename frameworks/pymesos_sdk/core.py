@@ -256,8 +256,10 @@ class DriverCore:
             self._unwritten += self.ledger.forget(status.task_id)
         if self.ledger.asks_at_once:
             self._reconcile(now)
-        elif self.ledger.asks and "reconcile" not in self._timers:
-            self._timers.set("reconcile", now.mono_s + self.ledger.again_s)
+        elif self.ledger.asks:
+            at_s = now.mono_s + self.ledger.again_s
+            if (due_s := self._timers.at_s("reconcile")) is None or at_s < due_s:
+                self._timers.set("reconcile", at_s)
         self._tell(Deliver(event))
 
     def _call(self, now: Now, call: scheduler_pb.Call) -> None:

@@ -147,13 +147,16 @@ class Ledger:
         mine = self._agents.get(task_id)
         if status.uuid and mine and status.agent_id and status.agent_id != mine:
             return None  # of an earlier task of the id, whose agent repeats what was acknowledged
-        self._unanswered.pop(task_id, None)
         self._asked.discard(task_id)
         if status.state == pb.TASK_UNREACHABLE:
             # Nobody may know it when its agent is back: its launch can have been lost on the way,
             # and the master that sent it, too. So it is asked for until something better is said.
+            self._unanswered.pop(task_id, None)
             self._unanswered[task_id] = None
             return None
+        if task_id in self._unanswered:
+            del self._unanswered[task_id]
+            self._again_s = RECONCILE_MIN_S
         if is_over(status):
             self._agents.pop(task_id, None)
             self._kills.pop(task_id, None)
@@ -199,8 +202,9 @@ class Ledger:
     def to_send(self) -> tuple[list[scheduler_pb.Call], float]:
         """The questions that are due, and in how many seconds the next ones are.
 
-        They come ever less often: a master that waits for agents gives no answer yet. There are
-        only so many at once; the next come when these are answered, or in a while.
+        They come ever less often while nothing is answered: a master that waits for agents gives no
+        answer yet, and once it does the next agents are soon there, too. There are only so many at
+        once; the next come when these are answered, or in a while.
         """
         waiting = list(islice(self._unanswered, ASKED_AT_ONCE))
         for task_id in waiting:  # those of which a master says nothing keep no others waiting

@@ -332,6 +332,9 @@ class ClientEnd(End):
         if self._stream.open and self.error is None:
             self._stream.other(self).send((type(message), message.SerializeToString()))
 
+    async def opened(self) -> None:
+        """See transport. At once: what is said meanwhile waits for its server, and may be lost."""
+
     async def done_writing(self) -> None:
         """See transport."""
         if self._stream.open and self.error is None:
@@ -405,4 +408,5 @@ def outside_of(node: Node, network: Network) -> Outside:
         lambda: node.now,
         node.world.random,
         lambda address, _kind: SimulatedChannel(network, node, address),
+        node.world.random,
     )

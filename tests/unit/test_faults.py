@@ -536,7 +536,7 @@ async def test_a_master_stands_back_ever_longer_from_a_fault_that_nobody_asked_f
     standalone = StandaloneContender(tmp_path / "registry")
     registry = (await standalone.lead()).registry
     me = MasterInfo("m", HostPort("127.0.0.1", 5050), "m")
-    leadership = Leadership(me, Outside(random=Longest()))
+    leadership = Leadership(me, Outside(jitter=Longest()))
     settings = MasterSettings(work_dir=tmp_path, zk=parse_zk("zk://z:1/p"))
     paused: list[float] = []
     sleep = asyncio.sleep

@@ -234,6 +234,26 @@ def test_the_next_are_asked_for_when_the_last_answer_comes() -> None:
     assert h.asked() == ["t49999"]
 
 
+def test_questions_come_ever_less_often_only_while_nothing_is_answered() -> None:
+    """Agents register one after the other after a failover."""
+    h = Harness()
+    tasks = [spb.Call.Reconcile.Task(task_id=f"t{n}", agent_id="a") for n in range(4)]
+    h.call(reconcile=spb.Call.Reconcile(tasks=tasks))
+    h.connect()
+    waits = [(2.0, False), (4.0, False), (2.0, True), (2.0, True), (2.0, False), (4.0, False)]
+    for waited_s, answered in waits:
+        h.answer("t3", pb.TASK_UNREACHABLE)  # is asked for still, and no answer to wait for
+        if answered:
+            h.answer(h.asked()[0], pb.TASK_RUNNING)
+        h.effects.clear()
+        h.now_s += waited_s - 0.1
+        h.feed(Tick())
+        assert h.asked() == [], waited_s
+        h.now_s += 0.1
+        h.feed(Tick())
+        assert "t3" in h.asked(), waited_s
+
+
 def test_a_role_that_is_not_subscribed_is_not_suppressed_at_the_next_subscription() -> None:
     h = Harness()
     h.connect()

@@ -39,9 +39,10 @@ from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.resources import EMPTY
+from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change
 from pymesos_core.streams import NotReadError, to_the_end, use_stream
-from pymesos_core.transport import CallError, Code, Method
+from pymesos_core.transport import CallError, Code, Method, method_of
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import events as ev
@@ -56,6 +57,7 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import jobs_pb2, operator_pb2, sandbox_pb2, scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.components import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 IDLE_S = 0.03  # nothing happens any more
@@ -367,6 +369,9 @@ class FakeStream:
         self._batches = list(batches)
         self._cancelled = asyncio.Event()
 
+    async def opened(self) -> None:
+        await asyncio.sleep(0)
+
     async def read(self) -> Any | None:
         await asyncio.sleep(0)
         if self._batches and not self._cancelled.is_set():
@@ -382,6 +387,26 @@ class FakeStream:
 
     def cancel(self) -> None:
         self._cancelled.set()
+
+
+async def test_nothing_has_begun_with_a_peer_that_is_not_there() -> None:
+    """An agent of 10,000 tasks would put its registration together for each attempt."""
+    heard: list[str] = []
+    outbox: Outbox[Any] = Outbox()
+
+    async def write() -> None:
+        await outbox.batch()
+
+    channel = OUTSIDE.dial(HostPort("127.0.0.1", free_port()), Kind.MASTER)
+    stream = channel.stream(method_of("/x/Connect", scheduler_pb2.Call, scheduler_pb2.Call))
+    with pytest.raises(CallError) as raised:
+        await use_stream(
+            *(stream, outbox, write(), lambda: heard.append("begun"), heard.append),
+            lambda: heard.append("ended"),
+        )
+    await channel.close()
+    assert raised.value.code == Code.UNAVAILABLE
+    assert heard == ["ended"]
 
 
 class FakeChannel:
