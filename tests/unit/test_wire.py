@@ -297,16 +297,21 @@ class TestAccept:
         assert h.launched(agent) == ["t"]
         assert "duplicate ID" in h.last(framework).message
 
-    def test_too_many_tasks_are_refused_whole_and_the_offer_stays(self, h: MasterHarness) -> None:
+    def test_too_many_tasks_are_refused_whole_and_the_offer_goes_to_others(
+        self, h: MasterHarness
+    ) -> None:
         agent, framework = h.agent(), h.subscribe()
         (offer,) = h.offers(framework)
         many = [task(offer, f"t{n}") for n in range(limits.CALL_TASKS.most + 1)]
         h.accept(framework, [offer.offer_id], *many)
         (refused,) = h.refused(framework)
         assert refused.code == scheduler_pb.Event.Refused.TOO_LARGE
-        assert refused.message == "A call has 1001 tasks; at most 1000 are accepted"
+        assert refused.message.startswith("A call has 1001 tasks; at most 1000 are accepted. None")
         assert h.launched(agent) == [] and not h.statuses(framework)
-        assert [o.offer_id for o in h.offers(framework)] == [offer.offer_id]
+        assert not h.offers(framework), "it would be refused again"
+        other = h.subscribe()
+        h.advance(0.1)
+        assert [o.agent_id for o in h.offers(other)] == [offer.agent_id]
 
     def test_an_operation_of_a_newer_kind_is_an_error(self, h: MasterHarness) -> None:
         h.agent()

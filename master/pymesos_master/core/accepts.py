@@ -38,7 +38,9 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     if problem := _size_problem(call):
         ctx.changed = True
         hoarding.note_answer(ctx, framework, call.offer_ids)
-        ctx.refuse_call(framework, "accept", problem, scheduler_pb.Event.Refused.TOO_LARGE)
+        said = f"{problem}. None of its tasks and operations is done; its offers are given back"
+        ctx.refuse_call(framework, "accept", said, scheduler_pb.Event.Refused.TOO_LARGE)
+        give_back(ctx, framework, scheduler_pb.Call(accept=call), problem)
         return
     operations = list(call.operations)
     launches = [launch for operation in operations for launch in reservations.launches(operation)]
