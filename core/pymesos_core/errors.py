@@ -8,9 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-# How an ERROR event begins that tells a framework that it is no more; Mesos' words. Why may follow.
-FRAMEWORK_REMOVED = "Framework has been removed"
-
 
 class ProblemKind(Enum):
     """What a caller may do about a problem."""

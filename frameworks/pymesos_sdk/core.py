@@ -108,6 +108,7 @@ class Fail:
     """Give up: the master will not have this framework; None where it was to be removed."""
 
     message: str | None
+    code: scheduler_pb.Event.Error.Code = scheduler_pb.Event.Error.CODE_UNSPECIFIED
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +209,8 @@ class DriverCore:
         if kind == "subscribed":
             self._on_subscribed(now, event)
         elif kind == "error":
-            self._out.append(Fail(None if self.tearing_down else event.error.message))
+            said = None if self.tearing_down else event.error.message
+            self._out.append(Fail(said, event.error.code))
         elif kind == "refused" and self.tearing_down and event.refused.call == "TEARDOWN":
             self._out.append(Fail(f"it was not removed: {event.refused.message}"))
         elif kind == "update":

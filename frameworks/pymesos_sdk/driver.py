@@ -13,7 +13,6 @@ from pymesos_core import limits
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import Detector
 from pymesos_core.coordination.detect import detector_for
-from pymesos_core.errors import FRAMEWORK_REMOVED
 from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
@@ -62,6 +61,9 @@ class FrameworkError(Exception):
 
 class FrameworkRemovedError(FrameworkError):
     """The framework is no more: an operator removed it, or it was away for too long."""
+
+
+_ERRORS = {pb.Event.Error.FRAMEWORK_REMOVED: FrameworkRemovedError}
 
 
 class Scheduler:
@@ -180,7 +182,7 @@ class Driver(Calls):
             outside.clock,
         )
         self._ended = asyncio.Event()
-        self._failure: str | None = None
+        self._failure: FrameworkError | None = None
         self._stopping = False
 
     @property
@@ -218,8 +220,7 @@ class Driver(Calls):
             self._runner.stop()
             await self._detector.close()
         if self._failure is not None:
-            removed = self._failure.startswith(FRAMEWORK_REMOVED)
-            raise (FrameworkRemovedError if removed else FrameworkError)(self._failure)
+            raise self._failure
         if self._core.tearing_down and self._store is not None:
             await asyncio.to_thread(self._store.commit, self._core.ledger.removal())
 
@@ -306,15 +307,15 @@ class Driver(Calls):
                     self._streams[connection_id].close()
             case Persist(token, changes):
                 self._runner.commit(token, changes)
-            case Fail(message):
+            case Fail(message, code):
                 if message is not None:
-                    self._failure = message
+                    self._failure = _ERRORS.get(code, FrameworkError)(message)
                 self._ended.set()
 
     def _written(self, token: int, error: Exception | None) -> Event | None:
         if error is None:
             return Stored(token)
-        self._failure = f"what is known of its tasks cannot be written: {error}"
+        self._failure = FrameworkError(f"what is known of its tasks cannot be written: {error}")
         self._ended.set()
         return None
 

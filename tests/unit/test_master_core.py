@@ -612,6 +612,8 @@ class TestFrameworks:
         assert h.agent_inbox[agent][-1].shutdown_framework.framework_id == framework_id
         late = h.subscribe(framework_id)
         assert h.errors(late) == ["Framework has been removed: Framework failover timeout"]
+        error = h.framework_inbox[late][-1].error
+        assert error.code == scheduler_pb.Event.Error.FRAMEWORK_REMOVED
         assert not any(kind == "framework" for kind, _ in h.registry)
 
     def test_coming_back_in_time_stops_the_timer(self, h: MasterHarness) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from pymesos_core.clock import Now
 from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver, FrameworkError, FrameworkRemovedError, Scheduler
 from pymesos_sdk.core import (
     Connected,
     Deliver,
@@ -167,8 +170,27 @@ def test_a_silent_master_is_left() -> None:
 def test_an_error_is_the_end() -> None:
     h = Harness()
     h.connect()
-    h.hear(spb.Event(error=spb.Event.Error(message="Framework has been removed")))
-    assert Fail("Framework has been removed") in h.effects
+    error = spb.Event.Error(message="no more", code=spb.Event.Error.FRAMEWORK_REMOVED)
+    h.hear(spb.Event(error=error))
+    assert Fail("no more", error.code) in h.effects
+
+
+@pytest.mark.parametrize(
+    ("code", "raised"),
+    [
+        (spb.Event.Error.FRAMEWORK_REMOVED, FrameworkRemovedError),
+        (spb.Event.Error.CODE_UNSPECIFIED, FrameworkError),
+        (2047, FrameworkError),
+    ],
+)
+async def test_what_a_driver_raises_is_told_by_a_code(
+    code: spb.Event.Error.Code, raised: type[Exception]
+) -> None:
+    driver = Driver(Scheduler(), pb.FrameworkInfo(name="f"), "127.0.0.1:1")
+    driver._do(Fail("Framework has been removed", code))
+    with pytest.raises(FrameworkError, match="has been removed") as caught:
+        await driver.run()
+    assert type(caught.value) is raised
 
 
 def test_an_old_update_that_comes_again_after_the_end_changes_nothing() -> None:

@@ -81,11 +81,15 @@ class Context:
         if agent.connection_id is not None:
             self.out.append(TellAgent(agent.connection_id, message))
 
-    def refuse_framework(self, connection_id: int, message: str) -> None:
+    def refuse_framework(
+        self,
+        connection_id: int,
+        message: str,
+        code: scheduler_pb.Event.Error.Code = scheduler_pb.Event.Error.CODE_UNSPECIFIED,
+    ) -> None:
         """An ERROR event and the end of the stream."""
-        message = cut(message, MAX_SAID)
-        error = scheduler_pb.Event(error=scheduler_pb.Event.Error(message=message))
-        self.out.append(TellFramework(connection_id, error))
+        error = scheduler_pb.Event.Error(message=cut(message, MAX_SAID), code=code)
+        self.out.append(TellFramework(connection_id, scheduler_pb.Event(error=error)))
         self.out.append(CloseConnection(connection_id))
 
     def refuse_call(

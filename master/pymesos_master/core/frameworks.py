@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymesos_core import VERSION, contract
-from pymesos_core.errors import FRAMEWORK_REMOVED
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
 from pymesos_master.core import accepts, executors, hoarding, offers, tasks, telling
@@ -60,15 +59,10 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         return
     known = ctx.state.frameworks.get(framework_id) if framework_id else None
     if framework_id and (known is None or ctx.state.is_removed(framework_id)):
-        message = (
-            _why_removed(ctx, framework_id)
-            if known is not None or framework_id in ctx.state.completed_frameworks
-            else f"Framework {framework_id} is not known to this cluster: it was removed, or its"
-            f" id is another cluster's. Subscribe without an id to register as a new one"
-        )
+        removed = known is not None or framework_id in ctx.state.completed_frameworks
         # Said only as one who leads for certain: a successor may know it.
         ctx.changed = True
-        ctx.persist({}, SubscriptionRefused(event.connection_id, message))
+        ctx.persist({}, SubscriptionRefused(event.connection_id, framework_id, removed))
         return
     info = pb.FrameworkInfo()
     info.CopyFrom(asked)
@@ -110,7 +104,8 @@ class SubscriptionRefused:
     """A framework is refused, which only one may say who leads for certain."""
 
     connection_id: int
-    message: str
+    framework_id: str
+    removed: bool  # or never known here
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,18 +115,26 @@ class Abandoned:
 
 def on_refused(ctx: Context, refused: SubscriptionRefused) -> None:
     """This master leads for certain."""
-    ctx.refuse_framework(refused.connection_id, refused.message)
+    if refused.removed:
+        _refuse_removed(ctx, refused.connection_id, refused.framework_id)
+        return
+    ctx.refuse_framework(
+        refused.connection_id,
+        f"Framework {refused.framework_id} is not known to this cluster: it was removed, or its"
+        f" id is another cluster's. Subscribe without an id to register as a new one",
+    )
 
 
 def on_abandoned(ctx: Context, _: Abandoned) -> None:
     """Nobody is told."""
 
 
-def _why_removed(ctx: Context, framework_id: str) -> str:
-    """What one is told that is no more, and comes back."""
+def _refuse_removed(ctx: Context, connection_id: int, framework_id: str) -> None:
+    """Tell one that is no more, and comes back: in Mesos' words, and why, if that is known."""
     framework = ctx.state.completed_frameworks.get(framework_id)
-    why = framework.removed_for if framework is not None else ""
-    return f"{FRAMEWORK_REMOVED}: {why}" if why else FRAMEWORK_REMOVED
+    said = ["Framework has been removed", framework.removed_for if framework is not None else ""]
+    code = scheduler_pb.Event.Error.FRAMEWORK_REMOVED
+    ctx.refuse_framework(connection_id, ": ".join(filter(None, said)), code)
 
 
 def on_subscribed(ctx: Context, subscription: Subscription) -> None:
@@ -145,8 +148,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
             ctx.persist({(FRAMEWORK, info.framework_id): None}, Abandoned())
             return
         if event.subscribe.framework_info.framework_id:
-            why = _why_removed(ctx, event.subscribe.framework_info.framework_id)
-            ctx.refuse_framework(event.connection_id, why)
+            _refuse_removed(ctx, event.connection_id, info.framework_id)
             return
         framework = Framework(
             info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s, peer=event.caller.peer

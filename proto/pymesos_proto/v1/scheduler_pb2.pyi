@@ -286,10 +286,18 @@ class Event(_message.Message):
         status: int
         def __init__(self, agent_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
     class Error(_message.Message):
-        __slots__ = ("message",)
+        __slots__ = ("message", "code")
+        class Code(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+            __slots__ = ()
+            CODE_UNSPECIFIED: _ClassVar[Event.Error.Code]
+            FRAMEWORK_REMOVED: _ClassVar[Event.Error.Code]
+        CODE_UNSPECIFIED: Event.Error.Code
+        FRAMEWORK_REMOVED: Event.Error.Code
         MESSAGE_FIELD_NUMBER: _ClassVar[int]
+        CODE_FIELD_NUMBER: _ClassVar[int]
         message: str
-        def __init__(self, message: _Optional[str] = ...) -> None: ...
+        code: Event.Error.Code
+        def __init__(self, message: _Optional[str] = ..., code: _Optional[_Union[Event.Error.Code, str]] = ...) -> None: ...
     class Heartbeat(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
