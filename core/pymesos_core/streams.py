@@ -109,8 +109,8 @@ async def use_stream(
 ) -> None:
     """Use a stream as its client: `begun`, then `hear` each batch, while `write` empties the box.
 
-    It has `begun` when its peer is connected: a registration is not put together for nobody. Once it
-    is over (`hear` may say so by False), `ended` is called, once and at once. Raises what they
+    It has `begun` when its peer is connected: a registration is not put together for nobody. Once
+    it is over (`hear` may say so by False), `ended` is called, once and at once. Raises what they
     raised, CallError, and NotReadError.
     """
 
