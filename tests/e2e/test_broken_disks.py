@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import resource
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,12 +24,11 @@ ROLES = {
 }
 
 
-def started(role: str, folder: Path, prepare: Callable[[], None] | None = None) -> str:
-    """What it says when it cannot start: one line, and status 1."""
+def started(role: str, folder: Path, *within: str) -> str:
+    """What it says when it cannot start `within` a program: one line, and status 1."""
     argv, _ = ROLES[role]
     done = subprocess.run(
-        [sys.executable, "-m", *argv, str(folder)],
-        preexec_fn=prepare,
+        [*within, sys.executable, "-m", *argv, str(folder)],
         capture_output=True,
         text=True,
         timeout=60,
@@ -49,9 +46,7 @@ def folder(tmp_path: Path) -> Path:
     return folder
 
 
-def no_room() -> None:
-    """Every file is as long as it may be."""
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+NO_ROOM = ("prlimit", "--fsize=0:0")  # every file is as long as it may be
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -61,7 +56,7 @@ def test_a_full_disk(role: str, again: bool, folder: Path) -> None:
         store = Store(folder / ROLES[role][1])
         store.commit([Change("epoch" if role == "master" else "other", "", b"1")])
         store.close()
-    said = started(role, folder, no_room)
+    said = started(role, folder, *NO_ROOM)
     assert str(folder) in said and "make room" in said, said
 
 

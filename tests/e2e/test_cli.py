@@ -173,7 +173,6 @@ def interrupted(
             cli.argv(*arguments),
             stdout=stdout,
             stderr=stderr,
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
     wait_for("its task", lambda: b" running on " in out.read_bytes() + err.read_bytes(), 60)
     for number in numbers:

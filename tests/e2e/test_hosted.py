@@ -52,7 +52,6 @@ def hosting(cli: Cli, folder: Path, name: str) -> Iterator[subprocess.Popen[str]
             cli.argv("run", str(file)),
             stdout=subprocess.DEVNULL, stderr=errors, text=True,
             env=os.environ | {"TMPDIR": str(folder)},
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )  # fmt: skip
     try:
         wait_for("it runs", lambda: runs(cli, name))  # beside those of others

@@ -27,6 +27,7 @@ from pathlib import Path
 from types import FrameType
 from typing import IO
 
+from pymesos_cli.local import bound
 from pymesos_core import resources
 from pymesos_core.resources import Resources
 from pymesos_core.text import count_of
@@ -37,7 +38,6 @@ SWEEP_TIMEOUT_S = 10.0
 POLL_S = 0.05
 PORTS_PER_AGENT = 50
 DEFAULT_AGENT = "cpus:2;mem:1024;disk:1024"
-PR_SET_PDEATHSIG = 1
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -138,12 +138,11 @@ class LocalCluster:
             raise LocalError(f"cannot write {log}: {error.strerror}") from error
         with errors:
             process = subprocess.Popen(
-                [sys.executable, "-m", *argv],
+                [*bound.argv_of(os.getpid()), sys.executable, "-m", *argv],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,  # Ctrl-C is for this process alone
-                preexec_fn=_die_with_parent,
             )
         return Role(name, process, log, argv)
 
@@ -201,10 +200,6 @@ class LocalCluster:
         for role in out:
             role.told = True
         return out
-
-
-def _die_with_parent() -> None:
-    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
 
 
 def _become_subreaper() -> None:
@@ -382,7 +377,7 @@ def _be_keeper(parent: int, keep: Callable[[Stop], int]) -> None:
     status = 1
     try:
         os.setsid()  # Ctrl-C comes through the parent alone, once
-        _die_with_parent()
+        bound.die_with_parent()
         _become_subreaper()
         stop = Stop()
         stop.install()
