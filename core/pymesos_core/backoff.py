@@ -24,10 +24,13 @@ class Backoff:
         """Start again from `min_s`."""
         self._ceiling_s = 0.0
 
-    def after(self, lasted_s: float) -> None:
+    def after(self, lasted_s: float) -> bool:
         """Note how long something went well: longer than the longest delay, and it starts again.
+
+        Whether it does.
 
         A peer that takes a connection and ends it at once is not tried again at once for ever.
         """
-        if lasted_s >= self.max_s:
+        if well := lasted_s >= self.max_s:
             self.reset()
+        return well

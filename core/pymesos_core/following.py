@@ -10,7 +10,7 @@ from typing import Any
 
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.backoff import Backoff
-from pymesos_core.coordination import Detector
+from pymesos_core.coordination import Detector, MasterInfo
 from pymesos_core.security.identities import Kind
 from pymesos_core.streams import NotReadError
 from pymesos_core.tasks import until_first
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 # Trailing metadata of a refusal by a master that does not lead: the leader's address, or nothing.
 AGENT_KEY = "pymesos-agent"  # metadata of a call that the master is to pass on
 LEADER_KEY = "pymesos-leader"
+MAX_JUMPS = 100  # to other masters at once, while no session lasts: names can be made up
 RECONNECT_S = (0.1, 5.0)  # from one session to the next: the shortest and the longest delay
 
 
@@ -58,16 +59,18 @@ async def follow(
 
     A session ends by returning, by a CallError, or is cancelled when another master leads. The
     delay between two is drawn from `backoff`, which starts again after a session that lasted; it
-    ends early when another master leads.
+    ends early when another master leads. One that a refusal names is tried at once the first time:
+    two masters may name each other for as long as there is none that leads.
     """
     time_s = asyncio.get_running_loop().time
     last_problem = ""
+    jumps: set[tuple[HostPort | None, MasterInfo | None]] = set()  # since a session that lasted
     while True:
         leader = detector.leader
         if leader is None:
             leader = await detector.changed(None)
             continue
-        problem = ""
+        problem, named = "", None
         channel = dial(leader.address, Kind.MASTER)
         began_s = time_s()
         try:
@@ -75,19 +78,21 @@ async def follow(
         except CallError as error:
             if error.code != Code.CANCELLED:  # which the session did itself
                 problem = f"master {leader.address}: {describe(error)}"
-            hinted = leader_of(error)
-            if hinted is not None or error.code == Code.UNAVAILABLE:
-                detector.hint(hinted)
+            named = leader_of(error)
+            if named is not None or error.code == Code.UNAVAILABLE:
+                detector.hint(named)
         except NotReadError:
             problem = f"master {leader.address} does not read what it is sent"
         finally:
             await channel.close()
-        backoff.after(time_s() - began_s)
+        if backoff.after(time_s() - began_s):
+            jumps.clear()
         if problem and problem != last_problem:
             log.warning("%s; trying again", problem)
         last_problem = problem
         known = detector.leader
-        if known != leader:
+        if known != leader and (named, known) not in jumps and len(jumps) < MAX_JUMPS:
+            jumps.add((named, known))
             backoff.reset()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(detector.changed(known), backoff.next_s())

@@ -11,7 +11,8 @@ import pytest
 from pymesos_core.addresses import HostPort
 from pymesos_core.backoff import Backoff
 from pymesos_core.coordination.standalone import StandaloneDetector
-from pymesos_core.following import follow
+from pymesos_core.following import LEADER_KEY, follow
+from pymesos_core.transport import CallError, Code
 
 
 class Longest(random.Random):
@@ -59,3 +60,23 @@ async def test_sessions_that_end_at_once_come_ever_less_often(
     with pytest.raises(EOFError):
         await follow(detector, session, backoff, lambda *_: Channel())  # type: ignore[arg-type]
     assert backoff.delays_s == [0.1, 0.2, 0.4, 0.8, 0.1, 0.2]
+
+
+async def test_masters_that_name_each_other_are_tried_ever_less_often() -> None:
+    """Until one of them names another: that one is tried at once."""
+    tried: list[int] = []
+
+    async def session(_: Any, address: HostPort) -> None:
+        tried.append(address.port)
+        if address.port == 3:
+            raise EOFError
+        other = 3 if len(tried) == 8 else 3 - address.port
+        leader = {LEADER_KEY: str(HostPort("h", other))}
+        raise CallError(Code.FAILED_PRECONDITION, "it does not lead", leader)
+
+    backoff = Noted()
+    detector = StandaloneDetector([HostPort("h", 1), HostPort("h", 2)])
+    with pytest.raises(EOFError):
+        await follow(detector, session, backoff, lambda *_: Channel())  # type: ignore[arg-type,return-value]
+    assert tried == [1, 2] * 4 + [3]
+    assert backoff.delays_s == [0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0.1]
