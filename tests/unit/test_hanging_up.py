@@ -77,6 +77,6 @@ async def test_masters_that_name_each_other_are_tried_ever_less_often() -> None:
     backoff = Noted()
     detector = StandaloneDetector([HostPort("h", 1), HostPort("h", 2)])
     with pytest.raises(EOFError):
-        await follow(detector, session, backoff, lambda *_: Channel())  # type: ignore[arg-type,return-value]
+        await follow(detector, session, backoff, lambda *_: Channel())  # type: ignore[arg-type]
     assert tried == [1, 2] * 4 + [3]
     assert backoff.delays_s == [0.1, 0.1, 0.2, 0.4, 0.8, 1.6, 3.2, 0.1]
