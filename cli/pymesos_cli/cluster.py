@@ -23,7 +23,7 @@ from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import AGENT_KEY, describe, leader_of, says_that_nobody_leads
 from pymesos_core.grpc_transport import call_error, open_channel
 from pymesos_core.security.credentials import Credentials, CredentialsError
-from pymesos_core.security.identities import Kind
+from pymesos_core.security.identities import Kind, name_in
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
@@ -378,9 +378,12 @@ async def sandbox_of(
 
 
 @asynccontextmanager
-async def jobs_at(cluster: Cluster, address: str) -> AsyncIterator[JobsAsyncStub]:
-    """A Jobs service of a framework of that cluster."""
-    channel = open_channel(parse_host_port(address), Kind.FRAMEWORK, cluster.credentials)
+async def jobs_at(
+    cluster: Cluster, address: str, principal: str = ""
+) -> AsyncIterator[JobsAsyncStub]:
+    """A Jobs service of a framework of that cluster; with certificates, of that principal."""
+    name = name_in(principal, Kind.FRAMEWORK)
+    channel = open_channel(parse_host_port(address), Kind.FRAMEWORK, cluster.credentials, name)
     try:
         yield JobsStub(channel)
     except grpc.aio.AioRpcError as error:

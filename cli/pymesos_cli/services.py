@@ -69,7 +69,7 @@ async def service(
 ) -> AsyncIterator[JobsAsyncStub]:
     """Reach the Jobs service of a framework. Raises SilentError, CliError."""
     try:
-        async with jobs_at(cluster, view.info.jobs_address) as stub:
+        async with jobs_at(cluster, view.info.jobs_address, view.info.principal) as stub:
             yield stub
     except CliError as error:
         cause = error.__cause__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -26,6 +27,7 @@ class Caller:
     credential_id: str = ""  # of the certificate, token or session, so that it can be revoked
     peer: str = ""  # the address that it came from, without the port
     via: str = ""  # the front door: "grpc", later "http" and "mesos"
+    ends_s: float = math.inf  # Unix time at which the credential does
 
     @property
     def is_proved(self) -> bool:

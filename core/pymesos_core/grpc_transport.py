@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias, TypeVar
 
 import grpc
 import grpc.aio
@@ -45,6 +47,7 @@ log = logging.getLogger(__name__)
 
 Server: TypeAlias = grpc.aio.Server
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+T = TypeVar("T")
 Decode = Callable[[bytes], Any]
 _STATUS = {code: getattr(grpc.StatusCode, code.name) for code in Code}
 _CODES = {status: code for code, status in _STATUS.items()}
@@ -144,7 +147,8 @@ class Adapter(grpc.aio.ServerInterceptor):
                 call = GrpcCall(context, self._caller(method, context), None, decode)
                 with self._budgets.counted(method, call.peer):
                     await self._budgets.turn(call.peer)
-                    return await behaviour(self._decoded(data, decode, context), call)
+                    request = self._decoded(data, decode, context)
+                    return await _while_valid(call.caller, behaviour(request, call))
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -162,7 +166,7 @@ class Adapter(grpc.aio.ServerInterceptor):
                     lambda data: self._decoded(data, decode, context),
                 )
                 with self._budgets.counted(method, call.peer):
-                    await behaviour(self._budgets.timed(call))
+                    await _while_valid(call.caller, behaviour(self._budgets.timed(call)))
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -195,6 +199,23 @@ class Adapter(grpc.aio.ServerInterceptor):
             refusal = CallError(Code.INTERNAL, f"{method} failed; the server's log has more")
         trailing = tuple(refusal.trailing.items())
         await context.abort(_STATUS[refusal.code], refusal.message, trailing)
+
+
+async def _while_valid(caller: Caller, handling: Awaitable[T]) -> T:
+    """Handle a call until the credential of its caller ends. Raises CallError then.
+
+    Who has renewed it by then comes again with the new one.
+    """
+    left_s = None if caller.ends_s == math.inf else max(0.0, caller.ends_s - time.time())
+    try:
+        async with asyncio.timeout(left_s) as ending:
+            return await handling
+    except TimeoutError:
+        if not ending.expired():
+            raise
+        raise CallError(
+            Code.UNAUTHENTICATED, f"the certificate of {caller.principal} has ended"
+        ) from None
 
 
 def add_service(server: Server, service: Service) -> None:
@@ -309,8 +330,8 @@ class GrpcChannel:
 def dialer(credentials: Credentials | None) -> Dial:
     """What opens channels that prove who this process is; without credentials they do not."""
 
-    def dial(address: HostPort, to: Kind) -> GrpcChannel:
-        return GrpcChannel(open_channel(address, to, credentials))
+    def dial(address: HostPort, to: Kind, name: str = "") -> GrpcChannel:
+        return GrpcChannel(open_channel(address, to, credentials, name))
 
     return dial
 
@@ -319,11 +340,14 @@ dial_plain = dialer(None)
 
 
 def open_channel(
-    address: HostPort, to: Kind = Kind.MASTER, credentials: Credentials | None = None
+    address: HostPort,
+    to: Kind = Kind.MASTER,
+    credentials: Credentials | None = None,
+    name: str = "",
 ) -> grpc.aio.Channel:
     """gRPC's own channel, for the stubs of calls that do not stream."""
     prepare(asyncio.get_running_loop())
     if credentials is None:
         return grpc.aio.insecure_channel(str(address), options=CHANNEL_OPTIONS)
-    proof, options = credentials.channel(to)
+    proof, options = credentials.channel(to, name)
     return grpc.aio.secure_channel(str(address), proof, options=[*CHANNEL_OPTIONS, *options])

@@ -159,5 +159,9 @@ class Channel(Protocol):
         """End it, and every stream on it."""
 
 
-# Opens a channel to a server of a kind: with certificates, no other answers there.
-Dial = Callable[[HostPort, Kind], Channel]
+class Dial(Protocol):
+    """Opens channels."""
+
+    def __call__(self, address: HostPort, to: Kind, name: str = "") -> Channel:
+        """To a server of that kind, or to the one of that name: with certificates no other can
+        answer there."""

@@ -407,6 +407,6 @@ def outside_of(node: Node, network: Network) -> Outside:
     return Outside(
         lambda: node.now,
         node.world.random,
-        lambda address, _kind: SimulatedChannel(network, node, address),
+        lambda address, to, name="": SimulatedChannel(network, node, address),
         node.world.random,
     )

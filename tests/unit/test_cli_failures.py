@@ -132,7 +132,9 @@ class TestServicesOfWhichOneFails:
             return jobs_pb2.ListQuarantinedResponse(jobs=[aside])
 
         @asynccontextmanager
-        async def jobs_at(_: Cluster, address: str) -> AsyncIterator[SimpleNamespace]:
+        async def jobs_at(
+            _: Cluster, address: str, _principal: str
+        ) -> AsyncIterator[SimpleNamespace]:
             if address == "bad:1":
                 nothing = grpc.aio.Metadata()
                 cause = grpc.aio.AioRpcError(request.param, nothing, nothing, "it is so")

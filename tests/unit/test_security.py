@@ -197,9 +197,11 @@ class TestGate:
                 path = f"/{service.full_name}/{method.name}"
                 if kind in may:
                     caller = gate(path, "ipv4:10.0.0.1", proof)
-                    serial = f"{x509.load_pem_x509_certificate(pem).serial_number:x}"
+                    certificate = x509.load_pem_x509_certificate(pem)
+                    ends_s = certificate.not_valid_after_utc.timestamp()
+                    serial = f"{certificate.serial_number:x}"
                     assert caller == Caller(
-                        who.principal, Method.CERT, serial, "ipv4:10.0.0.1", "grpc"
+                        who.principal, Method.CERT, serial, "ipv4:10.0.0.1", "grpc", ends_s
                     )
                     continue
                 with pytest.raises(CallError) as refused:
@@ -216,6 +218,14 @@ class TestGate:
     def test_who_is_not_of_the_cluster_calls_nothing(self, uris: list[bytes]) -> None:
         with pytest.raises(CallError) as refused:
             CertificateGate("prod")("/pymesos.v1.Operator/GetLeader", "p", {"peer_uri": uris})
+        assert refused.value.code == Code.UNAUTHENTICATED
+
+    def test_a_certificate_that_has_ended_calls_nothing(self, signing: Authority) -> None:
+        who = Identity("prod", Kind.OPERATOR, "x")
+        made = signing.sign(new_key().public_key(), who, -1, time.time())
+        proof = {"peer_uri": [who.uri.encode()], "x509_pem_cert": [certificate_pem(made)]}
+        with pytest.raises(CallError, match="has ended") as refused:
+            CertificateGate("prod")("/pymesos.v1.Operator/GetLeader", "p", proof)
         assert refused.value.code == Code.UNAUTHENTICATED
 
     def test_what_is_not_in_the_table_is_refused(self) -> None:

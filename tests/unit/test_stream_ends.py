@@ -427,7 +427,7 @@ async def test_a_relay_closes_its_channel(master: Master, monkeypatch: pytest.Mo
     opened: set[FakeChannel] = set()
     master.leadership.outside = Outside(dial=lambda *_: FakeChannel(opened))
     relay = SandboxRelay(master.leadership)
-    monkeypatch.setattr(relay, "_address", lambda _: HostPort("127.0.0.1", 1))
+    monkeypatch.setattr(relay, "_agent", lambda _: (HostPort("127.0.0.1", 1), ""))
 
     def check() -> None:
         assert not opened

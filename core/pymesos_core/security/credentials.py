@@ -110,12 +110,14 @@ class Credentials:
         fetch: Any = renewed
         return grpc.dynamic_ssl_server_credentials(first, fetch, True)
 
-    def channel(self, to: Kind) -> tuple[grpc.ChannelCredentials, list[tuple[str, str]]]:
-        """For a channel to a server of that kind, and the options that say so."""
+    def channel(
+        self, to: Kind, name: str = ""
+    ) -> tuple[grpc.ChannelCredentials, list[tuple[str, str]]]:
+        """For a channel to a server of that kind, or to that one only, with the options for it."""
         pem = self.current()
-        name = server_name(self.identity.cluster, to)
+        whom = server_name(self.identity.cluster, to, name)
         credentials = grpc.ssl_channel_credentials(pem.roots, pem.key, pem.chain)
-        return credentials, [("grpc.ssl_target_name_override", name)]
+        return credentials, [("grpc.ssl_target_name_override", whom)]
 
 
 def read_pem(folder: Path) -> Pem:

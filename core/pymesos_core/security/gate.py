@@ -6,6 +6,7 @@ is closed until it is.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 
@@ -50,8 +51,12 @@ class CertificateGate:
                 Code.PERMISSION_DENIED,
                 f"{who.principal} may not call {service}; {_callers(service)}",
             )
-        pem = next(iter(authentication.get("x509_pem_cert") or ()), b"")
-        return Caller(who.principal, Method.CERT, serial_of(pem), peer, "grpc")
+        serial, ends_s = _told_by(next(iter(authentication.get("x509_pem_cert") or ()), b""))
+        if ends_s <= time.time():  # the connection is older than that
+            raise CallError(
+                Code.UNAUTHENTICATED, f"the certificate of {who.principal} has ended; connect anew"
+            )
+        return Caller(who.principal, Method.CERT, serial, peer, "grpc", ends_s)
 
     def _identity(self, authentication: Authentication) -> Identity:
         uris = tuple(authentication.get("peer_uri") or ())
@@ -75,9 +80,10 @@ def _callers(service: str) -> str:
 
 
 @lru_cache(maxsize=1024)
-def serial_of(pem: bytes) -> str:
-    """The serial number of a certificate, as certificates are revoked by."""
+def _told_by(pem: bytes) -> tuple[str, float]:
+    """The serial number of a certificate, and the Unix time at which it ends. Raises CallError."""
     try:
-        return f"{x509.load_pem_x509_certificate(pem).serial_number:x}"
-    except ValueError:
-        return ""
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise CallError(Code.UNAUTHENTICATED, "the certificate cannot be read") from error
+    return f"{certificate.serial_number:x}", certificate.not_valid_after_utc.timestamp()

@@ -59,13 +59,22 @@ class Identity:
     @property
     def dns_names(self) -> tuple[str, str]:
         """What clients check: its own name, and that of its kind."""
-        of_kind = server_name(self.cluster, self.kind)
-        return f"{self.name}.{of_kind}", of_kind
+        return (
+            server_name(self.cluster, self.kind, self.name),
+            server_name(self.cluster, self.kind),
+        )
 
 
-def server_name(cluster: str, kind: Kind) -> str:
-    """The DNS name that each certificate of a kind holds."""
-    return f"{kind}.{cluster}.{DOMAIN}"
+def server_name(cluster: str, kind: Kind, name: str = "") -> str:
+    """The DNS name that each certificate of a kind holds, or that of one principal only."""
+    of_kind = f"{kind}.{cluster}.{DOMAIN}"
+    return f"{name}.{of_kind}" if name else of_kind
+
+
+def name_in(principal: str, kind: Kind) -> str:
+    """NAME of KIND/NAME; empty for a principal that is not known, or of another kind."""
+    found, _, name = principal.partition("/")
+    return name if found == kind else ""
 
 
 def cluster_problem(cluster: str) -> str | None:

@@ -9,7 +9,7 @@ import contextlib
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.following import AGENT_KEY, describe
-from pymesos_core.security.identities import Kind
+from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.tasks import beside
 from pymesos_core.transport import CallError, ClientStream, Code, Method, ServerCall
 from pymesos_master.services.leading import Leadership
@@ -28,13 +28,13 @@ class SandboxRelay:
 
     async def relay(self, method: str, call: ServerCall[bytes, bytes]) -> None:
         """Pass a call on, whatever its method is. Raises CallError."""
-        address = self._address(call.metadata.get(AGENT_KEY, ""))
+        address, name = self._agent(call.metadata.get(AGENT_KEY, ""))
         if self._relayed >= MAX_RELAYED:
             raise CallError(
                 Code.RESOURCE_EXHAUSTED, f"this master relays {MAX_RELAYED} calls already"
             )
         self._relayed += 1
-        channel = self._dial(address, Kind.AGENT)
+        channel = self._dial(address, Kind.AGENT, name)
         try:
             stream = channel.stream(Method(method, bytes, bytes))
             async with beside(_pass_on(call, stream)):
@@ -46,10 +46,12 @@ class SandboxRelay:
             self._relayed -= 1
             await channel.close()
 
-    def _address(self, agent_id: str) -> HostPort:
+    def _agent(self, agent_id: str) -> tuple[HostPort, str]:
+        """Where it is, and its name in its certificate, if it has one."""
         with self._leadership.asked() as leader:
             agent = leader.queries.agent(agent_id)
-        return HostPort(agent.info.address.ip, agent.info.address.port)
+        at = HostPort(agent.info.address.ip, agent.info.address.port)
+        return at, name_in(agent.info.principal, Kind.AGENT)
 
 
 async def _pass_on(call: ServerCall[bytes, bytes], stream: ClientStream) -> None:
