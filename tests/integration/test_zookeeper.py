@@ -25,17 +25,18 @@ from pymesos_core.store import Change
 from pymesos_testing.cli import Cli, job
 from pymesos_testing.components import Roles, ZooKeeper, wait_for
 
-SESSION_S = 2.0
+SESSION_S = 2.0  # of those whose session has to end by itself
+LONG_SESSION_S = 30.0  # a machine that stands still for seconds must not end one
 
 
 def contender(zk_url: str, port: int) -> ZkContender:
     info = MasterInfo(f"master-{port}", HostPort("127.0.0.1", port))
-    return ZkContender(parse_zk(zk_url), info, SESSION_S)
+    return ZkContender(parse_zk(zk_url), info, LONG_SESSION_S)
 
 
 @pytest.fixture
 async def detector(zk_url: str) -> AsyncIterator[ZkDetector]:
-    made = ZkDetector(parse_zk(zk_url), SESSION_S)
+    made = ZkDetector(parse_zk(zk_url), LONG_SESSION_S)
     await made.start()
     yield made
     await made.close()
@@ -67,7 +68,7 @@ async def test_a_path_that_is_created_while_it_is_looked_for(
 ) -> None:
     """A watch on its existence does not tell of its children; found by the chaos test."""
     one = contender(zk_url, 1)
-    detector = ZkDetector(parse_zk(zk_url), SESSION_S)
+    detector = ZkDetector(parse_zk(zk_url), LONG_SESSION_S)
     exists = detector._client.exists
 
     def slow_exists(path: str, watch: Callable[..., None]) -> Any:
@@ -241,12 +242,15 @@ def test_everyone_follows_the_leader(zk_url: str, roles: Roles) -> None:
 
 
 def test_zookeeper_goes_away_and_comes_back(roles: Roles, tmp_path: Path) -> None:
-    """Within the session timeout: no failover, no task lost; meanwhile nothing is launched."""
+    """Within the session timeout: no failover, no task lost; meanwhile nothing is launched.
+
+    When it is away again the master can still be stopped.
+    """
     server = ZooKeeper(tmp_path / "zk")
     server.start()
     url = f"zk://{server.address}/pymesos"
     try:
-        master = roles.master("m", "--zk", url, "--zk-session-timeout", "20")
+        master = roles.master("m", "--zk", url, "--zk-session-timeout", "60")
         cli = Cli(master.address)
         roles.agent(master.address, "agent", "--kill-tasks-on-exit")
         roles.binpack(master.address)
@@ -263,6 +267,10 @@ def test_zookeeper_goes_away_and_comes_back(roles: Roles, tmp_path: Path) -> Non
         cli.wait_for_tasks(1, state="TASK_FINISHED")
         assert "epoch 1" in cli.ok("leader"), "the same session goes on in the same epoch"
         assert len(cli.tasks(state="TASK_RUNNING")) == 1
+        server.stop()
+        wait_for("another pause", lambda: master.log.read_text().count("sends are paused") == 2)
+        master.signal(signal.SIGTERM)
+        assert master.ended(15) == 0, "it cannot resign, and ends all the same"
     finally:
         server.stop()
 

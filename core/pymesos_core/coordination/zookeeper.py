@@ -48,6 +48,7 @@ PREFIX = "json.info_"
 MAX_RECORD_BYTES = 512 * 1024  # ZooKeeper's jute.maxbuffer is 1 MiB for a whole batch
 DEFAULT_SESSION_TIMEOUT_S = 10.0
 SAY_AFTER_S = 1.0  # that a server is waited for
+RESIGN_S = 2.0
 
 MakeClient = Callable[[ZkUrl, float], Any]  # of KazooClient's calls: the URL, a session's timeout
 
@@ -351,13 +352,17 @@ class ZkContender:
             self._end_term()
 
     async def resign(self, term: Term) -> None:
-        """Delete the znode, so that another leads without waiting for the session to end."""
+        """Delete the znode, so that another leads without waiting for the session to end.
+
+        While no ZooKeeper server answers, the znode is left to that end, and nobody waits for it.
+        """
         term.end()
         self._end_term()
         node, self._node = self._node, None
         if node is not None:
-            with contextlib.suppress(KazooException, KazooTimeoutError):
-                await asyncio.to_thread(self._client.delete, node)
+            with contextlib.suppress(KazooException, KazooTimeoutError, TimeoutError):
+                async with asyncio.timeout(RESIGN_S):
+                    await asyncio.to_thread(self._client.delete, node)
 
     async def close(self) -> None:
         """End the session, and with it the candidacy."""
