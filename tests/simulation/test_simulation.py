@@ -46,10 +46,11 @@ def test_a_failure_says_how_to_replay_it(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert told.exit_code == 1 and "s, line 4" in told.output
 
 
-def _begin(base: int, hash_seed: int) -> subprocess.Popen[str]:
-    options = ("--base", str(base), "--seeds", str(SEEDS), "--digest")
+def _begin(seeds: range, hash_seed: int) -> subprocess.Popen[str]:
+    options = ("--base", str(seeds.start), "--seeds", str(len(seeds)), "--digest")
+    # The tests of real components run beside it, and they have the way.
     return subprocess.Popen(
-        [sys.executable, "-m", "pymesos_simulation", *options],
+        ["nice", sys.executable, "-m", "pymesos_simulation", *options],
         env=os.environ | {"PYTHONHASHSEED": str(hash_seed)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -57,18 +58,25 @@ def _begin(base: int, hash_seed: int) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.timeout(1800)  # SEEDS of them, twice, on a busy machine
-def test_fresh_seeds_twice_with_other_hashes() -> None:
+@pytest.mark.timeout(1800)  # SEEDS of them on a busy machine
+def test_fresh_seeds_and_some_twice_with_other_hashes() -> None:
     """Nothing depends on the order of a set: it is another in the second run."""
     base = int(os.environ.get("SEED_BASE") or random.SystemRandom().randrange(10**9))
     print(f"SEED_BASE={base} SEEDS={SEEDS}")
-    runs = [_begin(base, hash_seed) for hash_seed in (1, 2)]
+    fresh, of_each = range(base, base + SEEDS), (SEEDS + SEEDS // 8) // 2
+    parts = fresh[: SEEDS - of_each + SEEDS // 8], fresh[-of_each:]
+    runs = [_begin(seeds, hash_seed) for hash_seed, seeds in enumerate(parts, 1)]
     outputs = [run.communicate()[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], outputs[0][-2000:] + outputs[1][-2000:]
-    first, second = ([line for line in out.splitlines() if line[0] == "{"] for out in outputs)
-    assert first == second and len(first) == SEEDS
+    first, second = (
+        dict(zip(seeds, (line for line in out.splitlines() if line[0] == "{"), strict=True))
+        for seeds, out in zip(parts, outputs, strict=True)
+    )
+    twice = first.keys() & second.keys()
+    assert [first[seed] for seed in twice] == [second[seed] for seed in twice]
+    assert len(twice) == SEEDS // 8 and (first | second).keys() == set(fresh)
     if SEEDS >= 200:
-        results = [json.loads(line.rpartition(" ")[0]) for line in first]
+        results = [json.loads(line.rpartition(" ")[0]) for line in (first | second).values()]
         assert sum(r["events"] for r in results) >= 500_000
         assert sum(r["crashes"] for r in results) >= 1_000
         assert sum(r["failovers"] for r in results) >= 200
