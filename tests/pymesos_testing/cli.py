@@ -6,9 +6,13 @@ import json
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
+from click.testing import CliRunner
+
+from pymesos_cli.main import main
 from pymesos_testing.components import wait_for
 
 
@@ -47,25 +51,34 @@ class Cli:
         found: list[dict[str, Any]] = json.loads(self.ok(*arguments, "--json"))
         return found
 
+    def listed(self, *arguments: str) -> list[dict[str, Any]]:
+        """As `json`, by this process: what is asked again and again is not worth one of its own."""
+        with ThreadPoolExecutor(1) as thread:  # the test may have an event loop of its own
+            argv = ["--master", self.master, *arguments, "--json"]
+            done = thread.submit(CliRunner().invoke, main, argv).result()
+        assert done.exit_code == 0, done.output
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
+
     def tasks(self, **wanted: object) -> list[dict[str, Any]]:
         """All tasks, the completed ones too, with these values."""
         return [
             task
-            for task in self.json("tasks", "--all")
+            for task in self.listed("tasks", "--all")
             if all(task[key] == value for key, value in wanted.items())
         ]
 
     def wait_for_tasks(self, number: int, timeout_s: float = 30.0, **wanted: object) -> None:
-        wait_for(
-            f"{number} tasks with {wanted}; there are {self.tasks()}",
-            lambda: len(self.tasks(**wanted)) == number,
-            timeout_s,
-        )
+        try:
+            wait_for("they", lambda: len(self.tasks(**wanted)) == number, timeout_s)
+        except AssertionError as error:
+            there = f"{number} tasks with {wanted}; there are {self.tasks()}"
+            raise AssertionError(f"{there}: {error}") from error
 
     def wait_for_agents(self, number: int, state: str = "active", timeout_s: float = 30.0) -> None:
         wait_for(
             f"{number} agents {state}",
-            lambda: [a["state"] for a in self.json("agents")].count(state) == number,
+            lambda: [a["state"] for a in self.listed("agents")].count(state) == number,
             timeout_s,
         )
 

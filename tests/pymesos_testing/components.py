@@ -26,6 +26,10 @@ USERS = {
 }  # the files of the test images
 
 
+# Of a test run that is killed nothing goes on: its servers get SIGTERM then (PR_SET_PDEATHSIG).
+END_WITH_US = ("setpriv", "--pdeathsig", "TERM") if shutil.which("setpriv") else ()
+
+
 class MissingError(Exception):
     """A component is not installed: the message says how to get it."""
 
@@ -52,7 +56,12 @@ def process(
     """A server in a process group of its own, its output in `log`."""
     with log.open("ab") as out:
         running = subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=out, env=env, start_new_session=True
+            (*END_WITH_US, *argv),
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            env=env,
+            start_new_session=True,
         )
     try:
         yield running
@@ -235,7 +244,7 @@ class Roles:
         log = self.folder / f"{name}.log"
         with log.open("ab") as errors:
             running = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments],
+                [*END_WITH_US, sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=errors,
