@@ -8,6 +8,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from pymesos_agent.containers.settings import Settings
@@ -21,6 +22,7 @@ from pymesos_testing.components import (
     supervisors,
 )
 from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
+from pymesos_testing.waiting import until
 
 MIB = 1024 * 1024
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
@@ -164,6 +166,39 @@ async def test_what_a_task_leaves_behind_ends_with_it(process: Rig) -> None:
     assert (await process.exited(spec)).exit_status == 3
     (supervisor,) = supervisors(process.folder)
     assert descendants(supervisor) == []
+
+
+@pytest.mark.parametrize("end", ["exit", "kill", "keeper"])
+async def test_what_leaves_session_and_environment_ends_with_its_task(
+    process: Rig, end: str
+) -> None:
+    """Twice forked, in a session of its own, with nothing of its environment; others run on."""
+    other = await process.run("(setsid env -i sleep 668 &); sleep 668")
+    await until("the other one's", lambda: len(sleeping(668)) == 2)
+    last = "exec sleep 666" if end != "exit" else "while test ! -e go; do sleep 0.05; done; exit 3"
+    spec = await process.run(f"(setsid env -i sleep 667 &); {last}")
+    await until("it has left", lambda: len(sleeping(667)) == 1)
+    if end == "exit":
+        (spec.sandbox / "go").touch()
+    elif end == "kill":
+        process.runtime.kill(spec.container_id, force=False)
+    else:
+        (main,) = sleeping(666)
+        keeper = psutil.Process(main).parent()
+        assert keeper is not None
+        os.kill(keeper.pid if keeper.name() == "pymesos-keeper" else main, signal.SIGKILL)
+    exited = await process.exited(spec)
+    assert exited.exit_status == {"exit": 3, "kill": -15, "keeper": -9}[end]
+    assert sleeping(667) == sleeping(666) == []
+    assert len(sleeping(668)) == 2
+    process.runtime.kill(other.container_id, force=True)
+    assert (await process.exited(other)).exit_status == -9
+    assert sleeping(668) == []
+
+
+def sleeping(seconds: int) -> list[int]:
+    words = ["sleep", str(seconds)]
+    return [p.pid for p in psutil.process_iter(["cmdline"]) if p.info["cmdline"] == words]
 
 
 async def test_a_dead_supervisor_is_replaced_and_its_containers_are_adopted(process: Rig) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.sessions import run_entry
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed
@@ -95,8 +98,9 @@ async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
 async def test_the_supervisor_of_the_previous_release_goes_on(
     passable: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
-    """The supervisor lies elsewhere in the package, and says the version that this agent says."""
-    monkeypatch.setattr(supervised, "PROGRAM", older(passable, supervisor.VERSION))
+    """The supervisor lies elsewhere in the package, and knows of no secret."""
+    monkeypatch.setattr(supervised, "PROGRAM", older(passable, supervisor.VERSION - 1))
+    monkeypatch.setattr(supervisor, "VERSION", supervisor.VERSION - 1)
     make = oci_rig(passable) if runtime == "oci" else process_rig(passable, watched=False)
     async with make as rig:
         monkeypatch.undo()
@@ -205,6 +209,41 @@ async def test_what_an_older_agent_had_adopted_twice(
         await new.runtime.close()
         await until("it ends", lambda: len(supervisors(tmp_path)) == 1)
         assert new.events == []
+
+
+HELLO = """
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+try:
+    s.sendall(b'{"op": "hello", "version": 3}\\n')
+    print(s.recv(9) or "refused")
+except OSError:
+    print("refused")
+"""
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_what_a_task_says_is_not_heard(tmp_path: Path, *, watched: bool) -> None:
+    """Though its user is the agent's. An agent of an earlier version is answered, if it is root."""
+    async with process_rig(tmp_path, watched=watched) as rig:
+        argv = [sys.executable, "-c", HELLO, str(tmp_path / "supervisor.sock")]
+        command = shlex.join(argv)
+        spec = await rig.run(f"{command}; (setsid env -i {command} &) ; sleep 600")
+        await until("twice", lambda: said(spec).count("\n") == 2)
+        assert said(spec) == "refused\nrefused\n"
+        status, inside = await run_entry(rig.runtime.entry(spec, argv, ""), 20)
+        assert (status, inside) == (0, "refused\n"), "what enters is a task's as well"
+        rig.runtime.kill(spec.container_id, force=True)
+        await rig.exited(spec)
+        await rig.runtime.close()
+        earlier = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE)
+        assert (await earlier.communicate())[0] == b'b\'{"ev": "h\'\n'
+
+
+def said(spec: ContainerSpec) -> str:
+    path = spec.sandbox / "stdout"
+    return path.read_text() if path.exists() else ""
 
 
 async def test_sigterm_ends_a_supervisor_when_nothing_of_its_runs(tmp_path: Path) -> None:

@@ -314,6 +314,8 @@ def supervisors(folder: Path) -> list[int]:
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
+            if (entry / "comm").read_text() == "pymesos-keeper\n":
+                continue  # a fork of one, which ends with its container
             argv = (entry / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
             if any(" pymesos_agent." in a and "supervisor" in a for a in argv) and (
                 str(folder) in argv[-2]

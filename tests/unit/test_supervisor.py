@@ -59,3 +59,22 @@ def test_a_handler_that_fails_is_no_end(
     assert "unforeseen" in capsys.readouterr().err
     for descriptor in (*bad, *good):
         os.close(descriptor)
+
+
+@pytest.mark.parametrize(
+    ("line", "uid", "answered"),
+    [
+        (b'{"op": "hello", "version": 4, "secret": "ours"}', 1000, True),
+        (b'{"op": "hello", "version": 4, "secret": "theirs"}', 1000, False),
+        (b'{"op": "hello", "version": 3}', 1000, False),
+        (b'{"op": "hello", "version": 3}', 0, True),
+        (b'{"op": "shutdown", "secret": "ours"}', 1000, False),
+        (b'{"op": "launch"}', 0, False),
+        (b"[]", 0, False),
+        (b"", 0, False),
+        (b"\xff", 0, False),
+    ],
+)
+def test_who_is_answered(supervisor: Supervisor, line: bytes, uid: int, *, answered: bool) -> None:
+    supervisor.secret = "ours"
+    assert supervisor.is_hello(line, uid) is answered

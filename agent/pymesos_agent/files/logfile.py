@@ -8,9 +8,12 @@ supervisor imports this.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 
-OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC
+OPEN = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+PLANTED = (errno.EEXIST, errno.ELOOP, errno.ENXIO)  # another's file, a link, a pipe
 MAX_PLANTED = 8  # how often what a task puts in the place of its log is removed
 
 
@@ -30,11 +33,21 @@ class RotatingLog:
         self._owner = owner
         self._lost_bytes = 0
         self._at_line_start = True
-        self._file = self._open(0)
+        try:
+            self._file = self._open(0)
+        except OSError as error:
+            if error.errno not in PLANTED:
+                raise
+            self._file = self._open_fresh()
         self._size = os.fstat(self._file).st_size
 
     def _open(self, flags: int) -> int:
+        """Raises OSError; FileExistsError too for what a task may have put in its place."""
         file = os.open(self._name, OPEN | flags, 0o644, dir_fd=self._folder)
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
+            os.close(file)
+            raise FileExistsError(errno.EEXIST, "it is a link, or no file", self._name)
         if self._owner is not None:
             os.fchown(file, *self._owner)
         return file

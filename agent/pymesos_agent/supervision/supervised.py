@@ -8,6 +8,7 @@ import json
 import logging
 import marshal
 import os
+import secrets
 import socket
 import sys
 import uuid
@@ -105,11 +106,15 @@ class Supervised:
             )
         finally:
             os.close(folder)
+        if (uid := supervisor.peer(connection)[1]) != os.geteuid():
+            connection.close()
+            raise OSError(f"user {uid} listens on {self._directory}/supervisor.sock")
         reader, writer = await asyncio.open_unix_connection(
             sock=connection, limit=supervisor.MAX_LINE_BYTES
         )
         self._writer = writer
-        self._send({"op": "hello", "version": supervisor.VERSION})
+        secret = self._secret()
+        self._send({"op": "hello", "version": supervisor.VERSION, "secret": secret})
         line = await asyncio.wait_for(reader.readline(), START_TIMEOUT_S)
         if not line:
             raise ConnectionResetError("the supervisor was just ending")
@@ -129,18 +134,30 @@ class Supervised:
         """Whether the supervisor is of an older version than we are."""
         return self._version < supervisor.VERSION
 
+    def _secret(self) -> str:
+        """What only agents of this directory know. Raises OSError."""
+        path = self._directory / "supervisor.secret"
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(path, flags, 0o600), "r+") as file:
+            if not (secret := file.read().strip()):
+                secret = secrets.token_hex(16)
+                file.write(f"{secret}\n")
+        return secret
+
     async def _spawn(self) -> None:
         """Start a supervisor that no signal to the agent's group or terminal reaches."""
         with (self._directory / "supervisor.log").open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", PROGRAM, PACKAGES, str(self._directory)),
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
                 start_new_session=True,
                 cwd="/",
             )
-        assert process.stdout is not None
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write(f"{self._secret()}\n".encode())
+        process.stdin.close()
         try:
             await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT_S)
         except TimeoutError:

@@ -5,7 +5,7 @@ It outlives the agent, so it is small: the standard library only, one thread, ru
 becomes its child. An agent speaks to it over a Unix socket, one JSON object per line:
 
     agent → supervisor                            supervisor → agent
-    {"op": "hello", "version": 3}                 {"ev": "hello", "version": 3, "containers": […]}
+    {"op": "hello", "version": 4, "secret": …}    {"ev": "hello", "version": 4, "containers": […]}
     {"op": "launch", "id": …, "argv": […], …}     {"ev": "started", "id": …, "pid": …}
                                                   {"ev": "failed", "id": …, "error": …}
     {"op": "kill", "id": …, "signal": 15}         {"ev": "exited", "id": …, "status": …, …}
@@ -24,6 +24,11 @@ Supervisors of earlier versions are kept in tests/integration/data, and spoken t
 
     2: since the first release
     3: "ids" in a launch, instead of "user"
+    4: "secret" in a hello; without, only root is answered
+
+It answers who has its own user or is root, is no process of a container nor started by the agent
+that is connected, and says the secret that was written to its standard input as it started. So a
+task that has the agent's user cannot have it start, adopt or forget anything.
 
 It is one file and one class, longer than others of the house, on purpose: it is all that stands
 between a task and being nobody's, an upgrade replaces the files around it while it runs, and every
@@ -32,6 +37,11 @@ handler of its one loop works on the same few dictionaries. It is read as a whol
 If the supervisor itself is killed, its containers go on under the next subreaper or init; the next
 supervisor finds them by PYMESOS_CONTAINER_ID in their environment and watches them through pidfds.
 Their exit status is then nobody's to know, and is reported as null.
+
+A container that no cgroup holds together has a keeper (`pymesos-keeper` in `ps -o comm`): a fork of
+the supervisor that is the parent of its main process, and a child subreaper. Whatever leaves its
+session and its environment stays below the keeper, which kills all of it after the main process,
+and ends as that did.
 
 What containers write comes through named pipes. A container holds both ends of its own, so that
 nothing is lost, and nobody gets SIGPIPE, while no supervisor reads.
@@ -43,7 +53,6 @@ container's first process is in the file, and becomes our child as the helper en
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import fcntl
 import json
 import os
@@ -51,11 +60,19 @@ import pwd
 import selectors
 import signal
 import socket
+import struct
 import sys
 import time
 
 from pymesos_agent.files.logfile import RotatingLog
 from pymesos_agent.supervision.becoming import become
+from pymesos_agent.supervision.keeping import (
+    become_subreaper,
+    children,
+    keep,
+    process_table,
+    stat_of,
+)
 
 TYPE_CHECKING = False  # as in typing, without its import
 if TYPE_CHECKING:
@@ -64,17 +81,18 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-VERSION = 3
+VERSION = 4
 SAMPLE_S = 0.1  # how often memory is looked at
 LINGER_S = 0.02  # how often the remains of an ended container are killed again
 ORPHANED_GRACE_S = 5.0  # how long a supervisor without an agent and containers waits
 ORPHAN_S = 1.0
 FAILED_S = 0.05  # how long it waits after a fault of its own, which may come again at once
 MAX_DOUBTS = 10
+MAX_CALLERS = 8  # that have not said hello yet
+MAX_HELLO_BYTES = 4096
 MAX_LINE_BYTES = 4 * 1024 * 1024
 CHUNK_BYTES = 64 * 1024  # as much as a pipe holds
 MAX_LAST_WORDS_BYTES = 16 * 1024 * 1024  # of an ended container, should something go on writing
-PR_SET_CHILD_SUBREAPER = 36
 CHANGEABLE_SIGNALS = sorted(map(int, signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}))
 ID_KEY = b"PYMESOS_CONTAINER_ID="
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -119,6 +137,7 @@ class Container:
     def __init__(self, container_id: str, pid: int, watch: Message) -> None:
         self.id = container_id
         self.pid = pid  # of its main process; of its helper, until that has ended
+        self.keeper = 0  # the pid of its keeper, if it has one
         self.helper: Message | None = None  # {"pid_file": …, "error_log": …} while there is one
         self.pending_signal = 0  # asked for while there was one
         self.namespaced = bool(watch.get("namespaced"))  # all of it ends with its first process
@@ -152,14 +171,17 @@ class Container:
 class Supervisor:
     """The loop and all it knows."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, secret: str) -> None:
         self.directory = directory
+        self.secret = secret  # empty: started by an agent of an earlier version
         self.containers: dict[str, Container] = {}
         self.by_pid: dict[int, Container] = {}
         # Status and time of what was reaped before the helper whose it may be.
         self.orphans: dict[int, tuple[int, float]] = {}
         self.selector = selectors.DefaultSelector()
+        self.callers: dict[socket.socket, bytes] = {}  # and what they said so far
         self.client: socket.socket | None = None
+        self.client_pid = 0
         self.inbox = b""
         self.outbox = b""
         self.idle_since = time.monotonic()
@@ -241,17 +263,71 @@ class Supervisor:
     # The agent's side.
 
     def on_connect(self) -> None:
-        client, _ = self.listener.accept()
-        client.setblocking(False)
+        caller, _ = self.listener.accept()
+        caller.setblocking(False)
+        pid, uid = peer(caller)
+        if uid not in (0, os.geteuid()) or self.is_of_a_task(pid):
+            caller.close()
+            return
+        while len(self.callers) >= MAX_CALLERS:
+            self.drop_caller(next(iter(self.callers)))
+        self.callers[caller] = b""
+        self.selector.register(caller, selectors.EVENT_READ, lambda: self.on_hello(caller))
+
+    def is_of_a_task(self, pid: int) -> bool:
+        """Whether a process descends from us, or from the agent: neither does another agent."""
+        caller = pid
+        while pid > 1:
+            if pid == os.getpid() or (pid == self.client_pid and pid != caller):
+                return True
+            try:
+                pid = int(stat_of(pid)[1])
+            except OSError:
+                return True  # it has ended: who knows what it was
+        return False
+
+    def on_hello(self, caller: socket.socket) -> None:
+        """Listen to what somebody says first; who says it right is the agent from now on."""
+        try:
+            self.callers[caller] += caller.recv(MAX_HELLO_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            self.drop_caller(caller)
+            return
+        line, newline, rest = self.callers[caller].partition(b"\n")
+        if not newline and 0 < len(line) < MAX_HELLO_BYTES:
+            return
+        pid, uid = peer(caller)
+        if not self.is_hello(line, uid):
+            self.drop_caller(caller)
+            return
+        self.selector.unregister(caller)
+        del self.callers[caller]
         self.drop_client()  # a newer agent replaces the older
-        self.client, self.inbox, self.outbox = client, b"", b""
-        self.selector.register(client, selectors.EVENT_READ, self.on_readable)
+        self.client, self.client_pid, self.inbox, self.outbox = caller, pid, b"", b""
+        self.selector.register(caller, selectors.EVENT_READ, self.on_readable)
+        self.take(line + b"\n" + rest)
+
+    def is_hello(self, line: bytes, uid: int) -> bool:
+        """Root needs no secret: it may read ours, and an agent of an earlier version has none."""
+        try:
+            message = json.loads(line)
+            known = not self.secret or uid == 0 or message.get("secret") == self.secret
+            return bool(known and message["op"] == "hello")
+        except (ValueError, LookupError, TypeError, AttributeError):
+            return False
+
+    def drop_caller(self, caller: socket.socket) -> None:
+        self.selector.unregister(caller)
+        del self.callers[caller]
+        caller.close()
 
     def drop_client(self) -> None:
         if self.client is not None:
             self.selector.unregister(self.client)
             self.client.close()
-            self.client = None
+            self.client, self.client_pid = None, 0
             self.idle_since = time.monotonic() - ORPHANED_GRACE_S
             # Nothing was lost: what the next agent must know is in the answer to its hello.
 
@@ -268,6 +344,9 @@ class Supervisor:
         if not data:
             self.drop_client()
             return
+        self.take(data)
+
+    def take(self, data: bytes) -> None:
         self.inbox += data
         *lines, self.inbox = self.inbox.split(b"\n")
         if len(self.inbox) > MAX_LINE_BYTES:
@@ -327,13 +406,17 @@ class Supervisor:
         container.helper = spec.get("helper")
         try:
             self.open_outputs(container, spec["logs"])
-            container.pid = self.spawn(spec) if container.helper else self.fork(container, spec)
+            pid = self.spawn(spec) if container.helper else self.fork(container, spec)
         except Exception as error:
             self.close_outputs(container)
             self.send({"ev": "failed", "id": spec["id"], "error": f"cannot start it: {error}"})
             return
+        if container.helper or spec.get("cgroups"):
+            container.pid = pid
+        else:
+            container.keeper = pid
         self.containers[container.id] = container
-        self.by_pid[container.pid] = container
+        self.by_pid[pid] = container
 
     def spawn(self, spec: Message) -> int:
         """Start a helper, without the copy of ourselves that a fork makes. Raises OSError."""
@@ -350,7 +433,7 @@ class Supervisor:
         )
 
     def fork(self, container: Container, spec: Message) -> int:
-        """Start a container's main process. Raises OSError."""
+        """Start a container's main process, or its keeper. Raises OSError."""
         error_read, error_write = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         try:
             pid = os.fork()
@@ -359,7 +442,9 @@ class Supervisor:
             os.close(error_write)
             raise
         if pid == 0:
-            self.turn_into(spec, error_write)
+            if spec.get("cgroups"):
+                self.turn_into(spec, error_write)
+            keep(lambda: self.turn_into(spec, error_write), error_write)
         os.close(error_write)
         container.error_fd = error_read
         self.selector.register(
@@ -419,6 +504,14 @@ class Supervisor:
         assert container.error_fd is not None
         with contextlib.suppress(BlockingIOError):
             problem = os.read(container.error_fd, 4096)
+        if container.keeper and not container.pid:
+            first, newline, problem = problem.partition(b"\n")
+            if not newline:
+                problem = first or b"cannot start it: it was killed at once"
+            else:
+                container.pid = int(first)
+                if not problem:
+                    return  # it executes its program next, or says why it cannot
         self.selector.unregister(container.error_fd)
         os.close(container.error_fd)
         container.error_fd = None
@@ -545,7 +638,7 @@ class Supervisor:
         children; what is found there is followed up thoroughly.
         """
         found: dict[int, None] = {}
-        if not container.main_ended:
+        if not container.main_ended and not container.keeper:
             found[container.pid] = None
         if path := container.watch.get("cgroup_procs"):
             with contextlib.suppress(OSError), open(path) as procs:
@@ -569,37 +662,44 @@ class Supervisor:
         except PermissionError:
             return False
         try:
-            return self.children() <= self.by_pid.keys()
+            return children() <= self.by_pid.keys()
         except OSError:
             return False
 
     def in_doubt(self) -> bool:
         """Whether there is an orphan among our children of which nobody knows whose it is."""
         with contextlib.suppress(OSError):
-            return any(environment(pid) == b"" for pid in self.children() - self.by_pid.keys())
+            return any(environment(pid) == b"" for pid in children() - self.by_pid.keys())
         return False
 
-    def children(self) -> set[int]:
-        """The children of this process. Raises OSError where the kernel does not list them."""
-        with open(f"/proc/self/task/{os.getpid()}/children") as children:
-            return {int(p) for p in children.read().split()}
-
     def search(self, container: Container) -> list[int]:
-        """All processes that descend from it, share its session, or carry its id."""
+        """All processes that descend from it, share its session, or carry its id; the main first.
+
+        With a keeper the main process is one of those: its pid may be another's once it has ended.
+        """
         parents, sessions, zombies = process_table()
-        mine = {pid for pid, session in sessions.items() if session == container.pid}
+        mine = {pid for pid, session in sessions.items() if session == container.pid != 0}
         if not container.main_ended:
-            mine.add(container.pid)
+            mine.add(container.keeper or container.pid)
         for pid in parents:
             owner = environment_id(pid)
             if owner == container.id:
                 mine.add(pid)
+            elif (
+                container.keeper
+                and container.main_ended
+                and parents[pid] == os.getpid()
+                and pid not in self.by_pid
+                and owner not in self.containers
+            ):
+                mine.add(pid)  # left by its keeper, which was killed
         grown = True
         while grown:
             more = {pid for pid, parent in parents.items() if parent in mine} - mine
             mine |= more
             grown = bool(more)
-        return [pid for pid in mine if pid not in zombies]
+        left = mine - zombies - {container.keeper}
+        return sorted(left, key=lambda pid: (pid != container.pid, pid))
 
     # Limits.
 
@@ -610,7 +710,7 @@ class Supervisor:
             if container.main_ended:
                 continue
             if container.watch.get("rss_limit_bytes"):
-                by_rss[container.pid] = container
+                by_rss[container.keeper or container.pid] = container
             elif container.watch.get("oom_file") and container.helper is None:
                 self.check_oom(container)
                 if container.limit:
@@ -664,25 +764,11 @@ class Supervisor:
         self.selector.register(container.adopted_fd, selectors.EVENT_READ, ended)
 
 
-def process_table() -> tuple[dict[int, int], dict[int, int], set[int]]:
-    """The parent and the session of every process, and which are zombies."""
-    parents: dict[int, int] = {}
-    sessions: dict[int, int] = {}
-    zombies: set[int] = set()
-    for name in os.listdir("/proc"):
-        if not name.isdigit():
-            continue
-        try:
-            with open(f"/proc/{name}/stat", "rb") as stat:
-                # The command in parentheses may hold anything, so count from its end.
-                fields = stat.read().rpartition(b")")[2].split()
-        except OSError:
-            continue
-        pid = int(name)
-        parents[pid], sessions[pid] = int(fields[1]), int(fields[3])
-        if fields[0] in (b"Z", b"X"):
-            zombies.add(pid)
-    return parents, sessions, zombies
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """The pid and the user of who connected, as the kernel saw them do it."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    pid, uid, _ = struct.unpack("3i", credentials)
+    return pid, uid
 
 
 def ids_of(user: str) -> tuple[int, int, list[int]] | None:
@@ -740,6 +826,8 @@ def resident_bytes(mains: dict[int, Container]) -> dict[int, int]:
     parents, sessions, _ = process_table()
     used = dict.fromkeys(mains, 0)
     for pid in parents:
+        if pid in mains and pid == mains[pid].keeper:
+            continue  # ours
         owner = pid
         for _ in range(64):
             if owner in mains or owner not in parents:
@@ -767,10 +855,11 @@ def main() -> None:
                 sys.exit("another supervisor serves this directory")
             time.sleep(0.05)
     os.umask(0o022)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        sys.exit(f"cannot become a subreaper: {os.strerror(ctypes.get_errno())}")
-    supervisor = Supervisor(directory)
+    try:
+        become_subreaper()
+    except OSError as error:
+        sys.exit(f"cannot become a subreaper: {error.strerror}")
+    supervisor = Supervisor(directory, sys.stdin.readline().strip())
     os.write(1, b"ready\n")
     null = os.open("/dev/null", os.O_RDWR)
     os.dup2(null, 0)
