@@ -120,6 +120,7 @@ def agent_json(view: pb.AgentView) -> Json:
         "runtime": ",".join(info.runtimes),
         "isolation": dict(info.isolation),
         "unavailable": dict(info.unavailable),
+        "set_aside": dict(info.set_aside),
         "resources": scalars_json(total),
         "reserved": reserved_json(total),
         "allocated": _amounts(view.allocated),

@@ -243,12 +243,47 @@ def test_a_record_that_contradicts_itself_is_set_aside(
     (complaint,) = [c for c in h.complaints if c.kind == "set aside"]
     assert says in complaint.message
     assert f"{key[0]}/{key[1]}" in complaint.peer
-    assert h.core.state.set_aside == {key[1]}
+    assert h.core.state.set_aside.keys() == {key[1]}
     assert h.records[key] == records[key], "it is kept as it is"
     assert (key[1], True) in h.kills, "what runs under its id is ended"
-    h.connect(2)
+    h.feed(ev.Connected(2))
+    for stray in [i for i, _ in h.kills if i not in h.core.state.owners]:
+        assert not h.sent, "what its container holds must not be offered"
+        h.feed(ev.ContainerExited(stray, -9))
     (register,) = [m.register for m in h.sent if m.HasField("register")]
+    assert says in register.agent_info.set_aside[key[1]]
     assert task_id == "x" or task_id not in {t.task_info.task_id for t in register.tasks} - {"over"}
+
+
+def test_a_container_that_does_not_end_keeps_its_agent_away_for_a_while_only() -> None:
+    key, record = one("runs")
+    record.pid = -1
+    records = {**WRITTEN, key: record.SerializeToString()}
+    h = AgentHarness(records, INFO, recovered={key[1]: ev.ContainerState(1)}, generation=2)
+    h.feed(ev.Connected(2))
+    h.advance(59)
+    assert not any(m.HasField("register") for m in h.sent)
+    h.advance(2)
+    assert [m.HasField("register") for m in h.sent].count(True) == 1
+    assert "1 container of no record did not end in 60 s" in h.complaints[-1].message
+    h.feed(ev.ContainerExited(key[1], -9))
+    assert [m.HasField("register") for m in h.sent].count(True) == 1
+
+
+@pytest.mark.parametrize("cut_bytes", [0, 1])
+def test_a_group_ends_with_the_one_whose_record_is_set_aside(cut_bytes: int) -> None:
+    """All or nothing: it also ends where the record is cut short, and cannot be decoded."""
+    (key, record), (other, _) = one("one"), one("two")
+    if cut_bytes:
+        damaged = WRITTEN[key][:-cut_bytes]
+    else:
+        record.pid = -1
+        damaged = record.SerializeToString()
+    there = {container_id: ev.ContainerState(6000) for _, container_id in TASKS}
+    h = AgentHarness({**WRITTEN, key: damaged}, INFO, recovered=there, generation=2)
+    assert h.core.state.set_aside.keys() == {key[1]}
+    assert {key[1], other[1]} <= {container_id for container_id, _ in h.kills}
+    assert h.core.state.tasks[other[1]].killed_for == "group"
 
 
 def test_a_whole_checkpoint_is_read_whole() -> None:
@@ -275,7 +310,7 @@ def test_of_two_records_of_a_task_the_one_that_runs_counts() -> None:
     h.records["task", first] = ended
     again = AgentHarness(in_order(h), recovered={second: ev.ContainerState(4711)}, generation=2)
     assert again.core.state.by_key["f", "t"].container_id == second
-    assert again.core.state.set_aside == {first} and again.kills == []
+    assert again.core.state.set_aside.keys() == {first} and again.kills == []
 
 
 def test_an_executor_that_serves_is_found_though_an_older_one_is_ending() -> None:

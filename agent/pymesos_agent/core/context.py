@@ -29,6 +29,7 @@ TimerKey = tuple[str, str]
 RESEND, KILL, CHECKPOINT, SUBSCRIBE, IDLE = "resend", "kill", "checkpoint", "subscribe", "idle"
 OF_CONTAINERS = (RESEND, KILL, CHECKPOINT, HEALTH, READINESS, LIFETIME, SUBSCRIBE, IDLE)
 SILENCE: TimerKey = ("silence", "")  # of the master
+STRAYS: TimerKey = ("strays", "")
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class AgentState:
     reserved: Resources = EMPTY  # dynamically, with the volumes; by the latest checkpoint written
     sandboxes: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
     in_executors: dict[str, checkpoint_pb.SandboxRecord] = field(default_factory=dict)
-    set_aside: set[str] = field(default_factory=set)  # containers with damaged records
+    set_aside: dict[str, str] = field(default_factory=dict)  # container with a damaged record → why
     frameworks: dict[str, pb.FrameworkInfo] = field(default_factory=dict)
 
     def framework_info(self, framework_id: str) -> pb.FrameworkInfo:
@@ -116,6 +117,8 @@ class Context:
     away: dict[str, str] = field(default_factory=dict)  # runtimes that do not answer, and why
     broken: dict[str, str] = field(default_factory=dict)  # those that answer and start nothing
     unrecovered: set[str] = field(default_factory=set)  # containers of those since our start
+    strays: set[str] = field(default_factory=set)  # containers of no record, until they have ended
+    broken_groups: dict[str, str] = field(default_factory=dict)  # group → the record set aside
     came: list[str] = field(default_factory=list)  # runtimes that were not there at our start
     isolation: dict[str, str] = field(default_factory=dict)  # of those
     ending: bool = False  # with all its tasks

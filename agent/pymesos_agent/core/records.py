@@ -25,12 +25,23 @@ PID_MAX = 4_194_304  # of Linux (PID_MAX_LIMIT)
 
 
 class RecordError(Exception):
-    """A record cannot be used: the message says why."""
+    """A record cannot be used: the message says why, and the group is the one it tells of."""
+
+    def __init__(self, message: str, group_id: str = "") -> None:
+        super().__init__(message)
+        self.group_id = group_id
 
 
 def read_owner(key: str, value: bytes) -> Owner:
     """The task or executor whose record has this key. Raises RecordError."""
     record = checkpoint_pb.TaskCheckpoint()
+    try:
+        return _read_owner(record, key, value)
+    except RecordError as error:  # of a damaged record its beginning is there
+        raise RecordError(str(error), record.group_id) from error
+
+
+def _read_owner(record: checkpoint_pb.TaskCheckpoint, key: str, value: bytes) -> Owner:
     _parse(record, value)
     _check_ids(key, record.container_id, record.framework_id, record.task_info.task_id)
     _check_optional_ids(record.group_id, record.executor_container_id)

@@ -5,21 +5,25 @@ from __future__ import annotations
 from google.protobuf.message import DecodeError
 
 from pymesos_agent.core import events, sandboxes, session
-from pymesos_agent.core.context import Context, Owner
+from pymesos_agent.core.context import STRAYS, Context, Owner
 from pymesos_agent.core.effects import DestroyContainer, KillContainer
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
 from pymesos_agent.core.records import RecordError, read_owner, read_sandbox
 from pymesos_agent.core.tasks import endings, life, updates
+from pymesos_agent.core.tasks.outcomes import GROUP
 from pymesos_agent.core.tasks.task import TASK, Task
 from pymesos_core.exits import RoleError
 from pymesos_core.ids import id_problem
 from pymesos_core.reservations import with_reserved
 from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto
 from pymesos_core.store import Records
+from pymesos_core.text import count_of
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
+
+STRAYS_S = 60.0  # that a registration waits for containers without a record to end
 
 
 class RecoveryError(RoleError):
@@ -38,7 +42,7 @@ def load(ctx: Context, records: Records) -> None:
             elif kind == sandboxes.SANDBOX:
                 ended.append(read_sandbox(key, value))
         except RecordError as error:
-            _set_aside(ctx, kind, key, str(error))
+            _set_aside(ctx, kind, key, str(error), error.group_id)
     _link_executors(ctx)
     for record in sorted(ended, key=lambda r: r.ended_at_s):
         if record.container_id in ctx.state.tasks or record.container_id in ctx.state.owners:
@@ -95,7 +99,8 @@ def _add(ctx: Context, owner: Owner) -> None:
         return
     if (other := ctx.state.by_key.get(owner.key)) is not None:
         if owner.ended or not other.ended:
-            raise RecordError(f"the record {other.container_id} is of the same task")
+            group_id = "" if owner.ended else owner.group_id
+            raise RecordError(f"the record {other.container_id} is of the same task", group_id)
         # Its end was acknowledged, and that this was so could not be written.
         ctx.forget(other)
         problem = f"the record {owner.container_id} is of the same task, which runs again"
@@ -103,15 +108,18 @@ def _add(ctx: Context, owner: Owner) -> None:
     ctx.add(owner)
 
 
-def _set_aside(ctx: Context, kind: str, key: str, problem: str) -> None:
+def _set_aside(ctx: Context, kind: str, key: str, problem: str, group_id: str = "") -> None:
     """One record is damaged, and the rest goes on. It stays as it is, for those who look into it.
 
-    What still runs of such a task is ended when the runtimes have said what is there: its
-    framework is told that nobody knows it, and starts another.
+    What still runs of such a task is ended when the runtimes have said what is there, with the
+    group that it was one of: its framework is told that nobody knows it, and starts another.
     """
-    ctx.state.set_aside.add(key)
+    record = f"{kind}/{key}"
+    ctx.state.set_aside[key] = problem
+    if group_id:
+        ctx.broken_groups[group_id] = record
     ctx.complain(
-        f"the checkpoint's record {kind}/{key}",
+        f"the checkpoint's record {record}",
         "set aside",
         f"it cannot be read ({problem}). What runs under this id is ended; the record is kept"
         f" until `pymesos-agent recover --discard`",
@@ -137,6 +145,10 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
             ctx.emit(KillContainer(container_id, "", force=True))
             if container.exit is not None:
                 ctx.emit(DestroyContainer(container_id, ""))
+            else:
+                ctx.strays.add(container_id)
+    if ctx.strays:
+        ctx.timers.set(STRAYS, ctx.now.mono_s + STRAYS_S)
     for owner in ctx.state.recorded():
         if owner.runtime in ctx.away and owner.container is not None:
             ctx.unrecovered.add(owner.container_id)
@@ -148,8 +160,35 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
         for task in tasks:
             endings.end_group_of(ctx, task)
         endings.destroy_group(ctx, group_id)
+    for group_id, record in ctx.broken_groups.items():
+        for task in ctx.state.groups.get(group_id, ()):
+            endings.end_for(ctx, task, GROUP, f"the record {record} of another is set aside")
     if ctx.connection is not None:
         session.register(ctx)
+
+
+def on_exited(ctx: Context, event: events.ContainerExited) -> None:
+    """A container has ended; with the last that has no record all the agent has is free again."""
+    life.on_exited(ctx, event)
+    if event.container_id in ctx.strays:
+        ctx.strays.discard(event.container_id)
+        _register_without_strays(ctx)
+
+
+def on_strays_due(ctx: Context, _: str) -> None:
+    """Some do not end: the kernel holds them, and the tasks of this agent cannot wait for ever."""
+    count = count_of(len(ctx.strays), "container")
+    text = f"{count} of no record did not end in {STRAYS_S:g} s; what they hold is offered again"
+    ctx.complain("this agent", "strays", text)
+    ctx.strays.clear()
+    _register_without_strays(ctx)
+
+
+def _register_without_strays(ctx: Context) -> None:
+    if not ctx.strays:
+        ctx.timers.cancel(STRAYS)
+        if ctx.connection is not None and not ctx.connection.said_who:
+            session.register(ctx)
 
 
 def recover(ctx: Context, owner: Owner, found: events.ContainerState | None) -> None:

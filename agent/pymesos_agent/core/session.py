@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from pymesos_agent.core import events, sandboxes
 from pymesos_agent.core.context import SILENCE, Connection, Context
 from pymesos_agent.core.effects import Disconnect, RemoveVolume
@@ -21,6 +23,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 AGENT = "agent"
 NO_RUNTIME = "none"
 LAUNCHES = ("launch", "launch_group")
+MAX_SET_ASIDE_TOLD, MAX_WHY = 20, 200  # records and characters; the log has all
 
 
 def on_connected(ctx: Context, event: events.Connected) -> None:
@@ -35,7 +38,11 @@ def register(ctx: Context) -> None:
 
     Mesos' master assigns the id; an agent that dies before it has stored it leaves a ghost
     behind, on which tasks may have been launched already.
+
+    Not while containers without a record are ending: what they hold must not be offered.
     """
+    if ctx.strays:
+        return
     connection = ctx.connection
     assert connection is not None
     if ctx.agent_id_durable:
@@ -71,6 +78,8 @@ def _say_who(ctx: Context, connection: Connection) -> None:
         info.unavailable[name] = cut(why, MAX_SAID)
     for name, what in ctx.isolation.items():
         info.isolation[name] = what
+    for container_id, why in islice(ctx.state.set_aside.items(), MAX_SET_ASIDE_TOLD):
+        info.set_aside[container_id] = cut(why, MAX_WHY)
     register = agent_pb.Register(
         agent_info=info,
         incarnation_id=next(ctx.incarnation_ids),

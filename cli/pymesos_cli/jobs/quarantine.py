@@ -1,7 +1,7 @@
 """`quarantine`: what is stored and cannot be handled, why, and the way out.
 
 Whoever keeps something may set a part of it aside. Each keeper is a Source here: the Jobs services,
-and the leading master with its registry.
+the leading master with its registry, and the agents with their checkpoints.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Item:
     """Something that was set aside."""
 
     id: str
-    kind: str  # "job", or "record" of the registry
+    kind: str  # "job", or "record" of the registry or of an agent's checkpoint
     reason: str
     keeper: str  # the id of who keeps it
     tasks: tuple[str, ...] = ()  # that run on meanwhile
@@ -107,6 +107,30 @@ class Records:
         )
 
 
+class Checkpoints:
+    """The agents' records, as they have registered. Their ids are checkpoint/CONTAINER."""
+
+    async def list(self, cluster: Cluster) -> Sequence[Item]:
+        """See Source."""
+        return [
+            Item(f"checkpoint/{container_id}", "record", why, f"the agent {view.info.agent_id}")
+            for view in await cluster.agents()
+            for container_id, why in sorted(view.info.set_aside.items())
+        ]
+
+    async def find(self, cluster: Cluster, item_id: str) -> Item | None:
+        """See Source."""
+        found = await self.list(cluster) if item_id.startswith("checkpoint/") else []
+        return next((item for item in found if item.id == item_id), None)
+
+    async def release(self, cluster: Cluster, item: Item, *, discard: bool) -> None:
+        """See Source."""
+        raise CliError(
+            f"{item.id} is in the checkpoint of {item.keeper}, which is forgotten as a whole, with"
+            f" all its tasks: stop the agent, and run `pymesos-agent recover --discard` there"
+        )
+
+
 def _record(record: operator_pb.QuarantinedRecord) -> Item:
     return Item(
         f"{record.kind}/{record.key}",
@@ -134,7 +158,7 @@ def _readable(kind: str, data: bytes) -> str:
         return data.hex(" ", -4)
 
 
-SOURCES: tuple[Source, ...] = (Jobs(), Records())
+SOURCES: tuple[Source, ...] = (Jobs(), Records(), Checkpoints())
 CALL_TIMEOUT_S = 10.0
 GLANCE_TIMEOUT_S = 2.0
 
@@ -206,7 +230,8 @@ async def show(cluster: Cluster, item_id: str, *, as_json: bool) -> None:
     print(printable(f"cannot be handled: {item.reason}"))
     for task_id in item.tasks:
         print(printable(f"is left alone: the task {task_id}"))
-    print("as it is stored:")
+    if item.document:
+        print("as it is stored:")
     for line in _lines(item.document):
         print(printable(line))
 

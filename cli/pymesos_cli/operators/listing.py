@@ -9,6 +9,7 @@ from pymesos_cli.finding import find_framework, find_tasks
 from pymesos_cli.jobs.quarantine import quarantined_jobs
 from pymesos_cli.output import (
     age,
+    count_of,
     print_json,
     print_table,
     printable,
@@ -217,7 +218,9 @@ async def show_events(cluster: Cluster, *, as_json: bool) -> None:
 
 
 def _runtimes(info: types_pb.AgentInfo) -> str:
-    """The runtimes that work, and why others do not."""
+    """The runtimes that work, why others do not, and how much of its checkpoint is set aside."""
     out = [",".join(info.runtimes)]
     out += [f"{name} does not: {why}" for name, why in sorted(info.unavailable.items())]
+    if info.set_aside:
+        out.append(f"{count_of(len(info.set_aside), 'record')} in quarantine")
     return "; ".join(out)
