@@ -261,15 +261,13 @@ def offer_anew(ctx: Context, agent: Agent) -> None:
     Of one that came back while a change is written nobody knows what that concerns, so nothing is
     offered until it is written.
     """
-    used: dict[Client, Resources] = {}
-    holders = [
-        ((task.framework_id, task.role), task.resources)
-        for task in agent.tasks.values()
-        if task.holds_resources
-    ]
-    kept = [(c.client, c.held) for c in converting(ctx.state, agent)]
-    for client, held in (*holders, *kept):
-        used[client] = used.get(client, EMPTY) + held
+    by_client: dict[Client, list[Resources]] = {}
+    for task in agent.tasks.values():
+        if task.holds_resources:
+            by_client.setdefault((task.framework_id, task.role), []).append(task.resources)
+    used = {client: resources.total(held) for client, held in by_client.items()}
+    for kept in converting(ctx.state, agent):
+        used[kept.client] = used.get(kept.client, EMPTY) + kept.held
     if is_interrupted(ctx.state, agent):
         rest = agent.total.minus_what_is_there(resources.total(used.values()))
         used[NOBODY] = used.get(NOBODY, EMPTY) + rest
