@@ -156,6 +156,8 @@ RULES: Mapping[str, Rule] = {
     "IsolationEntry.value": _LINE,
     "UnavailableEntry.key": _LINE,
     "UnavailableEntry.value": _anything,  # for people
+    "SetAsideEntry.key": _LINE,
+    "SetAsideEntry.value": _anything,  # for people
     "OfferConstraintsEntry.key": _ROLE,
     "attribute": _KEY,
     "text_equals": _sized(limits.ATTRIBUTE_VALUE, nul=True),
