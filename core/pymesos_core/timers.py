@@ -44,6 +44,9 @@ class Timers(Generic[Key]):
         """Forget `key`, if it is there."""
         self._live.pop(key, None)
 
+    def __bool__(self) -> bool:
+        return bool(self._live)
+
     def __contains__(self, key: Key) -> bool:
         return key in self._live
 

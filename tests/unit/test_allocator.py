@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pymesos_core.resources import EMPTY, parse
 from pymesos_master.allocator import DrfAllocator, Grant
-from pymesos_master.allocator.checks import CHECKS, Look, is_free
+from pymesos_master.allocator.checks import CHECKS, Look, are_free
 from pymesos_master.allocator.interface import Quota, Settings, Terms, Withheld
 
 
@@ -428,7 +428,7 @@ class TestChecks:
         for agent in state.agents.values():
             look = Look(state, agent, agent.available)
             passes = [check.of(look) is None for check in CHECKS if check.reason in of_agents]
-            assert is_free(state, agent) == all(passes)
+            assert bool(are_free(state, [agent])) == all(passes)
 
 
 class TestCutRefusals:

@@ -31,8 +31,8 @@ class Look:
     """
 
     __slots__ = (
-        "agent", "available", "bounds", "cuts", "first", "granted", "needs", "part_is", "part_of",
-        "state", "whole",
+        "agent", "available", "bounds", "first", "granted", "needs", "part_is", "part_of", "state",
+        "whole",
     )  # fmt: skip
 
     def __init__(
@@ -54,7 +54,6 @@ class Look:
         self.first = first
         self.needs = needs
         self.whole = whole
-        self.cuts = state.cuts
         self.part_of: Node | None = None  # of which leaf `part_is` is the part
 
     def enough(self, bag: Resources) -> bool:
@@ -73,7 +72,7 @@ class Look:
 
     def part(self, leaf: Node) -> Resources:
         """What a leaf may be granted of it now."""
-        if not self.cuts:
+        if not self.state.cuts:
             return self.usable(leaf)
         if self.part_of is not leaf:
             self.part_of = leaf
@@ -102,13 +101,14 @@ class Check:
 
     `of` says whom it blocks of what is looked at; None: nobody. The cheaper a check, or the
     likelier to block, the earlier it is run where no reason is told. `refine`: the reason more
-    exactly.
+    exactly. Unless `when` is so, it blocks nobody of any agent, and is left out of a whole cycle.
     """
 
     reason: Withheld
     of: Callable[[Look], Blocks | None]
     cost: int
     refine: Callable[[Look, Node], Withheld] | None = None
+    when: Callable[[AllocatorState], bool] = lambda _: True
 
 
 def _everybody(_: Node) -> bool:
@@ -130,8 +130,6 @@ def _why_in_use(look: Look, leaf: Node) -> Withheld:
 
 def _constraint(look: Look) -> Blocks | None:
     state, agent_id = look.state, look.agent.agent_id
-    if not state.particular:
-        return None
 
     def blocks(leaf: Node) -> bool:
         wanted = state.terms(leaf).wants_agent.get(leaf.role)
@@ -154,7 +152,7 @@ def _reserved(look: Look) -> Blocks | None:
 
 
 def _no_room(look: Look) -> Blocks | None:
-    return (lambda leaf: not look.enough(look.part(leaf))) if look.cuts else None
+    return (lambda leaf: not look.enough(look.part(leaf))) if look.state.cuts else None
 
 
 def _why_no_room(look: Look, leaf: Node) -> Withheld:
@@ -187,19 +185,16 @@ def _refused(look: Look) -> Blocks | None:
 CHECKS: tuple[Check, ...] = (
     Check(Withheld.DISCONNECTED, _disconnected, 0),
     Check(Withheld.IN_USE, _in_use, 0, _why_in_use),
-    Check(Withheld.CONSTRAINT, _constraint, 5),
-    Check(Withheld.CAPABILITY, _capability, 4),
+    Check(Withheld.CONSTRAINT, _constraint, 5, when=lambda state: bool(state.particular)),
+    Check(Withheld.CAPABILITY, _capability, 4, when=lambda state: bool(state.gpu_agents)),
     Check(Withheld.RESERVED, _reserved, 6),
-    Check(Withheld.HEADROOM, _no_room, 7, _why_no_room),
-    Check(Withheld.CLAIMED, _claimed, 2),
+    Check(Withheld.HEADROOM, _no_room, 7, _why_no_room, when=lambda state: state.cuts),
+    Check(Withheld.CLAIMED, _claimed, 2, when=lambda state: bool(state.claim_ends)),
     Check(Withheld.UNANSWERED, _unanswered, 3),
     Check(Withheld.REFUSED, _refused, 1),
 )
-# Those of the agent itself are run before, once for all leaves: see `is_free`.
+# Those of the agent itself are run before, once for all leaves: see `are_free`.
 _OF_LEAVES = tuple(sorted((c for c in CHECKS if c.cost > 0), key=lambda check: check.cost))
-_ALL = tuple(check.of for check in _OF_LEAVES)
-_UNCUT = tuple(check.of for check in _OF_LEAVES if check.of is not _no_room)
-_PLAIN = tuple(of for of in _UNCUT if of is not _constraint)
 # Of an optimistic offer, which is of what others hold.
 _IF_FREE = tuple(
     check.of
@@ -217,22 +212,29 @@ def why_not(look: Look, leaf: Node) -> Withheld | None:
     return None
 
 
-def is_free(state: AllocatorState, agent: AgentEntry) -> bool:
-    """The checks of the agent itself, run once for all leaves: whether anything is to be had."""
-    return agent.active and state.minimum.met(agent.available.quantities)
+def are_free(state: AllocatorState, agents: Iterable[AgentEntry]) -> list[AgentEntry]:
+    """The checks of agents themselves, run once for all leaves: of which anything is to be had."""
+    met = state.minimum.met
+    return [agent for agent in agents if agent.active and met(agent.available.quantities)]
 
 
 Bind = Callable[[Look], Blocks | None]
 
 
-def relevant(state: AllocatorState) -> tuple[Bind, ...]:
-    """The checks that can block anybody of any agent that is free, the cheapest first."""
-    if state.cuts:
-        return _ALL
-    return _UNCUT if state.particular else _PLAIN
+def relevant(state: AllocatorState, *, tagged: bool) -> list[Bind]:
+    """The checks that can block anybody of any agent that is free, the cheapest first.
+
+    Determined once a cycle, as asking each of them about each agent costs a tenth of it. `tagged`:
+    whether anything of these agents is.
+    """
+    return [
+        check.of
+        for check in _OF_LEAVES
+        if check.when(state) and (tagged or check.reason != Withheld.RESERVED)
+    ]
 
 
-def blocked(look: Look, checks: Iterable[Bind] = _ALL) -> Blocks | None:
+def blocked(look: Look, checks: Iterable[Bind]) -> Blocks | None:
     """Who is blocked of an agent that is free, by any check; None: nobody."""
     found: list[Blocks] = []
     for of in checks:

@@ -8,7 +8,6 @@ some of it.
 
 from __future__ import annotations
 
-from pymesos_core.timers import Timers
 from pymesos_master.allocator.checks import usable
 from pymesos_master.allocator.state import AgentEntry, AllocatorState
 from pymesos_master.allocator.tree import Node
@@ -19,7 +18,7 @@ class Claims:
 
     def __init__(self, state: AllocatorState) -> None:
         self._state = state
-        self._ends: Timers[str] = Timers()
+        self._ends = state.claim_ends
         self._claimed: dict[str, set[str]] = {}  # framework → agents it has had a claim to
 
     def next_s(self) -> float | None:

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from pymesos_core.resources import Resources
 from pymesos_core.timers import earlier
-from pymesos_master.allocator.checks import Look, is_free, may_see, usable
+from pymesos_master.allocator.checks import Look, are_free, may_see, usable
 from pymesos_master.allocator.claims import Claims
 from pymesos_master.allocator.explaining import standing
 from pymesos_master.allocator.granting import Granting
@@ -323,7 +323,7 @@ class DrfAllocator:
                 state.kept_back.clear()
         state.less_held = False
         dirty, state.dirty = state.dirty, {}
-        looked_at = [a for a in map(state.agents.__getitem__, dirty) if is_free(state, a)]
+        looked_at = are_free(state, map(state.agents.__getitem__, dirty))
         for agent in looked_at:
             if agent.claim is not None:
                 self._claims.settle(agent, agent.claim)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pymesos_core.resources import EMPTY, Resources
-from pymesos_master.allocator.checks import NONE_GRANTED, Look, blocked, relevant
+from pymesos_master.allocator.checks import NONE_GRANTED, Bind, Look, blocked, relevant
 from pymesos_master.allocator.claims import Claims
 from pymesos_master.allocator.interface import Grant
 from pymesos_master.allocator.minimum import Scalars
@@ -30,12 +30,12 @@ class Granting:
             return self._with_quota(agents)
         grants: list[Grant] = []
         tree, whole = state.tree, state.settings.max_fraction >= 1
-        checks = relevant(state)
+        checks = relevant(state, tagged=False)
         for agent in agents:
             available = agent.available
             if available.tagged or not whole:
                 granted: Granted = {}
-                self._share(agent, granted)
+                self._share(agent, relevant(state, tagged=True), granted)
                 grants += _as_grants(granted)
                 continue
             if agent.refusals.same and agent.refusals.by_everybody(available, tree.wanting):
@@ -63,11 +63,12 @@ class Granting:
         state = self._state
         granted: Granted = {}
         lacking = Lacking(state.quotas)
+        checks = relevant(state, tagged=True)
         for agent in agents:
-            self._guarantee(agent, lacking, granted)
+            self._guarantee(agent, lacking, checks, granted)
         for agent in agents:
             if self.may_share() or agent.available.tagged:
-                self._share(agent, granted)
+                self._share(agent, checks, granted)
             if agent.available:
                 state.kept_back[agent.agent_id] = None
         return _as_grants(granted)
@@ -77,7 +78,9 @@ class Granting:
         state = self._state
         return state.minimum.met_within(state.surplus()) and state.tree.anybody()
 
-    def _guarantee(self, agent: AgentEntry, lacking: Lacking, granted: Granted) -> None:
+    def _guarantee(
+        self, agent: AgentEntry, lacking: Lacking, checks: Sequence[Bind], granted: Granted
+    ) -> None:
         """Give of one agent to roles that lack something, in order of share.
 
         Of what a role has no guarantee for it gets what need not stay free.
@@ -85,21 +88,21 @@ class Granting:
         passed_over: list[Node] = []
         while (node := lacking.next(agent.unreserved())) is not None:
             bounds = guaranteed(self._state, node.role)
-            if self._grant(agent, node, bounds, granted, first=True):
+            if self._grant(agent, node, bounds, checks, granted, first=True):
                 lacking.add(node)
             else:
                 passed_over.append(node)
         for node in passed_over:
             lacking.add(node)
 
-    def _share(self, agent: AgentEntry, granted: Granted) -> None:
+    def _share(self, agent: AgentEntry, checks: Sequence[Bind], granted: Granted) -> None:
         """Give of one agent in fair shares, as often as somebody can use a part."""
         state = self._state
         while True:
             available, surplus = agent.available, state.surplus()
             if not (available.tagged or state.minimum.met(chop(available, surplus).quantities)):
                 return
-            if not self._grant(agent, state.tree.root, surplus, granted):
+            if not self._grant(agent, state.tree.root, surplus, checks, granted):
                 return
 
     def _grant(
@@ -107,6 +110,7 @@ class Granting:
         agent: AgentEntry,
         below: Node,
         bounds: Scalars,
+        checks: Sequence[Bind],
         granted: Granted,
         *,
         first: bool = False,
@@ -114,7 +118,7 @@ class Granting:
         """Grant the first leaf below a node that can use the agent its part."""
         already = granted.get(agent, NONE_GRANTED)
         look = Look(self._state, agent, agent.available, bounds, already, first)
-        leaf = self._state.tree.first(below, blocked(look, relevant(self._state)))
+        leaf = self._state.tree.first(below, blocked(look, checks))
         if leaf is None:
             return False
         resources = look.part(leaf)

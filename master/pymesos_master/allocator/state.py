@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from pymesos_core.reservations import unreserved
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.timers import Timers
 from pymesos_master.allocator.interface import PLAIN_TERMS, Client, Settings, Terms
 from pymesos_master.allocator.minimum import Minimum, Scalars
 from pymesos_master.allocator.quotas import Quotas
@@ -66,6 +67,8 @@ class AllocatorState:
         self.less_held = False  # since: a limit may be off, or headroom no longer needed
         self.free: dict[str, int] = {}  # scalars available on active agents to everybody
         self.particular = 0  # frameworks that do not want offers of all agents
+        self.gpu_agents = 0  # agents that have GPUs
+        self.claim_ends: Timers[str] = Timers()  # of each agent that there is a claim to
 
     @property
     def cuts(self) -> bool:
@@ -98,6 +101,7 @@ class AllocatorState:
         """A new agent. Tasks that exceed a shrunken total leave nothing available."""
         agent = AgentEntry(agent_id, total, EMPTY, {}, self.refusals.of(agent_id))
         agent.has_gpus = "gpus" in total.quantities
+        self.gpu_agents += agent.has_gpus
         self.agents[agent_id] = agent
         available = total
         for client, resources in used.items():
@@ -113,6 +117,7 @@ class AllocatorState:
         self.deactivate_agent(agent)
         self.set_available(agent, EMPTY)
         del self.agents[agent.agent_id]
+        self.gpu_agents -= agent.has_gpus
         self.kept_back.pop(agent.agent_id, None)
         for client, scalars in list(agent.held.items()):
             self.hold(agent, client, dict(scalars), -1)
