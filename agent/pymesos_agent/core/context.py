@@ -161,7 +161,7 @@ class Context:
         """Write durably; `done` runs in the step that learns that it is, or `failed` why not."""
         self._token += 1
         self._after[self._token] = (done, failed)
-        self.emit(Checkpoint(self._token, changes))
+        self.out.append(Checkpoint(self._token, changes))
 
     def checkpointed(self, token: int) -> None:
         """Run what waited for this write."""
@@ -179,7 +179,7 @@ class Context:
     def tell(self, message: agent_pb.AgentMessage) -> None:
         """Send to a master, whether or not it has taken this agent in."""
         if self.connection is not None:
-            self.emit(TellMaster(self.connection.connection_id, message))
+            self.out.append(TellMaster(self.connection.connection_id, message))
 
     def tell_master(self, message: agent_pb.AgentMessage) -> None:
         """Now, or never: to a master that has taken this agent in."""
@@ -216,8 +216,8 @@ class Context:
                 del self.state.executors[owner.key]
         else:
             self._forget_task(owner)
-        for kind in OF_CONTAINERS:
-            self.timers.cancel((kind, owner.container_id))
+        container_id = owner.container_id
+        self.timers.cancel_each([(kind, container_id) for kind in OF_CONTAINERS])
 
     def _forget_task(self, task: Task) -> None:
         del self.state.tasks[task.container_id]

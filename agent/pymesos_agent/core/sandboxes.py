@@ -25,13 +25,11 @@ def complete(ctx: Context, owner: Owner) -> None:
     ctx.forget(owner)
     task = owner if isinstance(owner, Task) else None
     inside = task.inside if task is not None else None
-    record = checkpoint_pb.SandboxRecord(
-        container_id=owner.container_id,
-        framework_id=owner.framework_id,
-        task_id=owner.info.task_id,
-        ended_at_s=ctx.now.wall_s,
-        executor_container_id=inside.container_id if inside is not None else "",
-    )
+    record = checkpoint_pb.SandboxRecord()  # field by field, as `updates._status`
+    record.container_id, record.framework_id = owner.container_id, owner.framework_id
+    record.task_id, record.ended_at_s = owner.info.task_id, ctx.now.wall_s
+    if inside is not None:
+        record.executor_container_id = inside.container_id
     if task is not None:
         task.remember(record.task)
     changes = [

@@ -10,7 +10,7 @@ from pymesos_agent.core.containers import Container, container_of
 from pymesos_agent.core.tasks.checks import CheckState
 from pymesos_core.lifecycle import Story
 from pymesos_core.limits import MAX_SAID
-from pymesos_core.states import is_terminal
+from pymesos_core.states import TERMINAL
 from pymesos_core.store import Change
 from pymesos_core.text import cut
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -52,7 +52,8 @@ class Task:
     state: pb.TaskState = pb.TASK_STAGING
     story: Story = ()
     unacknowledged: deque[pb.TaskStatus] = field(default_factory=deque)
-    durable: int = 0  # how many of them are checkpointed and may be sent
+    settled: int = 0  # how many updates were acknowledged, since the agent started
+    durable: int = 0  # how many of those that are not are checkpointed and may be sent
     durable_state: pb.TaskState = pb.TASK_STAGING  # `state` as checkpointed: what a master is told
     kill: pb.KillPolicy | None = None
     end_durable: bool = False  # its end is stored, and what it had is given back
@@ -96,7 +97,7 @@ class Task:
     @property
     def ended(self) -> bool:
         """Whether it is in a terminal state."""
-        return is_terminal(self.state)
+        return self.state in TERMINAL
 
     @property
     def begun(self) -> bool:
@@ -115,7 +116,7 @@ class Task:
             record.killed_for = self.killed_for
         if self.unacknowledged:
             record.unacknowledged.extend(self.unacknowledged)
-        if (place := self.place) is not None:
+        if (place := self.container or self.place) is not None:
             record.runtime, record.user = place.runtime, place.user
         if self.container is not None:
             record.pid = self.container.pid
@@ -133,15 +134,11 @@ class Task:
         return Change(TASK, self.container_id, self.unchanging + record.SerializeToString())
 
     def _unchanging_part(self) -> bytes:
-        record = checkpoint_pb.TaskCheckpoint(
-            container_id=self.container_id,
-            framework_id=self.framework_id,
-            role=self.role,
-            task_info=self.info,
-            killing_state=self.killing_state,
-            launched_at_s=self.launched_at_s,
-            group_id=self.group_id,
-        )
+        record = checkpoint_pb.TaskCheckpoint()
+        record.container_id, record.framework_id = self.container_id, self.framework_id
+        record.role, record.group_id = self.role, self.group_id
+        record.killing_state, record.launched_at_s = self.killing_state, self.launched_at_s
+        record.task_info.CopyFrom(self.info)
         return record.SerializeToString()
 
     @staticmethod
@@ -195,5 +192,7 @@ class Task:
         kept.task_id, kept.name, kept.agent_id = info.task_id, info.name, info.agent_id
         kept.resources.MergeFrom(info.resources)
         if self.acknowledged is not None:
-            record.status.CopyFrom(self.acknowledged)
-            record.status.message = cut(record.status.message, MAX_SAID)
+            status = record.status
+            status.CopyFrom(self.acknowledged)
+            if len(status.message) > MAX_SAID:
+                status.message = cut(status.message, MAX_SAID)

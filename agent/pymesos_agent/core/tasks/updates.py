@@ -33,9 +33,12 @@ def _status(
 ) -> pb.TaskStatus:
     status = pb.TaskStatus()  # field by field: with all of them as arguments it takes twice as long
     status.task_id = task.info.task_id
-    status.state, status.reason = state, reason
+    status.state = state
     status.source = pb.SOURCE_AGENT if reason else pb.SOURCE_EXECUTOR
-    status.message = cut(message, MAX_MESSAGE)
+    if reason:
+        status.reason = reason
+    if message:
+        status.message = cut(message, MAX_MESSAGE)
     status.agent_id = ctx.state.agent_id
     status.uuid = next(ctx.uuids)
     status.timestamp_s = ctx.now.wall_s
@@ -147,15 +150,14 @@ def _is_there(ctx: Context, owner: Owner) -> bool:
 
 def _stored(ctx: Context, task: Task) -> Callable[[], None]:
     """What may be said of a task when it is stored as it is now."""
-    known = [status.uuid for status in task.unacknowledged]
+    known = task.settled + len(task.unacknowledged)
     state, inside = task.state, task.inside
     acknowledge = list(inside.to_acknowledge) if inside is not None else []
 
     def durable() -> None:
         was_waiting = task.durable == 0
         task.durable_state = state
-        written = sum(1 for status in task.unacknowledged if status.uuid in known)
-        task.durable = max(task.durable, written)
+        task.durable = max(task.durable, known - task.settled)
         if was_waiting:
             send_first(ctx, task)
         for uuid in acknowledge:
@@ -224,6 +226,7 @@ def on_acknowledgement(
         return  # a late repetition
     status = task.acknowledged = task.unacknowledged.popleft()
     task.durable -= 1
+    task.settled += 1
     ctx.timers.cancel((RESEND, task.container_id))
     if task.ended and not task.unacknowledged:
         assert status.state == task.state
