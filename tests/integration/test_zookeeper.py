@@ -250,7 +250,9 @@ def test_zookeeper_goes_away_and_comes_back(roles: Roles, tmp_path: Path) -> Non
     server.start()
     url = f"zk://{server.address}/pymesos"
     try:
-        master = roles.master("m", "--zk", url, "--zk-session-timeout", "60")
+        # Nor does a stream end for the silence, however long it takes to start ZooKeeper again.
+        patient = ("--zk-session-timeout", "60", "--agent-ping-timeout", "60")
+        master = roles.master("m", "--zk", url, *patient)
         cli = Cli(master.address)
         roles.agent(master.address, "agent", "--kill-tasks-on-exit")
         roles.binpack(master.address)

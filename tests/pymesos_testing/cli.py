@@ -48,11 +48,7 @@ class Cli:
         return done.stdout
 
     def json(self, *arguments: str) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.ok(*arguments, "--json"))
-        return found
-
-    def listed(self, *arguments: str) -> list[dict[str, Any]]:
-        """As `json`, by this process: what is asked again and again is not worth one of its own."""
+        """What a command lists. It runs in this process: many ask so until an answer changes."""
         with ThreadPoolExecutor(1) as thread:  # the test may have an event loop of its own
             argv = ["--master", self.master, *arguments, "--json"]
             done = thread.submit(CliRunner().invoke, main, argv).result()
@@ -64,7 +60,7 @@ class Cli:
         """All tasks, the completed ones too, with these values."""
         return [
             task
-            for task in self.listed("tasks", "--all")
+            for task in self.json("tasks", "--all")
             if all(task[key] == value for key, value in wanted.items())
         ]
 
@@ -78,7 +74,7 @@ class Cli:
     def wait_for_agents(self, number: int, state: str = "active", timeout_s: float = 30.0) -> None:
         wait_for(
             f"{number} agents {state}",
-            lambda: [a["state"] for a in self.listed("agents")].count(state) == number,
+            lambda: [a["state"] for a in self.json("agents")].count(state) == number,
             timeout_s,
         )
 
