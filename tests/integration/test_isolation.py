@@ -19,13 +19,14 @@ import pytest
 from pymesos_agent.containers.disks import disk_of
 from pymesos_agent.containers.facets import DECLARED, FACETS
 from pymesos_agent.containers.sessions import run_entry
-from pymesos_agent.containers.settings import ImageSettings, Settings
+from pymesos_agent.containers.settings import AllowedPath, ImageSettings, Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
 from pymesos_agent.core.ports import Group
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
+from pymesos_agent.supervision.supervised import Supervised
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, MissingError, free_port, supervisors
@@ -307,7 +308,7 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
     work.mkdir()
     if name in ("docker", "podman"):
         host: str = request.getfixturevalue(f"{name}_host")
-        async with docker_rig(work, host) as rig:
+        async with docker_rig(work, host, Settings(host_paths=(AllowedPath(folder),))) as rig:
             yield Tried(rig, IMAGE, folder)
     elif name in OCI:
         try:
@@ -316,7 +317,10 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
             pytest.skip(str(error))
         base, tool = OCI[name]
         settings = Settings(
-            images=ImageSettings(local_paths=(folder,)), user_namespace_base=base, oci_tool=tool
+            images=ImageSettings(local_paths=(folder,)),
+            host_paths=(AllowedPath(folder),),
+            user_namespace_base=base,
+            oci_tool=tool,
         )
         async with oci_rig(work, settings) as rig:
             yield Tried(rig, f"oci:{folder}/layout:image", folder)
@@ -507,3 +511,38 @@ def limits_now(t: Tried, spec: ContainerSpec) -> tuple[int, int]:
     pid = t.pid(spec)
     memory = group_says(pid, "memory/memory.limit_in_bytes", "memory.max")
     return int(group_says(pid, "cpu/cpu.shares", "cpu.weight")), int(memory) // 2**20
+
+
+@pytest.mark.parametrize("tool", ["crun", "runc"])
+async def test_a_path_that_is_swapped_after_it_was_judged_is_not_mounted(
+    tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It gave a container whatever a link led to, and so the machine."""
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    (shared / "f").write_text("theirs")
+    (tmp_path / "work").mkdir()
+    settings = Settings(oci_tool=tool, host_paths=(AllowedPath(tmp_path),))
+    async with oci_rig(tmp_path / "work", settings) as rig:
+        info = pb.ContainerInfo(
+            mounts=[
+                pb.ContainerMount(container_path="data", host_path=str(shared)),
+                pb.ContainerMount(container_path="file", host_path=str(shared / "f")),
+            ]
+        )
+        spec = await rig.run("cat data/f file", container=info)
+        await rig.exited(spec)
+        assert (spec.sandbox / "stdout").read_text() == "theirstheirs"
+        launch = Supervised.launch
+
+        def swap_and_launch(*arguments: Any) -> None:
+            shared.rename(tmp_path / "old")
+            shared.symlink_to("/etc")
+            launch(*arguments)
+
+        monkeypatch.setattr(Supervised, "launch", swap_and_launch)
+        spec = rig.spec("cat data/passwd", container=info)
+        rig.runtime.launch(spec)
+        failed = await rig.until(ContainerFailed, spec.container_id)
+        assert isinstance(failed, ContainerFailed)
+        assert "is something else than what was allowed" in failed.message

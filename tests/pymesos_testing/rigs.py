@@ -138,10 +138,14 @@ async def process_rig(folder: Path, watched: bool) -> AsyncIterator[Rig]:
 
 
 @contextlib.asynccontextmanager
-async def docker_rig(folder: Path, host: str) -> AsyncIterator[Rig]:
+async def docker_rig(
+    folder: Path,
+    host: str,
+    settings: Settings = Settings(),  # noqa: B008
+) -> AsyncIterator[Rig]:
     """The docker runtime on a real engine."""
     tag = f"test-{os.getpid()}-{time.time_ns()}"
-    rig = Rig(DockerRuntime(tag, host, Settings()), folder)
+    rig = Rig(DockerRuntime(tag, host, settings), folder)
     await rig.start()
     yield rig
     for container_id in await rig.runtime.recover({}):

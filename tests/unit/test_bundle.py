@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.settings import AllowedPath, Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.runtimes.oci.bundle import Host, write_bundle
 from pymesos_core.resources import parse
@@ -20,15 +20,22 @@ def test_what_a_mount_of_the_machine_forbids_stays_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict, usual = tmp_path / "strict", tmp_path / "usual"
-    flags = {strict: os.ST_NOEXEC | os.ST_RDONLY}
-    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags.get(path, 0)))
+    for folder in (strict, usual):
+        folder.mkdir()
+
+    def statvfs(path: Path | int) -> SimpleNamespace:
+        is_strict = isinstance(path, int) and Path(f"/proc/self/fd/{path}").samefile(strict)
+        return SimpleNamespace(f_flag=os.ST_NOEXEC | os.ST_RDONLY if is_strict else 0)
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
     mounts = [pb.ContainerMount(host_path=str(p), container_path=p.name) for p in (strict, usual)]
     info = pb.TaskInfo(
         command=pb.CommandInfo(shell=True, value="true"),
         container=pb.ContainerInfo(mounts=mounts),
     )
     spec = ContainerSpec("c", "f", "", None, info, parse("cpus:1"), tmp_path / "sandbox")
-    write_bundle(tmp_path / "bundle", spec, None, Settings(), Host(), "/group")
+    settings = Settings(host_paths=(AllowedPath(tmp_path),))
+    write_bundle(tmp_path / "bundle", spec, None, settings, Host(), "/group").held.close()
     config = json.loads((tmp_path / "bundle/config.json").read_text())
     options = {Path(m["destination"]).name: set(m["options"]) for m in config["mounts"]}
     assert options["strict"] - options["usual"] == {"ro", "noexec"}

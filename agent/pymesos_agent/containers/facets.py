@@ -226,8 +226,8 @@ FACETS = (
         "paths of the machine that the agent allows; memory as files",
         "mounts",
         lambda container: any(not mount.group_path for mount in container.mounts),
-        docker="the engine",
-        oci=THE_RUNTIME,
+        docker="the engine, by the path: of folders that only root can replace",
+        oci="the runtime, of what was judged, whatever takes its place",
     ),
     Facet(
         "ulimits",

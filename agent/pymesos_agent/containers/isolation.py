@@ -5,12 +5,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Protocol
 
 from pymesos_agent.containers.facets import FACETS, USUAL_CAPABILITIES
+from pymesos_agent.containers.hostpaths import HostPathError, judged
 from pymesos_agent.containers.settings import AllowedPath, Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_core.images import image_refusal
@@ -116,15 +115,12 @@ def _not_allowed(container: pb.ContainerInfo, settings: Settings) -> str | None:
 
 
 def host_path_problem(mount: pb.ContainerMount, allowed: tuple[AllowedPath, ...]) -> str | None:
-    """Whether a path of the machine may be mounted; links are followed before it is judged."""
-    real = Path(os.path.realpath(mount.host_path))
-    if not mount.host_path.startswith("/"):
-        return f"the mount of {mount.host_path[:200]!r}: the path of the machine is not absolute"
-    for allow in allowed:
-        if real.is_relative_to(os.path.realpath(allow.path)):
-            if allow.read_only and not mount.read_only:
-                return f"{mount.host_path[:200]} may be mounted read-only only"
-            return None if real.exists() else f"there is no {mount.host_path[:200]}"
-    return (
-        f"{mount.host_path[:200]} is not below a path that this agent allows (--allow-host-paths)"
-    )
+    """Whether a path of the machine may be mounted; links are followed before it is judged.
+
+    It is judged again when it is used: see hostpaths.py.
+    """
+    try:
+        judged(mount, allowed)
+    except HostPathError as error:
+        return str(error)
+    return None

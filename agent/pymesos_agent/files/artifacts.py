@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import unquote, urlsplit
 
-from pymesos_agent.containers.isolation import host_path_problem
+from pymesos_agent.containers.hostpaths import HostPathError, judged
 from pymesos_agent.containers.settings import AllowedPath
 from pymesos_agent.files.archives import ArchiveError, Unpacker
 from pymesos_agent.files.below import OutsideError, open_real, parts_of
@@ -177,14 +177,14 @@ class Artifacts:
     def _open_here(self, path: str, reader: User | None) -> IO[bytes]:
         """A file of the machine. Raises ArtifactError, OSError."""
         mount = pb.ContainerMount(host_path=path, read_only=True)
-        if problem := host_path_problem(mount, self._host_paths):
-            raise ArtifactError(problem)
-        real = os.path.realpath(path)
         try:
+            real = judged(mount, self._host_paths)
             if reader is None:
                 file = open_real(real, os.O_RDONLY | os.O_NONBLOCK)
             else:
                 file = open_as(reader, real)
+        except HostPathError as error:
+            raise ArtifactError(str(error)) from error
         except PermissionError:
             who = "the user of the task" if reader is None else f"the user {reader[0]}"
             raise ArtifactError(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import stat
 from collections.abc import Iterator, Sequence
 
 FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -38,7 +40,11 @@ def open_real(path: str, flags: int = os.O_PATH) -> int:
             os.close(folder)
             folder = inner
         last = parts[-1] if parts else "."
-        return os.open(last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        found = os.open(last, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder)
+        if stat.S_ISLNK(os.fstat(found).st_mode):  # O_PATH opens the link itself
+            os.close(found)
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        return found
     finally:
         os.close(folder)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pymesos_agent.containers.cgroups import cpu_shares
 from pymesos_agent.containers.disks import device_path, disk_of
 from pymesos_agent.containers.environment import task_argv, task_environment
 from pymesos_agent.containers.facets import engine_arguments
+from pymesos_agent.containers.hostpaths import unchangeable
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_core.images import full_name
@@ -24,13 +24,16 @@ MILLI_MIB = 1024 * 1024 / 1000
 
 
 def host_config_of(spec: ContainerSpec, settings: Settings) -> dict[str, Any]:
-    """What holds a container, as arguments of APIClient.create_host_config. Raises OSError."""
+    """What holds a container, as arguments of APIClient.create_host_config.
+
+    Raises HostPathError, OSError.
+    """
     amounts = spec.resources.quantities
     container = spec.info.container
     mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB)
     mem_bytes = max(mem_bytes or DEFAULT_MEM_BYTES, MIN_MEM_BYTES)
     return {
-        "binds": list(_binds(spec)),
+        "binds": list(_binds(spec, settings)),
         "tmpfs": {
             str(SANDBOX_IN_CONTAINER / m.container_path): f"size={m.size_mib or 64}m,mode=1777"
             for m in container.mounts
@@ -98,8 +101,8 @@ def _throttles(spec: ContainerSpec) -> Mapping[str, list[dict[str, Any]]]:
     }
 
 
-def _binds(spec: ContainerSpec) -> Iterator[str]:
-    """The sandbox, the volumes, and what of the machine it may see."""
+def _binds(spec: ContainerSpec, settings: Settings) -> Iterator[str]:
+    """The sandbox, the volumes, and what of the machine it may see. Raises HostPathError."""
     yield f"{spec.sandbox}:{SANDBOX_IN_CONTAINER}"
     for volume in spec.volumes:
         yield f"{volume.host_path}:{SANDBOX_IN_CONTAINER / volume.container_path}"
@@ -107,4 +110,4 @@ def _binds(spec: ContainerSpec) -> Iterator[str]:
         if mount.host_path:
             mode = "ro" if mount.read_only else "rw"
             where = SANDBOX_IN_CONTAINER / mount.container_path
-            yield f"{os.path.realpath(mount.host_path)}:{where}:{mode}"
+            yield f"{unchangeable(mount, settings.host_paths)}:{where}:{mode}"

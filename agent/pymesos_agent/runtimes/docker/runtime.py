@@ -27,6 +27,7 @@ from pymesos_agent.containers import users
 from pymesos_agent.containers.cgroups import Limits, cpu_shares, limits_of
 from pymesos_agent.containers.environment import host_environment, plain_error
 from pymesos_agent.containers.facets import DECLARED
+from pymesos_agent.containers.hostpaths import HostPathError
 from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.settings import Settings
@@ -237,6 +238,8 @@ class DockerRuntime:
                 self._start(spec, launch)
         except StoppedError:
             return
+        except HostPathError as error:
+            problem = str(error)
         except APIError as error:
             problem = str(error.explanation or error)
         except ENGINE_ERRORS as error:

@@ -6,6 +6,7 @@ namespace, and the layers of the image of one that it gets a copy of; all are go
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import uuid
@@ -15,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pymesos_agent.containers import cgroups, users
+from pymesos_agent.containers import cgroups, hostpaths, users
 from pymesos_agent.containers.disks import MIB
 from pymesos_agent.containers.environment import task_argv, task_environment
 from pymesos_agent.containers.facets import with_bundle_parts
@@ -23,7 +24,7 @@ from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.oci import programs, seccomp
-from pymesos_agent.runtimes.oci.tools import ROOT, Overlay
+from pymesos_agent.runtimes.oci.tools import ROOT, HostMount, Overlay, Prepared
 from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -79,7 +80,8 @@ class Bundle:
     """What is made of a container before it is launched."""
 
     owner: tuple[int, int]  # the ids on the machine of who it runs as
-    overlay: Overlay | None  # to be mounted
+    prepared: Prepared  # what is to be mounted
+    held: contextlib.ExitStack  # what of that is open until it is mounted
 
 
 def write_bundle(
@@ -93,7 +95,8 @@ def write_bundle(
 ) -> Bundle:
     """Make the folder. Raises BundleError, OSError.
 
-    `network` is the namespace that it enters; without, it has the machine's or a new one.
+    What it returns is closed once the container is made, or is not to be. `network` is the
+    namespace that it enters; without, it has the machine's or a new one.
     """
     user = _user(spec, image)
     argv = _argv(spec, image)
@@ -114,34 +117,49 @@ def write_bundle(
     root = bundle / ROOT
     if image is None:
         root = _host_root(bundle, spec, host)
-    info = spec.info.container
-    config = {
-        "ociVersion": "1.0.2",
-        "process": {
-            "terminal": False,
-            "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.more_gids)},
-            "args": [INIT, "--", *argv] if host.init else argv,
-            "env": [f"{n}={v}" for n, v in environment.items()],
-            "cwd": cwd,
-            "noNewPrivileges": True,
-        },
-        "root": {"path": str(root), "readonly": image is None},
-        "hostname": host.hostname,
-        "mounts": list(_mounts(spec, image, host, user_namespace=bool(base))),
-        "linux": {
-            "namespaces": _namespaces(spec, network, user_namespace=bool(base)),
-            **_user_namespace(base),
-            "cgroupsPath": cgroup,
-            "resources": _resources(spec) | _block_io(info, host),
-            "devices": [_device(path) for path in _gpu_files(spec)],
-            "maskedPaths": MASKED if image else MASKED + HOST_SECRETS,
-            "readonlyPaths": READ_ONLY,
-            "seccomp": seccomp.profile(),
-        },
+    process = {
+        "terminal": False,
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.more_gids)},
+        "args": [INIT, "--", *argv] if host.init else argv,
+        "env": [f"{n}={v}" for n, v in environment.items()],
+        "cwd": cwd,
+        "noNewPrivileges": True,
     }
-    config = with_bundle_parts(config, spec, settings)
-    (bundle / "config.json").write_text(json.dumps(config), "utf-8")
-    return Bundle((user.uid + base, user.gid + base), overlay)
+    with contextlib.ExitStack() as held:
+        asked, host_mounts = _asked_mounts(bundle, spec.info.container, settings, held)
+        config = {
+            "ociVersion": "1.0.2",
+            "process": process,
+            "root": {"path": str(root), "readonly": image is None},
+            "hostname": host.hostname,
+            "mounts": [*_mounts(spec, image, host, user_namespace=bool(base)), *asked],
+            "linux": _linux(spec, image, host, cgroup, base, network),
+        }
+        config = with_bundle_parts(config, spec, settings)
+        (bundle / "config.json").write_text(json.dumps(config), "utf-8")
+        prepared = Prepared(bundle, overlay, host_mounts)
+        return Bundle((user.uid + base, user.gid + base), prepared, held.pop_all())
+
+
+def _linux(
+    spec: ContainerSpec,
+    image: Image | None,
+    host: Host,
+    cgroup: str,
+    base: int,
+    network: Path | None,
+) -> dict[str, Any]:
+    """What of a container is Linux'."""
+    return {
+        "namespaces": _namespaces(spec, network, user_namespace=bool(base)),
+        **_user_namespace(base),
+        "cgroupsPath": cgroup,
+        "resources": _resources(spec) | _block_io(spec.info.container, host),
+        "devices": [_device(path) for path in _gpu_files(spec)],
+        "maskedPaths": MASKED if image else MASKED + HOST_SECRETS,
+        "readonlyPaths": READ_ONLY,
+        "seccomp": seccomp.profile(),
+    }
 
 
 def _make_overlay(bundle: Path, image: Image, base: int) -> Overlay:
@@ -257,17 +275,34 @@ def _mounts(
     yield _bind(spec.sandbox, str(SANDBOX))
     for volume in spec.volumes:
         yield _bind(volume.host_path, str(SANDBOX / volume.container_path))
-    for mount in spec.info.container.mounts:
-        if not mount.group_path:
-            yield _asked_mount(mount)
 
 
-def _asked_mount(mount: pb.ContainerMount) -> dict[str, Any]:
-    where = str(SANDBOX / mount.container_path)
-    if mount.host_path:
-        return _bind(Path(os.path.realpath(mount.host_path)), where, read_only=mount.read_only)
-    size = f"size={mount.size_mib or 64}m"
-    return _mount(where, "tmpfs", "nosuid", "nodev", "mode=1777", size)
+def _asked_mounts(
+    bundle: Path, info: pb.ContainerInfo, settings: Settings, held: contextlib.ExitStack
+) -> tuple[list[dict[str, Any]], tuple[HostMount, ...]]:
+    """What a task asks to have mounted; of paths of the machine also what is mounted for it first.
+
+    Raises BundleError, OSError.
+    """
+    out: list[dict[str, Any]] = []
+    host_mounts: list[HostMount] = []
+    for number, mount in enumerate(info.mounts):
+        where = str(SANDBOX / mount.container_path)
+        if mount.host_path:
+            try:
+                path = held.enter_context(hostpaths.opened(mount, settings.host_paths))
+            except hostpaths.HostPathError as error:
+                raise BundleError(str(error)) from error
+            target = bundle / "mounts" / str(number)
+            target.parent.mkdir(mode=0o711, exist_ok=True)
+            target.mkdir() if path.is_folder else target.touch()
+            host_mounts.append(HostMount(path.path, target, path.identity))
+            flags = os.statvfs(path.descriptor).f_flag
+            out.append(_bind(target, where, read_only=mount.read_only, flags=flags))
+        elif not mount.group_path:
+            size = f"size={mount.size_mib or 64}m"
+            out.append(_mount(where, "tmpfs", "nosuid", "nodev", "mode=1777", size))
+    return out, tuple(host_mounts)
 
 
 def _mount(where: str, kind: str, *options: str) -> dict[str, Any]:
@@ -275,10 +310,15 @@ def _mount(where: str, kind: str, *options: str) -> dict[str, Any]:
 
 
 def _bind(
-    path: Path, where: str, *, read_only: bool = False, nested: bool = False
+    path: Path,
+    where: str,
+    *,
+    read_only: bool = False,
+    nested: bool = False,
+    flags: int | None = None,
 ) -> dict[str, Any]:
     # What the machine's own mount does not allow is not given back; in a user namespace, it cannot.
-    flags = os.statvfs(path).f_flag
+    flags = os.statvfs(path).f_flag if flags is None else flags
     options = ["rbind" if nested else "bind", "rprivate"]
     options.append("ro" if read_only or flags & os.ST_RDONLY else "rw")
     options += ["noexec"] if flags & os.ST_NOEXEC else []

@@ -22,14 +22,15 @@ import re
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pymesos_agent.containers.settings import ImageSettings
+from pymesos_agent.containers import hostpaths
+from pymesos_agent.containers.settings import AllowedPath, ImageSettings
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.files.unpacking import unpack_layer
 from pymesos_agent.runtimes.oci.bundle import Image
@@ -38,6 +39,7 @@ from pymesos_agent.runtimes.oci.layers import LayerError, config_layers
 from pymesos_agent.runtimes.oci.skopeo import ImageError, RemoteLayer, Skopeo
 from pymesos_core.images import LOCAL, image_problem, image_refusal
 from pymesos_core.tasks import Background, beside
+from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
 
@@ -153,14 +155,28 @@ class Images:
         if problem := image_problem(reference):
             raise ImageError(problem)
         if reference.startswith(LOCAL):
-            path = Path(reference.partition(":")[2].partition(":")[0])
-            real = path.resolve()
-            if not any(real.is_relative_to(a.resolve()) for a in self._settings.local_paths):
-                raise ImageError(
-                    f"{path} is not below a path that this agent allows (--allow-host-paths)"
-                )
-        elif problem := image_refusal(reference, self._settings.allowed):
+            with self._opened(reference):
+                return
+        if problem := image_refusal(reference, self._settings.allowed):
             raise ImageError(problem)
+
+    @contextlib.contextmanager
+    def _opened(self, reference: str) -> Iterator[int | None]:
+        """The folder or file of an image on this machine, which it may have; None for others.
+
+        Raises ImageError.
+        """
+        if not reference.startswith(LOCAL):
+            yield None
+            return
+        path = reference.partition(":")[2].partition(":")[0]
+        allowed = [AllowedPath(path) for path in self._settings.local_paths]
+        mount = pb.ContainerMount(host_path=path, read_only=True)
+        try:
+            with hostpaths.opened(mount, allowed) as found:
+                yield found.descriptor
+        except hostpaths.HostPathError as error:
+            raise ImageError(str(error)) from error
 
     # Records.
 
@@ -215,7 +231,8 @@ class Images:
         async with self._slots:
             try:
                 async with beside(self._report(wanted, waiting)):
-                    await self._skopeo.copy(reference, blobs.parent, layout)
+                    with self._opened(reference) as opened:
+                        await self._skopeo.copy(reference, blobs.parent, layout, opened)
                     record = await self._unpack(wanted, layout)
                 self._write(record)
             except LayerError as error:

@@ -8,6 +8,7 @@ has ended are its cgroups and two folders, and removing those takes a tenth of t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import shutil
@@ -28,8 +29,10 @@ from pymesos_agent.containers.sessions import Entry, EntryError
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import (
+    ContainerExited,
     ContainerFailed,
     ContainerPulling,
+    ContainerStarted,
     ContainerState,
     killed_early,
 )
@@ -95,6 +98,7 @@ class OciRuntime:
         self._on_event: OnEvent = lambda event: None
         self._background = Background("a part of the oci runtime")
         self._launches: dict[str, asyncio.Task[None]] = {}
+        self._held: dict[str, contextlib.ExitStack] = {}  # of what is being made
         self._cleaners = ThreadPoolExecutor(CLEANERS, thread_name_prefix="oci-clean")
         self._warmer = ThreadPoolExecutor(1, thread_name_prefix="oci-warm-up")
         base = settings.user_namespace_base
@@ -126,7 +130,7 @@ class OciRuntime:
             **bridges,
             **({"io": "cgroup"} if self._host.disk and self._cgroups.limits_io else {}),
             **ALWAYS,
-            **{name: tool for name, how in DECLARED["oci"].items() if how == THE_RUNTIME},
+            **{name: tool for name, how in DECLARED["oci"].items() if how.startswith(THE_RUNTIME)},
             "seccomp": tool,
             **({"user_namespace": f"ids from {base}"} if base else {}),
             "init": Path(self._host.init).name if self._host.init else "none",
@@ -180,6 +184,8 @@ class OciRuntime:
 
     def _hear(self, event: RuntimeEvent) -> None:
         self._trials.look_at(event)
+        if isinstance(event, ContainerStarted | ContainerFailed | ContainerExited):
+            self._held.pop(event.container_id, contextlib.ExitStack()).close()
         if isinstance(event, ContainerFailed):
             self._clean_later(event.container_id)
         self._on_event(event)
@@ -243,6 +249,7 @@ class OciRuntime:
             assert self._cgroups is not None
             cgroup = self._cgroups.path(container_id)
             made = write_bundle(bundle, spec, image, self._settings, self._host, cgroup, network)
+            self._held[container_id] = made.held
             if image is not None:
                 os.chown(spec.sandbox, *made.owner)
                 for volume in spec.volumes:
@@ -266,7 +273,7 @@ class OciRuntime:
                     *("--log", error_log, "--log-format", "json"),
                     *("run", "--detach", "--bundle", str(bundle), "--pid-file", pid_file),
                     container_id,
-                    overlay=made.overlay,
+                    prepared=made.prepared,
                 ),
                 "env": host_environment() | (dict(self._tool.env_when_busy) if busy else {}),
                 "cwd": str(bundle),  # for a supervisor that an older agent left running
@@ -368,6 +375,8 @@ class OciRuntime:
     async def close(self) -> None:
         """See Runtime."""
         await self._background.close()
+        for held in self._held.values():
+            held.close()
         await self._trials.close()
         await self._images.close()
         await self._supervised.close()

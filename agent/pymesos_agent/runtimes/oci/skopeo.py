@@ -39,14 +39,17 @@ class Skopeo:
         self._program = shutil.which("skopeo")
         self._authfile = authfile
 
-    async def copy(self, reference: str, blobs: Path, layout: Path) -> None:
+    async def copy(
+        self, reference: str, blobs: Path, layout: Path, opened: int | None = None
+    ) -> None:
         """Fetch an image: its blobs into a shared folder, the rest into a layout.
 
-        Raises ImageError.
+        Of one on this machine `opened` is its folder or file. Raises ImageError.
         """
         tls = "--src-tls-verify=false"
         options = ("--quiet", "--dest-shared-blob-dir", str(blobs))
-        await self._run("copy", reference, tls, *options, to=f"oci:{layout}:image")
+        to = f"oci:{layout}:image"
+        await self._run("copy", reference, tls, *options, to=to, opened=opened)
 
     async def layers(self, reference: str) -> list[RemoteLayer]:
         """What is to be fetched, for this machine's architecture. Raises ImageError."""
@@ -59,7 +62,13 @@ class Skopeo:
             raise ImageError(f"{reference} is not described as an image: {error}") from error
 
     async def _run(
-        self, command: str, reference: str, no_tls: str, *options: str, to: str = ""
+        self,
+        command: str,
+        reference: str,
+        no_tls: str,
+        *options: str,
+        to: str = "",
+        opened: int | None = None,
     ) -> bytes:
         if self._program is None:
             raise ImageError("images need skopeo (Debian: apt-get install skopeo)")
@@ -71,7 +80,11 @@ class Skopeo:
             argv += ["--authfile", str(self._authfile)]
         if full_name(reference).startswith(LOOPBACK):
             argv.append(no_tls)  # as Docker has it
-        argv.append(reference if reference.startswith(LOCAL) else f"docker://{reference}")
+        source = reference if reference.startswith(LOCAL) else f"docker://{reference}"
+        if opened is not None:
+            kind, _, rest = reference.partition(":")
+            source = ":".join((kind, f"/proc/self/fd/{opened}", *rest.split(":", 1)[1:]))
+        argv.append(source)
         if to:
             argv.append(to)
         process = await asyncio.create_subprocess_exec(
@@ -79,6 +92,7 @@ class Skopeo:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            pass_fds=() if opened is None else (opened,),
         )
         timeout_s = COPY_TIMEOUT_S if command == "copy" else INSPECT_TIMEOUT_S
         try:

@@ -17,7 +17,8 @@ UNIFIED = Path("/sys/fs/cgroup/unified")
 # Where no core is idle, threads for 20 ms of work only get in each other's way, and in others'.
 ONE_THREAD = {"GOMAXPROCS": "1"}
 ROOT, ERROR_LOG = "rootfs", "error.log"  # in a bundle
-# What to unmount; of an overlay the folder to be in, the options and the bundle; the command. The
+# What to unmount; of an overlay the folder to be in and the options; the bundle; of each path of
+# the machine itself, where it is mounted, and what it was when it was judged; the command. The
 # variable is for util-linux from 2.39 on, whose other way to mount has no room for many layers.
 PREPARE = f"""
 if [ -n "$1" ]; then umount "$1" || exit; fi
@@ -26,7 +27,17 @@ if [ -n "$2" ]; then
   export LIBMOUNT_FORCE_MOUNT2=always
   mount -t overlay -o "$3" overlay "$4/{ROOT}" 2> "$4/{ERROR_LOG}" || exit
 fi
+log="$4/{ERROR_LOG}"
 shift 4
+while [ "$1" != -- ]; do
+  mount --bind "$1" "$2" 2> "$log" || exit
+  if [ "$(stat -c %d:%i "$2")" != "$3" ]; then
+    echo "$1 is something else than what was allowed a moment ago" > "$log"
+    exit 1
+  fi
+  shift 3
+done
+shift
 exec "$@"
 """
 
@@ -37,7 +48,6 @@ class Overlay:
 
     layers: Path  # the folder with all of them
     options: str
-    bundle: Path
 
     @classmethod
     def of(cls, layers: Sequence[Path], bundle: Path, *more: str) -> Overlay:
@@ -45,7 +55,28 @@ class Overlay:
         (folder,) = {layer.parent for layer in layers}
         lower = ":".join(layer.name for layer in layers)
         upper = (f"upperdir={bundle}/upper", f"workdir={bundle}/work")
-        return cls(folder, ",".join((f"lowerdir={lower}", *upper, *more)), bundle)
+        return cls(folder, ",".join((f"lowerdir={lower}", *upper, *more)))
+
+
+@dataclass(frozen=True)
+class HostMount:
+    """A path of the machine, mounted in the bundle if it still is what it was."""
+
+    path: Path
+    target: Path
+    identity: str  # device and inode
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is mounted for a call, in its own mount namespace."""
+
+    bundle: Path
+    overlay: Overlay | None = None
+    host_mounts: tuple[HostMount, ...] = ()
+
+    def __bool__(self) -> bool:
+        return self.overlay is not None or bool(self.host_mounts)
 
 
 @dataclass(frozen=True)
@@ -59,16 +90,23 @@ class Tool:
     hidden: str = ""  # what it is not to see of the machine
     env_when_busy: Mapping[str, str] = field(default_factory=dict)
 
-    def argv(self, *arguments: str, overlay: Overlay | None = None) -> list[str]:
-        """A call of it, with a root file system mounted or not."""
+    def argv(self, *arguments: str, prepared: Prepared | None = None) -> list[str]:
+        """A call of it, with what a container has mounted or not."""
         command = [self.path, "--root", str(self.states), *arguments]
-        if not self.hidden and overlay is None:
+        if not self.hidden and not prepared:
             return command
-        mounts = ("", "", "")
-        if overlay is not None:
-            mounts = (str(overlay.layers), overlay.options, str(overlay.bundle))
+        mounts = ["", "", ""]
+        binds: list[str] = []
+        if prepared:
+            overlay = prepared.overlay
+            mounts = ["", "", str(prepared.bundle)]
+            if overlay is not None:
+                mounts[:2] = str(overlay.layers), overlay.options
+            for each in prepared.host_mounts:
+                binds += (str(each.path), str(each.target), each.identity)
         unshare = (self.unshare, "--mount", "--propagation", "private")
-        return [*unshare, "/bin/sh", "-c", PREPARE, "sh", self.hidden, *mounts, *command]
+        script = ("/bin/sh", "-c", PREPARE, "sh", self.hidden, *mounts, *binds, "--")
+        return [*unshare, *script, *command]
 
 
 def installed(directory: Path) -> dict[str, Tool]:
