@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from pymesos_core.states import is_terminal, kind_name
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -35,17 +35,33 @@ class Known:
         self._ended: dict[Key, None] = {}  # tasks, the latest
         self._shown: set[Key] | None = None  # while a snapshot comes
         self._recovering: set[str] = set()  # agents of which the leader knows no tasks yet
+        self._doubted: dict[Key, None] = {}  # tasks of one that is back, until it has told of them
 
     def news(self, batch: pb.ClusterEventBatch) -> Iterator[pb.ClusterEvent]:
         """The events of a batch that tell something new."""
         if batch.snapshot_begins:
             self._shown, self._recovering = set(), set()
         for event in batch.event:
+            self._doubt(event)
             if self._is_news(event):
                 yield event
+        # What an agent has come back with is told behind it. Where that is more than one batch
+        # holds, the rest is told as absent, and then as added.
+        yield from self._gone(list(self._doubted))
+        self._doubted.clear()
         if batch.cursor and self._shown is not None:
             yield from self._absent(self._shown)
             self._shown = None
+
+    def _doubt(self, event: pb.ClusterEvent) -> None:
+        """Note which tasks an agent may have come back without, to a leader that knew none."""
+        if event.kind in (pb.ClusterEvent.AGENT_ADDED, pb.ClusterEvent.AGENT_GONE):
+            if event.agent_id in self._recovering:
+                self._recovering.discard(event.agent_id)
+                here = (k for k, (agent_id, _) in self._live.items() if agent_id == event.agent_id)
+                self._doubted |= dict.fromkeys(key for key in here if key[0] == "task")
+        elif event.task_id and (key := _key(event)) is not None:
+            self._doubted.pop(key, None)
 
     def _is_news(self, event: pb.ClusterEvent) -> bool:
         key = _key(event)
@@ -74,12 +90,18 @@ class Known:
         return not (again and known)
 
     def _absent(self, shown: set[Key]) -> Iterator[pb.ClusterEvent]:
-        for key in [k for k in self._live if k not in shown]:
+        missing = [
+            key
+            for key, (agent_id, _) in self._live.items()
+            # A task may come back with its agent.
+            if key not in shown and not (key[0] == "task" and agent_id in self._recovering)
+        ]
+        yield from self._gone(missing)
+
+    def _gone(self, keys: Iterable[Key]) -> Iterator[pb.ClusterEvent]:
+        for key in keys:
             what, framework_id, own_id = key
-            agent_id, _ = self._live[key]
-            if what == "task" and agent_id in self._recovering:
-                continue  # it may come back with its agent
-            del self._live[key]
+            agent_id, _ = self._live.pop(key)
             event = pb.ClusterEvent(
                 timestamp_s=time.time(),
                 kind=_ABSENT[what],

@@ -166,7 +166,7 @@ async def _lead(
         return str(error)
     prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
     core = make(settings, records, prefix, leadership.outside.clock())
-    leader = Leader(core, term, settings.work_dir, leadership.outside)
+    leader = Leader(core, term, settings.work_dir, leadership.outside, settings.watched)
     leadership.leader = leader
     leadership.led.set()
     log.info(

@@ -20,6 +20,7 @@ from pymesos_core.text import quoted
 from pymesos_master.allocator.interface import Settings as AllocationSettings
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core import Config
+from pymesos_master.watching import BOUNDS, Bounds
 
 DEFAULT_PORT = 5050
 
@@ -110,6 +111,11 @@ class MasterSettings(ServerSettings):
             offer_timeout_s=self.offer_timeout_s,
             max_completed_tasks=self.max_completed_tasks,
         )
+
+    @property
+    def watched(self) -> Bounds:
+        """What those who watch may cost."""
+        return BOUNDS
 
     @property
     def allocation(self) -> AllocationSettings:

@@ -46,7 +46,7 @@ from pymesos_master.core.events import (
     Tick,
 )
 from pymesos_master.queries import Queries
-from pymesos_master.watching import Watching
+from pymesos_master.watching import BOUNDS, Bounds, Watching
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +96,9 @@ class Leader:
         term: Term,
         crash_folder: Path | None = None,
         outside: Outside = OUTSIDE,
+        watched: Bounds = BOUNDS,
     ) -> None:
-        """`crash_folder` is where a fault is written down."""
+        """`crash_folder` is where a fault is written down, `watched` what watchers may cost."""
         self.core = core
         self.term = term
         self.failure: str | None = None  # why it leads no more, if that is no other's leading
@@ -105,7 +106,7 @@ class Leader:
         self.cause_is_set_aside = False  # for the next leader
         self.queries = Queries(core, outside.clock)
         self.commands = Commands(self.ask)
-        self.watching = Watching(term.epoch, core.state, core.watch, outside.wall_s)
+        self.watching = Watching(term.epoch, core.state, core.watch, outside.wall_s, watched)
         self._connections: dict[int, Connection] = {}
         self._ids = itertools.count(1)
         self._answers: dict[int, asyncio.Future[Problem | None]] = {}

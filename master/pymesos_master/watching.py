@@ -33,6 +33,17 @@ PAGE = 500  # what is shown in one go
 REMEMBER_S = 300.0  # without anybody who watches; then nothing is kept any more
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """How much is kept for those who watch, and how much of the state is shown in one go."""
+
+    events: int = MAX_EVENTS
+    page: int = PAGE
+
+
+BOUNDS = Bounds()
+
+
 class CursorError(ValueError):
     """A text is no cursor: the message says what one looks like."""
 
@@ -97,8 +108,9 @@ def _kept_bytes(effect: PublishEvent) -> int:
 class History:
     """The latest events of one leader, numbered without a gap as long as they are kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, max_events: int = MAX_EVENTS) -> None:
         self.latest = 0
+        self._max_events = max_events
         self._events: deque[_Happened] = deque()
         self._kept_bytes = 0
 
@@ -108,7 +120,7 @@ class History:
         size = _kept_bytes(effect)
         self._events.append(_Happened(effect, self.latest, size))
         self._kept_bytes += size
-        while len(self._events) > MAX_EVENTS or self._kept_bytes > MAX_KEPT_BYTES:
+        while len(self._events) > self._max_events or self._kept_bytes > MAX_KEPT_BYTES:
             self._kept_bytes -= self._events.popleft().kept_bytes
 
     def forget(self) -> None:
@@ -137,6 +149,7 @@ class Snapshot:
 
     _state: ClusterState
     _wall_s: Callable[[], float]
+    _page: int = PAGE
     _frameworks: dict[str, None] = field(init=False)  # that are not shown yet
     _agents: dict[str, None] = field(init=False)
     _agent_id: str = ""  # of whose tasks some are shown
@@ -166,7 +179,7 @@ class Snapshot:
         """The next part of it, as it is now."""
         out: list[pb.ClusterEvent] = []
         size, now_s = 0, self._wall_s()
-        for _ in range(PAGE):
+        for _ in range(self._page):
             if self.complete or size > BATCH_BYTES:
                 break
             event = self._next(now_s)
@@ -257,7 +270,9 @@ class Watch:
         state: ClusterState,
         sequence: int | None,
         wall_s: Callable[[], float],
+        page: int = PAGE,
     ) -> None:
+        self._page = page
         self._wall_s = wall_s
         self.wake = asyncio.Event()
         self.closed = False
@@ -276,7 +291,7 @@ class Watch:
             if self._snapshot is not None:
                 return self._go_on(self._snapshot)
             if self._place < self._history.latest:
-                happened = self._history.since(self._place, PAGE)
+                happened = self._history.since(self._place, self._page)
                 return self._batch(deque[pb.ClusterEvent | _Happened](happened), live=True)
             self.wake.clear()
             await self.wake.wait()
@@ -285,7 +300,7 @@ class Watch:
     def _begin(self) -> Batch:
         self._waiting.clear()
         self._place = self._history.latest
-        self._snapshot = Snapshot(self._state, self._wall_s)
+        self._snapshot = Snapshot(self._state, self._wall_s, self._page)
         batch = self._go_on(self._snapshot)
         batch.snapshot_begins = True
         return batch
@@ -293,7 +308,7 @@ class Watch:
     def _go_on(self, snapshot: Snapshot) -> Batch:
         """With the snapshot: first what happened to what was shown, then the next page."""
         if not self._waiting:
-            happened = self._history.since(self._place, MAX_EVENTS)
+            happened = self._history.since(self._place, self._history.latest)
             self._place = self._history.latest
             self._waiting.extend(h for h in happened if not snapshot.will_show(h.effect))
             self._waiting.extend(snapshot.page())
@@ -303,7 +318,7 @@ class Watch:
         """As many of them as a message holds."""
         events: list[pb.ClusterEvent] = []
         size = 0
-        while waiting and len(events) < PAGE and size < BATCH_BYTES:
+        while waiting and len(events) < self._page and size < BATCH_BYTES:
             item = waiting.popleft()
             if isinstance(item, _Happened):
                 if live:
@@ -326,13 +341,15 @@ class Watching:
         state: ClusterState,
         on_watched: Callable[[bool], None],
         wall_s: Callable[[], float] = time.time,
+        bounds: Bounds = BOUNDS,
     ) -> None:
         """`on_watched` is told whether events are wanted."""
         self._epoch = epoch
         self._state = state
         self._on_watched = on_watched
         self._wall_s = wall_s
-        self._history = History()
+        self._bounds = bounds
+        self._history = History(bounds.events)
         self._watches: dict[Watch, None] = {}  # in the order in which they came
         self._forgetting: asyncio.TimerHandle | None = None
         self._noting = False
@@ -352,7 +369,9 @@ class Watching:
         """From a cursor on, or from the beginning. Raises CursorError."""
         asked = Cursor.parse(cursor) if cursor else None
         sequence = asked.sequence if asked is not None and asked.epoch == self._epoch else None
-        watch = Watch(self._epoch, self._history, self._state, sequence, self._wall_s)
+        watch = Watch(
+            self._epoch, self._history, self._state, sequence, self._wall_s, self._bounds.page
+        )
         watch.closed = self._closed
         self._watches[watch] = None
         self._note()

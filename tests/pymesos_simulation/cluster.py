@@ -11,6 +11,7 @@ from pymesos_master.core.state import ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.coordinator import Coordinator
+from pymesos_simulation.desk import Desk
 from pymesos_simulation.disk import Disk
 from pymesos_simulation.frameworks import DriverNode, FrameworkNode
 from pymesos_simulation.loop import describe
@@ -34,6 +35,7 @@ class Cluster:
         self.frameworks: list[FrameworkNode] = []
         self.rude: list[RudeFramework] = []
         self.others: list[DriverNode] = []  # frameworks of which nothing is expected
+        self.desk: Desk | None = None
 
     def add_master(self) -> MasterNode:
         """One more that contends."""
@@ -56,7 +58,14 @@ class Cluster:
     ) -> FrameworkNode:
         """One more that has work to do; with `executors` one process of its own on each agent."""
         node = FrameworkNode(
-            self.world, name, self.coordinator, self.network, list(jobs), self.updates_sent, role
+            self.world,
+            name,
+            self.coordinator,
+            self.network,
+            list(jobs),
+            self.updates_sent,
+            role,
+            len(self.frameworks),
         )
         node.executors = executors
         self.frameworks.append(node)
@@ -69,6 +78,14 @@ class Cluster:
         )
         self.rude.append(node)
         return node
+
+    def add_desk(self) -> None:
+        """An operator who looks at it all."""
+        self.desk = Desk(self.world, self.network, self.masters, self.frameworks, self.live)
+
+    def live(self) -> set[TaskKey]:
+        """The tasks that run on some machine."""
+        return {key for _, key in self._live()}
 
     @property
     def nodes(self) -> list[Node]:
@@ -104,7 +121,7 @@ class Cluster:
 
     def end(self) -> None:
         """Nothing runs any more."""
-        for node in self.nodes:
+        for node in (*self.nodes, *([self.desk] if self.desk else ())):
             node.loop.kill()
 
     def converged(self) -> bool:
@@ -153,6 +170,8 @@ class Cluster:
             out.append(f"the leader knows {known} streams, {there} are open")
         if written := self._unlike_the_registry(leader.core.state):
             out.append(f"the registry says otherwise of {written}")
+        if self.desk is not None:
+            out += self.desk.differences()
         return out + self.operators.broken(self.coordinator.registry)
 
     def _live(self) -> set[tuple[str, TaskKey]]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from pymesos_core.caller import NOBODY
 from pymesos_core.resources import parse, to_proto
-from pymesos_master.core import events as master_ev
 from pymesos_master.core.reservations import intended
 from pymesos_master.core.roles import read_quota
 from pymesos_proto.v1 import types_pb2 as pb
@@ -184,7 +184,7 @@ class Faults:
                 leader,
                 ("gone", agent_id),
                 True,
-                lambda number: master_ev.OperatorMarkedGone(number, agent_id),
+                lambda commands: commands.mark_gone(NOBODY, agent_id),
             )
 
     def _tear_down(self) -> None:
@@ -201,7 +201,7 @@ class Faults:
                 leader,
                 ("torn down", framework_id),
                 True,
-                lambda number: master_ev.OperatorToreDown(number, framework_id),
+                lambda commands: commands.tear_down(NOBODY, framework_id),
             )
 
     def _reserve(self) -> None:
@@ -219,12 +219,13 @@ class Faults:
         if enough or random.random() < 0.4:
             self.world.trace(f"an operator unreserves all of {agent_id} for {role}")
             leader.ask(
-                lambda n: master_ev.OperatorUnreserved(n, agent_id, role, ()), lambda problem: None
+                lambda commands: commands.unreserve(NOBODY, agent_id, role, ()),
+                lambda problem: None,
             )
         else:
             self.world.trace(f"an operator reserves some of {agent_id} for {role}")
             leader.ask(
-                lambda n: master_ev.OperatorReserved(n, agent_id, role, wanted),
+                lambda commands: commands.reserve(NOBODY, agent_id, role, wanted),
                 lambda problem: None,
             )
 
@@ -243,7 +244,7 @@ class Faults:
                 leader,
                 ("weight", role),
                 weight,
-                lambda n: master_ev.OperatorSetWeight(n, role, weight),
+                lambda commands: commands.set_weight(NOBODY, role, weight),
             )
         if which > 0.3:
             guarantee = parse(random.choice(["", "cpus:0.2", "cpus:0.2;mem:64"]))
@@ -254,5 +255,5 @@ class Faults:
                 leader,
                 ("quota", role),
                 read_quota(quota),
-                lambda n: master_ev.OperatorSetQuota(n, role, quota, True),
+                lambda commands: commands.set_quota(NOBODY, role, quota, force=True),
             )

@@ -9,10 +9,12 @@ from dataclasses import replace
 from functools import partial
 
 from pymesos_binpack import core as bp
-from pymesos_binpack.jobs.state import INSTANCE
+from pymesos_binpack.jobs.state import INSTANCE, Instance
 from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
 from pymesos_binpack.specs import Job
+from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import types_pb2 as pb
@@ -22,7 +24,7 @@ from pymesos_sdk.ledger import GIVEN_UP, is_over
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import in_executor
-from pymesos_simulation.network import Network, outside_of
+from pymesos_simulation.network import Network, handlers_of, outside_of
 from pymesos_simulation.world import Node, World, here
 
 MASTER = str(URL)
@@ -197,9 +199,11 @@ class FrameworkNode(SchedulerNode):
         jobs: list[Job],
         updates_sent: Callable[[str], list[bytes]],
         role: str,
+        number: int,
     ) -> None:
         super().__init__(world, name, coordinator, network)
         self.role = role
+        self.address = HostPort(f"10.0.2.{number}", 5060)
         self.updates_sent = updates_sent  # of a task, by its agent, in order
         self.jobs = {f"{name}-r{n}": job for n, job in enumerate(jobs)}
         # What preempts comes when there is something to preempt.
@@ -237,6 +241,7 @@ class FrameworkNode(SchedulerNode):
                 driver=partial(Driver, core=WatchedDriver),
             )
         self.driver = binpack.driver
+        self.network.listen(self, self.address, handlers_of(JobsService(binpack, self.role)))
         self.spawn(self._run(binpack))
         for request_id, job in self.jobs.items():
             if request_id not in self.accepted:
@@ -264,13 +269,17 @@ class FrameworkNode(SchedulerNode):
 
     @property
     def done(self) -> bool:
-        """Whether every batch task has ended well and every service runs."""
+        """Whether every batch task has ended well, or by an operator, and every service runs."""
         if self.core is None or not self.alive or len(self.core.jobs) < len(self.jobs):
             return False
-        return all(
-            i.saved.state == (pb.TASK_RUNNING if i.spec.is_service else pb.TASK_FINISHED)
-            for i in self.core.instances()
-        )
+        return all(map(self._is_done, self.core.instances()))
+
+    def _is_done(self, instance: Instance) -> bool:
+        saved = instance.saved
+        if instance.spec.is_service:
+            return saved.state == pb.TASK_RUNNING
+        killed = (self.framework_id, saved.task_id) in self.world.killed and saved.done
+        return killed or saved.state == pb.TASK_FINISHED
 
     def check_end(self, status: pb.TaskStatus) -> None:
         """A task has one end. GONE, DROPPED and GONE_BY_OPERATOR all say that no agent has it.

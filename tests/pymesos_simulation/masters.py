@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,10 +11,12 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.coordination.zookeeper import ZkContender, ZkRegistry
+from pymesos_core.errors import RequestError
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.store import Change, Records
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Client, Grant, Quota, Settings
+from pymesos_master.commands import Commands
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
@@ -22,12 +24,14 @@ from pymesos_master.core.state import ClusterState, Task
 from pymesos_master.main import contend
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.leading import Leadership
+from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import STOPPED_LEADING
+from pymesos_master.watching import Bounds
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
-from pymesos_simulation.network import Handler, Network, outside_of
+from pymesos_simulation.network import Handler, Network, handlers_of, outside_of
 from pymesos_simulation.world import Node, World, here
 from pymesos_simulation.zookeeper import SESSION_S
 
@@ -38,6 +42,10 @@ class SimulatedSettings(MasterSettings):
     @property
     def core(self) -> Config:
         return replace(super().core, told_in_a_turn=2)
+
+    @property
+    def watched(self) -> Bounds:
+        return Bounds(events=60, page=7)
 
 
 SETTINGS = SimulatedSettings(
@@ -210,10 +218,9 @@ class MasterNode(Node):
             registry=WatchedRegistry,
         )
         detector = detector_of(self, self.coordinator)
-        handlers: dict[str, Handler] = {
-            "/pymesos.v1.Scheduler/Connect": SchedulerService(leadership).Connect,
-            "/pymesos.v1.Agent/Connect": AgentService(leadership).Connect,
-        }
+        handlers: dict[str, Handler] = {}
+        for service in (SchedulerService, AgentService, OperatorService):
+            handlers |= handlers_of(service(leadership))
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader
         self.network.listen(self, self.address, handlers)
@@ -227,18 +234,24 @@ class MasterNode(Node):
     def on_pause(self, seconds: float) -> None:
         self.coordinator.stopped(self, seconds)
 
-    def ask(self, make: Callable[[int], ev.Event], answered: Callable[[str | None], None]) -> None:
-        """An operator's request to the leader that is here; nobody is answered if it ends."""
+    def ask(
+        self,
+        decide: Callable[[Commands], Awaitable[None]],
+        answered: Callable[[str | None], None],
+    ) -> None:
+        """An operator's command to the leader that is here; nobody is answered if it ends."""
         leader = self.leadership.leader if self.leadership is not None else None
         if leader is None or not self.alive:
             return
 
         async def ask() -> None:
-            problem = await leader.ask(make)
-            if problem is None:
+            try:
+                await decide(leader.commands)
+            except RequestError as error:
+                if error.problem.message != STOPPED_LEADING:
+                    answered(error.problem.message)
+            else:
                 answered(None)
-            elif problem.message != STOPPED_LEADING:
-                answered(problem.message)
 
         def begin() -> None:
             self.spawn(ask())

@@ -18,7 +18,15 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.budgets import host_of
 from pymesos_core.caller import Caller
 from pymesos_core.outside import Outside
-from pymesos_core.transport import CallError, Code, Method, ServerCall
+from pymesos_core.transport import (
+    CallError,
+    Code,
+    Method,
+    Served,
+    ServerCall,
+    Service,
+    served,
+)
 from pymesos_simulation.world import Node, World
 
 LOCAL_S = 0.002  # on one machine
@@ -26,6 +34,23 @@ SLOW_S = 2.0  # on one machine, now and then; by then another stream may be open
 WINDOWS_BYTES = (1, 4096, 65536, 4 * 1024 * 1024)  # of what is sent and not read
 
 Handler = Callable[[ServerCall[Any, Any]], Awaitable[None]]
+
+
+def handlers_of(service: Service) -> dict[str, Handler]:
+    """What answers the methods of a service, also those of one request or one answer."""
+    return {method.path: _handler(method) for method in served(service)}
+
+
+def _handler(method: Served) -> Handler:
+    async def handle(call: ServerCall[Any, Any]) -> None:
+        request = await call.read()
+        if request is None:
+            raise CallError(Code.INTERNAL, "the call has no request")
+        answer = await method.handle(request, call)
+        if not method.many_responses:
+            await call.write(answer)
+
+    return method.handle if method.many_requests else handle
 
 
 class Network:
@@ -395,6 +420,19 @@ class SimulatedChannel:
         stream = self._network.open(self._node, self._address, method.path)
         self._streams.append(stream)
         return stream.client
+
+    async def call(self, path: str, request: Any) -> Any:
+        """The answer to one request. Raises CallError."""
+        end = self._network.open(self._node, self._address, path).client
+        try:
+            await end.write(request)
+            await end.done_writing()
+            answer = await end.read()
+        finally:
+            end.cancel()
+        if answer is None:
+            raise CallError(Code.INTERNAL, f"no answer to {path}")
+        return answer
 
     async def close(self) -> None:
         """See transport."""

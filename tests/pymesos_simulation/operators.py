@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from pymesos_master.core import events as ev
+from pymesos_master.commands import Commands
 from pymesos_master.core.roles import read_role
 from pymesos_master.core.state import RoleTerms
 from pymesos_proto.v1 import registry_pb2 as registry_pb
@@ -28,13 +28,17 @@ class Operators:
         self._answered: set[What] = set()
 
     def ask(
-        self, leader: MasterNode, what: What, value: Any, make: Callable[[int], ev.Event]
+        self,
+        leader: MasterNode,
+        what: What,
+        value: Any,
+        decide: Callable[[Commands], Awaitable[None]],
     ) -> None:
         """Have something set, and note that it may be so from now on."""
         number = next(self._numbers)
         self._asked[number] = what
         self._values.setdefault(what, {})[number] = value
-        leader.ask(make, lambda problem: self.answered(number, problem))
+        leader.ask(decide, lambda problem: self.answered(number, problem))
 
     def answered(self, number: int, problem: str | None) -> None:
         """From now on it is so, or is as somebody asked later."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import Random
 
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_simulation.cluster import Cluster
@@ -14,6 +15,7 @@ from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
+DESKS = 0.25  # of the clusters have an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
 
@@ -104,6 +106,8 @@ def _cluster(world: World) -> Cluster:
     for manner in MANNERS:
         if random.random() < 0.15:
             cluster.add_rude(manner)
+    if Random(f"desk {world.seed}").random() < DESKS:
+        cluster.add_desk()
     return cluster
 
 
@@ -131,6 +135,8 @@ def _run(world: World) -> Result:
 def _play(world: World, cluster: Cluster) -> Result:
     for node in cluster.nodes:
         node.start()
+    if cluster.desk is not None:
+        cluster.desk.start()
     Faults(cluster).begin()
     world.run(lambda: False, FAULTY_S)
     cluster.heal()

@@ -8,15 +8,16 @@ and its steps. A step makes something happen, or begins with `expect` and ends w
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_core.caller import NOBODY
 from pymesos_core.reservations import reserve_for
 from pymesos_core.resources import EMPTY, parse, to_proto
-from pymesos_master.core import events as master_ev
+from pymesos_master.commands import Commands
 from pymesos_master.core.state import Agent
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.machine import simulated
@@ -192,10 +193,10 @@ class Stage:
         seen = [a for a in leader.core.state.agents.values() if a.info.address.hostname == name]
         return max(seen, key=lambda a: a.registered_at_s, default=None)
 
-    def ask_operator(self, make: Callable[[int], master_ev.Event]) -> None:
+    def ask_operator(self, decide: Callable[[Commands], Awaitable[None]]) -> None:
         """What somebody types; answered without a problem."""
         answers: list[str | None] = []
-        self.leader().ask(make, answers.append)
+        self.leader().ask(decide, answers.append)
         assert self.world.run(lambda: bool(answers), self.world.now_s + 10), "no answer"
         assert answers[0] is None, answers[0]
 
@@ -377,7 +378,7 @@ def _gone(stage: Stage, name: str) -> None:
     agent = stage.agent(name)
     assert agent is not None, f"{name} is not known"
     agent_id = agent.agent_id
-    stage.ask_operator(lambda number: master_ev.OperatorMarkedGone(number, agent_id))
+    stage.ask_operator(lambda commands: commands.mark_gone(NOBODY, agent_id))
 
 
 @action(r"an operator reserves (\S+) of (\w+) for (\w+)")
@@ -385,7 +386,7 @@ def _reserve(stage: Stage, text: str, name: str, role: str) -> None:
     agent = stage.agent(name)
     assert agent is not None, f"{name} is not known"
     agent_id, wanted = agent.agent_id, tuple(to_proto(parse(text)))
-    stage.ask_operator(lambda n: master_ev.OperatorReserved(n, agent_id, role, wanted))
+    stage.ask_operator(lambda commands: commands.reserve(NOBODY, agent_id, role, wanted))
 
 
 @action(r"an operator unreserves all of (\w+) for (\w+)")
@@ -393,7 +394,7 @@ def _unreserve(stage: Stage, name: str, role: str) -> None:
     agent = stage.agent(name)
     assert agent is not None, f"{name} is not known"
     agent_id = agent.agent_id
-    stage.ask_operator(lambda n: master_ev.OperatorUnreserved(n, agent_id, role, ()))
+    stage.ask_operator(lambda commands: commands.unreserve(NOBODY, agent_id, role, ()))
 
 
 @action(r"every (master|agent|framework) is restarted, (\d+) s apart")

@@ -91,6 +91,7 @@ class World(Timeline):
         self.faulty = True
         self.counts: Counter[str] = Counter()
         self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers
+        self.killed: dict[tuple[str, str], None] = {}  # of these, those that an operator killed
         self.separated: dict[tuple[str, str], float] = {}  # node names → until when
         self._trace = trace
 

@@ -25,6 +25,8 @@ from pymesos_binpack import core as bp
 from pymesos_binpack.core import launches
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import KillStored, LaunchStored
+from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.shell import Binpack
 from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import EMPTY
@@ -37,6 +39,7 @@ from pymesos_master.core import (
     agents,
     frameworks,
     offers,
+    operators,
     quarantine,
     reservations,
     roles,
@@ -49,7 +52,9 @@ from pymesos_master.core.state import RoleTerms
 from pymesos_master.services import agent as agent_service
 from pymesos_master.services import leading
 from pymesos_master.shell import Leader
+from pymesos_master.watching import History, Watching
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_sdk.core import DriverCore
 from pymesos_sdk.ledger import Ledger
 from pymesos_simulation import simulation
@@ -504,7 +509,79 @@ def drop_an_effect(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Leader, "_do", do)
 
 
+def leave_a_change_out(patch: pytest.MonkeyPatch) -> None:
+    """Those who watch are not told of offers that are taken back."""
+    original = History.add
+
+    def add(self: History, effect: Any) -> None:
+        if effect.kind != ClusterEvent.OFFER_RESCINDED:
+            original(self, effect)
+
+    patch.setattr(History, "add", add)
+
+
+def take_the_cursor_of_another_leader(patch: pytest.MonkeyPatch) -> None:
+    """Who watched another leader goes on at the same number of this one's history."""
+    original = Watching.watch
+
+    def watch(self: Watching, cursor: str = "") -> Any:
+        return original(self, cursor and f"{self._epoch}-{cursor.partition('-')[2]}")
+
+    patch.setattr(Watching, "watch", watch)
+
+
+def pass_over_what_is_kept_no_longer(patch: pytest.MonkeyPatch) -> None:
+    """One who is too slow to watch goes on with the oldest event that is still known."""
+    original = History.since
+
+    def since(self: History, sequence: int, most: int) -> Any:
+        return original(self, max(sequence, self.latest - len(self._events)), most)
+
+    patch.setattr(History, "since", since)
+    patch.setattr(History, "has_all_since", lambda self, sequence: 0 <= sequence <= self.latest)
+
+
+def tell_nobody_of_a_job(patch: pytest.MonkeyPatch) -> None:
+    """Those who watch a job are not woken when it changes."""
+    original = Binpack._do
+
+    def do(self: Binpack, effect: bp.Effect) -> None:
+        if not isinstance(effect, bp.JobChanged):
+            original(self, effect)
+
+    patch.setattr(Binpack, "_do", do)
+
+
+def skip_a_job_between_two_pages(patch: pytest.MonkeyPatch) -> None:
+    """The next page of jobs begins behind the first job of it."""
+    original = JobsService.ListJobs
+
+    async def list_jobs(self: JobsService, request: Any, call: Any) -> Any:
+        answer = await original(self, request, call)
+        if answer.next_page_token:
+            later = (j for j in sorted(self.binpack.core.jobs) if j > answer.next_page_token)
+            answer.next_page_token = next(later)
+        return answer
+
+    patch.setattr(JobsService, "ListJobs", list_jobs)
+
+
+def forget_an_operators_kill(patch: pytest.MonkeyPatch) -> None:
+    """An operator who has a task killed is answered, and that is all."""
+
+    def kill(ctx: Context, event: Any) -> None:
+        ctx.answer(event.request_id)
+
+    patch.setattr(operators, "on_kill_task", kill)
+
+
 BUGS: list[Patch] = [
+    leave_a_change_out,
+    take_the_cursor_of_another_leader,
+    pass_over_what_is_kept_no_longer,
+    tell_nobody_of_a_job,
+    skip_a_job_between_two_pages,
+    forget_an_operators_kill,
     carry_a_batch_out_by_half,
     never_empty_an_outbox,
     a_stream_ends_without_its_close,

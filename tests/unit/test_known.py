@@ -99,3 +99,20 @@ def test_it_does_not_grow_with_the_tasks_that_ended() -> None:
         told(known, task(pb.ClusterEvent.TASK_ADDED, f"n{number}", STAGING))
         told(known, task(pb.ClusterEvent.TASK_UPDATED, f"n{number}", FINISHED))
     assert len(known._ended) == MAX_ENDED and len(known._live) == 4
+
+
+def test_a_task_that_its_agent_comes_back_without_is_gone() -> None:
+    """Found by the simulator's desk: nobody was told of it again, and it stayed known for ever."""
+    recovering = agent(pb.ClusterEvent.AGENT_PRESENT, "recovering")
+    known = first()
+    told(known, recovering, begins=True)
+    came_back = agent(pb.ClusterEvent.AGENT_ADDED)
+    assert told(known, came_back, task(pb.ClusterEvent.TASK_ADDED, "t1", RUNNING)) == [
+        "agent_added a",
+        "task_absent t2",
+    ]
+    assert told(known, came_back) == ["agent_added a"], "its tasks are told of by their own events"
+    known = first()
+    told(known, recovering, begins=True)
+    gone = told(known, agent(pb.ClusterEvent.AGENT_GONE))
+    assert gone == ["agent_gone a", "task_absent t1", "task_absent t2"]

@@ -24,7 +24,7 @@ from pymesos_master.core.state import (
     Offer,
     Task,
 )
-from pymesos_master.watching import Batch, Cursor, CursorError, Watch, Watching
+from pymesos_master.watching import Batch, Bounds, Cursor, CursorError, Watch, Watching
 from pymesos_proto.v1 import operator_pb2
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
@@ -37,10 +37,10 @@ Facts = dict[tuple[str, str], int]
 class World:
     """A state of a master that changes, and says so."""
 
-    def __init__(self, epoch: int = 7) -> None:
+    def __init__(self, bounds: Bounds = watching.BOUNDS) -> None:
         self.state = ClusterState()
         self.wanted: list[bool] = []
-        self.watching = Watching(epoch, self.state, self.wanted.append)
+        self.watching = Watching(7, self.state, self.wanted.append, bounds=bounds)
         self.state.frameworks["f"] = Framework(
             pb.FrameworkInfo(framework_id="f", name="f"), FrameworkState.ACTIVE
         )
@@ -174,7 +174,7 @@ def test_whoever_folds_what_comes_has_the_state(
     draw = random.Random(seed)
 
     async def main() -> None:
-        world = World()
+        world = World(Bounds(kept, page))
         for _ in range(draw.randrange(60)):
             world.change(draw)
         reader, cursor = Reader(), ""
@@ -196,10 +196,7 @@ def test_whoever_folds_what_comes_has_the_state(
             await read_all(watch, reader, world)
         assert reader.facts == world.facts()
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(watching, "PAGE", page)
-        patch.setattr(watching, "MAX_EVENTS", kept)
-        asyncio.run(main())
+    asyncio.run(main())
 
 
 async def test_a_cursor_goes_on_without_missing_or_doubling() -> None:
@@ -228,11 +225,8 @@ async def test_a_cursor_goes_on_without_missing_or_doubling() -> None:
 
 
 @pytest.mark.parametrize("cursor", ["6-1", "8-1", "7-99", "7-0"])
-async def test_a_cursor_of_another_leader_or_too_old_begins_anew(
-    cursor: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watching, "MAX_EVENTS", 3)
-    world = World()
+async def test_a_cursor_of_another_leader_or_too_old_begins_anew(cursor: str) -> None:
+    world = World(Bounds(events=3))
     with world.watching.watch():
         for _ in range(5):
             world.add_agent()
