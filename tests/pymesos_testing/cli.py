@@ -50,8 +50,8 @@ class Cli:
     def json(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command lists. It runs in this process: many ask so until an answer changes."""
         with ThreadPoolExecutor(1) as thread:  # the test may have an event loop of its own
-            argv = ["--master", self.master, *arguments, "--json"]
-            done = thread.submit(CliRunner().invoke, main, argv).result()
+            _, _, _, *words = self.argv(*arguments, "--json")  # after: python -m pymesos_cli.main
+            done = thread.submit(CliRunner().invoke, main, words).result()
         assert done.exit_code == 0, done.output
         found: list[dict[str, Any]] = json.loads(done.stdout)
         return found
