@@ -34,6 +34,7 @@ WATCH_EVENTS = method_of(
 )
 WATCH_JOB = method_of("/pymesos.v1.Jobs/WatchJob", jobs_pb.WatchJobRequest, jobs_pb.JobView)
 GONE = AgentState.GONE.value
+KILL_S = 300.0  # agents that are away for longer come back with the weather
 PATIENCE_S = 20.0  # of a call
 Live = Callable[[], set[TaskKey]]  # what runs on all machines
 
@@ -111,6 +112,7 @@ class Desk(Node):
         self._live = live
         self._following = Following()
         self._kill_gap_s = self._aside.choice([5.0, 30.0])
+        self._answered_s: dict[TaskKey, float] = {}  # kills, for the first time in fine weather
         self._jobs: dict[tuple[str, str], JobSeen] = {}  # by framework and job id
 
     def on_start(self) -> None:
@@ -204,13 +206,21 @@ class Desk(Node):
                     request = pb.KillTaskRequest(framework_id=framework_id, task_id=task_id)
                     if (framework_id, task_id) in self._live():
                         await self._ask("KillTask", request)
-                        self.world.counts["killed"] += 1
+                        self._check_obeyed((framework_id, task_id))
             except CallError as error:
                 expected = (Code.UNAVAILABLE, Code.NOT_FOUND, Code.ABORTED, Code.CANCELLED)
                 if error.code not in (*expected, Code.FAILED_PRECONDITION):
                     self.world.fail(error)
             except TimeoutError:
                 pass
+
+    def _check_obeyed(self, killed: TaskKey) -> None:
+        """In fine weather a task ends soon after somebody was answered that it will."""
+        self.world.counts["killed"] += 1
+        if not self.world.faulty:
+            since_s = self._answered_s.setdefault(killed, self.world.now_s)
+            with self.world.fatal():
+                assert self.world.now_s < since_s + KILL_S, f"{killed} was killed, and runs"
 
     async def _list_tasks(self) -> list[TaskKey]:
         """Every task, in small pages, in which none comes twice."""

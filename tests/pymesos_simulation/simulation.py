@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from random import Random
 
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_simulation.cluster import Cluster
@@ -15,7 +14,7 @@ from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
-DESKS = 0.25  # of the clusters have an operator who watches all
+DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
 
@@ -106,7 +105,7 @@ def _cluster(world: World) -> Cluster:
     for manner in MANNERS:
         if random.random() < 0.15:
             cluster.add_rude(manner)
-    if Random(f"desk {world.seed}").random() < DESKS:
+    if world.seed % DESK_EVERY == DESK_EVERY - 1:
         cluster.add_desk()
     return cluster
 

@@ -26,7 +26,6 @@ from pymesos_binpack.core import launches
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import KillStored, LaunchStored
 from pymesos_binpack.services.jobs import JobsService
-from pymesos_binpack.shell import Binpack
 from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import EMPTY
@@ -541,17 +540,6 @@ def pass_over_what_is_kept_no_longer(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(History, "has_all_since", lambda self, sequence: 0 <= sequence <= self.latest)
 
 
-def tell_nobody_of_a_job(patch: pytest.MonkeyPatch) -> None:
-    """Those who watch a job are not woken when it changes."""
-    original = Binpack._do
-
-    def do(self: Binpack, effect: bp.Effect) -> None:
-        if not isinstance(effect, bp.JobChanged):
-            original(self, effect)
-
-    patch.setattr(Binpack, "_do", do)
-
-
 def skip_a_job_between_two_pages(patch: pytest.MonkeyPatch) -> None:
     """The next page of jobs begins behind the first job of it."""
     original = JobsService.ListJobs
@@ -579,7 +567,6 @@ BUGS: list[Patch] = [
     leave_a_change_out,
     take_the_cursor_of_another_leader,
     pass_over_what_is_kept_no_longer,
-    tell_nobody_of_a_job,
     skip_a_job_between_two_pages,
     forget_an_operators_kill,
     carry_a_batch_out_by_half,
@@ -629,8 +616,10 @@ BUGS: list[Patch] = [
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
     "a_stream_ends_without_its_close": 5,
+    "forget_an_operators_kill": 4,
     "forget_the_epoch": 42,
     "launch_before_stored": 20,
+    "leave_a_change_out": 9,
     "leave_the_offers_of_who_is_torn_down": 5,
     "leave_the_rest_of_a_group": 3,
     "let_strangers_live": 97,
@@ -638,12 +627,16 @@ FOUND_BY: dict[str, int] = {
     "never_hear_what_ended_while_a_runtime_was_away": 25,
     "no_fencing": 53,
     "obey_anyone": 42,
+    "pass_over_what_is_kept_no_longer": 4,
     "reserve_what_may_be_used_meanwhile": 27,
     "reserve_without_telling": 25,
     "sell_an_agent_twice": 5,
+    "skip_a_job_between_two_pages": 9,
     "start_before_checkpoint": 10,
     "start_times_are_the_failovers": 2,
+    "take_the_cursor_of_another_leader": 14,
     "the_end_of_a_filter_removes_a_newer_one": 2,
+    "write_after_a_failed_write": 1,
 }
 
 NO_FINDS = ("TypeError", "AttributeError", "NameError")  # of a patch that no longer fits the code
