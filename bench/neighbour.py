@@ -109,9 +109,9 @@ class Bench:
             self._binpack.stop_job(job_id)
             while not self._binpack.core.jobs[job_id].is_over:
                 await asyncio.sleep(0.1)
-        texts = [p.read_text(errors="replace") for p in self._sandboxes.glob("*/stdout")]
+        texts = [p.read_text(errors="replace") for p in self._sandboxes.glob("*/*/stdout")]
         (said,) = [t for t in texts if t.startswith(MARK)]
-        for path in self._sandboxes.glob("*/stdout"):
+        for path in self._sandboxes.glob("*/*/stdout"):
             if path.read_text(errors="replace").startswith(MARK):
                 path.write_text("")
         return [float(word) for word in said.split()[1:]]

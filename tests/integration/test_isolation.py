@@ -253,6 +253,18 @@ async def no_new_privileges(t: Tried) -> None:
     assert _status(await t.says("cat /proc/self/status"), "NoNewPrivs") == "1"
 
 
+async def guard(t: Tried) -> None:
+    """The folder around it is tried by tests/unit/test_guards.py."""
+    said = await t.says("cat /proc/self/status; grep pymesos/sandbox /proc/mounts; true")
+    if t.image:
+        assert int(_status(said, "CapBnd"), 16) & 1 << 27 == 0, "MKNOD"
+    # In a user namespace nobody makes devices, and set-uid files are nobody's; crun 1.8 forgets
+    # the options of mounts there.
+    if t.rig.runtime.name == "oci" and "user_namespace" not in t.rig.runtime.isolation:
+        options = said.splitlines()[-1].split()[3].split(",")
+        assert {"nosuid", "nodev"} <= set(options)
+
+
 async def namespaces(t: Tried) -> None:
     said = await t.says("ls -d /proc/[0-9]*; ls -l /proc/self/ns")
     assert len([line for line in said.splitlines() if line.startswith("/proc/")]) < 8
@@ -292,7 +304,7 @@ async def user_namespace(t: Tried) -> None:
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
     for trial in (mem, cpu, cpu_quota, pids, io, network, bridge, group, root, read_only, mounts,
-                  ulimits, user, capabilities, seccomp, no_new_privileges, namespaces,
+                  ulimits, user, capabilities, seccomp, no_new_privileges, guard, namespaces,
                   user_namespace)
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import uuid
@@ -13,7 +14,9 @@ from urllib.parse import quote
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.effects import StartContainer
+from pymesos_agent.files.guards import guarded, let_pass, make_guard, name_of
 from pymesos_agent.files.trees import try_remove_tree
+from pymesos_agent.workdir import SANDBOXES
 from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import from_proto
 from pymesos_core.text import os_problem
@@ -33,7 +36,7 @@ class Folders:
 
     def sandbox(self, container_id: str) -> Path:
         """Where a container's files are."""
-        return self._work_dir / "sandboxes" / container_id
+        return sandbox_path(self._work_dir, container_id)
 
     def group(self, group_id: str) -> Path:
         """Where the folders are that the tasks of a group share."""
@@ -41,7 +44,7 @@ class Folders:
 
     def volume(self, role: str, volume_id: str) -> Path:
         """Where a persistent volume is."""
-        return self._work_dir / "volumes" / quote(role, safe="") / volume_id
+        return guarded(self._work_dir / "volumes" / quote(role, safe=""), volume_id)
 
     def spec(self, start: StartContainer) -> ContainerSpec:
         """A container in terms of this machine. Raises LookupError with a sentence."""
@@ -75,6 +78,7 @@ class Folders:
     def prepare(self, spec: ContainerSpec) -> str | None:
         """Make a container's folders, owned by its user; the problem, or None."""
         try:
+            make_guard(spec.sandbox.parent)
             spec.sandbox.mkdir(mode=0o750)
             if spec.owner is not None:
                 os.chown(spec.sandbox, *spec.owner)
@@ -82,6 +86,9 @@ class Folders:
                 _make_group_folders(self.group(spec.group.group_id), spec.info.container.mounts)
             for mount in spec.volumes:
                 _make_volume(mount, spec.owner)
+            if spec.owner is not None:
+                for path in (spec.sandbox, *(mount.host_path for mount in spec.volumes)):
+                    let_pass(path.parent, spec.owner[0])
         except OSError as error:
             return f"cannot make its sandbox: {os_problem(error)}"
         return None
@@ -93,13 +100,15 @@ class Folders:
         """
         for name, kept in (("sandboxes", containers), ("groups", groups), ("removed-volumes", ())):
             for folder in (self._work_dir / name).glob("*"):
-                if folder.name not in kept:
+                if name_of(folder) not in kept:
                     log.info("removing %s, which an earlier run left", folder)
                     self._removers.submit(try_remove_tree, folder)
 
     def remove_sandbox(self, container_id: str) -> None:
         """Delete a container's files, soon."""
-        self._removers.submit(try_remove_tree, self.sandbox(container_id))
+        sandbox = self.sandbox(container_id)
+        whole = sandbox if sandbox.parent.name == SANDBOXES else sandbox.parent
+        self._removers.submit(try_remove_tree, whole)
 
     def remove_group(self, group_id: str) -> None:
         """Delete what the tasks of a group shared, soon."""
@@ -112,6 +121,8 @@ class Folders:
         try:
             removed.parent.mkdir(mode=0o700, exist_ok=True)
             volume.rename(removed)
+            with contextlib.suppress(OSError):  # of one without a guard it is the role's
+                volume.parent.rmdir()
         except FileNotFoundError:
             return  # never used
         except OSError as error:
@@ -122,6 +133,11 @@ class Folders:
     def close(self) -> None:
         """Wait until all is deleted that was to be."""
         self._removers.shutdown()
+
+
+def sandbox_path(work_dir: Path, container_id: str) -> Path:
+    """Where a container's files are."""
+    return guarded(work_dir / SANDBOXES, container_id)
 
 
 def owner_of(user: str) -> tuple[int, int] | None:
@@ -141,7 +157,7 @@ def owner_of(user: str) -> tuple[int, int] | None:
 def _make_group_folders(folder: Path, mounts: Iterable[pb.ContainerMount]) -> None:
     """Whatever the users of its tasks are, they all may write there. Raises OSError."""
     folder.parent.mkdir(mode=0o711, exist_ok=True)
-    folder.mkdir(mode=0o711, exist_ok=True)
+    make_guard(folder)
     for mount in mounts:
         if mount.group_path:
             (folder / mount.group_path).mkdir(exist_ok=True)
@@ -151,6 +167,7 @@ def _make_group_folders(folder: Path, mounts: Iterable[pb.ContainerMount]) -> No
 def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:
     """There since its first use; it belongs to the user of that. Raises OSError."""
     if not mount.host_path.is_dir():
-        mount.host_path.mkdir(mode=0o750, parents=True)
+        make_guard(mount.host_path.parent)
+        mount.host_path.mkdir(mode=0o750)
         if owner is not None:
             os.chown(mount.host_path, *owner)

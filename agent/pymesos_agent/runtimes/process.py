@@ -30,6 +30,7 @@ from pymesos_agent.core.events import (
     RuntimeBroken,
     RuntimeMended,
 )
+from pymesos_agent.files.folders import sandbox_path
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervisor
@@ -55,7 +56,7 @@ class ProcessRuntime:
             self.name,
             directory,
             settings.logs,
-            lambda c: directory / "sandboxes" / c,
+            lambda c: sandbox_path(directory, c),
             self._watch,
         )
         self._cgroups: cgroups.Cgroups | None = None
@@ -70,7 +71,7 @@ class ProcessRuntime:
         """See Runtime."""
         holds = {"mem": "watched"} if self._cgroups is None else self._cgroups.isolation
         users = {"user": "setuid"} if os.geteuid() == 0 else {}
-        return {**holds, **users, "disk": "watched", "ulimits": "yes"}
+        return {**holds, **users, "disk": "watched", "ulimits": "yes", "guard": "yes"}
 
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one."""

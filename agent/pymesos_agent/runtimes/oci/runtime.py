@@ -36,6 +36,8 @@ from pymesos_agent.core.events import (
     ContainerState,
     killed_early,
 )
+from pymesos_agent.files.folders import sandbox_path
+from pymesos_agent.files.guards import let_pass
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
@@ -76,6 +78,7 @@ ALWAYS = {
     "root": "image",
     "namespaces": "pid, ipc, uts, mount, cgroup",
     "gpus": "devices",
+    "guard": "nosuid, nodev",
 }
 
 
@@ -114,7 +117,7 @@ class OciRuntime:
             self.name,
             self._directory,
             settings.logs,
-            lambda c: work_dir / "sandboxes" / c,
+            lambda c: sandbox_path(work_dir, c),
             self._watch,
         )
 
@@ -251,9 +254,10 @@ class OciRuntime:
             made = write_bundle(bundle, spec, image, self._settings, self._host, cgroup, network)
             self._held[container_id] = made.held
             if image is not None:
-                os.chown(spec.sandbox, *made.owner)
-                for volume in spec.volumes:
-                    os.chown(volume.host_path, *made.owner)
+                for path in (spec.sandbox, *(volume.host_path for volume in spec.volumes)):
+                    os.chown(path, *made.owner)
+                    if base := self._settings.user_namespace_base:
+                        let_pass(path.parent, base)  # its root mounts it
         except (BundleError, NetworkError, OSError) as error:
             self._hear(ContainerFailed(container_id, str(error)))
             return

@@ -25,7 +25,7 @@ if [ -n "$1" ]; then umount "$1" || exit; fi
 if [ -n "$2" ]; then
   cd "$2" || exit
   export LIBMOUNT_FORCE_MOUNT2=always
-  mount -t overlay -o "$3" overlay "$4/{ROOT}" 2> "$4/{ERROR_LOG}" || exit
+  mount -t overlay -o "nosuid,nodev,$3" overlay "$4/{ROOT}" 2> "$4/{ERROR_LOG}" || exit
 fi
 log="$4/{ERROR_LOG}"
 shift 4

@@ -1,0 +1,77 @@
+"""A guard is the folder around what a task writes: the machine's users do not get past it.
+
+Root of a container may leave set-uid programs in its sandbox and its volumes, which are files of
+the machine, and open these to everybody. The guard stays root's: mode 0700, and an access control
+list that names who else passes through, since a task without a root file system of its own goes to
+its sandbox by its path. What was made before there were guards stays where it is.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+from pathlib import Path
+
+SUFFIX = ".d"
+ACCESS = "system.posix_acl_access"
+VERSION = 2
+OWNER, USER, GROUP, MASK, OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20  # kinds of entries
+NOBODY_IN_PARTICULAR = 0xFFFFFFFF
+PASS = 1  # as in --x
+HEADER, ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
+
+
+def guarded(folder: Path, name: str) -> Path:
+    """Where what is called so is, or is to be, below a folder; its parent is its guard."""
+    guard, before = folder / f"{name}{SUFFIX}", folder / name
+    if not guard.exists() and before.is_dir() and not before.is_symlink():
+        return before
+    return guard / name
+
+
+def name_of(path: Path) -> str:
+    """Of what a folder of guards has: whose it is."""
+    return path.name.removesuffix(SUFFIX)
+
+
+def make_guard(guard: Path) -> None:
+    """Make one that lets nobody but root, or the agent's own user, through. Raises OSError."""
+    guard.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def let_pass(guard: Path, uid: int) -> None:
+    """Let one more user through; everybody, where the file system has no such lists.
+
+    Raises OSError.
+    """
+    status = guard.stat()
+    mode = status.st_mode
+    if uid == status.st_uid or mode & PASS:
+        return
+    try:
+        users = _users(guard) | {uid}
+        entries = [
+            (OWNER, mode >> 6 & 7, NOBODY_IN_PARTICULAR),
+            *((USER, PASS, each) for each in sorted(users)),
+            (GROUP, 0, NOBODY_IN_PARTICULAR),
+            (MASK, PASS, NOBODY_IN_PARTICULAR),
+            (OTHERS, mode & 7, NOBODY_IN_PARTICULAR),
+        ]
+        packed = HEADER.pack(VERSION) + b"".join(ENTRY.pack(*entry) for entry in entries)
+        os.setxattr(guard, ACCESS, packed)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        guard.chmod(0o711)
+
+
+def _users(guard: Path) -> set[int]:
+    try:
+        packed = os.getxattr(guard, ACCESS)
+    except OSError as error:
+        if error.errno == errno.ENODATA:
+            return set()
+        raise
+    entries = ENTRY.iter_unpack(packed[HEADER.size :])
+    return {who for kind, _, who in entries if kind == USER}

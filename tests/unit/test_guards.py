@@ -1,0 +1,112 @@
+"""What root of a container leaves in its folders is not for the machine's users."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent.containers.spec import ContainerSpec, Mount
+from pymesos_agent.core.ports import Group
+from pymesos_agent.files.folders import Folders
+from pymesos_agent.files.guards import let_pass
+from pymesos_core.resources import parse
+from pymesos_proto.v1 import types_pb2 as pb
+
+THEIRS, STRANGER = 12345, 12346
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="others than root are needed")
+
+
+@pytest.fixture
+def folders(passable: Path) -> Iterator[Folders]:
+    (passable / "sandboxes").mkdir(mode=0o711)
+    made = Folders(passable)
+    yield made
+    made.close()
+
+
+def spec(folders: Folders, name: str, owner: tuple[int, int] | None = None) -> ContainerSpec:
+    info = pb.TaskInfo()
+    info.container.mounts.add(group_path="shared", container_path="shared")
+    group = Group("g", (name,), ())
+    volumes = (
+        Mount(folders.volume("role", "v"), "data"),
+        Mount(folders.group("g") / "shared", "shared"),
+    )
+    resources = parse("cpus:1")
+    sandbox = folders.sandbox(name)
+    return ContainerSpec(name, "f", "", owner, info, resources, sandbox, volumes, group)
+
+
+def reads(path: Path, uid: int) -> bool:
+    """Whether a user of the machine reads a file."""
+    command = ["/bin/cat", str(path)]
+    ended = subprocess.run(command, user=uid, group=uid, extra_groups=[], capture_output=True)
+    return ended.returncode == 0
+
+
+@root_only
+def test_nobody_gets_past_a_guard(folders: Folders) -> None:
+    """As root of the container leaves them: open, and with set-uid programs in them."""
+    container = spec(folders, "c")
+    assert folders.prepare(container) is None
+    for path in (container.sandbox, *(mount.host_path for mount in container.volumes)):
+        path.chmod(0o777)
+        (path / "su").write_text("#!/bin/sh")
+        (path / "su").chmod(0o4755)
+        assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+        assert not reads(path / "su", STRANGER)
+
+
+@root_only
+def test_who_has_no_root_file_system_goes_by_the_path(folders: Folders) -> None:
+    first, second = spec(folders, "a", (THEIRS, THEIRS)), spec(folders, "b")
+    second = replace(second, owner=(THEIRS + 100, THEIRS + 100), volumes=second.volumes[1:])
+    for each in (first, second):
+        assert folders.prepare(each) is None
+    for each in (first, second):
+        assert each.owner is not None
+        for path in (each.sandbox, *(mount.host_path for mount in each.volumes)):
+            (path / "f").write_text("")
+            path.chmod(0o777)
+            assert reads(path / "f", each.owner[0])
+            assert not reads(path / "f", STRANGER)
+    assert not reads(first.sandbox / "f", THEIRS + 100), "each guard names its own"
+
+
+@root_only
+def test_where_there_are_no_lists(folders: Folders, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(95, "Operation not supported")
+
+    monkeypatch.setattr(os, "getxattr", refuse)
+    container = spec(folders, "c", (THEIRS, THEIRS))
+    assert folders.prepare(container) is None
+    (container.sandbox / "f").write_text("")
+    assert reads(container.sandbox / "f", THEIRS)
+
+
+def test_what_was_there_before_guards_stays(folders: Folders, passable: Path) -> None:
+    """An agent that is upgraded keeps its volumes and the sandboxes of its tasks."""
+    old = passable / "volumes/role/v"
+    old.mkdir(parents=True)
+    (old / "kept").write_text("kept")
+    (passable / "sandboxes/old").mkdir()
+    assert folders.volume("role", "v") == old
+    assert folders.sandbox("old") == passable / "sandboxes/old"
+    before = spec(folders, "new")
+    assert folders.prepare(before) is None
+    assert (before.volumes[0].host_path / "kept").read_text() == "kept"
+    let_pass(old.parent, THEIRS)
+    assert stat.S_IMODE(old.parent.stat().st_mode) == 0o755
+    folders.remove_volume("role", "v")
+    assert folders.volume("role", "v") != old, "the next of that name has a guard"
+    folders.remove_sandbox("old")
+    folders.remove_sandbox("new")
+    folders.close()
+    assert not list((passable / "sandboxes").iterdir())
