@@ -25,7 +25,7 @@ demo: install ## Start a local cluster, run the demo job, show where it ran, sto
 	@PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python frameworks/examples/demo.py
 
 test: install lint types ## The whole suite (STRICT=1: a skip is a failure)
-	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadgroup $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest tests --numprocesses 2 --dist loadscope $(PYTEST_ARGS)
 
 simulate: install ## Clusters in bad weather: SEEDS=200 of them, from SEED_BASE (random)
 	@$(BIN)/pymesos-simulate --seeds $(or $(SEEDS),200) $(if $(SEED_BASE),--base $(SEED_BASE))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Generator, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 import pytest
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 from pymesos_testing.components import (
     MissingError,
@@ -41,15 +43,28 @@ def pytest_runtest_makereport(
     return report
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Of the tests that run beside each other only one at a time has the machine.
+class OneAtATime(LoadScopeScheduling):  # type: ignore[misc]
+    """Of the tests that run in several processes, those of real components run in one.
 
-    The tests of real components share its network, its mounts and its engines of containers. Those
-    that only compute go beside them.
+    They share the machine's network, its mounts and its engines of containers. Those that only
+    compute go beside them, one by one. (xdist's own groups do nothing with pytest 9.1: it gives
+    them to tests through a node id that cannot be set any more.)
     """
-    for item in items:
-        if item.path.parent.name in ("integration", "e2e"):
-            item.add_marker(pytest.mark.xdist_group("machine"))
+
+    def _split_scope(self, nodeid: str) -> str:
+        """See LoadScopeScheduling."""
+        return scope_of(nodeid)
+
+
+def scope_of(nodeid: str) -> str:
+    """What is run in one process together with a test: `machine`, or the test alone."""
+    folder = PurePosixPath(nodeid.partition("::")[0]).parent.name
+    return "machine" if folder in ("integration", "e2e") else nodeid
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneAtATime:
+    """See xdist.newhooks."""
+    return OneAtATime(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ import json
 import os
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import threading
 from dataclasses import dataclass
 from typing import Any
 
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from pymesos_cli.main import main
 from pymesos_testing.components import wait_for
@@ -49,10 +49,17 @@ class Cli:
 
     def json(self, *arguments: str) -> list[dict[str, Any]]:
         """What a command lists. It runs in this process: many ask so until an answer changes."""
-        with ThreadPoolExecutor(1) as thread:  # the test may have an event loop of its own
-            _, _, _, *words = self.argv(*arguments, "--json")  # after: python -m pymesos_cli.main
-            done = thread.submit(CliRunner().invoke, main, words).result()
-        assert done.exit_code == 0, done.output
+        _, _, _, *words = self.argv(*arguments, "--json")  # after: python -m pymesos_cli.main
+        results: list[Result] = []
+        # The test may have an event loop of its own; a command that hangs does not keep it.
+        thread = threading.Thread(
+            target=lambda: results.append(CliRunner().invoke(main, words)), daemon=True
+        )
+        thread.start()
+        thread.join(self.timeout_s)
+        assert results, f"{words} has not ended after {self.timeout_s:g} s"
+        (done,) = results
+        assert done.exit_code == 0, f"{done.output} {done.exception!r}"
         found: list[dict[str, Any]] = json.loads(done.stdout)
         return found
 
