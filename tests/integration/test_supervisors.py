@@ -273,3 +273,18 @@ async def test_a_launch_while_a_supervisor_is_replaced(tmp_path: Path) -> None:
         assert (await rig.exited(first)).exit_status == 5
         failed = await rig.until(ContainerFailed, second.container_id)
         assert isinstance(failed, ContainerFailed) and "killed" in failed.message
+
+
+@pytest.mark.parametrize("watched", [False, True])
+async def test_a_kill_that_comes_with_the_launch(tmp_path: Path, *, watched: bool) -> None:
+    """It arrives before there is a process to get it, and is said once."""
+    async with process_rig(tmp_path, watched=watched) as rig:
+        assert isinstance(rig.runtime, ProcessRuntime)
+        for kill, status in (("term", -15), ("kill", -9), ("shutdown", -9)):
+            spec = rig.spec("exec sleep 74")
+            rig.runtime.launch(spec)
+            if kill == "shutdown":
+                rig.runtime._supervised._send({"op": "shutdown"})
+            else:
+                rig.runtime.kill(spec.container_id, force=kill == "kill")
+            assert (await rig.exited(spec)).exit_status == status, kill

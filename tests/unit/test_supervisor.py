@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import selectors
+import signal
+import socket
 import time
 from typing import Any
 
 import pytest
 
+from pymesos_agent.supervision import supervisor as module
 from pymesos_agent.supervision.supervisor import Container, Supervisor
 
 
@@ -17,7 +20,8 @@ def supervisor() -> Supervisor:
     """One without its socket and its signals, which are the process's."""
     made = Supervisor.__new__(Supervisor)
     made.selector = selectors.DefaultSelector()
-    made.containers, made.lingering, made.client = {}, {}, None
+    made.containers, made.lingering, made.callers = {}, {}, {}
+    made.client, made.client_pid = None, 0
     made.told_to_end, made.problem = False, ""
     made.idle_since, made.next_sample = time.monotonic(), 0.0
     return made
@@ -78,3 +82,66 @@ def test_a_handler_that_fails_is_no_end(
 def test_who_is_answered(supervisor: Supervisor, line: bytes, uid: int, *, answered: bool) -> None:
     supervisor.secret = "ours"
     assert supervisor.is_hello(line, uid) is answered
+
+
+def test_who_breaks_off_within_a_line_is_dropped(supervisor: Supervisor) -> None:
+    """Its socket stays readable for ever."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    supervisor.callers[ours] = b""
+    supervisor.selector.register(ours, selectors.EVENT_READ)
+    theirs.sendall(b'{"op": ')
+    supervisor.on_hello(ours)
+    assert supervisor.callers == {ours: b'{"op": '}, "the rest may come"
+    theirs.close()
+    supervisor.on_hello(ours)
+    assert not supervisor.callers and not supervisor.selector.get_map()
+
+
+GONE = 2**22 + 1  # no process ever has it
+
+
+@pytest.mark.parametrize(
+    ("parents", "of_a_task"),
+    [
+        ({50: os.getpid()}, True),
+        ({50: 49, 49: os.getpid()}, True),
+        ({50: 49, 49: 1}, False),
+        ({50: os.getppid()}, False),
+        ({50: GONE}, True),
+        ({}, True),
+    ],
+    ids=["child", "grandchild", "stranger", "below one that is hidden", "orphaned now", "ended"],
+)
+def test_whose_process_calls(
+    supervisor: Supervisor,
+    monkeypatch: pytest.MonkeyPatch,
+    parents: dict[int, int],
+    *,
+    of_a_task: bool,
+) -> None:
+    """Hidden is what `hidepid` hides: it is there, and cannot be read."""
+
+    def stat_of(pid: int) -> list[bytes]:
+        if pid not in parents:
+            raise FileNotFoundError(pid)
+        return [b"S", b"%d" % parents[pid]]
+
+    monkeypatch.setattr(module, "stat_of", stat_of)
+    assert supervisor.is_of_a_task(50) is of_a_task
+
+
+def test_what_is_being_started_uses_no_memory_of_its_own(
+    supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until it executes its program it is a copy of the supervisor."""
+    monkeypatch.setattr(module, "resident_bytes", lambda mains: dict.fromkeys(mains, 12 << 20))
+    killed: list[tuple[str, int]] = []
+    monkeypatch.setattr(supervisor, "kill", lambda c, number: killed.append((c.id, number)))
+    container = supervisor.containers["c"] = Container("c", 50, {"rss_limit_bytes": 8 << 20})
+    container.error_fd = 9
+    supervisor.sample()
+    assert (killed, container.peak_bytes) == ([], 0)
+    container.error_fd = None
+    supervisor.sample()
+    assert killed == [("c", signal.SIGKILL)]

@@ -27,8 +27,9 @@ Supervisors of earlier versions are kept in tests/integration/data, and spoken t
     4: "secret" in a hello; without, only root is answered
 
 It answers who has its own user or is root, is no process of a container nor started by the agent
-that is connected, and says the secret that was written to its standard input as it started. So a
-task that has the agent's user cannot have it start, adopt or forget anything.
+that is connected, and says the secret that was written to its standard input as it started. The
+secret keeps out other programs of its user. A task that has the agent's user may read it, and is
+told by its descent alone, which cannot always be seen: see docs/security.md.
 
 It is one file and one class, longer than others of the house, on purpose: it is all that stands
 between a task and being nobody's, an upgrade replaces the files around it while it runs, and every
@@ -139,7 +140,7 @@ class Container:
         self.pid = pid  # of its main process; of its helper, until that has ended
         self.keeper = 0  # the pid of its keeper, if it has one
         self.helper: Message | None = None  # {"pid_file": …, "error_log": …} while there is one
-        self.pending_signal = 0  # asked for while there was one
+        self.pending_signal = 0  # asked for while it was being started
         self.namespaced = bool(watch.get("namespaced"))  # all of it ends with its first process
         self.outputs: list[Output] = []
         self.folder: int | None = None  # its sandbox, as long as there are outputs
@@ -274,29 +275,38 @@ class Supervisor:
         self.callers[caller] = b""
         self.selector.register(caller, selectors.EVENT_READ, lambda: self.on_hello(caller))
 
-    def is_of_a_task(self, pid: int) -> bool:
-        """Whether a process descends from us, or from the agent: neither does another agent."""
-        caller = pid
+    def is_of_a_task(self, caller: int) -> bool:
+        """Whether a process descends from us, or from the agent: neither does another agent.
+
+        Where /proc hides the processes of others (`hidepid`), an agent's ancestors are seen up to
+        the first of them. Those of a task can be read, unless one hides itself: our secret then
+        stands before the caller.
+        """
+        pid = caller
         while pid > 1:
             if pid == os.getpid() or (pid == self.client_pid and pid != caller):
                 return True
             try:
                 pid = int(stat_of(pid)[1])
             except OSError:
-                return True  # it has ended: who knows what it was
+                # Who knows what it was, if it has ended.
+                return pid == caller or not is_there(pid)
         return False
 
     def on_hello(self, caller: socket.socket) -> None:
         """Listen to what somebody says first; who says it right is the agent from now on."""
         try:
-            self.callers[caller] += caller.recv(MAX_HELLO_BYTES)
+            data = caller.recv(MAX_HELLO_BYTES)
         except BlockingIOError:
             return
         except OSError:
+            data = b""
+        if not data:
             self.drop_caller(caller)
             return
+        self.callers[caller] += data
         line, newline, rest = self.callers[caller].partition(b"\n")
-        if not newline and 0 < len(line) < MAX_HELLO_BYTES:
+        if not newline and len(line) < MAX_HELLO_BYTES:
             return
         pid, uid = peer(caller)
         if not self.is_hello(line, uid):
@@ -521,6 +531,8 @@ class Supervisor:
         self.send({"ev": "started", "id": container.id, "pid": container.pid})
         if container.main_ended:
             self.finish(container)
+        elif container.pending_signal:
+            self.kill(container, container.pending_signal)
 
     def failed(self, container: Container, error: str) -> None:
         container.gone = True
@@ -616,9 +628,15 @@ class Supervisor:
         self.send({"ev": "exited", **container.view()})
 
     def kill(self, container: Container, number: int) -> None:
-        if container.helper is not None:
+        """Send a signal to all of it: as soon as it runs its program, if it does not yet.
+
+        Until then there may be no process of it, or one that has our handlers still.
+        """
+        if container.helper is not None or container.error_fd is not None:
             container.pending_signal = max(container.pending_signal, number, key=signal_rank)
-            return
+            if container.helper is not None or not container.pid or number != signal.SIGKILL:
+                return
+            # It may never get to its program: its sandbox may be of a server that is away.
         if container.namespaced:
             if not container.main_ended:
                 with contextlib.suppress(ProcessLookupError):
@@ -627,7 +645,7 @@ class Supervisor:
         for pid in self.members(container, thorough=True):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, number)
-        if number == signal.SIGKILL and container.main_ended:
+        if number == signal.SIGKILL and container.main_ended and container.error_fd is None:
             self.lingering[container.id] = container
 
     def members(self, container: Container, thorough: bool) -> list[int]:
@@ -710,7 +728,8 @@ class Supervisor:
             if container.main_ended:
                 continue
             if container.watch.get("rss_limit_bytes"):
-                by_rss[container.keeper or container.pid] = container
+                if container.error_fd is None:  # else it is a copy of us still
+                    by_rss[container.keeper or container.pid] = container
             elif container.watch.get("oom_file") and container.helper is None:
                 self.check_oom(container)
                 if container.limit:
@@ -769,6 +788,17 @@ def peer(connection: socket.socket) -> tuple[int, int]:
     credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     pid, uid, _ = struct.unpack("3i", credentials)
     return pid, uid
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process has not been reaped yet, though it may be another user's."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def ids_of(user: str) -> tuple[int, int, list[int]] | None:
