@@ -59,7 +59,9 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     server, address = process.bind(EXECUTOR_LIMITS, credentials)
     executor_server, executors_at = server, address
     if credentials is not None:
-        executor_server, executors_at = process.bind(EXECUTOR_LIMITS, None, settings.executors_at)
+        executor_server, executors_at = process.bind(
+            EXECUTOR_LIMITS, None, settings.executors_at, "--executor-port"
+        )
     holder: list[Shell] = []
 
     def on_event(event: RuntimeEvent) -> None:

@@ -359,7 +359,9 @@ async def sandbox_of(
         raise CliError(f"the agent of {view.task_info.task_id} is not known any more")
     address = view.agent_address
     where = f"the agent {address.hostname} ({address.ip}:{address.port})"
-    channel = open_channel(HostPort(address.ip, address.port), Kind.AGENT, cluster.credentials)
+    name = name_in(view.agent_principal, Kind.AGENT)
+    at = HostPort(address.ip, address.port)
+    channel = open_channel(at, Kind.AGENT, cluster.credentials, name)
     try:
         metadata: Metadata = ()
         through = channel

@@ -93,15 +93,17 @@ class RoleProcess:
         limits: Mapping[str, Limit],
         credentials: Credentials | None = None,
         listen: Listen | None = None,
+        flags: str = "--port or --ip",
     ) -> tuple[grpc.aio.Server, HostPort]:
         """A server, and the address that others reach it at. Raises ServingError.
 
-        With credentials it is for those who have a certificate of the cluster.
+        With credentials it is for those who have a certificate of the cluster. `flags` say what an
+        operator may change when the address is taken.
         """
         listen = listen or self._listen
         server = make_server(limits, credentials)
         self.close_later(lambda: server.stop(STOP_GRACE_S))
-        return server, listen.advertised(bind(server, listen, credentials))
+        return server, listen.advertised(bind(server, listen, credentials, flags))
 
     async def start(self, server: grpc.aio.Server) -> None:
         """Let a server answer. It ends before what was opened since it was bound."""

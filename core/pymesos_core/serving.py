@@ -89,7 +89,12 @@ def make_server(
     )
 
 
-def bind(server: grpc.aio.Server, listen: Listen, credentials: Credentials | None = None) -> int:
+def bind(
+    server: grpc.aio.Server,
+    listen: Listen,
+    credentials: Credentials | None = None,
+    flags: str = "--port or --ip",
+) -> int:
     """Bind and return the port. Raises ServingError."""
     target = str(HostPort(listen.ip, listen.port))
     problem = _why_not(listen)
@@ -104,7 +109,7 @@ def bind(server: grpc.aio.Server, listen: Listen, credentials: Credentials | Non
         problem = "it was taken just now"
     raise ServingError(
         f"cannot listen on {target} ({problem}): the port is taken or the address is not this"
-        f" machine's; choose another with --port or --ip"
+        f" machine's; choose another with {flags}"
     )
 
 

@@ -63,6 +63,18 @@ def test_what_is_away_is_not_offered() -> None:
     assert runtimes(a) == ["process", "docker"]
 
 
+def test_what_a_runtime_brings_back_that_nobody_knows_is_not_offered_before_it_has_ended() -> None:
+    a = AgentHarness(info=INFO)
+    a.connect()
+    go(a)
+    a.sent.clear()
+    come(a, stray=ev.ContainerState(4711))
+    assert a.kills[-1] == ("stray", True)
+    assert not any(m.HasField("register") for m in a.sent)
+    a.feed(ev.ContainerExited("stray", -9))
+    assert runtimes(a) == ["process", "docker"] and a.destroyed == ["stray"]
+
+
 def test_a_launch_that_was_on_its_way_is_dropped_not_failed() -> None:
     a = agent()
     go(a)
@@ -147,7 +159,9 @@ def test_what_ended_and_what_is_gone() -> None:
     assert state == {"t": pb.TASK_FAILED, "u": pb.TASK_FAILED, "v": pb.TASK_STAGING}
     gone_says = a.core.state.tasks[gone].unacknowledged[-1].message
     assert gone_says == "Its container was gone when the runtime docker came back"
-    assert ("stranger", True) in a.kills and "stranger" in a.destroyed
+    assert ("stranger", True) in a.kills
+    a.feed(ev.ContainerExited("stranger", -9))
+    assert "stranger" in a.destroyed
 
 
 def test_an_agent_that_starts_while_it_is_away() -> None:

@@ -255,6 +255,16 @@ def test_a_record_that_contradicts_itself_is_set_aside(
     assert task_id == "x" or task_id not in {t.task_info.task_id for t in register.tasks} - {"over"}
 
 
+@pytest.mark.parametrize("key", ["c1-\x11", "c1 ", "x" * 5000, "c1-\u202e", "../x"])
+def test_a_record_with_a_damaged_key_keeps_its_agent_from_nothing(key: str) -> None:
+    """It is told of in a way that the master takes, or no task of the agent would be known."""
+    h = AgentHarness({**WRITTEN, ("task", key): b"\xff"}, INFO, generation=2)
+    h.feed(ev.Connected(2))
+    (register,) = [m.register for m in h.sent if m.HasField("register")]
+    assert contract.problem(register.agent_info) is None
+    assert len(register.agent_info.set_aside) == 1 and len(register.tasks) > 1
+
+
 def test_a_container_that_does_not_end_keeps_its_agent_away_for_a_while_only() -> None:
     key, record = one("runs")
     record.pid = -1

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from pymesos_cli.main import main
 from pymesos_core.caller import Caller, Method
+from pymesos_core.security import credentials
 from pymesos_core.security.authority import (
     Authority,
     certificate_pem,
@@ -123,34 +124,75 @@ class TestAuthority:
             signing.sign(new_key().public_key(), Identity("x", Kind.AGENT, "a"), 60, time.time())
 
 
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is logged as a warning."""
+    lines: list[str] = []
+    monkeypatch.setattr(credentials.log, "warning", lambda text, *of: lines.append(text % of))
+    return lines
+
+
 class TestCredentials:
     def test_a_renewed_certificate_is_taken(
         self, tmp_path: Path, root: Authority, signing: Authority
     ) -> None:
-        credentials = Credentials(folder_of(tmp_path / "n", NODE, root, signing))
-        before = credentials.current()
-        assert credentials.current() is before
+        used = Credentials(folder_of(tmp_path / "n", NODE, root, signing))
+        before = used.current()
+        assert used.current() is before
         folder_of(tmp_path / "n", NODE, root, signing)
-        assert credentials.current().chain != before.chain
+        assert used.current().chain != before.chain
 
     def test_half_a_renewal_changes_nothing(
         self, tmp_path: Path, root: Authority, signing: Authority
     ) -> None:
         folder = folder_of(tmp_path / "n", NODE, root, signing)
-        credentials = Credentials(folder)
-        before = credentials.current()
+        used = Credentials(folder)
+        before = used.current()
         (folder / "key.pem").write_bytes(key_pem(new_key()))
-        assert credentials.current() is before
+        assert used.current() is before
         (folder / "cert.pem").unlink()
-        assert credentials.current() is before
+        assert used.current() is before
+
+    def test_its_end_is_said_before_and_once(
+        self,
+        tmp_path: Path,
+        root: Authority,
+        signing: Authority,
+        monkeypatch: pytest.MonkeyPatch,
+        warned: list[str],
+    ) -> None:
+        used = Credentials(folder_of(tmp_path / "n", NODE, root, signing, 86400))
+        now_s = time.time()
+        said = []
+        for later_s in (0, 80_000, 80_000, 86_401, 86_402):
+            monkeypatch.setattr(time, "time", lambda at_s=now_s + later_s: at_s)
+            used.current()
+            said.append([line.partition(" at ")[0][:70] for line in warned])
+            warned.clear()
+        who = "the certificate of agent/node-1.example.com"
+        assert said == [[], [f"{who} ends"], [], [f"{who} has ended, so nobody lets this"[:70]], []]
+
+    def test_what_is_missing_is_said_once(
+        self,
+        tmp_path: Path,
+        root: Authority,
+        signing: Authority,
+        warned: list[str],
+    ) -> None:
+        folder = folder_of(tmp_path / "n", NODE, root, signing)
+        used = Credentials(folder)
+        (folder / "roots.pem").unlink()
+        before = used.current()
+        assert used.current() is before
+        assert len(warned) == 1 and "roots.pem" in warned[0]
 
     def test_another_principals_certificate_is_not_taken(
         self, tmp_path: Path, root: Authority, signing: Authority
     ) -> None:
-        credentials = Credentials(folder_of(tmp_path / "n", NODE, root, signing))
-        before = credentials.current()
+        used = Credentials(folder_of(tmp_path / "n", NODE, root, signing))
+        before = used.current()
         folder_of(tmp_path / "n", Identity("prod", Kind.MASTER, "m"), root, signing)
-        assert credentials.current() is before
+        assert used.current() is before
 
     def test_what_is_wrong_is_said(
         self, tmp_path: Path, root: Authority, signing: Authority

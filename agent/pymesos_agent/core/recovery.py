@@ -142,13 +142,7 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
     ctx.recovered = True
     for container_id, container in event.containers.items():
         if container_id not in ctx.state.owners:
-            ctx.emit(KillContainer(container_id, "", force=True))
-            if container.exit is not None:
-                ctx.emit(DestroyContainer(container_id, ""))
-            else:
-                ctx.strays.add(container_id)
-    if ctx.strays:
-        ctx.timers.set(STRAYS, ctx.now.mono_s + STRAYS_S)
+            end_stray(ctx, container_id, "", container)
     for owner in ctx.state.recorded():
         if owner.runtime in ctx.away and owner.container is not None:
             ctx.unrecovered.add(owner.container_id)
@@ -165,6 +159,18 @@ def on_recovered(ctx: Context, event: events.ContainersRecovered) -> None:
             endings.end_for(ctx, task, GROUP, f"the record {record} of another is set aside")
     if ctx.connection is not None:
         session.register(ctx)
+
+
+def end_stray(
+    ctx: Context, container_id: str, runtime: str, container: events.ContainerState
+) -> None:
+    """Kill a container of no record; until it has ended, this agent does not register."""
+    ctx.emit(KillContainer(container_id, runtime, force=True))
+    if container.exit is not None:
+        ctx.emit(DestroyContainer(container_id, runtime))
+    elif container_id not in ctx.strays:
+        ctx.strays.add(container_id)
+        ctx.timers.set(STRAYS, ctx.now.mono_s + STRAYS_S)
 
 
 def on_exited(ctx: Context, event: events.ContainerExited) -> None:

@@ -40,9 +40,11 @@ def on_back(ctx: Context, event: events.RuntimeBack) -> None:
         ctx.isolation |= {f"{event.name} {n}": what for n, what in event.isolation.items()}
     if not ctx.recovered:
         return
-    for container_id in event.containers:
+    for container_id, container in event.containers.items():
         owner = ctx.state.owners.get(container_id)
-        if owner is None or owner.ended:
+        if owner is None:
+            recovery.end_stray(ctx, container_id, event.name, container)
+        elif owner.ended:
             ctx.emit(KillContainer(container_id, event.name, force=True))
             ctx.emit(DestroyContainer(container_id, event.name))
     for owner in _owners_of(ctx, event.name):

@@ -11,11 +11,12 @@ from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.tasks import endings, launches, updates
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
+from pymesos_core.ids import id_problem
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.reservations import dynamic, volumes_of, with_reserved
 from pymesos_core.resources import ResourceError, from_proto, to_proto
 from pymesos_core.store import Change
-from pymesos_core.text import cut
+from pymesos_core.text import cut, quoted
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -78,8 +79,9 @@ def _say_who(ctx: Context, connection: Connection) -> None:
         info.unavailable[name] = cut(why, MAX_SAID)
     for name, what in ctx.isolation.items():
         info.isolation[name] = what
-    for container_id, why in islice(ctx.state.set_aside.items(), MAX_SET_ASIDE_TOLD):
-        info.set_aside[container_id] = cut(why, MAX_WHY)
+    for key, why in islice(ctx.state.set_aside.items(), MAX_SET_ASIDE_TOLD):
+        # A key may be damaged, too, and the master takes nothing that cannot be shown.
+        info.set_aside[quoted(key) if id_problem(key) else key] = cut(why, MAX_WHY)
     register = agent_pb.Register(
         agent_info=info,
         incarnation_id=next(ctx.incarnation_ids),

@@ -17,12 +17,12 @@ from typing import Any
 
 import grpc
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from pymesos_core.exits import RoleError
 from pymesos_core.security.authority import identity_of
-from pymesos_core.security.identities import Identity, IdentityError, Kind, server_name
+from pymesos_core.security.identities import Identity, Kind, server_name
 from pymesos_core.text import os_problem
 
 CERTIFICATE, KEY, ROOTS = "cert.pem", "key.pem", "roots.pem"
@@ -46,7 +46,8 @@ class Pem:
     key: bytes
     roots: bytes
     identity: Identity
-    ends_s: float  # Unix time at which the certificate does
+    begins_s: float  # Unix time of the certificate
+    ends_s: float
 
 
 class Credentials:
@@ -58,7 +59,8 @@ class Credentials:
         self._lock = threading.Lock()
         self._version = _version(folder)
         self._pem = read_pem(folder)
-        self._complained: Version | None = None
+        self._tried: Version | None = None
+        self._said = ""
         self.identity = self._pem.identity
 
     def need(self, kind: Kind) -> None:
@@ -77,14 +79,37 @@ class Credentials:
                 if version != self._version:
                     self._read_again(version)
             except CredentialsError as error:
-                log.warning("%s; what was read before stays in use", error)
+                self._say(f"{error}; what was read before stays in use")
+            self._say_how_long()
         return self._pem
+
+    def _say_how_long(self) -> None:
+        """Its end is said before, so that somebody renews it: afterwards nobody lets it in."""
+        left_s = self._pem.ends_s - time.time()
+        if left_s <= 0:
+            self._say(
+                f"the certificate of {self.identity.principal} has ended, so nobody lets this"
+                f" process in: have a new one put into {self._folder}, with `pymesos-cli cluster"
+                f" issue`"
+            )
+        elif left_s < (self._pem.ends_s - self._pem.begins_s) / 10:
+            ends = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self._pem.ends_s))
+            self._say(
+                f"the certificate of {self.identity.principal} ends at {ends}: have a new one put"
+                f" into {self._folder}, with `pymesos-cli cluster issue`"
+            )
+
+    def _say(self, warning: str) -> None:
+        """Once, whoever connects how often."""
+        if warning != self._said:
+            self._said = warning
+            log.warning("%s", warning)
 
     def _read_again(self, version: Version) -> None:
         """Raises CredentialsError, once for each version."""
-        if version == self._complained:
+        if version == self._tried:
             return
-        self._complained = version
+        self._tried = version
         pem = read_pem(self._folder)
         if pem.identity != self.identity:
             raise CredentialsError(
@@ -128,11 +153,11 @@ def read_pem(folder: Path) -> Pem:
     leaf = certificates[0]
     try:
         identity = identity_of(leaf)
-    except IdentityError as error:
+    except ValueError as error:  # IdentityError, and what cannot be read of it
         raise CredentialsError(f"{folder / CERTIFICATE}: {error}") from error
     try:
         private = serialization.load_pem_private_key(key, password=None)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise CredentialsError(
             f"{folder / KEY} holds no private key in PEM without a password"
         ) from error
@@ -152,7 +177,7 @@ def read_pem(folder: Path) -> Pem:
             f"{folder / CERTIFICATE} has ended at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC:"
             f" have a new one issued, with `pymesos-cli cluster issue`"
         )
-    return Pem(chain, key, roots, identity, ends_s)
+    return Pem(chain, key, roots, identity, leaf.not_valid_before_utc.timestamp(), ends_s)
 
 
 def _version(folder: Path) -> Version:
@@ -182,7 +207,11 @@ def _unreadable(error: OSError) -> CredentialsError:
 
 
 def _check_private(key: Path) -> None:
-    if stat.S_IMODE(key.stat().st_mode) & 0o077:
+    try:
+        mode = stat.S_IMODE(key.stat().st_mode)
+    except OSError as error:
+        raise _unreadable(error) from error
+    if mode & 0o077:
         raise CredentialsError(f"{key} can be read by others than its owner: chmod 600 {key}")
 
 

@@ -82,6 +82,7 @@ def task_view(state: ClusterState, task: Task, uses: Uses) -> pb.TaskView:
         role=task.role,
         hostname=address.hostname if address else "",
         agent_address=address,
+        agent_principal=agent.info.principal if agent else "",
         launched_at_s=task.launched_at_s,
         started_at_s=task.started_at_s,
         finished_at_s=task.finished_at_s,

@@ -124,7 +124,7 @@ class ListFrameworksResponse(_message.Message):
     def __init__(self, frameworks: _Optional[_Iterable[_Union[FrameworkView, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class TaskView(_message.Message):
-    __slots__ = ("framework_id", "task_info", "state", "status", "role", "hostname", "agent_address", "launched_at_s", "started_at_s", "finished_at_s", "completed", "use")
+    __slots__ = ("framework_id", "task_info", "state", "status", "role", "hostname", "agent_address", "launched_at_s", "started_at_s", "finished_at_s", "completed", "use", "agent_principal")
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
@@ -137,6 +137,7 @@ class TaskView(_message.Message):
     FINISHED_AT_S_FIELD_NUMBER: _ClassVar[int]
     COMPLETED_FIELD_NUMBER: _ClassVar[int]
     USE_FIELD_NUMBER: _ClassVar[int]
+    AGENT_PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     framework_id: str
     task_info: _types_pb2.TaskInfo
     state: _types_pb2.TaskState
@@ -149,7 +150,8 @@ class TaskView(_message.Message):
     finished_at_s: float
     completed: bool
     use: _types_pb2.TaskUse
-    def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., role: _Optional[str] = ..., hostname: _Optional[str] = ..., agent_address: _Optional[_Union[_types_pb2.Address, _Mapping]] = ..., launched_at_s: _Optional[float] = ..., started_at_s: _Optional[float] = ..., finished_at_s: _Optional[float] = ..., completed: _Optional[bool] = ..., use: _Optional[_Union[_types_pb2.TaskUse, _Mapping]] = ...) -> None: ...
+    agent_principal: str
+    def __init__(self, framework_id: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., status: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., role: _Optional[str] = ..., hostname: _Optional[str] = ..., agent_address: _Optional[_Union[_types_pb2.Address, _Mapping]] = ..., launched_at_s: _Optional[float] = ..., started_at_s: _Optional[float] = ..., finished_at_s: _Optional[float] = ..., completed: _Optional[bool] = ..., use: _Optional[_Union[_types_pb2.TaskUse, _Mapping]] = ..., agent_principal: _Optional[str] = ...) -> None: ...
 
 class ListTasksRequest(_message.Message):
     __slots__ = ("page", "include_completed", "framework_id", "agent_id", "id_prefix", "name", "states", "called", "called_exactly")
