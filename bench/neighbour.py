@@ -142,7 +142,7 @@ async def measure(folder: Path, runtime: str, seconds: float) -> dict[str, objec
         core = BinpackCore(read_policy(DEFAULT_POLICY), {})
         binpack = Timed(core, Store(folder / "framework.sqlite"), info, master.address)
         running = asyncio.create_task(binpack.run())
-        bench = Bench(binpack, runtime, folder / "agent/sandboxes", seconds)
+        bench = Bench(binpack, runtime, folder / "agent/guarded/sandboxes", seconds)
         alone = await bench.beside(None, PIECES)
         beside = {name: p99(await bench.beside(name, PIECES)) for name in BULLIES}
         alone += await bench.beside(None, PIECES)

@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 
 from pymesos_agent.containers.settings import Settings
+from pymesos_agent.files.guards import GUARDED
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.purge import Ended, end_containers, pids_of, remove_files
 from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes
@@ -56,7 +57,8 @@ def _recover(directory: Path) -> ExitStatus:
     with lock_work_dir(directory):
         for path in directory.glob(f"{CHECKPOINT}*"):
             path.unlink()
-        try_remove_tree(directory / SANDBOXES)
+        for sandboxes in (SANDBOXES, GUARDED / SANDBOXES):
+            try_remove_tree(directory / sandboxes)
     click.echo("discarded; the next agent is a new one, and ends what still runs when it starts")
     return ExitStatus.STOPPED
 

@@ -42,7 +42,7 @@ def test_a_task_of_another_user(roles: Roles) -> None:
     assert cli.run("run", "-", "--wait", text=theirs).returncode == 0
     script = (
         "id -un; echo mine > file; cat file; cd $PYMESOS_SANDBOX/.. || exit 3; ls;"
-        f" cat {roles.folder}/agent/sandboxes/*/*/stdout ../../../checkpoint.sqlite*;"
+        f" cat {roles.folder}/agent/guarded/sandboxes/*/*/stdout ../../../checkpoint.sqlite*;"
         " ls ../../../pipes; true"
     )
     other = job(command=script, user="nobody", retries=0).replace('"job"', '"other"')

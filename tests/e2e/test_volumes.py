@@ -113,7 +113,7 @@ def test_a_database_finds_its_data_again(cluster: Cluster) -> None:
     assert volume in volumes
     cli.ok("stop", job_id)
     wait_for("it has ended", lambda: not cli.tasks(state="TASK_RUNNING"))
-    data = list((cluster.roles.folder / hostname / "volumes").rglob("log"))
+    data = list((cluster.roles.folder / hostname / "guarded/volumes").rglob("log"))
     assert len(data) == 1 and data[0].read_text() == "started\nstarted\n"
     wait_for(
         "the volume is destroyed",

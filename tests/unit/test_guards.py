@@ -14,7 +14,7 @@ import pytest
 from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.ports import Group
 from pymesos_agent.files.folders import Folders
-from pymesos_agent.files.guards import let_pass
+from pymesos_agent.files.guards import let_pass, make_guard
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -109,4 +109,29 @@ def test_what_was_there_before_guards_stays(folders: Folders, passable: Path) ->
     folders.remove_sandbox("old")
     folders.remove_sandbox("new")
     folders.close()
-    assert not list((passable / "sandboxes").iterdir())
+    for sandboxes in ("sandboxes", "guarded/sandboxes"):
+        assert not list((passable / sandboxes).iterdir())
+
+
+@pytest.mark.parametrize("other", ["data.d", "data.d.d", "data", "guarded", "volumes", "é" * 127])
+def test_no_name_is_the_guard_of_another(folders: Folders, other: str) -> None:
+    """An id may be anything that a folder can be called: a suffix made `data.d` of `data`."""
+    kept = folders.volume("role", "data")
+    gone = folders.volume("role" if other != "data" else "role/data", other)
+    for path in (kept, gone):
+        make_guard(path.parent)
+        path.mkdir()
+        (path / "file").write_text("")
+    assert folders.volume("role", "data") == kept
+    folders.remove_volume("role" if other != "data" else "role/data", other)
+    assert not gone.exists()
+    folders.close()
+    assert (kept / "file").exists()
+    assert not folders.volume("role", "data.d").exists()
+
+
+def test_who_passes_through_does_not_see_what_else_is_there(folders: Folders) -> None:
+    container = spec(folders, "c")
+    assert folders.prepare(container) is None
+    for path in (container.sandbox, container.volumes[0].host_path):
+        assert stat.S_IMODE(path.parent.parent.stat().st_mode) & 0o077 == 0o011

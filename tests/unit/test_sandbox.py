@@ -81,8 +81,8 @@ def test_what_a_dead_agent_had_not_deleted_is_deleted(tmp_path: Path) -> None:
     for path in (
         "sandboxes/kept",
         "sandboxes/gone/deep",
-        "sandboxes/kept.d/kept",
-        "sandboxes/gone.d/gone",
+        "guarded/sandboxes/kept/kept",
+        "guarded/sandboxes/gone/gone",
         "groups/g",
         "groups/h",
         "removed-volumes/v",
@@ -93,7 +93,7 @@ def test_what_a_dead_agent_had_not_deleted_is_deleted(tmp_path: Path) -> None:
     folders.remove_leftovers({"kept", "never-made"}, {"g"})
     folders.close()
     left = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("file"))
-    assert left == ["groups/g/file", "sandboxes/kept.d/kept/file", "sandboxes/kept/file"]
+    assert left == ["groups/g/file", "guarded/sandboxes/kept/kept/file", "sandboxes/kept/file"]
 
 
 def test_files_are_wanted_as_long_as_anything_tells_of_them() -> None:

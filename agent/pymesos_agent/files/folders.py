@@ -14,7 +14,7 @@ from urllib.parse import quote
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.effects import StartContainer
-from pymesos_agent.files.guards import guarded, let_pass, make_guard, name_of
+from pymesos_agent.files.guards import GUARDED, guarded, let_pass, make_guard
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.workdir import SANDBOXES
 from pymesos_core.reservations import volumes_of
@@ -44,7 +44,7 @@ class Folders:
 
     def volume(self, role: str, volume_id: str) -> Path:
         """Where a persistent volume is."""
-        return guarded(self._work_dir / "volumes" / quote(role, safe=""), volume_id)
+        return guarded(self._work_dir, Path("volumes", quote(role, safe="")), volume_id)
 
     def spec(self, start: StartContainer) -> ContainerSpec:
         """A container in terms of this machine. Raises LookupError with a sentence."""
@@ -98,16 +98,22 @@ class Folders:
 
         Of the containers and groups that are named, everything stays.
         """
-        for name, kept in (("sandboxes", containers), ("groups", groups), ("removed-volumes", ())):
-            for folder in (self._work_dir / name).glob("*"):
-                if name_of(folder) not in kept:
+        for where, kept in (
+            (SANDBOXES, containers),
+            (GUARDED / SANDBOXES, containers),
+            ("groups", groups),
+            ("removed-volumes", ()),
+        ):
+            for folder in (self._work_dir / where).glob("*"):
+                if folder.name not in kept:
                     log.info("removing %s, which an earlier run left", folder)
                     self._removers.submit(try_remove_tree, folder)
 
     def remove_sandbox(self, container_id: str) -> None:
         """Delete a container's files, soon."""
         sandbox = self.sandbox(container_id)
-        whole = sandbox if sandbox.parent.name == SANDBOXES else sandbox.parent
+        before = sandbox.parent == self._work_dir / SANDBOXES
+        whole = sandbox if before else sandbox.parent
         self._removers.submit(try_remove_tree, whole)
 
     def remove_group(self, group_id: str) -> None:
@@ -137,7 +143,7 @@ class Folders:
 
 def sandbox_path(work_dir: Path, container_id: str) -> Path:
     """Where a container's files are."""
-    return guarded(work_dir / SANDBOXES, container_id)
+    return guarded(work_dir, Path(SANDBOXES), container_id)
 
 
 def owner_of(user: str) -> tuple[int, int] | None:

@@ -3,7 +3,8 @@
 Root of a container may leave set-uid programs in its sandbox and its volumes, which are files of
 the machine, and open these to everybody. The guard stays root's: mode 0700, and an access control
 list that names who else passes through, since a task without a root file system of its own goes to
-its sandbox by its path. What was made before there were guards stays where it is.
+its sandbox by its path. Guards have a folder of their own, `guarded/`, where nothing else is, for a
+name may be anything. What was made before there were guards stays where it is.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import os
 import struct
 from pathlib import Path
 
-SUFFIX = ".d"
+GUARDED = Path("guarded")  # below the work directory
 ACCESS = "system.posix_acl_access"
 VERSION = 2
 OWNER, USER, GROUP, MASK, OTHERS = 0x01, 0x02, 0x04, 0x10, 0x20  # kinds of entries
@@ -22,22 +23,24 @@ PASS = 1  # as in --x
 HEADER, ENTRY = struct.Struct("<I"), struct.Struct("<HHI")
 
 
-def guarded(folder: Path, name: str) -> Path:
-    """Where what is called so is, or is to be, below a folder; its parent is its guard."""
-    guard, before = folder / f"{name}{SUFFIX}", folder / name
+def guarded(work_dir: Path, folder: Path, name: str) -> Path:
+    """Where what is called so is, or is to be, of a folder of the work directory; its parent is its
+    guard, unless it is one from before there were any.
+    """
+    guard, before = work_dir / GUARDED / folder / name, work_dir / folder / name
     if not guard.exists() and before.is_dir() and not before.is_symlink():
         return before
     return guard / name
 
 
-def name_of(path: Path) -> str:
-    """Of what a folder of guards has: whose it is."""
-    return path.name.removesuffix(SUFFIX)
-
-
 def make_guard(guard: Path) -> None:
-    """Make one that lets nobody but root, or the agent's own user, through. Raises OSError."""
-    guard.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Make one that lets nobody but root, or the agent's own user, through.
+
+    What it is in, if that is missing, is passed through and not listed. Raises OSError.
+    """
+    for folder in reversed([parent for parent in guard.parents if not parent.exists()]):
+        folder.mkdir(mode=0o711, exist_ok=True)
+    guard.mkdir(mode=0o700, exist_ok=True)
 
 
 def let_pass(guard: Path, uid: int) -> None:
