@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pymesos_core.images import is_on_disk
 from pymesos_proto.v1 import types_pb2 as pb
 
 # What the process runtime can give, too; networks and mounts of some kinds only.
@@ -21,7 +22,7 @@ def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> t
     if grouped and own_network:
         return ("oci",)
     if container.image:
-        return ("docker", "oci")
+        return ("oci",) if is_on_disk(container.image) else ("docker", "oci")
     asked = {field.name for field, _ in container.ListFields()} - OF_PROCESSES
     namespaced = own_network or any(not mount.group_path for mount in container.mounts) or asked
     return ("oci",) if namespaced else ("process", "oci")

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from pymesos_core.text import quoted
 
-LOCAL = ("oci:", "oci-archive:", "docker-archive:")  # and a path on the agent's own disk
+# What begins so is on the agent's own disk, or nothing: `oci:5000/x` might also be of a host.
+_LOCAL = ("oci:", "oci-archive:", "docker-archive:")
 MAX_CHARACTERS = 1024
 
 # As distribution has them (github.com/distribution/reference): [host[:port]/]path[:tag][@digest].
@@ -21,7 +22,7 @@ _ON_DISK = re.compile(r"(?:oci|oci-archive|docker-archive):/[A-Za-z0-9._/:@+-]*"
 
 def image_problem(reference: str) -> str | None:
     """Why a text is no reference of an image, or None."""
-    grammar = _ON_DISK if reference.startswith(LOCAL) else _REFERENCE
+    grammar = _ON_DISK if reference.startswith(_LOCAL) else _REFERENCE
     if len(reference) <= MAX_CHARACTERS and grammar.fullmatch(reference):
         return None
     hint = ""
@@ -33,6 +34,11 @@ def image_problem(reference: str) -> str | None:
     )
 
 
+def is_on_disk(reference: str) -> bool:
+    """Whether an image is on the agent's own disk: of no registry, and unknown to engines."""
+    return _ON_DISK.fullmatch(reference) is not None
+
+
 def full_name(reference: str) -> str:
     """With its registry: `nginx` is `docker.io/library/nginx`."""
     first, slash, _ = reference.partition("/")
@@ -42,11 +48,13 @@ def full_name(reference: str) -> str:
 
 
 def image_refusal(reference: str, allowed: Sequence[str]) -> str | None:
-    """Why an image of a registry may not be run, or None; `allowed` are beginnings of full names,
-    none of them: all.
+    """Why an image may not be run, or None; `allowed` are beginnings of full names of those of
+    registries, none of them: all.
     """
+    if problem := image_problem(reference):
+        return problem
     full = full_name(reference)
-    if reference.startswith(LOCAL) or not allowed or full.startswith(tuple(allowed)):
+    if is_on_disk(reference) or not allowed or full.startswith(tuple(allowed)):
         return None
     return (
         f"images of {full} are not among those that this agent allows ({', '.join(allowed)}:"

@@ -43,8 +43,9 @@ OCI = {
     "user namespace": (BASE, "crun"),
     "user namespace by runc": (BASE, "runc"),
 }
-# Tried elsewhere: `disk` is the agent's (tests/e2e/test_neighbours.py); no machine here has a GPU.
-ELSEWHERE = {"disk", "gpus"}
+# Tried elsewhere: `disk` is the agent's (tests/e2e/test_neighbours.py); `root` on
+# oci has an image of the disk; no machine here has a GPU.
+ELSEWHERE = {"disk", "disk_image", "gpus"}
 
 
 class Tried:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
 
+from pymesos_agent.containers.facets import DECLARED
 from pymesos_agent.containers.isolation import asked, refusal
 from pymesos_agent.containers.settings import AllowedPath, ImageSettings, Settings
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import events as ev
 from pymesos_agent.core.tasks.checks import HEALTH, READINESS
 from pymesos_agent.runtimes.docker.creating import image_of
+from pymesos_core.containers import fitting_runtimes
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -253,7 +256,7 @@ class Full:
     """A runtime that holds everything."""
 
     name = "full"
-    isolation = dict.fromkeys(
+    isolation: Mapping[str, str] = dict.fromkeys(
         ("mem", "cpu_quota", "pids", "network", "bridge", "root", "read_only", "mounts", "ulimits",
          "capabilities"), "yes"
     )  # fmt: skip
@@ -324,6 +327,36 @@ def test_images_are_allowed_on_every_runtime(image: str, allowed: bool, tmp_path
     assert allowed or "--allow-images" in (refused or "")
     assert "/" in image_of(asked_for, settings), "no beginning of a digest"
     assert image_of(asked_for, Settings()) == image
+
+
+@pytest.mark.parametrize("allowed", [(), ("docker.io/library/",)], ids=["all", "some"])
+@pytest.mark.parametrize(
+    ("image", "says"),
+    [
+        ("oci:5000/evil", "is no reference of an image"),  # of a host called oci, for an engine
+        ("docker-archive:5000/evil", "is no reference of an image"),
+        ("dir:/etc", "is no reference of an image"),
+        ("oci:/srv/layout", "image: oci:/path"),  # Podman reads it, as root, from anywhere
+        ("oci-archive:/srv/a.tar:x", "image: oci:/path"),
+    ],
+)
+def test_an_engine_is_asked_for_images_of_registries(
+    image: str, says: str, allowed: tuple[str, ...], tmp_path: Path
+) -> None:
+    engine = Full()
+    engine.isolation = DECLARED["docker"]
+    settings = Settings(images=ImageSettings(allowed))
+    assert says in (refusal(engine, spec(tmp_path, image=image), settings) or "")
+
+
+def test_an_image_of_the_disk_is_for_the_oci_runtime(tmp_path: Path) -> None:
+    container = pb.ContainerInfo(image="oci:/srv/layout")
+    assert fitting_runtimes(container) == ("oci",)
+    oci = Full()
+    oci.isolation = DECLARED["oci"]
+    settings = Settings(images=ImageSettings(("docker.io/library/",)))
+    asked_for = spec(tmp_path, image=container.image)
+    assert refusal(oci, asked_for, settings) is None, "it is below --allow-host-paths, or not"
 
 
 def test_host_paths_are_judged_behind_their_links(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from pymesos_agent.containers.cgroups import CPU_PERIOD_US, cpu_quota_us
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_core.images import is_on_disk
 from pymesos_proto.v1 import types_pb2 as pb
 
 # Docker's usual ones but MKNOD: what a container has unless it drops them.
@@ -210,6 +211,13 @@ FACETS = (
         lambda container: container.image,
         docker="the image",
         oci="the image; without: the machine's programs, read-only",
+    ),
+    Facet(
+        "disk_image",
+        "an image on the machine's own disk, below the paths that the agent allows",
+        "image: oci:/path",
+        lambda container: is_on_disk(container.image),
+        oci="skopeo, of a layout or an archive",
     ),
     Facet(
         "read_only",

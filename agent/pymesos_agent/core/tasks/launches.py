@@ -20,6 +20,7 @@ from pymesos_agent.core.tasks.task import InExecutor, Task
 from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem, role_problem
+from pymesos_core.images import is_on_disk
 from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -226,6 +227,8 @@ def _refuse_runtime(ctx: Context, task: Task) -> None:
     what = "an image" if task.info.container.image else "no image"
     if task.info.container.runtime:
         what = f"`runtime: {task.runtime}`"
+    elif is_on_disk(task.info.container.image):
+        what = "an image on the machine's disk"
     elif task.runtime == "oci":
         what = "namespaces of its own"
     updates.update(

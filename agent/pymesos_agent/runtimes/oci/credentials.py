@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pymesos_core.images import LOCAL, full_name
+from pymesos_core.images import full_name, is_on_disk
 
 KEY_BYTES = 32
 ID_CHARACTERS = 16
@@ -27,7 +27,7 @@ def credentials_id(reference: str, authfile: Path | None, key: bytes) -> str:
 
     What it is made of cannot be found out from it without the key.
     """
-    if reference.startswith(LOCAL):
+    if is_on_disk(reference):
         return ""
     repository = full_name(reference).partition("@")[0]
     for path in [authfile] if authfile is not None else _usual_files():

@@ -37,7 +37,7 @@ from pymesos_agent.runtimes.oci.bundle import Image
 from pymesos_agent.runtimes.oci.credentials import credentials_id, key_of
 from pymesos_agent.runtimes.oci.layers import LayerError, config_layers
 from pymesos_agent.runtimes.oci.skopeo import ImageError, RemoteLayer, Skopeo
-from pymesos_core.images import LOCAL, image_problem, image_refusal
+from pymesos_core.images import image_refusal, is_on_disk
 from pymesos_core.tasks import Background, beside
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -152,13 +152,10 @@ class Images:
             del self._pulls[wanted], self._waiting[wanted]
 
     def _check(self, reference: str) -> None:
-        if problem := image_problem(reference):
-            raise ImageError(problem)
-        if reference.startswith(LOCAL):
-            with self._opened(reference):
-                return
         if problem := image_refusal(reference, self._settings.allowed):
             raise ImageError(problem)
+        with self._opened(reference):
+            return
 
     @contextlib.contextmanager
     def _opened(self, reference: str) -> Iterator[int | None]:
@@ -166,7 +163,7 @@ class Images:
 
         Raises ImageError.
         """
-        if not reference.startswith(LOCAL):
+        if not is_on_disk(reference):
             yield None
             return
         path = reference.partition(":")[2].partition(":")[0]

@@ -76,6 +76,7 @@ ALWAYS = {
     "network": "namespace",
     "group": "namespace",
     "root": "image",
+    "disk_image": "layout or archive",
     "namespaces": "pid, ipc, uts, mount, cgroup",
     "gpus": "devices",
     "guard": "nosuid, nodev",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_agent.runtimes.oci.bundle import BundleError
-from pymesos_core.images import LOCAL, full_name
+from pymesos_core.images import full_name, is_on_disk
 
 FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -80,7 +80,7 @@ class Skopeo:
             argv += ["--authfile", str(self._authfile)]
         if full_name(reference).startswith(LOOPBACK):
             argv.append(no_tls)  # as Docker has it
-        source = reference if reference.startswith(LOCAL) else f"docker://{reference}"
+        source = reference if is_on_disk(reference) else f"docker://{reference}"
         if opened is not None:
             kind, _, rest = reference.partition(":")
             source = ":".join((kind, f"/proc/self/fd/{opened}", *rest.split(":", 1)[1:]))
