@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import functools
 import gzip
 import hashlib
@@ -22,7 +23,7 @@ import pytest
 from pymesos_agent.containers.settings import AllowedPath
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts
 from pymesos_agent.files.budget import MIB
-from pymesos_agent.files.unpacking import UnpackingStoppedError, extract
+from pymesos_agent.files.unpacking import UnpackingStoppedError, extract, open_as
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.registry import Layer
 
@@ -172,6 +173,60 @@ def test_damaged_archives_are_errors(site: Site, archive: bytes, says: str) -> N
     (site.files / "a").write_bytes(archive)
     with pytest.raises(ArtifactError, match=says):
         site.fetch("a", extract=True)
+
+
+def sparse(**headers: str) -> bytes:
+    headers = {f"GNU.sparse.{key}": value for key, value in headers.items()}
+    return Layer().file("a", b"").file("f", b"x", pax_headers=headers).bytes()
+
+
+BZ2 = bytearray(bz2.compress(Layer().file("a", os.urandom(300_000)).bytes(), 1))
+BZ2[-50_000:-49_990] = b"\xff" * 10  # in its last block
+
+
+@pytest.mark.parametrize(
+    ("archive", "says"),
+    [
+        # A name that is said to be UTF-8, and is not.
+        (zip_of("é").replace("é".encode(), b"\xff\xff"), "is damaged: UnicodeDecodeError: 'utf-8'"),
+        (sparse(map="x", size="1"), "is damaged: ValueError: invalid literal"),
+        (sparse(major="0", minor="1", map="0,1", size="?"), "is damaged: ValueError: invalid"),
+        (bytes(BZ2), "is damaged: Invalid data stream"),
+    ],
+    ids=["name", "map", "size", "bz2"],
+)
+def test_what_nobody_foresaw_is_said_and_is_not_memory(
+    site: Site, archive: bytes, says: str
+) -> None:
+    (site.files / "a").write_bytes(archive)
+    with pytest.raises(ArtifactError, match=says):
+        site.fetch("a", extract=True)
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """As an agent of many tasks has them: what is opened next is above 1023."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1200:
+        pytest.skip(f"1200 descriptors are needed; the limit is {hard}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    held = [os.open("/dev/null", os.O_RDONLY)]
+    while held[-1] < 1024:
+        held.append(os.dup(held[0]))
+    yield
+    for each in held:
+        os.close(each)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_agent_with_many_descriptors(many_descriptors: None, tmp_path: Path) -> None:
+    (tmp_path / "sandbox").mkdir()
+    with tempfile.TemporaryFile() as file:
+        file.write(Layer().file("f", b"f").bytes())
+        extract(file, tmp_path / "sandbox", "", None, lambda: False)
+    assert (tmp_path / "sandbox/f").read_bytes() == b"f"
+    with os.fdopen(open_as((os.geteuid(), os.getegid(), ()), f"{tmp_path}/sandbox/f")) as opened:
+        assert opened.read() == "f"
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ LAST_CAPABILITY = 40
 # CHOWN, DAC_OVERRIDE, FOWNER, FSETID, SYS_ADMIN (attributes of overlayfs), MKNOD, SETFCAP.
 OF_A_LAYER = frozenset({0, 1, 3, 4, 21, 27, 31})
 MAX_FILES = 256
+MAX_QUOTED = 200  # characters of what was unforeseen
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -40,20 +41,33 @@ def main() -> None:
     """Do what the first argument says, and print how it ended."""
     job: dict[str, Any] = json.loads(sys.argv[1])
     limits = Limits(**job["limits"])
-    _bound(limits)
-    _end_with_the_agent()
+    text = f"takes more than {limits.mem_bytes} bytes of memory to be unpacked"
+    too_much = json.dumps({"error": "TooMuchError", "text": text})  # while there is memory
     try:
-        said: dict[str, Any] = {"done": _do(job, limits)}
-    except (OutsideError, ArchiveError, LayerError) as error:
-        said = {"error": type(error).__name__, "text": str(error)}
+        _bound(limits)
+        _end_with_the_agent()
+        said = json.dumps(_how_it_ends(job, limits))
     except MemoryError:
-        said = {
-            "error": "TooMuchError",
-            "text": f"takes more than {limits.mem_bytes} bytes of memory to be unpacked",
-        }
+        said = too_much
+    sys.stdout.write(said)
+
+
+def _how_it_ends(job: dict[str, Any], limits: Limits) -> dict[str, Any]:
+    """Raises MemoryError."""
+    try:
+        return {"done": _do(job, limits)}
+    except (OutsideError, ArchiveError, LayerError) as error:
+        return {"error": type(error).__name__, "text": str(error)}
+    except MemoryError:
+        raise
     except OSError as error:
-        said = {"error": "OSError", "text": error.strerror or str(error), "errno": error.errno}
-    sys.stdout.write(json.dumps(said))
+        if error.errno is not None:
+            text = error.strerror or str(error)
+            return {"error": "OSError", "text": text, "errno": error.errno}
+        return {"error": "ArchiveError", "text": f"is damaged: {error}"}  # as bz2 has it
+    except Exception as error:  # what parses it raises more than it documents
+        text = f"is damaged: {type(error).__name__}: {str(error)[:MAX_QUOTED]}"
+        return {"error": "ArchiveError", "text": text}
 
 
 def _do(job: dict[str, Any], limits: Limits) -> int:

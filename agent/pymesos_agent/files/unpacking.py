@@ -144,11 +144,13 @@ def _answer(process: subprocess.Popen[bytes], stopped: Callable[[], bool], wall_
     assert process.stdout is not None
     end_s = time.monotonic() + wall_s
     said = b""
+    ready = select.poll()  # select() knows no descriptor above 1023
     with process.stdout as out:
+        ready.register(out, select.POLLIN)
         while time.monotonic() < end_s and len(said) < MAX_ANSWER_BYTES:
             if stopped():
                 raise UnpackingStoppedError
-            if not select.select([out], [], [], LOOK_S)[0]:
+            if not ready.poll(LOOK_S * 1000):
                 continue
             data = os.read(out.fileno(), MAX_ANSWER_BYTES)
             if not data:
@@ -163,4 +165,8 @@ def _why_ended(status: int, limits: Limits) -> str:
         return f"takes more than {limits.cpu_s} s of CPU to be unpacked"
     if status == -signal.SIGKILL:
         return f"was not unpacked within {limits.wall_s:.0f} s, or took more memory than there was"
-    return f"takes more than {limits.mem_bytes} bytes of memory to be unpacked (status {status})"
+    if status < 0:
+        return (
+            f"takes more than {limits.mem_bytes} bytes of memory to be unpacked (signal {-status})"
+        )
+    return f"was not unpacked: the process that does it ended with status {status}"
