@@ -30,6 +30,7 @@ from pymesos_testing.registry import Layer, busybox_layer, push, registry, write
 from pymesos_testing.waiting import until
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root unpacks images")
+BASE = 100_000
 # The password is "secret", hashed by bcrypt.
 HTPASSWD = "user:$2b$05$.N6uVtJKQsI0Dt2S7h6JnOVsyzjINuEOEPwN6O9.m2/B4rGE3t2GO\n"
 
@@ -233,12 +234,14 @@ async def test_the_old_go(address: str, tmp_path: Path) -> None:
     assert await images.collect() == [f"{address}/base:1"]
 
 
-def unpack_bytes(folder: Path, data: bytes, limits: Limits = LAYER, packed: bytes = b"") -> None:
+def unpack_bytes(
+    folder: Path, data: bytes, limits: Limits = LAYER, packed: bytes = b"", base: int = 0
+) -> None:
     """A layer, in a process of its own, into root."""
     (folder / "root").mkdir()
     (folder / "blob").write_bytes(packed or data)
     digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-    unpack_layer(folder / "blob", folder / "root", digest, 0, lambda: False, limits)
+    unpack_layer(folder / "blob", folder / "root", digest, base, lambda: False, limits)
 
 
 @pytest.mark.parametrize(
@@ -351,3 +354,30 @@ def test_a_sparse_file_fills_no_disk(tmp_path: Path) -> None:
     data[148:156] = b"%06o\0 " % sum(data)
     with pytest.raises(LayerError, match="made to fill disks"):
         unpack_bytes(tmp_path, bytes(data) + bytes(1024))
+
+
+def of_ids(uid: int, gid: int) -> bytes:
+    return Layer().file("f", b"", uid=uid, gid=gid, pax_headers={"uid": str(uid)}).bytes()
+
+
+@pytest.mark.parametrize("number", [-1, -BASE, -(2**33), 65536, 2**32 - 1, 2**40])
+def test_no_file_is_of_an_id_outside_the_namespace(number: int, tmp_path: Path) -> None:
+    """A negative one was of root of the machine."""
+    unpack_bytes(tmp_path, of_ids(number, 7), base=BASE)
+    status = (tmp_path / "root/f").stat()
+    assert (status.st_uid, status.st_gid) == (BASE + 65534, BASE + 7)
+
+
+@pytest.mark.parametrize("number", [-1, -BASE, 2**32 - 1, 2**40])
+def test_an_id_that_there_is_not_is_refused(number: int, tmp_path: Path) -> None:
+    for uid, gid in ((number, 0), (0, number)):
+        (tmp_path / f"{uid}").mkdir()
+        with pytest.raises(LayerError, match=f"'f' belongs to the id {number}"):
+            unpack_bytes(tmp_path / f"{uid}", of_ids(uid, gid))
+
+
+def test_what_nobody_foresaw_is_said_and_is_not_memory(tmp_path: Path) -> None:
+    """A time that never comes."""
+    data = Layer().file("f", b"", mtime=0, pax_headers={"mtime": "inf"}).bytes()
+    with pytest.raises(LayerError, match="is damaged: OverflowError: timestamp out of range"):
+        unpack_bytes(tmp_path, data)

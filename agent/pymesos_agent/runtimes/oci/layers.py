@@ -27,6 +27,7 @@ WHITEOUT = ".wh."
 OPAQUE = ".wh..wh..opq"
 CHUNK_BYTES = 1024 * 1024
 NOBODY = 65534  # as the kernel has it; also for ids that a namespace of 65536 has no room for
+MAX_ID = 2**32 - 2  # the next one, -1 of 32 bits, stands for no change
 XATTR = "SCHILY.xattr."
 MAGIC_GZIP, MAGIC_ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
@@ -128,9 +129,16 @@ class _Unpacker:
 
     def _owner(self, member: tarfile.TarInfo) -> tuple[int, int]:
         """On the machine."""
-        if not self._base:
-            return member.uid, member.gid
-        return self._base + min(member.uid, NOBODY), self._base + min(member.gid, NOBODY)
+        return self._id(member, member.uid), self._id(member, member.gid)
+
+    def _id(self, member: tarfile.TarInfo, number: int) -> int:
+        if self._base:
+            return self._base + (number if 0 <= number <= NOBODY else NOBODY)
+        if not 0 <= number <= MAX_ID:
+            raise LayerError(
+                f"{member.name[:200]!r} belongs to the id {number}; ids are 0 to {MAX_ID}"
+            )
+        return number
 
     def all(self, archive: tarfile.TarFile) -> int:
         root = self._root
