@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shlex
+import time
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Mapping
 from pathlib import Path
@@ -31,6 +32,8 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1.operator_pb2 import FrameworkView
 
+COMES_BACK_S = 6.0  # a framework finds the next leader within that (following.RECONNECT_S)
+ASK_AGAIN_S = 0.5
 GLANCE_S = 4.0  # how long `run` without --wait looks for tasks that do not fit
 # How long the tasks of a job that this command runs itself outlive its connection. A change of
 # leaders takes a moment of it, since a new leader begins to count when it leads, and who cannot be
@@ -219,17 +222,27 @@ def _away(silent: Silent) -> CliError:
 
 
 async def _serving(cluster: Cluster, role: str) -> FrameworkView | None:
-    """Who takes jobs of a role. Raises CliError when it is away: nobody else is to run its jobs."""
-    served = [
-        view for view in await serving(cluster) if role in ("", *(list(view.info.roles) or ["*"]))
-    ]
-    for view in served:
-        if not_connected(view) is None:
-            return view
-    for view in served:
-        if (silent := not_connected(view)) is not None:
-            raise _away(silent)
-    return None
+    """Who takes jobs of a role. Raises CliError when it is away: nobody else is to run its jobs.
+
+    After a failover it is, for a moment.
+    """
+    deadline_s = time.monotonic() + min(COMES_BACK_S, cluster.timeout_s)
+    while True:
+        served = [
+            view
+            for view in await serving(cluster)
+            if role in ("", *(list(view.info.roles) or ["*"]))
+        ]
+        silent = [not_connected(view) for view in served]
+        for view, why in zip(served, silent, strict=True):
+            if why is None:
+                return view
+        if not served:
+            return None
+        if time.monotonic() >= deadline_s:
+            assert silent[0] is not None
+            raise _away(silent[0])
+        await asyncio.sleep(ASK_AGAIN_S)
 
 
 async def watch(
