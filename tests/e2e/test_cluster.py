@@ -456,7 +456,7 @@ class TestWrongUse:
     @pytest.mark.parametrize(
         ("module", "arguments", "says"),
         [
-            ("pymesos_master", ["--ip", "0.0.0.0"], "Add --insecure"),
+            ("pymesos_master", ["--ip", "0.0.0.0"], "or add --insecure"),
             ("pymesos_master", ["--ip", "0.0.0.0", "--insecure"], "--advertise-ip"),
             ("pymesos_master", ["--ip", "nonsense"], "an IP address is expected"),
             ("pymesos_master", ["--hostname", "\x1b[31m"], "--hostname: "),
