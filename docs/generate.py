@@ -43,7 +43,13 @@ PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
 
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
     """Every command with its help, subcommands included."""
-    context = click.Context(command, info_name=name, terminal_width=90, max_content_width=90)
+    context = click.Context(
+        command,
+        info_name=name,
+        terminal_width=90,
+        max_content_width=90,
+        help_option_names=["-h", "--help"],  # as below the main command, of which it has them
+    )
     yield name, command.get_help(context)
     if isinstance(command, click.Group):
         for child in command.list_commands(context):
