@@ -244,7 +244,7 @@ def test_exec(roles: Roles) -> None:
     assert cli.run("exec", "-i", task, "--", "cat", text="through\n").stdout == "through\n"
     assert cli.run("exec", task, "--", "sh", "-c", "kill -9 $$").returncode == 128 + 9
     missing = cli.run("exec", task, "--", "/no/such")
-    assert missing.returncode == 127 and "not found" in missing.stderr
+    assert missing.returncode == 127 and "No such file" in missing.stderr
     assert cli.run("exec", task).returncode == 2, "no command"
     assert cli.run("exec", "none", "--", "true").returncode == 2
     no_terminal = cli.run("exec", "-t", task, "--", "true")
