@@ -44,7 +44,7 @@ def pytest_runtest_makereport(
 
 
 class OneAtATime(LoadScopeScheduling):  # type: ignore[misc]
-    """Of the tests that run in several processes, those of real components run in one.
+    """The tests of real components run in one of the processes, one after the other.
 
     They share the machine's network, its mounts and its engines of containers. Those that only
     compute go beside them, one by one. (xdist's own groups do nothing with pytest 9.1: it gives

@@ -268,7 +268,7 @@ def test_archives_that_try_to_escape_are_refused(
 
 
 def global_header(size: int) -> bytes:
-    """Of a tar: what is said of all members after it, `size` bytes of short records."""
+    """The header of a tar that is said of all members after it, `size` bytes of short records."""
     header = tarfile.TarInfo("x")
     header.type, header.size = tarfile.XGLTYPE, size
     records = b"".join(b"11 %06x=\n" % number for number in range(size // 11))

@@ -345,7 +345,7 @@ def test_what_a_layer_may_take_is_bounded(limits: Limits, says: str, tmp_path: P
 
 
 def test_a_sparse_file_fills_no_disk(tmp_path: Path) -> None:
-    """It says a size of which nothing is in the layer."""
+    """The layer says a size of which nothing is in it."""
     header = tarfile.TarInfo("x")
     header.type = tarfile.GNUTYPE_SPARSE
     data = bytearray(header.tobuf(tarfile.GNU_FORMAT))

@@ -530,7 +530,7 @@ def limits_now(t: Tried, spec: ContainerSpec) -> tuple[int, int]:
 async def test_a_path_that_is_swapped_after_it_was_judged_is_not_mounted(
     tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It gave a container whatever a link led to, and so the machine."""
+    """The agent gave a container whatever a link led to, and so the machine."""
     shared = tmp_path / "shared"
     shared.mkdir()
     (shared / "f").write_text("theirs")

@@ -277,7 +277,7 @@ async def test_a_launch_while_a_supervisor_is_replaced(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("watched", [False, True])
 async def test_a_kill_that_comes_with_the_launch(tmp_path: Path, *, watched: bool) -> None:
-    """It arrives before there is a process to get it, and is said once."""
+    """The kill arrives before there is a process to get it, and is said once."""
     async with process_rig(tmp_path, watched=watched) as rig:
         assert isinstance(rig.runtime, ProcessRuntime)
         for kill, status in (("term", -15), ("kill", -9), ("shutdown", -9)):

@@ -509,7 +509,7 @@ def drop_an_effect(patch: pytest.MonkeyPatch) -> None:
 
 
 def leave_a_change_out(patch: pytest.MonkeyPatch) -> None:
-    """Those who watch are not told of offers that are taken back."""
+    """Watchers are not told of offers that are taken back."""
     original = History.add
 
     def add(self: History, effect: Any) -> None:

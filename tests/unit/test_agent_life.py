@@ -319,7 +319,7 @@ def test_what_is_not_allowed_is_refused(
     ],
 )
 def test_images_are_allowed_on_every_runtime(image: str, allowed: bool, tmp_path: Path) -> None:
-    """It was asked by the oci runtime only."""
+    """Only the oci runtime asked that."""
     settings = Settings(images=ImageSettings(("docker.io/library/", "registry.corp/")))
     asked_for = spec(tmp_path, image=image)
     refused = refusal(Full(), asked_for, settings)

@@ -257,7 +257,7 @@ def test_a_record_that_contradicts_itself_is_set_aside(
 
 @pytest.mark.parametrize("key", ["c1-\x11", "c1 ", "x" * 5000, "c1-\u202e", "../x"])
 def test_a_record_with_a_damaged_key_keeps_its_agent_from_nothing(key: str) -> None:
-    """It is told of in a way that the master takes, or no task of the agent would be known."""
+    """The master takes what is told of the record, or no task of the agent would be known."""
     h = AgentHarness({**WRITTEN, ("task", key): b"\xff"}, INFO, generation=2)
     h.feed(ev.Connected(2))
     (register,) = [m.register for m in h.sent if m.HasField("register")]

@@ -1,4 +1,4 @@
-"""Of the tests, those of real components run in one process."""
+"""Tests of real components run in one process, one at a time."""
 
 from __future__ import annotations
 

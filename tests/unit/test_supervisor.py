@@ -85,7 +85,7 @@ def test_who_is_answered(supervisor: Supervisor, line: bytes, uid: int, *, answe
 
 
 def test_who_breaks_off_within_a_line_is_dropped(supervisor: Supervisor) -> None:
-    """Its socket stays readable for ever."""
+    """The socket of such a caller stays readable for ever."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     supervisor.callers[ours] = b""

@@ -28,7 +28,7 @@ def dig(top: Path, depth: int = DEPTH, name: str = "ddd") -> None:
 
 
 def test_what_is_deep_is_seen_and_goes(tmp_path: Path) -> None:
-    """It was not counted, and stayed for ever."""
+    """A deep folder was not counted, and stayed for ever."""
     dig(tmp_path / "top")
     used = disk_usage([tmp_path / "top"])
     assert used >= 65536 + DEPTH * (tmp_path / "top/ddd").stat().st_blocks * 512

@@ -61,7 +61,7 @@ class Budget:
         self.reach(self._size)
 
     def reach(self, size_bytes: int) -> None:
-        """So many bytes of it are unpacked, or read. Raises TooMuchError."""
+        """The archive has so many bytes more unpacked, or read. Raises TooMuchError."""
         if size_bytes <= self._most:
             return
         if self._most < self._limits.size_bytes:

@@ -104,7 +104,7 @@ def _bound(limits: Limits) -> None:
 
 
 def _become(user: tuple[int, int, list[int]] | None) -> None:
-    """Of root a user, else nobody more than before, and without any capability."""
+    """This process becomes a user if it is root, and gives up every capability."""
     if os.geteuid() == 0:
         if user is not None:
             uid, gid, groups = user

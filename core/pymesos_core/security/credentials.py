@@ -84,7 +84,7 @@ class Credentials:
         return self._pem
 
     def _say_how_long(self) -> None:
-        """Its end is said before, so that somebody renews it: afterwards nobody lets it in."""
+        """A warning says when the certificate ends, so that somebody renews it before."""
         left_s = self._pem.ends_s - time.time()
         if left_s <= 0:
             self._say(

@@ -32,12 +32,12 @@ Gate = Callable[[str, str, Authentication], Caller]
 
 
 def open_gate(_method: str, peer: str, _authentication: Authentication) -> Caller:
-    """Of a server without certificates: whoever reaches it may call it."""
+    """The gate of a server without certificates: whoever reaches it may call it."""
     return Caller(peer=peer, via="grpc")
 
 
 class CertificateGate:
-    """Of a server of one cluster that asks each client for its certificate."""
+    """The gate of a server that asks each client for a certificate of its cluster."""
 
     def __init__(self, cluster: str) -> None:
         self._cluster = cluster

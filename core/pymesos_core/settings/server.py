@@ -104,7 +104,7 @@ class ServerSettings(Settings):
             )
 
     def credentials(self, kind: Kind) -> Credentials | None:
-        """Those of --tls, which have to be of that kind. Raises CredentialsError."""
+        """The credentials of --tls, which have to be of that kind. Raises CredentialsError."""
         if self.tls is None:
             return None
         credentials = Credentials(self.tls)
