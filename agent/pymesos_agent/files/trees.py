@@ -59,7 +59,8 @@ def remove_at(parent: int, name: str) -> None:
 
 
 class _Emptying:
-    """Everything in one folder is removed. What is too deep is moved to the top first: then it is not deep any more."""
+    """Everything in one folder is removed. What is too deep is moved to the top first, where it is
+    not deep any more."""
 
     def __init__(self, top: int) -> None:
         self._top = top
