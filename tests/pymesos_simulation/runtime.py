@@ -214,8 +214,8 @@ class SimulatedRuntime:
             self._on_event(event)
 
     def went_away(self) -> None:
-        """The runtime no longer answers."""
-        if self._on_event is not None and self._node.away and not self._said_away:
+        """The runtime no longer answers, or did not while the agent was stopped: a stream broke."""
+        if self._on_event is not None and not self._said_away:
             self._said_away = True
             self.tell(ev.RuntimeAway(NAME, SILENT))
 
