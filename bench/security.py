@@ -24,14 +24,9 @@ import click
 import launch
 import throughput
 
-from pymesos_core.security.authority import (
-    certificate_pem,
-    key_pem,
-    make_root,
-    new_key,
-)
-from pymesos_core.security.credentials import CERTIFICATE, KEY, ROOTS
+from pymesos_core.security.authority import certificate_pem, make_root
 from pymesos_core.security.identities import read_principal
+from pymesos_core.security.issuing import issue
 
 Tls = Callable[[str], Path]
 
@@ -42,17 +37,14 @@ def authority(folder: Path) -> Tls:
     root = make_root("bench", now_s)
     signing = root.make_intermediate("bench", now_s)
 
-    def issue(principal: str) -> Path:
-        key, to = new_key(), read_principal("bench", principal)
-        certificate = signing.sign(key.public_key(), to, 86400, now_s)
-        made = Path(tempfile.mkdtemp(dir=folder))
-        (made / KEY).touch(mode=0o600)
-        (made / KEY).write_bytes(key_pem(key))
-        (made / CERTIFICATE).write_bytes(certificate_pem(certificate, signing.certificate))
-        (made / ROOTS).write_bytes(certificate_pem(root.certificate))
-        return made
+    roots = certificate_pem(root.certificate)
 
-    return issue
+    def made(principal: str) -> Path:
+        own, to = Path(tempfile.mkdtemp(dir=folder)), read_principal("bench", principal)
+        issue(own, to, signing, roots, 86400, now_s)
+        return own
+
+    return made
 
 
 def in_turn(runs: int, measure: Callable[[Path, Tls | None], Any]) -> list[tuple[Any, Any]]:

@@ -13,15 +13,10 @@ import pytest
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.grpc_transport import add_prefix, dialer
-from pymesos_core.security.authority import (
-    Authority,
-    certificate_pem,
-    key_pem,
-    make_root,
-    new_key,
-)
+from pymesos_core.security.authority import Authority, certificate_pem, make_root
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind, read_principal
+from pymesos_core.security.issuing import issue
 from pymesos_core.serving import Listen, bind, make_server
 from pymesos_core.transport import CallError, Code, Method, ServerCall
 
@@ -38,14 +33,9 @@ class Cluster:
         self.callers: list[str] = []
 
     def issue(self, principal: str, lifetime_s: float = 600) -> Credentials:
-        key, folder = new_key(), self.folder / principal.replace("/", "-")
-        to = read_principal("prod", principal)
-        made = self.signing.sign(key.public_key(), to, lifetime_s, time.time())
-        folder.mkdir(exist_ok=True)
-        (folder / "key.pem").touch(0o600)
-        (folder / "key.pem").write_bytes(key_pem(key))
-        (folder / "cert.pem").write_bytes(certificate_pem(made, self.signing.certificate))
-        (folder / "roots.pem").write_bytes(certificate_pem(self.root.certificate))
+        folder, to = self.folder / principal.replace("/", "-"), read_principal("prod", principal)
+        roots = certificate_pem(self.root.certificate)
+        issue(folder, to, self.signing, roots, lifetime_s, time.time())
         return Credentials(folder)
 
     async def serve(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import time
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from pymesos_core.security.authority import (
 from pymesos_core.security.credentials import Credentials, CredentialsError
 from pymesos_core.security.gate import CALLERS, CertificateGate
 from pymesos_core.security.identities import Identity, IdentityError, Kind, read_principal, read_uri
+from pymesos_core.security.issuing import issue
 from pymesos_core.transport import CallError, Code
 
 ROOT = Path(__file__).parents[2]
@@ -47,13 +49,7 @@ def folder_of(
     folder: Path, who: Identity, root: Authority, signing: Authority, lifetime_s: float = 600
 ) -> Path:
     """What --tls takes."""
-    key = new_key()
-    certificate = signing.sign(key.public_key(), who, lifetime_s, time.time())
-    folder.mkdir(exist_ok=True)
-    (folder / "cert.pem").write_bytes(certificate_pem(certificate, signing.certificate))
-    (folder / "key.pem").write_bytes(key_pem(key))
-    (folder / "key.pem").chmod(0o600)
-    (folder / "roots.pem").write_bytes(certificate_pem(root.certificate))
+    issue(folder, who, signing, certificate_pem(root.certificate), lifetime_s, time.time())
     return folder
 
 
@@ -167,10 +163,14 @@ class TestCredentials:
         for later_s in (0, 80_000, 80_000, 86_401, 86_402):
             monkeypatch.setattr(time, "time", lambda at_s=now_s + later_s: at_s)
             used.current()
-            said.append([line.partition(" at ")[0][:70] for line in warned])
+            said.append([re.split(" at |, so", line)[0] for line in warned])
             warned.clear()
         who = "the certificate of agent/node-1.example.com"
-        assert said == [[], [f"{who} ends"], [], [f"{who} has ended, so nobody lets this"[:70]], []]
+        comes, is_there = (
+            f"this process: coming end: {who} ends",
+            f"this process: end: {who} has ended",
+        )
+        assert said == [[], [comes], [], [is_there], []]
 
     def test_what_is_missing_is_said_once(
         self,
@@ -185,6 +185,18 @@ class TestCredentials:
         before = used.current()
         assert used.current() is before
         assert len(warned) == 1 and "roots.pem" in warned[0]
+
+    def test_what_chmod_has_mended_is_taken(
+        self, tmp_path: Path, root: Authority, signing: Authority
+    ) -> None:
+        folder = folder_of(tmp_path / "n", NODE, root, signing)
+        used = Credentials(folder)
+        before = used.current()
+        folder_of(tmp_path / "n", NODE, root, signing)
+        (folder / "key.pem").chmod(0o644)
+        assert used.current() is before
+        (folder / "key.pem").chmod(0o600)
+        assert used.current() is not before
 
     def test_another_principals_certificate_is_not_taken(
         self, tmp_path: Path, root: Authority, signing: Authority

@@ -5,12 +5,10 @@ The root's key is needed by `init` alone, so it can be kept elsewhere, or put aw
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,11 +21,11 @@ from pymesos_core.security.authority import (
     identity_of,
     key_pem,
     make_root,
-    new_key,
     read_authority,
 )
-from pymesos_core.security.credentials import CERTIFICATE, KEY, ROOTS, CredentialsError, read_pem
+from pymesos_core.security.credentials import CERTIFICATE, KEY, CredentialsError, read_pem
 from pymesos_core.security.identities import Identity, IdentityError, read_principal
+from pymesos_core.security.issuing import issue, replace_file
 from pymesos_core.text import os_problem
 
 ROOT, ROOT_KEY = "root.pem", "root.key"
@@ -67,17 +65,8 @@ def issue_certificate(authority: Path, principal: str, folder: Path, days: float
     except IdentityError as error:
         raise click.UsageError(str(error)) from error
     _check_same_principal(folder, to)
-    key = new_key()
-    certificate = signing.sign(key.public_key(), to, days * DAY_S, time.time())
-    files = {
-        KEY: key_pem(key),
-        CERTIFICATE: certificate_pem(certificate, signing.certificate),
-        ROOTS: root,
-    }
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for name, data in files.items():
-            _replace(folder / name, data)
+        certificate = issue(folder, to, signing, root, days * DAY_S, time.time())
     except OSError as error:
         _cannot_write(error)
     until = certificate.not_valid_after_utc
@@ -147,28 +136,13 @@ def _write_new_folder(folder: Path, files: Mapping[str, bytes]) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".pymesos-", dir=folder.parent))  # 0700
         for name, data in files.items():
-            _replace(made / name, data)
+            replace_file(made / name, data)
         made.replace(folder)
     except OSError as error:
         _cannot_write(error)
     finally:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file for its owner alone, so that there is always a whole one."""
-    handle, name = tempfile.mkstemp(prefix=".pymesos-", dir=path.parent)  # 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        with suppress(OSError):
-            Path(name).unlink()
-        raise
 
 
 def _cannot_write(error: OSError) -> NoReturn:

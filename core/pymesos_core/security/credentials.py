@@ -20,6 +20,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
+from pymesos_core.complaints import Complaints
 from pymesos_core.exits import RoleError
 from pymesos_core.security.authority import identity_of
 from pymesos_core.security.identities import Identity, Kind, server_name
@@ -31,7 +32,7 @@ MAX_FILE_BYTES = 1024 * 1024
 
 log = logging.getLogger(__name__)
 
-Version = tuple[tuple[int, int], ...]
+Version = tuple[tuple[int, int, int], ...]
 
 
 class CredentialsError(RoleError):
@@ -60,7 +61,7 @@ class Credentials:
         self._version = _version(folder)
         self._pem = read_pem(folder)
         self._tried: Version | None = None
-        self._said = ""
+        self._complaints = Complaints(log)
         self.identity = self._pem.identity
 
     def need(self, kind: Kind) -> None:
@@ -79,7 +80,7 @@ class Credentials:
                 if version != self._version:
                     self._read_again(version)
             except CredentialsError as error:
-                self._say(f"{error}; what was read before stays in use")
+                self._say("files", f"{error}; what was read before stays in use")
             self._say_how_long()
         return self._pem
 
@@ -88,22 +89,22 @@ class Credentials:
         left_s = self._pem.ends_s - time.time()
         if left_s <= 0:
             self._say(
+                "end",
                 f"the certificate of {self.identity.principal} has ended, so nobody lets this"
                 f" process in: have a new one put into {self._folder}, with `pymesos-cli cluster"
-                f" issue`"
+                f" issue`",
             )
         elif left_s < (self._pem.ends_s - self._pem.begins_s) / 10:
             ends = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(self._pem.ends_s))
             self._say(
+                "coming end",
                 f"the certificate of {self.identity.principal} ends at {ends}: have a new one put"
-                f" into {self._folder}, with `pymesos-cli cluster issue`"
+                f" into {self._folder}, with `pymesos-cli cluster issue`",
             )
 
-    def _say(self, warning: str) -> None:
-        """Once, whoever connects how often."""
-        if warning != self._said:
-            self._said = warning
-            log.warning("%s", warning)
+    def _say(self, kind: str, warning: str) -> None:
+        """Warn at most once a minute, whoever connects how often."""
+        self._complaints.say("this process", kind, warning)
 
     def _read_again(self, version: Version) -> None:
         """Raises CredentialsError, once for each version."""
@@ -187,7 +188,7 @@ def _version(folder: Path) -> Version:
             status = (folder / name).stat()
         except OSError as error:
             raise _unreadable(error) from error
-        out.append((status.st_ino, status.st_mtime_ns))
+        out.append((status.st_ino, status.st_mtime_ns, status.st_mode))
     return tuple(out)
 
 
