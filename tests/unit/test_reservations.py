@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import pytest
 
 from pymesos_core import resources
+from pymesos_core.caller import Caller, Method
 from pymesos_core.reservations import reserve_for
 from pymesos_core.resources import Resources, from_proto, parse, to_proto
 from pymesos_master.core import events as ev
@@ -103,6 +104,21 @@ class TestReserving:
         web = subscribe(h, "web")
         h.decline(db, [o.offer_id for o in h.offers(db)], 1e6)
         assert offered(h, web) == parse("cpus:1;mem:100")
+
+    @pytest.mark.parametrize(
+        ("principal", "state"),
+        [("", Update.FINISHED), ("framework/db", Update.FINISHED), ("framework/x", Update.ERROR)],
+    )
+    def test_nobody_reserves_as_somebody_else(self, principal: str, state: int) -> None:
+        """Who does not say as whom may, since its certificate says it."""
+        h = MasterHarness()
+        h.agent("cpus:4;mem:400")
+        caller = Caller("framework/db", Method.CERT)
+        db = h.subscribe(roles=["db"], caller=caller)
+        (offer,) = h.offers(db)
+        operation, _ = operations.reserve(parse("cpus:3"), "db", principal, operation_id="r")
+        accept(h, db, offer, operation)
+        assert outcomes(h, db) == [("r", state)]
 
     def test_it_is_written_before_it_is_told(self) -> None:
         h = MasterHarness()
