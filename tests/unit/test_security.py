@@ -334,6 +334,23 @@ class TestCommands:
         status, said = run("issue", tmp_path / "ca", principal, tmp_path / "x")
         assert status == 2 and says in said and not (tmp_path / "x").exists()
 
+    def test_an_authority_does_not_travel_with_a_certificate(self, tmp_path: Path) -> None:
+        run("init", tmp_path / "ca")
+        before = sorted(path.name for path in (tmp_path / "ca").iterdir())
+        status, said = run("issue", tmp_path / "ca", "agent/a", tmp_path / "ca")
+        assert status == 1 and "must not travel with a certificate" in " ".join(said.split())
+        assert sorted(path.name for path in (tmp_path / "ca").iterdir()) == before
+
+    @pytest.mark.parametrize("argv", [("init", ""), ("issue", "ca", "agent/a", " "), ("show", "")])
+    def test_an_empty_folder_name_is_not_this_folder(
+        self, argv: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        run("init", "ca")
+        status, said = run(*argv)
+        assert status == 2 and "the name of a folder is expected" in said
+        assert [path.name for path in tmp_path.iterdir()] == ["ca"]
+
     def test_what_is_no_authority_is_told(self, tmp_path: Path) -> None:
         status, said = run("issue", tmp_path, "agent/a", tmp_path / "x")
         assert status == 1 and "`pymesos-cli cluster init`" in " ".join(said.split())

@@ -26,11 +26,12 @@ from pymesos_core.security.authority import (
 from pymesos_core.security.credentials import CERTIFICATE, KEY, CredentialsError, read_pem
 from pymesos_core.security.identities import Identity, IdentityError, read_principal
 from pymesos_core.security.issuing import issue, replace_file
-from pymesos_core.text import os_problem
+from pymesos_core.text import one_line, os_problem
 
 ROOT, ROOT_KEY = "root.pem", "root.key"
 SIGNING, SIGNING_KEY = "intermediate.pem", "intermediate.key"
 DAY_S = 86400.0
+MAX_SHOWN = 500  # characters of a path
 
 
 def make_authority(folder: Path, cluster: str) -> None:
@@ -51,7 +52,7 @@ def make_authority(folder: Path, cluster: str) -> None:
         },
     )
     click.echo(
-        f"the authority of the cluster {cluster} is in {folder}\n"
+        f"the authority of the cluster {cluster} is in {_shown(folder)}\n"
         f"whoever has {SIGNING_KEY} can be anybody in it; {ROOT_KEY} is needed no more, but to\n"
         f"replace that: move it to where no machine of the cluster reaches it"
     )
@@ -70,7 +71,9 @@ def issue_certificate(authority: Path, principal: str, folder: Path, days: float
     except OSError as error:
         _cannot_write(error)
     until = certificate.not_valid_after_utc
-    click.echo(f"{to.principal} of {to.cluster}, until {until:%Y-%m-%d %H:%M} UTC, in {folder}")
+    click.echo(
+        f"{to.principal} of {to.cluster}, until {until:%Y-%m-%d %H:%M} UTC, in {_shown(folder)}"
+    )
 
 
 def show_certificate(folder: Path) -> None:
@@ -105,6 +108,11 @@ def _read_authority(folder: Path) -> tuple[Authority, bytes]:
 def _check_same_principal(folder: Path, to: Identity) -> None:
     """A folder is never taken from another principal. Raises click.ClickException."""
     path = folder / CERTIFICATE
+    if (folder / SIGNING_KEY).exists():
+        raise click.ClickException(
+            f"{folder} holds an authority, which must not travel with a certificate: name another"
+            f" folder"
+        )
     try:
         there = identity_of(x509.load_pem_x509_certificate(path.read_bytes()))
     except FileNotFoundError:
@@ -143,6 +151,10 @@ def _write_new_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     finally:
         if made is not None:
             shutil.rmtree(made, ignore_errors=True)
+
+
+def _shown(folder: Path) -> str:
+    return one_line(str(folder), MAX_SHOWN)
 
 
 def _cannot_write(error: OSError) -> NoReturn:

@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from pymesos_cli.group import Room
 from pymesos_core.flags import FiniteRange
+from pymesos_core.text import quoted
 
 room = Room()
 
-AUTHORITY = click.argument("authority", type=click.Path(path_type=Path), metavar="AUTHORITY")
-FOLDER = click.argument("folder", type=click.Path(path_type=Path), metavar="FOLDER")
+
+class FolderPath(click.Path):
+    """A path that is not empty, as that of a variable which is not set."""
+
+    def __init__(self) -> None:
+        super().__init__(path_type=Path)
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> str | bytes | os.PathLike[str]:
+        """See click.ParamType."""
+        if not str(value).strip():
+            self.fail(
+                f"{quoted(str(value))} is given; the name of a folder is expected", param, ctx
+            )
+        return super().convert(value, param, ctx)
+
+
+AUTHORITY = click.argument("authority", type=FolderPath(), metavar="AUTHORITY")
+FOLDER = click.argument("folder", type=FolderPath(), metavar="FOLDER")
 
 
 @room.group()
