@@ -61,6 +61,8 @@ GROUP = Limit("task group", 512 * KIB, "bytes", "The group")
 GROUP_TASKS = Limit("tasks of a group", 64, "tasks", "The group")
 QUOTA = Limit("quota", 64 * KIB, "bytes", "The quota of a role")
 JOB = Limit("job", 512 * KIB, "bytes", "A job")
+POLICY = Limit("policy", 64 * KIB, "bytes", "The policy")
+POLICY_RULES = Limit("rules of a policy", 1000, "rules", "The policy")
 # What they are made of.
 ID = Limit("id", 255, "bytes", "An id")
 ROLE = Limit("role", 255, "bytes", "A role")

@@ -1,0 +1,308 @@
+"""What principals may do: allow-rules in any order, of which one is enough.
+
+A rule says who, does what, in which roles; what no rule allows is denied, and nothing else denies.
+So a rule that is added takes nothing away from anybody. Where nobody has proved who he is, as in a
+cluster without certificates, nothing is decided here: whoever reaches a server may do everything.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Container, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pymesos_core.caller import Caller
+from pymesos_core.images import full_name, is_on_disk
+from pymesos_core.text import quoted
+
+EVERY = "**"  # role
+MAX_REMEMBERED = 10_000  # principals
+
+
+class Verb(StrEnum):
+    """What is done. The object is a role, or of CLUSTER_VERBS the cluster."""
+
+    SUBSCRIBE = "subscribe"
+    SERVE = "serve"
+    LAUNCH = "launch"
+    RESERVE = "reserve"
+    SUBMIT = "submit"
+    STOP = "stop"
+    KILL = "kill"
+    TEARDOWN = "teardown"
+    READ = "read"
+    READ_ENV = "read-env"
+    LOGS = "logs"
+    FILES = "files"
+    EXEC = "exec"
+    QUOTA = "quota"
+    AGENTS = "agents"
+    POLICY = "policy"
+
+
+CLUSTER_VERBS = frozenset({Verb.AGENTS, Verb.POLICY})
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a task is to be launched as, and what of its machine it asks for."""
+
+    users: tuple[str, ...]  # an empty one: the agent's own, or the image's
+    image: str = ""
+    network: str = "host"
+    host_paths: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LaunchAs:
+    """What a rule lets tasks be launched as; None: it says nothing of that."""
+
+    user: tuple[str, ...] | None = None  # None: any but root
+    images: tuple[str, ...] | None = None
+    networks: tuple[str, ...] | None = None
+    host_paths: tuple[str, ...] = ()
+    capabilities: tuple[str, ...] = ()
+
+    def problem(self, asked: Asked) -> str | None:
+        """What of it is not allowed, to follow "may not launch"; or None."""
+        for user in asked.users:
+            if problem := self._user_problem(user):
+                return problem
+        if self.images is not None and not any(_is_image(i, asked.image) for i in self.images):
+            what = f"the image {quoted(asked.image)}" if asked.image else "without an image"
+            return f"{what}; allowed are {_listed(self.images)}"
+        if self.networks is not None and not _matches_any(self.networks, asked.network):
+            return f"in the network {quoted(asked.network)}; allowed are {_listed(self.networks)}"
+        for path in asked.host_paths:
+            if not any(_is_below(path, allowed) for allowed in self.host_paths):
+                return f"with {quoted(path)} of the host; allowed are {_listed(self.host_paths)}"
+        for capability in asked.capabilities:
+            if not _matches_any(self.capabilities, capability.removeprefix("CAP_")):
+                some = _listed(self.capabilities)
+                return f"with the capability {quoted(capability)}; allowed are {some}"
+        return None
+
+    def _user_problem(self, user: str) -> str | None:
+        if self.user is not None:
+            if _matches_any(self.user, user):
+                return None
+            what = f"as {quoted(user)}" if user else "as no user in particular"
+            return f"{what}; allowed are {_listed(self.user)}"
+        if not user:
+            return "without a user; one is to be named that is not root"
+        if _is_root(user):
+            return f"as {quoted(user)}, which is root"
+        if ":" in user:
+            return f"as {quoted(user)}, which names a group"
+        return None
+
+
+def _is_root(user: str) -> bool:
+    name = user.partition(":")[0]
+    return name in ("", "root") or (name.isdecimal() and int(name) == 0)
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(quoted, names)) or "none"
+
+
+def matches(pattern: str, name: str) -> bool:
+    """Whether a name is what a pattern says, in which `*` stands for anything, also for nothing."""
+    if "*" not in pattern:
+        return pattern == name
+    first, *between, last = pattern.split("*")
+    if len(name) < len(first) + len(last) or not (name.startswith(first) and name.endswith(last)):
+        return False
+    at, end = len(first), len(name) - len(last)
+    for part in between:
+        found = name.find(part, at, end)
+        if found < 0:
+            return False
+        at = found + len(part)
+    return True
+
+
+def _matches_any(patterns: Iterable[str], name: str) -> bool:
+    return any(matches(pattern, name) for pattern in patterns)
+
+
+def _is_image(allowed: str, image: str) -> bool:
+    """`registry/` is all below it, a name all its tags, and `*` any image."""
+    if allowed == "*" or allowed == image:
+        return True
+    if not allowed or not image or is_on_disk(image):
+        return False
+    full = full_name(image)
+    if allowed.endswith("/"):
+        return full.startswith(allowed)
+    whole = full_name(allowed)
+    return full == whole or full.startswith((f"{whole}:", f"{whole}@"))
+
+
+def _is_below(path: str, allowed: str) -> bool:
+    if not path.startswith("/") or ".." in path.split("/"):
+        return False
+    return posixpath.commonpath((path, allowed)) == allowed
+
+
+@dataclass(frozen=True, slots=True)
+class Roles:
+    """A set of roles: all, or some by name, and some with all below them."""
+
+    every: bool = False
+    exact: frozenset[str] = frozenset()
+    below: frozenset[str] = frozenset()
+
+    def __contains__(self, role: str) -> bool:
+        if self.every or role in self.exact:
+            return True
+        while role and self.below:
+            if role in self.below:
+                return True
+            role = role.rpartition("/")[0]
+        return False
+
+    def __bool__(self) -> bool:
+        return self.every or bool(self.exact or self.below)
+
+
+EVERY_ROLE = Roles(every=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One allow-rule of the document."""
+
+    who: tuple[str, ...]  # groups, and patterns of principals
+    do: frozenset[Verb]
+    role: str  # EVERY, ROLE/** or ROLE
+    launch_as: LaunchAs
+    line: int = 0
+    written: str = ""  # as a person reads it
+
+    def is_of(self, principal: str, groups: Container[str]) -> bool:
+        """Whether it names a principal, who is in these groups."""
+        return any(matches(who, principal) if "/" in who else who in groups for who in self.who)
+
+    def allows(self, verb: Verb, role: str) -> bool:
+        """Whether whom it is of may do that; nothing is the role of what is the cluster's."""
+        if verb not in self.do:
+            return False
+        if verb in CLUSTER_VERBS or self.role == EVERY:
+            return self.role == EVERY
+        top = self.role.removesuffix("/**")
+        return role == top or (top != self.role and role.startswith(f"{top}/"))
+
+
+def roles_of(rules: Iterable[Rule]) -> Roles:
+    """The roles that rules are of."""
+    patterns = {rule.role for rule in rules}
+    below = {p.removesuffix("/**") for p in patterns if p.endswith("/**")}
+    exact = {p for p in patterns if p != EVERY and not p.endswith("/**")}
+    return Roles(EVERY in patterns, frozenset(exact), frozenset(below))
+
+
+class Grants:
+    """The rules of one principal, and what they allow together."""
+
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules = rules
+        self._roles: dict[Verb, Roles] = {}
+
+    def roles(self, verb: Verb) -> Roles:
+        """Where it may do that."""
+        found = self._roles.get(verb)
+        if found is None:
+            found = roles_of(rule for rule in self.rules if verb in rule.do)
+            self._roles[verb] = found
+        return found
+
+    def rule(self, verb: Verb, role: str) -> Rule | None:
+        """The first rule that allows it, or None."""
+        return next((rule for rule in self.rules if rule.allows(verb, role)), None)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """All rules, as they were set. What was asked of it once is remembered."""
+
+    rules: tuple[Rule, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    document: str = ""
+    version: int = 0  # 0: nobody has set one
+    _grants: dict[str, Grants] = field(default_factory=dict, compare=False, repr=False)
+
+    def of(self, principal: str) -> Grants:
+        """What one principal may do."""
+        found = self._grants.get(principal)
+        if found is None:
+            if len(self._grants) >= MAX_REMEMBERED:
+                self._grants.clear()
+            mine = {name for name, of in self.groups.items() if _matches_any(of, principal)}
+            found = Grants(tuple(rule for rule in self.rules if rule.is_of(principal, mine)))
+            self._grants[principal] = found
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether something may be done, and by which rule; if not, why, as a sentence."""
+
+    problem: str | None = None
+    rule: Rule | None = None
+
+    @property
+    def allowed(self) -> bool:
+        """Whether it may be done."""
+        return self.problem is None
+
+
+ALLOWED = Decision()
+
+
+def decide(policy: Policy, caller: Caller, verb: Verb, role: str = "") -> Decision:
+    """Whether a caller may do something in a role, or in the cluster."""
+    if not caller.is_proved:
+        return ALLOWED
+    rule = policy.of(caller.principal).rule(verb, role)
+    return Decision(rule=rule) if rule else Decision(_denied(policy, caller, verb, role))
+
+
+def decide_launch(policy: Policy, caller: Caller, role: str, asked: Asked) -> Decision:
+    """Whether a caller may launch a task in a role as it is to be: one rule has to allow all."""
+    if not caller.is_proved:
+        return ALLOWED
+    nearest = ""
+    for rule in policy.of(caller.principal).rules:
+        if rule.allows(Verb.LAUNCH, role):
+            problem = rule.launch_as.problem(asked)
+            if problem is None:
+                return Decision(rule=rule)
+            nearest = nearest or f"{problem} (the rule of line {rule.line})"
+    if not nearest:
+        return Decision(_denied(policy, caller, Verb.LAUNCH, role))
+    return Decision(
+        f"{caller.principal} may not launch in the role {role} {nearest}; `pymesos-cli policy show`"
+        f" has the rules"
+    )
+
+
+def roles_for(policy: Policy, caller: Caller, verb: Verb) -> Roles:
+    """Where a caller may do something."""
+    return policy.of(caller.principal).roles(verb) if caller.is_proved else EVERY_ROLE
+
+
+def denied(policy: Policy, caller: Caller, verb: Verb) -> str:
+    """The sentence for one who may do something in no role at all."""
+    return _denied(policy, caller, verb, "")
+
+
+def _denied(policy: Policy, caller: Caller, verb: Verb, role: str) -> str:
+    where = f" in the role {role}" if role else "" if verb in CLUSTER_VERBS else " in any role"
+    asked = f"{caller.principal} {verb}{f' {role}' if role else ''}"
+    return (
+        f"{caller.principal} may not {verb}{where}: no rule of the cluster's policy (version"
+        f" {policy.version}) allows it; `pymesos-cli can {asked}` says what would"
+    )
