@@ -29,6 +29,12 @@ settings.load_profile("pymesos")
 
 give_children_the_defaults()
 
+# No test reads or changes the contexts of whoever runs it.
+CONFIG = tempfile.TemporaryDirectory(prefix="pymesos-tests-")
+os.environ["XDG_CONFIG_HOME"] = CONFIG.name
+for variable in ("PYMESOS_MASTER", "PYMESOS_TLS"):
+    os.environ.pop(variable, None)
+
 STRICT = os.environ.get("STRICT") == "1"
 
 

@@ -8,7 +8,6 @@ import os
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -18,6 +17,7 @@ import grpc.aio
 from pymesos_cli.known import Known
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_master
+from pymesos_core.contexts import Way
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import AGENT_KEY, describe, leader_of, says_that_nobody_leads
@@ -64,22 +64,25 @@ class ListAgainError(CliError):
 class Cluster:
     """Calls on the leading master; every call follows the leader until the timeout."""
 
-    def __init__(self, master: str, timeout_s: float, tls: Path | None = None) -> None:
-        """Raises CliError when `master` is no address, or `tls` no folder with credentials."""
-        self.master = master
+    def __init__(self, way: Way, timeout_s: float) -> None:
+        """Raises CliError when its master is no address, or its folder has no credentials."""
+        self.way = way
+        self.master = way.master
         self.timeout_s = timeout_s
         try:
-            self.master_shown = str(parse_master(master))  # without a password
-            self._detector: Detector = detector_for(master)
+            self.master_shown = str(parse_master(way.master))  # without a password
+            self._detector: Detector = detector_for(way.master)
         except AddressError as error:
-            raise CliError(f"--master: {error}", EXIT_USAGE) from error
+            raise CliError(f"{way.master_from}: {error}", EXIT_USAGE) from error
+        if way.context:
+            self.master_shown += f", of the context {way.context},"
         self.credentials: Credentials | None = None
-        if tls is not None:
+        if way.tls is not None:
             try:
-                self.credentials = Credentials(tls)
+                self.credentials = Credentials(way.tls)
                 self.credentials.need(Kind.OPERATOR)
             except CredentialsError as error:
-                raise CliError(f"--tls: {error}", EXIT_USAGE) from error
+                raise CliError(f"{way.tls_from}: {error}", EXIT_USAGE) from error
         self._channel: grpc.aio.Channel | None = None
         self._address: HostPort | None = None
 
@@ -119,8 +122,8 @@ class Cluster:
             return "If the cluster has certificates, name yours with --tls or PYMESOS_TLS"
         who = self.credentials.identity
         return (
-            f"--tls has the certificate of {who.principal} of the cluster {who.cluster}: is it that"
-            f" cluster's, and does that cluster have certificates?"
+            f"{self.way.tls_from} has the certificate of {who.principal} of the cluster"
+            f" {who.cluster}: is it that cluster's, and does that cluster have certificates?"
         )
 
     async def _stub(self, deadline: float) -> OperatorAsyncStub:

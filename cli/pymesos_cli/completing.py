@@ -126,6 +126,18 @@ def places(
     return here if is_here else here + _remote_places(context, parameter, incomplete)
 
 
+def contexts(
+    _context: click.Context, _parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem[Any]]:
+    """Contexts of this user."""
+    from pymesos_core.contexts import own_contexts
+
+    with contextlib.suppress(Exception):
+        names = [one.name for one in own_contexts().all()]
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+    return []
+
+
 @contextlib.contextmanager
 def _in_time() -> Iterator[None]:
     before = signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
@@ -141,11 +153,13 @@ def _ask(context: click.Context, offer: Offer, incomplete: str) -> Iterable[str]
     import asyncio
 
     from pymesos_cli.cluster import Cluster
+    from pymesos_cli.options import settings_of
 
-    root = context.find_root().params
+    # No command has begun, which would have left its settings.
+    way = settings_of(context.find_root()).way()
 
     async def ask() -> Iterable[str]:
-        async with Cluster(root["master"], ASK_S, root["tls"]) as cluster:
+        async with Cluster(way, ASK_S) as cluster:
             return await offer(cluster, context, incomplete)
 
     async def in_time() -> Iterable[str]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from pymesos_cli.completing import contexts
 from pymesos_cli.group import LazyGroup
-from pymesos_cli.options import DEFAULT_MASTER, Settings
+from pymesos_cli.options import DEFAULT_MASTER, settings_of
 from pymesos_core.flags import FiniteRange
 
 # Each command: its room, and what it does in one line that fits beside it.
@@ -16,6 +18,7 @@ ROOMS = {
     "attach": ("tasks", "Show what a task writes from now on, until it ends."),
     "cat": ("tasks", "Show a file of a task's sandbox."),
     "cluster": ("certificates", "Make a cluster's authority, and certificates."),
+    "context": ("contexts", "Name clusters, and choose the one that is meant."),
     "cp": ("tasks", "Copy files and folders into a task's sandbox, or out of it."),
     "events": ("operators", "Show the cluster as it is, and then what happens."),
     "exec": ("tasks", "Run a command in the container of a task."),
@@ -60,9 +63,8 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
     "--master",
     metavar="ADDRESS",
     envvar="PYMESOS_MASTER",
-    default=DEFAULT_MASTER,
-    show_default=True,
-    help="The master: host:port, or zk://host:port/path. Also $PYMESOS_MASTER.",
+    help="The master: host:port, or zk://host:port/path. Also $PYMESOS_MASTER."
+    f"  [default: the context's, or {DEFAULT_MASTER}]",
 )
 @click.option(
     "--tls",
@@ -70,7 +72,17 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
     metavar="FOLDER",
     envvar="PYMESOS_TLS",
     default=None,
-    help="Your certificate, as `cluster issue` made it. Also $PYMESOS_TLS.",
+    help="Your certificate, as `cluster issue` made it. Also $PYMESOS_TLS.  [default: the"
+    " context's]",
+)
+@click.option(
+    "--context",
+    "context_name",
+    metavar="NAME",
+    default="",
+    shell_complete=contexts,
+    help="A cluster that you have named: see `context --help`.  [default: the one with that"
+    " --master, or the current one]",
 )
 @click.option(
     "--timeout",
@@ -88,12 +100,12 @@ def _show_version(context: click.Context, _option: click.Parameter, wanted: bool
     help="Show the version and exit.",
 )
 @click.pass_context
-def main(context: click.Context, master: str, tls: Path | None, timeout: float) -> None:
+def main(context: click.Context, /, **_: Any) -> None:
     """Use a pymesos cluster.
 
     Exit status: 0 done, 1 the work failed, 2 wrong use, 3 no master reachable.
     """
-    context.obj = Settings(master, timeout, tls)
+    context.obj = settings_of(context)
 
 
 @main.command(short_help="Print the completion script of a shell.")

@@ -93,14 +93,14 @@ def main() -> None:
     if "PYMESOS_EXECUTOR_ID" in os.environ:
         asyncio.run(ExecutorDriver(Counter()).run())
         return
-    master, *numbers = sys.argv[1:] or ["127.0.0.1:5050"]
+    master, numbers = sys.argv[1:2], sys.argv[2:]
     if len(numbers) > 2 or not all(number.isdecimal() for number in numbers):
         sys.exit("usage: counting_executor.py [HOST:PORT [TASKS [STEPS]]]")
     tasks, steps = [*map(int, numbers), *(5, 10)[len(numbers) :]]
     info = pb.FrameworkInfo(
         name="counting", capabilities=[pb.PARTITION_AWARE], failover_timeout_s=60
     )
-    sys.exit(run_framework(Counting(tasks, steps), info, [master]))
+    sys.exit(run_framework(Counting(tasks, steps), info, master))
 
 
 if __name__ == "__main__":

@@ -3,14 +3,13 @@
 python durable_framework.py HOST:PORT FOLDER
 """
 
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from pymesos_core.store import Store
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, Room, Scheduler, is_terminal
+from pymesos_sdk import Driver, Room, Scheduler, is_terminal, run_framework
 
 
 class Durable(Scheduler):
@@ -37,4 +36,4 @@ if __name__ == "__main__":
         sys.exit("usage: durable_framework.py HOST:PORT FOLDER")
     info = pb.FrameworkInfo(name="durable", failover_timeout_s=600)
     store = Store(Path(sys.argv[2]) / "state.sqlite")
-    asyncio.run(Driver(Durable(), info, sys.argv[1], store=store).run())
+    sys.exit(run_framework(Durable(), info, sys.argv[1:2], store=store))

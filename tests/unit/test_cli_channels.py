@@ -7,6 +7,7 @@ import pytest
 from pymesos_cli import cluster as module
 from pymesos_cli.cluster import Cluster, jobs_at, sandbox_of
 from pymesos_core.addresses import HostPort
+from pymesos_core.contexts import Way
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -45,7 +46,7 @@ class GoneWrongError(Exception):
 
 async def test_a_cluster_has_one_channel_and_closes_it(opened: set[FakeChannel]) -> None:
     with pytest.raises(GoneWrongError):
-        async with Cluster("127.0.0.1:1", 1.0) as cluster:
+        async with Cluster(Way("127.0.0.1:1"), 1.0) as cluster:
             await cluster.leader_channel()
             await cluster.leader_channel()
             assert len(opened) == 1
@@ -64,7 +65,7 @@ async def test_ways_to_agents_and_jobs_are_closed(
 
     monkeypatch.setattr(module, "_answers", answers)
     address = types_pb2.Address(ip="127.0.0.1", port=1)
-    async with Cluster("127.0.0.1:1", 1.0) as cluster:
+    async with Cluster(Way("127.0.0.1:1"), 1.0) as cluster:
         with pytest.raises(GoneWrongError):
             async with sandbox_of(cluster, pb.TaskView(agent_address=address)):
                 assert len(opened) == 1

@@ -24,6 +24,7 @@ from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import cluster as local
 from pymesos_cli.tasks import exec as exec_module
 from pymesos_cli.tasks import stats
+from pymesos_core.contexts import Way
 from pymesos_core.resources import Resources
 from pymesos_core.store import Change, Store, StoreError
 from pymesos_proto.v1 import jobs_pb2, types_pb2
@@ -59,7 +60,7 @@ class TestInputThatCannotBeRead:
 
     async def test_ends_the_call(self, calls: list[str], tmp_path: Path) -> None:
         folder = os.open(tmp_path, os.O_RDONLY)
-        cluster = Cluster("127.0.0.1:1", 1.0)
+        cluster = Cluster(Way("127.0.0.1:1"), 1.0)
         try:
             with pytest.raises(CliError, match="the input cannot be read: Is a directory"):
                 async with asyncio.timeout(5):
@@ -105,7 +106,7 @@ async def test_agents_that_do_not_answer_are_told(
 
     monkeypatch.setattr(Cluster, "tasks", tasks)
     monkeypatch.setattr(stats, "_of_agent", of_agent)
-    assert await stats._rows(Cluster("127.0.0.1:1", 1.0), None) == [{"cpus": 1.0}]
+    assert await stats._rows(Cluster(Way("127.0.0.1:1"), 1.0), None) == [{"cpus": 1.0}]
     assert "the agent a is not reachable" in capsys.readouterr().err
 
 
@@ -145,7 +146,7 @@ class TestServicesOfWhichOneFails:
         monkeypatch.setattr(services, "jobs_at", jobs_at)
         if hasattr(quarantine, "jobs_at"):
             monkeypatch.setattr(quarantine, "jobs_at", jobs_at)
-        yield Cluster("127.0.0.1:1", 1.0)
+        yield Cluster(Way("127.0.0.1:1"), 1.0)
 
     async def test_the_others_say_what_is_aside(
         self, cluster: Cluster, capsys: pytest.CaptureFixture[str]
@@ -262,7 +263,7 @@ class TestJobsOfRunsThatDied:
         monkeypatch.setattr(Cluster, "frameworks", frameworks)
         monkeypatch.setattr(hosted, "jobs_of", jobs_of)
         monkeypatch.setattr(hosted, "end", end)
-        await hosted.end_orphans(Cluster("127.0.0.1:1", 1.0))
+        await hosted.end_orphans(Cluster(Way("127.0.0.1:1"), 1.0))
         return torn
 
     async def test_are_ended(

@@ -1,0 +1,1 @@
+"""Commands that name clusters, and choose which of them is meant."""
