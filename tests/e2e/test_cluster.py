@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from pymesos_core.contexts import own_contexts
 from pymesos_testing.cli import Cli, job
 from pymesos_testing.components import (
     IMAGE,
@@ -501,6 +502,8 @@ def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path, how: str) 
     assert first[0] == "master", (tmp_path / "errors").read_text()
     folder = Path(local.stdout.readline().split()[-1])
     assert folder.is_dir()
+    local.stdout.readline()  # that of the context, which is there before
+    assert own_contexts().at(first[1]) is not None
     cli = Cli(first[1])
     assert cli.run("run", "-", "--wait", text=job("service", 4, "sleep 99")).returncode == 0
     if how == "killed agents":
@@ -524,6 +527,7 @@ def test_local_ends_with_its_tasks_and_leaves_nothing(tmp_path: Path, how: str) 
         assert f"the cluster's folder {folder} was removed" in said and "Errno" not in said, said
     wait_for("its end", lambda: not with_marker(marker, local.pid), 20)
     wait_for("the end of its folder", lambda: not folder.exists())
+    assert own_contexts().at(first[1]) is None
     assert "Traceback" not in (tmp_path / "errors").read_text()
 
 

@@ -21,11 +21,12 @@ from pymesos_cli import services
 from pymesos_cli.cluster import CliError, Cluster
 from pymesos_cli.jobs import hosted, leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
-from pymesos_cli.local import cluster as local
+from pymesos_cli.local import keeping
+from pymesos_cli.local.cluster import LocalCluster, LocalError, Role, Stop
+from pymesos_cli.local.starting import Wanted
 from pymesos_cli.tasks import exec as exec_module
 from pymesos_cli.tasks import stats
 from pymesos_core.contexts import Way
-from pymesos_core.resources import Resources
 from pymesos_core.store import Change, Store, StoreError
 from pymesos_proto.v1 import jobs_pb2, types_pb2
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -162,19 +163,18 @@ class TestServicesOfWhichOneFails:
 def test_a_local_cluster_that_is_stopped_while_it_starts_leaves_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(local, "_sweep", lambda _: True)
+    monkeypatch.setattr(keeping, "sweep", lambda _: True)
     folder = tmp_path / "cluster"
     folder.mkdir()
-    stop = local.Stop(asked=1)
-    assert local._keep(folder, 1, "process", Resources(), 0, "info", stop) == 1
+    assert keeping._keep(folder, Wanted(), Stop(asked=1)) == 1
     assert not folder.exists()
 
 
 class TestARoleOfALocalClusterThatHasEnded:
-    def role(self, tmp_path: Path, script: str) -> local.Role:
+    def role(self, tmp_path: Path, script: str) -> Role:
         process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.DEVNULL)
         process.wait()
-        return local.Role("agent-1", process, tmp_path / "agent-1.log")
+        return Role("agent-1", process, tmp_path / "agent-1.log")
 
     def test_says_how_and_what_it_wrote(self, tmp_path: Path) -> None:
         role = self.role(tmp_path, "exit 3")
@@ -194,7 +194,7 @@ class TestARoleOfALocalClusterThatHasEnded:
         folder = tmp_path / "removed"
         role = self.role(folder, "exit 0")
         assert role.last_words().endswith("agent-1.log: No such file or directory")
-        cluster = local.LocalCluster(folder, roles=[role])
+        cluster = LocalCluster(folder, roles=[role])
         assert cluster.stop()
         said = capsys.readouterr().err
         assert "No such file or directory; its tasks are ended by force" in said
@@ -208,8 +208,8 @@ def test_a_local_cluster_without_a_place_for_its_folder(
         raise FileNotFoundError(2, "No usable temporary directory found in ['/nowhere']")
 
     monkeypatch.setattr(tempfile, "mkdtemp", full)
-    with pytest.raises(local.LocalError, match="name another with TMPDIR"):
-        local.run_local(1, "process", Resources(), 0, "info")
+    with pytest.raises(LocalError, match="name another with TMPDIR"):
+        keeping.run_local(Wanted())
 
 
 class TestFoldersOfRunsThatDied:

@@ -146,7 +146,8 @@ class Supervised:
 
     async def _spawn(self) -> None:
         """Start a supervisor that no signal to the agent's group or terminal reaches."""
-        with (self._directory / "supervisor.log").open("ab") as errors:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+        with os.fdopen(os.open(self._directory / "supervisor.log", flags, 0o600), "ab") as errors:
             process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", "-c", PROGRAM, PACKAGES, str(self._directory)),
                 stdin=asyncio.subprocess.PIPE,

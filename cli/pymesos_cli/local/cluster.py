@@ -1,43 +1,26 @@
-"""`local`: a whole cluster in the foreground on loopback, and nothing left of it afterwards.
-
-Two processes: the one that was called waits and passes signals on, and a child of it, the keeper,
-starts the installed roles and ends them. Both are subreapers, so that what outlives its agent on
-purpose (supervisors, with the tasks below them) falls to one of them when the agent is killed. The
-kernel tells the keeper when the first one dies, and the roles when the keeper does: whichever of
-them gets kill -9, another ends the rest. Neither imports gRPC.
-"""
+"""The processes of a local cluster: how they start, what they said last, and how they end."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import os
-import random
 import select
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import IO
 
 from pymesos_cli.local import bound
-from pymesos_core import resources
-from pymesos_core.resources import Resources
-from pymesos_core.text import count_of
 
 START_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 40.0
 SWEEP_TIMEOUT_S = 10.0
 POLL_S = 0.05
-PORTS_PER_AGENT = 50
-DEFAULT_AGENT = "cpus:2;mem:1024;disk:1024"
 PR_SET_CHILD_SUBREAPER = 36
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -48,11 +31,11 @@ class LocalError(Exception):
     """The cluster cannot start: the message says which part and shows what it said."""
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """A signal came while the cluster was starting."""
 
 
-def _wanted_signals() -> list[signal.Signals]:
+def wanted_signals() -> list[signal.Signals]:
     """All, but for what nohup has made us deaf to."""
     deaf = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
     return [number for number in SIGNALS if not (deaf and number == signal.SIGHUP)]
@@ -66,7 +49,7 @@ class Stop:
 
     def install(self) -> None:
         """Count the signals from now on."""
-        for number in _wanted_signals():
+        for number in wanted_signals():
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -124,7 +107,7 @@ class LocalCluster:
     def start(self, name: str, *argv: str) -> Role:
         """Start a role and wait for the line with its address. Raises LocalError."""
         if self.stopping.wanted:
-            raise _StoppedError
+            raise StoppedError
         role = self._start(name, argv)
         self.roles.append(role)
         self._wait_until_it_listens(role)
@@ -133,7 +116,7 @@ class LocalCluster:
     def _start(self, name: str, argv: tuple[str, ...]) -> Role:
         log = self.folder / f"{name}.log"
         try:
-            errors = log.open("ab")
+            errors = os.fdopen(os.open(log, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600), "ab")
         except OSError as error:
             raise LocalError(f"cannot write {log}: {error.strerror}") from error
         with errors:
@@ -150,7 +133,7 @@ class LocalCluster:
         assert role.process.stdout is not None
         line = _read_line(role.process.stdout, START_TIMEOUT_S, self.stopping)
         if self.stopping.wanted:
-            raise _StoppedError
+            raise StoppedError
         if not line.startswith("listening on "):
             raise LocalError(f"{role.name} did not start; {role.last_words()}")
         role.address = line.removeprefix("listening on ").strip()
@@ -202,7 +185,7 @@ class LocalCluster:
         return out
 
 
-def _become_subreaper() -> None:
+def become_subreaper() -> None:
     _libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
@@ -218,7 +201,7 @@ def _children() -> list[int]:
     return found
 
 
-def _reap(but: frozenset[int] = frozenset()) -> None:
+def reap(but: frozenset[int] = frozenset()) -> None:
     """Take note of the end of all children but those that somebody waits for."""
     for pid in _children():
         if pid not in but:
@@ -226,14 +209,14 @@ def _reap(but: frozenset[int] = frozenset()) -> None:
                 os.waitpid(pid, os.WNOHANG)
 
 
-def _sweep(grace_s: float) -> bool:
+def sweep(grace_s: float) -> bool:
     """End all that is left below this process, by force after `grace_s`; whether all has ended.
 
     What a child that ends leaves behind becomes a child.
     """
     began_s = time.monotonic()
     while True:
-        _reap()
+        reap()
         left = _children()
         if not left:
             return True
@@ -255,206 +238,3 @@ def _read_line(stream: IO[bytes], timeout_s: float, stop: Stop) -> str:
         if readable:
             return stream.readline().decode("utf-8", "replace")
     return ""
-
-
-def port_block(size: int, taken: set[int]) -> int:
-    """The first of `size` adjacent ports that are free now, below the ephemeral ones."""
-    for _ in range(1000):
-        first = random.randrange(10_000, 32_000 - size, size)  # noqa: S311 - no secret
-        ports = range(first, first + size)
-        if taken.isdisjoint(ports) and all(_is_free(port) for port in ports):
-            taken.update(ports)
-            return first
-    raise LocalError(f"no {size} adjacent free ports are left between 10000 and 32000")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
-
-
-def start_cluster(
-    folder: Path,
-    agents: int,
-    runtime: str,
-    given: Resources,
-    port: int,
-    log_level: str,
-    stopping: Stop,
-) -> LocalCluster:
-    """Master, agents and the bin-packing framework. Raises LocalError; what started is stopped."""
-    cluster = LocalCluster(folder, stopping)
-    try:
-        level = ("--log-level", log_level)
-        master = cluster.start(
-            "master",
-            "pymesos_master.main",
-            *("--port", str(port), "--work-dir", str(folder / "master")),
-            *("--agent-ping-timeout", "2", *level),
-        )
-        taken: set[int] = set()
-        for index in range(agents):
-            name = f"agent-{index + 1}"
-            offered = resources.parse(DEFAULT_AGENT)
-            offered = Resources(
-                {**offered.scalars, **given.scalars}, given.ranges, given.sets, given.tagged
-            )
-            if "ports" not in offered.ranges:
-                first = port_block(PORTS_PER_AGENT, taken)
-                ports = ((first, first + PORTS_PER_AGENT - 1),)
-                offered = offered + Resources(ranges={"ports": ports})
-            cluster.start(
-                name,
-                "pymesos_agent.main",
-                *("--port", "0", "--master", master.address, "--work-dir", str(folder / name)),
-                *("--hostname", name, "--resources", str(offered), "--runtime", runtime),
-                *("--kill-tasks-on-exit", *level),
-            )
-        cluster.start(
-            "binpack",
-            "pymesos_binpack.main",
-            *("--listen", "--master", master.address, "--state-dir", str(folder / "binpack")),
-            *level,
-        )
-    except BaseException:
-        cluster.stop()
-        raise
-    return cluster
-
-
-def run_local(agents: int, runtime: str, given: Resources, port: int, log_level: str) -> int:
-    """Run until Ctrl-C or SIGTERM; the exit status. Raises LocalError."""
-    try:
-        folder = Path(tempfile.mkdtemp(prefix="pymesos-local-"))
-        folder.chmod(0o755)
-    except OSError as error:
-        raise LocalError(
-            f"a temporary folder for the cluster cannot be made: {error.strerror or error}. Make"
-            f" room there, or name another with TMPDIR"
-        ) from error
-    _become_subreaper()
-    parent = os.getpid()
-    sys.stdout.flush()
-    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none is lost before it can be passed on
-    keeper = os.fork()
-    if keeper == 0:
-        _be_keeper(
-            parent, lambda stop: _keep(folder, agents, runtime, given, port, log_level, stop)
-        )
-    with _passing_on(keeper):
-        _, status = os.waitpid(keeper, 0)
-    if os.WIFSIGNALED(status):
-        # The roles were told by the kernel, and are our children now.
-        print("the keeper of the cluster was killed; ending what is left …", file=sys.stderr)
-        _sweep(STOP_TIMEOUT_S)
-    else:
-        _sweep(0.0)
-    shutil.rmtree(folder, ignore_errors=True)
-    return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1
-
-
-@contextlib.contextmanager
-def _passing_on(keeper: int) -> Iterator[None]:
-    def pass_on(number: int, _frame: FrameType | None) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(keeper, number)
-
-    before = {number: signal.signal(number, pass_on) for number in _wanted_signals()}
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _be_keeper(parent: int, keep: Callable[[Stop], int]) -> None:
-    """In the child: keep the cluster, and end. Does not return."""
-    status = 1
-    try:
-        os.setsid()  # Ctrl-C comes through the parent alone, once
-        bound.die_with_parent()
-        _become_subreaper()
-        stop = Stop()
-        stop.install()
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-        if os.getppid() != parent:
-            stop.asked += 1  # it has ended before it could be told
-        status = keep(stop)
-    except LocalError as error:
-        print(f"Error: {error}", file=sys.stderr)
-    except BaseException as error:  # it must not go back into the caller's work
-        with contextlib.suppress(Exception):
-            print(f"pymesos-cli local: {type(error).__name__}: {error}", file=sys.stderr)
-    finally:
-        with contextlib.suppress(Exception):
-            sys.stdout.flush()
-            sys.stderr.flush()
-        os._exit(status)
-
-
-def _keep(
-    folder: Path,
-    agents: int,
-    runtime: str,
-    given: Resources,
-    port: int,
-    log_level: str,
-    stop: Stop,
-) -> int:
-    """Run the cluster until it is to stop; the exit status. Raises LocalError.
-
-    Nothing is left of it, also when it is to stop while it starts.
-    """
-    try:
-        cluster = start_cluster(folder, agents, runtime, given, port, log_level, stop)
-        return _until_it_stops(cluster, agents, stop)
-    except _StoppedError:
-        return 1
-    finally:
-        _sweep(0.0)
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _until_it_stops(cluster: LocalCluster, agents: int, stop: Stop) -> int:
-    failed = False
-    try:
-        _greet(cluster, agents)
-        while not stop.wanted and not failed:
-            time.sleep(0.2)
-            for role in cluster.ended():
-                print(f"{role.name} is gone; {role.last_words()}", file=sys.stderr)
-                failed = failed or not role.is_agent
-                if all(role.told for role in cluster.roles if role.is_agent):
-                    print(
-                        "no agent is left, so nothing runs; Ctrl-C ends the rest", file=sys.stderr
-                    )
-            if not cluster.folder.is_dir():
-                print(f"the cluster's folder {cluster.folder} was removed", file=sys.stderr)
-                failed = True
-            _reap(frozenset(role.process.pid for role in cluster.roles))
-    finally:
-        with contextlib.suppress(Exception):  # whoever reads it may have gone
-            again = "" if failed else " (Ctrl-C again: at once, without waiting for tasks)"
-            print(f"stopping{again} …", file=sys.stderr, flush=True)
-        well = cluster.stop()
-    return 1 if failed or not well else 0
-
-
-def _greet(cluster: LocalCluster, agents: int) -> None:
-    address = cluster.roles[0].address
-    print(f"master {address}", flush=True)
-    print(
-        f"{count_of(agents, 'agent')} and a bin-packing framework; logs and sandboxes are in"
-        f" {cluster.folder}\n"
-        f"try, in another terminal:\n"
-        f"  export PYMESOS_MASTER={address}\n"
-        f"  pymesos-cli run -- echo hello\n"
-        f"  pymesos-cli agents\n"
-        f"Ctrl-C ends it, with all its tasks",
-        flush=True,
-    )

@@ -40,9 +40,19 @@ room = Room()
     show_default=True,
     help="Of the logs in the cluster's folder.",
 )
-def local(agents: int, runtime: str, resource_text: str, port: int, log_level: str) -> None:
-    """Run a whole cluster here, on loopback, until Ctrl-C."""
-    from pymesos_cli.local.cluster import LocalError, run_local
+@click.option(
+    "--no-auth", is_flag=True, help="Without certificates: everybody on this machine gets in."
+)
+def local(
+    agents: int, runtime: str, resource_text: str, port: int, log_level: str, no_auth: bool
+) -> None:
+    """Run a whole cluster here, on loopback, until Ctrl-C.
+
+    Only you get in, by a certificate in a context of yours, which is the current one meanwhile.
+    """
+    from pymesos_cli.local.cluster import LocalError
+    from pymesos_cli.local.keeping import run_local
+    from pymesos_cli.local.starting import Wanted
     from pymesos_core.resources import ResourceError, parse
 
     try:
@@ -50,7 +60,7 @@ def local(agents: int, runtime: str, resource_text: str, port: int, log_level: s
     except ResourceError as error:
         raise click.UsageError(f"--resources: {error}") from error
     try:
-        sys.exit(run_local(agents, runtime, given, port, log_level))
+        sys.exit(run_local(Wanted(agents, runtime, given, port, log_level, auth=not no_auth)))
     except LocalError as error:
         raise click.ClickException(str(error)) from error
 

@@ -13,9 +13,8 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import grpc
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
@@ -25,6 +24,9 @@ from pymesos_core.exits import RoleError
 from pymesos_core.security.authority import identity_of
 from pymesos_core.security.identities import Identity, Kind, server_name
 from pymesos_core.text import os_problem
+
+if TYPE_CHECKING:
+    import grpc  # here for types only: whoever just writes the files does without
 
 CERTIFICATE, KEY, ROOTS = "cert.pem", "key.pem", "roots.pem"
 FILES = (CERTIFICATE, KEY, ROOTS)
@@ -122,6 +124,8 @@ class Credentials:
 
     def server(self) -> grpc.ServerCredentials:
         """For a server, which asks each client for its certificate."""
+        import grpc
+
         used = [self._pem]
 
         def renewed() -> grpc.ServerCertificateConfiguration | None:
@@ -140,6 +144,8 @@ class Credentials:
         self, to: Kind, name: str = ""
     ) -> tuple[grpc.ChannelCredentials, list[tuple[str, str]]]:
         """For a channel to a server of that kind, or to that one only, with the options for it."""
+        import grpc
+
         pem = self.current()
         whom = server_name(self.identity.cluster, to, name)
         credentials = grpc.ssl_channel_credentials(pem.roots, pem.key, pem.chain)
@@ -239,4 +245,6 @@ def _signs(above: x509.Certificate, below: x509.Certificate) -> bool:
 
 
 def _server_configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
+    import grpc
+
     return grpc.ssl_server_certificate_configuration([(pem.key, pem.chain)], pem.roots)

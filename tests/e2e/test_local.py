@@ -1,0 +1,207 @@
+"""`pymesos-cli local` is closed: who owns it needs no flags, and nobody else gets anything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pymesos_cli.local.owner import AUTHORITY, OF_FRAMEWORKS, OWNER, tls_of
+from pymesos_core.contexts import own_contexts
+from pymesos_testing.cli import Cli
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLES = ROOT / "frameworks" / "examples"
+NOBODY = 65534
+
+
+@dataclass
+class Local:
+    """A `local` of one agent."""
+
+    process: subprocess.Popen[str]
+    master: str
+    folder: Path
+    said: str
+
+    def ports(self) -> list[int]:
+        """All that its processes listen on."""
+        processes = psutil.Process(self.process.pid).children(recursive=True)
+        found = (c for p in processes for c in p.net_connections("tcp"))
+        return sorted({c.laddr.port for c in found if c.status == psutil.CONN_LISTEN})
+
+
+def start(*flags: str, **env: str) -> Local:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pymesos_cli.main", "local", "--agents", "1", *flags],
+        stdout=subprocess.PIPE, text=True, env=os.environ | env,
+    )  # fmt: skip
+    assert process.stdout is not None
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if "Ctrl-C" in line:
+            break
+    assert lines[0].startswith("master "), lines
+    return Local(process, lines[0].split()[1], Path(lines[1].split()[-1]), "".join(lines))
+
+
+def stop(local: Local) -> None:
+    local.process.send_signal(signal.SIGINT)
+    assert local.process.wait(60) == 0
+
+
+@pytest.fixture(scope="module")
+def local() -> Iterator[Local]:
+    made = start("--runtime", "process")
+    yield made
+    stop(made)
+    assert own_contexts().at(made.master) is None and not made.folder.exists()
+
+
+def python(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *argv], capture_output=True, text=True, timeout=60, env=os.environ | env
+    )
+
+
+def cli(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    return python("-m", "pymesos_cli.main", *arguments, **env)
+
+
+def test_its_owner_needs_no_flags(local: Local) -> None:
+    for env in ({}, {"PYMESOS_MASTER": local.master}):
+        done = cli("run", "--", "echo", "hello", **env)
+        assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+    assert "only you get in: your certificate is in the context local" in local.said
+
+
+@pytest.mark.parametrize("arguments", [("MASTER",), ()])
+def test_neither_does_the_author_of_a_framework(local: Local, arguments: tuple[str, ...]) -> None:
+    master = [local.master for _ in arguments]
+    done = python(str(EXAMPLES / "hello_framework.py"), *master)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("TASK_FINISHED") == 5
+
+
+def test_custom_executors_get_in(local: Local) -> None:
+    done = python(str(EXAMPLES / "counting_executor.py"), local.master, "2", "2")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("counted to 2") == 2
+
+
+def test_its_authority_lets_more_in(local: Local, tmp_path: Path) -> None:
+    authority = str(local.folder / "tls" / AUTHORITY)
+    done = cli("cluster", "issue", authority, "operator/eve", str(tmp_path / "eve"))
+    assert done.returncode == 0, done.stderr
+    assert cli("--tls", str(tmp_path / "eve"), "--master", local.master, "tasks").returncode == 0
+
+
+def test_a_second_one_is_one_of_its_own(local: Local) -> None:
+    first = own_contexts().at(local.master)
+    second = start("--runtime", "process")
+    assert first is not None and "in the context local-2" in second.said
+    for context in (first.name, "local-2"):
+        done = cli("--context", context, "agents", "--json")
+        assert len(json.loads(done.stdout)) == 1, done.stderr
+    stop(second)
+    assert own_contexts().current() == first
+
+
+def test_whose_contexts_cannot_be_written_names_the_certificate(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    made = start("--runtime", "process", XDG_CONFIG_HOME=str(tmp_path / "file"))
+    said = f"export PYMESOS_TLS={tls_of(made.folder, OWNER)}"
+    assert said in made.said
+    variables = dict(line.split()[1].split("=") for line in made.said.splitlines() if "exp" in line)
+    done = cli("agents", "--json", XDG_CONFIG_HOME=str(tmp_path / "file"), **variables)
+    assert len(json.loads(done.stdout)) == 1, done.stderr
+    stop(made)
+
+
+def test_a_laboratory_is_open() -> None:
+    made = start("--runtime", "process", "--no-auth")
+    assert "everybody on this machine gets in" in made.said
+    assert len(Cli(made.master).json("agents")) == 1
+    done = python(str(EXAMPLES / "hello_framework.py"), made.master)
+    assert done.returncode == 0, done.stderr
+    stop(made)
+
+
+# Says what somebody else can open of what is named on standard input, and which calls succeed.
+STRANGER = """
+import encodings.idna, json, os, ssl, sys
+import grpc
+from google.protobuf import descriptor_pool
+from pymesos_proto.v1 import agent_pb2, executor_pb2, jobs_pb2, operator_pb2, sandbox_pb2
+from pymesos_proto.v1 import scheduler_pb2
+MODULES = (agent_pb2, executor_pb2, jobs_pb2, operator_pb2, sandbox_pb2, scheduler_pb2)
+given = json.load(sys.stdin)
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+read, done, codes = [], [], set()
+for path in given["paths"]:
+    try:
+        open(path, "rb").close()
+        read.append(path)
+    except OSError:
+        pass
+for port in given["ports"]:
+    where = f"127.0.0.1:{port}"
+    proof = grpc.ssl_channel_credentials()
+    channels = [grpc.insecure_channel(where), grpc.secure_channel(where, proof)]
+    try:
+        shown = ssl.get_server_certificate(("127.0.0.1", port), timeout=5).encode()
+        channels.append(grpc.secure_channel(where, grpc.ssl_channel_credentials(shown)))
+    except OSError:
+        pass
+    for channel in channels:
+        for service in (s for m in MODULES for s in m.DESCRIPTOR.services_by_name.values()):
+            for method in service.methods:
+                path = f"/{service.full_name}/{method.name}"
+                streams = method.server_streaming or method.client_streaming
+                call = channel.stream_stream(path) if streams else channel.unary_unary(path)
+                try:
+                    # Where executors connect, nothing is said to who says nothing.
+                    told = list(call(iter([b""]), timeout=5)) if streams else [call(b"", timeout=5)]
+                    done += [(path, str(one)) for one in told]
+                except grpc.RpcError as error:
+                    codes.add(error.code().name)
+print(json.dumps({"read": read, "done": done, "codes": sorted(codes)}))
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become another user")
+def test_another_user_gets_nothing(local: Local) -> None:
+    assert cli("run", "--", "echo", "hello").returncode == 0
+    config = own_contexts().path.parent
+    paths = [str(p) for top in (local.folder, config) for p in top.rglob("*") if p.is_file()]
+    assert str(tls_of(local.folder, OWNER) / "key.pem") in paths
+    assert str(config / "contexts.json") in paths
+    ports = local.ports()
+    assert len(ports) == 4, "of master, agent, its executors, and the bin-packing framework"
+    done = subprocess.run(
+        [sys.executable, "-c", STRANGER],
+        input=json.dumps({"paths": paths, "ports": ports}),
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    got = json.loads(done.stdout)
+    assert got["read"] == [] and got["done"] == []
+    assert set(got["codes"]) <= {"UNAVAILABLE", "UNAUTHENTICATED", "UNIMPLEMENTED"}, got["codes"]
+
+
+def test_what_its_processes_show_of_themselves_is_no_secret(local: Local) -> None:
+    """Everybody on the machine reads their command lines."""
+    keys = [tls_of(local.folder, name) / "key.pem" for name in (OWNER, OF_FRAMEWORKS)]
+    secrets = [key.read_text().splitlines()[1] for key in keys]
+    for process in psutil.Process(local.process.pid).children(recursive=True):
+        line = " ".join(process.cmdline())
+        assert not any(secret in line for secret in secrets)
