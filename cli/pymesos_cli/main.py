@@ -16,6 +16,7 @@ from pymesos_core.flags import FiniteRange
 ROOMS = {
     "agents": ("operators", "List agents: what they have, and what of it is used."),
     "attach": ("tasks", "Show what a task writes from now on, until it ends."),
+    "can": ("operators", "Say whether somebody may do something, and by which rule."),
     "cat": ("tasks", "Show a file of a task's sandbox."),
     "cluster": ("certificates", "Make a cluster's authority, and certificates."),
     "context": ("contexts", "Name clusters, and choose the one that is meant."),
@@ -32,6 +33,7 @@ ROOMS = {
     "logs": ("tasks", "Show what a task writes, or wrote, or all tasks of a job."),
     "ls": ("tasks", "List the files of a task's sandbox."),
     "offers": ("operators", "List offers that wait for an answer."),
+    "policy": ("operators", "Show, check and set what operators and frameworks may do."),
     "quarantine": ("jobs", "See what is stored and cannot be handled; release it."),
     "quota": ("operators", "Guarantee resources to roles, and limit them."),
     "reserve": ("operators", "Reserve resources of an agent for a role."),
@@ -47,6 +49,7 @@ ROOMS = {
     "watch": ("jobs", "Follow a job until it is done, or its services run."),
     "weights": ("operators", "Give roles weights: a larger one gets a larger share."),
     "whatif": ("local", "Replay a workload: how many machines does it need?"),
+    "whoami": ("operators", "Say who you are to the cluster, and which rules are yours."),
 }
 
 

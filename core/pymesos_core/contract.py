@@ -142,6 +142,9 @@ RULES: Mapping[str, Rule] = {
     "master_version": _LINE,
     "agent_version": _LINE,
     "cursor": _anything,  # one that is not known begins anew
+    "document": _anything,  # see read_policy
+    "who": _anything,
+    "verb": _anything,
     "network": _LINE,
     "principal": _LINE,
     "protocol": _LINE,
@@ -214,6 +217,8 @@ RULES: Mapping[str, Rule] = {
     "consecutive_failures": _anything,
     "containers": _anything,
     "epoch": _anything,
+    "instead_of": _anything,
+    "Policy.version": _anything,
     "epoch_seen": _anything,
     "exit_status": _anything,
     "status": _anything,

@@ -16,6 +16,7 @@ class ProblemKind(Enum):
     NOT_FOUND = "not found"  # there is nothing of that name
     OUTDATED = "outdated"  # what it refers to is not kept any more; begin anew
     UNAVAILABLE = "unavailable"  # try again, perhaps elsewhere
+    DENIED = "denied"  # have somebody else do it, or change the policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class RequestError(Exception):
 def invalid(message: str) -> RequestError:
     """The error of a request that cannot be."""
     return RequestError(Problem(ProblemKind.INVALID, message))
+
+
+def denied(message: str) -> RequestError:
+    """The error of a request that its caller may not make."""
+    return RequestError(Problem(ProblemKind.DENIED, message))
 
 
 def not_found(message: str) -> RequestError:

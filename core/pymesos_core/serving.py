@@ -21,7 +21,7 @@ from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.security.credentials import Credentials
-from pymesos_core.security.gate import CertificateGate, open_gate
+from pymesos_core.security.gate import CertificateGate, Gate, open_gate
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -82,7 +82,9 @@ def make_server(
             soft = hard
     connections = min(MAX_CONNECTIONS, max(soft // 2, soft - RESERVED_DESCRIPTORS))
     prepare(asyncio.get_running_loop())
-    gate = open_gate if credentials is None else CertificateGate(credentials.identity.cluster)
+    gate: Gate = open_gate
+    if credentials is not None:
+        gate = CertificateGate(credentials.identity.cluster, credentials.identity.kind)
     return grpc.aio.server(
         interceptors=(Adapter(PeerBudgets(limits), Complaints(log), gate),),
         options=[*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)],

@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable, Iterable
 
 from pymesos_core.caller import Caller
 from pymesos_core.errors import Problem, RequestError
+from pymesos_core.security.policy import Policy
 from pymesos_master.core.events import (
     Event,
     OperatorKilledTask,
     OperatorMarkedGone,
     OperatorReleasedRecord,
     OperatorReserved,
+    OperatorSetPolicy,
     OperatorSetQuota,
     OperatorSetWeight,
     OperatorToreDown,
@@ -73,6 +75,10 @@ class Commands:
     ) -> None:
         """Try a record of the registry that was set aside again, or delete it."""
         await self._decide(lambda i: OperatorReleasedRecord(i, kind, key, discard, caller))
+
+    async def set_policy(self, caller: Caller, policy: Policy, instead_of: int) -> None:
+        """Set a policy in the place of the one of that version."""
+        await self._decide(lambda i: OperatorSetPolicy(i, policy, instead_of, caller))
 
     async def _decide(self, make_event: Callable[[int], Event]) -> None:
         problem = await self._ask(make_event)

@@ -7,7 +7,10 @@ from pathlib import Path
 
 from pymesos_core.addresses import ZkUrl
 from pymesos_core.directories import default_directory
+from pymesos_core.limits import POLICY
 from pymesos_core.resources import ResourceError, Resources, parse
+from pymesos_core.security.policy import Policy
+from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.settings import SECONDS, folder, number, switch, text, whole
 from pymesos_core.settings.server import (
     ServerSettings,
@@ -16,7 +19,7 @@ from pymesos_core.settings.server import (
     zk_session_timeout,
     zk_url,
 )
-from pymesos_core.text import quoted
+from pymesos_core.text import os_problem, quoted
 from pymesos_master.allocator.interface import Settings as AllocationSettings
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.core import Config
@@ -34,6 +37,21 @@ def read_minimum(written: str) -> tuple[Scalars, ...]:
     if not all(bag.scalars and bag == Resources(bag.scalars) for bag in bags):
         raise ValueError(f"{quoted(written)}: each alternative is of scalars, as in cpus:1|mem:32")
     return tuple(bag.scalars for bag in bags)
+
+
+def read_policy_at(written: str) -> Policy:
+    """The policy in a file. Raises ValueError."""
+    try:
+        with Path(written).open("rb") as file:
+            document = file.read(POLICY.most + 1).decode()
+    except OSError as error:
+        raise ValueError(f"the policy cannot be read: {os_problem(error)}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{quoted(written)} holds no text in UTF-8") from None
+    try:
+        return read_policy(document)
+    except PolicyError as error:
+        raise ValueError(f"{quoted(written)}, {error}") from None
 
 
 @dataclass(frozen=True)
@@ -99,6 +117,14 @@ class MasterSettings(ServerSettings):
         10_000_000,
         help="How many ended tasks are kept for `pymesos-cli tasks --all`.",
     )
+    policy: Policy | None = text(
+        None,
+        read=read_policy_at,
+        metavar="FILE",
+        default_text="who has a certificate may do all that its kind can",
+        help="The policy to begin with in a cluster where nobody has set one;"
+        " `pymesos-cli policy set` sets another.",
+    )
     metrics_port: int | None = metrics_port()
 
     @property
@@ -110,6 +136,7 @@ class MasterSettings(ServerSettings):
             agent_reregister_timeout_s=self.agent_reregister_timeout_s,
             offer_timeout_s=self.offer_timeout_s,
             max_completed_tasks=self.max_completed_tasks,
+            seed_policy=self.policy.document if self.policy is not None else "",
         )
 
     @property

@@ -20,10 +20,12 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from pymesos_core.outbox import BATCH_BYTES
-from pymesos_core.resources import to_proto
+from pymesos_core.resources import Resources, to_proto
+from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_core.states import state_name
 from pymesos_master.core.effects import PublishEvent
 from pymesos_master.core.state import Agent, ClusterState, Task, TaskKey
+from pymesos_master.queries.views import visible
 from pymesos_proto.v1 import operator_pb2 as pb
 
 MAX_EVENTS = 32_768
@@ -78,23 +80,34 @@ class _Happened:
     kept_bytes: int
     message: pb.ClusterEvent | None = None  # made for the first who reads it
 
-    def to_message(self) -> pb.ClusterEvent:
+    def to_message(self, may: Roles) -> pb.ClusterEvent:
+        """As one sees it who may read these roles; most see the same."""
+        tagged = self.effect.resources.tagged
+        if not may.every and tagged:
+            return self._made(visible(self.effect.resources, may))
         if self.message is None:
-            effect = self.effect
-            self.message = pb.ClusterEvent(
-                timestamp_s=effect.wall_s,
-                kind=effect.kind,
-                agent_id=effect.agent_id,
-                framework_id=effect.framework_id,
-                task_id=effect.task_id,
-                offer_id=effect.offer_id,
-                task_state=effect.task_state,
-                reason=effect.reason,
-                resources=to_proto(effect.resources),
-                message=effect.message,
-                sequence=self.sequence,
-            )
+            self.message = self._made(self.effect.resources)
         return self.message
+
+    def is_seen_by(self, may: Roles) -> bool:
+        roles = self.effect.roles
+        return may.every or not roles or any(role in may for role in roles)
+
+    def _made(self, resources: Resources) -> pb.ClusterEvent:
+        effect = self.effect
+        return pb.ClusterEvent(
+            timestamp_s=effect.wall_s,
+            kind=effect.kind,
+            agent_id=effect.agent_id,
+            framework_id=effect.framework_id,
+            task_id=effect.task_id,
+            offer_id=effect.offer_id,
+            task_state=effect.task_state,
+            reason=effect.reason,
+            resources=to_proto(resources),
+            message=effect.message,
+            sequence=self.sequence,
+        )
 
 
 def _kept_bytes(effect: PublishEvent) -> int:
@@ -150,6 +163,7 @@ class Snapshot:
     _state: ClusterState
     _wall_s: Callable[[], float]
     _page: int = PAGE
+    _may: Roles = EVERY_ROLE  # of which the state is shown
     _frameworks: dict[str, None] = field(init=False)  # that are not shown yet
     _agents: dict[str, None] = field(init=False)
     _agent_id: str = ""  # of whose tasks some are shown
@@ -192,7 +206,7 @@ class Snapshot:
         state = self._state
         if self._frameworks:
             framework = state.frameworks.get(self._frameworks.popitem()[0])
-            if framework is None:
+            if framework is None or not any(role in self._may for role in framework.roles):
                 return None
             return pb.ClusterEvent(
                 timestamp_s=now_s,
@@ -204,19 +218,20 @@ class Snapshot:
             key = self._tasks.popitem()[0]
             agent = state.agents.get(self._agent_id)
             task = agent.tasks.get(key) if agent is not None else None
-            return None if task is None else _task_present(task, now_s)
+            shown = task is not None and task.role in self._may
+            return _task_present(task, now_s) if task is not None and shown else None
         if self._agents:
             self._agent_id = self._agents.popitem()[0]
             agent = state.agents.get(self._agent_id)
             if agent is None:
                 return None
             self._tasks = dict.fromkeys(reversed(agent.tasks))
-            return _agent_present(agent, now_s)
+            return _agent_present(agent, now_s, self._may)
         if self._offers is None:
             self._offers = dict.fromkeys(reversed(state.offers))
             return None
         offer = state.offers.get(self._offers.popitem()[0])
-        if offer is None:
+        if offer is None or offer.role not in self._may:
             return None
         return pb.ClusterEvent(
             timestamp_s=now_s,
@@ -228,12 +243,12 @@ class Snapshot:
         )
 
 
-def _agent_present(agent: Agent, now_s: float) -> pb.ClusterEvent:
+def _agent_present(agent: Agent, now_s: float, may: Roles) -> pb.ClusterEvent:
     return pb.ClusterEvent(
         timestamp_s=now_s,
         kind=pb.ClusterEvent.AGENT_PRESENT,
         agent_id=agent.agent_id,
-        resources=to_proto(agent.total),
+        resources=to_proto(visible(agent.total, may)),
         message=agent.state.value,
     )
 
@@ -271,7 +286,11 @@ class Watch:
         sequence: int | None,
         wall_s: Callable[[], float],
         page: int = PAGE,
+        may: Callable[[], Roles] = lambda: EVERY_ROLE,
     ) -> None:
+        """`may` says of which roles it may see something now, or raises RequestError."""
+        self._may = may
+        self._seen = may()
         self._page = page
         self._wall_s = wall_s
         self.wake = asyncio.Event()
@@ -286,13 +305,19 @@ class Watch:
     async def batch(self) -> Batch | None:
         """What comes next, as soon as there is something; None: this leader is none any more."""
         while not self.closed:
+            if (may := self._may()) != self._seen:
+                self._seen = may
+                return self._begin()  # what it may see now is another state
             if not self._history.has_all_since(self._place):
                 return self._begin()
             if self._snapshot is not None:
                 return self._go_on(self._snapshot)
             if self._place < self._history.latest:
                 happened = self._history.since(self._place, self._page)
-                return self._batch(deque[pb.ClusterEvent | _Happened](happened), live=True)
+                batch = self._batch(deque[pb.ClusterEvent | _Happened](happened), live=True)
+                if batch.events:
+                    return batch
+                continue
             self.wake.clear()
             await self.wake.wait()
         return None
@@ -300,7 +325,7 @@ class Watch:
     def _begin(self) -> Batch:
         self._waiting.clear()
         self._place = self._history.latest
-        self._snapshot = Snapshot(self._state, self._wall_s, self._page)
+        self._snapshot = Snapshot(self._state, self._wall_s, self._page, self._seen)
         batch = self._go_on(self._snapshot)
         batch.snapshot_begins = True
         return batch
@@ -323,7 +348,9 @@ class Watch:
             if isinstance(item, _Happened):
                 if live:
                     self._place = item.sequence
-                item = item.to_message()
+                if not item.is_seen_by(self._seen):
+                    continue
+                item = item.to_message(self._seen)
             events.append(item)
             size += item.ByteSize()
         if self._snapshot is not None and self._snapshot.complete and not waiting:
@@ -365,12 +392,17 @@ class Watching:
             watch.wake.set()
 
     @contextmanager
-    def watch(self, cursor: str = "") -> Iterator[Watch]:
-        """From a cursor on, or from the beginning. Raises CursorError."""
+    def watch(
+        self, cursor: str = "", may: Callable[[], Roles] = lambda: EVERY_ROLE
+    ) -> Iterator[Watch]:
+        """From a cursor on, or from the beginning: what is of the roles that `may` gives then.
+
+        Raises CursorError, and what `may` raises.
+        """
         asked = Cursor.parse(cursor) if cursor else None
         sequence = asked.sequence if asked is not None and asked.epoch == self._epoch else None
         watch = Watch(
-            self._epoch, self._history, self._state, sequence, self._wall_s, self._bounds.page
+            self._epoch, self._history, self._state, sequence, self._wall_s, self._bounds.page, may
         )
         watch.closed = self._closed
         self._watches[watch] = None

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from pymesos_core.caller import Caller, Method
+from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.errors import Problem, ProblemKind, RequestError
 from pymesos_core.json_dialect import event_json, offer_json, to_json
+from pymesos_core.security.policy import Policy
 from pymesos_master.commands import Commands
 from pymesos_master.core import events as ev
 from pymesos_master.queries import PageRequest, Queries, TaskFilter
@@ -43,21 +44,25 @@ def test_offers_are_listed_as_their_frameworks_were_sent_them() -> None:
     sent = {
         offer.offer_id: offer for connection_id in (900, first) for offer in h.offers(connection_id)
     }
-    listed = {view.offer.offer_id: view.offer for view in Queries(h.core).offers(ALL).views}
+    listed = {view.offer.offer_id: view.offer for view in Queries(h.core).offers(NOBODY, ALL).views}
     assert listed and listed == {offer_id: sent[offer_id] for offer_id in listed}
     assert {offer.optimistic for offer in listed.values()} == {False, True}
     assert all(offer.agent_total and offer.runtimes for offer in listed.values())
-    shown = [offer_json(view) for view in Queries(h.core).offers(ALL).views]
+    shown = [offer_json(view) for view in Queries(h.core).offers(NOBODY, ALL).views]
     assert all(o["attributes"] == {"rack": "r1"} and o["runtimes"] == ["process"] for o in shown)
 
 
 @pytest.mark.parametrize(
     ("ask", "kind", "words"),
     [
-        (lambda q: q.explain("nobody"), ProblemKind.NOT_FOUND, "there is no framework nobody"),
+        (
+            lambda q: q.explain(NOBODY, "nobody"),
+            ProblemKind.NOT_FOUND,
+            "there is no framework nobody",
+        ),
         (lambda q: q.agent("x"), ProblemKind.NOT_FOUND, "knows no agent 'x'"),
         (
-            lambda q: q.tasks(PageRequest(1, "7.1"), TaskFilter()),
+            lambda q: q.tasks(NOBODY, PageRequest(1, "7.1"), TaskFilter()),
             ProblemKind.OUTDATED,
             "list again",
         ),
@@ -77,7 +82,7 @@ def test_needs_that_are_no_resources_are_invalid() -> None:
     (framework_id,) = h.core.state.frameworks
     bad = pb.Resource(name="cpus", scalar=float("nan"))
     with pytest.raises(RequestError, match="needs") as refused:
-        Queries(h.core).explain(framework_id, [bad])
+        Queries(h.core).explain(NOBODY, framework_id, [bad])
     assert refused.value.problem.kind is ProblemKind.INVALID
 
 
@@ -91,6 +96,7 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.reserve(CALLER, "a", "r", ())),
     lambda c: asyncio.ensure_future(c.unreserve(CALLER, "a", "r", ())),
     lambda c: asyncio.ensure_future(c.release_record(CALLER, "agent", "a", discard=True)),
+    lambda c: asyncio.ensure_future(c.set_policy(CALLER, Policy(), 3)),
 ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import re
 import time
@@ -242,14 +243,14 @@ class TestGate:
         self, service: ServiceDescriptor, signing: Authority
     ) -> None:
         may = CALLERS[service.full_name]  # a service that is not listed fails the build
-        gate = CertificateGate("prod")
-        for kind in Kind:
+        for server, kind in itertools.product(Kind, Kind):
+            gate = CertificateGate("prod", server)
             who = Identity("prod", kind, "x")
             pem = certificate_pem(signing.sign(new_key().public_key(), who, 60, time.time()))
             proof = {"peer_uri": [who.uri.encode()], "x509_pem_cert": [pem]}
             for method in service.methods:
                 path = f"/{service.full_name}/{method.name}"
-                if kind in may:
+                if kind in may.get(server, ()):
                     caller = gate(path, "ipv4:10.0.0.1", proof)
                     certificate = x509.load_pem_x509_certificate(pem)
                     ends_s = certificate.not_valid_after_utc.timestamp()
@@ -271,7 +272,9 @@ class TestGate:
     )
     def test_who_is_not_of_the_cluster_calls_nothing(self, uris: list[bytes]) -> None:
         with pytest.raises(CallError) as refused:
-            CertificateGate("prod")("/pymesos.v1.Operator/GetLeader", "p", {"peer_uri": uris})
+            CertificateGate("prod", Kind.MASTER)(
+                "/pymesos.v1.Operator/GetLeader", "p", {"peer_uri": uris}
+            )
         assert refused.value.code == Code.UNAUTHENTICATED
 
     def test_a_certificate_that_has_ended_calls_nothing(self, signing: Authority) -> None:
@@ -279,13 +282,19 @@ class TestGate:
         made = signing.sign(new_key().public_key(), who, -1, time.time())
         proof = {"peer_uri": [who.uri.encode()], "x509_pem_cert": [certificate_pem(made)]}
         with pytest.raises(CallError, match="has ended") as refused:
-            CertificateGate("prod")("/pymesos.v1.Operator/GetLeader", "p", proof)
+            CertificateGate("prod", Kind.MASTER)("/pymesos.v1.Operator/GetLeader", "p", proof)
         assert refused.value.code == Code.UNAUTHENTICATED
+
+    def test_a_method_of_which_is_not_known_what_it_needs_is_refused(self) -> None:
+        proof = {"peer_uri": [b"spiffe://prod/operator/x"]}
+        with pytest.raises(CallError, match="nobody may call") as refused:
+            CertificateGate("prod", Kind.MASTER)("/pymesos.v1.Operator/Added", "p", proof)
+        assert refused.value.code == Code.PERMISSION_DENIED
 
     def test_what_is_not_in_the_table_is_refused(self) -> None:
         proof = {"peer_uri": [b"spiffe://prod/operator/x"]}
         with pytest.raises(CallError) as refused:
-            CertificateGate("prod")("/grpc.reflection.v1/Info", "p", proof)
+            CertificateGate("prod", Kind.MASTER)("/grpc.reflection.v1/Info", "p", proof)
         assert refused.value.code == Code.PERMISSION_DENIED
 
 

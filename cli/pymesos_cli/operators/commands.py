@@ -266,3 +266,71 @@ def gone(settings: Settings, agent: str, yes: bool) -> None:
     from pymesos_cli.operators import decisions
 
     with_cluster(settings, lambda cluster: decisions.mark_gone(cluster, agent, ask=not yes))
+
+
+@room.group()
+def policy() -> None:
+    """Show, check and set what operators and frameworks may do: docs/security.md has the rules."""
+
+
+@policy.command("show")
+@json_option
+@pass_settings
+def show_policy(settings: Settings, as_json: bool) -> None:
+    """Show the policy in force, and its version."""
+    from pymesos_cli.operators import policy as policies
+
+    with_cluster(settings, lambda cluster: policies.show_policy(cluster, as_json=as_json))
+
+
+@policy.command("check")
+@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+def check_policy(file: str) -> None:
+    """Say whether FILE is a policy, and if not, what is wrong in which line; - is stdin."""
+    from pymesos_cli.operators import policy as policies
+
+    policies.check_policy(file)
+
+
+@policy.command("set")
+@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+@click.option(
+    "--instead-of",
+    type=WholeRange(0),
+    required=True,
+    metavar="VERSION",
+    help="The version that it replaces, as `policy show` says; if another is there by now, nothing"
+    " is set.",
+)
+@pass_settings
+def set_policy(settings: Settings, file: str, instead_of: int) -> None:
+    """Set the policy in FILE. It is in force everywhere when this has ended."""
+    from pymesos_cli.operators import policy as policies
+
+    with_cluster(settings, lambda cluster: policies.set_policy(cluster, file, instead_of))
+
+
+@room.command("can")
+@click.argument("who", metavar="KIND/NAME")
+@click.argument("verb")
+@click.argument("role", default="", required=False, shell_complete=completing.roles)
+@json_option
+@pass_settings
+def can(settings: Settings, who: str, verb: str, role: str, as_json: bool) -> None:
+    """Say whether somebody may do something in a ROLE, and which rule says so.
+
+    The exit status is 1 if not. `agents` and `policy` are of the whole cluster, and need no ROLE.
+    """
+    from pymesos_cli.operators import policy as policies
+
+    with_cluster(settings, lambda cluster: policies.can(cluster, who, verb, role, as_json=as_json))
+
+
+@room.command("whoami")
+@json_option
+@pass_settings
+def whoami(settings: Settings, as_json: bool) -> None:
+    """Say who you are to the cluster, by your certificate, and which rules name you."""
+    from pymesos_cli.operators import policy as policies
+
+    with_cluster(settings, lambda cluster: policies.who_am_i(cluster, as_json=as_json))

@@ -1,7 +1,7 @@
 """Who makes a call, by the certificate of its connection, and whether that kind may at all.
 
-The table is of whole services. What is not in it is refused, so that a service that somebody adds
-is closed until it is.
+The table here is of whole services; what each method needs is in `needs`. What is not in both is
+refused, so that what somebody adds is closed until it is.
 """
 
 from __future__ import annotations
@@ -14,16 +14,21 @@ from cryptography import x509
 
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.identities import Identity, IdentityError, Kind, read_uri
+from pymesos_core.security.needs import need_of_path
 from pymesos_core.transport import CallError, Code
 
-# Of each service, who calls it.
-CALLERS: Mapping[str, frozenset[Kind]] = {
-    "pymesos.v1.Agent": frozenset({Kind.AGENT}),
-    "pymesos.v1.Scheduler": frozenset({Kind.FRAMEWORK}),
-    "pymesos.v1.Operator": frozenset({Kind.OPERATOR}),
-    "pymesos.v1.Jobs": frozenset({Kind.OPERATOR}),
-    "pymesos.v1.Sandbox": frozenset({Kind.OPERATOR, Kind.MASTER}),  # a master passes calls on
-    "pymesos.v1.Executor": frozenset(),  # which has no certificate: see the agent's main
+# Of each service, and the kind that serves it, who calls it.
+CALLERS: Mapping[str, Mapping[Kind, frozenset[Kind]]] = {
+    "pymesos.v1.Agent": {Kind.MASTER: frozenset({Kind.AGENT})},
+    "pymesos.v1.Scheduler": {Kind.MASTER: frozenset({Kind.FRAMEWORK})},
+    "pymesos.v1.Operator": {Kind.MASTER: frozenset({Kind.OPERATOR})},
+    "pymesos.v1.Jobs": {Kind.FRAMEWORK: frozenset({Kind.OPERATOR})},
+    # Agents know no policy: a master goes by it, and passes the calls on.
+    "pymesos.v1.Sandbox": {
+        Kind.MASTER: frozenset({Kind.OPERATOR}),
+        Kind.AGENT: frozenset({Kind.MASTER}),
+    },
+    "pymesos.v1.Executor": {},  # which has no certificate: see the agent's main
 }
 
 Authentication = Mapping[str, Iterable[bytes]]  # what gRPC knows of the other end
@@ -39,17 +44,24 @@ def open_gate(_method: str, peer: str, _authentication: Authentication) -> Calle
 class CertificateGate:
     """The gate of a server that asks each client for a certificate of its cluster."""
 
-    def __init__(self, cluster: str) -> None:
+    def __init__(self, cluster: str, served_by: Kind) -> None:
         self._cluster = cluster
+        self._served_by = served_by
 
     def __call__(self, method: str, peer: str, authentication: Authentication) -> Caller:
         """Raises CallError: UNAUTHENTICATED or PERMISSION_DENIED."""
         who = self._identity(authentication)
         service = method.lstrip("/").partition("/")[0]
-        if who.kind not in CALLERS.get(service, frozenset()):
+        may = CALLERS.get(service, {}).get(self._served_by, frozenset())
+        if who.kind not in may:
             raise CallError(
                 Code.PERMISSION_DENIED,
-                f"{who.principal} may not call {service}; {_callers(service)}",
+                f"{who.principal} may not call {service}; {_callers(may)}",
+            )
+        if need_of_path(method) is None:
+            raise CallError(
+                Code.PERMISSION_DENIED,
+                f"nobody may call {method}, of which is not known what it needs",
             )
         serial, ends_s = _told_by(next(iter(authentication.get("x509_pem_cert") or ()), b""))
         if ends_s <= time.time():  # the connection is older than that
@@ -74,8 +86,8 @@ class CertificateGate:
         return who
 
 
-def _callers(service: str) -> str:
-    kinds = sorted(CALLERS.get(service, frozenset()))
+def _callers(may: frozenset[Kind]) -> str:
+    kinds = sorted(may)
     return f"it is for {' and '.join(kinds)} certificates" if kinds else "no certificate may"
 
 

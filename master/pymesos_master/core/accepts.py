@@ -6,10 +6,11 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from pymesos_core import limits, resources
+from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.copies import copy_of
 from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
-from pymesos_master.core import hoarding, offers, optimistic, reservations, tasks
+from pymesos_master.core import hoarding, offers, optimistic, permission, reservations, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.lifecycles import OFFER_LIFE, AgentState, OfferEvent, OperationEvent
 from pymesos_master.core.reservations import Launching
@@ -30,10 +31,15 @@ class _Planned:
     problem: str | None
 
 
-def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -> None:
+def accept(
+    ctx: Context,
+    framework: Framework,
+    call: scheduler_pb.Call.Accept,
+    caller: Caller = NOBODY,
+) -> None:
     """Launch on the offers of one agent and role; what is not used counts as declined.
 
-    All of it is looked at before anything changes.
+    All of it is looked at before anything changes. What its caller may not do is left out.
     """
     if problem := _size_problem(call):
         ctx.changed = True
@@ -43,7 +49,6 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
         give_back(ctx, framework, scheduler_pb.Call(accept=call), problem)
         return
     operations = list(call.operations)
-    launches = [launch for operation in operations for launch in reservations.launches(operation)]
     found = {i: framework.offers[i] for i in call.offer_ids if i in framework.offers}
     if (problem := _offers_problem(call, found)) is not None:
         ctx.changed = True
@@ -55,6 +60,8 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     first = next(iter(found.values()))
     agent, role = ctx.state.agents[first.agent_id], first.role
     offered = total(offer.resources for offer in found.values())
+    operations, denied = permission.permitted(ctx.state, caller, framework, role, operations)
+    launches = [launch for operation in operations for launch in reservations.launches(operation)]
     converts = any(map(reservations.is_conversion, operations))
     if converts:
         conversion = _plan_conversions(ctx, framework, agent, role, operations, offered)
@@ -68,6 +75,8 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
         offers.remove(ctx, offer, OfferEvent.ACCEPTED, optimistic.TAKEN)
     for offer in taken:
         offers.publish_end(ctx, offer)
+    for operation, why in denied:
+        _deny(ctx, framework, agent, operation, why)
     for operation in operations:
         if operation.WhichOneof("operation") is None:
             message = "an operation of a kind that this master does not know"
@@ -81,6 +90,18 @@ def accept(ctx: Context, framework: Framework, call: scheduler_pb.Call.Accept) -
     if rest != offered:
         ctx.allocator.used(framework.framework_id, agent.agent_id)
     offers.give_back(ctx, taken[0], rest, offers.refuse_seconds(call.filters))
+
+
+def _deny(
+    ctx: Context, framework: Framework, agent: Agent, operation: scheduler_pb.Operation, why: str
+) -> None:
+    """Tell of each part of an operation that the policy does not allow it."""
+    for launching in reservations.launches(operation):
+        _refuse(ctx, framework, launching, pb.TASK_ERROR, pb.REASON_TASK_UNAUTHORIZED, why)
+    if reservations.is_conversion(operation):
+        refused = reservations.Operation(operation.id, problem=why)
+        event = OperationEvent.INVALID
+        reservations.end_operation(ctx, framework, agent.agent_id, refused, event)
 
 
 def _size_problem(call: scheduler_pb.Call.Accept) -> str | None:
@@ -335,6 +356,7 @@ def _add(
         task_id=info.task_id,
         task_state=pb.TASK_STAGING,
         resources=needed or EMPTY,
+        roles=(role,),
     )
 
 
@@ -394,4 +416,5 @@ def _refuse_task(
         task_state=state,
         reason=reason,
         message=message,
+        roles=framework.roles,
     )

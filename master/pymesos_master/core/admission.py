@@ -232,4 +232,5 @@ def _admit(
             task_id=task.info.task_id,
             task_state=task.state,
             resources=task.resources if task.holds_resources else EMPTY,
+            roles=(task.role,),
         )

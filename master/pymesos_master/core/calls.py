@@ -43,6 +43,7 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorSetWeight: "SET_WEIGHT",
     ev.OperatorReserved: "RESERVE",
     ev.OperatorUnreserved: "UNRESERVE",
+    ev.OperatorSetPolicy: "SET_POLICY",
 }
 _NAMED = ("framework_id", "task_id", "agent_id", "role")  # what a request of an operator is about
 

@@ -163,8 +163,9 @@ class Context:
         reason: pb.Reason = pb.REASON_UNSPECIFIED,
         resources: Resources = EMPTY,
         message: str = "",
+        roles: tuple[str, ...] = (),
     ) -> None:
-        """Tell those who watch the cluster, if anybody does."""
+        """Tell those who watch the cluster, if anybody does, and may read one of the roles."""
         if not self.watched:
             return
         self.out.append(
@@ -179,5 +180,6 @@ class Context:
                 reason,
                 resources,
                 message,
+                roles,
             )
         )

@@ -90,6 +90,7 @@ class PublishEvent:
     reason: pb.Reason = pb.REASON_UNSPECIFIED
     resources: Resources = EMPTY
     message: str = ""
+    roles: tuple[str, ...] = ()  # who may read one of them sees it; none: who may read any at all
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymesos_core.caller import NOBODY, Caller
+from pymesos_core.security.policy import Policy
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -208,6 +209,16 @@ class OperatorReleasedRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSetPolicy:
+    """An operator sets a policy, which has been read, in the place of the one of a version."""
+
+    request_id: int
+    policy: Policy
+    instead_of: int
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinationSuspended:
     """Whether this master still leads is in doubt."""
 
@@ -254,6 +265,7 @@ Event = (
     | OperatorReserved
     | OperatorUnreserved
     | OperatorReleasedRecord
+    | OperatorSetPolicy
     | CoordinationSuspended
     | CoordinationResumed
     | Persisted

@@ -42,6 +42,7 @@ def _tell(
         ClusterEvent.MESSAGE_DROPPED,
         framework_id=framework.framework_id,
         message=f"the agent {agent_id[:255]} is not connected",
+        roles=framework.roles,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pymesos_core import VERSION, contract
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
-from pymesos_master.core import accepts, executors, hoarding, offers, tasks, telling
+from pymesos_master.core import accepts, executors, hoarding, offers, permission, tasks, telling
 from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
@@ -52,6 +52,9 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     )
     if problem is not None:
         ctx.refuse_framework(event.connection_id, problem)
+        return
+    if denied := permission.subscription_problem(ctx.state, event.caller, asked):
+        ctx.refuse_framework(event.connection_id, denied)
         return
     framework_id = asked.framework_id
     if aside := ctx.state.why_aside(FRAMEWORK, framework_id):
@@ -166,7 +169,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
         ctx.refuse_framework(event.connection_id, "Framework failed over")
         return
     _end_subscription(ctx, framework, "Framework failed over")
-    framework.connection_id = event.connection_id
+    framework.connection_id, framework.caller = event.connection_id, event.caller
     FRAMEWORK_LIFE.move(framework, FrameworkEvent.SUBSCRIBED, ctx.now.wall_s)
     ctx.timers.cancel(("failover", framework.framework_id))
     _schedule_heartbeat(ctx, framework)
@@ -200,8 +203,31 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     framework.optimistic_roles = mine & frozenset(event.subscribe.optimistic_roles)
     tasks.tell_unacknowledged(ctx, framework)
     ctx.publish(
-        ClusterEvent.FRAMEWORK_SUBSCRIBED, framework_id=framework.framework_id, message=info.name
+        ClusterEvent.FRAMEWORK_SUBSCRIBED,
+        framework_id=framework.framework_id,
+        message=info.name,
+        roles=framework.roles,
     )
+    apply_policy(ctx, framework)
+
+
+def apply_policy(ctx: Context, framework: Framework) -> None:
+    """The policy in force is another than the one that a framework subscribed by, or it is told it
+    for the first time: it goes if it may not be here any more."""
+    if framework.connection_id is None:
+        return
+    problem = permission.subscription_problem(ctx.state, framework.caller, framework.info)
+    if problem is not None:
+        connection_id = framework.connection_id
+        telling.forget(ctx, connection_id)
+        ctx.state.framework_by_connection.pop(connection_id, None)
+        ctx.refuse_framework(connection_id, problem)
+        _disconnected(ctx, framework)
+    elif framework.info.jobs_address and framework.caller.is_proved:
+        policy = scheduler_pb.Event.Policy(
+            document=ctx.state.policy.document, version=ctx.state.policy.version
+        )
+        ctx.tell_framework(framework, scheduler_pb.Event(policy=policy))
 
 
 def _end_subscription(ctx: Context, framework: Framework, message: str) -> None:
@@ -234,11 +260,19 @@ def on_disconnected(ctx: Context, event: FrameworkDisconnected) -> None:
     framework = ctx.state.frameworks.get(framework_id) if framework_id else None
     if framework is None or framework.connection_id != event.connection_id:
         return
+    _disconnected(ctx, framework)
+
+
+def _disconnected(ctx: Context, framework: Framework) -> None:
     framework.connection_id = None
     offers.rescind_all(ctx, list(framework.offers.values()), "framework disconnected")
     FRAMEWORK_LIFE.move(framework, FrameworkEvent.STREAM_ENDED, ctx.now.wall_s)
     ctx.allocator.deactivate_framework(framework.framework_id)
-    ctx.publish(ClusterEvent.FRAMEWORK_DISCONNECTED, framework_id=framework.framework_id)
+    ctx.publish(
+        ClusterEvent.FRAMEWORK_DISCONNECTED,
+        framework_id=framework.framework_id,
+        roles=framework.roles,
+    )
     start_failover_timer(ctx, framework)
 
 
@@ -300,7 +334,12 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
     del ctx.state.frameworks[framework_id]
     ctx.state.quarantined.pop((FRAMEWORK, framework_id), None)
     ctx.state.completed_frameworks[framework_id] = framework
-    ctx.publish(ClusterEvent.FRAMEWORK_REMOVED, framework_id=framework_id, message=reason)
+    ctx.publish(
+        ClusterEvent.FRAMEWORK_REMOVED,
+        framework_id=framework_id,
+        message=reason,
+        roles=framework.roles,
+    )
     _end_tasks(ctx, framework)
     completed = ctx.state.completed_frameworks
     while len(completed) > ctx.config.max_completed_frameworks:
@@ -346,7 +385,7 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
         ctx.refuse_call(framework, kind or "", problem)
         return
     if kind == "accept":
-        accepts.accept(ctx, framework, call.accept)
+        accepts.accept(ctx, framework, call.accept, event.caller)
         return
     ctx.changed = True
     match kind:

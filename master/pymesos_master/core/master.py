@@ -22,6 +22,7 @@ from pymesos_master.core import (
     hoarding,
     offers,
     operators,
+    policies,
     quarantine,
     recovery,
     reservations,
@@ -78,6 +79,7 @@ class MasterCore:
             events.OperatorReserved: reservations.on_reserve,
             events.OperatorUnreserved: reservations.on_unreserve,
             events.OperatorReleasedRecord: quarantine.on_release,
+            events.OperatorSetPolicy: policies.on_set,
             events.CoordinationSuspended: self._suspend,
             events.CoordinationResumed: self._resume,
             events.Persisted: lambda ctx, event: ctx.persisted(event.token),
@@ -246,6 +248,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     tasks.UnknownTasks: tasks.on_unknown,
     roles.QuotaSet: roles.on_quota_set,
     roles.WeightSet: roles.on_weight_set,
+    policies.PolicySet: policies.on_written,
     quarantine.Discarded: quarantine.on_discarded,
     reservations.Conversion: accepts.on_converted,
 }

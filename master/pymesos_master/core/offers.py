@@ -65,6 +65,7 @@ def _add(ctx: Context, offer: Offer) -> None:
         framework_id=framework.framework_id,
         offer_id=offer.offer_id,
         resources=offer.resources,
+        roles=(offer.role,),
     )
 
 
@@ -144,6 +145,7 @@ def publish(ctx: Context, kind: ClusterEvent.Kind, offer: Offer, message: str = 
         framework_id=offer.framework_id,
         offer_id=offer.offer_id,
         message=message,
+        roles=(offer.role,),
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymesos_core.errors import ProblemKind
-from pymesos_master.core import agents, frameworks, tasks
+from pymesos_master.core import agents, frameworks, permission, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorKilledTask, OperatorMarkedGone, OperatorToreDown
 from pymesos_master.core.lifecycles import AgentState
@@ -15,12 +15,17 @@ from pymesos_master.core.state import AgentRecord
 
 def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:
     """Kill one task by the policy of its own."""
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.KillTask"):
+        return
     found = [
         framework.tasks[event.task_id]
         for framework in ctx.state.frameworks.values()
         if event.framework_id in ("", framework.framework_id) and event.task_id in framework.tasks
     ]
     if len(found) == 1:
+        roles = (found[0].role,)
+        if permission.refused(ctx, event.request_id, event.caller, "Operator.KillTask", roles):
+            return
         tasks.request_kill(ctx, found[0], None)
         ctx.answer(event.request_id)
     elif found:
@@ -34,16 +39,23 @@ def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:
 
 def on_teardown(ctx: Context, event: OperatorToreDown) -> None:
     """Remove a framework and end its tasks."""
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.TeardownFramework"):
+        return
     framework = ctx.state.frameworks.get(event.framework_id)
     if framework is None:
         message = f"there is no framework {event.framework_id}"
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
+        return
+    call = "Operator.TeardownFramework"
+    if permission.refused(ctx, event.request_id, event.caller, call, framework.roles):
         return
     frameworks.remove(ctx, framework, "Torn down by an operator", event.request_id)
 
 
 def on_mark_gone(ctx: Context, event: OperatorMarkedGone) -> None:
     """Write it, then end the agent's tasks for good."""
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.MarkAgentGone"):
+        return
     agent = ctx.state.agents.get(event.agent_id)
     if agent is None:
         message = f"there is no agent {event.agent_id}"

@@ -16,14 +16,17 @@ from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import ResourceError
+from pymesos_core.security.policy import Policy
+from pymesos_core.security.policy_file import PolicyError
 from pymesos_core.store import Change
 from pymesos_core.text import cut
+from pymesos_master.core import permission, policies
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove, start_failover_timer
 from pymesos_master.core.lifecycles import AgentState, FrameworkState
-from pymesos_master.core.registry import AGENT, CALL, FRAMEWORK, ROLE
+from pymesos_master.core.registry import AGENT, CALL, FRAMEWORK, POLICY, ROLE
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
     Agent,
@@ -61,7 +64,9 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
             _take_role(ctx, key, registry_pb.RoleRecord.FromString(value))
         elif kind == CALL:
             _take_call(ctx, key, value)
-    except (DecodeError, ResourceError) as error:
+        elif kind == POLICY:
+            policies.take_in(ctx, registry_pb.PolicyRecord.FromString(value))
+    except (DecodeError, PolicyError, ResourceError) as error:
         return cut(str(error), MAX_SAID) or "it cannot be read"
     except Exception as error:  # whatever it is, it is of this record alone
         return cut(f"{type(error).__name__}: {error}", MAX_SAID)
@@ -72,6 +77,10 @@ def set_aside(ctx: Context, kind: str, key: str, value: bytes, reason: str) -> N
     """Set a record aside: it does not count until it is released."""
     aside = ctx.state.quarantined[kind, key] = Quarantined(kind, key, value, reason)
     ctx.state.image.load((kind, key), aside)
+    if kind == POLICY:
+        ctx.state.policy = (
+            Policy()
+        )  # nobody may do anything: what is written may be to keep them out
     if kind == FRAMEWORK:
         # So that its tasks have an owner, whom they outlive as long as it may come back.
         info = pb.FrameworkInfo(framework_id=key, name=key)
@@ -86,8 +95,10 @@ def on_release(ctx: Context, event: OperatorReleasedRecord) -> None:
 
     This master can handle no other record than when it began to lead.
     """
+    call = "Operator.ReleaseQuarantinedRecord"
+    if permission.refused(ctx, event.request_id, event.caller, call):
+        return
     found = ctx.state.quarantined.get((event.kind, event.key))
-
     if found is None:
         what = f"{event.kind}/{event.key}"
         message = f"there is no record {what[:255]!r} in quarantine"

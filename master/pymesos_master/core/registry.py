@@ -15,10 +15,12 @@ from pymesos_master.core.lifecycles import AgentState
 from pymesos_master.core.state import AGENT as AGENT
 from pymesos_master.core.state import CALL as CALL
 from pymesos_master.core.state import FRAMEWORK as FRAMEWORK
+from pymesos_master.core.state import POLICY as POLICY
 from pymesos_master.core.state import ROLE as ROLE
 from pymesos_master.core.state import (
     AgentRecord,
     FrameworkRecord,
+    PolicyRecord,
     Quarantined,
     Record,
     RoleTerms,
@@ -57,6 +59,10 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
             )
         case RoleTerms(weight, quota):
             message = registry_pb.RoleRecord(role=key[1], weight=weight, quota=quota_message(quota))
+        case PolicyRecord(policy, set_by, set_at_s):
+            message = registry_pb.PolicyRecord(
+                document=policy.document, version=policy.version, set_by=set_by, set_at_s=set_at_s
+            )
         case Quarantined(record=record):
             return Change(*key, record)
     return Change(*key, message.SerializeToString(deterministic=True))

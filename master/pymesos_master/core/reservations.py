@@ -22,7 +22,7 @@ from pymesos_core.resources import (
     tagged,
 )
 from pymesos_core.text import cut
-from pymesos_master.core import offers
+from pymesos_master.core import offers, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorReserved, OperatorUnreserved
 from pymesos_master.core.lifecycles import (
@@ -300,6 +300,8 @@ def end_operation(
 
 def on_reserve(ctx: Context, event: OperatorReserved) -> None:
     """Reserve what no task holds; offers of it are rescinded."""
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.Reserve", (event.role,)):
+        return
     try:
         agent = _connected(ctx, event.agent_id)
         given = _named(event.resources, event.role)
@@ -337,6 +339,8 @@ def _named(messages: Iterable[pb.Resource], role: str) -> Resources:
 
 def on_unreserve(ctx: Context, event: OperatorUnreserved) -> None:
     """End reservations of a role that no task uses; volumes that are named are destroyed."""
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.Unreserve", (event.role,)):
+        return
     try:
         agent = _connected(ctx, event.agent_id)
         taken = _reserved_for(

@@ -12,6 +12,7 @@ from pymesos_core.ids import role_problem
 from pymesos_core.resources import ResourceError, format_milli
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.allocator.minimum import Scalars
+from pymesos_master.core import permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorSetQuota, OperatorSetWeight
 from pymesos_master.core.lifecycles import AgentState
@@ -52,6 +53,8 @@ def _scalars(messages: Iterable[pb.Resource]) -> Scalars:
 
 def on_set_quota(ctx: Context, event: OperatorSetQuota) -> None:
     """Check it, write it, then have the allocator keep it."""
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.SetQuota", (event.role,)):
+        return
     try:
         quota = read_quota(event.quota)
         problem = role_problem(event.role) or terms_problem(RoleTerms(quota=quota))
@@ -80,7 +83,7 @@ def on_quota_set(ctx: Context, done: QuotaSet) -> None:
     """Have the allocator keep it."""
     ctx.allocator.set_quota(done.role, done.quota)
     ctx.answer(done.request_id)
-    ctx.publish(ClusterEvent.QUOTA_SET, message=done.role)
+    ctx.publish(ClusterEvent.QUOTA_SET, message=done.role, roles=(done.role,))
 
 
 def _terms(ctx: Context, role: str, **changed: Any) -> RoleTerms:
@@ -179,6 +182,8 @@ def _sum(bags: list[Scalars]) -> dict[str, int]:
 
 def on_set_weight(ctx: Context, event: OperatorSetWeight) -> None:
     """Check it, write it, then have the allocator go by it."""
+    if permission.refused(ctx, event.request_id, event.caller, "Operator.SetWeight", (event.role,)):
+        return
     problem = (
         role_problem(event.role)
         or terms_problem(RoleTerms(event.weight))
@@ -204,4 +209,5 @@ def on_weight_set(ctx: Context, done: WeightSet) -> None:
     """Have the allocator go by it."""
     ctx.allocator.set_weight(done.role, done.weight)
     ctx.answer(done.request_id)
-    ctx.publish(ClusterEvent.WEIGHT_SET, message=f"{done.role}: {done.weight:g}")
+    said = f"{done.role}: {done.weight:g}"
+    ctx.publish(ClusterEvent.WEIGHT_SET, message=said, roles=(done.role,))

@@ -7,9 +7,12 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.lifecycle import Story
 from pymesos_core.registry_image import RegistryImage
 from pymesos_core.resources import EMPTY, Resources, to_proto, total
+from pymesos_core.security.policy import Policy
+from pymesos_core.security.policy_file import new_cluster
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.lifecycles import AgentState, FrameworkState, OfferState
@@ -23,6 +26,7 @@ AGENT = "agent"
 FRAMEWORK = "framework"
 ROLE = "role"
 CALL = "call"
+POLICY = "policy"  # of which there is one, of that name
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,7 @@ class Config:
     max_completed_tasks: int = 10_000
     max_completed_frameworks: int = 100
     max_lost_agents: int = 10_000  # unreachable or gone, kept in the registry
+    seed_policy: str = ""  # the document for a cluster in which nobody has set a policy
     master_address: str = ""
 
 
@@ -184,6 +189,7 @@ class Framework:
     last_offer_at_s: float = 0.0  # Unix time; 0: none by this leader
     suppressed: frozenset[str] = frozenset()  # roles in which it wants no offers
     subscribing: int = 0  # the connection of its latest subscription
+    caller: Caller = NOBODY  # who subscribed latest
     story: Story = ()
 
     @property
@@ -262,7 +268,16 @@ class FrameworkRecord:
     peer: str
 
 
-Record = AgentRecord | FrameworkRecord | RoleTerms | Quarantined
+@dataclass(frozen=True, slots=True)
+class PolicyRecord:
+    """What the registry holds of the policy."""
+
+    policy: Policy
+    set_by: str
+    set_at_s: float
+
+
+Record = AgentRecord | FrameworkRecord | RoleTerms | PolicyRecord | Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,6 +306,7 @@ class ClusterState:
     registrations: dict[str, Registration] = field(default_factory=dict)  # by agent
     framework_by_connection: dict[int, str] = field(default_factory=dict)
     quarantined: dict[tuple[str, str], Quarantined] = field(default_factory=dict)  # kind, key
+    policy: Policy = field(default_factory=new_cluster)  # in force
 
     def intended_agent(self, agent_id: str) -> AgentRecord | None:
         """The record of an agent as it is to be."""
@@ -310,6 +326,12 @@ class ClusterState:
         """The terms of a role, as they are stored."""
         found = self.image.durable(ROLE).get(role)
         return found if isinstance(found, RoleTerms) else NO_TERMS
+
+    def policy_record(self, *, durable: bool = True) -> PolicyRecord | None:
+        """The policy that was set, as it is stored or as it is to be; None: nobody has set one."""
+        view = self.image.durable(POLICY) if durable else self.image.intended(POLICY)
+        found = view.get(POLICY)
+        return found if isinstance(found, PolicyRecord) else None
 
     def why_aside(self, kind: str, key: str) -> str | None:
         """Why what has this record is refused for now, or None."""

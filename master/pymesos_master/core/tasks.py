@@ -98,6 +98,7 @@ def _publish(
             task_state=state,
             reason=reason,
             message=message,
+            roles=(task.role,),
         )
 
 

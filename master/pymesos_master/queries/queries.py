@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pymesos_core import names
+from pymesos_core.caller import Caller
 from pymesos_core.clock import Now, read_clock
-from pymesos_core.errors import invalid, not_found
+from pymesos_core.errors import denied, invalid, not_found
 from pymesos_core.resources import ResourceError, from_proto
-from pymesos_master.core import MasterCore
+from pymesos_core.security.policy import EVERY, Roles, Verb, roles_for
+from pymesos_master.core import MasterCore, permission
 from pymesos_master.core.registry import AGENT
 from pymesos_master.core.state import Agent, Framework, Quarantined, Task
+from pymesos_master.queries import permits
 from pymesos_master.queries.explaining import explanation
 from pymesos_master.queries.paging import Listing, PageRequest, Pages
 from pymesos_master.queries.uses import Uses
@@ -66,8 +69,24 @@ class Queries:
         self._pages = Pages(clock)
         self._uses = Uses()
 
-    def agents(self, page: PageRequest, id_prefix: str = "") -> Listing[pb.AgentView]:
-        """Agents by id, with those whose record cannot be handled."""
+    def _readable(self, caller: Caller, call: str) -> Roles:
+        """The roles of which the caller may read. Raises RequestError (DENIED)."""
+        self.check(caller, call)
+        return permission.readable(self._state, caller)
+
+    def check(self, caller: Caller, call: str, roles: Iterable[str] = ()) -> None:
+        """Raises RequestError (DENIED) for a caller who may not make a call of these roles."""
+        if why := permission.problem(self._state, caller, call, roles):
+            raise denied(why)
+
+    def agents(
+        self, caller: Caller, page: PageRequest, id_prefix: str = ""
+    ) -> Listing[pb.AgentView]:
+        """Agents by id, with those whose record cannot be handled.
+
+        They are of no role: who may read any sees them, without what is reserved for others.
+        """
+        may = self._readable(caller, "Operator.ListAgents")
 
         def items() -> list[tuple[str, Agent | Quarantined]]:
             aside = {q.key: q for q in self._state.quarantined.values() if q.kind == AGENT}
@@ -78,13 +97,14 @@ class Queries:
             page,
             items,
             lambda item: item[0].startswith(id_prefix),
-            lambda item: agent_view(item[1]),
+            lambda item: agent_view(item[1], may),
         )
 
     def frameworks(
-        self, page: PageRequest, id_prefix: str = "", *, completed: bool = False
+        self, caller: Caller, page: PageRequest, id_prefix: str = "", *, completed: bool = False
     ) -> Listing[pb.FrameworkView]:
-        """Frameworks by id."""
+        """Frameworks by id: those of which the caller may read one of the roles."""
+        may = self._readable(caller, "Operator.ListFrameworks")
 
         def items() -> list[Framework]:
             found = dict(self._state.frameworks)
@@ -95,13 +115,22 @@ class Queries:
         return self._pages.page(
             page,
             items,
-            lambda framework: framework.framework_id.startswith(id_prefix),
+            lambda framework: (
+                framework.framework_id.startswith(id_prefix)
+                and any(role in may for role in framework.roles)
+            ),
             lambda framework: framework_view(self._core.allocator, framework),
         )
 
-    def tasks(self, page: PageRequest, wanted: TaskFilter) -> Listing[pb.TaskView]:
-        """Tasks by framework, as they were launched, then those that have ended."""
+    def tasks(self, caller: Caller, page: PageRequest, wanted: TaskFilter) -> Listing[pb.TaskView]:
+        """Tasks by framework, as they were launched, then those that have ended.
+
+        What is in their environments, and their data, only who may `read-env` sees.
+        """
         state = self._state
+        may = self._readable(caller, "Operator.ListTasks")
+        may_env = roles_for(state.policy, caller, Verb.READ_ENV)
+        is_wanted = wanted.to_predicate()
         self._uses.keep(state.agents.keys())
 
         def items() -> list[Task]:
@@ -114,30 +143,46 @@ class Queries:
             return out
 
         return self._pages.page(
-            page, items, wanted.to_predicate(), lambda task: task_view(state, task, self._uses)
+            page,
+            items,
+            lambda task: is_wanted(task) and task.role in may,
+            lambda task: task_view(state, task, self._uses, with_env=task.role in may_env),
         )
 
-    def offers(self, page: PageRequest) -> Listing[pb.OfferView]:
+    def offers(self, caller: Caller, page: PageRequest) -> Listing[pb.OfferView]:
         """Offers that are not answered yet, the oldest first."""
         state = self._state
+        may = self._readable(caller, "Operator.ListOffers")
         return self._pages.page(
             page,
             lambda: list(state.offers.values()),
-            lambda offer: offer.offer_id in state.offers,
+            lambda offer: offer.offer_id in state.offers and offer.role in may,
             lambda offer: offer_view(state, offer),
         )
 
-    def roles(self) -> list[pb.RoleView]:
+    def roles(self, caller: Caller) -> list[pb.RoleView]:
         """Roles by name: those in use, and those with terms of their own."""
-        return role_views(self._state, self._core.allocator)
+        may = self._readable(caller, "Operator.ListRoles")
+        views = role_views(self._state, self._core.allocator)
+        return [view for view in views if view.role in may]
 
     def explain(
-        self, framework_id: str, needs: Iterable[types_pb2.Resource] = (), agent_id: str = ""
+        self,
+        caller: Caller,
+        framework_id: str,
+        needs: Iterable[types_pb2.Resource] = (),
+        agent_id: str = "",
     ) -> pb.ExplainFrameworkResponse:
-        """Why a framework is not offered more. Raises RequestError."""
+        """Why a framework is not offered more, in the roles that the caller may read.
+
+        Raises RequestError.
+        """
+        may = self._readable(caller, "Operator.ExplainFramework")
         framework = self._state.frameworks.get(framework_id)
         if framework is None:
             raise not_found(f"there is no framework {framework_id[:255]}")
+        if not any(role in may for role in framework.roles):
+            self.check(caller, "Operator.ExplainFramework", framework.roles)
         try:
             needed = from_proto(needs).quantities
         except ResourceError as error:
@@ -146,12 +191,16 @@ class Queries:
             self._core.allocator, self._state, framework, self._clock().mono_s, needed, agent_id
         )
         said.agents_awaited = self._core.agents_awaited
+        shown = [standing for standing in said.roles if standing.role in may]
+        del said.roles[:]
+        said.roles.extend(shown)
         return said
 
     def quarantined(
-        self, page: PageRequest, kind: str = "", key: str = ""
+        self, caller: Caller, page: PageRequest, kind: str = "", key: str = ""
     ) -> Listing[pb.QuarantinedRecord]:
         """Records that cannot be handled; one with what is stored, if it is asked for by name."""
+        self.check(caller, "Operator.ListQuarantinedRecords")
         one = bool(kind or key)
         return self._pages.page(
             page,
@@ -159,6 +208,47 @@ class Queries:
             lambda aside: not one or (aside.kind, aside.key) == (kind, key),
             lambda aside: quarantined_view(aside, whole=one),
         )
+
+    def watching(self, caller: Caller) -> Callable[[], Roles]:
+        """What says, whenever it is asked, of which roles the caller may read now.
+
+        Both raise RequestError (DENIED).
+        """
+        self.check(caller, "Operator.WatchEvents")
+        return lambda: self._readable(caller, "Operator.WatchEvents")
+
+    def may(self, caller: Caller, call: str, roles: Iterable[str]) -> bool:
+        """Whether a caller may make a call of these roles."""
+        return permission.problem(self._state, caller, call, roles) is None
+
+    def roles_of_task(self, framework_id: str, task_id: str) -> tuple[str, ...]:
+        """The role of a task; of one that is not known all that it may be of."""
+        state = self._state
+        key = (framework_id, task_id)
+        task = state.find_task(*key) or state.completed_tasks.get(key)
+        if task is not None:
+            return (task.role,)
+        framework = state.frameworks.get(framework_id)
+        framework = framework or state.completed_frameworks.get(framework_id)
+        return framework.roles if framework is not None else (EVERY,)
+
+    def who_am_i(self, caller: Caller) -> pb.WhoAmIResponse:
+        """Who calls, and the rules that name it."""
+        return permits.who_am_i(self._state, caller)
+
+    def can(self, caller: Caller, who: str, verb: str, role: str) -> pb.CanResponse:
+        """Whether the caller, or somebody else, may do something. Raises RequestError."""
+        if who and who != caller.principal:
+            self.check(caller, "Operator.GetPolicy")
+            asked = replace(caller, principal=who)
+        else:
+            asked = caller
+        return permits.can(self._state, asked, verb, role)
+
+    def policy(self, caller: Caller) -> pb.GetPolicyResponse:
+        """The policy in force. Raises RequestError (DENIED)."""
+        self.check(caller, "Operator.GetPolicy")
+        return permits.policy_view(self._state)
 
     def agent(self, agent_id: str) -> Agent:
         """One agent. Raises RequestError."""

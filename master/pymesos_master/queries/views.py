@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from pymesos_core.resources import Resources, to_proto
+from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.lifecycles import AgentState
@@ -24,20 +25,30 @@ from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 
-def agent_view(agent: Agent | Quarantined) -> pb.AgentView:
-    """An agent; of one whose record cannot be handled only the id is sure."""
+def agent_view(agent: Agent | Quarantined, may: Roles = EVERY_ROLE) -> pb.AgentView:
+    """An agent; of one whose record cannot be handled only the id is sure.
+
+    What is reserved on it for roles other than these is left out.
+    """
     if isinstance(agent, Quarantined):
         return pb.AgentView(info=types_pb2.AgentInfo(agent_id=agent.key), state="quarantined")
     return pb.AgentView(
         info=agent.info,
         state=agent.state_name,
-        allocated=to_proto(agent.allocated()),
-        offered=to_proto(agent.offered()),
+        allocated=to_proto(visible(agent.allocated(), may)),
+        offered=to_proto(visible(agent.offered(), may)),
         registered_at_s=agent.registered_at_s,
         tasks=len(agent.tasks),
         usage=_without_tasks(agent.usage),
-        total=agent.total_message(),
+        total=agent.total_message() if may.every else to_proto(visible(agent.total, may)),
     )
+
+
+def visible(resources: Resources, may: Roles) -> Resources:
+    """What of resources is for everybody, or for one of these roles."""
+    if may.every:
+        return resources
+    return resources.where(lambda tag: not tag.role or tag.role in may)
 
 
 def _without_tasks(usage: agent_pb.Usage | None) -> agent_pb.Usage | None:
@@ -69,14 +80,15 @@ def framework_view(allocator: Allocator, framework: Framework) -> pb.FrameworkVi
     )
 
 
-def task_view(state: ClusterState, task: Task, uses: Uses) -> pb.TaskView:
-    """A task, with where it runs and what it uses."""
+def task_view(state: ClusterState, task: Task, uses: Uses, *, with_env: bool = True) -> pb.TaskView:
+    """A task, with where it runs and what it uses; without the values of its environment unless
+    they are to be seen."""
     completed = state.find_task(*task.key) is not task
     agent = state.agents.get(task.agent_id)
     address = agent.info.address if agent else None
     return pb.TaskView(
         framework_id=task.framework_id,
-        task_info=task.info,
+        task_info=task.info if with_env else without_env(task.info),
         state=task.state,
         status=known_status(task),
         role=task.role,
@@ -89,6 +101,21 @@ def task_view(state: ClusterState, task: Task, uses: Uses) -> pb.TaskView:
         completed=completed,
         use=uses.of(agent, task.key) if agent and not is_terminal(task.state) else None,
     )
+
+
+def without_env(info: types_pb2.TaskInfo) -> types_pb2.TaskInfo:
+    """A task without what its environments hold, and without its data, which may repeat that."""
+    out = types_pb2.TaskInfo()
+    out.CopyFrom(info)
+    out.ClearField("data")
+    if out.HasField("executor"):
+        out.executor.ClearField("data")
+    # Reading what is not there does not set it.
+    checks = (out.health_check, out.readiness_check)
+    for command in (out.command, out.executor.command, *(check.command for check in checks)):
+        for variable in command.environment:
+            variable.ClearField("value")
+    return out
 
 
 def known_status(task: Task) -> types_pb2.TaskStatus | None:

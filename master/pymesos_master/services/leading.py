@@ -24,6 +24,7 @@ CODES = {
     ProblemKind.NOT_FOUND: Code.NOT_FOUND,
     ProblemKind.OUTDATED: Code.ABORTED,
     ProblemKind.UNAVAILABLE: Code.UNAVAILABLE,
+    ProblemKind.DENIED: Code.PERMISSION_DENIED,
 }
 
 

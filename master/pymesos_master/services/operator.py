@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from pymesos_core import VERSION
+from pymesos_core.errors import RequestError
+from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_master.queries import PageRequest, TaskFilter
-from pymesos_master.services.leading import Leadership, caller_of
+from pymesos_master.services.leading import CODES, Leadership, caller_of
 from pymesos_master.watching import CursorError
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -26,6 +29,7 @@ class OperatorService:
 
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
+        self._reading = asyncio.Lock()
 
     async def GetLeader(  # noqa: N802
         self, request: pb.GetLeaderRequest, call: Call
@@ -60,7 +64,7 @@ class OperatorService:
     ) -> pb.ListAgentsResponse:
         """Agents by id."""
         with self._leadership.asked() as leader:
-            found = leader.queries.agents(_page(request.page), request.id_prefix)
+            found = leader.queries.agents(caller_of(call), _page(request.page), request.id_prefix)
         return pb.ListAgentsResponse(agents=found.views, next_page_token=found.next_token)
 
     async def ListFrameworks(  # noqa: N802
@@ -69,7 +73,10 @@ class OperatorService:
         """Frameworks by id."""
         with self._leadership.asked() as leader:
             found = leader.queries.frameworks(
-                _page(request.page), request.id_prefix, completed=request.include_completed
+                caller_of(call),
+                _page(request.page),
+                request.id_prefix,
+                completed=request.include_completed,
             )
         return pb.ListFrameworksResponse(frameworks=found.views, next_page_token=found.next_token)
 
@@ -88,7 +95,7 @@ class OperatorService:
             completed=request.include_completed,
         )
         with self._leadership.asked() as leader:
-            found = leader.queries.tasks(_page(request.page), wanted)
+            found = leader.queries.tasks(caller_of(call), _page(request.page), wanted)
         return pb.ListTasksResponse(tasks=found.views, next_page_token=found.next_token)
 
     async def ListOffers(  # noqa: N802
@@ -96,7 +103,7 @@ class OperatorService:
     ) -> pb.ListOffersResponse:
         """Offers that are not answered yet."""
         with self._leadership.asked() as leader:
-            found = leader.queries.offers(_page(request.page))
+            found = leader.queries.offers(caller_of(call), _page(request.page))
         return pb.ListOffersResponse(offers=found.views, next_page_token=found.next_token)
 
     async def ListRoles(  # noqa: N802
@@ -104,21 +111,25 @@ class OperatorService:
     ) -> pb.ListRolesResponse:
         """Roles by name."""
         with self._leadership.asked() as leader:
-            return pb.ListRolesResponse(roles=leader.queries.roles())
+            return pb.ListRolesResponse(roles=leader.queries.roles(caller_of(call)))
 
     async def ExplainFramework(  # noqa: N802
         self, request: pb.ExplainFrameworkRequest, call: Call
     ) -> pb.ExplainFrameworkResponse:
         """Why a framework is not offered more."""
         with self._leadership.asked() as leader:
-            return leader.queries.explain(request.framework_id, request.needs, request.agent_id)
+            return leader.queries.explain(
+                caller_of(call), request.framework_id, request.needs, request.agent_id
+            )
 
     async def ListQuarantinedRecords(  # noqa: N802
         self, request: pb.ListQuarantinedRecordsRequest, call: Call
     ) -> pb.ListQuarantinedRecordsResponse:
         """Records that cannot be handled; one with what it is, if it is asked for."""
         with self._leadership.asked() as leader:
-            found = leader.queries.quarantined(_page(request.page), request.kind, request.key)
+            found = leader.queries.quarantined(
+                caller_of(call), _page(request.page), request.kind, request.key
+            )
         return pb.ListQuarantinedRecordsResponse(
             records=found.views, next_page_token=found.next_token
         )
@@ -199,9 +210,10 @@ class OperatorService:
         self, request: pb.WatchEventsRequest, call: Call
     ) -> None:
         """From a cursor on; else first the state as it is, as events of the kinds …_PRESENT."""
-        leader = self._leadership.here()
+        with self._leadership.asked() as leader:
+            may = leader.queries.watching(caller_of(call))
         try:
-            with leader.watching.watch(request.cursor) as watch:
+            with leader.watching.watch(request.cursor, may) as watch:
                 while (batch := await watch.batch()) is not None:
                     await self._leadership.turns.next(caller_of(call).peer)
                     await call.write(
@@ -211,6 +223,44 @@ class OperatorService:
                             snapshot_begins=batch.snapshot_begins,
                         )
                     )
+        except RequestError as error:
+            raise CallError(CODES[error.problem.kind], error.problem.message) from None
         except CursorError as error:
             raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
         raise CallError(Code.UNAVAILABLE, "this master leads no more")
+
+    async def WhoAmI(  # noqa: N802
+        self, request: pb.WhoAmIRequest, call: Call
+    ) -> pb.WhoAmIResponse:
+        """Who calls."""
+        with self._leadership.asked() as leader:
+            return leader.queries.who_am_i(caller_of(call))
+
+    async def Can(  # noqa: N802
+        self, request: pb.CanRequest, call: Call
+    ) -> pb.CanResponse:
+        """Whether somebody may do something."""
+        with self._leadership.asked() as leader:
+            return leader.queries.can(caller_of(call), request.who, request.verb, request.role)
+
+    async def GetPolicy(  # noqa: N802
+        self, request: pb.GetPolicyRequest, call: Call
+    ) -> pb.GetPolicyResponse:
+        """The policy in force."""
+        with self._leadership.asked() as leader:
+            return leader.queries.policy(caller_of(call))
+
+    async def SetPolicy(  # noqa: N802
+        self, request: pb.SetPolicyRequest, call: Call
+    ) -> pb.SetPolicyResponse:
+        """Set another policy."""
+        with self._leadership.asked() as leader:
+            leader.queries.check(caller_of(call), "Operator.SetPolicy")  # before anything is read
+        try:
+            async with self._reading:  # one at a time, and beside the loop
+                policy = await asyncio.to_thread(read_policy, request.document)
+        except PolicyError as error:
+            raise CallError(Code.INVALID_ARGUMENT, f"the policy: {error}") from None
+        with self._leadership.asked() as leader:
+            await leader.commands.set_policy(caller_of(call), policy, request.instead_of)
+        return pb.SetPolicyResponse(version=request.instead_of + 1)

@@ -1,20 +1,29 @@
 """The Sandbox service of every agent, for those who can reach only the master.
 
-A call names the agent in its metadata; its messages are passed on as they are, both ways.
+A call names the agent in its metadata; its messages are passed on as they are, both ways. Whether
+its caller may is decided here, since agents know no policy, and again with each message.
 """
 
 from __future__ import annotations
 
 import contextlib
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from google.protobuf.message_factory import GetMessageClass
 
 from pymesos_core.addresses import HostPort
+from pymesos_core.caller import Caller
 from pymesos_core.following import AGENT_KEY, describe
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.tasks import beside
+from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, ClientStream, Code, Method, ServerCall
 from pymesos_master.services.leading import Leadership
+from pymesos_proto.v1 import sandbox_pb2 as pb
 
-PREFIX = "/pymesos.v1.Sandbox/"
+CONTRACT = pb.DESCRIPTOR.services_by_name["Sandbox"]
+PREFIX = f"/{CONTRACT.full_name}/"
 MAX_RELAYED = 256
 
 
@@ -28,6 +37,7 @@ class SandboxRelay:
 
     async def relay(self, method: str, call: ServerCall[bytes, bytes]) -> None:
         """Pass a call on, whatever its method is. Raises CallError."""
+        allowed = await self._allowed(method, call)
         address, name = self._agent(call.metadata.get(AGENT_KEY, ""))
         if self._relayed >= MAX_RELAYED:
             raise CallError(
@@ -37,14 +47,22 @@ class SandboxRelay:
         channel = self._dial(address, Kind.AGENT, name)
         try:
             stream = channel.stream(Method(method, bytes, bytes))
-            async with beside(_pass_on(call, stream)):
+            async with beside(_pass_on(allowed.first, call, stream)):
                 while (part := await stream.read()) is not None:
-                    await call.write(part)
+                    allowed.check()
+                    await call.write(allowed.shown(part))
         except CallError as error:
             raise CallError(error.code, describe(error), error.trailing) from None
         finally:
             self._relayed -= 1
             await channel.close()
+
+    async def _allowed(self, method: str, call: ServerCall[bytes, bytes]) -> _Allowed:
+        """What the caller asks for, which the policy allows. Raises CallError."""
+        first = await call.read()
+        allowed = _Allowed(self._leadership, call.caller, method, first)
+        allowed.check()
+        return allowed
 
     def _agent(self, agent_id: str) -> tuple[HostPort, str]:
         """Where it is, and its name in its certificate, if it has one."""
@@ -54,8 +72,67 @@ class SandboxRelay:
         return at, name_in(agent.info.principal, Kind.AGENT)
 
 
-async def _pass_on(call: ServerCall[bytes, bytes], stream: ClientStream) -> None:
+class _Allowed:
+    """A call of the service, by its first message, and whether its caller may make it."""
+
+    def __init__(
+        self, leadership: Leadership, caller: Caller, method: str, first: bytes | None
+    ) -> None:
+        """Raises CallError for what is no call of the service."""
+        self.first = first
+        self._leadership = leadership
+        self._caller = caller
+        self._method = method.removeprefix(PREFIX)
+        self._key = _task_of(self._method, first or b"") if caller.is_proved else ("", "")
+
+    def check(self) -> None:
+        """Raises CallError for a caller who may not, or may no longer."""
+        if not self._caller.is_proved:
+            return
+        with self._leadership.asked() as leader:
+            of_usage = self._method == "GetUsage"  # of which is shown what the caller may read
+            roles = () if of_usage else leader.queries.roles_of_task(*self._key)
+            leader.queries.check(self._caller, f"Sandbox.{self._method}", roles)
+
+    def shown(self, part: bytes) -> bytes:
+        """What the caller is shown of an answer."""
+        if self._method != "GetUsage" or not self._caller.is_proved:
+            return part
+        answer = pb.GetUsageResponse.FromString(part)
+        with self._leadership.asked() as leader:
+            queries = leader.queries
+            seen = [
+                task
+                for task in answer.tasks
+                if queries.may(
+                    self._caller,
+                    "Sandbox.GetUsage",
+                    queries.roles_of_task(task.framework_id, task.task_id),
+                )
+            ]
+        return pb.GetUsageResponse(tasks=seen).SerializeToString()
+
+
+def _task_of(method: str, first: bytes) -> tuple[str, str]:
+    """The ids of framework and task in the first message of a call. Raises CallError."""
+    found = CONTRACT.methods_by_name.get(method)
+    if found is None:
+        raise CallError(Code.UNIMPLEMENTED, f"there is no method {quoted(method)}")
+    try:
+        asked: Any = GetMessageClass(found.input_type).FromString(first)
+    except DecodeError as error:
+        raise CallError(Code.INTERNAL, str(error)) from None
+    if isinstance(asked, pb.ExecInput):
+        asked = asked.start
+    return asked.framework_id, asked.task_id
+
+
+async def _pass_on(
+    first: bytes | None, call: ServerCall[bytes, bytes], stream: ClientStream
+) -> None:
     with contextlib.suppress(CallError):  # of an agent that is gone, who reads is told
-        while (part := await call.read()) is not None:
+        part = first
+        while part is not None:
             await stream.write(part)
+            part = await call.read()
         await stream.done_writing()

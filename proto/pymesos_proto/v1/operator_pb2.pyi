@@ -9,6 +9,82 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class WhoAmIRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class WhoAmIResponse(_message.Message):
+    __slots__ = ("principal", "ends_at_s", "rules", "policy_version")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_S_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    ends_at_s: float
+    rules: _containers.RepeatedCompositeFieldContainer[PolicyRule]
+    policy_version: int
+    def __init__(self, principal: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., rules: _Optional[_Iterable[_Union[PolicyRule, _Mapping]]] = ..., policy_version: _Optional[int] = ...) -> None: ...
+
+class PolicyRule(_message.Message):
+    __slots__ = ("rule", "line")
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    LINE_FIELD_NUMBER: _ClassVar[int]
+    rule: str
+    line: int
+    def __init__(self, rule: _Optional[str] = ..., line: _Optional[int] = ...) -> None: ...
+
+class CanRequest(_message.Message):
+    __slots__ = ("who", "verb", "role")
+    WHO_FIELD_NUMBER: _ClassVar[int]
+    VERB_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    who: str
+    verb: str
+    role: str
+    def __init__(self, who: _Optional[str] = ..., verb: _Optional[str] = ..., role: _Optional[str] = ...) -> None: ...
+
+class CanResponse(_message.Message):
+    __slots__ = ("allowed", "rule", "problem", "policy_version")
+    ALLOWED_FIELD_NUMBER: _ClassVar[int]
+    RULE_FIELD_NUMBER: _ClassVar[int]
+    PROBLEM_FIELD_NUMBER: _ClassVar[int]
+    POLICY_VERSION_FIELD_NUMBER: _ClassVar[int]
+    allowed: bool
+    rule: PolicyRule
+    problem: str
+    policy_version: int
+    def __init__(self, allowed: _Optional[bool] = ..., rule: _Optional[_Union[PolicyRule, _Mapping]] = ..., problem: _Optional[str] = ..., policy_version: _Optional[int] = ...) -> None: ...
+
+class GetPolicyRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class GetPolicyResponse(_message.Message):
+    __slots__ = ("document", "version", "set_by", "set_at_s")
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    document: str
+    version: int
+    set_by: str
+    set_at_s: float
+    def __init__(self, document: _Optional[str] = ..., version: _Optional[int] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
+
+class SetPolicyRequest(_message.Message):
+    __slots__ = ("document", "instead_of")
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    INSTEAD_OF_FIELD_NUMBER: _ClassVar[int]
+    document: str
+    instead_of: int
+    def __init__(self, document: _Optional[str] = ..., instead_of: _Optional[int] = ...) -> None: ...
+
+class SetPolicyResponse(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    def __init__(self, version: _Optional[int] = ...) -> None: ...
+
 class GetLeaderRequest(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
@@ -469,6 +545,7 @@ class ClusterEvent(_message.Message):
         FRAMEWORK_ABSENT: _ClassVar[ClusterEvent.Kind]
         TASK_ABSENT: _ClassVar[ClusterEvent.Kind]
         OFFER_ABSENT: _ClassVar[ClusterEvent.Kind]
+        POLICY_SET: _ClassVar[ClusterEvent.Kind]
     KIND_UNSPECIFIED: ClusterEvent.Kind
     AGENT_ADDED: ClusterEvent.Kind
     AGENT_DISCONNECTED: ClusterEvent.Kind
@@ -497,6 +574,7 @@ class ClusterEvent(_message.Message):
     FRAMEWORK_ABSENT: ClusterEvent.Kind
     TASK_ABSENT: ClusterEvent.Kind
     OFFER_ABSENT: ClusterEvent.Kind
+    POLICY_SET: ClusterEvent.Kind
     TIMESTAMP_S_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]

@@ -124,6 +124,26 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.WatchEventsRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ClusterEventBatch.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/pymesos.v1.Operator/WhoAmI',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
+        self.Can = channel.unary_unary(
+                '/pymesos.v1.Operator/Can',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.CanRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.CanResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/pymesos.v1.Operator/GetPolicy',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.SetPolicy = channel.unary_unary(
+                '/pymesos.v1.Operator/SetPolicy',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -241,6 +261,33 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Who calls, and which rules of the policy name it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Can(self, request, context):
+        """Whether a principal may do something, and by which rule.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetPolicy(self, request, context):
+        """In force everywhere when it is answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -333,6 +380,26 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.WatchEvents,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.WatchEventsRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ClusterEventBatch.SerializeToString,
+            ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.WhoAmIRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'Can': grpc.unary_unary_rpc_method_handler(
+                    servicer.Can,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.CanRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.CanResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.GetPolicyRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'SetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetPolicy,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -821,6 +888,114 @@ class Operator:
             '/pymesos.v1.Operator/WatchEvents',
             pymesos__proto_dot_v1_dot_operator__pb2.WatchEventsRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ClusterEventBatch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/WhoAmI',
+            pymesos__proto_dot_v1_dot_operator__pb2.WhoAmIRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Can(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/Can',
+            pymesos__proto_dot_v1_dot_operator__pb2.CanRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.CanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/GetPolicy',
+            pymesos__proto_dot_v1_dot_operator__pb2.GetPolicyRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/SetPolicy',
+            pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

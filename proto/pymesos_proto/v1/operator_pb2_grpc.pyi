@@ -53,6 +53,13 @@ class OperatorStub:
     ReleaseQuarantinedRecord: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]
     """Try one again, or delete it."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]
+    WhoAmI: _grpc.UnaryUnaryMultiCallable[_operator_pb2.WhoAmIRequest, _operator_pb2.WhoAmIResponse]
+    """Who calls, and which rules of the policy name it."""
+    Can: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CanRequest, _operator_pb2.CanResponse]
+    """Whether a principal may do something, and by which rule."""
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetPolicyRequest, _operator_pb2.GetPolicyResponse]
+    SetPolicy: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetPolicyRequest, _operator_pb2.SetPolicyResponse]
+    """In force everywhere when it is answered."""
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -79,6 +86,13 @@ class OperatorAsyncStub(OperatorStub):
     ReleaseQuarantinedRecord: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]  # type: ignore[assignment]
     """Try one again, or delete it."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]  # type: ignore[assignment]
+    WhoAmI: _aio.UnaryUnaryMultiCallable[_operator_pb2.WhoAmIRequest, _operator_pb2.WhoAmIResponse]  # type: ignore[assignment]
+    """Who calls, and which rules of the policy name it."""
+    Can: _aio.UnaryUnaryMultiCallable[_operator_pb2.CanRequest, _operator_pb2.CanResponse]  # type: ignore[assignment]
+    """Whether a principal may do something, and by which rule."""
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetPolicyRequest, _operator_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    SetPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetPolicyRequest, _operator_pb2.SetPolicyResponse]  # type: ignore[assignment]
+    """In force everywhere when it is answered."""
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -210,5 +224,36 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.WatchEventsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_operator_pb2.ClusterEventBatch], _abc.AsyncIterator[_operator_pb2.ClusterEventBatch]]: ...
+
+    @_abc_1.abstractmethod
+    def WhoAmI(
+        self,
+        request: _operator_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.WhoAmIResponse, _abc.Awaitable[_operator_pb2.WhoAmIResponse]]:
+        """Who calls, and which rules of the policy name it."""
+
+    @_abc_1.abstractmethod
+    def Can(
+        self,
+        request: _operator_pb2.CanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.CanResponse, _abc.Awaitable[_operator_pb2.CanResponse]]:
+        """Whether a principal may do something, and by which rule."""
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _operator_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.GetPolicyResponse, _abc.Awaitable[_operator_pb2.GetPolicyResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetPolicy(
+        self,
+        request: _operator_pb2.SetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SetPolicyResponse, _abc.Awaitable[_operator_pb2.SetPolicyResponse]]:
+        """In force everywhere when it is answered."""
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

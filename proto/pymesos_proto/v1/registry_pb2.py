@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/registry.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"\xdf\x01\n\x0b\x41gentRecord\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.pymesos.v1.AgentRecord.State\x12\x14\n\x0c\x63hanged_at_s\x18\x03 \x01(\x01\x12&\n\x08reserved\x18\x04 \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0c\n\x04peer\x18\x05 \x01(\t\"1\n\x05State\x12\r\n\tREACHABLE\x10\x00\x12\x0f\n\x0bUNREACHABLE\x10\x01\x12\x08\n\x04GONE\x10\x02\"a\n\x0f\x46rameworkRecord\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x17\n\x0fregistered_at_s\x18\x02 \x01(\x01\x12\x0c\n\x04peer\x18\x03 \x01(\t\"L\n\nRoleRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quota\"H\n\nCallRecord\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0c\n\x04\x61t_s\x18\x04 \x01(\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/registry.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"\xdf\x01\n\x0b\x41gentRecord\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.pymesos.v1.AgentRecord.State\x12\x14\n\x0c\x63hanged_at_s\x18\x03 \x01(\x01\x12&\n\x08reserved\x18\x04 \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0c\n\x04peer\x18\x05 \x01(\t\"1\n\x05State\x12\r\n\tREACHABLE\x10\x00\x12\x0f\n\x0bUNREACHABLE\x10\x01\x12\x08\n\x04GONE\x10\x02\"a\n\x0f\x46rameworkRecord\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x17\n\x0fregistered_at_s\x18\x02 \x01(\x01\x12\x0c\n\x04peer\x18\x03 \x01(\t\"L\n\nRoleRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quota\"S\n\x0cPolicyRecord\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06set_by\x18\x03 \x01(\t\x12\x10\n\x08set_at_s\x18\x04 \x01(\x01\"H\n\nCallRecord\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0c\n\x04\x61t_s\x18\x04 \x01(\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +40,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FRAMEWORKRECORD']._serialized_end=400
   _globals['_ROLERECORD']._serialized_start=402
   _globals['_ROLERECORD']._serialized_end=478
-  _globals['_CALLRECORD']._serialized_start=480
-  _globals['_CALLRECORD']._serialized_end=552
+  _globals['_POLICYRECORD']._serialized_start=480
+  _globals['_POLICYRECORD']._serialized_end=563
+  _globals['_CALLRECORD']._serialized_start=565
+  _globals['_CALLRECORD']._serialized_end=637
 # @@protoc_insertion_point(module_scope)

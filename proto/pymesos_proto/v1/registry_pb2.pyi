@@ -50,6 +50,18 @@ class RoleRecord(_message.Message):
     quota: _types_pb2.Quota
     def __init__(self, role: _Optional[str] = ..., weight: _Optional[float] = ..., quota: _Optional[_Union[_types_pb2.Quota, _Mapping]] = ...) -> None: ...
 
+class PolicyRecord(_message.Message):
+    __slots__ = ("document", "version", "set_by", "set_at_s")
+    DOCUMENT_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    document: str
+    version: int
+    set_by: str
+    set_at_s: float
+    def __init__(self, document: _Optional[str] = ..., version: _Optional[int] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
+
 class CallRecord(_message.Message):
     __slots__ = ("caller", "call", "reason", "at_s")
     CALLER_FIELD_NUMBER: _ClassVar[int]

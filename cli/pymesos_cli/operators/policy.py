@@ -1,0 +1,128 @@
+"""`policy`, `can`, `whoami`: what principals may do, and by which rule."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster
+from pymesos_cli.output import count_of, note, print_json, printable
+from pymesos_core.json_dialect import iso
+from pymesos_core.limits import POLICY
+from pymesos_core.security.policy import Policy
+from pymesos_core.security.policy_file import PolicyError, read_policy
+from pymesos_core.text import os_problem, quoted
+from pymesos_proto.v1 import operator_pb2 as pb
+
+
+async def show_policy(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli policy show`: the document on stdout, and what there is to say of it beside."""
+    request = pb.GetPolicyRequest()
+    seen = await cluster.call(lambda stub, timeout_s: stub.GetPolicy(request, timeout=timeout_s))
+    if as_json:
+        print_json(
+            {
+                "version": seen.version,
+                "set_by": seen.set_by or None,
+                "set_at": iso(seen.set_at_s),
+                "document": seen.document,
+            }
+        )
+        return
+    for line in seen.document.splitlines():
+        print(printable(line))
+    if seen.version:
+        by = f", set by {seen.set_by}" if seen.set_by else ""
+        what = f"version {seen.version}{by} at {iso(seen.set_at_s)}"
+    else:
+        what = "version 0: nobody has set a policy"
+    note(f"{what}; `pymesos-cli policy set FILE --instead-of {seen.version}` sets another")
+
+
+def _read(file: str) -> Policy:
+    """Raises CliError."""
+    name = "the policy" if file == "-" else quoted(file)
+    try:
+        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
+            document = stream.read(POLICY.most + 1).decode()
+    except OSError as error:
+        raise CliError(os_problem(error), EXIT_USAGE) from error
+    except UnicodeDecodeError as error:
+        raise CliError(f"{name} is no text in UTF-8", EXIT_USAGE) from error
+    try:
+        return read_policy(document)
+    except PolicyError as error:
+        raise CliError(f"{name}, {error}", EXIT_USAGE) from error
+
+
+def check_policy(file: str) -> None:
+    """`pymesos-cli policy check`."""
+    policy = _read(file)
+    rules, groups = len(policy.rules), len(policy.groups)
+    print(f"a policy of {count_of(rules, 'rule')} and {count_of(groups, 'group')}")
+
+
+async def set_policy(cluster: Cluster, file: str, instead_of: int) -> None:
+    """`pymesos-cli policy set`."""
+    request = pb.SetPolicyRequest(document=_read(file).document, instead_of=instead_of)
+    done = await cluster.call(lambda stub, timeout_s: stub.SetPolicy(request, timeout=timeout_s))
+    print(f"the policy is of version {done.version} now, and in force")
+
+
+async def can(cluster: Cluster, who: str, verb: str, role: str, *, as_json: bool) -> None:
+    """`pymesos-cli can`; exit status 1: no."""
+    request = pb.CanRequest(who=who, verb=verb, role=role)
+    said = await cluster.call(lambda stub, timeout_s: stub.Can(request, timeout=timeout_s))
+    rule = said.rule if said.HasField("rule") else None
+    if as_json:
+        print_json(
+            {
+                "allowed": said.allowed,
+                "rule": rule.rule if rule else None,
+                "line": rule.line if rule else None,
+                "problem": said.problem or None,
+                "policy_version": said.policy_version,
+            }
+        )
+    elif rule is not None:
+        print(f"yes: {_shown(rule)} of the policy (version {said.policy_version})")
+    elif said.allowed:
+        print("yes: this cluster has no certificates, so whoever reaches it may do everything")
+    else:
+        what = f"{who} {verb}{f' {role}' if role else ''}"
+        print(f"no: no rule of the policy (version {said.policy_version}) lets {printable(what)}")
+        where = f", role: {role}" if role else ""
+        note(f"this one would: {{who: {who}, do: [{verb}]{where}}}")
+    if not said.allowed:
+        raise SystemExit(EXIT_FAILED)
+
+
+def _shown(rule: pb.PolicyRule) -> str:
+    return f"line {rule.line}, {printable(rule.rule)},"
+
+
+async def who_am_i(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli whoami`."""
+    request = pb.WhoAmIRequest()
+    me = await cluster.call(lambda stub, timeout_s: stub.WhoAmI(request, timeout=timeout_s))
+    if as_json:
+        print_json(
+            {
+                "principal": me.principal or None,
+                "certificate_ends_at": iso(me.ends_at_s),
+                "policy_version": me.policy_version,
+                "rules": [{"line": rule.line, "rule": rule.rule} for rule in me.rules],
+            }
+        )
+        return
+    if not me.principal:
+        print("nobody in particular: this cluster has no certificates, and everybody may do all")
+        return
+    left_h = max(0.0, me.ends_at_s - time.time()) / 3600
+    until = f", whose certificate ends in {left_h:.0f} hours" if me.ends_at_s else ""
+    print(f"{me.principal}{until}")
+    for rule in me.rules:
+        print(f"  line {rule.line}: {printable(rule.rule)}")
+    if not me.rules:
+        print(f"  no rule of the policy (version {me.policy_version}) is of you")

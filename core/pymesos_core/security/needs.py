@@ -1,0 +1,128 @@
+"""What each call needs: a verb, and what that is done to. What is not listed is denied.
+
+A call is named as the contract has it: `Operator.KillTask` is a method of a service, `Call.accept`
+and `Operation.launch` are what the messages of a stream may be. Who may call a service at all is in
+`gate.CALLERS`; cores and queries decide the rest, by the policy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+from pymesos_core.security.policy import Verb
+
+
+class Object(Enum):
+    """What a verb is done to."""
+
+    ROLE = "the role that is named, or of what is named"
+    ROLES = "every role of what is named"
+    SOME = "any role: what is listed is of the roles in which the caller may"
+    CLUSTER = "the cluster"
+    OWN = "what is the caller's own"  # the kind of its certificate is enough
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """What a call needs."""
+
+    verb: Verb | None  # None: nothing more than the kind of certificate
+    of: Object
+
+
+OWN = Need(None, Object.OWN)
+_SUBSCRIBED = Need(Verb.SUBSCRIBE, Object.ROLES)  # of what is the framework's own
+_READ = Need(Verb.READ, Object.SOME)
+_READ_JOBS = Need(Verb.READ, Object.ROLE)
+_LAUNCH = Need(Verb.LAUNCH, Object.ROLE)
+_RESERVE = Need(Verb.RESERVE, Object.ROLE)
+_AGENTS = Need(Verb.AGENTS, Object.CLUSTER)
+_POLICY = Need(Verb.POLICY, Object.CLUSTER)
+_FILES = Need(Verb.FILES, Object.ROLE)
+_STOP = Need(Verb.STOP, Object.ROLE)
+
+NEEDS: Mapping[str, Need] = {
+    # Operators, of a master.
+    "Operator.GetLeader": OWN,
+    "Operator.GetHealth": OWN,
+    "Operator.WhoAmI": OWN,
+    "Operator.Can": OWN,  # of somebody else it needs `policy`
+    "Operator.ListAgents": _READ,
+    "Operator.ListFrameworks": _READ,
+    "Operator.ListTasks": _READ,
+    "Operator.ListOffers": _READ,
+    "Operator.ListRoles": _READ,
+    "Operator.WatchEvents": _READ,
+    "Operator.ExplainFramework": _READ,
+    "Operator.KillTask": Need(Verb.KILL, Object.ROLE),
+    "Operator.TeardownFramework": Need(Verb.TEARDOWN, Object.ROLES),
+    "Operator.SetQuota": Need(Verb.QUOTA, Object.ROLE),
+    "Operator.SetWeight": Need(Verb.QUOTA, Object.ROLE),
+    "Operator.Reserve": _RESERVE,
+    "Operator.Unreserve": _RESERVE,
+    "Operator.MarkAgentGone": _AGENTS,
+    "Operator.ListQuarantinedRecords": _AGENTS,
+    "Operator.ReleaseQuarantinedRecord": _AGENTS,
+    "Operator.GetPolicy": _POLICY,
+    "Operator.SetPolicy": _POLICY,
+    # Operators, of a framework that serves jobs.
+    "Jobs.SubmitJob": Need(Verb.SUBMIT, Object.ROLE),
+    "Jobs.ListJobs": _READ_JOBS,
+    "Jobs.WatchJob": _READ_JOBS,
+    "Jobs.ListQuarantined": _READ_JOBS,  # the document of one needs `read-env`, too
+    "Jobs.ListVolumes": _READ_JOBS,
+    "Jobs.StopJob": _STOP,
+    "Jobs.ReleaseQuarantined": _STOP,
+    "Jobs.ForgetVolume": _STOP,
+    # Operators, of tasks; through the master.
+    "Sandbox.ListFiles": _FILES,
+    "Sandbox.ReadFile": _FILES,
+    "Sandbox.FollowFile": _FILES,
+    "Sandbox.ReadLog": Need(Verb.LOGS, Object.ROLE),
+    "Sandbox.GetUsage": _READ_JOBS,
+    "Sandbox.Exec": Need(Verb.EXEC, Object.ROLE),
+    # Frameworks: the stream, each call on it, and what is done to offers.
+    "Scheduler.Connect": _SUBSCRIBED,
+    "Call.subscribe": _SUBSCRIBED,
+    "Call.teardown": _SUBSCRIBED,
+    "Call.accept": _SUBSCRIBED,
+    "Call.decline": _SUBSCRIBED,
+    "Call.revive": _SUBSCRIBED,
+    "Call.suppress": _SUBSCRIBED,
+    "Call.kill": _SUBSCRIBED,
+    "Call.acknowledge": _SUBSCRIBED,
+    "Call.reconcile": _SUBSCRIBED,
+    "Call.message": _SUBSCRIBED,
+    "Call.shutdown": _SUBSCRIBED,
+    "Operation.launch": _LAUNCH,
+    "Operation.launch_group": _LAUNCH,
+    "Operation.reserve": _RESERVE,
+    "Operation.unreserve": _RESERVE,
+    "Operation.create": _RESERVE,
+    "Operation.destroy": _RESERVE,
+    # Agents speak of themselves and of their tasks.
+    "Agent.Connect": OWN,
+    "AgentMessage.register": OWN,
+    "AgentMessage.more_tasks": OWN,
+    "AgentMessage.pong": OWN,
+    "AgentMessage.update": OWN,
+    "AgentMessage.usage": OWN,
+    "AgentMessage.executor_message": OWN,
+    "AgentMessage.executor_exited": OWN,
+    "AgentMessage.ended_tasks": OWN,
+    "AgentMessage.leaving": OWN,
+    # Executors, of their agent.
+    "Executor.Connect": OWN,
+    "ExecutorCall.subscribe": OWN,
+    "ExecutorCall.update": OWN,
+    "ExecutorCall.message": OWN,
+    "ExecutorCall.more_tasks": OWN,
+}
+
+
+def need_of_path(path: str) -> Need | None:
+    """What the method of that path needs, as in /pymesos.v1.Operator/KillTask; None: denied."""
+    service, _, method = path.lstrip("/").rpartition("/")
+    return NEEDS.get(f"{service.rpartition('.')[2]}.{method}")

@@ -1,0 +1,169 @@
+"""What the policy in force lets a caller do. Whoever has proved nothing is asked nothing here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from urllib.parse import unquote, urlsplit
+
+from pymesos_core.caller import Caller
+from pymesos_core.errors import ProblemKind
+from pymesos_core.images import is_on_disk
+from pymesos_core.security.needs import NEEDS, Object
+from pymesos_core.security.policy import (
+    Asked,
+    Roles,
+    Verb,
+    decide,
+    decide_launch,
+    denied,
+    roles_for,
+)
+from pymesos_master.core.context import Context
+from pymesos_master.core.state import ClusterState, Framework
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+DISK = "file:"  # of what is on the machine
+
+
+def problem(
+    state: ClusterState, caller: Caller, call: str, roles: Iterable[str] = ()
+) -> str | None:
+    """Why a caller may not make a call, named as in NEEDS, of what is of these roles; or None.
+
+    No roles: whether the caller may in any role, or in the cluster.
+    """
+    if not caller.is_proved:
+        return None
+    need = NEEDS.get(call)
+    if need is None:
+        return f"{call} is in no table of what calls need, so nobody may make it"
+    if need.verb is None:
+        return None
+    if need.of != Object.CLUSTER and not roles:
+        may = roles_for(state.policy, caller, need.verb)
+        return None if may else denied(state.policy, caller, need.verb)
+    for role in ("",) if need.of == Object.CLUSTER else roles:
+        if (why := decide(state.policy, caller, need.verb, role).problem) is not None:
+            return why
+    return None
+
+
+def refused(
+    ctx: Context, request_id: int, caller: Caller, call: str, roles: Iterable[str] = ()
+) -> bool:
+    """Whether an operator's request is denied, which it is told then."""
+    why = problem(ctx.state, caller, call, roles)
+    if why is not None:
+        ctx.answer(request_id, why, ProblemKind.DENIED)
+    return why is not None
+
+
+def readable(state: ClusterState, caller: Caller) -> Roles:
+    """The roles of which a caller may see what there is."""
+    return roles_for(state.policy, caller, Verb.READ)
+
+
+def subscription_problem(state: ClusterState, caller: Caller, info: pb.FrameworkInfo) -> str | None:
+    """Why a framework may not be in its roles, or not serve jobs in them; or None."""
+    roles = tuple(info.roles) or ("*",)
+    if why := problem(state, caller, "Call.subscribe", roles):
+        return why
+    for role in roles if info.jobs_address else ():
+        if why := decide(state.policy, caller, Verb.SERVE, role).problem:
+            return why
+    return None
+
+
+Denied = tuple[scheduler_pb.Operation, str]  # nothing of it is done, and why
+
+
+def permitted(
+    state: ClusterState,
+    caller: Caller,
+    framework: Framework,
+    role: str,
+    operations: list[scheduler_pb.Operation],
+) -> tuple[list[scheduler_pb.Operation], list[Denied]]:
+    """What of an ACCEPT in a role its caller may do, in the order given, and what not."""
+    if not caller.is_proved:
+        return operations, []
+    done: list[scheduler_pb.Operation] = []
+    refused: list[Denied] = []
+    for operation in operations:
+        kind = operation.WhichOneof("operation")
+        if kind is None:  # which no master knows, and says so
+            done.append(operation)
+        elif why := problem(state, caller, f"Operation.{kind}", (role,)):
+            refused.append((operation, why))
+        elif kind == "launch":
+            done += _permitted_tasks(state, caller, framework, role, operation, refused)
+        elif kind == "launch_group":
+            infos = operation.launch_group.task_infos
+            whys = (_launch_problem(state, caller, framework, role, info) for info in infos)
+            if (first := next(filter(None, whys), None)) is not None:
+                refused.append((operation, first))
+            else:
+                done.append(operation)
+        else:
+            done.append(operation)
+    return done, refused
+
+
+def _permitted_tasks(
+    state: ClusterState,
+    caller: Caller,
+    framework: Framework,
+    role: str,
+    operation: scheduler_pb.Operation,
+    refused: list[Denied],
+) -> Iterator[scheduler_pb.Operation]:
+    """The LAUNCH without the tasks that may not be launched, which are added to `refused`."""
+    infos = operation.launch.task_infos
+    whys = [_launch_problem(state, caller, framework, role, info) for info in infos]
+    if not any(whys):
+        yield operation
+        return
+    kept = scheduler_pb.Operation(id=operation.id, launch=scheduler_pb.Operation.Launch())
+    for info, why in zip(infos, whys, strict=True):
+        if why is None:
+            kept.launch.task_infos.append(info)
+        else:
+            launch = scheduler_pb.Operation.Launch(task_infos=[info])
+            refused.append((scheduler_pb.Operation(launch=launch), why))
+    if kept.launch.task_infos:
+        yield kept
+
+
+def _launch_problem(
+    state: ClusterState, caller: Caller, framework: Framework, role: str, info: pb.TaskInfo
+) -> str | None:
+    return decide_launch(state.policy, caller, role, asked_by(framework.info.user, info)).problem
+
+
+def asked_by(framework_user: str, info: pb.TaskInfo) -> Asked:
+    """What a task asks for. What is read of the machine's disk for it is a path of the host."""
+    of: pb.TaskInfo | pb.ExecutorInfo = info.executor if info.HasField("executor") else info
+    container = of.container
+    # An image has a user of its own, and the framework's is of the machine.
+    user = of.command.user or ("" if container.image else framework_user)
+    checks = (info.health_check.command.user, info.readiness_check.command.user)
+    mounted = [mount.host_path for mount in container.mounts if mount.host_path]
+    image = [container.image.partition(":")[2]] if is_on_disk(container.image) else []
+    artifacts = (*info.artifacts, *info.executor.artifacts)
+    fetched = [_path(a.uri) for a in artifacts if a.uri[: len(DISK)].lower() == DISK]
+    return Asked(
+        (user, *filter(None, checks)),
+        container.image,
+        container.network or "host",
+        (*mounted, *image, *fetched),
+        tuple(container.add_capabilities),
+    )
+
+
+def _path(uri: str) -> str:
+    """The path of a file's address; of what is no address, something that is no path."""
+    try:
+        return unquote(urlsplit(uri).path)
+    except ValueError:
+        return uri

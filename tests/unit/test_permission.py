@@ -1,0 +1,486 @@
+"""Who may do what: each call of the contract is in the table, and the core goes by the policy."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.descriptor import ServiceDescriptor
+
+from pymesos_core import resources
+from pymesos_core.caller import NOBODY, Caller, Method
+from pymesos_core.errors import ProblemKind, RequestError
+from pymesos_core.security.needs import NEEDS, Object, need_of_path
+from pymesos_core.security.policy import Policy, Verb
+from pymesos_core.security.policy_file import NEW_CLUSTER, read_policy
+from pymesos_master.core import Config, permission
+from pymesos_master.core import effects as fx
+from pymesos_master.core import events as ev
+from pymesos_master.queries import PageRequest, Queries, TaskFilter
+from pymesos_master.watching import Watch, Watching
+from pymesos_proto.v1 import agent_pb2, executor_pb2, registry_pb2, scheduler_pb2
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import ClusterEvent
+from pymesos_testing.master_harness import MasterHarness, task
+
+PROTOS = sorted((Path(__file__).parents[2] / "proto/pymesos_proto/v1").glob("*_pb2.py"))
+# What the messages may be that clients send on streams. Masters and agents answer by the others.
+SAID: list[Any] = [
+    scheduler_pb2.Call.DESCRIPTOR,
+    scheduler_pb2.Operation.DESCRIPTOR,
+    agent_pb2.AgentMessage.DESCRIPTOR,
+    executor_pb2.ExecutorCall.DESCRIPTOR,
+]
+ALL = PageRequest()
+
+
+def services() -> list[ServiceDescriptor]:
+    found = []
+    for path in PROTOS:
+        module = importlib.import_module(f"pymesos_proto.v1.{path.stem}")
+        found += list(module.DESCRIPTOR.services_by_name.values())
+    return found
+
+
+class TestTable:
+    def test_it_has_every_method_and_every_call_and_no_other(self) -> None:
+        methods = {f"{s.name}.{method.name}" for s in services() for method in s.methods}
+        members = {
+            f"{message.name}.{field.name}"
+            for message in SAID
+            for oneof in message.oneofs
+            for field in oneof.fields
+        }
+        assert set(NEEDS) == methods | members  # say there what a new one needs
+
+    def test_what_is_said_on_streams_is_all_looked_at(self) -> None:
+        """A new stream of messages with parts of their own is to be listed above."""
+        streamed = {
+            field.message_type
+            for service in services()
+            for method in service.methods
+            if method.client_streaming and method.input_type.name.endswith("Batch")
+            for field in method.input_type.fields
+        }
+        assert streamed <= set(SAID)
+
+    def test_every_verb_is_needed_for_something(self) -> None:
+        needed = {need.verb for need in NEEDS.values()}
+        # `serve` is needed to subscribe with an address, `read-env` to see more of what is read.
+        assert needed | {Verb.SERVE, Verb.READ_ENV} == {*Verb, None}
+
+    def test_what_is_not_listed_is_denied(self) -> None:
+        assert need_of_path("/pymesos.v1.Operator/KillTask") == NEEDS["Operator.KillTask"]
+        assert need_of_path("/pymesos.v1.Operator/Added") is None
+        state = MasterHarness().core.state
+        alice = who("operator/alice")
+        assert "nobody may" in (permission.problem(state, alice, "Operator.Added", ("r",)) or "")
+
+
+def who(principal: str) -> Caller:
+    return Caller(principal, Method.CERT, "1", "ipv4:10.0.0.1", "grpc")
+
+
+ROOT = who("operator/root")
+FRAMEWORK = who("framework/f")
+POLICY = """\
+allow:
+- {{who: operator/root, do: ["*"], role: "**"}}
+- {{who: framework/*, do: [subscribe, launch, reserve, serve], role: "**"}}
+{}
+"""
+
+
+def harness(*rules: str, document: str = POLICY) -> MasterHarness:
+    """A cluster with a policy."""
+    return MasterHarness(Config(seed_policy=document.format("\n".join(f"- {r}" for r in rules))))
+
+
+def set_policy(h: MasterHarness, document: str, instead_of: int, caller: Caller = ROOT) -> Any:
+    h.answers.pop(99, None)
+    h.feed(ev.OperatorSetPolicy(99, read_policy(document), instead_of, caller))
+    return h.answers.get(99, "not answered")
+
+
+def cluster(*rules: str) -> tuple[MasterHarness, int, str]:
+    """One in which a task runs in the role prod/web, its framework's id, and its agent."""
+    h = harness(*rules)
+    h.agent("cpus:4;mem:4096", caller=who("agent/a"))
+    framework = h.subscribe(roles=["prod/web"], caller=FRAMEWORK, user="app")
+    launch(h, framework, "t")
+    return h, framework, h.framework_id(framework)
+
+
+def launch(h: MasterHarness, framework: int, task_id: str, **changed: Any) -> str:
+    """Launch a task; what became of it."""
+    h.advance(2)  # what was offered in vain comes again only after a while
+    offer = h.offers(framework)[0]
+    info = task(offer, task_id)
+    info.command.environment.add(name="SECRET", value="hunter2")
+    info.MergeFrom(pb.TaskInfo(**changed))
+    operation = scheduler_pb2.Operation(launch=scheduler_pb2.Operation.Launch(task_infos=[info]))
+    accept = scheduler_pb2.Call.Accept(offer_ids=[offer.offer_id], operations=[operation])
+    accept.filters.refuse_seconds = 0
+    call = scheduler_pb2.Call(accept=accept)
+    h.feed(ev.FrameworkCalled(framework, call, FRAMEWORK))
+    status = next((s for s in h.statuses(framework) if s.task_id == task_id), None)
+    return "launched" if status is None else f"{pb.Reason.Name(status.reason)} {status.message}"
+
+
+ONE: tuple[pb.Resource, ...] = tuple(resources.to_proto(resources.parse("cpus:1")))
+
+# What operators may have done, what that needs, and in which role.
+Ask = Callable[[MasterHarness, str, Caller], ev.Event]
+DECISIONS: list[tuple[Ask, Verb, str]] = [
+    (lambda h, f, c: ev.OperatorKilledTask(1, f, "t", c), Verb.KILL, "prod/web"),
+    (lambda h, f, c: ev.OperatorKilledTask(1, "", "t", c), Verb.KILL, "prod/web"),
+    (lambda h, f, c: ev.OperatorToreDown(1, f, c), Verb.TEARDOWN, "prod/web"),
+    (lambda h, f, c: ev.OperatorSetQuota(1, "eng", pb.Quota(), True, c), Verb.QUOTA, "eng"),
+    (lambda h, f, c: ev.OperatorSetWeight(1, "eng", 2.0, c), Verb.QUOTA, "eng"),
+    (lambda h, f, c: ev.OperatorReserved(1, agent_of(h), "eng", ONE, c), Verb.RESERVE, "eng"),
+    (lambda h, f, c: ev.OperatorUnreserved(1, agent_of(h), "eng", ONE, c), Verb.RESERVE, "eng"),
+    (lambda h, f, c: ev.OperatorMarkedGone(1, agent_of(h), c), Verb.AGENTS, ""),
+    (lambda h, f, c: ev.OperatorReleasedRecord(1, "agent", "a", False, c), Verb.AGENTS, ""),
+]
+
+
+# Of what is allowed, and is not there.
+IN_VAIN = re.compile("is not free; of eng this is|there is no record 'agent/a'")
+
+
+def agent_of(h: MasterHarness) -> str:
+    return next(iter(h.core.state.agents))
+
+
+@pytest.mark.parametrize(("ask", "verb", "role"), DECISIONS)
+def test_a_decision_needs_exactly_its_rule(ask: Ask, verb: Verb, role: str) -> None:
+    others = ", ".join(set(Verb) - {verb, Verb.AGENTS, Verb.POLICY})
+    for rule, allowed in (
+        (None, False),
+        (f"{{who: operator/o, do: [{others}], role: '**'}}", False),
+        (f"{{who: operator/x, do: [{verb}], role: '**'}}", False),
+        (f"{{who: operator/o, do: [{verb}], role: other}}" if role else None, False),
+        (f"{{who: operator/o, do: [{verb}], role: '{role or '**'}'}}", True),
+        (f"{{who: operator/o, do: ['*'], role: '{'prod/**' if 'prod' in role else '**'}'}}", True),
+    ):
+        h, _, framework_id = cluster(*([rule] if rule else []))
+        h.feed(ask(h, framework_id, who("operator/o")))
+        said = h.answers[1]
+        if allowed:
+            assert said is None or IN_VAIN.search(said)
+        else:
+            assert said is not None and f"operator/o may not {verb}" in said
+            assert "`pymesos-cli can operator/o" in said
+            assert agent_of(h) and h.core.state.find_task(framework_id, "t") is not None
+
+
+def test_in_a_cluster_without_certificates_nothing_is_denied() -> None:
+    h = MasterHarness(Config(seed_policy="allow: []"))
+    h.agent()
+    framework = h.subscribe(roles=["r"])
+    h.run(framework)
+    assert not h.errors(framework) and len(h.core.state.agents) == 1
+    assert Queries(h.core).tasks(NOBODY, ALL, TaskFilter()).views
+
+
+class TestFrameworks:
+    def test_they_subscribe_in_roles_that_are_theirs(self) -> None:
+        h = harness(document="allow:\n- {{who: framework/f, do: [subscribe], role: 'a/**'}}")
+        assert not h.errors(h.subscribe(roles=["a", "a/b"], caller=FRAMEWORK))
+        for roles in (["b"], ["a", "b"], []):
+            refused = h.subscribe(roles=roles, caller=FRAMEWORK)
+            assert "framework/f may not subscribe in the role" in h.errors(refused)[0]
+            assert refused in h.closed
+
+    def test_one_that_says_where_it_serves_jobs_has_to_be_allowed_to(self) -> None:
+        rule = "{{{{who: framework/f, do: [subscribe{}], role: r}}}}"
+        for verbs, problem in (("", "may not serve in the role r"), (", serve", None)):
+            h = harness(document=f"allow:\n- {rule.format(verbs)}")
+            info = pb.FrameworkInfo(name="f", roles=["r"], jobs_address="10.0.0.1:1")
+            subscribe = scheduler_pb2.Call.Subscribe(framework_info=info)
+            h.feed(ev.FrameworkSubscribing(900, subscribe, FRAMEWORK))
+            assert (problem is None) == (not h.errors(900))
+            assert problem is None or problem in h.errors(900)[0]
+            told = [e.policy.version for e in h.framework_inbox[900] if e.HasField("policy")]
+            assert told == ([1] if problem is None else [])
+
+    def test_their_tasks_are_what_a_rule_says(self) -> None:
+        h, framework, _ = cluster()
+        assert launch(h, framework, "plain") == "launched"
+        root = launch(h, framework, "root", command=pb.CommandInfo(user="root"))
+        assert root.startswith("REASON_TASK_UNAUTHORIZED framework/f may not launch in the role")
+        mounts = [pb.ContainerMount(container_path="x", host_path="/etc")]
+        mounted = launch(h, framework, "mount", container=pb.ContainerInfo(mounts=mounts))
+        assert "with '/etc' of the host" in mounted
+        fetched = launch(h, framework, "file", artifacts=[pb.Artifact(uri="FILE:///%65tc/x")])
+        assert "with '/etc/x' of the host" in fetched
+        broken = launch(h, framework, "broken", artifacts=[pb.Artifact(uri="file://[/etc")])
+        assert "of the host" in broken
+        image = launch(h, framework, "image", container=pb.ContainerInfo(image="nginx"))
+        assert "without a user" in image
+        kill = pb.Check(command=pb.CommandInfo(value="x", user="root"))
+        assert "which is root" in launch(h, framework, "check", health_check=kill)
+        running = h.core.state.frameworks[h.framework_id(framework)].tasks
+        assert sorted(running) == ["plain", "t"]
+
+    def test_of_several_tasks_those_that_may_are_launched(self) -> None:
+        h, framework, _ = cluster()
+        offer = h.offers(framework)[0]
+        infos = [task(offer, name) for name in ("a", "b", "c")]
+        infos[1].command.user = "root"
+        operations = [
+            scheduler_pb2.Operation(launch=scheduler_pb2.Operation.Launch(task_infos=infos)),
+        ]
+        accept = scheduler_pb2.Call.Accept(offer_ids=[offer.offer_id], operations=operations)
+        h.feed(ev.FrameworkCalled(framework, scheduler_pb2.Call(accept=accept), FRAMEWORK))
+        running = h.core.state.frameworks[h.framework_id(framework)].tasks
+        assert sorted(running) == ["a", "c", "t"]
+        assert [s.task_id for s in h.statuses(framework)] == ["b"]
+
+    def test_they_reserve_by_a_rule_only(self) -> None:
+        for do, end in (("subscribe", 2), ("subscribe, reserve", 1)):
+            h = harness(document=f"allow:\n- {{{{who: framework/f, do: [{do}], role: r}}}}")
+            h.agent("cpus:4;mem:4096", caller=who("agent/a"))
+            framework = h.subscribe(roles=["r"], caller=FRAMEWORK)
+            offer = h.offers(framework)[0]
+            wanted = pb.Resource(name="cpus", scalar=1)
+            wanted.reservations.add(role="r")
+            reserve = scheduler_pb2.Operation.Reserve(resources=[wanted])
+            operation = scheduler_pb2.Operation(id="o", reserve=reserve)
+            accept = scheduler_pb2.Call.Accept(offer_ids=[offer.offer_id], operations=[operation])
+            h.feed(ev.FrameworkCalled(framework, scheduler_pb2.Call(accept=accept), FRAMEWORK))
+            updates = [
+                e.operation_update
+                for e in h.framework_inbox[framework]
+                if e.HasField("operation_update")
+            ]
+            assert [u.state for u in updates] == [end], updates
+
+
+class TestPolicy:
+    def test_until_one_is_set_each_is_what_its_certificate_says(self) -> None:
+        h = MasterHarness()
+        seen = Queries(h.core).policy(who("operator/anybody"))
+        assert (seen.document, seen.version) == (NEW_CLUSTER, 0)
+        with pytest.raises(RequestError):
+            Queries(h.core).policy(FRAMEWORK)
+
+    def test_it_is_in_force_when_it_is_answered_and_the_next_leader_has_it(self) -> None:
+        h = MasterHarness()
+        h.hold_writes = True
+        document = "allow:\n- {who: operator/root, do: [policy]}\n"
+        assert set_policy(h, document, 0) == "not answered"
+        assert h.core.state.policy.version == 0
+        h.write()
+        assert h.answers[99] is None and h.core.state.policy.version == 1
+        later = MasterHarness(Config(seed_policy="allow: []"), h.registry)
+        seen = Queries(later.core).policy(ROOT)
+        assert (seen.document, seen.version, seen.set_by) == (document, 1, "operator/root")
+
+    def test_two_people_do_not_overwrite_each_other(self) -> None:
+        h = MasterHarness()
+        one = "allow:\n- {who: operator/*, do: [policy]}\n"
+        h.hold_writes = True
+        assert set_policy(h, one, 0) == "not answered"
+        said = set_policy(h, NEW_CLUSTER, 0, who("operator/other"))  # while the other is written
+        assert "is of version 1, which operator/root set, and yours is to replace version 0" in said
+        h.write()
+        assert set_policy(h, NEW_CLUSTER, 0) != "not answered" and h.core.state.policy.version == 1
+        h.hold_writes = False
+        assert set_policy(h, NEW_CLUSTER, 1) is None and h.core.state.policy.version == 2
+
+    def test_nobody_locks_himself_out(self) -> None:
+        h = MasterHarness()
+        said = set_policy(h, "allow:\n- {who: operator/root, do: [agents]}", 0)
+        assert "operator/root could not set the policy any more" in said
+
+    def test_who_may_not_does_not_set_it(self) -> None:
+        h = harness("{who: operator/o, do: ['*'], role: 'prod/**'}")
+        assert "may not policy" in set_policy(h, NEW_CLUSTER, 1, who("operator/o"))
+        assert h.core.state.policy.version == 1
+
+    def test_a_framework_that_may_not_be_here_any_more_goes_at_once(self) -> None:
+        h, framework, framework_id = cluster()
+        stays = h.subscribe(roles=["eng"], name="g", caller=who("framework/g"))
+        rule = "- {who: framework/g, do: [subscribe], role: eng}\n"
+        mine = "allow:\n- {who: operator/root, do: ['*'], role: '**'}\n"
+        assert set_policy(h, mine + rule, 1) is None
+        assert "framework/f may not subscribe" in h.errors(framework)[0]
+        assert framework in h.closed and stays not in h.closed
+        gone = h.core.state.frameworks[framework_id]
+        assert gone.connection_id is None and not gone.offers and "t" in gone.tasks
+        h.feed(ev.FrameworkDisconnected(framework))
+        assert h.errors(h.subscribe(framework_id, roles=["prod/web"], caller=FRAMEWORK))
+        h.advance(61)
+        assert framework_id not in h.core.state.frameworks, "it has its failover timeout"
+
+    def test_one_that_subscribes_meanwhile_is_held_to_the_new_one(self) -> None:
+        h = MasterHarness()
+        h.hold_writes = True
+        set_policy(h, "allow:\n- {who: operator/root, do: [policy]}", 0)
+        framework = h.subscribe(caller=FRAMEWORK)
+        assert not h.errors(framework)
+        h.write()
+        assert "may not subscribe" in h.errors(framework)[0] and framework in h.closed
+
+    def test_one_that_cannot_be_read_allows_nothing(self) -> None:
+        """It was written to keep people out, so nobody gets in for want of it."""
+        record = registry_pb2.PolicyRecord(document="allow: 5", version=3)
+        h = MasterHarness(registry={("policy", "policy"): record.SerializeToString()})
+        assert h.core.state.policy == Policy()
+        assert h.errors(h.subscribe(caller=FRAMEWORK))
+        assert "may not policy" in set_policy(h, NEW_CLUSTER, 3)
+        assert ("policy", "policy") in h.core.state.quarantined
+
+
+class TestQueries:
+    def test_what_is_listed_is_of_the_roles_that_one_may_read(self) -> None:
+        h, framework, framework_id = cluster("{who: operator/o, do: [read], role: 'prod/**'}")
+        other = h.subscribe(roles=["eng"], name="g", caller=who("framework/g"))
+        h.feed(ev.OperatorReserved(1, agent_of(h), "eng", ONE, ROOT))
+        h.offers(framework)
+        queries = Queries(h.core)
+        for caller, roles in ((who("operator/o"), {"prod/web"}), (ROOT, {"prod/web", "eng"})):
+            listed = [view.info for view in queries.frameworks(caller, ALL).views]
+            assert {role for info in listed for role in info.roles} == roles
+            assert {view.role for view in queries.tasks(caller, ALL, TaskFilter()).views} == {
+                "prod/web"
+            }
+            assert {view.offer.role for view in queries.offers(caller, ALL).views} <= roles
+            assert {view.role for view in queries.roles(caller)} == roles
+            (agent,) = queries.agents(caller, ALL).views
+            reserved = {r.role for part in agent.total for r in part.reservations}
+            assert reserved == roles - {"prod/web"}
+        with pytest.raises(RequestError, match="may not read in the role eng"):
+            queries.explain(who("operator/o"), h.framework_id(other))
+        assert queries.explain(who("operator/o"), framework_id).roles
+
+    def test_who_may_read_nothing_is_told_so(self) -> None:
+        h, _, framework_id = cluster("{who: operator/o, do: [kill], role: '**'}")
+        queries, o = Queries(h.core), who("operator/o")
+        for ask in (
+            lambda: queries.agents(o, ALL),
+            lambda: queries.frameworks(o, ALL),
+            lambda: queries.tasks(o, ALL, TaskFilter()),
+            lambda: queries.offers(o, ALL),
+            lambda: queries.roles(o),
+            lambda: queries.explain(o, framework_id),
+            lambda: queries.watching(o),
+            lambda: queries.quarantined(o, ALL),
+            lambda: queries.policy(o),
+        ):
+            with pytest.raises(RequestError, match="operator/o may not") as refused:
+                ask()
+            assert refused.value.problem.kind is ProblemKind.DENIED
+
+    def test_environments_are_for_who_may_see_them(self) -> None:
+        h, _, _ = cluster(
+            "{who: operator/o, do: [read], role: '**'}",
+            "{who: operator/e, do: [read, read-env], role: 'prod/**'}",
+        )
+        for name, value in (("o", ""), ("e", "hunter2"), ("root", "hunter2")):
+            caller = who(f"operator/{name}")
+            (view,) = Queries(h.core).tasks(caller, ALL, TaskFilter()).views
+            (variable,) = view.task_info.command.environment
+            assert (variable.name, variable.value) == ("SECRET", value)
+        assert h.core.state.find_task(*next(iter(tasks_of(h)))).info.command.environment[0].value  # type: ignore[union-attr]
+
+    def test_can_says_which_rule_decides(self) -> None:
+        h = harness("{who: operator/o, do: [read], role: 'prod/**'}")
+        queries, o = Queries(h.core), who("operator/o")
+        yes, no = queries.can(o, "", "read", "prod/a"), queries.can(o, "operator/o", "kill", "prod")
+        assert yes.allowed and (yes.rule.line, yes.policy_version) == (4, 1)
+        assert yes.rule.rule == "{who: operator/o, do: [read], role: prod/**}"
+        assert not no.allowed and "may not kill in the role prod" in no.problem
+        with pytest.raises(RequestError, match="may not policy"):
+            queries.can(o, "operator/root", "read", "prod")
+        assert queries.can(ROOT, "operator/o", "read", "prod").allowed
+        for wrong in (("operator/o", "fly", "prod"), ("bob", "read", "p"), ("", "read", "a//b")):
+            with pytest.raises(RequestError) as refused:
+                queries.can(ROOT, *wrong)
+            assert refused.value.problem.kind is ProblemKind.INVALID
+        assert [rule.line for rule in queries.who_am_i(o).rules] == [4]
+        assert queries.who_am_i(NOBODY).principal == ""
+
+
+class TestWatching:
+    async def test_one_sees_what_is_of_the_roles_that_one_may_read(self) -> None:
+        h, framework, _ = cluster("{who: operator/o, do: [read], role: 'prod/**'}")
+        other = h.subscribe(roles=["eng"], name="g", caller=who("framework/g"))
+        h.feed(ev.OperatorReserved(1, agent_of(h), "eng", ONE, ROOT))
+        h.offers(framework)
+        watching = Watching(1, h.core.state, h.core.watch, lambda: h.now_s)
+        h.published.clear()
+
+        async def seen_by(watch: Watch) -> list[ClusterEvent]:
+            events = []
+            async with asyncio.timeout(5):
+                while True:
+                    batch = await watch.batch()
+                    assert batch is not None
+                    events += batch.events
+                    if batch.cursor is not None and batch.cursor.sequence == latest(watching):
+                        return events
+
+        with (
+            watching.watch("", Queries(h.core).watching(who("operator/o"))) as little,
+            watching.watch("", Queries(h.core).watching(ROOT)) as all_of_it,
+        ):
+            few, many = await seen_by(little), await seen_by(all_of_it)
+            ids = {h.framework_id(framework), h.framework_id(other)}
+            assert {e.framework_id for e in many} - {""} == ids
+            assert {e.framework_id for e in few} - {""} == {h.framework_id(framework)}
+            of_agent = next(e for e in few if e.kind == ClusterEvent.AGENT_PRESENT)
+            assert not any(part.reservations for part in of_agent.resources)
+            h.feed(ev.OperatorSetWeight(1, "eng", 2.0, ROOT))
+            h.feed(ev.OperatorSetWeight(2, "prod/x", 2.0, ROOT))
+            for effect in h.published:
+                watching.publish(effect)
+            live = await seen_by(little)
+            assert [e.message for e in live if e.kind == ClusterEvent.WEIGHT_SET] == ["prod/x: 2"]
+
+    async def test_a_policy_that_changes_applies_to_who_watches(self) -> None:
+        h, _, _ = cluster("{who: operator/o, do: [read], role: 'prod/**'}")
+        watching = Watching(1, h.core.state, h.core.watch, lambda: h.now_s)
+        rules = POLICY.format("- {who: operator/o, do: [read], role: eng}")
+        with watching.watch("", Queries(h.core).watching(who("operator/o"))) as watch:
+            batch = await watch.batch()
+            assert batch is not None and batch.snapshot_begins and len(batch.events) > 1
+            assert set_policy(h, rules, 1) is None
+            again = await watch.batch()
+            assert again is not None and again.snapshot_begins, "it is shown what it may see now"
+            assert {e.kind for e in again.events} == {ClusterEvent.AGENT_PRESENT}
+            assert set_policy(h, POLICY.format(""), 2) is None
+            with pytest.raises(RequestError, match="operator/o may not read in any role"):
+                await watch.batch()
+
+
+def latest(watching: Watching) -> int:
+    return watching._history.latest
+
+
+def tasks_of(h: MasterHarness) -> list[tuple[str, str]]:
+    return [key for agent in h.core.state.agents.values() for key in agent.tasks]
+
+
+def test_events_say_whom_they_are_for() -> None:
+    h, framework, _ = cluster()
+    h.offers(framework)
+    h.feed(ev.OperatorSetWeight(1, "eng", 2.0, ROOT))
+    h.feed(ev.FrameworkDisconnected(framework))
+    for effect in h.published:
+        named = effect.framework_id or effect.task_id or effect.offer_id
+        mine = ("prod/web",) if named else ("eng",) if "weight" in str(effect).lower() else ()
+        of_weight = isinstance(effect, fx.PublishEvent) and effect.message.startswith("eng")
+        assert effect.roles == (("eng",) if of_weight else mine), effect
+
+
+def test_every_decision_of_operators_has_its_row_above() -> None:
+    asked = {need.verb for call, need in NEEDS.items() if call.startswith("Operator.")}
+    here = {verb for _, verb, _ in DECISIONS} | {Verb.READ, Verb.POLICY, None}
+    assert asked == here and all(isinstance(need.of, Object) for need in NEEDS.values())
