@@ -49,6 +49,21 @@ def wait_for(what: str, condition: Callable[[], bool], timeout_s: float = 20.0) 
         time.sleep(0.05)
 
 
+def wait_until_it_serves(
+    what: str,
+    running: subprocess.Popen[bytes],
+    log: Path,
+    answers: Callable[[], bool],
+    timeout_s: float,
+) -> None:
+    """Poll until the server `answers`; AssertionError shows the end of its log otherwise."""
+    try:
+        wait_for(what, lambda: running.poll() is not None or answers(), timeout_s)
+        assert running.returncode is None, f"{what} has ended with status {running.returncode}"
+    except AssertionError as error:
+        raise AssertionError(f"{error}; its log ends so:\n{log.read_text()[-2000:]}") from None
+
+
 @contextlib.contextmanager
 def process(
     *argv: str, log: Path, env: dict[str, str] | None = None, stop: int = signal.SIGTERM
@@ -106,8 +121,8 @@ class ZooKeeper:
         }
         log = self.folder / "zookeeper.log"
         argv = ("bash", ZK_SERVER, "start-foreground", str(config))
-        self._running.enter_context(process(*argv, log=log, env=env))
-        wait_for("ZooKeeper", self._answers, 40)
+        running = self._running.enter_context(process(*argv, log=log, env=env))
+        wait_until_it_serves("ZooKeeper", running, log, self._answers, 40)
 
     def _answers(self) -> bool:
         try:
@@ -162,8 +177,9 @@ def dockerd(folder: Path, stop: int = signal.SIGTERM) -> Iterator[str]:
         *("--host", host, "--data-root", f"{folder}/data", "--exec-root", f"{folder}/exec"),
         *("--pidfile", f"{folder}/docker.pid", "--log-level", "warn"),
     )
-    with process(*argv, log=folder / "dockerd.log", stop=stop):
-        wait_for("dockerd", lambda: docker_works(host), 60)
+    log = folder / "dockerd.log"
+    with process(*argv, log=log, stop=stop) as running:
+        wait_until_it_serves("dockerd", running, log, lambda: docker_works(host), 60)
         yield host
 
 

@@ -17,6 +17,7 @@ from pymesos_testing.components import (
     process,
     unmount_all,
     wait_for,
+    wait_until_it_serves,
 )
 
 # Podman raises two limits further than root may on a machine that has taken CAP_SYS_RESOURCE from
@@ -59,8 +60,9 @@ def podman_service(folder: Path) -> Iterator[str]:
         *("system", "service", "--time", "0", host),
     )
     try:
-        with process(*argv, log=folder / "podman.log"):
-            wait_for("podman", lambda: docker_works(host), 60)
+        log = folder / "podman.log"
+        with process(*argv, log=log) as running:
+            wait_until_it_serves("podman", running, log, lambda: docker_works(host), 60)
             yield host
     finally:
         _end_all(folder)
