@@ -16,7 +16,7 @@ import grpc.aio
 
 from pymesos_cli.known import Known
 from pymesos_core import VERSION
-from pymesos_core.addresses import AddressError, HostPort, parse_host_port, parse_master
+from pymesos_core.addresses import AddressError, HostPort, ZkUrl, parse_host_port, parse_master
 from pymesos_core.contexts import Way
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
@@ -70,7 +70,9 @@ class Cluster:
         self.master = way.master
         self.timeout_s = timeout_s
         try:
-            self.master_shown = str(parse_master(way.master))  # without a password
+            where = parse_master(way.master)
+            self.master_shown = str(where)
+            self._doubt = where.doubt if isinstance(where, ZkUrl) else ""
             self._detector: Detector = detector_for(way.master)
         except AddressError as error:
             raise CliError(f"{way.master_from}: {error}", EXIT_USAGE) from error
@@ -90,15 +92,15 @@ class Cluster:
         try:
             await asyncio.wait_for(self._detector.start(), self.timeout_s)
         except TimeoutError as error:
-            raise self._no_zookeeper(f"within {self.timeout_s:g} s") from error
+            raise self._no_zookeeper(f"within {self.timeout_s:g} s; {self._doubt}") from error
         except CoordinationError as error:
-            raise self._no_zookeeper(f"({error})") from error
+            raise self._no_zookeeper(f"({error}).") from error
         return self
 
     def _no_zookeeper(self, detail: str) -> CliError:
         return CliError(
-            f"no master is reachable: no ZooKeeper server answers at {self.master_shown} {detail},"
-            f" and it is ZooKeeper that knows which master leads. Start it, or name a master's own"
+            f"no master is reachable: no ZooKeeper server answers at {self.master_shown} {detail}"
+            f" It is ZooKeeper that knows which master leads. Start it, or name a master's own"
             f" host:port with --master or PYMESOS_MASTER; tasks run on meanwhile",
             EXIT_NO_MASTER,
         )

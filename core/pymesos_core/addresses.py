@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import unquote
 
 from pymesos_core.text import quoted
+
+MAX_CREDENTIALS_BYTES = 1024
+ZK_ROOTS, ZK_CERTIFICATE, ZK_KEY = "roots.pem", "cert.pem", "key.pem"
 
 
 class AddressError(ValueError):
@@ -26,14 +31,24 @@ class HostPort:
 
 @dataclass(frozen=True)
 class ZkUrl:
-    """`zk://[user:password@]host:port[,host:port…]/path`. The password is never shown."""
+    """`zk://host:port[,host:port…]/path[?auth=FILE&tls=FOLDER]`, and what the file holds."""
 
     hosts: str  # "host:port,host:port"
     path: str  # "/mesos"; never ends in "/"
     auth: str | None = field(default=None, repr=False)  # "user:password" for digest
+    tls: Path | None = (
+        None  # holds roots.pem and, if the servers ask for them, cert.pem and key.pem
+    )
 
     def __str__(self) -> str:
         return f"zk://{self.hosts}{self.path}"
+
+    @property
+    def doubt(self) -> str:
+        """Why it may be that no server answers, as a question."""
+        if self.tls is None:
+            return "is it running?"
+        return f"is it running there with TLS, and its certificate one of {self.tls / ZK_ROOTS}?"
 
 
 def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
@@ -57,18 +72,19 @@ def parse_host_port(text: str, default_port: int | None = None) -> HostPort:
 
 
 def parse_zk(text: str) -> ZkUrl:
-    """Read a zk:// URL. Raises AddressError, which never repeats the credentials."""
+    """Read a zk:// URL, and the file of credentials that it names.
+
+    Raises AddressError, which never repeats credentials.
+    """
     if not text.startswith("zk://"):
         raise AddressError("a ZooKeeper address starts with zk://, as in zk://host:2181/pymesos")
-    rest = text.removeprefix("zk://")
-    auth: str | None = None
-    if "@" in rest:
-        credentials, rest = rest.rsplit("@", 1)
-        user, colon, password = credentials.partition(":")
-        if not (user and colon and password):
-            raise AddressError("the credentials of a zk:// URL are user:password@")
-        auth = f"{unquote(user)}:{unquote(password)}"
-    hosts, slash, path = rest.partition("/")
+    if "@" in text.partition("?")[0]:
+        raise AddressError(
+            "the zk:// URL holds a user or a password (before @), which others could see: put"
+            " user:password into a file that only you can read, and end the URL in ?auth=FILE"
+        )
+    where, _, query = text.removeprefix("zk://").partition("?")
+    hosts, slash, path = where.partition("/")
     if not hosts:
         raise AddressError("the zk:// URL names no server, as in zk://host:2181/pymesos")
     parsed = ",".join(str(parse_host_port(h, 2181)) for h in hosts.split(","))
@@ -79,7 +95,60 @@ def parse_zk(text: str) -> ZkUrl:
         )
     if any(part in ("", ".", "..") for part in path[1:].split("/")):
         raise AddressError(f"{quoted(path)} is not a ZooKeeper path")
-    return ZkUrl(parsed, path, auth)
+    options = _options(query)
+    return ZkUrl(
+        parsed,
+        path,
+        _credentials(options["auth"]) if "auth" in options else None,
+        _tls_folder(options["tls"]) if "tls" in options else None,
+    )
+
+
+def _options(query: str) -> dict[str, Path]:
+    options = {}
+    for part in filter(None, query.split("&")):
+        name, _, value = part.partition("=")
+        if name not in ("auth", "tls") or name in options or not value:
+            raise AddressError(
+                f"the zk:// URL ends in {quoted('?' + query)}; auth=FILE and tls=FOLDER are"
+                f" expected there, each at most once and with & between them"
+            )
+        options[name] = Path(unquote(value))
+    return options
+
+
+def _credentials(file: Path) -> str:
+    """The `user:password` in a file that nobody else can read."""
+    try:
+        with file.open("rb") as opened:
+            status = os.fstat(opened.fileno())
+            written = opened.read(MAX_CREDENTIALS_BYTES + 1)
+    except OSError as error:
+        raise AddressError(
+            f"auth={file} of the zk:// URL cannot be read: {error.strerror}"
+        ) from error
+    if status.st_mode & 0o077:
+        raise AddressError(f"others can read auth={file} of the zk:// URL; run: chmod 600 {file}")
+    user, _, password = written.decode("utf-8", "replace").rstrip("\n").partition(":")
+    if len(written) > MAX_CREDENTIALS_BYTES or not user or not password or "\n" in password:
+        raise AddressError(
+            f"auth={file} of the zk:// URL does not hold what is expected: one line, user:password"
+        )
+    return f"{user}:{password}"
+
+
+def _tls_folder(folder: Path) -> Path:
+    if not (folder / ZK_ROOTS).is_file():
+        raise AddressError(
+            f"tls={folder} of the zk:// URL holds no {ZK_ROOTS}, which is expected to have the"
+            f" certificates of the authority of ZooKeeper's servers"
+        )
+    if (folder / ZK_CERTIFICATE).exists() != (folder / ZK_KEY).exists():
+        raise AddressError(
+            f"tls={folder} of the zk:// URL holds one of {ZK_CERTIFICATE} and {ZK_KEY}; both are"
+            f" expected, or none where ZooKeeper asks its clients for no certificate"
+        )
+    return folder
 
 
 def parse_master(text: str) -> HostPort | ZkUrl:

@@ -387,7 +387,7 @@ def test_what_is_no_master_is_said_in_one_sentence(cluster: Cluster) -> None:
             (f"127.0.0.1:{port}", "something else"),
             (f"127.0.0.1:{free_port()}", "Connection refused"),
             ("no-such-host.invalid:5050", "there is no host no-such-host.invalid"),
-            (f"zk://u:s3cret@127.0.0.1:{free_port()}/x", "no ZooKeeper server answers"),
+            (f"zk://127.0.0.1:{free_port()}/x", "no ZooKeeper server answers"),
         ):
             done = Cli(address).run("--timeout", "1", "tasks")
             assert done.returncode == 3, done.stderr

@@ -6,10 +6,15 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 from kazoo.client import KazooClient
 from kazoo.exceptions import NoAuthError, NodeExistsError
 
@@ -21,6 +26,7 @@ from pymesos_core.coordination import (
     StaleEpochError,
 )
 from pymesos_core.coordination.zookeeper import MAX_RECORD_BYTES, ZkContender, ZkDetector
+from pymesos_core.security.authority import certificate_pem, key_pem, new_key
 from pymesos_core.store import Change
 from pymesos_testing.cli import Cli, job
 from pymesos_testing.components import Roles, ZooKeeper, wait_for
@@ -171,15 +177,63 @@ async def test_an_epoch_that_is_no_number_is_said_to_be(
     client.stop()
 
 
-async def test_a_password_protects_the_path(zk_url: str, zookeeper_server: ZooKeeper) -> None:
-    url = zk_url.replace("zk://", "zk://alice:s3cret@")
-    one = contender(url, 1)
-    await one.lead()
+@pytest.fixture
+def auth(tmp_path: Path) -> Path:
+    """A file of credentials."""
+    file = tmp_path / "zk-auth"
+    file.write_text("alice:s3cret\n")
+    file.chmod(0o600)
+    return file
+
+
+def certificates(folder: Path) -> Path:
+    """A folder with what a server on 127.0.0.1 shows, server.pem, and what clients trust."""
+    folder.mkdir(exist_ok=True)
+    key = new_key()
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a ZooKeeper")])
+    now = datetime.now(UTC)
+    at = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(1)).not_valid_after(now + timedelta(1))
+    made = builder.add_extension(at, critical=False).sign(key, SHA256())
+    (folder / "roots.pem").write_bytes(certificate_pem(made))
+    (folder / "server.pem").write_bytes(key_pem(key) + certificate_pem(made))
+    return folder
+
+
+def rights_of_others(client: KazooClient, path: str) -> list[str]:
+    """What who has no credentials may do with a znode."""
+    return [r for acl in client.get_acls(path)[0] if acl.id.scheme == "world" for r in acl.acl_list]
+
+
+async def test_who_has_no_credentials_reads_who_leads_and_nothing_else(
+    zk_url: str, detector: ZkDetector, auth: Path, zookeeper_server: ZooKeeper
+) -> None:
+    """The credentials come to a cluster that had none, and close what it has written."""
+    path = parse_zk(zk_url).path
+    before = contender(zk_url, 1)
+    (await before.lead()).registry.commit([Change("agent", "a/1", b"x")])
+    await before.close()
+
+    one = contender(f"{zk_url}?auth={auth}", 2)
+    term = await one.lead()
+    await leads(detector, 2)
+    term.registry.commit([Change("agent", "a/2", b"y"), Change("role", "b", b"z")])
+    assert set(term.registry.load()) == {("agent", "a/1"), ("agent", "a/2"), ("role", "b")}
+
     stranger = KazooClient(zookeeper_server.address)
     stranger.start()
-    with pytest.raises(NoAuthError):
-        stranger.get(f"{parse_zk(zk_url).path}/epoch")
+    closed = ["/epoch", "/registry", "/registry/agent", "/registry/role"]
+    for below in (*closed, "/registry/agent/a%2F1", "/registry/agent/a%2F2"):
+        with pytest.raises(NoAuthError):
+            stranger.get(path + below)
+    (contending,) = (c for c in stranger.get_children(path) if c.startswith("json.info_"))
+    assert rights_of_others(stranger, path) == ["READ"]
+    assert rights_of_others(stranger, f"{path}/{contending}") == ["READ"]
     stranger.stop()
+
+    with pytest.raises(CoordinationError, match=r"for masters with other credentials; end the"):
+        await contender(zk_url, 3).lead()
     await one.close()
 
 
@@ -189,10 +243,12 @@ async def test_no_zookeeper_is_said() -> None:
         await nobody.start()
 
 
-def test_who_starts_before_zookeeper_waits_for_it(roles: Roles, tmp_path: Path) -> None:
-    server = ZooKeeper(tmp_path / "zk")
-    url = f"zk://user:s3cret@{server.address}/pymesos"
-    shown = f"no server answers at zk://{server.address}/pymesos"
+def test_who_starts_before_zookeeper_waits_for_it(roles: Roles, tmp_path: Path, auth: Path) -> None:
+    """Over TLS, and with credentials, which are shown nowhere."""
+    tls = certificates(tmp_path)
+    server = ZooKeeper(tmp_path / "zk", tls=tls / "server.pem")
+    url = f"zk://{server.secure_address}/pymesos?auth={auth}&tls={tls}"
+    shown = f"no server answers at zk://{server.secure_address}/pymesos"
     master = roles.master("m", "--zk", url, "--zk-session-timeout", "2")
     agent = roles.agent(url, "agent", "--kill-tasks-on-exit")
     framework = roles.binpack(url)
@@ -210,6 +266,11 @@ def test_who_starts_before_zookeeper_waits_for_it(roles: Roles, tmp_path: Path) 
         cli = Cli(url)
         cli.wait_for_agents(1)
         assert cli.run("run", "--", "echo", "late").stdout == "late\n"
+        (tls / "roots.pem").write_bytes(
+            (certificates(tmp_path / "other") / "roots.pem").read_bytes()
+        )
+        distrusts = cli.run("--timeout", "1", "tasks")
+        assert distrusts.returncode == 3 and "its certificate one of" in distrusts.stderr
     finally:
         server.stop()
 

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 from pymesos_core.addresses import parse_zk
 from pymesos_core.coordination import MasterInfo
-from pymesos_core.coordination.zookeeper import PREFIX, MakeClient, ZkDetector
+from pymesos_core.coordination.zk_client import MakeClient
+from pymesos_core.coordination.zookeeper import PREFIX, ZkDetector
 from pymesos_simulation.world import Node, World
 from pymesos_simulation.zookeeper import SESSION_S, Client, Ensemble
 

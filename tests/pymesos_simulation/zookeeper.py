@@ -382,9 +382,15 @@ class Client:
         return self._call(read)
 
     def create(
-        self, path: str, value: bytes = b"", *, ephemeral: bool = False, sequence: bool = False
+        self,
+        path: str,
+        value: bytes = b"",
+        acl: None = None,
+        *,
+        ephemeral: bool = False,
+        sequence: bool = False,
     ) -> str:
-        """See kazoo."""
+        """See kazoo. Masters have no credentials here, so that no znode has rights of its own."""
 
         def make() -> str:
             owner = self.session if ephemeral else 0

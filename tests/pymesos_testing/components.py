@@ -18,6 +18,17 @@ from pathlib import Path
 
 INSTALL = "install it with deploy/test-deps.sh"
 ZK_SERVER = "/usr/share/zookeeper/bin/zkServer.sh"
+# Debian's configuration leaves out what TLS needs of netty; the last -cp is the one that counts.
+ZK_CLASSES = f"-cp {':'.join(f'/usr/share/java/{n}.jar' for n in ('zookeeper', 'netty-codec'))}"
+ZK_TLS = """serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+secureClientPort={0}
+secureClientPortAddress=127.0.0.1
+ssl.keyStore.type=PEM
+ssl.keyStore.location={1}
+ssl.trustStore.type=PEM
+ssl.trustStore.location={1}
+ssl.clientAuth=none
+"""
 BUSYBOX = "/bin/busybox"
 IMAGE = "pymesos-test-busybox:1"
 USERS = {
@@ -96,11 +107,17 @@ class ZooKeeper:
 
     folder: Path
     port: int = field(default_factory=free_port)
+    tls: Path | None = None  # its key and certificate; it serves TLS then, too
+    secure_port: int = field(default_factory=free_port)
     _running: contextlib.ExitStack = field(default_factory=contextlib.ExitStack)
 
     @property
     def address(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def secure_address(self) -> str:
+        return f"127.0.0.1:{self.secure_port}"
 
     def start(self) -> None:
         """Raises MissingError."""
@@ -112,11 +129,12 @@ class ZooKeeper:
             f"tickTime=500\ndataDir={self.folder}/data\nclientPort={self.port}\n"
             f"clientPortAddress=127.0.0.1\nadmin.enableServer=false\nmaxClientCnxns=0\n"
             f"minSessionTimeout=1000\nmaxSessionTimeout=60000\n4lw.commands.whitelist=*\n"
+            + (ZK_TLS.format(self.secure_port, self.tls) if self.tls else "")
         )
         env = os.environ | {
             "ZOO_LOG_DIR": str(self.folder),
             "ZOO_LOG4J_PROP": "WARN,CONSOLE",
-            "JVMFLAGS": "-Xmx128m",
+            "JVMFLAGS": f"-Xmx128m {ZK_CLASSES}",
             "ZOOPIDFILE": str(self.folder / "pid"),
         }
         log = self.folder / "zookeeper.log"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -86,9 +87,42 @@ def test_roles_form_a_tree() -> None:
 def test_addresses() -> None:
     assert parse_host_port("h:1") == HostPort("h", 1)
     assert str(parse_host_port("[::1]:5050")) == "[::1]:5050"
-    url = parse_zk("zk://alice:s3cret@a:1,b/x/y/")
-    assert (url.hosts, url.path, url.auth) == ("a:1,b:2181", "/x/y", "alice:s3cret")
-    assert "s3cret" not in str(url) + repr(url)
+    url = parse_zk("zk://a:1,b/x/y/")
+    assert (url.hosts, url.path, url.auth, url.tls) == ("a:1,b:2181", "/x/y", None, None)
+
+
+def test_what_a_zookeeper_url_names(tmp_path: Path) -> None:
+    auth, tls = tmp_path / "the auth", tmp_path / "tls"
+    auth.write_text("alice:s3:cret\n")
+    auth.chmod(0o600)
+    tls.mkdir()
+    (tls / "roots.pem").touch()
+    written = f"zk://a/x?tls={tls}&auth={quote(str(auth))}"
+    url = parse_zk(written)
+    assert (url.auth, url.tls, str(url)) == ("alice:s3:cret", tls, "zk://a:2181/x")
+    assert "s3" not in repr(url)
+
+    (tls / "key.pem").touch()
+    refused(written, "one of cert.pem and key.pem; both are expected, or none")
+    (tls / "roots.pem").unlink()
+    refused(written, "holds no roots.pem")
+    for content in ("", "alice", "alice:", ":s3cret", "alice:s3\ncret", "a:s3" + "c" * 1024):
+        auth.write_text(content)
+        refused(written, "one line, user:password")
+    auth.chmod(0o640)
+    refused(written, f"others can read auth={auth} of the zk:// URL; run: chmod 600 {auth}")
+    auth.unlink()
+    refused(written, "cannot be read: No such file or directory")
+    auth.mkdir()
+    refused(written, "cannot be read: Is a directory")
+    for query in ("auth", "auth=", "auth=a&auth=b", "user=a", "tls=a&&x=y"):
+        refused(f"zk://a/x?{query}", "auth=FILE and tls=FOLDER are expected there")
+
+
+def refused(url: str, says: str) -> None:
+    with pytest.raises(AddressError) as error:
+        parse_zk(url)
+    assert says in str(error.value) and "s3" not in str(error.value)
 
 
 @pytest.mark.parametrize("text", ["", "h", "h:", "h:0", "h:70000", "h:x", "a b:1", "h:1/x"])
@@ -119,10 +153,9 @@ def test_what_is_no_zookeeper(text: str) -> None:
         parse_zk(text)
 
 
-def test_a_bad_zk_url_does_not_show_its_password() -> None:
-    with pytest.raises(AddressError) as caught:
-        parse_zk("zk://alice:s3cret@h")
-    assert "s3cret" not in str(caught.value)
+@pytest.mark.parametrize("url", ["zk://alice:s3cret@h", "zk://alice:s3cret@a:1/x", "zk://s3@/"])
+def test_a_password_in_a_zookeeper_url_is_not_repeated(url: str) -> None:
+    refused(url, "user:password into a file that only you can read, and end the URL in ?auth=FILE")
 
 
 def test_attributes() -> None:

@@ -38,6 +38,7 @@ class CookSettings(Settings):
     courses: tuple[str, ...] = declared.texts(metavar="NAMES", help="Courses.")
     kitchen: Path | None = declared.folder(None, exists=True, help="Where.")
     book: Path | None = declared.file(help="What to cook.", default_text="none")
+    delivery: str | None = declared.text(None, mask=mask_credentials, help="Who brings it.")
     master: str | None = master_address()
 
     def problems(self) -> Iterator[tuple[str, str]]:
@@ -70,7 +71,7 @@ def test_the_flag_wins_over_the_variable_and_that_over_the_file(tmp_path: Path) 
     where = ("--config", str(path))
     variables = {"PYMESOS_COOK_OVEN": "5", "PYMESOS_COOK_WINE": "red", "PYMESOS_COOK_GUEST": ""}
     done = run(*where, "--oven", "7", **variables)
-    assert done.output == "7.0|2|None|'red'|False|('a', 'b c')|None|None|'h:1'\n"
+    assert done.output == "7.0|2|None|'red'|False|('a', 'b c')|None|None|None|'h:1'\n"
     assert run(PYMESOS_COOK_CONFIG=str(path)).output.startswith("3.0|2|None|'white'|")
     assert run("--config", str(path), PYMESOS_COOK_CONFIG="/no/such.toml").exit_code == 0
 
@@ -126,12 +127,11 @@ def test_what_is_printed_is_a_file_of_the_same_settings(tmp_path: Path, suffix: 
 
 
 def test_secrets_are_masked() -> None:
-    done = run("--print-config", "--master", "zk://alice:s3cr@t@a:1/x")
+    done = run("--print-config", "--delivery", "tcp://alice:s3cr@t@a:1")
     assert done.exit_code == 0 and "s3cr" not in done.output and "alice" not in done.output
-    assert '# master = "zk://***@a:1/x"' in done.output and "--master, masked" in done.output
-    assert mask_credentials("zk://a:1/x") == "zk://a:1/x"
-    assert mask_credentials("tcp://user:p@ss@h:1") == "tcp://***@h:1", "as of --docker-host"
-    for wrong in ("zk://alice:s3cret@", "zk://alice:s3cret@a", "zk://alice:s3cret@a/../b"):
+    assert '# delivery = "tcp://***@a:1"' in done.output and "--delivery, masked" in done.output
+    assert mask_credentials("tcp://a:1/x") == "tcp://a:1/x"
+    for wrong in ("zk://alice:s3cret@", "zk://alice:s3cret@a", "zk://alice:s3cret@a:1/x"):
         assert "s3cret" not in refused("--master", wrong)
 
 

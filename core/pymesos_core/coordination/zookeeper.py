@@ -24,12 +24,12 @@ from kazoo.client import KazooClient, KazooState
 from kazoo.exceptions import (
     BadVersionError,
     KazooException,
+    NoAuthError,
     NodeExistsError,
     NoNodeError,
     RolledBackError,
 )
 from kazoo.handlers.threading import KazooTimeoutError
-from kazoo.security import ACL, make_digest_acl
 
 from pymesos_core.addresses import HostPort, ZkUrl
 from pymesos_core.coordination.interface import (
@@ -39,6 +39,8 @@ from pymesos_core.coordination.interface import (
     StaleEpochError,
     Term,
 )
+from pymesos_core.coordination.zk_client import MakeClient, make_client
+from pymesos_core.coordination.zk_rights import close_registry, make_path, readable
 from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
 from pymesos_core.tasks import Background
 
@@ -50,28 +52,6 @@ DEFAULT_SESSION_TIMEOUT_S = 10.0
 SAY_AFTER_S = 1.0  # that a server is waited for
 RESIGN_S = 2.0
 
-MakeClient = Callable[[ZkUrl, float], Any]  # of KazooClient's calls: the URL, a session's timeout
-
-
-def make_client(url: ZkUrl, session_timeout_s: float) -> KazooClient:
-    """A client that reconnects for ever. Nothing is sent yet."""
-    auth = [("digest", url.auth)] if url.auth else None
-    return KazooClient(
-        hosts=url.hosts,
-        timeout=session_timeout_s,
-        auth_data=auth,
-        default_acl=_acl(url),
-        connection_retry={"max_tries": -1, "delay": 0.1, "max_delay": 1.0},
-        command_retry={"max_tries": 3, "delay": 0.1, "max_delay": 1.0},
-    )
-
-
-def _acl(url: ZkUrl) -> list[ACL] | None:
-    if url.auth is None:
-        return None
-    user, _, password = url.auth.partition(":")
-    return [make_digest_acl(user, password, all=True)]
-
 
 async def _start(client: KazooClient, url: ZkUrl, timeout_s: float | None, purpose: str) -> None:
     """Connect. Raises CoordinationError after `timeout_s`; with None it waits and says for what."""
@@ -81,15 +61,17 @@ async def _start(client: KazooClient, url: ZkUrl, timeout_s: float | None, purpo
     said = False
     while not client.connected:
         if client.client_state == "AUTH_FAILED":
-            raise CoordinationError(f"{url} refuses the user and password of the URL")
+            raise CoordinationError(f"ZooKeeper at {url} refuses the user and password of auth=")
         waited_s = loop.time() - began_s
         if timeout_s is not None and waited_s > timeout_s:
             await asyncio.to_thread(_stop, client)
             raise CoordinationError(
-                f"no ZooKeeper server answers at {url} within {timeout_s:g} s; is it running?"
+                f"no ZooKeeper server answers at {url} within {timeout_s:g} s; {url.doubt}"
             )
         if timeout_s is None and not said and waited_s > SAY_AFTER_S:
-            log.warning("waiting for ZooKeeper %s: no server answers at %s", purpose, url)
+            log.warning(
+                "waiting for ZooKeeper %s: no server answers at %s; %s", purpose, url, url.doubt
+            )
             said = True
         await asyncio.sleep(0.02 if waited_s < SAY_AFTER_S else 0.2)
     if said:
@@ -233,6 +215,11 @@ class ZkContender:
         while True:
             try:
                 term = await self._contend()
+            except NoAuthError as error:
+                raise CoordinationError(
+                    f"ZooKeeper keeps {self._url} for masters with other credentials; end the URL"
+                    f" in ?auth=FILE, where FILE holds the user:password of all its masters"
+                ) from error
             except (KazooException, KazooTimeoutError, RegistryError) as error:
                 log.warning("contending again in a second: %r", error)
                 await asyncio.sleep(1.0)
@@ -273,7 +260,7 @@ class ZkContender:
     def _create_candidate(self) -> str:
         """Create the znode in this session; one left by an earlier try of ours is removed first."""
         client = self._client
-        client.ensure_path(self._url.path)
+        make_path(client, self._url)
         for child in _candidates(client.get_children(self._url.path)):
             with contextlib.suppress(NoNodeError, ValueError):
                 data, stat = client.get(f"{self._url.path}/{child}")
@@ -283,13 +270,18 @@ class ZkContender:
                 ):
                     client.delete(f"{self._url.path}/{child}")
         path: str = client.create(
-            f"{self._url.path}/{PREFIX}", self._info.to_json(), ephemeral=True, sequence=True
+            f"{self._url.path}/{PREFIX}",
+            self._info.to_json(),
+            acl=readable(self._url),
+            ephemeral=True,
+            sequence=True,
         )
         return path
 
     def _raise_epoch(self, node: str) -> tuple[int, int]:
         """Compare-and-set the counter, in one batch with a check that our znode is still there."""
         path = f"{self._url.path}/epoch"
+        close_registry(self._client, self._url)
         with contextlib.suppress(NodeExistsError):
             self._client.create(path, b"0")
         data, stat = self._client.get(path)

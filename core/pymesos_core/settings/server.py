@@ -151,7 +151,6 @@ def master_address() -> Any:
         read=read_master,
         metavar="ADDRESS",
         required="host:port, or zk://host:port/path",
-        mask=mask_credentials,
         also="PYMESOS_MASTER",
         help="The master: host:port, or zk://host:port/path to find the leader.",
     )
@@ -163,7 +162,7 @@ def zk_url() -> Any:
         None,
         read=parse_zk,
         metavar="ZK_URL",
-        mask=mask_credentials,
         help="Elect the leader through ZooKeeper: zk://host:port,host:port/path. Without it this"
-        " master stands alone and leads at once.",
+        " master stands alone and leads at once. ?auth=FILE at its end names credentials, and"
+        " ?tls=FOLDER the certificates to trust.",
     )

@@ -292,10 +292,21 @@ class Images:
         diff_ids = config_layers(config)
         if len(diff_ids) != len(manifest["layers"]):
             raise ImageError(f"{reference} says twice which layers it has, and not the same")
-        size = 0
-        for diff_id, layer in zip(diff_ids, manifest["layers"], strict=True):
-            blob = self._blob(layer["digest"], credentials)
-            size += await self._unpack_layer(blob, diff_id, layer_name(diff_id, credentials))
+        try:
+            async with asyncio.TaskGroup() as group:  # a process for each, as many as have a thread
+                unpacked = [
+                    group.create_task(
+                        self._unpack_layer(
+                            self._blob(layer["digest"], credentials),
+                            diff_id,
+                            layer_name(diff_id, credentials),
+                        )
+                    )
+                    for diff_id, layer in zip(diff_ids, manifest["layers"], strict=True)
+                ]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from None
+        size = sum(one.result() for one in unpacked)
         described = [descriptor, manifest["config"], *manifest["layers"]]
         return Record(
             reference,

@@ -1,0 +1,42 @@
+"""Clients of ZooKeeper, with the credentials and certificates that its URL names."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kazoo.client import KazooClient
+
+from pymesos_core.addresses import ZK_CERTIFICATE, ZK_KEY, ZK_ROOTS, ZkUrl
+from pymesos_core.coordination.zk_rights import masters_only
+
+MakeClient = Callable[[ZkUrl, float], Any]  # of KazooClient's calls: the URL, a session's timeout
+
+
+def make_client(url: ZkUrl, session_timeout_s: float) -> KazooClient:
+    """A client that reconnects for ever. Nothing is sent yet."""
+    return KazooClient(
+        hosts=url.hosts,
+        timeout=session_timeout_s,
+        auth_data=[("digest", url.auth)] if url.auth else None,
+        default_acl=masters_only(url),
+        connection_retry={"max_tries": -1, "delay": 0.1, "max_delay": 1.0},
+        command_retry={"max_tries": 3, "delay": 0.1, "max_delay": 1.0},
+        **_tls(url.tls),
+    )
+
+
+def _tls(folder: Path | None) -> dict[str, Any]:
+    """What kazoo is told: servers have to show a certificate for the host in the URL."""
+    if folder is None:
+        return {}
+    has_own = (folder / ZK_CERTIFICATE).exists()
+    return {
+        "use_ssl": True,
+        "verify_certs": True,
+        "check_hostname": True,
+        "ca": str(folder / ZK_ROOTS),
+        "certfile": str(folder / ZK_CERTIFICATE) if has_own else None,
+        "keyfile": str(folder / ZK_KEY) if has_own else None,
+    }
