@@ -55,7 +55,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     store, records = process.open_store(work_dir / CHECKPOINT, if_damaged(work_dir))
     detector = detector_for(settings.master, settings.zk_session_timeout_s)
     process.close_later(detector.close)
-    credentials = settings.credentials(Kind.AGENT)
+    credentials = await settings.credentials(Kind.AGENT)
     server, address = process.bind(EXECUTOR_LIMITS, credentials)
     executor_server, executors_at = server, address
     if credentials is not None:

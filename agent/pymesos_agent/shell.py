@@ -30,6 +30,7 @@ from pymesos_agent.core.effects import (
     RemoveVolume,
     ResizeContainer,
     RunCheck,
+    SetRevoked,
     StartContainer,
     TellExecutor,
     TellMaster,
@@ -305,6 +306,8 @@ class Shell:
                 self._folders.remove_sandbox(container_id)
             case RemoveVolume(role, volume_id):
                 self._folders.remove_volume(role, volume_id)
+            case SetRevoked(names):
+                self._outside.set_revoked(names)
             case Disconnect(connection_id, reason):
                 log.warning("leaving the master: %s", reason)
                 if connection_id in self._streams:

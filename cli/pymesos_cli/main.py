@@ -18,7 +18,7 @@ ROOMS = {
     "attach": ("tasks", "Show what a task writes from now on, until it ends."),
     "can": ("operators", "Say whether somebody may do something, and by which rule."),
     "cat": ("tasks", "Show a file of a task's sandbox."),
-    "cluster": ("certificates", "Make a cluster's authority, and certificates."),
+    "cluster": ("certificates", "Say who is in a cluster: authority, tokens, revocations."),
     "context": ("contexts", "Name clusters, and choose the one that is meant."),
     "cp": ("tasks", "Copy files and folders into a task's sandbox, or out of it."),
     "events": ("operators", "Show the cluster as it is, and then what happens."),

@@ -28,6 +28,7 @@ class Caller:
     peer: str = ""  # the address that it came from, without the port
     via: str = ""  # the front door: "grpc", later "http" and "mesos"
     ends_s: float = math.inf  # Unix time at which the credential does
+    vouched_by: tuple[str, ...] = ()  # the serial numbers of the certificates above a certificate
 
     @property
     def is_proved(self) -> bool:

@@ -173,6 +173,8 @@ RULES: Mapping[str, Rule] = {
     "called": _anything,  # what is looked for
     "page_token": _anything,
     "Refused.call": _LINE,
+    "RevokeRequest.name": _LINE,
+    "revoked": _LINE,
     "token": _anything,
     "message": _anything,  # for people; within the limit of what carries it
     "reason": _anything,
@@ -196,6 +198,7 @@ RULES: Mapping[str, Rule] = {
     "grace_period_s": _SECONDS,
     "heartbeat_interval_s": _SECONDS,
     "interval_s": _SECONDS,
+    "lifetime_s": _SECONDS,
     "max_completion_time_s": _SECONDS,
     "mono_s": _SECONDS,
     "ping_timeout_s": _SECONDS,
@@ -235,6 +238,7 @@ RULES: Mapping[str, Rule] = {
     "ExecutorInfo.data": _anything,
     "data": _DATA,
     "uuid": _bytes(limits.UUID),
+    "digest": _bytes(limits.DIGEST),
 }
 
 # Enums of which a newer peer may say what we do not know: it is left out, see `tame`.
@@ -261,6 +265,7 @@ COUNTS: Mapping[str, Limit] = {
     "suppressed_roles": limits.CALL_ROLES,
     "LaunchGroup.task_infos": limits.GROUP_TASKS,
     "Reconcile.tasks": limits.ASKED_TASKS,
+    "revoked": limits.REVOCATIONS,
     "Usage.tasks": limits.USED_TASKS,
 }
 

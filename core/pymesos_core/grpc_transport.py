@@ -21,10 +21,11 @@ from pymesos_core.complaints import Complaints
 from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.security.identities import Kind
+from pymesos_core.security.revocations import Revocations
 from pymesos_core.transport import CallError, Code, Dial, Method, Service, served
 
 if TYPE_CHECKING:
-    from pymesos_core.security.credentials import Credentials
+    from pymesos_core.security.credentials import Credentials, Joining
     from pymesos_core.security.gate import Gate
 
 CHANNEL_OPTIONS: list[tuple[str, int]] = [
@@ -113,9 +114,16 @@ class Adapter(grpc.aio.ServerInterceptor):
     itself answers UNKNOWN and writes a traceback for each. So are faults of a handler.
     """
 
-    def __init__(self, budgets: PeerBudgets, complaints: Complaints, gate: Gate) -> None:
+    def __init__(
+        self,
+        budgets: PeerBudgets,
+        complaints: Complaints,
+        gate: Gate,
+        revocations: Revocations | None = None,
+    ) -> None:
         self._budgets = budgets
         self._gate = gate
+        self._revocations = revocations or Revocations()
         self._complaints = complaints
 
     async def intercept_service(
@@ -148,7 +156,7 @@ class Adapter(grpc.aio.ServerInterceptor):
                 with self._budgets.counted(method, call.peer):
                     await self._budgets.turn(call.peer)
                     request = self._decoded(data, decode, context)
-                    return await _while_valid(call.caller, behaviour(request, call))
+                    return await self._while_valid(call.caller, behaviour(request, call))
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -166,7 +174,7 @@ class Adapter(grpc.aio.ServerInterceptor):
                     lambda data: self._decoded(data, decode, context),
                 )
                 with self._budgets.counted(method, call.peer):
-                    await _while_valid(call.caller, behaviour(self._budgets.timed(call)))
+                    await self._while_valid(call.caller, behaviour(self._budgets.timed(call)))
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -189,6 +197,29 @@ class Adapter(grpc.aio.ServerInterceptor):
             self._complaints.say(host_of(context.peer()), "no message", str(error))
             raise CallError(Code.INTERNAL, str(error)) from None
 
+    async def _while_valid(self, caller: Caller, handling: Awaitable[T]) -> T:
+        """Handle a call until the credential of its caller ends, or is revoked. Raises CallError
+        then.
+
+        Who has renewed it by then comes again with the new one.
+        """
+        left_s = None if caller.ends_s == math.inf else max(0.0, caller.ends_s - time.time())
+
+        def end() -> None:
+            if not ending.expired():
+                ending.reschedule(asyncio.get_running_loop().time())
+
+        try:
+            async with asyncio.timeout(left_s) as ending:
+                with self._revocations.watched(caller, end):
+                    return await handling
+        except TimeoutError:
+            if not ending.expired():
+                raise
+            ended = f"the certificate of {caller.principal} has ended"
+            why = self._revocations.problem(caller) or ended
+            raise CallError(Code.UNAUTHENTICATED, why) from None
+
     async def _abort(self, method: str, error: Exception, context: Context) -> NoReturn:
         if isinstance(error, CallError):
             refusal = error
@@ -199,23 +230,6 @@ class Adapter(grpc.aio.ServerInterceptor):
             refusal = CallError(Code.INTERNAL, f"{method} failed; the server's log has more")
         trailing = tuple(refusal.trailing.items())
         await context.abort(_STATUS[refusal.code], refusal.message, trailing)
-
-
-async def _while_valid(caller: Caller, handling: Awaitable[T]) -> T:
-    """Handle a call until the credential of its caller ends. Raises CallError then.
-
-    Who has renewed it by then comes again with the new one.
-    """
-    left_s = None if caller.ends_s == math.inf else max(0.0, caller.ends_s - time.time())
-    try:
-        async with asyncio.timeout(left_s) as ending:
-            return await handling
-    except TimeoutError:
-        if not ending.expired():
-            raise
-        raise CallError(
-            Code.UNAUTHENTICATED, f"the certificate of {caller.principal} has ended"
-        ) from None
 
 
 def add_service(server: Server, service: Service) -> None:
@@ -327,7 +341,7 @@ class GrpcChannel:
         await self._channel.close()
 
 
-def dialer(credentials: Credentials | None) -> Dial:
+def dialer(credentials: Credentials | Joining | None) -> Dial:
     """What opens channels that prove who this process is; without credentials they do not."""
 
     def dial(address: HostPort, to: Kind, name: str = "") -> GrpcChannel:
@@ -342,7 +356,7 @@ dial_plain = dialer(None)
 def open_channel(
     address: HostPort,
     to: Kind = Kind.MASTER,
-    credentials: Credentials | None = None,
+    credentials: Credentials | Joining | None = None,
     name: str = "",
 ) -> grpc.aio.Channel:
     """gRPC's own channel, for the stubs of calls that do not stream."""

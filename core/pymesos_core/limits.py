@@ -37,6 +37,7 @@ DATA = Limit("data", 512 * KIB, "bytes", "A message between a framework and its 
 STATUS = Limit("status", 64 * KIB, "bytes", "A status update")
 # Of an executor's own, to which its agent adds who and where it is.
 SAID_STATUS = Limit("status of an executor", 63 * KIB, "bytes", "A status update")
+DIGEST = Limit("digest of a token", 64, "bytes", "The digest of a token")
 UUID = Limit("uuid", 64, "bytes", "The uuid of a status update")
 ACCEPT = Limit("accept", 8 * MIB, "bytes", "An ACCEPT")  # in parts that are messages
 CALL_OFFERS = Limit("call offers", 1000, "offers", "A call")
@@ -46,6 +47,7 @@ ASKED_TASKS = Limit("tasks asked for", 20_000, "tasks", "What is to be reconcile
 CONSTRAINTS = Limit("offer constraints", 128, "constraints", "What is subscribed")
 USED_TASKS = Limit("tasks in a report of usage", 5000, "tasks", "A report of usage")
 CALL_ROLES = Limit("call roles", 256, "roles", "A call")
+REQUEST = Limit("request for a certificate", 8 * KIB, "bytes", "A request for a certificate")
 # What is kept.
 RECORD = Limit("registry record", 511 * KIB, "bytes", "A record of the registry")
 AGENT_INFO = Limit("agent info", 64 * KIB, "bytes", "The AgentInfo")
@@ -60,6 +62,8 @@ EXECUTOR_INFO = Limit("executor", 128 * KIB, "bytes", "Executor")
 GROUP = Limit("task group", 512 * KIB, "bytes", "The group")
 GROUP_TASKS = Limit("tasks of a group", 64, "tasks", "The group")
 QUOTA = Limit("quota", 64 * KIB, "bytes", "The quota of a role")
+TOKENS = Limit("tokens", 2000, "tokens to join with", "The cluster")
+REVOCATIONS = Limit("revocations", 2000, "revocations", "The cluster")
 JOB = Limit("job", 512 * KIB, "bytes", "A job")
 POLICY = Limit("policy", 64 * KIB, "bytes", "The policy")
 POLICY_RULES = Limit("rules of a policy", 1000, "rules", "The policy")

@@ -7,7 +7,7 @@ says.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
@@ -29,6 +29,12 @@ class Outside:
     random: Random = field(default_factory=SystemRandom)  # of ids and secrets
     dial: Dial = grpc_transport.dial_plain
     jitter: Random = field(default_factory=Random)  # of delays, which need not be
+    credentials: Credentials | None = None  # in a cluster with certificates
+
+    def set_revoked(self, names: Iterable[str]) -> None:
+        """Have these principals and serial numbers, and no others, let in no more."""
+        if self.credentials is not None:
+            self.credentials.revocations.set(names)
 
     def mono_s(self) -> float:
         """Seconds of the monotonic clock, which is the event loop's."""
@@ -56,4 +62,6 @@ OUTSIDE = Outside()
 
 def outside_with(credentials: Credentials | None) -> Outside:
     """As OUTSIDE, of a process with these credentials."""
-    return OUTSIDE if credentials is None else Outside(dial=grpc_transport.dialer(credentials))
+    if credentials is None:
+        return OUTSIDE
+    return Outside(dial=grpc_transport.dialer(credentials), credentials=credentials)

@@ -94,16 +94,19 @@ class RoleProcess:
         credentials: Credentials | None = None,
         listen: Listen | None = None,
         flags: str = "--port or --ip",
+        *,
+        for_joining: bool = False,
     ) -> tuple[grpc.aio.Server, HostPort]:
         """A server, and the address that others reach it at. Raises ServingError.
 
-        With credentials it is for those who have a certificate of the cluster. `flags` say what an
-        operator may change when the address is taken.
+        With credentials it is for those who have a certificate of the cluster, or who join it.
+        `flags` say what an operator may change when the address is taken.
         """
         listen = listen or self._listen
-        server = make_server(limits, credentials)
+        server = make_server(limits, credentials, for_joining=for_joining)
         self.close_later(lambda: server.stop(STOP_GRACE_S))
-        return server, listen.advertised(bind(server, listen, credentials, flags))
+        port = bind(server, listen, credentials, flags, for_joining=for_joining)
+        return server, listen.advertised(port)
 
     async def start(self, server: grpc.aio.Server) -> None:
         """Let a server answer. It ends before what was opened since it was bound."""

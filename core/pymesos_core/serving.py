@@ -21,7 +21,7 @@ from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.security.credentials import Credentials
-from pymesos_core.security.gate import CertificateGate, Gate, open_gate
+from pymesos_core.security.gate import CertificateGate, Gate, join_gate, open_gate
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -38,6 +38,7 @@ SERVER_OPTIONS: list[tuple[str, int]] = [
 ]
 # For what a role opens itself: its store, ZooKeeper, the calls it relays, files.
 RESERVED_DESCRIPTORS = 512
+MAX_JOIN_BYTES = 64 * 1024  # of a message of somebody who is not known yet
 MAX_CONNECTIONS = 1_000_000
 
 log = logging.getLogger(__name__)
@@ -66,11 +67,15 @@ class Listen:
 
 
 def make_server(
-    limits: Mapping[str, Limit], credentials: Credentials | None = None
+    limits: Mapping[str, Limit],
+    credentials: Credentials | None = None,
+    *,
+    for_joining: bool = False,
 ) -> grpc.aio.Server:
     """A server that no peer can take all of: see pymesos_core.budgets for `limits`.
 
-    With credentials it is `bind` with the same that has it ask for certificates.
+    With credentials it is `bind` with the same that has it ask for certificates; one `for_joining`
+    does not, and is for nothing else.
 
     As many descriptors as the process may have are asked for, and some of them are kept back from
     connections.
@@ -82,12 +87,18 @@ def make_server(
             soft = hard
     connections = min(MAX_CONNECTIONS, max(soft // 2, soft - RESERVED_DESCRIPTORS))
     prepare(asyncio.get_running_loop())
+    revocations = None if credentials is None else credentials.revocations
     gate: Gate = open_gate
-    if credentials is not None:
-        gate = CertificateGate(credentials.identity.cluster, credentials.identity.kind)
+    options = [*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)]
+    if for_joining:
+        gate = join_gate
+        options = [*options, ("grpc.max_receive_message_length", MAX_JOIN_BYTES)]
+    elif credentials is not None:
+        me = credentials.identity
+        gate = CertificateGate(me.cluster, me.kind, revocations)
     return grpc.aio.server(
-        interceptors=(Adapter(PeerBudgets(limits), Complaints(log), gate),),
-        options=[*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)],
+        interceptors=(Adapter(PeerBudgets(limits), Complaints(log), gate, revocations),),
+        options=options,
     )
 
 
@@ -96,6 +107,8 @@ def bind(
     listen: Listen,
     credentials: Credentials | None = None,
     flags: str = "--port or --ip",
+    *,
+    for_joining: bool = False,
 ) -> int:
     """Bind and return the port. Raises ServingError."""
     target = str(HostPort(listen.ip, listen.port))
@@ -105,7 +118,8 @@ def bind(
             if credentials is None:
                 port = server.add_insecure_port(target)
             else:
-                port = server.add_secure_port(target, credentials.server())
+                shown = credentials.server(for_joining=for_joining)
+                port = server.add_secure_port(target, shown)
             if port:
                 return port
         problem = "it was taken just now"

@@ -82,7 +82,7 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
     """
     process.hold(holding(options.state_dir, "--state-dir"))
     store, stored = process.open_store(options.state_dir / "state.sqlite", options.if_damaged)
-    credentials = options.settings.credentials(Kind.FRAMEWORK)
+    credentials = await options.settings.credentials(Kind.FRAMEWORK)
     outside = outside_with(credentials)
     info = framework_info(options)
     server: Server | None = None

@@ -91,6 +91,13 @@ class Deliver:
 
 
 @dataclass(frozen=True, slots=True)
+class SetRevoked:
+    """From now on these principals and serial numbers, and no others, are let in no more."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Lost:
     """Tell the framework that the stream is gone, and its offers with it."""
 
@@ -119,7 +126,7 @@ class Persist:
     changes: tuple[Change, ...]
 
 
-Effect = Send | Deliver | Lost | Disconnect | Fail | Persist
+Effect = Send | Deliver | SetRevoked | Lost | Disconnect | Fail | Persist
 
 
 @dataclass
@@ -215,6 +222,8 @@ class DriverCore:
             self._out.append(Fail(f"it was not removed: {event.refused.message}"))
         elif kind == "update":
             self._on_update(now, event)
+        elif kind == "set_revoked":
+            self._out.append(SetRevoked(tuple(event.set_revoked.revoked)))
         elif kind != "heartbeat" and kind is not None:
             self._tell(Deliver(event))
 
@@ -233,6 +242,7 @@ class DriverCore:
             self._write("the framework's id")
         self.info.framework_id = subscribed.framework_id
         self._subscribed = True
+        self._out.append(SetRevoked(tuple(subscribed.revoked)))
         # Without one that is a number nothing is expected.
         well = contract.problem(subscribed) is None
         self._heartbeat_s = subscribed.heartbeat_interval_s if well else 0.0

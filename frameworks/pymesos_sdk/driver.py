@@ -41,6 +41,7 @@ from pymesos_sdk.core import (
     SchedulerCalled,
     SchedulerKept,
     Send,
+    SetRevoked,
     Stored,
     Tick,
 )
@@ -299,6 +300,8 @@ class Driver(Calls):
                     self._streams[connection_id].put(call)
             case Deliver(event):
                 self._deliver(event)
+            case SetRevoked(names):
+                self._outside.set_revoked(names)
             case Lost():
                 tell(self._scheduler.disconnected, self)
             case Disconnect(connection_id, reason):

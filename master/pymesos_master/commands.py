@@ -13,14 +13,18 @@ from pymesos_core.security.policy import Policy
 from pymesos_master.core.events import (
     Event,
     OperatorKilledTask,
+    OperatorMadeToken,
     OperatorMarkedGone,
     OperatorReleasedRecord,
+    OperatorRemovedToken,
     OperatorReserved,
+    OperatorRevoked,
     OperatorSetPolicy,
     OperatorSetQuota,
     OperatorSetWeight,
     OperatorToreDown,
     OperatorUnreserved,
+    TokenUsed,
 )
 from pymesos_proto.v1 import types_pb2
 
@@ -79,6 +83,24 @@ class Commands:
     async def set_policy(self, caller: Caller, policy: Policy, instead_of: int) -> None:
         """Set a policy in the place of the one of that version."""
         await self._decide(lambda i: OperatorSetPolicy(i, policy, instead_of, caller))
+
+    async def make_token(
+        self, caller: Caller, digest: str, principal: str, lifetime_s: float
+    ) -> None:
+        """Let a principal join with a token, of whose secret this is the digest."""
+        await self._decide(lambda i: OperatorMadeToken(i, digest, principal, lifetime_s, caller))
+
+    async def remove_token(self, caller: Caller, digest: str) -> None:
+        """Take a token back."""
+        await self._decide(lambda i: OperatorRemovedToken(i, digest, caller))
+
+    async def use_token(self, caller: Caller, digest: str, key: bytes) -> None:
+        """Have a token used, for the key of that digest."""
+        await self._decide(lambda i: TokenUsed(i, digest, key, caller))
+
+    async def revoke(self, caller: Caller, name: str, *, undo: bool = False) -> None:
+        """Let a principal, or a certificate, in no more; or again."""
+        await self._decide(lambda i: OperatorRevoked(i, name, undo, caller))
 
     async def _decide(self, make_event: Callable[[int], Event]) -> None:
         problem = await self._ask(make_event)

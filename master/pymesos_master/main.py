@@ -14,12 +14,14 @@ from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryE
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
-from pymesos_core.grpc_transport import add_prefix, add_service
+from pymesos_core.grpc_transport import Server, add_prefix, add_service
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
 from pymesos_core.outside import OUTSIDE, outside_with
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import Fault, FaultError
+from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
+from pymesos_core.security.signing import Signer
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.tasks import running
@@ -27,6 +29,7 @@ from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore
 from pymesos_master.services.agent import AgentService
+from pymesos_master.services.certificates import CertificatesService, EnrolmentService
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.sandbox_relay import PREFIX as SANDBOX_PREFIX
@@ -53,7 +56,7 @@ SERVER_LIMITS = {
 
 async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop. Raises RoleError."""
-    credentials = settings.credentials(Kind.MASTER)
+    credentials = await settings.credentials(Kind.MASTER)
     server, address = process.bind(SERVER_LIMITS, credentials)
     me = MasterInfo(str(OUTSIDE.uuid()), address, settings.listen_at.name(), VERSION)
     leadership = Leadership(me, outside_with(credentials))
@@ -61,6 +64,9 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     add_service(server, AgentService(leadership))
     add_service(server, OperatorService(leadership))
     add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)
+    join_server = None
+    if credentials is not None:
+        join_server = _serve_certificates(settings, process, credentials, leadership, server)
     contender, detector = _coordination(settings, me)
     process.close_later(contender.close)
     process.serve_metrics(
@@ -71,6 +77,8 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader
     await process.start(server)
+    if join_server is not None:
+        await process.start(join_server)
     async with (
         running(contend(settings, contender, leadership)) as contending,
         running(process.stop.wait()) as stopping,
@@ -86,6 +94,32 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         if contending.done():
             await contending
         log.info("stopping")
+
+
+def _serve_certificates(
+    settings: MasterSettings,
+    process: RoleProcess,
+    credentials: Credentials,
+    leadership: Leadership,
+    server: Server,
+) -> Server | None:
+    """Serve those who renew, and make the server for those who join, if there is an authority.
+
+    Raises RoleError.
+    """
+    assert settings.tls is not None
+    signer = Signer(settings.tls, credentials, settings.certificate_lifetime_s)
+    leadership.signer = signer
+    add_service(server, CertificatesService(leadership, signer))
+    add_service(server, EnrolmentService(leadership, signer, passes_on=False))
+    if not signer.is_there:
+        return None
+    join_server, leadership.join_at = process.bind(
+        {}, credentials, settings.join_at, "--join-port or --ip", for_joining=True
+    )
+    add_service(join_server, EnrolmentService(leadership, signer, passes_on=True))
+    log.info("those who join with a token are taken at %s", leadership.join_at)
+    return join_server
 
 
 def _coordination(settings: MasterSettings, me: MasterInfo) -> tuple[Contender, Detector | None]:

@@ -11,6 +11,7 @@ from pymesos_core.limits import POLICY
 from pymesos_core.resources import ResourceError, Resources, parse
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy
+from pymesos_core.serving import Listen
 from pymesos_core.settings import SECONDS, folder, number, switch, text, whole
 from pymesos_core.settings.server import (
     ServerSettings,
@@ -26,6 +27,7 @@ from pymesos_master.core import Config
 from pymesos_master.watching import BOUNDS, Bounds
 
 DEFAULT_PORT = 5050
+DEFAULT_JOIN_PORT = 5053
 
 
 def read_minimum(written: str) -> tuple[Scalars, ...]:
@@ -59,6 +61,21 @@ class MasterSettings(ServerSettings):
     """All that a master may be told."""
 
     port: int = listen_port(DEFAULT_PORT)
+    join_port: int = whole(
+        DEFAULT_JOIN_PORT,
+        0,
+        65535,
+        help="With --tls, and an authority in that folder, the port for those who join the cluster"
+        " with a token; 0 takes a free one.",
+    )
+    certificate_lifetime_s: float = number(
+        86400,
+        1,
+        730 * 86400,
+        unit=SECONDS,
+        help="Seconds that a certificate lives which this master signs; it is renewed at half of"
+        " that.",
+    )
     zk: ZkUrl | None = zk_url()
     zk_session_timeout_s: float = zk_session_timeout(
         "Seconds after which ZooKeeper takes a silent master for dead."
@@ -126,6 +143,11 @@ class MasterSettings(ServerSettings):
         " `pymesos-cli policy set` sets another.",
     )
     metrics_port: int | None = metrics_port()
+
+    @property
+    def join_at(self) -> Listen:
+        """Where those are taken who join."""
+        return Listen(self.ip, self.join_port, self.advertise_ip, self.hostname)
 
     @property
     def core(self) -> Config:

@@ -32,6 +32,7 @@ from pymesos_master.core.effects import (
     EndUnread,
     PersistRegistry,
     PublishEvent,
+    SetRevoked,
     StepDown,
     TellAgent,
     TellFramework,
@@ -132,8 +133,10 @@ class Leader:
             AnswerOperator: self._answer,
             Complain: lambda effect: self._complaints.say(effect.peer, effect.kind, effect.message),
             StepDown: self._step_down,
+            SetRevoked: lambda effect: outside.set_revoked(effect.names),
         }
         core.watch(False)
+        outside.set_revoked(core.state.revoked())
         term.on_doubt = self._in_doubt
 
     def _in_doubt(self, in_doubt: bool) -> None:

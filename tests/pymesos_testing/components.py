@@ -296,7 +296,7 @@ class Roles:
             name,
             "pymesos_master.main",
             *("--port", str(port), "--work-dir", str(self.folder / name)),
-            *("--agent-ping-timeout", "1", *arguments),
+            *("--agent-ping-timeout", "1", "--join-port", "0", *arguments),
         )
 
     def agent(self, master: str, name: str = "agent", *arguments: str) -> Role:

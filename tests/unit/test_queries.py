@@ -97,6 +97,9 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.unreserve(CALLER, "a", "r", ())),
     lambda c: asyncio.ensure_future(c.release_record(CALLER, "agent", "a", discard=True)),
     lambda c: asyncio.ensure_future(c.set_policy(CALLER, Policy(), 3)),
+    lambda c: asyncio.ensure_future(c.make_token(CALLER, "d", "agent/a", 60.0)),
+    lambda c: asyncio.ensure_future(c.remove_token(CALLER, "d")),
+    lambda c: asyncio.ensure_future(c.revoke(CALLER, "agent/a", undo=True)),
 ]
 
 

@@ -22,6 +22,7 @@ from pymesos_core.security import credentials
 from pymesos_core.security.authority import (
     Authority,
     certificate_pem,
+    chain_problem,
     identity_of,
     key_pem,
     make_root,
@@ -227,7 +228,7 @@ class TestCredentials:
         (strange / "roots.pem").write_bytes(
             certificate_pem(make_root("prod", time.time()).certificate)
         )
-        wrong("signed by no root", strange)
+        wrong("it is signed by no root of these", strange)
         wrong("has ended", made("old", -1))
         (no_pem := made("nopem") / "cert.pem").write_text("x")
         wrong("no certificates in PEM", no_pem.parent)
@@ -298,6 +299,10 @@ class TestGate:
         assert refused.value.code == Code.PERMISSION_DENIED
 
 
+def read_all(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
 def run(*argv: object) -> tuple[int, str]:
     result = CliRunner().invoke(main, ["cluster", *map(str, argv)])
     return result.exit_code, result.output
@@ -308,7 +313,9 @@ class TestCommands:
         authority, folder = tmp_path / "ca", tmp_path / "alice"
         assert run("init", authority, "--name", "prod")[0] == 0
         assert authority.stat().st_mode & 0o077 == 0
-        assert all(path.stat().st_mode & 0o077 == 0 for path in authority.iterdir())
+        assert all(path.stat().st_mode & 0o077 == 0 for path in authority.rglob("*"))
+        Credentials(authority / "master").need(Kind.MASTER)
+        Credentials(authority / "operator").need(Kind.OPERATOR)
         (authority / "root.key").unlink()  # put away
         assert run("issue", authority, "operator/alice", folder, "--days", 1)[0] == 0
         Credentials(folder).need(Kind.OPERATOR)
@@ -321,13 +328,13 @@ class TestCommands:
     def test_nothing_is_taken_from_another(self, tmp_path: Path) -> None:
         authority, folder = tmp_path / "ca", tmp_path / "alice"
         run("init", authority)
-        before = {path: path.read_bytes() for path in authority.iterdir()}
+        before = read_all(authority)
         status, said = run("init", authority)
         assert status != 0 and "never overwritten" in " ".join(said.split())
         run("issue", authority, "operator/alice", folder)
         status, said = run("issue", authority, "operator/bob", folder)
         assert status != 0 and "holds the certificate of operator/alice" in said
-        assert {path: path.read_bytes() for path in authority.iterdir()} == before
+        assert read_all(authority) == before
 
     @pytest.mark.parametrize(
         ("principal", "says"),
@@ -367,3 +374,58 @@ class TestCommands:
         os.truncate(tmp_path / "ca" / "intermediate.key", 10)
         status, said = run("issue", tmp_path / "ca", "agent/a", tmp_path / "x")
         assert status == 1 and "no authority" in said
+
+
+class TestChains:
+    def test_a_master_may_let_another_sign_and_that_one_no_further(self) -> None:
+        now_s = time.time()
+        root = make_root("prod", now_s)
+        first = root.make_intermediate("master/m1", now_s)
+        second = first.make_intermediate("master/m2", now_s)
+        made = second.sign(new_key().public_key(), NODE, 60, now_s)
+        chain = [made, *second.chain]
+        assert len(chain) == 3
+        assert chain_problem(chain, [root.certificate], now_s) is None
+        with pytest.raises(IdentityError):
+            second.make_intermediate("master/m3", now_s)
+
+    def test_either_of_two_roots_will_do(self) -> None:
+        now_s = time.time()
+        old, new = make_root("prod", now_s), make_root("prod", now_s)
+        for root in (old, new):
+            signing = root.make_intermediate("m1", now_s)
+            chain = [signing.sign(new_key().public_key(), NODE, 60, now_s), *signing.chain]
+            assert chain_problem(chain, [old.certificate, new.certificate], now_s) is None
+        assert chain_problem(chain, [old.certificate], now_s) == "it is signed by no root of these"
+
+    def test_what_is_no_chain_is_told(self) -> None:
+        now_s = time.time()
+        root = make_root("prod", now_s)
+        signing = root.make_intermediate("m1", now_s)
+        leaf_key = new_key()
+        leaf = signing.sign(leaf_key.public_key(), NODE, 60, now_s)
+        roots = [root.certificate]
+        below_leaf = Authority(leaf, leaf_key).sign
+        with pytest.raises(IdentityError):
+            below_leaf(new_key().public_key(), NODE, 60, now_s)
+        stranger = make_root("prod", now_s).make_intermediate("m1", now_s)
+        assert chain_problem([leaf, signing.certificate], roots, now_s) is None
+        for chain, says in (
+            ([leaf, stranger.certificate, signing.certificate], "one by the next"),
+            ([leaf], "no root"),
+            ([leaf] * 9, "at most"),
+        ):
+            assert says in str(chain_problem(chain, roots, now_s))
+        later_s = signing.certificate.not_valid_after_utc.timestamp() + 1
+        said = chain_problem([leaf, signing.certificate], roots, later_s)
+        assert said == "a certificate above it is not in force"
+
+    def test_a_key_whose_certificate_came_is_found_though_it_was_not_moved(
+        self, tmp_path: Path, root: Authority, signing: Authority
+    ) -> None:
+        folder = folder_of(tmp_path / "n", NODE, root, signing)
+        (folder / "key.pem").rename(folder / "next-key.pem")
+        (folder / "key.pem").write_bytes(key_pem(new_key()))
+        (folder / "key.pem").chmod(0o600)
+        kept = (folder / "next-key.pem").read_bytes()
+        assert Credentials(folder).current().key == kept

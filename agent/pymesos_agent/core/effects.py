@@ -123,6 +123,13 @@ class RemoveVolume:
 
 
 @dataclass(frozen=True, slots=True)
+class SetRevoked:
+    """From now on these principals and serial numbers, and no others, are let in no more."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TellMaster:
     """Send on a stream."""
 
@@ -167,6 +174,7 @@ Effect = (
     | DestroyGroup
     | RemoveSandbox
     | RemoveVolume
+    | SetRevoked
     | TellMaster
     | Disconnect
     | Exit

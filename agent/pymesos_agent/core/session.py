@@ -6,7 +6,7 @@ from itertools import islice
 
 from pymesos_agent.core import events, sandboxes
 from pymesos_agent.core.context import SILENCE, Connection, Context
-from pymesos_agent.core.effects import Disconnect, RemoveVolume
+from pymesos_agent.core.effects import Disconnect, RemoveVolume, SetRevoked
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.tasks import endings, launches, updates
 from pymesos_core import contract
@@ -181,6 +181,8 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
     match kind:
         case "registered":
             _on_registered(ctx, message.registered)
+        case "set_revoked":
+            ctx.emit(SetRevoked(tuple(message.set_revoked.revoked)))
         case "ping":
             if message.ping.usage_interval_s > 0:
                 ctx.usage_interval_s = min(max(1.0, message.ping.usage_interval_s), 60.0)
@@ -283,6 +285,7 @@ def _on_registered(ctx: Context, registered: agent_pb.MasterMessage.Registered) 
         _drop_connection(ctx, f"the master calls this agent {registered.agent_id}")
         return
     connection.registered = True
+    ctx.emit(SetRevoked(tuple(registered.revoked)))
     if registered.wants_ended_tasks:
         sandboxes.tell_ended(ctx)  # before it may take one of them for one that never was
     ctx.tell(agent_pb.AgentMessage(pong=agent_pb.AgentMessage.Pong()))  # we obey this epoch

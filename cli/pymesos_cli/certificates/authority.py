@@ -1,6 +1,7 @@
 """`cluster init`, `issue` and `show`: an authority is a folder with two certificates and keys.
 
-The root's key is needed by `init` alone, so it can be kept elsewhere, or put away for good.
+The root's key is needed where a master is issued what it signs with, so it can be kept elsewhere
+otherwise.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -24,38 +25,67 @@ from pymesos_core.security.authority import (
     read_authority,
 )
 from pymesos_core.security.credentials import CERTIFICATE, KEY, CredentialsError, read_pem
-from pymesos_core.security.identities import Identity, IdentityError, read_principal
-from pymesos_core.security.issuing import issue, replace_file
+from pymesos_core.security.identities import Identity, IdentityError, Kind, read_principal
+from pymesos_core.security.issuing import (
+    SIGNING,
+    SIGNING_KEY,
+    issue,
+    put_authority,
+    replace_file,
+)
 from pymesos_core.text import one_line, os_problem
 
 ROOT, ROOT_KEY = "root.pem", "root.key"
-SIGNING, SIGNING_KEY = "intermediate.pem", "intermediate.key"
+MASTER, OPERATOR = "master", "operator"  # folders that `init` makes
 DAY_S = 86400.0
+FIRST_DAYS = 90.0  # of what is issued by hand; a master's authority renews it for less
 MAX_SHOWN = 500  # characters of a path
 
 
-def make_authority(folder: Path, cluster: str) -> None:
+def make_authority(folder: Path, cluster: str, master: str, operator: str) -> None:
     """`pymesos-cli cluster init`. Raises click.ClickException."""
     now_s = time.time()
     try:
         root = make_root(cluster, now_s)
     except IdentityError as error:
         raise click.UsageError(f"--name: {error}") from error
+    first = _first_of(cluster, master, operator)
     signing = root.make_intermediate("intermediate", now_s)
-    _write_new_folder(
-        folder,
-        {
-            ROOT: certificate_pem(root.certificate),
-            ROOT_KEY: key_pem(root.key),
-            SIGNING: certificate_pem(signing.certificate),
-            SIGNING_KEY: key_pem(signing.key),
-        },
-    )
+    roots = certificate_pem(root.certificate)
+
+    def fill(made: Path) -> None:
+        replace_file(made / ROOT, roots)
+        replace_file(made / ROOT_KEY, key_pem(root.key))
+        replace_file(made / SIGNING, certificate_pem(signing.certificate))
+        replace_file(made / SIGNING_KEY, key_pem(signing.key))
+        for name, to in first.items():
+            issue(made / name, to, signing, roots, FIRST_DAYS * DAY_S, now_s)
+        of_master = root.make_intermediate(first[MASTER].principal, now_s)
+        put_authority(made / MASTER, of_master)
+
+    _make_folder(folder, fill)
+    shown = _shown(folder)
     click.echo(
-        f"the authority of the cluster {cluster} is in {_shown(folder)}\n"
-        f"whoever has {SIGNING_KEY} can be anybody in it; {ROOT_KEY} is needed no more, but to\n"
-        f"replace that: move it to where no machine of the cluster reaches it"
+        f"the authority of the cluster {cluster} is in {shown}\n"
+        f"{shown}/{MASTER} is what {first[MASTER].principal} takes with --tls, {shown}/{OPERATOR}"
+        f" what {first[OPERATOR].principal} does\n"
+        f"whoever has {SIGNING_KEY} or {ROOT_KEY} can be anybody in the cluster: move {shown} to"
+        f" where\nno machine of the cluster reaches it, but for those two folders"
     )
+
+
+def _first_of(cluster: str, master: str, operator: str) -> dict[str, Identity]:
+    """Who begins a cluster, by their folders. Raises click.UsageError."""
+    made = {}
+    for flag, kind, name in (
+        ("--master", Kind.MASTER, master),
+        ("--operator", Kind.OPERATOR, operator),
+    ):
+        try:
+            made[str(kind)] = Identity(cluster, kind, name)
+        except IdentityError as error:
+            raise click.UsageError(f"{flag}: {error}") from error
+    return made
 
 
 def issue_certificate(authority: Path, principal: str, folder: Path, days: float) -> None:
@@ -67,7 +97,10 @@ def issue_certificate(authority: Path, principal: str, folder: Path, days: float
         raise click.UsageError(str(error)) from error
     _check_same_principal(folder, to)
     try:
+        of_master = _authority_of(authority, to) if to.kind == Kind.MASTER else None
         certificate = issue(folder, to, signing, root, days * DAY_S, time.time())
+        if of_master is not None:
+            put_authority(folder, of_master)
     except OSError as error:
         _cannot_write(error)
     until = certificate.not_valid_after_utc
@@ -84,6 +117,32 @@ def show_certificate(folder: Path) -> None:
         raise click.ClickException(str(error)) from error
     until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(pem.ends_s))
     click.echo(f"{pem.identity.principal} of {pem.identity.cluster}, until {until}")
+    leaf, *above = x509.load_pem_x509_certificates(pem.chain)
+    for certificate in (leaf, *above):
+        what = "its serial number is" if certificate is leaf else "signed below"
+        click.echo(f"{what} {certificate.serial_number:x}")
+
+
+def _authority_of(folder: Path, master: Identity) -> Authority | None:
+    """A new one that this master signs with; None when the root's key is put away.
+
+    Raises OSError, click.ClickException.
+    """
+    try:
+        key = (folder / ROOT_KEY).read_bytes()
+    except FileNotFoundError:
+        click.echo(
+            f"{_shown(folder / ROOT_KEY)} is not there, so {master.principal} signs nothing:"
+            f" it can lead, and nobody joins or renews through it. Put the key there, and issue it"
+            f" again",
+            err=True,
+        )
+        return None
+    try:
+        root = read_authority((folder / ROOT).read_bytes(), key)
+    except ValueError as error:
+        raise click.ClickException(f"{folder / ROOT_KEY} cannot be used: {error}") from error
+    return root.make_intermediate(master.principal, time.time())
 
 
 def _read_authority(folder: Path) -> tuple[Authority, bytes]:
@@ -108,7 +167,7 @@ def _read_authority(folder: Path) -> tuple[Authority, bytes]:
 def _check_same_principal(folder: Path, to: Identity) -> None:
     """A folder is never taken from another principal. Raises click.ClickException."""
     path = folder / CERTIFICATE
-    if (folder / SIGNING_KEY).exists():
+    if (folder / ROOT).exists():
         raise click.ClickException(
             f"{folder} holds an authority, which must not travel with a certificate: name another"
             f" folder"
@@ -132,8 +191,8 @@ def _check_same_principal(folder: Path, to: Identity) -> None:
         )
 
 
-def _write_new_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """All files or none. Raises click.ClickException."""
+def _make_folder(folder: Path, fill: Callable[[Path], None]) -> None:
+    """All that it is filled with or nothing. Raises click.ClickException."""
     made = None
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
@@ -143,8 +202,7 @@ def _write_new_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             )
         folder.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=".pymesos-", dir=folder.parent))  # 0700
-        for name, data in files.items():
-            replace_file(made / name, data)
+        fill(made)
         made.replace(folder)
     except OSError as error:
         _cannot_write(error)

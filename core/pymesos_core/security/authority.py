@@ -1,15 +1,20 @@
-"""The cluster's certificate authority: a root, an intermediate, and what that signs.
+"""The cluster's certificate authority: a root, intermediates, and what those sign.
 
 Keys are of P-256. The root signs intermediates only, so that it can be kept where no cluster is;
 certificates of principals live short and are signed by an intermediate, which travels with them.
+Each master has an intermediate of its own, made by the root, or by that of another master: so at
+most two are between a certificate and the root.
 """
 
 from __future__ import annotations
 
 import datetime
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
@@ -25,16 +30,24 @@ from pymesos_core.security.identities import (
 ROOT_LIFETIME_S = 10 * 365 * 86400
 INTERMEDIATE_LIFETIME_S = 2 * 365 * 86400
 BACKDATED_S = 600  # clocks differ
+ROOT_ABOVE = 2  # intermediates may be below a root, one below the other
+MAX_CHAIN = 8  # certificates
 
 PrivateKey = ec.EllipticCurvePrivateKey
 
 
 @dataclass(frozen=True)
 class Authority:
-    """A certificate that signs others, with its key."""
+    """A certificate that signs others, with its key, and those between it and the root."""
 
     certificate: x509.Certificate
     key: PrivateKey
+    above: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def chain(self) -> tuple[x509.Certificate, ...]:
+        """What travels with a certificate that this authority has signed."""
+        return (self.certificate, *self.above)
 
     @property
     def cluster(self) -> str:
@@ -72,13 +85,25 @@ class Authority:
         return _signed(builder, self)
 
     def make_intermediate(self, name: str, now_s: float) -> Authority:
-        """An authority below this one, which signs certificates of principals and no more."""
+        """An authority below this one. Raises IdentityError when there may be none."""
         key = new_key()
+        made = self.sign_intermediate(key.public_key(), name, now_s)
+        own_root = self.certificate.issuer == self.certificate.subject
+        return Authority(made, key, () if own_root else self.chain)
+
+    def sign_intermediate(
+        self, public_key: ec.EllipticCurvePublicKey, name: str, now_s: float
+    ) -> x509.Certificate:
+        """The certificate of an authority below this one. Raises IdentityError as above."""
+        below = _may_be_below(self.certificate)
+        if below < 1:
+            raise IdentityError("this authority may sign certificates of principals only")
         ends_s = min(
             now_s + INTERMEDIATE_LIFETIME_S, self.certificate.not_valid_after_utc.timestamp()
         )
-        builder = _authority(self.cluster, f"{self.cluster} {name}", key, now_s, ends_s, 0)
-        return Authority(_signed(builder.issuer_name(self.certificate.subject), self), key)
+        called = f"{self.cluster} {name}"
+        builder = _authority(self.cluster, called, public_key, now_s, ends_s, below - 1)
+        return _signed(builder.issuer_name(self.certificate.subject), self)
 
 
 def make_root(cluster: str, now_s: float) -> Authority:
@@ -86,7 +111,8 @@ def make_root(cluster: str, now_s: float) -> Authority:
     if problem := cluster_problem(cluster):
         raise IdentityError(problem)
     key = new_key()
-    builder = _authority(cluster, f"{cluster} root", key, now_s, now_s + ROOT_LIFETIME_S, 1)
+    ends_s = now_s + ROOT_LIFETIME_S
+    builder = _authority(cluster, f"{cluster} root", key.public_key(), now_s, ends_s, ROOT_ABOVE)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{cluster} root"[:64])])
     certificate = builder.issuer_name(name).sign(key, hashes.SHA256())
     return Authority(certificate, key)
@@ -114,18 +140,86 @@ def certificate_pem(*chain: x509.Certificate) -> bytes:
 def read_authority(certificate: bytes, key: bytes) -> Authority:
     """Read what `certificate_pem` and `key_pem` made. Raises ValueError."""
     private = serialization.load_pem_private_key(key, password=None)
-    read = x509.load_pem_x509_certificate(certificate)
+    read, *above = x509.load_pem_x509_certificates(certificate)
     if not isinstance(private, PrivateKey) or private.public_key() != read.public_key():
         raise ValueError("the key is not the certificate's")
-    return Authority(read, private)
+    return Authority(read, private, tuple(above))
+
+
+def chain_problem(
+    chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], now_s: float
+) -> str | None:
+    """Why a certificate and those above it lead to none of these roots, or None.
+
+    Each is signed by the next, which is an authority that may have so many below it, is in force,
+    and of the same cluster.
+    """
+    if len(chain) > MAX_CHAIN:
+        return f"it comes with {len(chain) - 1} others; at most {MAX_CHAIN - 1} are expected"
+    top = chain[-1]
+    root = next((one for one in roots if top == one or is_signed(top, one)), None)
+    if root is None:
+        return "it is signed by no root of these"
+    above = chain if top == root else [*chain, root]
+    for depth, (below, by) in enumerate(itertools.pairwise(above)):
+        if not is_signed(below, by):
+            return "the certificates after it did not sign it, one by the next"
+        if _may_be_below(by) < depth:
+            return "it is signed by what is no authority, or none of so many others"
+    if len({_cluster_of(one) for one in above} - {""}) > 1:  # another CA may name none
+        return "not all of the certificates above it are of its cluster"
+    if any(not _in_force(one, now_s) for one in above[1:]):
+        return "a certificate above it is not in force"
+    return None
+
+
+def fingerprint(certificate: x509.Certificate) -> bytes:
+    """The SHA-256 of a certificate, by which a token names a root."""
+    return certificate.fingerprint(hashes.SHA256())
+
+
+def is_signed(below: x509.Certificate, by: x509.Certificate) -> bool:
+    """Whether one certificate is signed by the other."""
+    try:
+        below.verify_directly_issued_by(by)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
+
+
+def _may_be_below(certificate: x509.Certificate) -> int:
+    """How many authorities may be below this one; -1: it is none."""
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.BasicConstraints).value
+    except (x509.ExtensionNotFound, ValueError):
+        return -1
+    if not found.ca:
+        return -1
+    return MAX_CHAIN if found.path_length is None else found.path_length
+
+
+def _in_force(certificate: x509.Certificate, now_s: float) -> bool:
+    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return begins.timestamp() <= now_s < ends.timestamp()
+
+
+def _cluster_of(certificate: x509.Certificate) -> str:
+    """The cluster that its one URI names; empty when there is no such URI."""
+    uris = _uris(certificate)
+    return uris[0].removeprefix(SCHEME).partition("/")[0] if len(uris) == 1 else ""
 
 
 def _authority(
-    cluster: str, name: str, key: PrivateKey, now_s: float, ends_s: float, below: int
+    cluster: str,
+    name: str,
+    public_key: ec.EllipticCurvePublicKey,
+    now_s: float,
+    ends_s: float,
+    below: int,
 ) -> x509.CertificateBuilder:
     uri = x509.UniformResourceIdentifier(f"{SCHEME}{cluster}")
     return (
-        _builder(name[:64], key.public_key(), now_s, ends_s)
+        _builder(name[:64], public_key, now_s, ends_s)
         .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=below), critical=True)
         .add_extension(_usage(key_cert_sign=True, crl_sign=True), critical=True)

@@ -6,7 +6,6 @@ made from then on use what is there then.
 
 from __future__ import annotations
 
-import itertools
 import logging
 import stat
 import threading
@@ -16,19 +15,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from pymesos_core.complaints import Complaints
 from pymesos_core.exits import RoleError
-from pymesos_core.security.authority import identity_of
+from pymesos_core.security.authority import chain_problem, identity_of
 from pymesos_core.security.identities import Identity, Kind, server_name
+from pymesos_core.security.revocations import Revocations
 from pymesos_core.text import os_problem
 
 if TYPE_CHECKING:
     import grpc  # here for types only: whoever just writes the files does without
 
 CERTIFICATE, KEY, ROOTS = "cert.pem", "key.pem", "roots.pem"
+NEXT_KEY = "next-key.pem"  # of a certificate that is asked for, until it is there
 FILES = (CERTIFICATE, KEY, ROOTS)
 MAX_FILE_BYTES = 1024 * 1024
 
@@ -65,6 +66,7 @@ class Credentials:
         self._tried: Version | None = None
         self._complaints = Complaints(log)
         self.identity = self._pem.identity
+        self.revocations = Revocations()  # among those who call this process
 
     def need(self, kind: Kind) -> None:
         """Raises CredentialsError when it is the certificate of another kind of principal."""
@@ -122,8 +124,11 @@ class Credentials:
         self._pem, self._version = pem, version
         log.info("a new certificate is in use")
 
-    def server(self) -> grpc.ServerCredentials:
-        """For a server, which asks each client for its certificate."""
+    def server(self, *, for_joining: bool = False) -> grpc.ServerCredentials:
+        """For a server, which asks each client for its certificate.
+
+        One for joining does not: it shows the roots, too, which its clients know by their digest.
+        """
         import grpc
 
         used = [self._pem]
@@ -133,12 +138,12 @@ class Credentials:
             if pem is used[0]:
                 return None
             used[0] = pem
-            return _server_configuration(pem)
+            return _server_configuration(pem, for_joining)
 
-        first = _server_configuration(self._pem)
+        first = _server_configuration(self._pem, for_joining)
         # None means that nothing is new, which types-grpcio does not know.
         fetch: Any = renewed
-        return grpc.dynamic_ssl_server_credentials(first, fetch, True)
+        return grpc.dynamic_ssl_server_credentials(first, fetch, not for_joining)
 
     def channel(
         self, to: Kind, name: str = ""
@@ -147,44 +152,79 @@ class Credentials:
         import grpc
 
         pem = self.current()
-        whom = server_name(self.identity.cluster, to, name)
         credentials = grpc.ssl_channel_credentials(pem.roots, pem.key, pem.chain)
-        return credentials, [("grpc.ssl_target_name_override", whom)]
+        return credentials, _meaning(self.identity.cluster, to, name)
+
+
+class Joining:
+    """What a process has instead of Credentials that has no certificate yet: it knows the root."""
+
+    def __init__(self, cluster: str, roots: bytes) -> None:
+        self._cluster = cluster
+        self._roots = roots
+
+    def channel(
+        self, to: Kind, name: str = ""
+    ) -> tuple[grpc.ChannelCredentials, list[tuple[str, str]]]:
+        """See Credentials."""
+        import grpc
+
+        return grpc.ssl_channel_credentials(self._roots), _meaning(self._cluster, to, name)
+
+
+def _meaning(cluster: str, to: Kind, name: str) -> list[tuple[str, str]]:
+    return [("grpc.ssl_target_name_override", server_name(cluster, to, name))]
 
 
 def read_pem(folder: Path) -> Pem:
     """Read and check the three files. Raises CredentialsError."""
-    chain, key, roots = (_read(folder / name) for name in FILES)
-    _check_private(folder / KEY)
+    chain, roots = (_read(folder / name) for name in (CERTIFICATE, ROOTS))
     certificates = _certificates(folder / CERTIFICATE, chain)
     leaf = certificates[0]
     try:
         identity = identity_of(leaf)
     except ValueError as error:  # IdentityError, and what cannot be read of it
         raise CredentialsError(f"{folder / CERTIFICATE}: {error}") from error
-    try:
-        private = serialization.load_pem_private_key(key, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+    key = _key_of(folder, leaf)
+    if problem := chain_problem(certificates, _certificates(folder / ROOTS, roots), time.time()):
         raise CredentialsError(
-            f"{folder / KEY} holds no private key in PEM without a password"
-        ) from error
-    if private.public_key() != leaf.public_key():
-        raise CredentialsError(
-            f"{folder / KEY} is not the key of {folder / CERTIFICATE}: one of them was replaced"
-            f" without the other"
-        )
-    if not _leads_to(certificates, _certificates(folder / ROOTS, roots)):
-        raise CredentialsError(
-            f"{folder / CERTIFICATE} is signed by no root of {folder / ROOTS}: are both of the same"
-            f" cluster?"
+            f"{folder / CERTIFICATE} does not lead to {folder / ROOTS}: {problem}. Are both of the"
+            f" same cluster?"
         )
     ends_s = leaf.not_valid_after_utc.timestamp()
     if ends_s <= time.time():
         raise CredentialsError(
             f"{folder / CERTIFICATE} has ended at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC:"
-            f" have a new one issued, with `pymesos-cli cluster issue`"
+            f" have a new one issued, with `pymesos-cli cluster issue`, or a token made, with"
+            f" `pymesos-cli cluster token`"
         )
     return Pem(chain, key, roots, identity, leaf.not_valid_before_utc.timestamp(), ends_s)
+
+
+def _key_of(folder: Path, leaf: x509.Certificate) -> bytes:
+    """The key of a certificate: who replaced both may have been cut short between them.
+
+    Raises CredentialsError.
+    """
+    if (folder / NEXT_KEY).exists() and _is_key_of(folder / NEXT_KEY, leaf):
+        return _read(folder / NEXT_KEY)
+    if not _is_key_of(folder / KEY, leaf):
+        raise CredentialsError(
+            f"{folder / KEY} is not the key of {folder / CERTIFICATE}: one of them was replaced"
+            f" without the other"
+        )
+    return _read(folder / KEY)
+
+
+def _is_key_of(path: Path, leaf: x509.Certificate) -> bool:
+    """Raises CredentialsError."""
+    key = _read(path)
+    _check_private(path)
+    try:
+        private = serialization.load_pem_private_key(key, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise CredentialsError(f"{path} holds no private key in PEM without a password") from error
+    return private.public_key() == leaf.public_key()
 
 
 def _version(folder: Path) -> Version:
@@ -229,22 +269,9 @@ def _certificates(path: Path, pem: bytes) -> list[x509.Certificate]:
         raise CredentialsError(f"{path} holds no certificates in PEM") from error
 
 
-def _leads_to(chain: list[x509.Certificate], roots: list[x509.Certificate]) -> bool:
-    for below, above in itertools.pairwise(chain):
-        if not _signs(above, below):
-            return False
-    return any(_signs(root, chain[-1]) for root in roots)
-
-
-def _signs(above: x509.Certificate, below: x509.Certificate) -> bool:
-    try:
-        below.verify_directly_issued_by(above)
-    except (ValueError, TypeError, InvalidSignature):
-        return False
-    return True
-
-
-def _server_configuration(pem: Pem) -> grpc.ServerCertificateConfiguration:
+def _server_configuration(pem: Pem, for_joining: bool) -> grpc.ServerCertificateConfiguration:
     import grpc
 
+    if for_joining:
+        return grpc.ssl_server_certificate_configuration([(pem.key, pem.chain + pem.roots)])
     return grpc.ssl_server_certificate_configuration([(pem.key, pem.chain)], pem.roots)

@@ -15,6 +15,7 @@ from cryptography import x509
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.identities import Identity, IdentityError, Kind, read_uri
 from pymesos_core.security.needs import need_of_path
+from pymesos_core.security.revocations import Revocations
 from pymesos_core.transport import CallError, Code
 
 # Of each service, and the kind that serves it, who calls it.
@@ -29,7 +30,12 @@ CALLERS: Mapping[str, Mapping[Kind, frozenset[Kind]]] = {
         Kind.AGENT: frozenset({Kind.MASTER}),
     },
     "pymesos.v1.Executor": {},  # which has no certificate: see the agent's main
+    # Who joins has no certificate: see `join_gate`.
+    "pymesos.v1.Enrolment": {Kind.MASTER: frozenset({Kind.MASTER})},
+    "pymesos.v1.Certificates": {Kind.MASTER: frozenset(Kind)},
 }
+# What is served to those who have no certificate yet.
+FOR_JOINING = frozenset({"pymesos.v1.Enrolment"})
 
 Authentication = Mapping[str, Iterable[bytes]]  # what gRPC knows of the other end
 # Says who makes a call, by its method's path, its peer's address and what gRPC knows.
@@ -41,17 +47,27 @@ def open_gate(_method: str, peer: str, _authentication: Authentication) -> Calle
     return Caller(peer=peer, via="grpc")
 
 
+def join_gate(method: str, peer: str, _authentication: Authentication) -> Caller:
+    """The gate of a server for those who join. Raises CallError for all but that."""
+    if _service_of(method) not in FOR_JOINING:
+        raise CallError(Code.PERMISSION_DENIED, "this port is for joining the cluster only")
+    return Caller(peer=peer, via="grpc")
+
+
 class CertificateGate:
     """The gate of a server that asks each client for a certificate of its cluster."""
 
-    def __init__(self, cluster: str, served_by: Kind) -> None:
+    def __init__(
+        self, cluster: str, served_by: Kind, revocations: Revocations | None = None
+    ) -> None:
         self._cluster = cluster
         self._served_by = served_by
+        self._revocations = revocations or Revocations()
 
     def __call__(self, method: str, peer: str, authentication: Authentication) -> Caller:
         """Raises CallError: UNAUTHENTICATED or PERMISSION_DENIED."""
         who = self._identity(authentication)
-        service = method.lstrip("/").partition("/")[0]
+        service = _service_of(method)
         may = CALLERS.get(service, {}).get(self._served_by, frozenset())
         if who.kind not in may:
             raise CallError(
@@ -68,7 +84,13 @@ class CertificateGate:
             raise CallError(
                 Code.UNAUTHENTICATED, f"the certificate of {who.principal} has ended; connect anew"
             )
-        return Caller(who.principal, Method.CERT, serial, peer, "grpc", ends_s)
+        chain = next(iter(authentication.get("x509_pem_cert_chain") or ()), b"")
+        caller = Caller(
+            who.principal, Method.CERT, serial, peer, "grpc", ends_s, _vouching_for(serial, chain)
+        )
+        if problem := self._revocations.problem(caller):
+            raise CallError(Code.UNAUTHENTICATED, problem)
+        return caller
 
     def _identity(self, authentication: Authentication) -> Identity:
         uris = tuple(authentication.get("peer_uri") or ())
@@ -86,6 +108,10 @@ class CertificateGate:
         return who
 
 
+def _service_of(method: str) -> str:
+    return method.lstrip("/").partition("/")[0]
+
+
 def _callers(may: frozenset[Kind]) -> str:
     kinds = sorted(may)
     return f"it is for {' and '.join(kinds)} certificates" if kinds else "no certificate may"
@@ -99,3 +125,14 @@ def _told_by(pem: bytes) -> tuple[str, float]:
     except ValueError as error:
         raise CallError(Code.UNAUTHENTICATED, "the certificate cannot be read") from error
     return f"{certificate.serial_number:x}", certificate.not_valid_after_utc.timestamp()
+
+
+@lru_cache(maxsize=1024)
+def _vouching_for(serial: str, chain: bytes) -> tuple[str, ...]:
+    """The serial numbers of a chain, but for that of the certificate itself."""
+    try:
+        certificates = x509.load_pem_x509_certificates(chain)
+    except ValueError:  # there is none
+        return ()
+    found = (f"{one.serial_number:x}" for one in certificates)
+    return tuple(number for number in found if number != serial)

@@ -1,4 +1,4 @@
-"""Certificates put into folders: what `--tls` takes, with a new key."""
+"""Certificates and keys put into folders: what `--tls` takes, and what a master signs with."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from pathlib import Path
 from cryptography import x509
 
 from pymesos_core.security.authority import Authority, certificate_pem, key_pem, new_key
-from pymesos_core.security.credentials import CERTIFICATE, KEY, ROOTS
+from pymesos_core.security.credentials import CERTIFICATE, KEY, NEXT_KEY, ROOTS
 from pymesos_core.security.identities import Identity
+
+# Of an authority, and of a master that signs.
+SIGNING, SIGNING_KEY = "intermediate.pem", "intermediate.key"
 
 
 def issue(
@@ -24,11 +27,32 @@ def issue(
     """
     key = new_key()
     certificate = signing.sign(key.public_key(), to, lifetime_s, now_s)
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    replace_file(folder / KEY, key_pem(key))
-    replace_file(folder / CERTIFICATE, certificate_pem(certificate, signing.certificate))
-    replace_file(folder / ROOTS, roots)
+    put(folder, key_pem(key), certificate_pem(certificate, *signing.chain), roots)
     return certificate
+
+
+def put(folder: Path, key: bytes, chain: bytes, roots: bytes) -> None:
+    """Put a key, its certificate with those above it, and the roots into a folder, all in PEM.
+
+    Whoever is cut short leaves either the key and the certificate from before, or the new ones.
+    Raises OSError.
+    """
+    put_next_key(folder, key)
+    replace_file(folder / ROOTS, roots)
+    replace_file(folder / CERTIFICATE, chain)
+    (folder / NEXT_KEY).replace(folder / KEY)
+
+
+def put_next_key(folder: Path, key: bytes) -> None:
+    """Put the key into a folder for which a certificate is to be asked. Raises OSError."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(folder / NEXT_KEY, key)
+
+
+def put_authority(folder: Path, authority: Authority) -> None:
+    """Put an authority that a master is to sign with into a folder. Raises OSError."""
+    replace_file(folder / SIGNING_KEY, key_pem(authority.key))
+    replace_file(folder / SIGNING, certificate_pem(*authority.chain))
 
 
 def replace_file(path: Path, data: bytes) -> None:

@@ -67,6 +67,15 @@ NEEDS: Mapping[str, Need] = {
     "Operator.ReleaseQuarantinedRecord": _AGENTS,
     "Operator.GetPolicy": _POLICY,
     "Operator.SetPolicy": _POLICY,
+    # Whoever lets others in, as whomever, could have all that they may.
+    "Operator.MakeToken": _POLICY,
+    "Operator.ListTokens": _POLICY,
+    "Operator.RemoveToken": _POLICY,
+    "Operator.Revoke": _POLICY,
+    "Operator.ListRevocations": _POLICY,
+    # Who joins, and whoever renews.
+    "Enrolment.Join": OWN,
+    "Certificates.Renew": OWN,
     # Operators, of a framework that serves jobs.
     "Jobs.SubmitJob": Need(Verb.SUBMIT, Object.ROLE),
     "Jobs.ListJobs": _READ_JOBS,

@@ -15,10 +15,18 @@ from pymesos_core.ids import name_problem
 from pymesos_core.log import LEVELS
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
+from pymesos_core.security.joining import (
+    Invitation,
+    join_unless_in,
+    mask_invitation,
+    read_invitation,
+    read_invitation_file,
+)
 from pymesos_core.serving import Listen
 from pymesos_core.settings.declaring import (
     Settings,
     choice,
+    file,
     folder,
     number,
     switch,
@@ -80,6 +88,17 @@ class ServerSettings(Settings):
         help="A folder with cert.pem, key.pem and roots.pem, as `pymesos-cli cluster issue` makes"
         " it: only who has a certificate of the cluster gets in.",
     )
+    join: Invitation | None = text(
+        None,
+        read=read_invitation,
+        metavar="TOKEN@HOST:PORT",
+        mask=mask_invitation,
+        help="Get the certificate in --tls with a token of `pymesos-cli cluster token`, unless one"
+        " is there. The command line is seen by all who use the machine: see --join-file.",
+    )
+    join_file: Path | None = file(
+        default_text="none", help="A file with TOKEN@HOST:PORT, instead of --join."
+    )
     insecure: bool = switch(
         False, help="Allow an address other than loopback without --tls: everyone gets in."
     )
@@ -96,6 +115,9 @@ class ServerSettings(Settings):
                     f" reach it could run commands here. Give it certificates (see `pymesos-cli"
                     f" cluster --help`), or add --insecure if that is meant",
                 )
+        for field in ("join", "join_file"):
+            if getattr(self, field) is not None and self.tls is None:
+                yield field, "give --tls, too: the folder that the certificate is to be kept in"
         if ipaddress.ip_address(self.advertise_ip or self.ip).is_unspecified:
             yield (
                 "advertise_ip" if self.advertise_ip else "ip",
@@ -103,13 +125,24 @@ class ServerSettings(Settings):
                 f" --advertise-ip what others should connect to",
             )
 
-    def credentials(self, kind: Kind) -> Credentials | None:
-        """The credentials of --tls, which have to be of that kind. Raises CredentialsError."""
+    async def credentials(self, kind: Kind) -> Credentials | None:
+        """The credentials of --tls, which have to be of that kind: with --join they are got first.
+
+        Raises CredentialsError, JoinError.
+        """
         if self.tls is None:
             return None
+        if (invitation := self._invitation()) is not None:
+            await join_unless_in(self.tls, invitation, kind)
         credentials = Credentials(self.tls)
         credentials.need(kind)
         return credentials
+
+    def _invitation(self) -> Invitation | None:
+        """Raises JoinError."""
+        if self.join_file is not None:
+            return read_invitation_file(self.join_file)
+        return self.join
 
     @property
     def listen_at(self) -> Listen:

@@ -215,6 +215,7 @@ def _admit(
                 max_ping_timeouts=ctx.config.max_agent_ping_timeouts,
                 master_version=VERSION,
                 wants_ended_tasks=not agent.told_ended,
+                revoked=ctx.state.revoked(),
             )
         ),
     )

@@ -44,8 +44,19 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorReserved: "RESERVE",
     ev.OperatorUnreserved: "UNRESERVE",
     ev.OperatorSetPolicy: "SET_POLICY",
+    ev.OperatorMadeToken: "MAKE_TOKEN",
+    ev.OperatorRemovedToken: "REMOVE_TOKEN",
+    ev.TokenUsed: "JOIN",
+    ev.OperatorRevoked: "REVOKE",
 }
-_NAMED = ("framework_id", "task_id", "agent_id", "role")  # what a request of an operator is about
+_NAMED = (
+    "framework_id",
+    "task_id",
+    "agent_id",
+    "role",
+    "digest",
+    "name",
+)  # what a request of an operator is about
 
 
 AGAIN_S = 60.0  # when a deadline that is set aside is looked at again: it may be released

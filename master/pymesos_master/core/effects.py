@@ -94,6 +94,13 @@ class PublishEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class SetRevoked:
+    """From now on these principals and serial numbers, and no others, are let in no more."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Complain:
     """A peer sent what cannot be: to be said once for each kind and peer, and counted."""
 
@@ -112,5 +119,6 @@ Effect = (
     | StepDown
     | AnswerOperator
     | PublishEvent
+    | SetRevoked
     | Complain
 )

@@ -219,6 +219,46 @@ class OperatorSetPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorMadeToken:
+    """An operator lets a principal join: the digest (hexadecimal) is that of the token's secret."""
+
+    request_id: int
+    digest: str
+    principal: str
+    lifetime_s: float
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRemovedToken:
+    """An operator takes a token back."""
+
+    request_id: int
+    digest: str
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class TokenUsed:
+    """Somebody with a token's secret wants a certificate for a key, of which this is the digest."""
+
+    request_id: int
+    digest: str
+    key: bytes
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRevoked:
+    """An operator wants a principal, or a certificate, let in no more; `undo`: again."""
+
+    request_id: int
+    name: str
+    undo: bool = False
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinationSuspended:
     """Whether this master still leads is in doubt."""
 
@@ -266,6 +306,10 @@ Event = (
     | OperatorUnreserved
     | OperatorReleasedRecord
     | OperatorSetPolicy
+    | OperatorMadeToken
+    | OperatorRemovedToken
+    | TokenUsed
+    | OperatorRevoked
     | CoordinationSuspended
     | CoordinationResumed
     | Persisted

@@ -179,6 +179,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
         master_address=ctx.config.master_address,
         master_version=VERSION,
         master_capabilities=CAPABILITIES,
+        revoked=ctx.state.revoked(),
     )
     ctx.tell_framework(framework, scheduler_pb.Event(subscribed=subscribed))
     suppressed = (

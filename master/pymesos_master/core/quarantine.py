@@ -20,13 +20,21 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError
 from pymesos_core.store import Change
 from pymesos_core.text import cut
-from pymesos_master.core import permission, policies
+from pymesos_master.core import enrolment, permission, policies, revocations
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
 from pymesos_master.core.frameworks import remove, start_failover_timer
 from pymesos_master.core.lifecycles import AgentState, FrameworkState
-from pymesos_master.core.registry import AGENT, CALL, FRAMEWORK, POLICY, ROLE
+from pymesos_master.core.registry import (
+    AGENT,
+    CALL,
+    FRAMEWORK,
+    POLICY,
+    REVOCATION,
+    ROLE,
+    TOKEN,
+)
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
     Agent,
@@ -62,6 +70,12 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
             _take_framework(ctx, key, framework)
         elif kind == ROLE:
             _take_role(ctx, key, registry_pb.RoleRecord.FromString(value))
+        elif kind == TOKEN:
+            token = enrolment.read_token(key, registry_pb.TokenRecord.FromString(value))
+            ctx.state.image.load((kind, key), token)
+        elif kind == REVOCATION:
+            revocation = registry_pb.RevocationRecord.FromString(value)
+            ctx.state.image.load((kind, key), revocations.read_revocation(key, revocation))
         elif kind == CALL:
             _take_call(ctx, key, value)
         elif kind == POLICY:
@@ -134,6 +148,8 @@ class Discarded:
 def on_discarded(ctx: Context, done: Discarded) -> None:
     """Drop what stood for a record that is discarded."""
     ctx.state.quarantined.pop((done.kind, done.key), None)
+    if done.kind == REVOCATION:
+        revocations.tell_all(ctx)
     ctx.answer(done.request_id)
 
 

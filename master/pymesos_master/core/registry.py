@@ -16,14 +16,18 @@ from pymesos_master.core.state import AGENT as AGENT
 from pymesos_master.core.state import CALL as CALL
 from pymesos_master.core.state import FRAMEWORK as FRAMEWORK
 from pymesos_master.core.state import POLICY as POLICY
+from pymesos_master.core.state import REVOCATION as REVOCATION
 from pymesos_master.core.state import ROLE as ROLE
+from pymesos_master.core.state import TOKEN as TOKEN
 from pymesos_master.core.state import (
     AgentRecord,
     FrameworkRecord,
     PolicyRecord,
     Quarantined,
     Record,
+    Revocation,
     RoleTerms,
+    Token,
 )
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -63,6 +67,15 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
             message = registry_pb.PolicyRecord(
                 document=policy.document, version=policy.version, set_by=set_by, set_at_s=set_at_s
             )
+        case Token():
+            message = registry_pb.TokenRecord(
+                principal=value.principal,
+                ends_at_s=value.ends_at_s,
+                made_by=value.made_by,
+                key=value.key,
+            )
+        case Revocation(at_s, made_by):
+            message = registry_pb.RevocationRecord(at_s=at_s, made_by=made_by)
         case Quarantined(record=record):
             return Change(*key, record)
     return Change(*key, message.SerializeToString(deterministic=True))

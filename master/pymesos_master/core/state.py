@@ -27,6 +27,8 @@ FRAMEWORK = "framework"
 ROLE = "role"
 CALL = "call"
 POLICY = "policy"  # of which there is one, of that name
+TOKEN = "token"  # noqa: S105 - a kind of record
+REVOCATION = "revocation"
 
 
 @dataclass(frozen=True)
@@ -277,7 +279,25 @@ class PolicyRecord:
     set_at_s: float
 
 
-Record = AgentRecord | FrameworkRecord | RoleTerms | PolicyRecord | Quarantined
+@dataclass(frozen=True, slots=True)
+class Token:
+    """What the registry holds of a token to join with, by the digest of its secret."""
+
+    principal: str
+    ends_at_s: float  # Unix time
+    made_by: str
+    key: bytes = b""  # the digest of the public key that has used it
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What the registry holds of a principal or a certificate that is let in no more."""
+
+    at_s: float  # Unix time
+    made_by: str
+
+
+Record = AgentRecord | FrameworkRecord | RoleTerms | PolicyRecord | Token | Revocation | Quarantined
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +332,15 @@ class ClusterState:
         """The record of an agent as it is to be."""
         found = self.image.intended(AGENT).get(agent_id)
         return found if isinstance(found, AgentRecord) else None
+
+    def tokens(self, *, durable: bool = True) -> dict[str, Token]:
+        """The tokens, as they are stored or as they are to be."""
+        view = self.image.durable(TOKEN) if durable else self.image.intended(TOKEN)
+        return {digest: token for digest, token in view.items() if isinstance(token, Token)}
+
+    def revoked(self) -> tuple[str, ...]:
+        """What is let in no more, also by a record that cannot be read."""
+        return tuple(sorted(self.image.durable(REVOCATION)))
 
     def is_removed(self, framework_id: str) -> bool:
         """Whether a framework is not to be in the registry any more, or never was."""

@@ -12,8 +12,8 @@ from pymesos_core.errors import denied, invalid, not_found
 from pymesos_core.resources import ResourceError, from_proto
 from pymesos_core.security.policy import EVERY, Roles, Verb, roles_for
 from pymesos_master.core import MasterCore, permission
-from pymesos_master.core.registry import AGENT
-from pymesos_master.core.state import Agent, Framework, Quarantined, Task
+from pymesos_master.core.registry import AGENT, REVOCATION
+from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
 from pymesos_master.queries import permits
 from pymesos_master.queries.explaining import explanation
 from pymesos_master.queries.paging import Listing, PageRequest, Pages
@@ -249,6 +249,38 @@ class Queries:
         """The policy in force. Raises RequestError (DENIED)."""
         self.check(caller, "Operator.GetPolicy")
         return permits.policy_view(self._state)
+
+    def tokens(self, caller: Caller) -> list[pb.TokenView]:
+        """Tokens that have not ended, by their principals. Raises RequestError (DENIED)."""
+        self.check(caller, "Operator.ListTokens")
+        now_s = self._clock().wall_s
+        return [
+            pb.TokenView(
+                digest=bytes.fromhex(digest),
+                principal=token.principal,
+                ends_at_s=token.ends_at_s,
+                made_by=token.made_by,
+                used=bool(token.key),
+            )
+            for digest, token in sorted(
+                self._state.tokens().items(), key=lambda item: (item[1].principal, item[0])
+            )
+            if token.ends_at_s > now_s
+        ]
+
+    def revocations(self, caller: Caller) -> list[pb.RevocationView]:
+        """What is let in no more, by name; of a record that cannot be read, its name.
+
+        Raises RequestError (DENIED).
+        """
+        self.check(caller, "Operator.ListRevocations")
+        made = self._state.image.durable(REVOCATION)
+        return [
+            pb.RevocationView(name=name, at_s=one.at_s, made_by=one.made_by)
+            if isinstance(one := made[name], Revocation)
+            else pb.RevocationView(name=name)
+            for name in self._state.revoked()
+        ]
 
     def agent(self, agent_id: str) -> Agent:
         """One agent. Raises RequestError."""

@@ -8,11 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outside import OUTSIDE, Outside
+from pymesos_core.security.signing import Signer
 from pymesos_core.streams import NotReadError, serve_stream
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_core.turns import Turns
@@ -43,6 +45,8 @@ class Leadership:
     faults: int = 0  # of its own, each of which ended a term
     stands_back: str = ""  # why it does not lead for a while, to be added to a sentence
     turns: Turns = field(default_factory=Turns)
+    signer: Signer | None = None  # in a cluster with certificates
+    join_at: HostPort | None = None  # where this master takes those who join
 
     def __post_init__(self) -> None:
         self.started_mono_s = self.outside.mono_s()

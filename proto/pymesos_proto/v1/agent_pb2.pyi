@@ -175,20 +175,22 @@ class LaunchGroup(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
 
 class MasterMessage(_message.Message):
-    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group", "executor_message", "shutdown_executor")
+    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group", "executor_message", "shutdown_executor", "set_revoked")
     class Registered(_message.Message):
-        __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts", "master_version", "wants_ended_tasks")
+        __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts", "master_version", "wants_ended_tasks", "revoked")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
         PING_TIMEOUT_S_FIELD_NUMBER: _ClassVar[int]
         MAX_PING_TIMEOUTS_FIELD_NUMBER: _ClassVar[int]
         MASTER_VERSION_FIELD_NUMBER: _ClassVar[int]
         WANTS_ENDED_TASKS_FIELD_NUMBER: _ClassVar[int]
+        REVOKED_FIELD_NUMBER: _ClassVar[int]
         agent_id: str
         ping_timeout_s: float
         max_ping_timeouts: int
         master_version: str
         wants_ended_tasks: bool
-        def __init__(self, agent_id: _Optional[str] = ..., ping_timeout_s: _Optional[float] = ..., max_ping_timeouts: _Optional[int] = ..., master_version: _Optional[str] = ..., wants_ended_tasks: _Optional[bool] = ...) -> None: ...
+        revoked: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, agent_id: _Optional[str] = ..., ping_timeout_s: _Optional[float] = ..., max_ping_timeouts: _Optional[int] = ..., master_version: _Optional[str] = ..., wants_ended_tasks: _Optional[bool] = ..., revoked: _Optional[_Iterable[str]] = ...) -> None: ...
     class Refused(_message.Message):
         __slots__ = ("message", "shut_down")
         MESSAGE_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +238,11 @@ class MasterMessage(_message.Message):
         RESERVED_FIELD_NUMBER: _ClassVar[int]
         reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
         def __init__(self, reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    class SetRevoked(_message.Message):
+        __slots__ = ("revoked",)
+        REVOKED_FIELD_NUMBER: _ClassVar[int]
+        revoked: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, revoked: _Optional[_Iterable[str]] = ...) -> None: ...
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
@@ -247,6 +254,7 @@ class MasterMessage(_message.Message):
     LAUNCH_GROUP_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SHUTDOWN_EXECUTOR_FIELD_NUMBER: _ClassVar[int]
+    SET_REVOKED_FIELD_NUMBER: _ClassVar[int]
     registered: MasterMessage.Registered
     refused: MasterMessage.Refused
     ping: MasterMessage.Ping
@@ -258,4 +266,5 @@ class MasterMessage(_message.Message):
     launch_group: LaunchGroup
     executor_message: ExecutorMessage
     shutdown_executor: MasterMessage.ShutdownExecutor
-    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ..., launch_group: _Optional[_Union[LaunchGroup, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., shutdown_executor: _Optional[_Union[MasterMessage.ShutdownExecutor, _Mapping]] = ...) -> None: ...
+    set_revoked: MasterMessage.SetRevoked
+    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ..., launch_group: _Optional[_Union[LaunchGroup, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., shutdown_executor: _Optional[_Union[MasterMessage.ShutdownExecutor, _Mapping]] = ..., set_revoked: _Optional[_Union[MasterMessage.SetRevoked, _Mapping]] = ...) -> None: ...

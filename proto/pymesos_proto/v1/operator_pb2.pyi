@@ -497,6 +497,90 @@ class ReleaseQuarantinedRecordResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class MakeTokenRequest(_message.Message):
+    __slots__ = ("digest", "principal", "lifetime_s")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    LIFETIME_S_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    principal: str
+    lifetime_s: float
+    def __init__(self, digest: _Optional[bytes] = ..., principal: _Optional[str] = ..., lifetime_s: _Optional[float] = ...) -> None: ...
+
+class MakeTokenResponse(_message.Message):
+    __slots__ = ("root", "join_at")
+    ROOT_FIELD_NUMBER: _ClassVar[int]
+    JOIN_AT_FIELD_NUMBER: _ClassVar[int]
+    root: bytes
+    join_at: _types_pb2.Address
+    def __init__(self, root: _Optional[bytes] = ..., join_at: _Optional[_Union[_types_pb2.Address, _Mapping]] = ...) -> None: ...
+
+class TokenView(_message.Message):
+    __slots__ = ("digest", "principal", "ends_at_s", "made_by", "used")
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_S_FIELD_NUMBER: _ClassVar[int]
+    MADE_BY_FIELD_NUMBER: _ClassVar[int]
+    USED_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    principal: str
+    ends_at_s: float
+    made_by: str
+    used: bool
+    def __init__(self, digest: _Optional[bytes] = ..., principal: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., made_by: _Optional[str] = ..., used: _Optional[bool] = ...) -> None: ...
+
+class ListTokensRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListTokensResponse(_message.Message):
+    __slots__ = ("tokens",)
+    TOKENS_FIELD_NUMBER: _ClassVar[int]
+    tokens: _containers.RepeatedCompositeFieldContainer[TokenView]
+    def __init__(self, tokens: _Optional[_Iterable[_Union[TokenView, _Mapping]]] = ...) -> None: ...
+
+class RemoveTokenRequest(_message.Message):
+    __slots__ = ("digest",)
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    digest: bytes
+    def __init__(self, digest: _Optional[bytes] = ...) -> None: ...
+
+class RemoveTokenResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RevokeRequest(_message.Message):
+    __slots__ = ("name", "undo")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNDO_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    undo: bool
+    def __init__(self, name: _Optional[str] = ..., undo: _Optional[bool] = ...) -> None: ...
+
+class RevokeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class RevocationView(_message.Message):
+    __slots__ = ("name", "at_s", "made_by")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    MADE_BY_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    at_s: float
+    made_by: str
+    def __init__(self, name: _Optional[str] = ..., at_s: _Optional[float] = ..., made_by: _Optional[str] = ...) -> None: ...
+
+class ListRevocationsRequest(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ListRevocationsResponse(_message.Message):
+    __slots__ = ("revocations",)
+    REVOCATIONS_FIELD_NUMBER: _ClassVar[int]
+    revocations: _containers.RepeatedCompositeFieldContainer[RevocationView]
+    def __init__(self, revocations: _Optional[_Iterable[_Union[RevocationView, _Mapping]]] = ...) -> None: ...
+
 class WatchEventsRequest(_message.Message):
     __slots__ = ("cursor",)
     CURSOR_FIELD_NUMBER: _ClassVar[int]

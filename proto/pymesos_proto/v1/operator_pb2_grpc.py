@@ -119,6 +119,31 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordResponse.FromString,
                 _registered_method=True)
+        self.MakeToken = channel.unary_unary(
+                '/pymesos.v1.Operator/MakeToken',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MakeTokenRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.MakeTokenResponse.FromString,
+                _registered_method=True)
+        self.ListTokens = channel.unary_unary(
+                '/pymesos.v1.Operator/ListTokens',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListTokensRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListTokensResponse.FromString,
+                _registered_method=True)
+        self.RemoveToken = channel.unary_unary(
+                '/pymesos.v1.Operator/RemoveToken',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenResponse.FromString,
+                _registered_method=True)
+        self.Revoke = channel.unary_unary(
+                '/pymesos.v1.Operator/Revoke',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeResponse.FromString,
+                _registered_method=True)
+        self.ListRevocations = channel.unary_unary(
+                '/pymesos.v1.Operator/ListRevocations',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/pymesos.v1.Operator/WatchEvents',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.WatchEventsRequest.SerializeToString,
@@ -255,6 +280,38 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def MakeToken(self, request, context):
+        """Tokens, by which principals come to their first certificates.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListTokens(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveToken(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Revoke(self, request, context):
+        """Who is let in no more, though a certificate is in force.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRevocations(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEvents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -375,6 +432,31 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ReleaseQuarantinedRecord,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordResponse.SerializeToString,
+            ),
+            'MakeToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.MakeToken,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.MakeTokenRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MakeTokenResponse.SerializeToString,
+            ),
+            'ListTokens': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTokens,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListTokensRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListTokensResponse.SerializeToString,
+            ),
+            'RemoveToken': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveToken,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenResponse.SerializeToString,
+            ),
+            'Revoke': grpc.unary_unary_rpc_method_handler(
+                    servicer.Revoke,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RevokeResponse.SerializeToString,
+            ),
+            'ListRevocations': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRevocations,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
@@ -861,6 +943,141 @@ class Operator:
             '/pymesos.v1.Operator/ReleaseQuarantinedRecord',
             pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ReleaseQuarantinedRecordResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def MakeToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/MakeToken',
+            pymesos__proto_dot_v1_dot_operator__pb2.MakeTokenRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.MakeTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTokens(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ListTokens',
+            pymesos__proto_dot_v1_dot_operator__pb2.ListTokensRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ListTokensResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveToken(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/RemoveToken',
+            pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.RemoveTokenResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Revoke(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/Revoke',
+            pymesos__proto_dot_v1_dot_operator__pb2.RevokeRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.RevokeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRevocations(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ListRevocations',
+            pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,13 @@ class OperatorStub:
     """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
     ReleaseQuarantinedRecord: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]
     """Try one again, or delete it."""
+    MakeToken: _grpc.UnaryUnaryMultiCallable[_operator_pb2.MakeTokenRequest, _operator_pb2.MakeTokenResponse]
+    """Tokens, by which principals come to their first certificates."""
+    ListTokens: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListTokensRequest, _operator_pb2.ListTokensResponse]
+    RemoveToken: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveTokenRequest, _operator_pb2.RemoveTokenResponse]
+    Revoke: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]
+    """Who is let in no more, though a certificate is in force."""
+    ListRevocations: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]
     WatchEvents: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_operator_pb2.WhoAmIRequest, _operator_pb2.WhoAmIResponse]
     """Who calls, and which rules of the policy name it."""
@@ -85,6 +92,13 @@ class OperatorAsyncStub(OperatorStub):
     """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
     ReleaseQuarantinedRecord: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]  # type: ignore[assignment]
     """Try one again, or delete it."""
+    MakeToken: _aio.UnaryUnaryMultiCallable[_operator_pb2.MakeTokenRequest, _operator_pb2.MakeTokenResponse]  # type: ignore[assignment]
+    """Tokens, by which principals come to their first certificates."""
+    ListTokens: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListTokensRequest, _operator_pb2.ListTokensResponse]  # type: ignore[assignment]
+    RemoveToken: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveTokenRequest, _operator_pb2.RemoveTokenResponse]  # type: ignore[assignment]
+    Revoke: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]  # type: ignore[assignment]
+    """Who is let in no more, though a certificate is in force."""
+    ListRevocations: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]  # type: ignore[assignment]
     WatchEvents: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]  # type: ignore[assignment]
     WhoAmI: _aio.UnaryUnaryMultiCallable[_operator_pb2.WhoAmIRequest, _operator_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Who calls, and which rules of the policy name it."""
@@ -217,6 +231,43 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ReleaseQuarantinedRecordResponse, _abc.Awaitable[_operator_pb2.ReleaseQuarantinedRecordResponse]]:
         """Try one again, or delete it."""
+
+    @_abc_1.abstractmethod
+    def MakeToken(
+        self,
+        request: _operator_pb2.MakeTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.MakeTokenResponse, _abc.Awaitable[_operator_pb2.MakeTokenResponse]]:
+        """Tokens, by which principals come to their first certificates."""
+
+    @_abc_1.abstractmethod
+    def ListTokens(
+        self,
+        request: _operator_pb2.ListTokensRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListTokensResponse, _abc.Awaitable[_operator_pb2.ListTokensResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveToken(
+        self,
+        request: _operator_pb2.RemoveTokenRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RemoveTokenResponse, _abc.Awaitable[_operator_pb2.RemoveTokenResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def Revoke(
+        self,
+        request: _operator_pb2.RevokeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RevokeResponse, _abc.Awaitable[_operator_pb2.RevokeResponse]]:
+        """Who is let in no more, though a certificate is in force."""
+
+    @_abc_1.abstractmethod
+    def ListRevocations(
+        self,
+        request: _operator_pb2.ListRevocationsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListRevocationsResponse, _abc.Awaitable[_operator_pb2.ListRevocationsResponse]]: ...
 
     @_abc_1.abstractmethod
     def WatchEvents(

@@ -73,3 +73,23 @@ class CallRecord(_message.Message):
     reason: str
     at_s: float
     def __init__(self, caller: _Optional[str] = ..., call: _Optional[str] = ..., reason: _Optional[str] = ..., at_s: _Optional[float] = ...) -> None: ...
+
+class TokenRecord(_message.Message):
+    __slots__ = ("principal", "ends_at_s", "made_by", "key")
+    PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
+    ENDS_AT_S_FIELD_NUMBER: _ClassVar[int]
+    MADE_BY_FIELD_NUMBER: _ClassVar[int]
+    KEY_FIELD_NUMBER: _ClassVar[int]
+    principal: str
+    ends_at_s: float
+    made_by: str
+    key: bytes
+    def __init__(self, principal: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., made_by: _Optional[str] = ..., key: _Optional[bytes] = ...) -> None: ...
+
+class RevocationRecord(_message.Message):
+    __slots__ = ("at_s", "made_by")
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    MADE_BY_FIELD_NUMBER: _ClassVar[int]
+    at_s: float
+    made_by: str
+    def __init__(self, at_s: _Optional[float] = ..., made_by: _Optional[str] = ...) -> None: ...

@@ -245,20 +245,22 @@ class EventBatch(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused", "policy")
+    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused", "policy", "set_revoked")
     class Subscribed(_message.Message):
-        __slots__ = ("framework_id", "heartbeat_interval_s", "master_address", "master_version", "master_capabilities")
+        __slots__ = ("framework_id", "heartbeat_interval_s", "master_address", "master_version", "master_capabilities", "revoked")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
         HEARTBEAT_INTERVAL_S_FIELD_NUMBER: _ClassVar[int]
         MASTER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
         MASTER_VERSION_FIELD_NUMBER: _ClassVar[int]
         MASTER_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+        REVOKED_FIELD_NUMBER: _ClassVar[int]
         framework_id: str
         heartbeat_interval_s: float
         master_address: str
         master_version: str
         master_capabilities: _containers.RepeatedScalarFieldContainer[MasterCapability]
-        def __init__(self, framework_id: _Optional[str] = ..., heartbeat_interval_s: _Optional[float] = ..., master_address: _Optional[str] = ..., master_version: _Optional[str] = ..., master_capabilities: _Optional[_Iterable[_Union[MasterCapability, str]]] = ...) -> None: ...
+        revoked: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, framework_id: _Optional[str] = ..., heartbeat_interval_s: _Optional[float] = ..., master_address: _Optional[str] = ..., master_version: _Optional[str] = ..., master_capabilities: _Optional[_Iterable[_Union[MasterCapability, str]]] = ..., revoked: _Optional[_Iterable[str]] = ...) -> None: ...
     class Offers(_message.Message):
         __slots__ = ("offers",)
         OFFERS_FIELD_NUMBER: _ClassVar[int]
@@ -359,6 +361,11 @@ class Event(_message.Message):
         document: str
         version: int
         def __init__(self, document: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    class SetRevoked(_message.Message):
+        __slots__ = ("revoked",)
+        REVOKED_FIELD_NUMBER: _ClassVar[int]
+        revoked: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, revoked: _Optional[_Iterable[str]] = ...) -> None: ...
     SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     RESCIND_FIELD_NUMBER: _ClassVar[int]
@@ -370,6 +377,7 @@ class Event(_message.Message):
     OPERATION_UPDATE_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
+    SET_REVOKED_FIELD_NUMBER: _ClassVar[int]
     subscribed: Event.Subscribed
     offers: Event.Offers
     rescind: Event.Rescind
@@ -381,4 +389,5 @@ class Event(_message.Message):
     operation_update: Event.OperationUpdate
     refused: Event.Refused
     policy: Event.Policy
-    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ..., policy: _Optional[_Union[Event.Policy, _Mapping]] = ...) -> None: ...
+    set_revoked: Event.SetRevoked
+    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ..., policy: _Optional[_Union[Event.Policy, _Mapping]] = ..., set_revoked: _Optional[_Union[Event.SetRevoked, _Mapping]] = ...) -> None: ...

@@ -1,0 +1,165 @@
+"""`cluster token`, `tokens`, `join`, `revoke` and `revoked`: who comes in, and who goes.
+
+The secret of a token is made here, and only its digest is sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.output import note, print_json, print_table
+from pymesos_core.addresses import HostPort
+from pymesos_core.security.joining import (
+    SECRET_BYTES,
+    Invitation,
+    JoinError,
+    join,
+    read_invitation,
+    read_invitation_file,
+)
+from pymesos_core.text import count_of
+from pymesos_proto.v1 import operator_pb2 as pb
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.operator_pb2_grpc import OperatorAsyncStub
+
+ID_LENGTH = 12  # hexadecimal digits of a digest, by which people name a token
+
+
+async def make_tokens(cluster: Cluster, principals: Sequence[str], lifetime_s: float) -> None:
+    """`pymesos-cli cluster token`: one line for each principal. Raises CliError."""
+    for principal in principals:
+        secret = secrets.token_bytes(SECRET_BYTES)
+        request = pb.MakeTokenRequest(
+            digest=hashlib.sha256(secret).digest(), principal=principal, lifetime_s=lifetime_s
+        )
+
+        made = await cluster.call(partial(_make_token, request))
+        at = HostPort(made.join_at.ip, made.join_at.port)
+        print(Invitation(made.root, secret, at).written, flush=True)
+    until = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(time.time() + lifetime_s))
+    note(
+        f"for {', '.join(principals)}, in this order, once each, until {until}: whoever has a token"
+        f" joins as that; see --join-file of the servers, and `pymesos-cli cluster join`"
+    )
+
+
+async def _make_token(
+    request: pb.MakeTokenRequest, stub: OperatorAsyncStub, timeout_s: float
+) -> pb.MakeTokenResponse:
+    return await stub.MakeToken(request, timeout=timeout_s)
+
+
+async def list_tokens(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli cluster tokens`. Raises CliError."""
+    views = await _tokens(cluster)
+    if as_json:
+        print_json(
+            [
+                {
+                    "id": view.digest.hex()[:ID_LENGTH],
+                    "principal": view.principal,
+                    "ends_at_s": view.ends_at_s,
+                    "made_by": view.made_by,
+                    "used": view.used,
+                }
+                for view in views
+            ]
+        )
+        return
+    rows = [
+        (
+            view.digest.hex()[:ID_LENGTH],
+            view.principal,
+            _time(view.ends_at_s),
+            "yes" if view.used else "no",
+            view.made_by or "-",
+        )
+        for view in views
+    ]
+    headers = ("ID", "PRINCIPAL", "UNTIL", "USED", "MADE BY")
+    print_table(headers, rows, "no tokens; `pymesos-cli cluster token` makes one")
+
+
+async def remove_token(cluster: Cluster, token_id: str) -> None:
+    """`pymesos-cli cluster tokens --remove`. Raises CliError."""
+    found = [v for v in await _tokens(cluster) if token_id and v.digest.hex().startswith(token_id)]
+    if len(found) != 1:
+        raise CliError(
+            f"{count_of(len(found), 'token')} of that id; `pymesos-cli cluster tokens` lists all",
+            EXIT_USAGE,
+        )
+    request = pb.RemoveTokenRequest(digest=found[0].digest)
+    await cluster.call(lambda stub, timeout_s: stub.RemoveToken(request, timeout=timeout_s))
+    print(f"nobody joins as {found[0].principal} with that token")
+
+
+async def _tokens(cluster: Cluster) -> list[pb.TokenView]:
+    response = await cluster.call(
+        lambda stub, timeout_s: stub.ListTokens(pb.ListTokensRequest(), timeout=timeout_s)
+    )
+    return list(response.tokens)
+
+
+def join_cluster(written: str | None, file: Path | None, folder: Path) -> None:
+    """`pymesos-cli cluster join`. Raises click.ClickException."""
+    try:
+        who = asyncio.run(join(folder, _invitation(written, file)))
+    except JoinError as error:
+        raise click.ClickException(str(error)) from error
+    print(f"{who.principal} of {who.cluster}, in {folder}")
+
+
+def _invitation(written: str | None, file: Path | None) -> Invitation:
+    """From an argument, a file or, with `-`, standard input. Raises JoinError, UsageError."""
+    if (written is None) == (file is None):
+        raise click.UsageError("give TOKEN@HOST:PORT, or --file with it, and not both")
+    if file is not None:
+        return read_invitation_file(file)
+    assert written is not None
+    try:
+        return read_invitation(sys.stdin.read(10_000) if written == "-" else written)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+async def revoke(cluster: Cluster, name: str, *, undo: bool) -> None:
+    """`pymesos-cli cluster revoke`. Raises CliError."""
+    request = pb.RevokeRequest(name=name, undo=undo)
+    await cluster.call(lambda stub, timeout_s: stub.Revoke(request, timeout=timeout_s))
+    print(f"{name} is let in again" if undo else f"{name} is revoked")
+    if name.startswith("master/") and not undo:
+        note(
+            f"what the authority of {name} has signed stays in force: `pymesos-cli cluster show`"
+            f" of its folder prints the serial number of that, which can be revoked, too; who has a"
+            f" certificate of it then joins again"
+        )
+
+
+async def list_revocations(cluster: Cluster, *, as_json: bool) -> None:
+    """`pymesos-cli cluster revoked`. Raises CliError."""
+    response = await cluster.call(
+        lambda stub, timeout_s: stub.ListRevocations(pb.ListRevocationsRequest(), timeout=timeout_s)
+    )
+    if as_json:
+        print_json(
+            [{"name": v.name, "at_s": v.at_s, "made_by": v.made_by} for v in response.revocations]
+        )
+        return
+    rows = [(v.name, _time(v.at_s), v.made_by or "-") for v in response.revocations]
+    print_table(("REVOKED", "SINCE", "BY"), rows, "nobody is revoked")
+
+
+def _time(at_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(at_s))

@@ -1,0 +1,262 @@
+"""Joining a cluster with a token: what comes to a folder is what `--tls` takes.
+
+A token has the digest of the cluster's root and a secret. Whoever answers at the address that comes
+with it shows its roots, of which one must be that; only then, on a connection that is checked by
+it, the secret is sent, with the key for which a certificate is wanted. The key is made here and
+stays here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+
+from pymesos_core.addresses import AddressError, HostPort, parse_host_port
+from pymesos_core.exits import RoleError
+from pymesos_core.grpc_transport import dialer
+from pymesos_core.security.authority import (
+    Authority,
+    PrivateKey,
+    certificate_pem,
+    chain_problem,
+    fingerprint,
+    identity_of,
+    key_pem,
+    new_key,
+)
+from pymesos_core.security.credentials import (
+    CERTIFICATE,
+    MAX_FILE_BYTES,
+    NEXT_KEY,
+    CredentialsError,
+    Joining,
+    read_pem,
+)
+from pymesos_core.security.identities import Identity, IdentityError, Kind
+from pymesos_core.security.issuing import put, put_authority, put_next_key
+from pymesos_core.security.signing import make_request
+from pymesos_core.text import os_problem
+from pymesos_core.transport import CallError, Code, method_of
+from pymesos_proto.v1 import enrolment_pb2 as pb
+
+PREFIX = "pymesos"
+DIGEST_BYTES = SECRET_BYTES = 32
+CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 10.0, 30.0
+MAX_WRITTEN = 1000  # characters
+JOIN = method_of("/pymesos.v1.Enrolment/Join", pb.JoinRequest, pb.IssuedCertificate)
+
+
+class JoinError(RoleError):
+    """The cluster cannot be joined: the message says why, and what to do."""
+
+
+@dataclass(frozen=True)
+class Invitation:
+    """A token, and where it is taken."""
+
+    root: bytes  # the SHA-256 of the root's certificate
+    secret: bytes
+    at: HostPort
+
+    @property
+    def written(self) -> str:
+        """TOKEN@HOST:PORT."""
+        return f"{PREFIX}.{_text(self.root)}.{_text(self.secret)}@{self.at}"
+
+
+def read_invitation(written: str) -> Invitation:
+    """Read TOKEN@HOST:PORT. Raises ValueError, which does not quote the token."""
+    token, at, address = written.strip().rpartition("@")
+    parts = token.split(".")
+    if len(written) > MAX_WRITTEN or not at or len(parts) != 3 or parts[0] != PREFIX:
+        raise ValueError(
+            f"this is no token with an address; expected is {PREFIX}.….…@HOST:PORT, as"
+            f" `pymesos-cli cluster token` prints it"
+        )
+    try:
+        root, secret = (base64.b64decode(part + "=", b"-_", validate=True) for part in parts[1:])
+    except (binascii.Error, ValueError):
+        root = secret = b""
+    if (len(root), len(secret)) != (DIGEST_BYTES, SECRET_BYTES):
+        raise ValueError("the token is damaged: is all of it there?")
+    try:
+        return Invitation(root, secret, parse_host_port(address))
+    except AddressError as error:
+        raise ValueError(f"after the token's @: {error}") from error
+
+
+def read_invitation_file(path: Path) -> Invitation:
+    """Raises JoinError."""
+    try:
+        with path.open(encoding="utf-8") as file:
+            return read_invitation(file.read(MAX_WRITTEN + 1))
+    except OSError as error:
+        raise JoinError(f"the token cannot be read: {os_problem(error)}") from error
+    except ValueError as error:
+        raise JoinError(f"{path}: {error}") from error
+
+
+def mask_invitation(written: str) -> str:
+    """What is shown of TOKEN@HOST:PORT."""
+    return "***@" + written.rpartition("@")[2]
+
+
+def _text(data: bytes) -> str:
+    return base64.urlsafe_b64encode(data).decode().rstrip("=")
+
+
+async def join_unless_in(folder: Path, invitation: Invitation, kind: Kind) -> None:
+    """Join, unless the folder has a certificate that can be used. Raises JoinError."""
+    try:
+        read_pem(folder)
+    except CredentialsError:
+        await join(folder, invitation, kind)
+
+
+async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -> Identity:
+    """Get the certificate of the token's principal, which has to be of that kind. Raises JoinError.
+
+    The key is kept in the folder before it is asked for, so that who is cut short can ask again.
+    """
+    root = await asyncio.to_thread(_root_shown, invitation)
+    authority_key = new_key()
+    try:
+        key = _next_key(folder)
+        put_next_key(folder, key_pem(key))
+    except OSError as error:
+        raise _cannot_write(error) from error
+    request = pb.JoinRequest(
+        secret=invitation.secret,
+        request=make_request(key),
+        authority_request=make_request(authority_key) if kind in (Kind.MASTER, None) else b"",
+    )
+    answer = await _ask(invitation.at, root, request)
+    try:
+        leaf, *above = x509.load_pem_x509_certificates(answer.chain)
+        who = identity_of(leaf)
+        problem = chain_problem([leaf, *above], [root], time.time())
+    except ValueError as error:
+        raise JoinError(f"what {invitation.at} answered is no certificate: {error}") from error
+    if problem or leaf.public_key() != key.public_key():
+        raise JoinError(f"what {invitation.at} answered cannot be used: {problem or 'another key'}")
+    if kind is not None and who.kind != kind:
+        raise JoinError(
+            f"the token is that of {who.principal}; expected is one of {kind}/NAME: have it made"
+            f" with `pymesos-cli cluster token {kind}/NAME`"
+        )
+    _check_same(folder, who)
+    try:
+        if answer.authority:
+            signing, *over = x509.load_pem_x509_certificates(answer.authority)
+            put_authority(folder, Authority(signing, authority_key, tuple(over)))
+        put(folder, key_pem(key), answer.chain, answer.roots)
+    except OSError as error:
+        raise _cannot_write(error) from error
+    return who
+
+
+def _next_key(folder: Path) -> PrivateKey:
+    """The key that was asked for before, if that was cut short, or a new one. Raises OSError."""
+    try:
+        found = serialization.load_pem_private_key((folder / NEXT_KEY).read_bytes(), password=None)
+    except (FileNotFoundError, ValueError, TypeError):
+        return new_key()
+    return found if isinstance(found, PrivateKey) else new_key()
+
+
+def _root_shown(invitation: Invitation) -> x509.Certificate:
+    """The root of the token, among what is shown there. Raises JoinError."""
+    at = invitation.at
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    # Nothing is believed on this connection, and nothing is said: it shows certificates, and the
+    # one that is wanted is known by its digest.
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    try:
+        with (
+            socket.create_connection((at.host, at.port), CONNECT_TIMEOUT_S) as plain,
+            context.wrap_socket(plain) as connection,
+        ):
+            shown = _chain_of(connection)
+    except OSError as error:  # ssl.SSLError is one
+        raise JoinError(
+            f"nobody takes those who join at {at} ({os_problem(error)}): is that the --join-port of"
+            f" a master, which has an authority?"
+        ) from error
+    for der in shown:
+        try:
+            certificate = x509.load_der_x509_certificate(der)
+        except ValueError:
+            continue
+        if fingerprint(certificate) == invitation.root:
+            return certificate
+    raise JoinError(
+        f"what answers at {at} is not of the cluster that made the token: its root is another, so"
+        f" nothing was told to it"
+    )
+
+
+def _chain_of(connection: ssl.SSLSocket) -> list[bytes]:
+    """What the other end shows: public from Python 3.13 on, and there before."""
+    shown = getattr(connection, "get_unverified_chain", None)
+    if shown is not None:
+        return list(shown())
+    found = getattr(connection, "_sslobj").get_unverified_chain() or ()  # noqa: B009
+    return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]
+
+
+async def _ask(
+    at: HostPort, root: x509.Certificate, request: pb.JoinRequest
+) -> pb.IssuedCertificate:
+    """Raises JoinError."""
+    try:
+        cluster = Authority(root, new_key()).cluster
+    except IdentityError as error:
+        raise JoinError(f"the root of the token cannot be used: {error}") from error
+    channel = dialer(Joining(cluster, certificate_pem(root)))(at, Kind.MASTER)
+    try:
+        async with asyncio.timeout(ANSWER_TIMEOUT_S):
+            stream = channel.stream(JOIN)
+            await stream.write(request)
+            await stream.done_writing()
+            answer = await stream.read()
+    except TimeoutError:
+        raise JoinError(f"{at} did not answer within {ANSWER_TIMEOUT_S:g} s; try again") from None
+    except CallError as error:
+        if error.code == Code.UNAVAILABLE:
+            raise JoinError(f"the master at {at} cannot take anybody in now: {error}") from error
+        raise JoinError(f"the master at {at} refuses: {error}") from error
+    finally:
+        await channel.close()
+    if not isinstance(answer, pb.IssuedCertificate):
+        raise JoinError(f"the master at {at} answered nothing; try again")
+    return answer
+
+
+def _check_same(folder: Path, who: Identity) -> None:
+    """A folder is never taken from another principal. Raises JoinError."""
+    try:
+        with (folder / CERTIFICATE).open("rb") as file:
+            there = identity_of(x509.load_pem_x509_certificate(file.read(MAX_FILE_BYTES)))
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:
+        raise JoinError(f"{folder / CERTIFICATE} is there and cannot be read: {error}") from error
+    if there != who:
+        raise JoinError(
+            f"{folder} holds the certificate of {there.principal} of {there.cluster}: name another"
+            f" folder for {who.principal}"
+        )
+
+
+def _cannot_write(error: OSError) -> JoinError:
+    return JoinError(f"the certificate cannot be kept: {os_problem(error)}")

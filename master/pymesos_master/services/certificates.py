@@ -1,0 +1,100 @@
+"""The services by which certificates are got: with a token once, and then by the one before."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from typing import Any
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.following import describe, leader_of
+from pymesos_core.security.identities import IdentityError, Kind, read_principal
+from pymesos_core.security.joining import JOIN
+from pymesos_core.security.signing import Issued, Signer, SigningError, key_digest, read_request
+from pymesos_core.streams import in_thread
+from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_master.services.leading import Leadership, caller_of
+from pymesos_proto.v1 import enrolment_pb2 as pb
+
+PASSED_ON_TIMEOUT_S = 20.0
+
+Call = ServerCall[Any, Any]
+
+
+class EnrolmentService:
+    """Takes those in who have a token. A master that does not lead asks the one that does."""
+
+    contract = pb.DESCRIPTOR.services_by_name["Enrolment"]
+
+    def __init__(self, leadership: Leadership, signer: Signer, *, passes_on: bool) -> None:
+        self._leadership = leadership
+        self._signer = signer
+        self._passes_on = passes_on
+
+    async def Join(self, request: pb.JoinRequest, call: Call) -> pb.IssuedCertificate:  # noqa: N802
+        """Write that the token is used, then sign."""
+        try:
+            self._leadership.here()
+        except CallError as error:
+            leader = leader_of(error)
+            if leader is None or not self._passes_on:
+                raise
+            return await self._pass_on(leader, request)
+        digest = hashlib.sha256(request.secret).hexdigest()
+        try:
+            key = read_request(request.request)
+            with self._leadership.asked() as leader_here:
+                await leader_here.commands.use_token(caller_of(call), digest, key_digest(key))
+                token = leader_here.core.state.tokens().get(digest)
+            if token is None:
+                raise CallError(Code.NOT_FOUND, "the token was taken back just now")
+            to = read_principal(self._signer.cluster, token.principal)
+            of_authority = None
+            if to.kind == Kind.MASTER and request.authority_request:
+                of_authority = read_request(request.authority_request)
+            return _message(await in_thread(self._signer.sign, key, to, of_authority))
+        except SigningError as error:
+            raise CallError(Code.FAILED_PRECONDITION, str(error)) from error
+
+    async def _pass_on(self, leader: HostPort, request: pb.JoinRequest) -> pb.IssuedCertificate:
+        channel = self._leadership.outside.dial(leader, Kind.MASTER)
+        try:
+            async with asyncio.timeout(PASSED_ON_TIMEOUT_S):
+                stream = channel.stream(JOIN)
+                await stream.write(request)
+                await stream.done_writing()
+                answer = await stream.read()
+        except TimeoutError:
+            raise CallError(Code.UNAVAILABLE, f"the leader, {leader}, does not answer") from None
+        except CallError as error:
+            raise CallError(error.code, describe(error), error.trailing) from None
+        finally:
+            await channel.close()
+        assert isinstance(answer, pb.IssuedCertificate)
+        return answer
+
+
+class CertificatesService:
+    """Signs new certificates of those who have one, for keys of their choice."""
+
+    contract = pb.DESCRIPTOR.services_by_name["Certificates"]
+
+    def __init__(self, leadership: Leadership, signer: Signer) -> None:
+        self._leadership = leadership
+        self._signer = signer
+
+    async def Renew(self, request: pb.RenewRequest, call: Call) -> pb.IssuedCertificate:  # noqa: N802
+        """For who calls, and nobody else. The gate lets no one in who is revoked."""
+        self._leadership.here()
+        try:
+            to = read_principal(self._signer.cluster, caller_of(call).principal)
+            key = read_request(request.request)
+            return _message(await in_thread(self._signer.sign, key, to, None))
+        except IdentityError as error:
+            raise CallError(Code.UNAUTHENTICATED, f"who calls is not known: {error}") from error
+        except SigningError as error:
+            raise CallError(Code.FAILED_PRECONDITION, str(error)) from error
+
+
+def _message(issued: Issued) -> pb.IssuedCertificate:
+    return pb.IssuedCertificate(chain=issued.chain, roots=issued.roots, authority=issued.authority)

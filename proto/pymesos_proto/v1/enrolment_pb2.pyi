@@ -1,0 +1,31 @@
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Optional as _Optional
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class JoinRequest(_message.Message):
+    __slots__ = ("secret", "request", "authority_request")
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITY_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    secret: bytes
+    request: bytes
+    authority_request: bytes
+    def __init__(self, secret: _Optional[bytes] = ..., request: _Optional[bytes] = ..., authority_request: _Optional[bytes] = ...) -> None: ...
+
+class RenewRequest(_message.Message):
+    __slots__ = ("request",)
+    REQUEST_FIELD_NUMBER: _ClassVar[int]
+    request: bytes
+    def __init__(self, request: _Optional[bytes] = ...) -> None: ...
+
+class IssuedCertificate(_message.Message):
+    __slots__ = ("chain", "roots", "authority")
+    CHAIN_FIELD_NUMBER: _ClassVar[int]
+    ROOTS_FIELD_NUMBER: _ClassVar[int]
+    AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    chain: bytes
+    roots: bytes
+    authority: bytes
+    def __init__(self, chain: _Optional[bytes] = ..., roots: _Optional[bytes] = ..., authority: _Optional[bytes] = ...) -> None: ...
