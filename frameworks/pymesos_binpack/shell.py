@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,10 +17,15 @@ from pymesos_core.coordination import Detector
 from pymesos_core.exits import RoleError
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
+from pymesos_core.security.policy import Policy
+from pymesos_core.security.policy_file import PolicyError, new_cluster, read_policy
 from pymesos_core.store import Store
 from pymesos_core.tasks import until_first
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
+
+log = logging.getLogger(__name__)
 
 CAPABILITIES = (pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.GPU_RESOURCES)
 
@@ -184,6 +190,17 @@ class Binpack(Scheduler):
     def subscribed(self, driver: Driver, framework_id: str) -> None:
         """See Scheduler."""
         self._feed(c.Subscribed(framework_id))
+        if scheduler_pb.TELLS_POLICY not in driver.master_capabilities:
+            self._feed(c.PolicyTold(new_cluster()))  # one that has none
+
+    def policy(self, driver: Driver, document: str, version: int) -> None:
+        """See Scheduler. What cannot be read, as of a later version, allows nothing."""
+        try:
+            told = read_policy(document, version)
+        except PolicyError as error:
+            log.error("the cluster's policy cannot be read (%s): all who ask are denied", error)
+            told = Policy(version=version)
+        self._feed(c.PolicyTold(told))
 
     def disconnected(self, driver: Driver) -> None:
         """See Scheduler."""

@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
-             "refused", "operation", "disconnected")  # fmt: skip
+             "refused", "operation", "policy", "disconnected")  # fmt: skip
 
 
 class FrameworkError(Exception):
@@ -104,6 +104,10 @@ class Scheduler:
 
     def operation(self, driver: Driver, update: pb.Event.OperationUpdate) -> None:
         """What became of an operation that had an id. Told once: it can be lost."""
+
+    def policy(self, driver: Driver, document: str, version: int) -> None:
+        """The policy by which a framework that serves jobs is to answer; told again when it is
+        set."""
 
     def disconnected(self, driver: Driver) -> None:
         """The master is away, and every offer with it. The driver looks for it."""
@@ -348,6 +352,8 @@ class Driver(Calls):
                 tell(author.operation, self, event.operation_update)
             case "refused":
                 tell(author.refused, self, event.refused)
+            case "policy":
+                tell(author.policy, self, event.policy.document, event.policy.version)
 
 
 async def _write(stream: ClientStream, outbox: Outbox[pb.Call]) -> None:

@@ -12,75 +12,20 @@ from pathlib import Path
 import pytest
 
 from pymesos_testing.cli import Cli, job
-from pymesos_testing.components import Role, Roles, wait_for
-
-
-class Cluster:
-    """A master, an agent and the bin-packing framework, each with its certificate."""
-
-    def __init__(self, roles: Roles) -> None:
-        self.roles = roles
-        self.authority = self.make_authority("prod")
-        self.master = roles.master("master", "--tls", self.issue("master/m1"))
-        self.agent = self.start_agent("node-1")
-        self.binpack = self.start_binpack("binpack")
-        self.cli = self.cli_of("operator/alice")
-        self.cli.wait_for_agents(1)
-
-    def make_authority(self, folder: str) -> Path:
-        path = self.roles.folder / f"authority-{folder}"
-        Cli("none").ok("cluster", "init", str(path), "--name", "prod")
-        return path
-
-    def issue(self, principal: str, authority: Path | None = None) -> str:
-        """The folder with a certificate of that principal."""
-        authority = authority or self.authority
-        folder = self.roles.folder / f"{authority.name}-{principal.replace('/', '-')}"
-        Cli("none").ok("cluster", "issue", str(authority), principal, str(folder))
-        return str(folder)
-
-    def start_agent(self, name: str, principal: str = "", work_dir: str = "") -> Role:
-        more = ("--work-dir", str(self.roles.folder / work_dir)) if work_dir else ()
-        return self.roles.agent(
-            self.master.address,
-            name,
-            *("--tls", self.issue(f"agent/{principal or name}"), "--executor-port", "0"),
-            *("--runtime", "process", "--kill-tasks-on-exit", *more),
-        )
-
-    def start_binpack(self, name: str, principal: str = "", state_dir: str = "") -> Role:
-        tls = self.issue(f"framework/{principal or name}")
-        more = ("--state-dir", str(self.roles.folder / state_dir)) if state_dir else ()
-        return self.roles.binpack(self.master.address, name, "--tls", tls, *more)
-
-    def cli_of(self, principal: str, authority: Path | None = None) -> Cli:
-        return TlsCli(self.master.address, self.issue(principal, authority))
-
-
-class TlsCli(Cli):
-    """Commands of somebody with a certificate."""
-
-    def __init__(self, master: str, tls: str) -> None:
-        super().__init__(master)
-        self.tls = tls
-
-    def argv(self, *arguments: str) -> list[str]:
-        return [
-            *(sys.executable, "-m", "pymesos_cli.main", "--tls", self.tls),
-            *("--master", self.master, "--timeout", "5", *arguments),
-        ]
+from pymesos_testing.components import Roles, wait_for
+from pymesos_testing.tls import TlsCluster
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsCluster]:
     roles = Roles(tmp_path_factory.mktemp("tls"))
     try:
-        yield Cluster(roles)
+        yield TlsCluster(roles)
     finally:
         roles.close()
 
 
-def test_all_that_people_do_works(cluster: Cluster) -> None:
+def test_all_that_people_do_works(cluster: TlsCluster) -> None:
     cli = cluster.cli
     assert "hello\n" in cli.ok("run", "--", "echo", "hello")
     text = job("service", command="echo up; sleep 600")
@@ -99,25 +44,27 @@ def test_all_that_people_do_works(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("kind", ["master", "agent", "framework"])
-def test_the_certificate_of_another_kind_is_not_an_operators(cluster: Cluster, kind: str) -> None:
+def test_the_certificate_of_another_kind_is_not_an_operators(
+    cluster: TlsCluster, kind: str
+) -> None:
     done = cluster.cli_of(f"{kind}/mallory").run("tasks")
     assert done.returncode == 2 and "expected is one of operator/NAME" in done.stderr
 
 
-def test_nobody_gets_in_without_a_certificate(cluster: Cluster) -> None:
+def test_nobody_gets_in_without_a_certificate(cluster: TlsCluster) -> None:
     for role in (cluster.master, cluster.agent, cluster.binpack):
         done = Cli(role.address).run("--timeout", "2", "tasks")
         assert done.returncode == 3, done.stdout + done.stderr
         assert "name yours with --tls or PYMESOS_TLS" in done.stderr
 
 
-def test_nobody_gets_in_with_the_certificate_of_another_authority(cluster: Cluster) -> None:
+def test_nobody_gets_in_with_the_certificate_of_another_authority(cluster: TlsCluster) -> None:
     other = cluster.make_authority("other")
     done = cluster.cli_of("operator/alice", other).run("tasks")
     assert done.returncode == 3 and "is it that cluster's" in done.stderr
 
 
-def test_a_framework_is_resumed_by_its_own_principal_only(cluster: Cluster) -> None:
+def test_a_framework_is_resumed_by_its_own_principal_only(cluster: TlsCluster) -> None:
     cluster.start_binpack("mine")
     tls = cluster.issue("framework/thief")
     state = cluster.roles.folder / "mine"
@@ -135,7 +82,7 @@ def test_a_framework_is_resumed_by_its_own_principal_only(cluster: Cluster) -> N
     assert "Changing framework's principal is not allowed" in done.stderr
 
 
-def test_a_renewed_certificate_is_used_without_a_restart(cluster: Cluster) -> None:
+def test_a_renewed_certificate_is_used_without_a_restart(cluster: TlsCluster) -> None:
     folder = Path(cluster.issue("master/m1"))
     log = cluster.master.log
     before = log.read_text().count("a new certificate is in use")

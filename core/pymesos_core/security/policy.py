@@ -300,9 +300,13 @@ def denied(policy: Policy, caller: Caller, verb: Verb) -> str:
 
 
 def _denied(policy: Policy, caller: Caller, verb: Verb, role: str) -> str:
-    where = f" in the role {role}" if role else "" if verb in CLUSTER_VERBS else " in any role"
+    said = f"no rule of the cluster's policy (version {policy.version}) allows it"
+    if not role and verb not in CLUSTER_VERBS:
+        rules = "`pymesos-cli whoami` shows those that do name you"
+        return f"{caller.principal} may not {verb} in any role: {said}; {rules}"
+    where = f" in the role {role}" if role else ""
     asked = f"{caller.principal} {verb}{f' {role}' if role else ''}"
     return (
-        f"{caller.principal} may not {verb}{where}: no rule of the cluster's policy (version"
-        f" {policy.version}) allows it; `pymesos-cli can {asked}` says what would"
+        f"{caller.principal} may not {verb}{where}: {said}; `pymesos-cli can {asked}` says what"
+        f" would"
     )

@@ -21,6 +21,7 @@ from pymesos_binpack.core.events import (
     JobSubmitted,
     OfferRescinded,
     OffersReceived,
+    PolicyTold,
     QuarantineReleased,
     Stored,
     Subscribed,
@@ -45,6 +46,7 @@ from pymesos_binpack.placement.packing import Policy
 from pymesos_binpack.placement.placing import Placement
 from pymesos_binpack.restoring import Quarantined, restore, set_aside, why
 from pymesos_core.clock import Now
+from pymesos_core.security import policy as security
 from pymesos_core.store import Change, Records
 from pymesos_sdk.ledger import FRAMEWORK, Ledger
 
@@ -129,6 +131,11 @@ class BinpackCore:
     def volumes(self) -> Volumes:
         """The volumes that were made."""
         return self._ctx.volumes
+
+    @property
+    def policy(self) -> security.Policy | None:
+        """By which callers are answered; None: no master has told it yet."""
+        return self._ctx.policy
 
     def instances(self) -> Iterator[Instance]:
         """Every instance of every job."""
@@ -231,6 +238,10 @@ class BinpackCore:
                 quarantine.on_released(ctx, job_id, discard=discard)
             case VolumeRemoved(role, volume_id):
                 data.on_volume_removed(ctx, role, volume_id)
+            case PolicyTold(policy):
+                ctx.policy = policy
+                # Who watches a job may have to go.
+                ctx.changed.update(dict.fromkeys(ctx.roster.jobs))
             case Stored(token):
                 self._on_stored(token)
 

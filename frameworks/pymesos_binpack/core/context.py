@@ -15,6 +15,7 @@ from pymesos_binpack.placement.placing import Placement
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
 from pymesos_core.clock import Now
+from pymesos_core.security.policy import Policy
 from pymesos_core.store import Change
 from pymesos_core.timers import Timers
 from pymesos_sdk.ledger import Ledger, PendingWrites
@@ -34,6 +35,7 @@ class Context:
     timers: Timers[Timer] = field(default_factory=Timers)
     quarantined: dict[str, Quarantined] = field(default_factory=dict)
     framework_id: str = ""
+    policy: Policy | None = None  # of the cluster; None: no master has told it yet
     subscribed: bool = False
     delayed: dict[str, Instance] = field(default_factory=dict)  # by key; they wait again later
     wanted_volumes: dict[str, Instance] = field(default_factory=dict)  # by the ids they would have

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymesos_binpack.specs import Job
+from pymesos_core.security.policy import Policy
 from pymesos_proto.v1 import types_pb2 as pb
 
 
@@ -87,6 +88,13 @@ class QuarantineReleased:
 
 
 @dataclass(frozen=True, slots=True)
+class PolicyTold:
+    """The master says by which policy those are to be answered who ask for jobs."""
+
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
 class Stored:
     """A Store effect is durable."""
 
@@ -105,5 +113,6 @@ Event = (
     | JobStopped
     | QuarantineReleased
     | VolumeRemoved
+    | PolicyTold
     | Stored
 )

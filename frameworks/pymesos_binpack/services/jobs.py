@@ -17,6 +17,8 @@ from pymesos_binpack.services.views import (
 from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
+from pymesos_core.security.needs import NEEDS
+from pymesos_core.security.policy import Verb, decide
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -41,10 +43,30 @@ class JobsService:
         self._role = role
         self._reading = asyncio.Lock()
 
+    def _check(self, call: Call, name: str) -> None:
+        """Raises CallError for a caller who may not make this call of the framework's role."""
+        need = NEEDS[name]
+        assert need.verb is not None
+        if problem := self._problem(call, need.verb):
+            raise CallError(Code.PERMISSION_DENIED, problem)
+
+    def _problem(self, call: Call, verb: Verb) -> str | None:
+        """Why its caller may not do that in the framework's role; or None. Raises CallError."""
+        if not call.caller.is_proved:
+            return None
+        policy = self.binpack.core.policy
+        if policy is None:
+            raise CallError(
+                Code.UNAVAILABLE,
+                "this framework has not heard yet what the cluster's policy is; try again",
+            )
+        return decide(policy, call.caller, verb, self._role).problem
+
     async def SubmitJob(  # noqa: N802
         self, request: pb.SubmitJobRequest, call: Call
     ) -> pb.SubmitJobResponse:
         """Check and store a job; it is acknowledged when it is durable."""
+        self._check(call, "Jobs.SubmitJob")
         if problem := id_problem(request.request_id):
             raise CallError(Code.INVALID_ARGUMENT, f"request_id: {problem}")
         try:
@@ -69,6 +91,7 @@ class JobsService:
         self, request: pb.ListJobsRequest, call: Call
     ) -> pb.ListJobsResponse:
         """Jobs by id, without their instances."""
+        self._check(call, "Jobs.ListJobs")
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         core, framework_id = self.binpack.core, self.binpack.driver.framework_id
         kept = (
@@ -103,6 +126,7 @@ class JobsService:
         self, request: pb.WatchJobRequest, call: Call
     ) -> None:
         """The job now, then what changes, until it has ended."""
+        self._check(call, "Jobs.WatchJob")
         job = self._job(request.job_id)
         binpack = self.binpack
         shown: dict[str, pb.InstanceView] = {}
@@ -110,6 +134,7 @@ class JobsService:
             while True:
                 await watch.changed.wait()
                 watch.changed.clear()
+                self._check(call, "Jobs.WatchJob")  # which may be another policy's answer by now
                 if binpack.over:
                     raise CallError(Code.UNAVAILABLE, "the framework starts again")
                 ended = job.is_over
@@ -137,6 +162,7 @@ class JobsService:
         self, request: pb.StopJobRequest, call: Call
     ) -> pb.StopJobResponse:
         """End a job and its tasks; watch it to see when that is done."""
+        self._check(call, "Jobs.StopJob")
         job = self._job(request.job_id)
         self.binpack.stop_job(job.job_id)
         return pb.StopJobResponse()
@@ -145,11 +171,13 @@ class JobsService:
         self, request: pb.ListQuarantinedRequest, call: Call
     ) -> pb.ListQuarantinedResponse:
         """What is stored and cannot be handled, and why."""
+        self._check(call, "Jobs.ListQuarantined")
         aside, framework_id = self.binpack.core.quarantined, self.binpack.driver.framework_id
         if request.job_id:
             found = [job for job in (aside.get(request.job_id),) if job is not None]
+            whole = self._problem(call, Verb.READ_ENV) is None  # the document has environments
             return pb.ListQuarantinedResponse(
-                jobs=[quarantined_job(job, framework_id, whole=True) for job in found]
+                jobs=[quarantined_job(job, framework_id, whole=whole) for job in found]
             )
         ids = sorted(job_id for job_id in aside if job_id > request.page_token)
         page = ids[:QUARANTINED_PER_PAGE]
@@ -162,6 +190,7 @@ class JobsService:
         self, request: pb.ReleaseQuarantinedRequest, call: Call
     ) -> pb.ReleaseQuarantinedResponse:
         """Try a job again, or forget it; answered when that is durable."""
+        self._check(call, "Jobs.ReleaseQuarantined")
         try:
             problem = await self.binpack.release(request.job_id, discard=request.discard)
         except StartsAgainError as error:
@@ -174,6 +203,7 @@ class JobsService:
         self, request: pb.ListVolumesRequest, call: Call
     ) -> pb.ListVolumesResponse:
         """Volumes by the names they belong to."""
+        self._check(call, "Jobs.ListVolumes")
         core = self.binpack.core
         size = min(request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE)
         found = sorted((v for v in core.volumes if v.key > request.page_token), key=lambda v: v.key)
@@ -186,6 +216,7 @@ class JobsService:
         self, request: pb.ForgetVolumeRequest, call: Call
     ) -> pb.ForgetVolumeResponse:
         """The next run of its name makes a new one."""
+        self._check(call, "Jobs.ForgetVolume")
         core, asked = self.binpack.core, (request.role, request.volume_id)
         for volume in core.volumes:
             if (volume.role, volume.volume_id) == asked and (job_id := core.job_with(volume)):

@@ -39,6 +39,7 @@ CAPABILITIES = (
     scheduler_pb.REFUSES_CALLS,
     scheduler_pb.ACCEPT_IN_PARTS,
     scheduler_pb.STATUS_DATA,
+    scheduler_pb.TELLS_POLICY,
 )
 MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 

@@ -14,10 +14,12 @@ class MasterCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REFUSES_CALLS: _ClassVar[MasterCapability]
     ACCEPT_IN_PARTS: _ClassVar[MasterCapability]
     STATUS_DATA: _ClassVar[MasterCapability]
+    TELLS_POLICY: _ClassVar[MasterCapability]
 MASTER_CAPABILITY_UNSPECIFIED: MasterCapability
 REFUSES_CALLS: MasterCapability
 ACCEPT_IN_PARTS: MasterCapability
 STATUS_DATA: MasterCapability
+TELLS_POLICY: MasterCapability
 
 class CallBatch(_message.Message):
     __slots__ = ("call",)
