@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,6 +53,14 @@ def read_host_paths(written: list[str]) -> tuple[AllowedPath, ...]:
             raise ValueError(f"{quoted(part)} is not an absolute path, with :ro at its end or not")
         out.append(AllowedPath(Path(path), mode == "ro"))
     return tuple(out)
+
+
+def read_folders(written: list[str]) -> tuple[Path, ...]:
+    """Folders that are there. Raises ValueError."""
+    for part in written:
+        if not part.startswith("/") or not Path(part).is_dir():
+            raise ValueError(f"{quoted(part)} is not the absolute path of a folder that is there")
+    return tuple(map(Path, written))
 
 
 def read_subnet(written: str) -> str:
@@ -132,6 +141,12 @@ class AgentSettings(ServerSettings):
         metavar="PATH,…",
         help="Paths of this machine that tasks may mount, with all below: '/data,/srv/www:ro'.",
     )
+    hide: tuple[Path, ...] = texts(
+        read=read_folders,
+        metavar="PATH,…",
+        help="Folders that tasks of the process runtime cannot see, though their user could; then"
+        " those of the agent, too. For agents that root does not run.",
+    )
     allow_capabilities: frozenset[str] = texts(
         read=read_capabilities,
         metavar="NAME,…",
@@ -205,6 +220,13 @@ class AgentSettings(ServerSettings):
                 f" `userns-remap` of its own",
             )
 
+        if self.hide and os.geteuid() == 0:
+            yield (
+                "hide",
+                "nothing is hidden from tasks of root, which could undo it; have the agent run as"
+                " another user",
+            )
+
     @property
     def executors_at(self) -> Listen:
         """Where executors connect, which have no certificates: on this machine alone."""
@@ -229,4 +251,5 @@ class AgentSettings(ServerSettings):
             NetworkSettings(self.bridge_subnet, self.cni_config_dir),
             self.user_namespace_base or 0,
             self.oci_tool,
+            hidden=self.hide,
         )

@@ -50,7 +50,7 @@ class Context:
     @property
     def exists(self) -> bool:
         """Whether its cluster may be there: not if that was a `local` that has ended."""
-        return self.held is None or _is_locked(self.held)
+        return self.held is None or is_held(self.held)
 
 
 @dataclass(frozen=True)
@@ -174,6 +174,21 @@ class Contexts:
             there = contents[0].contexts.items()
             contents[0] = contents[0].without({name for name, one in there if one.held == held})
 
+    def folder_for(self, name: str) -> Path:
+        """A folder beside the contexts, for this user alone; it is made. Raises ContextError."""
+        folder = self.path.parent / name
+        around = next(path for path in (folder, *folder.parents) if path.exists())
+        try:
+            if around.stat().st_uid != os.geteuid():
+                raise ContextError(
+                    f"{around} is another user's, so no contexts of yours are kept in it: name a"
+                    f" folder for them with XDG_CONFIG_HOME"
+                )
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise _cannot_write(error) from error
+        return folder
+
     def _named(self, contents: _Contents, name: str) -> Context:
         context = contents.contexts.get(name)
         if context is not None and context.exists:
@@ -204,10 +219,10 @@ class Contexts:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[list[_Contents]]:
         """What is left in the list is written, by one process at a time. Raises ContextError."""
+        folder = self.folder_for("")
         try:
-            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             flags = os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-            lock = os.open(self.path.parent / LOCK, flags, 0o600)
+            lock = os.open(folder / LOCK, flags, 0o600)
         except OSError as error:
             raise _cannot_write(error) from error
         try:
@@ -297,6 +312,18 @@ def name_problem(name: str) -> str | None:
     )
 
 
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the lock of a file."""
+    try:
+        with path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
 def _check(context: Context) -> None:
     """Raises ContextError for what the file must not hold."""
     if problem := name_problem(context.name):
@@ -318,17 +345,6 @@ def _comparable(master: str) -> str:
         return ""
     host, colon, port = address.rpartition(":")
     return f"127.0.0.1:{port}" if colon and host == "localhost" else address
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False
 
 
 def _read_own(path: Path) -> bytes:

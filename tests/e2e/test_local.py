@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +17,8 @@ import pytest
 
 from pymesos_cli.local.owner import AUTHORITY, OF_FRAMEWORKS, OWNER, tls_of
 from pymesos_core.contexts import own_contexts
-from pymesos_testing.cli import Cli
+from pymesos_testing.cli import Cli, job
+from pymesos_testing.users import SOMEBODY, as_somebody
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "frameworks" / "examples"
@@ -32,6 +34,12 @@ class Local:
     folder: Path
     said: str
 
+    @property
+    def secrets(self) -> Path:
+        context = own_contexts().at(self.master)
+        assert context is not None and context.tls is not None
+        return context.tls.parent
+
     def ports(self) -> list[int]:
         """All that its processes listen on."""
         processes = psutil.Process(self.process.pid).children(recursive=True)
@@ -39,10 +47,10 @@ class Local:
         return sorted({c.laddr.port for c in found if c.status == psutil.CONN_LISTEN})
 
 
-def start(*flags: str, **env: str) -> Local:
+def start(*flags: str, prefix: Sequence[str] = (), env: Mapping[str, str] | None = None) -> Local:
     process = subprocess.Popen(
-        [sys.executable, "-m", "pymesos_cli.main", "local", "--agents", "1", *flags],
-        stdout=subprocess.PIPE, text=True, env=os.environ | env,
+        [*prefix, sys.executable, "-m", "pymesos_cli.main", "local", "--agents", "1", *flags],
+        stdout=subprocess.PIPE, text=True, env=os.environ | dict(env or {}), cwd="/",
     )  # fmt: skip
     assert process.stdout is not None
     lines = []
@@ -99,7 +107,7 @@ def test_custom_executors_get_in(local: Local) -> None:
 
 
 def test_its_authority_lets_more_in(local: Local, tmp_path: Path) -> None:
-    authority = str(local.folder / "tls" / AUTHORITY)
+    authority = str(local.secrets / AUTHORITY)
     done = cli("cluster", "issue", authority, "operator/eve", str(tmp_path / "eve"))
     assert done.returncode == 0, done.stderr
     assert cli("--tls", str(tmp_path / "eve"), "--master", local.master, "tasks").returncode == 0
@@ -118,8 +126,8 @@ def test_a_second_one_is_one_of_its_own(local: Local) -> None:
 
 def test_whose_contexts_cannot_be_written_names_the_certificate(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    made = start("--runtime", "process", XDG_CONFIG_HOME=str(tmp_path / "file"))
-    said = f"export PYMESOS_TLS={tls_of(made.folder, OWNER)}"
+    made = start("--runtime", "process", env={"XDG_CONFIG_HOME": str(tmp_path / "file")})
+    said = f"export PYMESOS_TLS={tls_of(made.folder / 'secrets', OWNER)}"
     assert said in made.said
     variables = dict(line.split()[1].split("=") for line in made.said.splitlines() if "exp" in line)
     done = cli("agents", "--json", XDG_CONFIG_HOME=str(tmp_path / "file"), **variables)
@@ -134,6 +142,62 @@ def test_a_laboratory_is_open() -> None:
     done = python(str(EXAMPLES / "hello_framework.py"), made.master)
     assert done.returncode == 0, done.stderr
     stop(made)
+
+
+@pytest.fixture(scope="module")
+def home() -> Iterator[Path]:
+    """The home folder of somebody who is not root."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.chown(folder, SOMEBODY, SOMEBODY)
+        yield Path(folder)
+
+
+class TestOfSomebodyWhoIsNotRoot:
+    """Whose tasks have the same user, and are kept from what is that user's by the kernel."""
+
+    def env(self, home: Path) -> dict[str, str]:
+        return os.environ | {"HOME": str(home), "XDG_CONFIG_HOME": ""}
+
+    def start(self, home: Path, *flags: str) -> Local:
+        return start("--runtime", "process", *flags, prefix=as_somebody(), env=self.env(home))
+
+    def cli(self, home: Path, *arguments: str) -> str:
+        argv = as_somebody(sys.executable, "-m", "pymesos_cli.main", *arguments)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=60, cwd="/", env=self.env(home)
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def test_tasks_see_their_own_files_and_no_others(self, home: Path) -> None:
+        local = self.start(home)
+        try:
+            service = home / "service.json"
+            service.write_text(job("service", 1, "echo kept > mine; sleep 600"))
+            self.cli(home, "run", str(service), "--wait")
+            (task,) = json.loads(self.cli(home, "tasks", "--json"))
+            config = home / ".config/pymesos"
+            script = f"cat mine; find {config} {local.folder} -type f -readable; echo end"
+            inside = self.cli(home, "exec", task["task_id"], "--", "sh", "-c", script).split()
+            outside = self.cli(home, "run", "--", f"sh -c 'echo kept > mine; {script}'").split()
+            for said in (inside, outside):
+                assert said[0] == "kept" and said[-1] == "end"
+                assert {Path(path).name for path in said[1:-1]} == {"mine", "stdout", "stderr"}
+            assert set(inside[1:-1]).isdisjoint(outside[1:-1]), "each sees its own sandbox"
+            assert "files: " in self.cli(home, "agents")
+            assert "files: no" not in self.cli(home, "agents")
+        finally:
+            stop(local)
+        assert not local.folder.exists() and list((config / "local").iterdir()) == []
+
+    def test_they_see_all_where_that_is_wanted(self, home: Path) -> None:
+        local = self.start(home, "--no-task-isolation")
+        try:
+            assert "files: no" in self.cli(home, "agents")
+            found = self.cli(home, "run", "--", f"find {home}/.config -name key.pem -readable")
+            assert len(found.split()) == 5, "of master, agent, framework, owner, owner's frameworks"
+        finally:
+            stop(local)
 
 
 # Says what somebody else can open of what is named on standard input, and which calls succeed.
@@ -183,7 +247,7 @@ def test_another_user_gets_nothing(local: Local) -> None:
     assert cli("run", "--", "echo", "hello").returncode == 0
     config = own_contexts().path.parent
     paths = [str(p) for top in (local.folder, config) for p in top.rglob("*") if p.is_file()]
-    assert str(tls_of(local.folder, OWNER) / "key.pem") in paths
+    assert str(tls_of(local.secrets, OWNER) / "key.pem") in paths
     assert str(config / "contexts.json") in paths
     ports = local.ports()
     assert len(ports) == 4, "of master, agent, its executors, and the bin-packing framework"
@@ -200,7 +264,7 @@ def test_another_user_gets_nothing(local: Local) -> None:
 
 def test_what_its_processes_show_of_themselves_is_no_secret(local: Local) -> None:
     """Everybody on the machine reads their command lines."""
-    keys = [tls_of(local.folder, name) / "key.pem" for name in (OWNER, OF_FRAMEWORKS)]
+    keys = [tls_of(local.secrets, name) / "key.pem" for name in (OWNER, OF_FRAMEWORKS)]
     secrets = [key.read_text().splitlines()[1] for key in keys]
     for process in psutil.Process(local.process.pid).children(recursive=True):
         line = " ".join(process.cmdline())

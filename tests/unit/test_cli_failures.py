@@ -17,13 +17,14 @@ import grpc
 import grpc.aio
 import pytest
 
+from pymesos_agent.supervision import hiding
 from pymesos_cli import services
 from pymesos_cli.cluster import CliError, Cluster
 from pymesos_cli.jobs import hosted, leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import keeping
 from pymesos_cli.local.cluster import LocalCluster, LocalError, Role, Stop
-from pymesos_cli.local.starting import Wanted
+from pymesos_cli.local.starting import Wanted, way_to_hide
 from pymesos_cli.tasks import exec as exec_module
 from pymesos_cli.tasks import stats
 from pymesos_core.contexts import Way
@@ -166,8 +167,22 @@ def test_a_local_cluster_that_is_stopped_while_it_starts_leaves_nothing(
     monkeypatch.setattr(keeping, "sweep", lambda _: True)
     folder = tmp_path / "cluster"
     folder.mkdir()
-    assert keeping._keep(folder, Wanted(), Stop(asked=1)) == 1
+    assert keeping._keep(folder, tmp_path / "secrets", Wanted(), Stop(asked=1)) == 1
     assert not folder.exists()
+
+
+def test_a_local_cluster_wants_to_be_told_when_tasks_are_not_isolated(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hiding, "way_here", lambda: "")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    assert way_to_hide(Wanted()) == "", "root's tasks have users of their own"
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(LocalError, match="With --no-task-isolation they run all the same"):
+        way_to_hide(Wanted())
+    assert way_to_hide(Wanted(isolation=False)) == way_to_hide(Wanted(runtime="oci")) == ""
+    monkeypatch.setattr(hiding, "way_here", lambda: "landlock")
+    assert way_to_hide(Wanted()) == "landlock"
 
 
 class TestARoleOfALocalClusterThatHasEnded:

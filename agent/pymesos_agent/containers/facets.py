@@ -289,6 +289,12 @@ FACETS = (
         oci="the same; no MKNOD; mounts with nosuid and nodev (crun 1.8: but in a user namespace)",
     ),
     Facet(
+        "hidden",
+        "folders that it cannot see, though its user could",
+        "the agent's --hide",
+        process="a user and a mount namespace, else Landlock; of an agent that root does not run",
+    ),
+    Facet(
         "namespaces",
         "sees only its own processes, mounts, host name and IPC",
         "always",

@@ -54,3 +54,4 @@ class Settings:
     networks: NetworkSettings = NetworkSettings()
     user_namespace_base: int = 0  # what an image's root is on the machine; 0: root
     oci_tool: str = "auto"  # crun, runc, or the first that works
+    hidden: tuple[Path, ...] = ()  # from tasks of the process runtime, with the agent's own

@@ -33,9 +33,10 @@ from pymesos_agent.core.events import (
 from pymesos_agent.files.folders import sandbox_path
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.trials import Trials
-from pymesos_agent.supervision import supervisor
+from pymesos_agent.supervision import hiding, supervisor
 from pymesos_agent.supervision.supervised import Ids, Supervised
 from pymesos_core.resources import Resources
+from pymesos_core.text import os_problem
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,8 @@ class ProcessRuntime:
         self._on_event: OnEvent = lambda event: None
         self._groups: dict[str, cgroups.Group] = {}
         self._limits: dict[str, int] = {}
+        self._directory = directory
+        self._hidden: dict[str, Any] = {}  # from every container: see `hide`
         self._inherited = host_environment()
         self._trials = Trials(self.name, self._trial, self._tell)
 
@@ -71,7 +74,8 @@ class ProcessRuntime:
         """See Runtime."""
         holds = {"mem": "watched"} if self._cgroups is None else self._cgroups.isolation
         users = {"user": "setuid"} if os.geteuid() == 0 else {}
-        return {**holds, **users, "disk": "watched", "ulimits": "yes", "guard": "yes"}
+        hides = {"hidden": self._hidden["way"]} if self._hidden else {}
+        return {**holds, **users, **hides, "disk": "watched", "ulimits": "yes", "guard": "yes"}
 
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one."""
@@ -79,10 +83,28 @@ class ProcessRuntime:
         self._cgroups, why_not = cgroups.detect(self._agent_tag)
         if self._cgroups is None:
             log.info("no cgroups, so memory is watched and CPU is not limited: %s", why_not)
+        if self._settings.hidden:
+            self._hidden = await self._how_to_hide()
         try:
             await self._supervised.start(self._hear)
         except (OSError, TimeoutError) as error:
             raise RuntimeUnavailableError(f"its supervisor does not start: {error}") from error
+
+    async def _how_to_hide(self) -> dict[str, Any]:
+        """Find out in which way the kernel lets us hide paths. Raises RuntimeUnavailableError."""
+        way = await asyncio.to_thread(hiding.way_here)
+        if not way:
+            raise RuntimeUnavailableError(
+                "nothing can be hidden from tasks (--hide): the kernel allows neither user"
+                " namespaces nor Landlock"
+            )
+        # Landlock would forbid much in the folders that ours is in, as in /tmp.
+        own = [self._directory] if way == hiding.NAMESPACES else []
+        try:
+            paths = hiding.identify(map(str, (*self._settings.hidden, *own)))
+        except OSError as error:
+            raise RuntimeUnavailableError(f"--hide: {os_problem(error)}") from error
+        return {"way": way, "paths": paths}
 
     def _hear(self, event: RuntimeEvent) -> None:
         self._trials.look_at(event)
@@ -101,6 +123,7 @@ class ProcessRuntime:
             if self._cgroups is not None:
                 joins = self._cgroups.create(name, cgroups.Limits(100, 0)).join
             what = {"argv": ["true"], "env": self._inherited, "cwd": "/", "cgroups": joins}
+            what["hidden"] = self._hidden and {**self._hidden, "but": []}
             command, file = self._supervised.entry(name, what)
             entry = Entry(command, self._inherited, Path("/"), scratch=file)
             status, said = await run_entry(entry, TRIAL_TIMEOUT_S)
@@ -197,6 +220,7 @@ class ProcessRuntime:
             "ids": self._ids(spec),
             "cgroups": joins,
             "ulimits": ulimits(spec.info.container),
+            "hidden": self._hidden and {**self._hidden, "but": _own_folders(spec)},
         }
 
     @staticmethod
@@ -256,6 +280,10 @@ class ProcessRuntime:
         await self._supervised.close()
         if self._cgroups is not None:
             self._cgroups.close()
+
+
+def _own_folders(spec: ContainerSpec) -> list[str]:
+    return [os.path.realpath(path) for path in (spec.sandbox, *(v.host_path for v in spec.volumes))]
 
 
 def _link_volumes(spec: ContainerSpec) -> None:

@@ -46,6 +46,11 @@ def become(spec: Message, pipes: Sequence[str] = ()) -> NoReturn:
             out, err = (os.open(path, os.O_RDWR) for path in pipes)
             for number, descriptor in enumerate((null, out, err)):
                 os.dup2(descriptor, number)
+        if spec.get("hidden"):
+            from pymesos_agent.supervision.hiding import hide  # nobody else waits for it
+
+            step = "hide what is not its own"
+            hide(spec["hidden"])
         if spec.get("ids"):
             uid, gid, groups = spec["ids"]
             step = f"become user {uid}:{gid}"

@@ -24,7 +24,7 @@ Supervisors of earlier versions are kept in tests/integration/data, and spoken t
 
     2: since the first release
     3: "ids" in a launch, instead of "user"
-    4: "secret" in a hello; without, only root is answered
+    4: "secret" in a hello; without, only root is answered. "hidden" in a launch
 
 It answers who has its own user or is root, is no process of a container nor started by the agent
 that is connected, and says the secret that was written to its standard input as it started. The
@@ -65,6 +65,7 @@ import struct
 import sys
 import time
 
+import pymesos_agent.supervision.hiding  # noqa: F401 - for `become`, before an upgrade replaces it
 from pymesos_agent.files.logfile import RotatingLog
 from pymesos_agent.supervision.becoming import become
 from pymesos_agent.supervision.keeping import (

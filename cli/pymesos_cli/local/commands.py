@@ -43,12 +43,25 @@ room = Room()
 @click.option(
     "--no-auth", is_flag=True, help="Without certificates: everybody on this machine gets in."
 )
+@click.option(
+    "--no-task-isolation",
+    "not_isolated",
+    is_flag=True,
+    help="Let tasks read and do what you may, as where the kernel cannot keep them from it.",
+)
 def local(
-    agents: int, runtime: str, resource_text: str, port: int, log_level: str, no_auth: bool
+    agents: int,
+    runtime: str,
+    resource_text: str,
+    port: int,
+    log_level: str,
+    no_auth: bool,
+    not_isolated: bool,
 ) -> None:
     """Run a whole cluster here, on loopback, until Ctrl-C.
 
     Only you get in, by a certificate in a context of yours, which is the current one meanwhile.
+    Tasks see neither that nor each other's files.
     """
     from pymesos_cli.local.cluster import LocalError
     from pymesos_cli.local.keeping import run_local
@@ -59,8 +72,9 @@ def local(
         given = parse(resource_text)
     except ResourceError as error:
         raise click.UsageError(f"--resources: {error}") from error
+    wanted = Wanted(agents, runtime, given, port, log_level, not no_auth, not not_isolated)
     try:
-        sys.exit(run_local(Wanted(agents, runtime, given, port, log_level, auth=not no_auth)))
+        sys.exit(run_local(wanted))
     except LocalError as error:
         raise click.ClickException(str(error)) from error
 

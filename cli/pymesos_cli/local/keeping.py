@@ -34,7 +34,13 @@ from pymesos_cli.local.cluster import (
     sweep,
     wanted_signals,
 )
-from pymesos_cli.local.owner import context_of, forget_context, make_certificates
+from pymesos_cli.local.owner import (
+    add_context,
+    forget,
+    hold,
+    make_certificates,
+    secrets_of,
+)
 from pymesos_cli.local.starting import Wanted, start_cluster
 from pymesos_core.contexts import Context
 from pymesos_core.text import count_of
@@ -50,13 +56,14 @@ def run_local(wanted: Wanted) -> int:
             f"a temporary folder for the cluster cannot be made: {error.strerror or error}. Make"
             f" room there, or name another with TMPDIR"
         ) from error
+    secrets = secrets_of(folder)
     become_subreaper()
     parent = os.getpid()
     sys.stdout.flush()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)  # none is lost before it can be passed on
     keeper = os.fork()
     if keeper == 0:
-        _be_keeper(parent, lambda stop: _keep(folder, wanted, stop))
+        _be_keeper(parent, lambda stop: _keep(folder, secrets, wanted, stop))
     with _passing_on(keeper):
         _, status = os.waitpid(keeper, 0)
     if os.WIFSIGNALED(status):
@@ -65,7 +72,7 @@ def run_local(wanted: Wanted) -> int:
         sweep(STOP_TIMEOUT_S)
     else:
         sweep(0.0)
-    forget_context(folder)
+    forget(secrets)
     shutil.rmtree(folder, ignore_errors=True)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1
 
@@ -110,21 +117,23 @@ def _be_keeper(parent: int, keep: Callable[[Stop], int]) -> None:
         os._exit(status)
 
 
-def _keep(folder: Path, wanted: Wanted, stop: Stop) -> int:
+def _keep(folder: Path, secrets: Path, wanted: Wanted, stop: Stop) -> int:
     """Run the cluster until it is to stop; the exit status. Raises LocalError.
 
     Nothing is left of it, also when it is to stop while it starts.
     """
     try:
+        hold(secrets)  # until this process has ended
         if wanted.auth:
-            make_certificates(folder, wanted.agents)
-        cluster = start_cluster(folder, wanted, stop)
-        with context_of(folder, cluster.roles[0].address, auth=wanted.auth) as context:
-            return _until_it_stops(cluster, lambda: _greet(cluster, wanted, context), stop)
+            make_certificates(secrets, wanted.agents)
+        cluster = start_cluster(folder, secrets, wanted, stop)
+        context = add_context(secrets, cluster.roles[0].address, auth=wanted.auth)
+        return _until_it_stops(cluster, lambda: _greet(cluster, wanted, context), stop)
     except StoppedError:
         return 1
     finally:
         sweep(0.0)
+        forget(secrets)
         shutil.rmtree(folder, ignore_errors=True)
 
 

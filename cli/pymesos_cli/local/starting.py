@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import random
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pymesos_agent.supervision import hiding
 from pymesos_cli.local.cluster import LocalCluster, LocalError, Stop
 from pymesos_cli.local.owner import AGENT, BINPACK, MASTER, tls_of
 from pymesos_core import resources
@@ -26,18 +28,20 @@ class Wanted:
     port: int = 0  # the master's
     log_level: str = "info"
     auth: bool = True  # certificates
+    isolation: bool = True  # of tasks, from what their user could read
 
 
-def start_cluster(folder: Path, wanted: Wanted, stopping: Stop) -> LocalCluster:
+def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -> LocalCluster:
     """Start all of it. Raises LocalError; what started is stopped."""
     cluster = LocalCluster(folder, stopping)
+    hidden = _hidden(folder, secrets, wanted)
     try:
         level = ("--log-level", wanted.log_level)
         master = cluster.start(
             "master",
             "pymesos_master.main",
             *("--port", str(wanted.port), "--work-dir", str(folder / "master")),
-            *("--agent-ping-timeout", "2", *level, *_tls(folder, wanted, MASTER)),
+            *("--agent-ping-timeout", "2", *level, *_tls(secrets, wanted, MASTER)),
         )
         taken: set[int] = set()
         for index in range(wanted.agents):
@@ -48,13 +52,14 @@ def start_cluster(folder: Path, wanted: Wanted, stopping: Stop) -> LocalCluster:
                 *("--port", "0", "--master", master.address, "--work-dir", str(folder / name)),
                 *("--hostname", name, "--resources", str(_offered(wanted.resources, taken))),
                 *("--runtime", wanted.runtime, "--kill-tasks-on-exit", *level),
-                *("--executor-port", "0", *_tls(folder, wanted, AGENT.format(index + 1))),
+                *hidden,
+                *("--executor-port", "0", *_tls(secrets, wanted, AGENT.format(index + 1))),
             )
         cluster.start(
             "binpack",
             "pymesos_binpack.main",
             *("--listen", "--master", master.address, "--state-dir", str(folder / "binpack")),
-            *(*level, *_tls(folder, wanted, BINPACK)),
+            *(*level, *_tls(secrets, wanted, BINPACK)),
         )
     except BaseException:
         cluster.stop()
@@ -62,8 +67,36 @@ def start_cluster(folder: Path, wanted: Wanted, stopping: Stop) -> LocalCluster:
     return cluster
 
 
-def _tls(folder: Path, wanted: Wanted, principal: str) -> tuple[str, ...]:
-    return ("--tls", str(tls_of(folder, principal))) if wanted.auth else ()
+def _tls(secrets: Path, wanted: Wanted, principal: str) -> tuple[str, ...]:
+    return ("--tls", str(tls_of(secrets, principal))) if wanted.auth else ()
+
+
+def way_to_hide(wanted: Wanted) -> str:
+    """How tasks are kept from the files of their user; empty where that is not needed, or wanted.
+
+    Raises LocalError where nothing works. Root's agents give tasks users of their own.
+    """
+    if os.geteuid() == 0 or not wanted.isolation or wanted.runtime not in ("auto", "process"):
+        return ""
+    if way := hiding.way_here():
+        return way
+    raise LocalError(
+        "tasks cannot be kept from your certificates: the kernel allows neither user namespaces"
+        " nor Landlock here. With --no-task-isolation they run all the same, and may read and do"
+        " what you may"
+    )
+
+
+def _hidden(folder: Path, secrets: Path, wanted: Wanted) -> tuple[str, ...]:
+    """Of an agent, what its tasks must not see: contexts, certificates, and others' sandboxes."""
+    way = way_to_hide(wanted)
+    if not way:
+        return ()
+    # Where there is a context, certificates are below the folder of the contexts.
+    paths = [secrets if secrets.parent == folder else secrets.parent.parent]
+    if way == hiding.NAMESPACES:
+        paths.append(folder)
+    return ("--hide", ",".join(map(str, paths)))
 
 
 def _offered(given: Resources, taken: set[int]) -> Resources:

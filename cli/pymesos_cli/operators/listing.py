@@ -33,6 +33,15 @@ from pymesos_proto.v1 import types_pb2
 from pymesos_proto.v1 import types_pb2 as types_pb
 
 
+def _held(info: types_pb2.AgentInfo) -> dict[str, str]:
+    """What limits tasks, and what keeps plain processes from the files of the agent's user."""
+    has = info.isolation
+    held = {name: has.get(name, "no") for name in ("mem", "cpu") if has}
+    if has and "process" in info.runtimes:
+        held["files"] = "own user" if "own_user" in has else has.get("hidden", "no")
+    return held
+
+
 async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
     """`pymesos-cli agents`."""
     views = await cluster.agents()
@@ -44,8 +53,7 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
         info = view.info
         total, used = from_proto(view.total), from_proto(view.allocated)
         reserved = total.where(lambda tag: bool(tag.reservations))
-        held = {name: info.isolation.get(name, "no") for name in ("mem", "cpu") if info.isolation}
-        holds = ", ".join(f"{name}: {how}" for name, how in held.items())
+        holds = ", ".join(f"{name}: {how}" for name, how in _held(info).items())
         rows.append(
             (
                 info.agent_id,
