@@ -1,8 +1,8 @@
 """Contexts: the clusters that a user has named, and which of them is meant where none is said.
 
 A context is where the masters are, with the folder of the user's certificate, and perhaps one of
-a certificate for frameworks that the user starts. All are in one file of the user's configuration.
-It holds no key, but an address in it may hold ZooKeeper's password.
+a certificate for frameworks that the user starts. All are in one file of the user's configuration,
+which holds no key and no password.
 
 `pymesos-cli local` adds a context of its own for as long as it runs. It holds a lock meanwhile, so
 that the context of one that was killed is not there any more, although nobody has removed it.
@@ -42,7 +42,7 @@ class Context:
     """A cluster that the user has named."""
 
     name: str
-    master: str = field(repr=False)  # it may hold a password
+    master: str = field(repr=False)  # whoever wrote the file may have put a password into it
     tls: Path | None = None
     framework_tls: Path | None = None
     held: Path | None = None  # a file that `local` locks while this context means something
