@@ -96,6 +96,7 @@ _PORT = _number(0, 65535, "a port")
 _INDEX = _number(0, 65535, "the index of a port")
 _LABEL_VALUE = _sized(limits.LABEL_VALUE, nul=True)
 _DATA = _bytes(limits.DATA)
+_UUID = _bytes(limits.UUID)
 
 # By the name of the field, or by `Message.field` where that name means several things.
 RULES: Mapping[str, Rule] = {
@@ -237,7 +238,7 @@ RULES: Mapping[str, Rule] = {
     "TaskInfo.data": _anything,
     "ExecutorInfo.data": _anything,
     "data": _DATA,
-    "uuid": _bytes(limits.UUID),
+    "uuid": _UUID,
     "digest": _bytes(limits.DIGEST),
 }
 
@@ -306,6 +307,7 @@ USUAL: Mapping[Rule, Usual | None] = {
     _ARGUMENT: lambda text: "\0" not in text,
     _LABEL_VALUE: None,
     _DATA: None,
+    _UUID: lambda uuid: len(uuid) <= limits.UUID.most,
     _anything: None,
 }
 USUAL_IF_SMALL = frozenset({_ARGUMENT, _LABEL_VALUE, _DATA})
@@ -321,11 +323,10 @@ def _usual(field: FieldDescriptor) -> Usual | None:
 
 def problem(message: Message) -> str | None:
     """The first thing that a message says and may not, as a sentence that begins with the field."""
-    size = message.ByteSize()
-    own_size, checks, of_any_size = _checks(message.DESCRIPTOR)
-    if (of_any_size or size <= SMALL_BYTES) and _recognizer.knows(message):
+    if _recognizer.knows(message):
         return None
-    if own_size is not None and (found := own_size.problem(size)):
+    own_size, checks = _checks(message.DESCRIPTOR)
+    if own_size is not None and (found := own_size.problem(message.ByteSize())):
         return found
     for field, value in message.ListFields():
         check = checks.get(field.number)
@@ -335,19 +336,16 @@ def problem(message: Message) -> str | None:
 
 
 @cache
-def _checks(descriptor: Descriptor) -> tuple[Limit | None, Mapping[int, Rule], bool]:
-    """The limit of a message, what looks at each field, and whether a glance does at any size."""
+def _checks(descriptor: Descriptor) -> tuple[Limit | None, Mapping[int, Rule]]:
+    """The limit of a message, and what looks at each field."""
     checks = {field.number: check for field in descriptor.fields if (check := _check(field))}
-    return SIZES.get(descriptor.name), checks, _of_any_size(descriptor)
+    return SIZES.get(descriptor.name), checks
 
 
-def _of_any_size(descriptor: Descriptor) -> bool:
-    """Whether nothing in a message is too large, however large that is as a whole."""
-    if descriptor.name in SIZES or descriptor.name in READ_ELSEWHERE:
-        return False
-    parts = (field.message_type for field in descriptor.fields if field.message_type is not None)
+def _is_sized(descriptor: Descriptor) -> bool:
+    """Whether a message, or a value in it, may be too large."""
     values = (field for field in descriptor.fields if field.message_type is None)
-    return all(map(_of_any_size, parts)) and USUAL_IF_SMALL.isdisjoint(map(rule_of, values))
+    return descriptor.name in SIZES or not USUAL_IF_SMALL.isdisjoint(map(rule_of, values))
 
 
 def _check(field: FieldDescriptor) -> Rule | None:
@@ -428,7 +426,7 @@ def _count_limit(field: FieldDescriptor) -> Limit | None:
     return COUNTS.get(f"{owner}.{field.name}", COUNTS.get(field.name))
 
 
-_recognizer = Recognizer(_usual, _count_limit, READ_ELSEWHERE)
+_recognizer = Recognizer(_usual, _count_limit, READ_ELSEWHERE, _is_sized, SMALL_BYTES)
 
 _REASONS = frozenset(pb.Reason.DESCRIPTOR.values_by_number)
 _SOURCES = frozenset(pb.Source.DESCRIPTOR.values_by_number)

@@ -32,33 +32,45 @@ class Recognizer:
         usual_of: Callable[[FieldDescriptor], Usual | None],
         limit_of: Callable[[FieldDescriptor], Limit | None],
         unread: Container[str],
+        sized: Callable[[Descriptor], bool],
+        small_bytes: int,
     ) -> None:
         """Recognize by what the rules say.
 
         `usual_of` a field that is no message, of which None may be anything; `limit_of` how many a
-        repeated one may have. What is not set is well. `unread` messages are left out.
+        repeated one may have. What is not set is well. `unread` messages are left out. A message of
+        a kind that is `sized` is usual up to `small_bytes`.
         """
         self._usual_of = usual_of
         self._limit_of = limit_of
         self._unread = unread
+        self._sized = sized
+        self._small_bytes = small_bytes
         self._known: dict[Descriptor, Usual] = {}
+        self._known_if_small: dict[Descriptor, Usual] = {}  # of parts of what was found small
 
     def knows(self, message: Message) -> object:
         """Whether everything that a message says is as usual."""
-        return self._of(message.DESCRIPTOR)(message)
+        kind: Any = message.DESCRIPTOR
+        known = self._known.get(kind) or self._of(kind, small=False)
+        return known(message)
 
-    def _of(self, descriptor: Any) -> Usual:
-        known = self._known.get(descriptor)
-        if known is None:
-            known = self._known[descriptor] = self._write(descriptor)
-        return known
+    def _of(self, descriptor: Descriptor, *, small: bool) -> Usual:
+        written = self._known_if_small if small else self._known
+        if descriptor not in written:
+            written[descriptor] = self._write(descriptor, small=small)
+        return written[descriptor]
 
-    def _write(self, descriptor: Descriptor) -> Usual:
-        oneofs = [oneof for oneof in descriptor.oneofs if len(oneof.fields) > 1]
-        tests: list[tuple[str, Any] | None] = [self._test_of_oneof(oneof) for oneof in oneofs]
-        tests += [self._test_of(f) for f in descriptor.fields if f.containing_oneof not in oneofs]
-        names: dict[str, Any] = {}
+    def _write(self, descriptor: Descriptor, *, small: bool) -> Usual:
         lines = ["def known(message):"]
+        if self._sized(descriptor) and not small:
+            lines.append(f"    if message.ByteSize() > {self._small_bytes}: return False")
+            small = True
+        oneofs = [oneof for oneof in descriptor.oneofs if len(oneof.fields) > 1]
+        alone = [field for field in descriptor.fields if field.containing_oneof not in oneofs]
+        tests: list[tuple[str, Any] | None] = [self._test_of_oneof(o, small=small) for o in oneofs]
+        tests += [self._test_of(field, small=small) for field in alone]
+        names: dict[str, Any] = {}
         for number, (test, usual) in enumerate(filter(None, tests)):
             names[f"usual_{number}"] = usual
             lines.append(f"    if {test.format(usual=f'usual_{number}')}: return False")
@@ -66,9 +78,10 @@ class Recognizer:
         known: Usual = names["known"]
         return known
 
-    def _test_of(self, field: FieldDescriptor) -> tuple[str, Any] | None:
+    def _test_of(self, field: FieldDescriptor, *, small: bool) -> tuple[str, Any] | None:
         """An expression for what is not usual of a field, and the `usual` in it."""
-        usual, limit, said = self._usual(field), self._limit_of(field), f"message.{field.name}"
+        usual, limit = self._usual(field, small=small), self._limit_of(field)
+        said = f"message.{field.name}"
         if usual is None and limit is None:
             return None
         if field.message_type is not None and field.message_type.GetOptions().map_entry:
@@ -80,15 +93,15 @@ class Recognizer:
             return f"message.HasField({field.name!r}) and not {{usual}}({said})", usual
         return f"(said := {said}) and not {{usual}}(said)", usual
 
-    def _test_of_oneof(self, oneof: OneofDescriptor) -> tuple[str, Any]:
-        usual = {field.name: self._usual(field) or _anything for field in oneof.fields}
+    def _test_of_oneof(self, oneof: OneofDescriptor, *, small: bool) -> tuple[str, Any]:
+        usual = {f.name: self._usual(f, small=small) or _anything for f in oneof.fields}
         which = f"(which := message.WhichOneof({oneof.name!r}))"
         return f"{which} and not {{usual}}[which](getattr(message, which))", usual
 
-    def _usual(self, field: FieldDescriptor) -> Usual | None:
+    def _usual(self, field: FieldDescriptor, *, small: bool) -> Usual | None:
         if (inner := field.message_type) is None:
             return self._usual_of(field)
-        return None if inner.name in self._unread else self._of(inner)
+        return None if inner.name in self._unread else self._of(inner, small=small)
 
 
 def _anything(_: Any) -> bool:
