@@ -200,7 +200,7 @@ class Resources:
         self.ranges = {n: r for n, r in ranges.items() if r} if ranges else _NO_RANGES
         self.sets = {n: s for n, s in sets.items() if s} if sets else _NO_SETS
         self.tagged = {t: bag for t, bag in tagged.items() if bag} if tagged else _NO_TAGS
-        assert PLAIN not in self.tagged
+        assert not tagged or PLAIN not in self.tagged
 
     @classmethod
     def _with_tags_of(
@@ -575,7 +575,11 @@ def from_proto(messages: Iterable[pb.Resource]) -> Resources:
     return Resources(scalars) if scalars is not None else _read(messages)
 
 
-USUAL_SCALARS = frozenset({"cpus", "mem", "disk", "gpus"})
+# The bytes of a scalar and nothing beside, by its name: of its name, and of any double.
+USUAL_SCALARS = {
+    name: pb.Resource(name=name, scalar=1.0).ByteSize() for name in ("cpus", "mem", "disk", "gpus")
+}
+LEAST_SCALAR, MOST_SCALAR = 1 / MILLI, MAX_SCALAR_MILLI / MILLI
 
 
 def _usual_scalars(messages: Iterable[pb.Resource]) -> dict[str, int] | None:
@@ -583,11 +587,9 @@ def _usual_scalars(messages: Iterable[pb.Resource]) -> dict[str, int] | None:
     scalars: dict[str, int] = {}
     for message in messages:
         name, value = message.name, message.scalar
-        # A message of this size says nothing beside: see the encoding of a string and a double.
-        alone = message.ByteSize() == len(name) + 11
-        if not alone or name not in USUAL_SCALARS or name in scalars:
+        if message.ByteSize() != USUAL_SCALARS.get(name) or name in scalars:
             return None
-        if not 1 / MILLI <= value <= MAX_SCALAR_MILLI / MILLI:
+        if not LEAST_SCALAR <= value <= MOST_SCALAR:
             return None
         scalars[name] = int(value * MILLI + 0.5)
     return scalars

@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pymesos_core.directories import GIVE_ACCESS, MAKE_ROOM, disk_problem
 from pymesos_core.exits import RoleError
@@ -50,8 +51,7 @@ def _failed(what: str, path: str, error: sqlite3.Error | OSError) -> StoreError:
     return StoreError(f"cannot {what} {path}: {error}", damaged=True)
 
 
-@dataclass(frozen=True)
-class Change:
+class Change(NamedTuple):
     """Write one record, or delete it when `value` is None."""
 
     kind: str
