@@ -55,7 +55,10 @@ def choose_runtime(
 ) -> str:
     """The first that fits, or the usual one if none is there."""
     fits = fitting_runtimes(container, grouped=grouped)
-    return next((name for name in fits if name in runtimes), fits[0])
+    for name in fits:
+        if name in runtimes:
+            return name
+    return fits[0]
 
 
 def container_of(record: checkpoint_pb.TaskCheckpoint) -> Container:

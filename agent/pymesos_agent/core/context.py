@@ -59,6 +59,7 @@ class Connection:
     said_who: bool = False
     registered: bool = False
     silence_s: float = 0.0  # after this long without a message the master is taken for lost
+    heard_s: float = 0.0  # monotonic: its latest message
     held_back: list[agent_pb.MasterMessage] | None = None  # until its epoch is durable
 
 

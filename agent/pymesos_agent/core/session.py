@@ -112,8 +112,7 @@ def on_master_said(ctx: Context, event: events.MasterSaid) -> None:
             ctx, f"the master speaks in epoch {event.epoch}; {ctx.state.epoch_seen} was seen"
         )
         return
-    if connection.silence_s:
-        ctx.timers.set(SILENCE, ctx.now.mono_s + connection.silence_s)
+    connection.heard_s = ctx.now.mono_s
     if connection.held_back is not None:
         connection.held_back.append(event.message)
     elif event.epoch > ctx.epoch_durable:
@@ -167,12 +166,23 @@ def _drop_connection(ctx: Context, reason: str) -> None:
 
 
 def on_silence(ctx: Context, _: str) -> None:
-    """The master says nothing: the agent may be cut off, and looks for the leader again."""
-    _drop_connection(ctx, "the master has been silent for too long")
+    """The master says nothing: the agent may be cut off, and looks for the leader again.
+
+    What it has said meanwhile is looked at here, as a deadline moved by each message costs more.
+    """
+    connection = ctx.connection
+    assert connection is not None  # else nothing waits for this deadline
+    at_s = connection.heard_s + connection.silence_s
+    if at_s > ctx.now.mono_s:
+        ctx.timers.set(SILENCE, at_s)
+    else:
+        _drop_connection(ctx, "the master has been silent for too long")
 
 
 def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
     kind = message.WhichOneof("message")
+    if kind == "acknowledgement" and updates.on_acknowledgement(ctx, message.acknowledgement):
+        return  # what names the update that waits leaves nothing to look at
     # What is to be launched is looked at where it is refused: that is told of its tasks.
     problem = None if kind in LAUNCHES else contract.problem(message)
     if problem is not None and not _obey_in_part(ctx, message, problem):
@@ -198,8 +208,6 @@ def _obey(ctx: Context, message: agent_pb.MasterMessage) -> None:
             launches.launch(ctx, group.framework_id, group.role, infos, next(ctx.container_ids))
         case "kill":
             endings.on_kill(ctx, message.kill)
-        case "acknowledgement":
-            updates.on_acknowledgement(ctx, message.acknowledgement)
         case "shutdown_framework":
             for owner in ctx.state.recorded():
                 if owner.framework_id == message.shutdown_framework.framework_id:

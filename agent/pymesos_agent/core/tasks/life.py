@@ -92,8 +92,8 @@ def on_exited(ctx: Context, event: events.ContainerExited) -> None:
     if owner is None or owner.container is None:
         ctx.emit(DestroyContainer(event.container_id, ""))
         return
-    ctx.move(owner.container, ContainerEvent.ENDED)
     if owner.ended:
+        ctx.move(owner.container, ContainerEvent.ENDED)
         return
     ctx.timers.cancel((KILL, owner.container_id))
     outcome, reason, message = ending(owner, event)

@@ -87,12 +87,14 @@ class Task:
     @property
     def place(self) -> Container | None:
         """The container that it runs in, its own or its executor's."""
-        return self.container if self.executor is None else self.executor.container
+        executor = self.executor
+        return self.container if executor is None else executor.container
 
     @property
     def runtime(self) -> str:
         """The runtime of the container that it runs in."""
-        return "" if self.place is None else self.place.runtime
+        place = self.place
+        return "" if place is None else place.runtime
 
     @property
     def ended(self) -> bool:

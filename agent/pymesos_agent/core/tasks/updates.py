@@ -217,13 +217,14 @@ def _send(ctx: Context, task: Task, status: pb.TaskStatus, latest: pb.TaskState)
 
 def on_acknowledgement(
     ctx: Context, acknowledgement: agent_pb.MasterMessage.Acknowledgement
-) -> None:
-    """The framework has it: the next one, or the end."""
+) -> bool:
+    """The framework has the update that waits: the next one, or the end. False: none does, as when
+    it is acknowledged again."""
     task = ctx.state.by_key.get((acknowledgement.framework_id, acknowledgement.task_id))
     if task is None or not task.durable:
-        return
+        return False
     if task.unacknowledged[0].uuid != acknowledgement.uuid:
-        return  # a late repetition
+        return False
     status = task.acknowledged = task.unacknowledged.popleft()
     task.durable -= 1
     task.settled += 1
@@ -231,9 +232,10 @@ def on_acknowledgement(
     if task.ended and not task.unacknowledged:
         assert status.state == task.state
         sandboxes.complete(ctx, task)
-        return
-    ctx.checkpoint((task.change(),))
-    send_first(ctx, task)
+    else:
+        ctx.checkpoint((task.change(),))
+        send_first(ctx, task)
+    return True
 
 
 def drop(ctx: Context, task: Task, message: str) -> None:
