@@ -228,6 +228,12 @@ class TestFrameworks:
         running = h.core.state.frameworks[h.framework_id(framework)].tasks
         assert sorted(running) == ["plain", "t"]
 
+    def test_in_a_new_cluster_they_launch_anything(self) -> None:
+        h = MasterHarness()
+        h.agent("cpus:4;mem:4096", caller=who("agent/a"))
+        framework = h.subscribe(roles=["prod/web"], caller=FRAMEWORK, user="root")
+        assert launch(h, framework, "root") == "launched"
+
     def test_of_several_tasks_those_that_may_are_launched(self) -> None:
         h, framework, _ = cluster()
         offer = h.offers(framework)[0]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +19,7 @@ from pymesos_core.security.policy import (
     Verb,
     decide,
     decide_launch,
+    launches_anything,
     matches,
     roles_for,
 )
@@ -58,6 +62,16 @@ def test_the_example_says_what_it_seems_to() -> None:
         "operator/ci-7 may not kill in the role prod/ci: no rule of the cluster's policy (version"
         " 7) allows it; `pymesos-cli can operator/ci-7 kill prod/ci` says what would"
     )
+
+
+def test_the_page_has_every_verb_and_its_example_is_a_policy() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text("utf-8")
+    (example,) = re.findall(r"```yaml\n(.*?)```", page, re.S)
+    policy = read_policy(example)
+    assert may(policy, "operator/ci-7", Verb.SUBMIT, "prod/ci") == 6
+    rows = re.findall(r"^\| ([a-z, -]+) \|", page.partition("| verb |")[2], re.M)
+    verbs = [word for row in rows for word in row.split(", ") if word in set(Verb)]
+    assert sorted(verbs) == sorted(Verb)
 
 
 def test_nobody_is_denied_where_nobody_is_known() -> None:
@@ -188,12 +202,13 @@ launching = st.builds(
     st.lists(some(["/", "/a"]), max_size=1).map(tuple),
     st.lists(some(["*", "X"]), max_size=1).map(tuple),
 )
+ANYTHING = LaunchAs(("*",), None, None, ("/",), ("*",))
 rules = st.builds(
     Rule,
     st.lists(some(["operator/*", "operator/a", "framework/a", "g"]), min_size=1).map(tuple),
     st.frozensets(some(list(Verb)), min_size=1),
     some(["**", "a/**", "a/b/**", "a", "*"]),
-    launching,
+    launching | st.just(ANYTHING),
 )
 GROUPS = {"g": ("operator/ab",)}
 ASKED = [Asked(("app",)), Asked(("",)), Asked(("root",), "nginx", "host", ("/a/b",), ("X",))]
@@ -209,6 +224,8 @@ def allowed(written: list[Rule]) -> set[tuple[object, ...]]:
             out |= {(name, v, role) for v in Verb if decide(policy, caller, v, role).allowed}
             out |= {(name, asked, role) for asked in ASKED
                     if decide_launch(policy, caller, role, asked).allowed}  # fmt: skip
+            if launches_anything(policy, caller, role):
+                assert all(decide_launch(policy, caller, role, asked).allowed for asked in ASKED)
             for verb in set(Verb) - CLUSTER_VERBS:
                 listed = role in roles_for(policy, caller, verb)
                 assert listed == decide(policy, caller, verb, role).allowed

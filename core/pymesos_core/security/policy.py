@@ -65,6 +65,18 @@ class LaunchAs:
     host_paths: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
 
+    @property
+    def is_anything(self) -> bool:
+        """Whether all is allowed, so that nobody needs to look."""
+        return (
+            self.user is not None
+            and "*" in self.user
+            and (self.images is None or {"", "*"} <= set(self.images))
+            and (self.networks is None or "*" in self.networks)
+            and "/" in self.host_paths
+            and "*" in self.capabilities
+        )
+
     def problem(self, asked: Asked) -> str | None:
         """What of it is not allowed, to follow "may not launch"; or None."""
         for user in asked.users:
@@ -142,6 +154,8 @@ def _is_image(allowed: str, image: str) -> bool:
 
 
 def _is_below(path: str, allowed: str) -> bool:
+    if allowed == "/":
+        return True
     if not path.startswith("/") or ".." in path.split("/"):
         return False
     return posixpath.commonpath((path, allowed)) == allowed
@@ -210,6 +224,7 @@ class Grants:
     def __init__(self, rules: tuple[Rule, ...]) -> None:
         self.rules = rules
         self._roles: dict[Verb, Roles] = {}
+        self._launching: dict[str, tuple[Rule, ...]] = {}  # by role
 
     def roles(self, verb: Verb) -> Roles:
         """Where it may do that."""
@@ -222,6 +237,17 @@ class Grants:
     def rule(self, verb: Verb, role: str) -> Rule | None:
         """The first rule that allows it, or None."""
         return next((rule for rule in self.rules if rule.allows(verb, role)), None)
+
+    def launching(self, role: str) -> tuple[Rule, ...]:
+        """The rules that let it launch in a role; one that lets launch anything is alone."""
+        found = self._launching.get(role)
+        if found is None:
+            if len(self._launching) >= MAX_REMEMBERED:
+                self._launching.clear()
+            found = tuple(rule for rule in self.rules if rule.allows(Verb.LAUNCH, role))
+            free = next((rule for rule in found if rule.launch_as.is_anything), None)
+            found = self._launching[role] = found if free is None else (free,)
+        return found
 
 
 @dataclass(frozen=True)
@@ -275,18 +301,25 @@ def decide_launch(policy: Policy, caller: Caller, role: str, asked: Asked) -> De
     if not caller.is_proved:
         return ALLOWED
     nearest = ""
-    for rule in policy.of(caller.principal).rules:
-        if rule.allows(Verb.LAUNCH, role):
-            problem = rule.launch_as.problem(asked)
-            if problem is None:
-                return Decision(rule=rule)
-            nearest = nearest or f"{problem} (the rule of line {rule.line})"
+    for rule in policy.of(caller.principal).launching(role):
+        problem = rule.launch_as.problem(asked)
+        if problem is None:
+            return Decision(rule=rule)
+        nearest = nearest or f"{problem} (the rule of line {rule.line})"
     if not nearest:
         return Decision(_denied(policy, caller, Verb.LAUNCH, role))
     return Decision(
         f"{caller.principal} may not launch in the role {role} {nearest}; `pymesos-cli policy show`"
         f" has the rules"
     )
+
+
+def launches_anything(policy: Policy, caller: Caller, role: str) -> bool:
+    """Whether a caller may launch whatever it likes in a role."""
+    if not caller.is_proved:
+        return True
+    rules = policy.of(caller.principal).launching(role)
+    return len(rules) == 1 and rules[0].launch_as.is_anything
 
 
 def roles_for(policy: Policy, caller: Caller, verb: Verb) -> Roles:

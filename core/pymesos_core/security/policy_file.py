@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from pymesos_core import limits
@@ -48,6 +49,7 @@ def read_policy(document: str, version: int = 0) -> Policy:
         raise PolicyError(f"{error}{hint}") from None
 
 
+@cache
 def new_cluster() -> Policy:
     """The policy of a cluster in which nobody has set one."""
     return read_policy(NEW_CLUSTER)

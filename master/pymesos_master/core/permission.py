@@ -16,6 +16,7 @@ from pymesos_core.security.policy import (
     decide,
     decide_launch,
     denied,
+    launches_anything,
     roles_for,
 )
 from pymesos_master.core.context import Context
@@ -24,6 +25,7 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 DISK = "file:"  # of what is on the machine
+CHECKS = ("health_check", "readiness_check")
 
 
 def problem(
@@ -88,6 +90,7 @@ def permitted(
     """What of an ACCEPT in a role its caller may do, in the order given, and what not."""
     if not caller.is_proved:
         return operations, []
+    free = launches_anything(state.policy, caller, role)
     done: list[scheduler_pb.Operation] = []
     refused: list[Denied] = []
     for operation in operations:
@@ -96,6 +99,8 @@ def permitted(
             done.append(operation)
         elif why := problem(state, caller, f"Operation.{kind}", (role,)):
             refused.append((operation, why))
+        elif free:
+            done.append(operation)
         elif kind == "launch":
             done += _permitted_tasks(state, caller, framework, role, operation, refused)
         elif kind == "launch_group":
@@ -144,21 +149,23 @@ def _launch_problem(
 def asked_by(framework_user: str, info: pb.TaskInfo) -> Asked:
     """What a task asks for. What is read of the machine's disk for it is a path of the host."""
     of: pb.TaskInfo | pb.ExecutorInfo = info.executor if info.HasField("executor") else info
-    container = of.container
+    user, image, network = of.command.user, "", ""
+    paths: list[str] = []
+    capabilities: tuple[str, ...] = ()
+    if of.HasField("container"):  # reading what is not there takes its time
+        container = of.container
+        image, network = container.image, container.network
+        capabilities = tuple(container.add_capabilities)
+        paths += [mount.host_path for mount in container.mounts if mount.host_path]
+        if image and is_on_disk(image):
+            paths.append(image.partition(":")[2])
+    for artifacts in (info.artifacts, of.artifacts):
+        paths += [_path(a.uri) for a in artifacts if a.uri[: len(DISK)].lower() == DISK]
     # An image has a user of its own, and the framework's is of the machine.
-    user = of.command.user or ("" if container.image else framework_user)
-    checks = (info.health_check.command.user, info.readiness_check.command.user)
-    mounted = [mount.host_path for mount in container.mounts if mount.host_path]
-    image = [container.image.partition(":")[2]] if is_on_disk(container.image) else []
-    artifacts = (*info.artifacts, *info.executor.artifacts)
-    fetched = [_path(a.uri) for a in artifacts if a.uri[: len(DISK)].lower() == DISK]
-    return Asked(
-        (user, *filter(None, checks)),
-        container.image,
-        container.network or "host",
-        (*mounted, *image, *fetched),
-        tuple(container.add_capabilities),
-    )
+    users = [user or ("" if image else framework_user)]
+    checks = [getattr(info, name) for name in CHECKS if info.HasField(name)]
+    users += [check.command.user for check in checks if check.command.user]
+    return Asked(tuple(users), image, network or "host", tuple(paths), capabilities)
 
 
 def _path(uri: str) -> str:
