@@ -19,6 +19,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.exits import RemovedError
 from pymesos_core.resources import Resources, parse, to_proto
+from pymesos_core.security.identities import Kind
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import Coordinator, detector_of
@@ -49,6 +50,8 @@ class WatchedAgent(AgentCore):
 
 class AgentNode(Node):
     """An agent with its machine."""
+
+    kind = Kind.AGENT
 
     def __init__(
         self,

@@ -13,12 +13,13 @@ from pymesos_simulation.agents import AgentNode
 from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.desk import Desk
 from pymesos_simulation.disk import Disk
-from pymesos_simulation.frameworks import DriverNode, FrameworkNode
+from pymesos_simulation.frameworks import DriverNode, FrameworkNode, SchedulerNode
 from pymesos_simulation.loop import describe
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.network import Network
 from pymesos_simulation.operators import Operators
 from pymesos_simulation.rude import RudeFramework
+from pymesos_simulation.strangers import POLICY, Lodger, Snoop, Stranger
 from pymesos_simulation.world import Node, World
 
 
@@ -36,6 +37,7 @@ class Cluster:
         self.rude: list[RudeFramework] = []
         self.others: list[DriverNode] = []  # frameworks of which nothing is expected
         self.desk: Desk | None = None
+        self.strangers: list[Node] = []  # whom the policy gives little or nothing
 
     def add_master(self) -> MasterNode:
         """One more that contends."""
@@ -83,6 +85,16 @@ class Cluster:
         """An operator who looks at it all."""
         self.desk = Desk(self.world, self.network, self.masters, self.frameworks, self.live)
 
+    def add_strangers(self) -> None:
+        """One operator and two frameworks that try what they may not."""
+        world = self.world
+        world.certified, world.seed_policy = True, POLICY
+        self.strangers = [
+            Snoop(world, self.network, self.masters, lambda i: world.roles.get(i, ("unknown",))),
+            Stranger(world, "stranger", self.coordinator, self.network),
+            Lodger(world, "lodger", self.coordinator, self.network),
+        ]
+
     def live(self) -> set[TaskKey]:
         """The tasks that run on some machine."""
         return {key for _, key in self._live()}
@@ -121,7 +133,7 @@ class Cluster:
 
     def end(self) -> None:
         """Nothing runs any more."""
-        for node in (*self.nodes, *([self.desk] if self.desk else ())):
+        for node in (*self.nodes, *self.strangers, *([self.desk] if self.desk else ())):
             node.loop.kill()
 
     def converged(self) -> bool:
@@ -156,7 +168,8 @@ class Cluster:
         out += self._unlike_history(leader.core.state)
         if forgotten := self._forgotten():
             out.append(f"the ends of {forgotten} were told to nobody")
-        mine = {f.framework_id for f in (*self.frameworks, *self.rude, *self.others) if f.alive}
+        others = (*self.frameworks, *self.rude, *self.others, *self.strangers)
+        mine = {f.framework_id for f in others if f.alive and isinstance(f, SchedulerNode)}
         ghosts = [
             f.framework_id
             for f in leader.core.state.frameworks.values()

@@ -16,6 +16,7 @@ from pymesos_binpack.jobs.state import JOB, JobState, pb_state
 from pymesos_cli.known import Known
 from pymesos_core.addresses import HostPort
 from pymesos_core.following import leader_of
+from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal
 from pymesos_core.transport import CallError, Code, method_of
 from pymesos_master.core.lifecycles import AgentState
@@ -95,6 +96,8 @@ class Following:
 
 class Desk(Node):
     """What an operator looks at. It crashes, too, and is slow to read at times."""
+
+    kind = Kind.OPERATOR
 
     def __init__(
         self,

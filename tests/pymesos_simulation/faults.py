@@ -6,10 +6,12 @@ from collections.abc import Callable
 
 from pymesos_core.caller import NOBODY
 from pymesos_core.resources import parse, to_proto
+from pymesos_core.security.policy_file import read_policy
 from pymesos_master.core.reservations import intended
 from pymesos_master.core.roles import read_quota
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.cluster import Cluster
+from pymesos_simulation.strangers import ROOT, policy
 from pymesos_simulation.world import Node
 
 # What is counted, in the order of the report.
@@ -37,7 +39,11 @@ FAULTS = (
     "too small for its tasks",
     "quota or weight set",
     "reserved or unreserved",
+    "policy set",
+    "denied",
+    "snooped",
 )
+POLICY_GAP_S = 15.0
 ROLES = ("eng", "eng/web", "ops")
 
 
@@ -47,6 +53,7 @@ class Faults:
     def __init__(self, cluster: Cluster) -> None:
         self.cluster = cluster
         self.world = cluster.world
+        self._operator = ROOT if cluster.world.certified else NOBODY
 
     def begin(self) -> None:
         """Until the world is not faulty any more."""
@@ -70,6 +77,8 @@ class Faults:
         ):
             if gap_s < float("inf"):
                 self._repeat(gap_s, strike)
+        if self.world.certified:
+            self._set_policy()
         self._restart_the_dead()
 
     def _repeat(self, gap_s: float, strike: Callable[[], None]) -> None:
@@ -184,7 +193,7 @@ class Faults:
                 leader,
                 ("gone", agent_id),
                 True,
-                lambda commands: commands.mark_gone(NOBODY, agent_id),
+                lambda commands: commands.mark_gone(self._operator, agent_id),
             )
 
     def _tear_down(self) -> None:
@@ -201,7 +210,7 @@ class Faults:
                 leader,
                 ("torn down", framework_id),
                 True,
-                lambda commands: commands.tear_down(NOBODY, framework_id),
+                lambda commands: commands.tear_down(self._operator, framework_id),
             )
 
     def _reserve(self) -> None:
@@ -219,15 +228,34 @@ class Faults:
         if enough or random.random() < 0.4:
             self.world.trace(f"an operator unreserves all of {agent_id} for {role}")
             leader.ask(
-                lambda commands: commands.unreserve(NOBODY, agent_id, role, ()),
+                lambda commands: commands.unreserve(self._operator, agent_id, role, ()),
                 lambda problem: None,
             )
         else:
             self.world.trace(f"an operator reserves some of {agent_id} for {role}")
             leader.ask(
-                lambda commands: commands.reserve(NOBODY, agent_id, role, wanted),
+                lambda commands: commands.reserve(self._operator, agent_id, role, wanted),
                 lambda problem: None,
             )
+
+    def _set_policy(self) -> None:
+        """An operator sets another policy, which says the same of those who are there."""
+        if not self.world.faulty:
+            return
+        self.world.at(self.world.aside.expovariate(1 / POLICY_GAP_S), self._set_policy)
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None:
+            return
+        self.world.counts["policy set"] += 1
+        meant = leader.core.state.policy_record(durable=False)
+        version = meant.policy.version if meant is not None else 0
+        read = read_policy(policy(self.world.counts["policy set"]))
+        self.cluster.operators.ask(
+            leader,
+            ("policy", "policy"),
+            read.document,
+            lambda commands: commands.set_policy(self._operator, read, version),
+        )
 
     def _set_quota(self) -> None:
         """An operator gives a role a weight, or a quota that all work fits below, or both."""
@@ -244,7 +272,7 @@ class Faults:
                 leader,
                 ("weight", role),
                 weight,
-                lambda commands: commands.set_weight(NOBODY, role, weight),
+                lambda commands: commands.set_weight(self._operator, role, weight),
             )
         if which > 0.3:
             guarantee = parse(random.choice(["", "cpus:0.2", "cpus:0.2;mem:64"]))
@@ -255,5 +283,5 @@ class Faults:
                 leader,
                 ("quota", role),
                 read_quota(quota),
-                lambda commands: commands.set_quota(NOBODY, role, quota, force=True),
+                lambda commands: commands.set_quota(self._operator, role, quota, force=True),
             )

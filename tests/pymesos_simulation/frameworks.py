@@ -16,6 +16,7 @@ from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
+from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
@@ -71,6 +72,8 @@ class WatchedDriver(sdk.DriverCore):
 
 class SchedulerNode(Node):
     """A process with a framework, which may have a disk."""
+
+    kind = Kind.FRAMEWORK
 
     def __init__(self, world: World, name: str, coordinator: Coordinator, network: Network) -> None:
         super().__init__(world, name)
@@ -229,6 +232,7 @@ class FrameworkNode(SchedulerNode):
             roles=[self.role],
             failover_timeout_s=1e7,
             capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE],
+            jobs_address=str(self.address) if self.world.certified else "",
         )
         with self.loop.entered():
             binpack = Binpack(

@@ -13,6 +13,7 @@ from pymesos_core.coordination import MasterInfo
 from pymesos_core.coordination.zookeeper import ZkContender, ZkRegistry
 from pymesos_core.errors import RequestError
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Records
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Client, Grant, Quota, Settings
@@ -20,6 +21,7 @@ from pymesos_master.commands import Commands
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
+from pymesos_master.core.registry import FRAMEWORK
 from pymesos_master.core.state import ClusterState, Task
 from pymesos_master.main import contend
 from pymesos_master.services.agent import AgentService
@@ -29,6 +31,7 @@ from pymesos_master.services.scheduler import SchedulerService
 from pymesos_master.settings import MasterSettings
 from pymesos_master.shell import STOPPED_LEADING
 from pymesos_master.watching import Bounds
+from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
 from pymesos_simulation.network import Handler, Network, handlers_of, outside_of
@@ -148,6 +151,10 @@ class WatchedRegistry(ZkRegistry):
     def commit(self, changes: list[Change]) -> None:
         with here().world.fatal():
             assert not self._failed, "the registry is written behind a write that failed"
+        for change in changes:
+            if change.kind == FRAMEWORK and change.value is not None:
+                info = registry_pb.FrameworkRecord.FromString(change.value).info
+                here().world.roles[change.key] = tuple(info.roles) or ("*",)
         try:
             super().commit(changes)
         except Exception:
@@ -180,11 +187,16 @@ class WatchedCore(MasterCore):
 
 def watched_core(settings: MasterSettings, records: Records, prefix: str, now: Now) -> WatchedCore:
     """What makes the core of each term."""
-    return WatchedCore(settings.core, WatchedAllocator(settings.allocation), records, prefix, now)
+    config = settings.core
+    if here().world.certified:
+        config = replace(config, seed_policy=here().world.seed_policy)
+    return WatchedCore(config, WatchedAllocator(settings.allocation), records, prefix, now)
 
 
 class MasterNode(Node):
     """Contends from its start on, with the production election, services and leader."""
+
+    kind = Kind.MASTER
 
     def __init__(
         self, world: World, name: str, coordinator: Coordinator, network: Network, number: int

@@ -11,12 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from pymesos_core.addresses import HostPort
 from pymesos_core.budgets import host_of
 from pymesos_core.caller import Caller
+from pymesos_core.caller import Method as ProvedBy
 from pymesos_core.outside import Outside
 from pymesos_core.transport import (
     CallError,
@@ -378,6 +380,9 @@ class ServerEnd(End):
         super().__init__(stream, node)
         self.peer = f"sim:{stream.client.node.name}:{stream.number}"
         self.caller = Caller(peer=host_of(self.peer), via="grpc")
+        who = stream.client.node
+        if stream.world.certified and who.kind is not None:
+            self.caller = replace(self.caller, principal=who.principal, method=ProvedBy.CERT)
         self.metadata: Mapping[str, str] = {}
         self._task: asyncio.Task[None] | None = None
 

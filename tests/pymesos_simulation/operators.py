@@ -68,6 +68,9 @@ def _read(records: Mapping[tuple[str, str], bytes], what: What) -> Any:
         return record.state == registry_pb.AgentRecord.GONE
     if kind == "torn down":
         return ("framework", name) not in records
+    if kind == "policy":
+        stored = records.get(("policy", name), b"")
+        return registry_pb.PolicyRecord.FromString(stored).document
     data = records.get(("role", name))
     terms = read_role(registry_pb.RoleRecord.FromString(data)) if data else RoleTerms()
     return terms.weight if kind == "weight" else terms.quota

@@ -14,6 +14,7 @@ from pymesos_simulation.rude import MANNERS
 from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
+POLICY_EVERY = 6  # of so many seeds one has certificates and a policy
 DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
@@ -107,6 +108,8 @@ def _cluster(world: World) -> Cluster:
             cluster.add_rude(manner)
     if world.seed % DESK_EVERY == DESK_EVERY - 1:
         cluster.add_desk()
+    if world.seed % POLICY_EVERY == POLICY_EVERY - 2:
+        cluster.add_strangers()
     return cluster
 
 
@@ -136,6 +139,8 @@ def _play(world: World, cluster: Cluster) -> Result:
         node.start()
     if cluster.desk is not None:
         cluster.desk.start()
+    for stranger in cluster.strangers:
+        stranger.start()
     Faults(cluster).begin()
     world.run(lambda: False, FAULTY_S)
     cluster.heal()

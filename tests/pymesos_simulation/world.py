@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pymesos_core.clock import Now
+from pymesos_core.security.identities import Kind
 from pymesos_simulation import threads
 from pymesos_simulation.loop import SimulatedLoop
 from pymesos_simulation.threads import Killed
@@ -89,6 +90,9 @@ class World(Timeline):
         self.weather = Weather.draw(self.random)
         self.aside = random.Random(f"aside {seed}")  # what `random` draws stays as it was
         self.faulty = True
+        self.certified = False  # whether each process has a certificate, and the cluster a policy
+        self.seed_policy = ""
+        self.roles: dict[str, tuple[str, ...]] = {}  # of all frameworks there ever were, by id
         self.counts: Counter[str] = Counter()
         self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers
         self.killed: dict[tuple[str, str], None] = {}  # of these, those that an operator killed
@@ -120,6 +124,8 @@ class World(Timeline):
 class Node:
     """A process: it has a generation for each start, and may be paused."""
 
+    kind: Kind | None = None  # of its certificate, where there are any; None: it has none
+
     def __init__(self, world: World, name: str) -> None:
         self.world = world
         self.name = name
@@ -129,6 +135,11 @@ class Node:
         self._while_stopped: list[Action] = []  # until it goes on
         self.skew_s = world.random.uniform(-5, 5)
         self.loop = SimulatedLoop(world, name)  # of this life
+
+    @property
+    def principal(self) -> str:
+        """Whom its certificate is of."""
+        return f"{self.kind}/{self.name}"
 
     @property
     def stopped(self) -> bool:

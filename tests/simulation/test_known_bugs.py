@@ -39,6 +39,7 @@ from pymesos_master.core import (
     frameworks,
     offers,
     operators,
+    permission,
     quarantine,
     reservations,
     roles,
@@ -51,7 +52,7 @@ from pymesos_master.core.state import RoleTerms
 from pymesos_master.services import agent as agent_service
 from pymesos_master.services import leading
 from pymesos_master.shell import Leader
-from pymesos_master.watching import History, Watching
+from pymesos_master.watching import History, Watching, _Happened
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
 from pymesos_sdk.core import DriverCore
@@ -68,6 +69,21 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 def never_hear_what_ended_while_a_runtime_was_away(patch: pytest.MonkeyPatch) -> None:
     """A runtime answers again, and nobody looks at what it holds."""
     patch.setattr(runtimes, "_compare", lambda ctx, task, found: None)
+
+
+def show_events_of_every_role(patch: pytest.MonkeyPatch) -> None:
+    """Who watches is told of all that happens, whatever he may read."""
+    patch.setattr(_Happened, "is_seen_by", lambda self, may: True)
+
+
+def obey_whoever_calls(patch: pytest.MonkeyPatch) -> None:
+    """Operators' decisions are carried out without a look at the policy."""
+    patch.setattr(permission, "refused", lambda *asked: False)
+
+
+def launch_for_whoever_asks(patch: pytest.MonkeyPatch) -> None:
+    """What may be launched is not looked at."""
+    patch.setattr(permission, "permitted", lambda *asked: (asked[-1], []))
 
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
@@ -564,6 +580,9 @@ def forget_an_operators_kill(patch: pytest.MonkeyPatch) -> None:
 
 
 BUGS: list[Patch] = [
+    show_events_of_every_role,
+    obey_whoever_calls,
+    launch_for_whoever_asks,
     leave_a_change_out,
     take_the_cursor_of_another_leader,
     pass_over_what_is_kept_no_longer,
@@ -620,6 +639,7 @@ FOUND_BY: dict[str, int] = {
     "forget_the_epoch": 42,
     "keep_unreported_tasks": 18,
     "launch_before_stored": 20,
+    "launch_for_whoever_asks": 10,
     "leave_a_change_out": 9,
     "leave_the_offers_of_who_is_torn_down": 5,
     "leave_the_rest_of_a_group": 3,
@@ -629,10 +649,12 @@ FOUND_BY: dict[str, int] = {
     "never_hear_what_ended_while_a_runtime_was_away": 50,
     "no_fencing": 48,
     "obey_anyone": 42,
+    "obey_whoever_calls": 10,
     "pass_over_what_is_kept_no_longer": 29,
     "reserve_what_may_be_used_meanwhile": 27,
     "reserve_without_telling": 25,
     "sell_an_agent_twice": 5,
+    "show_events_of_every_role": 10,
     "skip_a_job_between_two_pages": 9,
     "start_before_checkpoint": 10,
     "start_times_are_the_failovers": 2,
