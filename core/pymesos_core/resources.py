@@ -294,7 +294,7 @@ class Resources:
         if other.sets:
             sets = {n: s - other.sets.get(n, frozenset()) for n, s in self.sets.items()}
         tagged = self.tagged
-        if any(tag in tagged and not tag.shared for tag in other.tagged):
+        if other.tagged and any(tag in tagged and not tag.shared for tag in other.tagged):
             tagged = dict(self.tagged)
             for tag, bag in other.tagged.items():
                 if tag in tagged and not tag.shared:

@@ -426,7 +426,7 @@ class TestChecks:
         state = drf._state
         of_agents = (Withheld.DISCONNECTED, Withheld.IN_USE)
         for agent in state.agents.values():
-            look = Look(state, agent, agent.available)
+            look = Look(state).at(agent, agent.available)
             passes = [check.of(look) is None for check in CHECKS if check.reason in of_agents]
             assert bool(are_free(state, [agent])) == all(passes)
 

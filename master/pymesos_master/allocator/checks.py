@@ -10,20 +10,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 
 from pymesos_core.reservations import unreserved
 from pymesos_core.resources import Resources, Tag
 from pymesos_master.allocator.interface import NOTHING, Terms, Withheld
 from pymesos_master.allocator.minimum import Scalars
 from pymesos_master.allocator.quotas import Quotas, chop
-from pymesos_master.allocator.state import AgentEntry, AllocatorState
+from pymesos_master.allocator.state import AgentEntry, AllocatorState, Present
 from pymesos_master.allocator.tree import Node
 
 NONE_GRANTED: Mapping[Node, Resources] = {}
 
 
 class Look:
-    """What is to be had of one agent, while leaves are looked at one by one.
+    """What is to be had of one agent after the other, while leaves are looked at one by one.
 
     `bounds`: no more of a scalar than this, for what must stay free. `granted`: what leaves were
     granted of the agent in this cycle. `first`: what is guaranteed comes before any claim. `needs`:
@@ -38,23 +39,26 @@ class Look:
     def __init__(
         self,
         state: AllocatorState,
-        agent: AgentEntry,
-        available: Resources,
         bounds: Scalars | None = None,
+        *,
         granted: Mapping[Node, Resources] = NONE_GRANTED,
         first: bool = False,
         needs: Scalars = NOTHING,
         whole: bool = False,
     ) -> None:
         self.state = state
-        self.agent = agent
-        self.available = available
         self.bounds = bounds
         self.granted = granted
         self.first = first
         self.needs = needs
         self.whole = whole
+
+    def at(self, agent: AgentEntry, available: Resources) -> Look:
+        """This look, turned to an agent of which so much is free."""
+        self.agent = agent
+        self.available = available
         self.part_of: Node | None = None  # of which leaf `part_is` is the part
+        return self
 
     def enough(self, bag: Resources) -> bool:
         """Whether so much will do."""
@@ -108,7 +112,7 @@ class Check:
     of: Callable[[Look], Blocks | None]
     cost: int
     refine: Callable[[Look, Node], Withheld] | None = None
-    when: Callable[[AllocatorState], bool] = lambda _: True
+    when: Callable[[Present], bool] = lambda _: True
 
 
 def _everybody(_: Node) -> bool:
@@ -185,11 +189,11 @@ def _refused(look: Look) -> Blocks | None:
 CHECKS: tuple[Check, ...] = (
     Check(Withheld.DISCONNECTED, _disconnected, 0),
     Check(Withheld.IN_USE, _in_use, 0, _why_in_use),
-    Check(Withheld.CONSTRAINT, _constraint, 5, when=lambda state: bool(state.particular)),
-    Check(Withheld.CAPABILITY, _capability, 4, when=lambda state: bool(state.gpu_agents)),
-    Check(Withheld.RESERVED, _reserved, 6),
-    Check(Withheld.HEADROOM, _no_room, 7, _why_no_room, when=lambda state: state.cuts),
-    Check(Withheld.CLAIMED, _claimed, 2, when=lambda state: bool(state.claim_ends)),
+    Check(Withheld.CONSTRAINT, _constraint, 5, when=lambda there: there.constraints),
+    Check(Withheld.CAPABILITY, _capability, 4, when=lambda there: there.gpus),
+    Check(Withheld.RESERVED, _reserved, 6, when=lambda there: there.tags),
+    Check(Withheld.HEADROOM, _no_room, 7, _why_no_room, when=lambda there: there.cuts),
+    Check(Withheld.CLAIMED, _claimed, 2, when=lambda there: there.claims),
     Check(Withheld.UNANSWERED, _unanswered, 3),
     Check(Withheld.REFUSED, _refused, 1),
 )
@@ -221,36 +225,27 @@ def are_free(state: AllocatorState, agents: Iterable[AgentEntry]) -> list[AgentE
 Bind = Callable[[Look], Blocks | None]
 
 
-def relevant(state: AllocatorState, *, tagged: bool) -> list[Bind]:
+@cache
+def relevant(there: Present) -> tuple[Bind, ...]:
     """The checks that can block anybody of any agent that is free, the cheapest first.
 
-    Determined once a cycle, as asking each of them about each agent costs a tenth of it. `tagged`:
-    whether anything of these agents is.
+    Asked once a cycle, as asking each check about each agent costs a tenth of it.
     """
-    return [
-        check.of
-        for check in _OF_LEAVES
-        if check.when(state) and (tagged or check.reason != Withheld.RESERVED)
-    ]
+    return tuple(check.of for check in _OF_LEAVES if check.when(there))
 
 
 def blocked(look: Look, checks: Iterable[Bind]) -> Blocks | None:
     """Who is blocked of an agent that is free, by any check; None: nobody."""
-    found: list[Blocks] = []
+    found: Blocks | None = None
     for of in checks:
         blocks = of(look)
         if blocks is not None:
-            found.append(blocks)
-    if len(found) <= 1:
-        return found[0] if found else None
+            found = blocks if found is None else _either(found, blocks)
+    return found
 
-    def by_any(leaf: Node) -> bool:
-        for blocks in found:  # noqa: SIM110 - a generator would cost as much as a check
-            if blocks(leaf):
-                return True
-        return False
 
-    return by_any
+def _either(one: Blocks, other: Blocks) -> Blocks:
+    return lambda leaf: one(leaf) or other(leaf)
 
 
 def may_see(look: Look, leaf: Node) -> bool:

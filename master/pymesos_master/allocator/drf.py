@@ -294,7 +294,7 @@ class DrfAllocator:
         agent = self._state.agents.get(agent_id)
         if framework is None or agent is None or not framework.wants(role):
             return False
-        look = Look(self._state, agent, resources, whole=True)
+        look = Look(self._state, whole=True).at(agent, resources)
         return may_see(look, framework.leaves[role])
 
     def explain(self, framework_id: str, needs: Scalars = NOTHING) -> list[Standing]:

@@ -48,10 +48,10 @@ def _why_not(
     available = agent.available
     for role in lacking:
         bounds = guaranteed(state, role)
-        if why_not(Look(state, agent, available, bounds, first=True, needs=needs), leaf):
+        if why_not(Look(state, bounds, first=True, needs=needs).at(agent, available), leaf):
             continue
         return None
-    return why_not(Look(state, agent, available, state.surplus(), needs=needs), leaf)
+    return why_not(Look(state, state.surplus(), needs=needs).at(agent, available), leaf)
 
 
 def _lacking(state: AllocatorState, leaf: Node) -> Iterator[str]:

@@ -22,25 +22,26 @@ class Granting:
     def __init__(self, state: AllocatorState, claims: Claims) -> None:
         self._state = state
         self._claims = claims
+        self._at_whole_agents = Look(state)
 
     def grant(self, agents: Sequence[AgentEntry]) -> list[Grant]:
         """Grant what these have."""
         state = self._state
-        if state.quotas:
+        if state.quotas.by_role:
             return self._with_quota(agents)
         grants: list[Grant] = []
         tree, whole = state.tree, state.settings.max_fraction >= 1
-        checks = relevant(state, tagged=False)
+        look, checks = self._at_whole_agents, relevant(state.present(tags=False))
         for agent in agents:
             available = agent.available
             if available.tagged or not whole:
                 granted: Granted = {}
-                self._share(agent, relevant(state, tagged=True), granted)
+                self._share(agent, relevant(state.present(tags=True)), granted)
                 grants += _as_grants(granted)
                 continue
             if agent.refusals.same and agent.refusals.by_everybody(available, tree.wanting):
                 continue
-            leaf = tree.first(tree.root, blocked(Look(state, agent, available), checks))
+            leaf = tree.first(tree.root, blocked(look.at(agent, available), checks))
             if leaf is not None:
                 self.take(agent, leaf, available)
                 grants.append(Grant(leaf.framework_id, leaf.role, agent.agent_id, available))
@@ -56,14 +57,16 @@ class Granting:
         agent.asked.add(leaf.framework_id)
         if agent.claim is leaf:
             self._claims.end(agent)
-        state.hold(agent, (leaf.framework_id, leaf.role), resources.quantities, 1)
+        scalars = resources.quantities
+        agent.hold((leaf.framework_id, leaf.role), scalars, 1)
+        state.tree.hold(leaf, scalars, 1)
 
     def _with_quota(self, agents: Sequence[AgentEntry]) -> list[Grant]:
         """Guarantees first, then fair shares of what need not stay free for guarantees."""
         state = self._state
         granted: Granted = {}
         lacking = Lacking(state.quotas)
-        checks = relevant(state, tagged=True)
+        checks = relevant(state.present(tags=True))
         for agent in agents:
             self._guarantee(agent, lacking, checks, granted)
         for agent in agents:
@@ -117,7 +120,7 @@ class Granting:
     ) -> bool:
         """Grant the first leaf below a node that can use the agent its part."""
         already = granted.get(agent, NONE_GRANTED)
-        look = Look(self._state, agent, agent.available, bounds, already, first)
+        look = Look(self._state, bounds, granted=already, first=first).at(agent, agent.available)
         leaf = self._state.tree.first(below, blocked(look, checks))
         if leaf is None:
             return False

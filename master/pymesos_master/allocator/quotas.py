@@ -146,7 +146,7 @@ class Lacking:
 
     def __init__(self, quotas: Quotas) -> None:
         self._quotas = quotas
-        self._groups: dict[frozenset[str], list[tuple[int, int, Node]]] = {}
+        self._groups: dict[frozenset[str], list[tuple[int, Node]]] = {}
         for node in quotas.unsatisfied():
             self.add(node)
 
@@ -154,12 +154,12 @@ class Lacking:
         """If it does lack something."""
         if missing := self._quotas.missing(node.role):
             group = self._groups.setdefault(frozenset(missing), [])
-            heapq.heappush(group, (node.share, node.order, node))
+            heapq.heappush(group, (node.rank, node))
 
     def next(self, available: Scalars) -> Node | None:
         """Take out the first that lacks only what there is some of: a part alone is of no use."""
-        best: list[tuple[int, int, Node]] | None = None
+        best: list[tuple[int, Node]] | None = None
         for names, group in self._groups.items():
             if group and (best is None or group[0] < best[0]) and all(map(available.get, names)):
                 best = group
-        return heapq.heappop(best)[2] if best else None
+        return heapq.heappop(best)[1] if best else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from pymesos_core.reservations import unreserved
 from pymesos_core.resources import EMPTY, Resources
@@ -46,9 +47,31 @@ class AgentEntry:
     claim: Node | None = None  # who is to see this part together with the rest
     has_gpus: bool = False
 
+    def hold(self, client: Client, scalars: Scalars, sign: int) -> None:
+        """A client holds more of it, or less."""
+        held = self.held.get(client)
+        if held is None and sign > 0:
+            self.held[client] = dict(scalars)
+            return
+        held = self.held.setdefault(client, {})
+        for name, value in scalars.items():
+            held[name] = held.get(name, 0) + sign * value
+        if sign < 0 and not any(held.values()):
+            del self.held[client]
+
     def unreserved(self) -> Scalars:
         """What is available to everybody, and for good."""
         return self.available.where(unreserved).quantities
+
+
+class Present(NamedTuple):
+    """Which of the things that some checks are about there are anywhere."""
+
+    constraints: bool  # of frameworks that do not want offers of all agents
+    gpus: bool
+    cuts: bool
+    claims: bool
+    tags: bool
 
 
 class AllocatorState:
@@ -74,6 +97,12 @@ class AllocatorState:
     def cuts(self) -> bool:
         """Whether anything but tags can make what is granted less than what is available."""
         return bool(self.quotas.by_role) or self.settings.max_fraction < 1
+
+    def present(self, *, tags: bool) -> Present:
+        """What there is now; `tags`: whether anything of the agents that are looked at has one."""
+        return Present(
+            self.particular > 0, self.gpu_agents > 0, self.cuts, bool(self.claim_ends), tags
+        )
 
     def terms(self, leaf: Node) -> Terms:
         """What the framework of a leaf can use."""
@@ -133,15 +162,7 @@ class AllocatorState:
 
     def hold(self, agent: AgentEntry, client: Client, scalars: Scalars, sign: int) -> None:
         """A client holds more of an agent, or less."""
-        held = agent.held.get(client)
-        if held is None and sign > 0:
-            agent.held[client] = dict(scalars)
-        else:
-            held = agent.held.setdefault(client, {})
-            for name, value in scalars.items():
-                held[name] = held.get(name, 0) + sign * value
-            if sign < 0 and not any(held.values()):
-                del agent.held[client]
+        agent.hold(client, scalars, sign)
         framework = self.frameworks.get(client[0])
         if framework is not None:
             self.tree.hold(self.leaf(framework, client[1]), scalars, sign)

@@ -8,9 +8,10 @@ both side by side.
 Shares are compared exactly, as ties are common and the order of arrival decides them: two fractions
 of the same value may be different floats. Of fractions with denominators below 2^103 (what there is
 of a resource, times the weight's numerator) those that differ do so by more than 2^-206, so that as
-whole numbers of 2^-208 they are equal when the fractions are, and in the same order when not.
+whole numbers of 2^-208 they are equal when the fractions are, and in the same order when not. A
+node's rank is such a number, followed by the order of arrival: of two ranks the lower comes first.
 
-Each node keeps its children in a heap by share. A share that changes puts a new entry in and leaves
+Each node keeps its children in a heap by rank. A rank that changes puts a new entry in and leaves
 the old one, which a stamp gives away when it comes up; so a grant costs a few heap operations on
 the way from the leaf to the root, however many frameworks there are.
 """
@@ -23,15 +24,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pymesos_master.allocator.minimum import Minimum
 
 SHARE_BITS = 208
-NEARLY = 1 - 1e-12  # floats that are further apart are in the order of their fractions
+ORDER_BITS = 64
 
 
 class Node:
     """A role, or a framework in a role (a leaf)."""
 
     __slots__ = (
-        "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "ratio",
-        "reserved", "role", "share", "stamp", "wanting", "watched", "weight",
+        "children", "framework_id", "full", "heap", "held", "limits", "order", "parent", "rank",
+        "ratio", "reserved", "role", "stamp", "wanting", "watched", "weight",
     )  # fmt: skip
 
     def __init__(self, role: str, parent: Node | None, order: int, framework_id: str = "") -> None:
@@ -46,11 +47,11 @@ class Node:
         self.limits: Mapping[str, int] = {}
         self.full = False  # so near to its limits that nothing it may get is worth an offer
         self.watched = False  # whether `Tree.changed` is to name it when it holds more or less
-        self.share = 0  # dominant, divided by the weight, in units of 2^-SHARE_BITS
+        self.rank = order  # below the share: dominant, by the weight, in units of 2^-SHARE_BITS
         self.stamp = 0
         self.wanting = 0  # leaves below, or this one, that want offers
         self.children: dict[str, Node] = {}  # by role path, or by framework id
-        self.heap: list[tuple[int, int, int, Node]] = []
+        self.heap: list[tuple[int, int, Node]] = []  # rank, stamp, child
 
     def weigh(self, weight: float) -> None:
         """Give it a weight."""
@@ -75,7 +76,7 @@ class Tree:
         self._watched: set[str] = set()
         self.changed: set[str] = set()  # watched roles that hold more or less; for the watcher
         self._order = 0
-        self._stale = False  # the total has changed, and with it every share
+        self._stale = False  # the total or a weight has changed, and with it ranks
 
     @property
     def wanting(self) -> int:
@@ -148,7 +149,7 @@ class Tree:
             self.weights[role] = weight
         if role in self._roles:
             self._roles[role].weigh(weight)
-            self._reckon(self._roles[role])
+            self._stale = True
 
     def watch(self, role: str, limits: Mapping[str, int]) -> None:
         """Name a role when it holds more or less, and hold it to limits (in thousandths)."""
@@ -190,19 +191,23 @@ class Tree:
 
     def hold(self, leaf: Node, scalars: Mapping[str, int], sign: int) -> None:
         """A leaf holds more, or less."""
+        change = scalars if sign > 0 else {name: -value for name, value in scalars.items()}
         node = leaf
-        while node.parent is not None:
+        while (above := node.parent) is not None:
             held = node.held
-            for name, value in scalars.items():
-                held[name] = now = held.get(name, 0) + sign * value
+            for name, value in change.items():
+                held[name] = now = held.get(name, 0) + value
                 assert now >= 0, f"{leaf.framework_id} holds {now} of {name}"
             if node.watched:
                 self.changed.add(node.role)
                 self._check_limits(node)
             # An only child is first whatever it holds; `_new` has all computed when a second comes.
-            if not self._stale and len(node.parent.children) > 1:
-                self._reckon(node)
-            node = node.parent
+            if not self._stale and len(above.children) > 1:
+                rank = self._rank(node)
+                if rank != node.rank:
+                    node.rank = rank
+                    self._touch(node)
+            node = above
 
     def reserve(self, role: str, scalars: Mapping[str, int], sign: int) -> None:
         """More is reserved for a role and held by nobody, or less."""
@@ -226,27 +231,17 @@ class Tree:
                 share = value / whole
         return share
 
-    def _share(self, node: Node) -> int:
-        """A node's dominant share by its weight, exactly, as far as an order goes."""
-        share, least, most = 0, 0.0, (0, 1)
-        total = self.total
+    def _rank(self, node: Node) -> int:
+        """A node's dominant share by its weight, as exactly as an order needs, and its arrival."""
+        most, of, total = 0, 1, self.total
         for name, value in node.held.items():
             whole = total.get(name)
-            if not whole or value / whole < least:
-                continue
-            mine = (value << SHARE_BITS) // whole
-            if mine > share:
-                share, least, most = mine, value / whole * NEARLY, (value, whole)
-        if node.ratio is None:
-            return share
-        (value, whole), (above, below) = most, node.ratio
-        return (value * below << SHARE_BITS) // (whole * above)
-
-    def _reckon(self, node: Node) -> None:
-        share = self._share(node)
-        if share != node.share:
-            node.share = share
-            self._touch(node)
+            if whole and value * of > most * whole:
+                most, of = value, whole
+        if node.ratio is not None:
+            above, below = node.ratio
+            most, of = most * below, of * above
+        return (most << SHARE_BITS) // of << ORDER_BITS | node.order
 
     def _touch(self, node: Node) -> None:
         """Put the entry of a node where it belongs now."""
@@ -254,8 +249,8 @@ class Tree:
         if node.parent is None or not node.wanting or node.full:
             return
         heap = node.parent.heap
-        entry = (node.share, node.order, node.stamp, node)
-        if heap and heap[0][3] is node:
+        entry = (node.rank, node.stamp, node)
+        if heap and heap[0][2] is node:
             heapq.heapreplace(heap, entry)
             return
         heapq.heappush(heap, entry)
@@ -264,38 +259,36 @@ class Tree:
 
     def _rebuild(self, node: Node) -> None:
         node.heap = [
-            (c.share, c.order, c.stamp, c)
-            for c in node.children.values()
-            if c.wanting and not c.full
+            (c.rank, c.stamp, c) for c in node.children.values() if c.wanting and not c.full
         ]
         heapq.heapify(node.heap)
 
     def refresh(self) -> None:
-        """Compute every share anew if the total has changed."""
+        """Compute every rank anew if they are stale."""
         if self._stale:
             self._stale = False
             self._refresh(self.root)
 
     def _refresh(self, node: Node) -> None:
         for child in node.children.values():
-            child.share = self._share(child)
+            child.rank = self._rank(child)
             self._refresh(child)
         self._rebuild(node)
 
     def anybody(self) -> bool:
         """Whether there is any role that wants offers and is not full."""
         heap = self.root.heap
-        while heap and heap[0][2] != heap[0][3].stamp:
+        while heap and heap[0][1] != heap[0][2].stamp:
             heapq.heappop(heap)
         return bool(heap)
 
     def first(self, node: Node, blocked: Callable[[Node], bool] | None) -> Node | None:
-        """The first leaf below `node`, in order of share, that is not blocked."""
+        """The first leaf below `node`, in order of rank, that is not blocked."""
         heap = node.heap
-        passed_over: list[tuple[int, int, int, Node]] | None = None
+        passed_over: list[tuple[int, int, Node]] | None = None
         found: Node | None = None
         while heap:
-            _, _, stamp, child = heap[0]
+            _, stamp, child = heap[0]
             if stamp != child.stamp:
                 heapq.heappop(heap)
                 continue
