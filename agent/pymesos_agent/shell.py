@@ -66,6 +66,7 @@ from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, Runner, Writes
+from pymesos_core.security.renewing import asking_leader, keep_renewed
 from pymesos_core.store import Store
 from pymesos_core.streams import use_stream
 from pymesos_core.tasks import until_first
@@ -149,6 +150,7 @@ class Shell:
                 self._outside.backoff(*RECONNECT_S),
                 self._outside.dial,
             ),
+            keep_renewed(self._outside, asking_leader(detector, self._outside.dial)),
             report_usage(
                 self._core, self.queries, self._work_dir, self._tell_registered, self._host
             ),

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -21,9 +22,10 @@ from pymesos_core.contexts import Way
 from pymesos_core.coordination import CoordinationError, Detector
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.following import AGENT_KEY, describe, leader_of, says_that_nobody_leads
-from pymesos_core.grpc_transport import call_error, open_channel
+from pymesos_core.grpc_transport import call_error, dialer, open_channel
 from pymesos_core.security.credentials import Credentials, CredentialsError
 from pymesos_core.security.identities import Kind, name_in
+from pymesos_core.security.renewing import RenewalError, asking_leader, is_due, renew
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
@@ -40,6 +42,7 @@ EXIT_USAGE = 2
 EXIT_NO_MASTER = 3
 
 DIRECT_TIMEOUT_S = 2.0
+ENDS_SOON = 5  # a fifth of its life is left
 NO_MASTER = "what answers there is something else: perhaps an agent, or another program"
 _LIST_TIMES = 3
 _RETRY_S = 0.2
@@ -109,6 +112,21 @@ class Cluster:
         if self._channel is not None:
             await self._channel.close()
         await self._detector.close()
+
+    async def renew_if_due(self) -> None:
+        """Renew the certificate in use when half of its life is over. That is no part of what was
+        asked for: only when the certificate ends soon, a failure is said.
+        """
+        if self.credentials is None:
+            return
+        pem, now_s = self.credentials.current(), time.time()
+        if not is_due(pem, now_s):
+            return
+        try:
+            await renew(self.credentials, asking_leader(self._detector, dialer(self.credentials)))
+        except RenewalError as error:
+            if pem.ends_s - now_s < (pem.ends_s - pem.begins_s) / ENDS_SOON:
+                click.echo(f"your certificate ends soon and is not renewed: {error}", err=True)
 
     def _unreachable(self, detail: str) -> NoReturn:
         raise CliError(

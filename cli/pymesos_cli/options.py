@@ -72,7 +72,9 @@ def with_cluster(settings: Settings, work: Callable[[Cluster], Awaitable[Result]
 
     async def main() -> Result:
         async with Cluster(way, settings.timeout_s) as cluster:
-            return await work(cluster)
+            result = await work(cluster)
+            await cluster.renew_if_due()
+            return result
 
     try:
         return asyncio.run(main())

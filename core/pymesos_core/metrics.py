@@ -7,9 +7,10 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from pymesos_core.security.credentials import Credentials
 from pymesos_core.serving import ServingError
 
 ANSWER_TIMEOUT_S = 5.0
@@ -70,6 +71,21 @@ def serve_metrics(
         thread.join()
 
     return close
+
+
+def certificate_metrics(credentials: Credentials) -> Iterable[Metric]:
+    """How long the certificate of this process is in force, and how often it was not renewed."""
+    yield gauge(
+        "pymesos_certificate_ends_seconds",
+        "When the certificate of this process ends, as Unix time",
+        (),
+        [((), credentials.current().ends_s)],
+    )
+    yield CounterMetricFamily(
+        "pymesos_certificate_renewal_failures",
+        "Failures to renew the certificate of this process",
+        credentials.renewal_failures,
+    )
 
 
 def gauge(

@@ -35,7 +35,7 @@ from pymesos_core.directories import disk_problem
 from pymesos_core.exits import ExitStatus, RoleError
 from pymesos_core.limits import Limit
 from pymesos_core.log import set_up_logging
-from pymesos_core.metrics import serve_metrics
+from pymesos_core.metrics import certificate_metrics, serve_metrics
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.serving import Listen, bind, make_server
 from pymesos_core.store import Records, Store, StoreError
@@ -122,10 +122,20 @@ class RoleProcess:
         port: int | None,
         snapshot: Callable[[], Coroutine[Any, Any, Snapshot]],
         to_metrics: Callable[[Snapshot], Iterable[Metric]],
+        credentials: Credentials | None = None,
     ) -> None:
-        """Serve /metrics if there is a port for it. Raises ServingError."""
+        """Serve /metrics, with what credentials say, if there is a port for it.
+
+        Raises ServingError.
+        """
+
+        def all_metrics(taken: Snapshot) -> Iterator[Metric]:
+            yield from to_metrics(taken)
+            if credentials is not None:
+                yield from certificate_metrics(credentials)
+
         if port is not None:
-            close = serve_metrics(self._listen.ip, port, snapshot, to_metrics)
+            close = serve_metrics(self._listen.ip, port, snapshot, all_metrics)
             self.close_later(lambda: asyncio.to_thread(close))
 
 

@@ -210,6 +210,7 @@ class Driver(Calls):
             await until_first(
                 self._ended.wait(),
                 self._runner.run(),
+                self._keep_renewed(),
                 follow(
                     self._detector,
                     self._session,
@@ -228,6 +229,15 @@ class Driver(Calls):
             raise self._failure
         if self._core.tearing_down and self._store is not None:
             await asyncio.to_thread(self._store.commit, self._core.ledger.removal())
+
+    async def _keep_renewed(self) -> None:
+        """The framework's certificate, if it has one."""
+        if self._outside.credentials is None:
+            await asyncio.Event().wait()
+        # It needs a package more, as `_outside_of` does.
+        from pymesos_core.security.renewing import asking_leader, keep_renewed
+
+        await keep_renewed(self._outside, asking_leader(self._detector, self._outside.dial))
 
     def stop(self) -> None:
         """Leave; the tasks live through the failover timeout, for the next run to take over."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import click
 
@@ -16,15 +17,17 @@ from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import Server, add_prefix, add_service
 from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
-from pymesos_core.outside import OUTSIDE, outside_with
+from pymesos_core.outside import OUTSIDE, Outside, outside_with
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import Fault, FaultError
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
-from pymesos_core.security.signing import Signer
+from pymesos_core.security.renewing import asking_leader, keep_renewed
+from pymesos_core.security.signing import Issued, Signer, SigningError, read_request
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
-from pymesos_core.tasks import running
+from pymesos_core.streams import in_thread
+from pymesos_core.tasks import beside, running
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import MasterCore
@@ -56,6 +59,7 @@ SERVER_LIMITS = {
 
 async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop. Raises RoleError."""
+    signer = _signer(settings)
     credentials = await settings.credentials(Kind.MASTER)
     server, address = process.bind(SERVER_LIMITS, credentials)
     me = MasterInfo(str(OUTSIDE.uuid()), address, settings.listen_at.name(), VERSION)
@@ -65,12 +69,14 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     add_service(server, OperatorService(leadership))
     add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)
     join_server = None
-    if credentials is not None:
-        join_server = _serve_certificates(settings, process, credentials, leadership, server)
+    if credentials is not None and signer is not None:
+        join_server = _serve_certificates(
+            settings, process, credentials, signer, leadership, server
+        )
     contender, detector = _coordination(settings, me)
     process.close_later(contender.close)
     process.serve_metrics(
-        settings.metrics_port, lambda: metrics.snapshot(leadership), metrics.to_metrics
+        settings.metrics_port, lambda: metrics.snapshot(leadership), metrics.to_metrics, credentials
     )
     if detector is not None:
         process.close_later(detector.close)
@@ -83,6 +89,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         running(contend(settings, contender, leadership)) as contending,
         running(process.stop.wait()) as stopping,
         running(leadership.led.wait()) as leading,
+        beside(_renewing(leadership.outside, signer, detector)),
     ):
         ends = {contending, stopping}
         if settings.zk is None:
@@ -96,10 +103,42 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         log.info("stopping")
 
 
+def _signer(settings: MasterSettings) -> Signer | None:
+    """The authority of this master, which renews its own certificate if that has ended.
+
+    Raises RoleError.
+    """
+    if settings.tls is None:
+        return None
+    signer = Signer(settings.tls, settings.certificate_lifetime_s)
+    try:
+        signer.sign_own()
+    except (SigningError, OSError) as error:
+        raise RoleError(f"the certificate in {settings.tls} has ended: {error}") from error
+    return signer
+
+
+def _renewing(
+    outside: Outside, signer: Signer | None, detector: Detector | None
+) -> Coroutine[Any, Any, None]:
+    """Keep this master's certificate renewed: by its own authority, or by the leader's."""
+    credentials = outside.credentials
+
+    async def sign(request: bytes) -> Issued:
+        if signer is None or credentials is None:
+            raise SigningError("this master has no certificate")
+        if detector is not None and not signer.is_there:
+            return await asking_leader(detector, outside.dial)(request)
+        return await in_thread(signer.sign, read_request(request), credentials.identity, None)
+
+    return keep_renewed(outside, sign)
+
+
 def _serve_certificates(
     settings: MasterSettings,
     process: RoleProcess,
     credentials: Credentials,
+    signer: Signer,
     leadership: Leadership,
     server: Server,
 ) -> Server | None:
@@ -107,17 +146,15 @@ def _serve_certificates(
 
     Raises RoleError.
     """
-    assert settings.tls is not None
-    signer = Signer(settings.tls, credentials, settings.certificate_lifetime_s)
-    leadership.signer = signer
-    add_service(server, CertificatesService(leadership, signer))
-    add_service(server, EnrolmentService(leadership, signer, passes_on=False))
+    leadership.signer, cluster = signer, credentials.identity.cluster
+    add_service(server, CertificatesService(leadership, cluster, signer))
+    add_service(server, EnrolmentService(leadership, cluster, signer, passes_on=False))
     if not signer.is_there:
         return None
     join_server, leadership.join_at = process.bind(
         {}, credentials, settings.join_at, "--join-port or --ip", for_joining=True
     )
-    add_service(join_server, EnrolmentService(leadership, signer, passes_on=True))
+    add_service(join_server, EnrolmentService(leadership, cluster, signer, passes_on=True))
     log.info("those who join with a token are taken at %s", leadership.join_at)
     return join_server
 

@@ -6,10 +6,12 @@ made from then on use what is there then.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import stat
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -67,6 +69,7 @@ class Credentials:
         self._complaints = Complaints(log)
         self.identity = self._pem.identity
         self.revocations = Revocations()  # among those who call this process
+        self.renewal_failures = 0
 
     def need(self, kind: Kind) -> None:
         """Raises CredentialsError when it is the certificate of another kind of principal."""
@@ -87,6 +90,16 @@ class Credentials:
                 self._say("files", f"{error}; what was read before stays in use")
             self._say_how_long()
         return self._pem
+
+    @contextlib.contextmanager
+    def replacing(self) -> Iterator[Path]:
+        """While this process replaces the files in the folder: they are read when all are there.
+
+        Raises CredentialsError.
+        """
+        with self._lock:
+            yield self._folder
+            self._read_again(_version(self._folder))
 
     def _say_how_long(self) -> None:
         """A warning says when the certificate ends, so that somebody renews it before."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from cryptography import x509
@@ -37,10 +39,23 @@ def put(folder: Path, key: bytes, chain: bytes, roots: bytes) -> None:
     Whoever is cut short leaves either the key and the certificate from before, or the new ones.
     Raises OSError.
     """
-    put_next_key(folder, key)
-    replace_file(folder / ROOTS, roots)
-    replace_file(folder / CERTIFICATE, chain)
-    (folder / NEXT_KEY).replace(folder / KEY)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _alone_in(folder):
+        put_next_key(folder, key)
+        replace_file(folder / ROOTS, roots)
+        replace_file(folder / CERTIFICATE, chain)
+        (folder / NEXT_KEY).replace(folder / KEY)
+
+
+@contextlib.contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Two commands of one person must not mix their keys. Raises OSError."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def put_next_key(folder: Path, key: bytes) -> None:

@@ -22,12 +22,15 @@ from pymesos_core.security.authority import (
     PrivateKey,
     certificate_pem,
     fingerprint,
+    identity_of,
     is_signed,
+    key_pem,
+    new_key,
     read_authority,
 )
-from pymesos_core.security.credentials import ROOTS, Credentials
+from pymesos_core.security.credentials import CERTIFICATE, ROOTS
 from pymesos_core.security.identities import Identity, IdentityError
-from pymesos_core.security.issuing import SIGNING, SIGNING_KEY
+from pymesos_core.security.issuing import SIGNING, SIGNING_KEY, put
 
 
 class SigningError(Exception):
@@ -77,9 +80,8 @@ def key_digest(key: ec.EllipticCurvePublicKey) -> bytes:
 class Signer:
     """The authority of a master, in the folder of its certificate, which may be replaced there."""
 
-    def __init__(self, folder: Path, credentials: Credentials, lifetime_s: float) -> None:
+    def __init__(self, folder: Path, lifetime_s: float) -> None:
         self._folder = folder
-        self._credentials = credentials
         self._lifetime_s = lifetime_s
 
     @property
@@ -87,10 +89,20 @@ class Signer:
         """Whether this master has an authority."""
         return (self._folder / SIGNING_KEY).exists()
 
-    @property
-    def cluster(self) -> str:
-        """The cluster of the certificates that it signs."""
-        return self._credentials.identity.cluster
+    def sign_own(self) -> None:
+        """Sign what the folder has, if that has ended, as after a long stop of all masters.
+
+        Raises SigningError, OSError.
+        """
+        try:
+            own = x509.load_pem_x509_certificate((self._folder / CERTIFICATE).read_bytes())
+            me = identity_of(own)
+        except (FileNotFoundError, ValueError):
+            return  # who reads it says what is wrong with it
+        if self.is_there and own.not_valid_after_utc.timestamp() <= time.time():
+            key = new_key()
+            issued = self.sign(key.public_key(), me, None)
+            put(self._folder, key_pem(key), issued.chain, issued.roots)
 
     def sign(
         self, key: ec.EllipticCurvePublicKey, to: Identity, below: ec.EllipticCurvePublicKey | None
@@ -104,23 +116,23 @@ class Signer:
                 signed = authority.sign_intermediate(below, to.principal, now_s)
                 of_master = certificate_pem(signed, *authority.chain)
         except IdentityError as error:
-            raise SigningError(
-                f"{self._credentials.identity.principal} cannot sign that: {error}"
-            ) from error
+            raise SigningError(f"this master cannot sign that: {error}") from error
         chain = certificate_pem(made, *authority.chain)
-        return Issued(chain, self._credentials.current().roots, of_master)
+        return Issued(chain, certificate_pem(*self._roots()), of_master)
 
     def root(self) -> x509.Certificate:
         """The root above what it signs. Raises SigningError."""
         top = self._authority().chain[-1]
-        try:
-            roots = x509.load_pem_x509_certificates((self._folder / ROOTS).read_bytes())
-        except (OSError, ValueError) as error:
-            raise SigningError(f"the roots of this master cannot be read: {error}") from error
-        for one in roots:
+        for one in self._roots():
             if one.subject == top.issuer and is_signed(top, one):
                 return one
         raise SigningError("the authority of this master is signed by none of its roots")
+
+    def _roots(self) -> list[x509.Certificate]:
+        try:
+            return x509.load_pem_x509_certificates((self._folder / ROOTS).read_bytes())
+        except (OSError, ValueError) as error:
+            raise SigningError(f"the roots of this master cannot be read: {error}") from error
 
     def fingerprint(self) -> bytes:
         """Of that root. Raises SigningError."""
@@ -133,10 +145,9 @@ class Signer:
             )
             return read_authority(certificate, key)
         except FileNotFoundError:
-            me = self._credentials.identity.principal
             raise SigningError(
-                f"{me} has no authority to sign with: put one into its folder, with `pymesos-cli"
-                f" cluster issue AUTHORITY {me} FOLDER`"
+                "the master that leads has no authority to sign with: put one into its folder, with"
+                " `pymesos-cli cluster issue AUTHORITY master/NAME FOLDER`"
             ) from None
         except (OSError, ValueError) as error:
             raise SigningError(f"the authority of this master cannot be used: {error}") from error

@@ -26,8 +26,11 @@ class EnrolmentService:
 
     contract = pb.DESCRIPTOR.services_by_name["Enrolment"]
 
-    def __init__(self, leadership: Leadership, signer: Signer, *, passes_on: bool) -> None:
+    def __init__(
+        self, leadership: Leadership, cluster: str, signer: Signer, *, passes_on: bool
+    ) -> None:
         self._leadership = leadership
+        self._cluster = cluster
         self._signer = signer
         self._passes_on = passes_on
 
@@ -48,7 +51,7 @@ class EnrolmentService:
                 token = leader_here.core.state.tokens().get(digest)
             if token is None:
                 raise CallError(Code.NOT_FOUND, "the token was taken back just now")
-            to = read_principal(self._signer.cluster, token.principal)
+            to = read_principal(self._cluster, token.principal)
             of_authority = None
             if to.kind == Kind.MASTER and request.authority_request:
                 of_authority = read_request(request.authority_request)
@@ -79,15 +82,16 @@ class CertificatesService:
 
     contract = pb.DESCRIPTOR.services_by_name["Certificates"]
 
-    def __init__(self, leadership: Leadership, signer: Signer) -> None:
+    def __init__(self, leadership: Leadership, cluster: str, signer: Signer) -> None:
         self._leadership = leadership
+        self._cluster = cluster
         self._signer = signer
 
     async def Renew(self, request: pb.RenewRequest, call: Call) -> pb.IssuedCertificate:  # noqa: N802
         """For who calls, and nobody else. The gate lets no one in who is revoked."""
         self._leadership.here()
         try:
-            to = read_principal(self._signer.cluster, caller_of(call).principal)
+            to = read_principal(self._cluster, caller_of(call).principal)
             key = read_request(request.request)
             return _message(await in_thread(self._signer.sign, key, to, None))
         except IdentityError as error:
