@@ -325,6 +325,17 @@ class TestCommands:
         assert (folder / "cert.pem").read_bytes() != first
         assert not [path for path in folder.iterdir() if path.name.startswith(".")]
 
+    def test_another_authority_adds_its_root(self, tmp_path: Path) -> None:
+        folder = tmp_path / "m1"
+        for authority in ("old", "new"):
+            run("init", tmp_path / authority)
+            status, said = run("issue", tmp_path / authority, "master/m1", folder)
+            assert status == 0, said
+        roots = x509.load_pem_x509_certificates((folder / "roots.pem").read_bytes())
+        assert len(roots) == 2 and Credentials(folder).identity.principal == "master/m1"
+        assert run("issue", tmp_path / "new", "master/m1", folder)[0] == 0
+        assert len(x509.load_pem_x509_certificates((folder / "roots.pem").read_bytes())) == 2
+
     def test_nothing_is_taken_from_another(self, tmp_path: Path) -> None:
         authority, folder = tmp_path / "ca", tmp_path / "alice"
         run("init", authority)

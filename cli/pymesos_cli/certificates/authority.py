@@ -24,7 +24,13 @@ from pymesos_core.security.authority import (
     make_root,
     read_authority,
 )
-from pymesos_core.security.credentials import CERTIFICATE, KEY, CredentialsError, read_pem
+from pymesos_core.security.credentials import (
+    CERTIFICATE,
+    KEY,
+    ROOTS,
+    CredentialsError,
+    read_pem,
+)
 from pymesos_core.security.identities import Identity, IdentityError, Kind, read_principal
 from pymesos_core.security.issuing import (
     SIGNING,
@@ -98,7 +104,8 @@ def issue_certificate(authority: Path, principal: str, folder: Path, days: float
     _check_same_principal(folder, to)
     try:
         of_master = _authority_of(authority, to) if to.kind == Kind.MASTER else None
-        certificate = issue(folder, to, signing, root, days * DAY_S, time.time())
+        roots = _with_roots_there(folder, root)
+        certificate = issue(folder, to, signing, roots, days * DAY_S, time.time())
         if of_master is not None:
             put_authority(folder, of_master)
     except OSError as error:
@@ -121,6 +128,21 @@ def show_certificate(folder: Path) -> None:
     for certificate in (leaf, *above):
         what = "its serial number is" if certificate is leaf else "signed below"
         click.echo(f"{what} {certificate.serial_number:x}")
+
+
+def _with_roots_there(folder: Path, root: bytes) -> bytes:
+    """The root, and others of a folder, in PEM: two are in force while one is replaced.
+
+    Raises OSError, click.ClickException.
+    """
+    try:
+        there = x509.load_pem_x509_certificates((folder / ROOTS).read_bytes())
+    except FileNotFoundError:
+        return root
+    except ValueError as error:
+        raise click.ClickException(f"{folder / ROOTS} holds no certificates: {error}") from error
+    own = x509.load_pem_x509_certificate(root)
+    return certificate_pem(own, *(other for other in there if other != own))
 
 
 def _authority_of(folder: Path, master: Identity) -> Authority | None:
