@@ -18,6 +18,7 @@ from pymesos_testing.components import (
     ZooKeeper,
     docker_engine,
     import_busybox,
+    passable_folder,
     unmount_all,
 )
 from pymesos_testing.podman import podman_service
@@ -126,9 +127,8 @@ def engine_folder() -> Iterator[Path]:
 @pytest.fixture
 def passable() -> Iterator[Path]:
     """A folder that every user may pass through; pytest's own are not."""
-    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pymesos-") as name:
-        Path(name).chmod(0o711)
-        yield Path(name)
+    with passable_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

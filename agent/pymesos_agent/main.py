@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import uuid
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from pymesos_agent import machine, metrics
+from pymesos_agent.claims import check_passable, claim
 from pymesos_agent.commands import purge, recover
 from pymesos_agent.core import AgentCore, Config
+from pymesos_agent.core.uids import UidRange
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
+from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
 from pymesos_agent.runtimes.starting import (
     candidates_of,
     check_needed,
@@ -69,7 +74,8 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
             holder[0].feed(event)
 
     await detector.start(patient=True)
-    containers = settings.containers
+    task_uids = task_uids_of(settings, work_dir)
+    containers = replace(settings.containers, task_uids=task_uids)
     needed = runtimes_of(records)
     candidates = candidates_of(settings.runtime, settings.docker_host, containers, work_dir)
     for runtime in candidates:
@@ -78,7 +84,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     check_needed(works, away, needed)
     name = settings.listen_at.name()[:MAX_NAME_IN_ID].replace("/", "-")
     core = AgentCore(
-        _config(settings, work_dir, address, executors_at, works),
+        replace(_config(settings, work_dir, address, executors_at, works), task_uids=task_uids),
         records,
         container_ids=(f"{_prefix()}-{n}" for n in itertools.count()),
         uuids=(uuid.uuid4().bytes for _ in itertools.count()),
@@ -120,6 +126,20 @@ async def run(
                 log.error("some tasks did not end within %g s", END_TASKS_TIMEOUT_S)
         else:
             log.info("stopping; the tasks run on")
+
+
+def task_uids_of(settings: AgentSettings, work_dir: Path) -> UidRange | None:
+    """The users that tasks are given: none, by an agent that is no root. Raises RoleError."""
+    wanted = settings.task_uids
+    if wanted is not None and not wanted.count:
+        return None
+    if os.geteuid() != 0:
+        if wanted is None:
+            return None
+        raise RoleError("--task-uids: only an agent run by root can give users to tasks")
+    check_passable(work_dir)
+    base = settings.user_namespace_base
+    return claim(work_dir, wanted, UidRange(base, USER_NAMESPACE_IDS) if base else None)
 
 
 def _prefix() -> str:

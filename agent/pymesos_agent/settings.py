@@ -8,8 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymesos_agent.claims import COUNT, FIRST, read_task_uids
 from pymesos_agent.containers.settings import AllowedPath, ImageSettings, LogLimits, NetworkSettings
 from pymesos_agent.containers.settings import Settings as ContainerSettings
+from pymesos_agent.core.uids import UidRange
 from pymesos_agent.runtimes.oci import tools
 from pymesos_core.attributes import parse_attributes
 from pymesos_core.directories import default_directory
@@ -166,6 +168,14 @@ class AgentSettings(ServerSettings):
         help="Images run in user namespaces (oci): their ids 0 to 65535 are this one and up on"
         " the machine.",
     )
+    task_uids: UidRange | None = text(
+        None,
+        read=read_task_uids,
+        metavar="BASE:COUNT",
+        default_text=f"{COUNT} from {FIRST} on that no other agent of the machine has",
+        help="Of root's agent, the users of tasks without an image that name none: each has one of"
+        " its own. `none`: such tasks run as root.",
+    )
     oci_tool: str = choice(
         "auto",
         ("auto", *tools.NAMES),
@@ -250,6 +260,6 @@ class AgentSettings(ServerSettings):
             self.artifact_cache_size_mib,
             NetworkSettings(self.bridge_subnet, self.cni_config_dir),
             self.user_namespace_base or 0,
-            self.oci_tool,
+            oci_tool=self.oci_tool,
             hidden=self.hide,
         )

@@ -295,10 +295,11 @@ class Shell:
                 self.executors.do(effect)
             case RunCheck():
                 self._checks.start(effect)
-            case DestroyContainer(container_id, name):
+            case DestroyContainer(container_id, name, own_uid, volumes):
                 self._fetching.stop(container_id)
                 for runtime in self._named(name):
                     runtime.destroy(container_id)
+                self._folders.leave(own_uid, volumes)
             case DestroyGroup(group_id, names):
                 for name in names:
                     for runtime in self._named(name):
@@ -343,8 +344,9 @@ class Shell:
         if problem := refusal(runtime, spec, self._settings) or self._folders.prepare(spec):
             self._refuse(effect.container_id, problem)
             return
-        if spec.info.artifacts:
-            self._fetching.start(spec, partial(self._launch, runtime))
+        volumes = self._folders.to_hand_over(spec) if spec.volumes else ()
+        if spec.info.artifacts or volumes:
+            self._fetching.start(spec, volumes, partial(self._launch, runtime))
         else:
             runtime.launch(spec)
 

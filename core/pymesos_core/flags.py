@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
 from pathlib import Path
 from typing import Any
 
@@ -51,11 +49,3 @@ class Folder(click.Path):
         if isinstance(value, str) and not value.strip():
             self.fail("it is empty; a directory is expected, and . is this one", param, ctx)
         return super().convert(value, param, ctx)
-
-
-def current_user() -> str:
-    """Who runs this, by name, or by number where the machine has no name for it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return str(os.getuid())

@@ -9,6 +9,7 @@ The same file is both: an agent starts it again as the executor. A task counts t
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import sys
 from collections.abc import Sequence
@@ -98,7 +99,10 @@ def main() -> None:
         sys.exit("usage: counting_executor.py [HOST:PORT [TASKS [STEPS]]]")
     tasks, steps = [*map(int, numbers), *(5, 10)[len(numbers) :]]
     info = pb.FrameworkInfo(
-        name="counting", capabilities=[pb.PARTITION_AWARE], failover_timeout_s=60
+        name="counting",
+        user=getpass.getuser(),  # its executor is this file, which others may not be able to read
+        capabilities=[pb.PARTITION_AWARE],
+        failover_timeout_s=60,
     )
     sys.exit(run_framework(Counting(tasks, steps), info, master))
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, Policy, read_policy
-from pymesos_core.flags import current_user
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.settings import SECONDS, folder, number, switch, text
 from pymesos_core.settings.server import ServerSettings, master_address
@@ -41,7 +40,12 @@ class BinpackSettings(ServerSettings):
         default_text="the jobs' own, else '*'",
         help="Its role.",
     )
-    user: str = text(current_user, metavar="USER", default_text="you", help="Who runs the tasks.")
+    user: str = text(
+        "",
+        metavar="USER",
+        default_text="one of its own for each, of agents that root runs, else the agent's",
+        help="Who runs the tasks whose job names no user.",
+    )
     failover_timeout_s: float = number(
         WEEK_S,
         0,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -12,17 +13,14 @@ from pathlib import Path
 import pytest
 
 from pymesos_testing.cli import Cli, job
-from pymesos_testing.components import Roles, wait_for
+from pymesos_testing.components import Roles, passable_folder, wait_for
 from pymesos_testing.tls import TlsCluster
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsCluster]:
-    roles = Roles(tmp_path_factory.mktemp("tls"))
-    try:
+def cluster() -> Iterator[TlsCluster]:
+    with passable_folder() as folder, contextlib.closing(Roles(folder)) as roles:
         yield TlsCluster(roles)
-    finally:
-        roles.close()
 
 
 def test_all_that_people_do_works(cluster: TlsCluster) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 import pytest
 
 from pymesos_testing.cli import Cli, job
-from pymesos_testing.components import Role, Roles, free_port, wait_for
+from pymesos_testing.components import Role, Roles, free_port, passable_folder, wait_for
 
 
 class Cluster:
@@ -49,12 +49,9 @@ class Cluster:
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    roles = Roles(tmp_path_factory.mktemp("roles"))
-    try:
+def cluster() -> Iterator[Cluster]:
+    with passable_folder() as folder, contextlib.closing(Roles(folder)) as roles:
         yield Cluster(roles)
-    finally:
-        roles.close()
 
 
 @pytest.fixture(autouse=True)

@@ -15,22 +15,19 @@ from pathlib import Path
 import pytest
 
 from pymesos_testing.cli import Cli
-from pymesos_testing.components import Roles, wait_for
+from pymesos_testing.components import Roles, passable_folder, wait_for
 
 
 @pytest.fixture(scope="module")
-def cli(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cli]:
+def cli() -> Iterator[Cli]:
     """A master and an agent without a bin-packing framework."""
-    roles = Roles(tmp_path_factory.mktemp("roles"))
-    try:
+    with passable_folder() as folder, contextlib.closing(Roles(folder)) as roles:
         master = roles.master()
         resources = "cpus:4;mem:1024;disk:100;ports:[24200-24249]"
         roles.agent(master.address, "h1", "--resources", resources, "--kill-tasks-on-exit")
         made = Cli(master.address)
         made.wait_for_agents(1)
         yield made
-    finally:
-        roles.close()
 
 
 def runs(cli: Cli, name: str) -> bool:

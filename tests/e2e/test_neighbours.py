@@ -164,7 +164,7 @@ def test_health_and_readiness(roles: Roles) -> None:
         {
             "name": "web",
             "kind": "service",
-            "command": f"exec {sys.executable} -m http.server {port} --bind 127.0.0.1",
+            "command": f"exec python3 -m http.server {port} --bind 127.0.0.1",
             "resources": {"mem": 64},
             "health_check": {**often, "grace_period_s": 30, "command": "test ! -e broken"},
             "readiness_check": {**often, "http": {"port": port}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import subprocess
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pymesos_testing.cli import Cli
-from pymesos_testing.components import Roles, wait_for
+from pymesos_testing.components import Roles, passable_folder, wait_for
 from pymesos_testing.tls import TlsCluster
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "operators-guide.md"
@@ -21,13 +22,10 @@ POLICY = EXAMPLE.replace("[app]", '["*"]')  # who runs the tests is not on every
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TlsCluster]:
-    roles = Roles(tmp_path_factory.mktemp("policy"))
-    try:
+def cluster() -> Iterator[TlsCluster]:
+    with passable_folder() as folder, contextlib.closing(Roles(folder)) as roles:
         (file := roles.folder / "policy.yaml").write_text(POLICY)
         yield TlsCluster(roles, ("--policy", str(file)), "prod/ci")
-    finally:
-        roles.close()
 
 
 def denied(cli: Cli, *argv: str) -> str:

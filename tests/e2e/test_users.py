@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,13 +13,6 @@ from pymesos_testing.registry import busybox_layer, write_layout
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs tasks of other users")
 BASE = 400_000
-
-
-@pytest.fixture
-def roles(passable: Path) -> Iterator[Roles]:
-    started = Roles(passable)
-    yield started
-    started.close()
 
 
 def start(roles: Roles, *flags: str, role: str = "*") -> Cli:

@@ -37,11 +37,11 @@ class Bench:
         sandbox.mkdir()
         wanted = [pb.Artifact(uri=uri, **artifact) for uri in uris]  # type: ignore[arg-type]
         spec = ContainerSpec("c", "f", "", None, pb.TaskInfo(artifacts=wanted), EMPTY, sandbox)
-        self.fetching.start(spec, lambda spec: self.launched.append(spec.container_id))
+        self.fetching.start(spec, (), lambda spec: self.launched.append(spec.container_id))
 
     @staticmethod
     def threads() -> list[threading.Thread]:
-        return [t for t in threading.enumerate() if t.name == "artifact"]
+        return [t for t in threading.enumerate() if t.name == "files"]
 
     async def failure(self) -> str:
         def failed() -> list[str]:

@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from pymesos_agent.containers.settings import AllowedPath, ImageSettings, Settin
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
 from pymesos_agent.core.ports import Group
+from pymesos_agent.core.uids import UidRange
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
@@ -32,9 +34,15 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, MissingError, free_port, supervisors
 from pymesos_testing.registry import Layer, busybox_layer, write_layout
 from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
+from pymesos_testing.waiting import until
 
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
 BASE = 300_000
+OWN = 400_000  # a user that the machine does not know
+LEAVES = (
+    "id -u; id -G; setsid env -i /bin/sh -c 'sleep 900 & touch gone; sleep 900' > /dev/null 2>&1 &"
+    " until test -e gone; do sleep 0.1; done"
+)
 V2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
 # With what user namespace base, by what.
 OCI = {
@@ -237,6 +245,48 @@ async def user(t: Tried) -> None:
     assert said.isdigit() and int(said) != 0, said
 
 
+async def own_user(t: Tried) -> None:
+    """Nobody else reads its files, and what has left it ends with it."""
+    for uid in (OWN, OWN + 1):
+        spec = t.rig.spec(
+            "id -u; id -g; id -G; echo $USER $LOGNAME; echo mine > f; chmod 600 f;"
+            f" cat {t.rig.folder}/sandboxes/*/f; echo end; exec sleep 600"
+        )
+        spec = replace(spec, own_uid=uid, owner=(uid, uid))
+        os.chown(spec.sandbox, uid, uid)
+        t.rig.runtime.launch(spec)
+        await t.rig.until(ContainerStarted, spec.container_id)
+        await until("it has said all", partial(has_said, spec, "end"))
+        entry = t.rig.runtime.entry(spec, ["sh", "-c", LEAVES], "")
+        status, entered = await run_entry(entry, 20)
+        assert (status, entered.split()) == (0, [str(uid)] * 2)
+        t.rig.runtime.kill(spec.container_id, force=True)
+        await t.rig.exited(spec)
+        said = out(spec).split()
+        assert said[:5] == [str(uid)] * 5 and said[5:] in (["end"], ["mine", "end"]), said
+        await until("nothing of it is left", partial(has_nothing, uid))
+
+
+def out(spec: ContainerSpec) -> str:
+    """What a task has said so far."""
+    file = spec.sandbox / "stdout"
+    return file.read_text() if file.exists() else ""
+
+
+def has_said(spec: ContainerSpec, word: str) -> bool:
+    return word in out(spec)
+
+
+def has_nothing(uid: int) -> bool:
+    """Whether a user of the machine runs no program."""
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            is_its = folder.name.isdigit() and folder.stat().st_uid == uid
+            if is_its and "State:\tZ" not in (folder / "status").read_text():
+                return False
+    return True
+
+
 async def capabilities(t: Tried) -> None:
     status = "cat /proc/self/status"
     sys_admin = 1 << 21
@@ -305,8 +355,8 @@ async def user_namespace(t: Tried) -> None:
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
     for trial in (mem, cpu, cpu_quota, pids, io, network, bridge, group, root, read_only, mounts,
-                  ulimits, user, capabilities, seccomp, no_new_privileges, guard, namespaces,
-                  user_namespace)
+                  ulimits, user, own_user, capabilities, seccomp, no_new_privileges, guard,
+                  namespaces, user_namespace)
 }  # fmt: skip
 
 
@@ -334,11 +384,13 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
             host_paths=(AllowedPath(folder),),
             user_namespace_base=base,
             oci_tool=tool,
+            task_uids=UidRange(OWN, 2),
         )
         async with oci_rig(work, settings) as rig:
             yield Tried(rig, f"oci:{folder}/layout:image", folder)
     else:
-        async with process_rig(work, watched=False) as rig:
+        settings = Settings(task_uids=UidRange(OWN, 2))
+        async with process_rig(work, watched=name == "keeper", settings=settings) as rig:
             yield Tried(rig, "", folder)
 
 
@@ -361,6 +413,14 @@ async def test_what_is_declared_holds(
                 except BaseException as error:
                     error.add_note(f"the facet {facet} on {runtime}")
                     raise
+
+
+async def test_what_has_left_a_task_without_cgroups_ends_with_it(
+    request: pytest.FixtureRequest, passable: Path
+) -> None:
+    """Also what entered it, and is no child of its keeper."""
+    async with tried_on("keeper", request, passable) as tried:
+        await own_user(tried)
 
 
 async def test_the_layers_of_other_ids_go_once_nobody_uses_them(passable: Path) -> None:

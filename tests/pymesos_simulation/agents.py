@@ -11,6 +11,7 @@ from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core import AgentCore, Config, RecoveryError
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
+from pymesos_agent.core.uids import UidRange
 from pymesos_agent.main import run
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.services.executor import ExecutorService
@@ -25,11 +26,13 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import CONNECT
-from pymesos_simulation.machine import SIMULATED_HOST
+from pymesos_simulation.machine import host_on
 from pymesos_simulation.network import Network, outside_of
 from pymesos_simulation.runtime import NAME, Machine, SimulatedRuntime
 from pymesos_simulation.threads import Killed
 from pymesos_simulation.world import FSYNC_S, Node, World
+
+TASK_UIDS = UidRange(100_000, 1_100)  # a few more than the sandboxes that are kept
 
 
 class WatchedAgent(AgentCore):
@@ -114,7 +117,7 @@ class AgentNode(Node):
             Settings(),
             {runtime: away} if away else {},
             outside=outside_of(self, self.network),
-            host=SIMULATED_HOST,
+            host=host_on(self.machine),
         )
         holder.append(shell)
         service = ExecutorService(shell.executors, shell.feed)
@@ -135,7 +138,7 @@ class AgentNode(Node):
         )
         tag = f"{self.name}.{self.generation}"
         core = WatchedAgent(
-            Config(info, (NAME,), boot_id=self.name, resend_min_s=5.0),
+            Config(info, (NAME,), TASK_UIDS, boot_id=self.name, resend_min_s=5.0),
             store.load(),
             (f"{tag}-{n}" for n in itertools.count()),
             (f"{tag}-{n}".encode() for n in itertools.count()),

@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from pymesos_agent.containers.spec import ContainerSpec
@@ -14,6 +16,7 @@ from pymesos_agent.files.folders import Folders
 from pymesos_agent.health.checking import CheckError
 from pymesos_agent.host import Host
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_simulation.runtime import Machine
 from pymesos_simulation.world import here
 
 
@@ -28,15 +31,30 @@ class NoForks:
 class SimulatedFolders(Folders):
     """Folders of which nothing but the names is there."""
 
+    def __init__(self, work_dir: Path, machine: Machine) -> None:
+        super().__init__(work_dir)
+        self._machine = machine
+
     def prepare(self, spec: ContainerSpec) -> str | None:
         """See Folders."""
         return None
 
+    def to_hand_over(self, spec: ContainerSpec) -> tuple[Path, ...]:
+        """See Folders."""
+        return ()
+
+    def leave(self, own_uid: int, volumes: Iterable[tuple[str, str]]) -> None:
+        """See Folders."""
+
     def remove_leftovers(self, containers: Collection[str], groups: Collection[str]) -> None:
         """See Folders."""
+        for container_id in [*self._machine.files]:
+            if container_id not in containers:
+                self.remove_sandbox(container_id)
 
     def remove_sandbox(self, container_id: str) -> None:
         """See Folders."""
+        self._machine.files.pop(container_id, None)
 
     def remove_group(self, group_id: str) -> None:
         """See Folders."""
@@ -55,15 +73,17 @@ async def _run_check(
     await asyncio.sleep(world.random.uniform(0.001, 0.1))
 
 
-SIMULATED_HOST = Host(
-    folders=SimulatedFolders,
-    forks=NoForks,
-    cap_cpu=lambda pid, cpus_milli: None,
-    ask=_run_check,
-    usage=lambda work_dir, containers: agent_pb.Usage(containers=containers),
-    usage_of=lambda pid: None,
-    disk_used_fraction=lambda work_dir: 0.1,
-)
+def host_on(machine: Machine) -> Host:
+    """What an agent on a simulated machine takes from it."""
+    return Host(
+        folders=partial(SimulatedFolders, machine=machine),
+        forks=NoForks,
+        cap_cpu=lambda pid, cpus_milli: None,
+        ask=_run_check,
+        usage=lambda work_dir, containers: agent_pb.Usage(containers=containers),
+        usage_of=lambda pid: None,
+        disk_used_fraction=lambda work_dir: 0.1,
+    )
 
 
 @contextlib.contextmanager

@@ -40,6 +40,7 @@ class Machine:
     total: Resources
     containers: dict[str, Container] = field(default_factory=dict)
     executors: dict[str, SimulatedExecutor] = field(default_factory=dict)  # by container id
+    files: dict[str, int] = field(default_factory=dict)  # whose the sandboxes are, by container id
 
     def start(self, spec: ContainerSpec) -> None:
         """Run it for a while."""
@@ -52,7 +53,7 @@ class Machine:
             return
         assert key not in world.started, f"{key} was started twice"
         world.started.add(key)
-        self.containers[spec.container_id] = Container(spec.container_id, key, spec.resources)
+        self._add(spec, key, spec.resources)
         self.check_room()
         world.counts["container"] += 1
         self._live(spec.container_id, spec.info.command.value)
@@ -60,13 +61,21 @@ class Machine:
     def _start_executor(self, spec: ContainerSpec, key: tuple[str, str]) -> None:
         container_id, world = spec.container_id, self.node.world
         world.counts["executor"] += 1
-        self.containers[container_id] = Container(container_id, key, EMPTY)
+        self._add(spec, key, EMPTY)
         executor = self.executors[container_id] = SimulatedExecutor(self.node, spec)
         executor.start()
         if world.faulty and world.random.random() < world.weather.container_failure:
             lives_s = world.random.expovariate(1 / 10)
             world.at(lives_s, lambda: self.end(container_id, -9))
         self.node.soon(0.01, lambda: self.node.tell_started(container_id))
+
+    def _add(self, spec: ContainerSpec, key: tuple[str, str], resources: Resources) -> None:
+        """Its user has nothing else here, neither a process nor a file."""
+        uid, container_id = spec.own_uid, spec.container_id
+        assert spec.user or uid, f"{key} runs as root"
+        assert uid not in self.files.values(), f"{key} has the user of another task"
+        self.files[container_id] = uid
+        self.containers[container_id] = Container(container_id, key, resources)
 
     def live(self) -> dict[tuple[str, str], Resources]:
         """All tasks that run, in containers of their own and in executors."""
@@ -136,6 +145,7 @@ class Machine:
             executor.end()
         self.executors.clear()
         self.containers.clear()
+        self.files.clear()
 
 
 class SimulatedRuntime:

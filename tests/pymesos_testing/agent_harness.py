@@ -7,6 +7,7 @@ import itertools
 from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
+from pymesos_agent.core.uids import UidRange
 from pymesos_core.clock import Now
 from pymesos_core.resources import Resources, parse, to_proto
 from pymesos_core.store import Change
@@ -32,11 +33,12 @@ class AgentHarness:
         generation: int = 1,
         away: dict[str, str] | None = None,
         recover: bool = True,
+        task_uids: UidRange | None = None,
     ) -> None:
         self.records = records if records is not None else {}
         self.now_s = 100.0
         self.core = AgentCore(
-            Config(info, tuple(info.runtimes)),
+            Config(info, tuple(info.runtimes), task_uids),
             dict(self.records),
             (f"c{generation}-{n}" for n in itertools.count()),
             (f"u{generation}-{n}".encode() for n in itertools.count()),

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tarfile
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -73,6 +74,16 @@ def wait_until_it_serves(
         assert running.returncode is None, f"{what} has ended with status {running.returncode}"
     except AssertionError as error:
         raise AssertionError(f"{error}; its log ends so:\n{log.read_text()[-2000:]}") from None
+
+
+@contextlib.contextmanager
+def passable_folder() -> Iterator[Path]:
+    """A folder that every user may pass through; pytest's own are closed."""
+    with tempfile.TemporaryDirectory(
+        dir="/var/tmp", prefix="pymesos-", ignore_cleanup_errors=True
+    ) as name:
+        Path(name).chmod(0o711)
+        yield Path(name)
 
 
 @contextlib.contextmanager

@@ -119,13 +119,17 @@ def no_cgroups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextlib.asynccontextmanager
-async def process_rig(folder: Path, watched: bool) -> AsyncIterator[Rig]:
+async def process_rig(
+    folder: Path,
+    watched: bool,
+    settings: Settings = Settings(),  # noqa: B008
+) -> AsyncIterator[Rig]:
     """The process runtime with cgroups (where they may be written) or without."""
     with pytest.MonkeyPatch.context() as patch:
         if watched:
             no_cgroups(patch)
         tag = f"test-{os.getpid()}"
-        rig = Rig(ProcessRuntime(folder, tag, Settings()), folder)
+        rig = Rig(ProcessRuntime(folder, tag, settings), folder)
         await rig.start()
         yield rig
         await rig.runtime.close()

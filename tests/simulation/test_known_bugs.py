@@ -21,6 +21,7 @@ from pymesos_agent.core.context import Context as AgentContext
 from pymesos_agent.core.executors import calls as executors
 from pymesos_agent.core.tasks import endings, life, updates
 from pymesos_agent.core.tasks.task import Task as AgentTask
+from pymesos_agent.core.uids import Uids
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import launches
 from pymesos_binpack.core.context import Context as BinpackContext
@@ -191,6 +192,11 @@ def double_launch_on_restart(patch: pytest.MonkeyPatch) -> None:
             ctx.emit(agent_fx.StartContainer(again, task.framework_id, task.runtime, "", task.info))
 
     patch.setattr(agent_recovery, "recover_task", recover)
+
+
+def forget_whose_users_are(patch: pytest.MonkeyPatch) -> None:
+    """A restarted agent gives its tasks users that others have."""
+    patch.setattr(Uids, "hold", lambda self, uid: None)
 
 
 def forget_unacknowledged_updates(patch: pytest.MonkeyPatch) -> None:
@@ -608,6 +614,7 @@ BUGS: list[Patch] = [
     accept_a_rescinded_offer,
     leak_offers_on_disconnect,
     lost_filter_expiry,
+    forget_whose_users_are,
     forget_unacknowledged_updates,
     never_repeat_updates,
     never_reconcile,

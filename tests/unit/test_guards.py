@@ -15,6 +15,7 @@ from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.ports import Group
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.guards import let_pass, make_guard
+from pymesos_agent.files.handing import HandingStoppedError, belongs_to, hand_over
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -36,7 +37,7 @@ def spec(folders: Folders, name: str, owner: tuple[int, int] | None = None) -> C
     group = Group("g", (name,), ())
     volumes = (
         Mount(folders.volume("role", "v"), "data"),
-        Mount(folders.group("g") / "shared", "shared"),
+        Mount(folders.group("g") / "shared", "shared", shared=True),
     )
     resources = parse("cpus:1")
     sandbox = folders.sandbox(name)
@@ -77,6 +78,77 @@ def test_who_has_no_root_file_system_goes_by_the_path(folders: Folders) -> None:
             assert reads(path / "f", each.owner[0])
             assert not reads(path / "f", STRANGER)
     assert not reads(first.sandbox / "f", THEIRS + 100), "each guard names its own"
+
+
+@root_only
+def test_a_volume_lets_its_latest_user_in_and_nobody_when_that_has_ended(folders: Folders) -> None:
+    """Users of tasks are given again: whom it let in once may be anybody's before long."""
+    volume = folders.volume("role", "v")
+    for uid in (THEIRS, STRANGER):
+        one = replace(spec(folders, f"c{uid}", (uid, uid)), own_uid=uid)
+        assert folders.prepare(one) is None
+        (volume / "f").write_text("")
+        volume.chmod(0o777)
+        assert [reads(volume / "f", each) for each in (THEIRS, STRANGER)] == [
+            uid == THEIRS,
+            uid == STRANGER,
+        ]
+        assert folders.to_hand_over(one) == (() if uid == THEIRS else (volume,))
+    folders.leave(STRANGER, [("role", "v"), ("role", "that is gone")])
+    assert not reads(volume / "f", STRANGER)
+
+
+@root_only
+def test_a_sandbox_that_is_to_go_is_closed_at_once(
+    folders: Folders, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may take long to be deleted, and its user is given to the next task meanwhile."""
+    one = replace(spec(folders, "c", (THEIRS, THEIRS)), own_uid=THEIRS)
+    assert folders.prepare(one) is None
+    (one.sandbox / "f").write_text("")
+    monkeypatch.setattr(folders._removers, "submit", lambda *_: None)
+    folders.remove_sandbox("c")
+    assert not reads(one.sandbox / "f", THEIRS)
+
+
+@root_only
+def test_a_shared_volume_is_for_all_who_have_it(folders: Folders) -> None:
+    for uid in (THEIRS, STRANGER):
+        one = replace(spec(folders, f"c{uid}", (uid, uid)), own_uid=uid)
+        shared = tuple(replace(mount, shared=True) for mount in one.volumes)
+        one = replace(one, volumes=shared)
+        assert folders.prepare(one) is None
+        assert folders.to_hand_over(one) == ()
+    file = folders.volume("role", "v") / "f"
+    file.write_text("")
+    assert all(reads(file, uid) for uid in (THEIRS, STRANGER))
+
+
+@root_only
+def test_a_volume_is_handed_over_whole(passable: Path) -> None:
+    """But for what is another name of a file of root's, or of somebody else's elsewhere."""
+    volume, outside = passable / "v", passable / "secret"
+    (volume / "a/b").mkdir(parents=True)
+    (volume / "a/b/root's").write_text("")
+    (volume / "link").symlink_to(outside)
+    (volume / "theirs").write_text("")
+    os.chown(volume / "theirs", THEIRS, THEIRS)
+    outside.write_text("")
+    (volume / "second").hardlink_to(outside)
+    hand_over(volume, (STRANGER, STRANGER), lambda: False)
+    given = {p: p.lstat().st_uid for p in (volume, *volume.rglob("*"))}
+    assert given.pop(volume / "second") == 0 == outside.stat().st_uid
+    assert set(given.values()) == {STRANGER} and len(given) == 6
+    assert belongs_to(volume, (STRANGER, STRANGER))
+
+
+@root_only
+def test_what_is_cut_short_is_handed_over_again(passable: Path) -> None:
+    (passable / "v/a").mkdir(parents=True)
+    answers = iter([False, True])
+    with pytest.raises(HandingStoppedError):
+        hand_over(passable / "v", (STRANGER, STRANGER), lambda: next(answers))
+    assert not belongs_to(passable / "v", (STRANGER, STRANGER))
 
 
 @root_only

@@ -59,7 +59,7 @@ async def fetch(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(shell._fetching, "_in_thread", never)
     info = pb.TaskInfo(artifacts=[pb.Artifact(uri="http://h/a")])
     spec = ContainerSpec("c", "f", "", None, info, Resources(), tmp_path)
-    shell._fetching.start(spec, launched.append)
+    shell._fetching.start(spec, (), launched.append)
     await asyncio.sleep(0)
     return launched
 

@@ -25,6 +25,9 @@ def task_environment(
     env = dict(inherited)
     env.update((v.name, v.value) for v in spec.info.command.environment)
     env.setdefault("HOME", str(sandbox))
+    if spec.own_uid:  # what programs ask for who has no name in /etc/passwd
+        env.setdefault("USER", str(spec.own_uid))
+        env.setdefault("LOGNAME", env["USER"])
     env |= {
         "PYMESOS_SANDBOX": str(sandbox),
         "PYMESOS_TASK_ID": spec.info.task_id,

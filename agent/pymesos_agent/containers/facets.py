@@ -257,6 +257,13 @@ FACETS = (
         oci=THE_RUNTIME,
     ),
     Facet(
+        "own_user",
+        "a user that no other task has, and what it leaves behind ends with it",
+        "of a task without an image that names no user",
+        process="setuid, of an agent that root runs (`--task-uids`)",
+        oci="the same",
+    ),
+    Facet(
         "capabilities",
         "only the usual capabilities, fewer or more",
         "capabilities",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from pymesos_agent.containers import users
 from pymesos_agent.containers.facets import FACETS, USUAL_CAPABILITIES
 from pymesos_agent.containers.hostpaths import HostPathError, judged
 from pymesos_agent.containers.settings import AllowedPath, Settings
@@ -59,6 +60,7 @@ def refusal(runtime: Isolating, spec: ContainerSpec, settings: Settings) -> str 
         _unmappable(spec)
         or _unknown(spec.info.container)
         or _not_allowed(spec.info.container, settings)
+        or _given_to_others(spec, settings)
     )
 
 
@@ -112,6 +114,20 @@ def _not_allowed(container: pb.ContainerInfo, settings: Settings) -> str | None:
         if mount.host_path and (problem := host_path_problem(mount, settings.host_paths)):
             return problem
     return None
+
+
+def _given_to_others(spec: ContainerSpec, settings: Settings) -> str | None:
+    """Whether it names a user that the agent gives to one task alone."""
+    given = settings.task_uids
+    if given is None or spec.own_uid:
+        return None
+    named = spec.owner or [int(part) for part in spec.user.split(":") if users.is_id(part)]
+    if not any(each in given for each in named):
+        return None
+    return (
+        f"the task names the user {spec.user[:100]!r}, and the users {given.base} to"
+        f" {given.end - 1} are given by the agent, each to one task (--task-uids): name none"
+    )
 
 
 def host_path_problem(mount: pb.ContainerMount, allowed: tuple[AllowedPath, ...]) -> str | None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymesos_agent.core.uids import UidRange
+
 
 @dataclass(frozen=True)
 class LogLimits:
@@ -53,5 +55,6 @@ class Settings:
     artifact_cache_mib: int = 2 * 1024
     networks: NetworkSettings = NetworkSettings()
     user_namespace_base: int = 0  # what an image's root is on the machine; 0: root
+    task_uids: UidRange | None = None  # for tasks that name no user; None: they have the agent's
     oci_tool: str = "auto"  # crun, runc, or the first that works
     hidden: tuple[Path, ...] = ()  # from tasks of the process runtime, with the agent's own

@@ -17,6 +17,7 @@ class Mount:
 
     host_path: Path
     container_path: str
+    shared: bool = False  # with other tasks, at the same time
 
 
 @dataclass(frozen=True)
@@ -25,13 +26,14 @@ class ContainerSpec:
 
     container_id: str
     framework_id: str
-    user: str  # empty: the agent's own
+    user: str  # empty: one of its own, if it has one, else the agent's
     owner: tuple[int, int] | None  # of its sandbox, unless that is the agent's own user
     info: pb.TaskInfo
     resources: Resources
     sandbox: Path
     volumes: tuple[Mount, ...] = ()
     group: Group | None = None
+    own_uid: int = 0  # the user that it has, and no other; 0: `user`
 
     @property
     def ports(self) -> list[int]:

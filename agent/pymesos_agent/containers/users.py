@@ -42,13 +42,13 @@ def resolve(text: str, read: Read) -> User:
     passwd = _records(read("passwd"), 7)
     groups = _records(read("group"), 4)
     entry = next((r for r in passwd if name in (r[0], r[2])), None)
-    if entry is None and not _is_id(name):
+    if entry is None and not is_id(name):
         raise UserError(f"the image has no user {name!r} in its /etc/passwd")
     uid = int(entry[2]) if entry else int(name)
     gid = int(entry[3]) if entry else 0
     if group:
         found = next((r for r in groups if group in (r[0], r[2])), None)
-        if found is None and not _is_id(group):
+        if found is None and not is_id(group):
             raise UserError(f"the image has no group {group!r} in its /etc/group")
         gid = int(found[2]) if found else int(group)
     _check_range(text, uid, gid)
@@ -64,13 +64,13 @@ def on_machine(text: str) -> User:
     """
     name, _, group = text.partition(":")
     entry = _entry(name, pwd.getpwnam, pwd.getpwuid)
-    if entry is None and not _is_id(name):
+    if entry is None and not is_id(name):
         raise UserError(f"there is no user {name[:100]!r} on this machine")
     uid = entry.pw_uid if entry else int(name)
     gid = entry.pw_gid if entry else uid
     if group:
         found = _entry(group, grp.getgrnam, grp.getgrgid)
-        if found is None and not _is_id(group):
+        if found is None and not is_id(group):
             raise UserError(f"there is no group {group[:100]!r} on this machine")
         gid = found.gr_gid if found else int(group)
     _check_range(text, uid, gid)
@@ -95,11 +95,12 @@ def _entry(text: str, by_name: Callable[[str], T], by_id: Callable[[int], T]) ->
     with contextlib.suppress(KeyError, ValueError):  # the latter: a NUL character
         return by_name(text)
     with contextlib.suppress(KeyError, OverflowError):
-        return by_id(int(text)) if _is_id(text) else None
+        return by_id(int(text)) if is_id(text) else None
     return None
 
 
-def _is_id(text: str) -> bool:
+def is_id(text: str) -> bool:
+    """Whether it is a number, and may be an id."""
     return text.isascii() and text.isdigit() and len(text) <= 10
 
 
@@ -111,7 +112,7 @@ def _check_range(text: str, uid: int, gid: int) -> None:
 def _records(text: str, fields: int) -> list[list[str]]:
     records = [line.split(":") for line in text.splitlines()]
     ids = (2, 3) if fields == 7 else (2,)
-    return [r for r in records if len(r) == fields and all(_is_id(r[i]) for i in ids)]
+    return [r for r in records if len(r) == fields and all(is_id(r[i]) for i in ids)]
 
 
 def read_layers(layers: Sequence[Path], name: str) -> str:

@@ -12,6 +12,8 @@ from pymesos_agent.core.lifecycles import (
 )
 from pymesos_core.containers import fitting_runtimes
 from pymesos_core.lifecycle import Story
+from pymesos_core.reservations import volumes_of
+from pymesos_core.resources import from_proto
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -24,8 +26,9 @@ class Container:
     container_id: str
     framework_id: str
     runtime: str
-    user: str  # empty: the agent's own
+    user: str  # empty: one of its own, if it was given one, else the agent's
     info: pb.TaskInfo  # what runs in it; of an executor, that as a task
+    own_uid: int = 0  # the user that it was given, whom no other has; 0: none
     pid: int = 0  # of its first process; 0: not known
     capped: bool = False  # it forked without end, and is held at the CPU it asked for
     state: ContainerState = ContainerState.PLANNED
@@ -47,7 +50,16 @@ class Container:
             case ContainerEffect.KILL:
                 return KillContainer(self.container_id, self.runtime, force=True)
             case ContainerEffect.DESTROY:
-                return DestroyContainer(self.container_id, self.runtime)
+                return DestroyContainer(
+                    self.container_id, self.runtime, self.own_uid, self._volumes()
+                )
+
+    def _volumes(self) -> tuple[tuple[str, str], ...]:
+        """The volumes that its own user has to leave: role and id of each."""
+        if not self.own_uid or not any(r.HasField("disk") for r in self.info.resources):
+            return ()
+        found = volumes_of(from_proto(self.info.resources))
+        return tuple((role, volume.id) for role, volume in found)
 
 
 def choose_runtime(
@@ -70,6 +82,7 @@ def container_of(record: checkpoint_pb.TaskCheckpoint) -> Container:
         record.runtime,
         record.user,
         record.task_info,
+        record.own_uid,
         record.pid,
         state=ContainerState.ENDED if ended else ContainerState.PLANNED,
     )

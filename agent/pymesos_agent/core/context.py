@@ -12,6 +12,7 @@ from pymesos_agent.core.lifecycles import CONTAINER_LIFE, ContainerEvent, TaskEf
 from pymesos_agent.core.tasks.checks import HEALTH, READINESS
 from pymesos_agent.core.tasks.outcomes import LIFETIME
 from pymesos_agent.core.tasks.task import Task
+from pymesos_agent.core.uids import UidRange, Uids
 from pymesos_core.clock import Now
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import EMPTY, Resources
@@ -38,6 +39,7 @@ class Config:
 
     info: pb.AgentInfo  # without its id
     runtimes: tuple[str, ...]
+    task_uids: UidRange | None = None  # for tasks that name no user; None: they have the agent's
     boot_id: str = ""  # of the machine, whose monotonic clock orders what it says
     executors_at: str = ""  # host:port for executors; empty: where the agent serves all else
     resend_min_s: float = 10.0
@@ -127,10 +129,14 @@ class Context:
     streams: dict[int, Executor] = field(default_factory=dict)  # executors by their stream
     task_effects: Mapping[TaskEffect, Callable[[Task], None]] = field(default_factory=dict)
     on_end_durable: Callable[[Owner], None] = lambda _: None
+    uids: Uids = field(init=False)
     _token: int = 0
     _after: dict[int, tuple[Callable[[], None], Callable[[str], None]]] = field(
         default_factory=dict
     )
+
+    def __post_init__(self) -> None:
+        self.uids = Uids(self.config.task_uids)
 
     @property
     def runtimes(self) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ class StartContainer:
     runtime: str
     user: str
     info: pb.TaskInfo
+    own_uid: int = 0  # the user that it has, and no other; 0: `user`
     resizes: bool = False  # its limits will change
     group: Group | None = None
 
@@ -93,10 +94,15 @@ class RunCheck:
 
 @dataclass(frozen=True, slots=True)
 class DestroyContainer:
-    """Forget a container that has ended, and remove all of it but its sandbox."""
+    """Forget a container that has ended, and remove all of it but its sandbox.
+
+    If it had a user of its own, that one is let into its volumes no more.
+    """
 
     container_id: str
     runtime: str
+    own_uid: int = 0
+    volumes: tuple[tuple[str, str], ...] = ()  # role and id of each that this user has to leave
 
 
 @dataclass(frozen=True, slots=True)

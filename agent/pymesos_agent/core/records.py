@@ -22,14 +22,17 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 _OF_EXECUTORS = (pb.TASK_STAGING, pb.TASK_RUNNING, pb.TASK_FAILED)  # see Executor.change
 PID_MAX = 4_194_304  # of Linux (PID_MAX_LIMIT)
+UID_MAX = 2**31 - 1
 
 
 class RecordError(Exception):
-    """A record cannot be used: the message says why, and the group is the one it tells of."""
+    """A record cannot be used: the message says why; the group and the user are those it tells
+    of."""
 
-    def __init__(self, message: str, group_id: str = "") -> None:
+    def __init__(self, message: str, group_id: str = "", own_uid: int = 0) -> None:
         super().__init__(message)
         self.group_id = group_id
+        self.own_uid = own_uid
 
 
 def read_owner(key: str, value: bytes) -> Owner:
@@ -38,7 +41,7 @@ def read_owner(key: str, value: bytes) -> Owner:
     try:
         return _read_owner(record, key, value)
     except RecordError as error:  # of a damaged record its beginning is there
-        raise RecordError(str(error), record.group_id) from error
+        raise RecordError(str(error), record.group_id, record.own_uid) from error
 
 
 def _read_owner(record: checkpoint_pb.TaskCheckpoint, key: str, value: bytes) -> Owner:
@@ -49,6 +52,7 @@ def _read_owner(record: checkpoint_pb.TaskCheckpoint, key: str, value: bytes) ->
         raise RecordError(problem)
     if not 0 <= record.pid <= PID_MAX:
         raise RecordError(f"its process is {record.pid}, which is no pid")
+    _check_uid(record.own_uid)
     _check_resources(record.task_info)
     if record.killed_for and not record.HasField("kill"):
         raise RecordError(f"it is killed for {record.killed_for!r}, and no kill is under way")
@@ -68,6 +72,7 @@ def read_sandbox(key: str, value: bytes) -> checkpoint_pb.SandboxRecord:
     _parse(record, value)
     _check_ids(key, record.container_id, record.framework_id, record.task_id)
     _check_optional_ids(record.executor_container_id)
+    _check_uid(record.own_uid)
     if not math.isfinite(record.ended_at_s):
         raise RecordError(f"it ended at {record.ended_at_s}, which is no time")
     if record.HasField("task"):
@@ -102,6 +107,11 @@ def _check_optional_ids(*texts: str) -> None:
     for text in texts:
         if text and (problem := id_problem(text)):
             raise RecordError(f"an id of it: {problem}")
+
+
+def _check_uid(uid: int) -> None:
+    if uid > UID_MAX:
+        raise RecordError(f"its user is {uid}, which no agent gives")
 
 
 def _check_resources(info: pb.TaskInfo) -> None:

@@ -43,7 +43,11 @@ def load(ctx: Context, records: Records) -> None:
                 ended.append(read_sandbox(key, value))
         except RecordError as error:
             _set_aside(ctx, kind, key, str(error), error.group_id)
+            ctx.uids.hold(error.own_uid)
     _link_executors(ctx)
+    for owner in ctx.state.owners.values():
+        if owner.container is not None:
+            ctx.uids.hold(owner.container.own_uid)
     for record in sorted(ended, key=lambda r: r.ended_at_s):
         if record.container_id in ctx.state.tasks or record.container_id in ctx.state.owners:
             problem = "the task has a record of its own, and has not ended"
@@ -52,6 +56,7 @@ def load(ctx: Context, records: Records) -> None:
         in_executor = bool(record.executor_container_id)
         into = ctx.state.in_executors if in_executor else ctx.state.sandboxes
         into[record.container_id] = record
+        ctx.uids.hold(record.own_uid)
     try:
         held: Resources = checked_total(
             from_proto(task.info.resources) for task in ctx.state.tasks.values() if not task.ended

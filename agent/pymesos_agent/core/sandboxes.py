@@ -28,6 +28,8 @@ def complete(ctx: Context, owner: Owner) -> None:
     record = checkpoint_pb.SandboxRecord()  # field by field, as `updates._status`
     record.container_id, record.framework_id = owner.container_id, owner.framework_id
     record.task_id, record.ended_at_s = owner.info.task_id, ctx.now.wall_s
+    if owner.container is not None:
+        record.own_uid = owner.container.own_uid
     if inside is not None:
         record.executor_container_id = inside.container_id
     if task is not None:
@@ -62,8 +64,9 @@ def _forget(ctx: Context, container_id: str) -> list[Change]:
     """One record; with a sandbox go the records of what ran in it."""
     if ctx.state.in_executors.pop(container_id, None) is not None:
         return [Change(SANDBOX, container_id, None)]
-    del ctx.state.sandboxes[container_id]
+    record = ctx.state.sandboxes.pop(container_id)
     ctx.emit(RemoveSandbox(container_id))
+    ctx.uids.free(record.own_uid)
     changes = [Change(SANDBOX, container_id, None)]
     for other in list(ctx.state.in_executors.values()):
         if other.executor_container_id == container_id:

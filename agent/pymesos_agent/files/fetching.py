@@ -1,4 +1,5 @@
-"""The files of tasks are fetched in threads, which nobody waits for once a task is not wanted."""
+"""The files of tasks are made ready in threads, which nobody waits for once a task is not wanted:
+artifacts are fetched, and volumes given to the task's user."""
 
 from __future__ import annotations
 
@@ -8,17 +9,23 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
 
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
-from pymesos_agent.files.artifacts import ArtifactError, Artifacts
+from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
+from pymesos_agent.files.handing import HandingStoppedError, hand_over
 from pymesos_agent.files.unpacking import User
 from pymesos_core.tasks import Background
+from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
+
+Stopped = Callable[[], bool]
 
 NOBODY: User = (65534, 65534, ())
 MAX_FETCHES = 64  # at a time
@@ -39,9 +46,14 @@ class Fetching:
     def __iter__(self) -> Iterator[str]:
         return iter(self._tasks)
 
-    def start(self, spec: ContainerSpec, launch: Callable[[ContainerSpec], None]) -> None:
-        """Fetch all that it wants, then launch it."""
-        self._tasks[spec.container_id] = self._fetches.start(self._fetch(spec, launch))
+    def start(
+        self,
+        spec: ContainerSpec,
+        volumes: Sequence[Path],
+        launch: Callable[[ContainerSpec], None],
+    ) -> None:
+        """Give its user some volumes, fetch all that it wants, then launch it."""
+        self._tasks[spec.container_id] = self._fetches.start(self._fetch(spec, volumes, launch))
 
     def stop(self, container_id: str) -> bool:
         """End it before it is launched, if it waits for its files; whether it did."""
@@ -56,14 +68,21 @@ class Fetching:
         """Stop all of them, without a word."""
         await self._fetches.close()
 
-    async def _fetch(self, spec: ContainerSpec, launch: Callable[[ContainerSpec], None]) -> None:
-        """Fetch a container's artifacts, one after the other."""
+    async def _fetch(
+        self,
+        spec: ContainerSpec,
+        volumes: Sequence[Path],
+        launch: Callable[[ContainerSpec], None],
+    ) -> None:
+        """Make a container's files ready, one after the other."""
         try:
+            for volume in volumes:
+                await self._in_thread(partial(_hand_over, volume, spec))
             for artifact in spec.info.artifacts:
                 text = f"Fetching {artifact.uri[:200]}"
                 self._tell(ContainerPulling(spec.container_id, text))
                 async with self._slots:
-                    await self._in_thread(artifact, spec)
+                    await self._in_thread(partial(self._fetch_one, artifact, spec))
         except ArtifactError as error:
             del self._tasks[spec.container_id]
             self._tell(ContainerFailed(spec.container_id, str(error)))
@@ -71,8 +90,26 @@ class Fetching:
             del self._tasks[spec.container_id]
             launch(spec)
 
-    async def _in_thread(self, artifact: pb.Artifact, spec: ContainerSpec) -> None:
-        """One of them. The thread ends soon after we are cancelled, and keeps no process alive."""
+    def _fetch_one(
+        self, artifact: pb.Artifact, spec: ContainerSpec, stopped: Stopped, on_socket: OnSocket
+    ) -> None:
+        """In a thread. Raises ArtifactError."""
+        try:
+            self._artifacts.fetch(
+                *(artifact, spec.sandbox, spec.owner, stopped, on_socket), reader_of(spec)
+            )
+        except ArtifactError:
+            raise
+        except Exception as error:
+            log.exception("fetching %s", artifact.uri[:200])
+            text = f"{artifact.uri[:200]} cannot be fetched: {error!r}"
+            raise ArtifactError(text) from error
+
+    async def _in_thread(self, work: Callable[[Stopped, OnSocket], None]) -> None:
+        """A part of it. The thread ends soon after we are cancelled, and keeps no process alive.
+
+        Raises ArtifactError.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
         stopped = threading.Event()
@@ -86,22 +123,16 @@ class Fetching:
             else:
                 done.set_exception(error)
 
-        def fetch() -> None:
+        def run() -> None:
             problem: Exception | None = None
             try:
-                self._artifacts.fetch(
-                    *(artifact, spec.sandbox, spec.owner, stopped.is_set, sockets.append),
-                    reader_of(spec),
-                )
+                work(stopped.is_set, sockets.append)
             except ArtifactError as error:
                 problem = error
-            except Exception as error:
-                log.exception("fetching %s", artifact.uri[:200])
-                problem = ArtifactError(f"{artifact.uri[:200]} cannot be fetched: {error!r}")
             with contextlib.suppress(RuntimeError):  # the loop may be closed already
                 loop.call_soon_threadsafe(settle, problem)
 
-        threading.Thread(target=fetch, name="artifact", daemon=True).start()
+        threading.Thread(target=run, name="files", daemon=True).start()
         try:
             await done
         finally:
@@ -109,6 +140,17 @@ class Fetching:
             for each in sockets:
                 with contextlib.suppress(OSError):  # also of one that speaks TLS
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+
+def _hand_over(volume: Path, spec: ContainerSpec, stopped: Stopped, _: OnSocket) -> None:
+    """Raises ArtifactError."""
+    try:
+        hand_over(volume, spec.owner or (0, 0), stopped)
+    except HandingStoppedError as error:
+        raise ArtifactError("it is not wanted any more") from error
+    except OSError as error:
+        text = f"its volume cannot be given to its user: {os_problem(error)}"
+        raise ArtifactError(text) from error
 
 
 def reader_of(spec: ContainerSpec) -> User | None:
@@ -122,6 +164,8 @@ def reader_of(spec: ContainerSpec) -> User | None:
         return NOBODY
     if spec.owner is None:
         return None
+    if spec.own_uid:
+        return spec.own_uid, spec.own_uid, ()
     with contextlib.suppress(users.UserError):
         user = users.on_machine(spec.user)
         if (user.uid, user.gid) == spec.owner:

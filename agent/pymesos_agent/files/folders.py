@@ -14,10 +14,17 @@ from urllib.parse import quote
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.effects import StartContainer
-from pymesos_agent.files.guards import GUARDED, guarded, let_pass, make_guard
+from pymesos_agent.files.guards import (
+    GUARDED,
+    close_guard,
+    guarded,
+    let_pass,
+    make_guard,
+    stop_at,
+)
+from pymesos_agent.files.handing import belongs_to
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.workdir import SANDBOXES
-from pymesos_core.reservations import volumes_of
 from pymesos_core.resources import from_proto
 from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
@@ -52,24 +59,27 @@ class Folders:
             start.container_id,
             start.framework_id,
             start.user,
-            # The user of an image is one of the image's own.
-            None if start.info.container.image else owner_of(start.user),
+            _owner_of(start),
             start.info,
             from_proto(start.info.resources),
             self.sandbox(start.container_id),
             self.volumes(start),
             start.group,
+            start.own_uid,
         )
 
     def volumes(self, start: StartContainer) -> tuple[Mount, ...]:
         """A container's persistent volumes, and the folders that it shares with its group."""
         volumes = [
-            Mount(self.volume(role, volume.id), volume.container_path)
-            for role, volume in volumes_of(from_proto(start.info.resources))
+            Mount(self.volume(tag.role, tag.volume.id), tag.volume.container_path, tag.shared)
+            for tag in from_proto(start.info.resources).tagged
+            if tag.volume is not None
         ]
         if start.group is not None:
             volumes += [
-                Mount(self.group(start.group.group_id) / mount.group_path, mount.container_path)
+                Mount(
+                    self.group(start.group.group_id) / mount.group_path, mount.container_path, True
+                )
                 for mount in start.info.container.mounts
                 if mount.group_path
             ]
@@ -86,12 +96,35 @@ class Folders:
                 _make_group_folders(self.group(spec.group.group_id), spec.info.container.mounts)
             for mount in spec.volumes:
                 _make_volume(mount, spec.owner)
+                if spec.own_uid and not mount.shared:
+                    close_guard(mount.host_path.parent)  # to who had it before
             if spec.owner is not None:
                 for path in (spec.sandbox, *(mount.host_path for mount in spec.volumes)):
                     let_pass(path.parent, spec.owner[0])
         except OSError as error:
             return f"cannot make its sandbox: {os_problem(error)}"
         return None
+
+    def to_hand_over(self, spec: ContainerSpec) -> tuple[Path, ...]:
+        """The volumes of a container without an image that another user's task has had.
+
+        Raises OSError.
+        """
+        if os.geteuid() != 0 or spec.info.container.image:
+            return ()
+        owner = spec.owner or (0, 0)
+        mine = (mount.host_path for mount in spec.volumes if not mount.shared)
+        return tuple(path for path in mine if not belongs_to(path, owner))
+
+    def leave(self, own_uid: int, volumes: Iterable[tuple[str, str]]) -> None:
+        """Let a user, who may be another task's before long, into volumes no more."""
+        for role, volume_id in volumes:
+            try:
+                stop_at(self.volume(role, volume_id).parent, own_uid)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                log.error("the volume %s stays open to user %d: %s", volume_id, own_uid, error)
 
     def remove_leftovers(self, containers: Collection[str], groups: Collection[str]) -> None:
         """Delete, soon, what an earlier run had forgotten and not deleted when it died.
@@ -106,6 +139,7 @@ class Folders:
         ):
             for folder in (self._work_dir / where).glob("*"):
                 if folder.name not in kept:
+                    _close(folder)
                     log.info("removing %s, which an earlier run left", folder)
                     self._removers.submit(try_remove_tree, folder)
 
@@ -114,10 +148,12 @@ class Folders:
         sandbox = self.sandbox(container_id)
         before = sandbox.parent == self._work_dir / SANDBOXES
         whole = sandbox if before else sandbox.parent
+        _close(whole)
         self._removers.submit(try_remove_tree, whole)
 
     def remove_group(self, group_id: str) -> None:
         """Delete what the tasks of a group shared, soon."""
+        _close(self.group(group_id))
         self._removers.submit(try_remove_tree, self.group(group_id))
 
     def remove_volume(self, role: str, volume_id: str) -> None:
@@ -160,6 +196,20 @@ def owner_of(user: str) -> tuple[int, int] | None:
     return found.uid, found.gid
 
 
+def _owner_of(start: StartContainer) -> tuple[int, int] | None:
+    """Raises LookupError with a sentence."""
+    if start.own_uid:
+        return start.own_uid, start.own_uid
+    # The user of an image is one of the image's own.
+    return None if start.info.container.image else owner_of(start.user)
+
+
+def _close(folder: Path) -> None:
+    """Have nobody in it who has its user after its container: it is deleted soon, not now."""
+    with contextlib.suppress(OSError):  # it is not there
+        close_guard(folder)
+
+
 def _make_group_folders(folder: Path, mounts: Iterable[pb.ContainerMount]) -> None:
     """Whatever the users of its tasks are, they all may write there. Raises OSError."""
     folder.parent.mkdir(mode=0o711, exist_ok=True)
@@ -177,3 +227,5 @@ def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:
         mount.host_path.mkdir(mode=0o750)
         if owner is not None:
             os.chown(mount.host_path, *owner)
+        if mount.shared:
+            mount.host_path.chmod(0o777)  # behind its guard

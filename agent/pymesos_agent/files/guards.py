@@ -49,24 +49,47 @@ def let_pass(guard: Path, uid: int) -> None:
     Raises OSError.
     """
     status = guard.stat()
-    mode = status.st_mode
-    if uid == status.st_uid or mode & PASS:
+    if uid == status.st_uid or status.st_mode & PASS:
         return
     try:
-        users = _users(guard) | {uid}
-        entries = [
-            (OWNER, mode >> 6 & 7, NOBODY_IN_PARTICULAR),
-            *((USER, PASS, each) for each in sorted(users)),
-            (GROUP, 0, NOBODY_IN_PARTICULAR),
-            (MASK, PASS, NOBODY_IN_PARTICULAR),
-            (OTHERS, mode & 7, NOBODY_IN_PARTICULAR),
-        ]
-        packed = HEADER.pack(VERSION) + b"".join(ENTRY.pack(*entry) for entry in entries)
-        os.setxattr(guard, ACCESS, packed)
+        _let_only(guard, _users(guard) | {uid}, status.st_mode)
     except OSError as error:
         if error.errno != errno.EOPNOTSUPP:
             raise
         guard.chmod(0o711)
+
+
+def stop_at(guard: Path, uid: int) -> None:
+    """Let a user through no more. Raises OSError."""
+    try:
+        if uid in (users := _users(guard)):
+            _let_only(guard, users - {uid}, guard.stat().st_mode)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+
+
+def close_guard(guard: Path) -> None:
+    """Let nobody through any more but root, or the agent's own user. Raises OSError."""
+    try:
+        os.removexattr(guard, ACCESS)
+    except OSError as error:
+        if error.errno not in (errno.ENODATA, errno.EOPNOTSUPP):
+            raise
+    guard.chmod(0o700)
+
+
+def _let_only(guard: Path, users: set[int], mode: int) -> None:
+    """Raises OSError."""
+    entries = [
+        (OWNER, mode >> 6 & 7, NOBODY_IN_PARTICULAR),
+        *((USER, PASS, each) for each in sorted(users)),
+        (GROUP, 0, NOBODY_IN_PARTICULAR),
+        (MASK, PASS, NOBODY_IN_PARTICULAR),
+        (OTHERS, mode & 7, NOBODY_IN_PARTICULAR),
+    ]
+    packed = HEADER.pack(VERSION) + b"".join(ENTRY.pack(*entry) for entry in entries)
+    os.setxattr(guard, ACCESS, packed)
 
 
 def _users(guard: Path) -> set[int]:

@@ -102,7 +102,7 @@ def disk_usage(folders: Iterable[Path]) -> int:
     total = 0
     seen: set[tuple[int, int]] = set()
 
-    def see(status: os.stat_result) -> None:
+    def see(_folder: int, _name: str, status: os.stat_result) -> None:
         nonlocal total
         if status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode):
             if (status.st_dev, status.st_ino) in seen:

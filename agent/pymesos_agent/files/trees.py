@@ -132,8 +132,12 @@ def _opened(name: str, parent: int) -> int:
         return os.open(name, FOLDER, dir_fd=parent)
 
 
-def see_below(top: int, see: Callable[[os.stat_result], None]) -> None:
-    """Tell what lstat says of all below a folder, on its file system; links are not followed.
+See = Callable[[int, str, os.stat_result], None]
+
+
+def see_below(top: int, see: See) -> None:
+    """Tell of all below a folder, on its file system: the folder that it is in, its name there, and
+    what lstat says of it. Links are not followed.
 
     A level is left by "..", so that it costs no descriptor. Where that leads elsewhere, because
     somebody moved a folder meanwhile, the rest of its branch is not seen this time.
@@ -166,7 +170,7 @@ def see_below(top: int, see: Callable[[os.stat_result], None]) -> None:
         os.close(folder)
 
 
-def _look(folder: int, device: int, see: Callable[[os.stat_result], None]) -> list[str]:
+def _look(folder: int, device: int, see: See) -> list[str]:
     """Tell of all that is in a folder; the names of the folders among it."""
     inner: list[str] = []
     with contextlib.suppress(OSError):
@@ -177,7 +181,7 @@ def _look(folder: int, device: int, see: Callable[[os.stat_result], None]) -> li
                 with contextlib.suppress(OSError):  # it went while we looked
                     status = entry.stat(follow_symlinks=False)
                     if status.st_dev == device:
-                        see(status)
+                        see(folder, entry.name, status)
                         if stat.S_ISDIR(status.st_mode):
                             inner.append(entry.name)
     return inner

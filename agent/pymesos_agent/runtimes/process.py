@@ -75,7 +75,9 @@ class ProcessRuntime:
         holds = {"mem": "watched"} if self._cgroups is None else self._cgroups.isolation
         users = {"user": "setuid"} if os.geteuid() == 0 else {}
         hides = {"hidden": self._hidden["way"]} if self._hidden else {}
-        return {**holds, **users, **hides, "disk": "watched", "ulimits": "yes", "guard": "yes"}
+        own = {"own_user": str(given)} if (given := self._settings.task_uids) else {}
+        always = {"disk": "watched", "ulimits": "yes", "guard": "yes"}
+        return {**holds, **users, **hides, **own, **always}
 
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one."""
@@ -202,7 +204,8 @@ class ProcessRuntime:
                 task_argv(spec.info.command),
                 task_environment(spec, spec.sandbox, self._inherited),
                 joins,
-            ),
+            )
+            | {"own_uid": spec.own_uid},
         )
 
     def _what(
@@ -226,6 +229,8 @@ class ProcessRuntime:
     @staticmethod
     def _ids(spec: ContainerSpec) -> Ids | None:
         """Who it runs as, unless that is the agent's own user."""
+        if spec.own_uid:
+            return spec.own_uid, spec.own_uid, ()
         if spec.owner is None and (not spec.user or users.is_own(spec.user)):
             return None
         user = users.on_machine(spec.user)

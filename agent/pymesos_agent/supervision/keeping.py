@@ -33,10 +33,11 @@ def prctl(option: int, argument: int | bytes) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def keep(turn_into: Callable[[], NoReturn], error_fd: int) -> NoReturn:
+def keep(turn_into: Callable[[], NoReturn], error_fd: int, own_uid: int = 0) -> NoReturn:
     """In a fork: be the keeper of what turns into a container's main process.
 
-    Into `error_fd` goes the pid of that, in a line, before what the fork says.
+    Into `error_fd` goes the pid of that, in a line, before what the fork says. `own_uid` is the
+    user of the container, if no other has it.
     """
     status = 127 << 8
     try:
@@ -56,6 +57,8 @@ def keep(turn_into: Callable[[], NoReturn], error_fd: int) -> NoReturn:
             turn_into()
         os.close(error_fd)
         status = reap(main)
+        if own_uid:
+            end_all_of(own_uid)
     except BaseException as error:
         with contextlib.suppress(OSError):
             os.write(error_fd, f"cannot keep it: {error}".encode("utf-8", "backslashreplace"))
@@ -77,6 +80,18 @@ def reap(main: int) -> int:
             for left in children():
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(left, signal.SIGKILL)
+
+
+def end_all_of(uid: int) -> None:
+    """Kill every process of a user: the kernel finds them, however fast they fork.
+
+    This process is that user's from now on, so that it reaches nobody else. Raises OSError.
+    """
+    os.setgroups([])
+    os.setresgid(uid, uid, uid)
+    os.setresuid(uid, uid, uid)
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(-1, signal.SIGKILL)
 
 
 def end_as(status: int) -> NoReturn:

@@ -24,7 +24,7 @@ Supervisors of earlier versions are kept in tests/integration/data, and spoken t
 
     2: since the first release
     3: "ids" in a launch, instead of "user"
-    4: "secret" in a hello; without, only root is answered. "hidden" in a launch
+    4: "secret" in a hello; without, only root is answered. "hidden" and "own_uid" in a launch
 
 It answers who has its own user or is root, is no process of a container nor started by the agent
 that is connected, and says the secret that was written to its standard input as it started. The
@@ -42,7 +42,8 @@ Their exit status is then nobody's to know, and is reported as null.
 A container that no cgroup holds together has a keeper (`pymesos-keeper` in `ps -o comm`): a fork of
 the supervisor that is the parent of its main process, and a child subreaper. Whatever leaves its
 session and its environment stays below the keeper, which kills all of it after the main process,
-and ends as that did.
+and ends as that did. If the container has a user that is nobody else's (`own_uid`), it also kills
+all that has that user: what entered the container, and has gone elsewhere.
 
 What containers write comes through named pipes. A container holds both ends of its own, so that
 nothing is lost, and nobody gets SIGPIPE, while no supervisor reads.
@@ -455,7 +456,8 @@ class Supervisor:
         if pid == 0:
             if spec.get("cgroups"):
                 self.turn_into(spec, error_write)
-            keep(lambda: self.turn_into(spec, error_write), error_write)
+            own_uid = spec.get("own_uid", 0)
+            keep(lambda: self.turn_into(spec, error_write), error_write, own_uid)
         os.close(error_write)
         container.error_fd = error_read
         self.selector.register(

@@ -26,7 +26,6 @@ from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
 from pymesos_cli.tasks.logs import copy_log
 from pymesos_cli.terminal import OutputError, note
-from pymesos_core.flags import current_user
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -274,9 +273,7 @@ async def watch(
 
 async def run_here(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.JobView]:
     """Be the bin-packing framework for one job: its views, until it has ended. Raises CliError."""
-    info = types_pb2.FrameworkInfo(
-        name=f"run {job.name}", user=current_user(), failover_timeout_s=HOSTED_FAILOVER_S
-    )
+    info = types_pb2.FrameworkInfo(name=f"run {job.name}", failover_timeout_s=HOSTED_FAILOVER_S)
     mark(info, job.name)
     try:
         with state_folder() as folder:

@@ -31,11 +31,13 @@ def change_problem(
 ) -> str | None:
     """Why a re-subscription may not change what it changes.
 
-    A principal that is `proved`, by a certificate, may take over what had none before the cluster
-    had certificates.
+    A user may be given up: tasks that name none get one of their own then. A principal that is
+    `proved`, by a certificate, may take over what had none before the cluster had certificates.
     """
     for name in ("user", "checkpoint", "principal"):
         if name == "principal" and proved and not before.principal:
+            continue
+        if name == "user" and not after.user:
             continue
         if getattr(before, name) != getattr(after, name):
             return f"Changing framework's {name} is not allowed."

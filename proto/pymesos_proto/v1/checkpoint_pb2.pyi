@@ -19,7 +19,7 @@ class AgentCheckpoint(_message.Message):
     def __init__(self, agent_id: _Optional[str] = ..., epoch_seen: _Optional[int] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
 class TaskCheckpoint(_message.Message):
-    __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state", "killed_for", "healthy", "ready", "started_at_s", "group_id", "executor_container_id", "executor", "executor_token", "updates_seen", "launched_at_s", "acknowledged")
+    __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state", "killed_for", "healthy", "ready", "started_at_s", "group_id", "executor_container_id", "executor", "executor_token", "updates_seen", "launched_at_s", "acknowledged", "own_uid")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -42,6 +42,7 @@ class TaskCheckpoint(_message.Message):
     UPDATES_SEEN_FIELD_NUMBER: _ClassVar[int]
     LAUNCHED_AT_S_FIELD_NUMBER: _ClassVar[int]
     ACKNOWLEDGED_FIELD_NUMBER: _ClassVar[int]
+    OWN_UID_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     framework_id: str
     role: str
@@ -64,20 +65,23 @@ class TaskCheckpoint(_message.Message):
     updates_seen: _containers.RepeatedScalarFieldContainer[bytes]
     launched_at_s: float
     acknowledged: _types_pb2.TaskStatus
-    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ..., killed_for: _Optional[str] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., started_at_s: _Optional[float] = ..., group_id: _Optional[str] = ..., executor_container_id: _Optional[str] = ..., executor: _Optional[_Union[_types_pb2.ExecutorInfo, _Mapping]] = ..., executor_token: _Optional[str] = ..., updates_seen: _Optional[_Iterable[bytes]] = ..., launched_at_s: _Optional[float] = ..., acknowledged: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ...) -> None: ...
+    own_uid: int
+    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_info: _Optional[_Union[_types_pb2.TaskInfo, _Mapping]] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., runtime: _Optional[str] = ..., user: _Optional[str] = ..., unacknowledged: _Optional[_Iterable[_Union[_types_pb2.TaskStatus, _Mapping]]] = ..., kill: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., pid: _Optional[int] = ..., killing_state: _Optional[bool] = ..., killed_for: _Optional[str] = ..., healthy: _Optional[bool] = ..., ready: _Optional[bool] = ..., started_at_s: _Optional[float] = ..., group_id: _Optional[str] = ..., executor_container_id: _Optional[str] = ..., executor: _Optional[_Union[_types_pb2.ExecutorInfo, _Mapping]] = ..., executor_token: _Optional[str] = ..., updates_seen: _Optional[_Iterable[bytes]] = ..., launched_at_s: _Optional[float] = ..., acknowledged: _Optional[_Union[_types_pb2.TaskStatus, _Mapping]] = ..., own_uid: _Optional[int] = ...) -> None: ...
 
 class SandboxRecord(_message.Message):
-    __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s", "executor_container_id", "task")
+    __slots__ = ("container_id", "framework_id", "task_id", "ended_at_s", "executor_container_id", "task", "own_uid")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
     ENDED_AT_S_FIELD_NUMBER: _ClassVar[int]
     EXECUTOR_CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
+    OWN_UID_FIELD_NUMBER: _ClassVar[int]
     container_id: str
     framework_id: str
     task_id: str
     ended_at_s: float
     executor_container_id: str
     task: _agent_pb2.TaskRecord
-    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., ended_at_s: _Optional[float] = ..., executor_container_id: _Optional[str] = ..., task: _Optional[_Union[_agent_pb2.TaskRecord, _Mapping]] = ...) -> None: ...
+    own_uid: int
+    def __init__(self, container_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., ended_at_s: _Optional[float] = ..., executor_container_id: _Optional[str] = ..., task: _Optional[_Union[_agent_pb2.TaskRecord, _Mapping]] = ..., own_uid: _Optional[int] = ...) -> None: ...

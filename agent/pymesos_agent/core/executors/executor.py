@@ -97,6 +97,7 @@ class Executor:
             state=pb.TASK_FAILED if self.ended else begun,
             runtime=self.runtime,
             user=self.container.user,
+            own_uid=self.container.own_uid,
             kill=self.kill,
             pid=self.container.pid,
             killed_for=self.killed_for,

@@ -33,14 +33,20 @@ def launch(
     if known or not infos:
         return
     if ctx.ending:
+        text = "The agent is ending, so it launches nothing"  # its master did not know yet
         for info in infos:
-            updates.turn_away(ctx, framework_id, info)
+            updates.turn_away(ctx, framework_id, info, pb.REASON_AGENT_REMOVED, text)
         return
     try:
         _check(ctx, framework_id, role, infos)
     except ResourceError as error:
         for info in infos:
             updates.refuse(ctx, framework_id, info, str(error))
+        return
+    if ctx.uids.lacks(len(infos)):
+        text = "The agent has no more users to give to tasks (--task-uids), so it launches nothing"
+        for info in infos:
+            updates.turn_away(ctx, framework_id, info, pb.REASON_CONTAINER_LAUNCH_FAILED, text)
         return
     tasks = [_new(ctx, framework_id, role, info, group_id) for info in infos]
     new = [made for task in tasks if (made := _place(ctx, task)) is not None]
@@ -57,6 +63,9 @@ def launch(
             updates.drop(ctx, task, message)
         for executor in new:
             ctx.forget(executor)
+        for owner in owners:
+            if owner.container is not None:
+                ctx.uids.free(owner.container.own_uid)
 
     ctx.checkpoint(tuple(owner.change() for owner in owners), durable, failed)
 
@@ -106,7 +115,7 @@ def _place(ctx: Context, task: Task) -> Executor | None:
     user = info.command.user or ctx.state.framework_info(task.framework_id).user
     if not info.HasField("executor"):
         runtime = choose_runtime(info.container, ctx.runtimes, grouped=bool(task.group_id))
-        task.container = Container(task.container_id, task.framework_id, runtime, user, info)
+        task.container = _container(ctx, task.container_id, task.framework_id, runtime, user, info)
         return None
     found = executors.find(ctx, task.framework_id, info.executor)
     executor = found or _new_executor(ctx, task, user)
@@ -122,7 +131,8 @@ def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
         info, token, ctx.config.executors_at or f"{address.ip}:{address.port}"
     )
     as_task.agent_id = ctx.state.agent_id
-    container = Container(
+    container = _container(
+        ctx,
         next(ctx.container_ids),
         task.framework_id,
         choose_runtime(info.container, ctx.runtimes),
@@ -130,6 +140,14 @@ def _new_executor(ctx: Context, task: Task, user: str) -> Executor:
         as_task,
     )
     return Executor(container, task.role, info, token)
+
+
+def _container(
+    ctx: Context, container_id: str, framework_id: str, runtime: str, user: str, info: pb.TaskInfo
+) -> Container:
+    """One that names no user gets one of its own; an image has users of its own."""
+    own_uid = 0 if user or info.container.image else ctx.uids.take()
+    return Container(container_id, framework_id, runtime, user, info, own_uid)
 
 
 def _start(ctx: Context, task: Task) -> None:
@@ -184,6 +202,7 @@ def start_of(ctx: Context, owner: Owner) -> StartContainer:
         container.runtime,
         container.user,
         container.info,
+        container.own_uid,
         group=_group_of(ctx, owner.group_id) if owner.group_id else None,
     )
 
@@ -207,6 +226,7 @@ def _start_of_executor(executor: Executor) -> StartContainer:
         container.runtime,
         container.user,
         info,
+        container.own_uid,
         resizes=True,
     )
 

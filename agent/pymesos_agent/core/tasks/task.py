@@ -141,6 +141,8 @@ class Task:
         record.role, record.group_id = self.role, self.group_id
         record.killing_state, record.launched_at_s = self.killing_state, self.launched_at_s
         record.task_info.CopyFrom(self.info)
+        if self.container is not None:
+            record.own_uid = self.container.own_uid
         return record.SerializeToString()
 
     @staticmethod

@@ -260,10 +260,10 @@ def refuse(ctx: Context, framework_id: str, info: pb.TaskInfo, message: str) -> 
     _turn_away(ctx, framework_id, task_id, pb.TASK_ERROR, pb.REASON_TASK_INVALID, text)
 
 
-def turn_away(ctx: Context, framework_id: str, info: pb.TaskInfo) -> None:
-    """The agent is ending, and its master did not know yet: the task may run elsewhere."""
-    text = "The agent is ending, so it launches nothing"
-    reason = pb.REASON_AGENT_REMOVED
+def turn_away(
+    ctx: Context, framework_id: str, info: pb.TaskInfo, reason: pb.Reason, text: str
+) -> None:
+    """This agent takes no task now: it may run elsewhere."""
     _turn_away(ctx, framework_id, info.task_id[: limits.ID.most], pb.TASK_DROPPED, reason, text)
 
 

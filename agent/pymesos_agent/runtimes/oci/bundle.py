@@ -187,6 +187,8 @@ def _user(spec: ContainerSpec, image: Image | None) -> users.User:
         if image is not None:
             read = partial(users.read_layers, image.layers)
             return users.resolve(spec.info.command.user or image.user, read)
+        if spec.own_uid:
+            return users.User(spec.own_uid, spec.own_uid)
         if spec.owner is None:
             return users.User(os.geteuid(), os.getegid())
         return users.on_machine(spec.user)

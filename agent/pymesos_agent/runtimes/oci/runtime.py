@@ -137,6 +137,7 @@ class OciRuntime:
             **{name: tool for name, how in DECLARED["oci"].items() if how.startswith(THE_RUNTIME)},
             "seccomp": tool,
             **({"user_namespace": f"ids from {base}"} if base else {}),
+            **({"own_user": str(given)} if (given := self._settings.task_uids) else {}),
             "init": Path(self._host.init).name if self._host.init else "none",
         }
 

@@ -1,0 +1,71 @@
+"""Users of their own, for tasks of root's agent that name none: who has which."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class UidRange:
+    """Ids of users, and of groups, that belong to nobody but the tasks of one agent."""
+
+    base: int
+    count: int
+
+    def __contains__(self, uid: int) -> bool:
+        return self.base <= uid < self.end
+
+    def __str__(self) -> str:
+        return f"{self.base}:{self.count}"
+
+    @property
+    def end(self) -> int:
+        """The first id after them."""
+        return self.base + self.count
+
+
+class Uids:
+    """Whose the ids of a range are: a task's for as long as its files are there.
+
+    They are given in turn, so that one comes back as late as it can: what a task left outside of
+    its sandbox (in /tmp, in System V shared memory) is nobody's until then.
+    """
+
+    def __init__(self, given: UidRange | None) -> None:
+        """None: every task is the agent's own user."""
+        self._range = given
+        self._held: set[int] = set()
+        self._next = given.base if given else 0
+
+    def lacks(self, count: int) -> bool:
+        """Whether so many more cannot be given."""
+        return self._range is not None and len(self._held) + count > self._range.count
+
+    def take(self) -> int:
+        """One that nobody has; 0 for the agent's own user."""
+        if self._range is None:
+            return 0
+        assert not self.lacks(1)
+        while self._next in self._held:
+            self._advance()
+        uid = self._next
+        self._held.add(uid)
+        self._advance()
+        return uid
+
+    def _advance(self) -> None:
+        assert self._range is not None
+        self._next = self._next + 1 if self._next + 1 < self._range.end else self._range.base
+
+    def hold(self, uid: int) -> None:
+        """Keep one that an earlier run has given; also one of another range."""
+        if not uid:
+            return
+        self._held.add(uid)
+        if self._range is not None and self._next <= uid < self._range.end:
+            self._next = uid
+            self._advance()
+
+    def free(self, uid: int) -> None:
+        """Take one back, since nothing is there that is its."""
+        self._held.discard(uid)

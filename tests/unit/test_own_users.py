@@ -1,0 +1,285 @@
+"""Tasks of root's agent that name no user: each has one that nobody else has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent import claims
+from pymesos_agent.claims import check_passable, claim, read_task_uids
+from pymesos_agent.containers.isolation import refusal
+from pymesos_agent.containers.settings import Settings
+from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.core import effects as fx
+from pymesos_agent.core import events as ev
+from pymesos_agent.core.lifecycles import ContainerEffect
+from pymesos_agent.core.records import RecordError, read_owner
+from pymesos_agent.core.uids import UidRange, Uids
+from pymesos_agent.files.folders import owner_of
+from pymesos_core.exits import RoleError
+from pymesos_core.resources import parse
+from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.agent_harness import AgentHarness
+
+GIVEN = UidRange(100_000, 4)
+
+
+def harness(
+    records: dict[tuple[str, str], bytes] | None = None,
+    recovered: dict[str, ev.ContainerState] | None = None,
+    generation: int = 1,
+) -> AgentHarness:
+    h = AgentHarness(records, recovered=recovered, generation=generation, task_uids=GIVEN)
+    h.connect()
+    return h
+
+
+def end(h: AgentHarness, task_id: str) -> None:
+    """The task ends, and its framework knows."""
+    container_id = h.core.state.by_key["f", task_id].container_id
+    h.feed(ev.ContainerExited(container_id, 0))
+    while (task := h.core.state.by_key.get(("f", task_id))) is not None:
+        h.acknowledge(task.unacknowledged[0])
+
+
+def test_who_names_no_user_gets_one() -> None:
+    h = harness()
+    h.run("a")
+    h.run("b")
+    launch(h, "named", pb.FrameworkInfo(name="f"), "app")
+    h.launch("image", image="busybox")
+    assert [s.own_uid for s in h.started] == [100_000, 100_001, 0]
+    assert [s.user for s in h.started] == ["", "", "app"]
+    assert h.core.state.by_key["f", "image"].container.own_uid == 0  # type: ignore[union-attr]
+
+
+def launch(h: AgentHarness, task_id: str, framework: pb.FrameworkInfo, user: str = "") -> None:
+    """A task that names a user, or none, of a framework that does, or does not."""
+    info = pb.TaskInfo(task_id=task_id, command=pb.CommandInfo(value="true", user=user))
+    said = agent_pb.LaunchTask(framework_id="f", task_info=info, framework_info=framework)
+    h.hear(agent_pb.MasterMessage(launch=said))
+
+
+def test_the_frameworks_user_is_named() -> None:
+    """As in Mesos: FrameworkInfo.user is meant for every task that names none."""
+    h = harness()
+    launch(h, "t", pb.FrameworkInfo(name="f", user="app"))
+    assert [(s.user, s.own_uid) for s in h.started] == [("app", 0)]
+
+
+def test_an_agent_that_is_not_root_gives_none() -> None:
+    h = AgentHarness()
+    h.connect()
+    h.run("a")
+    assert [s.own_uid for s in h.started] == [0]
+
+
+def test_a_user_is_given_again_when_its_files_are_gone() -> None:
+    h = harness()
+    for task_id in "abc":
+        h.run(task_id)
+    end(h, "b")
+    h.run("d")
+    h.launch("e")
+    assert [s.own_uid - GIVEN.base for s in h.started] == [0, 1, 2, 3]
+    refused = h.sent[-1].update.status
+    assert (refused.state, refused.reason) == (
+        pb.TASK_DROPPED,
+        pb.REASON_CONTAINER_LAUNCH_FAILED,
+    )
+    assert "--task-uids" in refused.message
+    h.advance(61)
+    h.feed(ev.DiskMeasured(0.95))
+    assert h.removed == [h.started[1].container_id]
+    h.run("f")
+    assert h.started[-1].own_uid == h.started[1].own_uid
+
+
+def test_a_restarted_agent_knows_whose_they_are() -> None:
+    before = harness()
+    first, second = before.run("a"), before.run("b")
+    end(before, "a")
+    h = harness(before.records, {second: ev.ContainerState(4711)}, generation=2)
+    assert first in h.core.state.sandboxes
+    for task_id in "cd":
+        h.run(task_id)
+    assert [s.own_uid - GIVEN.base for s in h.started] == [2, 3]
+    owner = h.core.state.by_key["f", "b"]
+    assert h.core.start_of(owner).own_uid == GIVEN.base + 1, "as commands and checks enter it"
+
+
+def test_what_is_not_stored_is_given_to_another() -> None:
+    h = harness()
+    h.fail_writes = "disk full"
+    h.launch("a")
+    h.fail_writes = None
+    for task_id in "bcde":
+        h.run(task_id)
+    assert sorted(s.own_uid for s in h.started) == [100_000, 100_001, 100_002, 100_003]
+
+
+def test_the_executor_of_tasks_has_one() -> None:
+    h = harness()
+    executor = pb.ExecutorInfo(executor_id="e", command=pb.CommandInfo(value="run"))
+    h.launch("a", executor=executor)
+    h.launch("b", executor=executor)
+    assert [s.own_uid for s in h.started] == [100_000]
+    again = harness(h.records, {h.container(): ev.ContainerState(5)}, generation=2)
+    again.run("c")
+    assert again.started[-1].own_uid == 100_001
+
+
+def test_a_record_with_a_user_that_no_agent_gives() -> None:
+    h = harness()
+    h.launch("a")
+    (key,) = [key for kind, key in h.records if kind == "task"]
+    task = h.core.state.by_key["f", "a"]
+    assert task.container is not None
+    task.container.own_uid, task.unchanging = 2**31, b""
+    with pytest.raises(RecordError, match="no agent gives") as caught:
+        read_owner(key, task.change().value or b"")
+    assert caught.value.own_uid == 2**31, "and it stays held"
+
+
+def test_its_volumes_are_told_when_it_is_destroyed() -> None:
+    h = harness()
+    disk = pb.Resource.Disk(persistence_id="v", container_path="data")
+    volume = pb.Resource(name="disk", scalar=10, disk=disk)
+    volume.reservations.add(type=pb.Resource.Reservation.DYNAMIC, role="db")
+    h.launch("a")
+    container = h.core.state.by_key["f", "a"].container
+    assert container is not None
+    container.info.resources.append(volume)
+    assert container.effect(ContainerEffect.DESTROY) == fx.DestroyContainer(
+        container.container_id, "process", 100_000, (("db", "v"),)
+    )
+
+
+def test_they_are_given_in_turn() -> None:
+    """What a task left in /tmp is nobody's for as long as it can be."""
+    uids = Uids(GIVEN)
+    given = []
+    for _ in range(6):
+        given.append(uids.take())
+        uids.free(given[-1])
+    assert [uid - GIVEN.base for uid in given] == [0, 1, 2, 3, 0, 1]
+
+
+class TestWhoNamesOne:
+    """A user that is given to one task alone cannot be asked for by another."""
+
+    class Runtime:
+        name = "process"
+        isolation = {"user": "setuid", "root": "image"}  # noqa: RUF012
+
+    def refusal(self, user: str, *, image: str = "", own_uid: int = 0) -> str | None:
+        info = pb.TaskInfo(container=pb.ContainerInfo(image=image))
+        owner = None if image or os.geteuid() else owner_of(user)
+        spec = ContainerSpec(
+            "c", "f", user, owner, info, parse("cpus:1"), Path("/s"), own_uid=own_uid
+        )
+        return refusal(self.Runtime(), spec, Settings(task_uids=GIVEN))
+
+    @pytest.mark.parametrize("user", ["100001", "65534:100003", "100000:65534"])
+    @pytest.mark.parametrize("image", ["", "busybox"])
+    def test_is_refused(self, user: str, image: str) -> None:
+        if os.geteuid() and not image:
+            pytest.skip("only root's agent runs tasks of others")
+        assert "--task-uids" in (self.refusal(user, image=image) or "")
+
+    @pytest.mark.parametrize("user", ["99999", "100004", "65534:65534", "root"])
+    def test_others_are_not(self, user: str) -> None:
+        assert self.refusal(user, image="busybox") is None
+
+    def test_who_was_given_it_may(self) -> None:
+        assert self.refusal("", own_uid=100_000) is None
+
+
+class TestClaims:
+    """Agents of one machine give their tasks different users."""
+
+    @pytest.fixture(autouse=True)
+    def machine(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+        monkeypatch.setattr(claims, "CLAIMS", tmp_path / "var/task-uids")
+        monkeypatch.setattr(claims, "ETC", tmp_path / "etc")
+        monkeypatch.setattr(claims, "PROC", tmp_path / "proc")
+        for name in ("etc", "proc/self", "a", "b"):
+            (tmp_path / name).mkdir(parents=True)
+        return tmp_path
+
+    def test_each_agent_has_its_own_and_keeps_it(self, machine: Path) -> None:
+        a = claim(machine / "a", None, None)
+        b = claim(machine / "b", None, None)
+        assert str(a) == "2100000000:65536"
+        assert b.base == a.end
+        assert claim(machine / "a", None, None) == a
+        assert (machine / "var/task-uids").stat().st_mode & 0o777 == 0o600
+        (machine / "a").rmdir()
+        (machine / "c").mkdir()
+        assert claim(machine / "c", None, None) == a, "of an agent that is no more"
+
+    def test_what_is_left_of_a_deleted_agent_keeps_it(
+        self, machine: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        first = claim(machine / "a", None, None)
+        (machine / "a").rmdir()
+        (machine / "proc/17").mkdir()
+        if os.geteuid() == 0:
+            os.chown(machine / "proc/17", first.base + 9, 0)
+        else:
+            monkeypatch.setattr(claims, "FIRST", os.geteuid() // 65536 * 65536)
+        assert claim(machine / "b", None, None).base > (machine / "proc/17").stat().st_uid
+
+    @pytest.mark.parametrize(
+        ("name", "line"),
+        [
+            ("passwd", "app:x:200010:5::/:/bin/sh"),
+            ("group", "app:x:200010:"),
+            ("subuid", "app:100000:200000"),
+            ("subgid", "app:265535:1"),
+        ],
+    )
+    def test_somebody_elses_are_refused(self, machine: Path, name: str, line: str) -> None:
+        (machine / "etc" / name).write_text(f"root:x:0:0\n{line}\nnonsense\n")
+        with pytest.raises(RoleError, match=rf"app in .*etc/{name} .*--task-uids BASE:COUNT"):
+            claim(machine / "a", UidRange(200_000, 65_536), None)
+        assert claim(machine / "a", UidRange(300_000, 65_536), None) == UidRange(300_000, 65_536)
+
+    def test_a_work_directory_that_others_do_not_get_to(self, machine: Path) -> None:
+        (machine / "closed/agent").mkdir(parents=True)
+        (machine / "closed").chmod(0o750)
+        with pytest.raises(RoleError, match=rf"pass through {machine}/closed: chmod o\+x"):
+            check_passable(machine / "closed/agent")
+
+    def test_another_agents_are_refused(self, machine: Path) -> None:
+        taken = claim(machine / "a", None, None)
+        with pytest.raises(RoleError, match=f"the agent in {machine / 'a'}"):
+            claim(machine / "b", UidRange(taken.base + 60_000, 20_000), None)
+
+    def test_those_of_its_containers_are_refused(self, machine: Path) -> None:
+        namespaces = UidRange(200_000, 65_536)
+        with pytest.raises(RoleError, match="--user-namespace-base"):
+            claim(machine / "a", UidRange(250_000, 65_536), namespaces)
+
+    def test_a_user_namespace_without_them(self, machine: Path) -> None:
+        (machine / "proc/self/uid_map").write_text("         0       1000          1\n")
+        with pytest.raises(RoleError, match=r"user namespace without the users .* or `none`"):
+            claim(machine / "a", None, None)
+        assert not (machine / "var/task-uids").read_text(), "nothing is claimed that is not used"
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["", "5", "5:70000", "70000:5", "2147483000:65536", "a:b", "-70000:65536", "٧٠٠٠٠:٧٠٠٠٠"],
+)
+def test_a_range_that_cannot_be(written: str) -> None:
+    with pytest.raises(ValueError, match="expected"):
+        read_task_uids(written)
+
+
+def test_a_range_that_can_be() -> None:
+    assert read_task_uids("100000:65536") == UidRange(100_000, 65_536)
+    assert read_task_uids("none").count == 0
