@@ -28,7 +28,7 @@ from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Change, Records, Store, StoreError
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import FrameworkError
+from pymesos_sdk import FrameworkDeniedError, FrameworkError
 
 log = logging.getLogger("pymesos_binpack")
 
@@ -115,6 +115,10 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
                 await asyncio.to_thread(store.commit, [fault.change])
     except StoreError as error:
         raise unusable(error, options.if_damaged) from error
+    except FrameworkDeniedError as error:
+        raise RoleError(
+            f"{error}. Its tasks run on for the failover timeout; started again it goes on"
+        ) from error
     except FrameworkError as error:
         raise RemovedError(
             f"{error}. Its tasks are gone; to start anew give another --state-dir, or remove"

@@ -5,13 +5,20 @@ acknowledges, so that a framework decides what runs where and nothing else.
 """
 
 from pymesos_core.states import is_terminal
-from pymesos_sdk.driver import Driver, FrameworkError, FrameworkRemovedError, Scheduler
+from pymesos_sdk.driver import (
+    Driver,
+    FrameworkDeniedError,
+    FrameworkError,
+    FrameworkRemovedError,
+    Scheduler,
+)
 from pymesos_sdk.program import run_framework
 from pymesos_sdk.sizes import TooLargeError
 from pymesos_sdk.tasks import Room, draw, draw_ports, make_task, take_ports
 
 __all__ = [
     "Driver",
+    "FrameworkDeniedError",
     "FrameworkError",
     "FrameworkRemovedError",
     "Room",

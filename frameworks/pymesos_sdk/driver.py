@@ -64,7 +64,17 @@ class FrameworkRemovedError(FrameworkError):
     """The framework is no more: an operator removed it, or it was away for too long."""
 
 
-_ERRORS = {pb.Event.Error.FRAMEWORK_REMOVED: FrameworkRemovedError}
+class FrameworkDeniedError(FrameworkError):
+    """The cluster's policy does not let the framework be in its roles, now or any more.
+
+    It is still known, and its tasks run on for its failover timeout.
+    """
+
+
+_ERRORS = {
+    pb.Event.Error.FRAMEWORK_REMOVED: FrameworkRemovedError,
+    pb.Event.Error.DENIED: FrameworkDeniedError,
+}
 
 
 class Scheduler:

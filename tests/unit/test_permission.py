@@ -194,7 +194,9 @@ class TestFrameworks:
         assert not h.errors(h.subscribe(roles=["a", "a/b"], caller=FRAMEWORK))
         for roles in (["b"], ["a", "b"], []):
             refused = h.subscribe(roles=roles, caller=FRAMEWORK)
-            assert "framework/f may not subscribe in the role" in h.errors(refused)[0]
+            (error,) = (e.error for e in h.framework_inbox[refused])
+            assert "framework/f may not subscribe in the role" in error.message
+            assert error.code == scheduler_pb2.Event.Error.DENIED
             assert refused in h.closed
 
     def test_one_that_says_where_it_serves_jobs_has_to_be_allowed_to(self) -> None:

@@ -7,7 +7,13 @@ import pytest
 from pymesos_core.clock import Now
 from pymesos_proto.v1 import scheduler_pb2 as spb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, FrameworkError, FrameworkRemovedError, Scheduler
+from pymesos_sdk import (
+    Driver,
+    FrameworkDeniedError,
+    FrameworkError,
+    FrameworkRemovedError,
+    Scheduler,
+)
 from pymesos_sdk.core import (
     Connected,
     Deliver,
@@ -179,6 +185,7 @@ def test_an_error_is_the_end() -> None:
     ("code", "raised"),
     [
         (spb.Event.Error.FRAMEWORK_REMOVED, FrameworkRemovedError),
+        (spb.Event.Error.DENIED, FrameworkDeniedError),
         (spb.Event.Error.CODE_UNSPECIFIED, FrameworkError),
         (2047, FrameworkError),
     ],

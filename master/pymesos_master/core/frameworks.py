@@ -41,6 +41,7 @@ CAPABILITIES = (
     scheduler_pb.STATUS_DATA,
     scheduler_pb.TELLS_POLICY,
 )
+DENIED = scheduler_pb.Event.Error.DENIED
 MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 
 
@@ -55,7 +56,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         ctx.refuse_framework(event.connection_id, problem)
         return
     if denied := permission.subscription_problem(ctx.state, event.caller, asked):
-        ctx.refuse_framework(event.connection_id, denied)
+        ctx.refuse_framework(event.connection_id, denied, DENIED)
         return
     framework_id = asked.framework_id
     if aside := ctx.state.why_aside(FRAMEWORK, framework_id):
@@ -223,7 +224,7 @@ def apply_policy(ctx: Context, framework: Framework) -> None:
         connection_id = framework.connection_id
         telling.forget(ctx, connection_id)
         ctx.state.framework_by_connection.pop(connection_id, None)
-        ctx.refuse_framework(connection_id, problem)
+        ctx.refuse_framework(connection_id, problem, DENIED)
         _disconnected(ctx, framework)
     elif framework.info.jobs_address and framework.caller.is_proved:
         policy = scheduler_pb.Event.Policy(

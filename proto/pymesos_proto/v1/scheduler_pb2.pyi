@@ -295,8 +295,10 @@ class Event(_message.Message):
             __slots__ = ()
             CODE_UNSPECIFIED: _ClassVar[Event.Error.Code]
             FRAMEWORK_REMOVED: _ClassVar[Event.Error.Code]
+            DENIED: _ClassVar[Event.Error.Code]
         CODE_UNSPECIFIED: Event.Error.Code
         FRAMEWORK_REMOVED: Event.Error.Code
+        DENIED: Event.Error.Code
         MESSAGE_FIELD_NUMBER: _ClassVar[int]
         CODE_FIELD_NUMBER: _ClassVar[int]
         message: str
