@@ -19,7 +19,7 @@ from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.network import Network
 from pymesos_simulation.operators import Operators
 from pymesos_simulation.rude import RudeFramework
-from pymesos_simulation.strangers import POLICY, Lodger, Snoop, Stranger
+from pymesos_simulation.strangers import Lodger, Snoop, Stranger, policy
 from pymesos_simulation.world import Node, World
 
 
@@ -88,7 +88,7 @@ class Cluster:
     def add_strangers(self) -> None:
         """One operator and two frameworks that try what they may not."""
         world = self.world
-        world.certified, world.seed_policy = True, POLICY
+        world.certified, world.seed_policy = True, policy(1)
         self.strangers = [
             Snoop(world, self.network, self.masters, lambda i: world.roles.get(i, ("unknown",))),
             Stranger(world, "stranger", self.coordinator, self.network),

@@ -35,15 +35,16 @@ allow:
   role: "**"
   as: {{user: ["*"]}}
 - {{who: operator/snoop, do: [read], role: "{SEEN}/**"}}
-- {{who: framework/lodger, do: [subscribe], role: ops}}
 """
+LODGER = "- {who: framework/lodger, do: [subscribe], role: ops}\n"
 ROOT = Caller("operator/root", Method.CERT)
 Roles = Callable[[str], Sequence[str]]  # of a framework, by its id
 
 
 def policy(number: int) -> str:
-    """One of many that mean the same to those who are there."""
-    return f"{POLICY}- {{who: operator/nobody-{number}, do: [read], role: ops}}\n"
+    """One of many that mean the same to those who are there, but for the lodger."""
+    more = f"- {{who: operator/nobody-{number}, do: [read], role: ops}}\n"
+    return f"{POLICY}{LODGER if number % 3 else ''}{more}"
 
 
 def is_seen(role: str) -> bool:
@@ -202,7 +203,7 @@ class Stranger(DriverNode):
 
 
 class Lodger(Stranger):
-    """A framework that may be there and launch nothing, and launches on all it is offered."""
+    """A framework that may be there now and then, and launch nothing; and launches all the same."""
 
     def on_offers(self, offers: Sequence[types_pb2.Offer]) -> None:
         for offer in offers:
@@ -221,4 +222,4 @@ class Lodger(Stranger):
         self.world.counts["denied"] += status.reason == types_pb2.REASON_TASK_UNAUTHORIZED
 
     def on_fail(self, message: str) -> None:
-        """It is forgotten when it comes back late, or its older stream ends."""
+        """Whatever it is told: it comes again, as another."""
