@@ -6,6 +6,7 @@ its caller may is decided here, since agents know no policy, and again with each
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from typing import Any
 
@@ -25,6 +26,7 @@ from pymesos_proto.v1 import sandbox_pb2 as pb
 CONTRACT = pb.DESCRIPTOR.services_by_name["Sandbox"]
 PREFIX = f"/{CONTRACT.full_name}/"
 MAX_RELAYED = 256
+LOOK_AGAIN_S = 1.0  # whether the policy allows it still
 
 
 class SandboxRelay:
@@ -47,11 +49,15 @@ class SandboxRelay:
         channel = self._dial(address, Kind.AGENT, name)
         try:
             stream = channel.stream(Method(method, bytes, bytes))
-            async with beside(_pass_on(allowed.first, call, stream)):
+            async with (
+                beside(_pass_on(allowed, call, stream)),
+                beside(_end_when_denied(allowed, stream)),
+            ):
                 while (part := await stream.read()) is not None:
                     allowed.check()
                     await call.write(allowed.shown(part))
         except CallError as error:
+            allowed.check()  # which may be why it has ended
             raise CallError(error.code, describe(error), error.trailing) from None
         finally:
             self._relayed -= 1
@@ -82,6 +88,7 @@ class _Allowed:
         self.first = first
         self._leadership = leadership
         self._caller = caller
+        self.is_decided = caller.is_proved  # by the policy
         self._method = method.removeprefix(PREFIX)
         self._key = _task_of(self._method, first or b"") if caller.is_proved else ("", "")
 
@@ -93,6 +100,15 @@ class _Allowed:
             of_usage = self._method == "GetUsage"  # of which is shown what the caller may read
             roles = () if of_usage else leader.queries.roles_of_task(*self._key)
             leader.queries.check(self._caller, f"Sandbox.{self._method}", roles)
+
+    @property
+    def still(self) -> bool:
+        """Whether its caller may make it now."""
+        try:
+            self.check()
+        except CallError:
+            return False
+        return True
 
     def shown(self, part: bytes) -> bytes:
         """What the caller is shown of an answer."""
@@ -113,6 +129,15 @@ class _Allowed:
         return pb.GetUsageResponse(tasks=seen).SerializeToString()
 
 
+async def _end_when_denied(allowed: _Allowed, stream: ClientStream) -> None:
+    """End a call on which nothing is said when its caller may not make it any more."""
+    while allowed.is_decided:
+        await asyncio.sleep(LOOK_AGAIN_S)
+        if not allowed.still:
+            stream.cancel()
+            return
+
+
 def _task_of(method: str, first: bytes) -> tuple[str, str]:
     """The ids of framework and task in the first message of a call. Raises CallError."""
     found = CONTRACT.methods_by_name.get(method)
@@ -127,12 +152,13 @@ def _task_of(method: str, first: bytes) -> tuple[str, str]:
     return asked.framework_id, asked.task_id
 
 
-async def _pass_on(
-    first: bytes | None, call: ServerCall[bytes, bytes], stream: ClientStream
-) -> None:
+async def _pass_on(allowed: _Allowed, call: ServerCall[bytes, bytes], stream: ClientStream) -> None:
     with contextlib.suppress(CallError):  # of an agent that is gone, who reads is told
-        part = first
+        part = allowed.first
         while part is not None:
+            if not allowed.still:
+                stream.cancel()
+                return
             await stream.write(part)
             part = await call.read()
         await stream.done_writing()
