@@ -89,16 +89,16 @@ def make_server(
     prepare(asyncio.get_running_loop())
     revocations = None if credentials is None else credentials.revocations
     gate: Gate = open_gate
-    options = [*SERVER_OPTIONS, ("grpc.max_allowed_incoming_connections", connections)]
+    options = dict(SERVER_OPTIONS) | {"grpc.max_allowed_incoming_connections": connections}
     if for_joining:
         gate = join_gate
-        options = [*options, ("grpc.max_receive_message_length", MAX_JOIN_BYTES)]
+        options["grpc.max_receive_message_length"] = MAX_JOIN_BYTES
     elif credentials is not None:
         me = credentials.identity
         gate = CertificateGate(me.cluster, me.kind, revocations)
     return grpc.aio.server(
         interceptors=(Adapter(PeerBudgets(limits), Complaints(log), gate, revocations),),
-        options=options,
+        options=list(options.items()),
     )
 
 

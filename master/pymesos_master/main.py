@@ -150,6 +150,11 @@ def _serve_certificates(
     add_service(server, CertificatesService(leadership, cluster, signer))
     add_service(server, EnrolmentService(leadership, cluster, signer, passes_on=False))
     if not signer.is_there:
+        log.warning(
+            "this master has no authority: nobody joins or renews while it leads. `pymesos-cli"
+            " cluster issue` puts one into %s",
+            settings.tls,
+        )
         return None
     join_server, leadership.join_at = process.bind(
         {}, credentials, settings.join_at, "--join-port or --ip", for_joining=True

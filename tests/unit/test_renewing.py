@@ -9,10 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from pymesos_core.metrics import certificate_metrics
 from pymesos_core.outside import Outside
-from pymesos_core.security.authority import Authority, certificate_pem, make_root
+from pymesos_core.security.authority import Authority, certificate_pem, make_root, new_key
 from pymesos_core.security.credentials import NEXT_KEY, Credentials, CredentialsError, read_pem
 from pymesos_core.security.identities import Identity, Kind
 from pymesos_core.security.issuing import issue, put_authority
@@ -140,6 +141,19 @@ def test_a_master_comes_back_after_its_own_certificate_has_ended(master: Master)
         Credentials(master.folder)
     master.signer.sign_own()
     assert Credentials(master.folder).identity == me
+
+
+def test_a_master_that_joined_takes_another_in_without_an_authority(master: Master) -> None:
+    """Two authorities may be between a certificate and the root, and no more."""
+    joined = master.authority.make_intermediate("master/m2", time.time())
+    put_authority(master.folder, joined)
+    third = Identity("prod", Kind.MASTER, "m3")
+    key = new_key().public_key()
+    issued = master.signer.sign(key, third, new_key().public_key())
+    assert issued.authority == b""
+    assert len(x509.load_pem_x509_certificates(issued.chain)) == 3
+    put_authority(master.folder, master.authority)
+    assert master.signer.sign(key, third, new_key().public_key()).authority
 
 
 def test_a_master_without_an_authority_says_so(tmp_path: Path, master: Master) -> None:

@@ -50,6 +50,11 @@ class Authority:
         return (self.certificate, *self.above)
 
     @property
+    def may_be_below(self) -> int:
+        """How many authorities may be below this one, each below the other."""
+        return _may_be_below(self.certificate)
+
+    @property
     def cluster(self) -> str:
         """The cluster that it is of. Raises IdentityError for a certificate of another kind."""
         uris = _uris(self.certificate)
@@ -95,7 +100,7 @@ class Authority:
         self, public_key: ec.EllipticCurvePublicKey, name: str, now_s: float
     ) -> x509.Certificate:
         """The certificate of an authority below this one. Raises IdentityError as above."""
-        below = _may_be_below(self.certificate)
+        below = self.may_be_below
         if below < 1:
             raise IdentityError("this authority may sign certificates of principals only")
         ends_s = min(

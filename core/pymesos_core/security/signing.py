@@ -107,12 +107,15 @@ class Signer:
     def sign(
         self, key: ec.EllipticCurvePublicKey, to: Identity, below: ec.EllipticCurvePublicKey | None
     ) -> Issued:
-        """Sign a key, and for a master the one `below`, of an authority. Raises SigningError."""
+        """Sign a key, and for a master the one `below`, of an authority, if there may be one.
+
+        Raises SigningError.
+        """
         authority, now_s = self._authority(), time.time()
         try:
             made = authority.sign(key, to, self._lifetime_s, now_s)
             of_master = b""
-            if below is not None:
+            if below is not None and authority.may_be_below:
                 signed = authority.sign_intermediate(below, to.principal, now_s)
                 of_master = certificate_pem(signed, *authority.chain)
         except IdentityError as error:

@@ -74,6 +74,8 @@ class SandboxRelay:
         """Where it is, and its name in its certificate, if it has one."""
         with self._leadership.asked() as leader:
             agent = leader.queries.agent(agent_id)
+            if (who := agent.info.principal) in leader.core.state.revoked():
+                raise CallError(Code.UNAVAILABLE, f"{who} is revoked, so nothing is asked of it")
         at = HostPort(agent.info.address.ip, agent.info.address.port)
         return at, name_in(agent.info.principal, Kind.AGENT)
 
