@@ -457,8 +457,8 @@ class TestWrongUse:
     @pytest.mark.parametrize(
         ("module", "arguments", "says"),
         [
-            ("pymesos_master", ["--ip", "0.0.0.0"], "or add --insecure"),
-            ("pymesos_master", ["--ip", "0.0.0.0", "--insecure"], "--advertise-ip"),
+            ("pymesos_master", ["--ip", "0.0.0.0"], "or in a laboratory --no-auth with --i-know"),
+            ("pymesos_master", ["--ip", "0.0.0.0", "--no-auth", "--i-know"], "--advertise-ip"),
             ("pymesos_master", ["--ip", "nonsense"], "an IP address is expected"),
             ("pymesos_master", ["--hostname", "\x1b[31m"], "--hostname: "),
             ("pymesos_master", ["--hostname", ""], "--hostname: "),

@@ -22,7 +22,7 @@ printf '%s\\n' tickTime=500 dataDir=/tmp/zk clientPort=2181 admin.enableServer=f
 export JVMFLAGS=-Xmx128m ZOO_LOG_DIR=/tmp/zk ZOO_LOG4J_PROP=WARN,CONSOLE ZOOPIDFILE=/tmp/zk/pid
 exec /usr/share/zookeeper/bin/zkServer.sh start-foreground /tmp/zoo.cfg
 """
-HERE = "--ip $(hostname -i) --insecure --hostname $(hostname)"
+HERE = "--ip $(hostname -i) --no-auth --i-know --hostname $(hostname)"
 MASTER = f"exec pymesos-master {HERE} --zk zk://zk:2181/pymesos --zk-session-timeout 2"
 AGENT = f"""
 exec pymesos-agent {HERE} --master zk://zk:2181/pymesos --runtime process --work-dir /tmp/agent \

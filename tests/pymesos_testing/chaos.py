@@ -244,5 +244,5 @@ def add_ensemble(chaos: Chaos, servers: int) -> str:
 
 def add_role(chaos: Chaos, name: str, module: str, *arguments: str) -> Member:
     """One of ours, listening on its address."""
-    listen = ("--ip", "{ip}", "--insecure", "--hostname", name)
+    listen = ("--ip", "{ip}", "--no-auth", "--i-know", "--hostname", name)
     return chaos.add(name, sys.executable, "-m", module, *listen, *arguments)

@@ -23,6 +23,7 @@ from pymesos_core.settings.declaring import settings_of
 from pymesos_core.settings.printing import toml
 from pymesos_core.settings.server import ServerSettings, mask_credentials, master_address
 from pymesos_core.settings.sources import MAX_BYTES, FileError, read_file
+from pymesos_master.main import main as master_main
 from pymesos_master.settings import MasterSettings
 
 
@@ -63,6 +64,28 @@ def refused(*flags: str, **variables: str | None) -> str:
     assert done.exit_code == 2, done.output
     assert not isinstance(done.exception, Exception), done.exception
     return str(done.output)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--ip", "10.0.0.1"], "Give it certificates"),
+        (["--ip", "10.0.0.1", "--no-auth"], "--no-auth with --i-know"),
+        (["--ip", "10.0.0.1", "--i-know"], "--no-auth with --i-know"),
+        (["--no-auth", "--tls", "/x"], "choose one"),
+        (["--join-file", "JOIN"], "give --tls, too"),
+    ],
+)
+def test_an_open_server_is_meant_to_be_one(argv: list[str], says: str, tmp_path: Path) -> None:
+    (tmp_path / "JOIN").write_text("x")
+    words = [str(tmp_path / word) if word == "JOIN" else word for word in argv]
+    done = CliRunner().invoke(master_main, [*words, "--print-config"])
+    assert done.exit_code == 2 and says in " ".join(done.output.split()), done.output
+
+
+def test_an_open_server_may_be_meant() -> None:
+    argv = ["--ip", "10.0.0.1", "--no-auth", "--i-know", "--print-config"]
+    assert CliRunner().invoke(master_main, argv).exit_code == 0
 
 
 def test_the_flag_wins_over_the_variable_and_that_over_the_file(tmp_path: Path) -> None:
@@ -316,7 +339,7 @@ def test_names_are_the_fields_without_their_unit() -> None:
 def test_where_a_server_listens() -> None:
     assert list(ServerSettings().problems()) == []
     assert [field for field, _ in ServerSettings(ip="10.0.0.1").problems()] == ["ip"]
-    everywhere = ServerSettings(ip="::", insecure=True)
+    everywhere = ServerSettings(ip="::", auth=False, i_know=True)
     assert [field for field, _ in everywhere.problems()] == ["ip"]
-    other = ServerSettings(ip="::", advertise_ip="0.0.0.0", insecure=True)
+    other = ServerSettings(ip="::", advertise_ip="0.0.0.0", auth=False, i_know=True)
     assert [field for field, _ in other.problems()] == ["advertise_ip"]

@@ -42,6 +42,12 @@ def _held(info: types_pb2.AgentInfo) -> dict[str, str]:
     return held
 
 
+def _say_if_open(cluster: Cluster) -> None:
+    """People are told that a cluster has no certificates, whenever they look at it."""
+    if cluster.credentials is None:
+        print("this cluster has no certificates (--no-auth): who reaches it may do everything")
+
+
 async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
     """`pymesos-cli agents`."""
     views = await cluster.agents()
@@ -75,6 +81,7 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
         headers, rows = headers[:-1], [row[:-1] for row in rows]
     empty = "no agents; start one with pymesos-agent --master HOST:PORT"
     print_table(headers, rows, empty, ("RUNTIME", "ATTRIBUTES", "HOLDS", "RESERVED"))
+    _say_if_open(cluster)
 
 
 async def list_frameworks(cluster: Cluster, *, completed: bool, as_json: bool) -> None:
@@ -197,11 +204,13 @@ async def show_leader(cluster: Cluster, *, as_json: bool) -> None:
     leader = response.leader if response.HasField("leader") else None
     if as_json:
         print_json(leader_json(response))
-    elif leader is None:
+        return
+    if leader is None:
         print("no master leads now")
     else:
         epoch = f", epoch {response.epoch}" if response.epoch else ""
         print(f"{leader.ip}:{leader.port} ({leader.hostname}{epoch})")
+    _say_if_open(cluster)
 
 
 async def show_events(cluster: Cluster, *, as_json: bool) -> None:

@@ -99,21 +99,26 @@ class ServerSettings(Settings):
     join_file: Path | None = file(
         default_text="none", help="A file with TOKEN@HOST:PORT, instead of --join."
     )
-    insecure: bool = switch(
-        False, help="Allow an address other than loopback without --tls: everyone gets in."
+    auth: bool = switch(
+        True,
+        help="--no-auth is for laboratories: whoever reaches this server may do everything. Without"
+        " --tls it is so on loopback; beside another address it wants --i-know, too.",
     )
+    i_know: bool = switch(False, help="Let --no-auth stand beside an address that others reach.")
     log_level: str = choice("info", LEVELS, help="The least that is logged.")
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """See Settings."""
+        if not self.auth and self.tls is not None:
+            yield "auth", "--no-auth does without certificates, and --tls has them: choose one"
         for field, value in (("ip", self.ip), ("advertise_ip", self.advertise_ip)):
-            open_to_all = self.tls is None and not self.insecure
+            open_to_all = self.tls is None and not (self.i_know and not self.auth)
             if value and open_to_all and not ipaddress.ip_address(value).is_loopback:
                 yield (
                     field,
                     f"{value} is not a loopback address, and there is no --tls: everyone who can"
                     f" reach it could run commands here. Give it certificates (see `pymesos-cli"
-                    f" cluster --help`), or add --insecure if that is meant",
+                    f" cluster --help`), or in a laboratory --no-auth with --i-know",
                 )
         for field in ("join", "join_file"):
             if getattr(self, field) is not None and self.tls is None:
