@@ -24,7 +24,7 @@ class Timers(Generic[Key]):
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Key]] = []
-        self._live: dict[Key, tuple[float, int]] = {}
+        self._live: dict[Key, tuple[float, int, Key]] = {}  # what is in the heap and still meant
         self._sequence = 0
 
     def set(self, key: Key, at_s: float) -> None:
@@ -34,10 +34,10 @@ class Timers(Generic[Key]):
         """
         assert not math.isnan(at_s), key
         self._sequence += 1
-        self._live[key] = (at_s, self._sequence)
-        heapq.heappush(self._heap, (at_s, self._sequence, key))
+        self._live[key] = entry = (at_s, self._sequence, key)
+        heapq.heappush(self._heap, entry)
         if len(self._heap) > 64 and len(self._heap) > 2 * len(self._live):
-            self._heap = [(at, seq, k) for k, (at, seq) in self._live.items()]
+            self._heap = list(self._live.values())
             heapq.heapify(self._heap)
 
     def cancel(self, key: Key) -> None:
@@ -58,9 +58,9 @@ class Timers(Generic[Key]):
     def next_s(self) -> float | None:
         """When the earliest key is due, or None."""
         while self._heap:
-            at, sequence, key = self._heap[0]
-            if self._live.get(key) == (at, sequence):
-                return at
+            entry = self._heap[0]
+            if self._live.get(entry[2]) is entry:
+                return entry[0]
             heapq.heappop(self._heap)
         return None
 
@@ -89,7 +89,8 @@ class Timers(Generic[Key]):
         ready: list[tuple[float, int, Key]] = []
         while self._heap and self._heap[0][0] <= now_s and len(ready) < most:
             ready.append(heapq.heappop(self._heap))
-        for at, sequence, key in ready:
-            if self._live.get(key) == (at, sequence):
+        for entry in ready:
+            key = entry[2]
+            if self._live.get(key) is entry:
                 del self._live[key]
                 yield key
