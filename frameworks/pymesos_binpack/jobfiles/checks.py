@@ -102,17 +102,15 @@ def shown_path(path: Path) -> str:
     return out
 
 
-def with_whole_numbers(value: Any, node: Mapping[str, Any], schema: Mapping[str, Any]) -> Any:
-    """The document in plain JSON, with 1.0 as 1 wherever the schema says that it is whole."""
-    node = resolved(node, schema)
+def with_whole_numbers(value: Any, node: Mapping[str, Any]) -> Any:
+    """The document in plain JSON, with 1.0 as 1 wherever the schema, `in_full`, says that it is
+    whole.
+    """
     if isinstance(value, dict):
-        return {
-            key: with_whole_numbers(inner, below(node, key, schema), schema)
-            for key, inner in value.items()
-        }
+        return {key: with_whole_numbers(v, below(node, key, {})) for key, v in value.items()}
     if isinstance(value, list | tuple):
-        items = resolved(node, schema).get("items", {})
-        return [with_whole_numbers(inner, items, schema) for inner in value]
+        items = node.get("items", {})
+        return [with_whole_numbers(inner, items) for inner in value]
     if isinstance(value, float) and value.is_integer() and node.get("type") == "integer":
         return int(value)
     return value
@@ -134,6 +132,15 @@ def resolved(node: Mapping[str, Any], schema: Mapping[str, Any]) -> Mapping[str,
         for part in node["$ref"].removeprefix("#/").split("/"):
             target = target[part]
         node = {**target, **{key: value for key, value in node.items() if key != "$ref"}}
+    return node
+
+
+def in_full(node: Any, schema: Mapping[str, Any]) -> Any:
+    """A part of the schema with what each $ref leads to in its place; the schema has no circles."""
+    if isinstance(node, dict):
+        return {key: in_full(inner, schema) for key, inner in resolved(node, schema).items()}
+    if isinstance(node, list):
+        return [in_full(inner, schema) for inner in node]
     return node
 
 
