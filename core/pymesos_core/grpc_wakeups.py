@@ -16,6 +16,7 @@ from typing import Any
 
 HANDLER = "_handle_events"  # grpc.aio's, which reads a byte and takes the queue in
 MOST_BYTES = 4096
+LOOK, TAKE = int(socket.MSG_PEEK | socket.MSG_DONTWAIT), int(socket.MSG_DONTWAIT)
 
 
 def take_all(waking: socket.socket, handle: Callable[..., Any]) -> Callable[..., Any]:
@@ -28,13 +29,13 @@ def take_all(waking: socket.socket, handle: Callable[..., Any]) -> Callable[...,
 
     def on_readable(*arguments: Any) -> None:
         try:
-            waiting = len(waking.recv(MOST_BYTES, socket.MSG_PEEK | socket.MSG_DONTWAIT))
+            waiting = len(waking.recv(MOST_BYTES, LOOK))
         except BlockingIOError:
             return  # nothing woke us
         handle(*arguments)
         if waiting > 1:
             with contextlib.suppress(BlockingIOError):
-                waking.recv(waiting - 1, socket.MSG_DONTWAIT)
+                waking.recv(waiting - 1, TAKE)
 
     return on_readable
 

@@ -38,9 +38,12 @@ def make_guard(guard: Path) -> None:
 
     What it is in, if that is missing, is passed through and not listed. Raises OSError.
     """
-    for folder in reversed([parent for parent in guard.parents if not parent.exists()]):
-        folder.mkdir(mode=0o711, exist_ok=True)
-    guard.mkdir(mode=0o700, exist_ok=True)
+    try:
+        guard.mkdir(mode=0o700, exist_ok=True)
+    except FileNotFoundError:
+        for folder in reversed([parent for parent in guard.parents if not parent.exists()]):
+            folder.mkdir(mode=0o711, exist_ok=True)
+        guard.mkdir(mode=0o700, exist_ok=True)
 
 
 def let_pass(guard: Path, uid: int) -> None:
