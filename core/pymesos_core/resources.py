@@ -582,6 +582,12 @@ USUAL_SCALARS = {
 LEAST_SCALAR, MOST_SCALAR = 1 / MILLI, MAX_SCALAR_MILLI / MILLI
 
 
+def check(messages: Iterable[pb.Resource]) -> None:
+    """Look at resources that nobody wants to reckon with yet. Raises ResourceError."""
+    if _usual_scalars(messages) is None:
+        _read(messages)
+
+
 def _usual_scalars(messages: Iterable[pb.Resource]) -> dict[str, int] | None:
     """What most lists are, read in a third of the time; None where anything else is in one."""
     scalars: dict[str, int] = {}

@@ -21,7 +21,7 @@ from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.images import is_on_disk
-from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto, to_proto
+from pymesos_core.resources import ResourceError, check, checked_total, from_proto, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
 
@@ -79,21 +79,20 @@ def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskIn
         raise ResourceError(f"its framework or role: {problem}")
     if len(infos) > 1 and len({info.task_id for info in infos}) != len(infos):
         raise ResourceError("two tasks of the group have the same id")
-    needed: list[Resources] = []
     for info in infos:
         # The contract looks at an id that is there: not twice at each, which costs a microsecond.
         if problem := contract.problem(info) if info.task_id else id_problem(info.task_id):
             raise ResourceError(f"the task is invalid: {problem}")
-        needed.append(from_proto(info.resources))
+        check(info.resources)
         if not info.HasField("executor"):
             continue
         if problem := id_problem(info.executor.executor_id):
             raise ResourceError(f"the executor's id: {problem}")
         executor = executors.find(ctx, framework_id, info.executor)
         if executor is not None:
-            checked_total((executor.resources, needed[-1]))
-    if len(needed) > 1:
-        checked_total(needed)
+            checked_total((executor.resources, from_proto(info.resources)))
+    if len(infos) > 1:
+        checked_total(from_proto(info.resources) for info in infos)
 
 
 def _new(ctx: Context, framework_id: str, role: str, info: pb.TaskInfo, group_id: str) -> Task:

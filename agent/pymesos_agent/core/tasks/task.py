@@ -118,8 +118,6 @@ class Task:
             record.killed_for = self.killed_for
         if self.unacknowledged:
             record.unacknowledged.extend(self.unacknowledged)
-        if (place := self.container or self.place) is not None:
-            record.runtime, record.user = place.runtime, place.user
         if self.container is not None:
             record.pid = self.container.pid
         if self.inside is not None:
@@ -143,6 +141,8 @@ class Task:
         record.task_info.CopyFrom(self.info)
         if self.container is not None:
             record.own_uid = self.container.own_uid
+        if (place := self.place) is not None:
+            record.runtime, record.user = place.runtime, place.user
         return record.SerializeToString()
 
     @staticmethod

@@ -125,13 +125,14 @@ def checkpoint_again(ctx: Context, container_id: str) -> None:
 
 def checkpoint(ctx: Context, owner: Owner) -> None:
     """Write a task or an executor as it is now; again in a second if that fails."""
-    stored = _stored(ctx, owner) if isinstance(owner, Task) else lambda: None
+    stored = _stored(ctx, owner) if isinstance(owner, Task) else None
     ended = owner.ended
 
     def durable() -> None:
         if not _is_there(ctx, owner):
             return
-        stored()
+        if stored is not None:
+            stored()
         if ended and not owner.end_durable:
             owner.end_durable = True
             ctx.on_end_durable(owner)
