@@ -130,6 +130,7 @@ class Context:
     task_effects: Mapping[TaskEffect, Callable[[Task], None]] = field(default_factory=dict)
     on_end_durable: Callable[[Owner], None] = lambda _: None
     uids: Uids = field(init=False)
+    hostname: str = field(init=False)
     _token: int = 0
     _after: dict[int, tuple[Callable[[], None], Callable[[str], None]]] = field(
         default_factory=dict
@@ -137,6 +138,7 @@ class Context:
 
     def __post_init__(self) -> None:
         self.uids = Uids(self.config.task_uids)
+        self.hostname = self.config.info.address.hostname
 
     @property
     def runtimes(self) -> tuple[str, ...]:

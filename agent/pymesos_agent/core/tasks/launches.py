@@ -145,7 +145,8 @@ def _container(
     ctx: Context, container_id: str, framework_id: str, runtime: str, user: str, info: pb.TaskInfo
 ) -> Container:
     """One that names no user gets one of its own; an image has users of its own."""
-    own_uid = 0 if user or info.container.image else ctx.uids.take()
+    has_users = bool(user) or (info.HasField("container") and bool(info.container.image))
+    own_uid = 0 if has_users else ctx.uids.take()
     return Container(container_id, framework_id, runtime, user, info, own_uid)
 
 

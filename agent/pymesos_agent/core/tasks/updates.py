@@ -42,7 +42,7 @@ def _status(
     status.agent_id = ctx.state.agent_id
     status.uuid = next(ctx.uuids)
     status.timestamp_s = ctx.now.wall_s
-    status.hostname = ctx.config.info.address.hostname
+    status.hostname = ctx.hostname
     if task.healthy is not None:
         status.healthy = task.healthy
     if task.ready is not None:
@@ -105,7 +105,7 @@ def take(ctx: Context, task: Task, said: pb.TaskStatus) -> None:
     status.CopyFrom(said)
     contract.tame(status)
     status.agent_id = ctx.state.agent_id
-    status.hostname = ctx.config.info.address.hostname
+    status.hostname = ctx.hostname
     status.source = pb.SOURCE_EXECUTOR
     if status.state == pb.TASK_KILLED and task.killed_for == ENDING:
         status.reason = status.reason or pb.REASON_AGENT_REMOVED
@@ -284,7 +284,7 @@ def _turn_away(
         message=message,
         agent_id=ctx.state.agent_id,
         timestamp_s=ctx.now.wall_s,
-        hostname=ctx.config.info.address.hostname,
+        hostname=ctx.hostname,
     )
     update = agent_pb.StatusUpdate(framework_id=framework_id, status=status, latest_state=state)
     if contract.problem(update) is None:  # else no master would know what it is about
