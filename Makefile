@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 SHELL := /bin/bash
 
-.PHONY: help install demo test simulate lint types unit proto docs vm vm-test vm-check clean
+.PHONY: help install demo test simulate lint types unit proto docs deb vm vm-test vm-check clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -29,6 +29,9 @@ test: install lint types ## The whole suite (STRICT=1: a skip is a failure)
 
 simulate: install ## Clusters in bad weather: SEEDS=200 of them, from SEED_BASE (random)
 	@$(BIN)/pymesos-simulate --seeds $(or $(SEEDS),200) $(if $(SEED_BASE),--base $(SEED_BASE))
+
+deb: ## The Debian package, for this distribution, in dist/
+	@deploy/deb/build.sh dist
 
 vm: install ## The disk image for virtual machines (root)
 	@deploy/vm/cluster.py build

@@ -16,6 +16,7 @@ from pymesos_agent.containers.settings import Settings
 from pymesos_agent.files.guards import GUARDED
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.purge import Ended, end_containers, pids_of, remove_files
+from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes
 from pymesos_agent.settings import AgentSettings
 from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir
@@ -65,11 +66,16 @@ def _recover(directory: Path) -> ExitStatus:
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--keep-files", is_flag=True, help="End tasks and networks, and delete no file.")
 @work_dir_option
 @click.option("--docker-host", envvar="DOCKER_HOST", help="As the agent had it.")
 @click.pass_context
 def purge(
-    context: click.Context, yes: bool, work_dir: Path | None, docker_host: str | None
+    context: click.Context,
+    yes: bool,
+    keep_files: bool,
+    work_dir: Path | None,
+    docker_host: str | None,
 ) -> None:
     """Remove an agent from this machine: its tasks, volumes, networks and all its files.
 
@@ -80,17 +86,16 @@ def purge(
     if not (directory / CHECKPOINT).exists():
         raise click.UsageError(f"there is no agent's checkpoint in {directory}")
     if not yes:
+        and_files = "" if keep_files else ", and deletes their files and volumes"
         click.confirm(
-            f"This ends all tasks of the agent in {directory}, and deletes their files and"
-            f" volumes. Go on?",
-            abort=True,
+            f"This ends all tasks of the agent in {directory}{and_files}. Go on?", abort=True
         )
     host = docker_host or resolved_one(context, AgentSettings, "agent", "docker_host")
     set_up_logging("warning")
-    sys.exit(end_of(NAME, lambda: asyncio.run(_purge(directory, host))))
+    sys.exit(end_of(NAME, lambda: asyncio.run(_purge(directory, host, keep_files))))
 
 
-async def _purge(directory: Path, docker_host: str | None) -> ExitStatus:
+async def _purge(directory: Path, docker_host: str | None, keep_files: bool) -> ExitStatus:
     """Raises RoleError and kin."""
     ended = Ended()
     async with contextlib.AsyncExitStack() as closing:
@@ -104,6 +109,9 @@ async def _purge(directory: Path, docker_host: str | None) -> ExitStatus:
             closing.push_async_callback(runtime.close)
         check_needed(runtimes, away, ())
         count = await end_containers(runtimes, ended, pids)
-    removed = await remove_files(directory)
-    click.echo(f"ended {count} containers; removed {', '.join(removed)}")
+    removed = await asyncio.to_thread(remove_bridge)
+    if not keep_files:
+        await remove_files(directory)
+        removed.append(str(directory))
+    click.echo(f"ended {count} containers; removed {', '.join(removed) or 'nothing else'}")
     return ExitStatus.STOPPED

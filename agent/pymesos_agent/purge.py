@@ -13,7 +13,6 @@ from pymesos_agent.core.executors.executor import read
 from pymesos_agent.core.tasks.task import TASK
 from pymesos_agent.files.trees import remove_tree
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
-from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Records
 from pymesos_core.text import os_problem
@@ -89,12 +88,8 @@ async def end_containers(runtimes: Sequence[Runtime], ended: Ended, pids: Pids) 
     return len(where)
 
 
-async def remove_files(work_dir: Path) -> list[str]:
-    """Delete the work directory, and the bridge unless somebody uses it; what was removed.
-
-    Raises PurgeError.
-    """
-    removed = await asyncio.to_thread(remove_bridge)
+async def remove_files(work_dir: Path) -> None:
+    """Delete the work directory. Raises PurgeError."""
     deadline_s = asyncio.get_running_loop().time() + CLEAN_TIMEOUT_S
     while work_dir.exists():  # what was destroyed is cleaned up beside this
         try:
@@ -103,4 +98,3 @@ async def remove_files(work_dir: Path) -> list[str]:
             if asyncio.get_running_loop().time() > deadline_s:
                 raise PurgeError(f"{work_dir} cannot be deleted: {os_problem(error)}") from error
             await asyncio.sleep(0.2)
-    return [*removed, str(work_dir)]

@@ -10,7 +10,7 @@ suite=bookworm
 guest_python=3.11 # of that suite
 mirror=${MIRROR:-http://deb.debian.org/debian}
 packages=systemd-sysv,udev,procps,linux-image-cloud-amd64,initramfs-tools,ca-certificates
-more=(python3 python3-venv crun runc skopeo tini iproute2 iptables containernetworking-plugins) # debootstrap cannot resolve what they need
+more=(adduser python3 python3-venv crun runc skopeo tini iproute2 iptables containernetworking-plugins) # debootstrap cannot resolve what they need
 size_mib=2048
 
 [ "$(id -u)" = 0 ] || { echo "build.sh: only root can make the image (debootstrap, chroot)" >&2; exit 1; }
@@ -48,16 +48,17 @@ rm -rf "$out/root"
 mkdir "$out/root"
 trap 'rm -rf "$out/root"' EXIT
 tar -C "$out/root" -xf "$out/base.tar"
-mkdir -p "$out/root/root/pymesos/deploy/vm"
-cp -r "$repo/deploy/systemd" "$repo/deploy/config" "$repo/deploy/install.sh" "$out/root/root/pymesos/deploy/"
-find "$repo/deploy/vm" -maxdepth 1 -type f -exec cp {} "$out/root/root/pymesos/deploy/vm/" \; # not the image itself
+mkdir -p "$out/root/root/pymesos/deploy"
+cp -r "$repo/deploy/deb" "$repo/deploy/systemd" "$repo/deploy/config" "$out/root/root/pymesos/deploy/"
+cp -r "$repo/docs" "$repo/LICENSE" "$out/root/root/pymesos/"
 cp -r "$out/wheels" "$out/root/root/wheels"
-chroot "$out/root" /root/pymesos/deploy/install.sh pymesos-cluster /root/wheels
+chroot "$out/root" /root/pymesos/deploy/deb/build.sh /root /root/wheels
+chroot "$out/root" sh -c 'dpkg --install /root/*.deb' >>"$out/debootstrap.log"
 install -m 755 "$here/pymesos-vm" "$out/root/usr/local/sbin/pymesos-vm"
 install -m 644 "$here/pymesos-vm.service" "$out/root/etc/systemd/system/"
 chroot "$out/root" systemctl enable --quiet pymesos-vm.service
 chroot "$out/root" systemctl mask --quiet apt-daily.timer apt-daily-upgrade.timer systemd-timesyncd.service
-rm -rf "$out/root/root/pymesos" "$out/root/root/wheels" "$out/root/etc/resolv.conf"
+rm -rf "$out"/root/root/{pymesos,wheels,*.deb} "$out/root/etc/resolv.conf"
 printf '/dev/vda / ext4 defaults 0 1\n' >"$out/root/etc/fstab"
 
 step "the disk"

@@ -1,4 +1,4 @@
-"""pymesos is installed on a machine and removed again, in a throw-away view of this one's root."""
+"""The Debian package, on a throw-away view of this machine's root; and an agent that is purged."""
 
 from __future__ import annotations
 
@@ -14,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from pymesos_agent.workdir import CHECKPOINT
+from pymesos_core import VERSION
+from pymesos_core.store import Store
 from pymesos_testing.cli import Cli
 from pymesos_testing.components import Roles, descendants, supervisors, wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 BRIDGE = Path("/sys/class/net/pymesos0")
 LOOK = (
-    "ls -d /opt/pymesos /usr/bin/pymesos-* /etc/systemd/system/pymesos-* /etc/pymesos 2>/dev/null"
+    "ls -d /opt/pymesos /usr/bin/pymesos-* /lib/systemd/system/pymesos-* /etc/pymesos"
+    " 2>/dev/null; getent passwd pymesos"
 )
 
 
@@ -48,8 +52,6 @@ def machine() -> Iterator[Path]:
         for mount in mounts:
             subprocess.run(["mount", *mount], check=True)
             done.append(mount[-1])
-        ignored = shutil.ignore_patterns(".venv", ".git", ".*_cache", "__pycache__", "image")
-        shutil.copytree(ROOT, root / "source", ignore=ignored)
         yield root
     finally:
         for target in reversed(done):
@@ -57,21 +59,48 @@ def machine() -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def test_install_and_uninstall(machine: Path) -> None:
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The Debian package, as `make deb` builds it."""
+    as_root()
+    built = tmp_path_factory.mktemp("deb")
+    subprocess.run([ROOT / "deploy/deb/build.sh", built], check=True, capture_output=True)
+    (found,) = built.iterdir()
+    assert found.name.startswith(f"pymesos-cluster_{VERSION}_") and found.suffix == ".deb"
+    return found
+
+
+def later(package: Path, folder: Path) -> Path:
+    """The same, as a later version."""
+    subprocess.run(["dpkg-deb", "--raw-extract", package, folder / "x"], check=True)
+    control = folder / "x/DEBIAN/control"
+    control.write_text(control.read_text().replace(f"Version: {VERSION}", "Version: 99.0"))
+    subprocess.run(
+        ["dpkg-deb", "-Zzstd", "-z1", "--build", folder / "x", folder / "later.deb"],
+        check=True,
+        capture_output=True,
+    )
+    return folder / "later.deb"
+
+
+def test_the_package_is_installed_upgraded_removed_and_purged(
+    machine: Path, package: Path, tmp_path: Path
+) -> None:
     def run(*argv: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(["chroot", machine, *argv], capture_output=True, text=True)
 
-    before = run("sh", "-c", LOOK).stdout
-    assert before == "", "pymesos is installed on this machine"
-    settings = machine / "etc/pymesos/agent.toml"
-    settings.parent.mkdir()
-    settings.write_text('work_dir = "/srv/agent"\n')
-    done = run("/source/deploy/install.sh")
-    assert done.returncode == 0, done.stdout + done.stderr
+    def dpkg(*argv: str) -> None:
+        done = run("dpkg", *argv)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    assert run("sh", "-c", LOOK).stdout == "", "pymesos is installed on this machine"
+    shutil.copy(package, machine / "first.deb")
+    shutil.copy(later(package, tmp_path), machine / "later.deb")
+    dpkg("--install", "/first.deb")
     for name in ("master", "agent", "binpack"):
-        unit = (machine / f"etc/systemd/system/pymesos-{name}.service").read_text()
-        (start,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
-        program, *flags = start.removeprefix("ExecStart=").split()
+        unit = (machine / f"lib/systemd/system/pymesos-{name}.service").read_text()
+        lines = dict(line.split("=", 1) for line in unit.splitlines() if "=" in line)
+        program, *flags = lines["ExecStart"].split()
         said = run(program, *flags, "--print-config")
         wrong = [line for line in said.stderr.splitlines() if line.startswith("Error: ")]
         # What only an operator knows is missing, and nothing else.
@@ -81,24 +110,24 @@ def test_install_and_uninstall(machine: Path) -> None:
         assert said.returncode == (2 if wrong else 0) and "port = " in said.stdout, said.stderr
         if name == "binpack":
             assert f"# /etc/pymesos/{name}.toml:5" in said.stdout, said.stdout
+        assert (machine / lines["Documentation"].removeprefix("file:///")).exists()
+        if user := lines.get("User"):
+            assert f"{user}:x:" in run("sh", "-c", LOOK).stdout
+    settings = machine / "etc/pymesos/agent.toml"
+    settings.write_text('work_dir = "/srv/agent"\n')
+    dpkg("--install", "/later.deb")
     assert settings.read_text() == 'work_dir = "/srv/agent"\n', "an upgrade leaves it alone"
-    assert run("/source/deploy/uninstall.sh", "--all").returncode == 2
-    (machine / "var/lib/pymesos/master").mkdir(parents=True)
-    done = run("/source/deploy/uninstall.sh")
-    assert done.returncode == 0, done.stderr
-    assert run("sh", "-c", LOOK).stdout.split() == ["/etc/pymesos"]
-    assert (machine / "var/lib/pymesos/master").exists()
-    settings.unlink()
-    checkpoint = machine / "var/lib/pymesos/agent/checkpoint.sqlite"
-    checkpoint.parent.mkdir()
-    checkpoint.touch()
-    refused = run("/source/deploy/uninstall.sh", "--purge")
-    assert refused.returncode == 1 and "run install.sh again" in refused.stderr
-    checkpoint.unlink()
-    done = run("/source/deploy/uninstall.sh", "--purge")
-    assert done.returncode == 0, done.stderr
-    assert run("sh", "-c", LOOK).stdout == before
-    assert not (machine / "var/lib/pymesos").exists()
+
+    agent = machine / "srv/agent"
+    (agent / "sandboxes/x").mkdir(parents=True)
+    Store(agent / CHECKPOINT).close()
+    dpkg("--remove", "pymesos-cluster")
+    folder, user = run("sh", "-c", LOOK).stdout.splitlines()
+    assert folder == "/etc/pymesos" and user.startswith("pymesos:x:")
+    assert settings.exists() and (agent / "sandboxes/x").exists()
+    dpkg("--purge", "pymesos-cluster")
+    assert run("sh", "-c", LOOK).stdout == ""
+    assert not agent.exists() and not (machine / "var/lib/pymesos").exists()
 
 
 def test_an_agent_is_purged(roles: Roles) -> None:
