@@ -15,6 +15,7 @@ from pymesos_core.flags import FiniteRange
 # Each command: its room, and what it does in one line that fits beside it.
 ROOMS = {
     "agents": ("operators", "List agents: what they have, and what of it is used."),
+    "audit": ("operators", "Show who changed what, and what was denied."),
     "attach": ("tasks", "Show what a task writes from now on, until it ends."),
     "can": ("operators", "Say whether somebody may do something, and by which rule."),
     "cat": ("tasks", "Show a file of a task's sandbox."),

@@ -208,6 +208,7 @@ RULES: Mapping[str, Rule] = {
     "usage_interval_s": _anything,  # the agent keeps it within bounds, and answers the ping
     "failover_timeout_s": _number(0, math.inf, "a number of seconds from 0"),  # longer: ten years
     "refuse_seconds": _anything,  # not a number from 0: 5 s; at most 365 days
+    "since_s": _TIME,
     "timestamp_s": _TIME,
     "launched_at_s": _TIME,
     "started_at_s": _TIME,

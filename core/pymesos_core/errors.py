@@ -15,6 +15,7 @@ class ProblemKind(Enum):
     INVALID = "invalid"  # ask for something else
     NOT_FOUND = "not found"  # there is nothing of that name
     OUTDATED = "outdated"  # what it refers to is not kept any more; begin anew
+    FULL = "full"  # make room where the sentence says; trying again does not help
     UNAVAILABLE = "unavailable"  # try again, perhaps elsewhere
     DENIED = "denied"  # have somebody else do it, or change the policy
 

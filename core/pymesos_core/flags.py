@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
 
 from pymesos_core.numbers import NumberSyntaxError, parse_real, parse_whole
+from pymesos_core.text import quoted
 
 
 class FiniteRange(click.FloatRange):
@@ -36,6 +38,26 @@ class WholeRange(click.IntRange):
             except NumberSyntaxError as error:
                 self.fail(f"{error}; the range is {self._describe_range()}.", param, ctx)
         return int(super().convert(value, param, ctx))
+
+
+class Lifetime(click.ParamType[float]):
+    """A time as in 90s, 30m, 1h or 7d, in seconds."""
+
+    name = "time"
+    units_s = MappingProxyType({"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0})
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """See click.ParamType."""
+        if isinstance(value, float):
+            return value
+        number, unit = str(value)[:-1], str(value)[-1:]
+        try:
+            return parse_real(number) * self.units_s[unit]
+        except (NumberSyntaxError, KeyError):
+            self.fail(f"{quoted(str(value))} is given; expected is a time, as in 30m, 1h or 7d",
+                      param, ctx)  # fmt: skip
 
 
 class Folder(click.Path):

@@ -37,6 +37,7 @@ from pymesos_core.limits import Limit
 from pymesos_core.log import set_up_logging
 from pymesos_core.metrics import certificate_metrics, serve_metrics
 from pymesos_core.security.credentials import Credentials
+from pymesos_core.security.gate import OnRefused
 from pymesos_core.serving import Listen, bind, make_server
 from pymesos_core.store import Records, Store, StoreError
 from pymesos_core.text import os_problem
@@ -96,14 +97,16 @@ class RoleProcess:
         flags: str = "--port or --ip",
         *,
         for_joining: bool = False,
+        on_refused: OnRefused | None = None,
     ) -> tuple[grpc.aio.Server, HostPort]:
         """A server, and the address that others reach it at. Raises ServingError.
 
         With credentials it is for those who have a certificate of the cluster, or who join it.
-        `flags` say what an operator may change when the address is taken.
+        `flags` say what an operator may change when the address is taken; `on_refused` is told of
+        each call that the gate refuses.
         """
         listen = listen or self._listen
-        server = make_server(limits, credentials, for_joining=for_joining)
+        server = make_server(limits, credentials, for_joining=for_joining, on_refused=on_refused)
         self.close_later(lambda: server.stop(STOP_GRACE_S))
         port = bind(server, listen, credentials, flags, for_joining=for_joining)
         return server, listen.advertised(port)

@@ -21,7 +21,14 @@ from pymesos_core.grpc_wakeups import prepare
 from pymesos_core.limits import Limit
 from pymesos_core.outbox import MAX_MESSAGE_BYTES
 from pymesos_core.security.credentials import Credentials
-from pymesos_core.security.gate import CertificateGate, Gate, join_gate, open_gate
+from pymesos_core.security.gate import (
+    CertificateGate,
+    Gate,
+    OnRefused,
+    join_gate,
+    open_gate,
+    telling,
+)
 
 SERVER_OPTIONS: list[tuple[str, int]] = [
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES + 65536),
@@ -71,11 +78,12 @@ def make_server(
     credentials: Credentials | None = None,
     *,
     for_joining: bool = False,
+    on_refused: OnRefused | None = None,
 ) -> grpc.aio.Server:
     """A server that no peer can take all of: see pymesos_core.budgets for `limits`.
 
     With credentials it is `bind` with the same that has it ask for certificates; one `for_joining`
-    does not, and is for nothing else.
+    does not, and is for nothing else. `on_refused` is told of what the gate refuses.
 
     As many descriptors as the process may have are asked for, and some of them are kept back from
     connections.
@@ -96,6 +104,8 @@ def make_server(
     elif credentials is not None:
         me = credentials.identity
         gate = CertificateGate(me.cluster, me.kind, revocations)
+    if on_refused is not None:
+        gate = telling(gate, on_refused)
     return grpc.aio.server(
         interceptors=(Adapter(PeerBudgets(limits), Complaints(log), gate, revocations),),
         options=list(options.items()),

@@ -13,13 +13,15 @@ from pymesos_core import VERSION
 from pymesos_core.clock import Now
 from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryError, Term
 from pymesos_core.coordination.standalone import StandaloneContender
+from pymesos_core.directories import FULL
 from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import Server, add_prefix, add_service
-from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
+from pymesos_core.limits import MAX_SAID, MIB, PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import Fault, FaultError
+from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.renewing import asking_leader, keep_renewed
@@ -28,8 +30,10 @@ from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.streams import in_thread
 from pymesos_core.tasks import beside, running
+from pymesos_core.text import one_line, os_problem
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
+from pymesos_master.auditing import Audit, at_gate
 from pymesos_master.core import MasterCore
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
@@ -61,9 +65,11 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop. Raises RoleError."""
     signer = _signer(settings)
     credentials = await settings.credentials(Kind.MASTER)
-    server, address = process.bind(SERVER_LIMITS, credentials)
+    files = _audit_files(settings)
+    audit = Audit(files)
+    server, address = process.bind(SERVER_LIMITS, credentials, on_refused=at_gate(audit))
     me = MasterInfo(str(OUTSIDE.uuid()), address, settings.listen_at.name(), VERSION)
-    leadership = Leadership(me, outside_with(credentials))
+    leadership = Leadership(me, outside_with(credentials), audit=audit, audit_files=files)
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     add_service(server, OperatorService(leadership))
@@ -86,20 +92,22 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     if join_server is not None:
         await process.start(join_server)
     async with (
+        running(audit.run()) as auditing,
         running(contend(settings, contender, leadership)) as contending,
         running(process.stop.wait()) as stopping,
         running(leadership.led.wait()) as leading,
         beside(_renewing(leadership.outside, signer, detector)),
     ):
-        ends = {contending, stopping}
+        ends = {contending, stopping, auditing}
         if settings.zk is None:
             # It leads as soon as its epoch is written; who reads the line below may rely on that.
             await asyncio.wait({*ends, leading}, return_when=asyncio.FIRST_COMPLETED)
         if not contending.done():
             process.announce(address)
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        if contending.done():
-            await contending
+        for ended in (contending, auditing):
+            if ended.done():
+                await ended
         log.info("stopping")
 
 
@@ -134,6 +142,22 @@ def _renewing(
     return keep_renewed(outside, sign)
 
 
+def _audit_files(settings: MasterSettings) -> AuditFiles | None:
+    """Where the audit is written, if it is. Raises RoleError."""
+    if settings.no_audit is not None:
+        log.warning("no audit is written: %s", one_line(settings.no_audit, MAX_SAID))
+    if not settings.audited:
+        return None
+    files = AuditFiles(settings.audit_folder, settings.audit_max_mib * MIB)
+    try:
+        files.open()
+    except OSError as error:
+        if error.errno not in FULL:  # then it leads, and changes nothing for operators
+            raise RoleError(f"the audit cannot be written: {os_problem(error)}") from error
+        log.error("the audit cannot be written: %s", os_problem(error))
+    return files
+
+
 def _serve_certificates(
     settings: MasterSettings,
     process: RoleProcess,
@@ -157,7 +181,12 @@ def _serve_certificates(
         )
         return None
     join_server, leadership.join_at = process.bind(
-        {}, credentials, settings.join_at, "--join-port or --ip", for_joining=True
+        {},
+        credentials,
+        settings.join_at,
+        "--join-port or --ip",
+        for_joining=True,
+        on_refused=at_gate(leadership.audit),
     )
     add_service(join_server, EnrolmentService(leadership, cluster, signer, passes_on=True))
     log.info("those who join with a token are taken at %s", leadership.join_at)
@@ -242,7 +271,14 @@ async def _lead(
         return str(error)
     prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
     core = make(settings, records, prefix, leadership.outside.clock())
-    leader = Leader(core, term, settings.work_dir, leadership.outside, settings.watched)
+    leader = Leader(
+        core,
+        term,
+        settings.work_dir,
+        leadership.outside,
+        settings.watched,
+        leadership.audit,
+    )
     leadership.leader = leader
     leadership.led.set()
     log.info(

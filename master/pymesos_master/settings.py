@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from pymesos_core.resources import ResourceError, Resources, parse
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.serving import Listen
-from pymesos_core.settings import SECONDS, folder, number, switch, text, whole
+from pymesos_core.settings import MIB, SECONDS, folder, number, switch, text, whole
 from pymesos_core.settings.server import (
     ServerSettings,
     listen_port,
@@ -142,7 +143,38 @@ class MasterSettings(ServerSettings):
         help="The policy to begin with in a cluster where nobody has set one;"
         " `pymesos-cli policy set` sets another.",
     )
+    audit_dir: Path | None = folder(
+        None,
+        default_text="audit in the work directory with --tls, else none",
+        help="Where the audit is written: one line for each call that changes something, and for"
+        " each that is denied.",
+    )
+    audit_max_mib: int = whole(
+        256, 8, 1_000_000, unit=MIB, help="What the files of the audit may take; the oldest go."
+    )
+    no_audit: str | None = text(
+        None,
+        metavar="REASON",
+        default_text="it is written",
+        help="Write no audit in spite of --tls; the reason is logged.",
+    )
     metrics_port: int | None = metrics_port()
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """See Settings."""
+        yield from super().problems()
+        if self.no_audit is not None and self.audit_dir is not None:
+            yield "no_audit", "--audit-dir is given, too: leave one of them out"
+
+    @property
+    def audited(self) -> bool:
+        """Whether an audit is written."""
+        return self.no_audit is None and (self.audit_dir is not None or self.tls is not None)
+
+    @property
+    def audit_folder(self) -> Path:
+        """Where it is written."""
+        return self.audit_dir or self.work_dir / "audit"
 
     @property
     def join_at(self) -> Listen:
@@ -158,6 +190,7 @@ class MasterSettings(ServerSettings):
             agent_reregister_timeout_s=self.agent_reregister_timeout_s,
             offer_timeout_s=self.offer_timeout_s,
             max_completed_tasks=self.max_completed_tasks,
+            audited=self.audited,
             seed_policy=self.policy.document if self.policy is not None else "",
         )
 

@@ -21,8 +21,10 @@ from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.tasks import until_first
+from pymesos_master.auditing import Audit
 from pymesos_master.commands import Commands
 from pymesos_master.core import MasterCore
+from pymesos_master.core import effects as fx
 from pymesos_master.core.effects import (
     AnswerOperator,
     AwaitDrained,
@@ -98,6 +100,7 @@ class Leader:
         crash_folder: Path | None = None,
         outside: Outside = OUTSIDE,
         watched: Bounds = BOUNDS,
+        audit: Audit | None = None,
     ) -> None:
         """`crash_folder` is where a fault is written down, `watched` what watchers may cost."""
         self.core = core
@@ -105,7 +108,8 @@ class Leader:
         self.failure: str | None = None  # why it leads no more, if that is no other's leading
         self.fault: Fault | None = None  # it stopped by this one
         self.cause_is_set_aside = False  # for the next leader
-        self.queries = Queries(core, outside.clock)
+        self.audit = audit or Audit()
+        self.queries = Queries(core, outside.clock, self.audit.write)
         self.commands = Commands(self.ask)
         self.watching = Watching(term.epoch, core.state, core.watch, outside.wall_s, watched)
         self._connections: dict[int, Connection] = {}
@@ -130,6 +134,7 @@ class Leader:
             CloseConnection: lambda effect: self._on_outbox(effect, Outbox.close),
             EndUnread: lambda effect: self._on_outbox(effect, Outbox.overflow),
             AwaitDrained: self._await_drained,
+            fx.Audit: lambda effect: self.audit.write(effect.entry),
             AnswerOperator: self._answer,
             Complain: lambda effect: self._complaints.say(effect.peer, effect.kind, effect.message),
             StepDown: self._step_down,
@@ -171,7 +176,14 @@ class Leader:
         self._connections.pop(connection.connection_id, None)
 
     async def ask(self, make_event: Callable[[int], Event]) -> Problem | None:
-        """Feed an operator's request and wait until it is done; the problem, or None."""
+        """Feed an operator's request and wait until it is done; the problem, or None.
+
+        What could not be written in the audit afterwards is not begun.
+        """
+        if (problem := await self.audit.make_room()) is not None:
+            return problem
+        if self._runner.over:
+            return Problem(ProblemKind.UNAVAILABLE, STOPPED_LEADING)
         request_id = next(self._ids)
         answer: asyncio.Future[Problem | None] = asyncio.get_running_loop().create_future()
         self._answers[request_id] = answer
@@ -214,8 +226,12 @@ class Leader:
 
     def _answer(self, effect: AnswerOperator) -> None:
         answer = self._answers.get(effect.request_id)
-        if answer is not None and not answer.done():
-            answer.set_result(effect.problem)
+
+        def tell(unwritten: Problem | None) -> None:
+            if answer is not None and not answer.done():
+                answer.set_result(effect.problem or unwritten)
+
+        self.audit.then(tell)
 
     def _step_down(self, effect: StepDown) -> None:
         log.error("stepping down: %s", effect.reason)

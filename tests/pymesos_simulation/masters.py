@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from pymesos_core.coordination import MasterInfo
 from pymesos_core.coordination.zookeeper import ZkContender, ZkRegistry
 from pymesos_core.errors import RequestError
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.security.audit import DONE
 from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Records
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Client, Grant, Quota, Settings
+from pymesos_master.auditing import Audit
 from pymesos_master.commands import Commands
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
@@ -35,7 +39,8 @@ from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
 from pymesos_simulation.network import Handler, Network, handlers_of, outside_of
-from pymesos_simulation.world import Node, World, here
+from pymesos_simulation.threads import wait
+from pymesos_simulation.world import FSYNC_S, Node, World, here
 from pymesos_simulation.zookeeper import SESSION_S
 
 
@@ -44,7 +49,7 @@ class SimulatedSettings(MasterSettings):
 
     @property
     def core(self) -> Config:
-        return replace(super().core, told_in_a_turn=2)
+        return replace(super().core, told_in_a_turn=2, audited=True)
 
     @property
     def watched(self) -> Bounds:
@@ -162,6 +167,39 @@ class WatchedRegistry(ZkRegistry):
             raise
 
 
+class SimulatedAudit:
+    """The audit's file on a simulated disk: what was not synced goes with the process."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._written: list[bytes] = []
+        self.synced: list[bytes] = []
+
+    def make_room(self) -> None:
+        """See AuditSink."""
+
+    def append(self, lines: list[bytes], *, sync: bool) -> None:
+        """See AuditSink."""
+        wait("a write to the audit", partial(self._append, lines, sync))
+
+    def _append(self, lines: list[bytes], sync: bool, answer: Callable[..., None]) -> None:
+        def finish() -> None:
+            self._written += lines
+            if sync:
+                self.synced, self._written = self.synced + self._written, []
+            answer()
+
+        self._node.soon(FSYNC_S if sync else 0.0, finish)
+
+    def close(self) -> None:
+        """See AuditSink."""
+
+    def done(self) -> int:
+        """How many changes of operators a crash leaves in it that were made."""
+        said = map(json.loads, self.synced)
+        return sum(s["result"] == DONE and s["method"].startswith("Operator.") for s in said)
+
+
 class WatchedCore(MasterCore):
     """Each step is checked; what fails in one ends the run, whoever else might catch it."""
 
@@ -206,6 +244,8 @@ class MasterNode(Node):
         self.network = network
         self.address = HostPort(f"10.0.1.{number}", 5050)
         self.leadership: Leadership | None = None
+        self.acknowledged = 0  # changes of operators, in this life
+        self.file = SimulatedAudit(self)
         coordinator.masters.append(self)
 
     @property
@@ -221,7 +261,11 @@ class MasterNode(Node):
     async def _serve(self) -> None:
         """As the main program does."""
         me = MasterInfo(f"{self.name}.{self.generation}", self.address, self.name)
-        self.leadership = leadership = Leadership(me, outside_of(self, self.network))
+        outside = outside_of(self, self.network)
+        self.file, self.acknowledged = SimulatedAudit(self), 0
+        audit = Audit(self.file, outside)
+        self.spawn(audit.run())
+        self.leadership = leadership = Leadership(me, outside, audit=audit)
         contender = ZkContender(
             URL,
             me,
@@ -263,6 +307,11 @@ class MasterNode(Node):
                 if error.problem.message != STOPPED_LEADING:
                     answered(error.problem.message)
             else:
+                self.acknowledged += 1
+                with self.world.fatal():
+                    assert self.file.done() >= self.acknowledged, (
+                        "an operator is answered before the audit has the change"
+                    )
                 answered(None)
 
         def begin() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pymesos_core import resources
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.clock import Now
+from pymesos_core.security.audit import Entry
 from pymesos_core.store import Change
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
@@ -36,6 +37,7 @@ class MasterHarness:
         self.answers: dict[int, str | None] = {}
         self.published: list[fx.PublishEvent] = []
         self.complaints: list[fx.Complain] = []
+        self.audited: list[Entry] = []
         self.stepped_down: str | None = None
         self.hold_writes = False
         self.hold_reading = False
@@ -77,6 +79,8 @@ class MasterHarness:
                 self.published.append(effect)
             case fx.Complain():
                 self.complaints.append(effect)
+            case fx.Audit(entry):
+                self.audited.append(entry)
 
     def read(self, connection_id: int) -> None:
         """A framework reads what it was told."""

@@ -490,5 +490,5 @@ def test_events_say_whom_they_are_for() -> None:
 
 def test_every_decision_of_operators_has_its_row_above() -> None:
     asked = {need.verb for call, need in NEEDS.items() if call.startswith("Operator.")}
-    here = {verb for _, verb, _ in DECISIONS} | {Verb.READ, Verb.POLICY, None}
+    here = {verb for _, verb, _ in DECISIONS} | {Verb.READ, Verb.POLICY, Verb.AUDIT, None}
     assert asked == here and all(isinstance(need.of, Object) for need in NEEDS.values())

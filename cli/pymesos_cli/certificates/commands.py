@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import click
 
 from pymesos_cli.group import Room
 from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
-from pymesos_core.flags import FiniteRange
-from pymesos_core.numbers import NumberSyntaxError, parse_real
+from pymesos_core.flags import FiniteRange, Lifetime
 from pymesos_core.text import quoted
 
 room = Room()
@@ -99,26 +97,6 @@ def show(folder: Path) -> None:
     from pymesos_cli.certificates.authority import show_certificate
 
     show_certificate(folder)
-
-
-class Lifetime(click.ParamType[float]):
-    """A time as in 90s, 30m, 1h or 7d, in seconds."""
-
-    name = "time"
-    units_s = MappingProxyType({"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0})
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """See click.ParamType."""
-        if isinstance(value, float):
-            return value
-        number, unit = str(value)[:-1], str(value)[-1:]
-        try:
-            return parse_real(number) * self.units_s[unit]
-        except (NumberSyntaxError, KeyError):
-            self.fail(f"{quoted(str(value))} is given; expected is a time, as in 30m, 1h or 7d",
-                      param, ctx)  # fmt: skip
 
 
 @cluster.command()

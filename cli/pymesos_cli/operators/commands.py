@@ -7,7 +7,7 @@ import click
 from pymesos_cli import completing
 from pymesos_cli.group import Room
 from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
-from pymesos_core.flags import WholeRange
+from pymesos_core.flags import Lifetime, WholeRange
 
 room = Room()
 
@@ -319,7 +319,8 @@ def set_policy(settings: Settings, file: str, instead_of: int) -> None:
 def can(settings: Settings, who: str, verb: str, role: str, as_json: bool) -> None:
     """Say whether somebody may do something in a ROLE, and which rule says so.
 
-    The exit status is 1 if not. `agents` and `policy` are of the whole cluster, and need no ROLE.
+    The exit status is 1 if not. `agents`, `policy` and `audit` are of the whole cluster, and need
+    no ROLE.
     """
     from pymesos_cli.operators import policy as policies
 
@@ -334,3 +335,25 @@ def whoami(settings: Settings, as_json: bool) -> None:
     from pymesos_cli.operators import policy as policies
 
     with_cluster(settings, lambda cluster: policies.who_am_i(cluster, as_json=as_json))
+
+
+@room.command("audit")
+@click.option("--since", type=Lifetime(), metavar="TIME", help="Only of the last 90s, 30m, 1h, 7d.")
+@click.option(
+    "--who", default="", metavar="KIND/NAME", help="Only of this principal; * is anything."
+)
+@click.option("--verb", default="", help="Only of this verb, as in the policy.")
+@click.option("--denied", is_flag=True, help="Only what was denied.")
+@json_option
+@pass_settings
+def audit(
+    settings: Settings, since: float | None, who: str, verb: str, denied: bool, as_json: bool
+) -> None:
+    """Show who changed what, and what was denied, as the master that leads has written it.
+
+    With --json each line is as it is in the file.
+    """
+    from pymesos_cli.operators import audit as audits
+
+    wanted = audits.Wanted(since, who, verb, denied)
+    with_cluster(settings, lambda cluster: audits.show_audit(cluster, wanted, as_json=as_json))

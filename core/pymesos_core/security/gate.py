@@ -42,6 +42,33 @@ Authentication = Mapping[str, Iterable[bytes]]  # what gRPC knows of the other e
 Gate = Callable[[str, str, Authentication], Caller]
 
 
+# Told who, as far as that is known, called what, and why the gate refuses it.
+OnRefused = Callable[[Caller, str, str], None]
+
+
+def telling(gate: Gate, on_refused: OnRefused) -> Gate:
+    """The same gate, that tells whom it refuses."""
+
+    def told(method: str, peer: str, authentication: Authentication) -> Caller:
+        try:
+            return gate(method, peer, authentication)
+        except CallError as error:
+            on_refused(_shown(peer, authentication), method, error.message)
+            raise
+
+    return told
+
+
+def _shown(peer: str, authentication: Authentication) -> Caller:
+    """Who calls by a certificate, though it is not in force here."""
+    try:
+        who = read_uri(next(iter(authentication.get("peer_uri") or ()), b"").decode())
+        serial, _ = _told_by(next(iter(authentication.get("x509_pem_cert") or ()), b""))
+    except (IdentityError, UnicodeDecodeError, CallError):
+        return Caller(peer=peer, via="grpc")
+    return Caller(who.principal, None, serial, peer, "grpc")
+
+
 def open_gate(_method: str, peer: str, _authentication: Authentication) -> Caller:
     """The gate of a server without certificates: whoever reaches it may call it."""
     return Caller(peer=peer, via="grpc")

@@ -67,6 +67,7 @@ NEEDS: Mapping[str, Need] = {
     "Operator.ReleaseQuarantinedRecord": _AGENTS,
     "Operator.GetPolicy": _POLICY,
     "Operator.SetPolicy": _POLICY,
+    "Operator.ReadAudit": Need(Verb.AUDIT, Object.CLUSTER),
     # Whoever lets others in, as whomever, could have all that they may.
     "Operator.MakeToken": _POLICY,
     "Operator.ListTokens": _POLICY,
@@ -133,5 +134,10 @@ NEEDS: Mapping[str, Need] = {
 
 def need_of_path(path: str) -> Need | None:
     """What the method of that path needs, as in /pymesos.v1.Operator/KillTask; None: denied."""
+    return NEEDS.get(call_of_path(path))
+
+
+def call_of_path(path: str) -> str:
+    """The name of the method of that path in NEEDS, if it is there."""
     service, _, method = path.lstrip("/").rpartition("/")
-    return NEEDS.get(f"{service.rpartition('.')[2]}.{method}")
+    return f"{service.rpartition('.')[2]}.{method}"

@@ -39,9 +39,10 @@ class Verb(StrEnum):
     QUOTA = "quota"
     AGENTS = "agents"
     POLICY = "policy"
+    AUDIT = "audit"
 
 
-CLUSTER_VERBS = frozenset({Verb.AGENTS, Verb.POLICY})
+CLUSTER_VERBS = frozenset({Verb.AGENTS, Verb.POLICY, Verb.AUDIT})
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 from pymesos_core import limits, resources
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.copies import copy_of
 from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
-from pymesos_master.core import hoarding, offers, optimistic, permission, reservations, tasks
+from pymesos_master.core import audit, hoarding, offers, optimistic, permission, reservations, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.lifecycles import OFFER_LIFE, AgentState, OfferEvent, OperationEvent
 from pymesos_master.core.reservations import Launching
@@ -67,6 +68,7 @@ def accept(
         conversion = _plan_conversions(ctx, framework, agent, role, operations, offered)
     else:
         planned, rest = _plan(framework, agent, launches, offered)
+    _tell_audit(ctx, caller, framework, first, operations, denied)
     ctx.changed = True  # nothing is refused from here on
     hoarding.note_answer(ctx, framework, call.offer_ids)
     framework.ignored.clear()
@@ -90,6 +92,20 @@ def accept(
     if rest != offered:
         ctx.allocator.used(framework.framework_id, agent.agent_id)
     offers.give_back(ctx, taken[0], rest, offers.refuse_seconds(call.filters))
+
+
+def _tell_audit(
+    ctx: Context,
+    caller: Caller,
+    framework: Framework,
+    offer: Offer,
+    operations: list[scheduler_pb.Operation],
+    denied: list[permission.Denied],
+) -> None:
+    allowed_by = partial(permission.allowed_by, ctx.state, caller, framework, offer.role)
+    audit.accepted(
+        ctx, caller, framework, offer.role, offer.agent_id, operations, denied, allowed_by
+    )
 
 
 def _deny(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pymesos_core.clock import Now
@@ -12,11 +12,13 @@ from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.registry_image import Key
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.security.audit import Entry
 from pymesos_core.text import cut
 from pymesos_core.timers import Timers
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.effects import (
     AnswerOperator,
+    Audit,
     CloseConnection,
     Complain,
     Effect,
@@ -62,6 +64,7 @@ class Context:
     changed: bool = True  # whether that step may have changed anything; a handler that looks first
     # at all it is given says so, and says when it begins
     _interned: dict[Resources, Resources] = field(default_factory=dict)
+    audited: dict[int, Entry] = field(default_factory=dict)  # requests that are not answered yet
     # What follows when a write is durable, by the type of what it was for.
     on_written: Mapping[type, Callable[[Context, Any], None]] = field(default_factory=dict)
 
@@ -111,6 +114,8 @@ class Context:
         """An operator's request is done, or refused for `message`, which may quote an id of any
         size."""
         problem = None if message is None else Problem(kind, cut(message, MAX_SAID))
+        if (entry := self.audited.pop(request_id, None)) is not None:
+            self.out.append(Audit(entry if message is None else replace(entry, result=message)))
         self.out.append(AnswerOperator(request_id, problem))
 
     def complain(self, agent: Agent, what: str, message: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pymesos_core.errors import Problem
 from pymesos_core.resources import EMPTY, Resources
+from pymesos_core.security.audit import Entry
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -77,6 +78,13 @@ class AnswerOperator:
 
 
 @dataclass(frozen=True, slots=True)
+class Audit:
+    """Write a line of the audit. If it is synced, operators are answered after that."""
+
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
 class PublishEvent:
     """Something happened that a watcher of the cluster may want to see."""
 
@@ -118,6 +126,7 @@ Effect = (
     | PersistRegistry
     | StepDown
     | AnswerOperator
+    | Audit
     | PublishEvent
     | SetRevoked
     | Complain

@@ -13,7 +13,7 @@ from pymesos_core import limits
 from pymesos_core.errors import ProblemKind
 from pymesos_core.resources import ResourceError
 from pymesos_core.security.identities import IdentityError, read_principal
-from pymesos_master.core import permission
+from pymesos_master.core import audit, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorMadeToken, OperatorRemovedToken, TokenUsed
@@ -119,6 +119,7 @@ def on_use(ctx: Context, event: TokenUsed) -> None:
             f" token`",
         )
     else:
+        audit.joins(ctx, event, token.principal)
         used = replace(token, key=event.key)
         ctx.persist({(TOKEN, event.digest): used}, TokenWritten(event.request_id))
 
@@ -126,5 +127,6 @@ def on_use(ctx: Context, event: TokenUsed) -> None:
 def _refuse(
     ctx: Context, event: TokenUsed, message: str, kind: ProblemKind = ProblemKind.INVALID
 ) -> None:
+    audit.denied(ctx, event.caller, "Enrolment.Join", message)
     ctx.answer(event.request_id, message, kind)
     ctx.out.append(Complain(event.caller.peer, "a token that is refused", message))

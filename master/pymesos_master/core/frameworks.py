@@ -7,7 +7,16 @@ from dataclasses import dataclass
 from pymesos_core import VERSION, contract
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Terms
-from pymesos_master.core import accepts, executors, hoarding, offers, permission, tasks, telling
+from pymesos_master.core import (
+    accepts,
+    audit,
+    executors,
+    hoarding,
+    offers,
+    permission,
+    tasks,
+    telling,
+)
 from pymesos_master.core.constraints import constraints_problem, wanted
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection
@@ -56,6 +65,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         ctx.refuse_framework(event.connection_id, problem)
         return
     if denied := permission.subscription_problem(ctx.state, event.caller, asked):
+        audit.denied(ctx, event.caller, "Call.subscribe", denied, asked.roles or ("*",))
         ctx.refuse_framework(event.connection_id, denied, DENIED)
         return
     framework_id = asked.framework_id
@@ -211,6 +221,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
         message=info.name,
         roles=framework.roles,
     )
+    audit.subscribed(ctx, framework)
     apply_policy(ctx, framework)
 
 
@@ -221,6 +232,14 @@ def apply_policy(ctx: Context, framework: Framework) -> None:
         return
     problem = permission.subscription_problem(ctx.state, framework.caller, framework.info)
     if problem is not None:
+        audit.denied(
+            ctx,
+            framework.caller,
+            "Call.subscribe",
+            problem,
+            framework.roles,
+            framework_id=framework.framework_id,
+        )
         connection_id = framework.connection_id
         telling.forget(ctx, connection_id)
         ctx.state.framework_by_connection.pop(connection_id, None)
@@ -390,6 +409,7 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
     if kind == "accept":
         accepts.accept(ctx, framework, call.accept, event.caller)
         return
+    audit.called(ctx, framework, event)
     ctx.changed = True
     match kind:
         case "decline":

@@ -10,7 +10,9 @@ from pymesos_core.errors import ProblemKind
 from pymesos_core.images import is_on_disk
 from pymesos_core.security.needs import NEEDS, Object
 from pymesos_core.security.policy import (
+    ALLOWED,
     Asked,
+    Decision,
     Roles,
     Verb,
     decide,
@@ -19,6 +21,7 @@ from pymesos_core.security.policy import (
     launches_anything,
     roles_for,
 )
+from pymesos_master.core import audit
 from pymesos_master.core.context import Context
 from pymesos_master.core.state import ClusterState, Framework
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -35,30 +38,38 @@ def problem(
 
     No roles: whether the caller may in any role, or in the cluster.
     """
+    return decision(state, caller, call, roles).problem
+
+
+def decision(state: ClusterState, caller: Caller, call: str, roles: Iterable[str] = ()) -> Decision:
+    """As `problem`, with the rule that allows it: of several roles, that of the last."""
     if not caller.is_proved:
-        return None
+        return ALLOWED
     need = NEEDS.get(call)
     if need is None:
-        return f"{call} is in no table of what calls need, so nobody may make it"
+        return Decision(f"{call} is in no table of what calls need, so nobody may make it")
     if need.verb is None:
-        return None
+        return ALLOWED
     if need.of != Object.CLUSTER and not roles:
         may = roles_for(state.policy, caller, need.verb)
-        return None if may else denied(state.policy, caller, need.verb)
+        return ALLOWED if may else Decision(denied(state.policy, caller, need.verb))
+    made = ALLOWED
     for role in ("",) if need.of == Object.CLUSTER else roles:
-        if (why := decide(state.policy, caller, need.verb, role).problem) is not None:
-            return why
-    return None
+        made = decide(state.policy, caller, need.verb, role)
+        if not made.allowed:
+            break
+    return made
 
 
 def refused(
     ctx: Context, request_id: int, caller: Caller, call: str, roles: Iterable[str] = ()
 ) -> bool:
     """Whether an operator's request is denied, which it is told then."""
-    why = problem(ctx.state, caller, call, roles)
-    if why is not None:
-        ctx.answer(request_id, why, ProblemKind.DENIED)
-    return why is not None
+    made = decision(ctx.state, caller, call, roles)
+    audit.begin(ctx, request_id, caller, call, roles, made)
+    if made.problem is not None:
+        ctx.answer(request_id, made.problem, ProblemKind.DENIED)
+    return not made.allowed
 
 
 def readable(state: ClusterState, caller: Caller) -> Roles:
@@ -144,6 +155,20 @@ def _launch_problem(
     state: ClusterState, caller: Caller, framework: Framework, role: str, info: pb.TaskInfo
 ) -> str | None:
     return decide_launch(state.policy, caller, role, asked_by(framework.info.user, info)).problem
+
+
+def allowed_by(
+    state: ClusterState,
+    caller: Caller,
+    framework: Framework,
+    role: str,
+    operation: scheduler_pb.Operation,
+) -> Decision:
+    """What allows an operation that is allowed; of several tasks, the first."""
+    for launches in (operation.launch, operation.launch_group):
+        for info in launches.task_infos[:1]:
+            return decide_launch(state.policy, caller, role, asked_by(framework.info.user, info))
+    return decision(state, caller, f"Operation.{operation.WhichOneof('operation')}", (role,))
 
 
 def asked_by(framework_user: str, info: pb.TaskInfo) -> Asked:

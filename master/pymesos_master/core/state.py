@@ -48,6 +48,7 @@ class Config:
     max_completed_tasks: int = 10_000
     max_completed_frameworks: int = 100
     max_lost_agents: int = 10_000  # unreachable or gone, kept in the registry
+    audited: bool = False  # whether the audit is to be told anything
     seed_policy: str = ""  # the document for a cluster in which nobody has set a policy
     master_address: str = ""
 

@@ -10,6 +10,7 @@ from pymesos_core.caller import Caller
 from pymesos_core.clock import Now, read_clock
 from pymesos_core.errors import denied, invalid, not_found
 from pymesos_core.resources import ResourceError, from_proto
+from pymesos_core.security.audit import Entry, entry
 from pymesos_core.security.policy import EVERY, Roles, Verb, roles_for
 from pymesos_master.core import MasterCore, permission
 from pymesos_master.core.registry import AGENT, REVOCATION
@@ -62,10 +63,17 @@ class Queries:
     Listings come in pages and raise RequestError (OUTDATED) for a token that is not known any more.
     """
 
-    def __init__(self, core: MasterCore, clock: Callable[[], Now] = read_clock) -> None:
+    def __init__(
+        self,
+        core: MasterCore,
+        clock: Callable[[], Now] = read_clock,
+        audit: Callable[[Entry], None] = lambda entry: None,
+    ) -> None:
+        """`audit` is told what is denied."""
         self._core = core
         self._state = core.state
         self._clock = clock
+        self._audit = audit
         self._pages = Pages(clock)
         self._uses = Uses()
 
@@ -76,8 +84,16 @@ class Queries:
 
     def check(self, caller: Caller, call: str, roles: Iterable[str] = ()) -> None:
         """Raises RequestError (DENIED) for a caller who may not make a call of these roles."""
-        if why := permission.problem(self._state, caller, call, roles):
-            raise denied(why)
+        made = permission.decision(self._state, caller, call, roles)
+        if made.problem is not None:
+            named = {"role": ", ".join(roles)}
+            self._audit(entry(self._clock().wall_s, caller, call, made, named))
+            raise denied(made.problem)
+
+    def read(self, caller: Caller, call: str, roles: Iterable[str] = (), **named: str) -> Entry:
+        """The line that tells that a caller reads what is another's, or runs something there."""
+        made = permission.decision(self._state, caller, call, roles)
+        return entry(self._clock().wall_s, caller, call, made, {"role": ", ".join(roles), **named})
 
     def agents(
         self, caller: Caller, page: PageRequest, id_prefix: str = ""

@@ -14,10 +14,12 @@ from pymesos_core.coordination import MasterInfo
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outside import OUTSIDE, Outside
+from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.signing import Signer
 from pymesos_core.streams import NotReadError, serve_stream
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_core.turns import Turns
+from pymesos_master.auditing import Audit
 from pymesos_master.core.events import Event
 from pymesos_master.shell import Connection, Leader
 
@@ -25,6 +27,7 @@ CODES = {
     ProblemKind.INVALID: Code.INVALID_ARGUMENT,
     ProblemKind.NOT_FOUND: Code.NOT_FOUND,
     ProblemKind.OUTDATED: Code.ABORTED,
+    ProblemKind.FULL: Code.RESOURCE_EXHAUSTED,
     ProblemKind.UNAVAILABLE: Code.UNAVAILABLE,
     ProblemKind.DENIED: Code.PERMISSION_DENIED,
 }
@@ -38,6 +41,8 @@ class Leadership:
     outside: Outside = OUTSIDE
     leader: Leader | None = None
     known_leader: Callable[[], MasterInfo | None] = lambda: None
+    audit: Audit = field(default_factory=Audit)
+    audit_files: AuditFiles | None = None  # that can be read here
     started_mono_s: float = field(init=False)
     led: asyncio.Event = field(
         default_factory=asyncio.Event

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -20,7 +21,7 @@ from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.tasks import beside
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, ClientStream, Code, Method, ServerCall
-from pymesos_master.services.leading import Leadership
+from pymesos_master.services.leading import CODES, Leadership
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
 CONTRACT = pb.DESCRIPTOR.services_by_name["Sandbox"]
@@ -41,6 +42,7 @@ class SandboxRelay:
         """Pass a call on, whatever its method is. Raises CallError."""
         allowed = await self._allowed(method, call)
         address, name = self._agent(call.metadata.get(AGENT_KEY, ""))
+        await allowed.tell_audit()
         if self._relayed >= MAX_RELAYED:
             raise CallError(
                 Code.RESOURCE_EXHAUSTED, f"this master relays {MAX_RELAYED} calls already"
@@ -92,7 +94,10 @@ class _Allowed:
         self._caller = caller
         self.is_decided = caller.is_proved  # by the policy
         self._method = method.removeprefix(PREFIX)
-        self._key = _task_of(self._method, first or b"") if caller.is_proved else ("", "")
+        self._key = ("", "")
+        self._argv: tuple[str, ...] = ()
+        if caller.is_proved or leadership.audit.is_on:
+            self._key, self._argv = _asked(self._method, first or b"")
 
     def check(self) -> None:
         """Raises CallError for a caller who may not, or may no longer."""
@@ -111,6 +116,31 @@ class _Allowed:
         except CallError:
             return False
         return True
+
+    async def tell_audit(self) -> None:
+        """Write who reads, or runs something: that a command runs is on the disk before.
+
+        Raises CallError.
+        """
+        audit = self._leadership.audit
+        if not audit.is_on or self._method == "GetUsage":
+            return
+        with self._leadership.asked() as leader:
+            queries = leader.queries
+            framework_id, task_id = self._key
+            line = queries.read(
+                self._caller,
+                f"Sandbox.{self._method}",
+                queries.roles_of_task(framework_id, task_id),
+                framework_id=framework_id,
+                task_id=task_id,
+            )
+        if self._method != "Exec":
+            audit.write(replace(line, synced=False))
+            return
+        problem = await audit.record(replace(line, argv=self._argv, result="begun"))
+        if problem is not None:
+            raise CallError(CODES[problem.kind], problem.message)
 
     def shown(self, part: bytes) -> bytes:
         """What the caller is shown of an answer."""
@@ -140,8 +170,9 @@ async def _end_when_denied(allowed: _Allowed, stream: ClientStream) -> None:
             return
 
 
-def _task_of(method: str, first: bytes) -> tuple[str, str]:
-    """The ids of framework and task in the first message of a call. Raises CallError."""
+def _asked(method: str, first: bytes) -> tuple[tuple[str, str], tuple[str, ...]]:
+    """The ids of framework and task in the first message of a call, and the command, if that runs
+    one. Raises CallError."""
     found = CONTRACT.methods_by_name.get(method)
     if found is None:
         raise CallError(Code.UNIMPLEMENTED, f"there is no method {quoted(method)}")
@@ -149,9 +180,11 @@ def _task_of(method: str, first: bytes) -> tuple[str, str]:
         asked: Any = GetMessageClass(found.input_type).FromString(first)
     except DecodeError as error:
         raise CallError(Code.INTERNAL, str(error)) from None
+    argv: tuple[str, ...] = ()
     if isinstance(asked, pb.ExecInput):
         asked = asked.start
-    return asked.framework_id, asked.task_id
+        argv = tuple(asked.argv)
+    return (asked.framework_id, asked.task_id), argv
 
 
 async def _pass_on(allowed: _Allowed, call: ServerCall[bytes, bytes], stream: ClientStream) -> None:

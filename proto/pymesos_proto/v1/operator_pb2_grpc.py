@@ -169,6 +169,11 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyResponse.FromString,
                 _registered_method=True)
+        self.ReadAudit = channel.unary_unary(
+                '/pymesos.v1.Operator/ReadAudit',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.FromString,
+                _registered_method=True)
 
 
 class OperatorServicer:
@@ -345,6 +350,13 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadAudit(self, request, context):
+        """What the master that answers has written down of changes and denials, the oldest first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_OperatorServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -482,6 +494,11 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.SetPolicy,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyResponse.SerializeToString,
+            ),
+            'ReadAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadAudit,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1213,6 +1230,33 @@ class Operator:
             '/pymesos.v1.Operator/SetPolicy',
             pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.SetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ReadAudit',
+            pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

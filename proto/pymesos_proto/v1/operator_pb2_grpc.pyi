@@ -67,6 +67,8 @@ class OperatorStub:
     GetPolicy: _grpc.UnaryUnaryMultiCallable[_operator_pb2.GetPolicyRequest, _operator_pb2.GetPolicyResponse]
     SetPolicy: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetPolicyRequest, _operator_pb2.SetPolicyResponse]
     """In force everywhere when it is answered."""
+    ReadAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReadAuditRequest, _operator_pb2.ReadAuditResponse]
+    """What the master that answers has written down of changes and denials, the oldest first."""
 
 @_typing.type_check_only
 class OperatorAsyncStub(OperatorStub):
@@ -107,6 +109,8 @@ class OperatorAsyncStub(OperatorStub):
     GetPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.GetPolicyRequest, _operator_pb2.GetPolicyResponse]  # type: ignore[assignment]
     SetPolicy: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetPolicyRequest, _operator_pb2.SetPolicyResponse]  # type: ignore[assignment]
     """In force everywhere when it is answered."""
+    ReadAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReadAuditRequest, _operator_pb2.ReadAuditResponse]  # type: ignore[assignment]
+    """What the master that answers has written down of changes and denials, the oldest first."""
 
 class OperatorServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -306,5 +310,13 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.SetPolicyResponse, _abc.Awaitable[_operator_pb2.SetPolicyResponse]]:
         """In force everywhere when it is answered."""
+
+    @_abc_1.abstractmethod
+    def ReadAudit(
+        self,
+        request: _operator_pb2.ReadAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ReadAuditResponse, _abc.Awaitable[_operator_pb2.ReadAuditResponse]]:
+        """What the master that answers has written down of changes and denials, the oldest first."""
 
 def add_OperatorServicer_to_server(servicer: OperatorServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
