@@ -69,7 +69,8 @@ class Way:
     tls: Path | None = None
     master_from: str = "--master"
     tls_from: str = "--tls"
-    context: str = ""  # that the master is of
+    context: str = ""
+    framework_tls: Path | None = None  # of the context
 
 
 @dataclass(frozen=True)
@@ -267,15 +268,12 @@ def own_contexts() -> Contexts:
     return Contexts(base / "pymesos")
 
 
-def way_to(
-    master: Said, tls: Said, *, context: str = "", default: str = "", framework: bool = False
-) -> Way:
+def way_to(master: Said, tls: Said, *, context: str = "", default: str = "") -> Way:
     """The way to the cluster that is meant, by the flags and variables of a command.
 
     What they leave open is said by the context of that name; without one, by the context that has
     the given master, and where none is given by the current one. So no certificate is shown to a
-    master that its context does not name. `framework` wants the certificate of a framework.
-    Raises ContextError.
+    master that its context does not name. Raises ContextError.
     """
     if master.text and tls.text and not context:
         return Way(master.text, Path(tls.text).absolute(), master.by, tls.by)
@@ -284,12 +282,12 @@ def way_to(
         folder = Path(tls.text).absolute() if tls.text else None
         return Way(master.text or default, folder, master.by or "--master", tls.by)
     from_it = f"the context {found.name}"
-    way = Way(found.master, found.framework_tls if framework else found.tls, from_it, from_it)
+    way = Way(found.master, found.tls, from_it, from_it, found.name, found.framework_tls)
     if tls.text:
         way = replace(way, tls=Path(tls.text).absolute(), tls_from=tls.by)
     if master.text:
         way = replace(way, master=master.text, master_from=master.by)
-    return replace(way, context=found.name)
+    return way
 
 
 def _meant(master: str, name: str, default: str) -> Context | None:

@@ -36,6 +36,7 @@ from pymesos_core.exits import ExitStatus, RoleError
 from pymesos_core.limits import Limit
 from pymesos_core.log import set_up_logging
 from pymesos_core.metrics import certificate_metrics, serve_metrics
+from pymesos_core.processes import keep_to_itself
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.gate import OnRefused
 from pymesos_core.serving import Listen, bind, make_server
@@ -154,6 +155,7 @@ def serve_role(
     it cannot go on. Any other error is a fault, whose traceback is logged.
     """
     set_up_logging(log_level)
+    keep_to_itself()
     sys.exit(end_of(name, lambda: asyncio.run(_serve(name, listen, serve))))
 
 

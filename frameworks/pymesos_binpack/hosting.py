@@ -18,6 +18,7 @@ from pymesos_binpack.shell import CAPABILITIES, Binpack, StartsAgainError, Submi
 from pymesos_binpack.specs import Job
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.exits import RoleError
+from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.store import Store, StoreError
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -37,6 +38,7 @@ async def host(
     folder: Path,
     info: types_pb2.FrameworkInfo,
     started: Callable[[str], None],
+    outside: Outside = OUTSIDE,
 ) -> AsyncGenerator[pb.JobView]:
     """Run one job, and give its views until it has ended. Raises HostError, OSError.
 
@@ -48,7 +50,8 @@ async def host(
     info.capabilities.extend(CAPABILITIES)
     try:
         with contextlib.closing(Store(folder / "state.sqlite")) as store:
-            async with contextlib.aclosing(_hosted(master, job, info, started, store)) as views:
+            hosted = _hosted(master, job, info, started, store, outside)
+            async with contextlib.aclosing(hosted) as views:
                 async for view in views:
                     yield view
     except (
@@ -64,9 +67,10 @@ async def _hosted(
     info: types_pb2.FrameworkInfo,
     started: Callable[[str], None],
     store: Store,
+    outside: Outside,
 ) -> AsyncGenerator[pb.JobView]:
     core = BinpackCore(read_policy(DEFAULT_POLICY), {})
-    binpack = Binpack(core, store, info, master)
+    binpack = Binpack(core, store, info, master, outside=outside)
     called = job.name  # until its id is known
     async with running(binpack.run()) as runs:
         try:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from pymesos_core.addresses import AddressError
 from pymesos_core.contexts import ContextError, Said, Way, way_to
@@ -63,5 +64,7 @@ def way_of_framework(arguments: Sequence[str]) -> Way | None:
     if not master.text:
         master = Said(os.environ.get("PYMESOS_MASTER", ""), "PYMESOS_MASTER")
     tls = Said(os.environ.get("PYMESOS_TLS", ""), "PYMESOS_TLS")
-    way = way_to(master, tls, framework=True)
+    way = way_to(master, tls)
+    if not tls.text:
+        way = replace(way, tls=way.framework_tls)
     return way if way.master else None

@@ -100,6 +100,11 @@ def test_neither_does_the_author_of_a_framework(local: Local, arguments: tuple[s
     assert done.stdout.count("TASK_FINISHED") == 5
 
 
+def test_a_command_may_be_the_framework(local: Local) -> None:
+    done = cli("run", "--here", "--", "echo", "hello")
+    assert (done.returncode, done.stdout) == (0, "hello\n"), done.stderr
+
+
 def test_custom_executors_get_in(local: Local) -> None:
     done = python(str(EXAMPLES / "counting_executor.py"), local.master, "2", "2")
     assert done.returncode == 0, done.stderr
@@ -184,6 +189,11 @@ class TestOfSomebodyWhoIsNotRoot:
                 assert said[0] == "kept" and said[-1] == "end"
                 assert {Path(path).name for path in said[1:-1]} == {"mine", "stdout", "stderr"}
             assert set(inside[1:-1]).isdisjoint(outside[1:-1]), "each sees its own sandbox"
+            parts = psutil.Process(local.process.pid).children(recursive=True)
+            parts = [p for p in parts if any(word.endswith(".main") for word in p.cmdline())]
+            assert len(parts) == 4, "the keeper, master, agent and the bin-packing framework"
+            owners = {Path(f"/proc/{part.pid}/mem").stat().st_uid for part in parts}
+            assert owners == {0}, "others of their user do not look into them"
             assert "files: " in self.cli(home, "agents")
             assert "files: no" not in self.cli(home, "agents")
         finally:

@@ -142,10 +142,8 @@ class TestTheWay:
 
     def test_nothing_is_said(self) -> None:
         way = way_to(Said(), Said(), default="127.0.0.1:5050")
-        assert way == Way(PROD, Path("/prod"), "the context prod", "the context prod", "prod")
-
-    def test_a_framework_has_its_own_certificate(self) -> None:
-        assert way_to(Said(), Said(), framework=True).tls == Path("/prod-framework")
+        its = ("the context prod", "the context prod", "prod", Path("/prod-framework"))
+        assert way == Way(PROD, Path("/prod"), *its)
 
     def test_a_master_is_said(self) -> None:
         way = way_to(Said("10.0.0.1:5050", "--master"), Said())

@@ -26,6 +26,9 @@ from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.services import START_IT, Silent, SilentError, not_connected, service, serving
 from pymesos_cli.tasks.logs import copy_log
 from pymesos_cli.terminal import OutputError, note
+from pymesos_core.outside import outside_with
+from pymesos_core.security.credentials import Credentials, CredentialsError
+from pymesos_core.security.identities import Kind
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -114,14 +117,7 @@ async def run_job(
     serves = None if here else await _serving(cluster, job.role)
     progress = Progress(quiet=show_output)
     if serves is None:
-        if cluster.credentials is not None:
-            who = cluster.credentials.identity.principal
-            raise CliError(
-                f"nobody takes jobs of the role {job.role}, and this command cannot run the job"
-                f" itself: your certificate is of {who}, which is no framework. Start"
-                f" pymesos-binpack --listen --role {job.role} --tls FOLDER",
-                EXIT_USAGE,
-            )
+        credentials = _of_framework(cluster, job.role)
         why = (
             "as --here says"
             if here
@@ -129,7 +125,7 @@ async def run_job(
         )
         note(f"this command runs the job itself, {why}, and stays until it ends; Ctrl-C ends it")
         await end_orphans(cluster)
-        views = run_here(cluster.master, job, progress)
+        views = run_here(cluster.master, job, progress, credentials)
         hosting = see_through(
             cluster, views, progress, wait=True, show_output=show_output, to_the_end=True
         )
@@ -150,6 +146,26 @@ async def run_job(
         progress.say(f"follow it with: pymesos-cli watch {job_id}")
         return 0
     return status
+
+
+def _of_framework(cluster: Cluster, role: str) -> Credentials | None:
+    """The certificate with which this command is a framework. Raises CliError for none."""
+    if cluster.credentials is None:
+        return None
+    if cluster.way.framework_tls is None:
+        raise CliError(
+            f"nobody takes jobs of the role {role}, and this command cannot run the job itself:"
+            f" your certificate is of {cluster.credentials.identity.principal}, no framework."
+            f" Start pymesos-binpack --listen --role {role} --tls FOLDER, or use a context with"
+            f" --framework-tls",
+            EXIT_USAGE,
+        )
+    try:
+        credentials = Credentials(cluster.way.framework_tls)
+        credentials.need(Kind.FRAMEWORK)
+    except CredentialsError as error:
+        raise CliError(f"the context {cluster.way.context}: {error}", EXIT_USAGE) from error
+    return credentials
 
 
 async def _at_most(seconds: float, work: Coroutine[Any, Any, int]) -> int:
@@ -271,14 +287,21 @@ async def watch(
             address = serves.info.jobs_address if serves is not None else address
 
 
-async def run_here(master: str, job: Job, progress: Progress) -> AsyncIterator[pb.JobView]:
+async def run_here(
+    master: str, job: Job, progress: Progress, credentials: Credentials | None = None
+) -> AsyncIterator[pb.JobView]:
     """Be the bin-packing framework for one job: its views, until it has ended. Raises CliError."""
     info = types_pb2.FrameworkInfo(name=f"run {job.name}", failover_timeout_s=HOSTED_FAILOVER_S)
     mark(info, job.name)
     try:
         with state_folder() as folder:
             views = host(
-                master, job, folder, info, lambda job_id: progress.say(f"job {job_id} started")
+                master,
+                job,
+                folder,
+                info,
+                lambda job_id: progress.say(f"job {job_id} started"),
+                outside_with(credentials),
             )
             async with contextlib.aclosing(views) as stream:
                 async for view in stream:

@@ -43,6 +43,7 @@ from pymesos_cli.local.owner import (
 )
 from pymesos_cli.local.starting import Wanted, start_cluster
 from pymesos_core.contexts import Context
+from pymesos_core.processes import keep_to_itself
 from pymesos_core.text import count_of
 
 
@@ -57,6 +58,7 @@ def run_local(wanted: Wanted) -> int:
             f" room there, or name another with TMPDIR"
         ) from error
     secrets = secrets_of(folder)
+    keep_to_itself()
     become_subreaper()
     parent = os.getpid()
     sys.stdout.flush()
