@@ -149,6 +149,19 @@ def test_a_laboratory_is_open() -> None:
     stop(made)
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, which gives tasks their users")
+def test_tasks_of_root_read_nothing_of_it(local: Local) -> None:
+    config = own_contexts().path.parent
+    places = f"{config} {local.secrets} {local.folder}"
+    script = f"id -u; cat {local.secrets}/*/key.pem {config}/contexts.json; find {places} -type f"
+    done = cli("run", "--", f"echo mine > mine; {script} -readable; echo end")
+    assert done.returncode == 0, done.stderr
+    uid, *found, end = done.stdout.split()
+    assert uid != "0" and end == "end"
+    assert {Path(path).name for path in found} <= {"mine", "stdout", "stderr"}, found
+    assert "files: own user" in cli("agents").stdout
+
+
 @pytest.fixture(scope="module")
 def home() -> Iterator[Path]:
     """The home folder of somebody who is not root."""
