@@ -311,7 +311,8 @@ FACETS = (
     Facet(
         "user_namespace",
         "root of the image is nobody on the machine",
-        "the agent's --user-namespace-base",
+        "the agent's --user-namespace-base, or the engine's settings",
+        docker="of an engine with userns-remap, or that is rootless",
         oci="of containers with an image",
     ),
     Facet(

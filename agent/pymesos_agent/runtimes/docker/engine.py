@@ -12,7 +12,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,8 @@ LOOK_S = 5.0  # how often the engine is asked whether it is there
 LOOK_TIMEOUT_S = 10.0
 CALL_TIMEOUT_S = 60.0
 AGAIN_S = 1.0
+# How an engine says that root of its containers is not the machine's.
+USER_NAMESPACES = {"userns": "userns-remap", "rootless": "rootless"}
 # Of what answered, and of the way to it: the libraries below `docker` have their own.
 ENGINE_ERRORS = (
     DockerException,
@@ -81,6 +83,7 @@ class Engine:
         self._catch_up_with = catch_up
         self.address = ""
         self.kind = "docker"  # or podman
+        self.holds: dict[str, str] = {}  # every container, as its settings say
         self.client: Any = None
         self.streams: Any = None  # a client whose reads may wait for ever
         self._looks: Any = None  # one whose calls do not wait for long
@@ -99,6 +102,7 @@ class Engine:
             self.client = _connect(self.address, CALL_TIMEOUT_S)
             self.streams = _connect(self.address, None)
             self.kind = _kind_of(self.client)
+            self.holds = held_by(self.client.info())
             self._follow()
         except ENGINE_ERRORS as error:
             why = why_away(error)
@@ -256,6 +260,20 @@ def _connect(address: str, timeout_s: Any) -> Any:
     client = docker.APIClient(base_url=address, version="auto", timeout=timeout_s)
     client.ping()
     return client
+
+
+def held_by(info: Mapping[str, Any]) -> dict[str, str]:
+    """What holds every container of an engine by its settings, as in Runtime.isolation.
+
+    `info` is its answer to GET /info.
+    """
+    options = [
+        dict(part.partition("=")[::2] for part in str(option).split(","))
+        for option in info.get("SecurityOptions") or ()
+    ]
+    names = {option.get("name") for option in options}
+    ways = [way for name, way in USER_NAMESPACES.items() if name in names]
+    return {"user_namespace": ways[0]} if ways else {}
 
 
 def _kind_of(client: Any) -> str:
