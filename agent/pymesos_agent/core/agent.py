@@ -12,7 +12,6 @@ from pymesos_agent.core.context import (
     IDLE,
     KILL,
     RESEND,
-    SILENCE,
     STRAYS,
     SUBSCRIBE,
     AgentState,
@@ -29,6 +28,7 @@ from pymesos_agent.core.tasks.checks import HEALTH, READINESS
 from pymesos_agent.core.tasks.outcomes import LIFETIME
 from pymesos_core.clock import Now
 from pymesos_core.store import Records
+from pymesos_core.timers import earlier
 
 
 class AgentCore:
@@ -53,7 +53,7 @@ class AgentCore:
         ctx.on_end_durable = partial(endings.clean_up, ctx)
         recovery.load(ctx, records)
         self._handlers: dict[type, Callable[[Context, Any], None]] = {
-            events.Tick: lambda ctx, event: None,
+            events.Tick: session.on_tick,
             events.ContainersRecovered: recovery.on_recovered,
             events.RuntimeAway: runtimes.on_away,
             events.RuntimeBack: runtimes.on_back,
@@ -82,7 +82,6 @@ class AgentCore:
             RESEND: updates.resend,
             KILL: endings.kill_for_good,
             CHECKPOINT: updates.checkpoint_again,
-            SILENCE[0]: session.on_silence,
             STRAYS[0]: recovery.on_strays_due,
             HEALTH: lambda ctx, key: life.ask(ctx, HEALTH, key),
             READINESS: lambda ctx, key: life.ask(ctx, READINESS, key),
@@ -114,7 +113,7 @@ class AgentCore:
 
     def next_deadline_s(self) -> float | None:
         """When, in monotonic seconds, a Tick is due at the latest."""
-        return self._ctx.timers.next_s()
+        return earlier(self._ctx.timers.next_s(), self._ctx.silent_at_s)
 
     def start_of(self, owner: Owner) -> StartContainer:
         """The container of a task or an executor, as it is described to its runtime."""

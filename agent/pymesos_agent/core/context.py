@@ -29,7 +29,6 @@ TimerKey = tuple[str, str]
 # Deadlines of a task or an executor, by their container; see also checks and LIFETIME.
 RESEND, KILL, CHECKPOINT, SUBSCRIBE, IDLE = "resend", "kill", "checkpoint", "subscribe", "idle"
 OF_CONTAINERS = (RESEND, KILL, CHECKPOINT, HEALTH, READINESS, LIFETIME, SUBSCRIBE, IDLE)
-SILENCE: TimerKey = ("silence", "")  # of the master
 STRAYS: TimerKey = ("strays", "")
 
 
@@ -61,7 +60,7 @@ class Connection:
     said_who: bool = False
     registered: bool = False
     silence_s: float = 0.0  # after this long without a message the master is taken for lost
-    heard_s: float = 0.0  # monotonic: its latest message
+    silent_at_s: float | None = None  # when that is, by the monotonic clock; each message moves it
     held_back: list[agent_pb.MasterMessage] | None = None  # until its epoch is durable
 
 
@@ -184,6 +183,11 @@ class Context:
     def registered(self) -> bool:
         """Whether a master has taken this agent in."""
         return self.connection is not None and self.connection.registered
+
+    @property
+    def silent_at_s(self) -> float | None:
+        """When the master will have been silent for too long; no timer: each message moves it."""
+        return self.connection.silent_at_s if self.connection is not None else None
 
     def tell(self, message: agent_pb.AgentMessage) -> None:
         """Send to a master, whether or not it has taken this agent in."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from pymesos_agent.core import events, sandboxes
-from pymesos_agent.core.context import SILENCE, Connection, Context
+from pymesos_agent.core.context import Connection, Context
 from pymesos_agent.core.effects import Disconnect, RemoveVolume, SetRevoked
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.tasks import endings, launches, updates
@@ -99,7 +99,6 @@ def on_disconnected(ctx: Context, event: events.Disconnected) -> None:
     """Tasks run on meanwhile."""
     if ctx.connection and ctx.connection.connection_id == event.connection_id:
         ctx.connection = None
-        ctx.timers.cancel(SILENCE)
 
 
 def on_master_said(ctx: Context, event: events.MasterSaid) -> None:
@@ -112,7 +111,8 @@ def on_master_said(ctx: Context, event: events.MasterSaid) -> None:
             ctx, f"the master speaks in epoch {event.epoch}; {ctx.state.epoch_seen} was seen"
         )
         return
-    connection.heard_s = ctx.now.mono_s
+    if connection.silence_s:
+        connection.silent_at_s = ctx.now.mono_s + connection.silence_s
     if connection.held_back is not None:
         connection.held_back.append(event.message)
     elif event.epoch > ctx.epoch_durable:
@@ -162,20 +162,12 @@ def _drop_connection(ctx: Context, reason: str) -> None:
     if ctx.connection is not None:
         ctx.emit(Disconnect(ctx.connection.connection_id, reason))
         ctx.connection = None
-        ctx.timers.cancel(SILENCE)
 
 
-def on_silence(ctx: Context, _: str) -> None:
-    """The master says nothing: the agent may be cut off, and looks for the leader again.
-
-    What it has said meanwhile is looked at here, as a deadline moved by each message costs more.
-    """
-    connection = ctx.connection
-    assert connection is not None  # else nothing waits for this deadline
-    at_s = connection.heard_s + connection.silence_s
-    if at_s > ctx.now.mono_s:
-        ctx.timers.set(SILENCE, at_s)
-    else:
+def on_tick(ctx: Context, _: events.Tick) -> None:
+    """Look for the leader again if the master says nothing: the agent may be cut off."""
+    silent_at_s = ctx.silent_at_s
+    if silent_at_s is not None and silent_at_s <= ctx.now.mono_s:
         _drop_connection(ctx, "the master has been silent for too long")
 
 
@@ -287,7 +279,7 @@ def _on_registered(ctx: Context, registered: agent_pb.MasterMessage.Registered) 
     assert connection is not None
     connection.silence_s = registered.ping_timeout_s * max(1, registered.max_ping_timeouts)
     if connection.silence_s:
-        ctx.timers.set(SILENCE, ctx.now.mono_s + connection.silence_s)
+        connection.silent_at_s = ctx.now.mono_s + connection.silence_s
 
     if registered.agent_id != ctx.state.agent_id:
         _drop_connection(ctx, f"the master calls this agent {registered.agent_id}")
