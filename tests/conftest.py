@@ -104,14 +104,19 @@ def docker_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def podman_host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Podman's compatible API, with the busybox image."""
-    try:
-        with podman_service(tmp_path_factory.mktemp("podman")) as host:
-            import_busybox(host)
-            yield host
-    except MissingError as error:
-        pytest.skip(str(error))
+def podman_host() -> Iterator[str]:
+    """Podman's compatible API, with the busybox image.
+
+    It takes no path of more than 50 characters for what it keeps while it runs, which pytest's own
+    folders have after some hundred runs.
+    """
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="pymesos-") as folder:
+        try:
+            with podman_service(Path(folder)) as host:
+                import_busybox(host)
+                yield host
+        except MissingError as error:
+            pytest.skip(str(error))
 
 
 @pytest.fixture

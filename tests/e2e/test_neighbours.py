@@ -299,7 +299,7 @@ def test_files_and_stats(roles: Roles, tmp_path: Path) -> None:
     for wrong in (("a", "b"), (f"{task}:a", f"{task}:b"), (str(tmp_path / "none"), f"{task}:x")):
         assert cli.run("cp", *wrong).returncode == 2, wrong
     (row,) = cli.json("stats", job)
-    assert row["cpus"] > 0.3 and row["mem"] > 0 and row["pids"] >= 1 and row["cpus_limit"] == 0.1
+    assert row["cpus"] > 0.1 and row["mem"] > 0 and row["pids"] >= 1 and row["cpus_limit"] == 0.1
     assert cli.run("stats", "none").returncode == 2
 
 
