@@ -5,21 +5,43 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from pymesos_core import resources
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.clock import Now
+from pymesos_core.resources import ResourceError
 from pymesos_core.security.audit import Entry
 from pymesos_core.store import Change
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
+from pymesos_master.core.reported import ReportedTask, read_task
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 PARTITION_AWARE = (pb.PARTITION_AWARE,)
+
+
+def registering(
+    connection_id: int,
+    info: pb.AgentInfo,
+    incarnation_id: str,
+    records: Iterable[agent_pb.TaskRecord],
+    **said: Any,
+) -> ev.AgentRegistering:
+    """An agent registers with tasks, which are read as the service does it."""
+    tasks: list[ReportedTask] = []
+    problem = ""
+    try:
+        tasks += map(read_task, records)
+    except ResourceError as error:
+        problem = str(error)
+    return ev.AgentRegistering(
+        connection_id, info, incarnation_id, tuple(tasks), problem=problem, **said
+    )
 
 
 class MasterHarness:
@@ -133,9 +155,7 @@ class MasterHarness:
             resources=resources.to_proto(resources.parse(text)),
         )
         incarnation_id = f"i{connection_id}"
-        self.feed(
-            ev.AgentRegistering(connection_id, info, incarnation_id, tuple(tasks), caller=caller)
-        )
+        self.feed(registering(connection_id, info, incarnation_id, tasks, caller=caller))
         self.feed(ev.AgentHeard(connection_id))
         return connection_id
 

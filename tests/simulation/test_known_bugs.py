@@ -49,6 +49,7 @@ from pymesos_master.core import (
 )
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
+from pymesos_master.core.reported import ReportedTask
 from pymesos_master.core.state import RoleTerms
 from pymesos_master.services import agent as agent_service
 from pymesos_master.services import leading
@@ -366,12 +367,9 @@ def latest_state_first(patch: pytest.MonkeyPatch) -> None:
     original = takeover._take_over
 
     def take_over(
-        ctx: Context, agent: Any, framework: Any, record: Any, held: Any, **returns: bool
+        ctx: Context, agent: Any, framework: Any, reported: ReportedTask, **returns: bool
     ) -> None:
-        due = list(record.unacknowledged)
-        del record.unacknowledged[:]
-        original(ctx, agent, framework, record, held, **returns)
-        record.unacknowledged.extend(due)
+        original(ctx, agent, framework, replace(reported, unacknowledged=()), **returns)
 
     patch.setattr(takeover, "_take_over", take_over)
 

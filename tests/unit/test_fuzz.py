@@ -27,7 +27,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import core as sdk
 from pymesos_testing.agent_harness import AgentHarness
 from pymesos_testing.fuzzing import Fuzz, resolve
-from pymesos_testing.master_harness import MasterHarness, task
+from pymesos_testing.master_harness import MasterHarness, registering, task
 
 EXAMPLES = int(os.environ.get("PYMESOS_FUZZ", "60"))
 STEPS = 12
@@ -144,9 +144,10 @@ class HostileMasterPeers:
         connection = 500 + self.requests
         self.requests += 1
         self.h.feed(
-            ev.AgentRegistering(
-                connection, register.agent_info, register.incarnation_id, tuple(register.tasks),
-                register.epoch_seen, register.boot_id, register.mono_s, tuple(register.reserved),
+            registering(
+                connection, register.agent_info, register.incarnation_id, register.tasks,
+                epoch_seen=register.epoch_seen, boot_id=register.boot_id, mono_s=register.mono_s,
+                reserved=tuple(register.reserved),
             )
         )  # fmt: skip
         self.h.feed(ev.AgentHeard(connection))

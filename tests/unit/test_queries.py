@@ -125,6 +125,7 @@ def test_every_message_of_an_agent_has_its_caller() -> None:
     heard: list[ev.Event] = []
     connection: Any = SimpleNamespace(connection_id=1, caller=CALLER, feed=heard.append)
     registration = _Registration(connection, epoch=1)
+    turn: Any = None  # of which nothing is needed for a registration without tasks
     for message in (
         agent_pb.AgentMessage(register=agent_pb.Register()),
         agent_pb.AgentMessage(update=agent_pb.StatusUpdate()),
@@ -136,7 +137,10 @@ def test_every_message_of_an_agent_has_its_caller() -> None:
         agent_pb.AgentMessage(executor_exited=agent_pb.AgentMessage.ExecutorExited()),
         agent_pb.AgentMessage(),
     ):
-        registration.take(message)
+        if registration.complete:
+            registration.pass_on(message)
+        else:
+            asyncio.run(registration.add(message, turn))
     assert len(heard) == 9 and len({type(event) for event in heard}) == 7
     assert all(getattr(event, "caller", None) is CALLER for event in heard)
 

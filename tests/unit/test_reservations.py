@@ -16,7 +16,7 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import operations
-from pymesos_testing.master_harness import MasterHarness
+from pymesos_testing.master_harness import MasterHarness, registering
 
 Update = scheduler_pb.Event.OperationUpdate
 REQUESTS = itertools.count(1)
@@ -258,10 +258,10 @@ class TestReserving:
             state=pb.TASK_RUNNING,
         )
         info = pb.AgentInfo(agent_id=h.agent_id(agent), resources=to_proto(parse("cpus:2;mem:400")))
-        h.feed(ev.AgentRegistering(500, info, "i", (record,)))
+        h.feed(registering(500, info, "i", (record,)))
         assert "hold cpus:2;mem:100, more" in h.agent_inbox[500][-1].refused.message
         record.state = pb.TASK_FINISHED
-        h.feed(ev.AgentRegistering(501, info, "i", (record,)))
+        h.feed(registering(501, info, "i", (record,)))
         assert h.agent_inbox[501][0].HasField("registered")
 
     def test_refinement(self) -> None:

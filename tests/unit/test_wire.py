@@ -5,6 +5,7 @@ Each input here ended a leader, or kept it from others, before it was checked.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import math
 from types import SimpleNamespace
@@ -17,6 +18,7 @@ from pymesos_core.caller import NOBODY
 from pymesos_core.complaints import Complaints
 from pymesos_core.reservations import size_bytes, size_problem
 from pymesos_core.resources import from_proto, parse, to_proto
+from pymesos_core.turns import Turn
 from pymesos_master.core import events as ev
 from pymesos_master.core.registry import AGENT
 from pymesos_master.core.validation import task_problem
@@ -26,7 +28,7 @@ from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_testing.master_harness import MasterHarness, task
+from pymesos_testing.master_harness import MasterHarness, registering, task
 
 
 @pytest.fixture
@@ -43,12 +45,22 @@ def register(
     """Why the agent was refused; empty: it was not."""
     connection = 900 + len(h.agent_inbox)
     info.address.ip = info.address.ip or "127.0.0.1"
-    h.feed(ev.AgentRegistering(connection, info, "i", tasks, reserved=reserved))
+    h.feed(registering(connection, info, "i", tasks, reserved=reserved))
     (first, *_) = h.agent_inbox[connection]
     if first.HasField("registered"):
         return ""
     assert connection in h.closed
     return first.refused.message
+
+
+class Pauses(Turn):
+    """A turn that is never over, and counts how often it might have been."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    async def pause(self) -> None:
+        self.count += 1
 
 
 def operation(**kind: object) -> scheduler_pb.Operation:
@@ -475,21 +487,54 @@ class TestCosts:
         connection: Any = SimpleNamespace(connection_id=1, caller=NOBODY, feed=heard.append)
         message = agent_pb.AgentMessage(register=agent_pb.Register(epoch_seen=7))
         with pytest.raises(BadStreamError, match=r"--min-epoch 8$"):
-            _Registration(connection, epoch=6).take(message)
+            asyncio.run(_Registration(connection, epoch=6).add(message, Pauses()))
         assert not heard
-        _Registration(connection, epoch=7).take(message)
+        asyncio.run(_Registration(connection, epoch=7).add(message, Pauses()))
         assert len(heard) == 1
+
+    def test_others_have_their_turn_while_the_tasks_of_a_registration_are_read(self) -> None:
+        heard: list[ev.AgentRegistering] = []
+        connection: Any = SimpleNamespace(connection_id=1, caller=NOBODY, feed=heard.append)
+        registration, turn = _Registration(connection, epoch=1), Pauses()
+        records = [
+            agent_pb.TaskRecord(
+                framework_id="f", task_info=pb.TaskInfo(task_id=f"t{n}"), state=pb.TASK_RUNNING
+            )
+            for n in range(7)
+        ]
+        first = agent_pb.Register(tasks=records[:4], more_tasks=True)
+        asyncio.run(registration.add(agent_pb.AgentMessage(register=first), turn))
+        assert (turn.count, heard) == (4, [])
+        rest = agent_pb.MoreTasks(tasks=records[4:])
+        asyncio.run(registration.add(agent_pb.AgentMessage(more_tasks=rest), turn))
+        assert turn.count == 7 and registration.complete
+        assert [task.task_id for task in heard[0].tasks] == [f"t{n}" for n in range(7)]
+
+    def test_what_is_no_task_is_told_by_the_core(self) -> None:
+        heard: list[ev.AgentRegistering] = []
+        connection: Any = SimpleNamespace(connection_id=1, caller=NOBODY, feed=heard.append)
+        good = agent_pb.TaskRecord(
+            framework_id="f", task_info=pb.TaskInfo(task_id="t"), state=pb.TASK_RUNNING
+        )
+        records = [good, agent_pb.TaskRecord(framework_id="f"), agent_pb.TaskRecord(), good]
+        message = agent_pb.AgentMessage(register=agent_pb.Register(tasks=records))
+        asyncio.run(_Registration(connection, epoch=1).add(message, Pauses()))
+        assert heard[0].problem.startswith("a task has no id that can be")
+        h = MasterHarness()
+        h.feed(heard[0])
+        assert "a task has no id that can be" in h.agent_inbox[1][0].refused.message
 
     def test_a_registration_in_parts_is_bounded_in_all(self) -> None:
         connection: Any = SimpleNamespace(connection_id=1, caller=NOBODY, feed=None)
         registration = _Registration(connection, epoch=1)
-        registration.take(agent_pb.AgentMessage(register=agent_pb.Register(more_tasks=True)))
+        begin = agent_pb.AgentMessage(register=agent_pb.Register(more_tasks=True))
+        asyncio.run(registration.add(begin, Pauses()))
         info = pb.TaskInfo(task_id="t", data=b"x" * limits.TASK_INFO.most)
         part = agent_pb.MoreTasks(tasks=[agent_pb.TaskRecord(task_info=info)], more_tasks=True)
         message = agent_pb.AgentMessage(more_tasks=part)
         with pytest.raises(BadStreamError, match="A registration has"):
             for _ in range(limits.REGISTRATION.most // limits.TASK_INFO.most + 1):
-                registration.take(message)
+                asyncio.run(registration.add(message, Pauses()))
 
     def test_constraints_are_bounded_in_all(self, h: MasterHarness) -> None:
         one = scheduler_pb.AttributeConstraint(attribute="rack", text_equals="a")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymesos_core import VERSION, contract, reservations, resources
@@ -10,6 +9,7 @@ from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.text import cut
 from pymesos_master.core import agents, takeover
+from pymesos_master.core import reported as reported_tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection, TellAgent
 from pymesos_master.core.events import AgentRegistering
@@ -34,8 +34,9 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         reported = reservations.dynamic(resources.from_proto(event.reserved))
         if problem := reservations.size_problem(reservations.size_bytes(reported), reported):
             raise ResourceError(problem)
-        held = takeover.held_resources(event.tasks)
-        held_now = takeover.held_now(event.tasks, held)
+        if event.problem:
+            raise ResourceError(event.problem)
+        held_now = reported_tasks.held_now(event.tasks)
     except ResourceError as error:
         refuse_agent(ctx, event.connection_id, f"the agent's resources: {error}")
         return
@@ -91,7 +92,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         _mark_same_address_unreachable(ctx, event.info)
     _note_registration(ctx, info.agent_id, event)
 
-    admission = Admission(event, tuple(held), info, reserved, reported)
+    admission = Admission(event, info, reserved, reported)
     if known is not None and meant is not None and _is_written(known, meant, info):
         on_admitted(ctx, admission)
     else:
@@ -102,10 +103,9 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Admission:
-    """An agent is written, and to be admitted: with what its tasks hold, and what is reserved."""
+    """An agent is written, and to be admitted, with what is reserved."""
 
     event: AgentRegistering
-    held: tuple[Resources, ...]
     info: pb.AgentInfo
     reserved: Resources  # as it is to be
     reported: Resources  # as the agent has it
@@ -115,7 +115,7 @@ def on_admitted(ctx: Context, admission: Admission) -> None:
     """The registry has the agent, unless another registration of it has come since."""
     event, info = admission.event, admission.info
     if ctx.state.agent_by_connection.get(event.connection_id) == info.agent_id:
-        _admit(ctx, event, admission.held, info, admission.reserved, admission.reported)
+        _admit(ctx, event, info, admission.reserved, admission.reported)
 
 
 def _is_written(agent: Agent, meant: AgentRecord, info: pb.AgentInfo) -> bool:
@@ -173,7 +173,6 @@ def _mark_same_address_unreachable(ctx: Context, info: pb.AgentInfo) -> None:
 def _admit(
     ctx: Context,
     event: AgentRegistering,
-    held: Sequence[Resources],
     info: pb.AgentInfo,
     reserved: Resources,
     reported: Resources,
@@ -222,7 +221,7 @@ def _admit(
     if agent.reserved != reported:
         tell_reserved(ctx, agent)
     was_unreachable = was == AgentState.UNREACHABLE
-    takeover.take_over_tasks(ctx, agent, event.tasks, held, was_unreachable=was_unreachable)
+    takeover.take_over_tasks(ctx, agent, event.tasks, was_unreachable=was_unreachable)
     offer_anew(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_ADDED, agent_id=agent.agent_id, resources=agent.total)
     for task in list(agent.tasks.values()):

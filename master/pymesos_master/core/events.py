@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.security.policy import Policy
+from pymesos_master.core.reported import ReportedTask
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -26,13 +27,14 @@ class AgentRegistering:
     connection_id: int
     info: pb.AgentInfo
     incarnation_id: str
-    tasks: tuple[agent_pb.TaskRecord, ...] = ()
+    tasks: tuple[ReportedTask, ...] = ()
     epoch_seen: int = 0
     boot_id: str = ""  # with `mono_s` it orders the registrations of one boot of a machine
     mono_s: float = 0.0
     reserved: tuple[pb.Resource, ...] = ()  # dynamically, as the agent keeps it
     leaving: bool = False  # it is ending, as by AgentLeaving
     caller: Caller = NOBODY
+    problem: str = ""  # why what it says of its tasks cannot be
 
 
 @dataclass(frozen=True, slots=True)

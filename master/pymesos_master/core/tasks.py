@@ -9,11 +9,9 @@ from pymesos_core import contract
 from pymesos_core.copies import copy_of
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.states import (
-    FROM_AGENTS,
     LOST_IF_NOT_PARTITION_AWARE,
     is_terminal,
     state_for,
-    state_name,
 )
 from pymesos_core.text import cut
 from pymesos_master.core.context import Context
@@ -27,6 +25,7 @@ from pymesos_master.core.lifecycles import (
     TaskEvent,
 )
 from pymesos_master.core.registry import AGENT
+from pymesos_master.core.reported import state_problem
 from pymesos_master.core.state import Agent, Framework, Task
 from pymesos_master.core.telling import tell_all, tell_some
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -148,16 +147,6 @@ def _update_problem(update: agent_pb.StatusUpdate) -> str | None:
     if not status.task_id:
         return "status.task_id is empty"
     return state_problem(status.state, update.latest_state or status.state)
-
-
-def state_problem(state: pb.TaskState, latest: pb.TaskState) -> str | None:
-    """Why an agent cannot say a state of a task that is in its latest one by now, or None."""
-    if state not in FROM_AGENTS or state == pb.TASK_STAGING or latest not in FROM_AGENTS:
-        return f"an agent cannot say {state_name(state)}, or {state_name(latest)}, of a task"
-    early = latest == pb.TASK_STAGING  # in which nothing has been said of it
-    if early or (is_terminal(state) and not is_terminal(latest)):
-        return f"it says {state_name(state)} of a task whose latest state is {state_name(latest)}"
-    return None
 
 
 def _acknowledge_to_agent(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from collections.abc import Sequence
 
 from pymesos_core import limits
 from pymesos_core.complaints import Complaints
+from pymesos_core.resources import ResourceError
 from pymesos_core.transport import ServerCall
+from pymesos_core.turns import Turn
 from pymesos_master.core.events import (
     AgentDisconnected,
     AgentHeard,
@@ -18,6 +20,7 @@ from pymesos_master.core.events import (
     ExecutorTold,
     TaskStatusUpdated,
 )
+from pymesos_master.core.reported import ReportedTask, read_task
 from pymesos_master.services.leading import BadStreamError, Leadership, run_stream
 from pymesos_master.shell import Connection
 from pymesos_proto.v1 import agent_pb2 as pb
@@ -47,7 +50,10 @@ class AgentService:
             while (batch := await call.read()) is not None:
                 async with self._leadership.turns.turn(host) as turn:
                     for message in batch.message:
-                        self._take(registration, message)
+                        if registration.complete:
+                            registration.pass_on(message)
+                        else:
+                            await self._register(registration, message, turn)
                         await turn.pause()
 
         await run_stream(
@@ -58,10 +64,12 @@ class AgentService:
             AgentDisconnected,
         )
 
-    def _take(self, registration: _Registration, message: pb.AgentMessage) -> None:
+    async def _register(
+        self, registration: _Registration, message: pb.AgentMessage, turn: Turn
+    ) -> None:
         """Raises BadStreamError."""
         try:
-            registration.take(message)
+            await registration.add(message, turn)
         except LaterEpochError as error:
             self._complaints.say(f"the agent {error.agent_id!r}", "a later epoch", str(error))
             raise
@@ -76,7 +84,10 @@ class LaterEpochError(BadStreamError):
 
 
 class _Registration:
-    """Puts a registration together that came in several messages, then passes messages on."""
+    """Puts a registration together that came in several messages, then passes messages on.
+
+    It may be of thousands of tasks, each of which is read here: others have their turn between.
+    """
 
     def __init__(self, connection: Connection, epoch: int) -> None:
         self._epoch = epoch
@@ -84,25 +95,23 @@ class _Registration:
         self._connection_id = connection.connection_id
         self._caller = connection.caller
         self._register: pb.Register | None = None
-        self._tasks: list[pb.TaskRecord] = []
+        self._tasks: list[ReportedTask] = []
+        self._problem = ""  # why one of them is none
         self._size_bytes = 0
-        self._complete = False
+        self.complete = False
 
-    def take(self, message: pb.AgentMessage) -> None:
-        """Raises BadStreamError."""
+    async def add(self, message: pb.AgentMessage, turn: Turn) -> None:
+        """Take a part of it. Raises BadStreamError."""
         kind = message.WhichOneof("message")
-        if self._complete:
-            self._pass_on(kind, message)
-            return
         self._size_bytes += message.ByteSize()
         if problem := limits.REGISTRATION.problem(self._size_bytes):
             raise BadStreamError(problem)
         if kind == "register" and self._register is None:
             self._check_epoch(message.register)
             self._register = message.register
-            self._add(message.register.tasks, message.register.more_tasks)
+            await self._add(message.register.tasks, message.register.more_tasks, turn)
         elif kind == "more_tasks" and self._register is not None:
-            self._add(message.more_tasks.tasks, message.more_tasks.more_tasks)
+            await self._add(message.more_tasks.tasks, message.more_tasks.more_tasks, turn)
         else:
             raise BadStreamError("the first message of a stream must be Register")
 
@@ -117,31 +126,43 @@ class _Registration:
                 f" start the masters with --min-epoch {seen + 1}",
             )
 
-    def _add(self, tasks: Any, more: bool) -> None:
+    async def _add(self, records: Sequence[pb.TaskRecord], more: bool, turn: Turn) -> None:
         assert self._register is not None
-        self._tasks.extend(tasks)
-        if problem := limits.AGENT_TASKS.problem(len(self._tasks)):
+        if problem := limits.AGENT_TASKS.problem(len(self._tasks) + len(records)):
             raise BadStreamError(problem)
+        for record in records:
+            if not self._problem:
+                self._read(record)
+                await turn.pause()
         if more:
             return
-        self._complete = True
+        self.complete = True
+        tasks, self._tasks = tuple(self._tasks), []
         self._feed(
             AgentRegistering(
                 self._connection_id,
                 self._register.agent_info,
                 self._register.incarnation_id,
-                tuple(self._tasks),
+                tasks,
                 self._register.epoch_seen,
                 self._register.boot_id,
                 self._register.mono_s,
                 tuple(self._register.reserved),
                 self._register.leaving,
                 self._caller,
+                self._problem,
             )
         )
 
-    def _pass_on(self, kind: str | None, message: pb.AgentMessage) -> None:
-        match kind:
+    def _read(self, record: pb.TaskRecord) -> None:
+        try:
+            self._tasks.append(read_task(record))
+        except ResourceError as error:
+            self._problem = str(error)
+
+    def pass_on(self, message: pb.AgentMessage) -> None:
+        """Feed what an agent says that has registered. Raises BadStreamError."""
+        match message.WhichOneof("message"):
             case "update":
                 self._feed(TaskStatusUpdated(self._connection_id, message.update, self._caller))
             case "pong":
@@ -152,10 +173,10 @@ class _Registration:
                 self._feed(AgentLeaving(self._connection_id, self._caller))
             case "usage":
                 self._feed(AgentUsageReported(self._connection_id, message.usage, self._caller))
-            case "executor_message" | "executor_exited":
+            case "executor_message" | "executor_exited" as kind:
                 told = getattr(message, kind)
                 self._feed(ExecutorTold(self._connection_id, told, self._caller))
             case None:  # an agent of a later version says it
                 self._feed(AgentHeard(self._connection_id, self._caller))
-            case _:
+            case kind:
                 raise BadStreamError(f"a message of the kind {kind} is not expected here")
