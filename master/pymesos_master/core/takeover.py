@@ -26,15 +26,15 @@ def take_over_tasks(
 ) -> None:
     """Make the master's view of the agent's tasks the agent's own view: it holds the truth."""
     reported: set[tuple[str, str]] = set()
+    owners: dict[str, Framework | None] = {}
     for each in said:
         key = (each.framework_id, each.task_id)
         if key in reported:
             continue
         reported.add(key)
-        framework = ctx.state.frameworks.get(each.framework_id)
-        if framework is None or ctx.state.is_removed(each.framework_id):
-            _shut_down_framework(ctx, agent, each.framework_id)
-        owner = framework or ctx.state.completed_frameworks.get(each.framework_id)
+        if each.framework_id not in owners:
+            owners[each.framework_id] = _owner(ctx, agent, each.framework_id)
+        owner = owners[each.framework_id]
         if owner is not None:
             _take_over(ctx, agent, owner, each, was_unreachable=was_unreachable)
     for key, task in list(agent.tasks.items()):
@@ -42,9 +42,13 @@ def take_over_tasks(
             _forget_unreported(ctx, agent, task)
 
 
-def _shut_down_framework(ctx: Context, agent: Agent, framework_id: str) -> None:
-    shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id=framework_id)
-    ctx.tell_agent(agent, agent_pb.MasterMessage(shutdown_framework=shutdown))
+def _owner(ctx: Context, agent: Agent, framework_id: str) -> Framework | None:
+    """The framework that tasks are of, if it is known. Its agent is told when it is no more."""
+    framework = ctx.state.frameworks.get(framework_id)
+    if framework is None or ctx.state.is_removed(framework_id):
+        shutdown = agent_pb.MasterMessage.ShutdownFramework(framework_id=framework_id)
+        ctx.tell_agent(agent, agent_pb.MasterMessage(shutdown_framework=shutdown))
+    return framework or ctx.state.completed_frameworks.get(framework_id)
 
 
 def _take_over(
