@@ -66,6 +66,7 @@ TOKENS = Limit("tokens", 2000, "tokens to join with", "The cluster")
 REVOCATIONS = Limit("revocations", 2000, "revocations", "The cluster")
 JOB = Limit("job", 512 * KIB, "bytes", "A job")
 POLICY = Limit("policy", 64 * KIB, "bytes", "The policy")
+POLICY_AS = Limit("launched as", 100, "entries", "What a rule lets tasks be launched as")
 POLICY_RULES = Limit("rules of a policy", 1000, "rules", "The policy")
 # What they are made of.
 ID = Limit("id", 255, "bytes", "An id")

@@ -225,6 +225,8 @@ class TestFrameworks:
         assert "of the host" in broken
         image = launch(h, framework, "image", container=pb.ContainerInfo(image="nginx"))
         assert "without a user" in image
+        long = launch(h, framework, "long", command=pb.CommandInfo(user="0" * 5000))
+        assert long.startswith("REASON_TASK_INVALID")
         kill = pb.Check(command=pb.CommandInfo(value="x", user="root"))
         assert "which is root" in launch(h, framework, "check", health_check=kill)
         running = h.core.state.frameworks[h.framework_id(framework)].tasks

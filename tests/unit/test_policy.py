@@ -115,6 +115,8 @@ def test_in_a_new_cluster_each_is_what_its_certificate_says() -> None:
         ("", Asked(("app", "0")), "as '0', which is root"),
         ("", Asked(("app",), host_paths=("/data",)), "with '/data' of the host"),
         ("", Asked(("app",), capabilities=("NET_ADMIN",)), "the capability 'NET_ADMIN'"),
+        ("", Asked(("0" * 5000,)), "which is root"),
+        ('capabilities: ["*"]', Asked(("app",), capabilities=("X",) * 257), "with 257 paths of"),
         ("user: [app]", Asked(("app",)), None),
         ("user: [app]", Asked(("other",)), "as 'other'; allowed are 'app'"),
         ("user: [app]", Asked(("app:disk",)), "as 'app:disk'"),
@@ -168,6 +170,9 @@ def test_what_a_task_may_be_launched_as(as_: str, asked: Asked, problem: str | N
          "line 5: 'x': a path from / is expected"),
         ("allow:\n- who: framework/a\n  do: [launch]\n  role: r\n  as: {images: [A B]}",
          "line 5: 'A B' is no reference"),
+        ("allow:\n- who: framework/a\n  do: [launch]\n  role: r\n  as: {user: ["
+         + "x," * 101 + "]}",
+         "line 5: user of a rule has 101 entries; at most 100"),
         ("x" * 70_000, "The policy has 70000 bytes; at most 65536"),
         ("allow: [" + "5," * 1001 + "]", "line 1: The policy has 1001 rules; at most 1000"),
     ],

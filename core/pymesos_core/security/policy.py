@@ -18,6 +18,7 @@ from pymesos_core.text import quoted
 
 EVERY = "**"  # role
 MAX_REMEMBERED = 10_000  # principals
+MAX_ASKED = 256  # paths and capabilities of one task, each of which is held against all of a rule
 
 
 class Verb(StrEnum):
@@ -80,6 +81,11 @@ class LaunchAs:
 
     def problem(self, asked: Asked) -> str | None:
         """What of it is not allowed, to follow "may not launch"; or None."""
+        some = len(asked.host_paths) + len(asked.capabilities)
+        if some > MAX_ASKED:
+            return (
+                f"with {some} paths of the host and capabilities; at most {MAX_ASKED} are looked at"
+            )
         for user in asked.users:
             if problem := self._user_problem(user):
                 return problem
@@ -93,8 +99,8 @@ class LaunchAs:
                 return f"with {quoted(path)} of the host; allowed are {_listed(self.host_paths)}"
         for capability in asked.capabilities:
             if not _matches_any(self.capabilities, capability.removeprefix("CAP_")):
-                some = _listed(self.capabilities)
-                return f"with the capability {quoted(capability)}; allowed are {some}"
+                may = _listed(self.capabilities)
+                return f"with the capability {quoted(capability)}; allowed are {may}"
         return None
 
     def _user_problem(self, user: str) -> str | None:
@@ -114,7 +120,7 @@ class LaunchAs:
 
 def _is_root(user: str) -> bool:
     name = user.partition(":")[0]
-    return name in ("", "root") or (name.isdecimal() and int(name) == 0)
+    return name in ("", "root") or (name.isdecimal() and all(int(digit) == 0 for digit in name))
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -166,6 +166,9 @@ def _launch_as(read: Any, line: int) -> LaunchAs:
     """Raises DocumentError."""
     section = _section(read, "as", line, _AS)
     given = {key: _texts(section, key, empty=True) for key in section}
+    for key, texts in given.items():
+        if problem := limits.POLICY_AS.problem(len(texts), f"{key} of a rule"):
+            raise DocumentError(problem, section.lines[key])
     for image in given.get("images", ()):
         if image not in ("", "*") and (problem := image_problem(image.removesuffix("/"))):
             raise DocumentError(problem, section.lines["images"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from urllib.parse import unquote, urlsplit
 
+from pymesos_core import contract
 from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
 from pymesos_core.images import is_on_disk
@@ -154,6 +155,8 @@ def _permitted_tasks(
 def _launch_problem(
     state: ClusterState, caller: Caller, framework: Framework, role: str, info: pb.TaskInfo
 ) -> str | None:
+    if contract.problem(info) is not None:
+        return None  # it is not launched for that, whoever may
     return decide_launch(state.policy, caller, role, asked_by(framework.info.user, info)).problem
 
 
