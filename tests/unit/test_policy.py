@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from pymesos_core.security.policy import (
     roles_for,
 )
 from pymesos_core.security.policy_file import NEW_CLUSTER, PolicyError, new_cluster, read_policy
+from pymesos_master.main import main as master
 
 OF_THE_ISSUE = """\
 groups: {ops: [operator/alice], ci: [operator/ci-*]}
@@ -181,6 +183,25 @@ def test_what_is_wrong_is_said_with_its_line(written: str, says: str) -> None:
     with pytest.raises(PolicyError) as refused:
         read_policy(written)
     assert says in str(refused.value)
+
+
+def test_the_masters_flag_says_what_is_wrong_with_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "policy.yaml"
+
+    def started() -> tuple[int, str]:
+        done = CliRunner().invoke(master, ["--policy", str(path), "--print-config"])
+        return done.exit_code, " ".join(done.output.split())
+
+    status, said = started()
+    assert status == 2 and "--policy" in said and "No such file or directory" in said
+    path.write_text("allow:\n- {who: operator/a, do: [fly], role: r}\n")
+    status, said = started()
+    assert status == 2 and "line 2: 'fly' is no verb" in said
+    path.write_bytes(b"\xff")
+    assert "holds no text in UTF-8" in started()[1]
+    path.write_text(OF_THE_ISSUE)
+    status, said = started()
+    assert status == 0 and str(path) in said
 
 
 @settings(max_examples=300)
