@@ -17,8 +17,7 @@ from pymesos_testing.components import Roles, passable_folder, wait_for
 from pymesos_testing.tls import TlsCluster
 
 GUIDE = Path(__file__).resolve().parents[2] / "docs" / "operators-guide.md"
-(EXAMPLE,) = re.findall(r"```yaml\n(groups:.*?)```", GUIDE.read_text("utf-8"), re.S)
-POLICY = EXAMPLE.replace("[app]", '["*"]')  # who runs the tests is not on every machine
+(POLICY,) = re.findall(r"```yaml\n(groups:.*?)```", GUIDE.read_text("utf-8"), re.S)
 
 
 @pytest.fixture(scope="module")

@@ -224,7 +224,7 @@ class TestFrameworks:
         broken = launch(h, framework, "broken", artifacts=[pb.Artifact(uri="file://[/etc")])
         assert "of the host" in broken
         image = launch(h, framework, "image", container=pb.ContainerInfo(image="nginx"))
-        assert "without a user" in image
+        assert "as the user of its image" in image
         long = launch(h, framework, "long", command=pb.CommandInfo(user="0" * 5000))
         assert long.startswith("REASON_TASK_INVALID")
         kill = pb.Check(command=pb.CommandInfo(value="x", user="root"))

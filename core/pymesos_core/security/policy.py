@@ -50,7 +50,7 @@ CLUSTER_VERBS = frozenset({Verb.AGENTS, Verb.POLICY, Verb.AUDIT})
 class Asked:
     """What a task is to be launched as, and what of its machine it asks for."""
 
-    users: tuple[str, ...]  # an empty one: the agent's own, or the image's
+    users: tuple[str, ...]  # an empty one: none is named
     image: str = ""
     network: str = "host"
     host_paths: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class Asked:
 class LaunchAs:
     """What a rule lets tasks be launched as; None: it says nothing of that."""
 
-    user: tuple[str, ...] | None = None  # None: any but root
+    user: tuple[str, ...] | None = None  # None: any but root, or none
     images: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
     host_paths: tuple[str, ...] = ()
@@ -87,7 +87,7 @@ class LaunchAs:
                 f"with {some} paths of the host and capabilities; at most {MAX_ASKED} are looked at"
             )
         for user in asked.users:
-            if problem := self._user_problem(user):
+            if problem := self._user_problem(user, asked.image):
                 return problem
         if self.images is not None and not any(_is_image(i, asked.image) for i in self.images):
             what = f"the image {quoted(asked.image)}" if asked.image else "without an image"
@@ -103,14 +103,17 @@ class LaunchAs:
                 return f"with the capability {quoted(capability)}; allowed are {may}"
         return None
 
-    def _user_problem(self, user: str) -> str | None:
+    def _user_problem(self, user: str, image: str) -> str | None:
         if self.user is not None:
             if _matches_any(self.user, user):
                 return None
             what = f"as {quoted(user)}" if user else "as no user in particular"
             return f"{what}; allowed are {_listed(self.user)}"
         if not user:
-            return "without a user; one is to be named that is not root"
+            # Without an image it gets one of its own, or the agent's that is not root.
+            return (
+                "as the user of its image; one is to be named that is not root" if image else None
+            )
         if _is_root(user):
             return f"as {quoted(user)}, which is root"
         if ":" in user:
