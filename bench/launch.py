@@ -118,6 +118,7 @@ async def measure(
     def flags(principal: str) -> tuple[str, ...]:
         return ("--tls", str(tls(principal))) if tls else ()
 
+    folder.chmod(0o711)  # tasks of other users find their sandboxes
     cluster = LocalCluster(folder)
     try:
         master = cluster.start(
