@@ -109,10 +109,11 @@ def test_the_package_is_installed_upgraded_removed_and_purged(
         )
         assert said.returncode == (2 if wrong else 0) and "port = " in said.stdout, said.stderr
         if name == "binpack":
-            assert f"# /etc/pymesos/{name}.toml:5" in said.stdout, said.stdout
+            assert f"# /etc/pymesos/{name}.toml:6" in said.stdout, said.stdout
         assert (machine / lines["Documentation"].removeprefix("file:///")).exists()
         if user := lines.get("User"):
-            assert f"{user}:x:" in run("sh", "-c", LOOK).stdout
+            state = run("stat", "--format=%U %a", f"/var/lib/{lines['StateDirectory']}")
+            assert state.stdout == f"{user} 700\n", state.stderr
     settings = machine / "etc/pymesos/agent.toml"
     settings.write_text('work_dir = "/srv/agent"\n')
     dpkg("--install", "/later.deb")
