@@ -83,6 +83,7 @@ def later(package: Path, folder: Path) -> Path:
     return folder / "later.deb"
 
 
+@pytest.mark.timeout(600)  # it has all the libraries in it
 def test_the_package_is_installed_upgraded_removed_and_purged(
     machine: Path, package: Path, tmp_path: Path
 ) -> None:
