@@ -116,9 +116,10 @@ def test_the_package_is_installed_upgraded_removed_and_purged(
             state = run("stat", "--format=%U %a", f"/var/lib/{lines['StateDirectory']}")
             assert state.stdout == f"{user} 700\n", state.stderr
     settings = machine / "etc/pymesos/agent.toml"
-    settings.write_text('work_dir = "/srv/agent"\n')
+    settings.write_text('hostname = "a1"\n')
+    (machine / "etc/pymesos/agent.env").write_text("PYMESOS_AGENT_WORK_DIR=/srv/agent\n")
     dpkg("--install", "/later.deb")
-    assert settings.read_text() == 'work_dir = "/srv/agent"\n', "an upgrade leaves it alone"
+    assert settings.read_text() == 'hostname = "a1"\n', "an upgrade leaves it alone"
 
     agent = machine / "srv/agent"
     (agent / "sandboxes/x").mkdir(parents=True)
