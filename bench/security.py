@@ -52,6 +52,7 @@ def in_turn(runs: int, measure: Callable[[Path, Tls | None], Any]) -> list[tuple
     pairs = []
     for _ in range(runs):
         with tempfile.TemporaryDirectory(prefix="pymesos-bench-") as folder:
+            Path(folder).chmod(0o711)  # tasks of other users find their sandboxes
             tls = authority(Path(folder))
             results = []
             for number, how in enumerate((None, tls)):

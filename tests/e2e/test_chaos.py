@@ -117,6 +117,8 @@ def settled(folder: Path) -> bool:
 def test_nothing_is_lost_and_nothing_runs_twice(chaos: Chaos) -> None:
     url = start_cluster(chaos)
     cli, ledger = Cli(url), chaos.folder / "ledger"
+    ledger.touch()
+    ledger.chmod(0o666)  # each task has a user of its own
     chaos.wait_for("ZooKeeper, masters and agents", lambda: ready(cli), 120)
     text = job(ledger)
 

@@ -72,7 +72,7 @@ def test_nobody_gets_further(runtime: str, roles: Roles, request: pytest.Fixture
     assert cli.ok("cat", victim["task_id"], "own") == f"{PLANTED}\n"
     script = attack(roles.folder / "agent")
     attacker = job("batch", 1, script, retries=0, **more).replace('"job"', '"attacker"')
-    done = cli.run("run", "-", text=attacker)
+    done = cli.run("run", "-", "--wait", text=attacker)
     assert done.returncode == 0, done.stderr
     (task,) = cli.tasks(state="TASK_FINISHED")
     said = cli.ok("logs", task["task_id"])
