@@ -156,7 +156,7 @@ class Adapter(grpc.aio.ServerInterceptor):
                 with self._budgets.counted(method, call.peer):
                     await self._budgets.turn(call.peer)
                     request = self._decoded(data, decode, context)
-                    return await self._while_valid(call.caller, behaviour(request, call))
+                    return await self._while_valid(call.caller, lambda: behaviour(request, call))
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -174,7 +174,8 @@ class Adapter(grpc.aio.ServerInterceptor):
                     lambda data: self._decoded(data, decode, context),
                 )
                 with self._budgets.counted(method, call.peer):
-                    await self._while_valid(call.caller, behaviour(self._budgets.timed(call)))
+                    timed = self._budgets.timed(call)
+                    await self._while_valid(call.caller, lambda: behaviour(timed))
             except Exception as error:
                 await self._abort(method, error, context)
 
@@ -197,7 +198,12 @@ class Adapter(grpc.aio.ServerInterceptor):
             self._complaints.say(host_of(context.peer()), "no message", str(error))
             raise CallError(Code.INTERNAL, str(error)) from None
 
-    async def _while_valid(self, caller: Caller, handling: Awaitable[T]) -> T:
+    def _still_let_in(self, caller: Caller) -> None:
+        """Raises CallError for whom was revoked since the gate let the call in."""
+        if problem := self._revocations.problem(caller):
+            raise CallError(Code.UNAUTHENTICATED, problem)
+
+    async def _while_valid(self, caller: Caller, handle: Callable[[], Awaitable[T]]) -> T:
         """Handle a call until the credential of its caller ends, or is revoked. Raises CallError
         then.
 
@@ -212,7 +218,8 @@ class Adapter(grpc.aio.ServerInterceptor):
         try:
             async with asyncio.timeout(left_s) as ending:
                 with self._revocations.watched(caller, end):
-                    return await handling
+                    self._still_let_in(caller)
+                    return await handle()
         except TimeoutError:
             if not ending.expired():
                 raise

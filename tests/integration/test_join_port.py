@@ -77,11 +77,11 @@ async def port(tmp_path: Path) -> AsyncIterator[Port]:
 
 async def test_who_joins_gets_what_tls_takes(port: Port, tmp_path: Path) -> None:
     folder = tmp_path / "a"
-    await join_unless_in(folder, port.invitation, Kind.AGENT)
+    await join_unless_in(folder, lambda: port.invitation, Kind.AGENT)
     assert Credentials(folder).identity == NODE
     assert sorted(path.name for path in folder.iterdir()) == ["cert.pem", "key.pem", "roots.pem"]
     assert all(path.stat().st_mode & 0o077 == 0 for path in folder.iterdir())
-    await join_unless_in(folder, port.invitation, Kind.AGENT)
+    await join_unless_in(folder, lambda: port.invitation, Kind.AGENT)
     assert port.enrolment.secrets == [b"s" * 32], "who has a certificate needs no token"
 
 

@@ -173,9 +173,25 @@ def chain_problem(
             return "it is signed by what is no authority, or none of so many others"
     if len({_cluster_of(one) for one in above} - {""}) > 1:  # another CA may name none
         return "not all of the certificates above it are of its cluster"
-    if any(not _in_force(one, now_s) for one in above[1:]):
+    if any(not in_force(one, now_s) for one in above[1:]):
         return "a certificate above it is not in force"
     return None
+
+
+def answer_problem(
+    chain: Sequence[x509.Certificate], roots: Sequence[x509.Certificate], now_s: float
+) -> str | None:
+    """Why a certificate that was answered is of no use now, or None: see `chain_problem`."""
+    if problem := chain_problem(chain, roots, now_s):
+        return problem
+    leaf = chain[0]
+    if in_force(leaf, now_s):
+        return None
+    return (
+        f"it is in force from {leaf.not_valid_before_utc:%Y-%m-%d %H:%M} to"
+        f" {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC, and here it is"
+        f" {_utc(now_s):%Y-%m-%d %H:%M}: set the clocks of this machine and of the master"
+    )
 
 
 def fingerprint(certificate: x509.Certificate) -> bytes:
@@ -203,7 +219,8 @@ def _may_be_below(certificate: x509.Certificate) -> int:
     return MAX_CHAIN if found.path_length is None else found.path_length
 
 
-def _in_force(certificate: x509.Certificate, now_s: float) -> bool:
+def in_force(certificate: x509.Certificate, now_s: float) -> bool:
+    """Whether a certificate has begun, and has not ended."""
     begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     return begins.timestamp() <= now_s < ends.timestamp()
 

@@ -34,6 +34,7 @@ CERTIFICATE, KEY, ROOTS = "cert.pem", "key.pem", "roots.pem"
 NEXT_KEY = "next-key.pem"  # of a certificate that is asked for, until it is there
 FILES = (CERTIFICATE, KEY, ROOTS)
 MAX_FILE_BYTES = 1024 * 1024
+MAX_READS = 10  # of files that another process replaces
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,14 @@ Version = tuple[tuple[int, int, int], ...]
 
 class CredentialsError(RoleError):
     """The files cannot be used: the message says which, why, and what to do."""
+
+
+class MissingError(CredentialsError):
+    """There is no certificate."""
+
+
+class EndedError(CredentialsError):
+    """The certificate has ended; nothing else is wrong with it."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +199,24 @@ def _meaning(cluster: str, to: Kind, name: str) -> list[tuple[str, str]]:
 
 
 def read_pem(folder: Path) -> Pem:
-    """Read and check the three files. Raises CredentialsError."""
+    """Read and check the three files, again when they are replaced meanwhile.
+
+    Raises CredentialsError, of which MissingError and EndedError.
+    """
+    for _ in range(MAX_READS):
+        version = _version(folder)
+        try:
+            pem = _read_pem(folder)
+        except CredentialsError:
+            if _version(folder) == version:
+                raise
+        else:
+            if _version(folder) == version:
+                return pem
+    raise CredentialsError(f"the files in {folder} are replaced all the time: see who does that")
+
+
+def _read_pem(folder: Path) -> Pem:
     chain, roots = (_read(folder / name) for name in (CERTIFICATE, ROOTS))
     certificates = _certificates(folder / CERTIFICATE, chain)
     leaf = certificates[0]
@@ -199,17 +225,17 @@ def read_pem(folder: Path) -> Pem:
     except ValueError as error:  # IdentityError, and what cannot be read of it
         raise CredentialsError(f"{folder / CERTIFICATE}: {error}") from error
     key = _key_of(folder, leaf)
+    ends_s = leaf.not_valid_after_utc.timestamp()
+    if ends_s <= time.time():
+        raise EndedError(
+            f"{folder / CERTIFICATE} has ended at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC:"
+            f" have a new one issued, with `pymesos-cli cluster issue`, or a token made, with"
+            f" `pymesos-cli cluster token`"
+        )
     if problem := chain_problem(certificates, _certificates(folder / ROOTS, roots), time.time()):
         raise CredentialsError(
             f"{folder / CERTIFICATE} does not lead to {folder / ROOTS}: {problem}. Are both of the"
             f" same cluster?"
-        )
-    ends_s = leaf.not_valid_after_utc.timestamp()
-    if ends_s <= time.time():
-        raise CredentialsError(
-            f"{folder / CERTIFICATE} has ended at {leaf.not_valid_after_utc:%Y-%m-%d %H:%M} UTC:"
-            f" have a new one issued, with `pymesos-cli cluster issue`, or a token made, with"
-            f" `pymesos-cli cluster token`"
         )
     return Pem(chain, key, roots, identity, leaf.not_valid_before_utc.timestamp(), ends_s)
 
@@ -245,6 +271,9 @@ def _version(folder: Path) -> Version:
     for name in FILES:
         try:
             status = (folder / name).stat()
+        except FileNotFoundError:
+            out.append((0, 0, 0))
+            continue
         except OSError as error:
             raise _unreadable(error) from error
         out.append((status.st_ino, status.st_mtime_ns, status.st_mode))
@@ -260,7 +289,8 @@ def _read(path: Path) -> bytes:
 
 
 def _unreadable(error: OSError) -> CredentialsError:
-    return CredentialsError(
+    nothing = isinstance(error, FileNotFoundError) and Path(error.filename).name == CERTIFICATE
+    return (MissingError if nothing else CredentialsError)(
         f"{os_problem(error)}. Expected is a folder with {', '.join(FILES)}, as"
         f" `pymesos-cli cluster issue` makes it"
     )

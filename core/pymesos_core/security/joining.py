@@ -14,6 +14,7 @@ import binascii
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +27,8 @@ from pymesos_core.grpc_transport import dialer
 from pymesos_core.security.authority import (
     Authority,
     PrivateKey,
+    answer_problem,
     certificate_pem,
-    chain_problem,
     fingerprint,
     identity_of,
     key_pem,
@@ -37,8 +38,9 @@ from pymesos_core.security.credentials import (
     CERTIFICATE,
     MAX_FILE_BYTES,
     NEXT_KEY,
-    CredentialsError,
+    EndedError,
     Joining,
+    MissingError,
     read_pem,
 )
 from pymesos_core.security.identities import Identity, IdentityError, Kind
@@ -114,12 +116,22 @@ def _text(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).decode().rstrip("=")
 
 
-async def join_unless_in(folder: Path, invitation: Invitation, kind: Kind) -> None:
-    """Join, unless the folder has a certificate that can be used. Raises JoinError."""
+async def join_unless_in(folder: Path, invited: Callable[[], Invitation], kind: Kind) -> None:
+    """Join, if the folder has no certificate, or one that has ended; only then is a token needed.
+
+    Raises JoinError, and CredentialsError for what a token does not mend.
+    """
     try:
         read_pem(folder)
-    except CredentialsError:
-        await join(folder, invitation, kind)
+        return
+    except MissingError:
+        why = f"there is no certificate in {folder} yet, and none can be got"
+    except EndedError as error:
+        why = f"{error}. None can be got with the token that is given"
+    try:
+        await join(folder, invited(), kind)
+    except JoinError as error:
+        raise JoinError(f"{why}: {error}") from error
 
 
 async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -> Identity:
@@ -143,7 +155,7 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
     try:
         leaf, *above = x509.load_pem_x509_certificates(answer.chain)
         who = identity_of(leaf)
-        problem = chain_problem([leaf, *above], [root], time.time())
+        problem = answer_problem([leaf, *above], [root], time.time())
     except ValueError as error:
         raise JoinError(f"what {invitation.at} answered is no certificate: {error}") from error
     if problem or leaf.public_key() != key.public_key():

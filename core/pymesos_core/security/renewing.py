@@ -21,12 +21,12 @@ from pymesos_core.following import describe, leader_of
 from pymesos_core.outside import Outside
 from pymesos_core.security.authority import (
     BACKDATED_S,
-    chain_problem,
+    answer_problem,
     identity_of,
     key_pem,
     new_key,
 )
-from pymesos_core.security.credentials import Credentials, Pem
+from pymesos_core.security.credentials import Credentials, CredentialsError, Pem
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.issuing import put
 from pymesos_core.security.signing import Issued, SigningError, make_request
@@ -94,7 +94,7 @@ async def renew(credentials: Credentials, ask: Ask) -> None:
         leaf, *above = x509.load_pem_x509_certificates(issued.chain)
         roots = x509.load_pem_x509_certificates(issued.roots)
         same = identity_of(leaf) == credentials.identity and leaf.public_key() == key.public_key()
-        problem = chain_problem([leaf, *above], roots, time.time())
+        problem = answer_problem([leaf, *above], roots, time.time())
     except ValueError as error:
         raise RenewalError(f"what was answered is no certificate: {error}") from error
     if problem or not same:
@@ -103,6 +103,8 @@ async def renew(credentials: Credentials, ask: Ask) -> None:
         await in_thread(_replace, credentials, key_pem(key), issued)
     except OSError as error:
         raise RenewalError(f"it cannot be kept: {os_problem(error)}") from error
+    except CredentialsError as error:
+        raise RenewalError(f"what was kept cannot be used: {error}") from error
 
 
 def _replace(credentials: Credentials, key: bytes, issued: Issued) -> None:

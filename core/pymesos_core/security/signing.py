@@ -23,6 +23,7 @@ from pymesos_core.security.authority import (
     certificate_pem,
     fingerprint,
     identity_of,
+    in_force,
     is_signed,
     key_pem,
     new_key,
@@ -112,6 +113,12 @@ class Signer:
         Raises SigningError.
         """
         authority, now_s = self._authority(), time.time()
+        if not all(in_force(one, now_s) for one in authority.chain):
+            raise SigningError(
+                f"the authority of the master that leads, {self._folder / SIGNING}, is not in"
+                f" force: put a new one there, with `pymesos-cli cluster issue AUTHORITY"
+                f" master/NAME FOLDER`, or set the clock of that machine"
+            )
         try:
             made = authority.sign(key, to, self._lifetime_s, now_s)
             of_master = b""

@@ -164,6 +164,6 @@ def folder(
     return _field(Declaration(kinds.Folder(exists), default, help, default_text))
 
 
-def file(*, help: str, default_text: str) -> Any:  # noqa: A002
-    """A file that exists; none by default."""
-    return _field(Declaration(kinds.File(), None, help, default_text))
+def file(*, help: str, default_text: str, exists: bool = True) -> Any:  # noqa: A002
+    """A file; none by default."""
+    return _field(Declaration(kinds.File(exists), None, help, default_text))

@@ -250,8 +250,9 @@ class Folder(Kind):
 
 @dataclass(frozen=True)
 class File(Kind):
-    """A file that exists."""
+    """A file; one that `exists`, or that may be missing."""
 
+    exists: bool = True
     metavar: str = "FILE"
     expected: str = "a file"
 
@@ -259,7 +260,7 @@ class File(Kind):
         """See Kind."""
         path = _path(raw, self)
         found = _found(path)
-        if found == A_FILE:
+        if found == A_FILE or (found == NOTHING and not self.exists):
             return path
         raise self.refusal(raw, f", and {found} is there")
 

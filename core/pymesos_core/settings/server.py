@@ -97,7 +97,9 @@ class ServerSettings(Settings):
         " is there. The command line is seen by all who use the machine: see --join-file.",
     )
     join_file: Path | None = file(
-        default_text="none", help="A file with TOKEN@HOST:PORT, instead of --join."
+        default_text="none",
+        exists=False,
+        help="A file with TOKEN@HOST:PORT, instead of --join; it may be deleted once it is used.",
     )
     auth: bool = switch(
         True,
@@ -137,16 +139,17 @@ class ServerSettings(Settings):
         """
         if self.tls is None:
             return None
-        if (invitation := self._invitation()) is not None:
-            await join_unless_in(self.tls, invitation, kind)
+        if self.join is not None or self.join_file is not None:
+            await join_unless_in(self.tls, self._invitation, kind)
         credentials = Credentials(self.tls)
         credentials.need(kind)
         return credentials
 
-    def _invitation(self) -> Invitation | None:
+    def _invitation(self) -> Invitation:
         """Raises JoinError."""
         if self.join_file is not None:
             return read_invitation_file(self.join_file)
+        assert self.join is not None, "asked for only when one of both is given"
         return self.join
 
     @property

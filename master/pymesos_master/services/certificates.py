@@ -6,14 +6,19 @@ import asyncio
 import hashlib
 from typing import Any
 
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from pymesos_core.addresses import HostPort
 from pymesos_core.following import describe, leader_of
-from pymesos_core.security.identities import IdentityError, Kind, read_principal
+from pymesos_core.security.audit import entry
+from pymesos_core.security.identities import Identity, IdentityError, Kind, read_principal
 from pymesos_core.security.joining import JOIN
+from pymesos_core.security.policy import ALLOWED
 from pymesos_core.security.signing import Issued, Signer, SigningError, key_digest, read_request
 from pymesos_core.streams import in_thread
 from pymesos_core.transport import CallError, Code, ServerCall
-from pymesos_master.services.leading import Leadership, caller_of
+from pymesos_master.services.leading import CODES, Leadership, caller_of
 from pymesos_proto.v1 import enrolment_pb2 as pb
 
 PASSED_ON_TIMEOUT_S = 20.0
@@ -55,9 +60,11 @@ class EnrolmentService:
             of_authority = None
             if to.kind == Kind.MASTER and request.authority_request:
                 of_authority = read_request(request.authority_request)
-            return _message(await in_thread(self._signer.sign, key, to, of_authority))
+            issued = await in_thread(self._signer.sign, key, to, of_authority)
         except SigningError as error:
             raise CallError(Code.FAILED_PRECONDITION, str(error)) from error
+        await _record(self._leadership, call, "Enrolment.Join", to, issued, key)
+        return _message(issued)
 
     async def _pass_on(self, leader: HostPort, request: pb.JoinRequest) -> pb.IssuedCertificate:
         channel = self._leadership.outside.dial(leader, Kind.MASTER)
@@ -93,11 +100,33 @@ class CertificatesService:
         try:
             to = read_principal(self._cluster, caller_of(call).principal)
             key = read_request(request.request)
-            return _message(await in_thread(self._signer.sign, key, to, None))
+            issued = await in_thread(self._signer.sign, key, to, None)
         except IdentityError as error:
             raise CallError(Code.UNAUTHENTICATED, f"who calls is not known: {error}") from error
         except SigningError as error:
             raise CallError(Code.FAILED_PRECONDITION, str(error)) from error
+        await _record(self._leadership, call, "Certificates.Renew", to, issued, key)
+        return _message(issued)
+
+
+async def _record(
+    leadership: Leadership,
+    call: Call,
+    name: str,
+    to: Identity,
+    issued: Issued,
+    key: ec.EllipticCurvePublicKey,
+) -> None:
+    """Have the audit tell of a certificate before it is handed out. Raises CallError."""
+    made = x509.load_pem_x509_certificate(issued.chain)
+    of = {
+        "principal": to.principal,
+        "new_serial": f"{made.serial_number:x}",
+        "key_sha256": key_digest(key).hex(),
+    }
+    line = entry(leadership.outside.wall_s(), caller_of(call), name, ALLOWED, of)
+    if (problem := await leadership.audit.record(line)) is not None:
+        raise CallError(CODES[problem.kind], problem.message)
 
 
 def _message(issued: Issued) -> pb.IssuedCertificate:
