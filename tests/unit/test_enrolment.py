@@ -159,6 +159,13 @@ class TestRevocations:
 
     def test_nobody_locks_himself_out(self, h: MasterHarness) -> None:
         assert "who asks" in str(Asking(h).revoke("operator/alice"))
+        caller = Caller("operator/alice", Method.CERT, "12", vouched_by=("34", "56"))
+        for number, name in enumerate(("12", "34", "56", "78"), 1):
+            h.feed(ev.OperatorRevoked(number, name, False, caller))
+        assert "is the certificate by which operator/alice asks" in str(h.answers[1])
+        assert "is an authority above the certificate" in str(h.answers[2])
+        assert "is an authority above the certificate" in str(h.answers[3])
+        assert h.answers[4] is None and h.core.state.revoked() == ("78",)
         assert Asking(h).revoke("operator/bob", undo=True) == "operator/bob is not revoked"
 
     def test_what_is_open_ends(self) -> None:

@@ -179,6 +179,20 @@ def test_a_decision_needs_exactly_its_rule(ask: Ask, verb: Verb, role: str) -> N
             assert agent_of(h) and h.core.state.find_task(framework_id, "t") is not None
 
 
+def test_who_may_not_kill_a_task_does_not_learn_whether_it_is_there() -> None:
+    h, _, _ = cluster("{who: operator/o, do: [kill], role: eng}")
+    other = h.subscribe(roles=["eng"], name="g", caller=FRAMEWORK)
+    for number, task_id in enumerate(("t", "u"), 1):
+        h.feed(ev.OperatorKilledTask(number, "", task_id, who("operator/o")))
+        assert "no such task is live in the roles" in str(h.answers[number])
+    h.agent("cpus:4;mem:4096", caller=who("agent/b"))
+    launch(h, other, "t")
+    h.feed(ev.OperatorKilledTask(3, "", "t", ROOT))
+    assert "exists in several frameworks" in str(h.answers[3])
+    h.feed(ev.OperatorKilledTask(4, "", "t", who("operator/o")))
+    assert h.answers[4] is None, "of those that it may kill there is one"
+
+
 def test_in_a_cluster_without_certificates_nothing_is_denied() -> None:
     h = MasterHarness(Config(seed_policy="allow: []"))
     h.agent()
@@ -231,6 +245,44 @@ class TestFrameworks:
         assert "which is root" in launch(h, framework, "check", health_check=kill)
         running = h.core.state.frameworks[h.framework_id(framework)].tasks
         assert sorted(running) == ["plain", "t"]
+
+    def test_agents_go_by_the_user_that_is_judged(self) -> None:
+        """An agent that was told root once ran as root what named nobody, which the policy lets."""
+        h = harness()
+        agent = h.agent("cpus:4;mem:4096", caller=who("agent/a"))
+        framework = h.subscribe(roles=["prod/web"], caller=FRAMEWORK, user="root")
+        as_app = pb.CommandInfo(user="app")
+        assert launch(h, framework, "a", command=as_app) == "launched"
+        framework_id = h.framework_id(framework)
+        again = h.subscribe(framework_id, roles=["prod/web"], caller=FRAMEWORK)
+        assert launch(h, again, "b") == "launched"
+        assert launch(h, again, "c") == "launched"
+        told = [m.launch.framework_info for m in h.agent_inbox[agent] if m.HasField("launch")]
+        assert [(info.name != "", info.user) for info in told] == [
+            (True, "root"),
+            (True, ""),
+            (False, ""),
+        ]
+
+    @pytest.mark.parametrize("kind", ["unreserve", "create", "destroy"])
+    def test_a_role_does_not_undo_what_is_reserved_for_those_above(self, kind: str) -> None:
+        volume = pb.Resource(name="disk", scalar=1)
+        volume.reservations.add(role="prod")
+        volume.disk.CopyFrom(pb.Resource.Disk(persistence_id="v", container_path="v"))
+        asked = {
+            "unreserve": scheduler_pb2.Operation(unreserve={"resources": [volume]}),
+            "create": scheduler_pb2.Operation(create={"volumes": [volume]}),
+            "destroy": scheduler_pb2.Operation(destroy={"volumes": [volume]}),
+        }[kind]
+        if kind == "unreserve":
+            asked.unreserve.resources[0].ClearField("disk")
+        for role, may in (("prod/ci", False), ("prod", True)):
+            h = harness(document=f"allow:\n- {{{{who: framework/f, do: ['*'], role: {role}}}}}")
+            framework = h.subscribe(roles=[role], caller=FRAMEWORK)
+            known = h.core.state.frameworks[h.framework_id(framework)]
+            done, denied = permission.permitted(h.core.state, FRAMEWORK, known, "prod/ci", [asked])
+            assert (done == [asked]) is may, denied
+            assert may or "may not reserve in the role prod:" in denied[0][1]
 
     def test_in_a_new_cluster_they_launch_anything(self) -> None:
         h = MasterHarness()

@@ -170,6 +170,10 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
         )
         framework.subscribing = event.connection_id
         ctx.state.frameworks[info.framework_id] = framework
+    if framework.info != info:
+        # The policy goes by what it says now, as to the user of its tasks: so do agents.
+        for agent in ctx.state.agents.values():
+            agent.told_frameworks.discard(info.framework_id)
     framework.info = info
     if not here or ctx.state.is_removed(
         info.framework_id

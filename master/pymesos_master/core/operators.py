@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymesos_core.errors import ProblemKind
-from pymesos_master.core import agents, frameworks, permission, tasks
+from pymesos_core.security.policy import Decision, Verb, roles_for
+from pymesos_master.core import agents, audit, frameworks, permission, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import OperatorKilledTask, OperatorMarkedGone, OperatorToreDown
 from pymesos_master.core.lifecycles import AgentState
@@ -14,24 +15,36 @@ from pymesos_master.core.state import AgentRecord
 
 
 def on_kill_task(ctx: Context, event: OperatorKilledTask) -> None:
-    """Kill one task by the policy of its own."""
+    """Kill one task by the policy of its own. Whether one is there that the caller may not kill, it
+    does not learn."""
     if permission.refused(ctx, event.request_id, event.caller, "Operator.KillTask"):
         return
+    may = roles_for(ctx.state.policy, event.caller, Verb.KILL)
     found = [
-        framework.tasks[event.task_id]
+        task
         for framework in ctx.state.frameworks.values()
-        if event.framework_id in ("", framework.framework_id) and event.task_id in framework.tasks
+        if event.framework_id in ("", framework.framework_id)
+        and (task := framework.tasks.get(event.task_id)) is not None
+        and task.role in may
     ]
     if len(found) == 1:
         roles = (found[0].role,)
         if permission.refused(ctx, event.request_id, event.caller, "Operator.KillTask", roles):
-            return
+            return  # it cannot be, and the audit has the rule that allows it
         tasks.request_kill(ctx, found[0], None)
         ctx.answer(event.request_id)
     elif found:
         owners = ", ".join(task.framework_id for task in found)
         message = f"task {event.task_id} exists in several frameworks ({owners}): name one"
         ctx.answer(event.request_id, message)
+    elif not may.every:
+        message = (
+            f"{event.caller.principal} may not kill {event.task_id}: no such task is live in the"
+            f" roles in which it may; `pymesos-cli whoami` shows them"
+        )
+        denied = Decision(message)
+        audit.begin(ctx, event.request_id, event.caller, "Operator.KillTask", (), denied)
+        ctx.answer(event.request_id, message, ProblemKind.DENIED)
     else:
         message = f"there is no live task {event.task_id}"
         ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)

@@ -109,7 +109,7 @@ def permitted(
         kind = operation.WhichOneof("operation")
         if kind is None:  # which no master knows, and says so
             done.append(operation)
-        elif why := problem(state, caller, f"Operation.{kind}", (role,)):
+        elif why := problem(state, caller, f"Operation.{kind}", _roles_of(operation, role)):
             refused.append((operation, why))
         elif free:
             done.append(operation)
@@ -125,6 +125,23 @@ def permitted(
         else:
             done.append(operation)
     return done, refused
+
+
+def _roles_of(operation: scheduler_pb.Operation, role: str) -> Iterable[str]:
+    """What an operation is done to: a role is offered what is reserved for those above it, too."""
+    match operation.WhichOneof("operation"):
+        case "unreserve":
+            changed = operation.unreserve.resources
+        case "create":
+            changed = operation.create.volumes
+        case "destroy":
+            changed = operation.destroy.volumes
+        case _:
+            return (role,)
+    if contract.problem(operation) is not None:
+        return (role,)  # it is not done for that, whoever may
+    # The last reservation is the one that counts; without any nothing is done.
+    return {part.reservations[-1].role for part in changed if part.reservations} or (role,)
 
 
 def _permitted_tasks(
@@ -171,7 +188,8 @@ def allowed_by(
     for launches in (operation.launch, operation.launch_group):
         for info in launches.task_infos[:1]:
             return decide_launch(state.policy, caller, role, asked_by(framework.info.user, info))
-    return decision(state, caller, f"Operation.{operation.WhichOneof('operation')}", (role,))
+    call = f"Operation.{operation.WhichOneof('operation')}"
+    return decision(state, caller, call, _roles_of(operation, role))
 
 
 def asked_by(framework_user: str, info: pb.TaskInfo) -> Asked:

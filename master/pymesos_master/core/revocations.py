@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass
 
 from pymesos_core import limits
+from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
 from pymesos_core.resources import ResourceError
 from pymesos_master.core import permission
@@ -57,8 +58,8 @@ def on_revoke(ctx: Context, event: OperatorRevoked) -> None:
         ctx.answer(event.request_id, problem)
     elif event.undo and event.name not in intended:
         ctx.answer(event.request_id, f"{event.name} is not revoked", ProblemKind.NOT_FOUND)
-    elif event.name == event.caller.principal and not event.undo:
-        ctx.answer(event.request_id, f"{event.name} is who asks: have somebody else revoke it")
+    elif not event.undo and (ends_caller := _own_problem(event.name, event.caller)):
+        ctx.answer(event.request_id, ends_caller)
     elif full := limits.REVOCATIONS.problem(len(intended.keys() | {event.name})):
         ctx.answer(event.request_id, f"{full}: undo those whose certificates have ended")
     else:
@@ -66,6 +67,23 @@ def on_revoke(ctx: Context, event: OperatorRevoked) -> None:
         ctx.persist(
             {(REVOCATION, event.name): None if event.undo else made}, Revoked(event.request_id)
         )
+
+
+def _own_problem(name: str, caller: Caller) -> str | None:
+    """Why one may not revoke that oneself: it would let in the caller no more."""
+    if name == caller.principal:
+        return f"{name} is who asks: have somebody else revoke it"
+    if name == caller.credential_id:
+        return (
+            f"{name} is the certificate by which {caller.principal} asks: have somebody else revoke"
+            f" it, or ask with another"
+        )
+    if name in caller.vouched_by:
+        return (
+            f"{name} is an authority above the certificate by which {caller.principal} asks: have"
+            f" somebody revoke it whose certificate another authority signed"
+        )
+    return None
 
 
 @dataclass(frozen=True, slots=True)

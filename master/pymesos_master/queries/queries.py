@@ -238,15 +238,13 @@ class Queries:
         return permission.problem(self._state, caller, call, roles) is None
 
     def roles_of_task(self, framework_id: str, task_id: str) -> tuple[str, ...]:
-        """The role of a task; of one that is not known all that it may be of."""
-        state = self._state
+        """The role of a task; of one that is not known every role, since it may be of any.
+
+        The roles of its framework say nothing of it: they may be others than when it ran.
+        """
         key = (framework_id, task_id)
-        task = state.find_task(*key) or state.completed_tasks.get(key)
-        if task is not None:
-            return (task.role,)
-        framework = state.frameworks.get(framework_id)
-        framework = framework or state.completed_frameworks.get(framework_id)
-        return framework.roles if framework is not None else (EVERY,)
+        task = self._state.find_task(*key) or self._state.completed_tasks.get(key)
+        return (task.role,) if task is not None else (EVERY,)
 
     def who_am_i(self, caller: Caller) -> pb.WhoAmIResponse:
         """Who calls, and the rules that name it."""
