@@ -42,8 +42,22 @@ def test_what_was_judged_is_what_is_opened(tree: Path) -> None:
         swap(tree)
         status = (tree / "allowed/old").stat()
         assert path.is_folder and path.identity == f"{status.st_dev}:{status.st_ino}"
-    with pytest.raises(HostPathError, match="--allow-host-paths"):
+    with pytest.raises(HostPathError, match="goes through a link below"):
         judged(mount(tree / "allowed/data"), allowed)
+
+
+def test_below_what_is_allowed_no_link_is_followed(tree: Path) -> None:
+    """A task made one to what its policy does not let it have, and the next task mounted that."""
+    (tree / "allowed/data/x").symlink_to(tree / "allowed")
+    (tree / "way").symlink_to(tree / "allowed")
+    allowed = [AllowedPath(tree / "way")]
+    assert judged(mount(tree / "way/data"), allowed) == str(tree / "allowed/data"), "the operator's"
+    for path in ("way/data/x", "way/data/x/data"):
+        with pytest.raises(HostPathError, match=r"goes through a link below .*/way, which"):
+            judged(mount(tree / path), allowed)
+    for path in ("way/../secret", "allowed/data"):
+        with pytest.raises(HostPathError, match="--allow-host-paths"):
+            judged(mount(tree / path), allowed)
 
 
 @pytest.mark.parametrize("name", ["data", "data/f"])

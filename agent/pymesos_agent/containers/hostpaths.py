@@ -40,18 +40,29 @@ class HostPath:
 
 
 def judged(mount: pb.ContainerMount, allowed: Sequence[AllowedPath]) -> str:
-    """The path without links, which is below one that is allowed. Raises HostPathError."""
+    """The path without links, which is below one that is allowed. Raises HostPathError.
+
+    The allowed path may be a link, which the operator made. Below it none is followed: the master
+    goes by the path as it is written, and a task that may write there could make one that leads
+    where its policy does not.
+    """
     shown = mount.host_path[:200]
     if not mount.host_path.startswith("/"):
         raise HostPathError(f"the mount of {shown!r}: the path of the machine is not absolute")
-    real = os.path.realpath(mount.host_path)
+    written = Path(os.path.normpath(mount.host_path))
     for allow in allowed:
-        if Path(real).is_relative_to(os.path.realpath(allow.path)):
+        if written.is_relative_to(allow.path):
             if allow.read_only and not mount.read_only:
                 raise HostPathError(f"{shown} may be mounted read-only only")
-            if not os.path.lexists(real):
+            path = str(Path(os.path.realpath(allow.path)) / written.relative_to(allow.path))
+            if os.path.realpath(path) != path:
+                raise HostPathError(
+                    f"{shown} goes through a link below {allow.path}, which this agent allows: name"
+                    f" the path to which it leads"
+                )
+            if not os.path.lexists(path):
                 raise HostPathError(f"there is no {shown}")
-            return real
+            return path
     raise HostPathError(f"{shown} is not below a path that this agent allows (--allow-host-paths)")
 
 

@@ -131,7 +131,7 @@ def _given_to_others(spec: ContainerSpec, settings: Settings) -> str | None:
 
 
 def host_path_problem(mount: pb.ContainerMount, allowed: tuple[AllowedPath, ...]) -> str | None:
-    """Whether a path of the machine may be mounted; links are followed before it is judged.
+    """Whether a path of the machine may be mounted.
 
     It is judged again when it is used: see hostpaths.py.
     """

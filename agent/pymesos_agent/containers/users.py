@@ -36,12 +36,13 @@ Read = Callable[[str], str]  # "passwd" or "group": what that file in the image'
 
 
 def resolve(text: str, read: Read) -> User:
-    """Raises UserError."""
+    """A number is an id, whatever has it as its name. Raises UserError."""
     name, _, group = text.partition(":")
     name = name or "0"
     passwd = _records(read("passwd"), 7)
     groups = _records(read("group"), 4)
-    entry = next((r for r in passwd if name in (r[0], r[2])), None)
+    column = 2 if is_id(name) else 0
+    entry = next((r for r in passwd if r[column] == name), None)
     if entry is None and not is_id(name):
         raise UserError(f"the image has no user {name!r} in its /etc/passwd")
     uid = int(entry[2]) if entry else int(name)
@@ -51,7 +52,7 @@ def resolve(text: str, read: Read) -> User:
         if found is None and not is_id(group):
             raise UserError(f"the image has no group {group!r} in its /etc/group")
         gid = int(found[2]) if found else int(group)
-    _check_range(text, uid, gid)
+    _check(text, uid, gid)
     more = [int(r[2]) for r in groups if entry and not group and entry[0] in r[3].split(",")]
     return User(uid, gid, tuple(g for g in more if g != gid))
 
@@ -73,7 +74,7 @@ def on_machine(text: str) -> User:
         if found is None and not is_id(group):
             raise UserError(f"there is no group {group[:100]!r} on this machine")
         gid = found.gr_gid if found else int(group)
-    _check_range(text, uid, gid)
+    _check(text, uid, gid)
     more = os.getgrouplist(entry.pw_name, gid) if entry and not group else []
     return User(uid, gid, tuple(g for g in more if g != gid))
 
@@ -92,10 +93,9 @@ def is_own(text: str) -> bool:
 
 
 def _entry(text: str, by_name: Callable[[str], T], by_id: Callable[[int], T]) -> T | None:
-    with contextlib.suppress(KeyError, ValueError):  # the latter: a NUL character
-        return by_name(text)
-    with contextlib.suppress(KeyError, OverflowError):
-        return by_id(int(text)) if is_id(text) else None
+    """A number is an id, whatever has it as its name."""
+    with contextlib.suppress(KeyError, ValueError, OverflowError):  # ValueError: a NUL character
+        return by_id(int(text)) if is_id(text) else by_name(text)
     return None
 
 
@@ -104,9 +104,13 @@ def is_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 10
 
 
-def _check_range(text: str, uid: int, gid: int) -> None:
+def _check(text: str, uid: int, gid: int) -> None:
     if max(uid, gid) > MAX_ID:
         raise UserError(f"the user {text[:100]!r} has an id out of range: at most {MAX_ID}")
+    name = text.partition(":")[0]
+    if uid == 0 and name not in ("", "root") and not is_id(name):
+        # The master's policy goes by the name, and an image may give it any id.
+        raise UserError(f"the user {text[:100]!r} has the id 0: name root if that is meant")
 
 
 def _records(text: str, fields: int) -> list[list[str]]:

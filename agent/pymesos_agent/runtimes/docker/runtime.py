@@ -239,7 +239,7 @@ class DockerRuntime:
                 self._start(spec, launch)
         except StoppedError:
             return
-        except HostPathError as error:
+        except (HostPathError, users.UserError) as error:
             problem = str(error)
         except APIError as error:
             problem = str(error.explanation or error)
@@ -305,13 +305,15 @@ class DockerRuntime:
         )
 
     def _give_sandbox(self, spec: ContainerSpec, name: str) -> None:
-        """Give sandbox and volumes to the container's user, as far as the agent may."""
+        """Give sandbox and volumes to the container's user, as far as the agent may.
+
+        Raises UserError for one that is not there, or is root by another name.
+        """
         text = self._engine.client.inspect_container(name)["Config"]["User"]
-        if text in ("", "0", "root") or os.geteuid() != 0:
+        if text in ("", "0", "root"):
             return
-        # Of one that is not there the engine says so itself.
-        with contextlib.suppress(users.UserError):
-            user = users.resolve(text, partial(read_etc, self._engine.client, name))
+        user = users.resolve(text, partial(read_etc, self._engine.client, name))
+        if os.geteuid() == 0:
             for path in (spec.sandbox, *(volume.host_path for volume in spec.volumes)):
                 os.chown(path, user.uid, user.gid)
 
