@@ -12,6 +12,8 @@ root:x:0:0::/:
 app:x:0:0::/:
 1000:x:0:0::/:
 web:x:1001:1002::/:
+ two:x:0
+two:x:1003:1003::/:
 """
 
 
@@ -28,6 +30,12 @@ def test_who_names_root_is_root(text: str) -> None:
 def test_who_does_not_is_not_whatever_the_image_says(text: str) -> None:
     with pytest.raises(UserError, match="has the id 0: name root if that is meant"):
         resolved(text)
+
+
+def test_a_name_that_is_there_twice_is_nobodys() -> None:
+    """An engine took the line that is none here, and so root."""
+    with pytest.raises(UserError, match="the image has several users 'two'"):
+        resolved("two")
 
 
 def test_a_number_is_an_id_also_where_it_is_a_name() -> None:

@@ -39,7 +39,11 @@ def resolve(text: str, read: Read) -> User:
     """A number is an id, whatever has it as its name. Raises UserError."""
     name, _, group = text.partition(":")
     name = name or "0"
-    passwd = _records(read("passwd"), 7)
+    written = read("passwd")
+    if [line.strip().partition(":")[0] for line in written.splitlines()].count(name) > 1:
+        # An engine reads lines that are none here, and may take the other.
+        raise UserError(f"the image has several users {name[:100]!r} in its /etc/passwd")
+    passwd = _records(written, 7)
     groups = _records(read("group"), 4)
     column = 2 if is_id(name) else 0
     entry = next((r for r in passwd if r[column] == name), None)
