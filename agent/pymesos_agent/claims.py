@@ -2,7 +2,8 @@
 
 Each agent of a machine has a range of its own: two tasks of one user could end each other and read
 each other's files. Who has which is written down in a file of the machine, and stays so while the
-work directory is there, since tasks and files outlive the agent.
+work directory is there, since tasks and files outlive the agent. An agent that is given another
+range keeps the one before for as long as it holds users of it.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import IO
 
 from pymesos_agent.core.uids import UidRange
 from pymesos_core.directories import disk_problem
 from pymesos_core.exits import RoleError
+from pymesos_core.security.issuing import replace_file
 from pymesos_core.text import os_problem, quoted
 
 CLAIMS = Path("/var/lib/pymesos/task-uids")
@@ -48,18 +49,33 @@ def read_task_uids(written: str) -> UidRange:
     return given
 
 
-def claim(work_dir: Path, wanted: UidRange | None, namespaces: UidRange | None) -> UidRange:
+def claim(
+    work_dir: Path,
+    wanted: UidRange | None,
+    namespaces: UidRange | None,
+    held: Collection[int] = (),
+) -> UidRange:
     """The range of an agent of root, from now on: what it wants, what it has, or the first that
-    is free. `namespaces` are the ids of its user namespaces. Raises RoleError.
+    is free. `namespaces` are the ids of its user namespaces; `held` are users that it has given:
+    the ranges that they are of stay its own. Raises RoleError.
     """
-    with _claims() as file:
-        claims = dict(_read(file))
-        mine = claims.pop(work_dir, None)
-        taken = [(f"the agent in {path}", given) for path, given in claims.items()]
+    if "\n" in str(work_dir):
+        raise RoleError(
+            f"--work-dir: {quoted(str(work_dir))} has a line break in its name, and users cannot be"
+            f" given to its tasks: rename it, or give --task-uids none"
+        )
+    with _alone():
+        claims = _read()
+        mine = [given for path, given in claims if path == work_dir]
+        others = [(path, given) for path, given in claims if path != work_dir]
+        taken = [(f"the agent in {path}", given) for path, given in others]
         taken += _of_the_machine()
         if namespaces is not None:
             taken.append(("--user-namespace-base", namespaces))
-        given = wanted or mine or _first_free([each for _, each in taken])
+        if wanted not in mine:
+            taken += (each for each in _running() if not any(each[1].base in m for m in mine))
+        has = mine[0] if mine else None  # the latest is the first
+        given = wanted or has or _first_free([each for _, each in taken])
         for whose, each in taken:
             if _overlap(given, each):
                 raise RoleError(
@@ -67,8 +83,10 @@ def claim(work_dir: Path, wanted: UidRange | None, namespaces: UidRange | None) 
                     f" overlap with those of {whose} ({each}): {INSTEAD}"
                 )
         _check_there(given)
-        if given != mine:
-            _write(file, claims | {work_dir: given})
+        kept = [each for each in mine if each != given and any(uid in each for uid in held)]
+        claimed = [*others, *((work_dir, each) for each in (given, *kept))]
+        if claimed != claims:
+            _write(claimed)
         return given
 
 
@@ -83,14 +101,20 @@ def check_passable(work_dir: Path) -> None:
 
 
 @contextlib.contextmanager
-def _claims() -> Iterator[IO[str]]:
-    """The file, for this process alone. Raises RoleError."""
+def _alone() -> Iterator[None]:
+    """Have the file for this process alone. Raises RoleError.
+
+    Another is locked: each write puts a new file in the place of this one.
+    """
     try:
         CLAIMS.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        opened = os.open(CLAIMS, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        with os.fdopen(opened, "r+", encoding="utf-8", errors="surrogateescape") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield file
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        lock = os.open(CLAIMS.with_suffix(".lock"), flags, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(lock)
     except OSError as error:
         why = disk_problem(error) or os_problem(error)
         raise RoleError(
@@ -99,22 +123,43 @@ def _claims() -> Iterator[IO[str]]:
         ) from error
 
 
-def _read(file: IO[str]) -> Iterator[tuple[Path, UidRange]]:
-    """What is claimed by agents whose work directory is there."""
-    for line in file:
-        written, _, path = line.rstrip("\n").partition(" ")
-        with contextlib.suppress(ValueError):
-            if Path(path).is_dir():
-                yield Path(path), read_task_uids(written)
+def _read() -> list[tuple[Path, UidRange]]:
+    """What is claimed, and by the agents of which work directories. Raises OSError, RoleError."""
+    try:
+        text = CLAIMS.read_bytes().decode(errors="surrogateescape")
+    except FileNotFoundError:
+        return []
+    claims = []
+    for number, line in enumerate(text.removesuffix("\n").split("\n") if text else (), 1):
+        written, _, path = line.partition(" ")
+        try:
+            given = read_task_uids(written)
+        except ValueError:
+            given = UidRange(0, 0)
+        if not given.count or not path.startswith("/"):
+            raise RoleError(
+                f"line {number} of {CLAIMS} is {quoted(line)}, and BASE:COUNT and a work directory"
+                f" are expected: mend it, or remove it if no agent has tasks with these users"
+            )
+        if not _is_deleted(Path(path)):
+            claims.append((Path(path), given))
+    return claims
 
 
-def _write(file: IO[str], claims: dict[Path, UidRange]) -> None:
-    lines = [f"{given} {path}\n" for path, given in claims.items() if "\n" not in str(path)]
-    file.seek(0)
-    file.truncate()
-    file.writelines(lines)
-    file.flush()
-    os.fsync(file.fileno())
+def _is_deleted(work_dir: Path) -> bool:
+    """If not even its parent is there, it may be on a disk that is not mounted yet."""
+    return not work_dir.exists() and work_dir.parent.is_dir()
+
+
+def _write(claims: list[tuple[Path, UidRange]]) -> None:
+    """Raises OSError."""
+    lines = "".join(f"{given} {path}\n" for path, given in claims)
+    replace_file(CLAIMS, lines.encode(errors="surrogateescape"))
+    folder = os.open(CLAIMS.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
 def _of_the_machine() -> Iterator[tuple[str, UidRange]]:
@@ -136,23 +181,20 @@ def _lines(name: str) -> Iterator[list[str]]:
 
 def _first_free(taken: list[UidRange]) -> UidRange:
     """Raises RoleError."""
-    running = {entry.stat().st_uid for entry in _processes()}
     for base in range(FIRST, END - COUNT + 1, COUNT):
         given = UidRange(base, COUNT)
-        if not any(_overlap(given, each) for each in taken) and not any(
-            uid in given for uid in running
-        ):
+        if not any(_overlap(given, each) for each in taken):
             return given
     raise RoleError(f"no {COUNT} users from {FIRST} on are free to be given to tasks: {INSTEAD}")
 
 
-def _processes() -> Iterator[os.DirEntry[str]]:
-    """The processes of the machine: what is left of an agent that was deleted may run still."""
+def _running() -> Iterator[tuple[str, UidRange]]:
+    """The users of processes: what is left of an agent that was deleted may run still."""
     with os.scandir(PROC) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):
-                if entry.name.isdigit() and entry.stat():
-                    yield entry
+                if entry.name.isdigit():
+                    yield f"the process {entry.name}", UidRange(entry.stat().st_uid, 1)
 
 
 def _overlap(one: UidRange, other: UidRange) -> bool:

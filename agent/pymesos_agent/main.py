@@ -17,6 +17,7 @@ from pymesos_agent import machine, metrics
 from pymesos_agent.claims import check_passable, claim
 from pymesos_agent.commands import purge, recover
 from pymesos_agent.core import AgentCore, Config
+from pymesos_agent.core.records import uids_of
 from pymesos_agent.core.uids import UidRange
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
@@ -42,6 +43,7 @@ from pymesos_core.outside import outside_with
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, serve_role
 from pymesos_core.security.identities import Kind
 from pymesos_core.settings import resolved, takes
+from pymesos_core.store import Records
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -74,7 +76,7 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
             holder[0].feed(event)
 
     await detector.start(patient=True)
-    task_uids = task_uids_of(settings, work_dir)
+    task_uids = task_uids_of(settings, work_dir, records)
     containers = replace(settings.containers, task_uids=task_uids)
     needed = runtimes_of(records)
     candidates = candidates_of(settings.runtime, settings.docker_host, containers, work_dir)
@@ -128,7 +130,7 @@ async def run(
             log.info("stopping; the tasks run on")
 
 
-def task_uids_of(settings: AgentSettings, work_dir: Path) -> UidRange | None:
+def task_uids_of(settings: AgentSettings, work_dir: Path, records: Records) -> UidRange | None:
     """The users that tasks are given: none, by an agent that is no root. Raises RoleError."""
     wanted = settings.task_uids
     if wanted is not None and not wanted.count:
@@ -139,7 +141,8 @@ def task_uids_of(settings: AgentSettings, work_dir: Path) -> UidRange | None:
         raise RoleError("--task-uids: only an agent run by root can give users to tasks")
     check_passable(work_dir)
     base = settings.user_namespace_base
-    return claim(work_dir, wanted, UidRange(base, USER_NAMESPACE_IDS) if base else None)
+    namespaces = UidRange(base, USER_NAMESPACE_IDS) if base else None
+    return claim(work_dir, wanted, namespaces, uids_of(records))
 
 
 def _prefix() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
 from pymesos_agent.core.lifecycles import ContainerEffect
-from pymesos_agent.core.records import RecordError, read_owner
+from pymesos_agent.core.records import RecordError, read_owner, uids_of
 from pymesos_agent.core.uids import UidRange, Uids
 from pymesos_agent.files.folders import owner_of
 from pymesos_core.exits import RoleError
@@ -268,7 +269,81 @@ class TestClaims:
         (machine / "proc/self/uid_map").write_text("         0       1000          1\n")
         with pytest.raises(RoleError, match=r"user namespace without the users .* or `none`"):
             claim(machine / "a", None, None)
-        assert not (machine / "var/task-uids").read_text(), "nothing is claimed that is not used"
+        assert not (machine / "var/task-uids").exists(), "nothing is claimed that is not used"
+
+    def test_another_range_leaves_it_the_one_before_while_that_is_used(self, machine: Path) -> None:
+        first = claim(machine / "a", None, None)
+        second = claim(machine / "a", UidRange(200_000, 65_536), None, {0, first.base + 7})
+        assert claim(machine / "a", None, None, {0, first.base + 7}) == second
+        with pytest.raises(RoleError, match=f"the agent in {machine / 'a'}"):
+            claim(machine / "b", first, None)
+        assert claim(machine / "a", second, None, {0, second.base}) == second
+        assert claim(machine / "b", first, None) == first
+
+    @pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+    def test_a_range_that_somebody_runs_with_is_refused(self, machine: Path) -> None:
+        (machine / "proc/17").mkdir()
+        os.chown(machine / "proc/17", 200_009, 0)
+        wanted = UidRange(200_000, 65_536)
+        with pytest.raises(RoleError, match=r"those of the process 17 \(200009:1\)"):
+            claim(machine / "a", wanted, None)
+        (machine / "proc/17").rmdir()
+        claim(machine / "a", wanted, None)
+        (machine / "proc/17").mkdir()
+        os.chown(machine / "proc/17", 200_009, 0)
+        assert claim(machine / "a", wanted, None) == wanted, "it is a task of its own"
+        assert claim(machine / "a", UidRange(200_000, 70_000), None).count == 70_000
+
+    def test_a_disk_that_is_not_mounted_keeps_its_claim(self, machine: Path) -> None:
+        (machine / "disk/agent").mkdir(parents=True)
+        first = claim(machine / "disk/agent", None, None)
+        (machine / "disk").rename(machine / "elsewhere")
+        assert claim(machine / "b", None, None).base == first.end
+        (machine / "elsewhere").rename(machine / "disk")
+        assert claim(machine / "disk/agent", None, None) == first
+
+    @pytest.mark.parametrize("line", ["", "2100000000:65536", "none /a", "2100000000:65 /a", "x"])
+    def test_a_file_that_cannot_be_read_is_left_alone(self, machine: Path, line: str) -> None:
+        claim(machine / "a", None, None)
+        file = machine / "var/task-uids"
+        damaged = f"{file.read_text()}{line}\n"
+        file.write_text(damaged)
+        with pytest.raises(RoleError, match=r"line 2 of .*task-uids is .* expected: mend it"):
+            claim(machine / "b", None, None)
+        assert file.read_text() == damaged
+
+    def test_what_cannot_be_written_changes_nothing(
+        self, machine: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def full(_: int) -> None:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        claim(machine / "a", None, None)
+        before = (machine / "var/task-uids").read_text()
+        monkeypatch.setattr(os, "fsync", full)
+        with pytest.raises(RoleError, match="cannot be used"):
+            claim(machine / "b", None, None)
+        assert (machine / "var/task-uids").read_text() == before
+
+    @pytest.mark.parametrize("name", ["a\rb", "\udcff", "ü x"])
+    def test_a_work_directory_of_any_name(self, machine: Path, name: str) -> None:
+        (machine / name).mkdir()
+        first = claim(machine / name, None, None)
+        assert claim(machine / "b", None, None) != first
+        assert claim(machine / name, None, None) == first
+
+    def test_but_not_one_of_two_lines(self, machine: Path) -> None:
+        with pytest.raises(RoleError, match=r"a\\nb.* line break .*rename it"):
+            claim(Path("/a\nb"), None, None)
+
+
+def test_the_users_of_a_checkpoint() -> None:
+    """A range that they are of stays the agent's."""
+    h = harness()
+    for task_id in "ab":
+        h.run(task_id)
+    end(h, "b")
+    assert uids_of(h.records) == {0, 100_000, 100_001}
 
 
 @pytest.mark.parametrize(

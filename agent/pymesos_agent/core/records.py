@@ -12,11 +12,13 @@ from google.protobuf.message import DecodeError, Message
 
 from pymesos_agent.core.context import Owner
 from pymesos_agent.core.executors.executor import Executor
-from pymesos_agent.core.tasks.task import Task
+from pymesos_agent.core.sandboxes import SANDBOX
+from pymesos_agent.core.tasks.task import TASK, Task
 from pymesos_core import contract
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.resources import ResourceError, from_proto
 from pymesos_core.states import FROM_AGENTS, is_terminal, state_name
+from pymesos_core.store import Records
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -84,6 +86,20 @@ def read_sandbox(key: str, value: bytes) -> checkpoint_pb.SandboxRecord:
             raise RecordError(f"it has ended, and is {state_name(task.state)}")
         _check_resources(task.task_info)
     return record
+
+
+def uids_of(records: Records) -> set[int]:
+    """The users that a checkpoint's tasks, executors and sandboxes have, and 0."""
+    held = {0}
+    for (kind, key), value in records.items():
+        try:
+            if kind == TASK and (container := read_owner(key, value).container) is not None:
+                held.add(container.own_uid)
+            elif kind == SANDBOX:
+                held.add(read_sandbox(key, value).own_uid)
+        except RecordError as error:
+            held.add(error.own_uid)
+    return held
 
 
 def _parse(record: Message, value: bytes) -> None:
