@@ -49,6 +49,7 @@ class AgentHarness:
         self.started: list[fx.StartContainer] = []
         self.kills: list[tuple[str, bool]] = []
         self.destroyed: list[str] = []
+        self.left: list[tuple[int, tuple[tuple[str, str], ...]]] = []  # users, and what volumes
         self.removed: list[str] = []
         self.asked: list[tuple[float, fx.RunCheck]] = []
         self.disconnects: list[str] = []
@@ -87,8 +88,9 @@ class AgentHarness:
                 self.removed.append(container_id)
             case fx.RunCheck():
                 self.asked.append((self.now_s, effect))
-            case fx.DestroyContainer(container_id, _):
+            case fx.DestroyContainer(container_id, _, own_uid, volumes):
                 self.destroyed.append(container_id)
+                self.left.append((own_uid, volumes))
             case fx.TellExecutor(stream_id, event):
                 self.told.setdefault(stream_id, []).append(event)
             case fx.CloseExecutor(stream_id, _):

@@ -13,15 +13,14 @@ from pymesos_agent.claims import check_passable, claim, read_task_uids
 from pymesos_agent.containers.isolation import refusal
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.core import effects as fx
 from pymesos_agent.core import events as ev
-from pymesos_agent.core.lifecycles import ContainerEffect
 from pymesos_agent.core.records import RecordError, read_owner, uids_of
 from pymesos_agent.core.uids import UidRange, Uids
 from pymesos_agent.files.folders import owner_of
 from pymesos_core.exits import RoleError
-from pymesos_core.resources import parse
+from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_harness import AgentHarness
 
@@ -145,18 +144,70 @@ def test_a_record_with_a_user_that_no_agent_gives() -> None:
     assert caught.value.own_uid == 2**31, "and it stays held"
 
 
-def test_its_volumes_are_told_when_it_is_destroyed() -> None:
-    h = harness()
-    disk = pb.Resource.Disk(persistence_id="v", container_path="data")
-    volume = pb.Resource(name="disk", scalar=10, disk=disk)
-    volume.reservations.add(type=pb.Resource.Reservation.DYNAMIC, role="db")
-    h.launch("a")
-    container = h.core.state.by_key["f", "a"].container
-    assert container is not None
-    container.info.resources.append(volume)
-    assert container.effect(ContainerEffect.DESTROY) == fx.DestroyContainer(
-        container.container_id, "process", 100_000, (("db", "v"),)
-    )
+class TestVolumes:
+    """Those of a container are told when it is destroyed, so that they let its user in no more."""
+
+    EXECUTOR = pb.ExecutorInfo(executor_id="e", command=pb.CommandInfo(value="run"))
+
+    def volume(self, task_id: str) -> pb.Resource:
+        disk = pb.Resource.Disk(persistence_id=f"of {task_id}", container_path="data")
+        volume = pb.Resource(name="disk", scalar=10, disk=disk)
+        volume.reservations.add(type=pb.Resource.Reservation.DYNAMIC, role="db")
+        return volume
+
+    def launch(self, h: AgentHarness, task_id: str, executor: pb.ExecutorInfo | None) -> None:
+        info = pb.TaskInfo(
+            task_id=task_id,
+            command=pb.CommandInfo(value="true"),
+            resources=[*to_proto(parse("cpus:1;mem:32")), self.volume(task_id)],
+            executor=executor,
+        )
+        launch = agent_pb.LaunchTask(
+            framework_id="f", task_info=info, framework_info=pb.FrameworkInfo(name="f")
+        )
+        h.hear(agent_pb.MasterMessage(launch=launch))
+
+    def end(self, h: AgentHarness, container_id: str) -> None:
+        """The container ends, and the framework of its tasks knows."""
+        h.feed(ev.ContainerExited(container_id, 0))
+        for task in [*h.core.state.by_key.values()]:
+            h.acknowledge(task.unacknowledged[0])
+
+    def test_of_a_task(self) -> None:
+        h = harness()
+        self.launch(h, "a", None)
+        self.end(h, h.container())
+        assert h.left == [(100_000, (("db", "of a"),))]
+
+    def test_of_an_executor(self) -> None:
+        """What it is started with. For a task that comes later nothing can be mounted."""
+        h = harness()
+        h.hold_writes = True
+        self.launch(h, "a", self.EXECUTOR)
+        self.launch(h, "b", self.EXECUTOR)
+        h.hold_writes = False
+        h.write()
+        self.launch(h, "c", self.EXECUTOR)
+        (start,) = h.started
+        disks = [r.disk.persistence_id for r in start.info.resources if r.HasField("disk")]
+        assert disks == ["of a", "of b"]
+        self.end(h, h.container())
+        assert h.left == [(100_000, (("db", "of a"), ("db", "of b")))]
+
+    def test_of_an_executor_whose_agent_has_restarted(self) -> None:
+        before = harness()
+        self.launch(before, "a", self.EXECUTOR)
+        container_id = before.container()
+        agent = checkpoint_pb.AgentCheckpoint(agent_id="a", reserved=[self.volume("a")])
+        before.records["agent", ""] = agent.SerializeToString()
+        info = pb.AgentInfo(
+            resources=to_proto(parse("cpus:4;mem:4096;disk:10")), runtimes=["process"]
+        )
+        found = {container_id: ev.ContainerState(5)}
+        h = AgentHarness(before.records, info, found, generation=2, task_uids=GIVEN)
+        h.connect()
+        self.end(h, container_id)
+        assert h.left == [(100_000, (("db", "of a"),))]
 
 
 def test_they_are_given_in_turn() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pymesos_agent.core.effects import DestroyContainer, Effect, KillContainer
@@ -27,7 +27,7 @@ class Container:
     framework_id: str
     runtime: str
     user: str  # empty: one of its own, if it was given one, else the agent's
-    info: pb.TaskInfo  # what runs in it; of an executor, that as a task
+    info: pb.TaskInfo  # what runs in it; of an executor, that as a task, with its volumes alone
     own_uid: int = 0  # the user that it was given, whom no other has; 0: none
     pid: int = 0  # of its first process; 0: not known
     capped: bool = False  # it forked without end, and is held at the CPU it asked for
@@ -53,6 +53,10 @@ class Container:
                 return DestroyContainer(
                     self.container_id, self.runtime, self.own_uid, self._volumes()
                 )
+
+    def add_volumes(self, resources: Iterable[pb.Resource]) -> None:
+        """Those of a task that its executor is started with: it has them longer than the task."""
+        self.info.resources.extend(each for each in resources if each.HasField("disk"))
 
     def _volumes(self) -> tuple[tuple[str, str], ...]:
         """The volumes that its own user has to leave: role and id of each."""

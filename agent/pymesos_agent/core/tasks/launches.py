@@ -120,6 +120,8 @@ def _place(ctx: Context, task: Task) -> Executor | None:
     executor = found or _new_executor(ctx, task, user)
     task.inside = InExecutor(executor.container_id, executor)
     executor.tasks.append(task)
+    if not executor.container.launched:
+        executor.container.add_volumes(info.resources)
     return None if found is executor else executor
 
 
@@ -219,6 +221,7 @@ def _group_of(ctx: Context, group_id: str) -> Group:
 def _start_of_executor(executor: Executor) -> StartContainer:
     container = executor.container
     info = copy_of(container.info)
+    del info.resources[:]
     info.resources.extend(to_proto(executor.resources))
     return StartContainer(
         container.container_id,
