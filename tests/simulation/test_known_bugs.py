@@ -198,6 +198,7 @@ def double_launch_on_restart(patch: pytest.MonkeyPatch) -> None:
 def forget_whose_users_are(patch: pytest.MonkeyPatch) -> None:
     """A restarted agent gives its tasks users that others have."""
     patch.setattr(Uids, "hold", lambda self, uid: None)
+    patch.setattr(Uids, "go_on", lambda self, uid: None)
 
 
 def forget_unacknowledged_updates(patch: pytest.MonkeyPatch) -> None:

@@ -111,6 +111,35 @@ def test_a_restarted_agent_knows_whose_they_are() -> None:
     assert h.core.start_of(owner).own_uid == GIVEN.base + 1, "as commands and checks enter it"
 
 
+def test_a_restarted_agent_goes_on_in_turn() -> None:
+    """Also where the latest that it gave are free, and where those that are held wrap around."""
+    before = harness()
+    containers = {task_id: before.run(task_id) for task_id in "abc"}
+    for task_id in "abc":
+        end(before, task_id)
+    before.advance(61)
+    before.feed(ev.DiskMeasured(0.95))
+    assert len(before.removed) == len(containers)
+    h = harness(before.records, generation=2)
+    for task_id in "de":
+        h.run(task_id)
+    assert [s.own_uid - GIVEN.base for s in h.started] == [3, 0]
+    found = {s.container_id: ev.ContainerState(5) for s in h.started}
+    again = harness(h.records, found, generation=3)
+    again.run("f")
+    assert again.started[-1].own_uid - GIVEN.base == 1
+
+
+@pytest.mark.parametrize(
+    "record", [b"\xff", checkpoint_pb.UsersRecord(next=GIVEN.end).SerializeToString()]
+)
+def test_where_to_go_on_is_lost_or_of_another_range(record: bytes) -> None:
+    h = harness({("users", ""): record})
+    h.run("a")
+    assert h.started[-1].own_uid == GIVEN.base
+    assert not h.core.state.set_aside
+
+
 def test_what_is_not_stored_is_given_to_another() -> None:
     h = harness()
     h.fail_writes = "disk full"

@@ -88,6 +88,14 @@ def read_sandbox(key: str, value: bytes) -> checkpoint_pb.SandboxRecord:
     return record
 
 
+def read_next_user(value: bytes) -> int:
+    """The user that is given next; 0 of a damaged record, which the next launch replaces."""
+    try:
+        return checkpoint_pb.UsersRecord.FromString(value).next
+    except DecodeError:
+        return 0
+
+
 def uids_of(records: Records) -> set[int]:
     """The users that a checkpoint's tasks, executors and sandboxes have, and 0."""
     held = {0}

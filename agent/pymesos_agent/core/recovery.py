@@ -10,8 +10,8 @@ from pymesos_agent.core.effects import DestroyContainer, KillContainer
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
-from pymesos_agent.core.records import RecordError, read_owner, read_sandbox
-from pymesos_agent.core.tasks import endings, life, updates
+from pymesos_agent.core.records import RecordError, read_next_user, read_owner, read_sandbox
+from pymesos_agent.core.tasks import endings, launches, life, updates
 from pymesos_agent.core.tasks.outcomes import GROUP
 from pymesos_agent.core.tasks.task import TASK, Task
 from pymesos_core.exits import RoleError
@@ -41,6 +41,8 @@ def load(ctx: Context, records: Records) -> None:
                 _add(ctx, read_owner(key, value))
             elif kind == sandboxes.SANDBOX:
                 ended.append(read_sandbox(key, value))
+            elif kind == launches.USERS:
+                ctx.uids.go_on(read_next_user(value))
         except RecordError as error:
             _set_aside(ctx, kind, key, str(error), error.group_id)
             ctx.uids.hold(error.own_uid)

@@ -35,7 +35,7 @@ class Uids:
         """None: every task is the agent's own user."""
         self._range = given
         self._held: set[int] = set()
-        self._next = given.base if given else 0
+        self.next = given.base if given else 0  # if nobody has it
 
     def lacks(self, count: int) -> bool:
         """Whether so many more cannot be given."""
@@ -46,25 +46,26 @@ class Uids:
         if self._range is None:
             return 0
         assert not self.lacks(1)
-        while self._next in self._held:
+        while self.next in self._held:
             self._advance()
-        uid = self._next
+        uid = self.next
         self._held.add(uid)
         self._advance()
         return uid
 
     def _advance(self) -> None:
         assert self._range is not None
-        self._next = self._next + 1 if self._next + 1 < self._range.end else self._range.base
+        self.next = self.next + 1 if self.next + 1 < self._range.end else self._range.base
+
+    def go_on(self, uid: int) -> None:
+        """Begin where an earlier run has ended, unless that had another range."""
+        if self._range is not None and uid in self._range:
+            self.next = uid
 
     def hold(self, uid: int) -> None:
         """Keep one that an earlier run has given; also one of another range."""
-        if not uid:
-            return
-        self._held.add(uid)
-        if self._range is not None and self._next <= uid < self._range.end:
-            self._next = uid
-            self._advance()
+        if uid:
+            self._held.add(uid)
 
     def free(self, uid: int) -> None:
         """Take one back, since nothing is there that is its."""

@@ -18,6 +18,12 @@ class AgentCheckpoint(_message.Message):
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     def __init__(self, agent_id: _Optional[str] = ..., epoch_seen: _Optional[int] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
 
+class UsersRecord(_message.Message):
+    __slots__ = ("next",)
+    NEXT_FIELD_NUMBER: _ClassVar[int]
+    next: int
+    def __init__(self, next: _Optional[int] = ...) -> None: ...
+
 class TaskCheckpoint(_message.Message):
     __slots__ = ("container_id", "framework_id", "role", "task_info", "state", "runtime", "user", "unacknowledged", "kill", "pid", "killing_state", "killed_for", "healthy", "ready", "started_at_s", "group_id", "executor_container_id", "executor", "executor_token", "updates_seen", "launched_at_s", "acknowledged", "own_uid")
     CONTAINER_ID_FIELD_NUMBER: _ClassVar[int]

@@ -22,7 +22,11 @@ from pymesos_core.copies import copy_of
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.images import is_on_disk
 from pymesos_core.resources import ResourceError, check, checked_total, from_proto, to_proto
+from pymesos_core.store import Change
+from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
+
+USERS = "users"
 
 
 def launch(
@@ -67,7 +71,11 @@ def launch(
             if owner.container is not None:
                 ctx.uids.free(owner.container.own_uid)
 
-    ctx.checkpoint(tuple(owner.change() for owner in owners), durable, failed)
+    changes = [owner.change() for owner in owners]
+    if any(owner.container is not None and owner.container.own_uid for owner in owners):
+        next_user = checkpoint_pb.UsersRecord(next=ctx.uids.next)
+        changes.append(Change(USERS, "", next_user.SerializeToString()))
+    ctx.checkpoint(tuple(changes), durable, failed)
 
 
 def _check(ctx: Context, framework_id: str, role: str, infos: Sequence[pb.TaskInfo]) -> None:
