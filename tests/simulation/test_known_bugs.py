@@ -49,7 +49,7 @@ from pymesos_master.core import (
 )
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
-from pymesos_master.core.reported import ReportedTask
+from pymesos_master.core.reported import ReportedTask, read_task
 from pymesos_master.core.state import RoleTerms
 from pymesos_master.services import agent as agent_service
 from pymesos_master.services import leading
@@ -419,8 +419,9 @@ def a_new_leader_hears_no_history(patch: pytest.MonkeyPatch) -> None:
 
 def start_times_are_the_failovers(patch: pytest.MonkeyPatch) -> None:
     """A new leader takes a task for as old as its own registration."""
-    read = agent_service.read_task
-    patch.setattr(agent_service, "read_task", lambda said: replace(read(said), started_at_s=0.0))
+    patch.setattr(
+        agent_service, "read_task", lambda said: replace(read_task(said), started_at_s=0.0)
+    )
 
 
 def take_any_acknowledgement(patch: pytest.MonkeyPatch) -> None:
