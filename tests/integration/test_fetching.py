@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.core.events import ContainerFailed
+from pymesos_agent.core.events import ContainerFailed, ContainerPulling
+from pymesos_agent.files import fetching
 from pymesos_agent.files.artifacts import Artifacts
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.runtimes.interface import ContainerEvent
@@ -38,6 +39,13 @@ class Bench:
         wanted = [pb.Artifact(uri=uri, **artifact) for uri in uris]  # type: ignore[arg-type]
         spec = ContainerSpec("c", "f", "", None, pb.TaskInfo(artifacts=wanted), EMPTY, sandbox)
         self.fetching.start(spec, (), lambda spec: self.launched.append(spec.container_id))
+
+    def give(self, name: str, volume: str) -> None:
+        """Start a container that waits for its volume."""
+        spec = ContainerSpec(name, "f", "", None, pb.TaskInfo(), EMPTY, self.folder)
+        self.fetching.start(
+            spec, [Path(volume)], lambda spec: self.launched.append(spec.container_id)
+        )
 
     @staticmethod
     def threads() -> list[threading.Thread]:
@@ -147,6 +155,45 @@ async def test_what_nobody_foresaw_is_a_failure_too(
     monkeypatch.setattr(Artifacts, "fetch", fail)
     bench.start("http://h/a")
     assert "that nobody thought of" in await bench.failure()
+
+
+async def test_nor_what_nobody_foresaw_of_a_volume(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread died without a word, and the task waited for ever."""
+
+    def fail(*_: object) -> None:
+        raise LookupError("of a kind that nobody thought of")
+
+    monkeypatch.setattr(fetching, "hand_over", fail)
+    bench.give("c", "/v")
+    assert "that nobody thought of" in await bench.failure()
+
+
+async def test_a_volume_is_given_by_one_at_a_time(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its next task waits for what a kill has stopped; tasks with other volumes do not."""
+    begun: list[str] = []
+    ends = threading.Event()
+
+    def hand_over(volume: Path, _: object, stopped: Callable[[], bool]) -> None:
+        begun.append(str(volume))
+        if volume == Path("/slow"):
+            ends.wait()
+
+    monkeypatch.setattr(fetching, "hand_over", hand_over)
+    bench.give("first", "/slow")
+    await until("it is given", lambda: begun)
+    assert bench.fetching.stop("first")
+    bench.give("second", "/slow")
+    bench.give("other", "/other")
+    await until("the other is launched", lambda: bench.launched)
+    assert (begun, bench.launched) == (["/slow", "/other"], ["other"])
+    assert ContainerPulling("second", "Giving the volume slow to the task's user") in bench.events
+    ends.set()
+    await until("the second is launched", lambda: len(bench.launched) == 2)
+    assert begun == ["/slow", "/other", "/slow"]
 
 
 @pytest.mark.parametrize("answer", [OK + b"Content-Length: 99999\r\n\r\n", OK, b""])

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,13 @@ def spec(folders: Folders, name: str, owner: tuple[int, int] | None = None) -> C
 def reads(path: Path, uid: int) -> bool:
     """Whether a user of the machine reads a file."""
     command = ["/bin/cat", str(path)]
+    ended = subprocess.run(command, user=uid, group=uid, extra_groups=[], capture_output=True)
+    return ended.returncode == 0
+
+
+def writes(path: Path, uid: int) -> bool:
+    """Whether a user of the machine writes a file."""
+    command = ["/usr/bin/touch", str(path)]
     ended = subprocess.run(command, user=uid, group=uid, extra_groups=[], capture_output=True)
     return ended.returncode == 0
 
@@ -125,6 +133,54 @@ def test_a_shared_volume_is_for_all_who_have_it(folders: Folders) -> None:
 
 
 @root_only
+def test_a_shared_volume_that_is_closed_is_opened(folders: Folders) -> None:
+    """It was made by an older agent, or by one that died before it had opened it."""
+    volume = folders.volume("role", "v")
+    make_guard(volume.parent)
+    volume.mkdir(mode=0o750)
+    one = replace(spec(folders, "c", (THEIRS, THEIRS)), own_uid=THEIRS)
+    shared = tuple(replace(mount, shared=True) for mount in one.volumes)
+    assert folders.prepare(replace(one, volumes=shared)) is None
+    assert writes(volume / "f", THEIRS)
+    assert not writes(volume / "f", STRANGER)
+
+
+@root_only
+def test_volumes_without_guards_do_not_close_each_other(folders: Folders, passable: Path) -> None:
+    """What they are in is all the role's."""
+    tasks = []
+    for name, uid in (("v", THEIRS), ("w", STRANGER)):
+        (passable / "volumes/role" / name).mkdir(mode=0o750, parents=True)
+        one = replace(spec(folders, f"c{uid}", (uid, uid)), own_uid=uid)
+        mount = replace(one.volumes[0], host_path=folders.volume("role", name))
+        tasks.append(replace(one, volumes=(mount,)))
+    for one in tasks:
+        assert folders.prepare(one) is None
+        for volume in folders.to_hand_over(one):
+            hand_over(volume, (one.own_uid, one.own_uid), lambda: False)
+    old = passable / "volumes/role"
+    assert writes(old / "v/f", THEIRS) and writes(old / "w/f", STRANGER)
+    folders.leave(THEIRS, [("role", "v")])
+    assert not writes(old / "v/f", THEIRS), "this id may be another task's before long"
+    assert writes(old / "w/f", STRANGER)
+
+
+@root_only
+def test_a_shared_volume_without_a_guard_is_not_opened(folders: Folders, passable: Path) -> None:
+    volume = passable / "volumes/role/v"
+    volume.mkdir(mode=0o750, parents=True)
+    one = spec(folders, "c", (THEIRS, THEIRS))
+    shared = tuple(replace(mount, shared=True) for mount in one.volumes)
+    problem = folders.prepare(replace(one, own_uid=THEIRS, volumes=shared))
+    moved = passable / "guarded/volumes/role/v/v"
+    assert problem is not None and problem.endswith(f"move it to {moved}")
+    assert stat.S_IMODE(volume.stat().st_mode) == 0o750
+    moved.parent.mkdir(parents=True)
+    volume.rename(moved)
+    assert folders.volume("role", "v") == moved, "as it was said"
+
+
+@root_only
 def test_a_volume_is_handed_over_whole(passable: Path) -> None:
     """But for what is another name of a file of root's, or of somebody else's elsewhere."""
     volume, outside = passable / "v", passable / "secret"
@@ -144,11 +200,62 @@ def test_a_volume_is_handed_over_whole(passable: Path) -> None:
 
 @root_only
 def test_what_is_cut_short_is_handed_over_again(passable: Path) -> None:
-    (passable / "v/a").mkdir(parents=True)
-    answers = iter([False, True])
+    """Also to who had it before: some of it is the other's already."""
+    volume, theirs, strangers = passable / "v", (THEIRS, THEIRS), (STRANGER, STRANGER)
+    (volume / "a").mkdir(parents=True)
+    (volume / "b").mkdir()
+    hand_over(volume, theirs, lambda: False)
+    answers = iter([False, False, True])
     with pytest.raises(HandingStoppedError):
-        hand_over(passable / "v", (STRANGER, STRANGER), lambda: next(answers))
-    assert not belongs_to(passable / "v", (STRANGER, STRANGER))
+        hand_over(volume, strangers, lambda: next(answers))
+    assert {path.stat().st_uid for path in volume.iterdir()} == {THEIRS, STRANGER}
+    assert not belongs_to(volume, strangers) and not belongs_to(volume, theirs)
+    hand_over(volume, theirs, lambda: False)
+    assert {path.stat().st_uid for path in (volume, *volume.iterdir())} == {THEIRS}
+
+
+@root_only
+@pytest.mark.parametrize("refused", ["scandir", "open"])
+def test_what_cannot_be_reached_is_not_handed_over(
+    passable: Path, monkeypatch: pytest.MonkeyPatch, refused: str
+) -> None:
+    """It went on as if all were given, and the rest was never given."""
+    volume = passable / "v"
+    (volume / "a/b").mkdir(parents=True)
+    inside, real = (volume / "a").stat(), getattr(os, refused)
+
+    def refuse(what: Any, *args: Any, **options: Any) -> Any:
+        if what == "a" or (isinstance(what, int) and os.path.samestat(os.fstat(what), inside)):
+            raise PermissionError(13, "Permission denied")
+        return real(what, *args, **options)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, refused, refuse)
+        with pytest.raises(PermissionError):
+            hand_over(volume, (STRANGER, STRANGER), lambda: False)
+    assert not belongs_to(volume, (STRANGER, STRANGER))
+    hand_over(volume, (STRANGER, STRANGER), lambda: False)
+    assert {path.stat().st_uid for path in (volume, *volume.rglob("*"))} == {STRANGER}
+
+
+@root_only
+def test_what_moves_meanwhile_is_not_handed_over(
+    passable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume, outside = passable / "v", passable / "outside"
+    (volume / "a/b/c").mkdir(parents=True)
+    outside.mkdir()
+    moving, real = (volume / "a/b/c").stat(), os.scandir
+
+    def scandir(folder: int) -> Any:
+        if os.path.samestat(os.fstat(folder), moving):
+            (volume / "a/b/c").rename(outside / "c")
+        return real(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    with pytest.raises(OSError, match="moved meanwhile"):
+        hand_over(volume, (STRANGER, STRANGER), lambda: False)
+    assert not belongs_to(volume, (STRANGER, STRANGER)) and outside.stat().st_uid == 0
 
 
 @root_only

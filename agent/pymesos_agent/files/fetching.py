@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec
@@ -42,6 +43,7 @@ class Fetching:
         self._fetches = Background("fetching files")
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of them, that are wanted
         self._slots = asyncio.Semaphore(MAX_FETCHES)
+        self._handings: WeakValueDictionary[Path, threading.Lock] = WeakValueDictionary()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tasks)
@@ -77,7 +79,11 @@ class Fetching:
         """Make a container's files ready, one after the other."""
         try:
             for volume in volumes:
-                await self._in_thread(partial(_hand_over, volume, spec))
+                text = f"Giving the volume {volume.name} to the task's user"
+                self._tell(ContainerPulling(spec.container_id, text))
+                # What was cut short ends before the next begins.
+                turn = self._handings.setdefault(volume, threading.Lock())
+                await self._in_thread(partial(_hand_over, volume, spec, turn))
             for artifact in spec.info.artifacts:
                 text = f"Fetching {artifact.uri[:200]}"
                 self._tell(ContainerPulling(spec.container_id, text))
@@ -129,6 +135,9 @@ class Fetching:
                 work(stopped.is_set, sockets.append)
             except ArtifactError as error:
                 problem = error
+            except Exception as error:  # what nobody foresaw is a failure like any other
+                log.exception("making files ready")
+                problem = ArtifactError(f"its files cannot be made ready: {error!r}")
             with contextlib.suppress(RuntimeError):  # the loop may be closed already
                 loop.call_soon_threadsafe(settle, problem)
 
@@ -142,10 +151,13 @@ class Fetching:
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
 
 
-def _hand_over(volume: Path, spec: ContainerSpec, stopped: Stopped, _: OnSocket) -> None:
-    """Raises ArtifactError."""
+def _hand_over(
+    volume: Path, spec: ContainerSpec, turn: threading.Lock, stopped: Stopped, _: OnSocket
+) -> None:
+    """In a thread. Raises ArtifactError."""
     try:
-        hand_over(volume, spec.owner or (0, 0), stopped)
+        with turn:
+            hand_over(volume, spec.owner or (0, 0), stopped)
     except HandingStoppedError as error:
         raise ArtifactError("it is not wanted any more") from error
     except OSError as error:

@@ -32,6 +32,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 log = logging.getLogger(__name__)
 
 MAX_REMOVERS = 2
+VOLUMES = "volumes"
 
 
 class Folders:
@@ -51,7 +52,7 @@ class Folders:
 
     def volume(self, role: str, volume_id: str) -> Path:
         """Where a persistent volume is."""
-        return guarded(self._work_dir, Path("volumes", quote(role, safe="")), volume_id)
+        return guarded(self._work_dir, Path(VOLUMES, quote(role, safe="")), volume_id)
 
     def spec(self, start: StartContainer) -> ContainerSpec:
         """A container in terms of this machine. Raises LookupError with a sentence."""
@@ -95,8 +96,13 @@ class Folders:
             if spec.group is not None:
                 _make_group_folders(self.group(spec.group.group_id), spec.info.container.mounts)
             for mount in spec.volumes:
+                has_guard = self._has_guard(mount.host_path)
+                if mount.shared and spec.own_uid and not has_guard:
+                    return _lacks_guard(mount.host_path, self._work_dir)
                 _make_volume(mount, spec.owner)
-                if spec.own_uid and not mount.shared:
+                if mount.shared and has_guard:
+                    mount.host_path.chmod(0o777)
+                elif spec.own_uid and has_guard:
                     close_guard(mount.host_path.parent)  # to who had it before
             if spec.owner is not None:
                 for path in (spec.sandbox, *(mount.host_path for mount in spec.volumes)):
@@ -119,8 +125,12 @@ class Folders:
     def leave(self, own_uid: int, volumes: Iterable[tuple[str, str]]) -> None:
         """Let a user, who may be another task's before long, into volumes no more."""
         for role, volume_id in volumes:
+            volume = self.volume(role, volume_id)
             try:
-                stop_at(self.volume(role, volume_id).parent, own_uid)
+                if self._has_guard(volume):
+                    stop_at(volume.parent, own_uid)
+                else:
+                    os.chown(volume, 0, 0)
             except FileNotFoundError:
                 continue
             except OSError as error:
@@ -171,6 +181,10 @@ class Folders:
             log.error("the volume %s cannot be removed: %s", volume, error)
             return
         self._removers.submit(try_remove_tree, removed)
+
+    def _has_guard(self, volume: Path) -> bool:
+        """Whether its parent is one; that of a volume from before guards is all the role's."""
+        return not volume.is_relative_to(self._work_dir / VOLUMES)
 
     def close(self) -> None:
         """Wait until all is deleted that was to be."""
@@ -227,5 +241,13 @@ def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:
         mount.host_path.mkdir(mode=0o750)
         if owner is not None:
             os.chown(mount.host_path, *owner)
-        if mount.shared:
-            mount.host_path.chmod(0o777)  # behind its guard
+
+
+def _lacks_guard(volume: Path, work_dir: Path) -> str:
+    """Why a volume is not opened to users that others than root may become."""
+    guard = work_dir / GUARDED / volume.relative_to(work_dir)
+    return (
+        f"its shared volume {volume} is from before volumes were closed to the machine's users, and"
+        f" opens to tasks that name a user only: name one or, while no task has it, move it to"
+        f" {guard / volume.name}"
+    )

@@ -6,6 +6,7 @@ A task may make folders ten thousand deep, whose path no call of the kernel take
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import uuid
@@ -133,34 +134,40 @@ def _opened(name: str, parent: int) -> int:
 
 
 See = Callable[[int, str, os.stat_result], None]
+Errors = tuple[type[OSError], ...]
 
 
-def see_below(top: int, see: See) -> None:
+def see_below(top: int, see: See, *, all_of_it: bool = False) -> None:
     """Tell of all below a folder, on its file system: the folder that it is in, its name there, and
     what lstat says of it. Links are not followed.
 
     A level is left by "..", so that it costs no descriptor. Where that leads elsewhere, because
     somebody moved a folder meanwhile, the rest of its branch is not seen this time.
+
+    With `all_of_it` what cannot be seen, or told of, is not passed over: it raises OSError.
     """
+    passed_over: Errors = () if all_of_it else (OSError,)
     device = os.fstat(top).st_dev
     folder = os.dup(top)
-    # Of each level: which folder it is, and the folders in it yet to see.
-    levels = [(_identity(folder), _look(folder, device, see))]
     try:
+        # Of each level: which folder it is, and the folders in it yet to see.
+        levels = [(_identity(folder), _look(folder, device, see, passed_over))]
         while levels:
             if waiting := levels[-1][1]:
-                below = _entered(folder, waiting.pop())
+                below = _entered(folder, waiting.pop(), passed_over)
                 if below is not None:
                     os.close(folder)
                     folder = below
-                    levels.append((_identity(folder), _look(folder, device, see)))
+                    levels.append((_identity(folder), _look(folder, device, see, passed_over)))
                 continue
             levels.pop()
             if levels:
-                above = _entered(folder, "..")
+                above = _entered(folder, "..", passed_over)
                 if above is not None and _identity(above) != levels[-1][0]:
                     os.close(above)
                     above = None
+                    if all_of_it:
+                        raise OSError(errno.EBUSY, "a folder was moved meanwhile")
                 if above is None:
                     del levels[1:]
                     above = os.dup(top)
@@ -170,15 +177,15 @@ def see_below(top: int, see: See) -> None:
         os.close(folder)
 
 
-def _look(folder: int, device: int, see: See) -> list[str]:
+def _look(folder: int, device: int, see: See, passed_over: Errors) -> list[str]:
     """Tell of all that is in a folder; the names of the folders among it."""
     inner: list[str] = []
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(*passed_over):
         if os.fstat(folder).st_dev != device:
             return inner  # it was mounted while we looked
         with os.scandir(folder) as entries:
             for entry in entries:
-                with contextlib.suppress(OSError):  # it went while we looked
+                with contextlib.suppress(*passed_over):  # it went while we looked
                     status = entry.stat(follow_symlinks=False)
                     if status.st_dev == device:
                         see(folder, entry.name, status)
@@ -187,11 +194,10 @@ def _look(folder: int, device: int, see: See) -> list[str]:
     return inner
 
 
-def _entered(folder: int, name: str) -> int | None:
-    try:
+def _entered(folder: int, name: str, passed_over: Errors) -> int | None:
+    with contextlib.suppress(*passed_over):
         return os.open(name, FOLDER, dir_fd=folder)
-    except OSError:
-        return None
+    return None
 
 
 def _identity(folder: int) -> tuple[int, int]:
