@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pymesos_core import resources
@@ -146,6 +146,7 @@ class MasterHarness:
         tasks: Iterable[agent_pb.TaskRecord] = (),
         port: int | None = None,
         caller: Caller = NOBODY,
+        isolation: Mapping[str, str] | None = None,
     ) -> int:
         """Register; the connection id."""
         connection_id = next(self._ids)
@@ -153,6 +154,7 @@ class MasterHarness:
             agent_id=agent_id,
             address=pb.Address(hostname="h", ip="127.0.0.1", port=port or 10_000 + connection_id),
             resources=resources.to_proto(resources.parse(text)),
+            isolation=isolation,
         )
         incarnation_id = f"i{connection_id}"
         self.feed(registering(connection_id, info, incarnation_id, tasks, caller=caller))

@@ -278,11 +278,37 @@ class TestFrameworks:
             asked.unreserve.resources[0].ClearField("disk")
         for role, may in (("prod/ci", False), ("prod", True)):
             h = harness(document=f"allow:\n- {{{{who: framework/f, do: ['*'], role: {role}}}}}")
+            h.agent("cpus:1", caller=who("agent/a"))
+            (agent,) = h.core.state.agents.values()
             framework = h.subscribe(roles=[role], caller=FRAMEWORK)
             known = h.core.state.frameworks[h.framework_id(framework)]
-            done, denied = permission.permitted(h.core.state, FRAMEWORK, known, "prod/ci", [asked])
+            done, denied = permission.permitted(
+                h.core.state, FRAMEWORK, known, agent, "prod/ci", [asked]
+            )
             assert (done == [asked]) is may, denied
             assert may or "may not reserve in the role prod:" in denied[0][1]
+
+    @pytest.mark.parametrize(
+        ("isolation", "is_root"),
+        [
+            ({"user": "setuid"}, True),
+            ({"mem": "cgroup v2", "oci user": "crun"}, True),
+            ({"user": "setuid", "own_user": "2100000000:65536"}, False),
+            ({"user": "the engine", "oci user": "crun", "oci own_user": "1:2"}, False),
+            ({"docker user": "the engine"}, False),
+            ({}, False),
+        ],
+    )
+    def test_who_names_no_user_is_root_where_agents_give_none(
+        self, isolation: dict[str, str], is_root: bool
+    ) -> None:
+        h = harness()
+        h.agent("cpus:4;mem:4096", caller=who("agent/a"), isolation=isolation)
+        framework = h.subscribe(roles=["prod/web"], caller=FRAMEWORK)
+        said = launch(h, framework, "t")
+        assert said == "launched" or "which is root on this agent" in said
+        assert (said != "launched") == is_root
+        assert launch(h, framework, "app", command=pb.CommandInfo(user="app")) == "launched"
 
     def test_in_a_new_cluster_they_launch_anything(self) -> None:
         h = MasterHarness()

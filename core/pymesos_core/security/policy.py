@@ -55,6 +55,7 @@ class Asked:
     network: str = "host"
     host_paths: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
+    none_is_root: bool = False  # on its agent, who names no user and has no image
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class LaunchAs:
                 f"with {some} paths of the host and capabilities; at most {MAX_ASKED} are looked at"
             )
         for user in asked.users:
-            if problem := self._user_problem(user, asked.image):
+            if problem := self._user_problem(user, asked):
                 return problem
         if self.images is not None and not any(_is_image(i, asked.image) for i in self.images):
             what = f"the image {quoted(asked.image)}" if asked.image else "without an image"
@@ -103,17 +104,22 @@ class LaunchAs:
                 return f"with the capability {quoted(capability)}; allowed are {may}"
         return None
 
-    def _user_problem(self, user: str, image: str) -> str | None:
+    def _user_problem(self, user: str, asked: Asked) -> str | None:
         if self.user is not None:
             if _matches_any(self.user, user):
                 return None
             what = f"as {quoted(user)}" if user else "as no user in particular"
             return f"{what}; allowed are {_listed(self.user)}"
         if not user:
-            # Without an image it gets one of its own, or the agent's that is not root.
-            return (
-                "as the user of its image; one is to be named that is not root" if image else None
-            )
+            if asked.image:
+                return "as the user of its image; one is to be named that is not root"
+            if asked.none_is_root:
+                return (
+                    "as no user in particular, which is root on this agent; name one that is not,"
+                    " or have the agent upgraded, and run without --task-uids none, so that it"
+                    " gives users to tasks"
+                )
+            return None  # it gets one of its own, or the agent's that is not root
         if _is_root(user):
             return f"as {quoted(user)}, which is root"
         if ":" in user:

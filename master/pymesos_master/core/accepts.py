@@ -61,7 +61,7 @@ def accept(
     first = next(iter(found.values()))
     agent, role = ctx.state.agents[first.agent_id], first.role
     offered = total(offer.resources for offer in found.values())
-    operations, denied = permission.permitted(ctx.state, caller, framework, role, operations)
+    operations, denied = permission.permitted(ctx.state, caller, framework, agent, role, operations)
     launches = [launch for operation in operations for launch in reservations.launches(operation)]
     converts = any(map(reservations.is_conversion, operations))
     if converts:
@@ -102,7 +102,8 @@ def _tell_audit(
     operations: list[scheduler_pb.Operation],
     denied: list[permission.Denied],
 ) -> None:
-    allowed_by = partial(permission.allowed_by, ctx.state, caller, framework, offer.role)
+    agent = ctx.state.agents[offer.agent_id]
+    allowed_by = partial(permission.allowed_by, ctx.state, caller, framework, agent, offer.role)
     audit.accepted(
         ctx, caller, framework, offer.role, offer.agent_id, operations, denied, allowed_by
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from urllib.parse import unquote, urlsplit
 
 from pymesos_core import contract
@@ -24,11 +25,13 @@ from pymesos_core.security.policy import (
 )
 from pymesos_master.core import audit
 from pymesos_master.core.context import Context
-from pymesos_master.core.state import ClusterState, Framework
+from pymesos_master.core.state import Agent, ClusterState, Framework
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 DISK = "file:"  # of what is on the machine
+# Before what holds tasks without an image, in AgentInfo.isolation: the first runtime has no name.
+WITHOUT_IMAGE = ("", "process ", "oci ")
 CHECKS = ("health_check", "readiness_check")
 
 
@@ -96,13 +99,15 @@ def permitted(
     state: ClusterState,
     caller: Caller,
     framework: Framework,
+    agent: Agent,
     role: str,
     operations: list[scheduler_pb.Operation],
 ) -> tuple[list[scheduler_pb.Operation], list[Denied]]:
-    """What of an ACCEPT in a role its caller may do, in the order given, and what not."""
+    """What of an ACCEPT in a role its caller may do on an agent, in the order given; what not."""
     if not caller.is_proved:
         return operations, []
     free = launches_anything(state.policy, caller, role)
+    launch_problem = partial(_launch_problem, state, caller, framework, agent, role)
     done: list[scheduler_pb.Operation] = []
     refused: list[Denied] = []
     for operation in operations:
@@ -114,10 +119,9 @@ def permitted(
         elif free:
             done.append(operation)
         elif kind == "launch":
-            done += _permitted_tasks(state, caller, framework, role, operation, refused)
+            done += _permitted_tasks(launch_problem, operation, refused)
         elif kind == "launch_group":
-            infos = operation.launch_group.task_infos
-            whys = (_launch_problem(state, caller, framework, role, info) for info in infos)
+            whys = map(launch_problem, operation.launch_group.task_infos)
             if (first := next(filter(None, whys), None)) is not None:
                 refused.append((operation, first))
             else:
@@ -141,20 +145,18 @@ def _roles_of(operation: scheduler_pb.Operation, role: str) -> Iterable[str]:
     if contract.problem(operation) is not None:
         return (role,)  # it is not done for that, whoever may
     # The last reservation is the one that counts; without any nothing is done.
-    return {part.reservations[-1].role for part in changed if part.reservations} or (role,)
+    reserved_for = [part.reservations[-1].role for part in changed if part.reservations]
+    return dict.fromkeys(reserved_for) or (role,)
 
 
 def _permitted_tasks(
-    state: ClusterState,
-    caller: Caller,
-    framework: Framework,
-    role: str,
+    launch_problem: Callable[[pb.TaskInfo], str | None],
     operation: scheduler_pb.Operation,
     refused: list[Denied],
 ) -> Iterator[scheduler_pb.Operation]:
     """The LAUNCH without the tasks that may not be launched, which are added to `refused`."""
     infos = operation.launch.task_infos
-    whys = [_launch_problem(state, caller, framework, role, info) for info in infos]
+    whys = [launch_problem(info) for info in infos]
     if not any(whys):
         yield operation
         return
@@ -170,30 +172,39 @@ def _permitted_tasks(
 
 
 def _launch_problem(
-    state: ClusterState, caller: Caller, framework: Framework, role: str, info: pb.TaskInfo
+    state: ClusterState,
+    caller: Caller,
+    framework: Framework,
+    agent: Agent,
+    role: str,
+    info: pb.TaskInfo,
 ) -> str | None:
     if contract.problem(info) is not None:
         return None  # it is not launched for that, whoever may
-    return decide_launch(state.policy, caller, role, asked_by(framework.info.user, info)).problem
+    return decide_launch(state.policy, caller, role, asked_by(framework, agent, info)).problem
 
 
 def allowed_by(
     state: ClusterState,
     caller: Caller,
     framework: Framework,
+    agent: Agent,
     role: str,
     operation: scheduler_pb.Operation,
 ) -> Decision:
     """What allows an operation that is allowed; of several tasks, the first."""
     for launches in (operation.launch, operation.launch_group):
         for info in launches.task_infos[:1]:
-            return decide_launch(state.policy, caller, role, asked_by(framework.info.user, info))
+            return decide_launch(state.policy, caller, role, asked_by(framework, agent, info))
     call = f"Operation.{operation.WhichOneof('operation')}"
     return decision(state, caller, call, _roles_of(operation, role))
 
 
-def asked_by(framework_user: str, info: pb.TaskInfo) -> Asked:
-    """What a task asks for. What is read of the machine's disk for it is a path of the host."""
+def asked_by(framework: Framework, agent: Agent, info: pb.TaskInfo) -> Asked:
+    """What a task asks for of an agent.
+
+    What is read of the machine's disk for it is a path of the host.
+    """
     of: pb.TaskInfo | pb.ExecutorInfo = info.executor if info.HasField("executor") else info
     user, image, network = of.command.user, "", ""
     paths: list[str] = []
@@ -208,10 +219,27 @@ def asked_by(framework_user: str, info: pb.TaskInfo) -> Asked:
     for artifacts in (info.artifacts, of.artifacts):
         paths += [_path(a.uri) for a in artifacts if a.uri[: len(DISK)].lower() == DISK]
     # An image has a user of its own, and the framework's is of the machine.
-    users = [user or ("" if image else framework_user)]
+    users = [user or ("" if image else framework.info.user)]
     checks = [getattr(info, name) for name in CHECKS if info.HasField(name)]
     users += [check.command.user for check in checks if check.command.user]
-    return Asked(tuple(users), image, network or "host", tuple(paths), capabilities)
+    return Asked(
+        tuple(users),
+        image,
+        network or "host",
+        tuple(paths),
+        capabilities,
+        none_is_root=_is_root_without_users(agent.info),
+    )
+
+
+def _is_root_without_users(agent: pb.AgentInfo) -> bool:
+    """Whether it can be any user, and gives none to tasks: `--task-uids none`, or a version that
+    knew nothing of that.
+    """
+    has = agent.isolation
+    return any(f"{of}user" in has for of in WITHOUT_IMAGE) and not any(
+        f"{of}own_user" in has for of in WITHOUT_IMAGE
+    )
 
 
 def _path(uri: str) -> str:
