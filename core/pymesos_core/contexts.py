@@ -101,7 +101,7 @@ class Contexts:
         self.path = folder / FILE
 
     def all(self) -> list[Context]:
-        """Those that exist, by name. Raises ContextError."""
+        """The contexts that exist, by name. Raises ContextError."""
         known = self._read().contexts
         return [known[name] for name in sorted(known) if known[name].exists]
 
@@ -256,7 +256,7 @@ class Contexts:
 
 
 def own_contexts() -> Contexts:
-    """Those of this user. Raises ContextError where the user has no folder for them."""
+    """The contexts of this user. Raises ContextError where the user has no folder for them."""
     given = os.environ.get("XDG_CONFIG_HOME", "")
     try:
         base = Path(given) if given.startswith("/") else Path.home() / ".config"

@@ -583,7 +583,7 @@ LEAST_SCALAR, MOST_SCALAR = 1 / MILLI, MAX_SCALAR_MILLI / MILLI
 
 
 def check(messages: Iterable[pb.Resource]) -> None:
-    """Look at resources that nobody wants to reckon with yet. Raises ResourceError."""
+    """Check resources that nobody adds up yet. Raises ResourceError."""
     if _usual_scalars(messages) is None:
         _read(messages)
 

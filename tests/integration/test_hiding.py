@@ -19,7 +19,7 @@ import glob, json, os, subprocess, sys, tempfile
 from pymesos_agent.supervision import hiding
 way, replace = sys.argv[1:]
 home = os.path.realpath(tempfile.mkdtemp())
-secret, own = home + "/config/secret", home + "/config/secret/work/own"
+secret, own = home + "/config/secret", home + "/config/secret/sandbox/own"
 os.makedirs(own)
 for path in (secret + "/key", own + "/mine", home + "/file"):
     with open(path, "w") as file:
@@ -68,9 +68,9 @@ def sh(command):
 secret = home + "/config/secret"
 found = {
     "secret": read(secret + "/key"),
-    "own": read(secret + "/work/own/mine"),
+    "own": read(secret + "/sandbox/own/mine"),
     "other": read(home + "/file"),
-    "written to own": write(secret + "/work/own/new"),
+    "written to own": write(secret + "/sandbox/own/new"),
     "written to secret": write(secret + "/new"),
     "of the daemon": read(f"/proc/{daemon}/environ"),
     "by the daemon's root": read(f"/proc/{daemon}/root{secret}/key"),

@@ -70,7 +70,7 @@ class Machine:
         self.node.soon(0.01, lambda: self.node.tell_started(container_id))
 
     def _add(self, spec: ContainerSpec, key: tuple[str, str], resources: Resources) -> None:
-        """Its user has nothing else here, neither a process nor a file."""
+        """A container is kept, whose user may have neither a process nor a file here already."""
         uid, container_id = spec.own_uid, spec.container_id
         assert spec.user or uid, f"{key} runs as root"
         assert uid not in self.files.values(), f"{key} has the user of another task"

@@ -1,4 +1,4 @@
-"""Those whom the policy gives little: what they see and get must be what their rules say.
+"""Callers to whom the policy gives little see and get what their rules say, and no more.
 
 Nothing of it is taken on trust: what they are told is held against the roles that the registry has
 for each framework, and what they ask for and may not have must be denied.

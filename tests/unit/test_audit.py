@@ -130,7 +130,7 @@ def files(tmp_path: Path) -> AuditFiles:
 
 
 def numbers(files: AuditFiles, wanted: Wanted | None = None) -> list[int]:
-    """Of the lines, page by page."""
+    """The numbers of the lines, read page by page."""
     found: list[int] = []
     cursor = ""
     while True:

@@ -55,7 +55,7 @@ class Container:
                 )
 
     def add_volumes(self, resources: Iterable[pb.Resource]) -> None:
-        """Those of a task that its executor is started with: it has them longer than the task."""
+        """An executor is started with a task's volumes, and has them for longer than the task."""
         self.info.resources.extend(each for each in resources if each.HasField("disk"))
 
     def _volumes(self) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from pymesos_agent.files.trees import see_below
 
 
 class HandingStoppedError(Exception):
-    """It is not wanted any more."""
+    """The task has been killed, so nobody waits for its volume any more."""
 
 
 def belongs_to(folder: Path, owner: tuple[int, int]) -> bool:

@@ -88,7 +88,7 @@ def way_to_hide(wanted: Wanted) -> str:
 
 
 def _hidden(folder: Path, secrets: Path, wanted: Wanted) -> tuple[str, ...]:
-    """Of an agent, what its tasks must not see: contexts, certificates, and others' sandboxes."""
+    """The folders that tasks must not see: contexts, certificates, and the sandboxes of others."""
     way = way_to_hide(wanted)
     if not way:
         return ()

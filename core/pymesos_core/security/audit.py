@@ -143,7 +143,7 @@ class DenialLimit:
         return replace(said, left_out=left_out) if left_out else said
 
     def _forget(self, mono_s: float) -> None:
-        """Those who may have as many lines again as who comes for the first time."""
+        """Forget principals who may have as many lines again as one who was never denied."""
         full_s = self.AT_ONCE / self.PER_S
         for key, of in list(self._denied.items()):
             if not of.left_out and mono_s - of.at_s >= full_s:

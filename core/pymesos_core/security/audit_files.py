@@ -173,7 +173,7 @@ class AuditFiles:
         return self.folder / f"audit-{number:08d}.jsonl"
 
     def _numbers(self) -> list[int]:
-        """Of the files, the oldest first."""
+        """The numbers of the files, the oldest first."""
         found = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
         return sorted(int(match[1]) for match in found if match)
 

@@ -145,7 +145,7 @@ class Signer:
             raise SigningError(f"the roots of this master cannot be read: {error}") from error
 
     def fingerprint(self) -> bytes:
-        """Of that root. Raises SigningError."""
+        """The fingerprint of the root that newcomers are to trust. Raises SigningError."""
         return fingerprint(self.root())
 
     def _authority(self) -> Authority:
