@@ -137,8 +137,8 @@ def passable() -> Iterator[Path]:
 
 
 @pytest.fixture
-def roles(tmp_path: Path) -> Iterator[Roles]:
+def roles(passable: Path) -> Iterator[Roles]:
     """Our servers; whatever is left of them ends with the test."""
-    started = Roles(tmp_path)
+    started = Roles(passable)
     yield started
     started.close()

@@ -29,9 +29,42 @@ from pymesos_cli.tasks import exec as exec_module
 from pymesos_cli.tasks import stats
 from pymesos_core.contexts import Way
 from pymesos_core.store import Change, Store, StoreError
-from pymesos_proto.v1 import jobs_pb2, types_pb2
+from pymesos_proto.v1 import jobs_pb2, sandbox_pb2, types_pb2
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_testing.binpack_harness import job
+
+
+async def a_task(*_: object, **__: object) -> pb.TaskView:
+    return pb.TaskView()
+
+
+async def test_nothing_is_written_to_a_command_that_does_not_run_yet(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It may have been refused, and gRPC tells who goes on writing that of an internal error."""
+    written: list[str | None] = []
+
+    class Stub:
+        async def Exec(
+            self, inputs: AsyncIterator[sandbox_pb2.ExecInput], **_: object
+        ) -> AsyncIterator[sandbox_pb2.ExecOutput]:
+            written.append((await anext(inputs)).WhichOneof("input"))
+            following = asyncio.ensure_future(anext(inputs))
+            await asyncio.sleep(0.05)
+            assert not following.done()
+            yield sandbox_pb2.ExecOutput()
+            written.append((await following).WhichOneof("input"))
+            yield sandbox_pb2.ExecOutput(exit_status=3)
+
+    @asynccontextmanager
+    async def sandbox_of(*_: object) -> AsyncIterator[tuple[Stub, tuple[()]]]:
+        yield Stub(), ()
+
+    monkeypatch.setattr(exec_module, "sandbox_of", sandbox_of)
+    monkeypatch.setattr(exec_module, "find_task", a_task)
+    cluster = Cluster(Way("127.0.0.1:1"), 1.0)
+    assert await exec_module.run_inside(cluster, "t", ["true"], stdin=None) == 3
+    assert written == ["start", "stdin_closed"]
 
 
 class TestInputThatCannotBeRead:
@@ -53,11 +86,8 @@ class TestInputThatCannotBeRead:
         async def sandbox_of(*_: object) -> AsyncIterator[tuple[Stub, tuple[()]]]:
             yield Stub(), ()
 
-        async def find_task(*_: object, **__: object) -> pb.TaskView:
-            return pb.TaskView()
-
         monkeypatch.setattr(exec_module, "sandbox_of", sandbox_of)
-        monkeypatch.setattr(exec_module, "find_task", find_task)
+        monkeypatch.setattr(exec_module, "find_task", a_task)
         return ended
 
     async def test_ends_the_call(self, calls: list[str], tmp_path: Path) -> None:

@@ -171,6 +171,7 @@ class SandboxService:
         self._sessions += 1
         try:
             await session.start()
+            await call.write(pb.ExecOutput())
             async with beside(take()):
                 async for output in session.outputs():
                     await call.write(output)

@@ -21,6 +21,7 @@ from pymesos_proto.v1 import sandbox_pb2 as pb
 
 CHUNK_BYTES = 32 * 1024
 QUEUED_INPUTS = 16
+OLDER_AGENT_S = 1.0  # is long enough to wait for one that does not say that a command runs
 PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -47,12 +48,13 @@ async def run_inside(
         start.size.CopyFrom(_size())
         start.term = os.environ.get("TERM", "xterm")
     inputs: asyncio.Queue[pb.ExecInput] = asyncio.Queue(QUEUED_INPUTS)
-    inputs.put_nowait(pb.ExecInput(start=start))
+    runs = asyncio.Event()
 
     async def show() -> int:
         status = 1
         async with sandbox_of(cluster, view) as (stub, metadata):
-            async for output in stub.Exec(_all(inputs), metadata=metadata):
+            async for output in stub.Exec(_all(start, runs, inputs), metadata=metadata):
+                runs.set()
                 status = _show(output, status)
         return status
 
@@ -82,7 +84,16 @@ def exit_code(status: int) -> int:
     return 128 - status if status < 0 else status
 
 
-async def _all(inputs: asyncio.Queue[pb.ExecInput]) -> AsyncIterator[pb.ExecInput]:
+async def _all(
+    start: pb.ExecInput.Start, runs: asyncio.Event, inputs: asyncio.Queue[pb.ExecInput]
+) -> AsyncIterator[pb.ExecInput]:
+    """The start, and what follows once the command runs.
+
+    gRPC forgets why a call was refused when something is written to it afterwards.
+    """
+    yield pb.ExecInput(start=start)
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(runs.wait(), OLDER_AGENT_S)
     while True:
         yield await inputs.get()
 
