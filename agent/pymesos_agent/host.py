@@ -34,7 +34,7 @@ class Forks(Protocol):
 class Host:
     """The real machine, unless something else is given, as by a simulation."""
 
-    folders: Callable[[Path], Folders] = Folders
+    folders: Callable[[Path, bool], Folders] = lambda path, sized: Folders(path, sized=sized)
     forks: Callable[[], Forks] = ForkWatch
     cap_cpu: Callable[[int, int], None] = cap_cpu
     ask: AskTask = run_check

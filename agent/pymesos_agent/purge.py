@@ -14,6 +14,7 @@ from pymesos_agent.core.tasks.task import TASK
 from pymesos_agent.files.trees import remove_tree
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_core.exits import RoleError
+from pymesos_core.mounts import unmount_below
 from pymesos_core.store import Records
 from pymesos_core.text import os_problem
 
@@ -93,6 +94,7 @@ async def remove_files(work_dir: Path) -> None:
     deadline_s = asyncio.get_running_loop().time() + CLEAN_TIMEOUT_S
     while work_dir.exists():  # what was destroyed is cleaned up beside this
         try:
+            await asyncio.to_thread(unmount_below, work_dir)
             await asyncio.to_thread(remove_tree, work_dir)
         except OSError as error:
             if asyncio.get_running_loop().time() > deadline_s:

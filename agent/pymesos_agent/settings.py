@@ -12,6 +12,7 @@ from pymesos_agent.claims import COUNT, FIRST, read_task_uids
 from pymesos_agent.containers.settings import AllowedPath, ImageSettings, LogLimits, NetworkSettings
 from pymesos_agent.containers.settings import Settings as ContainerSettings
 from pymesos_agent.core.uids import UidRange
+from pymesos_agent.files import disks
 from pymesos_agent.runtimes.oci import tools
 from pymesos_core.attributes import parse_attributes
 from pymesos_core.directories import default_directory
@@ -175,6 +176,12 @@ class AgentSettings(ServerSettings):
         default_text=f"{COUNT} from {FIRST} on that no other agent of the machine has",
         help="Of root's agent, the users of tasks without an image that name none: each has one of"
         " its own. `none`: such tasks run as root.",
+    )
+    volume_limits: str = choice(
+        disks.AUTO,
+        disks.WAYS,
+        help="What holds a new persistent volume at its size: a file system of its own in a file"
+        " (loop), or nothing; auto: loop where the agent can mount.",
     )
     oci_tool: str = choice(
         "auto",

@@ -118,7 +118,7 @@ class Shell:
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
         self._fetching = Fetching(self._artifacts, self.feed)
-        self._folders = host.folders(work_dir)
+        self._folders = host.folders(work_dir, bool(settings.volume_limits))
         self._checks = Checks(self._runtimes, self._folders, self.feed, host.ask)
         self.queries = Queries(core, self._runtimes, self._folders, outside.clock, host.usage_of)
         self.executors = ExecutorStreams()
@@ -138,7 +138,8 @@ class Shell:
             self._runner.stop()
             await self._checks.close()
             await self._fetching.close()
-            await asyncio.to_thread(self._folders.close)
+            idle = all(owner.ended for owner in self._core.state.owners.values())
+            await asyncio.to_thread(self._folders.close, unmount=idle)
 
     async def _serve(self, detector: Detector) -> None:
         await self._recover()
@@ -344,9 +345,14 @@ class Shell:
         if problem := refusal(runtime, spec, self._settings) or self._folders.prepare(spec):
             self._refuse(effect.container_id, problem)
             return
+        disks = self._folders.to_mount(spec)
         volumes = self._folders.to_hand_over(spec) if spec.volumes else ()
-        if spec.info.artifacts or volumes:
-            self._fetching.start(spec, volumes, partial(self._launch, runtime))
+        if spec.info.artifacts or volumes or disks:
+            first = [
+                (f"Mounting the volume {each.host_path.name}", partial(self._folders.mount, each))
+                for each in disks
+            ]
+            self._fetching.start(spec, volumes, partial(self._launch, runtime), first)
         else:
             runtime.launch(spec)
 

@@ -58,7 +58,7 @@ Section: admin
 Priority: optional
 Installed-Size: $(du -sk --exclude=DEBIAN "$root" | cut -f1)
 Depends: adduser, python3 (>= ${python% *}), python3 (<< ${python#* })
-Recommends: ca-certificates, containernetworking-plugins, crun | runc, iproute2, iptables, skopeo, tini
+Recommends: ca-certificates, containernetworking-plugins, crun | runc, e2fsprogs, iproute2, iptables, skopeo, tini
 Description: two-level cluster scheduler
  A master offers the resources of agents to framework schedulers, which place
  tasks; agents launch them in containers. One of these frameworks, which packs

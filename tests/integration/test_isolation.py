@@ -24,82 +24,26 @@ from pymesos_agent.containers.settings import AllowedPath, ImageSettings, Settin
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
 from pymesos_agent.core.ports import Group
-from pymesos_agent.core.uids import UidRange
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.oci.seccomp import profile
 from pymesos_agent.supervision.supervised import Supervised
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_testing.components import IMAGE, MissingError, free_port, supervisors
+from pymesos_testing.components import free_port, supervisors
 from pymesos_testing.registry import Layer, busybox_layer, write_layout
-from pymesos_testing.rigs import Rig, docker_rig, oci_rig, process_rig
+from pymesos_testing.rigs import oci_rig
+from pymesos_testing.tried import BASE, OCI, OWN, V2, Tried, group_says, tried_on
 from pymesos_testing.waiting import until
 
 EAT_MEMORY = "x=; while :; do x=$x$(head -c 1000000 /dev/zero | tr '\\0' a); done"
-BASE = 300_000
-OWN = 400_000  # a user that the machine does not know
 LEAVES = (
     "id -u; id -G; setsid env -i /bin/sh -c 'sleep 900 & touch gone; sleep 900' > /dev/null 2>&1 &"
     " until test -e gone; do sleep 0.1; done"
 )
-V2 = Path("/sys/fs/cgroup/cgroup.controllers").exists()
-# With what user namespace base, by what.
-OCI = {
-    "oci": (0, "crun"),
-    "oci by runc": (0, "runc"),
-    "user namespace": (BASE, "crun"),
-    "user namespace by runc": (BASE, "runc"),
-}
 # Tried elsewhere: `disk` is the agent's (tests/e2e/test_neighbours.py); `root` on
 # oci has an image of the disk; no machine here has a GPU.
-ELSEWHERE = {"disk", "disk_image", "gpus", "hidden"}
-
-
-class Tried:
-    """A rig, the image to use, and a folder of the machine."""
-
-    def __init__(self, rig: Rig, image: str, folder: Path) -> None:
-        self.rig, self.image, self.folder = rig, image, folder
-
-    async def says(self, command: str, text: str = "cpus:0.5;mem:64", **container: object) -> str:
-        """What a task writes, both streams."""
-        info = pb.ContainerInfo(**container)  # type: ignore[arg-type]
-        # Podman looks at the process of a container that it started, and fails if it has ended.
-        spec = await self.rig.run(f"sleep 0.1; {command}", text, self.image, info)
-        await self.rig.exited(spec)
-        return "".join((spec.sandbox / n).read_text() for n in ("stdout", "stderr"))
-
-    async def group(self, v1: str, v2: str, **container: object) -> str:
-        """What a file of a container's cgroup says: see group_says."""
-        info = pb.ContainerInfo(**container)  # type: ignore[arg-type]
-        spec = await self.rig.run("sleep 30", "cpus:0.5;mem:64", self.image, info)
-        text = group_says(self.pid(spec), v1, v2)
-        self.rig.runtime.kill(spec.container_id, force=True)
-        await self.rig.exited(spec)
-        return text
-
-    def pid(self, spec: ContainerSpec) -> int:
-        """The pid of a container's first process."""
-        return next(
-            e.pid
-            for e in self.rig.events
-            if isinstance(e, ContainerStarted) and e.container_id == spec.container_id
-        )
-
-
-def group_says(pid: int, v1: str, v2: str) -> str:
-    """A file of a process's cgroup: as `cpu/cpu.shares` with v1, as `cpu.weight` with v2."""
-    root = Path("/sys/fs/cgroup")
-    paths = {
-        controller: root / controller / group.split(":")[2].lstrip("/")
-        for group in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
-        for controller in group.split(":")[1].split(",")
-    }
-    if V2:
-        return (paths[""] / v2).read_text().strip()
-    controller, name = v1.split("/")
-    return (paths[controller] / name).read_text().strip()
+ELSEWHERE = {"disk", "disk_image", "gpus", "hidden", "volumes"}
 
 
 async def mem(t: Tried) -> None:
@@ -365,35 +309,6 @@ def test_every_facet_is_tried() -> None:
     assert all(set(declared) <= {f.name for f in FACETS} for declared in DECLARED.values())
 
 
-@contextlib.asynccontextmanager
-async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Tried]:
-    work = folder / "work"
-    work.mkdir()
-    if name in ("docker", "podman"):
-        host: str = request.getfixturevalue(f"{name}_host")
-        async with docker_rig(work, host, Settings(host_paths=(AllowedPath(folder),))) as rig:
-            yield Tried(rig, IMAGE, folder)
-    elif name in OCI:
-        try:
-            write_layout(folder / "layout", [busybox_layer()], {})
-        except MissingError as error:
-            pytest.skip(str(error))
-        base, tool = OCI[name]
-        settings = Settings(
-            images=ImageSettings(local_paths=(folder,)),
-            host_paths=(AllowedPath(folder),),
-            user_namespace_base=base,
-            oci_tool=tool,
-            task_uids=UidRange(OWN, 2),
-        )
-        async with oci_rig(work, settings) as rig:
-            yield Tried(rig, f"oci:{folder}/layout:image", folder)
-    else:
-        settings = Settings(task_uids=UidRange(OWN, 2))
-        async with process_rig(work, watched=name == "keeper", settings=settings) as rig:
-            yield Tried(rig, "", folder)
-
-
 @pytest.mark.parametrize("runtime", ["process", "docker", "podman", *OCI])
 async def test_what_is_declared_holds(
     runtime: str, request: pytest.FixtureRequest, passable: Path
@@ -402,6 +317,7 @@ async def test_what_is_declared_holds(
         of = "oci" if runtime in OCI else "docker" if runtime == "podman" else runtime
         declared = {**DECLARED[of]}
         declared.pop("hidden", None)  # by agents that root does not run: see test_hiding.py
+        declared.pop("volumes")  # see test_volume_limits.py
         if not OCI.get(runtime, (0, ""))[0]:
             declared.pop("user_namespace", None)  # of an engine: see test_engine_settings.py
         assert tried.rig.runtime.isolation.keys() >= declared.keys()

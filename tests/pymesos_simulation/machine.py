@@ -31,7 +31,7 @@ class NoForks:
 class SimulatedFolders(Folders):
     """Folders of which nothing but the names is there."""
 
-    def __init__(self, work_dir: Path, machine: Machine) -> None:
+    def __init__(self, work_dir: Path, _sized: bool, machine: Machine) -> None:
         super().__init__(work_dir)
         self._machine = machine
 

@@ -83,7 +83,10 @@ def passable_folder() -> Iterator[Path]:
         dir="/var/tmp", prefix="pymesos-", ignore_cleanup_errors=True
     ) as name:
         Path(name).chmod(0o711)
-        yield Path(name)
+        try:
+            yield Path(name)
+        finally:
+            unmount_all(Path(name))  # volumes of agents that were killed
 
 
 @contextlib.contextmanager

@@ -175,6 +175,14 @@ FACETS = (
         oci=WATCHED,
     ),
     Facet(
+        "volumes",
+        "a persistent volume: it holds its size, and no more",
+        "resources of the volume",
+        process="a file system of its own (`--volume-limits`); without: no",
+        docker="the same",
+        oci="the same",
+    ),
+    Facet(
         "io",
         "reads and writes of its disk: so many MiB a second",
         "read_mib_per_s, write_mib_per_s",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,3 +59,9 @@ class Settings:
     task_uids: UidRange | None = None  # for tasks that name no user; None: they have the agent's
     oci_tool: str = "auto"  # crun, runc, or the first that works
     hidden: tuple[Path, ...] = ()  # from tasks of the process runtime, with the agent's own
+    volume_limits: str = ""  # what holds new volumes at their sizes; empty: nothing does
+
+    @property
+    def holds(self) -> Mapping[str, str]:
+        """What holds a container on every runtime because this agent is so set."""
+        return {"volumes": self.volume_limits} if self.volume_limits else {}

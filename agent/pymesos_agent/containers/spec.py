@@ -18,6 +18,8 @@ class Mount:
     host_path: Path
     container_path: str
     shared: bool = False  # with other tasks, at the same time
+    disk: Path | None = None  # the file system that is mounted there, of a volume that has its own
+    size_mib: int = 0
 
 
 @dataclass(frozen=True)

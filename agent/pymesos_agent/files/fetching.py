@@ -18,6 +18,7 @@ from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
+from pymesos_agent.files.disks import DiskError
 from pymesos_agent.files.handing import HandingStoppedError, hand_over
 from pymesos_agent.files.unpacking import User
 from pymesos_core.tasks import Background
@@ -27,6 +28,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 log = logging.getLogger(__name__)
 
 Stopped = Callable[[], bool]
+Step = tuple[str, Callable[[Stopped], None]]  # what is said while it is done; it raises DiskError
 
 NOBODY: User = (65534, 65534, ())
 MAX_FETCHES = 64  # at a time
@@ -53,9 +55,12 @@ class Fetching:
         spec: ContainerSpec,
         volumes: Sequence[Path],
         launch: Callable[[ContainerSpec], None],
+        first: Sequence[Step] = (),
     ) -> None:
-        """Give its user some volumes, fetch all that it wants, then launch it."""
-        self._tasks[spec.container_id] = self._fetches.start(self._fetch(spec, volumes, launch))
+        """Do what is to be done first, give its user some volumes, fetch all that it wants, then
+        launch it."""
+        fetch = self._fetch(spec, volumes, launch, first)
+        self._tasks[spec.container_id] = self._fetches.start(fetch)
 
     def stop(self, container_id: str) -> bool:
         """End it before it is launched, if it waits for its files; whether it did."""
@@ -75,9 +80,13 @@ class Fetching:
         spec: ContainerSpec,
         volumes: Sequence[Path],
         launch: Callable[[ContainerSpec], None],
+        first: Sequence[Step],
     ) -> None:
         """Make a container's files ready, one after the other."""
         try:
+            for text, step in first:
+                self._tell(ContainerPulling(spec.container_id, text))
+                await self._in_thread(partial(_do_first, step))
             for volume in volumes:
                 text = f"Giving the volume {volume.name} to the task's user"
                 self._tell(ContainerPulling(spec.container_id, text))
@@ -149,6 +158,14 @@ class Fetching:
             for each in sockets:
                 with contextlib.suppress(OSError):  # also of one that speaks TLS
                     socket.socket.shutdown(each, socket.SHUT_RDWR)
+
+
+def _do_first(step: Callable[[Stopped], None], stopped: Stopped, _: OnSocket) -> None:
+    """In a thread. Raises ArtifactError."""
+    try:
+        step(stopped)
+    except DiskError as error:
+        raise ArtifactError(f"its volume cannot be made ready: {error}") from error
 
 
 def _hand_over(

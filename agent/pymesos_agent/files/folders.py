@@ -6,7 +6,7 @@ import contextlib
 import logging
 import os
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -14,6 +14,7 @@ from urllib.parse import quote
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.effects import StartContainer
+from pymesos_agent.files.disks import VolumeDisks
 from pymesos_agent.files.guards import (
     GUARDED,
     close_guard,
@@ -25,7 +26,8 @@ from pymesos_agent.files.guards import (
 from pymesos_agent.files.handing import belongs_to
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.workdir import SANDBOXES
-from pymesos_core.resources import from_proto
+from pymesos_core.mounts import unmount_below
+from pymesos_core.resources import MILLI, Resources, Tag, from_proto
 from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -38,8 +40,11 @@ VOLUMES = "volumes"
 class Folders:
     """The folders of one work directory. What may hold a lot is deleted in threads."""
 
-    def __init__(self, work_dir: Path) -> None:
+    def __init__(self, work_dir: Path, *, sized: bool = False) -> None:
+        """`sized`: new volumes hold their size and no more (disks.py)."""
         self._work_dir = work_dir
+        self._sized = sized
+        self._disks = VolumeDisks(work_dir)
         self._removers = ThreadPoolExecutor(MAX_REMOVERS, thread_name_prefix="remove")
 
     def sandbox(self, container_id: str) -> Path:
@@ -72,8 +77,8 @@ class Folders:
     def volumes(self, start: StartContainer) -> tuple[Mount, ...]:
         """A container's persistent volumes, and the folders that it shares with its group."""
         volumes = [
-            Mount(self.volume(tag.role, tag.volume.id), tag.volume.container_path, tag.shared)
-            for tag in from_proto(start.info.resources).tagged
+            self._mount(tag, bag)
+            for tag, bag in from_proto(start.info.resources).tagged.items()
             if tag.volume is not None
         ]
         if start.group is not None:
@@ -85,6 +90,25 @@ class Folders:
                 if mount.group_path
             ]
         return tuple(volumes)
+
+    def _mount(self, tag: Tag, bag: Resources) -> Mount:
+        assert tag.volume is not None
+        path, disk = self.volume(tag.role, tag.volume.id), self._disks.of(tag.role, tag.volume.id)
+        size_mib = -(-bag.scalars.get("disk", 0) // MILLI)
+        has_disk = disk.exists() or (self._sized and not path.exists())
+        return Mount(
+            path, tag.volume.container_path, tag.shared, disk if has_disk else None, size_mib
+        )
+
+    def to_mount(self, spec: ContainerSpec) -> tuple[Mount, ...]:
+        """The volumes of a container whose disks have to be made or mounted before it starts."""
+        return tuple(v for v in spec.volumes if v.disk is not None and not v.host_path.is_mount())
+
+    def mount(self, volume: Mount, stopped: Callable[[], bool]) -> None:
+        """Do that for one of them. Blocks. Raises DiskError."""
+        self._disks.mount(volume, stopped)
+        if volume.shared:
+            volume.host_path.chmod(0o777)
 
     def prepare(self, spec: ContainerSpec) -> str | None:
         """Make a container's folders, owned by its user; the problem, or None."""
@@ -101,7 +125,8 @@ class Folders:
                     return _lacks_guard(mount.host_path, self._work_dir)
                 _make_volume(mount, spec.owner)
                 if mount.shared and has_guard:
-                    mount.host_path.chmod(0o777)
+                    if mount.disk is None:
+                        mount.host_path.chmod(0o777)
                 elif spec.own_uid and has_guard:
                     close_guard(mount.host_path.parent)  # to who had it before
             if spec.owner is not None:
@@ -119,8 +144,9 @@ class Folders:
         if os.geteuid() != 0 or spec.info.container.image:
             return ()
         owner = spec.owner or (0, 0)
+        unmounted = {mount.host_path for mount in self.to_mount(spec)}  # whose they are is not seen
         mine = (mount.host_path for mount in spec.volumes if not mount.shared)
-        return tuple(path for path in mine if not belongs_to(path, owner))
+        return tuple(path for path in mine if path in unmounted or not belongs_to(path, owner))
 
     def leave(self, own_uid: int, volumes: Iterable[tuple[str, str]]) -> None:
         """Let a user, who may be another task's before long, into volumes no more."""
@@ -151,7 +177,8 @@ class Folders:
                 if folder.name not in kept:
                     _close(folder)
                     log.info("removing %s, which an earlier run left", folder)
-                    self._removers.submit(try_remove_tree, folder)
+                    self._removers.submit(_remove, folder)
+        self._disks.remove_unfinished()
 
     def remove_sandbox(self, container_id: str) -> None:
         """Delete a container's files, soon."""
@@ -168,11 +195,14 @@ class Folders:
 
     def remove_volume(self, role: str, volume_id: str) -> None:
         """Put a volume out of the way at once, for the next of that id; delete it soon."""
-        volume = self.volume(role, volume_id)
+        volume, disk = self.volume(role, volume_id), self._disks.of(role, volume_id)
         removed = self._work_dir / "removed-volumes" / uuid.uuid4().hex
         try:
             removed.parent.mkdir(mode=0o700, exist_ok=True)
-            volume.rename(removed)
+            if disk.exists():
+                removed = self._disks.remove(disk, volume, removed.parent)
+            else:
+                volume.rename(removed)
             with contextlib.suppress(OSError):  # of one without a guard it is the role's
                 volume.parent.rmdir()
         except FileNotFoundError:
@@ -180,15 +210,17 @@ class Folders:
         except OSError as error:
             log.error("the volume %s cannot be removed: %s", volume, error)
             return
-        self._removers.submit(try_remove_tree, removed)
+        self._removers.submit(_remove, removed)
 
     def _has_guard(self, volume: Path) -> bool:
         """Whether its parent is one; that of a volume from before guards is all the role's."""
         return not volume.is_relative_to(self._work_dir / VOLUMES)
 
-    def close(self) -> None:
-        """Wait until all is deleted that was to be."""
+    def close(self, *, unmount: bool = False) -> None:
+        """Wait until all is deleted that was to be; `unmount`: nobody needs the volumes now."""
         self._removers.shutdown()
+        if unmount:
+            unmount_below(self._work_dir / GUARDED)
 
 
 def sandbox_path(work_dir: Path, container_id: str) -> Path:
@@ -218,6 +250,14 @@ def _owner_of(start: StartContainer) -> tuple[int, int] | None:
     return None if start.info.container.image else owner_of(start.user)
 
 
+def _remove(path: Path) -> None:
+    """Delete a volume that is out of the way: a folder, or a disk."""
+    if path.is_dir():
+        try_remove_tree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def _close(folder: Path) -> None:
     """Have nobody in it who has its user after its container: it is deleted soon, not now."""
     with contextlib.suppress(OSError):  # it is not there
@@ -235,8 +275,13 @@ def _make_group_folders(folder: Path, mounts: Iterable[pb.ContainerMount]) -> No
 
 
 def _make_volume(mount: Mount, owner: tuple[int, int] | None) -> None:
-    """There since its first use; it belongs to the user of that. Raises OSError."""
-    if not mount.host_path.is_dir():
+    """There since its first use; it belongs to the user of that. Raises OSError.
+
+    One with a disk of its own is there when that is mounted.
+    """
+    if mount.disk is not None:
+        make_guard(mount.host_path.parent)
+    elif not mount.host_path.is_dir():
         make_guard(mount.host_path.parent)
         mount.host_path.mkdir(mode=0o750)
         if owner is not None:

@@ -77,7 +77,7 @@ class ProcessRuntime:
         hides = {"hidden": self._hidden["way"]} if self._hidden else {}
         own = {"own_user": str(given)} if (given := self._settings.task_uids) else {}
         always = {"disk": "watched", "ulimits": "yes", "guard": "yes"}
-        return {**holds, **users, **hides, **own, **always}
+        return {**holds, **users, **hides, **own, **always, **self._settings.holds}
 
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one."""

@@ -43,6 +43,7 @@ from pymesos_cli.local.owner import (
 )
 from pymesos_cli.local.starting import Wanted, start_cluster
 from pymesos_core.contexts import Context
+from pymesos_core.mounts import unmount_below
 from pymesos_core.processes import keep_to_itself
 from pymesos_core.text import count_of
 
@@ -75,8 +76,14 @@ def run_local(wanted: Wanted) -> int:
     else:
         sweep(0.0)
     forget(secrets)
-    shutil.rmtree(folder, ignore_errors=True)
+    _remove(folder)
     return os.waitstatus_to_exitcode(status) if os.WIFEXITED(status) else 1
+
+
+def _remove(folder: Path) -> None:
+    """Delete the cluster's folder, where agents of root mount volumes."""
+    unmount_below(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextlib.contextmanager
@@ -136,7 +143,7 @@ def _keep(folder: Path, secrets: Path, wanted: Wanted, stop: Stop) -> int:
     finally:
         sweep(0.0)
         forget(secrets)
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
 
 
 def _until_it_stops(cluster: LocalCluster, greet: Callable[[], None], stop: Stop) -> int:

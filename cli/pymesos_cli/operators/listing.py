@@ -34,9 +34,11 @@ from pymesos_proto.v1 import types_pb2 as types_pb
 
 
 def _held(info: types_pb2.AgentInfo) -> dict[str, str]:
-    """What limits tasks, and what keeps plain processes from the files of the agent's user."""
+    """What limits tasks and volumes, and keeps processes from the files of the agent's user."""
     has = info.isolation
     held = {name: has.get(name, "no") for name in ("mem", "cpu") if has}
+    if has:
+        held["volumes"] = has.get("volumes", "no")
     if has and "process" in info.runtimes:
         held["files"] = "own user" if "own_user" in has else has.get("hidden", "no")
     return held

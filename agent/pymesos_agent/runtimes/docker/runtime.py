@@ -114,9 +114,9 @@ class DockerRuntime:
     @property
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
-        facets = DECLARED["docker"].keys() - {"user_namespace"}
+        facets = DECLARED["docker"].keys() - {"user_namespace", "volumes"}
         holds = dict.fromkeys(facets, self._engine.kind) | self._engine.holds
-        return {**holds, "disk": "watched", "bridge": "bridge"}
+        return {**holds, **self._settings.holds, "disk": "watched", "bridge": "bridge"}
 
     async def start(self, on_event: OnEvent) -> None:
         """Reach the engine and follow its events."""

@@ -138,6 +138,7 @@ class OciRuntime:
             "seccomp": tool,
             **({"user_namespace": f"ids from {base}"} if base else {}),
             **({"own_user": str(given)} if (given := self._settings.task_uids) else {}),
+            **self._settings.holds,
             "init": Path(self._host.init).name if self._host.init else "none",
         }
 
