@@ -188,6 +188,7 @@ def limits_page() -> str:
 LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [
     of_master.FRAMEWORK_LIFE,
     of_master.AGENT_LIFE,
+    of_master.DRAIN_LIFE,
     of_master.TASK_LIFE,
     of_master.OFFER_LIFE,
     of_master.OPERATION_LIFE,

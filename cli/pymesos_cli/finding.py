@@ -41,7 +41,8 @@ FRAMEWORK = Kind("framework", "frameworks", "id or name")
 
 def about_agent(view: pb.AgentView) -> str:
     """What distinguishes it from others."""
-    return f"host {view.info.address.hostname}, {view.state}, {count_of(view.tasks, 'task')}"
+    drain = f", {view.drain.state}" if view.drain.state else ""
+    return f"host {view.info.address.hostname}, {view.state}{drain}, {count_of(view.tasks, 'task')}"
 
 
 def about_framework(view: pb.FrameworkView) -> str:
@@ -127,6 +128,20 @@ async def find_agent(cluster: Cluster, text: str, *, exact: bool = False) -> pb.
         Named(v, v.info.agent_id, (v.info.address.hostname,), v.state != "gone") for v in views
     ]
     return _pick(text, things, AGENT, about_agent, exact=exact)
+
+
+async def find_agents(cluster: Cluster, texts: Sequence[str]) -> list[pb.AgentView]:
+    """The agents of whole ids or hosts, each once, in the order named. Raises CliError."""
+    views = await cluster.agents()
+    things = [
+        Named(v, v.info.agent_id, (v.info.address.hostname,), v.state != "gone") for v in views
+    ]
+    found: dict[str, pb.AgentView] = {}
+    for text in texts:
+        check_given(text, AGENT)
+        view = _pick(text, things, AGENT, about_agent, exact=True)
+        found[view.info.agent_id] = view
+    return list(found.values())
 
 
 async def find_framework(

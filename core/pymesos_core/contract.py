@@ -110,6 +110,7 @@ RULES: Mapping[str, Rule] = {
     "Task.agent_id": _REFERENCE,  # of Reconcile
     "Task.task_id": _REFERENCE,
     "agent_id": _ID,
+    "agent_ids": _REFERENCE,
     "boot_id": _ID,
     "container_id": _ID,
     "executor_id": _ID,
@@ -205,6 +206,8 @@ RULES: Mapping[str, Rule] = {
     "ping_timeout_s": _SECONDS,
     "shutdown_grace_period_s": _SECONDS,
     "timeout_s": _SECONDS,
+    "deadline_s": _TIME,
+    "within_s": _SECONDS,
     "usage_interval_s": _anything,  # the agent keeps it within bounds, and answers the ping
     "failover_timeout_s": _number(0, math.inf, "a number of seconds from 0"),  # longer: ten years
     "refuse_seconds": _anything,  # not a number from 0: 5 s; at most 365 days
@@ -258,6 +261,7 @@ SIZES: Mapping[str, Limit] = {
 
 # How many there may be, where the message's own limit is not enough.
 COUNTS: Mapping[str, Limit] = {
+    "agent_ids": limits.CALL_AGENTS,
     "attributes": limits.ATTRIBUTES,
     "labels": limits.LABELS,
     "operations": limits.CALL_OPERATIONS,

@@ -117,6 +117,7 @@ def agent_json(view: pb.AgentView) -> Json:
         "address": f"{info.address.ip}:{info.address.port}",
         "principal": info.principal or None,
         "state": view.state,
+        "drain": _drain_json(view.drain) if view.HasField("drain") else None,
         "runtime": ",".join(info.runtimes),
         "isolation": dict(info.isolation),
         "unavailable": dict(info.unavailable),
@@ -135,6 +136,16 @@ def agent_json(view: pb.AgentView) -> Json:
         },
         "registered_at": iso(view.registered_at_s),
         "version": info.version,
+    }
+
+
+def _drain_json(drain: pb.DrainView) -> Json:
+    return {
+        "state": drain.state,
+        "deadline": iso(drain.deadline_s) if drain.deadline_s else None,
+        "then_gone": drain.then_gone,
+        "set_by": drain.set_by or None,
+        "set_at": iso(drain.set_at_s),
     }
 
 

@@ -43,6 +43,7 @@ ACCEPT = Limit("accept", 8 * MIB, "bytes", "An ACCEPT")  # in parts that are mes
 CALL_OFFERS = Limit("call offers", 1000, "offers", "A call")
 CALL_OPERATIONS = Limit("call operations", 256, "operations", "An ACCEPT")
 CALL_TASKS = Limit("call tasks", 1000, "tasks", "A call")
+CALL_AGENTS = Limit("call agents", 1000, "agents", "A call")
 ASKED_TASKS = Limit("tasks asked for", 20_000, "tasks", "What is to be reconciled")
 CONSTRAINTS = Limit("offer constraints", 128, "constraints", "What is subscribed")
 USED_TASKS = Limit("tasks in a report of usage", 5000, "tasks", "A report of usage")

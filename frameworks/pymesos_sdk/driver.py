@@ -53,7 +53,7 @@ log = logging.getLogger(__name__)
 CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
-             "refused", "operation", "policy", "disconnected")  # fmt: skip
+             "refused", "operation", "policy", "drain", "disconnected")  # fmt: skip
 
 
 class FrameworkError(Exception):
@@ -118,6 +118,14 @@ class Scheduler:
     def policy(self, driver: Driver, document: str, version: int) -> None:
         """The policy by which a framework that serves jobs is to answer; told again when it is
         set."""
+
+    def drain(self, driver: Driver, drain: pb.Event.Drain) -> None:
+        """An operator empties an agent on which the framework has tasks, or may have.
+
+        Nothing of it is offered, and what is left there at `deadline_s` (Unix time) is killed, with
+        the reason AGENT_DRAINING: start what replaces it elsewhere, and kill what is there. Told
+        again whenever the framework has subscribed; `cancelled`: it is not emptied any more.
+        """
 
     def disconnected(self, driver: Driver) -> None:
         """The master is away, and every offer with it. The driver looks for it."""
@@ -374,6 +382,8 @@ class Driver(Calls):
                 tell(author.refused, self, event.refused)
             case "policy":
                 tell(author.policy, self, event.policy.document, event.policy.version)
+            case "drain":
+                tell(author.drain, self, event.drain)
 
 
 async def _write(stream: ClientStream, outbox: Outbox[pb.Call]) -> None:

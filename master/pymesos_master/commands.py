@@ -12,6 +12,9 @@ from pymesos_core.errors import Problem, RequestError
 from pymesos_core.security.policy import Policy
 from pymesos_master.core.events import (
     Event,
+    OperatorActivatedAgents,
+    OperatorCordonedAgents,
+    OperatorDrainedAgents,
     OperatorKilledTask,
     OperatorMadeToken,
     OperatorMarkedGone,
@@ -49,6 +52,28 @@ class Commands:
     async def mark_gone(self, caller: Caller, agent_id: str) -> None:
         """Give an agent up for good, with its tasks."""
         await self._decide(lambda i: OperatorMarkedGone(i, agent_id, caller))
+
+    async def cordon(self, caller: Caller, agent_ids: Iterable[str]) -> None:
+        """Have agents offered to nobody."""
+        named = tuple(agent_ids)
+        await self._decide(lambda i: OperatorCordonedAgents(i, named, caller))
+
+    async def drain(
+        self,
+        caller: Caller,
+        agent_ids: Iterable[str],
+        within_s: float,
+        *,
+        then_gone: bool = False,
+    ) -> None:
+        """Have agents emptied, and then perhaps marked gone."""
+        named = tuple(agent_ids)
+        await self._decide(lambda i: OperatorDrainedAgents(i, named, within_s, then_gone, caller))
+
+    async def activate(self, caller: Caller, agent_ids: Iterable[str]) -> None:
+        """Have agents offered again."""
+        named = tuple(agent_ids)
+        await self._decide(lambda i: OperatorActivatedAgents(i, named, caller))
 
     async def set_quota(
         self, caller: Caller, role: str, quota: types_pb2.Quota, *, force: bool = False

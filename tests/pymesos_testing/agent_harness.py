@@ -171,8 +171,13 @@ class AgentHarness:
         )
         self.hear(agent_pb.MasterMessage(launch_group=group))
 
-    def kill(self, task_id: str = "t", grace_s: float | None = None) -> None:
-        kill = agent_pb.MasterMessage.KillTask(framework_id="f", task_id=task_id)
+    def kill(
+        self,
+        task_id: str = "t",
+        grace_s: float | None = None,
+        reason: pb.Reason = pb.REASON_UNSPECIFIED,
+    ) -> None:
+        kill = agent_pb.MasterMessage.KillTask(framework_id="f", task_id=task_id, reason=reason)
         if grace_s is not None:
             kill.kill_policy.grace_period_s = grace_s
         self.hear(agent_pb.MasterMessage(kill=kill))

@@ -168,6 +168,23 @@ class TestKill:
         h.feed(ev.ContainerExited(container, 0))
         assert h.states()[-1] == "TASK_KILLED"
 
+    def test_one_that_is_killed_as_its_agent_is_drained_says_so(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.kill(reason=pb.REASON_AGENT_DRAINING)
+        h.acknowledge(h.updates()[-1].status)
+        h.feed(ev.ContainerExited(container, 0))
+        status = h.updates()[-1].status
+        assert (status.state, status.reason) == (pb.TASK_KILLED, pb.REASON_AGENT_DRAINING)
+        assert status.message == "Killed, for its agent is being drained"
+
+    def test_one_that_its_framework_has_killed_before_does_not(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.kill()
+        h.kill(reason=pb.REASON_AGENT_DRAINING)
+        h.acknowledge(h.updates()[-1].status)
+        h.feed(ev.ContainerExited(container, 0))
+        assert h.updates()[-1].status.reason == pb.REASON_UNSPECIFIED
+
     def test_killing_is_for_those_who_declare_it(self, h: AgentHarness) -> None:
         h.run(killing_state=False)
         h.kill()

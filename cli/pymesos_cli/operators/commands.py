@@ -268,6 +268,61 @@ def gone(settings: Settings, agent: str, yes: bool) -> None:
     with_cluster(settings, lambda cluster: decisions.mark_gone(cluster, agent, ask=not yes))
 
 
+@room.command()
+@click.argument(
+    "agents", metavar="AGENT...", nargs=-1, required=True, shell_complete=completing.agents
+)
+@pass_settings
+def cordon(settings: Settings, agents: tuple[str, ...]) -> None:
+    """Have agents offered to nobody. What runs there runs on; a drain of theirs is cancelled."""
+    from pymesos_cli.operators import drains
+
+    with_cluster(settings, lambda cluster: drains.cordon(cluster, agents))
+
+
+@room.command()
+@click.argument(
+    "agents", metavar="AGENT...", nargs=-1, required=True, shell_complete=completing.agents
+)
+@click.option(
+    "--deadline",
+    "within_s",
+    type=Lifetime(),
+    default="1h",
+    show_default=True,
+    metavar="TIME",
+    help="What is left then is killed, as in 90s, 30m or 1h; 0s is at once.",
+)
+@click.option("--wait", is_flag=True, help="Wait until they are drained, and say what is left.")
+@click.option("--then-gone", is_flag=True, help="Mark each as gone for good when it is drained.")
+@pass_settings
+def drain(
+    settings: Settings, agents: tuple[str, ...], within_s: float, wait: bool, then_gone: bool
+) -> None:
+    """Have agents offered to nobody, and emptied: their frameworks move what runs there.
+
+    `cordon` and `activate` cancel it. It goes on when this command has ended.
+    """
+    from pymesos_cli.operators import drains
+
+    with_cluster(
+        settings,
+        lambda cluster: drains.drain(cluster, agents, within_s, wait=wait, then_gone=then_gone),
+    )
+
+
+@room.command()
+@click.argument(
+    "agents", metavar="AGENT...", nargs=-1, required=True, shell_complete=completing.agents
+)
+@pass_settings
+def activate(settings: Settings, agents: tuple[str, ...]) -> None:
+    """Have agents offered again that were cordoned or drained, or are being drained."""
+    from pymesos_cli.operators import drains
+
+    with_cluster(settings, lambda cluster: drains.activate(cluster, agents))
+
+
 @room.group()
 def policy() -> None:
     """Show, check and set what operators and frameworks may do: docs/security.md has the rules."""

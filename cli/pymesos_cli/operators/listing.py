@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pymesos_cli.cluster import Cluster
 from pymesos_cli.finding import find_framework, find_tasks
 from pymesos_cli.jobs.quarantine import quarantined_jobs
+from pymesos_cli.operators.drains import state_of
 from pymesos_cli.output import (
     age,
     count_of,
@@ -66,7 +67,7 @@ async def list_agents(cluster: Cluster, *, as_json: bool) -> None:
             (
                 info.agent_id,
                 info.address.hostname,
-                view.state,
+                state_of(view),
                 used_of("cpus", used, total),
                 used_of("mem", used, total),
                 str(view.tasks),

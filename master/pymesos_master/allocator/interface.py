@@ -74,6 +74,8 @@ class Withheld(Enum):
     IN_USE = "nothing of it is free that is worth an offer"
     DISCONNECTED = "the agent is not connected"
     LEAVING = "the agent is ending"
+    CORDONED = "an operator has cordoned the agent"
+    DRAINING = "an operator drains the agent, or has drained it"
     CONSTRAINT = "the framework's offer constraints leave the agent out"
     CAPABILITY = "it has GPUs, and the framework does not declare GPU_RESOURCES"
     RESERVED = "what is free of it is for other roles, or of a kind the framework does not declare"

@@ -11,9 +11,24 @@ from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.copies import copy_of
 from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
-from pymesos_master.core import audit, hoarding, offers, optimistic, permission, reservations, tasks
+from pymesos_master.core import (
+    audit,
+    drains,
+    hoarding,
+    offers,
+    optimistic,
+    permission,
+    reservations,
+    tasks,
+)
 from pymesos_master.core.context import Context
-from pymesos_master.core.lifecycles import OFFER_LIFE, AgentState, OfferEvent, OperationEvent
+from pymesos_master.core.lifecycles import (
+    OFFER_LIFE,
+    AgentState,
+    DrainState,
+    OfferEvent,
+    OperationEvent,
+)
 from pymesos_master.core.reservations import Launching
 from pymesos_master.core.state import Agent, Framework, Offer, Task
 from pymesos_master.core.validation import group_problem, task_problem
@@ -252,6 +267,7 @@ def on_converted(ctx: Context, done: reservations.Conversion) -> None:
     if agent.state == AgentState.ACTIVE:
         offers.rescind_all(ctx, list(agent.offers.values()), reservations.CHANGING)
         reservations.offer_anew(ctx, agent)
+    ctx.look_for_drained(agent)
     ctx.publish(ClusterEvent.AGENT_RESERVED, agent_id=agent.agent_id, resources=done.reserved)
 
 
@@ -269,6 +285,10 @@ def _carry_out(ctx: Context, agent: Agent, done: reservations.Conversion, *, the
             if step.problem is not None:
                 # Not looked at again: what is reserved was computed without it.
                 _refuse_invalid(ctx, framework, launching, step.problem)
+            elif agent.drain.state != DrainState.NONE:
+                reason = drains.reason_of(agent)
+                message = f"The agent is {agent.drain.state} since before the launch"
+                _refuse(ctx, framework, launching, pb.TASK_DROPPED, reason, message)
             elif not there:
                 _refuse(ctx, framework, launching, pb.TASK_DROPPED, pb.REASON_INVALID_OFFERS,
                         "The agent disconnected before the launch")  # fmt: skip

@@ -8,7 +8,7 @@ from pymesos_core import VERSION, contract, reservations, resources
 from pymesos_core.limits import MAX_SAID
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_core.text import cut
-from pymesos_master.core import agents, takeover
+from pymesos_master.core import agents, drains, takeover
 from pymesos_master.core import reported as reported_tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import CloseConnection, TellAgent
@@ -16,7 +16,13 @@ from pymesos_master.core.events import AgentRegistering
 from pymesos_master.core.lifecycles import AGENT_LIFE, AgentEvent, AgentState
 from pymesos_master.core.registry import AGENT, record_problem, to_change
 from pymesos_master.core.reservations import offer_anew, tell_reserved
-from pymesos_master.core.state import Agent, AgentRecord, Registration, address_of
+from pymesos_master.core.state import (
+    NOT_DRAINED,
+    Agent,
+    AgentRecord,
+    Registration,
+    address_of,
+)
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
@@ -64,6 +70,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     info.principal = event.caller.principal
     # What the registry does not hold it learns from the agent, whose checkpoint is as good.
     reserved = meant.reserved if meant is not None else known.reserved if known else reported
+    drain = meant.drain if meant is not None else known.drain.record if known else NOT_DRAINED
     try:
         total = reservations.with_reserved(base, reserved)
     except ResourceError as error:
@@ -80,7 +87,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         )
         return
     key = (AGENT, info.agent_id)
-    record = AgentRecord(info, AgentState.ACTIVE, reserved)
+    record = AgentRecord(info, AgentState.ACTIVE, reserved, drain)
     change = to_change(key, record, ctx.now.wall_s)
     if problem := record_problem(change) or ctx.registered.problem(change, event.caller.peer):
         refuse_agent(ctx, event.connection_id, problem)
@@ -223,6 +230,7 @@ def _admit(
     was_unreachable = was == AgentState.UNREACHABLE
     takeover.take_over_tasks(ctx, agent, event.tasks, was_unreachable=was_unreachable)
     offer_anew(ctx, agent)
+    drains.on_registered(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_ADDED, agent_id=agent.agent_id, resources=agent.total)
     for task in list(agent.tasks.values()):
         ctx.publish(

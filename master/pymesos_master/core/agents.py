@@ -18,7 +18,7 @@ from pymesos_master.core.events import (
 )
 from pymesos_master.core.lifecycles import AGENT_LIFE, TASK_LIFE, AgentEvent, AgentState, TaskEvent
 from pymesos_master.core.registry import AGENT
-from pymesos_master.core.state import Agent, address_of
+from pymesos_master.core.state import Agent, Drain, address_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -175,6 +175,8 @@ def make_gone(ctx: Context, agent: Agent) -> None:
     ctx.tell_agent(agent, agent_pb.MasterMessage(refused=refused))
     disconnect(ctx, agent, "marked gone by an operator")
     AGENT_LIFE.move(agent, AgentEvent.MARKED_GONE, ctx.now.wall_s)
+    agent.drain = Drain(agent.agent_id)
+    ctx.state.draining.pop(agent.agent_id, None)
     agent.changed_at_s = ctx.now.wall_s
     ctx.timers.cancel(("reregister", agent.agent_id))
     ctx.allocator.remove_agent(agent.agent_id)
@@ -224,6 +226,7 @@ def on_forgotten(ctx: Context, forgotten: AgentsForgotten) -> None:
     for agent_id in forgotten.agent_ids:
         if ctx.state.intended_agent(agent_id) is None:
             agent = ctx.state.agents.pop(agent_id)
+            ctx.state.draining.pop(agent_id, None)
             ctx.state.registrations.pop(agent_id, None)
             if ctx.state.agent_at.get(address_of(agent.info)) == agent_id:
                 del ctx.state.agent_at[address_of(agent.info)]

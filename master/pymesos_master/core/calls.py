@@ -39,6 +39,9 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorKilledTask: "KILL_TASK",
     ev.OperatorToreDown: "TEARDOWN",
     ev.OperatorMarkedGone: "MARK_AGENT_GONE",
+    ev.OperatorCordonedAgents: "CORDON_AGENTS",
+    ev.OperatorDrainedAgents: "DRAIN_AGENTS",
+    ev.OperatorActivatedAgents: "ACTIVATE_AGENTS",
     ev.OperatorSetQuota: "SET_QUOTA",
     ev.OperatorSetWeight: "SET_WEIGHT",
     ev.OperatorReserved: "RESERVE",
@@ -135,7 +138,12 @@ def cause_of(state: ClusterState, event: object) -> Cause | None:
         agent = _agent_on(state, event.connection_id)  # type: ignore[attr-defined]
         return None if agent is None else Cause.of(agent.agent_id, name)
     if (name := _OF_OPERATORS.get(type(event))) is not None:
-        about = " ".join(value for field in _NAMED if (value := getattr(event, field, "")))
+        about = " ".join(
+            (
+                *(value for field in _NAMED if (value := getattr(event, field, ""))),
+                *getattr(event, "agent_ids", ()),
+            )
+        )
         return Cause.of("operators", f"{name} {about}")
     return None
 

@@ -27,6 +27,7 @@ from pymesos_master.core.effects import (
     TellAgent,
     TellFramework,
 )
+from pymesos_master.core.lifecycles import DrainState
 from pymesos_master.core.registered import Registered
 from pymesos_master.core.registry import to_change
 from pymesos_master.core.state import Agent, ClusterState, Config, Framework, Purpose, Record
@@ -150,6 +151,11 @@ class Context:
         due_s = self.timers.at_s(key)
         if due_s is None or due_s > at_s:
             self.timers.set(key, at_s)
+
+    def look_for_drained(self, agent: Agent) -> None:
+        """See soon whether nothing is left on an agent that is being drained (`drains`)."""
+        if agent.drain.state == DrainState.DRAINING and not agent.tasks:
+            self.timers.set(("drained", agent.agent_id), self.now.mono_s)
 
     def schedule_allocation(self) -> None:
         """Allocate soon, together with what else happens until then."""

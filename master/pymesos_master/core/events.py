@@ -157,6 +157,35 @@ class OperatorMarkedGone:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorCordonedAgents:
+    """An operator has agents offered to nobody."""
+
+    request_id: int
+    agent_ids: tuple[str, ...]
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorDrainedAgents:
+    """An operator has agents emptied, within so many seconds from now."""
+
+    request_id: int
+    agent_ids: tuple[str, ...]
+    within_s: float
+    then_gone: bool = False
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorActivatedAgents:
+    """An operator has agents offered again."""
+
+    request_id: int
+    agent_ids: tuple[str, ...]
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorSetQuota:
     """An operator gives a role a quota, or takes it away."""
 
@@ -302,6 +331,9 @@ Event = (
     | OperatorKilledTask
     | OperatorToreDown
     | OperatorMarkedGone
+    | OperatorCordonedAgents
+    | OperatorDrainedAgents
+    | OperatorActivatedAgents
     | OperatorSetQuota
     | OperatorSetWeight
     | OperatorReserved

@@ -10,6 +10,7 @@ from pymesos_master.allocator.interface import Terms
 from pymesos_master.core import (
     accepts,
     audit,
+    drains,
     executors,
     hoarding,
     offers,
@@ -219,6 +220,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     ctx.look_for_lack(framework)
     framework.optimistic_roles = mine & frozenset(event.subscribe.optimistic_roles)
     tasks.tell_unacknowledged(ctx, framework)
+    drains.tell_all(ctx, framework)
     ctx.publish(
         ClusterEvent.FRAMEWORK_SUBSCRIBED,
         framework_id=framework.framework_id,

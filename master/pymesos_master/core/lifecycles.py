@@ -80,6 +80,41 @@ AGENT_LIFE: Lifecycle[AgentState, AgentEvent, str] = Lifecycle(
 )
 
 
+class DrainState(StrEnum):
+    """What an operator has decided of an agent, beside the state that it is in."""
+
+    NONE = "none"  # it is offered
+    CORDONED = "cordoned"  # it is offered to nobody
+    DRAINING = "draining"  # that, and what runs on it is to end
+    DRAINED = "drained"  # nothing is left on it
+
+
+class DrainEvent(StrEnum):
+    """What changes that; it is stored before."""
+
+    CORDON = "an operator cordons it"
+    DRAIN = "an operator drains it"
+    EMPTIED = "all that ran on it has ended, and is acknowledged"
+    TASKS_FOUND = "it registers with tasks"
+    ACTIVATE = "an operator activates it"
+
+
+_WITHHELD = (DrainState.CORDONED, DrainState.DRAINING, DrainState.DRAINED)
+
+DRAIN_LIFE: Lifecycle[DrainState, DrainEvent, str] = Lifecycle(
+    "What operators have decided of an agent",
+    # None, and of the registry.
+    (DrainState.NONE, *_WITHHELD),
+    (
+        Row((DrainState.NONE, *_WITHHELD), DrainEvent.CORDON, DrainState.CORDONED),
+        Row((DrainState.NONE, *_WITHHELD), DrainEvent.DRAIN, DrainState.DRAINING),
+        Row(DrainState.DRAINING, DrainEvent.EMPTIED, DrainState.DRAINED),
+        Row(DrainState.DRAINED, DrainEvent.TASKS_FOUND, DrainState.DRAINING),
+        Row((DrainState.NONE, *_WITHHELD), DrainEvent.ACTIVATE, DrainState.NONE),
+    ),
+)
+
+
 class TaskEvent(StrEnum):
     """What changes the state of a task."""
 

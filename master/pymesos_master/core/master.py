@@ -16,6 +16,7 @@ from pymesos_master.core import (
     admission,
     agents,
     calls,
+    drains,
     enrolment,
     events,
     executors,
@@ -76,6 +77,9 @@ class MasterCore:
             events.OperatorKilledTask: operators.on_kill_task,
             events.OperatorToreDown: operators.on_teardown,
             events.OperatorMarkedGone: operators.on_mark_gone,
+            events.OperatorCordonedAgents: drains.on_cordon,
+            events.OperatorDrainedAgents: drains.on_drain,
+            events.OperatorActivatedAgents: drains.on_activate,
             events.OperatorSetQuota: roles.on_set_quota,
             events.OperatorSetWeight: roles.on_set_weight,
             events.OperatorReserved: reservations.on_reserve,
@@ -234,7 +238,9 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
         )
     else:
         assert not agent.offers, f"offers of {agent.agent_id}, which is {agent.state}"
-    assert not (agent.leaving and agent.offers), f"offers of {agent.agent_id}, which is ending"
+    assert not (agent.withheld and agent.offers), (
+        f"offers of {agent.agent_id}, which is {agent.state_name} and {agent.drain.state}"
+    )
     for offer in agent.offers.values():
         assert state.offers[offer.offer_id] is offer
         assert state.frameworks[offer.framework_id].offers[offer.offer_id] is offer
@@ -247,6 +253,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     agents.AgentLost: agents.on_lost,
     agents.AgentsForgotten: agents.on_forgotten,
     operators.AgentGone: operators.on_gone,
+    drains.DrainSet: drains.on_set,
     frameworks.Subscription: frameworks.on_subscribed,
     frameworks.SubscriptionRefused: frameworks.on_refused,
     frameworks.Abandoned: frameworks.on_abandoned,
@@ -265,6 +272,8 @@ _DEADLINES: dict[str, Callable[[Context, str], None]] = {
     "ping": agents.on_ping_due,
     "forget": agents.on_forget_due,
     "reregister": agents.on_reregister_due,
+    "drain": drains.on_deadline,
+    "drained": drains.on_empty_due,
     "failover": frameworks.on_failover_due,
     "heartbeat": frameworks.on_heartbeat_due,
     "offer": offers.on_offer_due,

@@ -20,7 +20,7 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError
 from pymesos_core.store import Change
 from pymesos_core.text import cut
-from pymesos_master.core import enrolment, permission, policies, revocations
+from pymesos_master.core import drains, enrolment, permission, policies, revocations
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
@@ -34,6 +34,7 @@ from pymesos_master.core.registry import (
     REVOCATION,
     ROLE,
     TOKEN,
+    read_drain,
 )
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
@@ -173,8 +174,10 @@ def _take_agent(ctx: Context, key: str, record: registry_pb.AgentRecord) -> None
         reserved=resources.from_proto(record.reserved),
     )
     agent.peer = record.peer
+    drains.take_in(ctx, agent, read_drain(record))
     stored = AgentState.ACTIVE if state == AgentState.RECOVERING else state
-    ctx.state.image.load((AGENT, key), AgentRecord(record.info, stored, agent.reserved))
+    known = AgentRecord(record.info, stored, agent.reserved, agent.drain.record)
+    ctx.state.image.load((AGENT, key), known)
     ctx.state.agents[agent.agent_id] = agent
     if state == AgentState.RECOVERING:
         ctx.state.agent_at[address_of(agent.info)] = agent.agent_id

@@ -5,22 +5,22 @@ What of them is durable, and what is intended, is in `ClusterState.image`.
 
 from __future__ import annotations
 
+import math
+
 from google.protobuf.message import Message
 
 from pymesos_core import limits as bounds
-from pymesos_core.resources import Resources, to_proto
+from pymesos_core.resources import ResourceError, Resources, to_proto
 from pymesos_core.store import Change
 from pymesos_master.allocator.interface import Quota
-from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import AGENT as AGENT
 from pymesos_master.core.state import CALL as CALL
 from pymesos_master.core.state import FRAMEWORK as FRAMEWORK
-from pymesos_master.core.state import POLICY as POLICY
-from pymesos_master.core.state import REVOCATION as REVOCATION
-from pymesos_master.core.state import ROLE as ROLE
-from pymesos_master.core.state import TOKEN as TOKEN
 from pymesos_master.core.state import (
+    NOT_DRAINED,
     AgentRecord,
+    DrainRecord,
     FrameworkRecord,
     PolicyRecord,
     Quarantined,
@@ -29,6 +29,10 @@ from pymesos_master.core.state import (
     RoleTerms,
     Token,
 )
+from pymesos_master.core.state import POLICY as POLICY
+from pymesos_master.core.state import REVOCATION as REVOCATION
+from pymesos_master.core.state import ROLE as ROLE
+from pymesos_master.core.state import TOKEN as TOKEN
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -50,12 +54,13 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
     match value:
         case None:
             return Change(*key, None)
-        case AgentRecord(info, state, reserved):
+        case AgentRecord(info, state, reserved, drain):
             message = registry_pb.AgentRecord(
                 info=info,
                 state=_STATES.get(state, registry_pb.AgentRecord.REACHABLE),
                 changed_at_s=wall_s,
                 reserved=to_proto(reserved),
+                drain=_drain_message(drain),
             )
         case FrameworkRecord(info, registered_at_s, peer):
             message = registry_pb.FrameworkRecord(
@@ -79,6 +84,38 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
         case Quarantined(record=record):
             return Change(*key, record)
     return Change(*key, message.SerializeToString(deterministic=True))
+
+
+_DRAINS = {
+    DrainState.CORDONED: registry_pb.DrainRecord.CORDONED,
+    DrainState.DRAINING: registry_pb.DrainRecord.DRAINING,
+    DrainState.DRAINED: registry_pb.DrainRecord.DRAINED,
+}
+_DRAIN_STATES = {stored: state for state, stored in _DRAINS.items()}
+
+
+def _drain_message(drain: DrainRecord) -> registry_pb.DrainRecord | None:
+    """The wire form; None: nothing is decided."""
+    if drain.state == DrainState.NONE:
+        return None
+    return registry_pb.DrainRecord(
+        state=_DRAINS[drain.state],
+        deadline_s=drain.deadline_s,
+        then_gone=drain.then_gone,
+        set_by=drain.set_by,
+        set_at_s=drain.set_at_s,
+    )
+
+
+def read_drain(record: registry_pb.AgentRecord) -> DrainRecord:
+    """What is decided of an agent. Raises ResourceError."""
+    if not record.HasField("drain"):
+        return NOT_DRAINED
+    said = record.drain
+    state = _DRAIN_STATES.get(said.state)
+    if state is None or not (math.isfinite(said.deadline_s) and math.isfinite(said.set_at_s)):
+        raise ResourceError(f"its drain is {said.state} until {said.deadline_s}")
+    return DrainRecord(state, said.deadline_s, said.then_gone, said.set_by, said.set_at_s)
 
 
 def quota_message(quota: Quota) -> pb.Quota:

@@ -272,7 +272,7 @@ def offer_anew(ctx: Context, agent: Agent) -> None:
         rest = agent.total.minus_what_is_there(resources.total(used.values()))
         used[NOBODY] = used.get(NOBODY, EMPTY) + rest
     ctx.allocator.add_agent(agent.agent_id, agent.total, used)
-    if agent.leaving:
+    if agent.withheld:
         ctx.allocator.deactivate_agent(agent.agent_id)
 
 

@@ -15,7 +15,7 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import new_cluster
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
-from pymesos_master.core.lifecycles import AgentState, FrameworkState, OfferState
+from pymesos_master.core.lifecycles import AgentState, DrainState, FrameworkState, OfferState
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -116,6 +116,35 @@ class Offer:
         return f"offer {self.offer_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class DrainRecord:
+    """What the registry holds of what an operator has decided of an agent."""
+
+    state: DrainState = DrainState.NONE
+    deadline_s: float = 0.0  # Unix time, when what is left on it is killed
+    then_gone: bool = False  # it is marked gone when it is drained
+    set_by: str = ""
+    set_at_s: float = 0.0  # Unix time
+
+
+NOT_DRAINED = DrainRecord()
+
+
+@dataclass(slots=True)
+class Drain:
+    """What is decided of an agent, as it is stored."""
+
+    agent_id: str
+    record: DrainRecord = NOT_DRAINED
+    state: DrainState = DrainState.NONE
+    story: Story = ()
+
+    @property
+    def label(self) -> str:
+        """What its story calls it."""
+        return f"the drain of {self.agent_id}"
+
+
 @dataclass(slots=True)
 class Agent:
     """A machine that is, or was, in the cluster."""
@@ -139,6 +168,16 @@ class Agent:
     usage: agent_pb.Usage | None = None
     reserved: Resources = EMPTY  # dynamically, by the registry
     story: Story = ()
+    drain: Drain = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.drain = Drain(self.agent_id)
+
+    @property
+    def withheld(self) -> bool:
+        """Whether it is offered to nobody though it may be there: it is ending, or an operator has
+        decided so."""
+        return self.leaving or self.drain.state != DrainState.NONE
 
     @property
     def label(self) -> str:
@@ -260,6 +299,7 @@ class AgentRecord:
     info: pb.AgentInfo
     state: AgentState
     reserved: Resources
+    drain: DrainRecord = NOT_DRAINED
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,6 +356,7 @@ class ClusterState:
     image: RegistryImage[Record, Purpose] = field(default_factory=RegistryImage)
 
     agents: dict[str, Agent] = field(default_factory=dict)
+    draining: dict[str, None] = field(default_factory=dict)  # the ids of agents that are
     frameworks: dict[str, Framework] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)  # the oldest first
     # Offers that others lacked: who held them, and since when.

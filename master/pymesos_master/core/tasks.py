@@ -206,6 +206,7 @@ def complete(ctx: Context, task: Task) -> None:
     agent = ctx.state.agents.get(task.agent_id)
     if agent is not None:
         agent.tasks.pop(task.key, None)
+        ctx.look_for_drained(agent)
     completed = ctx.state.completed_tasks
     completed.pop(task.key, None)
     completed[task.key] = task
@@ -259,10 +260,16 @@ def request_kill(ctx: Context, task: Task, policy: pb.KillPolicy | None) -> None
         send_kill(ctx, agent, task, policy)
 
 
-def send_kill(ctx: Context, agent: Agent, task: Task, policy: pb.KillPolicy | None = None) -> None:
-    """Tell the agent."""
+def send_kill(
+    ctx: Context,
+    agent: Agent,
+    task: Task,
+    policy: pb.KillPolicy | None = None,
+    reason: pb.Reason = pb.REASON_UNSPECIFIED,
+) -> None:
+    """Tell the agent; `reason` is for the task's end if nothing else has ended it before."""
     message = agent_pb.MasterMessage.KillTask(
-        framework_id=task.framework_id, task_id=task.info.task_id
+        framework_id=task.framework_id, task_id=task.info.task_id, reason=reason
     )
     if policy is not None or task.kill is not None:
         chosen = policy or task.kill

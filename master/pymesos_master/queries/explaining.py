@@ -6,8 +6,8 @@ from pymesos_core.resources import format_milli
 from pymesos_master.allocator import Allocator
 from pymesos_master.allocator.interface import NOTHING, Standing, Withheld
 from pymesos_master.allocator.minimum import Scalars
-from pymesos_master.core.lifecycles import AgentState
-from pymesos_master.core.state import ClusterState, Framework
+from pymesos_master.core.lifecycles import AgentState, DrainState
+from pymesos_master.core.state import Agent, ClusterState, Framework
 from pymesos_master.queries.views import framework_view, upwards
 from pymesos_proto.v1 import operator_pb2 as pb
 
@@ -64,9 +64,19 @@ def _by_reason(state: ClusterState, standing: Standing, home: str) -> dict[Withh
     out: dict[Withheld, list[str]] = {}
     for agent_id, reason in standing.withheld.items():
         if home in ("", agent_id):
-            ending = reason == Withheld.DISCONNECTED and state.agents[agent_id].leaving
-            out.setdefault(Withheld.LEAVING if ending else reason, []).append(agent_id)
+            if reason == Withheld.DISCONNECTED:
+                reason = _why_not_active(state.agents[agent_id])
+            out.setdefault(reason, []).append(agent_id)
     return out
+
+
+def _why_not_active(agent: Agent) -> Withheld:
+    """Why nothing of an agent is granted: the allocator does not ask what it is for."""
+    if agent.drain.state == DrainState.CORDONED:
+        return Withheld.CORDONED
+    if agent.drain.state != DrainState.NONE:
+        return Withheld.DRAINING
+    return Withheld.LEAVING if agent.leaving else Withheld.DISCONNECTED
 
 
 def _limits_met(

@@ -8,12 +8,13 @@ from pymesos_core.resources import Resources, to_proto
 from pymesos_core.security.policy import EVERY_ROLE, Roles
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
-from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.offers import offer_message
 from pymesos_master.core.registry import quota_message
 from pymesos_master.core.state import (
     Agent,
     ClusterState,
+    Drain,
     Framework,
     Offer,
     Quarantined,
@@ -41,6 +42,21 @@ def agent_view(agent: Agent | Quarantined, may: Roles = EVERY_ROLE) -> pb.AgentV
         tasks=len(agent.tasks),
         usage=_without_tasks(agent.usage),
         total=agent.total_message() if may.every else to_proto(visible(agent.total, may)),
+        drain=_drain_view(agent.drain),
+    )
+
+
+def _drain_view(drain: Drain) -> pb.DrainView | None:
+    """What an operator has decided of an agent; None: nothing."""
+    if drain.state == DrainState.NONE:
+        return None
+    decided = drain.record
+    return pb.DrainView(
+        state=drain.state.value,
+        deadline_s=decided.deadline_s,
+        then_gone=decided.then_gone,
+        set_by=decided.set_by,
+        set_at_s=decided.set_at_s,
     )
 
 

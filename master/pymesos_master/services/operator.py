@@ -201,6 +201,32 @@ class OperatorService:
             await leader.commands.mark_gone(caller_of(call), request.agent_id)
         return pb.MarkAgentGoneResponse()
 
+    async def CordonAgents(  # noqa: N802
+        self, request: pb.CordonAgentsRequest, call: Call
+    ) -> pb.CordonAgentsResponse:
+        """Have agents offered to nobody."""
+        with self._leadership.asked() as leader:
+            await leader.commands.cordon(caller_of(call), request.agent_ids)
+        return pb.CordonAgentsResponse()
+
+    async def DrainAgents(  # noqa: N802
+        self, request: pb.DrainAgentsRequest, call: Call
+    ) -> pb.DrainAgentsResponse:
+        """Have agents emptied."""
+        with self._leadership.asked() as leader:
+            await leader.commands.drain(
+                caller_of(call), request.agent_ids, request.within_s, then_gone=request.then_gone
+            )
+        return pb.DrainAgentsResponse()
+
+    async def ActivateAgents(  # noqa: N802
+        self, request: pb.ActivateAgentsRequest, call: Call
+    ) -> pb.ActivateAgentsResponse:
+        """Have agents offered again."""
+        with self._leadership.asked() as leader:
+            await leader.commands.activate(caller_of(call), request.agent_ids)
+        return pb.ActivateAgentsResponse()
+
     async def ReleaseQuarantinedRecord(  # noqa: N802
         self, request: pb.ReleaseQuarantinedRecordRequest, call: Call
     ) -> pb.ReleaseQuarantinedRecordResponse:

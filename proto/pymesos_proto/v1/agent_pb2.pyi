@@ -204,14 +204,16 @@ class MasterMessage(_message.Message):
         usage_interval_s: float
         def __init__(self, usage_interval_s: _Optional[float] = ...) -> None: ...
     class KillTask(_message.Message):
-        __slots__ = ("framework_id", "task_id", "kill_policy")
+        __slots__ = ("framework_id", "task_id", "kill_policy", "reason")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
         TASK_ID_FIELD_NUMBER: _ClassVar[int]
         KILL_POLICY_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
         framework_id: str
         task_id: str
         kill_policy: _types_pb2.KillPolicy
-        def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., kill_policy: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ...) -> None: ...
+        reason: _types_pb2.Reason
+        def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., kill_policy: _Optional[_Union[_types_pb2.KillPolicy, _Mapping]] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ...) -> None: ...
     class Acknowledgement(_message.Message):
         __slots__ = ("framework_id", "task_id", "uuid")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]

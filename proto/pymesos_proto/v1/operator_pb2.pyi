@@ -146,7 +146,7 @@ class Page(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class AgentView(_message.Message):
-    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "usage", "total")
+    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "usage", "total", "drain")
     INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
@@ -155,6 +155,7 @@ class AgentView(_message.Message):
     TASKS_FIELD_NUMBER: _ClassVar[int]
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.AgentInfo
     state: str
     allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
@@ -163,7 +164,22 @@ class AgentView(_message.Message):
     tasks: int
     usage: _agent_pb2.Usage
     total: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
-    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., usage: _Optional[_Union[_agent_pb2.Usage, _Mapping]] = ..., total: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ...) -> None: ...
+    drain: DrainView
+    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., usage: _Optional[_Union[_agent_pb2.Usage, _Mapping]] = ..., total: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., drain: _Optional[_Union[DrainView, _Mapping]] = ...) -> None: ...
+
+class DrainView(_message.Message):
+    __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    THEN_GONE_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    state: str
+    deadline_s: float
+    then_gone: bool
+    set_by: str
+    set_at_s: float
+    def __init__(self, state: _Optional[str] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
 
 class ListAgentsRequest(_message.Message):
     __slots__ = ("page", "id_prefix")
@@ -475,6 +491,40 @@ class MarkAgentGoneResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class CordonAgentsRequest(_message.Message):
+    __slots__ = ("agent_ids",)
+    AGENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    agent_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, agent_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CordonAgentsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class DrainAgentsRequest(_message.Message):
+    __slots__ = ("agent_ids", "within_s", "then_gone")
+    AGENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_S_FIELD_NUMBER: _ClassVar[int]
+    THEN_GONE_FIELD_NUMBER: _ClassVar[int]
+    agent_ids: _containers.RepeatedScalarFieldContainer[str]
+    within_s: float
+    then_gone: bool
+    def __init__(self, agent_ids: _Optional[_Iterable[str]] = ..., within_s: _Optional[float] = ..., then_gone: _Optional[bool] = ...) -> None: ...
+
+class DrainAgentsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class ActivateAgentsRequest(_message.Message):
+    __slots__ = ("agent_ids",)
+    AGENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    agent_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, agent_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ActivateAgentsResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class QuarantinedRecord(_message.Message):
     __slots__ = ("kind", "key", "reason", "record")
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -652,6 +702,10 @@ class ClusterEvent(_message.Message):
         TASK_ABSENT: _ClassVar[ClusterEvent.Kind]
         OFFER_ABSENT: _ClassVar[ClusterEvent.Kind]
         POLICY_SET: _ClassVar[ClusterEvent.Kind]
+        AGENT_CORDONED: _ClassVar[ClusterEvent.Kind]
+        AGENT_DRAINING: _ClassVar[ClusterEvent.Kind]
+        AGENT_DRAINED: _ClassVar[ClusterEvent.Kind]
+        AGENT_ACTIVATED: _ClassVar[ClusterEvent.Kind]
     KIND_UNSPECIFIED: ClusterEvent.Kind
     AGENT_ADDED: ClusterEvent.Kind
     AGENT_DISCONNECTED: ClusterEvent.Kind
@@ -681,6 +735,10 @@ class ClusterEvent(_message.Message):
     TASK_ABSENT: ClusterEvent.Kind
     OFFER_ABSENT: ClusterEvent.Kind
     POLICY_SET: ClusterEvent.Kind
+    AGENT_CORDONED: ClusterEvent.Kind
+    AGENT_DRAINING: ClusterEvent.Kind
+    AGENT_DRAINED: ClusterEvent.Kind
+    AGENT_ACTIVATED: ClusterEvent.Kind
     TIMESTAMP_S_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]

@@ -109,6 +109,21 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneResponse.FromString,
                 _registered_method=True)
+        self.CordonAgents = channel.unary_unary(
+                '/pymesos.v1.Operator/CordonAgents',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.CordonAgentsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.CordonAgentsResponse.FromString,
+                _registered_method=True)
+        self.DrainAgents = channel.unary_unary(
+                '/pymesos.v1.Operator/DrainAgents',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.DrainAgentsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.DrainAgentsResponse.FromString,
+                _registered_method=True)
+        self.ActivateAgents = channel.unary_unary(
+                '/pymesos.v1.Operator/ActivateAgents',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsResponse.FromString,
+                _registered_method=True)
         self.ListQuarantinedRecords = channel.unary_unary(
                 '/pymesos.v1.Operator/ListQuarantinedRecords',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListQuarantinedRecordsRequest.SerializeToString,
@@ -267,6 +282,28 @@ class OperatorServicer:
 
     def MarkAgentGone(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CordonAgents(self, request, context):
+        """Have agents offered to nobody; what runs there runs on. Of one that is being drained that ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DrainAgents(self, request, context):
+        """Have agents offered to nobody and emptied: their frameworks are told, and what is left at the
+        deadline is killed. Asked again, it sets another deadline.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ActivateAgents(self, request, context):
+        """Have agents offered again that were cordoned or drained, or are being drained.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -434,6 +471,21 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.MarkAgentGone,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneResponse.SerializeToString,
+            ),
+            'CordonAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.CordonAgents,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.CordonAgentsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.CordonAgentsResponse.SerializeToString,
+            ),
+            'DrainAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.DrainAgents,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.DrainAgentsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.DrainAgentsResponse.SerializeToString,
+            ),
+            'ActivateAgents': grpc.unary_unary_rpc_method_handler(
+                    servicer.ActivateAgents,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsResponse.SerializeToString,
             ),
             'ListQuarantinedRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuarantinedRecords,
@@ -906,6 +958,87 @@ class Operator:
             '/pymesos.v1.Operator/MarkAgentGone',
             pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.MarkAgentGoneResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CordonAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/CordonAgents',
+            pymesos__proto_dot_v1_dot_operator__pb2.CordonAgentsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.CordonAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DrainAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/DrainAgents',
+            pymesos__proto_dot_v1_dot_operator__pb2.DrainAgentsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.DrainAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ActivateAgents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ActivateAgents',
+            pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,14 @@ class OperatorStub:
     Reserve: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReserveRequest, _operator_pb2.ReserveResponse]
     Unreserve: _grpc.UnaryUnaryMultiCallable[_operator_pb2.UnreserveRequest, _operator_pb2.UnreserveResponse]
     MarkAgentGone: _grpc.UnaryUnaryMultiCallable[_operator_pb2.MarkAgentGoneRequest, _operator_pb2.MarkAgentGoneResponse]
+    CordonAgents: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CordonAgentsRequest, _operator_pb2.CordonAgentsResponse]
+    """Have agents offered to nobody; what runs there runs on. Of one that is being drained that ends."""
+    DrainAgents: _grpc.UnaryUnaryMultiCallable[_operator_pb2.DrainAgentsRequest, _operator_pb2.DrainAgentsResponse]
+    """Have agents offered to nobody and emptied: their frameworks are told, and what is left at the
+    deadline is killed. Asked again, it sets another deadline.
+    """
+    ActivateAgents: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ActivateAgentsRequest, _operator_pb2.ActivateAgentsResponse]
+    """Have agents offered again that were cordoned or drained, or are being drained."""
     ListQuarantinedRecords: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListQuarantinedRecordsRequest, _operator_pb2.ListQuarantinedRecordsResponse]
     """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
     ReleaseQuarantinedRecord: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]
@@ -90,6 +98,14 @@ class OperatorAsyncStub(OperatorStub):
     Reserve: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReserveRequest, _operator_pb2.ReserveResponse]  # type: ignore[assignment]
     Unreserve: _aio.UnaryUnaryMultiCallable[_operator_pb2.UnreserveRequest, _operator_pb2.UnreserveResponse]  # type: ignore[assignment]
     MarkAgentGone: _aio.UnaryUnaryMultiCallable[_operator_pb2.MarkAgentGoneRequest, _operator_pb2.MarkAgentGoneResponse]  # type: ignore[assignment]
+    CordonAgents: _aio.UnaryUnaryMultiCallable[_operator_pb2.CordonAgentsRequest, _operator_pb2.CordonAgentsResponse]  # type: ignore[assignment]
+    """Have agents offered to nobody; what runs there runs on. Of one that is being drained that ends."""
+    DrainAgents: _aio.UnaryUnaryMultiCallable[_operator_pb2.DrainAgentsRequest, _operator_pb2.DrainAgentsResponse]  # type: ignore[assignment]
+    """Have agents offered to nobody and emptied: their frameworks are told, and what is left at the
+    deadline is killed. Asked again, it sets another deadline.
+    """
+    ActivateAgents: _aio.UnaryUnaryMultiCallable[_operator_pb2.ActivateAgentsRequest, _operator_pb2.ActivateAgentsResponse]  # type: ignore[assignment]
+    """Have agents offered again that were cordoned or drained, or are being drained."""
     ListQuarantinedRecords: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListQuarantinedRecordsRequest, _operator_pb2.ListQuarantinedRecordsResponse]  # type: ignore[assignment]
     """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
     ReleaseQuarantinedRecord: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]  # type: ignore[assignment]
@@ -219,6 +235,32 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.MarkAgentGoneRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.MarkAgentGoneResponse, _abc.Awaitable[_operator_pb2.MarkAgentGoneResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def CordonAgents(
+        self,
+        request: _operator_pb2.CordonAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.CordonAgentsResponse, _abc.Awaitable[_operator_pb2.CordonAgentsResponse]]:
+        """Have agents offered to nobody; what runs there runs on. Of one that is being drained that ends."""
+
+    @_abc_1.abstractmethod
+    def DrainAgents(
+        self,
+        request: _operator_pb2.DrainAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.DrainAgentsResponse, _abc.Awaitable[_operator_pb2.DrainAgentsResponse]]:
+        """Have agents offered to nobody and emptied: their frameworks are told, and what is left at the
+        deadline is killed. Asked again, it sets another deadline.
+        """
+
+    @_abc_1.abstractmethod
+    def ActivateAgents(
+        self,
+        request: _operator_pb2.ActivateAgentsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ActivateAgentsResponse, _abc.Awaitable[_operator_pb2.ActivateAgentsResponse]]:
+        """Have agents offered again that were cordoned or drained, or are being drained."""
 
     @_abc_1.abstractmethod
     def ListQuarantinedRecords(

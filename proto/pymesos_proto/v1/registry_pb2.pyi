@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AgentRecord(_message.Message):
-    __slots__ = ("info", "state", "changed_at_s", "reserved", "peer")
+    __slots__ = ("info", "state", "changed_at_s", "reserved", "peer", "drain")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REACHABLE: _ClassVar[AgentRecord.State]
@@ -23,12 +23,38 @@ class AgentRecord(_message.Message):
     CHANGED_AT_S_FIELD_NUMBER: _ClassVar[int]
     RESERVED_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
+    DRAIN_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.AgentInfo
     state: AgentRecord.State
     changed_at_s: float
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     peer: str
-    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., peer: _Optional[str] = ...) -> None: ...
+    drain: DrainRecord
+    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., peer: _Optional[str] = ..., drain: _Optional[_Union[DrainRecord, _Mapping]] = ...) -> None: ...
+
+class DrainRecord(_message.Message):
+    __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s")
+    class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        STATE_UNSPECIFIED: _ClassVar[DrainRecord.State]
+        CORDONED: _ClassVar[DrainRecord.State]
+        DRAINING: _ClassVar[DrainRecord.State]
+        DRAINED: _ClassVar[DrainRecord.State]
+    STATE_UNSPECIFIED: DrainRecord.State
+    CORDONED: DrainRecord.State
+    DRAINING: DrainRecord.State
+    DRAINED: DrainRecord.State
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DEADLINE_S_FIELD_NUMBER: _ClassVar[int]
+    THEN_GONE_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    state: DrainRecord.State
+    deadline_s: float
+    then_gone: bool
+    set_by: str
+    set_at_s: float
+    def __init__(self, state: _Optional[_Union[DrainRecord.State, str]] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
 
 class FrameworkRecord(_message.Message):
     __slots__ = ("info", "registered_at_s", "peer")

@@ -53,6 +53,7 @@ class Reason(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REASON_TASK_CHECK_STATUS_UPDATED: _ClassVar[Reason]
     REASON_TASK_GROUP_INVALID: _ClassVar[Reason]
     REASON_EXECUTOR_REGISTRATION_TIMEOUT: _ClassVar[Reason]
+    REASON_AGENT_DRAINING: _ClassVar[Reason]
 
 class Source(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
@@ -111,6 +112,7 @@ REASON_TASK_HEALTH_CHECK_STATUS_UPDATED: Reason
 REASON_TASK_CHECK_STATUS_UPDATED: Reason
 REASON_TASK_GROUP_INVALID: Reason
 REASON_EXECUTOR_REGISTRATION_TIMEOUT: Reason
+REASON_AGENT_DRAINING: Reason
 SOURCE_UNSPECIFIED: Source
 SOURCE_MASTER: Source
 SOURCE_AGENT: Source

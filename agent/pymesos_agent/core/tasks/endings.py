@@ -10,7 +10,7 @@ from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
 from pymesos_agent.core.tasks import updates
-from pymesos_agent.core.tasks.outcomes import ENDING, GROUP, grace_s
+from pymesos_agent.core.tasks.outcomes import DRAIN, ENDING, GROUP, grace_s
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core.copies import copy_of
 from pymesos_proto.v1 import agent_pb2 as agent_pb
@@ -18,13 +18,17 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 
 def on_kill(ctx: Context, message: agent_pb.MasterMessage.KillTask) -> None:
-    """The framework wants it, with its group."""
+    """The framework wants it, with its group; or its agent is being drained."""
     task = ctx.state.by_key.get((message.framework_id, message.task_id))
     if task is not None:
+        drains = message.reason == pb.REASON_AGENT_DRAINING
+        if drains and task.kill is None and not task.ended:
+            task.killed_for = DRAIN
         policy = copy_of(message.kill_policy) if message.HasField("kill_policy") else None
         kill(ctx, task, policy or task.info.kill_policy)
         for other in ctx.state.groups.get(task.group_id, ()):
-            end_for(ctx, other, GROUP, f"{task.info.task_id} was to be killed")
+            what = DRAIN if drains else GROUP
+            end_for(ctx, other, what, f"{task.info.task_id} was to be killed")
 
 
 def kill(ctx: Context, owner: Owner, policy: pb.KillPolicy) -> None:

@@ -11,7 +11,7 @@ from pymesos_agent.core.tasks.checks import HEALTH
 from pymesos_agent.core.tasks.task import Task
 from pymesos_proto.v1 import types_pb2 as pb
 
-LIFETIME, DISK, GROUP, ENDING = "lifetime", "disk", "group", "ending"
+LIFETIME, DISK, GROUP, ENDING, DRAIN = "lifetime", "disk", "group", "ending", "drain"
 MIB = 1024 * 1024
 # As in Mesos: one that is not well is killed, one that takes too long has failed.
 ENDED_BY_AGENT = {
@@ -28,7 +28,10 @@ ENDED_BY_AGENT = {
     DISK: (TaskEvent.FAILED, pb.REASON_CONTAINER_LIMITATION_DISK, "Disk limit exceeded"),
     GROUP: (TaskEvent.KILLED, pb.REASON_UNSPECIFIED, "Killed with its group"),
     ENDING: (TaskEvent.KILLED, pb.REASON_AGENT_REMOVED, "Killed with its agent, which is ending"),
+    DRAIN: (TaskEvent.KILLED, pb.REASON_AGENT_DRAINING, "Killed, for its agent is being drained"),
 }
+# What holds however far a task had come.
+OF_THE_AGENT = frozenset({ENDING, DRAIN})
 
 
 def grace_s(policy: pb.KillPolicy | None, own: pb.TaskInfo, default_s: float) -> float:

@@ -13,7 +13,7 @@ from pymesos_agent.core import sandboxes
 from pymesos_agent.core.context import CHECKPOINT, RESEND, Context, Owner
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import SAID, TASK_LIFE, ContainerEvent, TaskEffect, TaskEvent
-from pymesos_agent.core.tasks.outcomes import ENDED_BY_AGENT, ENDING
+from pymesos_agent.core.tasks.outcomes import ENDED_BY_AGENT, OF_THE_AGENT
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core import contract, limits
 from pymesos_core.text import cut
@@ -64,8 +64,8 @@ def update(
     """
     if task.ended:
         return
-    if event is TaskEvent.KILLED and task.killed_for == ENDING:
-        _, reason, message = ENDED_BY_AGENT[ENDING]  # however far it had come
+    if event is TaskEvent.KILLED and task.killed_for in OF_THE_AGENT:
+        _, reason, message = ENDED_BY_AGENT[task.killed_for]
     transition = TASK_LIFE.move(task, event, ctx.now.wall_s)
     status = _status(ctx, task, task.state, reason, message)
     if exit_status is not None:
@@ -107,8 +107,8 @@ def take(ctx: Context, task: Task, said: pb.TaskStatus) -> None:
     status.agent_id = ctx.state.agent_id
     status.hostname = ctx.hostname
     status.source = pb.SOURCE_EXECUTOR
-    if status.state == pb.TASK_KILLED and task.killed_for == ENDING:
-        status.reason = status.reason or pb.REASON_AGENT_REMOVED
+    if status.state == pb.TASK_KILLED and task.killed_for in OF_THE_AGENT:
+        status.reason = status.reason or ENDED_BY_AGENT[task.killed_for][1]
     status.timestamp_s = status.timestamp_s or ctx.now.wall_s
     transition = TASK_LIFE.move(task, SAID[status.state], ctx.now.wall_s)
     if status.state == pb.TASK_RUNNING and not task.started_at_s:
