@@ -43,12 +43,26 @@ class Member:
     @property
     def ready(self) -> bool:
         """Whether it does its work, and goes on doing it."""
-        return self.ready_since_s is not None and not self.leaving
+        return self.ready_since_s is not None and self.phase is Phase.RUNNING and not self.leaving
 
     def stable(self, min_healthy_s: float, now_s: float) -> bool:
         """Return whether it has been ready for long enough to be trusted."""
-        since_s = self.ready_since_s
-        return since_s is not None and not self.leaving and since_s + min_healthy_s <= now_s
+        return self.ready and (self.ready_since_s or 0.0) + min_healthy_s <= now_s
+
+    @property
+    def live(self) -> bool:
+        """Whether it has a task, or waits to have one."""
+        return not self.leaving and self.phase is not Phase.DONE
+
+    @property
+    def lost(self) -> bool:
+        """Whether its agent is unreachable: it may do its work, but nobody knows."""
+        return not self.leaving and self.phase is Phase.UNREACHABLE
+
+    @property
+    def departs(self) -> bool:
+        """Whether it is to leave an agent that is being drained, and can."""
+        return self.draining and not self.pinned
 
 
 @dataclass(frozen=True, slots=True)

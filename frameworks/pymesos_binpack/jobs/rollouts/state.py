@@ -19,6 +19,7 @@ class Rollout:
     from_count: int  # how many instances there were before
     state: State = State.ROLLING
     why: str = ""  # why it is in this state, and what it waits for
+    failure: str = ""  # why it went back
     by: str = ""  # who began it, or ended it
     began_s: float = 0.0
     since_s: float = 0.0  # when it began to go in its present direction

@@ -1,0 +1,67 @@
+"""The steps of one decision, and the budget from which each of them takes."""
+
+from __future__ import annotations
+
+from pymesos_binpack.jobs.rollouts.members import Member, Start, Step, Stop
+from pymesos_binpack.jobs.rollouts.seen import Seen, serves
+
+
+class Plan:
+    """Steps, with what they leave: the budget holds between any two of them."""
+
+    def __init__(self, seen: Seen) -> None:
+        self.seen = seen
+        self.steps: list[Step] = []
+        self.stopped: set[str] = set()
+        self._started: set[tuple[int, int]] = set()
+        self._live = seen.live
+        counted = [m for m in seen.members if seen.counts(m)]
+        self._ready = len(counted)
+        self._common = sum(m.index < seen.common for m in counted)
+
+    def is_free(self, member: Member) -> bool:
+        """Return whether nobody would miss an instance: it does no work, as far as is known."""
+        seen = self.seen
+        serving = member.ready and serves(seen.rules, seen.rollout, member.version)
+        return not serving and not member.lost
+
+    def may_stop(self, member: Member) -> bool:
+        """Return whether enough that are ready are left without an instance."""
+        if self.is_free(member):
+            return True
+        seen = self.seen
+        one = seen.counts(member)
+        common = member.index >= seen.common or self._common - one >= seen.floor
+        return common and self._ready - one >= seen.floor
+
+    def stop(self, member: Member, why: str) -> None:
+        """Stop an instance. May be called for one that was stopped already."""
+        if member.key in self.stopped:
+            return
+        one = self.seen.counts(member)
+        self._ready -= one
+        self._common -= one and member.index < self.seen.common
+        self._live -= member.live
+        self.stopped.add(member.key)
+        self.steps.append(Stop(member.key, why))
+
+    @property
+    def has_room(self) -> bool:
+        """Whether another may be live."""
+        return self._live < self.seen.ceiling
+
+    def start(self, index: int, version: int, why: str) -> bool:
+        """Start an instance, if another may be live and its index is free for it."""
+        seen = self.seen
+        if not self.has_room or (index, version) in self._started:
+            return False
+        if seen.rules.stop_first and (index in seen.held or seen.at.get(index)):
+            return False  # also while the one that is stopped now is there
+        self._started.add((index, version))
+        self._live += 1
+        self.steps.append(Start(index, version, why, seen.now_s))
+        return True
+
+    def left(self, index: int) -> list[Member]:
+        """Return the instances of an index that were not stopped."""
+        return [m for m in self.seen.at.get(index, ()) if m.key not in self.stopped]
