@@ -19,7 +19,8 @@ def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> t
     own_network = container.network not in ("", "host")
     if container.runtime:
         return (container.runtime,)
-    if grouped and own_network:
+    limited = container.network_in_mbit_per_s or container.network_out_mbit_per_s
+    if own_network and (grouped or limited):
         return ("oci",)
     if container.image:
         return ("oci",) if is_on_disk(container.image) else ("docker", "oci")

@@ -235,6 +235,8 @@ RULES: Mapping[str, Rule] = {
     "max_ping_timeouts": _anything,
     "page_size": _anything,
     "pids_max": _anything,
+    "network_in_mbit_per_s": _anything,
+    "network_out_mbit_per_s": _anything,
     "read_mib_per_s": _anything,
     "size_mib": _anything,
     "write_mib_per_s": _anything,

@@ -44,6 +44,9 @@ def container_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
     mappings = task.get("port_mappings", ())
     if mappings and task.get("network", "host") in ("host", "none"):
         return "port_mappings: they need a network that has ports of its own, like `bridge`"
+    limits = [key for key in task if key.startswith("network_")]
+    if limits and task.get("network", "host") in ("host", "none"):
+        return f"{limits[0]}: it needs a network of its own, like `bridge`"
     for index, mapping in enumerate(mappings):
         if mapping["port_index"] >= ports:
             return f"port_mappings[{index}].port_index: {there_are}"

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import pwd
 import signal
+import socket
+import subprocess
 import time
 import urllib.request
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -106,6 +109,49 @@ async def bridge(t: Tried) -> None:
     await t.rig.exited(spec)
     said = (spec.sandbox / "stdout").read_text()
     assert "eth0" in said and "inet addr:127.0.0.1" in said
+
+
+async def bandwidth(t: Tried) -> None:
+    """Data through its port wait in the queue of each way."""
+    port = free_port()
+    spec = await t.rig.run(
+        "nc -l -p 8080 > /dev/null; head -c 1000000 /dev/zero | nc -l -p 8080; sleep 60",
+        f"cpus:0.5;mem:64;ports:[{port}-{port}]",
+        t.image,
+        pb.ContainerInfo(
+            network="bridge",
+            port_mappings=[pb.PortMapping(port_index=0, container_port=8080)],
+            network_in_mbit_per_s=16,
+            network_out_mbit_per_s=24,
+        ),
+    )
+    assert await asyncio.to_thread(sent, port, b"x" * 1_000_000) == b""
+    assert len(await asyncio.to_thread(sent, port, b"")) == 1_000_000
+    record = t.rig.folder / "oci/networks" / spec.container_id
+    links = {link["name"] for link in json.loads(record.read_text())["result"]["interfaces"]}
+    said = subprocess.run(["tc", "-s", "-j", "qdisc", "show"], capture_output=True, check=True)
+    queues = {
+        queue["options"]["rate"]: queue["overlimits"]
+        for queue in json.loads(said.stdout)
+        if queue["kind"] == "tbf" and queue["dev"] in links
+    }
+    assert queues.keys() == {2_000_000, 3_000_000}, "bytes a second"
+    assert all(queues.values()), queues
+    t.rig.runtime.kill(spec.container_id, force=True)
+    await t.rig.exited(spec)
+
+
+def sent(port: int, data: bytes) -> bytes:
+    """What a task answers on a port of its own."""
+    for _ in range(300):
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 20) as to:
+            if data:
+                to.sendall(data)
+                to.shutdown(socket.SHUT_WR)
+            with to.makefile("rb") as answer:
+                return answer.read()
+        time.sleep(0.1)
+    raise AssertionError(f"nobody listens on {port}")
 
 
 async def group(t: Tried) -> None:
@@ -298,9 +344,9 @@ async def user_namespace(t: Tried) -> None:
 
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
-    for trial in (mem, cpu, cpu_quota, pids, io, network, bridge, group, root, read_only, mounts,
-                  ulimits, user, own_user, capabilities, seccomp, no_new_privileges, guard,
-                  namespaces, user_namespace)
+    for trial in (mem, cpu, cpu_quota, pids, io, network, bridge, bandwidth, group, root,
+                  read_only, mounts, ulimits, user, own_user, capabilities, seccomp,
+                  no_new_privileges, guard, namespaces, user_namespace)
 }  # fmt: skip
 
 

@@ -19,6 +19,7 @@ from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerStarted
 from pymesos_agent.health.checking import CheckError, run_check
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
+from pymesos_agent.runtimes.oci import networks
 from pymesos_agent.runtimes.oci.networks import NAMESPACES
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_proto.v1 import types_pb2 as pb
@@ -55,13 +56,13 @@ time.sleep(60)
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    networks = tmp_path / "cni"
-    networks.mkdir()
-    (networks / "alone.conflist").write_text(json.dumps(POINT_TO_POINT))
+    folder = tmp_path / "cni"
+    folder.mkdir()
+    (folder / "alone.conflist").write_text(json.dumps(POINT_TO_POINT))
     work = tmp_path / "work"
     work.mkdir()
     paths = tuple(AllowedPath(path, True) for path in (MODULES, PYTHON))
-    settings = Settings(networks=NetworkSettings(config_dir=networks), host_paths=paths)
+    settings = Settings(networks=NetworkSettings(config_dir=folder), host_paths=paths)
     async with oci_rig(work, settings) as rig:
         yield rig
 
@@ -154,6 +155,30 @@ async def test_what_cannot_be_mapped_is_refused(rig: Rig) -> None:
     assert "1 to 65535" in says(mapped(rig, "bridge", port=0))
     assert "no use for it" in says(mapped(rig, "host"))
     assert "it has host, none, bridge, alone" in says(mapped(rig, "elsewhere"))
+
+
+async def test_what_cannot_be_limited_is_refused(rig: Rig) -> None:
+    def says(network: str) -> str:
+        info = pb.ContainerInfo(network=network, network_in_mbit_per_s=8)
+        return refusal(rig.runtime, rig.spec("true", container=info), Settings()) or ""
+
+    assert rig.runtime.isolation["bandwidth"] == "bridge"
+    assert says("bridge") == ""
+    for network in ("", "host", "none", "alone"):
+        assert "has none that can be limited: ask for one of bridge" in says(network)
+
+
+async def test_where_limits_do_not_work_they_are_refused(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "_rates", lambda _: {"ingressRate": -1})
+    assert not rig.runtime._networks._can_limit()  # type: ignore[attr-defined]
+    assert not list(NAMESPACES.glob("pymesos-trial-*"))
+    rig.runtime._networks._limits = False  # type: ignore[attr-defined]
+    info = pb.ContainerInfo(network="bridge", network_in_mbit_per_s=8)
+    said = refusal(rig.runtime, rig.spec("true", container=info), Settings())
+    assert said is not None
+    assert "asks for network_in_mbit_per_s, network_out_mbit_per_s" in said
 
 
 async def test_a_grpc_check_reaches_into_a_network_of_its_own(rig: Rig) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from pymesos_agent.core import events as ev
+from pymesos_agent.core.ports import Bandwidth
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_harness import AgentHarness
 
@@ -42,6 +43,13 @@ def test_all_are_started_after_one_write(h: AgentHarness) -> None:
     h.hold_writes = False
     h.write()
     assert [effect.info.task_id for effect in h.started] == ["a", "b"]
+
+
+def test_their_network_has_the_limits_that_they_ask_for(h: AgentHarness) -> None:
+    h.launch_group("a", "b", network="bridge", network_in_mbit_per_s=8, network_out_mbit_per_s=9)
+    for effect in h.started:
+        assert effect.group is not None
+        assert effect.group.bandwidth == Bandwidth(in_mbit_per_s=8, out_mbit_per_s=9)
 
 
 def test_none_is_started_when_the_write_fails(h: AgentHarness) -> None:

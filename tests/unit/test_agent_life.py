@@ -349,6 +349,11 @@ def test_an_engine_is_asked_for_images_of_registries(
     assert says in (refusal(engine, spec(tmp_path, image=image), settings) or "")
 
 
+def test_a_limit_of_a_network_is_for_the_oci_runtime() -> None:
+    limited = pb.ContainerInfo(image="i", network="bridge", network_out_mbit_per_s=8)
+    assert fitting_runtimes(limited) == ("oci",)
+
+
 def test_an_image_of_the_disk_is_for_the_oci_runtime(tmp_path: Path) -> None:
     container = pb.ContainerInfo(image="oci:/srv/layout")
     assert fitting_runtimes(container) == ("oci",)

@@ -22,7 +22,8 @@ SCHEMA = json.loads(
 )["$defs"]
 FIELDS = {field.name: field for field in pb.ContainerInfo.DESCRIPTOR.fields}
 NOT_ASKED = {"runtime", "port_mappings"}  # which of them; with a network of its own
-OF_A_GROUP = {"runtime", "network", "port_mappings"}  # sidecars have those of their main task
+OF_NETWORKS = {"network", "port_mappings", "network_in_mbit_per_s", "network_out_mbit_per_s"}
+OF_A_GROUP = {"runtime", *OF_NETWORKS}  # sidecars have those of their main task
 
 
 def some(field: Any) -> Any:

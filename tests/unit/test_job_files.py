@@ -126,6 +126,10 @@ MINIMAL = "{name: j, tasks: [{name: t, command: x, %s}]}"
             "port_mappings: they need a network that has ports of its own",
         ),
         (
+            MINIMAL % "network_in_mbit_per_s: 8",
+            "network_in_mbit_per_s: it needs a network of its own, like `bridge`",
+        ),
+        (
             MINIMAL % "network: bridge, port_mappings: [{port_index: 0, container_port: 80}]",
             "port_mappings[0].port_index: the task has 0 ports",
         ),

@@ -56,6 +56,7 @@ def test_a_group_and_a_task_on_one_offer(h: MasterHarness) -> None:
         ({"task_id": "a"}, "two tasks of one id"),
         ({"network": "none"}, "have one network"),
         ({"port": 80}, "Two ports are mapped to the same one"),
+        ({"in_mbit": 9}, "The network of a group has one limit each way; these ask for several"),
     ],
 )
 def test_one_bad_task_is_the_end_of_all(
@@ -67,6 +68,9 @@ def test_one_bad_task_is_the_end_of_all(
     good = task(offer, "a")
     bad = task(offer, str(change.get("task_id", "b")), str(change.get("text", "cpus:1;mem:32")))
     bad.container.network = str(change.get("network", ""))
+    if change.get("in_mbit"):
+        good.container.network_in_mbit_per_s = 8
+        bad.container.network_in_mbit_per_s = 9
     if change.get("port"):
         good.container.port_mappings.extend(mapping)
         bad.container.port_mappings.extend(mapping)

@@ -207,6 +207,13 @@ FACETS = (
         oci="CNI: a bridge, or what `--cni-config-dir` has",
     ),
     Facet(
+        "bandwidth",
+        "what goes through its own network: so many millions of bits a second",
+        "network_in_mbit_per_s, network_out_mbit_per_s",
+        lambda container: container.network_in_mbit_per_s or container.network_out_mbit_per_s,
+        oci="the CNI plugin `bandwidth`: of `bridge`, and of networks that have it",
+    ),
+    Facet(
         "group",
         "a network of their own that the tasks of a group share",
         "LAUNCH_GROUP",

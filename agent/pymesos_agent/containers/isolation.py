@@ -41,7 +41,8 @@ class Isolating(Protocol):
 def refusal(runtime: Isolating, spec: ContainerSpec, settings: Settings) -> str | None:
     """Why a container is not launched: nothing is silently weaker than it was asked to be."""
     texts = {facet.name: facet for facet in FACETS}
-    for name in asked(spec.info):
+    asked_for = tuple(asked(spec.info))
+    for name in asked_for:
         if name not in runtime.isolation:
             facet = texts[name]
             return (
@@ -55,6 +56,12 @@ def refusal(runtime: Isolating, spec: ContainerSpec, settings: Settings) -> str 
         return (
             f"there is no network {spec.info.container.network[:50]!r} on this agent; it has"
             f" {', '.join(filter(None, networks))}"
+        )
+    bandwidth = runtime.isolation.get("bandwidth", "").split(", ")
+    if "bandwidth" in asked_for and spec.info.container.network not in bandwidth:
+        return (
+            f"the task limits what goes through its network, and has none that can be limited:"
+            f" ask for one of {', '.join(bandwidth)} (network)"
         )
     return (
         _unmappable(spec)

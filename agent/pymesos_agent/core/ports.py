@@ -19,12 +19,33 @@ class MappedPort:
 
 
 @dataclass(frozen=True)
+class Bandwidth:
+    """How much goes through a network, at most; 0: as much as can."""
+
+    in_mbit_per_s: int = 0
+    out_mbit_per_s: int = 0
+
+    def __bool__(self) -> bool:
+        return bool(self.in_mbit_per_s or self.out_mbit_per_s)
+
+
+UNLIMITED = Bandwidth()
+
+
+def bandwidth_of(info: pb.TaskInfo) -> Bandwidth:
+    """What a task says of its network."""
+    container = info.container
+    return Bandwidth(container.network_in_mbit_per_s, container.network_out_mbit_per_s)
+
+
+@dataclass(frozen=True)
 class Group:
     """What containers share that live and die together."""
 
     group_id: str
     container_ids: tuple[str, ...]
     ports: tuple[MappedPort, ...]  # of all of them
+    bandwidth: Bandwidth = UNLIMITED  # of their network
 
 
 def ports_of(resources: Resources) -> list[int]:

@@ -276,7 +276,7 @@ class PortMapping(_message.Message):
     def __init__(self, port_index: _Optional[int] = ..., container_port: _Optional[int] = ..., protocol: _Optional[str] = ...) -> None: ...
 
 class ContainerInfo(_message.Message):
-    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings", "read_mib_per_s", "write_mib_per_s")
+    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings", "read_mib_per_s", "write_mib_per_s", "network_in_mbit_per_s", "network_out_mbit_per_s")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
@@ -290,6 +290,8 @@ class ContainerInfo(_message.Message):
     PORT_MAPPINGS_FIELD_NUMBER: _ClassVar[int]
     READ_MIB_PER_S_FIELD_NUMBER: _ClassVar[int]
     WRITE_MIB_PER_S_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_IN_MBIT_PER_S_FIELD_NUMBER: _ClassVar[int]
+    NETWORK_OUT_MBIT_PER_S_FIELD_NUMBER: _ClassVar[int]
     image: str
     runtime: str
     network: str
@@ -303,7 +305,9 @@ class ContainerInfo(_message.Message):
     port_mappings: _containers.RepeatedCompositeFieldContainer[PortMapping]
     read_mib_per_s: int
     write_mib_per_s: int
-    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ..., read_mib_per_s: _Optional[int] = ..., write_mib_per_s: _Optional[int] = ...) -> None: ...
+    network_in_mbit_per_s: int
+    network_out_mbit_per_s: int
+    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ..., read_mib_per_s: _Optional[int] = ..., write_mib_per_s: _Optional[int] = ..., network_in_mbit_per_s: _Optional[int] = ..., network_out_mbit_per_s: _Optional[int] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("uri", "path", "sha256", "extract", "executable")

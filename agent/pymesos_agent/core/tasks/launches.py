@@ -14,7 +14,13 @@ from pymesos_agent.core.effects import StartContainer
 from pymesos_agent.core.executors import life as executors
 from pymesos_agent.core.executors.executor import Executor
 from pymesos_agent.core.lifecycles import ContainerEvent, TaskEvent
-from pymesos_agent.core.ports import Group, mapped_ports, ports_of
+from pymesos_agent.core.ports import (
+    UNLIMITED,
+    Group,
+    bandwidth_of,
+    mapped_ports,
+    ports_of,
+)
 from pymesos_agent.core.tasks import updates
 from pymesos_agent.core.tasks.task import InExecutor, Task
 from pymesos_core import contract
@@ -223,7 +229,8 @@ def _group_of(ctx: Context, group_id: str) -> Group:
         mapped_ports(member.info, ports_of(from_proto(member.info.resources))) for member in members
     )
     container_ids = tuple(member.container_id for member in members)
-    return Group(group_id, container_ids, tuple(chain.from_iterable(ports)))
+    said = filter(None, (bandwidth_of(member.info) for member in members))  # all of them the same
+    return Group(group_id, container_ids, tuple(chain.from_iterable(ports)), next(said, UNLIMITED))
 
 
 def _start_of_executor(executor: Executor) -> StartContainer:

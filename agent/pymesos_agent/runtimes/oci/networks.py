@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_agent.containers.settings import NetworkSettings
-from pymesos_agent.core.ports import MappedPort
+from pymesos_agent.core.ports import UNLIMITED, Bandwidth, MappedPort
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_core.exits import RoleError
 from pymesos_core.tasks import Background
@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 PLUGIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 NAMESPACES = Path("/run/netns")
 INTERFACE = "eth0"
+CNI_VERSION = "0.4.0"
+MBIT = 1_000_000
+# More than the largest packet; and what the plugin takes.
+LEAST_BURST_BITS, MOST_BURST_BITS = 2**20, 2**32 - 1
 TIMEOUT_S = 30.0
 BRIDGE, NONE = "bridge", "none"
 BRIDGE_LINK = "pymesos0"
@@ -61,6 +65,7 @@ class Wanted:
     name: str
     members: tuple[str, ...]  # container ids
     ports: tuple[MappedPort, ...]
+    bandwidth: Bandwidth = UNLIMITED
 
 
 class Networks:
@@ -72,6 +77,7 @@ class Networks:
         self._settings = settings
         self._path = ":".join(folder for folder in PLUGIN_DIRS if Path(folder).is_dir())
         self._known: Mapping[str, Json] = {}
+        self._limits = False  # what goes through a network, on this machine
         self._background = Background("making a network")
         self._making: dict[str, asyncio.Task[Path]] = {}
 
@@ -80,6 +86,7 @@ class Networks:
         self._directory.mkdir(mode=0o700, exist_ok=True)
         usual = {BRIDGE: _bridge(self._settings.bridge_subnet)} if self._has(NEEDED) else {}
         self._known = usual | dict(self._configured())
+        self._limits = bool(self._known) and self._can_limit()
 
     def _has(self, programs: Sequence[str]) -> bool:
         there = [shutil.which(program, path=self._path) for program in programs]
@@ -107,6 +114,54 @@ class Networks:
     def names(self) -> Sequence[str]:
         """The networks that a task may ask for, besides `none`."""
         return list(self._known)
+
+    @property
+    def limited(self) -> Sequence[str]:
+        """The networks of which a task may limit what goes through."""
+        if not self._limits:
+            return []
+        return [
+            name
+            for name, config in self._known.items()
+            if any(_is_limit(plugin) for plugin in config["plugins"])
+        ]
+
+    def _can_limit(self) -> bool:
+        """Whether the kernel and the plugin do it, tried on a link that leads nowhere."""
+        if not self._has(("bandwidth",)):
+            return False
+        near, far = (f"pymesos-trial-{end}-{os.getpid()}" for end in ("near", "far"))
+        try:
+            for name in (near, far):
+                _run(["ip", "netns", "add", name])
+            peer = ("peer", "name", INTERFACE, "netns", far)
+            _run(["ip", "-n", near, "link", "add", "near", "type", "veth", *peer])
+            sandbox = str(NAMESPACES / far)
+            ends = [{"name": "near"}, {"name": INTERFACE, "sandbox": sandbox}]
+            made = {"cniVersion": CNI_VERSION, "interfaces": ends}
+            said: Json = {"cniVersion": CNI_VERSION, "name": "trial", "type": "bandwidth"}
+            said |= {"runtimeConfig": {"bandwidth": _rates(Bandwidth(1, 1))}, "prevResult": made}
+            program = shutil.which("bandwidth", path=self._path)
+            environment = self._environment("ADD", far, sandbox)
+            _run(["ip", "netns", "exec", near, str(program)], json.dumps(said), environment)
+        except NetworkError as error:
+            log.info("what goes through networks cannot be limited: %s", error)
+            return False
+        finally:
+            for name in (near, far):
+                with contextlib.suppress(NetworkError):
+                    _run(["ip", "netns", "delete", name])
+        return True
+
+    def _environment(self, command: str, owner: str, namespace: str) -> dict[str, str]:
+        return {
+            "CNI_COMMAND": command,
+            "CNI_CONTAINERID": owner,
+            "CNI_NETNS": namespace,
+            "CNI_IFNAME": INTERFACE,
+            "CNI_PATH": self._path,
+            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+        }
 
     async def make(self, wanted: Wanted) -> Path:
         """The namespace, the same for all of a group. Raises NetworkError."""
@@ -145,6 +200,8 @@ class Networks:
     def _call(self, command: str, given: Json, plugin: Json, result: Json | None) -> Json | None:
         """One plugin; what it answers. Raises NetworkError."""
         config = given["config"]
+        if _is_limit(plugin) and not any(given.get("bandwidth", {}).values()):
+            return None  # there is nothing for it to do
         said = dict(plugin) | {"name": config["name"], "cniVersion": config["cniVersion"]}
         if plugin.get("capabilities", {}).get("portMappings"):
             mappings = [
@@ -153,16 +210,12 @@ class Networks:
                 for p in map(_as_dict, given["ports"])
             ]  # fmt: skip
             said["runtimeConfig"] = {"portMappings": mappings}
+        if _is_limit(plugin):
+            said["runtimeConfig"] = {"bandwidth": _rates(Bandwidth(**given["bandwidth"]))}
         if result is not None:
             said["prevResult"] = result
-        environment = {
-            "CNI_COMMAND": command,
-            "CNI_CONTAINERID": given["owner"],
-            "CNI_NETNS": str(NAMESPACES / _namespace(given["owner"])),
-            "CNI_IFNAME": INTERFACE,
-            "CNI_PATH": self._path,
-            "PATH": os.environ.get("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
-        }
+        owner = given["owner"]
+        environment = self._environment(command, owner, str(NAMESPACES / _namespace(owner)))
         program = shutil.which(plugin["type"], path=self._path)
         if program is None:
             raise NetworkError(f"the CNI plugin {plugin['type']} is not in {self._path}")
@@ -247,6 +300,21 @@ def _as_dict(port: MappedPort | Json) -> Json:
     return asdict(port) if isinstance(port, MappedPort) else port
 
 
+def _is_limit(plugin: Json) -> bool:
+    """Whether it is the plugin that limits what goes through a network, as a container asks."""
+    return bool(plugin.get("capabilities", {}).get("bandwidth"))
+
+
+def _rates(bandwidth: Bandwidth) -> Json:
+    """In the plugin's words: bits a second, and bits that go at once, for a twentieth of it."""
+    out: Json = {}
+    for way, mbit in (("ingress", bandwidth.in_mbit_per_s), ("egress", bandwidth.out_mbit_per_s)):
+        if mbit:
+            burst = min(max(mbit * MBIT // 20, LEAST_BURST_BITS), MOST_BURST_BITS)
+            out |= {f"{way}Rate": mbit * MBIT, f"{way}Burst": burst}
+    return out
+
+
 def _namespace(owner: str) -> str:
     return f"pymesos-{owner}"
 
@@ -254,7 +322,7 @@ def _namespace(owner: str) -> str:
 def _bridge(subnet: str) -> Json:
     """What `network: bridge` is."""
     return {
-        "cniVersion": "0.4.0",
+        "cniVersion": CNI_VERSION,
         "name": NETWORK_NAME,
         "plugins": [
             {
@@ -271,6 +339,7 @@ def _bridge(subnet: str) -> Json:
             },
             {"type": "portmap", "capabilities": {"portMappings": True}, "snat": True},
             {"type": "firewall"},
+            {"type": "bandwidth", "capabilities": {"bandwidth": True}},
         ],
     }
 

@@ -36,6 +36,7 @@ from pymesos_agent.core.events import (
     ContainerState,
     killed_early,
 )
+from pymesos_agent.core.ports import bandwidth_of
 from pymesos_agent.files.folders import sandbox_path
 from pymesos_agent.files.guards import let_pass
 from pymesos_agent.files.trees import try_remove_tree
@@ -132,6 +133,7 @@ class OciRuntime:
         return {
             **self._cgroups.isolation,
             **bridges,
+            **({"bandwidth": ", ".join(limited)} if (limited := self._networks.limited) else {}),
             **({"io": "cgroup"} if self._host.disk and self._cgroups.limits_io else {}),
             **ALWAYS,
             **{name: tool for name, how in DECLARED["oci"].items() if how.startswith(THE_RUNTIME)},
@@ -167,7 +169,7 @@ class OciRuntime:
                 self._tools.values(), self._settings.oci_tool, self._trial
             )
             self._images.start()
-            self._networks.start()
+            await asyncio.to_thread(self._networks.start)
             await self._supervised.start(self._hear)
         except NetworkError as error:
             raise RuntimeUnavailableError(str(error)) from error
@@ -297,10 +299,12 @@ class OciRuntime:
         if not spec.own_network or (name == "none" and spec.group is None):
             return None
         if (group := spec.group) is not None:
-            wanted = Wanted(group.group_id, name, group.container_ids, group.ports)
+            members, ports = group.container_ids, group.ports
+            wanted = Wanted(group.group_id, name, members, ports, group.bandwidth)
         else:
             owner = spec.container_id
-            wanted = Wanted(owner, name, (owner,), spec.mapped_ports())
+            ports, bandwidth = spec.mapped_ports(), bandwidth_of(spec.info)
+            wanted = Wanted(owner, name, (owner,), ports, bandwidth)
         return await self._networks.make(wanted)
 
     async def _image(self, spec: ContainerSpec) -> Image | None:
