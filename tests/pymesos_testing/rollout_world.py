@@ -46,6 +46,7 @@ class World:
     registry_answers: bool = True
     members: dict[str, Member] = field(default_factory=dict)
     changed_s: dict[str, float] = field(default_factory=dict)  # when a member got into its phase
+    decided: dict[str, Member] = field(default_factory=dict)  # as they were then
     log: list[str] = field(default_factory=list)
     version: int = 1
     made: int = 0
@@ -133,12 +134,14 @@ class World:
     # Time.
 
     def run(self, for_s: float) -> None:
-        """Let time pass, a second at a time."""
+        """Let time pass, a second at a time; it is decided when that was asked for, or is due."""
         end_s = self.now_s + for_s
         while self.now_s < end_s:
             self.now_s = min(end_s, self.now_s + 1.0)
             self._pass()
-            self.decide()
+            is_due = self.look_at_s is not None and self.look_at_s <= self.now_s
+            if is_due or self.members != self.decided:
+                self.decide()
 
     def run_until(self, *states: State, within_s: float = 2000.0) -> None:
         """Let time pass until the rollout is in one of these states."""
@@ -199,6 +202,7 @@ class World:
                 self._carry_out(step, before)
             self._note()
             if not made.steps and made.rollout == before:
+                self.decided = dict(self.members)
                 return
         raise AssertionError(f"decisions without an end: {made}")
 

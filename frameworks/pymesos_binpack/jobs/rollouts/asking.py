@@ -32,6 +32,7 @@ def resume(rollout: Rollout, rules: UpdateRules, now_s: float, by: str = "") -> 
     return rollout.moved(
         turn,
         f"resumed{_by(by)}",
+        forgiven_s=max(now_s, rollout.since_s),
         exits=0,
         exit_why="",
         stable_by_s={},

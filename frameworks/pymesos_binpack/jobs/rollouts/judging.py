@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
-from pymesos_binpack.jobs.lifecycle import Phase
 from pymesos_binpack.jobs.rollouts.asking import MOST_EXITS
 from pymesos_binpack.jobs.rollouts.holding import canaries
 from pymesos_binpack.jobs.rollouts.lifecycle import Turn
@@ -15,8 +14,6 @@ from pymesos_binpack.jobs.rollouts.replacing import is_underway, staying
 from pymesos_binpack.jobs.rollouts.seen import Seen
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_core.clock import utc
-
-REFUSED = (Trouble.TASK_ERROR, Trouble.IMAGE_REFUSED)
 
 
 class Standstill(NamedTuple):
@@ -111,17 +108,16 @@ def kept_time(seen: Seen, rollout: Rollout, *, still: bool) -> Rollout:
 
 
 def _has_time(member: Member) -> bool:
-    """Whether the deadline of an instance counts: it has had a task, which is up to itself."""
-    if member.lost or member.trouble in (Trouble.CAPACITY, Trouble.IMAGE_UNAVAILABLE):
-        return False
-    return member.phase is not Phase.WAITING or member.trouble is Trouble.NONE
+    """Whether an instance has only itself to blame if it does not become stable."""
+    waits = member.trouble in (Trouble.CAPACITY, Trouble.IMAGE_UNAVAILABLE)
+    return not member.lost and not waits
 
 
 def failure(seen: Seen, rollout: Rollout) -> str:
     """Return why a rollout has failed; empty: it has not."""
     for member in seen.new():
-        if member.trouble in REFUSED:
-            said = member.trouble_text or member.trouble.value
+        if member.hopeless and member.begun_s >= rollout.forgiven_s:
+            said = member.trouble_text or member.trouble.value or "it has ended"
             return f"instance {member.index} of version {member.version}: {said}"
     if rollout.exits >= MOST_EXITS:
         last = f", the last so: {rollout.exit_why}" if rollout.exit_why else ""

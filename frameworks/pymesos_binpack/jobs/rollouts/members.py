@@ -20,6 +20,9 @@ class Trouble(StrEnum):
     TASK_ERROR = "it was refused, and would be again"
 
 
+REFUSED = (Trouble.TASK_ERROR, Trouble.IMAGE_REFUSED)  # what waiting makes no better
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
     """One instance of a task, as it is known now.
@@ -53,6 +56,11 @@ class Member:
     def live(self) -> bool:
         """Whether it has a task, or waits to have one."""
         return not self.leaving and self.phase is not Phase.DONE
+
+    @property
+    def hopeless(self) -> bool:
+        """Whether it will not run, however long that is waited for."""
+        return self.phase is Phase.DONE or self.trouble in REFUSED
 
     @property
     def lost(self) -> bool:

@@ -14,7 +14,8 @@ def staying(seen: Seen) -> dict[int, Member]:
     target = seen.rollout.target
     found: dict[int, Member] = {}
     for index in range(seen.count):
-        fit = [m for m in seen.at.get(index, ()) if m.version == target and not m.departs]
+        fit = [m for m in seen.at.get(index, ()) if m.version == target]
+        fit = [m for m in fit if not m.departs and not m.hopeless]
         if fit:
             # Of several the best, and then the eldest: the others are surplus.
             found[index] = max(fit, key=lambda m: (seen.stable(m), m.ready))

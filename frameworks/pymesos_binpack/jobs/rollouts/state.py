@@ -25,6 +25,7 @@ class Rollout:
     since_s: float = 0.0  # when it began to go in its present direction
     promoted: bool = True  # whether its canaries are, or there are none
     backward: bool = False  # whether it goes, or went, back; while it is paused, too
+    forgiven_s: float = 0.0  # when it was resumed: what was refused before is tried again
     exits: int = 0  # of the instances that it started, in a row: none became stable meanwhile
     exit_why: str = ""  # how the latest of them ended
     most_stable: int = 0  # how many of those were stable at the best time
