@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from pymesos_binpack.jobfiles.parsing import Job
 from pymesos_core.states import is_terminal
-from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_simulation.agents import AgentNode
@@ -28,6 +28,7 @@ class Cluster:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        world.drained = self._check_drained
         self.coordinator = Coordinator(world)
         self.network = Network(world)
         self.operators = Operators()
@@ -183,9 +184,22 @@ class Cluster:
             out.append(f"the leader knows {known} streams, {there} are open")
         if written := self._unlike_the_registry(leader.core.state):
             out.append(f"the registry says otherwise of {written}")
+        if withheld := [
+            f"{agent.agent_id} ({agent.state.value}, {agent.drain.state})"
+            for agent in leader.core.state.agents.values()
+            if agent.drain.state != DrainState.NONE and agent.state == AgentState.ACTIVE
+        ]:
+            out.append(f"not offered are {withheld}")
         if self.desk is not None:
             out += self.desk.differences()
         return out + self.operators.broken(self.coordinator.registry)
+
+    def _check_drained(self, agent_id: str) -> None:
+        """Nothing runs on an agent that is drained by the registry."""
+        for node in self.agents:
+            if node.core is not None and node.core.state.agent_id == agent_id:
+                live = sorted(node.machine.live())
+                assert not live, f"{agent_id} is drained, and {live} run on {node.name}"
 
     def _live(self) -> set[tuple[str, TaskKey]]:
         return {(agent.name, key) for agent in self.agents for key in agent.machine.live()}

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from pymesos_core.caller import NOBODY
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import read_policy
+from pymesos_master.core.lifecycles import DrainState
 from pymesos_master.core.reservations import intended
 from pymesos_master.core.roles import read_quota
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.cluster import Cluster
+from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.strangers import ROOT, policy
 from pymesos_simulation.world import Node
 
@@ -33,6 +35,9 @@ FAULTS = (
     "clock jump",
     "rolling upgrade",
     "marked gone",
+    "cordoned",
+    "drained",
+    "activated",
     "agent ended",
     "torn down",
     "other resources",
@@ -44,6 +49,8 @@ FAULTS = (
     "snooped",
 )
 POLICY_GAP_S = 15.0
+DRAIN_EVERY = 4  # of so many seeds one has operators who drain agents
+END_DRAINS_S = 5.0  # how often these look, once the weather is fine, whether agents are drained
 ROLES = ("eng", "eng/web", "ops")
 
 
@@ -79,6 +86,9 @@ class Faults:
                 self._repeat(gap_s, strike)
         if self.world.certified:
             self._set_policy()
+        if self.world.seed % DRAIN_EVERY == 0:
+            self._drain()
+            self._end_drains()
         self._restart_the_dead()
 
     def _repeat(self, gap_s: float, strike: Callable[[], None]) -> None:
@@ -195,6 +205,52 @@ class Faults:
                 True,
                 lambda commands: commands.mark_gone(self._operator, agent_id),
             )
+
+    def _drain(self) -> None:
+        """An operator cordons, drains or activates an agent, whatever it is doing."""
+        world, random = self.world, self.world.aside
+        if not world.faulty:
+            return
+        world.at(random.expovariate(1 / world.weather.drain_gap_s), self._drain)
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None or not leader.core.state.agents:
+            return
+        agent_id = random.choice(sorted(leader.core.state.agents))
+        what = random.choice(["cordoned", "drained", "drained", "activated"])
+        within_s, then_gone = random.choice([0.0, 5.0, 30.0, 120.0]), random.random() < 0.1
+        world.counts[what] += 1
+        said = f" within {within_s:g} s{', then gone' if then_gone else ''}"
+        world.trace(f"an operator has {agent_id} {what}{said if what == 'drained' else ''}")
+        self.cluster.operators.ask(
+            leader,
+            ("drain", agent_id),
+            what,
+            {
+                "cordoned": lambda commands: commands.cordon(self._operator, [agent_id]),
+                "drained": lambda commands: commands.drain(
+                    self._operator, [agent_id], within_s, then_gone=then_gone
+                ),
+                "activated": lambda commands: commands.activate(self._operator, [agent_id]),
+            }[what],
+        )
+
+    def _end_drains(self) -> None:
+        """When the weather is fine each drain ends, and what is drained is given back."""
+        self.world.at(END_DRAINS_S, self._end_drains)
+        leader = self.cluster.coordinator.leader
+        if self.world.faulty or leader is None or leader.core is None:
+            return
+        for agent in leader.core.state.agents.values():
+            if agent.drain.state in (DrainState.CORDONED, DrainState.DRAINED):
+                self._activate(leader, agent.agent_id)
+
+    def _activate(self, leader: MasterNode, agent_id: str) -> None:
+        self.cluster.operators.ask(
+            leader,
+            ("drain", agent_id),
+            "activated",
+            lambda commands: commands.activate(self._operator, [agent_id]),
+        )
 
     def _tear_down(self) -> None:
         """An operator removes a framework of which nothing is expected."""

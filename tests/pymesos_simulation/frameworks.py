@@ -18,6 +18,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal, state_name
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
@@ -114,6 +115,9 @@ class _Ears(Scheduler):
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         self._node.on_update(status)
 
+    def drain(self, driver: Driver, drain: scheduler_pb.Event.Drain) -> None:
+        self._node.on_drain(drain)
+
     def disconnected(self, driver: Driver) -> None:
         self._node.on_lost()
 
@@ -161,6 +165,9 @@ class DriverNode(SchedulerNode):
         """For the framework."""
 
     def on_update(self, status: pb.TaskStatus) -> None:
+        """For the framework."""
+
+    def on_drain(self, drain: scheduler_pb.Event.Drain) -> None:
         """For the framework."""
 
     def on_lost(self) -> None:

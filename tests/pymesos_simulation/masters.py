@@ -25,7 +25,7 @@ from pymesos_master.commands import Commands
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
-from pymesos_master.core.registry import FRAMEWORK
+from pymesos_master.core.registry import AGENT, FRAMEWORK
 from pymesos_master.core.state import ClusterState, Task
 from pymesos_master.main import contend
 from pymesos_master.services.agent import AgentService
@@ -165,6 +165,12 @@ class WatchedRegistry(ZkRegistry):
         except Exception:
             self._failed = True
             raise
+        for change in changes:
+            if change.kind == AGENT and change.value is not None:
+                record = registry_pb.AgentRecord.FromString(change.value)
+                if record.drain.state == registry_pb.DrainRecord.DRAINED:
+                    with here().world.fatal():
+                        here().world.drained(change.key)
 
 
 class SimulatedAudit:

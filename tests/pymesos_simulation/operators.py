@@ -56,9 +56,24 @@ class Operators:
         out = []
         for what in sorted(self._answered):
             values = list(self._values[what].values())
+            if what[0] == "drain" and _is_given_up(records, what[1]):
+                continue
             if (now := _read(records, what)) not in values:
                 out.append(f"{what} is {now}, answered was one of {values}")
         return out
+
+
+def _is_given_up(records: Mapping[tuple[str, str], bytes], agent_id: str) -> bool:
+    """Whether an agent is gone, or forgotten, and its drain with it."""
+    return ("agent", agent_id) not in records or _read(records, ("gone", agent_id))
+
+
+_DRAINS = {
+    registry_pb.DrainRecord.STATE_UNSPECIFIED: "activated",
+    registry_pb.DrainRecord.CORDONED: "cordoned",
+    registry_pb.DrainRecord.DRAINING: "drained",
+    registry_pb.DrainRecord.DRAINED: "drained",
+}
 
 
 def _read(records: Mapping[tuple[str, str], bytes], what: What) -> Any:
@@ -66,6 +81,9 @@ def _read(records: Mapping[tuple[str, str], bytes], what: What) -> Any:
     if kind == "gone":
         record = registry_pb.AgentRecord.FromString(records.get(("agent", name), b""))
         return record.state == registry_pb.AgentRecord.GONE
+    if kind == "drain":
+        record = registry_pb.AgentRecord.FromString(records.get(("agent", name), b""))
+        return _DRAINS[record.drain.state]
     if kind == "torn down":
         return ("framework", name) not in records
     if kind == "policy":

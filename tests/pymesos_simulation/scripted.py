@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pymesos_core.resources import Resources, from_proto, parse, to_proto
-from pymesos_core.states import state_name
+from pymesos_core.states import reason_name, state_name
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.executors import in_executor
@@ -34,6 +35,8 @@ class ScriptedFramework(DriverNode):
         self.offers: dict[str, pb.Offer] = {}
         self.states: dict[str, list[str]] = {}  # task id → the states heard, without repetitions
         self.errors: list[str] = []
+        self.drained: set[str] = set()  # the agents of which it is told so
+        self.reasons: dict[str, str] = {}  # task id → the latest heard
         self.acknowledges = True
 
     def make_info(self) -> pb.FrameworkInfo:
@@ -54,11 +57,18 @@ class ScriptedFramework(DriverNode):
     def on_lost(self) -> None:
         self.offers.clear()
 
+    def on_drain(self, drain: scheduler_pb.Event.Drain) -> None:
+        if drain.cancelled:
+            self.drained.discard(drain.agent_id)
+        else:
+            self.drained.add(drain.agent_id)
+
     def on_fail(self, message: str) -> None:
         self.errors.append(message)
 
     def on_subscribed(self, framework_id: str) -> None:
         self.stored_id = framework_id
+        self.drained.clear()  # it is told anew
 
     def on_offers(self, offers: Sequence[pb.Offer]) -> None:
         self.offers.update({o.offer_id: o for o in offers})
@@ -70,6 +80,7 @@ class ScriptedFramework(DriverNode):
         heard = self.states.setdefault(status.task_id, [])
         if not heard or heard[-1] != state_name(status.state):
             heard.append(state_name(status.state))
+        self.reasons[status.task_id] = reason_name(status.reason)
         if self.acknowledges:
             self.calls.acknowledge(status)
 

@@ -381,6 +381,27 @@ def _gone(stage: Stage, name: str) -> None:
     stage.ask_operator(lambda commands: commands.mark_gone(NOBODY, agent_id))
 
 
+@action(r"an operator (cordons|activates) (\w+)")
+def _cordon(stage: Stage, what: str, name: str) -> None:
+    agent = stage.agent(name)
+    assert agent is not None, f"{name} is not known"
+    agent_ids = [agent.agent_id]
+    if what == "cordons":
+        stage.ask_operator(lambda commands: commands.cordon(NOBODY, agent_ids))
+    else:
+        stage.ask_operator(lambda commands: commands.activate(NOBODY, agent_ids))
+
+
+@action(r"an operator drains (\w+) within (\d+) s(, then gone)?")
+def _drain(stage: Stage, name: str, seconds: str, gone: str | None) -> None:
+    agent = stage.agent(name)
+    assert agent is not None, f"{name} is not known"
+    agent_ids, within_s = [agent.agent_id], float(seconds)
+    stage.ask_operator(
+        lambda commands: commands.drain(NOBODY, agent_ids, within_s, then_gone=bool(gone))
+    )
+
+
 @action(r"an operator reserves (\S+) of (\w+) for (\w+)")
 def _reserve(stage: Stage, text: str, name: str, role: str) -> None:
     agent = stage.agent(name)
@@ -487,6 +508,23 @@ def _services(stage: Stage, count: str) -> bool:
 def _agent_is(stage: Stage, name: str, state: str) -> bool:
     agent = stage.agent(name)
     return agent is not None and agent.state.value == state
+
+
+@condition(r"(\w+) is (cordoned|draining|drained|offered)")
+def _drain_is(stage: Stage, name: str, state: str) -> bool:
+    agent = stage.agent(name)
+    return agent is not None and agent.drain.state.value == state.replace("offered", "none")
+
+
+@condition(r"(\w+) knows that (\w+) is being drained")
+def _knows_of_drain(stage: Stage, name: str, agent_name: str) -> bool:
+    agent = stage.agent(agent_name)
+    return agent is not None and agent.agent_id in stage.by_name(name).drained
+
+
+@condition(r"(\w+) hears that (\w+) ended by (\w+)")
+def _ended_by(stage: Stage, name: str, task_id: str, reason: str) -> bool:
+    return stage.by_name(name).reasons.get(task_id) == reason
 
 
 @condition(r"the work of (\w+) is done")

@@ -45,6 +45,7 @@ class Weather:
     mid_step_crash: float  # chance that a crash hits between two effects of a step
     container_failure: float
     runtime_gap_s: float  # between two times that an agent's runtime does not answer
+    drain_gap_s: float  # between two agents that an operator cordons, drains or activates
     local_sessions: bool  # ZooKeeper's: whoever starts anew may read what has been before
 
     @staticmethod
@@ -78,6 +79,7 @@ class Weather:
             container_failure=rng.choice([0.0, 0.05, 0.3]),
             runtime_gap_s=aside.uniform(20, 120) if aside.random() < 0.7 else float("inf"),
             local_sessions=aside.random() < 0.5,
+            drain_gap_s=aside.choice([4.0, 10.0, 30.0]),
         )
 
 
@@ -92,6 +94,7 @@ class World(Timeline):
         self.faulty = True
         self.certified = False  # whether each process has a certificate, and the cluster a policy
         self.seed_policy = ""
+        self.drained: Callable[[str], None] = lambda agent_id: None  # it is in the registry
         self.roles: dict[str, tuple[str, ...]] = {}  # of all frameworks there ever were, by id
         self.counts: Counter[str] = Counter()
         self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers

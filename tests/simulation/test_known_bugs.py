@@ -37,7 +37,9 @@ from pymesos_master.allocator.refusals import BUCKETS_PER_S, Refusals
 from pymesos_master.core import (
     admission,
     agents,
+    drains,
     frameworks,
+    master,
     offers,
     operators,
     permission,
@@ -49,8 +51,9 @@ from pymesos_master.core import (
 )
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
+from pymesos_master.core.lifecycles import DrainEvent, DrainState
 from pymesos_master.core.reported import ReportedTask, read_task
-from pymesos_master.core.state import RoleTerms
+from pymesos_master.core.state import Agent, AgentRecord, RoleTerms
 from pymesos_master.services import agent as agent_service
 from pymesos_master.services import leading
 from pymesos_master.shell import Leader
@@ -586,7 +589,49 @@ def forget_an_operators_kill(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(operators, "on_kill_task", kill)
 
 
+def forget_the_drain_of_who_registers(patch: pytest.MonkeyPatch) -> None:
+    """An agent that registers is written as if nothing were decided of it."""
+    patch.setattr(
+        admission,
+        "AgentRecord",
+        lambda info, state, reserved, drain: AgentRecord(info, state, reserved),
+    )
+
+
+def offer_what_is_cordoned_as_it_registers(patch: pytest.MonkeyPatch) -> None:
+    """An agent that comes back is offered, whatever an operator has decided."""
+    patch.setattr(Agent, "withheld", property(lambda self: self.leaving))
+
+
+def leave_what_is_there_at_the_deadline(patch: pytest.MonkeyPatch) -> None:
+    """Nothing is killed at the deadline of a drain."""
+    patch.setattr(drains, "on_deadline", lambda ctx, agent_id: None)
+    patch.setitem(master._DEADLINES, "drain", drains.on_deadline)
+
+
+def take_an_agent_that_is_away_for_empty(patch: pytest.MonkeyPatch) -> None:
+    """A new leader takes an agent of which it knows no tasks yet for drained."""
+
+    def on_empty_due(ctx: Context, agent_id: str) -> None:
+        agent, meant = ctx.state.agents[agent_id], ctx.state.intended_agent(agent_id)
+        if meant is not None and meant.drain.state == DrainState.DRAINING and not agent.tasks:
+            drained = replace(meant.drain, state=DrainState.DRAINED)
+            drains._write(ctx, drains.DrainSet(agent_id, DrainEvent.EMPTIED, drained))
+
+    def take_in(ctx: Context, agent: Agent, record: Any) -> None:
+        original(ctx, agent, record)
+        ctx.timers.set(("drained", agent.agent_id), ctx.now.mono_s)
+
+    original = drains.take_in
+    patch.setattr(drains, "take_in", take_in)
+    patch.setitem(master._DEADLINES, "drained", on_empty_due)
+
+
 BUGS: list[Patch] = [
+    forget_the_drain_of_who_registers,
+    offer_what_is_cordoned_as_it_registers,
+    leave_what_is_there_at_the_deadline,
+    take_an_agent_that_is_away_for_empty,
     show_events_of_every_role,
     obey_whoever_calls,
     launch_for_whoever_asks,

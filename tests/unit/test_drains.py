@@ -412,3 +412,27 @@ class TestAccepts:
         h.hold_writes = False
         h.advance(0)
         assert state_of(h, h.agent_id(agent)) == DrainState.DRAINED
+
+
+class TestClocks:
+    def test_a_leader_whose_clock_is_behind_waits_no_longer_than_was_said(
+        self, h: MasterHarness
+    ) -> None:
+        agent_id = h.agent_id(h.agent(port=9))
+        drain(h, agent_id, within_s=60.0)
+        record = stored(h, agent_id)
+        record.drain.state = registry_pb.DrainRecord.DRAINING
+        record.drain.deadline_s += 86400
+        h.registry["agent", agent_id] = record.SerializeToString()
+        successor = MasterHarness(registry=h.registry)
+        info = pb.TaskInfo(task_id="t", name="t", agent_id=agent_id)
+        held = agent_pb.TaskRecord(
+            framework_id=successor.framework_id(successor.subscribe()),
+            task_info=info,
+            state=pb.TASK_RUNNING,
+        )
+        agent = successor.agent(agent_id=agent_id, tasks=[held], port=9)
+        successor.advance(59.0)
+        assert kills(successor, agent) == []
+        successor.advance(2.0)
+        assert kills(successor, agent) == [("t", pb.REASON_AGENT_DRAINING)]

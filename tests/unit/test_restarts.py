@@ -161,6 +161,7 @@ class TestNoCrash:
             (pb.TASK_KILLED, pb.REASON_UNSPECIFIED),
             (pb.TASK_KILLED, pb.REASON_TASK_KILLED_DURING_LAUNCH),
             (pb.TASK_KILLED, pb.REASON_AGENT_REMOVED),
+            (pb.TASK_KILLED, pb.REASON_AGENT_DRAINING),
             (pb.TASK_GONE_BY_OPERATOR, pb.REASON_AGENT_REMOVED_BY_OPERATOR),
             (pb.TASK_GONE, pb.REASON_RECONCILIATION),
             (pb.TASK_LOST, pb.REASON_AGENT_REMOVED),
@@ -219,7 +220,12 @@ class TestNoCrash:
             assert instance.quick_failures == crashes
 
     @pytest.mark.parametrize(
-        "reason", [pb.REASON_AGENT_REMOVED, pb.REASON_AGENT_REMOVED_BY_OPERATOR]
+        "reason",
+        [
+            pb.REASON_AGENT_REMOVED,
+            pb.REASON_AGENT_REMOVED_BY_OPERATOR,
+            pb.REASON_AGENT_DRAINING,
+        ],
     )
     def test_a_batch_task_that_ends_with_its_agent_is_run_again(
         self, h: BinpackHarness, reason: pb.Reason

@@ -13,7 +13,13 @@ from pymesos_proto.v1 import types_pb2 as pb
 LOST = frozenset(
     {pb.TASK_LOST, pb.TASK_DROPPED, pb.TASK_GONE, pb.TASK_GONE_BY_OPERATOR, pb.TASK_UNKNOWN}
 )
-_WITH_ITS_AGENT = frozenset({pb.REASON_AGENT_REMOVED, pb.REASON_AGENT_REMOVED_BY_OPERATOR})
+_WITH_ITS_AGENT = frozenset(
+    {
+        pb.REASON_AGENT_REMOVED,
+        pb.REASON_AGENT_REMOVED_BY_OPERATOR,
+        pb.REASON_AGENT_DRAINING,
+    }
+)
 _STARTED = frozenset({pb.TASK_RUNNING, pb.TASK_KILLING, pb.TASK_UNREACHABLE})
 
 

@@ -74,6 +74,7 @@ def on_drain(ctx: Context, event: OperatorDrainedAgents) -> None:
     record = DrainRecord(
         DrainState.DRAINING,
         ctx.now.wall_s + within_s,
+        within_s,
         event.then_gone,
         event.caller.principal,
         ctx.now.wall_s,
@@ -151,6 +152,8 @@ def on_set(ctx: Context, done: DrainSet) -> None:
         _tell(ctx, agent, cancelled=True)
     if done.event == DrainEvent.EMPTIED and done.record.then_gone:
         agents.make_gone(ctx, agent)
+    elif agent.drain.state == DrainState.DRAINED:
+        _drain_again(ctx, agent)  # it has registered while this was written
     if done.request_id is not None:
         ctx.answer(done.request_id)
 
@@ -178,20 +181,27 @@ def take_in(ctx: Context, agent: Agent, record: DrainRecord) -> None:
 
 def on_registered(ctx: Context, agent: Agent) -> None:
     """Go on with the drain of an agent that has come back, with its tasks."""
-    decided = agent.drain.record
-    meant = ctx.state.intended_agent(agent.agent_id)
     if agent.drain.state == DrainState.DRAINING:
         _tell(ctx, agent)
         _go_on(ctx, agent)
-    elif agent.tasks and meant is not None and meant.drain.state == DrainState.DRAINED:
-        # An acknowledgement was lost on its way, or it was given something that nobody knew of.
-        again = replace(decided, state=DrainState.DRAINING)
+    elif agent.drain.state == DrainState.DRAINED:
+        _drain_again(ctx, agent)
+
+
+def _drain_again(ctx: Context, agent: Agent) -> None:
+    """Go on with one that was drained and has tasks all the same: an acknowledgement was lost on
+    its way, or it was given something that nobody knew of."""
+    meant = ctx.state.intended_agent(agent.agent_id)
+    if agent.tasks and meant is not None and meant.drain.state == DrainState.DRAINED:
+        again = replace(meant.drain, state=DrainState.DRAINING)
         _write(ctx, DrainSet(agent.agent_id, DrainEvent.TASKS_FOUND, again))
 
 
 def _go_on(ctx: Context, agent: Agent) -> None:
     """Kill what is left at the deadline, and see whether nothing is left."""
-    left_s = max(0.0, agent.drain.record.deadline_s - ctx.now.wall_s)
+    decided = agent.drain.record
+    # No longer than it was given at first: a leader's clock may be another, or have been set.
+    left_s = min(max(0.0, decided.deadline_s - ctx.now.wall_s), decided.within_s)
     ctx.timers.set(("drain", agent.agent_id), ctx.now.mono_s + left_s)
     ctx.look_for_drained(agent)
 

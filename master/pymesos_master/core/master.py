@@ -36,7 +36,7 @@ from pymesos_master.core import (
 )
 from pymesos_master.core.context import ALLOCATE, Context
 from pymesos_master.core.effects import Complain, Effect, StepDown
-from pymesos_master.core.lifecycles import AgentState, FrameworkState, OfferState
+from pymesos_master.core.lifecycles import AgentState, DrainState, FrameworkState, OfferState
 from pymesos_master.core.state import Agent, ClusterState, Config
 
 
@@ -241,6 +241,12 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
     assert not (agent.withheld and agent.offers), (
         f"offers of {agent.agent_id}, which is {agent.state_name} and {agent.drain.state}"
     )
+    meant = state.intended_agent(agent.agent_id)
+    if agent.drain.state == DrainState.DRAINED and meant is not None:
+        again = meant.drain.state != DrainState.DRAINED
+        assert again or not agent.tasks, (
+            f"{agent.agent_id} is drained, and has {sorted(agent.tasks)}"
+        )
     for offer in agent.offers.values():
         assert state.offers[offer.offer_id] is offer
         assert state.frameworks[offer.framework_id].offers[offer.offer_id] is offer

@@ -101,6 +101,7 @@ def _drain_message(drain: DrainRecord) -> registry_pb.DrainRecord | None:
     return registry_pb.DrainRecord(
         state=_DRAINS[drain.state],
         deadline_s=drain.deadline_s,
+        within_s=drain.within_s,
         then_gone=drain.then_gone,
         set_by=drain.set_by,
         set_at_s=drain.set_at_s,
@@ -113,9 +114,12 @@ def read_drain(record: registry_pb.AgentRecord) -> DrainRecord:
         return NOT_DRAINED
     said = record.drain
     state = _DRAIN_STATES.get(said.state)
-    if state is None or not (math.isfinite(said.deadline_s) and math.isfinite(said.set_at_s)):
+    times_s = (said.deadline_s, said.within_s, said.set_at_s)
+    if state is None or not all(map(math.isfinite, times_s)):
         raise ResourceError(f"its drain is {said.state} until {said.deadline_s}")
-    return DrainRecord(state, said.deadline_s, said.then_gone, said.set_by, said.set_at_s)
+    return DrainRecord(
+        state, said.deadline_s, said.within_s, said.then_gone, said.set_by, said.set_at_s
+    )
 
 
 def quota_message(quota: Quota) -> pb.Quota:

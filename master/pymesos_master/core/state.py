@@ -122,6 +122,7 @@ class DrainRecord:
 
     state: DrainState = DrainState.NONE
     deadline_s: float = 0.0  # Unix time, when what is left on it is killed
+    within_s: float = 0.0  # which is so long after it was set
     then_gone: bool = False  # it is marked gone when it is drained
     set_by: str = ""
     set_at_s: float = 0.0  # Unix time

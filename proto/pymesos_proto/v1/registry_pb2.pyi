@@ -33,7 +33,7 @@ class AgentRecord(_message.Message):
     def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., peer: _Optional[str] = ..., drain: _Optional[_Union[DrainRecord, _Mapping]] = ...) -> None: ...
 
 class DrainRecord(_message.Message):
-    __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s")
+    __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s", "within_s")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         STATE_UNSPECIFIED: _ClassVar[DrainRecord.State]
@@ -49,12 +49,14 @@ class DrainRecord(_message.Message):
     THEN_GONE_FIELD_NUMBER: _ClassVar[int]
     SET_BY_FIELD_NUMBER: _ClassVar[int]
     SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    WITHIN_S_FIELD_NUMBER: _ClassVar[int]
     state: DrainRecord.State
     deadline_s: float
     then_gone: bool
     set_by: str
     set_at_s: float
-    def __init__(self, state: _Optional[_Union[DrainRecord.State, str]] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
+    within_s: float
+    def __init__(self, state: _Optional[_Union[DrainRecord.State, str]] = ..., deadline_s: _Optional[float] = ..., then_gone: _Optional[bool] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ..., within_s: _Optional[float] = ...) -> None: ...
 
 class FrameworkRecord(_message.Message):
     __slots__ = ("info", "registered_at_s", "peer")
