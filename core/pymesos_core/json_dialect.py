@@ -291,6 +291,7 @@ def job_json(view: jobs_pb.JobView) -> Json:
         "job_id": view.job_id,
         "name": view.name,
         "state": view.state,
+        "version": view.version or None,
         "counts": dict(view.counts),
         "framework_id": view.framework_id,
         "submitted_at": iso(view.submitted_at_s),
@@ -321,4 +322,7 @@ def instance_json(view: jobs_pb.InstanceView) -> Json:
         "done": view.done,
         "service": view.service,
         "stuck": view.stuck,
+        "version": view.version or None,
+        "ready": view.ready,
+        "leaving": view.leaving or None,
     }

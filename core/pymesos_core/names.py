@@ -15,10 +15,11 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 _NAME = r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?"
-# As the bin-packing framework makes ids: JOB-random.task.instance.attempt, +sidecar beside it.
+# As the bin-packing framework makes ids: JOB-random.task.instance.attempt, with .vN or .vNrM
+# before the attempt for instances of later versions of the job; +sidecar beside it.
 _TASK_ID = re.compile(
     rf"(?P<job_id>(?P<job>{_NAME})-[0-9a-f]{{8}})\.(?P<task>{_NAME})\.(?P<instance>[0-9]+)"
-    rf"\.(?P<attempt>[0-9]+)(?:\+(?P<sidecar>{_NAME}))?"
+    rf"(?:\.v(?P<version>[0-9]+)(?:r(?P<again>[0-9]+))?)?\.(?P<attempt>[0-9]+)(?:\+(?P<sidecar>{_NAME}))?"
 )
 
 
@@ -32,6 +33,8 @@ class TaskName:
     instance: int
     attempt: int
     sidecar: str = ""
+    version: int = 1  # of the job, since which it has this instance
+    again: int = 0  # how many of the same index it had since then
 
     @property
     def of_instance(self) -> str:
@@ -66,6 +69,8 @@ def parse_task_id(task_id: str) -> TaskName | None:
         int(match["instance"][:9]),
         int(match["attempt"][:9]),
         match["sidecar"] or "",
+        int((match["version"] or "1")[:9]),
+        int((match["again"] or "0")[:9]),
     )
 
 
@@ -78,7 +83,7 @@ class Named(Generic[Item]):
     names: tuple[str, ...] = ()
     live: bool = True
     version_of: str = ""  # of those with the same, only the latest is meant by a name
-    version: int = 0
+    version: tuple[int, ...] = ()
     aside: bool = False  # a sidecar: not meant where one thing is and the main one is there
 
 
@@ -118,10 +123,10 @@ def find(
 
 
 def _latest(things: list[Named[Item]]) -> list[Named[Item]]:
-    latest: dict[str, int] = {}
+    latest: dict[str, tuple[int, ...]] = {}
     for thing in things:
         if thing.version_of:
-            latest[thing.version_of] = max(thing.version, latest.get(thing.version_of, -1))
+            latest[thing.version_of] = max(thing.version, latest.get(thing.version_of, ()))
     return [t for t in things if not t.version_of or t.version == latest[t.version_of]]
 
 
@@ -136,9 +141,8 @@ def named_task(item: Item, task_id: str, name: str, *, live: bool) -> Named[Item
     parts = parse_task_id(task_id)
     if parts is None:
         return Named(item, task_id, (name,) if name else (), live)
-    return Named(
-        item, task_id, parts.names, live, parts.of_instance, parts.attempt, bool(parts.sidecar)
-    )
+    order = (parts.version, parts.again, parts.attempt)
+    return Named(item, task_id, parts.names, live, parts.of_instance, order, bool(parts.sidecar))
 
 
 RANDOM_LENGTH = 9  # "-" and eight digits, between a job's name and the rest of a task's id

@@ -9,21 +9,28 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
+from pymesos_binpack.jobs.aligning import is_settled
+from pymesos_binpack.jobs.history import VERSION, History, Version
 from pymesos_binpack.jobs.state import (
     INSTANCE,
     JOB,
     VOLUME,
+    Instance,
     JobState,
     Saved,
-    new_job,
+    fill,
+    instance_key,
+    revision_of,
+    version_of,
 )
 from pymesos_binpack.jobs.volumes import KeptVolume
-from pymesos_binpack.specs import JobError
+from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
@@ -33,6 +40,9 @@ QUARANTINE = "quarantine"  # job id → why the job was set aside while it ran
 MAX_REASON = 1000
 MAX_UINT32 = 2**32 - 1
 
+_KEY = re.compile(
+    r"[^/]+/(?P<task>[^/]+)/(?P<index>[0-9]{1,9})(?:/(?P<mark>v[0-9]{1,9}(?:r[0-9]{1,9})?))?"
+)
 Row = tuple[str, str, bytes]  # kind, key, value
 
 
@@ -99,9 +109,9 @@ class Quarantined:
         """Whether it has a volume or waits for it, as far as what is stored can be read."""
         if self.name != volume.job or self._role not in ("", volume.role):
             return False
-        instance = f"{self.job_id}/{volume.task}/{volume.index}"
+        instance = instance_key(self.job_id, volume.task, volume.index)
         for kind, key, value in self.rows:
-            if (kind, key) == (INSTANCE, instance):
+            if kind == INSTANCE and (key == instance or key.startswith(f"{instance}/")):
                 with contextlib.suppress(ValueError, TypeError):
                     saved = load_saved(key, value)
                     has = saved.volume_ids.get(volume.name, volume.volume_id)
@@ -145,7 +155,7 @@ def restore(records: Records) -> Restored:
             out.given_up[key] = value.decode("utf-8", "replace")
         elif kind == VOLUME:
             out.volumes.append(value)
-        elif kind in (JOB, INSTANCE, QUARANTINE):
+        elif kind in (JOB, VERSION, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():
         if not any(kind == JOB for kind, _, _ in rows):
@@ -192,10 +202,14 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     if problem := id_problem(job_id):
         raise ValueError(f"its id: {problem}")
     saved: dict[str, Saved] = {}
+    versions: dict[int, Version] = {}
     record: Any = None
     for kind, key, value in rows:
         if kind == INSTANCE:
             saved[key] = load_saved(key, value)
+        elif kind == VERSION:
+            version = load_version(_read(f"the version {key}", value))
+            versions[version.number] = version
         elif kind == JOB:
             record = _read("its record", value)
     if not isinstance(record, dict):
@@ -206,8 +220,88 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
         raise ValueError("its record has no text where text is expected")
     if not _is_time(submitted_at_s) or not isinstance(stopping, bool):
         raise ValueError("its record has another time, or another `stopping`, than can be")
-    job = parse_job(load_document(document, only_json=True))
-    return new_job(job_id, job, float(submitted_at_s), request_id, stopping=stopping, saved=saved)
+    job = _parse(document)
+    latest = _latest_version(record)
+    older = [versions[number] for number in sorted(versions) if number < latest.number]
+    history = History((*older, latest))
+    state = JobState(job_id, job, float(submitted_at_s), request_id, [], history, stopping)
+    state.take_back(_instances(state, saved))
+    fill(state)
+    order = {spec.name: number for number, spec in enumerate(job.tasks)}
+    state.instances.sort(key=lambda i: (order.get(i.spec.name, len(order)), i.index, i.version))
+    state.unsettled = not is_settled(state)
+    return state
+
+
+def _parse(document: str) -> Job:
+    return parse_job(load_document(document, only_json=True))
+
+
+def _latest_version(record: Mapping[str, Any]) -> Version:
+    """The version in force, by the record of its job; one of before there were versions is 1."""
+    document, request_id = record["document"], record["request_id"]
+    if "version" not in record:
+        return Version(1, document, float(record["submitted_at_s"]), "", "submit", request_id)
+    if not isinstance(record["version"], dict):
+        raise ValueError("the version in its record is no mapping")
+    return load_version({**record["version"], "document": document})
+
+
+def load_version(read: Any) -> Version:
+    """Read a version back. Raises ValueError, KeyError."""
+    if not isinstance(read, dict):
+        raise ValueError("a version is no mapping")
+    version = Version(
+        read["number"],
+        read["document"],
+        read["made_at_s"],
+        read["made_by"],
+        read["what"],
+        read["request_id"],
+        read["restarts"],
+        read["rerun"],
+    )
+    texts = (version.document, version.made_by, version.what, version.request_id)
+    restarts = version.restarts
+    if not (_is_whole(version.number, 1) and _is_time(version.made_at_s)):
+        raise ValueError("a version has another number, or another time, than can be")
+    if not (all(map(_is_text, texts)) and _is_flag(version.rerun)):
+        raise ValueError("a version has no text, or no flag, where one is expected")
+    if not (isinstance(restarts, dict) and all(map(_is_whole, restarts.values()))):
+        raise ValueError("a version has impossible restarts")
+    return version
+
+
+def _instances(job: JobState, saved: Mapping[str, Saved]) -> Iterator[Instance]:
+    """The instances that are stored, each of the version that it was made for.
+
+    One between which and the version in force nothing differs that would replace it is as that
+    says. Raises ValueError, JobError.
+    """
+    read: dict[int, Job] = {}
+    for key, each in saved.items():
+        task, index, mark = _parts_of(key)
+        number = each.version or version_of(mark)
+        version = job.history.get(number)
+        if version is None:
+            raise ValueError(f"{key} is of a version that is not there")
+        if number not in read:
+            read[number] = job.job if version is job.history.latest else _parse(version.document)
+        of = next((spec for spec in read[number].tasks if spec.name == task), None)
+        if of is None:
+            raise ValueError(f"{key} is of no task of its version")
+        revision = revision_of(of, version)
+        if revision == job.revision(task):
+            of = next(spec for spec in job.job.tasks if spec.name == task)
+        yield Instance(job.job_id, job.job.name, of, index, each, mark, number, revision)
+
+
+def _parts_of(key: str) -> tuple[str, int, str]:
+    """Task, index and mark of the key of an instance's record. Raises ValueError."""
+    match = _KEY.fullmatch(key)
+    if match is None:
+        raise ValueError(f"{key} is no key of an instance")
+    return match["task"], int(match["index"]), match["mark"] or ""
 
 
 def load_saved(key: str, data: bytes) -> Saved:
@@ -272,4 +366,7 @@ _MAY_BE = {
     "exit_status": lambda value: value is None or _is_enum(value),
     "reason": _is_enum,
     "message": _is_text,
+    "ready_since_s": _is_time,
+    "leaving": _is_text,
+    "version": _is_whole,
 }

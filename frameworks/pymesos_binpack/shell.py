@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
@@ -40,6 +41,10 @@ class StartsAgainError(Exception):
 
 class SubmitError(Exception):
     """The job is not taken: the message says why and what to do."""
+
+
+class StaleError(SubmitError):
+    """The change was made from another version of the job than is in force."""
 
 
 class Watch:
@@ -89,7 +94,7 @@ class Binpack(Scheduler):
             Writes(store.commit, self._written),
             outside.clock,
         )
-        self._accepted: dict[str, asyncio.Future[str]] = {}
+        self._accepted: dict[str, asyncio.Future[c.JobAccepted]] = {}
         self._released: dict[str, asyncio.Future[str]] = {}
         self._watches: dict[str, dict[Watch, None]] = {}
         self._failed = asyncio.Event()
@@ -124,26 +129,40 @@ class Binpack(Scheduler):
 
     def _tell_who_waits(self) -> None:
         """Tell who waits that nobody is answered here any more."""
-        for asked in (*self._accepted.values(), *self._released.values()):
+        waiting: list[asyncio.Future[Any]] = [*self._accepted.values(), *self._released.values()]
+        for asked in waiting:
             if not asked.done():
                 asked.set_exception(StartsAgainError("the framework starts again: try again"))
         for watches in self._watches.values():
             for watch in watches:
                 watch.changed.set()
 
-    async def submit(self, job: Job, request_id: str, *, same_name: bool = False) -> str:
+    async def submit(
+        self, job: Job, request_id: str, *, same_name: bool = False, made_by: str = ""
+    ) -> str:
         """Store a job and return its id; the same request id gives the same job.
 
         `same_name`: whatever others of its name do. Raises SubmitError, StartsAgainError.
         """
-        accepted: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        job_id = f"{job.name}-{self._outside.token(4)}"
+        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by)
+        return (await self._ask(request_id, event)).job_id
+
+    async def propose(self, event: c.VersionProposed) -> int:
+        """Put another version of a job in force and return its number, once it is stored.
+
+        Raises SubmitError, StaleError, StartsAgainError.
+        """
+        return (await self._ask(event.request_id, event)).version
+
+    async def _ask(self, request_id: str, event: c.Event) -> c.JobAccepted:
+        accepted: asyncio.Future[c.JobAccepted] = asyncio.get_running_loop().create_future()
         previous = self._accepted.get(request_id)
         if previous is not None:
             return await asyncio.shield(previous)
         self._accepted[request_id] = accepted
         try:
-            job_id = f"{job.name}-{self._outside.token(4)}"
-            self._feed(c.JobSubmitted(request_id, job_id, job, unique_name=not same_name))
+            self._feed(event)
             if self.over:
                 raise StartsAgainError("the framework starts again: try again")
             return await asyncio.shield(accepted)
@@ -235,18 +254,18 @@ class Binpack(Scheduler):
         match effect:
             case c.Store(token, changes):
                 self._runner.commit(token, changes)
-            case c.JobAccepted(request_id, job_id):
-                accepted = self._accepted.get(request_id)
+            case c.JobAccepted():
+                accepted = self._accepted.get(effect.request_id)
                 if accepted is not None and not accepted.done():
-                    accepted.set_result(job_id)
+                    accepted.set_result(effect)
             case c.Released(job_id, problem):
                 asked = self._released.get(job_id)
                 if asked is not None and not asked.done():
                     asked.set_result(problem)
-            case c.JobRefused(request_id, message):
+            case c.JobRefused(request_id, message, stale):
                 accepted = self._accepted.get(request_id)
                 if accepted is not None and not accepted.done():
-                    accepted.set_exception(SubmitError(message))
+                    accepted.set_exception(StaleError(message) if stale else SubmitError(message))
             case c.JobChanged(job_id):
                 for watch in self._watches.get(job_id, ()):
                     watch.changed.set()

@@ -45,6 +45,7 @@ class TaskSpec:
     container: ContainerSpec = field(default_factory=ContainerSpec)
     sidecars: tuple[TaskSpec, ...] = ()
     unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
+    digest: str = ""  # of what a running task of it is: see jobfiles.revisions
 
     @property
     def is_service(self) -> bool:

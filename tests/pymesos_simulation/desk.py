@@ -326,7 +326,10 @@ class JobSeen:
         """Fold a view. What is told is durable: no attempt, and no end, is taken back."""
         self.state = view.state or self.state
         for now in view.instances:
-            key = f"{now.task_name}.{now.instance}"
+            key = now.name
+            if now.removed:
+                self.instances.pop(key, None)
+                continue
             before = self.instances.get(key)
             if before is not None:
                 assert now.done >= before.done, f"{key} of {view.job_id} has ended, and has not"
@@ -340,7 +343,7 @@ class JobSeen:
         """Whether it is told as it is."""
         told = {key: (seen.task_id, seen.state, seen.done) for key, seen in self.instances.items()}
         there = {
-            f"{i.spec.name}.{i.index}": (saved.task_id, pb_state(saved.state), saved.done)
+            i.name: (saved.task_id, pb_state(saved.state), saved.done)
             for i in job.instances
             for saved in (i.durable,)
         }

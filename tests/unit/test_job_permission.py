@@ -25,6 +25,12 @@ JOB = json.dumps(
 )
 REQUESTS = {
     "SubmitJob": pb.SubmitJobRequest(job_json=JOB, request_id="r"),
+    "ApplyJob": pb.ApplyJobRequest(job_json=JOB, request_id="r"),
+    "ScaleJob": pb.ScaleJobRequest(job_id="none", counts={"t": 2}, request_id="r"),
+    "RestartJob": pb.RestartJobRequest(job_id="none", request_id="r"),
+    "RollbackJob": pb.RollbackJobRequest(job_id="none", request_id="r"),
+    "ListVersions": pb.ListVersionsRequest(job_id="none"),
+    "DescribeJob": pb.DescribeJobRequest(job_id="none"),
     "ListJobs": pb.ListJobsRequest(),
     "WatchJob": pb.WatchJobRequest(job_id="none"),
     "StopJob": pb.StopJobRequest(job_id="none"),
@@ -42,7 +48,7 @@ def service(*rules: str, told: bool = True) -> JobsService:
         document = "\n".join(["allow:", *(f"- {rule}" for rule in rules)])
         h.feed(c.PolicyTold(read_policy(document, 4)))
 
-    async def submit(job: Any, request_id: str, *, same_name: bool) -> str:
+    async def submit(job: Any, request_id: str, *, same_name: bool, made_by: str) -> str:
         return f"{job.name}-1"
 
     async def release(job_id: str, *, discard: bool) -> str:

@@ -499,7 +499,14 @@ async def test_a_watch_of_a_job() -> None:
     watching: list[Watch] = []
 
     job = SimpleNamespace(
-        job_id="j", state="running", is_over=False, submitted_at_s=0.0, instances=[]
+        job_id="j",
+        state="running",
+        is_over=False,
+        submitted_at_s=0.0,
+        instances=[],
+        told_instances=list,
+        durable_version=1,
+        unsettled=False,
     )
     job.job = SimpleNamespace(name="j")
 

@@ -114,6 +114,117 @@ def _number(flag: str, text: str | None, default: float) -> float:
 
 
 @room.command()
+@click.argument("file", type=click.Path(path_type=Path), shell_complete=completing.files_here)
+@click.option("--plan", is_flag=True, help="Show what would change, and change nothing.")
+@click.option("--wait", is_flag=True, help="Stay until all instances are as the file says.")
+@click.option(
+    "--set", "changes", multiple=True, metavar="KEY=VALUE", help="Change the file: see `run`."
+)
+@click.option(
+    "--if-version",
+    type=click.IntRange(1, 2**31 - 1),
+    default=None,
+    metavar="N",
+    help="Only if the job is at this version, as `history` shows it.",
+)
+@click.option("--keep-counts", is_flag=True, help="Keep the numbers of instances as they are.")
+@click.option("--rerun", is_flag=True, help="Batch tasks that have ended run again.")
+@click.option("--job", "job_id", default="", metavar="ID", help="Which, where several run.")
+@pass_settings
+def apply(
+    settings: Settings,
+    file: Path,
+    plan: bool,
+    wait: bool,
+    changes: tuple[str, ...],
+    if_version: int | None,
+    keep_counts: bool,
+    rerun: bool,
+    job_id: str,
+) -> None:
+    """Make the job of a role and a name what FILE says: start it, change it, or do nothing.
+
+    What of its instances differs is replaced; changes of numbers, retries, priority and the like
+    end none. With --plan the exit status says whether something would change: 0 nothing, 1
+    something, 2 the file is wrong, 3 no master is reachable.
+    """
+    from pymesos_cli.jobs import run as running
+    from pymesos_cli.jobs import versions
+    from pymesos_cli.jobs.settings import apply_settings, origins
+
+    document = apply_settings(running.read_document(file), changes)
+    job = running.check(document, str(file), origins(document, changes))
+    asked = versions.Apply(plan, wait, if_version or 0, keep_counts, rerun, job_id)
+    sys.exit(with_cluster(settings, lambda cluster: versions.apply_job(cluster, job, asked)))
+
+
+@room.command()
+@click.argument("counts", nargs=-1, required=True, metavar="JOB.TASK=N...")
+@click.option("--wait", is_flag=True, help="Stay until there are so many.")
+@pass_settings
+def scale(settings: Settings, counts: tuple[str, ...], wait: bool) -> None:
+    """Have other numbers of instances. Fewer: those with the highest numbers end."""
+    from pymesos_cli.jobs import versions
+
+    sys.exit(with_cluster(settings, lambda c: versions.scale_job(c, counts, wait=wait)))
+
+
+@room.command()
+@click.argument("job", metavar="JOB[.TASK]", shell_complete=completing.live_jobs)
+@click.option("--wait", is_flag=True, help="Stay until all are replaced.")
+@pass_settings
+def restart(settings: Settings, job: str, wait: bool) -> None:
+    """Replace the instances of a job's services, or of one task, by others that are the same."""
+    from pymesos_cli.jobs import versions
+
+    sys.exit(with_cluster(settings, lambda c: versions.restart_job(c, job, wait=wait)))
+
+
+@room.command()
+@click.argument("job", shell_complete=completing.live_jobs)
+@click.argument("version", type=click.IntRange(1, 2**31 - 1), default=None, required=False)
+@click.option("--wait", is_flag=True, help="Stay until all instances are as that version said.")
+@pass_settings
+def rollback(settings: Settings, job: str, version: int | None, wait: bool) -> None:
+    """Make a job what an earlier version said, as a new version; numbers of instances stay.
+
+    Without VERSION it is the latest by which something else ran.
+    """
+    from pymesos_cli.jobs import versions
+
+    sys.exit(with_cluster(settings, lambda c: versions.roll_back(c, job, version or 0, wait=wait)))
+
+
+@room.command()
+@click.argument("job", shell_complete=completing.live_jobs)
+@json_option
+@pass_settings
+def history(settings: Settings, job: str, as_json: bool) -> None:
+    """List the versions of a job that are kept, and what changed from one to the next."""
+    from pymesos_cli.jobs import versions
+
+    with_cluster(settings, lambda cluster: versions.show_history(cluster, job, as_json=as_json))
+
+
+@room.command()
+@click.argument("job", shell_complete=completing.live_jobs)
+@click.option(
+    "--version",
+    type=click.IntRange(1, 2**31 - 1),
+    default=None,
+    help="An earlier one.",
+    metavar="N",
+)
+@json_option
+@pass_settings
+def describe(settings: Settings, job: str, version: int | None, as_json: bool) -> None:
+    """Show the file of a job as it is in force."""
+    from pymesos_cli.jobs import versions
+
+    with_cluster(settings, lambda c: versions.describe(c, job, version or 0, as_json=as_json))
+
+
+@room.command()
 @click.argument("job", shell_complete=completing.live_jobs)
 @pass_settings
 def watch(settings: Settings, job: str) -> None:

@@ -56,7 +56,7 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
         print("`pymesos-cli quarantine show JOB` says what is wrong with what is quarantined")
 
 
-async def _find(
+async def find_held(
     cluster: Cluster, text: str, *, exact: bool = False
 ) -> tuple[str, pb.JobView] | Hosted:
     """The job with the address of its service, or one that a command runs. Raises CliError."""
@@ -76,7 +76,7 @@ async def _find(
 
 async def watch_job(cluster: Cluster, text: str) -> int:
     """`pymesos-cli watch`; the exit status."""
-    found = await _find(cluster, text)
+    found = await find_held(cluster, text)
     if isinstance(found, Hosted):
         raise CliError(
             f"the job {found.job_id} is run by {found.where}, which shows how it goes; here"
@@ -93,7 +93,7 @@ async def watch_job(cluster: Cluster, text: str) -> int:
 
 async def stop_job(cluster: Cluster, text: str) -> None:
     """`pymesos-cli stop`."""
-    found = await _find(cluster, text, exact=True)
+    found = await find_held(cluster, text, exact=True)
     if isinstance(found, Hosted):
         await end(cluster, found)
         print(f"stopping {found.job_id}, and with it {found.where}")

@@ -19,8 +19,8 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._out = terminal.stream(stderr=quiet)
-        self._instances: dict[tuple[str, int], pb.InstanceView] = {}
-        self._said: dict[tuple[str, int], str] = {}
+        self._instances: dict[str, pb.InstanceView] = {}
+        self._said: dict[str, str] = {}
         self._state = ""
         self._live: Any = None
         if self._out.isatty() and not quiet:  # where output is shown, a live view would tear it
@@ -47,14 +47,17 @@ class Progress:
     def update(self, view: pb.JobView) -> None:
         """Show a view."""
         for instance in view.instances:
-            self._instances[instance.task_name, instance.instance] = instance
+            if instance.removed:
+                self._instances.pop(_name(instance), None)
+            else:
+                self._instances[_name(instance)] = instance
         self._state = view.state or self._state
         if self._live is not None:
             self._live.update(self._render())
             return
         lines: Counter[str] = Counter()
         for instance in view.instances:
-            key = (instance.task_name, instance.instance)
+            key = _name(instance)
             line = describe(instance)
             waits = instance.state == types_pb2.TASK_STATE_UNSPECIFIED and not instance.done
             if waits and not instance.stuck and (self._any_live() or instance.cause == "STORING"):
@@ -129,7 +132,7 @@ class Progress:
             if i.done and i.state not in (types_pb2.TASK_FINISHED, 0)
         ]
         for instance in failed[:MAX_LINES]:
-            said = self._said.get((instance.task_name, instance.instance), "")
+            said = self._said.get(_name(instance), "")
             if said != describe(instance):
                 self.say(f"  {instance.task_id or _name(instance)}: {instance.explanation}")
         started = [i for i in failed if i.HasField("exit_status")]
@@ -151,6 +154,8 @@ def _phase(instance: pb.InstanceView) -> str:
 def describe(instance: pb.InstanceView) -> str:
     """One line on an instance; empty while there is nothing to say."""
     name = _name(instance)
+    if instance.removed:
+        return f"{name} is gone"
     if instance.state == types_pb2.TASK_STATE_UNSPECIFIED:
         return f"{name} waits: {instance.explanation}" if instance.explanation else ""
     phase = _phase(instance)
@@ -167,11 +172,11 @@ def describe(instance: pb.InstanceView) -> str:
 
 
 def _name(instance: pb.InstanceView) -> str:
-    return f"{instance.task_name}.{instance.instance}"
+    return instance.name or f"{instance.task_name}.{instance.instance}"  # of an older framework
 
 
 def _without_place(instance: pb.InstanceView, line: str) -> str:
     """Lines of many instances that say the same are shown once."""
-    if instance.state == types_pb2.TASK_RUNNING:
+    if instance.state == types_pb2.TASK_RUNNING or instance.removed:
         return line
-    return line.replace(f"{instance.task_name}.{instance.instance} ", f"{instance.task_name} ", 1)
+    return line.replace(f"{_name(instance)} ", f"{instance.task_name} ", 1)

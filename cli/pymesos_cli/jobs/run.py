@@ -114,7 +114,7 @@ async def run_job(
     framework is hosted whoever else serves jobs.
     """
     show_output = is_command
-    serves = None if here else await _serving(cluster, job.role)
+    serves = None if here else await serving_of(cluster, job.role)
     progress = Progress(quiet=show_output)
     if serves is None:
         credentials = _of_framework(cluster, job.role)
@@ -236,7 +236,7 @@ def _away(silent: Silent) -> CliError:
     )
 
 
-async def _serving(cluster: Cluster, role: str) -> FrameworkView | None:
+async def serving_of(cluster: Cluster, role: str) -> FrameworkView | None:
     """Who takes jobs of a role. Raises CliError when it is away: nobody else is to run its jobs.
 
     After a failover it is, for a moment.
@@ -283,7 +283,7 @@ async def watch(
                 said = True
         await asyncio.sleep(RECONNECT_S)
         with contextlib.suppress(CliError):
-            serves = await _serving(cluster, role)
+            serves = await serving_of(cluster, role)
             address = serves.info.jobs_address if serves is not None else address
 
 

@@ -89,7 +89,9 @@ def _prefixes(task_ids: Sequence[str]) -> list[bytes]:
         if part:
             name = part.of_instance
             name = name if len(jobs) > 1 else name.removeprefix(f"{part.job_id}.")
-            name += f" attempt {part.attempt}" if instances[part.of_instance] > 1 else ""
+            if instances[part.of_instance] > 1:
+                name += f" v{part.version}" if part.version > 1 else ""
+                name += f" attempt {part.attempt}"
         names.append(name)
     width = max(map(len, names))
     return [f"{name:<{width}} | ".encode() for name in names]

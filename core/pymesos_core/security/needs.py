@@ -41,6 +41,7 @@ _RESERVE = Need(Verb.RESERVE, Object.ROLE)
 _AGENTS = Need(Verb.AGENTS, Object.CLUSTER)
 _POLICY = Need(Verb.POLICY, Object.CLUSTER)
 _FILES = Need(Verb.FILES, Object.ROLE)
+_SUBMIT = Need(Verb.SUBMIT, Object.ROLE)
 _STOP = Need(Verb.STOP, Object.ROLE)
 
 NEEDS: Mapping[str, Need] = {
@@ -81,7 +82,13 @@ NEEDS: Mapping[str, Need] = {
     "Enrolment.Join": OWN,
     "Certificates.Renew": OWN,
     # Operators, of a framework that serves jobs.
-    "Jobs.SubmitJob": Need(Verb.SUBMIT, Object.ROLE),
+    "Jobs.SubmitJob": _SUBMIT,
+    "Jobs.ApplyJob": _SUBMIT,
+    "Jobs.ScaleJob": _SUBMIT,
+    "Jobs.RestartJob": _SUBMIT,
+    "Jobs.RollbackJob": _SUBMIT,
+    "Jobs.ListVersions": _READ_JOBS,  # what is in environments needs `read-env`, too
+    "Jobs.DescribeJob": _READ_JOBS,  # the same
     "Jobs.ListJobs": _READ_JOBS,
     "Jobs.WatchJob": _READ_JOBS,
     "Jobs.ListQuarantined": _READ_JOBS,  # the document of one needs `read-env`, too

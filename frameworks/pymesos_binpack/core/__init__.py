@@ -33,6 +33,7 @@ from pymesos_binpack.core.events import (
     Subscribed,
     TaskUpdated,
     Tick,
+    VersionProposed,
     VolumeRemoved,
 )
 
@@ -65,5 +66,6 @@ __all__ = [
     "Suppress",
     "TaskUpdated",
     "Tick",
+    "VersionProposed",
     "VolumeRemoved",
 ]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pymesos_binpack.core import data, launches, quarantine, submissions, updates
+from pymesos_binpack.core import data, launches, quarantine, submissions, updates, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Effect, JobChanged
 from pymesos_binpack.core.events import (
@@ -27,17 +27,20 @@ from pymesos_binpack.core.events import (
     Subscribed,
     TaskUpdated,
     Tick,
+    VersionProposed,
     VolumeRemoved,
 )
 from pymesos_binpack.core.then import (
     FrameworkStored,
     InstanceDurable,
+    InstancesRemoved,
     JobDurable,
     JobStored,
     KillStored,
     LaunchStored,
     ReleaseStored,
     Then,
+    VersionStored,
 )
 from pymesos_binpack.jobs.roster import shapes_of
 from pymesos_binpack.jobs.state import Instance, JobState
@@ -137,6 +140,11 @@ class BinpackCore:
         """By which callers are answered; None: no master has told it yet."""
         return self._ctx.policy
 
+    def named(self, role: str, name: str) -> list[JobState]:
+        """The jobs of a role and a name, in the order submitted."""
+        jobs = self._ctx.roster.named(role, name).values()
+        return [job for job in jobs if job.job_id in self._ctx.roster.jobs]
+
     def instances(self) -> Iterator[Instance]:
         """Every instance of every job."""
         return self._ctx.roster.instances()
@@ -232,6 +240,8 @@ class BinpackCore:
                 updates.on_update(ctx, status)
             case JobSubmitted():
                 submissions.on_submitted(ctx, event)
+            case VersionProposed():
+                versions.on_proposed(ctx, event)
             case JobStopped(job_id):
                 submissions.on_stopped(ctx, job_id)
             case QuarantineReleased(job_id, discard):
@@ -261,6 +271,10 @@ class BinpackCore:
         for job in ctx.roster.jobs.values():
             if job.durably_stopping:
                 submissions.kill_all(ctx, job)
+            else:
+                ctx.at = job.job_id
+                versions.go_on(ctx, job)
+        ctx.at = ""
 
     def _on_stored(self, token: int) -> None:
         ctx = self._ctx
@@ -281,6 +295,10 @@ class BinpackCore:
                 ctx.changed[job.job_id] = None
             case JobStored(job):
                 submissions.on_job_stored(ctx, job)
+            case VersionStored(job, number):
+                versions.on_version_stored(ctx, job, number)
+            case InstancesRemoved(job, gone):
+                versions.on_removed(ctx, job, gone)
             case LaunchStored():
                 launches.on_launch_stored(ctx, each)
             case KillStored():

@@ -69,10 +69,11 @@ class Reconcile:
 
 @dataclass(frozen=True, slots=True)
 class JobAccepted:
-    """The job is stored; tell who submitted it."""
+    """The job, or another version of it, is stored; tell who asked for it."""
 
     request_id: str
     job_id: str
+    version: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,7 @@ class JobRefused:
 
     request_id: str
     message: str
+    stale: bool = False  # it was made from another version than is in force
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,6 +62,27 @@ class JobSubmitted:
     job_id: str
     job: Job
     unique_name: bool = False
+    made_by: str = ""  # a principal, if that is known
+
+
+@dataclass(frozen=True, slots=True)
+class VersionProposed:
+    """Somebody wants a job changed: made from `base_version`, which must still be in force.
+
+    `restarts` are the tasks that are to begin anew though nothing of them differs, and `rerun`
+    says that the batch tasks that have ended do, too, where they are changed. `as_of` is the
+    version by which it is known what was begun anew before; 0: the one in force.
+    """
+
+    request_id: str
+    job_id: str
+    base_version: int
+    job: Job
+    what: str  # made it: "apply", "scale", "restart", "rollback to 3"
+    made_by: str = ""
+    restarts: tuple[str, ...] = ()
+    rerun: bool = False
+    as_of: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +131,7 @@ Event = (
     | AgentLost
     | TaskUpdated
     | JobSubmitted
+    | VersionProposed
     | JobStopped
     | QuarantineReleased
     | VolumeRemoved

@@ -100,11 +100,13 @@ def _placed(ctx: Context) -> Placements:
 
 def _attributes_of(ctx: Context, instance: Instance) -> Attributes:
     saved = instance.saved
-    if saved.attributes:
+    if saved.attributes.keys() >= ctx.roster.job_of(instance).fields:
         return saved.attributes
-    # It was launched by a version that did not keep them.
+    # It was launched before anybody asked for them.
     agent = ctx.placement.agents.get(saved.agent_id)
-    return agent.attributes if agent is not None else {"hostname": saved.hostname}
+    return (
+        agent.attributes if agent is not None else {"hostname": saved.hostname, **saved.attributes}
+    )
 
 
 def _launch(ctx: Context, chosen: Chosen[Instance]) -> None:

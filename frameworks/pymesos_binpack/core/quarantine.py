@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_binpack.core import data, submissions
+from pymesos_binpack.core import data, submissions, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Kill, Reconcile, Released
 from pymesos_binpack.core.then import ReleaseStored
@@ -48,6 +48,8 @@ def on_release_stored(ctx: Context, job: JobState, live: tuple[tuple[str, str], 
     data.probe(ctx, None, job.instances)
     if job.stopping:
         submissions.kill_all(ctx, job)
+    else:
+        versions.go_on(ctx, job)
     ctx.changed[job.job_id] = None
     ctx.say(Released(job.job_id))
     ctx.placement.demand()

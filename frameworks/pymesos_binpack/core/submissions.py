@@ -25,7 +25,7 @@ def on_submitted(ctx: Context, event: JobSubmitted) -> None:
     if (problem := _why_refused(ctx, event)) is not None:
         ctx.say(JobRefused(event.request_id, problem))
         return
-    job = new_job(event.job_id, event.job, ctx.now.wall_s, event.request_id)
+    job = new_job(event.job_id, event.job, ctx.now.wall_s, event.request_id, event.made_by)
     ctx.at = job.job_id
     ctx.store("a job was submitted", job, *take_name(ctx, job), then=[JobStored(job)])
 
@@ -34,8 +34,9 @@ def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:
     other = ctx.roster.running(event.job, None)
     if other is not None and event.unique_name:
         return (
-            f"the job {other.job_id} of that name has not ended: end it first with"
-            f" `pymesos-cli stop {other.job_id}`, or give this one another name"
+            f"the job {other.job_id} of that name has not ended: change it with"
+            f" `pymesos-cli apply`, end it first with `pymesos-cli stop {other.job_id}`, or give"
+            f" this one another name"
         )
     if (problem := gang_problem(event.job)) is not None:
         return problem
@@ -92,7 +93,8 @@ def on_stopped(ctx: Context, job_id: str) -> None:
     if not job.left:
         ctx.roster.end(job)
     live = tuple((i, i.saved.task_id) for i in job.instances if i.live)
-    done = [i for i in job.instances if i.saved.done and i not in called_off]
+    ended = (i for i in job.instances if i.saved.done and not i.saved.leaving)
+    done = [i for i in ended if i not in called_off]
     ctx.store("a job is to end", job, *called_off, *done, then=[KillStored(live)])
 
 

@@ -28,6 +28,22 @@ class JobDurable:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionStored:
+    """A version of a job is stored, and who asked for it is told."""
+
+    job: JobState
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class InstancesRemoved:
+    """Instances of a job are no longer stored, and are forgotten."""
+
+    job: JobState
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class JobStored:
     """A new job is stored: it is begun, and who submitted it is told."""
 
@@ -67,6 +83,8 @@ Then = (
     | InstanceDurable
     | JobDurable
     | JobStored
+    | VersionStored
+    | InstancesRemoved
     | LaunchStored
     | KillStored
     | ReleaseStored

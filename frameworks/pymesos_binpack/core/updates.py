@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import islice
-from typing import Any
 
-from pymesos_binpack.core import data
+from pymesos_binpack.core import data, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Acknowledge, Kill
+from pymesos_binpack.core.then import InstancesRemoved, Then
 from pymesos_binpack.jobs import groups, steps
 from pymesos_binpack.jobs.backoff import how_long
 from pymesos_binpack.jobs.launching import how_it_ended, job_of_task
@@ -59,7 +59,7 @@ def _on_stranger(ctx: Context, status: pb.TaskStatus) -> None:
 def _on_own(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     more: list[Change] = []
     agent_id = status.agent_id or instance.saved.agent_id
-    kills: list[Kill] = []
+    kills: list[Then] = []
     if status.state == pb.TASK_UNREACHABLE:
         _on_unreachable(ctx, instance, status)
     elif is_over(status):
@@ -72,7 +72,15 @@ def _on_own(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     else:
         _on_alive(ctx, instance, status)
     more += data.note_volumes(ctx, instance, status)
-    ctx.store("what a task's state means", instance, *more, then=[*kills, Acknowledge(status)])
+    job = ctx.roster.job_of(instance)
+    what: list[Instance | Change] = [instance]
+    if instance.saved.done and instance.saved.leaving:
+        what = [*versions.removals([instance])]
+        kills.append(InstancesRemoved(job, (instance,)))
+    ctx.store("what a task's state means", *what, *more, then=[*kills, Acknowledge(status)])
+    if job.unsettled:
+        versions.follow(ctx, job)
+    _end_if_over(ctx, job)
 
 
 def _on_sidecar(ctx: Context, main: Instance, status: pb.TaskStatus) -> None:
@@ -93,12 +101,23 @@ def _on_alive(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
         agent_id=status.agent_id or instance.saved.agent_id,
         reason=pb.REASON_UNSPECIFIED,
         message=status.message,
+        ready_since_s=_ready_since_s(ctx, instance, status),
     )
     instance.explain("")
     if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
         instance.running_since_s = ctx.now.mono_s
-    if ctx.roster.job_of(instance).durably_stopping:
+    if ctx.roster.job_of(instance).durably_stopping or instance.durable.leaving:
         ctx.kill(instance)
+
+
+def _ready_since_s(ctx: Context, instance: Instance, status: pb.TaskStatus) -> float:
+    """Since when it runs and its checks pass, those that it has; 0 when that is not so."""
+    of = instance.spec.container
+    passes = (of.health_check is None or status.healthy) and (
+        of.readiness_check is None or status.ready
+    )
+    ready = status.state == pb.TASK_RUNNING and passes
+    return (instance.saved.ready_since_s or ctx.now.wall_s) if ready else 0.0
 
 
 def _on_unreachable(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
@@ -107,7 +126,9 @@ def _on_unreachable(ctx: Context, instance: Instance, status: pb.TaskStatus) -> 
     again = saved.state == status.state and saved.unreachable_since_s
     since_s = saved.unreachable_since_s if again else ctx.now.wall_s
     instance.move(Happened.HEARD_UNREACHABLE, ctx.now.wall_s)
-    instance.amend(state=status.state, unreachable_since_s=since_s, message=status.message)
+    instance.amend(
+        state=status.state, unreachable_since_s=since_s, message=status.message, ready_since_s=0.0
+    )
     step = while_unreachable(instance, -OVERDUE_S)
     instance.explain(step.why, Cause.AGENT_UNREACHABLE)
     timer = ("unreachable", instance.key)
@@ -137,12 +158,19 @@ def _replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
     instance.move(Happened.REPLACED, ctx.now.wall_s)
     instance.amend(state=pb.TASK_STATE_UNSPECIFIED, unreachable_since_s=0.0)
     instance.running_since_s = None
-    if job.stopping:
-        _finish(ctx, job, instance, Happened.CALLED_OFF)
+    if job.stopping or saved.leaving:
+        job.finish(instance, Happened.CALLED_OFF, ctx.now.wall_s)
     ctx.note(instance)
     ctx.note_move(job)
     instance.explain(f"replaced, {step.why}")
-    ctx.store(step.why, *given_up, instance)
+    if saved.leaving:
+        gone = InstancesRemoved(job, (instance,))
+        ctx.store(step.why, *given_up, *versions.removals([instance]), then=[gone])
+    else:
+        ctx.store(step.why, *given_up, instance)
+    if job.unsettled:
+        versions.follow(ctx, job)
+    _end_if_over(ctx, job)
 
 
 def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
@@ -156,6 +184,7 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     instance.running_since_s, instance.killing = None, False
     how = {
         "unreachable_since_s": 0.0,
+        "ready_since_s": 0.0,
         "reason": status.reason,
         "message": status.message,
         "exit_status": status.exit_status if status.HasField("exit_status") else None,
@@ -165,8 +194,11 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     match after_end(job, instance, end):
         case steps.Finish(_, _, failures):
             state = status.state if is_terminal(status.state) else pb.TASK_LOST
-            _finish(ctx, job, instance, Happened.ENDED, failures=failures, state=state, **how)
+            how |= {"failures": failures, "state": state}
+            job.finish(instance, Happened.ENDED, ctx.now.wall_s, **how)
             instance.explain(how_it_ended(status))
+        case steps.Remove():
+            job.finish(instance, Happened.ENDED, ctx.now.wall_s, state=status.state, **how)
         case steps.Launch() as step:
             instance.move(Happened.RUN_AGAIN, ctx.now.wall_s)
             instance.amend(state=pb.TASK_STATE_UNSPECIFIED, failures=step.failures, **how)
@@ -174,11 +206,8 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
             _run_again(ctx, step)
 
 
-def _finish(
-    ctx: Context, job: JobState, instance: Instance, happened: Happened, **changes: Any
-) -> None:
-    job.finish(instance, happened, ctx.now.wall_s, **changes)
-    if job.ended:
+def _end_if_over(ctx: Context, job: JobState) -> None:
+    if job.ended and job.job_id not in ctx.roster.ended:
         ctx.roster.end(job)
         _forget_old_jobs(ctx)
 

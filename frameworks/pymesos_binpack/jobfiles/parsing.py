@@ -22,6 +22,7 @@ from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import container_problem, container_spec
 from pymesos_binpack.jobfiles import checks
 from pymesos_binpack.jobfiles.documents import read_document, read_text
+from pymesos_binpack.jobfiles.revisions import digest
 from pymesos_binpack.jobfiles.trial import launch_problem
 from pymesos_binpack.placement.packing.shape import ShapeError, shape_of
 from pymesos_binpack.specs import KNOWN_RESOURCES, Job, JobError, TaskSpec, VolumeSpec
@@ -62,6 +63,13 @@ def _schema_in_full() -> dict[str, Any]:
 @cache
 def _validator() -> Any:
     return checks.validator_class()(_schema_in_full())
+
+
+@cache
+def _task_defaults() -> dict[str, Any]:
+    """The values of a task that the schema gives those who say nothing."""
+    keys = _schema_in_full()["properties"]["tasks"]["items"]["properties"]
+    return {key: node["default"] for key, node in keys.items() if "default" in node}
 
 
 def load_document(text: str | bytes, *, only_json: bool = False) -> Any:
@@ -228,6 +236,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         container=container_spec(task),
         sidecars=sidecars,
         unreachable_replace_s=_unreachable_replace_s(task),
+        digest=digest(task, _task_defaults()),
     )
 
 

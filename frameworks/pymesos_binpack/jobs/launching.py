@@ -76,7 +76,7 @@ def line_of(instance: Instance, job: Job) -> Line[Instance]:
 
 def line_name(instance: Instance) -> str:
     """An instance whose data are somewhere waits for another agent than the others."""
-    return instance.key if instance.saved.data_on else instance.group
+    return instance.key if instance.saved.data_on else f"{instance.group}.{instance.version}"
 
 
 def part_of_accept(job: Job, spec: TaskSpec) -> Part:

@@ -11,7 +11,17 @@ from collections.abc import Callable, Iterable, Mapping
 from pymesos_binpack.jobs import batch, service
 from pymesos_binpack.jobs.lifecycle import Phase
 from pymesos_binpack.jobs.state import Instance, JobState
-from pymesos_binpack.jobs.steps import End, Finish, Keep, Kill, Launch, Replace, Step, Wait
+from pymesos_binpack.jobs.steps import (
+    End,
+    Finish,
+    Keep,
+    Kill,
+    Launch,
+    Remove,
+    Replace,
+    Step,
+    Wait,
+)
 from pymesos_core.clock import utc
 
 AFTER_END: Mapping[str, Callable[[Instance, End], Step]] = {
@@ -28,6 +38,8 @@ def reconcile(job: JobState, instances: Iterable[Instance], now_wall_s: float) -
 
 def after_end(job: JobState, instance: Instance, end: End) -> Step:
     """What is to be done about an instance whose task has ended."""
+    if instance.saved.leaving:
+        return Remove(instance, instance.saved.leaving)
     if job.stopping:
         return Finish(instance, STOPPED, instance.saved.failures)
     return AFTER_END[instance.spec.kind](instance, end)

@@ -47,6 +47,13 @@ class Roster:
             self._counted[job.job_id] = shapes
             self.shapes.update(shapes)
 
+    def recount(self, job: JobState) -> None:
+        """A job that has not ended is to have other instances."""
+        shapes = shapes_of(job)
+        self._discount(job)
+        self._counted[job.job_id] = shapes
+        self.shapes.update(shapes)
+
     def end(self, job: JobState) -> None:
         """A job has ended, as it is meant."""
         self.ended[job.job_id] = job
@@ -60,6 +67,7 @@ class Roster:
 
     def add_instance(self, instance: Instance) -> None:
         """List an instance, and its task if there is one."""
+        assert self.by_key.get(instance.key, instance) is instance, f"{instance.key} is there twice"
         self.by_key[instance.key] = instance
         if instance.live:
             self.by_task[instance.saved.task_id] = instance

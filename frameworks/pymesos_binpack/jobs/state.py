@@ -7,11 +7,12 @@ be told. `saved` and `durable` are the same object while nothing waits to be wri
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from pymesos_binpack.jobs.history import History, Version
 from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE, Happened, Phase, phase_of
 from pymesos_binpack.placement.queue import Line
 from pymesos_binpack.placement.tasks import Cause, Refusal
@@ -47,6 +48,9 @@ class Saved(NamedTuple):
     exit_status: int | None = None
     reason: int = pb.REASON_UNSPECIFIED
     message: str = ""
+    ready_since_s: float = 0.0  # Unix time since when it runs and its checks pass; 0: not so
+    leaving: str = ""  # why it is to end and be forgotten: another takes its place, or none
+    version: int = 0  # of the job, as which it runs; 0: as its mark says
 
     def record(self) -> dict[str, Any]:
         """As it is stored."""
@@ -54,6 +58,24 @@ class Saved(NamedTuple):
         for name in ("attributes", "devices", "volume_ids"):
             record[name] = dict(record[name])
         return record
+
+
+def instance_key(job_id: str, task: str, index: int, mark: str = "") -> str:
+    """The key of an instance's record."""
+    return f"{job_id}/{task}/{index}{mark and '/'}{mark}"
+
+
+def mark_of(version: int, again: int) -> str:
+    """The mark of an instance that a job has since its version, and of the same index `again`.
+
+    So no two tasks of a job have the same id, and those of the first version have plain ones.
+    """
+    return f"v{version}r{again}" if again else f"v{version}" if version > 1 else ""
+
+
+def version_of(mark: str) -> int:
+    """The version since which a job has an instance of that mark."""
+    return int(mark.removeprefix("v").partition("r")[0]) if mark else 1
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +87,9 @@ class Instance:
     spec: TaskSpec
     index: int
     saved: Saved = field(default_factory=Saved)
+    mark: str = ""  # which of its index it is; those that a job began with have none
+    version: int = 1  # of the job, as which it runs
+    revision: str = ""  # of its task: see JobState.revisions
     durable: Saved = field(init=False)
     state: Phase = field(init=False)
     story: Story = ()
@@ -122,6 +147,11 @@ class Instance:
         return f"instance {self.key} (task {self.saved.task_id or 'none yet'})"
 
     @property
+    def name(self) -> str:
+        """Unlike that of any other of its job."""
+        return f"{self.spec.name}.{self.index}{self.mark and '.'}{self.mark}"
+
+    @property
     def group(self) -> str:
         """The instances among which UNIQUE and GROUP_BY count."""
         return f"{self.job_id}.{self.spec.name}"
@@ -129,17 +159,17 @@ class Instance:
     @property
     def next_task_id(self) -> str:
         """The task id of its next attempt."""
-        return f"{self.group}.{self.index}.{self.saved.attempts + 1}"
+        return f"{self.job_id}.{self.name}.{self.saved.attempts + 1}"
 
     @property
     def probe_id(self) -> str:
         """The id of a task that never was: what the master says of it, it says of the agent."""
-        return f"{self.group}.{self.index}.0"
+        return f"{self.job_id}.{self.name}.0"
 
     @property
     def key(self) -> str:
         """The key of its record in the state directory."""
-        return f"{self.job_id}/{self.spec.name}/{self.index}"
+        return instance_key(self.job_id, self.spec.name, self.index, self.mark)
 
     @property
     def live(self) -> bool:
@@ -184,21 +214,113 @@ class Instance:
 
 @dataclass(slots=True, eq=False)
 class JobState:
-    """A job and what became of it."""
+    """A job and what became of it.
+
+    `job` is what the latest version in `history` says, also while that is not yet stored.
+    """
 
     job_id: str
     job: Job
     submitted_at_s: float
     request_id: str
     instances: list[Instance]
+    history: History
     stopping: bool = False
+    unsettled: bool = False  # some instance is not of the version in force, or is not there
     left: int = field(init=False)  # instances that are not done
     durably_stopping: bool = field(init=False)
     durably_left: int = field(init=False)
+    durable_version: int = field(init=False)
+    keys: set[str] = field(init=False)  # of the instances
+    revisions: Mapping[str, str] = field(init=False)  # by task, in the version in force
 
     def __post_init__(self) -> None:
         self.left = self.durably_left = sum(not i.saved.done for i in self.instances)
+        self.keys = {i.key for i in self.instances}
         self.durably_stopping = self.stopping
+        self.durable_version = self.version
+        self.revisions = self._revisions()
+
+    def _revisions(self) -> Mapping[str, str]:
+        return {spec.name: revision_of(spec, self.history.latest) for spec in self.job.tasks}
+
+    @property
+    def version(self) -> int:
+        """The number of the version in force."""
+        return self.history.latest.number
+
+    def told_instances(self) -> list[Instance]:
+        """Return those of which may be told: others are of a version that is not stored yet."""
+        if self.durable_version == self.version:
+            return self.instances
+        return [i for i in self.instances if version_of(i.mark) <= self.durable_version]
+
+    def restarts_after(self, tasks: Iterable[str], as_of: int) -> Mapping[str, int]:
+        """How often each task began anew on demand, once these do; or as in an earlier version."""
+        of = self.history.get(as_of) or self.history.latest
+        restarts = dict(of.restarts)
+        for name in tasks:
+            restarts[name] = restarts.get(name, 0) + 1
+        return restarts
+
+    def revision(self, task: str) -> str:
+        """What a running task of that name has to be of, by the version in force; or empty."""
+        return self.revisions.get(task, "")
+
+    def is_current(self, instance: Instance) -> bool:
+        """Whether an instance is as the version in force says."""
+        return instance.revision == self.revision(instance.spec.name)
+
+    def take_back(self, instances: Iterable[Instance]) -> None:
+        """Have instances that are stored."""
+        self.instances += instances
+        self.keys = {i.key for i in self.instances}
+        self.left = self.durably_left = sum(not i.saved.done for i in self.instances)
+
+    def take(self, job: Job, version: Version) -> list[Change]:
+        """Put another version in force; returns what of the earlier ones is to be written.
+
+        What of the running instances stays as it is, is from now on as the version says.
+        """
+        self.history, changes = self.history.with_latest(
+            self.job_id, version, frozenset(i.version for i in self.instances)
+        )
+        self.job = job
+        self.revisions = self._revisions()
+        specs = {spec.name: spec for spec in job.tasks}
+        for instance in self.instances:
+            if self.is_current(instance):
+                instance.spec = specs[instance.spec.name]
+        return changes
+
+    def add(self, spec: TaskSpec, index: int) -> Instance:
+        """Have one more instance, of the version in force."""
+        made = Instance(
+            self.job_id,
+            self.job.name,
+            spec,
+            index,
+            mark=self._new_mark(spec.name, index),
+            version=self.version,
+            revision=self.revisions[spec.name],
+        )
+        self.instances.append(made)
+        self.keys.add(made.key)
+        self.left += 1
+        self.durably_left += 1
+        return made
+
+    def _new_mark(self, task: str, index: int) -> str:
+        again = 0
+        while instance_key(self.job_id, task, index, mark_of(self.version, again)) in self.keys:
+            again += 1
+        return mark_of(self.version, again)
+
+    def remove(self, gone: Set[Instance]) -> None:
+        """Forget instances that are done; that is durable."""
+        self.instances = [i for i in self.instances if i not in gone]
+        self.keys -= {i.key for i in gone}
+        self.durably_left -= sum(not i.durable.done for i in gone)
 
     def finish(
         self, instance: Instance, happened: Happened, now_wall_s: float, **changes: Any
@@ -216,12 +338,12 @@ class JobState:
     @property
     def ended(self) -> bool:
         """Whether nothing of it runs or will run, as it is meant."""
-        return self.left == 0
+        return self.left == 0 and (self.stopping or not self.unsettled)
 
     @property
     def is_over(self) -> bool:
         """Whether nothing of it runs or will run, and that is durable."""
-        return self.durably_left == 0
+        return self.durably_left == 0 and (self.durably_stopping or not self.unsettled)
 
     @property
     def fields(self) -> frozenset[str]:
@@ -239,40 +361,46 @@ class JobState:
         return "finished" if ok else "failed"
 
     def change(self) -> Change:
-        """The write of what it is meant to be, without its instances."""
+        """The write of what it is meant to be, without its instances and its earlier versions."""
         record = {
             "document": self.job.document,
             "submitted_at_s": self.submitted_at_s,
             "request_id": self.request_id,
             "stopping": self.stopping,
+            "version": self.history.latest.record(),
         }
         return Change(JOB, self.job_id, json.dumps(record).encode())
 
     def removal(self) -> Iterator[Change]:
         """Forget it and its instances."""
         yield Change(JOB, self.job_id, None)
+        yield from self.history.removal(self.job_id)
         for instance in self.instances:
             yield Change(INSTANCE, instance.key, None)
 
 
+def revision_of(spec: TaskSpec, version: Version) -> str:
+    """What tasks have in common between which nothing need be replaced."""
+    return f"{spec.digest}.{version.restarts.get(spec.name, 0)}"
+
+
 def new_job(
-    job_id: str,
-    job: Job,
-    now_wall_s: float,
-    request_id: str,
-    *,
-    stopping: bool = False,
-    saved: Mapping[str, Saved] | None = None,
+    job_id: str, job: Job, now_wall_s: float, request_id: str, made_by: str = ""
 ) -> JobState:
-    """A job with its instances as they were `saved`, by their keys; the others wait."""
-    instances = [
-        Instance(job_id, job.name, spec, index)
-        for spec in job.tasks
-        for index in range(spec.instances)
-    ]
-    for instance in instances if saved else ():
-        instance.restore((saved or {}).get(instance.key, instance.saved))
-    return JobState(job_id, job, now_wall_s, request_id, instances, stopping)
+    """A job with all its instances, which wait."""
+    first = Version(1, job.document, now_wall_s, made_by, "submit", request_id)
+    state = JobState(job_id, job, now_wall_s, request_id, [], History((first,)))
+    fill(state)
+    return state
+
+
+def fill(job: JobState) -> None:
+    """Have all instances that the version in force wants and that are not there at all."""
+    there = {(i.spec.name, i.index) for i in job.instances}
+    for spec in job.job.tasks:
+        for index in range(spec.instances):
+            if (spec.name, index) not in there:
+                job.add(spec, index)
 
 
 def pb_state(number: int) -> pb.TaskState:

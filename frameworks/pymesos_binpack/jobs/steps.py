@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.specs import TaskSpec
 from pymesos_proto.v1 import types_pb2 as pb
 
 
@@ -78,4 +79,21 @@ class Finish:
     failures: int = 0
 
 
-Step = Keep | Launch | Kill | Replace | Wait | Finish
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """The instance is to end, if it runs, and to be forgotten."""
+
+    instance: Instance
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Add:
+    """The task is to have one more instance, of the version in force."""
+
+    spec: TaskSpec
+    index: int
+    why: str
+
+
+Step = Keep | Launch | Kill | Replace | Wait | Finish | Remove

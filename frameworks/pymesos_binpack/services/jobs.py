@@ -3,88 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.services.asked import Call, short
+from pymesos_binpack.services.versions import JobChanges
 from pymesos_binpack.services.views import (
     instance_view,
     job_view,
     quarantined_job,
     quarantined_view,
+    removed_view,
     volume_view,
 )
-from pymesos_binpack.shell import Binpack, StartsAgainError, SubmitError
-from pymesos_binpack.specs import Job, JobError
-from pymesos_core.ids import id_problem
-from pymesos_core.security.needs import NEEDS
-from pymesos_core.security.policy import Verb, decide
-from pymesos_core.text import quoted
-from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_binpack.shell import StartsAgainError
+from pymesos_core.security.policy import Verb
+from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
 
-Call = ServerCall[Any, Any]
 DEBOUNCE_S = 0.05  # a job that changes all the time is shown this often
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 PART_BYTES = 256 * 1024  # a view in several messages: the last one is the one without `more`
 SLICE = 500
 QUARANTINED_PER_PAGE = 10
-MAX_DETAILS = 2000  # bytes
 
 
-class JobsService:
-    """Submit, list, watch, stop; and what is in quarantine."""
+class JobsService(JobChanges):
+    """Submit, change, list, watch, stop; and what is in quarantine."""
 
     contract = pb.DESCRIPTOR.services_by_name["Jobs"]
-
-    def __init__(self, binpack: Binpack, role: str) -> None:
-        self.binpack = binpack  # another one, after a job could not be handled
-        self._role = role
-        self._reading = asyncio.Lock()
-
-    def _check(self, call: Call, name: str) -> None:
-        """Raises CallError for a caller who may not make this call of the framework's role."""
-        need = NEEDS[name]
-        assert need.verb is not None
-        if problem := self._problem(call, need.verb):
-            raise CallError(Code.PERMISSION_DENIED, problem)
-
-    def _problem(self, call: Call, verb: Verb) -> str | None:
-        """Why its caller may not do that in the framework's role; or None. Raises CallError."""
-        if not call.caller.is_proved:
-            return None
-        policy = self.binpack.core.policy
-        if policy is None:
-            raise CallError(
-                Code.UNAVAILABLE,
-                "this framework has not heard yet what the cluster's policy is; try again",
-            )
-        return decide(policy, call.caller, verb, self._role).problem
 
     async def SubmitJob(  # noqa: N802
         self, request: pb.SubmitJobRequest, call: Call
     ) -> pb.SubmitJobResponse:
         """Check and store a job; it is acknowledged when it is durable."""
         self._check(call, "Jobs.SubmitJob")
-        if problem := id_problem(request.request_id):
-            raise CallError(Code.INVALID_ARGUMENT, f"request_id: {problem}")
-        try:
-            async with self._reading:  # one at a time, and beside the loop
-                job = await asyncio.to_thread(_read, request.job_json)
-        except JobError as error:
-            raise CallError(Code.INVALID_ARGUMENT, _short(error)) from None
-        if job.role != self._role:
-            raise CallError(
-                Code.FAILED_PRECONDITION,
-                f"the job is for the role {quoted(job.role)}; this framework has {self._role!r}",
-            )
-        try:
-            job_id = await self.binpack.submit(job, request.request_id, same_name=request.same_name)
-        except StartsAgainError as error:
-            raise CallError(Code.UNAVAILABLE, str(error)) from None
-        except SubmitError as error:
-            raise CallError(Code.FAILED_PRECONDITION, str(error)) from None
+        self._check_request_id(request.request_id)
+        job = await self._read_job(request.job_json)
+        self._check_role(job.role)
+        job_id = await self._submit(call, job, request.request_id, same_name=request.same_name)
         return pb.SubmitJobResponse(job_id=job_id)
 
     async def ListJobs(  # noqa: N802
@@ -108,20 +65,6 @@ class JobsService:
             next_page_token=every[size - 1] if len(every) > size else "",
         )
 
-    def _job(self, job_id: str) -> JobState:
-        job = self.binpack.core.jobs.get(job_id)
-        if job_id in self.binpack.core.quarantined:
-            reason = _short(self.binpack.core.quarantined[job_id].reason)
-            raise CallError(
-                Code.FAILED_PRECONDITION,
-                f"the job {job_id} is quarantined: {reason}. Its tasks are left alone;"
-                f" `pymesos-cli quarantine show {job_id}` shows it, and `quarantine release` tries"
-                f" it again, or with --discard ends it",
-            )
-        if job is None:
-            raise CallError(Code.NOT_FOUND, f"there is no job {job_id[:255]}")
-        return job
-
     async def WatchJob(  # noqa: N802
         self, request: pb.WatchJobRequest, call: Call
     ) -> None:
@@ -140,7 +83,9 @@ class JobsService:
                 ended = job.is_over
                 changed: list[pb.InstanceView] = []
                 size = 0
-                for number, instance in enumerate(job.instances, 1):
+                gone = sorted(shown.keys() - {i.key for i in job.told_instances()})
+                changed += [removed_view(shown.pop(key)) for key in gone]
+                for number, instance in enumerate(job.told_instances(), 1):
                     view = instance_view(instance, connected=self.binpack.core.connected)
                     if shown.get(instance.key) != view:
                         shown[instance.key] = view
@@ -196,7 +141,7 @@ class JobsService:
         except StartsAgainError as error:
             raise CallError(Code.UNAVAILABLE, str(error)) from None
         if problem:
-            raise CallError(Code.FAILED_PRECONDITION, _short(problem))
+            raise CallError(Code.FAILED_PRECONDITION, short(problem))
         return pb.ReleaseQuarantinedResponse()
 
     async def ListVolumes(  # noqa: N802
@@ -229,16 +174,6 @@ class JobsService:
         if not request.check_only:
             self.binpack.forget_volume(*asked)
         return pb.ForgetVolumeResponse()
-
-
-def _short(problem: object) -> str:
-    """What a trailer of HTTP/2 holds, where each byte that is not ASCII takes three."""
-    return str(problem).encode("utf-8", "backslashreplace")[:MAX_DETAILS].decode("utf-8", "ignore")
-
-
-def _read(text: str) -> Job:
-    """Raises JobError."""
-    return parse_job(load_document(text, only_json=True))
 
 
 def _part(job: JobState, instances: list[pb.InstanceView]) -> pb.JobView:

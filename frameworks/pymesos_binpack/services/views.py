@@ -32,6 +32,10 @@ def instance_view(instance: Instance, *, connected: bool = True) -> pb.InstanceV
     refusal = instance.refusal if waits else None
     explanation, cause = _why(instance, connected)
     view = pb.InstanceView(
+        version=instance.version,
+        ready=bool(saved.ready_since_s),
+        leaving=saved.leaving,
+        name=instance.name,
         task_name=instance.spec.name,
         instance=instance.index,
         task_id=saved.task_id,
@@ -57,6 +61,20 @@ def instance_view(instance: Instance, *, connected: bool = True) -> pb.InstanceV
     if saved.exit_status is not None:
         view.exit_status = saved.exit_status
     return view
+
+
+def removed_view(before: pb.InstanceView) -> pb.InstanceView:
+    """An instance that is forgotten."""
+    return pb.InstanceView(
+        task_name=before.task_name,
+        instance=before.instance,
+        task_id=before.task_id,
+        version=before.version,
+        service=before.service,
+        done=True,
+        removed=True,
+        name=before.name,
+    )
 
 
 def _why(instance: Instance, connected: bool) -> tuple[str, Cause | None]:
@@ -102,9 +120,11 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         job_id=job.job_id,
         name=job.job.name,
         state=job.state,
-        counts=Counter(phase(instance) for instance in job.instances),
+        counts=Counter(phase(instance) for instance in job.told_instances()),
         submitted_at_s=job.submitted_at_s,
         framework_id=framework_id,
+        version=job.durable_version,
+        settled=not job.unsettled and all(i.settled for i in job.instances),
     )
 
 

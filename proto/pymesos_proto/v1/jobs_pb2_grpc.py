@@ -39,6 +39,36 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.SubmitJobRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.SubmitJobResponse.FromString,
                 _registered_method=True)
+        self.ApplyJob = channel.unary_unary(
+                '/pymesos.v1.Jobs/ApplyJob',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ApplyJobRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ApplyJobResponse.FromString,
+                _registered_method=True)
+        self.ScaleJob = channel.unary_unary(
+                '/pymesos.v1.Jobs/ScaleJob',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ScaleJobRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
+                _registered_method=True)
+        self.RestartJob = channel.unary_unary(
+                '/pymesos.v1.Jobs/RestartJob',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RestartJobRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
+                _registered_method=True)
+        self.RollbackJob = channel.unary_unary(
+                '/pymesos.v1.Jobs/RollbackJob',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RollbackJobRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
+                _registered_method=True)
+        self.ListVersions = channel.unary_unary(
+                '/pymesos.v1.Jobs/ListVersions',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVersionsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVersionsResponse.FromString,
+                _registered_method=True)
+        self.DescribeJob = channel.unary_unary(
+                '/pymesos.v1.Jobs/DescribeJob',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobResponse.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/pymesos.v1.Jobs/ListJobs',
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListJobsRequest.SerializeToString,
@@ -81,6 +111,48 @@ class JobsServicer:
 
     def SubmitJob(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApplyJob(self, request, context):
+        """Make the job of a role and a name what the document says: it is started, changed, or left as it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ScaleJob(self, request, context):
+        """The same with other numbers of instances.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestartJob(self, request, context):
+        """Replace every instance of tasks by another that is the same.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackJob(self, request, context):
+        """Make the job what an earlier version said, as a new version; the numbers of instances stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListVersions(self, request, context):
+        """The versions of a job that are kept: the latest 20, and those that instances are of.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DescribeJob(self, request, context):
+        """The document of a version. Environments are left empty for those who may not `read-env`.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -139,6 +211,36 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.SubmitJob,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.SubmitJobRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.SubmitJobResponse.SerializeToString,
+            ),
+            'ApplyJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApplyJob,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ApplyJobRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ApplyJobResponse.SerializeToString,
+            ),
+            'ScaleJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScaleJob,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ScaleJobRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.SerializeToString,
+            ),
+            'RestartJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestartJob,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RestartJobRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.SerializeToString,
+            ),
+            'RollbackJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackJob,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RollbackJobRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.SerializeToString,
+            ),
+            'ListVersions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListVersions,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVersionsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVersionsResponse.SerializeToString,
+            ),
+            'DescribeJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.DescribeJob,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobResponse.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobs,
@@ -203,6 +305,168 @@ class Jobs:
             '/pymesos.v1.Jobs/SubmitJob',
             pymesos__proto_dot_v1_dot_jobs__pb2.SubmitJobRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.SubmitJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApplyJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ApplyJob',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ApplyJobRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ApplyJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScaleJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ScaleJob',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ScaleJobRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestartJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/RestartJob',
+            pymesos__proto_dot_v1_dot_jobs__pb2.RestartJobRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/RollbackJob',
+            pymesos__proto_dot_v1_dot_jobs__pb2.RollbackJobRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListVersions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ListVersions',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListVersionsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ListVersionsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DescribeJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/DescribeJob',
+            pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

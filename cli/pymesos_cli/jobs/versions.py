@@ -1,0 +1,283 @@
+"""`apply`, `scale`, `restart`, `rollback`, `history`, `describe`: jobs and their versions."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pymesos_binpack.specs import Job
+from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.interrupts import run_interruptibly
+from pymesos_cli.jobs.hosted import Hosted
+from pymesos_cli.jobs.listing import find_held
+from pymesos_cli.jobs.progress import Progress
+from pymesos_cli.jobs.run import how_to_go_on, serving_of, watch
+from pymesos_cli.output import age, count_of, note, print_json, print_table
+from pymesos_cli.services import service
+from pymesos_core.json_dialect import iso
+from pymesos_core.text import quoted
+from pymesos_proto.v1 import jobs_pb2 as pb
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
+
+MAX_INSTANCES = 10_000
+SHOWN_CHANGES = 3  # of a version, in a table
+
+
+@dataclass(frozen=True)
+class Apply:
+    """How a file is applied."""
+
+    plan: bool = False
+    wait: bool = False
+    if_version: int = 0
+    keep_counts: bool = False
+    rerun: bool = False
+    job_id: str = ""
+
+
+async def apply_job(cluster: Cluster, job: Job, asked: Apply) -> int:
+    """`pymesos-cli apply`; the exit status."""
+    serves = await serving_of(cluster, job.role)
+    if serves is None:
+        raise CliError(
+            f"nobody takes jobs of the role {job.role}: start pymesos-binpack --listen --role"
+            f" {job.role}, or use `pymesos-cli run`, which is the framework of one job itself",
+            EXIT_USAGE,
+        )
+    request = pb.ApplyJobRequest(
+        job_json=job.document,
+        request_id=str(uuid.uuid4()),
+        job_id=asked.job_id,
+        dry_run=asked.plan,
+        if_version=asked.if_version,
+        keep_counts=asked.keep_counts,
+        rerun=asked.rerun,
+    )
+    async with service(cluster, serves) as stub:
+        answer = await stub.ApplyJob(request, timeout=cluster.timeout_s)
+    _show_plan(job.name, answer, planned=asked.plan)
+    if asked.plan:
+        return EXIT_FAILED if answer.changed else 0
+    if asked.wait:
+        return await _see_through(cluster, serves.info.jobs_address, answer.job_id)
+    return 0
+
+
+def _show_plan(name: str, answer: pb.ApplyJobResponse, *, planned: bool) -> None:
+    """Say what would change, or changes."""
+    called = answer.job_id or name
+    if not answer.changed:
+        print(f"nothing to do: {called} is what the file says (version {answer.version})")
+        return
+    for change in answer.changes:
+        print(f"  {change.path}: {change.before or 'not there'} -> {change.after or 'not there'}")
+    if answer.more_changes:
+        print(f"  and {count_of(answer.more_changes, 'other key')}")
+    for task in answer.tasks:
+        print(f"  {task.task_name}: {_becomes(task)}")
+        if task.outage:
+            print(f"  {task.task_name}: {task.outage}")
+    would = "would be" if planned else "is"
+    if answer.created:
+        print(f"{called} {would} started" + ("" if planned else " (version 1)"))
+    elif planned:
+        print(f"{called} would be changed, to version {answer.version + 1}")
+    else:
+        print(f"{called} is changed, to version {answer.version}")
+
+
+def _becomes(task: pb.TaskChange) -> str:
+    """What becomes of the instances of a task."""
+    numbers = (
+        (task.stay, "stay"),
+        (task.start, "start"),
+        (task.stop, "stop"),
+        (task.replace, "are replaced"),
+        (task.finish, "finish as they are"),
+    )
+    return ", ".join(f"{number} {what}" for number, what in numbers if number) or "no instances"
+
+
+async def _held(cluster: Cluster, text: str) -> tuple[str, pb.JobView]:
+    """The job with the address of its service. Raises CliError."""
+    found = await find_held(cluster, text, exact=True)
+    if isinstance(found, Hosted):
+        raise CliError(
+            f"the job {found.job_id} is run by {found.where}, which keeps no versions: end it and"
+            f" start it anew, or have a pymesos-binpack --listen take it with `pymesos-cli apply`",
+            EXIT_USAGE,
+        )
+    return found
+
+
+async def scale_job(cluster: Cluster, texts: Sequence[str], *, wait: bool) -> int:
+    """`pymesos-cli scale`; the exit status."""
+    counts: dict[str, int] = {}
+    named = ""
+    for text in texts:
+        path, equals, number = text.partition("=")
+        name, _, task = path.rpartition(".")
+        if not (equals and name and task):
+            raise CliError(f"{quoted(text)} is not JOB.TASK=N, as in shop.web=5", EXIT_USAGE)
+        if named not in ("", name):
+            raise CliError(
+                f"{quoted(named)} and {quoted(name)} are two jobs: scale one at a time", EXIT_USAGE
+            )
+        if task in counts:
+            raise CliError(f"{quoted(task)} is given twice: give one number for it", EXIT_USAGE)
+        named, counts[task] = name, _number(text, number)
+    address, job = await _held(cluster, named)
+
+    async def ask(stub: JobsAsyncStub) -> pb.ChangeJobResponse:
+        request = pb.ScaleJobRequest(job_id=job.job_id, counts=counts, request_id=str(uuid.uuid4()))
+        return await stub.ScaleJob(request, timeout=cluster.timeout_s)
+
+    done = ", ".join(f"{task}={number}" for task, number in counts.items())
+    return await _change(cluster, address, job.job_id, ask, f"scaled to {done}", wait=wait)
+
+
+def _number(text: str, number: str) -> int:
+    if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= MAX_INSTANCES):
+        raise CliError(
+            f"{quoted(text)}: {quoted(number)} is no number of instances; 1 to {MAX_INSTANCES} are"
+            f" possible, and `pymesos-cli stop` ends a job",
+            EXIT_USAGE,
+        )
+    return int(number)
+
+
+async def restart_job(cluster: Cluster, text: str, *, wait: bool) -> int:
+    """`pymesos-cli restart`; the exit status."""
+    name, _, task = text.partition(".")
+    address, job = await _held(cluster, name)
+
+    async def ask(stub: JobsAsyncStub) -> pb.ChangeJobResponse:
+        request = pb.RestartJobRequest(
+            job_id=job.job_id, tasks=[task] if task else [], request_id=str(uuid.uuid4())
+        )
+        return await stub.RestartJob(request, timeout=cluster.timeout_s)
+
+    what = f"restarting {task}" if task else "restarting"
+    return await _change(cluster, address, job.job_id, ask, what, wait=wait)
+
+
+async def roll_back(cluster: Cluster, text: str, version: int, *, wait: bool) -> int:
+    """`pymesos-cli rollback`; the exit status."""
+    address, job = await _held(cluster, text)
+
+    async def ask(stub: JobsAsyncStub) -> pb.ChangeJobResponse:
+        request = pb.RollbackJobRequest(
+            job_id=job.job_id, version=version, request_id=str(uuid.uuid4())
+        )
+        return await stub.RollbackJob(request, timeout=cluster.timeout_s)
+
+    return await _change(cluster, address, job.job_id, ask, "", wait=wait)
+
+
+async def _change(
+    cluster: Cluster,
+    address: str,
+    job_id: str,
+    ask: Callable[[JobsAsyncStub], Awaitable[pb.ChangeJobResponse]],
+    what: str,
+    *,
+    wait: bool,
+) -> int:
+    """Have a job changed, and see that through; the exit status."""
+    async with jobs_at(cluster, address) as stub:
+        answer = await ask(stub)
+    if not answer.changed:
+        print(f"nothing to do: {job_id} is so already (version {answer.version})")
+    else:
+        print(f"{job_id} is at version {answer.version}: {what or answer.what}")
+    return await _see_through(cluster, address, job_id) if wait else 0
+
+
+async def _see_through(cluster: Cluster, address: str, job_id: str) -> int:
+    """Show how it goes until every instance is as it is wanted; the exit status."""
+    progress = Progress()
+
+    async def follow() -> int:
+        try:
+            async for view in watch(cluster, "", address, job_id):
+                progress.update(view)
+                if view.more:
+                    continue
+                if view.state not in ("running", "stopping"):
+                    return 0 if view.state == "finished" else EXIT_FAILED
+                if view.settled and progress.settled():
+                    return EXIT_FAILED if progress.failed() else 0
+        finally:
+            progress.close()
+        return EXIT_FAILED
+
+    return await run_interruptibly(follow(), words=lambda: how_to_go_on(job_id))
+
+
+async def show_history(cluster: Cluster, text: str, *, as_json: bool) -> None:
+    """`pymesos-cli history`."""
+    address, job = await _held(cluster, text)
+    async with jobs_at(cluster, address) as stub:
+        answer = await stub.ListVersions(
+            pb.ListVersionsRequest(job_id=job.job_id), timeout=cluster.timeout_s
+        )
+    if as_json:
+        print_json([_version_json(view) for view in answer.versions])
+        return
+    rows = [
+        (
+            str(view.version),
+            age(view.made_at_s),
+            view.made_by,
+            view.what,
+            _in_short(view.changes, view.more_changes),
+        )
+        for view in answer.versions
+    ]
+    print_table(("VERSION", "AGE", "BY", "WHAT", "CHANGES"), rows, "no versions", ("CHANGES",))
+
+
+def _in_short(changes: Iterable[pb.FieldChange], more: int) -> str:
+    listed = [f"{each.path}: {each.before or '-'} -> {each.after or '-'}" for each in changes]
+    left = len(listed) - SHOWN_CHANGES + more
+    return ", ".join(listed[:SHOWN_CHANGES]) + (f", and {left} more" if left > 0 else "")
+
+
+def _version_json(view: pb.VersionView) -> dict[str, object]:
+    return {
+        "version": view.version,
+        "made_at": iso(view.made_at_s),
+        "made_by": view.made_by or None,
+        "what": view.what,
+        "changes": [
+            {"path": each.path, "before": each.before or None, "after": each.after or None}
+            for each in view.changes
+        ],
+        "more_changes": view.more_changes,
+    }
+
+
+async def describe(cluster: Cluster, text: str, version: int, *, as_json: bool) -> None:
+    """`pymesos-cli describe`."""
+    address, job = await _held(cluster, text)
+    async with jobs_at(cluster, address) as stub:
+        answer = await stub.DescribeJob(
+            pb.DescribeJobRequest(job_id=job.job_id, version=version), timeout=cluster.timeout_s
+        )
+    document = json.loads(answer.job_json)
+    if answer.env_hidden:
+        note("what is in environments is left out: you may not read it (`read-env`)")
+    if as_json:
+        print_json({"job_id": answer.job_id, **_version_json(answer.version), "job": document})
+        return
+    import yaml
+
+    view = answer.version
+    by = f" by {view.made_by}" if view.made_by else ""
+    print(f"# {answer.job_id}, version {view.version}: {view.what}{by}, {age(view.made_at_s)} ago")
+    print(yaml.safe_dump(document, sort_keys=False, allow_unicode=True), end="")

@@ -1,0 +1,60 @@
+"""What another version of a job would mean for its instances, before it is made."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from pymesos_binpack.jobs.history import Version
+from pymesos_binpack.jobs.state import Instance, JobState, revision_of
+from pymesos_binpack.specs import Job, TaskSpec
+
+
+@dataclass(slots=True)
+class TaskChange:
+    """What becomes of the instances of a task."""
+
+    task: str
+    stay: int = 0  # as they are
+    start: int = 0  # beside those that stay or are replaced
+    stop: int = 0  # and no others take their place
+    replace: int = 0  # others take their place
+    finish: int = 0  # batch: they run on, or have ended, as the earlier version said
+    outage: str = ""  # why there is a moment with too few
+    indices: set[int] = field(default_factory=set)  # that are there
+
+
+def foresee(now: JobState | None, job: Job, version: Version) -> list[TaskChange]:
+    """Return what becomes of each task that a job has or had; of a new one all is started."""
+    there: dict[str, list[Instance]] = defaultdict(list)
+    for instance in now.instances if now is not None else ():
+        if not instance.saved.leaving:
+            there[instance.spec.name].append(instance)
+    out = [_of_task(spec, there.pop(spec.name, []), version) for spec in job.tasks]
+    out += [TaskChange(name, stop=len(instances)) for name, instances in there.items()]
+    return out
+
+
+def _of_task(spec: TaskSpec, instances: Sequence[Instance], version: Version) -> TaskChange:
+    change = TaskChange(spec.name)
+    for instance in instances:
+        if instance.index >= spec.instances:
+            change.stop += 1
+            continue
+        change.indices.add(instance.index)
+        if instance.revision == revision_of(spec, version):
+            change.stay += 1
+        elif _may_finish(instance, version):
+            change.finish += 1
+        else:
+            change.replace += 1
+    change.start = spec.instances - len(change.indices)
+    if change.replace and spec.is_service:
+        change.outage = "each instance ends before another takes its place"
+    return change
+
+
+def _may_finish(instance: Instance, version: Version) -> bool:
+    rerun = instance.saved.done and version.rerun
+    return not (instance.spec.is_service or instance.pending or rerun)

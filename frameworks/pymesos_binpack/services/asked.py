@@ -1,0 +1,103 @@
+"""What all calls of the Jobs service have in common: who may make them, and which job is meant."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pymesos_binpack.jobfiles.parsing import load_document, parse_job
+from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.shell import Binpack
+from pymesos_binpack.specs import Job, JobError
+from pymesos_core.ids import id_problem
+from pymesos_core.security.needs import NEEDS
+from pymesos_core.security.policy import Verb, decide
+from pymesos_core.text import quoted
+from pymesos_core.transport import CallError, Code, ServerCall
+
+Call = ServerCall[Any, Any]
+MAX_DETAILS = 2000  # bytes
+
+
+class Asked:
+    """The framework that is asked, of one role."""
+
+    def __init__(self, binpack: Binpack, role: str) -> None:
+        self.binpack = binpack  # another one, after a job could not be handled
+        self._role = role
+        self._reading = asyncio.Lock()
+
+    def _check(self, call: Call, name: str) -> None:
+        """Raises CallError for a caller who may not make this call of the framework's role."""
+        need = NEEDS[name]
+        assert need.verb is not None
+        if problem := self._problem(call, need.verb):
+            raise CallError(Code.PERMISSION_DENIED, problem)
+
+    def _problem(self, call: Call, verb: Verb) -> str | None:
+        """Why its caller may not do that in the framework's role; or None. Raises CallError."""
+        if not call.caller.is_proved:
+            return None
+        policy = self.binpack.core.policy
+        if policy is None:
+            raise CallError(
+                Code.UNAVAILABLE,
+                "this framework has not heard yet what the cluster's policy is; try again",
+            )
+        return decide(policy, call.caller, verb, self._role).problem
+
+    def _job(self, job_id: str) -> JobState:
+        """The job of an id. Raises CallError."""
+        job = self.binpack.core.jobs.get(job_id)
+        if job_id in self.binpack.core.quarantined:
+            reason = short(self.binpack.core.quarantined[job_id].reason)
+            raise CallError(
+                Code.FAILED_PRECONDITION,
+                f"the job {job_id} is quarantined: {reason}. Its tasks are left alone;"
+                f" `pymesos-cli quarantine show {job_id}` shows it, and `quarantine release` tries"
+                f" it again, or with --discard ends it",
+            )
+        if job is None:
+            raise CallError(Code.NOT_FOUND, f"there is no job {job_id[:255]}")
+        return job
+
+    def _check_role(self, role: str) -> None:
+        """Raises CallError for a job of another role than the framework's."""
+        if role != self._role:
+            raise CallError(
+                Code.FAILED_PRECONDITION,
+                f"the job is for the role {quoted(role)}; this framework has {self._role!r}",
+            )
+
+    def _check_request_id(self, request_id: str) -> None:
+        """Raises CallError for what is no id."""
+        if problem := id_problem(request_id):
+            raise CallError(Code.INVALID_ARGUMENT, f"request_id: {problem}")
+
+    async def _read_job(self, text: str) -> Job:
+        """Check a job. Raises CallError."""
+        try:
+            async with self._reading:  # one at a time, and beside the loop
+                return await asyncio.to_thread(_read, text)
+        except JobError as error:
+            raise CallError(Code.INVALID_ARGUMENT, short(error)) from None
+
+
+def _read(text: str) -> Job:
+    """Raises JobError."""
+    return parse_job(load_document(text, only_json=True))
+
+
+def runs(job: JobState) -> bool:
+    """Whether a job has not ended, and is not to end."""
+    return not (job.stopping or job.ended)
+
+
+def who(call: Call) -> str:
+    """The principal that asks, if that is proved."""
+    return call.caller.principal if call.caller.is_proved else ""
+
+
+def short(problem: object) -> str:
+    """What a trailer of HTTP/2 holds, where each byte that is not ASCII takes three."""
+    return str(problem).encode("utf-8", "backslashreplace")[:MAX_DETAILS].decode("utf-8", "ignore")

@@ -1,0 +1,431 @@
+"""The part of the Jobs service that changes jobs, and tells how they were changed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+from pymesos_binpack.core import VersionProposed
+from pymesos_binpack.jobfiles.differences import (
+    Difference,
+    differences,
+    is_of_environment,
+    without_environments,
+)
+from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
+from pymesos_binpack.jobs.history import Version
+from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.services.asked import Asked, Call, runs, short, who
+from pymesos_binpack.shell import StaleError, StartsAgainError, SubmitError
+from pymesos_binpack.specs import Job
+from pymesos_core.security.policy import Verb
+from pymesos_core.text import quoted
+from pymesos_core.transport import CallError, Code
+from pymesos_proto.v1 import jobs_pb2 as pb
+
+TRIES = 5  # while others change the same job
+MAX_CHANGES, MAX_LISTED_CHANGES = 200, 20
+MAX_INSTANCES = 10_000
+HIDDEN = "(hidden)"
+
+
+class Made(NamedTuple):
+    """A version that is made from the one in force."""
+
+    job: Job
+    what: str
+    restarts: tuple[str, ...] = ()
+    rerun: bool = False
+    as_of: int = 0
+
+
+class JobChanges(Asked):
+    """Apply, scale, restart and roll back; list and describe versions."""
+
+    async def ApplyJob(  # noqa: N802
+        self, request: pb.ApplyJobRequest, call: Call
+    ) -> pb.ApplyJobResponse:
+        """Make the job of a role and a name what the document says."""
+        self._check(call, "Jobs.ApplyJob")
+        self._check_request_id(request.request_id)
+        job = await self._read_job(request.job_json)
+        self._check_role(job.role)
+        for _ in range(TRIES):
+            target = self._target(request, job)
+            if target is None:
+                return await self._begin(request, call, job)
+            made = await self._applied(request, target, job)
+            if target.history.asked_by(request.request_id) is None:
+                _check_version(target, request.if_version)
+            response = self._foreseen(call, request, target, made)
+            if request.dry_run or not response.changed:
+                return response
+            try:
+                response.version = await self._propose(call, request.request_id, target, made)
+            except StaleError:
+                continue
+            return response
+        raise _busy()
+
+    def _target(self, request: pb.ApplyJobRequest, job: Job) -> JobState | None:
+        """The job that is meant; None where a new one is to begin. Raises CallError."""
+        if request.job_id:
+            named = self._job(request.job_id)
+            if named.job.name != job.name:
+                raise CallError(
+                    Code.INVALID_ARGUMENT,
+                    f"the document is of a job of the name {quoted(job.name)}, and {named.job_id}"
+                    f" has another name: name one that has the same, or none",
+                )
+            _check_runs(named)
+            return named
+        running = [j for j in self.binpack.core.named(job.role, job.name) if runs(j)]
+        if len(running) > 1:
+            ids = ", ".join(j.job_id for j in running[:10])
+            raise CallError(
+                Code.FAILED_PRECONDITION,
+                f"{len(running)} jobs of the name {quoted(job.name)} run: {ids}. Which one is to"
+                f" be changed? Say so with --job, or end the others with `pymesos-cli stop`",
+            )
+        return running[0] if running else None
+
+    async def _begin(
+        self, request: pb.ApplyJobRequest, call: Call, job: Job
+    ) -> pb.ApplyJobResponse:
+        if request.if_version:
+            raise CallError(
+                Code.FAILED_PRECONDITION,
+                f"no job of the name {quoted(job.name)} runs, so that none is at version"
+                f" {request.if_version}: leave --if-version out to start it",
+            )
+        earlier = self.binpack.core.named(job.role, job.name)
+        last = earlier[-1] if earlier else None
+        done = last is not None and last.state == "finished" and not request.rerun
+        if last is not None and done and last.job.document == job.document:
+            return pb.ApplyJobResponse(job_id=last.job_id, version=last.version)
+        first = Version(1, job.document, 0.0, "", "submit")
+        response = pb.ApplyJobResponse(
+            version=1,
+            created=True,
+            changed=True,
+            tasks=[_task_change(change) for change in foresee(None, job, first)],
+        )
+        if not request.dry_run:
+            response.job_id = await self._submit(call, job, request.request_id, same_name=False)
+        return response
+
+    async def _submit(self, call: Call, job: Job, request_id: str, *, same_name: bool) -> str:
+        """The id of a new job. Raises CallError."""
+        try:
+            return await self.binpack.submit(
+                job, request_id, same_name=same_name, made_by=who(call)
+            )
+        except StartsAgainError as error:
+            raise CallError(Code.UNAVAILABLE, str(error)) from None
+        except SubmitError as error:
+            raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
+
+    async def _applied(self, request: pb.ApplyJobRequest, target: JobState, job: Job) -> Made:
+        if request.keep_counts:
+            job = await self._with_counts(job.document, _counts(target.job))
+        same = request.rerun and target.job.document == job.document
+        again = tuple(task.name for task in job.tasks if same and not task.is_service)
+        return Made(job, "apply", again, request.rerun)
+
+    def _foreseen(
+        self, call: Call, request: pb.ApplyJobRequest, target: JobState, made: Made
+    ) -> pb.ApplyJobResponse:
+        before, after = target.history.latest, _next_version(target, made)
+        found = self._differences(call, before.document, after.document)
+        asked_before = target.history.asked_by(request.request_id) is not None
+        return pb.ApplyJobResponse(
+            job_id=target.job_id,
+            version=target.version,
+            changed=bool(found or made.restarts or asked_before),
+            changes=[_field_change(each) for each in found[:MAX_CHANGES]],
+            more_changes=max(0, len(found) - MAX_CHANGES),
+            tasks=[_task_change(each) for each in foresee(target, made.job, after)],
+        )
+
+    async def ScaleJob(  # noqa: N802
+        self, request: pb.ScaleJobRequest, call: Call
+    ) -> pb.ChangeJobResponse:
+        """Have other numbers of instances."""
+        self._check(call, "Jobs.ScaleJob")
+        if not request.counts:
+            raise CallError(Code.INVALID_ARGUMENT, "no numbers are given: name a task and a number")
+        counts = dict(request.counts)
+
+        async def make(target: JobState) -> Made:
+            _check_version(target, request.if_version)
+            for name, number in counts.items():
+                _check_task(target, name)
+                if not 1 <= number <= MAX_INSTANCES:
+                    raise CallError(
+                        Code.INVALID_ARGUMENT,
+                        f"{name}={number}: from 1 to {MAX_INSTANCES} instances were expected;"
+                        f" `pymesos-cli stop {target.job_id}` ends the job",
+                    )
+            return Made(await self._with_counts(target.job.document, counts), "scale")
+
+        return await self._change(call, request.job_id, request.request_id, make)
+
+    async def RestartJob(  # noqa: N802
+        self, request: pb.RestartJobRequest, call: Call
+    ) -> pb.ChangeJobResponse:
+        """Replace every instance of tasks by another that is the same."""
+        self._check(call, "Jobs.RestartJob")
+
+        async def make(target: JobState) -> Made:
+            for name in request.tasks:
+                _check_task(target, name)
+            services = [task.name for task in target.job.tasks if task.is_service]
+            tasks = tuple(dict.fromkeys(request.tasks or services))
+            if not tasks:
+                raise CallError(
+                    Code.FAILED_PRECONDITION,
+                    f"the job {target.job_id} has no service to restart: name a task of it, or run"
+                    f" what has ended again with `pymesos-cli apply --rerun`",
+                )
+            return Made(target.job, "restart", tasks, rerun=bool(request.tasks))
+
+        return await self._change(call, request.job_id, request.request_id, make)
+
+    async def RollbackJob(  # noqa: N802
+        self, request: pb.RollbackJobRequest, call: Call
+    ) -> pb.ChangeJobResponse:
+        """Make the job what an earlier version said."""
+        self._check(call, "Jobs.RollbackJob")
+
+        async def make(target: JobState) -> Made:
+            version = await self._earlier(target, request.version)
+            job = await self._with_counts(version.document, _counts(target.job))
+            # While instances change, those that have not changed are to stay as they are.
+            as_of = version.number if target.unsettled else 0
+            return Made(job, f"rollback to {version.number}", as_of=as_of)
+
+        return await self._change(call, request.job_id, request.request_id, make)
+
+    async def _earlier(self, target: JobState, number: int) -> Version:
+        """The version that is gone back to. Raises CallError."""
+        kept = target.history.versions
+        if number:
+            return _version(target, number)
+        for version in reversed(kept[:-1]):
+            job = await self._read_job(version.document)
+            if _digests(job) != _digests(target.job):
+                return version
+        raise CallError(
+            Code.FAILED_PRECONDITION,
+            f"the job {target.job_id} has no earlier version by which something else ran:"
+            f" `pymesos-cli history {target.job_id}` shows those that are kept",
+        )
+
+    async def _change(
+        self,
+        call: Call,
+        job_id: str,
+        request_id: str,
+        make: Callable[[JobState], Awaitable[Made]],
+    ) -> pb.ChangeJobResponse:
+        """Make another version from the one in force, whoever else does. Raises CallError."""
+        self._check_request_id(request_id)
+        for _ in range(TRIES):
+            target = self._job(job_id)
+            if (asked := target.history.asked_by(request_id)) is None:
+                _check_runs(target)
+                made = await make(target)
+                if made.job.document == target.job.document and not made.restarts:
+                    latest = target.history.latest
+                    return pb.ChangeJobResponse(
+                        job_id=job_id, version=latest.number, what=latest.what
+                    )
+            else:
+                made = Made(target.job, asked.what)
+            try:
+                number = await self._propose(call, request_id, target, made)
+            except StaleError:
+                continue
+            return pb.ChangeJobResponse(job_id=job_id, version=number, changed=True, what=made.what)
+        raise _busy()
+
+    async def _propose(self, call: Call, request_id: str, target: JobState, made: Made) -> int:
+        """The number of the version that is made. Raises StaleError, CallError."""
+        event = VersionProposed(
+            request_id,
+            target.job_id,
+            target.version,
+            made.job,
+            made.what,
+            who(call),
+            made.restarts,
+            made.rerun,
+            made.as_of,
+        )
+        try:
+            return await self.binpack.propose(event)
+        except StartsAgainError as error:
+            raise CallError(Code.UNAVAILABLE, str(error)) from None
+        except StaleError:
+            raise
+        except SubmitError as error:
+            raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
+
+    async def ListVersions(  # noqa: N802
+        self, request: pb.ListVersionsRequest, call: Call
+    ) -> pb.ListVersionsResponse:
+        """List the versions of a job that are kept, the latest first."""
+        self._check(call, "Jobs.ListVersions")
+        job = self._job(request.job_id)
+        kept = [v for v in job.history.versions if v.number <= job.durable_version]
+        views: list[pb.VersionView] = []
+        before: Version | None = None
+        for version in kept:
+            view = _version_view(version)
+            if before is not None:
+                found = self._differences(call, before.document, version.document)
+                view.changes.extend(_field_change(each) for each in found[:MAX_LISTED_CHANGES])
+                view.more_changes = max(0, len(found) - MAX_LISTED_CHANGES)
+            views.insert(0, view)
+            before = version
+            await asyncio.sleep(0)  # they may be large
+        return pb.ListVersionsResponse(versions=views)
+
+    async def DescribeJob(  # noqa: N802
+        self, request: pb.DescribeJobRequest, call: Call
+    ) -> pb.DescribeJobResponse:
+        """Show the document of a version."""
+        self._check(call, "Jobs.DescribeJob")
+        job = self._job(request.job_id)
+        version = _version(job, request.version or job.durable_version)
+        document, hidden = version.document, not self._may_read_env(call)
+        if hidden:
+            document = json.dumps(without_environments(json.loads(document)), ensure_ascii=False)
+        return pb.DescribeJobResponse(
+            job_id=job.job_id,
+            version=_version_view(version),
+            job_json=document,
+            env_hidden=hidden,
+        )
+
+    # What they have in common.
+
+    def _may_read_env(self, call: Call) -> bool:
+        return self._problem(call, Verb.READ_ENV) is None
+
+    def _differences(self, call: Call, before: str, after: str) -> list[Difference]:
+        """In which keys two documents differ, as far as the caller may read them."""
+        if before == after:
+            return []
+        old, new = json.loads(before), json.loads(after)
+        found = list(islice(differences(old, new), 10 * MAX_CHANGES))
+        if self._may_read_env(call):
+            return found
+        shown = differences(without_environments(old), without_environments(new))
+        by_path = {each.path: each for each in shown}
+        return [
+            Difference(each.path, each.before and HIDDEN, each.after and HIDDEN)
+            if is_of_environment(each)
+            else by_path[each.path]
+            for each in found
+        ]
+
+    async def _with_counts(self, document: str, counts: dict[str, int]) -> Job:
+        """The job of a document with other numbers of instances. Raises CallError."""
+        read = json.loads(document)
+        for task in read["tasks"]:
+            if counts.get(task["name"], task.get("instances", 1)) != task.get("instances", 1):
+                task["instances"] = counts[task["name"]]
+        return await self._read_job(json.dumps(read, ensure_ascii=False))
+
+
+def _next_version(target: JobState, made: Made) -> Version:
+    """What would be in force next, for its instances."""
+    restarts = target.restarts_after(made.restarts, made.as_of)
+    number, document = target.version + 1, made.job.document
+    return Version(number, document, 0.0, "", made.what, "", restarts=restarts, rerun=made.rerun)
+
+
+def _version(job: JobState, number: int) -> Version:
+    """A version by its number. Raises CallError."""
+    found = job.history.get(number)
+    if found is not None and number <= job.durable_version:
+        return found
+    kept = [str(v.number) for v in job.history.versions if v.number <= job.durable_version]
+    raise CallError(
+        Code.NOT_FOUND,
+        f"the job {job.job_id} has no version {number} that is kept: there are {', '.join(kept)};"
+        f" `pymesos-cli history {job.job_id}` shows them",
+    )
+
+
+def _counts(job: Job) -> dict[str, int]:
+    return {task.name: task.instances for task in job.tasks}
+
+
+def _digests(job: Job) -> dict[str, str]:
+    return {task.name: task.digest for task in job.tasks}
+
+
+def _check_version(job: JobState, if_version: int) -> None:
+    """Raises CallError where another version is in force than was expected."""
+    if if_version and job.version != if_version:
+        raise CallError(
+            Code.FAILED_PRECONDITION,
+            f"the job {job.job_id} is at version {job.version}, not {if_version}: see what changed"
+            f" with `pymesos-cli history {job.job_id}`, and try again from there",
+        )
+
+
+def _check_runs(job: JobState) -> None:
+    """Raises CallError for a job that has ended or is to end."""
+    if not runs(job):
+        raise CallError(
+            Code.FAILED_PRECONDITION,
+            f"the job {job.job_id} is {job.state}, and only one that runs can be changed:"
+            f" `pymesos-cli apply FILE` starts it anew",
+        )
+
+
+def _check_task(job: JobState, name: str) -> None:
+    """Raises CallError where a job has no task of that name."""
+    names: Sequence[str] = [task.name for task in job.job.tasks]
+    if name not in names:
+        raise CallError(
+            Code.NOT_FOUND,
+            f"the job {job.job_id} has no task {quoted(name)}: it has {', '.join(names[:10])}",
+        )
+
+
+def _busy() -> CallError:
+    return CallError(
+        Code.UNAVAILABLE, "others change the same job again and again: try again in a moment"
+    )
+
+
+def _version_view(version: Version) -> pb.VersionView:
+    return pb.VersionView(
+        version=version.number,
+        made_at_s=version.made_at_s,
+        made_by=version.made_by,
+        what=version.what,
+    )
+
+
+def _field_change(each: Difference) -> pb.FieldChange:
+    return pb.FieldChange(path=each.path, before=each.before, after=each.after)
+
+
+def _task_change(change: TaskChange) -> pb.TaskChange:
+    return pb.TaskChange(
+        task_name=change.task,
+        stay=change.stay,
+        start=change.start,
+        stop=change.stop,
+        replace=change.replace,
+        finish=change.finish,
+        outage=change.outage,
+    )

@@ -1,0 +1,343 @@
+"""Jobs change: versions are stored, and only what differs is replaced."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pymesos_binpack import core as c
+from pymesos_binpack.jobfiles.differences import differences, without_environments
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.jobs.history import MAX_VERSIONS
+from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.services.views import instance_view
+from pymesos_core.names import parse_task_id
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.binpack_harness import BinpackHarness
+
+BIG = "cpus:40;mem:40000;ports:[1-9]"
+
+
+def shop(kind: str = "service", instances: int = 3, **task: Any) -> Job:
+    made = {"name": "web", "kind": kind, "instances": instances, "command": "x", **task}
+    return parse_job({"name": "j", "tasks": [made]})
+
+
+def propose(h: BinpackHarness, job: Job, **more: Any) -> str:
+    """Change the job; the request id."""
+    (state,) = h.core.jobs.values()
+    base, what = more.pop("base", state.version), more.pop("what", "apply")
+    request_id: str = more.pop("request_id", f"change-{base}-{what}")
+    h.feed(c.VersionProposed(request_id, state.job_id, base, job, what, **more))
+    return request_id
+
+
+def run_all(h: BinpackHarness) -> None:
+    """Offer room, and have everything run that is launched."""
+    h.offer(BIG)
+    for instance in state_of(h).instances:
+        if instance.live and instance.saved.state == pb.TASK_STAGING:
+            h.update(instance.saved.task_id, pb.TASK_RUNNING)
+
+
+def state_of(h: BinpackHarness) -> JobState:
+    (state,) = h.core.jobs.values()
+    return state
+
+
+def instances_are_settled(h: BinpackHarness) -> bool:
+    return not state_of(h).unsettled
+
+
+def tasks(h: BinpackHarness) -> list[str]:
+    return sorted(i.saved.task_id for i in state_of(h).instances if i.live)
+
+
+def killed(h: BinpackHarness) -> set[str]:
+    return {effect.task_id for effect in h.effects if isinstance(effect, c.Kill)}
+
+
+@pytest.fixture
+def h() -> BinpackHarness:
+    """Three instances of a service run."""
+    harness = BinpackHarness()
+    harness.feed(c.Subscribed("f"))
+    harness.submit(shop())
+    run_all(harness)
+    assert tasks(harness) == ["j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"]
+    return harness
+
+
+FREE = [
+    {"instances": 3, "retries": 5},
+    {"kill_grace_s": 10},
+    {"unreachable_replace_s": 90},
+    {"image": None},
+    {"network": "host"},
+    {"env": {}},
+]
+
+
+@pytest.mark.parametrize("change", FREE, ids=str)
+def test_what_runs_stays_when_nothing_of_it_changes(
+    h: BinpackHarness, change: dict[str, Any]
+) -> None:
+    propose(h, shop(**change))
+    assert state_of(h).version == 2
+    assert killed(h) == set()
+    assert not state_of(h).unsettled
+    assert all(i.spec is state_of(h).job.tasks[0] for i in state_of(h).instances)
+    h.core.check()
+
+
+def test_priority_ends_nothing(h: BinpackHarness) -> None:
+    document = {**json.loads(shop().document), "priority": 7}
+    propose(h, parse_job(document))
+    assert (state_of(h).job.priority, killed(h)) == (7, set())
+
+
+def test_scaled_down_the_highest_end_and_scaled_up_others_begin(h: BinpackHarness) -> None:
+    propose(h, shop(instances=1), what="scale")
+    assert killed(h) == {"j-r.web.1.1", "j-r.web.2.1"}
+    for task_id in killed(h):
+        h.update(task_id, pb.TASK_KILLED)
+    assert tasks(h) == ["j-r.web.0.1"]
+    assert len(state_of(h).instances) == 1
+    h.core.check()
+    propose(h, shop(instances=2), what="scale")
+    run_all(h)
+    assert tasks(h) == ["j-r.web.0.1", "j-r.web.1.v3.1"], "no id is given twice"
+    assert killed(h) == {"j-r.web.1.1", "j-r.web.2.1"}
+    assert [v.what for v in state_of(h).history.versions] == ["submit", "scale", "scale"]
+
+
+def test_a_changed_service_is_replaced(h: BinpackHarness) -> None:
+    propose(h, shop(command="y"))
+    state = state_of(h)
+    assert killed(h) == {"j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"}
+    assert {i.durable.leaving != "" for i in state.instances} == {True}
+    assert not instances_are_settled(h)
+    for task_id in sorted(killed(h)):
+        h.update(task_id, pb.TASK_KILLED)
+        assert state.state == "running"
+    run_all(h)
+    assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.v2.1", "j-r.web.2.v2.1"]
+    assert instances_are_settled(h)
+    assert not any(key.endswith("/0") for kind, key in h.records if kind == "instance")
+    h.core.check()
+
+
+def test_a_task_that_is_gone_from_the_file_ends(h: BinpackHarness) -> None:
+    document = json.loads(shop().document)
+    document["tasks"][0]["name"] = "api"
+    propose(h, parse_job(document))
+    assert killed(h) == {"j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"}
+    run_all(h)
+    assert [t for t in tasks(h) if ".api." in t] == [f"j-r.api.{n}.v2.1" for n in range(3)]
+
+
+def test_a_version_is_told_once_it_is_stored(h: BinpackHarness) -> None:
+    h.hold_writes = True
+    request_id = propose(h, shop(instances=4))
+    assert c.JobAccepted(request_id, "j-r", 2) not in h.effects
+    assert len(state_of(h).told_instances()) == 3
+    h.write()
+    assert c.JobAccepted(request_id, "j-r", 2) in h.effects
+    assert len(state_of(h).told_instances()) == 4
+
+
+def test_a_request_sent_twice_is_one_change(h: BinpackHarness) -> None:
+    for _ in range(2):
+        propose(h, shop(instances=4), base=1, request_id="once")
+    assert state_of(h).version == 2
+    assert h.of(c.JobAccepted)[-2:] == [c.JobAccepted("once", "j-r", 2)] * 2
+
+
+def test_a_change_of_another_version_is_refused(h: BinpackHarness) -> None:
+    propose(h, shop(instances=4))
+    propose(h, shop(instances=5), base=1, request_id="late")
+    (refused,) = h.of(c.JobRefused)
+    assert isinstance(refused, c.JobRefused)
+    assert refused.stale
+    assert state_of(h).version == 2
+
+
+@pytest.mark.parametrize("ends_before", [False, True])
+def test_a_restart_of_the_framework_goes_on(h: BinpackHarness, ends_before: bool) -> None:
+    propose(h, shop(command="y"))
+    if ends_before:
+        h.update("j-r.web.0.1", pb.TASK_KILLED)
+    again = BinpackHarness(dict(h.records))
+    assert again.core.quarantined == {}
+    again.feed(c.Subscribed("f"))
+    left = {"j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"} - (
+        {"j-r.web.0.1"} if ends_before else set()
+    )
+    assert killed(again) == left
+    for task_id in left:
+        again.update(task_id, pb.TASK_KILLED)
+    run_all(again)
+    assert tasks(again) == ["j-r.web.0.v2.1", "j-r.web.1.v2.1", "j-r.web.2.v2.1"]
+    assert state_of(again).history == state_of(h).history
+    again.core.check()
+
+
+def test_a_job_of_before_there_were_versions_is_the_first(h: BinpackHarness) -> None:
+    record = json.loads(h.records["job", "j-r"])
+    del record["version"]
+    h.records["job", "j-r"] = json.dumps(record).encode()
+    again = BinpackHarness(dict(h.records))
+    again.feed(c.Subscribed("f"))
+    assert state_of(again).version == 1
+    propose(again, shop(instances=3))
+    assert killed(again) == set()
+
+
+class TestBatch:
+    @pytest.fixture
+    def h(self) -> BinpackHarness:
+        """The first has finished, the second runs, the third waits for room."""
+        harness = BinpackHarness()
+        harness.feed(c.Subscribed("f"))
+        harness.submit(shop("batch", resources={"cpus": 1}))
+        harness.offer("cpus:2;mem:400")
+        harness.update("j-r.web.0.1", pb.TASK_FINISHED, 0)
+        harness.update("j-r.web.1.1", pb.TASK_RUNNING)
+        return harness
+
+    def test_what_runs_finishes_and_what_waits_is_new(self, h: BinpackHarness) -> None:
+        propose(h, shop("batch", resources={"cpus": 1}, command="y"))
+        assert killed(h) == set()
+        h.offer("cpus:2;mem:400")
+        assert tasks(h) == ["j-r.web.1.1", "j-r.web.2.v2.1"]
+        for task_id in tasks(h):
+            h.update(task_id, pb.TASK_FINISHED, 0)
+        assert state_of(h).state == "finished"
+        h.core.check()
+
+    def test_what_has_ended_runs_again_on_demand(self, h: BinpackHarness) -> None:
+        propose(h, shop("batch", resources={"cpus": 1}, command="y"), rerun=True)
+        h.offer("cpus:4;mem:400")
+        assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.1", "j-r.web.2.v2.1"]
+
+    def test_a_retry_is_of_the_new_version(self, h: BinpackHarness) -> None:
+        propose(h, shop("batch", resources={"cpus": 1}, command="y", retries=1))
+        h.update("j-r.web.1.1", pb.TASK_FAILED, 1)
+        h.offer("cpus:4;mem:400")
+        assert "j-r.web.1.1" not in tasks(h)
+        assert state_of(h).state == "running"
+
+
+def test_a_restart_replaces_what_is_the_same(h: BinpackHarness) -> None:
+    propose(h, shop(), what="restart", restarts=("web",))
+    assert killed(h) == {"j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"}
+    again = BinpackHarness(dict(h.records))
+    again.feed(c.Subscribed("f"))
+    assert state_of(again).unsettled
+
+
+def test_a_rollback_keeps_what_had_not_changed(h: BinpackHarness) -> None:
+    h.hold_writes = True
+    propose(h, shop(command="y"))
+    (state,) = h.core.jobs.values()
+    assert {i.saved.leaving != "" for i in state.instances} == {True}
+    # Back again before anything of it is stored: who leaves leaves, and the first version returns.
+    propose(h, shop(), what="rollback to 1", as_of=1)
+    h.write()
+    for task_id in sorted(killed(h)):
+        h.update(task_id, pb.TASK_KILLED)
+    run_all(h)
+    assert tasks(h) == ["j-r.web.0.v3.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]
+
+
+def test_data_go_on_with_the_next_version() -> None:
+    h = BinpackHarness()
+    h.feed(c.Subscribed("f"))
+    volumes = [{"name": "data", "path": "data", "size": 10}]
+
+    def store(**task: Any) -> Job:
+        made = {"name": "db", "kind": "service", "command": "x", "volumes": volumes, **task}
+        return parse_job({"name": "j", "role": "r", "tasks": [made]})
+
+    h.submit(store())
+    h.offer("cpus:4;mem:400;disk:500")
+    h.update("j-r.db.0.1", pb.TASK_RUNNING)
+    propose(h, store(command="y"))
+    h.offer("cpus:4;mem:400;disk:500", "b")
+    assert tasks(h) == ["j-r.db.0.1"], "the next waits until its data are free"
+    h.update("j-r.db.0.1", pb.TASK_KILLED)
+    (instance,) = state_of(h).instances
+    assert (instance.name, instance.saved.data_on) == ("db.0.v2", "a")
+    assert instance.saved.volume_ids == {"data": "j.db.0.data"}
+
+
+def test_the_history_is_bounded_and_keeps_what_runs(h: BinpackHarness) -> None:
+    for number in range(2, MAX_VERSIONS + 12):
+        propose(h, shop(instances=3 + number % 2), what="scale", request_id=f"s{number}")
+    kept = [v.number for v in state_of(h).history.versions]
+    assert kept[0] == 1, "instances are of it"
+    assert len(kept) <= MAX_VERSIONS + 1
+    assert kept[-1] == MAX_VERSIONS + 11
+    stored = {int(key.partition("/")[2]) for kind, key in h.records if kind == "version"}
+    assert stored == set(kept[:-1])
+    again = BinpackHarness(dict(h.records))
+    assert again.core.quarantined == {}
+
+
+def test_a_stopped_job_leaves_no_record_of_what_was_removed(h: BinpackHarness) -> None:
+    propose(h, shop(instances=1), what="scale")
+    h.feed(c.JobStopped("j-r"))
+    for task_id in sorted(killed(h)):
+        h.update(task_id, pb.TASK_KILLED)
+    assert state_of(h).state == "stopped"
+    assert [key for kind, key in h.records if kind == "instance"] == ["j-r/web/0"]
+    h.core.check()
+
+
+def test_an_agent_that_is_away_holds_back_nothing(h: BinpackHarness) -> None:
+    h.update("j-r.web.0.1", pb.TASK_UNREACHABLE)
+    propose(h, shop(command="y"))
+    h.advance(60)
+    run_all(h)
+    assert "j-r.web.0.v2.1" in tasks(h)
+    h.update("j-r.web.0.1", pb.TASK_RUNNING)
+    assert "j-r.web.0.1" in killed(h)
+
+
+def test_ready_is_who_runs_and_passes_its_checks(h: BinpackHarness) -> None:
+    assert [instance_view(i).ready for i in h.core.instances()] == [True] * 3
+    other = BinpackHarness()
+    other.feed(c.Subscribed("f"))
+    other.submit(shop(instances=1, health_check={"command": "true"}))
+    other.offer(BIG)
+    (instance,) = other.core.instances()
+    for healthy, ready in ((None, False), (False, False), (True, True)):
+        status = pb.TaskStatus(
+            task_id=instance.saved.task_id, state=pb.TASK_RUNNING, uuid=b"u", agent_id="a",
+            healthy=healthy,
+        )  # fmt: skip
+        other.feed(c.TaskUpdated(status))
+        assert instance_view(instance).ready is ready
+
+
+def test_ids_of_later_versions_are_read() -> None:
+    parts = parse_task_id("shop-0a1b2c3d.web.4.v12.3+log")
+    assert parts is not None
+    assert (parts.instance, parts.version, parts.attempt, parts.sidecar) == (4, 12, 3, "log")
+    assert parts.of_instance == "shop-0a1b2c3d.web.4+log"
+
+
+def test_differences_are_told_by_key() -> None:
+    before = {"name": "j", "tasks": [{"name": "web", "env": {"A": "1"}, "image": "x:1"}]}
+    after = {
+        "name": "j",
+        "tasks": [{"name": "web", "env": {"A": "2"}, "image": "x:2"}, {"name": "b"}],
+    }
+    assert list(differences(before, after)) == [
+        ("tasks.web.env.A", '"1"', '"2"'),
+        ("tasks.web.image", '"x:1"', '"x:2"'),
+        ("tasks.b", "", '{"name": "b"}'),
+    ]
+    assert without_environments(before)["tasks"][0]["env"] == {"A": ""}
