@@ -16,6 +16,7 @@ from pymesos_agent.main import main as agent
 from pymesos_agent.settings import AgentSettings
 from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE
+from pymesos_binpack.jobs.rollouts.lifecycle import ROLLOUT_LIFE
 from pymesos_binpack.main import main as binpack
 from pymesos_binpack.settings import BinpackSettings
 from pymesos_cli.main import main as cli
@@ -38,6 +39,7 @@ HOLDS = "<!-- what holds; `make docs` writes it -->"
 END_OF_HOLDS = "<!-- end of what holds -->"
 LIMITS = "<!-- the table of core/pymesos_core/limits.py; `make docs` writes it -->"
 LIFE = "<!-- the tables of life cycles; `make docs` writes them -->"
+ROLLOUT = "<!-- the life of a rollout; `make docs` writes it -->"
 PROTO = DOCS.parent / "proto" / "pymesos_proto" / "v1"
 
 
@@ -213,6 +215,12 @@ def life_cycles() -> str:
     return "\n\n".join([head + LIFE, *drawn]) + "\n"
 
 
+def rollouts() -> str:
+    """docs/rollouts.md: its hand-written head, and the table of a rollout with its diagram."""
+    head, _, _ = (DOCS / "rollouts.md").read_text("utf-8").partition(ROLLOUT)
+    return "\n\n".join([head + ROLLOUT, *life_cycle(ROLLOUT_LIFE)]) + "\n"
+
+
 PAGES = {
     "life-cycles.md": life_cycles,
     "limits.md": limits_page,
@@ -220,6 +228,7 @@ PAGES = {
     "job-files.md": job_files,
     "failures.md": failures,
     "containers.md": containers,
+    "rollouts.md": rollouts,
 }
 
 if __name__ == "__main__":

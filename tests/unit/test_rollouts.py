@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import yaml
 
 from pymesos_binpack.jobs.lifecycle import Phase
 from pymesos_binpack.jobs.rollouts import asking
@@ -72,6 +75,23 @@ def test_rules_that_cannot_be_are_refused(changes: dict[str, object], said: str)
 def test_amounts_are_bounded(number: int, percent: bool) -> None:
     with pytest.raises(RulesError, match="out of range"):
         Amount(number, percent=percent)
+
+
+def test_the_page_says_the_defaults() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rollouts.md").read_text("utf-8")
+    block = page.partition("```yaml\n")[2].partition("```")[0]
+    said = yaml.safe_load(block)["update"]
+    rules = UpdateRules()
+    assert said == {
+        "max_surge": str(rules.max_surge),
+        **{name: int(str(getattr(rules, name))) for name in ("max_unavailable", "canary")},
+        "canary_promote": rules.canary_promote.value,
+        "canary_serve": rules.canary_serve,
+        "min_healthy_s": rules.min_healthy_s,
+        "healthy_deadline_s": rules.healthy_deadline_s,
+        "progress_deadline_s": rules.progress_deadline_s,
+        "on_failure": rules.on_failure.value,
+    }
 
 
 # Good versions.

@@ -35,7 +35,7 @@ class Turn(StrEnum):
     RESUMED_BACK = "resumed on its way back"
     ALL_STABLE = "all instances are stable"
     FAILED = "failed"
-    FAILED_AND_HELD = "failed, with on_failure: pause"
+    FAILED_AND_HELD = "failed and to be held"
     ALL_BACK = "every changed instance is back"
     FAILED_AGAIN = "failed on its way back"
     ABORTED = "aborted"
