@@ -292,6 +292,11 @@ async def seccomp(t: Tried) -> None:
 
 async def no_new_privileges(t: Tried) -> None:
     assert _status(await t.says("cat /proc/self/status"), "NoNewPrivs") == "1"
+    spec = await t.rig.run("sleep 60", image=t.image)
+    entry = t.rig.runtime.entry(spec, ["cat", "/proc/self/status"], "")
+    assert _status((await run_entry(entry, 20))[1], "NoNewPrivs") == "1"
+    t.rig.runtime.kill(spec.container_id, force=True)
+    await t.rig.exited(spec)
 
 
 async def guard(t: Tried) -> None:

@@ -113,9 +113,9 @@ async def test_the_supervisor_of_the_previous_release_goes_on(
         assert found.keys() == {stays.container_id, ends.container_id}
         ended = found[ends.container_id].exit or await new.exited(ends)
         assert ended.exit_status == 9
-        more = await run_as(new, "65533", "id -u; id -g")
+        more = await run_as(new, "65533", "id -u; id -g; grep NoNewPrivs /proc/self/status")
         assert (await new.exited(more)).exit_status == 0
-        assert (more.sandbox / "stdout").read_text() == "65533\n65533\n"
+        assert (more.sandbox / "stdout").read_text() == "65533\n65533\nNoNewPrivs:\t1\n"
         new.runtime.kill(stays.container_id, force=True)
         assert (await new.exited(stays)).exit_status == -9
         assert supervisors(passable) == before, "it is as good as a new one"

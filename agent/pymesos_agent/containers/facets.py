@@ -299,6 +299,7 @@ FACETS = (
         "no_new_privileges",
         "no set-uid program raises its rights",
         "always",
+        process="prctl",
         docker="the engine",
         oci=THE_RUNTIME,
     ),

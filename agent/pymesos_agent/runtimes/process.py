@@ -76,7 +76,7 @@ class ProcessRuntime:
         users = {"user": "setuid"} if os.geteuid() == 0 else {}
         hides = {"hidden": self._hidden["way"]} if self._hidden else {}
         own = {"own_user": str(given)} if (given := self._settings.task_uids) else {}
-        always = {"disk": "watched", "ulimits": "yes", "guard": "yes"}
+        always = {"disk": "watched", "ulimits": "yes", "no_new_privileges": "yes", "guard": "yes"}
         return {**holds, **users, **hides, **own, **always, **self._settings.holds}
 
     async def start(self, on_event: OnEvent) -> None:
@@ -223,6 +223,7 @@ class ProcessRuntime:
             "ids": self._ids(spec),
             "cgroups": joins,
             "ulimits": ulimits(spec.info.container),
+            "no_new_privileges": True,
             "hidden": self._hidden and {**self._hidden, "but": _own_folders(spec)},
         }
 

@@ -51,6 +51,11 @@ def become(spec: Message, pipes: Sequence[str] = ()) -> NoReturn:
 
             step = "hide what is not its own"
             hide(spec["hidden"])
+        if spec.get("no_new_privileges"):
+            from pymesos_agent.supervision.hiding import never_more_rights
+
+            step = "give up rights"
+            never_more_rights()
         if spec.get("ids"):
             uid, gid, groups = spec["ids"]
             step = f"become user {uid}:{gid}"

@@ -103,7 +103,7 @@ def _in_namespaces(paths: list[Path], but: list[str]) -> None:
         os.close(folder)
     for name, _, _ in paths:
         _mount("none", name, None, MS_REMOUNT | MS_RDONLY | EMPTY, TMPFS)
-    _never_more_rights()
+    never_more_rights()
 
 
 def _by_landlock(paths: list[Path], but: list[str]) -> None:
@@ -117,7 +117,7 @@ def _by_landlock(paths: list[Path], but: list[str]) -> None:
         os.close(_opened(path))
     for name in (*_beside("/", [name for name, _, _ in paths]), *but):
         _allow(rules, name, handled)
-    _never_more_rights()
+    never_more_rights()
     _check(_libc.syscall(RESTRICT_SELF, rules, 0), "landlock_restrict_self")
     os.close(rules)
 
@@ -155,7 +155,8 @@ def _is_below(path: str, folders: list[str]) -> bool:
     return any(path == folder or path.startswith(f"{folder}/") for folder in folders)
 
 
-def _never_more_rights() -> None:
+def never_more_rights() -> None:
+    """Whatever this process executes, no set-uid program raises its rights. Raises OSError."""
     _check(_libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "prctl")
 
 

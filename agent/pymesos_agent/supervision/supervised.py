@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 10.0
 AGAIN_S = 1.0
+OF_ITSELF = ("ids", "argv", "env", "cwd", "hidden", "no_new_privileges")
 # Of all that could be imported only what the programs name is.
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"
@@ -294,14 +295,15 @@ class Supervised:
             self._unsent[container_id] = message
 
     def _send_launch(self, message: Message) -> None:
-        if self._version < 3 and message.get("ids") is not None:
+        with_user = self._version < 3 and message.get("ids") is not None
+        if with_user or (self._version < 4 and message.get("no_new_privileges")):
             self._become_by_itself(message)
         self._launching.add(message["id"])
         self._send(message)
 
     def _become_by_itself(self, message: Message) -> None:
-        """For a supervisor that knows only users with names: what it starts becomes the user."""
-        what = {key: message.pop(key) for key in ("ids", "argv", "env", "cwd")}
+        """For a supervisor that knows less than we do: what it starts becomes the container."""
+        what = {key: message.pop(key) for key in OF_ITSELF if key in message}
         container_id = message["id"]
         message["argv"], _ = becoming(self._pipes, container_id, what)
         message["env"] = {"PYMESOS_CONTAINER_ID": container_id}
