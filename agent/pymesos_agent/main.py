@@ -20,6 +20,7 @@ from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.records import uids_of
 from pymesos_agent.core.uids import UidRange
 from pymesos_agent.files.disks import volume_limits
+from pymesos_agent.files.mounting import protect
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
 from pymesos_agent.runtimes.starting import (
@@ -79,7 +80,11 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     await detector.start(patient=True)
     task_uids = task_uids_of(settings, work_dir, records)
     limits = await asyncio.to_thread(volume_limits, work_dir, settings.volume_limits)
-    containers = replace(settings.containers, task_uids=task_uids, volume_limits=limits)
+    if why := await asyncio.to_thread(protect, work_dir):
+        log.info("set-uid programs and devices are not switched off where tasks write: %s", why)
+    containers = replace(
+        settings.containers, task_uids=task_uids, volume_limits=limits, protected=not why
+    )
     needed = runtimes_of(records)
     candidates = candidates_of(settings.runtime, settings.docker_host, containers, work_dir)
     for runtime in candidates:

@@ -11,10 +11,10 @@ from google.protobuf.message import DecodeError
 from pymesos_agent.core.events import ContainerExited
 from pymesos_agent.core.executors.executor import read
 from pymesos_agent.core.tasks.task import TASK
+from pymesos_agent.files.mounting import unmount_own
 from pymesos_agent.files.trees import remove_tree
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_core.exits import RoleError
-from pymesos_core.mounts import unmount_below
 from pymesos_core.store import Records
 from pymesos_core.text import os_problem
 
@@ -94,7 +94,7 @@ async def remove_files(work_dir: Path) -> None:
     deadline_s = asyncio.get_running_loop().time() + CLEAN_TIMEOUT_S
     while work_dir.exists():  # what was destroyed is cleaned up beside this
         try:
-            await asyncio.to_thread(unmount_below, work_dir)
+            await asyncio.to_thread(unmount_own, work_dir)
             await asyncio.to_thread(remove_tree, work_dir)
         except OSError as error:
             if asyncio.get_running_loop().time() > deadline_s:

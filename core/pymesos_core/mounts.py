@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 TIMEOUT_S = 30.0
@@ -23,7 +24,12 @@ def mounted_below(folder: Path) -> list[Path]:
 def unmount_below(folder: Path) -> None:
     """Unmount all that there is, for those who are not in it yet. What stays mounted is found by
     who deletes the folder."""
-    if points := mounted_below(folder):
+    unmount(mounted_below(folder))
+
+
+def unmount(points: Sequence[Path]) -> None:
+    """Unmount these, in the order given."""
+    if points:
         umount = shutil.which("umount") or "umount"
         argv = [umount, "--lazy", "--", *map(str, points)]
         subprocess.run(argv, check=False, capture_output=True, timeout=TIMEOUT_S)

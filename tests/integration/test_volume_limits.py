@@ -14,12 +14,12 @@ from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.effects import StartContainer
 from pymesos_agent.files.disks import (
     MIB,
-    DiskError,
     VolumeLimitsError,
     make_disk,
     volume_limits,
 )
 from pymesos_agent.files.folders import Folders
+from pymesos_agent.files.mounting import MountError
 from pymesos_core.mounts import mounted_below, unmount_below
 from pymesos_core.resources import Reservation, Resources, Tag, Volume, tagged, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
@@ -130,7 +130,7 @@ def test_what_is_not_wanted_any_more_is_not_mounted(folder: Path) -> None:
     spec = folders.spec(started("one"))
     assert folders.prepare(spec) is None
     (volume,) = folders.to_mount(spec)
-    with pytest.raises(DiskError, match="not wanted"):
+    with pytest.raises(MountError, match="not wanted"):
         folders.mount(volume, lambda: True)
     assert mounted_below(folder) == []
     assert [path for path in folder.rglob("*") if path.is_file()] == []
@@ -149,7 +149,7 @@ def test_one_that_the_disk_has_no_room_for(folder: Path) -> None:
     folders = Folders(folder, sized=True)
     spec = folders.spec(started("one", size_mib=10_000_000))
     assert folders.prepare(spec) is None
-    with pytest.raises(DiskError, match=r"a volume of 10000000 MiB needs \d+ MiB of .*: .*space"):
+    with pytest.raises(MountError, match=r"a volume of 10000000 MiB needs \d+ MiB of .*: .*space"):
         folders.mount(folders.to_mount(spec)[0], lambda: False)
     assert [path for path in folder.rglob("*") if path.is_file()] == []
 

@@ -307,9 +307,10 @@ FACETS = (
         "guard",
         "what it leaves in its sandbox and volumes (set-uid programs, devices) is nobody's to run",
         "always",
-        process="a folder around each that other users do not get past",
+        process="a folder around each that other users do not get past; of root's agent that can"
+        " mount, nosuid and nodev",
         docker="the same; no MKNOD",
-        oci="the same; no MKNOD; mounts with nosuid and nodev (crun 1.8: but in a user namespace)",
+        oci="the same; no MKNOD",
     ),
     Facet(
         "hidden",

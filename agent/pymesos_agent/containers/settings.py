@@ -60,8 +60,10 @@ class Settings:
     oci_tool: str = "auto"  # crun, runc, or the first that works
     hidden: tuple[Path, ...] = ()  # from tasks of the process runtime, with the agent's own
     volume_limits: str = ""  # what holds new volumes at their sizes; empty: nothing does
+    protected: bool = False  # what tasks write is mounted with nosuid and nodev
 
     @property
     def holds(self) -> Mapping[str, str]:
         """What holds a container on every runtime because this agent is so set."""
-        return {"volumes": self.volume_limits} if self.volume_limits else {}
+        volumes = {"volumes": self.volume_limits} if self.volume_limits else {}
+        return volumes | ({"guard": "nosuid, nodev"} if self.protected else {})

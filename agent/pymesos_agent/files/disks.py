@@ -11,8 +11,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import shutil
-import subprocess
 import tempfile
 import threading
 import uuid
@@ -22,6 +20,7 @@ from urllib.parse import quote
 
 from pymesos_agent.containers.spec import Mount
 from pymesos_agent.files.guards import GUARDED
+from pymesos_agent.files.mounting import DISKS, VOLUMES, MountError, run, why_not
 from pymesos_core.exits import RoleError
 from pymesos_core.mounts import unmount_below
 from pymesos_core.text import os_problem
@@ -29,18 +28,12 @@ from pymesos_core.text import os_problem
 AUTO, LOOP, NONE = "auto", "loop", "none"
 WAYS = (AUTO, LOOP, NONE)
 
-DISKS = Path("volume-disks")  # below the work directory
 NEW = ".new-"
 MIB = 1024 * 1024
 LEAST_MIB = 12  # of a disk: ext4 has no journal on less
 # Bytes for each inode: few enough that inodes do not end before the space does.
 BYTES_PER_INODE = 16384
-TIMEOUT_S = 300.0
 OPTIONS = "loop,nosuid,nodev"
-
-
-class DiskError(Exception):
-    """A volume's file system cannot be made or mounted: the message says why."""
 
 
 class VolumeDisks:
@@ -57,7 +50,7 @@ class VolumeDisks:
     def mount(self, volume: Mount, stopped: Callable[[], bool]) -> None:
         """Mount a volume's disk, which is made at its first use. Blocks.
 
-        Raises DiskError. Nothing is there of a volume that is not wanted any more.
+        Raises MountError. Nothing is there of a volume that is not wanted any more.
         """
         assert volume.disk is not None
         new = None
@@ -66,17 +59,17 @@ class VolumeDisks:
                 new = make_disk(volume.disk.parent, volume.size_mib)
             with self._lock:
                 if stopped():
-                    raise DiskError("it is not wanted any more")
+                    raise MountError("it is not wanted any more")
                 if volume.host_path.is_mount():
                     return  # for another task that has it, too
                 if new is not None:
                     new.rename(volume.disk)  # before its folder, which would be one without a disk
                 volume.host_path.mkdir(mode=0o700, exist_ok=True)
-                _run("mount", "-o", OPTIONS, str(volume.disk), str(volume.host_path))
+                run("mount", "-o", OPTIONS, str(volume.disk), str(volume.host_path))
                 if new is not None:
                     _clear(volume.host_path)
         except OSError as error:
-            raise DiskError(os_problem(error)) from error
+            raise MountError(os_problem(error)) from error
         finally:
             if new is not None:
                 new.unlink(missing_ok=True)
@@ -98,7 +91,7 @@ class VolumeDisks:
 
 
 def make_disk(folder: Path, size_mib: int) -> Path:
-    """A new file system in which a volume of this size fits. Raises DiskError."""
+    """A new file system in which a volume of this size fits. Raises MountError."""
     folder.parent.mkdir(mode=0o700, exist_ok=True)
     folder.mkdir(mode=0o700, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=folder, prefix=NEW)
@@ -109,17 +102,17 @@ def make_disk(folder: Path, size_mib: int) -> Path:
         if there.f_bavail * there.f_frsize < whole_mib * MIB:  # it would be filled, then refused
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.posix_fallocate(descriptor, 0, whole_mib * MIB)
-        _run(
+        run(
             *("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-i", str(BYTES_PER_INODE)),
             *("-J", f"size={journal_mib}", "-O", "^resize_inode", "-E", "nodiscard", name),
         )
         os.fsync(descriptor)
     except OSError as error:
         path.unlink()
-        raise DiskError(
+        raise MountError(
             f"a volume of {size_mib} MiB needs {whole_mib} MiB of {folder}: {os_problem(error)}"
         ) from error
-    except DiskError:
+    except MountError:
         path.unlink()
         raise
     finally:
@@ -144,22 +137,6 @@ def _clear(volume: Path) -> None:
     volume.chmod(0o750)
 
 
-def _run(program: str, *arguments: str) -> None:
-    """Raises DiskError with what it said."""
-    path = shutil.which(program)
-    if path is None:
-        raise DiskError(f"{program} is not installed (Debian: apt-get install e2fsprogs mount)")
-    try:
-        done = subprocess.run(
-            [path, *arguments], check=False, capture_output=True, text=True, timeout=TIMEOUT_S
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise DiskError(f"{program}: {error}") from error
-    if done.returncode != 0:
-        said = " ".join(done.stderr.split()) or f"it ended with status {done.returncode}"
-        raise DiskError(f"{program}: {said[:300]}")
-
-
 class VolumeLimitsError(RoleError):
     """Sizes of volumes are to be held and cannot be: the message says why."""
 
@@ -182,36 +159,26 @@ def volume_limits(work_dir: Path, wanted: str) -> str:
 
 
 def _problem(work_dir: Path) -> str:
-    if os.geteuid() != 0:
-        return "only an agent that root runs can mount"
+    if problem := why_not():
+        return problem
     try:
-        if _is_apart():
-            return "this agent has a mount namespace of its own"
         with tempfile.TemporaryDirectory(dir=work_dir, prefix=".trial-") as folder:
             try:
                 disk = make_disk(Path(folder), 1)
                 (there := Path(folder, "mounted")).mkdir()
-                _run("mount", "-o", OPTIONS, str(disk), str(there))
+                run("mount", "-o", OPTIONS, str(disk), str(there))
             finally:
                 unmount_below(Path(folder))
-    except DiskError as error:
+    except MountError as error:
         return str(error)
     except OSError as error:
         return os_problem(error)
     return ""
 
 
-def _is_apart() -> bool:
-    """Whether what is mounted here neither an engine sees nor the next agent."""
-    try:
-        return Path("/proc/1/ns/mnt").readlink() != Path("/proc/self/ns/mnt").readlink()
-    except PermissionError:  # where nobody may look at the first process, nobody has moved us
-        return False
-
-
 def _without_disks(work_dir: Path) -> int:
     """How many volumes are folders."""
-    guards = (work_dir / GUARDED / "volumes").glob("*/*")
+    guards = (work_dir / GUARDED / VOLUMES).glob("*/*")
     disks = work_dir / DISKS
     guarded = sum(not (disks / g.parent.name / f"{g.name}.ext4").exists() for g in guards)
-    return guarded + sum(1 for _ in (work_dir / "volumes").glob("*/*"))
+    return guarded + sum(1 for _ in (work_dir / VOLUMES).glob("*/*"))

@@ -18,8 +18,8 @@ from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
-from pymesos_agent.files.disks import DiskError
 from pymesos_agent.files.handing import HandingStoppedError, hand_over
+from pymesos_agent.files.mounting import MountError
 from pymesos_agent.files.unpacking import User
 from pymesos_core.tasks import Background
 from pymesos_core.text import os_problem
@@ -28,7 +28,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 log = logging.getLogger(__name__)
 
 Stopped = Callable[[], bool]
-Step = tuple[str, Callable[[Stopped], None]]  # what is said while it is done; it raises DiskError
+Step = tuple[str, Callable[[Stopped], None]]  # what is said while it is done; it raises MountError
 
 NOBODY: User = (65534, 65534, ())
 MAX_FETCHES = 64  # at a time
@@ -164,7 +164,7 @@ def _do_first(step: Callable[[Stopped], None], stopped: Stopped, _: OnSocket) ->
     """In a thread. Raises ArtifactError."""
     try:
         step(stopped)
-    except DiskError as error:
+    except MountError as error:
         raise ArtifactError(f"its volume cannot be made ready: {error}") from error
 
 

@@ -24,9 +24,9 @@ from pymesos_agent.files.guards import (
     stop_at,
 )
 from pymesos_agent.files.handing import belongs_to
+from pymesos_agent.files.mounting import GROUPS, VOLUMES, unmount_own
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.workdir import SANDBOXES
-from pymesos_core.mounts import unmount_below
 from pymesos_core.resources import MILLI, Resources, Tag, from_proto
 from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
@@ -34,7 +34,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 log = logging.getLogger(__name__)
 
 MAX_REMOVERS = 2
-VOLUMES = "volumes"
+REMOVED = "removed-volumes"
 
 
 class Folders:
@@ -53,7 +53,7 @@ class Folders:
 
     def group(self, group_id: str) -> Path:
         """Where the folders are that the tasks of a group share."""
-        return self._work_dir / "groups" / group_id
+        return self._work_dir / GROUPS / group_id
 
     def volume(self, role: str, volume_id: str) -> Path:
         """Where a persistent volume is."""
@@ -105,7 +105,7 @@ class Folders:
         return tuple(v for v in spec.volumes if v.disk is not None and not v.host_path.is_mount())
 
     def mount(self, volume: Mount, stopped: Callable[[], bool]) -> None:
-        """Do that for one of them. Blocks. Raises DiskError."""
+        """Do that for one of them. Blocks. Raises MountError."""
         self._disks.mount(volume, stopped)
         if volume.shared:
             volume.host_path.chmod(0o777)
@@ -170,8 +170,9 @@ class Folders:
         for where, kept in (
             (SANDBOXES, containers),
             (GUARDED / SANDBOXES, containers),
-            ("groups", groups),
-            ("removed-volumes", ()),
+            (GROUPS, groups),
+            (REMOVED, ()),
+            (GUARDED / REMOVED, ()),
         ):
             for folder in (self._work_dir / where).glob("*"):
                 if folder.name not in kept:
@@ -196,7 +197,10 @@ class Folders:
     def remove_volume(self, role: str, volume_id: str) -> None:
         """Put a volume out of the way at once, for the next of that id; delete it soon."""
         volume, disk = self.volume(role, volume_id), self._disks.of(role, volume_id)
-        removed = self._work_dir / "removed-volumes" / uuid.uuid4().hex
+        # A file is renamed on its own mount only.
+        of_guard = self._has_guard(volume) and not disk.exists()
+        where = self._work_dir / GUARDED if of_guard else self._work_dir
+        removed = where / REMOVED / uuid.uuid4().hex
         try:
             removed.parent.mkdir(mode=0o700, exist_ok=True)
             if disk.exists():
@@ -220,7 +224,7 @@ class Folders:
         """Wait until all is deleted that was to be; `unmount`: nobody needs the volumes now."""
         self._removers.shutdown()
         if unmount:
-            unmount_below(self._work_dir / GUARDED)
+            unmount_own(self._work_dir)
 
 
 def sandbox_path(work_dir: Path, container_id: str) -> Path:

@@ -116,7 +116,8 @@ class DockerRuntime:
         """See Runtime."""
         facets = DECLARED["docker"].keys() - {"user_namespace", "volumes"}
         holds = dict.fromkeys(facets, self._engine.kind) | self._engine.holds
-        return {**holds, **self._settings.holds, "disk": "watched", "bridge": "bridge"}
+        mine = {"disk": "watched", "bridge": "bridge", "guard": "yes"}
+        return {**holds, **mine, **self._settings.holds}
 
     async def start(self, on_event: OnEvent) -> None:
         """Reach the engine and follow its events."""

@@ -140,6 +140,8 @@ class OciRuntime:
             "seccomp": tool,
             **({"user_namespace": f"ids from {base}"} if base else {}),
             **({"own_user": str(given)} if (given := self._settings.task_uids) else {}),
+            # crun 1.8 forgets the options of mounts there, but not those that they have already.
+            **({"guard": "yes"} if base and tool == "crun" else {}),
             **self._settings.holds,
             "init": Path(self._host.init).name if self._host.init else "none",
         }
