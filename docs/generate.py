@@ -193,6 +193,7 @@ LIFE_CYCLES: list[Lifecycle[Any, Any, Any]] = [
     of_master.DRAIN_LIFE,
     of_master.TASK_LIFE,
     of_master.OFFER_LIFE,
+    of_master.INVERSE_OFFER_LIFE,
     of_master.OPERATION_LIFE,
     of_agent.TASK_LIFE,
     of_agent.EXECUTOR_LIFE,

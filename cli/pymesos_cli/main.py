@@ -31,6 +31,7 @@ ROOMS = {
     "cordon": ("operators", "Have agents offered to nobody; what runs there runs on."),
     "drain": ("operators", "Empty agents, so that they can be serviced or taken away."),
     "activate": ("operators", "Have agents offered again."),
+    "maintenance": ("operators", "Plan when agents may be away, and see what frameworks say."),
     "gone": ("operators", "Mark an agent as gone for good, with its tasks."),
     "history": ("jobs", "List the versions of a job, and what changed."),
     "jobs": ("jobs", "List jobs."),

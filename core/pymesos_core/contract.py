@@ -117,6 +117,8 @@ RULES: Mapping[str, Rule] = {
     "framework_id": _ID,
     "id_prefix": _anything,
     "incarnation_id": _ID,
+    "inverse_offer_id": _ID,
+    "inverse_offer_ids": _anything,  # as those of offers
     "offer_id": _ID,
     "offer_ids": _anything,  # one that is not held is not valid any more, whatever it is
     "Operation.id": _ID,
@@ -208,6 +210,8 @@ RULES: Mapping[str, Rule] = {
     "timeout_s": _SECONDS,
     "deadline_s": _TIME,
     "within_s": _SECONDS,
+    "duration_s": _SECONDS,
+    "start_s": _TIME,
     "usage_interval_s": _anything,  # the agent keeps it within bounds, and answers the ping
     "failover_timeout_s": _number(0, math.inf, "a number of seconds from 0"),  # longer: ten years
     "refuse_seconds": _anything,  # not a number from 0: 5 s; at most 365 days
@@ -265,6 +269,7 @@ SIZES: Mapping[str, Limit] = {
 COUNTS: Mapping[str, Limit] = {
     "agent_ids": limits.CALL_AGENTS,
     "attributes": limits.ATTRIBUTES,
+    "inverse_offer_ids": limits.CALL_OFFERS,
     "labels": limits.LABELS,
     "operations": limits.CALL_OPERATIONS,
     "FrameworkInfo.roles": limits.FRAMEWORK_ROLES,

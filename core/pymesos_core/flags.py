@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from datetime import datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -58,6 +60,31 @@ class Lifetime(click.ParamType[float]):
         except (NumberSyntaxError, KeyError):
             self.fail(f"{quoted(str(value))} is given; expected is a time, as in 30m, 1h or 7d",
                       param, ctx)  # fmt: skip
+
+
+class Moment(click.ParamType[float]):
+    """A time as in 2026-12-01T22:00, 2026-12-01T22:00Z or +30m, as Unix time in seconds."""
+
+    name = "time"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """See click.ParamType."""
+        if isinstance(value, float):
+            return value
+        text = str(value)
+        try:
+            if text.startswith("+"):
+                return time.time() + Lifetime().convert(text[1:], None, None)
+            return datetime.fromisoformat(text).timestamp()
+        except (ValueError, OverflowError, OSError, click.BadParameter):
+            self.fail(
+                f"{quoted(text)} is given; expected is a time, as in 2026-12-01T22:00 (of this"
+                f" machine's clock), 2026-12-01T22:00Z, or +30m, which is in 30 minutes",
+                param,
+                ctx,
+            )
 
 
 class Folder(click.Path):

@@ -118,6 +118,7 @@ def agent_json(view: pb.AgentView) -> Json:
         "principal": info.principal or None,
         "state": view.state,
         "drain": _drain_json(view.drain) if view.HasField("drain") else None,
+        "maintenance": maintenance_json(view.maintenance) if view.HasField("maintenance") else None,
         "runtime": ",".join(info.runtimes),
         "isolation": dict(info.isolation),
         "unavailable": dict(info.unavailable),
@@ -136,6 +137,26 @@ def agent_json(view: pb.AgentView) -> Json:
         },
         "registered_at": iso(view.registered_at_s),
         "version": info.version,
+    }
+
+
+def maintenance_json(view: pb.MaintenanceView) -> Json:
+    """A maintenance window; `duration_s` is null where it is not known."""
+    window = view.unavailability
+    return {
+        "start": iso(window.start_s),
+        "duration_s": window.duration_s or None,
+        "set_by": view.set_by or None,
+        "set_at": iso(view.set_at_s),
+        "answers": [
+            {
+                "framework_id": said.framework_id,
+                "framework": said.framework_name,
+                "answer": said.answer,
+                "at": iso(said.at_s),
+            }
+            for said in view.answers
+        ],
     }
 
 

@@ -51,6 +51,19 @@ class Calls:
         filters = pb.Filters(refuse_seconds=refuse_s)
         self.call(pb.Call(decline=pb.Call.Decline(offer_ids=offer_ids, filters=filters)))
 
+    def accept_inverse_offers(self, inverse_offer_ids: Iterable[str]) -> None:
+        """Promise that nothing is left on their agents when the windows begin."""
+        accept = pb.Call.AcceptInverseOffers(inverse_offer_ids=inverse_offer_ids)
+        self.call(pb.Call(accept_inverse_offers=accept))
+
+    def decline_inverse_offers(
+        self, inverse_offer_ids: Iterable[str], refuse_s: float | None = None
+    ) -> None:
+        """Say that it cannot be so, and be asked again after `refuse_s` (None: 5 s)."""
+        filters = pb.Filters(refuse_seconds=refuse_s)
+        decline = pb.Call.DeclineInverseOffers(inverse_offer_ids=inverse_offer_ids, filters=filters)
+        self.call(pb.Call(decline_inverse_offers=decline))
+
     def revive(self, roles: Iterable[str] = ()) -> None:
         """Ask for offers again, the refused ones too."""
         self.call(pb.Call(revive=pb.Call.Revive(roles=roles)))

@@ -53,7 +53,8 @@ log = logging.getLogger(__name__)
 CONNECT = method_of("/pymesos.v1.Scheduler/Connect", pb.CallBatch, pb.EventBatch)
 STOP_GRACE_S = 2.0
 CALLBACKS = ("subscribed", "offers", "rescinded", "update", "failure", "executor_lost", "message",
-             "refused", "operation", "policy", "drain", "disconnected")  # fmt: skip
+             "refused", "operation", "policy", "drain", "inverse_offers",
+             "inverse_rescinded", "disconnected")  # fmt: skip
 
 
 class FrameworkError(Exception):
@@ -126,6 +127,18 @@ class Scheduler:
         the reason AGENT_DRAINING: start what replaces it elsewhere, and kill what is there. Told
         again whenever the framework has subscribed; `cancelled`: it is not emptied any more.
         """
+
+    def inverse_offers(
+        self, driver: Driver, inverse_offers: Sequence[types_pb2.InverseOffer]
+    ) -> None:
+        """Machines with tasks of the framework may be away, at the times that these say.
+
+        Only a framework that declares INVERSE_OFFERS is asked. Accept or decline each; nothing
+        follows from it but that operators see it. Windows are told again when it has subscribed.
+        """
+
+    def inverse_rescinded(self, driver: Driver, inverse_offer_id: str) -> None:
+        """An inverse offer does not count any more: its window has changed, or is no more."""
 
     def disconnected(self, driver: Driver) -> None:
         """The master is away, and every offer with it. The driver looks for it."""
@@ -384,6 +397,11 @@ class Driver(Calls):
                 tell(author.policy, self, event.policy.document, event.policy.version)
             case "drain":
                 tell(author.drain, self, event.drain)
+            case "inverse_offers":
+                tell(author.inverse_offers, self, event.inverse_offers.inverse_offers)
+            case "rescind_inverse_offer":
+                rescinded = event.rescind_inverse_offer.inverse_offer_id
+                tell(author.inverse_rescinded, self, rescinded)
 
 
 async def _write(stream: ClientStream, outbox: Outbox[pb.Call]) -> None:

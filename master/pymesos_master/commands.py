@@ -13,6 +13,7 @@ from pymesos_core.security.policy import Policy
 from pymesos_master.core.events import (
     Event,
     OperatorActivatedAgents,
+    OperatorCancelledMaintenance,
     OperatorCordonedAgents,
     OperatorDrainedAgents,
     OperatorKilledTask,
@@ -22,6 +23,7 @@ from pymesos_master.core.events import (
     OperatorRemovedToken,
     OperatorReserved,
     OperatorRevoked,
+    OperatorScheduledMaintenance,
     OperatorSetPolicy,
     OperatorSetQuota,
     OperatorSetWeight,
@@ -74,6 +76,20 @@ class Commands:
         """Have agents offered again."""
         named = tuple(agent_ids)
         await self._decide(lambda i: OperatorActivatedAgents(i, named, caller))
+
+    async def schedule_maintenance(
+        self, caller: Caller, agent_ids: Iterable[str], start_s: float, duration_s: float
+    ) -> None:
+        """Plan when agents may be away."""
+        named = tuple(agent_ids)
+        await self._decide(
+            lambda i: OperatorScheduledMaintenance(i, named, start_s, duration_s, caller)
+        )
+
+    async def cancel_maintenance(self, caller: Caller, agent_ids: Iterable[str]) -> None:
+        """Plan so no more."""
+        named = tuple(agent_ids)
+        await self._decide(lambda i: OperatorCancelledMaintenance(i, named, caller))
 
     async def set_quota(
         self, caller: Caller, role: str, quota: types_pb2.Quota, *, force: bool = False

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from pymesos_core.caller import NOBODY
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import read_policy
+from pymesos_master.commands import Commands
 from pymesos_master.core.lifecycles import DrainState
 from pymesos_master.core.reservations import intended
 from pymesos_master.core.roles import read_quota
@@ -38,6 +39,7 @@ FAULTS = (
     "cordoned",
     "drained",
     "activated",
+    "window planned",
     "agent ended",
     "torn down",
     "other resources",
@@ -88,6 +90,7 @@ class Faults:
             self._set_policy()
         if self.world.seed % DRAIN_EVERY == 0:
             self._drain()
+            self._plan()
             self._end_drains()
         self._restart_the_dead()
 
@@ -233,6 +236,27 @@ class Faults:
                 "activated": lambda commands: commands.activate(self._operator, [agent_id]),
             }[what],
         )
+
+    def _plan(self) -> None:
+        """An operator plans when an agent may be away, or plans so no more."""
+        world, random = self.world, self.world.aside
+        if not world.faulty:
+            return
+        world.at(random.expovariate(1 / world.weather.drain_gap_s), self._plan)
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None or not leader.core.state.agents:
+            return
+        agent_id = random.choice(sorted(leader.core.state.agents))
+        start_s = random.choice([0.0, float(random.randrange(1, 10**6))])
+        world.counts["window planned"] += bool(start_s)
+        world.trace(f"an operator plans that {agent_id} may be away from {start_s:g} on")
+
+        def plan(commands: Commands) -> Awaitable[None]:
+            if not start_s:
+                return commands.cancel_maintenance(self._operator, [agent_id])
+            return commands.schedule_maintenance(self._operator, [agent_id], start_s, 60.0)
+
+        self.cluster.operators.ask(leader, ("window", agent_id), start_s, plan)
 
     def _end_drains(self) -> None:
         """When the weather is fine each drain ends, and what is drained is given back."""

@@ -56,7 +56,7 @@ class Operators:
         out = []
         for what in sorted(self._answered):
             values = list(self._values[what].values())
-            if what[0] == "drain" and _is_given_up(records, what[1]):
+            if what[0] in ("drain", "window") and _is_given_up(records, what[1]):
                 continue
             if (now := _read(records, what)) not in values:
                 out.append(f"{what} is {now}, answered was one of {values}")
@@ -64,7 +64,7 @@ class Operators:
 
 
 def _is_given_up(records: Mapping[tuple[str, str], bytes], agent_id: str) -> bool:
-    """Whether an agent is gone, or forgotten, and its drain with it."""
+    """Whether an agent is gone, or forgotten, and what was decided of it too."""
     return ("agent", agent_id) not in records or _read(records, ("gone", agent_id))
 
 
@@ -81,6 +81,9 @@ def _read(records: Mapping[tuple[str, str], bytes], what: What) -> Any:
     if kind == "gone":
         record = registry_pb.AgentRecord.FromString(records.get(("agent", name), b""))
         return record.state == registry_pb.AgentRecord.GONE
+    if kind == "window":
+        record = registry_pb.AgentRecord.FromString(records.get(("agent", name), b""))
+        return record.maintenance.unavailability.start_s
     if kind == "drain":
         record = registry_pb.AgentRecord.FromString(records.get(("agent", name), b""))
         return _DRAINS[record.drain.state]

@@ -689,6 +689,7 @@ BUGS: list[Patch] = [
 FOUND_BY: dict[str, int] = {
     "a_stream_ends_without_its_close": 5,
     "forget_an_operators_kill": 14,
+    "forget_the_drain_of_who_registers": 4,
     "forget_the_epoch": 43,
     "keep_unreported_tasks": 6,
     "launch_before_stored": 70,
@@ -696,6 +697,7 @@ FOUND_BY: dict[str, int] = {
     "leave_a_change_out": 9,
     "leave_the_offers_of_who_is_torn_down": 5,
     "leave_the_rest_of_a_group": 25,
+    "leave_what_is_there_at_the_deadline": 20,
     "let_strangers_live": 46,
     "make_a_record_of_what_is_durable": 7,
     "never_hear_what_ended_while_a_runtime_was_away": 50,

@@ -94,6 +94,8 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.cordon(CALLER, ["a"])),
     lambda c: asyncio.ensure_future(c.drain(CALLER, ["a"], 60.0, then_gone=True)),
     lambda c: asyncio.ensure_future(c.activate(CALLER, ["a"])),
+    lambda c: asyncio.ensure_future(c.schedule_maintenance(CALLER, ["a"], 1.0, 2.0)),
+    lambda c: asyncio.ensure_future(c.cancel_maintenance(CALLER, ["a"])),
     lambda c: asyncio.ensure_future(c.set_quota(CALLER, "r", pb.Quota(), force=True)),
     lambda c: asyncio.ensure_future(c.set_weight(CALLER, "r", 2.0)),
     lambda c: asyncio.ensure_future(c.reserve(CALLER, "a", "r", ())),

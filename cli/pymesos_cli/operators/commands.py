@@ -7,7 +7,7 @@ import click
 from pymesos_cli import completing
 from pymesos_cli.group import Room
 from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
-from pymesos_core.flags import Lifetime, WholeRange
+from pymesos_core.flags import Lifetime, Moment, WholeRange
 
 room = Room()
 
@@ -321,6 +321,66 @@ def activate(settings: Settings, agents: tuple[str, ...]) -> None:
     from pymesos_cli.operators import drains
 
     with_cluster(settings, lambda cluster: drains.activate(cluster, agents))
+
+
+@room.group()
+def maintenance() -> None:
+    """Plan when agents may be away. Nothing is killed for that: `drain` is for when it begins."""
+
+
+@maintenance.command("schedule")
+@click.argument(
+    "agents", metavar="AGENT...", nargs=-1, required=True, shell_complete=completing.agents
+)
+@click.option(
+    "--start",
+    "start_s",
+    type=Moment(),
+    required=True,
+    metavar="TIME",
+    help="As in 2026-12-01T22:00, 2026-12-01T22:00Z or +30m.",
+)
+@click.option(
+    "--duration",
+    "duration_s",
+    type=Lifetime(),
+    default=0.0,
+    metavar="TIME",
+    help="As in 30m or 2h.  [default: it is not known]",
+)
+@pass_settings
+def schedule_maintenance(
+    settings: Settings, agents: tuple[str, ...], start_s: float, duration_s: float
+) -> None:
+    """Plan when agents may be away, in the place of what was planned for them.
+
+    Their offers say so, and frameworks with tasks there are asked whether they can do without.
+    """
+    from pymesos_cli.operators import maintenance as windows
+
+    with_cluster(settings, lambda cluster: windows.schedule(cluster, agents, start_s, duration_s))
+
+
+@maintenance.command("list")
+@json_option
+@pass_settings
+def list_maintenance(settings: Settings, as_json: bool) -> None:
+    """List the agents that may be away, when, and what frameworks answer."""
+    from pymesos_cli.operators import maintenance as windows
+
+    with_cluster(settings, lambda cluster: windows.list_windows(cluster, as_json=as_json))
+
+
+@maintenance.command("cancel")
+@click.argument(
+    "agents", metavar="AGENT...", nargs=-1, required=True, shell_complete=completing.agents
+)
+@pass_settings
+def cancel_maintenance(settings: Settings, agents: tuple[str, ...]) -> None:
+    """Plan no more that agents may be away: it is over, or will not be."""
+    from pymesos_cli.operators import maintenance as windows
+
+    with_cluster(settings, lambda cluster: windows.cancel(cluster, agents))
 
 
 @room.group()

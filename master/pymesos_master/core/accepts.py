@@ -365,6 +365,7 @@ def _launch_all(
         for info, mine in zip(each.launching.infos, each.needed, strict=True):
             _add(ctx, framework, agent, role, info, mine)
         _tell_launch(ctx, framework, agent, role, each.launching)
+        ctx.look_at_maintenance(agent)
 
 
 def _add(

@@ -71,6 +71,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     # What the registry does not hold it learns from the agent, whose checkpoint is as good.
     reserved = meant.reserved if meant is not None else known.reserved if known else reported
     drain = meant.drain if meant is not None else known.drain.record if known else NOT_DRAINED
+    window = meant.maintenance if meant is not None else known.maintenance if known else None
     try:
         total = reservations.with_reserved(base, reserved)
     except ResourceError as error:
@@ -87,7 +88,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
         )
         return
     key = (AGENT, info.agent_id)
-    record = AgentRecord(info, AgentState.ACTIVE, reserved, drain)
+    record = AgentRecord(info, AgentState.ACTIVE, reserved, drain, window)
     change = to_change(key, record, ctx.now.wall_s)
     if problem := record_problem(change) or ctx.registered.problem(change, event.caller.peer):
         refuse_agent(ctx, event.connection_id, problem)
@@ -231,6 +232,7 @@ def _admit(
     takeover.take_over_tasks(ctx, agent, event.tasks, was_unreachable=was_unreachable)
     offer_anew(ctx, agent)
     drains.on_registered(ctx, agent)
+    ctx.look_at_maintenance(agent)
     ctx.publish(ClusterEvent.AGENT_ADDED, agent_id=agent.agent_id, resources=agent.total)
     for task in list(agent.tasks.values()):
         ctx.publish(

@@ -152,6 +152,7 @@ def on_lost(ctx: Context, lost: AgentLost) -> None:
         elif not is_terminal(task.state):
             TASK_LIFE.move(task, TaskEvent.AGENT_LOST, ctx.now.wall_s)
             tasks.tell_status(ctx, task, pb.TASK_UNREACHABLE, pb.REASON_AGENT_REMOVED, message)
+    ctx.look_at_maintenance(agent)
     _tell_failure(ctx, agent)
     ctx.publish(ClusterEvent.AGENT_UNREACHABLE, agent_id=agent.agent_id, message=message)
 
@@ -175,8 +176,10 @@ def make_gone(ctx: Context, agent: Agent) -> None:
     ctx.tell_agent(agent, agent_pb.MasterMessage(refused=refused))
     disconnect(ctx, agent, "marked gone by an operator")
     AGENT_LIFE.move(agent, AgentEvent.MARKED_GONE, ctx.now.wall_s)
-    agent.drain = Drain(agent.agent_id)
-    ctx.state.draining.pop(agent.agent_id, None)
+    agent.drain, agent.maintenance = Drain(agent.agent_id), None
+    for of_agents in (ctx.state.draining, ctx.state.scheduled):
+        of_agents.pop(agent.agent_id, None)
+    ctx.look_at_maintenance(agent)
     agent.changed_at_s = ctx.now.wall_s
     ctx.timers.cancel(("reregister", agent.agent_id))
     ctx.allocator.remove_agent(agent.agent_id)
@@ -227,6 +230,7 @@ def on_forgotten(ctx: Context, forgotten: AgentsForgotten) -> None:
         if ctx.state.intended_agent(agent_id) is None:
             agent = ctx.state.agents.pop(agent_id)
             ctx.state.draining.pop(agent_id, None)
+            ctx.state.scheduled.pop(agent_id, None)
             ctx.state.registrations.pop(agent_id, None)
             if ctx.state.agent_at.get(address_of(agent.info)) == agent_id:
                 del ctx.state.agent_at[address_of(agent.info)]

@@ -24,7 +24,8 @@ from pymesos_proto.v1 import types_pb2 as pb
 # What of an operator's request names its object, or says what it is to be.
 _NAMED = (
     "framework_id", "task_id", "agent_id", "agent_ids", "principal", "name", "kind", "key",
-    "weight", "lifetime_s", "within_s", "instead_of", "force", "undo", "discard", "then_gone",
+    "weight", "lifetime_s", "within_s", "start_s", "duration_s", "instead_of", "force", "undo",
+    "discard", "then_gone",
 )  # fmt: skip
 _CHANGES = frozenset({"kill", "teardown", "shutdown"})  # calls of a framework, beside ACCEPT
 

@@ -42,6 +42,8 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorCordonedAgents: "CORDON_AGENTS",
     ev.OperatorDrainedAgents: "DRAIN_AGENTS",
     ev.OperatorActivatedAgents: "ACTIVATE_AGENTS",
+    ev.OperatorScheduledMaintenance: "SCHEDULE_MAINTENANCE",
+    ev.OperatorCancelledMaintenance: "CANCEL_MAINTENANCE",
     ev.OperatorSetQuota: "SET_QUOTA",
     ev.OperatorSetWeight: "SET_WEIGHT",
     ev.OperatorReserved: "RESERVE",
@@ -104,6 +106,9 @@ class Deadline:
         if kind == "offer":
             offer = state.offers.get(key)
             return cls(kind, framework_id=offer.framework_id if offer is not None else "")
+        if kind == "inverse":
+            asked = state.inverse_offers.get(key)
+            return cls(kind, framework_id=asked.framework_id if asked is not None else "")
         return cls(kind, key) if key in state.agents else cls(kind, framework_id=key)
 
 

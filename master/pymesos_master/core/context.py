@@ -157,6 +157,11 @@ class Context:
         if agent.drain.state == DrainState.DRAINING and not agent.tasks:
             self.timers.set(("drained", agent.agent_id), self.now.mono_s)
 
+    def look_at_maintenance(self, agent: Agent) -> None:
+        """See soon who is to be asked about the maintenance window of an agent (`maintenance`)."""
+        if agent.maintenance is not None or agent.inverse_offers:
+            self.timers.set(("maintenance", agent.agent_id), self.now.mono_s)
+
     def schedule_allocation(self) -> None:
         """Allocate soon, together with what else happens until then."""
         if ALLOCATE not in self.timers:

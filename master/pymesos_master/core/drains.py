@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from pymesos_core import limits
+from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
 from pymesos_core.states import is_terminal
 from pymesos_core.text import quoted
@@ -24,7 +26,7 @@ from pymesos_master.core.events import (
 )
 from pymesos_master.core.lifecycles import DRAIN_LIFE, AgentState, DrainEvent, DrainState
 from pymesos_master.core.registry import AGENT
-from pymesos_master.core.state import NOT_DRAINED, Agent, Drain, DrainRecord, Framework
+from pymesos_master.core.state import NOT_DRAINED, Agent, AgentRecord, Drain, DrainRecord, Framework
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import ClusterEvent
@@ -96,9 +98,34 @@ def _decide(
     problem: str | None = None,
 ) -> None:
     """Write it of all the agents that are named, one after the other, if it can be of each."""
+    for agent_id, request_id in named_agents(ctx, event, call, problem):
+        _write(ctx, DrainSet(agent_id, decided, record, request_id))
+
+
+class Naming(Protocol):
+    """A request of an operator about agents."""
+
+    @property
+    def request_id(self) -> int:
+        """By which it is answered."""
+
+    @property
+    def agent_ids(self) -> tuple[str, ...]:
+        """What it names."""
+
+    @property
+    def caller(self) -> Caller:
+        """Whose it is."""
+
+
+def named_agents(
+    ctx: Context, event: Naming, call: str, problem: str | None
+) -> list[tuple[str, int | None]]:
+    """The agents that a request names, each once; the last with the request, which is answered when
+    that one is written. None where it is refused, for `problem` or another."""
     request_id = event.request_id
     if permission.refused(ctx, request_id, event.caller, call):
-        return
+        return []
     named = tuple(dict.fromkeys(event.agent_ids))
     if not named:
         problem = "no agent is named; `pymesos-cli agents` lists them"
@@ -106,30 +133,27 @@ def _decide(
         problem = f"{too_many}: name them in several calls"
     if problem is not None:
         ctx.answer(request_id, problem)
-        return
+        return []
     for agent_id in named:
         meant = ctx.state.intended_agent(agent_id)
         if agent_id not in ctx.state.agents or meant is None:
             aside = ctx.state.why_aside(AGENT, agent_id)
             message = aside or f"there is no agent {quoted(agent_id[:255])}; nothing is changed"
             ctx.answer(request_id, message, ProblemKind.NOT_FOUND)
-            return
+            return []
         if meant.state == AgentState.GONE:
             ctx.answer(request_id, f"agent {agent_id} is marked gone, for good; nothing is changed")
-            return
-    for agent_id in named:
-        last = agent_id == named[-1]
-        _write(ctx, DrainSet(agent_id, decided, record, request_id if last else None))
+            return []
+    return [*((agent_id, None) for agent_id in named[:-1]), (named[-1], request_id)]
 
 
-def _write(ctx: Context, decided: DrainSet, state: AgentState | None = None) -> None:
-    """Write what is decided of an agent, and `state` in the place of its own."""
+def _write(ctx: Context, decided: DrainSet, *, gone: bool = False) -> None:
+    """Write what is decided of an agent, or that it is gone, which ends all that is."""
     meant = ctx.state.intended_agent(decided.agent_id)
     assert meant is not None, f"{decided.agent_id} is being forgotten"
-    gone = state == AgentState.GONE
-    record = replace(
-        meant, state=state or meant.state, drain=NOT_DRAINED if gone else decided.record
-    )
+    record = replace(meant, drain=decided.record)
+    if gone:
+        record = AgentRecord(meant.info, AgentState.GONE, meant.reserved)
     ctx.persist({(AGENT, decided.agent_id): record}, decided)
 
 
@@ -233,8 +257,7 @@ def on_empty_due(ctx: Context, agent_id: str) -> None:
         ctx.timers.set(("drained", agent_id), ctx.now.mono_s + AGAIN_S)
         return
     drained = replace(meant.drain, state=DrainState.DRAINED)
-    state = AgentState.GONE if drained.then_gone else None
-    _write(ctx, DrainSet(agent_id, DrainEvent.EMPTIED, drained), state)
+    _write(ctx, DrainSet(agent_id, DrainEvent.EMPTIED, drained), gone=drained.then_gone)
 
 
 # Frameworks.

@@ -186,6 +186,26 @@ class OperatorActivatedAgents:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorScheduledMaintenance:
+    """An operator plans when agents may be away, from a Unix time on."""
+
+    request_id: int
+    agent_ids: tuple[str, ...]
+    start_s: float
+    duration_s: float
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorCancelledMaintenance:
+    """An operator plans no more that agents may be away."""
+
+    request_id: int
+    agent_ids: tuple[str, ...]
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
 class OperatorSetQuota:
     """An operator gives a role a quota, or takes it away."""
 
@@ -334,6 +354,8 @@ Event = (
     | OperatorCordonedAgents
     | OperatorDrainedAgents
     | OperatorActivatedAgents
+    | OperatorScheduledMaintenance
+    | OperatorCancelledMaintenance
     | OperatorSetQuota
     | OperatorSetWeight
     | OperatorReserved

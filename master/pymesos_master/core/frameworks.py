@@ -13,6 +13,7 @@ from pymesos_master.core import (
     drains,
     executors,
     hoarding,
+    maintenance,
     offers,
     permission,
     tasks,
@@ -221,6 +222,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     framework.optimistic_roles = mine & frozenset(event.subscribe.optimistic_roles)
     tasks.tell_unacknowledged(ctx, framework)
     drains.tell_all(ctx, framework)
+    maintenance.look_at_all(ctx)
     ctx.publish(
         ClusterEvent.FRAMEWORK_SUBSCRIBED,
         framework_id=framework.framework_id,
@@ -261,6 +263,7 @@ def apply_policy(ctx: Context, framework: Framework) -> None:
 def _end_subscription(ctx: Context, framework: Framework, message: str) -> None:
     """End the older stream of a framework, if there is one, with all offers it holds."""
     offers.rescind_all(ctx, list(framework.offers.values()), message)
+    maintenance.forget(ctx, framework)
     if framework.connection_id is not None:
         ctx.state.framework_by_connection.pop(framework.connection_id, None)
         ctx.refuse_framework(framework.connection_id, message)
@@ -294,6 +297,7 @@ def on_disconnected(ctx: Context, event: FrameworkDisconnected) -> None:
 def _disconnected(ctx: Context, framework: Framework) -> None:
     framework.connection_id = None
     offers.rescind_all(ctx, list(framework.offers.values()), "framework disconnected")
+    maintenance.forget(ctx, framework)
     FRAMEWORK_LIFE.move(framework, FrameworkEvent.STREAM_ENDED, ctx.now.wall_s)
     ctx.allocator.deactivate_framework(framework.framework_id)
     ctx.publish(
@@ -359,6 +363,7 @@ def _removed(ctx: Context, framework: Framework, reason: str) -> None:
     ctx.timers.cancel(("failover", framework_id))
     ctx.timers.cancel(("heartbeat", framework_id))
     ctx.allocator.remove_framework(framework_id)
+    maintenance.forget(ctx, framework)
     del ctx.state.frameworks[framework_id]
     ctx.state.quarantined.pop((FRAMEWORK, framework_id), None)
     ctx.state.completed_frameworks[framework_id] = framework
@@ -433,6 +438,8 @@ def on_call(ctx: Context, event: FrameworkCalled) -> None:
             remove(ctx, framework, "Framework tore itself down")
         case "message":
             executors.send_message(ctx, framework, call.message)
+        case "accept_inverse_offers" | "decline_inverse_offers":
+            maintenance.on_answer(ctx, framework, call)
         case "shutdown":
             executors.shut_down(ctx, framework, call.shutdown)
         case "subscribe":

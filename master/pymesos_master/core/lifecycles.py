@@ -227,6 +227,37 @@ OFFER_LIFE: Lifecycle[OfferState, OfferEvent, str] = Lifecycle(
 )
 
 
+class InverseOfferState(StrEnum):
+    """What a framework says to a maintenance window of an agent."""
+
+    OFFERED = "offered"  # it has not answered
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    RESCINDED = "rescinded"
+
+
+class InverseOfferEvent(StrEnum):
+    """What happens to an inverse offer."""
+
+    ACCEPTED = "accepted"
+    DECLINED = "declined"
+    TAKEN_BACK = "taken back"
+
+
+_ANSWERS = (InverseOfferState.OFFERED, InverseOfferState.ACCEPTED, InverseOfferState.DECLINED)
+
+INVERSE_OFFER_LIFE: Lifecycle[InverseOfferState, InverseOfferEvent, str] = Lifecycle(
+    "An inverse offer, as the master knows it",
+    (InverseOfferState.OFFERED,),
+    (
+        Row(_ANSWERS, InverseOfferEvent.ACCEPTED, InverseOfferState.ACCEPTED),
+        Row(_ANSWERS, InverseOfferEvent.DECLINED, InverseOfferState.DECLINED),
+        Row(_ANSWERS, InverseOfferEvent.TAKEN_BACK, InverseOfferState.RESCINDED),
+    ),
+    brief=True,
+)
+
+
 class OperationState(StrEnum):
     """What became of an operation."""
 

@@ -22,6 +22,7 @@ from pymesos_master.core import (
     executors,
     frameworks,
     hoarding,
+    maintenance,
     offers,
     operators,
     policies,
@@ -80,6 +81,8 @@ class MasterCore:
             events.OperatorCordonedAgents: drains.on_cordon,
             events.OperatorDrainedAgents: drains.on_drain,
             events.OperatorActivatedAgents: drains.on_activate,
+            events.OperatorScheduledMaintenance: maintenance.on_schedule,
+            events.OperatorCancelledMaintenance: maintenance.on_cancel,
             events.OperatorSetQuota: roles.on_set_quota,
             events.OperatorSetWeight: roles.on_set_weight,
             events.OperatorReserved: reservations.on_reserve,
@@ -247,6 +250,9 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
         assert again or not agent.tasks, (
             f"{agent.agent_id} is drained, and has {sorted(agent.tasks)}"
         )
+    for framework_id, asked in agent.inverse_offers.items():
+        assert state.inverse_offers.get(asked.inverse_offer_id) is asked, asked.label
+        assert agent.maintenance is not None or asked.framework_id == framework_id, asked.label
     for offer in agent.offers.values():
         assert state.offers[offer.offer_id] is offer
         assert state.frameworks[offer.framework_id].offers[offer.offer_id] is offer
@@ -260,6 +266,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     agents.AgentsForgotten: agents.on_forgotten,
     operators.AgentGone: operators.on_gone,
     drains.DrainSet: drains.on_set,
+    maintenance.WindowSet: maintenance.on_set,
     frameworks.Subscription: frameworks.on_subscribed,
     frameworks.SubscriptionRefused: frameworks.on_refused,
     frameworks.Abandoned: frameworks.on_abandoned,
@@ -280,6 +287,8 @@ _DEADLINES: dict[str, Callable[[Context, str], None]] = {
     "reregister": agents.on_reregister_due,
     "drain": drains.on_deadline,
     "drained": drains.on_empty_due,
+    "maintenance": maintenance.on_due,
+    "inverse": maintenance.on_again_due,
     "failover": frameworks.on_failover_due,
     "heartbeat": frameworks.on_heartbeat_due,
     "offer": offers.on_offer_due,

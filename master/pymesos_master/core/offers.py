@@ -102,6 +102,7 @@ def offer_message(agent: Agent, offer: Offer) -> pb.Offer:
         agent_total=agent.total_message(),
         optimistic=bool(offer.copy_of),
         runtimes=agent.info.runtimes,
+        unavailability=agent.maintenance.unavailability if agent.maintenance else None,
     )
 
 

@@ -20,7 +20,7 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError
 from pymesos_core.store import Change
 from pymesos_core.text import cut
-from pymesos_master.core import drains, enrolment, permission, policies, revocations
+from pymesos_master.core import drains, enrolment, maintenance, permission, policies, revocations
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
@@ -35,6 +35,7 @@ from pymesos_master.core.registry import (
     ROLE,
     TOKEN,
     read_drain,
+    read_maintenance,
 )
 from pymesos_master.core.roles import read_role, terms_problem
 from pymesos_master.core.state import (
@@ -175,8 +176,9 @@ def _take_agent(ctx: Context, key: str, record: registry_pb.AgentRecord) -> None
     )
     agent.peer = record.peer
     drains.take_in(ctx, agent, read_drain(record))
+    maintenance.take_in(ctx, agent, read_maintenance(record))
     stored = AgentState.ACTIVE if state == AgentState.RECOVERING else state
-    known = AgentRecord(record.info, stored, agent.reserved, agent.drain.record)
+    known = AgentRecord(record.info, stored, agent.reserved, agent.drain.record, agent.maintenance)
     ctx.state.image.load((AGENT, key), known)
     ctx.state.agents[agent.agent_id] = agent
     if state == AgentState.RECOVERING:

@@ -22,6 +22,7 @@ from pymesos_master.core.state import (
     AgentRecord,
     DrainRecord,
     FrameworkRecord,
+    Maintenance,
     PolicyRecord,
     Quarantined,
     Record,
@@ -54,13 +55,14 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
     match value:
         case None:
             return Change(*key, None)
-        case AgentRecord(info, state, reserved, drain):
+        case AgentRecord(info, state, reserved, drain, maintenance):
             message = registry_pb.AgentRecord(
                 info=info,
                 state=_STATES.get(state, registry_pb.AgentRecord.REACHABLE),
                 changed_at_s=wall_s,
                 reserved=to_proto(reserved),
                 drain=_drain_message(drain),
+                maintenance=_maintenance_message(maintenance),
             )
         case FrameworkRecord(info, registered_at_s, peer):
             message = registry_pb.FrameworkRecord(
@@ -120,6 +122,26 @@ def read_drain(record: registry_pb.AgentRecord) -> DrainRecord:
     return DrainRecord(
         state, said.deadline_s, said.within_s, said.then_gone, said.set_by, said.set_at_s
     )
+
+
+def _maintenance_message(window: Maintenance | None) -> registry_pb.MaintenanceRecord | None:
+    """The wire form; None: none is planned."""
+    if window is None:
+        return None
+    return registry_pb.MaintenanceRecord(
+        unavailability=window.unavailability, set_by=window.set_by, set_at_s=window.set_at_s
+    )
+
+
+def read_maintenance(record: registry_pb.AgentRecord) -> Maintenance | None:
+    """The maintenance window of an agent. Raises ResourceError."""
+    if not record.HasField("maintenance"):
+        return None
+    said = record.maintenance
+    times_s = (said.unavailability.start_s, said.unavailability.duration_s, said.set_at_s)
+    if not all(map(math.isfinite, times_s)):
+        raise ResourceError(f"its maintenance window begins at {times_s[0]} for {times_s[1]} s")
+    return Maintenance(times_s[0], times_s[1], said.set_by, said.set_at_s)
 
 
 def quota_message(quota: Quota) -> pb.Quota:

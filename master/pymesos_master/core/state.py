@@ -15,7 +15,13 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import new_cluster
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
-from pymesos_master.core.lifecycles import AgentState, DrainState, FrameworkState, OfferState
+from pymesos_master.core.lifecycles import (
+    AgentState,
+    DrainState,
+    FrameworkState,
+    InverseOfferState,
+    OfferState,
+)
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -146,6 +152,38 @@ class Drain:
         return f"the drain of {self.agent_id}"
 
 
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """A maintenance window of an agent."""
+
+    start_s: float  # Unix time
+    duration_s: float  # 0: not known
+    set_by: str
+    set_at_s: float  # Unix time
+
+    @property
+    def unavailability(self) -> pb.Unavailability:
+        """As frameworks are told it."""
+        return pb.Unavailability(start_s=self.start_s, duration_s=self.duration_s)
+
+
+@dataclass(slots=True)
+class InverseOffer:
+    """What a framework with tasks on an agent is asked about its maintenance window."""
+
+    inverse_offer_id: str
+    framework_id: str
+    agent_id: str
+    at_s: float  # Unix time, of the latest that happened to it
+    state: InverseOfferState = InverseOfferState.OFFERED
+    story: Story = ()
+
+    @property
+    def label(self) -> str:
+        """What its story calls it."""
+        return f"inverse offer {self.inverse_offer_id}"
+
+
 @dataclass(slots=True)
 class Agent:
     """A machine that is, or was, in the cluster."""
@@ -170,6 +208,8 @@ class Agent:
     reserved: Resources = EMPTY  # dynamically, by the registry
     story: Story = ()
     drain: Drain = field(init=False)
+    maintenance: Maintenance | None = None  # as it is stored
+    inverse_offers: dict[str, InverseOffer] = field(default_factory=dict)  # by framework
 
     def __post_init__(self) -> None:
         self.drain = Drain(self.agent_id)
@@ -301,6 +341,7 @@ class AgentRecord:
     state: AgentState
     reserved: Resources
     drain: DrainRecord = NOT_DRAINED
+    maintenance: Maintenance | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,6 +399,8 @@ class ClusterState:
 
     agents: dict[str, Agent] = field(default_factory=dict)
     draining: dict[str, None] = field(default_factory=dict)  # the ids of agents that are
+    scheduled: dict[str, None] = field(default_factory=dict)  # … that have a maintenance window
+    inverse_offers: dict[str, InverseOffer] = field(default_factory=dict)
     frameworks: dict[str, Framework] = field(default_factory=dict)
     offers: dict[str, Offer] = field(default_factory=dict)  # the oldest first
     # Offers that others lacked: who held them, and since when.

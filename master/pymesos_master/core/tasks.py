@@ -207,6 +207,7 @@ def complete(ctx: Context, task: Task) -> None:
     if agent is not None:
         agent.tasks.pop(task.key, None)
         ctx.look_for_drained(agent)
+        ctx.look_at_maintenance(agent)
     completed = ctx.state.completed_tasks
     completed.pop(task.key, None)
     completed[task.key] = task

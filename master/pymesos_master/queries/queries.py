@@ -113,7 +113,7 @@ class Queries:
             page,
             items,
             lambda item: item[0].startswith(id_prefix),
-            lambda item: agent_view(item[1], may),
+            lambda item: agent_view(item[1], may, self._state.frameworks),
         )
 
     def frameworks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 
 from pymesos_core.resources import Resources, to_proto
 from pymesos_core.security.policy import EVERY_ROLE, Roles
@@ -26,10 +27,14 @@ from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 
-def agent_view(agent: Agent | Quarantined, may: Roles = EVERY_ROLE) -> pb.AgentView:
+def agent_view(
+    agent: Agent | Quarantined,
+    may: Roles = EVERY_ROLE,
+    frameworks: Mapping[str, Framework] = MappingProxyType({}),
+) -> pb.AgentView:
     """An agent; of one whose record cannot be handled only the id is sure.
 
-    What is reserved on it for roles other than these is left out.
+    What is reserved on it for roles other than these is left out, and what their frameworks answer.
     """
     if isinstance(agent, Quarantined):
         return pb.AgentView(info=types_pb2.AgentInfo(agent_id=agent.key), state="quarantined")
@@ -43,7 +48,30 @@ def agent_view(agent: Agent | Quarantined, may: Roles = EVERY_ROLE) -> pb.AgentV
         usage=_without_tasks(agent.usage),
         total=agent.total_message() if may.every else to_proto(visible(agent.total, may)),
         drain=_drain_view(agent.drain),
+        maintenance=_maintenance_view(agent, may, frameworks),
     )
+
+
+def _maintenance_view(
+    agent: Agent, may: Roles, frameworks: Mapping[str, Framework]
+) -> pb.MaintenanceView | None:
+    """The maintenance window of an agent, and what frameworks say to it; None: it has none."""
+    window = agent.maintenance
+    if window is None:
+        return None
+    view = pb.MaintenanceView(
+        unavailability=window.unavailability, set_by=window.set_by, set_at_s=window.set_at_s
+    )
+    for asked in agent.inverse_offers.values():
+        framework = frameworks.get(asked.framework_id)
+        if framework is not None and any(role in may for role in framework.roles):
+            view.answers.add(
+                framework_id=asked.framework_id,
+                framework_name=framework.info.name,
+                answer=asked.state.value,
+                at_s=asked.at_s,
+            )
+    return view
 
 
 def _drain_view(drain: Drain) -> pb.DrainView | None:

@@ -227,6 +227,25 @@ class OperatorService:
             await leader.commands.activate(caller_of(call), request.agent_ids)
         return pb.ActivateAgentsResponse()
 
+    async def ScheduleMaintenance(  # noqa: N802
+        self, request: pb.ScheduleMaintenanceRequest, call: Call
+    ) -> pb.ScheduleMaintenanceResponse:
+        """Plan when agents may be away."""
+        window = request.unavailability
+        with self._leadership.asked() as leader:
+            await leader.commands.schedule_maintenance(
+                caller_of(call), request.agent_ids, window.start_s, window.duration_s
+            )
+        return pb.ScheduleMaintenanceResponse()
+
+    async def CancelMaintenance(  # noqa: N802
+        self, request: pb.CancelMaintenanceRequest, call: Call
+    ) -> pb.CancelMaintenanceResponse:
+        """Plan so no more."""
+        with self._leadership.asked() as leader:
+            await leader.commands.cancel_maintenance(caller_of(call), request.agent_ids)
+        return pb.CancelMaintenanceResponse()
+
     async def ReleaseQuarantinedRecord(  # noqa: N802
         self, request: pb.ReleaseQuarantinedRecordRequest, call: Call
     ) -> pb.ReleaseQuarantinedRecordResponse:

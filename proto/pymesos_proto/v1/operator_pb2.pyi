@@ -146,7 +146,7 @@ class Page(_message.Message):
     def __init__(self, page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
 
 class AgentView(_message.Message):
-    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "usage", "total", "drain")
+    __slots__ = ("info", "state", "allocated", "offered", "registered_at_s", "tasks", "usage", "total", "drain", "maintenance")
     INFO_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     ALLOCATED_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +156,7 @@ class AgentView(_message.Message):
     USAGE_FIELD_NUMBER: _ClassVar[int]
     TOTAL_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.AgentInfo
     state: str
     allocated: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
@@ -165,7 +166,31 @@ class AgentView(_message.Message):
     usage: _agent_pb2.Usage
     total: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     drain: DrainView
-    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., usage: _Optional[_Union[_agent_pb2.Usage, _Mapping]] = ..., total: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., drain: _Optional[_Union[DrainView, _Mapping]] = ...) -> None: ...
+    maintenance: MaintenanceView
+    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[str] = ..., allocated: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., offered: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., registered_at_s: _Optional[float] = ..., tasks: _Optional[int] = ..., usage: _Optional[_Union[_agent_pb2.Usage, _Mapping]] = ..., total: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., drain: _Optional[_Union[DrainView, _Mapping]] = ..., maintenance: _Optional[_Union[MaintenanceView, _Mapping]] = ...) -> None: ...
+
+class MaintenanceView(_message.Message):
+    __slots__ = ("unavailability", "set_by", "set_at_s", "answers")
+    class Answer(_message.Message):
+        __slots__ = ("framework_id", "framework_name", "answer", "at_s")
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        FRAMEWORK_NAME_FIELD_NUMBER: _ClassVar[int]
+        ANSWER_FIELD_NUMBER: _ClassVar[int]
+        AT_S_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        framework_name: str
+        answer: str
+        at_s: float
+        def __init__(self, framework_id: _Optional[str] = ..., framework_name: _Optional[str] = ..., answer: _Optional[str] = ..., at_s: _Optional[float] = ...) -> None: ...
+    UNAVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    ANSWERS_FIELD_NUMBER: _ClassVar[int]
+    unavailability: _types_pb2.Unavailability
+    set_by: str
+    set_at_s: float
+    answers: _containers.RepeatedCompositeFieldContainer[MaintenanceView.Answer]
+    def __init__(self, unavailability: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ..., answers: _Optional[_Iterable[_Union[MaintenanceView.Answer, _Mapping]]] = ...) -> None: ...
 
 class DrainView(_message.Message):
     __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s")
@@ -525,6 +550,28 @@ class ActivateAgentsResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class ScheduleMaintenanceRequest(_message.Message):
+    __slots__ = ("agent_ids", "unavailability")
+    AGENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    agent_ids: _containers.RepeatedScalarFieldContainer[str]
+    unavailability: _types_pb2.Unavailability
+    def __init__(self, agent_ids: _Optional[_Iterable[str]] = ..., unavailability: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ...) -> None: ...
+
+class ScheduleMaintenanceResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class CancelMaintenanceRequest(_message.Message):
+    __slots__ = ("agent_ids",)
+    AGENT_IDS_FIELD_NUMBER: _ClassVar[int]
+    agent_ids: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, agent_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class CancelMaintenanceResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class QuarantinedRecord(_message.Message):
     __slots__ = ("kind", "key", "reason", "record")
     KIND_FIELD_NUMBER: _ClassVar[int]
@@ -706,6 +753,8 @@ class ClusterEvent(_message.Message):
         AGENT_DRAINING: _ClassVar[ClusterEvent.Kind]
         AGENT_DRAINED: _ClassVar[ClusterEvent.Kind]
         AGENT_ACTIVATED: _ClassVar[ClusterEvent.Kind]
+        MAINTENANCE_SCHEDULED: _ClassVar[ClusterEvent.Kind]
+        MAINTENANCE_CANCELLED: _ClassVar[ClusterEvent.Kind]
     KIND_UNSPECIFIED: ClusterEvent.Kind
     AGENT_ADDED: ClusterEvent.Kind
     AGENT_DISCONNECTED: ClusterEvent.Kind
@@ -739,6 +788,8 @@ class ClusterEvent(_message.Message):
     AGENT_DRAINING: ClusterEvent.Kind
     AGENT_DRAINED: ClusterEvent.Kind
     AGENT_ACTIVATED: ClusterEvent.Kind
+    MAINTENANCE_SCHEDULED: ClusterEvent.Kind
+    MAINTENANCE_CANCELLED: ClusterEvent.Kind
     TIMESTAMP_S_FIELD_NUMBER: _ClassVar[int]
     KIND_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]

@@ -124,6 +124,16 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsResponse.FromString,
                 _registered_method=True)
+        self.ScheduleMaintenance = channel.unary_unary(
+                '/pymesos.v1.Operator/ScheduleMaintenance',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ScheduleMaintenanceRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ScheduleMaintenanceResponse.FromString,
+                _registered_method=True)
+        self.CancelMaintenance = channel.unary_unary(
+                '/pymesos.v1.Operator/CancelMaintenance',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.CancelMaintenanceRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.CancelMaintenanceResponse.FromString,
+                _registered_method=True)
         self.ListQuarantinedRecords = channel.unary_unary(
                 '/pymesos.v1.Operator/ListQuarantinedRecords',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListQuarantinedRecordsRequest.SerializeToString,
@@ -308,6 +318,20 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ScheduleMaintenance(self, request, context):
+        """Plan when agents may be away, in the place of what was planned for them. Frameworks are told;
+        nothing is killed for it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelMaintenance(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListQuarantinedRecords(self, request, context):
         """Records of the registry that cannot be handled: they do not count, and the rest goes on.
         """
@@ -486,6 +510,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ActivateAgents,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsResponse.SerializeToString,
+            ),
+            'ScheduleMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.ScheduleMaintenance,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ScheduleMaintenanceRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ScheduleMaintenanceResponse.SerializeToString,
+            ),
+            'CancelMaintenance': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelMaintenance,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.CancelMaintenanceRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.CancelMaintenanceResponse.SerializeToString,
             ),
             'ListQuarantinedRecords': grpc.unary_unary_rpc_method_handler(
                     servicer.ListQuarantinedRecords,
@@ -1039,6 +1073,60 @@ class Operator:
             '/pymesos.v1.Operator/ActivateAgents',
             pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ActivateAgentsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ScheduleMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ScheduleMaintenance',
+            pymesos__proto_dot_v1_dot_operator__pb2.ScheduleMaintenanceRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ScheduleMaintenanceResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelMaintenance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/CancelMaintenance',
+            pymesos__proto_dot_v1_dot_operator__pb2.CancelMaintenanceRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.CancelMaintenanceResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -56,6 +56,11 @@ class OperatorStub:
     """
     ActivateAgents: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ActivateAgentsRequest, _operator_pb2.ActivateAgentsResponse]
     """Have agents offered again that were cordoned or drained, or are being drained."""
+    ScheduleMaintenance: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ScheduleMaintenanceRequest, _operator_pb2.ScheduleMaintenanceResponse]
+    """Plan when agents may be away, in the place of what was planned for them. Frameworks are told;
+    nothing is killed for it.
+    """
+    CancelMaintenance: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CancelMaintenanceRequest, _operator_pb2.CancelMaintenanceResponse]
     ListQuarantinedRecords: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListQuarantinedRecordsRequest, _operator_pb2.ListQuarantinedRecordsResponse]
     """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
     ReleaseQuarantinedRecord: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]
@@ -106,6 +111,11 @@ class OperatorAsyncStub(OperatorStub):
     """
     ActivateAgents: _aio.UnaryUnaryMultiCallable[_operator_pb2.ActivateAgentsRequest, _operator_pb2.ActivateAgentsResponse]  # type: ignore[assignment]
     """Have agents offered again that were cordoned or drained, or are being drained."""
+    ScheduleMaintenance: _aio.UnaryUnaryMultiCallable[_operator_pb2.ScheduleMaintenanceRequest, _operator_pb2.ScheduleMaintenanceResponse]  # type: ignore[assignment]
+    """Plan when agents may be away, in the place of what was planned for them. Frameworks are told;
+    nothing is killed for it.
+    """
+    CancelMaintenance: _aio.UnaryUnaryMultiCallable[_operator_pb2.CancelMaintenanceRequest, _operator_pb2.CancelMaintenanceResponse]  # type: ignore[assignment]
     ListQuarantinedRecords: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListQuarantinedRecordsRequest, _operator_pb2.ListQuarantinedRecordsResponse]  # type: ignore[assignment]
     """Records of the registry that cannot be handled: they do not count, and the rest goes on."""
     ReleaseQuarantinedRecord: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReleaseQuarantinedRecordRequest, _operator_pb2.ReleaseQuarantinedRecordResponse]  # type: ignore[assignment]
@@ -261,6 +271,23 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ActivateAgentsResponse, _abc.Awaitable[_operator_pb2.ActivateAgentsResponse]]:
         """Have agents offered again that were cordoned or drained, or are being drained."""
+
+    @_abc_1.abstractmethod
+    def ScheduleMaintenance(
+        self,
+        request: _operator_pb2.ScheduleMaintenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ScheduleMaintenanceResponse, _abc.Awaitable[_operator_pb2.ScheduleMaintenanceResponse]]:
+        """Plan when agents may be away, in the place of what was planned for them. Frameworks are told;
+        nothing is killed for it.
+        """
+
+    @_abc_1.abstractmethod
+    def CancelMaintenance(
+        self,
+        request: _operator_pb2.CancelMaintenanceRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.CancelMaintenanceResponse, _abc.Awaitable[_operator_pb2.CancelMaintenanceResponse]]: ...
 
     @_abc_1.abstractmethod
     def ListQuarantinedRecords(

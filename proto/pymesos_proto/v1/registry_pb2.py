@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/registry.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"\x87\x02\n\x0b\x41gentRecord\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.pymesos.v1.AgentRecord.State\x12\x14\n\x0c\x63hanged_at_s\x18\x03 \x01(\x01\x12&\n\x08reserved\x18\x04 \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12&\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x17.pymesos.v1.DrainRecord\"1\n\x05State\x12\r\n\tREACHABLE\x10\x00\x12\x0f\n\x0bUNREACHABLE\x10\x01\x12\x08\n\x04GONE\x10\x02\"\xdf\x01\n\x0b\x44rainRecord\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.pymesos.v1.DrainRecord.State\x12\x12\n\ndeadline_s\x18\x02 \x01(\x01\x12\x11\n\tthen_gone\x18\x03 \x01(\x08\x12\x0e\n\x06set_by\x18\x04 \x01(\t\x12\x10\n\x08set_at_s\x18\x05 \x01(\x01\x12\x10\n\x08within_s\x18\x06 \x01(\x01\"G\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43ORDONED\x10\x01\x12\x0c\n\x08\x44RAINING\x10\x02\x12\x0b\n\x07\x44RAINED\x10\x03\"a\n\x0f\x46rameworkRecord\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x17\n\x0fregistered_at_s\x18\x02 \x01(\x01\x12\x0c\n\x04peer\x18\x03 \x01(\t\"L\n\nRoleRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quota\"S\n\x0cPolicyRecord\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06set_by\x18\x03 \x01(\t\x12\x10\n\x08set_at_s\x18\x04 \x01(\x01\"H\n\nCallRecord\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0c\n\x04\x61t_s\x18\x04 \x01(\x01\"Q\n\x0bTokenRecord\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x11\n\tends_at_s\x18\x02 \x01(\x01\x12\x0f\n\x07made_by\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"1\n\x10RevocationRecord\x12\x0c\n\x04\x61t_s\x18\x01 \x01(\x01\x12\x0f\n\x07made_by\x18\x02 \x01(\tb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1fpymesos_proto/v1/registry.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"\xbb\x02\n\x0b\x41gentRecord\x12#\n\x04info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.pymesos.v1.AgentRecord.State\x12\x14\n\x0c\x63hanged_at_s\x18\x03 \x01(\x01\x12&\n\x08reserved\x18\x04 \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0c\n\x04peer\x18\x05 \x01(\t\x12&\n\x05\x64rain\x18\x06 \x01(\x0b\x32\x17.pymesos.v1.DrainRecord\x12\x32\n\x0bmaintenance\x18\x07 \x01(\x0b\x32\x1d.pymesos.v1.MaintenanceRecord\"1\n\x05State\x12\r\n\tREACHABLE\x10\x00\x12\x0f\n\x0bUNREACHABLE\x10\x01\x12\x08\n\x04GONE\x10\x02\"i\n\x11MaintenanceRecord\x12\x32\n\x0eunavailability\x18\x01 \x01(\x0b\x32\x1a.pymesos.v1.Unavailability\x12\x0e\n\x06set_by\x18\x02 \x01(\t\x12\x10\n\x08set_at_s\x18\x03 \x01(\x01\"\xdf\x01\n\x0b\x44rainRecord\x12,\n\x05state\x18\x01 \x01(\x0e\x32\x1d.pymesos.v1.DrainRecord.State\x12\x12\n\ndeadline_s\x18\x02 \x01(\x01\x12\x11\n\tthen_gone\x18\x03 \x01(\x08\x12\x0e\n\x06set_by\x18\x04 \x01(\t\x12\x10\n\x08set_at_s\x18\x05 \x01(\x01\x12\x10\n\x08within_s\x18\x06 \x01(\x01\"G\n\x05State\x12\x15\n\x11STATE_UNSPECIFIED\x10\x00\x12\x0c\n\x08\x43ORDONED\x10\x01\x12\x0c\n\x08\x44RAINING\x10\x02\x12\x0b\n\x07\x44RAINED\x10\x03\"a\n\x0f\x46rameworkRecord\x12\'\n\x04info\x18\x01 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x17\n\x0fregistered_at_s\x18\x02 \x01(\x01\x12\x0c\n\x04peer\x18\x03 \x01(\t\"L\n\nRoleRecord\x12\x0c\n\x04role\x18\x01 \x01(\t\x12\x0e\n\x06weight\x18\x02 \x01(\x01\x12 \n\x05quota\x18\x03 \x01(\x0b\x32\x11.pymesos.v1.Quota\"S\n\x0cPolicyRecord\x12\x10\n\x08\x64ocument\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x04\x12\x0e\n\x06set_by\x18\x03 \x01(\t\x12\x10\n\x08set_at_s\x18\x04 \x01(\x01\"H\n\nCallRecord\x12\x0e\n\x06\x63\x61ller\x18\x01 \x01(\t\x12\x0c\n\x04\x63\x61ll\x18\x02 \x01(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0c\n\x04\x61t_s\x18\x04 \x01(\x01\"Q\n\x0bTokenRecord\x12\x11\n\tprincipal\x18\x01 \x01(\t\x12\x11\n\tends_at_s\x18\x02 \x01(\x01\x12\x0f\n\x07made_by\x18\x03 \x01(\t\x12\x0b\n\x03key\x18\x04 \x01(\x0c\"1\n\x10RevocationRecord\x12\x0c\n\x04\x61t_s\x18\x01 \x01(\x01\x12\x0f\n\x07made_by\x18\x02 \x01(\tb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -33,23 +33,25 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pymesos_proto.v1.registry_p
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_AGENTRECORD']._serialized_start=78
-  _globals['_AGENTRECORD']._serialized_end=341
-  _globals['_AGENTRECORD_STATE']._serialized_start=292
-  _globals['_AGENTRECORD_STATE']._serialized_end=341
-  _globals['_DRAINRECORD']._serialized_start=344
-  _globals['_DRAINRECORD']._serialized_end=567
-  _globals['_DRAINRECORD_STATE']._serialized_start=496
-  _globals['_DRAINRECORD_STATE']._serialized_end=567
-  _globals['_FRAMEWORKRECORD']._serialized_start=569
-  _globals['_FRAMEWORKRECORD']._serialized_end=666
-  _globals['_ROLERECORD']._serialized_start=668
-  _globals['_ROLERECORD']._serialized_end=744
-  _globals['_POLICYRECORD']._serialized_start=746
-  _globals['_POLICYRECORD']._serialized_end=829
-  _globals['_CALLRECORD']._serialized_start=831
-  _globals['_CALLRECORD']._serialized_end=903
-  _globals['_TOKENRECORD']._serialized_start=905
-  _globals['_TOKENRECORD']._serialized_end=986
-  _globals['_REVOCATIONRECORD']._serialized_start=988
-  _globals['_REVOCATIONRECORD']._serialized_end=1037
+  _globals['_AGENTRECORD']._serialized_end=393
+  _globals['_AGENTRECORD_STATE']._serialized_start=344
+  _globals['_AGENTRECORD_STATE']._serialized_end=393
+  _globals['_MAINTENANCERECORD']._serialized_start=395
+  _globals['_MAINTENANCERECORD']._serialized_end=500
+  _globals['_DRAINRECORD']._serialized_start=503
+  _globals['_DRAINRECORD']._serialized_end=726
+  _globals['_DRAINRECORD_STATE']._serialized_start=655
+  _globals['_DRAINRECORD_STATE']._serialized_end=726
+  _globals['_FRAMEWORKRECORD']._serialized_start=728
+  _globals['_FRAMEWORKRECORD']._serialized_end=825
+  _globals['_ROLERECORD']._serialized_start=827
+  _globals['_ROLERECORD']._serialized_end=903
+  _globals['_POLICYRECORD']._serialized_start=905
+  _globals['_POLICYRECORD']._serialized_end=988
+  _globals['_CALLRECORD']._serialized_start=990
+  _globals['_CALLRECORD']._serialized_end=1062
+  _globals['_TOKENRECORD']._serialized_start=1064
+  _globals['_TOKENRECORD']._serialized_end=1145
+  _globals['_REVOCATIONRECORD']._serialized_start=1147
+  _globals['_REVOCATIONRECORD']._serialized_end=1196
 # @@protoc_insertion_point(module_scope)

@@ -9,7 +9,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class AgentRecord(_message.Message):
-    __slots__ = ("info", "state", "changed_at_s", "reserved", "peer", "drain")
+    __slots__ = ("info", "state", "changed_at_s", "reserved", "peer", "drain", "maintenance")
     class State(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         REACHABLE: _ClassVar[AgentRecord.State]
@@ -24,13 +24,25 @@ class AgentRecord(_message.Message):
     RESERVED_FIELD_NUMBER: _ClassVar[int]
     PEER_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    MAINTENANCE_FIELD_NUMBER: _ClassVar[int]
     info: _types_pb2.AgentInfo
     state: AgentRecord.State
     changed_at_s: float
     reserved: _containers.RepeatedCompositeFieldContainer[_types_pb2.Resource]
     peer: str
     drain: DrainRecord
-    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., peer: _Optional[str] = ..., drain: _Optional[_Union[DrainRecord, _Mapping]] = ...) -> None: ...
+    maintenance: MaintenanceRecord
+    def __init__(self, info: _Optional[_Union[_types_pb2.AgentInfo, _Mapping]] = ..., state: _Optional[_Union[AgentRecord.State, str]] = ..., changed_at_s: _Optional[float] = ..., reserved: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., peer: _Optional[str] = ..., drain: _Optional[_Union[DrainRecord, _Mapping]] = ..., maintenance: _Optional[_Union[MaintenanceRecord, _Mapping]] = ...) -> None: ...
+
+class MaintenanceRecord(_message.Message):
+    __slots__ = ("unavailability", "set_by", "set_at_s")
+    UNAVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    unavailability: _types_pb2.Unavailability
+    set_by: str
+    set_at_s: float
+    def __init__(self, unavailability: _Optional[_Union[_types_pb2.Unavailability, _Mapping]] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
 
 class DrainRecord(_message.Message):
     __slots__ = ("state", "deadline_s", "then_gone", "set_by", "set_at_s", "within_s")

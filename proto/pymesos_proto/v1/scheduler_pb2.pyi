@@ -28,7 +28,7 @@ class CallBatch(_message.Message):
     def __init__(self, call: _Optional[_Iterable[_Union[Call, _Mapping]]] = ...) -> None: ...
 
 class Call(_message.Message):
-    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message", "shutdown")
+    __slots__ = ("subscribe", "teardown", "accept", "decline", "revive", "suppress", "kill", "acknowledge", "reconcile", "message", "shutdown", "accept_inverse_offers", "decline_inverse_offers")
     class Subscribe(_message.Message):
         __slots__ = ("framework_info", "suppressed_roles", "suppress_all", "offer_constraints", "optimistic_roles")
         class OfferConstraintsEntry(_message.Message):
@@ -128,6 +128,18 @@ class Call(_message.Message):
         executor_id: str
         agent_id: str
         def __init__(self, executor_id: _Optional[str] = ..., agent_id: _Optional[str] = ...) -> None: ...
+    class AcceptInverseOffers(_message.Message):
+        __slots__ = ("inverse_offer_ids",)
+        INVERSE_OFFER_IDS_FIELD_NUMBER: _ClassVar[int]
+        inverse_offer_ids: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, inverse_offer_ids: _Optional[_Iterable[str]] = ...) -> None: ...
+    class DeclineInverseOffers(_message.Message):
+        __slots__ = ("inverse_offer_ids", "filters")
+        INVERSE_OFFER_IDS_FIELD_NUMBER: _ClassVar[int]
+        FILTERS_FIELD_NUMBER: _ClassVar[int]
+        inverse_offer_ids: _containers.RepeatedScalarFieldContainer[str]
+        filters: Filters
+        def __init__(self, inverse_offer_ids: _Optional[_Iterable[str]] = ..., filters: _Optional[_Union[Filters, _Mapping]] = ...) -> None: ...
     SUBSCRIBE_FIELD_NUMBER: _ClassVar[int]
     TEARDOWN_FIELD_NUMBER: _ClassVar[int]
     ACCEPT_FIELD_NUMBER: _ClassVar[int]
@@ -139,6 +151,8 @@ class Call(_message.Message):
     RECONCILE_FIELD_NUMBER: _ClassVar[int]
     MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SHUTDOWN_FIELD_NUMBER: _ClassVar[int]
+    ACCEPT_INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
+    DECLINE_INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
     subscribe: Call.Subscribe
     teardown: Call.Teardown
     accept: Call.Accept
@@ -150,7 +164,9 @@ class Call(_message.Message):
     reconcile: Call.Reconcile
     message: Call.Message
     shutdown: Call.Shutdown
-    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ..., shutdown: _Optional[_Union[Call.Shutdown, _Mapping]] = ...) -> None: ...
+    accept_inverse_offers: Call.AcceptInverseOffers
+    decline_inverse_offers: Call.DeclineInverseOffers
+    def __init__(self, subscribe: _Optional[_Union[Call.Subscribe, _Mapping]] = ..., teardown: _Optional[_Union[Call.Teardown, _Mapping]] = ..., accept: _Optional[_Union[Call.Accept, _Mapping]] = ..., decline: _Optional[_Union[Call.Decline, _Mapping]] = ..., revive: _Optional[_Union[Call.Revive, _Mapping]] = ..., suppress: _Optional[_Union[Call.Suppress, _Mapping]] = ..., kill: _Optional[_Union[Call.Kill, _Mapping]] = ..., acknowledge: _Optional[_Union[Call.Acknowledge, _Mapping]] = ..., reconcile: _Optional[_Union[Call.Reconcile, _Mapping]] = ..., message: _Optional[_Union[Call.Message, _Mapping]] = ..., shutdown: _Optional[_Union[Call.Shutdown, _Mapping]] = ..., accept_inverse_offers: _Optional[_Union[Call.AcceptInverseOffers, _Mapping]] = ..., decline_inverse_offers: _Optional[_Union[Call.DeclineInverseOffers, _Mapping]] = ...) -> None: ...
 
 class Filters(_message.Message):
     __slots__ = ("refuse_seconds",)
@@ -247,7 +263,7 @@ class EventBatch(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., event: _Optional[_Iterable[_Union[Event, _Mapping]]] = ...) -> None: ...
 
 class Event(_message.Message):
-    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused", "policy", "set_revoked", "drain")
+    __slots__ = ("subscribed", "offers", "rescind", "update", "failure", "error", "heartbeat", "message", "operation_update", "refused", "policy", "set_revoked", "drain", "inverse_offers", "rescind_inverse_offer")
     class Subscribed(_message.Message):
         __slots__ = ("framework_id", "heartbeat_interval_s", "master_address", "master_version", "master_capabilities", "revoked")
         FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -379,6 +395,18 @@ class Event(_message.Message):
         deadline_s: float
         cancelled: bool
         def __init__(self, agent_id: _Optional[str] = ..., deadline_s: _Optional[float] = ..., cancelled: _Optional[bool] = ...) -> None: ...
+    class InverseOffers(_message.Message):
+        __slots__ = ("inverse_offers",)
+        INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
+        inverse_offers: _containers.RepeatedCompositeFieldContainer[_types_pb2.InverseOffer]
+        def __init__(self, inverse_offers: _Optional[_Iterable[_Union[_types_pb2.InverseOffer, _Mapping]]] = ...) -> None: ...
+    class RescindInverseOffer(_message.Message):
+        __slots__ = ("inverse_offer_id", "reason")
+        INVERSE_OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+        REASON_FIELD_NUMBER: _ClassVar[int]
+        inverse_offer_id: str
+        reason: str
+        def __init__(self, inverse_offer_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
     SUBSCRIBED_FIELD_NUMBER: _ClassVar[int]
     OFFERS_FIELD_NUMBER: _ClassVar[int]
     RESCIND_FIELD_NUMBER: _ClassVar[int]
@@ -392,6 +420,8 @@ class Event(_message.Message):
     POLICY_FIELD_NUMBER: _ClassVar[int]
     SET_REVOKED_FIELD_NUMBER: _ClassVar[int]
     DRAIN_FIELD_NUMBER: _ClassVar[int]
+    INVERSE_OFFERS_FIELD_NUMBER: _ClassVar[int]
+    RESCIND_INVERSE_OFFER_FIELD_NUMBER: _ClassVar[int]
     subscribed: Event.Subscribed
     offers: Event.Offers
     rescind: Event.Rescind
@@ -405,4 +435,6 @@ class Event(_message.Message):
     policy: Event.Policy
     set_revoked: Event.SetRevoked
     drain: Event.Drain
-    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ..., policy: _Optional[_Union[Event.Policy, _Mapping]] = ..., set_revoked: _Optional[_Union[Event.SetRevoked, _Mapping]] = ..., drain: _Optional[_Union[Event.Drain, _Mapping]] = ...) -> None: ...
+    inverse_offers: Event.InverseOffers
+    rescind_inverse_offer: Event.RescindInverseOffer
+    def __init__(self, subscribed: _Optional[_Union[Event.Subscribed, _Mapping]] = ..., offers: _Optional[_Union[Event.Offers, _Mapping]] = ..., rescind: _Optional[_Union[Event.Rescind, _Mapping]] = ..., update: _Optional[_Union[Event.Update, _Mapping]] = ..., failure: _Optional[_Union[Event.Failure, _Mapping]] = ..., error: _Optional[_Union[Event.Error, _Mapping]] = ..., heartbeat: _Optional[_Union[Event.Heartbeat, _Mapping]] = ..., message: _Optional[_Union[Event.Message, _Mapping]] = ..., operation_update: _Optional[_Union[Event.OperationUpdate, _Mapping]] = ..., refused: _Optional[_Union[Event.Refused, _Mapping]] = ..., policy: _Optional[_Union[Event.Policy, _Mapping]] = ..., set_revoked: _Optional[_Union[Event.SetRevoked, _Mapping]] = ..., drain: _Optional[_Union[Event.Drain, _Mapping]] = ..., inverse_offers: _Optional[_Union[Event.InverseOffers, _Mapping]] = ..., rescind_inverse_offer: _Optional[_Union[Event.RescindInverseOffer, _Mapping]] = ...) -> None: ...

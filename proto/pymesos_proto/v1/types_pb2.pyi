@@ -71,6 +71,7 @@ class FrameworkCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GPU_RESOURCES: _ClassVar[FrameworkCapability]
     REVOCABLE_RESOURCES: _ClassVar[FrameworkCapability]
     SHARED_RESOURCES: _ClassVar[FrameworkCapability]
+    INVERSE_OFFERS: _ClassVar[FrameworkCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -124,6 +125,7 @@ MULTI_ROLE: FrameworkCapability
 GPU_RESOURCES: FrameworkCapability
 REVOCABLE_RESOURCES: FrameworkCapability
 SHARED_RESOURCES: FrameworkCapability
+INVERSE_OFFERS: FrameworkCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
@@ -511,7 +513,7 @@ class FrameworkInfo(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., name: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., failover_timeout_s: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[FrameworkCapability, str]]] = ..., principal: _Optional[str] = ..., checkpoint: _Optional[bool] = ..., hostname: _Optional[str] = ..., webui_url: _Optional[str] = ..., jobs_address: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes", "optimistic")
+    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes", "optimistic", "unavailability")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -522,6 +524,7 @@ class Offer(_message.Message):
     AGENT_TOTAL_FIELD_NUMBER: _ClassVar[int]
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     OPTIMISTIC_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABILITY_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     framework_id: str
     agent_id: str
@@ -532,7 +535,28 @@ class Offer(_message.Message):
     agent_total: _containers.RepeatedCompositeFieldContainer[Resource]
     runtimes: _containers.RepeatedScalarFieldContainer[str]
     optimistic: bool
-    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., optimistic: _Optional[bool] = ...) -> None: ...
+    unavailability: Unavailability
+    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., optimistic: _Optional[bool] = ..., unavailability: _Optional[_Union[Unavailability, _Mapping]] = ...) -> None: ...
+
+class Unavailability(_message.Message):
+    __slots__ = ("start_s", "duration_s")
+    START_S_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    start_s: float
+    duration_s: float
+    def __init__(self, start_s: _Optional[float] = ..., duration_s: _Optional[float] = ...) -> None: ...
+
+class InverseOffer(_message.Message):
+    __slots__ = ("inverse_offer_id", "framework_id", "agent_id", "unavailability")
+    INVERSE_OFFER_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    UNAVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    inverse_offer_id: str
+    framework_id: str
+    agent_id: str
+    unavailability: Unavailability
+    def __init__(self, inverse_offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., unavailability: _Optional[_Union[Unavailability, _Mapping]] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
     __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version", "unavailable", "principal", "set_aside")
