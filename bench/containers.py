@@ -172,7 +172,7 @@ async def kill_ms(binpack: Timed, runtime: str, rounds: int) -> list[float]:
                 await watch.changed.wait()
             await asyncio.sleep(0.1)  # the shell has set its trap
             begin = time.perf_counter()
-            binpack.stop_job(job_id)
+            await binpack.stop_job(job_id)
             while not state.is_over:
                 watch.changed.clear()
                 await watch.changed.wait()

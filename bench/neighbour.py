@@ -106,7 +106,7 @@ class Bench:
         )
         await ended(self._binpack, mine)
         if job_id is not None:
-            self._binpack.stop_job(job_id)
+            await self._binpack.stop_job(job_id)
             while not self._binpack.core.jobs[job_id].is_over:
                 await asyncio.sleep(0.1)
         texts = [p.read_text(errors="replace") for p in self._sandboxes.glob("*/*/stdout")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -27,6 +28,8 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
 
 log = logging.getLogger(__name__)
+
+STARTS_AGAIN = "the framework starts again: try again"
 
 CAPABILITIES = (pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.GPU_RESOURCES)
 
@@ -96,6 +99,8 @@ class Binpack(Scheduler):
         )
         self._accepted: dict[str, asyncio.Future[c.JobAccepted]] = {}
         self._released: dict[str, asyncio.Future[str]] = {}
+        self._numbers = itertools.count(1)
+        self._asked: dict[int, asyncio.Future[None]] = {}
         self._watches: dict[str, dict[Watch, None]] = {}
         self._failed = asyncio.Event()
         self._failure: Exception | None = None
@@ -129,10 +134,14 @@ class Binpack(Scheduler):
 
     def _tell_who_waits(self) -> None:
         """Tell who waits that nobody is answered here any more."""
-        waiting: list[asyncio.Future[Any]] = [*self._accepted.values(), *self._released.values()]
+        waiting: tuple[asyncio.Future[Any], ...] = (
+            *self._accepted.values(),
+            *self._released.values(),
+            *self._asked.values(),
+        )
         for asked in waiting:
             if not asked.done():
-                asked.set_exception(StartsAgainError("the framework starts again: try again"))
+                asked.set_exception(StartsAgainError(STARTS_AGAIN))
         for watches in self._watches.values():
             for watch in watches:
                 watch.changed.set()
@@ -164,7 +173,7 @@ class Binpack(Scheduler):
         try:
             self._feed(event)
             if self.over:
-                raise StartsAgainError("the framework starts again: try again")
+                raise StartsAgainError(STARTS_AGAIN)
             return await asyncio.shield(accepted)
         finally:
             del self._accepted[request_id]
@@ -180,16 +189,30 @@ class Binpack(Scheduler):
             asked.add_done_callback(lambda _: self._released.pop(job_id, None))
             self._feed(c.QuarantineReleased(job_id, discard))
             if self.over and not asked.done():
-                asked.set_exception(StartsAgainError("the framework starts again: try again"))
+                asked.set_exception(StartsAgainError(STARTS_AGAIN))
         return await asyncio.shield(asked)
 
-    def stop_job(self, job_id: str) -> None:
-        """End a job and its tasks."""
-        self._feed(c.JobStopped(job_id))
+    async def stop_job(self, job_id: str) -> None:
+        """End a job and its tasks; return once that is durable. Raises StartsAgainError."""
+        await self._have_stored(lambda asked: c.JobStopped(job_id, asked))
 
-    def forget_volume(self, role: str, volume_id: str) -> None:
-        """A volume was removed: the next run of its name makes a new one."""
-        self._feed(c.VolumeRemoved(role, volume_id))
+    async def forget_volume(self, role: str, volume_id: str) -> None:
+        """Have the next run of a volume's name make a new one; return once that is durable.
+
+        Raises StartsAgainError.
+        """
+        await self._have_stored(lambda asked: c.VolumeRemoved(role, volume_id, asked))
+
+    async def _have_stored(self, event: Callable[[int], c.Event]) -> None:
+        number = next(self._numbers)
+        self._asked[number] = done = asyncio.get_running_loop().create_future()
+        try:
+            self._feed(event(number))
+            if self.over and not done.done():
+                raise StartsAgainError(STARTS_AGAIN)
+            await done
+        finally:
+            del self._asked[number]
 
     @contextlib.contextmanager
     def watch(self, job_id: str) -> Iterator[Watch]:
@@ -262,6 +285,10 @@ class Binpack(Scheduler):
                 asked = self._released.get(job_id)
                 if asked is not None and not asked.done():
                     asked.set_result(problem)
+            case c.Done(number):
+                done = self._asked.get(number)
+                if done is not None and not done.done():
+                    done.set_result(None)
             case c.JobRefused(request_id, message, stale):
                 accepted = self._accepted.get(request_id)
                 if accepted is not None and not accepted.done():

@@ -142,7 +142,10 @@ class Ledger:
         return not status.uuid and task_id in self._ended and task_id not in self._unanswered
 
     def hear(self, status: pb.TaskStatus) -> scheduler_pb.Call | None:
-        """Take a status in; the KILL that answers it, if the task is to have ended."""
+        """Take a status in; the KILL that answers it, if the task is to have ended.
+
+        A master that does not know the task yet, since its agent has not come back, forgets a KILL.
+        """
         task_id = status.task_id
         mine = self._agents.get(task_id)
         if status.uuid and mine and status.agent_id and status.agent_id != mine:
@@ -168,7 +171,7 @@ class Ledger:
         if task_id not in self._ended:
             self._agents.setdefault(task_id, status.agent_id)
         if task_id not in self._given_up:
-            return None
+            return self._kills.get(task_id) if status.state != pb.TASK_KILLING else None
         kill = scheduler_pb.Call.Kill(task_id=task_id, agent_id=status.agent_id)
         return scheduler_pb.Call(kill=kill)
 

@@ -222,7 +222,7 @@ class Cluster:
             1 + len(instance.spec.sidecars)
             for core in cores.values()
             for instance in core.instances()
-            if instance.spec.is_service
+            if instance.spec.is_service and not instance.saved.done
         )
         running = sum(key[0] in cores for _, key in live)
         if running != wanted:

@@ -7,6 +7,7 @@ the truth whenever it has been told everything: nothing is missed, nothing inven
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -25,6 +26,7 @@ from pymesos_master.shell import Leader
 from pymesos_master.watching import Cursor
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_simulation.errands import Errands
 from pymesos_simulation.frameworks import FrameworkNode
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.network import Network, SimulatedChannel
@@ -117,6 +119,7 @@ class Desk(Node):
         self._kill_gap_s = self._aside.choice([5.0, 30.0])
         self._answered_s: dict[TaskKey, float] = {}  # kills, for the first time in fine weather
         self._jobs: dict[tuple[str, str], JobSeen] = {}  # by framework and job id
+        self._errands = {f.name: Errands(world, f, self._aside) for f in frameworks}
 
     def on_start(self) -> None:
         self._following = Following()
@@ -124,6 +127,7 @@ class Desk(Node):
         self.spawn(self._kill())
         for framework in self._frameworks:
             self.spawn(self._look_at_jobs(framework))
+            self.spawn(self._run_errands(framework))
         if self.world.faulty:
             self.soon(self._aside.expovariate(1 / 60), self._crash)
 
@@ -271,7 +275,8 @@ class Desk(Node):
         with self.world.fatal():
             assert listed == sorted(set(listed)), f"{framework.name} lists {listed}"
             assert due <= set(listed), f"{framework.name} lists {listed}, not {due}"
-            unstored = [j for j in listed if (JOB, j) not in framework.disk.records]
+            known = framework.disk.records.keys() | self._errands[framework.name].forgotten()
+            unstored = [j for j in listed if (JOB, j) not in known]
             assert not unstored, f"{framework.name} lists {unstored}, which are not stored"
         return listed
 
@@ -295,6 +300,14 @@ class Desk(Node):
                 stream.cancel()
             await self._pause(5)
 
+    async def _run_errands(self, framework: FrameworkNode) -> None:
+        """Submit jobs to a framework, and have them ended."""
+        while True:
+            await self._pause(20 if self.world.faulty else 2)
+            with contextlib.suppress(CallError, TimeoutError):
+                async with asyncio.timeout(PATIENCE_S):
+                    await self._errands[framework.name].go_on(self._channel(framework.address))
+
     # The truth.
 
     def differences(self) -> Iterator[str]:
@@ -308,6 +321,8 @@ class Desk(Node):
             yield from self._following.unlike(leader.core.state)
         if running := self.world.killed.keys() & self._live():
             yield f"{sorted(running)} were killed, and run"
+        for errands in self._errands.values():
+            yield from errands.unlike()
         for framework in self._frameworks:
             for job_id, job in framework.core.jobs.items() if framework.core is not None else ():
                 seen = self._jobs.get((framework.name, job_id))

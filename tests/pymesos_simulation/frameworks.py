@@ -18,6 +18,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
 from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal, state_name
+from pymesos_core.store import StoreError
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
@@ -31,6 +32,12 @@ from pymesos_simulation.world import Node, World, here
 
 MASTER = str(URL)
 RETRY_S = 2.0
+FRAGILE = "fragile"  # jobs of which some updates break the framework, while the weather is bad
+BREAKS = 0.2
+
+
+class PlantedError(Exception):
+    """What a job causes that the framework cannot handle."""
 
 
 class WatchedDriver(sdk.DriverCore):
@@ -193,8 +200,17 @@ class WatchedBinpack(bp.BinpackCore):
                 self.check()
             return [wanted for effect in effects for wanted in self.node.wanted(effect)]
         except Exception as error:
-            self.node.world.fail(error)
+            if not isinstance(error.__cause__, PlantedError):
+                self.node.world.fail(error)
             raise
+
+    def _advance(self, event: bp.Event) -> None:
+        updated = event.status.task_id if isinstance(event, bp.TaskUpdated) else ""
+        known = self.instance_of(updated)
+        super()._advance(event)
+        if known is not None and self.node.breaks_over(updated):
+            self._ctx.at = known.job_id
+            raise PlantedError("planted")
 
 
 class FrameworkNode(SchedulerNode):
@@ -226,10 +242,20 @@ class FrameworkNode(SchedulerNode):
         self.settled: set[str] = set()  # tasks whose end was stored and acknowledged
         self.heard: dict[str, list[bytes]] = {}  # task id → its updates, in the order first heard
         self.core: WatchedBinpack | None = None
+        self.binpack: Binpack | None = None
         self.executors = False  # its tasks run in an executor of its own
 
     def on_start(self) -> None:
         store = SimulatedStore(self.disk, goes_on=False)
+        service = JobsService(self._live_on(store), self.role)
+        self.network.listen(self, self.address, handlers_of(service))
+        self.spawn(self._run(store, service))
+        for request_id, job in self.jobs.items():
+            if request_id not in self.accepted:
+                self.spawn(self._submit(request_id, job))
+
+    def _live_on(self, store: SimulatedStore) -> Binpack:
+        """Take over from the disk."""
         self.core = core = WatchedBinpack(read_policy("default"), store.load())
         core.node = self
         missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
@@ -242,7 +268,7 @@ class FrameworkNode(SchedulerNode):
             jobs_address=str(self.address) if self.world.certified else "",
         )
         with self.loop.entered():
-            binpack = Binpack(
+            self.binpack = binpack = Binpack(
                 core,
                 store,
                 info,
@@ -252,28 +278,34 @@ class FrameworkNode(SchedulerNode):
                 driver=partial(Driver, core=WatchedDriver),
             )
         self.driver = binpack.driver
-        self.network.listen(self, self.address, handlers_of(JobsService(binpack, self.role)))
-        self.spawn(self._run(binpack))
-        for request_id, job in self.jobs.items():
-            if request_id not in self.accepted:
-                self.spawn(self._submit(binpack, request_id, job))
+        return binpack
 
-    async def _run(self, binpack: Binpack) -> None:
+    async def _run(self, store: SimulatedStore, service: JobsService) -> None:
+        """As `serve` of the framework's process does: what a job breaks goes on without it."""
         try:
-            await binpack.run()
-        except StateError as error:
+            while True:
+                try:
+                    await service.binpack.run()
+                    break
+                except bp.JobFault as fault:
+                    self.world.trace(f"{self.name} sets aside: {fault}")
+                    self.world.counts["set aside"] += 1
+                    await asyncio.to_thread(store.commit, [fault.change])
+                    service.binpack = self._live_on(store)
+        except (StateError, StoreError) as error:
             self.world.trace(f"{self.name} ends: {error}")
         except FrameworkError as error:
             # A newer stream of our own may end the older one; nothing else may be refused.
             assert str(error) == "Framework failed over", f"{self.name}: {error}"
         self.end()
 
-    async def _submit(self, binpack: Binpack, request_id: str, job: Job) -> None:
+    async def _submit(self, request_id: str, job: Job) -> None:
         """A client that repeats its request until it is acknowledged."""
         await asyncio.sleep(max(0.0, self.due_s[request_id] - self.world.now_s))
         while request_id not in self.accepted:
             try:
-                job_id = await binpack.submit(job, request_id)
+                assert self.binpack is not None
+                job_id = await self.binpack.submit(job, request_id)
                 self.accepted[request_id] = job_id
             except StartsAgainError:
                 await asyncio.sleep(RETRY_S)
@@ -286,11 +318,19 @@ class FrameworkNode(SchedulerNode):
         return all(map(self._is_done, self.core.instances()))
 
     def _is_done(self, instance: Instance) -> bool:
+        assert self.core is not None
         saved = instance.saved
+        if self.core.jobs[instance.job_id].stopping:
+            return saved.done
         if instance.spec.is_service:
             return saved.state == pb.TASK_RUNNING
         killed = (self.framework_id, saved.task_id) in self.world.killed and saved.done
         return killed or saved.state == pb.TASK_FINISHED
+
+    def breaks_over(self, task_id: str) -> bool:
+        """Whether what is said of a task is too much, this time."""
+        fragile = task_id.startswith(FRAGILE) and self.world.faulty
+        return fragile and self.world.aside.random() < BREAKS
 
     def check_end(self, status: pb.TaskStatus) -> None:
         """A task has one end. GONE, DROPPED and GONE_BY_OPERATOR all say that no agent has it.

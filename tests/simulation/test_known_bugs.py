@@ -23,13 +23,16 @@ from pymesos_agent.core.tasks import endings, life, updates
 from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
 from pymesos_binpack import core as bp
-from pymesos_binpack.core import launches
+from pymesos_binpack.core import launches, submissions
+from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
-from pymesos_binpack.core.then import KillStored, LaunchStored
+from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored
 from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.shell import Binpack
 from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import EMPTY
+from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import serve_stream
 from pymesos_master.allocator.drf import DrfAllocator
@@ -74,6 +77,44 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 def never_hear_what_ended_while_a_runtime_was_away(patch: pytest.MonkeyPatch) -> None:
     """A runtime answers again, and nobody looks at what it holds."""
     patch.setattr(runtimes, "_compare", lambda ctx, task, found: None)
+
+
+def answer_before_the_end_of_a_job_is_stored(patch: pytest.MonkeyPatch) -> None:
+    """Who ends a job is answered at once: a crash forgets it."""
+
+    async def stop_job(self: Binpack, job_id: str) -> None:
+        self._feed(bp.JobStopped(job_id))
+
+    patch.setattr(Binpack, "stop_job", stop_job)
+
+
+def keep_from_watchers_what_is_durable(patch: pytest.MonkeyPatch) -> None:
+    """Who watches a job is not told of what has been written."""
+    original = BinpackCore._follow
+
+    def follow(self: BinpackCore, each: Any) -> None:
+        changed = dict(self._ctx.changed)
+        original(self, each)
+        if isinstance(each, InstanceDurable) and is_terminal(each.saved.state):  # type: ignore[arg-type]
+            self._ctx.changed = changed
+
+    patch.setattr(BinpackCore, "_follow", follow)
+
+
+def end_nothing_of_what_is_released(patch: pytest.MonkeyPatch) -> None:
+    """A job that is to end leaves quarantine, and nobody kills its tasks."""
+    patch.setattr(submissions, "kill_all", lambda ctx, job: None)
+
+
+def forget_to_kill_again(patch: pytest.MonkeyPatch) -> None:
+    """A KILL that a new leader has forgotten is not said again."""
+    original = Ledger.hear
+
+    def hear(self: Ledger, status: pb.TaskStatus) -> Any:
+        kill = original(self, status)
+        return kill if status.task_id in self._given_up else None
+
+    patch.setattr(Ledger, "hear", hear)
 
 
 def show_events_of_every_role(patch: pytest.MonkeyPatch) -> None:
@@ -632,6 +673,10 @@ BUGS: list[Patch] = [
     offer_what_is_cordoned_as_it_registers,
     leave_what_is_there_at_the_deadline,
     take_an_agent_that_is_away_for_empty,
+    answer_before_the_end_of_a_job_is_stored,
+    keep_from_watchers_what_is_durable,
+    end_nothing_of_what_is_released,
+    forget_to_kill_again,
     show_events_of_every_role,
     obey_whoever_calls,
     launch_for_whoever_asks,
@@ -687,6 +732,9 @@ BUGS: list[Patch] = [
 
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
+    "answer_before_the_end_of_a_job_is_stored": 94,
+    "forget_to_kill_again": 79,
+    "keep_from_watchers_what_is_durable": 4,
     "a_stream_ends_without_its_close": 5,
     "forget_an_operators_kill": 14,
     "forget_the_drain_of_who_registers": 4,

@@ -152,6 +152,20 @@ def test_a_launch_that_was_stored_and_not_sent_is_asked_for(h: Harness) -> None:
     assert not again.core.ledger.tasks
 
 
+def test_what_was_killed_is_killed_again_when_it_is_heard_of() -> None:
+    """A new leader forgot the KILL of a task whose agent had not come back yet."""
+    h = Harness()
+    h.connect()
+    h.call(kill=spb.Call.Kill(task_id="t", agent_id="a"))
+    h.write()
+    assert len(h.sent("kill")) == 1
+    h.update("t", pb.TASK_KILLING)
+    assert len(h.sent("kill")) == 1, "it has been heard"
+    for state, number in ((pb.TASK_RUNNING, 2), (pb.TASK_KILLED, 2), (pb.TASK_RUNNING, 2)):
+        h.update("t", state)
+        assert len(h.sent("kill")) == number
+
+
 def test_what_was_given_up_is_killed_whenever_it_is_heard_of() -> None:
     h = Harness({(GIVEN_UP, "old"): b"a"})
     h.connect()

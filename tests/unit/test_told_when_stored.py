@@ -93,6 +93,29 @@ def test_a_job_that_is_to_end_kills_nothing_before_that_is_stored(h: BinpackHarn
     assert h.core.jobs["j-r"].state == "stopping"
 
 
+def test_who_ends_a_job_is_answered_once_that_is_stored(h: BinpackHarness) -> None:
+    h.offer()
+    h.hold_writes = True
+    h.feed(c.JobStopped("j-r", 7))
+    h.feed(c.JobStopped("j-r", 8))  # somebody else, while the first is still being written
+    assert h.of(c.Done) == []
+    h.write()
+    assert h.of(c.Done) == [c.Done(7), c.Done(8)]
+
+
+def test_who_ends_what_has_ended_is_answered(h: BinpackHarness) -> None:
+    h.feed(c.JobStopped("unknown", 9))
+    assert h.of(c.Done) == [c.Done(9)]
+
+
+def test_who_had_a_volume_forgotten_is_answered_once_that_is_stored(h: BinpackHarness) -> None:
+    h.hold_writes = True
+    h.feed(c.VolumeRemoved("ops", "v", 10))
+    assert h.of(c.Done) == []
+    h.write()
+    assert h.of(c.Done) == [c.Done(10)]
+
+
 def test_a_write_that_is_durable_out_of_turn_is_a_mistake(h: BinpackHarness) -> None:
     h.hold_writes = True
     h.offer()

@@ -242,12 +242,12 @@ class BinpackCore:
                 submissions.on_submitted(ctx, event)
             case VersionProposed():
                 versions.on_proposed(ctx, event)
-            case JobStopped(job_id):
-                submissions.on_stopped(ctx, job_id)
+            case JobStopped(job_id, asked):
+                submissions.on_stopped(ctx, job_id, asked)
             case QuarantineReleased(job_id, discard):
                 quarantine.on_released(ctx, job_id, discard=discard)
-            case VolumeRemoved(role, volume_id):
-                data.on_volume_removed(ctx, role, volume_id)
+            case VolumeRemoved(role, volume_id, asked):
+                data.on_volume_removed(ctx, role, volume_id, asked)
             case PolicyTold(policy):
                 ctx.policy = policy
                 # Who watches a job may have to go.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Set
 
 from pymesos_binpack.core.context import Context
-from pymesos_binpack.core.effects import Reconcile
+from pymesos_binpack.core.effects import Done, Reconcile
 from pymesos_binpack.jobs.launching import new_volumes, volume_id
 from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.jobs.volumes import KeptVolume, owner_of
@@ -97,7 +97,7 @@ def lose_volumes(ctx: Context, instance: Instance, agent_id: str) -> list[Change
     return ctx.volumes.forget(volume for volume in kept if volume.agent_id == agent_id)
 
 
-def on_volume_removed(ctx: Context, role: str, removed_id: str) -> None:
+def on_volume_removed(ctx: Context, role: str, removed_id: str, asked: int) -> None:
     """A volume is no more: the next launch of what had it makes a new one."""
     removed = [v for v in ctx.volumes if (v.role, v.volume_id) == (role, removed_id)]
     changes = ctx.volumes.forget(removed)
@@ -108,8 +108,8 @@ def on_volume_removed(ctx: Context, role: str, removed_id: str) -> None:
                 if owner_of(job.job, instance) == volume.owner and instance.pending:
                     _forget_volume(ctx, instance, volume)
                     without.append(instance)
-    if changes:
-        ctx.store("a volume was removed", *changes, *without)
+    # Also when nothing is left to be changed: what changed it may not be durable yet.
+    ctx.store("a volume was removed", *changes, *without, then=[Done(asked)])
 
 
 def _forget_volume(ctx: Context, instance: Instance, volume: KeptVolume) -> None:

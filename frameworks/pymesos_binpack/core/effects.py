@@ -94,6 +94,13 @@ class JobRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """What somebody asked for is stored; tell who asked, by the number of what was asked."""
+
+    asked: int
+
+
+@dataclass(frozen=True, slots=True)
 class JobChanged:
     """Something of the job is new to those who watch it."""
 
@@ -112,5 +119,6 @@ Effect = (
     | JobAccepted
     | Released
     | JobRefused
+    | Done
     | JobChanged
 )

@@ -91,6 +91,7 @@ class VolumeRemoved:
 
     role: str
     volume_id: str
+    asked: int = 0  # the number of what was asked, for the answer; 0: nobody waits for one
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +99,7 @@ class JobStopped:
     """Somebody wants a job ended."""
 
     job_id: str
+    asked: int = 0  # as above
 
 
 @dataclass(frozen=True, slots=True)

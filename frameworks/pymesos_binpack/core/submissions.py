@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pymesos_binpack.core import data
 from pymesos_binpack.core.context import Context
-from pymesos_binpack.core.effects import JobAccepted, JobRefused
+from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import JobSubmitted
 from pymesos_binpack.core.then import JobStored, KillStored
 from pymesos_binpack.jobs import steps
@@ -77,11 +77,13 @@ def undo(ctx: Context, job: JobState) -> None:
         ctx.probes.pop(instance.probe_id, None)
 
 
-def on_stopped(ctx: Context, job_id: str) -> None:
-    """End a job and its tasks."""
+def on_stopped(ctx: Context, job_id: str, asked: int) -> None:
+    """End a job and its tasks; who asked is told once that is durable."""
     ctx.at = job_id
     job = ctx.roster.jobs.get(job_id)
     if job is None or job.stopping or job.ended:
+        # Behind what ends it, which may not be durable yet.
+        ctx.store("a job is to end, as it was already", then=[Done(asked)])
         return
     job.stopping = True
     called_off = []
@@ -95,7 +97,7 @@ def on_stopped(ctx: Context, job_id: str) -> None:
     live = tuple((i, i.saved.task_id) for i in job.instances if i.live)
     ended = (i for i in job.instances if i.saved.done and not i.saved.leaving)
     done = [i for i in ended if i not in called_off]
-    ctx.store("a job is to end", job, *called_off, *done, then=[KillStored(live)])
+    ctx.store("a job is to end", job, *called_off, *done, then=[KillStored(live), Done(asked)])
 
 
 def kill_all(ctx: Context, job: JobState) -> None:

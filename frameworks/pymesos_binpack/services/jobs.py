@@ -106,10 +106,13 @@ class JobsService(JobChanges):
     async def StopJob(  # noqa: N802
         self, request: pb.StopJobRequest, call: Call
     ) -> pb.StopJobResponse:
-        """End a job and its tasks; watch it to see when that is done."""
+        """End a job and its tasks: for good, once that is answered; WatchJob tells how it goes."""
         self._check(call, "Jobs.StopJob")
         job = self._job(request.job_id)
-        self.binpack.stop_job(job.job_id)
+        try:
+            await self.binpack.stop_job(job.job_id)
+        except StartsAgainError as error:
+            raise CallError(Code.UNAVAILABLE, str(error)) from None
         return pb.StopJobResponse()
 
     async def ListQuarantined(  # noqa: N802
@@ -172,7 +175,10 @@ class JobsService(JobChanges):
                     todo = f"see `pymesos-cli quarantine show {job_id}`, and release it first"
                 raise CallError(Code.FAILED_PRECONDITION, f"{has}: {todo}")
         if not request.check_only:
-            self.binpack.forget_volume(*asked)
+            try:
+                await self.binpack.forget_volume(*asked)
+            except StartsAgainError as error:
+                raise CallError(Code.UNAVAILABLE, str(error)) from None
         return pb.ForgetVolumeResponse()
 
 
