@@ -38,6 +38,12 @@ def _directory(context: click.Context, given: Path | None) -> Path:
     return found.resolve()
 
 
+def _no_checkpoint(directory: Path) -> click.UsageError:
+    return click.UsageError(
+        f"there is no agent's checkpoint in {directory}; name the agent's folder with --work-dir"
+    )
+
+
 @click.command()
 @click.option(
     "--discard", is_flag=True, help="Give up the agent's id and tasks; end what still runs."
@@ -51,6 +57,8 @@ def recover(context: click.Context, discard: bool, work_dir: Path | None) -> Non
             "say --discard: the agent's id, its tasks and their files are given up"
         )
     directory = _directory(context, work_dir)
+    if not any(directory.glob(f"{CHECKPOINT}*")):
+        raise _no_checkpoint(directory)
     sys.exit(end_of(NAME, lambda: _recover(directory)))
 
 
@@ -84,7 +92,7 @@ def purge(
     """
     directory = _directory(context, work_dir)
     if not (directory / CHECKPOINT).exists():
-        raise click.UsageError(f"there is no agent's checkpoint in {directory}")
+        raise _no_checkpoint(directory)
     if not yes:
         and_files = "" if keep_files else ", and deletes their files and volumes"
         click.confirm(

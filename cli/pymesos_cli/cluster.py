@@ -43,7 +43,10 @@ EXIT_NO_MASTER = 3
 
 DIRECT_TIMEOUT_S = 2.0
 ENDS_SOON = 5  # a fifth of its life is left
-NO_MASTER = "what answers there is something else: perhaps an agent, or another program"
+NO_MASTER = (
+    "what answers there wants a certificate of its cluster, or is something else: perhaps an agent,"
+    " or another program"
+)
 _LIST_TIMES = 3
 _RETRY_S = 0.2
 _NOT_LEADING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.FAILED_PRECONDITION)
@@ -132,17 +135,17 @@ class Cluster:
         raise CliError(
             f"no master is reachable at {self.master_shown} ({detail}). Is it running? Say where it"
             f" is with --master or PYMESOS_MASTER; `pymesos-cli local` starts a cluster here."
-            f" {self._about_certificates()}",
+            f"{self._about_certificates() if detail == NO_MASTER else ''}",
             EXIT_NO_MASTER,
         )
 
     def _about_certificates(self) -> str:
         """Who lacks a certificate, or has a wrong one, only sees that the other end hangs up."""
         if self.credentials is None:
-            return "If the cluster has certificates, name yours with --tls or PYMESOS_TLS"
+            return " If the cluster has certificates, name yours with --tls or PYMESOS_TLS"
         who = self.credentials.identity
         return (
-            f"{self.way.tls_from} has the certificate of {who.principal} of the cluster"
+            f" The certificate of {self.way.tls_from} is that of {who.principal} of the cluster"
             f" {who.cluster}: is it that cluster's, and does that cluster have certificates?"
         )
 

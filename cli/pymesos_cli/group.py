@@ -23,7 +23,7 @@ _WORD = re.compile(r"\S{81,}")  # longer than anything of ours: somebody typed i
 
 
 class Command(click.Command):
-    """A command that says what it takes when an argument is missing."""
+    """A command that says what it takes when an argument or an option is missing."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
         """See click.Command."""
@@ -31,8 +31,8 @@ class Command(click.Command):
         try:
             return super().parse_args(context, arguments)
         except click.MissingParameter as error:
-            if not isinstance(error.param, click.Argument):
-                raise
+            if isinstance(error.param, click.Option):
+                raise _lacks_option(context, error.param) from error
             raise self._lacks(context, nothing_before_dashes=before_dashes == "--") from error
 
     def _lacks(self, context: click.Context, *, nothing_before_dashes: bool) -> click.UsageError:
@@ -44,6 +44,11 @@ class Command(click.Command):
             return click.UsageError(f"{names} {verb} expected; nothing is given before --", context)
         some = f"only {', '.join(map(quoted, given))}" if given else "nothing"
         return click.UsageError(f"{names} {verb} expected; {some} is given", context)
+
+
+def _lacks_option(context: click.Context, option: click.Option) -> click.UsageError:
+    wanted = f"{option.opts[0]} {option.metavar or option.type.name.upper()}"
+    return click.UsageError(f"{wanted} is expected: {option.help}", context)
 
 
 class Room(click.Group):

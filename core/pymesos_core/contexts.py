@@ -348,10 +348,11 @@ def _comparable(master: str) -> str:
 def _read_own(path: Path) -> bytes:
     """What nobody but this user, and root, can have written. Raises OSError, ContextError."""
     handle = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode):  # of a folder no file object can be made
+        os.close(handle)
+        raise ContextError(f"{path} is no file: remove it")
     with os.fdopen(handle, "rb") as file:
-        status = os.fstat(handle)
-        if not stat.S_ISREG(status.st_mode):
-            raise ContextError(f"{path} is no file: remove it")
         if status.st_uid not in (os.geteuid(), 0) or status.st_mode & 0o022:
             raise ContextError(
                 f"{path} can be written by others than you, who could lead you to a cluster of"

@@ -391,6 +391,7 @@ def test_what_is_no_master_is_said_in_one_sentence(cluster: Cluster) -> None:
             assert done.returncode == 3, done.stderr
             assert says in done.stderr and len(done.stderr.splitlines()) == 1, done.stderr
             assert "s3cret" not in done.stderr
+            assert ("certificate" in done.stderr) == (says == "something else"), done.stderr
 
 
 def test_a_reservation_of_disk_alone_is_shown(cluster: Cluster) -> None:

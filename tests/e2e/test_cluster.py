@@ -474,6 +474,15 @@ class TestWrongUse:
             ("pymesos_agent", ["--master", "h:1", "--resources", "cpus:x"], "--resources: cpus"),
             ("pymesos_agent", ["--master", "h:1", "--attributes", "x"], "--attributes: 'x'"),
             ("pymesos_agent", ["recover"], "say --discard"),
+            (
+                *("pymesos_agent", ["recover", "--discard", "--work-dir", "/no/such"]),
+                "there is no agent's checkpoint in /no/such",
+            ),
+            (
+                "pymesos_agent",
+                ["purge", "--work-dir", "/no/such"],
+                "there is no agent's checkpoint",
+            ),
             ("pymesos_binpack", ["--master", "h:1"], "give job files, or --listen"),
             ("pymesos_binpack", ["/no/such"], "--master is missing"),
             ("pymesos_binpack", ["/no/such", "--master", "h:1"], "cannot read /no/such"),

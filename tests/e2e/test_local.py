@@ -75,6 +75,20 @@ def local() -> Iterator[Local]:
     assert own_contexts().at(made.master) is None and not made.folder.exists()
 
 
+def test_ctrl_c_while_it_starts_leaves_nothing(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pymesos_cli.main", "local"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")},
+    )  # fmt: skip
+    while not list(tmp_path.glob("pymesos-local-*/master.log")):
+        assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert (process.returncode, said) == (128 + signal.SIGINT, "")
+    assert not list(tmp_path.glob("pymesos-local-*"))
+
+
 def python(*argv: str, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *argv], capture_output=True, text=True, timeout=60, env=os.environ | env

@@ -7,6 +7,7 @@ import json
 import os
 import stat
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -274,10 +275,13 @@ class TestFiles:
         with pytest.raises(ContextError, match="can be written by others"):
             own.current()
 
-    def test_what_is_no_file_keeps_nobody_waiting(self, own: Contexts) -> None:
+    @pytest.mark.parametrize("make", [os.mkfifo, os.mkdir])
+    def test_what_is_no_file_keeps_nobody_waiting(
+        self, own: Contexts, make: Callable[[Path], None]
+    ) -> None:
         own.path.parent.mkdir(parents=True)
-        os.mkfifo(own.path)
-        with pytest.raises(ContextError, match="is no file"):
+        make(own.path)
+        with pytest.raises(ContextError, match=f"{own.path} is no file: remove it"):
             own.current()
 
     def test_a_folder_that_cannot_be_made(

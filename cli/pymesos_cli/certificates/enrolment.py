@@ -20,6 +20,7 @@ import click
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_core.addresses import HostPort
+from pymesos_core.security.credentials import Credentials, CredentialsError
 from pymesos_core.security.joining import (
     SECRET_BYTES,
     Invitation,
@@ -28,7 +29,7 @@ from pymesos_core.security.joining import (
     read_invitation,
     read_invitation_file,
 )
-from pymesos_core.text import count_of
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 
 if TYPE_CHECKING:
@@ -96,8 +97,10 @@ async def remove_token(cluster: Cluster, token_id: str) -> None:
     """`pymesos-cli cluster tokens --remove`. Raises CliError."""
     found = [v for v in await _tokens(cluster) if token_id and v.digest.hex().startswith(token_id)]
     if len(found) != 1:
+        known = f"{quoted(token_id)} begins the ids of {len(found)} tokens" if found else ""
         raise CliError(
-            f"{count_of(len(found), 'token')} of that id; `pymesos-cli cluster tokens` lists all",
+            f"{known or f'there is no token {quoted(token_id)}'}; `pymesos-cli cluster tokens`"
+            f" lists all",
             EXIT_USAGE,
         )
     request = pb.RemoveTokenRequest(digest=found[0].digest)
@@ -117,8 +120,18 @@ def join_cluster(written: str | None, file: Path | None, folder: Path) -> None:
     try:
         who = asyncio.run(join(folder, _invitation(written, file)))
     except JoinError as error:
-        raise click.ClickException(str(error)) from error
+        raise click.ClickException(f"{error}{_in_already(folder)}") from error
     print(f"{who.principal} of {who.cluster}, in {folder}")
+
+
+def _in_already(folder: Path) -> str:
+    """What is said to who joins again, and need not: a token is good once."""
+    try:
+        credentials = Credentials(folder)
+    except CredentialsError:
+        return ""
+    who, ends = credentials.identity, _time(credentials.current().ends_s)
+    return f". {folder} has a certificate of {who.principal} of {who.cluster}, good until {ends}"
 
 
 def _invitation(written: str | None, file: Path | None) -> Invitation:

@@ -46,19 +46,27 @@ class Stop:
     """What signals have said: to stop, and then not to wait for anything."""
 
     asked: int = 0
+    first: int = signal.SIGTERM  # the signal that asked; nobody waits if it was a parent's end
 
     def install(self) -> None:
         """Count the signals from now on."""
         for number in wanted_signals():
             signal.signal(number, self._on_signal)
 
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, number: int, _frame: FrameType | None) -> None:
+        if not self.asked:
+            self.first = number
         self.asked += 1
 
     @property
     def wanted(self) -> bool:
         """Whether to stop."""
         return self.asked > 0
+
+    @property
+    def status(self) -> int:
+        """The exit status of what a signal has ended, as a shell has it."""
+        return 128 + self.first
 
     @property
     def at_once(self) -> bool:

@@ -139,7 +139,7 @@ def _keep(folder: Path, secrets: Path, wanted: Wanted, stop: Stop) -> int:
         context = add_context(secrets, cluster.roles[0].address, auth=wanted.auth)
         return _until_it_stops(cluster, lambda: _greet(cluster, wanted, context), stop)
     except StoppedError:
-        return 1
+        return stop.status
     finally:
         sweep(0.0)
         forget(secrets)

@@ -1,0 +1,66 @@
+"""What `cluster join` and `cluster tokens` say when they cannot do what is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any, cast
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from pymesos_cli.certificates import enrolment
+from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.main import main
+from pymesos_core.security.joining import JoinError
+from pymesos_proto.v1 import operator_pb2 as pb
+
+TOKEN = f"pymesos.{'A' * 43}.{'A' * 43}@127.0.0.1:5053"
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def join(*_: Any) -> None:
+        raise JoinError("the token was used before")
+
+    monkeypatch.setattr(enrolment, "join", join)
+
+
+@pytest.mark.usefixtures("refused")
+def test_who_joins_again_hears_that_the_folder_has_a_certificate(tmp_path: Path) -> None:
+    made = ("cluster", "init", str(tmp_path / "a"), "--name", "prod")
+    assert CliRunner().invoke(main, made).exit_code == 0
+    folder = tmp_path / "a/operator"
+    with pytest.raises(click.ClickException) as raised:
+        enrolment.join_cluster(TOKEN, None, folder)
+    said = raised.value.message
+    assert said.startswith("the token was used before. ")
+    assert f"{folder} has a certificate of operator/admin of prod, good until 2" in said
+
+
+@pytest.mark.usefixtures("refused")
+def test_who_has_none_hears_the_refusal_alone(tmp_path: Path) -> None:
+    with pytest.raises(click.ClickException) as raised:
+        enrolment.join_cluster(TOKEN, None, tmp_path)
+    assert raised.value.message == "the token was used before"
+
+
+@pytest.mark.parametrize(
+    ("wanted", "says"),
+    [
+        ("nosuch", "there is no token 'nosuch'; `pymesos-cli cluster tokens` lists all"),
+        ("", "there is no token ''; `pymesos-cli cluster tokens` lists all"),
+        ("ab", "'ab' begins the ids of 2 tokens; `pymesos-cli cluster tokens` lists all"),
+    ],
+)
+def test_a_token_is_removed_by_an_id_that_one_has(
+    monkeypatch: pytest.MonkeyPatch, wanted: str, says: str
+) -> None:
+    async def tokens(_: Cluster) -> list[pb.TokenView]:
+        return [pb.TokenView(digest=bytes.fromhex(d * 32)) for d in ("ab", "ab", "cd")]
+
+    monkeypatch.setattr(enrolment, "_tokens", tokens)
+    with pytest.raises(CliError) as raised:
+        asyncio.run(enrolment.remove_token(cast(Cluster, None), wanted))
+    assert raised.value.message == says
