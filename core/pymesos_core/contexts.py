@@ -178,8 +178,8 @@ class Contexts:
     def folder_for(self, name: str) -> Path:
         """A folder beside the contexts, for this user alone; it is made. Raises ContextError."""
         folder = self.path.parent / name
-        around = next(path for path in (folder, *folder.parents) if path.exists())
         try:
+            around = next(path for path in (folder, *folder.parents) if path.exists())
             if around.stat().st_uid != os.geteuid():
                 raise ContextError(
                     f"{around} is another user's, so no contexts of yours are kept in it: name a"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -197,7 +198,7 @@ def test_a_local_cluster_that_is_stopped_while_it_starts_leaves_nothing(
     monkeypatch.setattr(keeping, "sweep", lambda _: True)
     folder = tmp_path / "cluster"
     folder.mkdir()
-    assert keeping._keep(folder, tmp_path / "secrets", Wanted(), Stop(asked=1)) == 1
+    assert keeping._keep(folder, tmp_path / "secrets", Wanted(), Stop(1, signal.SIGINT)) == 130
     assert not folder.exists()
 
 
