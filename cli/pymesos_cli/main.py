@@ -48,6 +48,7 @@ ROOMS = {
     "restart": ("jobs", "Replace the instances of a job, or of a task of it."),
     "roles": ("operators", "List roles: weight, quota, and what they hold."),
     "rollback": ("jobs", "Make a job what an earlier version said."),
+    "rollout": ("jobs", "Show how a job changes; pause it, resume it, promote, abort."),
     "run": ("jobs", "Run a job file, or a command after --."),
     "scale": ("jobs", "Have other numbers of instances."),
     "stats": ("tasks", "Show what tasks use now."),

@@ -10,23 +10,23 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.aligning import is_settled
 from pymesos_binpack.jobs.history import VERSION, History, Version
+from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import (
     INSTANCE,
     JOB,
+    ROLLOUTS,
     VOLUME,
     Instance,
     JobState,
     Saved,
-    fill,
     instance_key,
-    revision_of,
     version_of,
 )
 from pymesos_binpack.jobs.volumes import KeptVolume
@@ -155,7 +155,7 @@ def restore(records: Records) -> Restored:
             out.given_up[key] = value.decode("utf-8", "replace")
         elif kind == VOLUME:
             out.volumes.append(value)
-        elif kind in (JOB, VERSION, INSTANCE, QUARANTINE):
+        elif kind in (JOB, VERSION, ROLLOUTS, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():
         if not any(kind == JOB for kind, _, _ in rows):
@@ -204,12 +204,15 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     saved: dict[str, Saved] = {}
     versions: dict[int, Version] = {}
     record: Any = None
+    of_rollouts: Any = None
     for kind, key, value in rows:
         if kind == INSTANCE:
             saved[key] = load_saved(key, value)
         elif kind == VERSION:
             version = load_version(_read(f"the version {key}", value))
             versions[version.number] = version
+        elif kind == ROLLOUTS:
+            of_rollouts = _read("the record of its rollouts", value)
         elif kind == JOB:
             record = _read("its record", value)
     if not isinstance(record, dict):
@@ -225,12 +228,60 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     older = [versions[number] for number in sorted(versions) if number < latest.number]
     history = History((*older, latest))
     state = JobState(job_id, job, float(submitted_at_s), request_id, [], history, stopping)
+    if of_rollouts is not None:
+        _take_rollouts(state, of_rollouts)
     state.take_back(_instances(state, saved))
-    fill(state)
+    _fill(state)
     order = {spec.name: number for number, spec in enumerate(job.tasks)}
     state.instances.sort(key=lambda i: (order.get(i.spec.name, len(order)), i.index, i.version))
     state.unsettled = not is_settled(state)
     return state
+
+
+def _take_rollouts(job: JobState, record: Any) -> None:
+    """Raises ValueError, KeyError, TypeError."""
+    rollouts, used = record["rollouts"], record["used"]
+    job.rollouts = {task: _read_rollout(of) for task, of in rollouts.items()}
+    if not all(map(_is_whole, used.values())):
+        raise ValueError("the record of its rollouts has impossible numbers")
+    job.durable_rollouts = job.rollouts
+    if record["version"] == job.version:
+        job.used = used
+    for rollout in job.rollouts.values():
+        for number in (rollout.from_version, rollout.to_version):
+            _know(job, number)
+
+
+def _read_rollout(record: Any) -> Rollout:
+    """Raises ValueError, KeyError, TypeError."""
+    if not (isinstance(record, dict) and isinstance(record.get("stable_by_s"), dict)):
+        raise ValueError("the record of a rollout is no mapping")
+    for name, value in record.items():
+        may_be = _OF_A_ROLLOUT.get(name)
+        if may_be is not None and not may_be(value):
+            raise ValueError(f"the record of a rollout has an impossible {name}")
+    if not all(map(_is_time, record["stable_by_s"].values())):
+        raise ValueError("the record of a rollout has impossible times")
+    return Rollout.of_record(record)
+
+
+def _know(job: JobState, number: int) -> None:
+    """Read a version, unless that was done. Raises ValueError."""
+    if number in job.known:
+        return
+    version = job.history.get(number)
+    if version is None:
+        raise ValueError(f"its version {number} is needed, and is not there")
+    job.know(version, _parse(version.document))
+
+
+def _fill(job: JobState) -> None:
+    """Have the instances of which nothing was to be stored yet: none that a rollout adds."""
+    there = {(i.spec.name, i.index) for i in job.instances}
+    for spec in job.job.tasks:
+        for index in range(spec.instances if spec.name not in job.rollouts else 0):
+            if (spec.name, index) not in there:
+                job.add(spec, index)
 
 
 def _parse(document: str) -> Job:
@@ -278,21 +329,16 @@ def _instances(job: JobState, saved: Mapping[str, Saved]) -> Iterator[Instance]:
     One between which and the version in force nothing differs that would replace it is as that
     says. Raises ValueError, JobError.
     """
-    read: dict[int, Job] = {}
     for key, each in saved.items():
         task, index, mark = _parts_of(key)
         number = each.version or version_of(mark)
-        version = job.history.get(number)
-        if version is None:
-            raise ValueError(f"{key} is of a version that is not there")
-        if number not in read:
-            read[number] = job.job if version is job.history.latest else _parse(version.document)
-        of = next((spec for spec in read[number].tasks if spec.name == task), None)
-        if of is None:
+        _know(job, number)
+        known = job.known[number]
+        if task not in known.specs:
             raise ValueError(f"{key} is of no task of its version")
-        revision = revision_of(of, version)
+        revision, of = known.revisions[task], known.specs[task]
         if revision == job.revision(task):
-            of = next(spec for spec in job.job.tasks if spec.name == task)
+            of = job.known[job.version].specs[task]
         yield Instance(job.job_id, job.job.name, of, index, each, mark, number, revision)
 
 
@@ -369,4 +415,15 @@ _MAY_BE = {
     "ready_since_s": _is_time,
     "leaving": _is_text,
     "version": _is_whole,
+    "begun_s": _is_time,
+}
+
+_OF_A_ROLLOUT: Mapping[str, Callable[[Any], bool]] = {
+    **dict.fromkeys(
+        ("from_version", "to_version", "from_count", "exits", "most_stable"), _is_whole
+    ),
+    **dict.fromkeys(("why", "failure", "by", "exit_why"), _is_text),
+    **dict.fromkeys(("began_s", "since_s", "forgiven_s", "progress_by_s"), _is_time),
+    **dict.fromkeys(("promoted", "backward"), _is_flag),
+    "still_since_s": lambda value: value is None or _is_time(value),
 }

@@ -13,6 +13,7 @@ from typing import Any
 from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.specs import Job
 from pymesos_core import crash
 from pymesos_core.coordination import Detector
@@ -163,6 +164,14 @@ class Binpack(Scheduler):
         Raises SubmitError, StaleError, StartsAgainError.
         """
         return (await self._ask(event.request_id, event)).version
+
+    async def ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
+        """Pause, resume, promote or abort a rollout, or all of a job; returns once it is stored.
+
+        Raises SubmitError, StartsAgainError.
+        """
+        request_id = f"rollout-{self._outside.token(8)}"
+        await self._ask(request_id, c.RolloutAsked(request_id, job_id, task, what, by))
 
     async def _ask(self, request_id: str, event: c.Event) -> c.JobAccepted:
         accepted: asyncio.Future[c.JobAccepted] = asyncio.get_running_loop().create_future()

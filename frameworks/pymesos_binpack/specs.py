@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from pymesos_binpack.constraints import Constraint
 from pymesos_binpack.containers import ContainerSpec
@@ -45,6 +46,7 @@ class TaskSpec:
     container: ContainerSpec = field(default_factory=ContainerSpec)
     sidecars: tuple[TaskSpec, ...] = ()
     unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
+    update: Mapping[str, Any] = field(default_factory=dict)  # how instances are replaced
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
 
     @property

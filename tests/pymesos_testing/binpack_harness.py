@@ -34,8 +34,8 @@ class BinpackHarness:
                 self.core.ledger.launch(effect.tasks, sent=True)
             if isinstance(effect, c.Store):
                 self.held.append((effect.token, effect.changes))
-                if not self.hold_writes:
-                    self.write()
+        if not self.hold_writes:
+            self.write()
 
     def _drive(self, event: c.Event) -> None:
         ledger = self.core.ledger

@@ -29,6 +29,10 @@ REQUESTS = {
     "ScaleJob": pb.ScaleJobRequest(job_id="none", counts={"t": 2}, request_id="r"),
     "RestartJob": pb.RestartJobRequest(job_id="none", request_id="r"),
     "RollbackJob": pb.RollbackJobRequest(job_id="none", request_id="r"),
+    **dict.fromkeys(
+        ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout"),
+        pb.RolloutRequest(job_id="none"),
+    ),
     "ListVersions": pb.ListVersionsRequest(job_id="none"),
     "DescribeJob": pb.DescribeJobRequest(job_id="none"),
     "ListJobs": pb.ListJobsRequest(),

@@ -10,9 +10,12 @@ import pytest
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.differences import differences, without_environments
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.jobs.aligning import is_shown
 from pymesos_binpack.jobs.history import MAX_VERSIONS
+from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.state import JobState
-from pymesos_binpack.services.views import instance_view
+from pymesos_binpack.services.views import instance_view, job_view
+from pymesos_binpack.specs import JobError
 from pymesos_core.names import parse_task_id
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
@@ -40,6 +43,19 @@ def run_all(h: BinpackHarness) -> None:
     for instance in state_of(h).instances:
         if instance.live and instance.saved.state == pb.TASK_STAGING:
             h.update(instance.saved.task_id, pb.TASK_RUNNING)
+
+
+def roll(h: BinpackHarness) -> None:
+    """Have a rollout go on until nothing is left to do: what is killed ends, what begins runs."""
+    for _ in range(60):
+        run_all(h)
+        for instance in [i for i in state_of(h).instances if i.killing]:
+            h.update(instance.saved.task_id, pb.TASK_KILLED)
+        h.core.check()
+        if not state_of(h).unsettled:
+            return
+        h.advance(5)
+    raise AssertionError([r.why for r in state_of(h).rollouts.values()])
 
 
 def state_of(h: BinpackHarness) -> JobState:
@@ -113,20 +129,75 @@ def test_scaled_down_the_highest_end_and_scaled_up_others_begin(h: BinpackHarnes
     assert [v.what for v in state_of(h).history.versions] == ["submit", "scale", "scale"]
 
 
-def test_a_changed_service_is_replaced(h: BinpackHarness) -> None:
+def test_a_changed_service_is_replaced_and_never_too_few_run(h: BinpackHarness) -> None:
     propose(h, shop(command="y"))
     state = state_of(h)
-    assert killed(h) == {"j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"}
-    assert {i.durable.leaving != "" for i in state.instances} == {True}
-    assert not instances_are_settled(h)
-    for task_id in sorted(killed(h)):
-        h.update(task_id, pb.TASK_KILLED)
+    assert killed(h) == set(), "another starts first"
+    fewest = []
+    for _ in range(60):
+        run_all(h)
+        fewest.append(
+            sum(i.saved.state == pb.TASK_RUNNING and not i.killing for i in state.instances)
+        )
+        for instance in [i for i in state.instances if i.killing]:
+            h.update(instance.saved.task_id, pb.TASK_KILLED)
         assert state.state == "running"
-    run_all(h)
+        h.core.check()
+        h.advance(5)
+    assert min(fewest) == 3
     assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.v2.1", "j-r.web.2.v2.1"]
+    assert state.rollouts["web"].state == "done"
     assert instances_are_settled(h)
     assert not any(key.endswith("/0") for kind, key in h.records if kind == "instance")
-    h.core.check()
+
+
+def crash_new(h: BinpackHarness) -> None:
+    """What is of the second version ends soon after its start."""
+    for instance in list(state_of(h).instances):
+        if instance.live and instance.version == 2 and instance.saved.state == pb.TASK_RUNNING:
+            h.update(instance.saved.task_id, pb.TASK_FAILED, 1)
+
+
+def test_a_bad_version_is_rolled_back_and_the_others_stay(h: BinpackHarness) -> None:
+    propose(h, shop(command="y"))
+    for _ in range(4):
+        run_all(h)
+        crash_new(h)
+        h.advance(1)
+    roll(h)
+    state = state_of(h)
+    assert tasks(h) == ["j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"]
+    assert state.rollouts["web"].state == "rolled_back"
+    assert "3 instances of version 2 ended in a row" in state.rollouts["web"].why
+    latest = state.history.latest
+    assert (latest.number, latest.what) == (3, "rollback of web to 1")
+    assert json.loads(latest.document)["tasks"][0]["command"] == "x"
+    assert killed(h) & {"j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"} == set()
+    propose(h, shop(command="z"))
+    roll(h)
+    assert tasks(h) == ["j-r.web.0.v4.1", "j-r.web.1.v4.1", "j-r.web.2.v4.1"]
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_framework_that_dies_within_a_rollout_goes_on(h: BinpackHarness, steps: int) -> None:
+    propose(h, shop(command="y"))
+    for number in range(steps):
+        run_all(h)
+        for instance in [i for i in state_of(h).instances if i.killing][: number % 2]:
+            h.update(instance.saved.task_id, pb.TASK_KILLED)
+        h.advance(3)
+    before = {i.saved.task_id for i in state_of(h).instances if i.live and not i.saved.leaving}
+    again = BinpackHarness(dict(h.records))
+    again.now_s = h.now_s
+    assert again.core.quarantined == {}
+    again.feed(c.Subscribed("f"))
+    for instance in list(state_of(again).instances):
+        if instance.live:
+            again.update(instance.saved.task_id, pb.TASK_RUNNING)
+    assert before <= set(tasks(again)) | killed(again)
+    roll(again)
+    assert tasks(again) == ["j-r.web.0.v2.1", "j-r.web.1.v2.1", "j-r.web.2.v2.1"]
+    assert state_of(again).rollouts["web"].state == "done"
 
 
 def test_a_task_that_is_gone_from_the_file_ends(h: BinpackHarness) -> None:
@@ -162,26 +233,6 @@ def test_a_change_of_another_version_is_refused(h: BinpackHarness) -> None:
     assert isinstance(refused, c.JobRefused)
     assert refused.stale
     assert state_of(h).version == 2
-
-
-@pytest.mark.parametrize("ends_before", [False, True])
-def test_a_restart_of_the_framework_goes_on(h: BinpackHarness, ends_before: bool) -> None:
-    propose(h, shop(command="y"))
-    if ends_before:
-        h.update("j-r.web.0.1", pb.TASK_KILLED)
-    again = BinpackHarness(dict(h.records))
-    assert again.core.quarantined == {}
-    again.feed(c.Subscribed("f"))
-    left = {"j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"} - (
-        {"j-r.web.0.1"} if ends_before else set()
-    )
-    assert killed(again) == left
-    for task_id in left:
-        again.update(task_id, pb.TASK_KILLED)
-    run_all(again)
-    assert tasks(again) == ["j-r.web.0.v2.1", "j-r.web.1.v2.1", "j-r.web.2.v2.1"]
-    assert state_of(again).history == state_of(h).history
-    again.core.check()
 
 
 def test_a_job_of_before_there_were_versions_is_the_first(h: BinpackHarness) -> None:
@@ -232,24 +283,22 @@ class TestBatch:
 
 def test_a_restart_replaces_what_is_the_same(h: BinpackHarness) -> None:
     propose(h, shop(), what="restart", restarts=("web",))
-    assert killed(h) == {"j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"}
+    roll(h)
+    assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.v2.1", "j-r.web.2.v2.1"]
     again = BinpackHarness(dict(h.records))
     again.feed(c.Subscribed("f"))
-    assert state_of(again).unsettled
+    assert not state_of(again).unsettled
 
 
-def test_a_rollback_keeps_what_had_not_changed(h: BinpackHarness) -> None:
-    h.hold_writes = True
+def test_a_rollback_on_the_way_keeps_what_had_not_changed(h: BinpackHarness) -> None:
     propose(h, shop(command="y"))
-    (state,) = h.core.jobs.values()
-    assert {i.saved.leaving != "" for i in state.instances} == {True}
-    # Back again before anything of it is stored: who leaves leaves, and the first version returns.
-    propose(h, shop(), what="rollback to 1", as_of=1)
-    h.write()
-    for task_id in sorted(killed(h)):
-        h.update(task_id, pb.TASK_KILLED)
     run_all(h)
-    assert tasks(h) == ["j-r.web.0.v3.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]
+    new = "j-r.web.0.v2.1"
+    assert tasks(h) == ["j-r.web.0.1", new, "j-r.web.1.1", "j-r.web.2.1"]
+    propose(h, shop(), what="rollback to 1", as_of=1)
+    roll(h)
+    assert tasks(h) == ["j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"]
+    assert killed(h) == {"j-r.web.0.v2.1"}
 
 
 def test_data_go_on_with_the_next_version() -> None:
@@ -267,9 +316,13 @@ def test_data_go_on_with_the_next_version() -> None:
     propose(h, store(command="y"))
     h.offer("cpus:4;mem:400;disk:500", "b")
     assert tasks(h) == ["j-r.db.0.1"], "the next waits until its data are free"
+    assert killed(h) == {"j-r.db.0.1"}
     h.update("j-r.db.0.1", pb.TASK_KILLED)
     (instance,) = state_of(h).instances
     assert (instance.name, instance.saved.data_on) == ("db.0.v2", "a")
+    assert instance.saved.volume_ids == {"data": "j.db.0.data"}
+    again = BinpackHarness(dict(h.records))
+    (instance,) = state_of(again).instances
     assert instance.saved.volume_ids == {"data": "j.db.0.data"}
 
 
@@ -296,12 +349,11 @@ def test_a_stopped_job_leaves_no_record_of_what_was_removed(h: BinpackHarness) -
     h.core.check()
 
 
-def test_an_agent_that_is_away_holds_back_nothing(h: BinpackHarness) -> None:
+def test_an_agent_that_is_away_holds_nothing_up_for_ever(h: BinpackHarness) -> None:
     h.update("j-r.web.0.1", pb.TASK_UNREACHABLE)
     propose(h, shop(command="y"))
-    h.advance(60)
-    run_all(h)
-    assert "j-r.web.0.v2.1" in tasks(h)
+    roll(h)
+    assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.v2.1", "j-r.web.2.v2.1"]
     h.update("j-r.web.0.1", pb.TASK_RUNNING)
     assert "j-r.web.0.1" in killed(h)
 
@@ -341,3 +393,130 @@ def test_differences_are_told_by_key() -> None:
         ("tasks.b", "", '{"name": "b"}'),
     ]
     assert without_environments(before)["tasks"][0]["env"] == {"A": ""}
+
+
+class TestSteering:
+    def ask(self, h: BinpackHarness, what: str, task: str = "") -> str:
+        """Ask something of the rollout; why it is refused, or empty."""
+        before = len(h.of(c.JobRefused))
+        h.feed(c.RolloutAsked(f"ask-{what}", "j-r", task, Asked(what), "operator/ci"))
+        refused = [e for e in h.of(c.JobRefused)[before:] if isinstance(e, c.JobRefused)]
+        return refused[0].message if refused else ""
+
+    def test_while_it_is_paused_nothing_is_replaced(self, h: BinpackHarness) -> None:
+        propose(h, shop(command="y"))
+        assert self.ask(h, "pause") == ""
+        for _ in range(10):
+            run_all(h)
+            h.advance(400)
+        assert killed(h) == set()
+        again = BinpackHarness(dict(h.records))
+        assert state_of(again).rollouts["web"].state == "paused"
+        assert self.ask(h, "resume") == ""
+        roll(h)
+        assert len([t for t in tasks(h) if ".v2." in t]) == 3
+
+    def test_canaries_wait_to_be_promoted(self, h: BinpackHarness) -> None:
+        propose(h, shop(command="y", update={"canary": 1, "canary_serve": False}))
+        run_all(h)
+        h.advance(15)
+        assert len(tasks(h)) == 4
+        assert state_of(h).rollouts["web"].state == "waiting_promotion"
+        shown = {i.name: is_shown(state_of(h), i) for i in state_of(h).instances}
+        assert shown == {"web.0": True, "web.1": True, "web.2": True, "web.0.v2": False}
+        h.advance(1000)
+        assert killed(h) == set(), "it waits for as long as that takes"
+        assert self.ask(h, "promote", "web") == ""
+        roll(h)
+        assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.v2.1", "j-r.web.2.v2.1"]
+
+    def test_after_an_abort_as_many_run_as_were_wanted(self, h: BinpackHarness) -> None:
+        propose(h, shop(command="y"))
+        run_all(h)
+        assert self.ask(h, "abort") == ""
+        for _ in range(5):
+            run_all(h)
+            for instance in [i for i in state_of(h).instances if i.killing]:
+                h.update(instance.saved.task_id, pb.TASK_KILLED)
+            h.advance(5)
+        assert state_of(h).rollouts["web"].state == "aborted"
+        assert len(tasks(h)) == 3
+        assert instances_are_settled(h)
+        again = BinpackHarness(dict(h.records))
+        again.feed(c.Subscribed("f"))
+        assert tasks(again) == tasks(h)
+        propose(h, shop(command="y", env={"A": "1"}))
+        roll(h)
+        assert tasks(h) == ["j-r.web.0.v3.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]
+
+    def test_what_cannot_be_is_refused_with_what_can(self, h: BinpackHarness) -> None:
+        assert "no rollout goes on" in self.ask(h, "pause")
+        assert "no task 'api': it has web" in self.ask(h, "pause", "api")
+        propose(h, shop(command="y"))
+        assert "it is rolling" in self.ask(h, "promote")
+
+    def test_what_was_asked_is_told_once_it_is_stored(self, h: BinpackHarness) -> None:
+        propose(h, shop(command="y"))
+        h.hold_writes = True
+        self.ask(h, "pause")
+        view = job_view(state_of(h), "f")
+        assert [r.state for r in view.rollouts] == ["rolling"]
+        h.write()
+        view = job_view(state_of(h), "f")
+        assert [(r.state, r.by) for r in view.rollouts] == [("paused", "")]
+        assert not view.settled
+
+
+def test_a_version_that_the_master_refuses_fails_at_once(h: BinpackHarness) -> None:
+    propose(h, shop(command="y"))
+    h.offer(BIG)
+    h.update("j-r.web.0.v2.1", pb.TASK_ERROR)
+    assert state_of(h).rollouts["web"].state in ("rolling_back", "rolled_back")
+    roll(h)
+    assert tasks(h) == ["j-r.web.0.1", "j-r.web.1.1", "j-r.web.2.1"]
+
+
+def test_an_image_that_cannot_be_had_now_is_waited_for(h: BinpackHarness) -> None:
+    said = "cannot fetch the image x:2: received unexpected HTTP status: 503 Service Unavailable"
+    propose(h, shop(command="y", image="x:2"))
+    for attempt in range(1, 6):
+        h.offer(BIG)
+        status = pb.TaskStatus(
+            task_id=f"j-r.web.0.v2.{attempt}", state=pb.TASK_FAILED, uuid=b"u", agent_id="a",
+            reason=pb.REASON_CONTAINER_LAUNCH_FAILED, message=said,
+        )  # fmt: skip
+        h.feed(c.TaskUpdated(status))
+        h.advance(70)
+    rollout = state_of(h).rollouts["web"]
+    assert (rollout.state, rollout.exits) == ("waiting_image", 0)
+    assert "503" in rollout.why
+
+
+def test_ids_are_not_given_again_within_a_version(h: BinpackHarness) -> None:
+    """Back and forth under one version, as when a rollout fails twice."""
+    propose(h, shop(instances=2, command="y"))
+    state = state_of(h)
+    first = next(i for i in state.instances if i.version == 2)
+    state.retire([first])
+    state.remove(frozenset([first]))
+    assert state.add(first.spec, first.index).name == f"{first.name}r1"
+
+
+@pytest.mark.parametrize(
+    ("update", "problem"),
+    [
+        ({"max_surge": 0}, "both 0"),
+        ({"max_surge": "x"}, "a share like 25%"),
+        ({"max_surge": "101%"}, "a share like 25%"),
+        ({"min_healthy_s": 400}, "healthy_deadline_s must be more"),
+        ({"surge": 1}, "unknown key"),
+    ],
+)
+def test_rules_that_cannot_be_are_refused(update: dict[str, Any], problem: str) -> None:
+    with pytest.raises(JobError, match=problem):
+        shop(update=update)
+
+
+def test_a_batch_task_has_no_update() -> None:
+    with pytest.raises(JobError, match="a batch task is not replaced"):
+        shop("batch", update={"max_surge": 1})

@@ -506,6 +506,7 @@ async def test_a_watch_of_a_job() -> None:
         instances=[],
         told_instances=list,
         durable_version=1,
+        durable_rollouts={},
         unsettled=False,
     )
     job.job = SimpleNamespace(name="j")

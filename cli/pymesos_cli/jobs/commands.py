@@ -195,6 +195,38 @@ def rollback(settings: Settings, job: str, version: int | None, wait: bool) -> N
     sys.exit(with_cluster(settings, lambda c: versions.roll_back(c, job, version or 0, wait=wait)))
 
 
+@room.group()
+def rollout() -> None:
+    """See how the instances of a job become those of another version, and steer that."""
+
+
+@rollout.command("status")
+@click.argument("job", metavar="JOB[.TASK]", shell_complete=completing.live_jobs)
+@json_option
+@pass_settings
+def rollout_status(settings: Settings, job: str, as_json: bool) -> None:
+    """Show where the latest rollout of each task is, and what it waits for."""
+    from pymesos_cli.jobs import versions
+
+    with_cluster(settings, lambda c: versions.show_rollouts(c, job, as_json=as_json))
+
+
+def _steering(what: str, about: str) -> None:
+    @rollout.command(what, help=about)
+    @click.argument("job", metavar="JOB[.TASK]", shell_complete=completing.live_jobs)
+    @pass_settings
+    def steer(settings: Settings, job: str) -> None:
+        from pymesos_cli.jobs import versions
+
+        with_cluster(settings, lambda c: versions.steer(c, job, what))
+
+
+_steering("pause", "Replace nothing until it is resumed; no deadline passes.")
+_steering("resume", "Go on, with new deadlines.")
+_steering("promote", "Take the canaries for good: the other instances follow.")
+_steering("abort", "End it where it is: what is ready stays, of whichever version.")
+
+
 @room.command()
 @click.argument("job", shell_complete=completing.live_jobs)
 @json_option

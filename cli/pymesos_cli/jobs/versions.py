@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 MAX_INSTANCES = 10_000
+FAILED = ("rolled_back", "rollback_failed", "aborted")
 SHOWN_CHANGES = 3  # of a version, in a table
 
 
@@ -64,7 +65,7 @@ async def apply_job(cluster: Cluster, job: Job, asked: Apply) -> int:
     if asked.plan:
         return EXIT_FAILED if answer.changed else 0
     if asked.wait:
-        return await _see_through(cluster, serves.info.jobs_address, answer.job_id)
+        return await _see_through(cluster, serves.info.jobs_address, answer.job_id, answer.version)
     return 0
 
 
@@ -195,12 +196,13 @@ async def _change(
         print(f"nothing to do: {job_id} is so already (version {answer.version})")
     else:
         print(f"{job_id} is at version {answer.version}: {what or answer.what}")
-    return await _see_through(cluster, address, job_id) if wait else 0
+    return await _see_through(cluster, address, job_id, answer.version) if wait else 0
 
 
-async def _see_through(cluster: Cluster, address: str, job_id: str) -> int:
-    """Show how it goes until every instance is as it is wanted; the exit status."""
+async def _see_through(cluster: Cluster, address: str, job_id: str, version: int) -> int:
+    """Show how it goes until every instance is as a version wants it; the exit status."""
     progress = Progress()
+    said: dict[str, str] = {}
 
     async def follow() -> int:
         try:
@@ -208,15 +210,75 @@ async def _see_through(cluster: Cluster, address: str, job_id: str) -> int:
                 progress.update(view)
                 if view.more:
                     continue
+                rollouts = [each for each in view.rollouts if each.to_version >= version]
+                for each in rollouts:
+                    line = f"{each.task_name}: {each.state}: {each.why}"
+                    if said.setdefault(each.task_name, "") != line:
+                        said[each.task_name] = line
+                        progress.say(line)
                 if view.state not in ("running", "stopping"):
                     return 0 if view.state == "finished" else EXIT_FAILED
                 if view.settled and progress.settled():
-                    return EXIT_FAILED if progress.failed() else 0
+                    failed = any(each.state in FAILED for each in rollouts)
+                    return EXIT_FAILED if failed or progress.failed() else 0
         finally:
             progress.close()
         return EXIT_FAILED
 
     return await run_interruptibly(follow(), words=lambda: how_to_go_on(job_id))
+
+
+async def show_rollouts(cluster: Cluster, text: str, *, as_json: bool) -> None:
+    """`pymesos-cli rollout status`."""
+    name, _, task = text.partition(".")
+    _, job = await _held(cluster, name)
+    rollouts = [each for each in job.rollouts if task in ("", each.task_name)]
+    if as_json:
+        print_json([_rollout_json(each) for each in rollouts])
+        return
+    rows = [
+        (
+            each.task_name,
+            each.state,
+            f"{each.from_version} -> {each.to_version}",
+            each.by,
+            age(each.began_at_s),
+            each.why,
+        )
+        for each in rollouts
+    ]
+    headers = ("TASK", "STATE", "VERSIONS", "BY", "AGE", "WHY")
+    print_table(headers, rows, f"nothing of {text} was changed since it began", ("WHY",))
+
+
+def _rollout_json(view: pb.RolloutView) -> dict[str, object]:
+    return {
+        "task_name": view.task_name,
+        "state": view.state,
+        "why": view.why or None,
+        "from_version": view.from_version,
+        "to_version": view.to_version,
+        "by": view.by or None,
+        "began_at": iso(view.began_at_s),
+        "going": view.going,
+    }
+
+
+async def steer(cluster: Cluster, text: str, what: str) -> None:
+    """`pymesos-cli rollout pause`, `resume`, `promote` and `abort`."""
+    name, _, task = text.partition(".")
+    address, job = await _held(cluster, name)
+    request = pb.RolloutRequest(job_id=job.job_id, task_name=task)
+    async with jobs_at(cluster, address) as stub:
+        calls = {
+            "pause": stub.PauseRollout,
+            "resume": stub.ResumeRollout,
+            "promote": stub.PromoteRollout,
+            "abort": stub.AbortRollout,
+        }
+        answer = await calls[what](request, timeout=cluster.timeout_s)
+    for each in answer.rollouts:
+        print(f"{each.task_name}: {each.state}: {each.why}")
 
 
 async def show_history(cluster: Cluster, text: str, *, as_json: bool) -> None:

@@ -89,6 +89,10 @@ NEEDS: Mapping[str, Need] = {
     "Jobs.ScaleJob": _SUBMIT,
     "Jobs.RestartJob": _SUBMIT,
     "Jobs.RollbackJob": _SUBMIT,
+    "Jobs.PauseRollout": _SUBMIT,
+    "Jobs.ResumeRollout": _SUBMIT,
+    "Jobs.PromoteRollout": _SUBMIT,
+    "Jobs.AbortRollout": _SUBMIT,
     "Jobs.ListVersions": _READ_JOBS,  # what is in environments needs `read-env`, too
     "Jobs.DescribeJob": _READ_JOBS,  # the same
     "Jobs.ListJobs": _READ_JOBS,

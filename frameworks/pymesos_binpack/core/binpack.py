@@ -23,6 +23,7 @@ from pymesos_binpack.core.events import (
     OffersReceived,
     PolicyTold,
     QuarantineReleased,
+    RolloutAsked,
     Stored,
     Subscribed,
     TaskUpdated,
@@ -39,6 +40,7 @@ from pymesos_binpack.core.then import (
     KillStored,
     LaunchStored,
     ReleaseStored,
+    RolloutsDurable,
     Then,
     VersionStored,
 )
@@ -206,6 +208,8 @@ class BinpackCore:
                 updates.on_unreachable_for_long(ctx, key)
             elif kind == "restart":
                 updates.on_kept_back_for_long(ctx, key)
+            elif kind == versions.ROLLOUT:
+                versions.on_due(ctx, key)
             elif kind == "kept":
                 ctx.placement.demand()
             else:
@@ -242,6 +246,8 @@ class BinpackCore:
                 submissions.on_submitted(ctx, event)
             case VersionProposed():
                 versions.on_proposed(ctx, event)
+            case RolloutAsked():
+                versions.on_asked(ctx, event)
             case JobStopped(job_id, asked):
                 submissions.on_stopped(ctx, job_id, asked)
             case QuarantineReleased(job_id, discard):
@@ -297,6 +303,9 @@ class BinpackCore:
                 submissions.on_job_stored(ctx, job)
             case VersionStored(job, number):
                 versions.on_version_stored(ctx, job, number)
+            case RolloutsDurable(job, rollouts):
+                job.durable_rollouts = rollouts
+                ctx.changed[job.job_id] = None
             case InstancesRemoved(job, gone):
                 versions.on_removed(ctx, job, gone)
             case LaunchStored():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.specs import Job
 from pymesos_core.security.policy import Policy
 from pymesos_proto.v1 import types_pb2 as pb
@@ -86,6 +87,17 @@ class VersionProposed:
 
 
 @dataclass(frozen=True, slots=True)
+class RolloutAsked:
+    """Somebody wants a rollout paused, resumed, promoted or aborted; `task` empty: all that go."""
+
+    request_id: str
+    job_id: str
+    task: str
+    what: Asked
+    by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class VolumeRemoved:
     """A volume is no more: the next run of its name makes a new one."""
 
@@ -134,6 +146,7 @@ Event = (
     | TaskUpdated
     | JobSubmitted
     | VersionProposed
+    | RolloutAsked
     | JobStopped
     | QuarantineReleased
     | VolumeRemoved

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Accept, Decline, Revive, Suppress
 from pymesos_binpack.core.then import KillStored, LaunchStored
@@ -68,6 +69,8 @@ def _place(ctx: Context, offers: list[AgentOffers]) -> None:
         lambda instance: _part(ctx, instance),
     )
     ctx.changed.update(dict.fromkeys(news))
+    for job_id in news:
+        versions.look_soon(ctx, job_id)
     for instance in round_.too_large:  # of a job that an older version took
         problem = gang_problem(ctx.roster.job_of(instance).job) or ""
         instance.explain(problem, Cause.GANG)

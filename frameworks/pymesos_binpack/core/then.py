@@ -5,9 +5,11 @@ They say what was waited for, and by whom, so that a write that waits can be rea
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pymesos_binpack.core.effects import Accept, Effect
+from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import Instance, JobState, Saved
 
 
@@ -33,6 +35,14 @@ class VersionStored:
 
     job: JobState
     number: int
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutsDurable:
+    """This is what the rollouts of a job may be told to be."""
+
+    job: JobState
+    rollouts: Mapping[str, Rollout]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +94,7 @@ Then = (
     | JobDurable
     | JobStored
     | VersionStored
+    | RolloutsDurable
     | InstancesRemoved
     | LaunchStored
     | KillStored

@@ -14,7 +14,9 @@ from pymesos_binpack.jobs.backoff import how_long
 from pymesos_binpack.jobs.launching import how_it_ended, job_of_task
 from pymesos_binpack.jobs.lifecycle import Happened, heard
 from pymesos_binpack.jobs.reconciler import after_end, reconcile, while_unreachable
+from pymesos_binpack.jobs.rollouts.members import Trouble
 from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.troubles import image_trouble
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change
@@ -75,11 +77,10 @@ def _on_own(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     job = ctx.roster.job_of(instance)
     what: list[Instance | Change] = [instance]
     if instance.saved.done and instance.saved.leaving:
-        what = [*versions.removals([instance])]
+        what = [*versions.removals(job, [instance])]
         kills.append(InstancesRemoved(job, (instance,)))
     ctx.store("what a task's state means", *what, *more, then=[*kills, Acknowledge(status)])
-    if job.unsettled:
-        versions.follow(ctx, job)
+    versions.follow_if_needed(ctx, job)
     _end_if_over(ctx, job)
 
 
@@ -104,6 +105,8 @@ def _on_alive(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
         ready_since_s=_ready_since_s(ctx, instance, status),
     )
     instance.explain("")
+    if status.state == pb.TASK_RUNNING:
+        instance.image_trouble = Trouble.NONE
     if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
         instance.running_since_s = ctx.now.mono_s
     if ctx.roster.job_of(instance).durably_stopping or instance.durable.leaving:
@@ -165,11 +168,10 @@ def _replace(ctx: Context, job: JobState, step: steps.Replace) -> None:
     instance.explain(f"replaced, {step.why}")
     if saved.leaving:
         gone = InstancesRemoved(job, (instance,))
-        ctx.store(step.why, *given_up, *versions.removals([instance]), then=[gone])
+        ctx.store(step.why, *given_up, *versions.removals(job, [instance]), then=[gone])
     else:
         ctx.store(step.why, *given_up, instance)
-    if job.unsettled:
-        versions.follow(ctx, job)
+    versions.follow_if_needed(ctx, job)
     _end_if_over(ctx, job)
 
 
@@ -191,6 +193,8 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     }
     job = ctx.roster.job_of(instance)
     ctx.note_move(job)
+    instance.image_trouble = image_trouble(status)
+    versions.note_exit(ctx, job, instance, end)
     match after_end(job, instance, end):
         case steps.Finish(_, _, failures):
             state = status.state if is_terminal(status.state) else pb.TASK_LOST

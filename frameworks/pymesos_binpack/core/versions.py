@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from typing import Any
 
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import JobAccepted, JobRefused
-from pymesos_binpack.core.events import VersionProposed
-from pymesos_binpack.core.then import InstancesRemoved, KillStored, VersionStored
-from pymesos_binpack.jobs.aligning import align, is_settled
-from pymesos_binpack.jobs.history import Version
-from pymesos_binpack.jobs.launching import gang_problem
+from pymesos_binpack.core.events import RolloutAsked, VersionProposed
+from pymesos_binpack.core.then import (
+    InstancesRemoved,
+    KillStored,
+    RolloutsDurable,
+    Then,
+    VersionStored,
+)
+from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobs.aligning import (
+    align,
+    begin_rollouts,
+    is_settled,
+    may_change,
+    member_of,
+    rolled_back,
+)
+from pymesos_binpack.jobs.endings import is_crash
+from pymesos_binpack.jobs.history import ROLLBACK, Version
+from pymesos_binpack.jobs.launching import gang_problem, how_it_ended
 from pymesos_binpack.jobs.lifecycle import Happened
+from pymesos_binpack.jobs.rollouts.asking import AskedError, asked, exited
+from pymesos_binpack.jobs.rollouts.members import Trouble
+from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import INSTANCE, Instance, JobState
-from pymesos_binpack.jobs.steps import Add, Remove
+from pymesos_binpack.jobs.steps import Add, End, Remove
+from pymesos_binpack.jobs.updating import rules_of
+from pymesos_binpack.specs import Job, JobError
 from pymesos_core.store import Change
+
+ROLLOUT = "rollout"  # the timer: something of a rollout of a job is due
 
 
 def on_proposed(ctx: Context, event: VersionProposed) -> None:
@@ -40,12 +64,7 @@ def on_proposed(ctx: Context, event: VersionProposed) -> None:
         job.restarts_after(event.restarts, event.as_of),
         event.rerun,
     )
-    changes = job.take(event.job, version)
-    ctx.roster.recount(job)
-    for instance in [i for i in job.instances if i.line is not None]:
-        ctx.leave_the_queue(instance)  # what they wait for may be another by now
-        ctx.note(instance)
-    ctx.store(event.what, job, *changes, then=[VersionStored(job, version.number)])
+    _put_in_force(ctx, job, event.job, version)
     follow(ctx, job)
 
 
@@ -62,63 +81,172 @@ def _why_refused(ctx: Context, event: VersionProposed, job: JobState | None) -> 
     return gang_problem(event.job) or ctx.volumes.problem(event.job) or ""
 
 
+def _put_in_force(ctx: Context, job: JobState, now: Job, version: Version) -> None:
+    counts = {task.name: task.instances for task in job.job.tasks}
+    changes = job.take(now, version)
+    job.rollouts = begin_rollouts(job, counts, ctx.now.wall_s)
+    ctx.roster.recount(job)
+    waiting = [instance for instance in job.instances if instance.line is not None]
+    for instance in waiting:
+        ctx.leave_the_queue(instance)
+    for instance in waiting:
+        ctx.note(instance)  # what they wait for may be another by now
+    then: list[Then] = [VersionStored(job, version.number), RolloutsDurable(job, job.rollouts)]
+    ctx.store(version.what, job, *changes, job.rollouts_change(), then=then)
+    job.unsettled = not is_settled(job)
+
+
 def on_version_stored(ctx: Context, job: JobState, number: int) -> None:
     """A version is durable, and may be told."""
     job.durable_version = max(job.durable_version, number)
     ctx.changed[job.job_id] = None
     version = job.history.get(number)
-    if version is not None:
+    if version is not None and version.request_id:
         ctx.say(JobAccepted(version.request_id, job.job_id, number))
 
 
 def follow(ctx: Context, job: JobState) -> None:
     """Do what is next towards the version in force."""
-    steps = align(job)
-    remove(ctx, job, [step for step in steps if isinstance(step, Remove)])
-    for step in steps:
-        if isinstance(step, Add):
-            _add(ctx, job, step)
+    aligned = align(job, ctx.now.wall_s)
+    changed = aligned.rollouts != job.rollouts
+    job.rollouts = aligned.rollouts
+    added = [_add(ctx, job, step) for step in aligned.added]
+    _carry_out(ctx, job, aligned.removed, added, changed=changed)
+    for task in rolled_back(job):
+        _make_version_of_rollback(ctx, job, task)
     job.unsettled = not is_settled(job)
+    timer = (ROLLOUT, job.job_id)
+    ctx.timers.cancel(timer)
+    if aligned.look_at_s is not None:
+        in_s = max(0.0, aligned.look_at_s - ctx.now.wall_s)
+        ctx.timers.set(timer, ctx.now.mono_s + in_s)
     if job.ended and job.job_id not in ctx.roster.ended:
         ctx.roster.end(job)
 
 
-def _add(ctx: Context, job: JobState, step: Add) -> None:
-    instance = job.add(step.spec, step.index)
+def follow_if_needed(ctx: Context, job: JobState) -> None:
+    """Something has happened to an instance."""
+    if may_change(job):
+        follow(ctx, job)
+
+
+def on_asked(ctx: Context, event: RolloutAsked) -> None:
+    """Pause, resume, promote or abort rollouts; who asked is told once that is durable."""
+    ctx.at = event.job_id
+    job = ctx.roster.jobs.get(event.job_id)
+    if job is None or job.ended or job.stopping:
+        problem = (
+            f"the job {event.job_id[:255]} does not run: `pymesos-cli jobs` lists those that do"
+        )
+        ctx.say(JobRefused(event.request_id, problem))
+        return
+    going = [task for task, rollout in job.rollouts.items() if rollout.going]
+    tasks = [event.task] if event.task in job.rollouts else [] if event.task else going
+    after: dict[str, Rollout] = {}
+    problem = _no_rollout(job, event.task)
+    for task in tasks:
+        rules = rules_of(job.known[job.version].specs[task])
+        try:
+            after[task] = asked(event.what, job.rollouts[task], rules, ctx.now.wall_s, event.by)
+        except AskedError as error:
+            problem = f"{task}: {error}"
+    if not after:
+        ctx.say(JobRefused(event.request_id, problem))
+        return
+    job.rollouts = {**job.rollouts, **after}
+    accepted = JobAccepted(event.request_id, job.job_id, job.version)
+    durable = RolloutsDurable(job, job.rollouts)
+    ctx.store(f"a rollout: {event.what}", job.rollouts_change(), then=[durable, accepted])
+    job.unsettled = not is_settled(job)
+    follow(ctx, job)
+
+
+def _no_rollout(job: JobState, task: str) -> str:
+    if task and task not in job.known[job.version].specs:
+        names = ", ".join([spec.name for spec in job.job.tasks][:10])
+        return f"the job {job.job_id} has no task {task[:63]!r}: it has {names}"
+    which = f"no rollout of {task} was begun" if task else "no rollout goes on"
+    return f"{which} in the job {job.job_id}: `pymesos-cli rollout status {job.job_id}` shows it"
+
+
+def note_exit(ctx: Context, job: JobState, instance: Instance, end: End) -> None:
+    """The task of an instance has ended: its rollout is told of a crash."""
+    rollout = job.rollouts.get(instance.spec.name)
+    crash = is_crash(
+        end, preempted=instance.saved.preempted, sidecar_failed=instance.sidecar_failed
+    )
+    waits = instance.image_trouble is Trouble.IMAGE_UNAVAILABLE
+    if rollout is None or not crash or waits or end.was_killed:
+        return
+    member = member_of(job, instance, rollout)
+    after = exited(rollout, member, how_it_ended(end.status))
+    job.rollouts = {**job.rollouts, instance.spec.name: after}
+    if after is not rollout:
+        ctx.store("a rollout is told of a crash", job.rollouts_change())
+
+
+def on_due(ctx: Context, job_id: str) -> None:
+    """The time has come to look at the rollouts of a job again."""
+    job = ctx.roster.jobs.get(job_id)
+    if job is not None and not job.ended:
+        follow(ctx, job)
+
+
+def look_soon(ctx: Context, job_id: str) -> None:
+    """Look at the rollouts of a job again, after what is done now."""
+    if may_change(ctx.roster.jobs[job_id]):
+        ctx.timers.set((ROLLOUT, job_id), ctx.now.mono_s)
+
+
+def _add(ctx: Context, job: JobState, step: Add) -> Instance:
+    instance = job.add(step.spec, step.index, step.version, step.begun_s)
     if instance.spec.volumes and ctx.roster.running(job.job, job) is None:
         ctx.volumes.adopt(job.job, instance)
     ctx.roster.add_instance(instance)
     ctx.note(instance)
+    return instance
 
 
-def remove(ctx: Context, job: JobState, steps: Sequence[Remove]) -> None:
-    """Forget instances that do not run, and kill those that do: they are forgotten then."""
-    if not steps:
-        return
+def _carry_out(
+    ctx: Context,
+    job: JobState,
+    steps: Sequence[Remove],
+    added: Sequence[Instance],
+    *,
+    changed: bool,
+) -> None:
+    """Forget instances that do not run, and kill those that do: they are forgotten then.
+
+    All of a decision is stored at once, with the rollouts that it is of.
+    """
     ending: list[Instance] = []
     gone: list[Instance] = []
     for instance, why in ((step.instance, step.why) for step in steps):
+        instance.amend(leaving=why)
         if instance.live:
-            instance.amend(leaving=why)
             ending.append(instance)
             continue
         if not instance.saved.done:
             job.finish(instance, Happened.CALLED_OFF, ctx.now.wall_s)
-        instance.amend(leaving=why)
         ctx.note(instance)
         gone.append(instance)
-    meant = tuple((i, i.saved.task_id) for i in ending)
-    ctx.store(
-        "instances are removed",
-        *ending,
-        *removals(gone),
-        then=[KillStored(meant), InstancesRemoved(job, tuple(gone))],
-    )
+    what: list[Instance | Change] = [*ending, *removals(job, gone)]
+    what += [instance for instance in added if instance.saved.begun_s]
+    then: list[Then] = [KillStored(tuple((i, i.saved.task_id) for i in ending))]
+    then.append(InstancesRemoved(job, tuple(gone)))
+    if changed:
+        what.append(job.rollouts_change())
+        then.append(RolloutsDurable(job, job.rollouts))
+    if what:
+        ctx.store("a job follows its version", *what, then=then)
 
 
-def removals(instances: Sequence[Instance]) -> list[Change]:
-    """What forgets instances."""
-    return [Change(INSTANCE, instance.key, None) for instance in instances]
+def removals(job: JobState, instances: Sequence[Instance]) -> list[Change]:
+    """Return what forgets instances, whose ids are not given again."""
+    changes = [Change(INSTANCE, instance.key, None) for instance in instances]
+    if job.retire(instances):
+        changes.append(job.rollouts_change())
+    return changes
 
 
 def on_removed(ctx: Context, job: JobState, gone: Sequence[Instance]) -> None:
@@ -130,6 +258,8 @@ def on_removed(ctx: Context, job: JobState, gone: Sequence[Instance]) -> None:
             ctx.timers.cancel((what, instance.key))
     job.remove(frozenset(gone))
     ctx.changed[job.job_id] = None
+    if gone and job.job_id in ctx.roster.jobs:
+        look_soon(ctx, job.job_id)
 
 
 def go_on(ctx: Context, job: JobState) -> None:
@@ -139,3 +269,31 @@ def go_on(ctx: Context, job: JobState) -> None:
             ctx.kill(instance)
     if not job.ended:
         follow(ctx, job)
+
+
+def _make_version_of_rollback(ctx: Context, job: JobState, task: str) -> None:
+    """What is in force is what runs: the version says so, once a task is back."""
+    rollout = job.rollouts[task]
+    earlier = job.history.get(rollout.from_version)
+    assert earlier is not None, f"version {rollout.from_version} is kept"
+    try:
+        now = parse_job(_with_task(job, task, earlier))
+    except JobError:
+        return  # the rest of the document does not go with it: it says what was wanted
+    latest = job.history.latest
+    restarts = dict(latest.restarts)
+    restarts[task] = earlier.restarts.get(task, 0)
+    what = f"{ROLLBACK} of {task} to {earlier.number}"
+    version = Version(latest.number + 1, now.document, ctx.now.wall_s, "", what, "", restarts)
+    _put_in_force(ctx, job, now, version)
+
+
+def _with_task(job: JobState, task: str, earlier: Version) -> Any:
+    """The document in force with a task as it was earlier, but for the number of instances."""
+    document = json.loads(job.job.document)
+    was = next(t for t in json.loads(earlier.document)["tasks"] if t["name"] == task)
+    is_ = next(t for t in document["tasks"] if t["name"] == task)
+    count = {"instances": is_["instances"]} if "instances" in is_ else {}
+    was = {key: value for key, value in was.items() if key != "instances"} | count
+    document["tasks"] = [was if t is is_ else t for t in document["tasks"]]
+    return document

@@ -24,6 +24,8 @@ from pymesos_binpack.jobfiles import checks
 from pymesos_binpack.jobfiles.documents import read_document, read_text
 from pymesos_binpack.jobfiles.revisions import digest
 from pymesos_binpack.jobfiles.trial import launch_problem
+from pymesos_binpack.jobs.rollouts.rules import RulesError
+from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing.shape import ShapeError, shape_of
 from pymesos_binpack.specs import KNOWN_RESOURCES, Job, JobError, TaskSpec, VolumeSpec
 from pymesos_core import limits
@@ -214,11 +216,16 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
             f"{where}.unreachable_replace_s: a task with volumes is not replaced while its agent"
             f" may come back, since its data are there: leave the key out"
         )
+    if "update" in task and task.get("kind") != "service":
+        raise JobError(
+            f"{where}.update: a batch task is not replaced while it runs: leave the key out, or"
+            f" let the kind be service"
+        )
     sidecars = _parse_sidecars(task, where)
     for sidecar in sidecars:
         for name, amount in sidecar.scalars.items():
             scalars[name] = scalars.get(name, 0) + amount
-    return TaskSpec(
+    spec = TaskSpec(
         name=task["name"],
         kind=task.get("kind", "batch"),
         instances=task.get("instances", 1),
@@ -236,8 +243,14 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         container=container_spec(task),
         sidecars=sidecars,
         unreachable_replace_s=_unreachable_replace_s(task),
+        update=dict(task.get("update", {})),
         digest=digest(task, _task_defaults()),
     )
+    try:
+        rules_of(spec)
+    except RulesError as error:
+        raise JobError(f"{where}.update: {error}") from error
+    return spec
 
 
 def _unreachable_replace_s(task: Mapping[str, Any]) -> float | None:

@@ -1,17 +1,27 @@
 """Which instances a job is to have, against those that it has: some are added, some removed.
 
-What differs from the version in force gives way to it. Of a service each instance is ended first
-and another started in its place. A batch task that runs may finish; what has not begun is of the
-version in force, and what has ended runs again only where that version says so.
+What differs from the version in force gives way to it. Of a service that changes a rollout decides
+what comes when. A batch task that runs may finish; what has not begun is of the version in force,
+and what has ended runs again only where that version says so.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from pymesos_binpack.jobs.history import Version
+from pymesos_binpack.jobs.rollouts import members, state
+from pymesos_binpack.jobs.rollouts.deciding import decide
+from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_binpack.jobs.rollouts.members import Member
+from pymesos_binpack.jobs.rollouts.seen import serves
+from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import Instance, JobState
 from pymesos_binpack.jobs.steps import Add, Remove
+from pymesos_binpack.jobs.troubles import trouble_of
+from pymesos_binpack.jobs.updating import rules_of
+from pymesos_binpack.specs import TaskSpec
 
 NO_TASK = "its job no longer has this task"
 FEWER = "its job is to have fewer of it"
@@ -19,35 +29,185 @@ NEWER = "another version of its job takes its place"
 AGAIN = "its job is to run it again"
 
 
-def align(job: JobState) -> list[Add | Remove]:
-    """The next steps towards what the version in force says; none when nothing differs, or waits.
+@dataclass(slots=True)
+class Aligned:
+    """The next steps, the rollouts that they are of, and when to look again (Unix) if at all."""
 
-    What is removed comes first, and the highest index first.
-    """
+    removed: list[Remove] = field(default_factory=list)
+    added: list[Add] = field(default_factory=list)
+    rollouts: dict[str, Rollout] = field(default_factory=dict)
+    look_at_s: float | None = None
+
+    def look(self, at_s: float | None) -> None:
+        """Look again by then."""
+        if at_s is not None:
+            self.look_at_s = min(at_s, self.look_at_s or at_s)
+
+
+def align(job: JobState, now_s: float) -> Aligned:
+    """Return what is next towards what the version in force says; nothing of one that ends."""
+    out = Aligned(rollouts=dict(job.rollouts))
     if job.stopping:
-        return []
-    counts = {spec.name: spec.instances for spec in job.job.tasks}
-    removed: list[Remove] = []
-    there: dict[str, set[int]] = defaultdict(set)
+        return out
+    of_task: dict[str, list[Instance]] = {spec.name: [] for spec in job.job.tasks}
     for instance in sorted(job.instances, key=lambda i: -i.index):
-        why = "" if instance.saved.leaving else _why_removed(job, instance, counts)
-        if why:
-            removed.append(Remove(instance, why))
-        if instance.live or not (why or instance.saved.leaving):
-            there[instance.spec.name].add(instance.index)
-    return [*removed, *_missing(job, there)]
-
-
-def _missing(job: JobState, there: dict[str, set[int]]) -> Iterator[Add]:
+        if instance.spec.name in of_task:
+            of_task[instance.spec.name].append(instance)
+        elif not instance.saved.leaving:
+            out.removed.append(Remove(instance, NO_TASK))
     for spec in job.job.tasks:
-        for index in range(spec.instances):
-            if index not in there[spec.name]:
-                yield Add(spec, index, "it is wanted")
+        rollout = job.rollouts.get(spec.name)
+        if rollout is not None:
+            _roll(out, job, spec, rollout, of_task[spec.name], now_s)
+        else:
+            _match(out, job, spec, of_task[spec.name])
+    return out
+
+
+def _match(out: Aligned, job: JobState, spec: TaskSpec, instances: Iterable[Instance]) -> None:
+    """Have one instance of each index, where no rollout sees to that."""
+    there: set[int] = set()
+    for instance in instances:
+        why = "" if instance.saved.leaving else _why_removed(job, instance, spec)
+        if why:
+            out.removed.append(Remove(instance, why))
+        if instance.live or not (why or instance.saved.leaving):
+            there.add(instance.index)
+    latest = job.history.latest
+    missing = (index for index in range(spec.instances) if index not in there)
+    out.added += [Add(spec, index, "it is wanted", latest) for index in missing]
+
+
+def _why_removed(job: JobState, instance: Instance, spec: TaskSpec) -> str:
+    """Why an instance is no longer wanted; or empty."""
+    if instance.index >= spec.instances:
+        return FEWER
+    if job.is_current(instance):
+        return ""
+    if instance.spec.is_service or instance.pending:
+        return NEWER
+    rerun = job.history.latest.rerun
+    return AGAIN if instance.saved.done and rerun else ""
+
+
+def _roll(
+    out: Aligned,
+    job: JobState,
+    spec: TaskSpec,
+    rollout: Rollout,
+    instances: Sequence[Instance],
+    now_s: float,
+) -> None:
+    """Do what the rollout of a task decides."""
+    by_key = {instance.key: instance for instance in instances}
+    seen = [member_of(job, instance, rollout) for instance in instances]
+    decided = decide(rules_of(spec), rollout, seen, spec.instances, now_s)
+    out.rollouts[spec.name] = decided.rollout
+    out.look(decided.look_at_s)
+    for step in decided.steps:
+        match step:
+            case members.Stop(key, why):
+                out.removed.append(Remove(by_key[key], why))
+            case members.Start(index, number, why, begun_s):
+                version = job.history.get(number)
+                assert version is not None, f"version {number} is kept"
+                of = job.known[number].specs[spec.name]
+                out.added.append(Add(of, index, why, version, begun_s))
+            case members.Promote():
+                pass  # its rollout says so
+
+
+def member_of(job: JobState, instance: Instance, rollout: Rollout) -> Member:
+    """Return an instance as its rollout sees it."""
+    saved = instance.saved
+    trouble, text = trouble_of(instance)
+    return Member(
+        instance.key,
+        instance.index,
+        version_in(job, instance, rollout),
+        saved.begun_s,
+        instance.state,
+        saved.ready_since_s or None,
+        bool(saved.leaving),
+        pinned=bool(saved.data_on),
+        trouble=trouble,
+        trouble_text=text,
+    )
+
+
+def version_in(job: JobState, instance: Instance, rollout: Rollout) -> int:
+    """Return the version of a rollout by which the same runs as an instance is; else its own."""
+    for number in (rollout.to_version, rollout.from_version):
+        if job.revision_in(instance.spec.name, number) == instance.revision:
+            return number
+    return instance.version
+
+
+def is_shown(job: JobState, instance: Instance) -> bool:
+    """Return whether clients are to see an instance once it is ready: no canary kept from them."""
+    rollout = job.durable_rollouts.get(instance.spec.name)
+    if rollout is None or rollout.promoted:
+        return True
+    return serves(rules_of(instance.spec), rollout, version_in(job, instance, rollout))
+
+
+def begin_rollouts(job: JobState, counts: Mapping[str, int], now_s: float) -> dict[str, Rollout]:
+    """Return the rollouts of a job of which another version was just put in force.
+
+    `counts` are the numbers of instances that each task had.
+    """
+    out: dict[str, Rollout] = {}
+    latest = job.history.latest
+    for spec in job.job.tasks:
+        known = job.rollouts.get(spec.name)
+        if not spec.is_service or spec.name not in counts:
+            continue
+        outdated = any(
+            i.spec.name == spec.name and not i.saved.leaving and not job.is_current(i)
+            for i in job.instances
+        )
+        goes_there = known is not None and (
+            job.revision_in(spec.name, known.target) == job.revision(spec.name)
+        )
+        if known is not None and known.going and goes_there and not known.backward:
+            out[spec.name] = known
+        elif outdated or (known is not None and known.going):
+            out[spec.name] = _begin(job, spec, known, counts[spec.name], latest, now_s)
+        elif known is not None:
+            out[spec.name] = known
+    return out
+
+
+def _begin(
+    job: JobState,
+    spec: TaskSpec,
+    known: Rollout | None,
+    count: int,
+    latest: Version,
+    now_s: float,
+) -> Rollout:
+    if known is None:
+        known = state.settled(latest.number - 1, count, now_s)
+    before = known.from_count if known.going else min(count, known.from_count) or count
+    begun = state.begin(
+        rules_of(spec),
+        from_version=state.known_good(known),
+        to_version=latest.number,
+        from_count=before,
+        count=spec.instances,
+        now_s=now_s,
+        by=latest.made_by,
+        why=latest.what,
+    )
+    # What ran already needs no trial.
+    return replace(begun, promoted=True) if latest.is_rollback else begun
 
 
 def is_settled(job: JobState) -> bool:
-    """Whether a job has what its version in force says, but for batch tasks that may finish."""
+    """Return whether nothing is to be done, but for batch tasks that may finish."""
     counts = {spec.name: spec.instances for spec in job.job.tasks}
+    if any(rollout.going for rollout in job.rollouts.values()):
+        return False
     settled = sum(
         not i.saved.leaving and i.index < counts.get(i.spec.name, 0) and not _outdated(job, i)
         for i in job.instances
@@ -58,19 +218,23 @@ def is_settled(job: JobState) -> bool:
 def _outdated(job: JobState, instance: Instance) -> bool:
     """Whether something is to be done, now or later, for it is not of the version in force."""
     finishes = not instance.spec.is_service and instance.saved.done
-    return not (finishes or job.is_current(instance))
+    mixed = instance.spec.name in job.rollouts  # one that ended where it was
+    return not (finishes or mixed or job.is_current(instance))
 
 
-def _why_removed(job: JobState, instance: Instance, counts: dict[str, int]) -> str:
-    """Why an instance is no longer wanted; or empty."""
-    name = instance.spec.name
-    if name not in counts:
-        return NO_TASK
-    if instance.index >= counts[name]:
-        return FEWER
-    if job.is_current(instance):
-        return ""
-    if instance.spec.is_service or instance.pending:
-        return NEWER
-    rerun = job.history.latest.rerun
-    return AGAIN if instance.saved.done and rerun else ""
+def may_change(job: JobState) -> bool:
+    """Return whether what happens to instances of a job may call for steps."""
+    ended_midway = (State.ABORTED, State.ROLLBACK_FAILED)
+    return job.unsettled or any(r.state in ended_midway for r in job.rollouts.values())
+
+
+def rolled_back(job: JobState) -> list[str]:
+    """Return the tasks that are of an earlier version again, and that the version in force has
+    otherwise.
+    """
+    return [
+        task
+        for task, rollout in job.rollouts.items()
+        if rollout.state is State.ROLLED_BACK
+        and job.revision_in(task, rollout.from_version) != job.revision(task)
+    ]

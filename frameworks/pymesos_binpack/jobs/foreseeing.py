@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.state import Instance, JobState, revision_of
+from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.specs import Job, TaskSpec
 
 
@@ -50,9 +51,20 @@ def _of_task(spec: TaskSpec, instances: Sequence[Instance], version: Version) ->
         else:
             change.replace += 1
     change.start = spec.instances - len(change.indices)
-    if change.replace and spec.is_service:
-        change.outage = "each instance ends before another takes its place"
+    change.outage = _outage(spec, change) if spec.is_service else ""
     return change
+
+
+def _outage(spec: TaskSpec, change: TaskChange) -> str:
+    """Why there is a moment with too few; or empty."""
+    rules = rules_of(spec)
+    numbers = rules.in_numbers(spec.instances)
+    most = min(numbers.unavailable, change.replace)
+    if rules.stop_first and change.replace:
+        return f"its data are on one agent, so {most} at a time end before others take their place"
+    if most:
+        return f"as many as {most} at a time may be missing (max_unavailable)"
+    return ""
 
 
 def _may_finish(instance: Instance, version: Version) -> bool:

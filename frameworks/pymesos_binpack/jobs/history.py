@@ -10,6 +10,7 @@ from typing import Any
 from pymesos_core.store import Change
 
 VERSION = "version"  # job id/number: a version that is no longer in force
+ROLLBACK = "rollback"  # how the words for one begin
 MAX_VERSIONS = 20  # that are kept of a job, beside those that instances are of
 MAX_KEPT_BYTES = 4 * 1024 * 1024  # of their documents
 
@@ -26,6 +27,11 @@ class Version:
     request_id: str = ""
     restarts: Mapping[str, int] = field(default_factory=dict)  # of each task, on demand
     rerun: bool = False  # batch tasks of earlier versions that have ended run again
+
+    @property
+    def is_rollback(self) -> bool:
+        """Whether it is what an earlier one was."""
+        return self.what.startswith(ROLLBACK)
 
     def record(self) -> dict[str, Any]:
         """As it is stored beside its document."""

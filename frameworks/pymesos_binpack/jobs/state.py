@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 
 from pymesos_binpack.jobs.history import History, Version
 from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE, Happened, Phase, phase_of
+from pymesos_binpack.jobs.rollouts.members import Trouble
+from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.placement.queue import Line
 from pymesos_binpack.placement.tasks import Cause, Refusal
 from pymesos_binpack.specs import Job, TaskSpec
@@ -24,6 +26,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 JOB = "job"
 INSTANCE = "instance"
+ROLLOUTS = "rollouts"  # of a job, and which ids its instances had
 VOLUME = "volume"  # one that was made: see `volumes`
 
 
@@ -51,6 +54,7 @@ class Saved(NamedTuple):
     ready_since_s: float = 0.0  # Unix time since when it runs and its checks pass; 0: not so
     leaving: str = ""  # why it is to end and be forgotten: another takes its place, or none
     version: int = 0  # of the job, as which it runs; 0: as its mark says
+    begun_s: float = 0.0  # Unix time at which a rollout decided on it; 0: none did
 
     def record(self) -> dict[str, Any]:
         """As it is stored."""
@@ -76,6 +80,11 @@ def mark_of(version: int, again: int) -> str:
 def version_of(mark: str) -> int:
     """The version since which a job has an instance of that mark."""
     return int(mark.removeprefix("v").partition("r")[0]) if mark else 1
+
+
+def again_of(mark: str) -> int:
+    """How many instances of the same index there were before one of that mark, since then."""
+    return int(mark.partition("r")[2] or 0)
 
 
 @dataclass(slots=True, eq=False)
@@ -105,6 +114,7 @@ class Instance:
     running_since_s: float | None = None
     killing: bool = False
     sidecar_failed: bool = False  # of the latest attempt
+    image_trouble: Trouble = Trouble.NONE  # of an image, until it runs
     preempt_again_s: float = 0.0  # others were killed for it, and others may be then
     kept_agents: frozenset[str] = frozenset()  # where they were; until then for nothing less urgent
 
@@ -212,6 +222,13 @@ class Instance:
         return Change(INSTANCE, self.key, json.dumps(self.saved.record()).encode())
 
 
+class Known(NamedTuple):
+    """A version of a job, as it was read: its tasks, and their revisions, by name."""
+
+    specs: Mapping[str, TaskSpec]
+    revisions: Mapping[str, str]
+
+
 @dataclass(slots=True, eq=False)
 class JobState:
     """A job and what became of it.
@@ -227,22 +244,22 @@ class JobState:
     history: History
     stopping: bool = False
     unsettled: bool = False  # some instance is not of the version in force, or is not there
+    rollouts: Mapping[str, Rollout] = field(default_factory=dict)  # by task: the latest of each
+    durable_rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    used: dict[str, int] = field(default_factory=dict)  # see `retire`
     left: int = field(init=False)  # instances that are not done
     durably_stopping: bool = field(init=False)
     durably_left: int = field(init=False)
     durable_version: int = field(init=False)
     keys: set[str] = field(init=False)  # of the instances
-    revisions: Mapping[str, str] = field(init=False)  # by task, in the version in force
+    known: dict[int, Known] = field(default_factory=dict)  # versions as they were read, by number
 
     def __post_init__(self) -> None:
         self.left = self.durably_left = sum(not i.saved.done for i in self.instances)
         self.keys = {i.key for i in self.instances}
         self.durably_stopping = self.stopping
         self.durable_version = self.version
-        self.revisions = self._revisions()
-
-    def _revisions(self) -> Mapping[str, str]:
-        return {spec.name: revision_of(spec, self.history.latest) for spec in self.job.tasks}
+        self.know(self.history.latest, self.job)
 
     @property
     def version(self) -> int:
@@ -265,11 +282,22 @@ class JobState:
 
     def revision(self, task: str) -> str:
         """What a running task of that name has to be of, by the version in force; or empty."""
-        return self.revisions.get(task, "")
+        return self.revision_in(task, self.version)
+
+    def revision_in(self, task: str, number: int) -> str:
+        """What a running task of that name has to be of by an earlier version; or empty."""
+        known = self.known.get(number)
+        return known.revisions.get(task, "") if known is not None else ""
 
     def is_current(self, instance: Instance) -> bool:
         """Whether an instance is as the version in force says."""
         return instance.revision == self.revision(instance.spec.name)
+
+    def know(self, version: Version, job: Job) -> None:
+        """Remember what a version says, as it was read."""
+        specs = {spec.name: spec for spec in job.tasks}
+        revisions = {name: revision_of(spec, version) for name, spec in specs.items()}
+        self.known[version.number] = Known(specs, revisions)
 
     def take_back(self, instances: Iterable[Instance]) -> None:
         """Have instances that are stored."""
@@ -283,26 +311,33 @@ class JobState:
         What of the running instances stays as it is, is from now on as the version says.
         """
         self.history, changes = self.history.with_latest(
-            self.job_id, version, frozenset(i.version for i in self.instances)
+            self.job_id, version, self._needed_versions()
         )
+        self.used = {}
         self.job = job
-        self.revisions = self._revisions()
-        specs = {spec.name: spec for spec in job.tasks}
+        self.know(version, job)
+        kept = {v.number for v in self.history.versions}
+        self.known = {number: known for number, known in self.known.items() if number in kept}
         for instance in self.instances:
             if self.is_current(instance):
-                instance.spec = specs[instance.spec.name]
+                instance.spec = self.known[self.version].specs[instance.spec.name]
         return changes
 
-    def add(self, spec: TaskSpec, index: int) -> Instance:
-        """Have one more instance, of the version in force."""
+    def add(
+        self, spec: TaskSpec, index: int, of: Version | None = None, begun_s: float = 0.0
+    ) -> Instance:
+        """Have one more instance, of the version in force or, where a rollout says so, another."""
+        of = of or self.history.latest
+        saved = Saved(version=of.number, begun_s=begun_s) if begun_s else Saved()
         made = Instance(
             self.job_id,
             self.job.name,
             spec,
             index,
+            saved,
             mark=self._new_mark(spec.name, index),
-            version=self.version,
-            revision=self.revisions[spec.name],
+            version=of.number,
+            revision=revision_of(spec, of),
         )
         self.instances.append(made)
         self.keys.add(made.key)
@@ -311,10 +346,33 @@ class JobState:
         return made
 
     def _new_mark(self, task: str, index: int) -> str:
-        again = 0
+        again = self.used.get(f"{task}/{index}", 0)
         while instance_key(self.job_id, task, index, mark_of(self.version, again)) in self.keys:
             again += 1
         return mark_of(self.version, again)
+
+    def _needed_versions(self) -> set[int]:
+        of_rollouts = (n for r in self.rollouts.values() for n in (r.from_version, r.to_version))
+        return {*of_rollouts, *(i.version for i in self.instances)}
+
+    def retire(self, instances: Iterable[Instance]) -> bool:
+        """Note that the ids of instances are not to be given again; returns whether that is new."""
+        new = False
+        for instance in instances:
+            if version_of(instance.mark) == self.version:
+                place = f"{instance.spec.name}/{instance.index}"
+                self.used[place] = max(self.used.get(place, 0), again_of(instance.mark) + 1)
+                new = True
+        return new
+
+    def rollouts_change(self) -> Change:
+        """The write of what is known of its rollouts."""
+        record = {
+            "rollouts": {task: rollout.record() for task, rollout in self.rollouts.items()},
+            "used": self.used,
+            "version": self.version,
+        }
+        return Change(ROLLOUTS, self.job_id, json.dumps(record).encode())
 
     def remove(self, gone: Set[Instance]) -> None:
         """Forget instances that are done; that is durable."""
@@ -374,6 +432,7 @@ class JobState:
     def removal(self) -> Iterator[Change]:
         """Forget it and its instances."""
         yield Change(JOB, self.job_id, None)
+        yield Change(ROLLOUTS, self.job_id, None)
         yield from self.history.removal(self.job_id)
         for instance in self.instances:
             yield Change(INSTANCE, instance.key, None)

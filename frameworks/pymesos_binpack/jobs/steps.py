@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.specs import TaskSpec
 from pymesos_proto.v1 import types_pb2 as pb
@@ -89,11 +90,13 @@ class Remove:
 
 @dataclass(frozen=True, slots=True)
 class Add:
-    """The task is to have one more instance, of the version in force."""
+    """The task is to have one more instance, of a version and as that says."""
 
     spec: TaskSpec
     index: int
     why: str
+    version: Version
+    begun_s: float = 0.0  # see Saved
 
 
 Step = Keep | Launch | Kill | Replace | Wait | Finish | Remove

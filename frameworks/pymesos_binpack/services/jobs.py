@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from pymesos_binpack.jobs.aligning import is_shown
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.services.asked import Call, short
 from pymesos_binpack.services.versions import JobChanges
@@ -86,7 +87,11 @@ class JobsService(JobChanges):
                 gone = sorted(shown.keys() - {i.key for i in job.told_instances()})
                 changed += [removed_view(shown.pop(key)) for key in gone]
                 for number, instance in enumerate(job.told_instances(), 1):
-                    view = instance_view(instance, connected=self.binpack.core.connected)
+                    view = instance_view(
+                        instance,
+                        connected=self.binpack.core.connected,
+                        is_shown=is_shown(job, instance),
+                    )
                     if shown.get(instance.key) != view:
                         shown[instance.key] = view
                         changed.append(view)

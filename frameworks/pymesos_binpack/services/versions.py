@@ -17,8 +17,10 @@ from pymesos_binpack.jobfiles.differences import (
 )
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import Version
+from pymesos_binpack.jobs.rollouts.asking import Asked as RolloutAsk
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.services.asked import Asked, Call, runs, short, who
+from pymesos_binpack.services.views import MAX_ROLLOUTS, rollout_view
 from pymesos_binpack.shell import StaleError, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job
 from pymesos_core.security.policy import Verb
@@ -273,6 +275,49 @@ class JobChanges(Asked):
             raise
         except SubmitError as error:
             raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
+
+    async def PauseRollout(  # noqa: N802
+        self, request: pb.RolloutRequest, call: Call
+    ) -> pb.RolloutResponse:
+        """Hold rollouts."""
+        self._check(call, "Jobs.PauseRollout")
+        return await self._ask_rollout(call, request, RolloutAsk.PAUSE)
+
+    async def ResumeRollout(  # noqa: N802
+        self, request: pb.RolloutRequest, call: Call
+    ) -> pb.RolloutResponse:
+        """Have paused rollouts go on."""
+        self._check(call, "Jobs.ResumeRollout")
+        return await self._ask_rollout(call, request, RolloutAsk.RESUME)
+
+    async def PromoteRollout(  # noqa: N802
+        self, request: pb.RolloutRequest, call: Call
+    ) -> pb.RolloutResponse:
+        """Take the canaries for good."""
+        self._check(call, "Jobs.PromoteRollout")
+        return await self._ask_rollout(call, request, RolloutAsk.PROMOTE)
+
+    async def AbortRollout(  # noqa: N802
+        self, request: pb.RolloutRequest, call: Call
+    ) -> pb.RolloutResponse:
+        """End rollouts where they are."""
+        self._check(call, "Jobs.AbortRollout")
+        return await self._ask_rollout(call, request, RolloutAsk.ABORT)
+
+    async def _ask_rollout(
+        self, call: Call, request: pb.RolloutRequest, what: RolloutAsk
+    ) -> pb.RolloutResponse:
+        job = self._job(request.job_id)
+        before = {task for task, rollout in job.rollouts.items() if rollout.going}
+        try:
+            await self.binpack.ask_rollout(job.job_id, request.task_name, what, who(call))
+        except StartsAgainError as error:
+            raise CallError(Code.UNAVAILABLE, str(error)) from None
+        except SubmitError as error:
+            raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
+        tasks = sorted(before & job.durable_rollouts.keys())
+        named = [t for t in tasks if request.task_name in ("", t)][:MAX_ROLLOUTS]
+        return pb.RolloutResponse(rollouts=[rollout_view(job, task) for task in named])
 
     async def ListVersions(  # noqa: N802
         self, request: pb.ListVersionsRequest, call: Call

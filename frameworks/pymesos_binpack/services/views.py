@@ -13,6 +13,7 @@ from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
+MAX_ROLLOUTS = 1000
 TASKS_SHOWN, TASKS_LISTED = 1000, 100
 REASON_LISTED = 200
 DOCUMENT_SHOWN = 200_000  # characters; a message has at most 1 MiB
@@ -26,8 +27,28 @@ def phase(instance: Instance) -> str:
     return state_name(pb_state(state)).removeprefix("TASK_").lower()
 
 
-def instance_view(instance: Instance, *, connected: bool = True) -> pb.InstanceView:
-    """An instance, with its latest attempt. `connected`: whether there is a master to place it."""
+def rollout_view(job: JobState, task: str) -> pb.RolloutView:
+    """The latest rollout of a task."""
+    rollout = job.durable_rollouts[task]
+    return pb.RolloutView(
+        task_name=task,
+        state=rollout.state,
+        why=rollout.why,
+        from_version=rollout.from_version,
+        to_version=rollout.to_version,
+        by=rollout.by,
+        began_at_s=rollout.began_s,
+        going=rollout.going,
+    )
+
+
+def instance_view(
+    instance: Instance, *, connected: bool = True, is_shown: bool = True
+) -> pb.InstanceView:
+    """An instance, with its latest attempt. `connected`: whether there is a master to place it.
+
+    `is_shown`: whether clients are to see it, once it is ready.
+    """
     saved, waits = instance.durable, _waits(instance)
     refusal = instance.refusal if waits else None
     explanation, cause = _why(instance, connected)
@@ -36,6 +57,7 @@ def instance_view(instance: Instance, *, connected: bool = True) -> pb.InstanceV
         ready=bool(saved.ready_since_s),
         leaving=saved.leaving,
         name=instance.name,
+        serving=bool(saved.ready_since_s) and not saved.leaving and is_shown,
         task_name=instance.spec.name,
         instance=instance.index,
         task_id=saved.task_id,
@@ -124,6 +146,7 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         submitted_at_s=job.submitted_at_s,
         framework_id=framework_id,
         version=job.durable_version,
+        rollouts=[rollout_view(job, task) for task in list(job.durable_rollouts)[:MAX_ROLLOUTS]],
         settled=not job.unsettled and all(i.settled for i in job.instances),
     )
 

@@ -138,6 +138,40 @@ class ChangeJobResponse(_message.Message):
     what: str
     def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ..., changed: _Optional[bool] = ..., what: _Optional[str] = ...) -> None: ...
 
+class RolloutView(_message.Message):
+    __slots__ = ("task_name", "state", "why", "from_version", "to_version", "by", "began_at_s", "going")
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    WHY_FIELD_NUMBER: _ClassVar[int]
+    FROM_VERSION_FIELD_NUMBER: _ClassVar[int]
+    TO_VERSION_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    BEGAN_AT_S_FIELD_NUMBER: _ClassVar[int]
+    GOING_FIELD_NUMBER: _ClassVar[int]
+    task_name: str
+    state: str
+    why: str
+    from_version: int
+    to_version: int
+    by: str
+    began_at_s: float
+    going: bool
+    def __init__(self, task_name: _Optional[str] = ..., state: _Optional[str] = ..., why: _Optional[str] = ..., from_version: _Optional[int] = ..., to_version: _Optional[int] = ..., by: _Optional[str] = ..., began_at_s: _Optional[float] = ..., going: _Optional[bool] = ...) -> None: ...
+
+class RolloutRequest(_message.Message):
+    __slots__ = ("job_id", "task_name")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    TASK_NAME_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    task_name: str
+    def __init__(self, job_id: _Optional[str] = ..., task_name: _Optional[str] = ...) -> None: ...
+
+class RolloutResponse(_message.Message):
+    __slots__ = ("rollouts",)
+    ROLLOUTS_FIELD_NUMBER: _ClassVar[int]
+    rollouts: _containers.RepeatedCompositeFieldContainer[RolloutView]
+    def __init__(self, rollouts: _Optional[_Iterable[_Union[RolloutView, _Mapping]]] = ...) -> None: ...
+
 class VersionView(_message.Message):
     __slots__ = ("version", "made_at_s", "made_by", "what", "changes", "more_changes")
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -187,7 +221,7 @@ class DescribeJobResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., version: _Optional[_Union[VersionView, _Mapping]] = ..., job_json: _Optional[str] = ..., env_hidden: _Optional[bool] = ...) -> None: ...
 
 class InstanceView(_message.Message):
-    __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen", "cause", "next_start_at_s", "needs", "needs_ports", "data_on", "version", "ready", "leaving", "removed", "name")
+    __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen", "cause", "next_start_at_s", "needs", "needs_ports", "data_on", "version", "ready", "leaving", "removed", "serving", "name")
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -213,6 +247,7 @@ class InstanceView(_message.Message):
     READY_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
     REMOVED_FIELD_NUMBER: _ClassVar[int]
+    SERVING_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
     task_name: str
     instance: int
@@ -239,11 +274,12 @@ class InstanceView(_message.Message):
     ready: bool
     leaving: str
     removed: bool
+    serving: bool
     name: str
-    def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., name: _Optional[str] = ...) -> None: ...
+    def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., serving: _Optional[bool] = ..., name: _Optional[str] = ...) -> None: ...
 
 class JobView(_message.Message):
-    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled")
+    __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts")
     class CountsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -262,6 +298,7 @@ class JobView(_message.Message):
     EXPLANATION_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SETTLED_FIELD_NUMBER: _ClassVar[int]
+    ROLLOUTS_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     name: str
     state: str
@@ -273,7 +310,8 @@ class JobView(_message.Message):
     explanation: str
     version: int
     settled: bool
-    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ..., version: _Optional[int] = ..., settled: _Optional[bool] = ...) -> None: ...
+    rollouts: _containers.RepeatedCompositeFieldContainer[RolloutView]
+    def __init__(self, job_id: _Optional[str] = ..., name: _Optional[str] = ..., state: _Optional[str] = ..., instances: _Optional[_Iterable[_Union[InstanceView, _Mapping]]] = ..., counts: _Optional[_Mapping[str, int]] = ..., submitted_at_s: _Optional[float] = ..., framework_id: _Optional[str] = ..., more: _Optional[bool] = ..., explanation: _Optional[str] = ..., version: _Optional[int] = ..., settled: _Optional[bool] = ..., rollouts: _Optional[_Iterable[_Union[RolloutView, _Mapping]]] = ...) -> None: ...
 
 class ListJobsRequest(_message.Message):
     __slots__ = ("include_ended", "page_size", "page_token")

@@ -59,6 +59,26 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RollbackJobRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
                 _registered_method=True)
+        self.PauseRollout = channel.unary_unary(
+                '/pymesos.v1.Jobs/PauseRollout',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.FromString,
+                _registered_method=True)
+        self.ResumeRollout = channel.unary_unary(
+                '/pymesos.v1.Jobs/ResumeRollout',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.FromString,
+                _registered_method=True)
+        self.PromoteRollout = channel.unary_unary(
+                '/pymesos.v1.Jobs/PromoteRollout',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.FromString,
+                _registered_method=True)
+        self.AbortRollout = channel.unary_unary(
+                '/pymesos.v1.Jobs/AbortRollout',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.FromString,
+                _registered_method=True)
         self.ListVersions = channel.unary_unary(
                 '/pymesos.v1.Jobs/ListVersions',
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVersionsRequest.SerializeToString,
@@ -138,6 +158,34 @@ class JobsServicer:
 
     def RollbackJob(self, request, context):
         """Make the job what an earlier version said, as a new version; the numbers of instances stay.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseRollout(self, request, context):
+        """Hold rollouts: nothing is replaced until they are resumed, and no deadline passes.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeRollout(self, request, context):
+        """Have paused rollouts go on in their direction, with new deadlines.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PromoteRollout(self, request, context):
+        """Take the canaries for good: the other instances follow.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AbortRollout(self, request, context):
+        """End rollouts where they are: what is ready stays, of whichever version.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -231,6 +279,26 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.RollbackJob,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RollbackJobRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.SerializeToString,
+            ),
+            'PauseRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseRollout,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.SerializeToString,
+            ),
+            'ResumeRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeRollout,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.SerializeToString,
+            ),
+            'PromoteRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.PromoteRollout,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.SerializeToString,
+            ),
+            'AbortRollout': grpc.unary_unary_rpc_method_handler(
+                    servicer.AbortRollout,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.SerializeToString,
             ),
             'ListVersions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListVersions,
@@ -413,6 +481,114 @@ class Jobs:
             '/pymesos.v1.Jobs/RollbackJob',
             pymesos__proto_dot_v1_dot_jobs__pb2.RollbackJobRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.ChangeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/PauseRollout',
+            pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ResumeRollout',
+            pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PromoteRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/PromoteRollout',
+            pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AbortRollout(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/AbortRollout',
+            pymesos__proto_dot_v1_dot_jobs__pb2.RolloutRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.RolloutResponse.FromString,
             options,
             channel_credentials,
             insecure,

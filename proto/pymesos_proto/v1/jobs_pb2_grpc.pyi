@@ -40,6 +40,14 @@ class JobsStub:
     """Replace every instance of tasks by another that is the same."""
     RollbackJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RollbackJobRequest, _jobs_pb2.ChangeJobResponse]
     """Make the job what an earlier version said, as a new version; the numbers of instances stay."""
+    PauseRollout: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]
+    """Hold rollouts: nothing is replaced until they are resumed, and no deadline passes."""
+    ResumeRollout: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]
+    """Have paused rollouts go on in their direction, with new deadlines."""
+    PromoteRollout: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]
+    """Take the canaries for good: the other instances follow."""
+    AbortRollout: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]
+    """End rollouts where they are: what is ready stays, of whichever version."""
     ListVersions: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListVersionsRequest, _jobs_pb2.ListVersionsResponse]
     """The versions of a job that are kept: the latest 20, and those that instances are of."""
     DescribeJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.DescribeJobRequest, _jobs_pb2.DescribeJobResponse]
@@ -69,6 +77,14 @@ class JobsAsyncStub(JobsStub):
     """Replace every instance of tasks by another that is the same."""
     RollbackJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RollbackJobRequest, _jobs_pb2.ChangeJobResponse]  # type: ignore[assignment]
     """Make the job what an earlier version said, as a new version; the numbers of instances stay."""
+    PauseRollout: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]  # type: ignore[assignment]
+    """Hold rollouts: nothing is replaced until they are resumed, and no deadline passes."""
+    ResumeRollout: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]  # type: ignore[assignment]
+    """Have paused rollouts go on in their direction, with new deadlines."""
+    PromoteRollout: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]  # type: ignore[assignment]
+    """Take the canaries for good: the other instances follow."""
+    AbortRollout: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RolloutRequest, _jobs_pb2.RolloutResponse]  # type: ignore[assignment]
+    """End rollouts where they are: what is ready stays, of whichever version."""
     ListVersions: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListVersionsRequest, _jobs_pb2.ListVersionsResponse]  # type: ignore[assignment]
     """The versions of a job that are kept: the latest 20, and those that instances are of."""
     DescribeJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.DescribeJobRequest, _jobs_pb2.DescribeJobResponse]  # type: ignore[assignment]
@@ -125,6 +141,38 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.ChangeJobResponse, _abc.Awaitable[_jobs_pb2.ChangeJobResponse]]:
         """Make the job what an earlier version said, as a new version; the numbers of instances stay."""
+
+    @_abc_1.abstractmethod
+    def PauseRollout(
+        self,
+        request: _jobs_pb2.RolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.RolloutResponse, _abc.Awaitable[_jobs_pb2.RolloutResponse]]:
+        """Hold rollouts: nothing is replaced until they are resumed, and no deadline passes."""
+
+    @_abc_1.abstractmethod
+    def ResumeRollout(
+        self,
+        request: _jobs_pb2.RolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.RolloutResponse, _abc.Awaitable[_jobs_pb2.RolloutResponse]]:
+        """Have paused rollouts go on in their direction, with new deadlines."""
+
+    @_abc_1.abstractmethod
+    def PromoteRollout(
+        self,
+        request: _jobs_pb2.RolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.RolloutResponse, _abc.Awaitable[_jobs_pb2.RolloutResponse]]:
+        """Take the canaries for good: the other instances follow."""
+
+    @_abc_1.abstractmethod
+    def AbortRollout(
+        self,
+        request: _jobs_pb2.RolloutRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.RolloutResponse, _abc.Awaitable[_jobs_pb2.RolloutResponse]]:
+        """End rollouts where they are: what is ready stays, of whichever version."""
 
     @_abc_1.abstractmethod
     def ListVersions(

@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from enum import StrEnum
 
 from pymesos_binpack.jobs.rollouts.lifecycle import ROLLOUT_LIFE, State, Turn
 from pymesos_binpack.jobs.rollouts.members import Member
 from pymesos_binpack.jobs.rollouts.rules import UpdateRules
 from pymesos_binpack.jobs.rollouts.state import Rollout
+
+
+class Asked(StrEnum):
+    """What may be asked of a rollout."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    PROMOTE = "promote"
+    ABORT = "abort"
+
 
 MOST_EXITS = 3  # in a row, after which a version is taken to be bad
 SHOWN = 300  # characters of how an instance ended
@@ -15,6 +26,19 @@ SHOWN = 300  # characters of how an instance ended
 
 class AskedError(ValueError):
     """What was asked cannot be now: the message says why, and what can be."""
+
+
+def asked(what: Asked, rollout: Rollout, rules: UpdateRules, now_s: float, by: str) -> Rollout:
+    """Return a rollout after what was asked. Raises AskedError."""
+    match what:
+        case Asked.PAUSE:
+            return pause(rollout, now_s, by)
+        case Asked.RESUME:
+            return resume(rollout, rules, now_s, by)
+        case Asked.PROMOTE:
+            return promote(rollout, by)
+        case Asked.ABORT:
+            return abort(rollout, now_s, by)
 
 
 def pause(rollout: Rollout, now_s: float, by: str = "") -> Rollout:

@@ -1,0 +1,43 @@
+"""What a job file says of how its instances are replaced, as rules for rollouts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymesos_binpack.jobs.rollouts.rules import (
+    NONE,
+    STOP_FIRST,
+    Amount,
+    OnFailure,
+    Promote,
+    UpdateRules,
+)
+from pymesos_binpack.specs import TaskSpec
+
+_SECONDS = ("min_healthy_s", "healthy_deadline_s", "progress_deadline_s")
+
+
+def rules_of(spec: TaskSpec) -> UpdateRules:
+    """Return the rules of a task. Raises RulesError."""
+    given, stop_first = spec.update, bool(spec.volumes)
+    usual = STOP_FIRST if stop_first else UpdateRules()
+    said: dict[str, Any] = {key: float(given[key]) for key in _SECONDS if key in given}
+    return UpdateRules(
+        max_surge=_amount(given, "max_surge", usual.max_surge),
+        max_unavailable=_amount(given, "max_unavailable", usual.max_unavailable),
+        canary=_amount(given, "canary", NONE),
+        canary_promote=Promote(given.get("canary_promote", Promote.MANUAL)),
+        canary_serve=given.get("canary_serve", True),
+        on_failure=OnFailure(given.get("on_failure", OnFailure.ROLLBACK)),
+        stop_first=stop_first,
+        **said,
+    )
+
+
+def _amount(given: Mapping[str, Any], key: str, usual: Amount) -> Amount:
+    value = given.get(key)
+    if value is None:
+        return usual
+    text = str(value)
+    return Amount(int(text.removesuffix("%")), percent=text.endswith("%"))
