@@ -10,6 +10,7 @@ from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.state import ClusterState, TaskKey
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_simulation.agents import AgentNode
+from pymesos_simulation.changes import Editor
 from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.desk import Desk
 from pymesos_simulation.disk import Disk
@@ -38,6 +39,7 @@ class Cluster:
         self.rude: list[RudeFramework] = []
         self.others: list[DriverNode] = []  # frameworks of which nothing is expected
         self.desk: Desk | None = None
+        self.editor: Editor | None = None
         self.strangers: list[Node] = []  # whom the policy gives little or nothing
 
     def add_master(self) -> MasterNode:
@@ -85,6 +87,10 @@ class Cluster:
     def add_desk(self) -> None:
         """An operator who looks at it all."""
         self.desk = Desk(self.world, self.network, self.masters, self.frameworks, self.live)
+
+    def add_editor(self) -> None:
+        """People who change the jobs."""
+        self.editor = Editor(self.world, self.network, self.frameworks)
 
     def add_strangers(self) -> None:
         """One operator and two frameworks that try what they may not."""
@@ -134,8 +140,9 @@ class Cluster:
 
     def end(self) -> None:
         """Nothing runs any more."""
-        for node in (*self.nodes, *self.strangers, *([self.desk] if self.desk else ())):
-            node.loop.kill()
+        for node in (*self.nodes, *self.strangers, self.desk, self.editor):
+            if node is not None:
+                node.loop.kill()
 
     def converged(self) -> bool:
         """All work done, all acknowledged, and the leader's view is the agents'."""
@@ -192,6 +199,8 @@ class Cluster:
             out.append(f"not offered are {withheld}")
         if self.desk is not None:
             out += self.desk.differences()
+        if self.editor is not None:
+            out += self.editor.differences()
         return out + self.operators.broken(self.coordinator.registry)
 
     def _check_drained(self, agent_id: str) -> None:

@@ -285,6 +285,7 @@ class Desk(Node):
         seen = self._jobs.setdefault((framework.name, job_id), JobSeen())
         while True:
             stream = self._channel(framework.address).stream(WATCH_JOB)
+            seen.begin()
             try:
                 await stream.write(jobs_pb.WatchJobRequest(job_id=job_id))
                 await stream.done_writing()
@@ -336,6 +337,11 @@ class JobSeen:
     def __init__(self) -> None:
         self.state = ""
         self.instances: dict[str, jobs_pb.InstanceView] = {}
+        self._whole: set[str] | None = None  # what was told at the beginning of a stream
+
+    def begin(self) -> None:
+        """What comes next tells all that there is: what it leaves out was forgotten meanwhile."""
+        self._whole = set()
 
     def take(self, view: jobs_pb.JobView) -> None:
         """Fold a view. What is told is durable: no attempt, and no end, is taken back."""
@@ -353,6 +359,11 @@ class JobSeen:
                     f" {before.attempts}"
                 )
             self.instances[key] = now
+            if self._whole is not None:
+                self._whole.add(key)
+        if self._whole is not None and not view.more:
+            self.instances = {k: i for k, i in self.instances.items() if k in self._whole}
+            self._whole = None
 
     def is_like(self, job: JobState) -> bool:
         """Whether it is told as it is."""

@@ -40,6 +40,7 @@ FAULTS = (
     "drained",
     "activated",
     "window planned",
+    "changed",
     "agent ended",
     "torn down",
     "other resources",

@@ -15,6 +15,7 @@ from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
 POLICY_EVERY = 6  # of so many seeds one has certificates and a policy
+EDIT_EVERY = 8  # of so many seeds two have people who change jobs: one of these with drains, too
 DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
@@ -108,6 +109,8 @@ def _cluster(world: World) -> Cluster:
             cluster.add_rude(manner)
     if world.seed % DESK_EVERY == DESK_EVERY - 1:
         cluster.add_desk()
+    if world.seed % EDIT_EVERY in (0, 3):
+        cluster.add_editor()
     if world.seed % POLICY_EVERY == POLICY_EVERY - 2:
         cluster.add_strangers()
     return cluster
@@ -139,6 +142,8 @@ def _play(world: World, cluster: Cluster) -> Result:
         node.start()
     if cluster.desk is not None:
         cluster.desk.start()
+    if cluster.editor is not None:
+        cluster.editor.start()
     for stranger in cluster.strangers:
         stranger.start()
     Faults(cluster).begin()

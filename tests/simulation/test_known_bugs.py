@@ -27,6 +27,7 @@ from pymesos_binpack.core import launches, submissions
 from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored
+from pymesos_binpack.jobs import aligning
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack
 from pymesos_core.coordination.zookeeper import ZkRegistry
@@ -668,7 +669,19 @@ def take_an_agent_that_is_away_for_empty(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(master._DEADLINES, "drained", on_empty_due)
 
 
+def keep_what_a_lower_count_leaves_over(patch: pytest.MonkeyPatch) -> None:
+    """A job that is to have fewer instances has as many as before."""
+    original = aligning._why_removed
+
+    def why(*args: Any) -> str:
+        found = original(*args)
+        return "" if found == aligning.FEWER else found
+
+    patch.setattr(aligning, "_why_removed", why)
+
+
 BUGS: list[Patch] = [
+    keep_what_a_lower_count_leaves_over,
     forget_the_drain_of_who_registers,
     offer_what_is_cordoned_as_it_registers,
     leave_what_is_there_at_the_deadline,
@@ -740,6 +753,7 @@ FOUND_BY: dict[str, int] = {
     "forget_the_drain_of_who_registers": 4,
     "forget_the_epoch": 43,
     "keep_unreported_tasks": 6,
+    "keep_what_a_lower_count_leaves_over": 3,
     "launch_before_stored": 70,
     "launch_for_whoever_asks": 10,
     "leave_a_change_out": 9,

@@ -542,3 +542,24 @@ def test_data_on_an_unreachable_agent_are_waited_for() -> None:
     assert "instance 1 has its data on an agent that is unreachable" in it.rollout.why
     it.find("i2")
     it.run_until(State.DONE)
+
+
+def test_a_version_that_never_ran_is_not_known_to_work() -> None:
+    it = world(count=0)
+    it.apply(Kind.NEVER_READY)
+    it.run_until(State.DONE)
+    assert it.rollout.to_version == 2
+    it.apply(Kind.NEVER_READY, count=2)
+    assert it.rollout.from_version == 1
+    it.run_until(State.ROLLED_BACK)
+    it.run(10)
+    assert len(it.ready) == 2
+
+
+def test_the_room_of_one_that_departs_is_nobody_elses() -> None:
+    it = world(BLUE_GREEN, count=0)
+    it.apply(count=2)
+    it.run(1)
+    it.apply()
+    it.alter("i1", draining=True)
+    it.run_until(State.WAITING_PROMOTION)  # at no step there were too many

@@ -14,7 +14,7 @@ class Plan:
         self.steps: list[Step] = []
         self.stopped: set[str] = set()
         self._started: set[tuple[int, int]] = set()
-        self._live = seen.live
+        self._room = seen.ceiling - seen.live
         counted = [m for m in seen.members if seen.counts(m)]
         self._ready = len(counted)
         self._common = sum(m.index < seen.common for m in counted)
@@ -41,14 +41,14 @@ class Plan:
         one = self.seen.counts(member)
         self._ready -= one
         self._common -= one and member.index < self.seen.common
-        self._live -= member.live
+        self._room += member.live and not member.departs  # one that departs has room of its own
         self.stopped.add(member.key)
         self.steps.append(Stop(member.key, why))
 
     @property
     def has_room(self) -> bool:
         """Whether another may be live."""
-        return self._live < self.seen.ceiling
+        return self._room > 0
 
     def start(self, index: int, version: int, why: str) -> bool:
         """Start an instance, if another may be live and its index is free for it."""
@@ -58,7 +58,7 @@ class Plan:
         if seen.rules.stop_first and (index in seen.held or seen.at.get(index)):
             return False  # also while the one that is stopped now is there
         self._started.add((index, version))
-        self._live += 1
+        self._room -= 1
         self.steps.append(Start(index, version, why, seen.now_s))
         return True
 

@@ -98,5 +98,9 @@ def settled(version: int, count: int, now_s: float) -> Rollout:
 
 
 def known_good(previous: Rollout) -> int:
-    """Return the version to which the next rollout of a task would go back."""
-    return previous.to_version if previous.state is State.DONE else previous.from_version
+    """Return the version to which the next rollout of a task would go back.
+
+    A rollout that was done while no instance was wanted has proved nothing.
+    """
+    proved = previous.state is State.DONE and previous.most_stable > 0
+    return previous.to_version if proved else previous.from_version
