@@ -25,6 +25,7 @@ from pymesos_core.flags import Folder
 from pymesos_core.log import set_up_logging
 from pymesos_core.role import end_of, open_store
 from pymesos_core.settings import resolved_one
+from pymesos_core.text import os_problem
 
 NAME = "pymesos-agent"
 work_dir_option = click.option(
@@ -36,6 +37,19 @@ def _directory(context: click.Context, given: Path | None) -> Path:
     found = given or resolved_one(context, AgentSettings, "agent", "work_dir")
     assert isinstance(found, Path)
     return found.resolve()
+
+
+def _names_in(directory: Path) -> list[str]:
+    """What is in the agent's folder, if that is there. Raises click.UsageError."""
+    try:
+        return [path.name for path in directory.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise click.UsageError(
+            f"{os_problem(error)}; run this as the agent's user, or name the agent's folder with"
+            f" --work-dir"
+        ) from error
 
 
 def _no_checkpoint(directory: Path) -> click.UsageError:
@@ -57,7 +71,7 @@ def recover(context: click.Context, discard: bool, work_dir: Path | None) -> Non
             "say --discard: the agent's id, its tasks and their files are given up"
         )
     directory = _directory(context, work_dir)
-    if not any(directory.glob(f"{CHECKPOINT}*")):
+    if not any(name.startswith(CHECKPOINT) for name in _names_in(directory)):
         raise _no_checkpoint(directory)
     sys.exit(end_of(NAME, lambda: _recover(directory)))
 
@@ -91,7 +105,7 @@ def purge(
     with it, unless others use them.
     """
     directory = _directory(context, work_dir)
-    if not (directory / CHECKPOINT).exists():
+    if CHECKPOINT not in _names_in(directory):
         raise _no_checkpoint(directory)
     if not yes:
         and_files = "" if keep_files else ", and deletes their files and volumes"

@@ -138,12 +138,19 @@ def _credentials(file: Path) -> str:
 
 
 def _tls_folder(folder: Path) -> Path:
-    if not (folder / ZK_ROOTS).is_file():
+    try:
+        has_roots = (folder / ZK_ROOTS).is_file()
+        has_certificate, has_key = (folder / ZK_CERTIFICATE).exists(), (folder / ZK_KEY).exists()
+    except OSError as error:
+        raise AddressError(
+            f"tls={folder} of the zk:// URL cannot be read: {error.strerror}"
+        ) from error
+    if not has_roots:
         raise AddressError(
             f"tls={folder} of the zk:// URL holds no {ZK_ROOTS}, which is expected to have the"
             f" certificates of the authority of ZooKeeper's servers"
         )
-    if (folder / ZK_CERTIFICATE).exists() != (folder / ZK_KEY).exists():
+    if has_certificate != has_key:
         raise AddressError(
             f"tls={folder} of the zk:// URL holds one of {ZK_CERTIFICATE} and {ZK_KEY}; both are"
             f" expected, or none where ZooKeeper asks its clients for no certificate"

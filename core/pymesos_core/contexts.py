@@ -30,6 +30,7 @@ MAX_FILE_BYTES = 1024 * 1024
 MAX_CONTEXTS = 1000
 MAX_NAME_LENGTH = 63
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME_ANOTHER = "Name another folder for them with XDG_CONFIG_HOME"
 _FOLDERS = ("tls", "framework_tls", "held")
 
 
@@ -207,7 +208,9 @@ class Contexts:
         except FileNotFoundError:
             return _Contents({})
         except OSError as error:
-            raise ContextError(f"the contexts cannot be read: {os_problem(error)}") from error
+            raise ContextError(
+                f"the contexts cannot be read: {os_problem(error)}. {_NAME_ANOTHER}"
+            ) from error
         try:
             return _contents_of(json.loads(data.decode("utf-8")))
         except (ValueError, RecursionError) as error:
@@ -396,7 +399,4 @@ def _to_json(contents: _Contents) -> dict[str, Any]:
 
 
 def _cannot_write(error: OSError) -> ContextError:
-    return ContextError(
-        f"the contexts cannot be written: {os_problem(error)}. Name another folder for them with"
-        f" XDG_CONFIG_HOME"
-    )
+    return ContextError(f"the contexts cannot be written: {os_problem(error)}. {_NAME_ANOTHER}")

@@ -32,6 +32,8 @@ from pymesos_testing.components import (
 ROOT = Path(__file__).resolve().parents[2]
 THROW_AWAY = "--kill-tasks-on-exit"
 
+TOO_LONG = f"/{'x' * 300}"  # a path that cannot be looked at, by root either
+
 
 class Cluster:
     """A master, agents and a bin-packing framework."""
@@ -483,6 +485,8 @@ class TestWrongUse:
                 ["purge", "--work-dir", "/no/such"],
                 "there is no agent's checkpoint",
             ),
+            ("pymesos_agent", ["purge", "--work-dir", TOO_LONG], "File name too long; run this"),
+            ("pymesos_agent", ["--master", "h:1", "--hide", TOO_LONG], "--hide: /xxx"),
             ("pymesos_binpack", ["--master", "h:1"], "give job files, or --listen"),
             ("pymesos_binpack", ["/no/such"], "--master is missing"),
             ("pymesos_binpack", ["/no/such", "--master", "h:1"], "cannot read /no/such"),

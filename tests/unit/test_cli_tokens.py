@@ -46,6 +46,14 @@ def test_who_has_none_hears_the_refusal_alone(tmp_path: Path) -> None:
     assert raised.value.message == "the token was used before"
 
 
+def test_a_folder_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
+    made = ("cluster", "init", str(tmp_path / "a"))
+    assert CliRunner().invoke(main, made).exit_code == 0
+    issue = ("cluster", "issue", str(tmp_path / "a"), "agent/a", f"/{'x' * 300}")
+    said = CliRunner().invoke(main, issue)
+    assert said.exit_code == 1 and "File name too long. Name another folder" in said.output
+
+
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [

@@ -292,6 +292,13 @@ class TestFiles:
         status, output = run("context", "add", "a", "--master", "h:1")
         assert status == 2 and "the contexts cannot be" in output
 
+    def test_a_folder_that_cannot_be_looked_at(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("XDG_CONFIG_HOME", f"/{'x' * 300}")  # as one that is closed to us
+        for command, verb in ((("add", "a", "--master", "h:1"), "written"), (("list",), "read")):
+            status, output = run("context", *command)
+            assert status == 2 and f"the contexts cannot be {verb}: /xxx" in output
+            assert output.endswith("too long. Name another folder for them with XDG_CONFIG_HOME\n")
+
 
 class TestCommands:
     def test_a_context_with_certificates(self, own: Contexts, tmp_path: Path) -> None:

@@ -102,6 +102,7 @@ def test_what_a_zookeeper_url_names(tmp_path: Path) -> None:
     assert (url.auth, url.tls, str(url)) == ("alice:s3:cret", tls, "zk://a:2181/x")
     assert "s3" not in repr(url)
 
+    refused(f"zk://a/x?tls=/{'x' * 300}", "of the zk:// URL cannot be read: File name too long")
     (tls / "key.pem").touch()
     refused(written, "one of cert.pem and key.pem; both are expected, or none")
     (tls / "roots.pem").unlink()

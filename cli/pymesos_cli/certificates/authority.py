@@ -189,12 +189,12 @@ def _read_authority(folder: Path) -> tuple[Authority, bytes]:
 def _check_same_principal(folder: Path, to: Identity) -> None:
     """A folder is never taken from another principal. Raises click.ClickException."""
     path = folder / CERTIFICATE
-    if (folder / ROOT).exists():
-        raise click.ClickException(
-            f"{folder} holds an authority, which must not travel with a certificate: name another"
-            f" folder"
-        )
     try:
+        if (folder / ROOT).exists():
+            raise click.ClickException(
+                f"{folder} holds an authority, which must not travel with a certificate: name"
+                f" another folder"
+            )
         there = identity_of(x509.load_pem_x509_certificate(path.read_bytes()))
     except FileNotFoundError:
         if (folder / KEY).exists():

@@ -168,8 +168,8 @@ def check_plot(path: Path) -> None:
         raise CliError(
             f"cannot write the plot to {path}: its name should end in one of {known}", EXIT_USAGE
         )
-    was_there = path.exists()
     try:
+        was_there = path.exists()
         path.open("ab").close()
         if not was_there:
             path.unlink()

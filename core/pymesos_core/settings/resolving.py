@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 from pymesos_core.settings.declaring import Setting, Settings, settings_of
 from pymesos_core.settings.kinds import Raw
 from pymesos_core.settings.sources import Entry, near
+from pymesos_core.text import os_problem
 
 S = TypeVar("S", bound=Settings)
 DEFAULT = "default"
@@ -100,6 +101,8 @@ def _read(setting: Setting, sources: Sources) -> _Read:
             value = None if raw is None else setting.declared.kind.read(raw)
         except ValueError as error:
             problems.append(f"{candidate.where}: {error}")
+        except OSError as error:  # a path that cannot be looked at
+            problems.append(f"{candidate.where}: {os_problem(error)}")
         else:
             given, where = Given(raw, candidate.origin), candidate.where
     if setting.declared.required and len(candidates) == 1:
