@@ -14,10 +14,11 @@ import click
 
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.files.guards import GUARDED
+from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.purge import Ended, end_containers, pids_of, remove_files
 from pymesos_agent.runtimes.oci.networks import remove_bridge
-from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes
+from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes, tag_of
 from pymesos_agent.settings import AgentSettings
 from pymesos_agent.workdir import CHECKPOINT, SANDBOXES, if_damaged, lock_work_dir
 from pymesos_core.exits import ExitStatus
@@ -133,6 +134,8 @@ async def _purge(directory: Path, docker_host: str | None, keep_files: bool) -> 
         count = await end_containers(runtimes, ended, pids)
     removed = await asyncio.to_thread(remove_bridge)
     if not keep_files:
+        if (memory := memory_of(tag_of(directory))) is not None:
+            memory.remove_all()
         await remove_files(directory)
         removed.append(str(directory))
     click.echo(f"ended {count} containers; removed {', '.join(removed) or 'nothing else'}")

@@ -20,6 +20,7 @@ from pymesos_agent.core import AgentCore, Config
 from pymesos_agent.core.records import uids_of
 from pymesos_agent.core.uids import UidRange
 from pymesos_agent.files.disks import volume_limits
+from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.mounting import protect
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_agent.runtimes.oci.bundle import USER_NAMESPACE_IDS
@@ -28,6 +29,7 @@ from pymesos_agent.runtimes.starting import (
     check_needed,
     runtimes_of,
     start_runtimes,
+    tag_of,
 )
 from pymesos_agent.services.executor import ExecutorService
 from pymesos_agent.services.sandbox import SandboxService
@@ -83,7 +85,11 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     if why := await asyncio.to_thread(protect, work_dir):
         log.info("set-uid programs and devices are not switched off where tasks write: %s", why)
     containers = replace(
-        settings.containers, task_uids=task_uids, volume_limits=limits, protected=not why
+        settings.containers,
+        task_uids=task_uids,
+        volume_limits=limits,
+        protected=not why,
+        memory=memory_of(tag_of(work_dir)),
     )
     needed = runtimes_of(records)
     candidates = candidates_of(settings.runtime, settings.docker_host, containers, work_dir)
@@ -179,6 +185,7 @@ def _config(
         runtimes=[runtime.name for runtime in runtimes],
         isolation=isolation,
         version=VERSION,
+        capabilities=[pb.SECRETS],
     )
     return Config(
         info,

@@ -57,6 +57,7 @@ from pymesos_agent.health.watching import report_usage, watch_disk_space, watch_
 from pymesos_agent.host import HOST, Host
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime, RuntimeUnavailableError
+from pymesos_agent.secrets import Secrets, names_of
 from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_core import crash
 from pymesos_core.addresses import HostPort
@@ -117,7 +118,8 @@ class Shell:
         self._artifacts = Artifacts(
             work_dir / "artifacts", settings.host_paths, settings.artifact_cache_mib
         )
-        self._fetching = Fetching(self._artifacts, self.feed)
+        self._secrets = Secrets(settings.memory, self._tell_registered)
+        self._fetching = Fetching(self._artifacts, self.feed, self._secrets.give)
         self._folders = host.folders(work_dir, bool(settings.volume_limits))
         self._checks = Checks(self._runtimes, self._folders, self.feed, host.ask)
         self.queries = Queries(core, self._runtimes, self._folders, outside.clock, host.usage_of)
@@ -195,6 +197,9 @@ class Shell:
             log.info("%d containers of an earlier run are still known", len(found))
         self.feed(ContainersRecovered(found))
         state = self._core.state
+        if self._settings.memory is not None:
+            live = {c for c, owner in state.owners.items() if not owner.ended}
+            self._settings.memory.sweep(live | found.keys())
         self._folders.remove_leftovers(state.with_files() | found.keys(), state.groups.keys())
 
     async def _containers_of(self, runtime: Runtime) -> Mapping[str, ContainerState]:
@@ -235,6 +240,9 @@ class Shell:
 
         def hear(batch: pb.MasterBatch) -> None:
             for message in batch.message:
+                if message.HasField("secrets"):
+                    self._hear_secrets(connection_id, batch.epoch, message.secrets)
+                    continue  # no value goes any further
                 if message.HasField("registered"):
                     log.info("registered with %s as %s", address, message.registered.agent_id)
                 self.feed(MasterSaid(connection_id, batch.epoch, message))
@@ -246,10 +254,18 @@ class Shell:
         begun = partial(self.feed, Connected(connection_id))
         await use_stream(stream, outbox, _write(stream, outbox, self._last), begun, hear, ended)
 
-    def _tell_registered(self, message: pb.AgentMessage) -> None:
-        """To the master that has taken this agent in, if one has."""
-        if (connection_id := self._core.registered_on) in self._streams:
-            self._streams[connection_id].put(message)
+    def _hear_secrets(self, connection_id: int, epoch: int, told: pb.MasterMessage.Secrets) -> None:
+        """From the master that this agent obeys, and no other."""
+        obeyed = epoch >= self._core.state.epoch_seen
+        if obeyed and connection_id == self._core.registered_on:
+            self._secrets.heard(told)
+
+    def _tell_registered(self, message: pb.AgentMessage) -> bool:
+        """To the master that has taken this agent in, if one has; whether it has."""
+        if (connection_id := self._core.registered_on) not in self._streams:
+            return False
+        self._streams[connection_id].put(message)
+        return True
 
     # The core.
 
@@ -300,6 +316,8 @@ class Shell:
                 self._fetching.stop(container_id)
                 for runtime in self._named(name):
                     runtime.destroy(container_id)
+                if self._settings.memory is not None:
+                    self._settings.memory.remove(container_id)
                 self._folders.leave(own_uid, volumes)
             case DestroyGroup(group_id, names):
                 for name in names:
@@ -347,7 +365,7 @@ class Shell:
             return
         disks = self._folders.to_mount(spec)
         volumes = self._folders.to_hand_over(spec) if spec.volumes else ()
-        if spec.info.artifacts or volumes or disks:
+        if spec.info.artifacts or volumes or disks or names_of(spec.info.container):
             first = [
                 (f"Mounting the volume {each.host_path.name}", partial(self._folders.mount, each))
                 for each in disks

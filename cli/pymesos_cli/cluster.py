@@ -196,6 +196,8 @@ class Cluster:
         if error.code() not in _NOT_LEADING:
             raise CliError(describe(call_error(error))) from error
         hinted = leader_of(call_error(error))
+        if error.code() == grpc.StatusCode.FAILED_PRECONDITION and hinted is None:
+            raise CliError(describe(call_error(error))) from error  # the leader itself says so
         if hinted is not None:
             self._detector.hint(hinted)
         if asyncio.get_running_loop().time() + _RETRY_S > deadline:

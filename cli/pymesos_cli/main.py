@@ -51,6 +51,7 @@ ROOMS = {
     "rollout": ("jobs", "Show how a job changes; pause it, resume it, promote, abort."),
     "run": ("jobs", "Run a job file, or a command after --."),
     "scale": ("jobs", "Have other numbers of instances."),
+    "secret": ("operators", "Set secrets that tasks of a role may use, list, remove."),
     "stats": ("tasks", "Show what tasks use now."),
     "stop": ("jobs", "End a job and its tasks."),
     "tasks": ("operators", "List tasks: all, or those of a job."),

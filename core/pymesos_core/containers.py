@@ -6,7 +6,7 @@ from pymesos_core.images import is_on_disk
 from pymesos_proto.v1 import types_pb2 as pb
 
 # What the process runtime can give, too; networks and mounts of some kinds only.
-OF_PROCESSES = frozenset({"cpu_quota", "pids_max", "ulimits", "network", "mounts"})
+OF_PROCESSES = frozenset({"cpu_quota", "pids_max", "ulimits", "network", "mounts", "secrets"})
 
 
 def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> tuple[str, ...]:
@@ -23,7 +23,9 @@ def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> t
     if own_network and (grouped or limited):
         return ("oci",)
     if container.image:
-        return ("oci",) if is_on_disk(container.image) else ("docker", "oci")
+        # An engine writes a container's variables to its disk.
+        only_oci = is_on_disk(container.image) or any(use.env for use in container.secrets)
+        return ("oci",) if only_oci else ("docker", "oci")
     asked = {field.name for field, _ in container.ListFields()} - OF_PROCESSES
     namespaced = own_network or any(not mount.group_path for mount in container.mounts) or asked
     return ("oci",) if namespaced else ("process", "oci")

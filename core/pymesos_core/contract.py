@@ -20,7 +20,14 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 from google.protobuf.message import Message
 
 from pymesos_core import limits
-from pymesos_core.ids import hostname_problem, id_problem, name_problem, role_problem, size_of
+from pymesos_core.ids import (
+    hostname_problem,
+    id_problem,
+    name_problem,
+    role_problem,
+    secret_name_problem,
+    size_of,
+)
 from pymesos_core.limits import Limit
 from pymesos_core.recognizing import Recognizer, Usual, usual_id
 from pymesos_proto.v1 import types_pb2 as pb
@@ -85,6 +92,7 @@ _REFERENCE = _sized(limits.ID, nul=True)  # to what is there or not; nothing get
 _ROLE = _text(role_problem)
 _HOSTNAME = _text(hostname_problem)
 _LINE = _text(name_problem)
+_SECRET_NAME = _text(secret_name_problem)
 _KEY = _text(lambda text: name_problem(text, limits.LABEL_KEY))
 _TITLE = _sized(limits.NAME)
 _PATH = _sized(limits.PATH)
@@ -179,6 +187,14 @@ RULES: Mapping[str, Rule] = {
     "Refused.call": _LINE,
     "RevokeRequest.name": _LINE,
     "revoked": _LINE,
+    "SecretUse.name": _SECRET_NAME,
+    "SecretUse.path": _SECRET_NAME,
+    "SecretUse.env": _ARGUMENT,
+    "image_secret": _SECRET_NAME,
+    "SetSecretRequest.name": _SECRET_NAME,
+    "RemoveSecretRequest.name": _anything,  # it is there or not
+    "Value.name": _SECRET_NAME,
+    "problem": _anything,  # for people
     "token": _anything,
     "message": _anything,  # for people; within the limit of what carries it
     "reason": _anything,
@@ -250,10 +266,14 @@ RULES: Mapping[str, Rule] = {
     "data": _DATA,
     "uuid": _UUID,
     "digest": _bytes(limits.DIGEST),
+    "SetSecretRequest.value": _bytes(limits.SECRET),
+    "Value.value": _bytes(limits.SECRET),
 }
 
 # Enums of which a newer peer may say what we do not know: it is left out, see `tame`.
-OPEN_ENUMS = frozenset({"Reason", "Source", "FrameworkCapability", "MasterCapability"})
+OPEN_ENUMS = frozenset(
+    {"Reason", "Source", "FrameworkCapability", "MasterCapability", "AgentCapability"}
+)
 
 # How large a message may be as a part of another.
 SIZES: Mapping[str, Limit] = {
@@ -278,6 +298,7 @@ COUNTS: Mapping[str, Limit] = {
     "suppressed_roles": limits.CALL_ROLES,
     "LaunchGroup.task_infos": limits.GROUP_TASKS,
     "Reconcile.tasks": limits.ASKED_TASKS,
+    "ContainerInfo.secrets": limits.TASK_SECRETS,
     "revoked": limits.REVOCATIONS,
     "Usage.tasks": limits.USED_TASKS,
 }

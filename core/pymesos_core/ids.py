@@ -14,6 +14,8 @@ from pymesos_core.text import quoted
 # lines and paragraphs: nobody sees them, and some make others appear elsewhere.
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
+_SECRET_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-]{0,62}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 _USUAL = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]{0,254}")  # of an id, which is soon checked
 
 
@@ -64,6 +66,21 @@ def id_problem(text: str, limit: Limit = limits.ID) -> str | None:
 def hostname_problem(text: str) -> str | None:
     """Why `text` cannot be the name of a host, or None."""
     return id_problem(text, limits.HOSTNAME)
+
+
+def secret_name_problem(name: str) -> str | None:
+    """Why this cannot be the name of a secret, or of its file, or None."""
+    if _SECRET_NAME.fullmatch(name):
+        return None
+    return (
+        f"{quoted(name)} is no name of a secret or its file: at most 63 letters a-z and A-Z,"
+        f" digits, -, _ and . are expected, with a letter or a digit first"
+    )
+
+
+def is_variable(name: str) -> bool:
+    """Whether it can be the name of a variable of the environment."""
+    return _VARIABLE.fullmatch(name) is not None
 
 
 def role_problem(role: str) -> str | None:

@@ -53,6 +53,15 @@ def container_problem(task: Mapping[str, Any], *, in_group: bool) -> str | None:
     inside = [(m["container_port"], m.get("protocol", "tcp")) for m in mappings]
     if in_group and len(set(inside)) != len(inside):
         return "port_mappings: two lead to one port of the network that it shares with its sidecars"
+    uses = [_secret_use(secret) for secret in task.get("secrets", ())]
+    for key, names in (("path", [u.path for u in uses]), ("env", [u.env for u in uses])):
+        given = [name for name in names if name]
+        if twice := next((name for name in given if given.count(name) > 1), None):
+            return f"secrets: two have the {key} {twice}"
+    if both := next((u.env for u in uses if u.env in task.get("env", {})), None):
+        return f"secrets: the variable {both} is one of env, too"
+    if task.get("image_secret") and not task.get("image"):
+        return "image_secret: the task has no image that it could be for"
     for index, artifact in enumerate(task.get("artifacts", ())):
         path = artifact.get("path", "")
         if ".." in path.split("/"):
@@ -84,6 +93,7 @@ def container_info(image: str | None, container: ContainerSpec) -> pb.ContainerI
     ulimits = keys.pop("ulimits", {})
     mounts = keys.pop("mounts", ())
     mappings = keys.pop("port_mappings", ())
+    secrets = keys.pop("secrets", ())
     return pb.ContainerInfo(
         image=image or "",
         ulimits=[pb.Ulimit(name=n, soft=limit, hard=limit) for n, limit in ulimits.items()],
@@ -97,9 +107,16 @@ def container_info(image: str | None, container: ContainerSpec) -> pb.ContainerI
             )
             for mount in mounts
         ],
+        secrets=[_secret_use(secret) for secret in secrets],
         port_mappings=[pb.PortMapping(**mapping) for mapping in mappings],
         **keys,
     )
+
+
+def _secret_use(secret: Mapping[str, Any]) -> pb.SecretUse:
+    """A file of its own name, if nothing else is asked for."""
+    named = {"path": secret["name"]} if secret.keys() == {"name"} else {}
+    return pb.SecretUse(**secret, **named)
 
 
 def check_message(check: Mapping[str, Any]) -> pb.Check:

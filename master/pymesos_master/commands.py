@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from pymesos_core.caller import Caller
 from pymesos_core.errors import Problem, RequestError
 from pymesos_core.security.policy import Policy
+from pymesos_core.security.secrets import Sealed
 from pymesos_master.core.events import (
     Event,
     OperatorActivatedAgents,
@@ -20,12 +21,14 @@ from pymesos_master.core.events import (
     OperatorMadeToken,
     OperatorMarkedGone,
     OperatorReleasedRecord,
+    OperatorRemovedSecret,
     OperatorRemovedToken,
     OperatorReserved,
     OperatorRevoked,
     OperatorScheduledMaintenance,
     OperatorSetPolicy,
     OperatorSetQuota,
+    OperatorSetSecret,
     OperatorSetWeight,
     OperatorToreDown,
     OperatorUnreserved,
@@ -142,6 +145,16 @@ class Commands:
     async def revoke(self, caller: Caller, name: str, *, undo: bool = False) -> None:
         """Let a principal, or a certificate, in no more; or again."""
         await self._decide(lambda i: OperatorRevoked(i, name, undo, caller))
+
+    async def set_secret(self, caller: Caller, role: str, name: str, sealed: Sealed) -> None:
+        """Set a secret of a role, whose value is sealed."""
+        await self._decide(lambda i: OperatorSetSecret(i, role, name, sealed, caller))
+
+    async def remove_secret(
+        self, caller: Caller, role: str, name: str, *, force: bool = False
+    ) -> None:
+        """Remove a secret; `force`: also while live tasks use it."""
+        await self._decide(lambda i: OperatorRemovedSecret(i, role, name, force, caller))
 
     async def _decide(self, make_event: Callable[[int], Event]) -> None:
         problem = await self._ask(make_event)

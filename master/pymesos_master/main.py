@@ -25,6 +25,7 @@ from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.renewing import asking_leader, keep_renewed
+from pymesos_core.security.secrets import MAKE_ONE, KeyringError, add_key, read_keyring
 from pymesos_core.security.signing import Issued, Signer, SigningError, read_request
 from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
@@ -37,7 +38,7 @@ from pymesos_master.auditing import Audit, at_gate
 from pymesos_master.core import MasterCore
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
-from pymesos_master.services.leading import Leadership
+from pymesos_master.services.leading import Keys, Leadership
 from pymesos_master.services.operator import OperatorService
 from pymesos_master.services.sandbox_relay import PREFIX as SANDBOX_PREFIX
 from pymesos_master.services.sandbox_relay import SandboxRelay
@@ -69,7 +70,13 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     audit = Audit(files)
     server, address = process.bind(SERVER_LIMITS, credentials, on_refused=at_gate(audit))
     me = MasterInfo(str(OUTSIDE.uuid()), address, settings.listen_at.name(), VERSION)
-    leadership = Leadership(me, outside_with(credentials), audit=audit, audit_files=files)
+    leadership = Leadership(
+        me,
+        outside_with(credentials),
+        audit=audit,
+        audit_files=files,
+        keys=_keys(settings),
+    )
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     add_service(server, OperatorService(leadership))
@@ -124,6 +131,27 @@ def _signer(settings: MasterSettings) -> Signer | None:
     except (SigningError, OSError) as error:
         raise RoleError(f"the certificate in {settings.tls} has ended: {error}") from error
     return signer
+
+
+def _keys(settings: MasterSettings) -> Keys:
+    """The keys of secrets. A master that is alone has nobody else to get them from.
+
+    Raises RoleError.
+    """
+    path = settings.keys_at
+    if path is None:
+        return Keys()
+    try:
+        if settings.zk is None and not path.exists():
+            add_key(path)
+        read_keyring(path)
+    except FileNotFoundError:
+        log.warning("this master has no key for secrets, and gives tasks none: %s", MAKE_ONE)
+    except KeyringError as error:
+        raise RoleError(f"--secrets-key: {error}") from error
+    except OSError as error:
+        raise RoleError(f"the key of secrets cannot be made: {os_problem(error)}") from error
+    return Keys(path)
 
 
 def _renewing(
@@ -271,6 +299,12 @@ async def _lead(
         return str(error)
     prefix = f"{leadership.me.master_id.split('-', 1)[0]}-{term.epoch}"
     core = make(settings, records, prefix, leadership.outside.clock())
+    try:
+        keyring = await in_thread(leadership.keys.read)
+    except KeyringError as error:
+        keyring = None
+        if core.state.secrets():
+            log.error("no task gets a secret: %s", error)
     leader = Leader(
         core,
         term,
@@ -278,6 +312,7 @@ async def _lead(
         leadership.outside,
         settings.watched,
         leadership.audit,
+        keyring,
     )
     leadership.leader = leader
     leadership.led.set()

@@ -12,8 +12,9 @@ from pymesos_core.limits import POLICY
 from pymesos_core.resources import ResourceError, Resources, parse
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy
+from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.serving import Listen
-from pymesos_core.settings import MIB, SECONDS, folder, number, switch, text, whole
+from pymesos_core.settings import MIB, SECONDS, file, folder, number, switch, text, whole
 from pymesos_core.settings.server import (
     ServerSettings,
     listen_port,
@@ -76,6 +77,12 @@ class MasterSettings(ServerSettings):
         unit=SECONDS,
         help="Seconds that a certificate lives which this master signs; it is renewed at half of"
         " that.",
+    )
+    secrets_key: Path | None = file(
+        default_text="secrets.key in the folder of --tls",
+        exists=False,
+        help="The file with the keys of the cluster's secrets, the same for every master, as"
+        " `pymesos-cli cluster secrets-key` makes it. A master that is alone makes it by itself.",
     )
     zk: ZkUrl | None = zk_url()
     zk_session_timeout_s: float = zk_session_timeout(
@@ -163,8 +170,15 @@ class MasterSettings(ServerSettings):
     def problems(self) -> Iterator[tuple[str, str]]:
         """See Settings."""
         yield from super().problems()
+        if self.secrets_key is not None and self.tls is None:
+            yield "secrets_key", "give --tls, too: a cluster without certificates keeps no secrets"
         if self.no_audit is not None and self.audit_dir is not None:
             yield "no_audit", "--audit-dir is given, too: leave one of them out"
+
+    @property
+    def keys_at(self) -> Path | None:
+        """Where the keys of secrets are, in a cluster with certificates."""
+        return self.secrets_key or (self.tls / KEY_FILE if self.tls is not None else None)
 
     @property
     def audited(self) -> bool:

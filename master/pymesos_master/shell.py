@@ -20,6 +20,7 @@ from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
+from pymesos_core.security.secrets import MAKE_ONE, Keyring, OpeningError, Sealed
 from pymesos_core.tasks import until_first
 from pymesos_master.auditing import Audit
 from pymesos_master.commands import Commands
@@ -38,6 +39,7 @@ from pymesos_master.core.effects import (
     StepDown,
     TellAgent,
     TellFramework,
+    TellSecrets,
 )
 from pymesos_master.core.events import (
     CoordinationResumed,
@@ -46,13 +48,18 @@ from pymesos_master.core.events import (
     Event,
     Persisted,
     PersistFailed,
+    SecretsResealed,
     Tick,
 )
+from pymesos_master.core.secrets import place_of
 from pymesos_master.queries import Queries
 from pymesos_master.watching import BOUNDS, Bounds, Watching
+from pymesos_proto.v1 import agent_pb2 as agent_pb
 
 log = logging.getLogger(__name__)
 
+SEALED_TOGETHER = 8  # secrets, in one write
+NO_KEY = f"the master that leads has no key for secrets: {MAKE_ONE}, and start it again"
 STOPPED_LEADING = "the master stopped leading before this was done; try again"
 
 
@@ -101,14 +108,19 @@ class Leader:
         outside: Outside = OUTSIDE,
         watched: Bounds = BOUNDS,
         audit: Audit | None = None,
+        keyring: Keyring | None = None,
     ) -> None:
-        """`crash_folder` is where a fault is written down, `watched` what watchers may cost."""
+        """`crash_folder` is where a fault is written down, `watched` what watchers may cost.
+
+        Without a `keyring` no secret is opened.
+        """
         self.core = core
         self.term = term
         self.failure: str | None = None  # why it leads no more, if that is no other's leading
         self.fault: Fault | None = None  # it stopped by this one
         self.cause_is_set_aside = False  # for the next leader
         self.audit = audit or Audit()
+        self.keyring = keyring
         self.queries = Queries(core, outside.clock, self.audit.write)
         self.commands = Commands(self.ask)
         self.watching = Watching(term.epoch, core.state, core.watch, outside.wall_s, watched)
@@ -128,6 +140,7 @@ class Leader:
         self._complaints = Complaints(log, outside.mono_s)
         self._carry_out: dict[type, Callable[[Any], None]] = {
             TellAgent: self._tell_agent,
+            TellSecrets: self._tell_secrets,
             TellFramework: self._tell_framework,
             PublishEvent: self.watching.publish,
             PersistRegistry: lambda effect: self._runner.commit(effect.token, effect.changes),
@@ -151,6 +164,7 @@ class Leader:
         """Lead until the term is lost or this is cancelled; then every stream is ended."""
         try:
             self.feed(Tick())
+            self._seal_anew()
             if not self.term.active.is_set():
                 self._in_doubt(True)
             await until_first(self._runner.run(), self.term.lost.wait())
@@ -206,6 +220,40 @@ class Leader:
         connection = self._connections.get(effect.connection_id)
         if connection is not None:
             connection.outbox.put(effect.message)
+
+    def _tell_secrets(self, effect: TellSecrets) -> None:
+        """The one place where values are, on their way into a stream."""
+        told = agent_pb.MasterMessage.Secrets(
+            framework_id=effect.framework_id, task_id=effect.task_id, problem=effect.problem
+        )
+        try:
+            for name, sealed in effect.secrets:
+                if self.keyring is None:
+                    raise OpeningError(NO_KEY)
+                told.values.add(name=name, value=self.keyring.open(effect.role, name, sealed))
+        except OpeningError as error:
+            del told.values[:]
+            told.problem = str(error)
+            self._complaints.say("secrets", "cannot be opened", str(error))
+        message = agent_pb.MasterMessage(secrets=told)
+        self._tell_agent(TellAgent(effect.connection_id, message))
+
+    def _seal_anew(self) -> None:
+        """Have what an older key has sealed sealed by the one in use."""
+        if self.keyring is None:
+            return
+        done: list[tuple[str, Sealed, Sealed]] = []
+        for key, record in self.core.state.secrets().items():
+            if record.sealed.key_id != self.keyring.key_id:
+                role, name = place_of(key)
+                try:
+                    value = self.keyring.open(role, name, record.sealed)
+                except OpeningError as error:
+                    self._complaints.say("secrets", "cannot be sealed anew", str(error))
+                    continue
+                done.append((key, record.sealed, self.keyring.seal(role, name, value)))
+        for begin in range(0, len(done), SEALED_TOGETHER):
+            self.feed(SecretsResealed(tuple(done[begin : begin + SEALED_TOGETHER])))
 
     def _tell_framework(self, effect: TellFramework) -> None:
         connection = self._connections.get(effect.connection_id)

@@ -18,6 +18,7 @@ from pymesos_agent.files import fetching
 from pymesos_agent.files.artifacts import Artifacts
 from pymesos_agent.files.fetching import Fetching
 from pymesos_agent.runtimes.interface import ContainerEvent
+from pymesos_agent.secrets import Secrets
 from pymesos_core.resources import EMPTY
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.waiting import until
@@ -31,7 +32,8 @@ class Bench:
         self.events: list[ContainerEvent] = []
         self.launched: list[str] = []
         self.artifacts = Artifacts(folder / "cache", (), 1)
-        self.fetching = Fetching(self.artifacts, self.events.append)
+        self.secrets = Secrets(None, lambda message: False)
+        self.fetching = Fetching(self.artifacts, self.events.append, self.secrets.give)
 
     def start(self, *uris: str, **artifact: object) -> None:
         sandbox = self.folder / "sandbox"

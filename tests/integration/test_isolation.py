@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import os
 import pwd
@@ -24,7 +25,7 @@ from pymesos_agent.containers.disks import disk_of
 from pymesos_agent.containers.facets import DECLARED, FACETS
 from pymesos_agent.containers.sessions import run_entry
 from pymesos_agent.containers.settings import AllowedPath, ImageSettings, Settings
-from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.containers.spec import ContainerSpec, SecretValues
 from pymesos_agent.core.events import ContainerExited, ContainerFailed, ContainerStarted
 from pymesos_agent.core.ports import Group
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
@@ -45,8 +46,11 @@ LEAVES = (
     " until test -e gone; do sleep 0.1; done"
 )
 # Tried elsewhere: `disk` is the agent's (tests/e2e/test_neighbours.py); `root` on
-# oci has an image of the disk; no machine here has a GPU.
-ELSEWHERE = {"disk", "disk_image", "gpus", "hidden", "volumes"}
+# oci has an image of the disk; no machine here has a GPU; `image_secret` wants a registry
+# (test_image_secrets.py).
+ELSEWHERE = {"disk", "disk_image", "gpus", "hidden", "volumes", "image_secret"}
+PLANTED = b"planted-5c1f-secret"
+DIGEST = hashlib.sha256(PLANTED).hexdigest()
 
 
 async def mem(t: Tried) -> None:
@@ -347,11 +351,79 @@ async def user_namespace(t: Tried) -> None:
     await t.rig.exited(spec)
 
 
+async def secrets(t: Tried) -> None:
+    """Only its user reads them, and nothing of them is on a disk."""
+    for user in ("", "app"):
+        command = (
+            "sha256sum < $PYMESOS_SECRETS/pw; ls $PYMESOS_SECRETS; echo x > $PYMESOS_SECRETS/y"
+        )
+        uses = pb.ContainerInfo(secrets=[pb.SecretUse(name="db", path="pw")])
+        spec = t.rig.spec(f"{command}; exec sleep 600", image=t.image, container=uses)
+        if t.image:
+            spec.info.command.user = user
+        elif user:
+            nobody = pwd.getpwnam("nobody")
+            spec = replace(spec, user="nobody", owner=(nobody.pw_uid, nobody.pw_gid))
+        else:
+            spec = replace(spec, own_uid=OWN, owner=(OWN, OWN))
+        if spec.owner is not None:
+            os.chown(spec.sandbox, *spec.owner)
+        t.memory.put(spec.container_id, {"pw": PLANTED})
+        t.rig.runtime.launch(spec)
+        await t.rig.until(ContainerStarted, spec.container_id)
+        await until("it has said all", partial(has_said, spec, "pw\n"))
+        assert out(spec).split() == [DIGEST, "-", "pw"]
+        file = t.memory.secrets_of(spec.container_id) / "pw"
+        assert file.stat().st_mode & 0o777 == 0o400
+        assert file.stat().st_uid == spec.sandbox.stat().st_uid
+        assert sorted(p.name for p in file.parent.iterdir()) == ["pw"], "it made none itself"
+        stranger = ("setpriv", "--reuid", "7654", "--regid", "7654", "--clear-groups", "cat")
+        read = subprocess.run([*stranger, str(file)], capture_output=True, check=False)
+        assert read.returncode and not read.stdout
+        assert not planted_below(t.folder)
+        t.rig.runtime.kill(spec.container_id, force=True)
+        await t.rig.exited(spec)
+        t.rig.runtime.destroy(spec.container_id)
+        t.memory.remove(spec.container_id)
+
+
+async def secret_env(t: Tried) -> None:
+    """What a tool writes down of its environment is in memory, and goes with it."""
+    uses = pb.ContainerInfo(secrets=[pb.SecretUse(name="db", env="PASSWORD")])
+    tells = "printf %s $PASSWORD | sha256sum"
+    spec = t.rig.spec(f"{tells}; exec sleep 600", image=t.image, container=uses)
+    spec = replace(spec, secrets=SecretValues({"PASSWORD": PLANTED.decode()}))
+    t.rig.runtime.launch(spec)
+    await t.rig.until(ContainerStarted, spec.container_id)
+    await until("it has said all", partial(has_said, spec, "-\n"))
+    assert out(spec).split() == [DIGEST, "-"]
+    known = replace(spec, secrets=SecretValues())  # as the agent has it from now on
+    status, said = await run_entry(t.rig.runtime.entry(known, ["sh", "-c", tells], ""), 20)
+    assert status == 0 and (said.split()[0] == DIGEST) == (t.rig.runtime.name == "oci")
+    assert not planted_below(t.folder)
+    command_lines = b"".join(p.read_bytes() for p in Path("/proc").glob("[0-9]*/cmdline"))
+    assert PLANTED not in command_lines
+    t.rig.runtime.kill(spec.container_id, force=True)
+    await t.rig.exited(spec)
+    t.rig.runtime.destroy(spec.container_id)
+    await until("it is gone", lambda: not planted_below(t.memory.folder))
+    t.memory.remove(spec.container_id)
+
+
+def planted_below(folder: Path) -> list[str]:
+    """The files below a folder that have the planted secret in them."""
+    found = subprocess.run(
+        ["grep", "-rlF", "--binary-files=text", PLANTED.decode(), str(folder)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return found.stdout.split()
+
+
 TRIALS: dict[str, Callable[[Tried], Awaitable[None]]] = {
     trial.__name__: trial
     for trial in (mem, cpu, cpu_quota, pids, io, network, bridge, bandwidth, group, root,
                   read_only, mounts, ulimits, user, own_user, capabilities, seccomp,
-                  no_new_privileges, guard, namespaces, user_namespace)
+                  no_new_privileges, guard, namespaces, user_namespace, secrets, secret_env)
 }  # fmt: skip
 
 

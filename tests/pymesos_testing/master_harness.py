@@ -147,6 +147,7 @@ class MasterHarness:
         port: int | None = None,
         caller: Caller = NOBODY,
         isolation: Mapping[str, str] | None = None,
+        capabilities: Iterable[pb.AgentCapability] = (),
     ) -> int:
         """Register; the connection id."""
         connection_id = next(self._ids)
@@ -155,6 +156,7 @@ class MasterHarness:
             address=pb.Address(hostname="h", ip="127.0.0.1", port=port or 10_000 + connection_id),
             resources=resources.to_proto(resources.parse(text)),
             isolation=isolation,
+            capabilities=capabilities,
         )
         incarnation_id = f"i{connection_id}"
         self.feed(registering(connection_id, info, incarnation_id, tasks, caller=caller))

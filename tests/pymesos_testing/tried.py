@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from pymesos_agent.containers.settings import AllowedPath, ImageSettings, Settin
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerStarted
 from pymesos_agent.core.uids import UidRange
+from pymesos_agent.files.memory import Memory, memory_of
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import IMAGE, MissingError
 from pymesos_testing.registry import busybox_layer, write_layout
@@ -32,8 +35,9 @@ OCI = {
 class Tried:
     """A rig, the image to use, and a folder of the machine."""
 
-    def __init__(self, rig: Rig, image: str, folder: Path) -> None:
+    def __init__(self, rig: Rig, image: str, folder: Path, memory: Memory) -> None:
         self.rig, self.image, self.folder = rig, image, folder
+        self.memory = memory
 
     async def says(self, command: str, text: str = "cpus:0.5;mem:64", **container: object) -> str:
         """What a task writes, both streams."""
@@ -79,17 +83,22 @@ def group_says(pid: int, v1: str, v2: str) -> str:
 async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[Tried]:
     work = folder / "work"
     work.mkdir()
+    memory = memory_of(f"test-{os.getpid()}")
+    assert memory is not None
+    settings = Settings(memory=memory)
     if name in ("docker", "podman"):
         host: str = request.getfixturevalue(f"{name}_host")
-        async with docker_rig(work, host, Settings(host_paths=(AllowedPath(folder),))) as rig:
-            yield Tried(rig, IMAGE, folder)
+        settings = replace(settings, host_paths=(AllowedPath(folder),))
+        async with docker_rig(work, host, settings) as rig:
+            yield Tried(rig, IMAGE, folder, memory)
     elif name in OCI:
         try:
             write_layout(folder / "layout", [busybox_layer()], {})
         except MissingError as error:
             pytest.skip(str(error))
         base, tool = OCI[name]
-        settings = Settings(
+        settings = replace(
+            settings,
             images=ImageSettings(local_paths=(folder,)),
             host_paths=(AllowedPath(folder),),
             user_namespace_base=base,
@@ -97,8 +106,9 @@ async def tried_on(name: str, request: pytest.FixtureRequest, folder: Path) -> A
             task_uids=UidRange(OWN, 2),
         )
         async with oci_rig(work, settings) as rig:
-            yield Tried(rig, f"oci:{folder}/layout:image", folder)
+            yield Tried(rig, f"oci:{folder}/layout:image", folder, memory)
     else:
-        settings = Settings(task_uids=UidRange(OWN, 2))
+        settings = replace(settings, task_uids=UidRange(OWN, 2))
         async with process_rig(work, watched=name == "keeper", settings=settings) as rig:
-            yield Tried(rig, "", folder)
+            yield Tried(rig, "", folder, memory)
+    memory.remove_all()

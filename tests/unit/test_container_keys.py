@@ -35,6 +35,8 @@ def some(field: Any) -> Any:
             return [pb.ContainerMount(container_path="/m")]
         case "ulimits":
             return [pb.Ulimit(name="nofile", soft=7, hard=8)]
+        case "secrets":
+            return [pb.SecretUse(name="db", path="db")]
     value: Any = {field.TYPE_STRING: "NET_RAW", field.TYPE_BOOL: True}.get(field.type, 7)
     return [value] if field.is_repeated else value
 

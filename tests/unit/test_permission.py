@@ -18,6 +18,7 @@ from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.security.needs import NEEDS, Object, need_of_path
 from pymesos_core.security.policy import Policy, Verb
 from pymesos_core.security.policy_file import NEW_CLUSTER, read_policy
+from pymesos_core.security.secrets import Sealed
 from pymesos_master.core import Config, permission
 from pymesos_master.core import effects as fx
 from pymesos_master.core import events as ev
@@ -136,6 +137,7 @@ ONE: tuple[pb.Resource, ...] = tuple(resources.to_proto(resources.parse("cpus:1"
 
 # What operators may have done, what that needs, and in which role.
 Ask = Callable[[MasterHarness, str, Caller], ev.Event]
+SEALED = Sealed("k", b"n", b"x" * 16)
 DECISIONS: list[tuple[Ask, Verb, str]] = [
     (lambda h, f, c: ev.OperatorKilledTask(1, f, "t", c), Verb.KILL, "prod/web"),
     (lambda h, f, c: ev.OperatorKilledTask(1, "", "t", c), Verb.KILL, "prod/web"),
@@ -144,13 +146,17 @@ DECISIONS: list[tuple[Ask, Verb, str]] = [
     (lambda h, f, c: ev.OperatorSetWeight(1, "eng", 2.0, c), Verb.QUOTA, "eng"),
     (lambda h, f, c: ev.OperatorReserved(1, agent_of(h), "eng", ONE, c), Verb.RESERVE, "eng"),
     (lambda h, f, c: ev.OperatorUnreserved(1, agent_of(h), "eng", ONE, c), Verb.RESERVE, "eng"),
+    (lambda h, f, c: ev.OperatorSetSecret(1, "eng", "db", SEALED, c), Verb.SECRETS, "eng"),
+    (lambda h, f, c: ev.OperatorRemovedSecret(1, "eng", "db", True, c), Verb.SECRETS, "eng"),
     (lambda h, f, c: ev.OperatorMarkedGone(1, agent_of(h), c), Verb.AGENTS, ""),
     (lambda h, f, c: ev.OperatorReleasedRecord(1, "agent", "a", False, c), Verb.AGENTS, ""),
 ]
 
 
 # Of what is allowed, and is not there.
-IN_VAIN = re.compile("is not free; of eng this is|there is no record 'agent/a'")
+IN_VAIN = re.compile(
+    "is not free; of eng this is|there is no record 'agent/a'|the role eng has no secret 'db'"
+)
 
 
 def agent_of(h: MasterHarness) -> str:

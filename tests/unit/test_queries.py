@@ -13,6 +13,7 @@ from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.errors import Problem, ProblemKind, RequestError
 from pymesos_core.json_dialect import event_json, offer_json, to_json
 from pymesos_core.security.policy import Policy
+from pymesos_core.security.secrets import Sealed
 from pymesos_master.commands import Commands
 from pymesos_master.core import events as ev
 from pymesos_master.queries import PageRequest, Queries, TaskFilter
@@ -104,6 +105,8 @@ COMMANDS: list[Command] = [
     lambda c: asyncio.ensure_future(c.set_policy(CALLER, Policy(), 3)),
     lambda c: asyncio.ensure_future(c.make_token(CALLER, "d", "agent/a", 60.0)),
     lambda c: asyncio.ensure_future(c.remove_token(CALLER, "d")),
+    lambda c: asyncio.ensure_future(c.set_secret(CALLER, "r", "n", Sealed("k", b"n", b"d"))),
+    lambda c: asyncio.ensure_future(c.remove_secret(CALLER, "r", "n", force=True)),
     lambda c: asyncio.ensure_future(c.revoke(CALLER, "agent/a", undo=True)),
 ]
 

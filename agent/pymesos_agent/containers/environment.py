@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files.memory import IN_CONTAINER, VARIABLE
 from pymesos_core.resources import devices
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -16,14 +17,17 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 def task_environment(
-    spec: ContainerSpec, sandbox: Path, inherited: dict[str, str]
+    spec: ContainerSpec, sandbox: Path, inherited: dict[str, str], secrets: str = IN_CONTAINER
 ) -> dict[str, str]:
     """What a task finds in its environment; what is ours cannot be overridden by the task.
 
-    `sandbox` is the path as the task sees it.
+    `sandbox` is the path as the task sees it, `secrets` that of the files of its secrets.
     """
     env = dict(inherited)
     env.update((v.name, v.value) for v in spec.info.command.environment)
+    env |= spec.secrets.variables
+    if spec.has_secret_files:
+        env[VARIABLE] = secrets
     env.setdefault("HOME", str(sandbox))
     if spec.own_uid:  # what programs ask for who has no name in /etc/passwd
         env.setdefault("USER", str(spec.own_uid))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_agent.core.uids import UidRange
+from pymesos_agent.files.memory import Memory
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,7 @@ class Settings:
     user_namespace_base: int = 0  # what an image's root is on the machine; 0: root
     task_uids: UidRange | None = None  # for tasks that name no user; None: they have the agent's
     oci_tool: str = "auto"  # crun, runc, or the first that works
+    memory: Memory | None = None  # for what no disk is to have; None: there is no such place
     hidden: tuple[Path, ...] = ()  # from tasks of the process runtime, with the agent's own
     volume_limits: str = ""  # what holds new volumes at their sizes; empty: nothing does
     protected: bool = False  # what tasks write is mounted with nosuid and nodev

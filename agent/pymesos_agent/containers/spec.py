@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pymesos_agent.core.ports import Group, MappedPort, mapped_ports, ports_of
@@ -23,6 +24,17 @@ class Mount:
 
 
 @dataclass(frozen=True)
+class SecretValues:
+    """What a container is given of secrets beside files: as it is launched, and never kept."""
+
+    variables: Mapping[str, str] = field(default_factory=dict, repr=False)
+    login: str = field(default="", repr=False)  # USER:PASSWORD, by which its image is fetched
+
+
+NO_SECRETS = SecretValues()
+
+
+@dataclass(frozen=True)
 class ContainerSpec:
     """A container to launch."""
 
@@ -36,6 +48,12 @@ class ContainerSpec:
     volumes: tuple[Mount, ...] = ()
     group: Group | None = None
     own_uid: int = 0  # the user that it has, and no other; 0: `user`
+    secrets: SecretValues = NO_SECRETS
+
+    @property
+    def has_secret_files(self) -> bool:
+        """Whether it finds secrets in files."""
+        return any(use.path for use in self.info.container.secrets)
 
     @property
     def ports(self) -> list[int]:

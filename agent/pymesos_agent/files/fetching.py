@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from weakref import WeakValueDictionary
@@ -21,6 +21,7 @@ from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
 from pymesos_agent.files.handing import HandingStoppedError, hand_over
 from pymesos_agent.files.mounting import MountError
 from pymesos_agent.files.unpacking import User
+from pymesos_agent.secrets import SecretsError, names_of
 from pymesos_core.tasks import Background
 from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
@@ -38,9 +39,13 @@ class Fetching:
     """The containers that wait for their files."""
 
     def __init__(
-        self, artifacts: Artifacts, tell: Callable[[ContainerPulling | ContainerFailed], None]
+        self,
+        artifacts: Artifacts,
+        tell: Callable[[ContainerPulling | ContainerFailed], None],
+        give_secrets: Callable[[ContainerSpec], Awaitable[ContainerSpec]],
     ) -> None:
         self._artifacts = artifacts
+        self._give_secrets = give_secrets
         self._tell = tell
         self._fetches = Background("fetching files")
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of them, that are wanted
@@ -98,7 +103,10 @@ class Fetching:
                 self._tell(ContainerPulling(spec.container_id, text))
                 async with self._slots:
                     await self._in_thread(partial(self._fetch_one, artifact, spec))
-        except ArtifactError as error:
+            if names_of(spec.info.container):
+                self._tell(ContainerPulling(spec.container_id, "Waiting for its secrets"))
+                spec = await self._give_secrets(spec)
+        except (ArtifactError, SecretsError) as error:
             del self._tasks[spec.container_id]
             self._tell(ContainerFailed(spec.container_id, str(error)))
         else:

@@ -71,7 +71,7 @@ async def report_usage(
     core: AgentCore,
     queries: Queries,
     work_dir: Path,
-    tell: Callable[[agent_pb.AgentMessage], None],
+    tell: Callable[[agent_pb.AgentMessage], object],
     host: Host,
 ) -> None:
     """Tell a master what the machine and its tasks use, for ever."""

@@ -7,6 +7,7 @@ agent. Limits are cgroups where the agent may write them; elsewhere the supervis
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -31,6 +32,7 @@ from pymesos_agent.core.events import (
     RuntimeMended,
 )
 from pymesos_agent.files.folders import sandbox_path
+from pymesos_agent.files.memory import Memory
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import hiding, supervisor
@@ -77,7 +79,8 @@ class ProcessRuntime:
         hides = {"hidden": self._hidden["way"]} if self._hidden else {}
         own = {"own_user": str(given)} if (given := self._settings.task_uids) else {}
         always = {"disk": "watched", "ulimits": "yes", "no_new_privileges": "yes", "guard": "yes"}
-        return {**holds, **users, **hides, **own, **always, **self._settings.holds}
+        secrets = {"secrets": "tmpfs", "secret_env": "yes"} if self._settings.memory else {}
+        return {**holds, **users, **hides, **own, **always, **secrets, **self._settings.holds}
 
     async def start(self, on_event: OnEvent) -> None:
         """Connect to the supervisor that is there, or start one."""
@@ -102,6 +105,8 @@ class ProcessRuntime:
             )
         # Landlock would forbid much in the folders that ours is in, as in /tmp.
         own = [self._directory] if way == hiding.NAMESPACES else []
+        if own and self._settings.memory is not None:
+            own.append(self._settings.memory.folder)
         try:
             paths = hiding.identify(map(str, (*self._settings.hidden, *own)))
         except OSError as error:
@@ -176,8 +181,9 @@ class ProcessRuntime:
         mem_bytes = int(amounts.get("mem", 0) * MILLI_MIB)
         joins: tuple[str, ...] = ()
         try:
-            self._ids(spec)
+            ids = self._ids(spec)
             _link_volumes(spec)
+            self._give_secrets(spec, ids)
             if self._cgroups is not None:
                 cpus_milli = amounts.get("cpus", 0)
                 limits = cgroups.Limits(
@@ -202,7 +208,7 @@ class ProcessRuntime:
             self._what(
                 spec,
                 task_argv(spec.info.command),
-                task_environment(spec, spec.sandbox, self._inherited),
+                self._environment(spec),
                 joins,
             )
             | {"own_uid": spec.own_uid},
@@ -216,6 +222,7 @@ class ProcessRuntime:
         joins: tuple[str, ...],
     ) -> dict[str, Any]:
         """What becomes a process of a container, the first or another one: see `become`."""
+        own = _folders_of(spec, self._settings.memory)
         return {
             "argv": argv,
             "env": env,
@@ -224,8 +231,28 @@ class ProcessRuntime:
             "cgroups": joins,
             "ulimits": ulimits(spec.info.container),
             "no_new_privileges": True,
-            "hidden": self._hidden and {**self._hidden, "but": _own_folders(spec)},
+            "hidden": self._hidden and {**self._hidden, "but": own},
         }
+
+    def _environment(self, spec: ContainerSpec) -> dict[str, str]:
+        """What its processes find; variables that are secrets only the first, by its launch."""
+        memory = self._settings.memory
+        secrets = str(memory.secrets_of(spec.container_id)) if memory is not None else ""
+        return task_environment(spec, spec.sandbox, self._inherited, secrets)
+
+    def _give_secrets(self, spec: ContainerSpec, ids: Ids | None) -> None:
+        """Raises OSError."""
+        if spec.secrets.variables and not self._supervised.keeps_environments:
+            raise OSError(
+                "a secret cannot be a variable here until the tasks of the agent's earlier version"
+                " have ended, since their supervisor would have it on disk: ask for it with a path"
+            )
+        memory = self._settings.memory
+        if spec.has_secret_files and memory is not None:
+            uid, gid = ids[:2] if ids is not None else (os.geteuid(), os.getegid())
+            memory.give(spec.container_id, uid, gid)
+            with contextlib.suppress(FileExistsError):  # an artifact; $PYMESOS_SECRETS names it
+                (spec.sandbox / "secrets").symlink_to(memory.secrets_of(spec.container_id))
 
     @staticmethod
     def _ids(spec: ContainerSpec) -> Ids | None:
@@ -254,7 +281,7 @@ class ProcessRuntime:
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime. The command is in the container's cgroups, and is its user's."""
         mark = new_mark()
-        env = task_environment(spec, spec.sandbox, self._inherited) | {MARK: mark}
+        env = self._environment(spec) | {MARK: mark}
         if term:
             env["TERM"] = term
         group = self._groups.get(spec.container_id)
@@ -288,8 +315,12 @@ class ProcessRuntime:
             self._cgroups.close()
 
 
-def _own_folders(spec: ContainerSpec) -> list[str]:
-    return [os.path.realpath(path) for path in (spec.sandbox, *(v.host_path for v in spec.volumes))]
+def _folders_of(spec: ContainerSpec, memory: Memory | None) -> list[str]:
+    """What of the hidden folders a container sees all the same."""
+    paths = [spec.sandbox, *(volume.host_path for volume in spec.volumes)]
+    if spec.has_secret_files and memory is not None:
+        paths.append(memory.secrets_of(spec.container_id))
+    return [os.path.realpath(path) for path in paths]
 
 
 def _link_volumes(spec: ContainerSpec) -> None:

@@ -24,11 +24,16 @@ class NoRuntimeError(RoleError):
     """The agent cannot run anything, or not what it has to: the message says why."""
 
 
+def tag_of(work_dir: Path) -> str:
+    """What an agent's containers are known by on its machine."""
+    return hashlib.sha256(str(work_dir).encode()).hexdigest()[:16]
+
+
 def candidates_of(
     wanted: str, docker_host: str | None, settings: Settings, work_dir: Path
 ) -> list[Runtime]:
     """The runtimes that were asked for."""
-    tag = hashlib.sha256(str(work_dir).encode()).hexdigest()[:16]
+    tag = tag_of(work_dir)
     candidates: list[Runtime] = []
     if wanted in ("auto", "process"):
         candidates.append(ProcessRuntime(work_dir, tag, settings))

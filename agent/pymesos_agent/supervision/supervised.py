@@ -131,6 +131,11 @@ class Supervised:
         self._reading.start(self._read(reader))
 
     @property
+    def keeps_environments(self) -> bool:
+        """Whether none that is launched is on disk meanwhile: see `_become_by_itself`."""
+        return self._version >= 3
+
+    @property
     def _is_old(self) -> bool:
         """Whether the supervisor is of an older version than we are."""
         return self._version < supervisor.VERSION

@@ -6,6 +6,7 @@ otherwise.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import tempfile
 import time
@@ -39,6 +40,7 @@ from pymesos_core.security.issuing import (
     put_authority,
     replace_file,
 )
+from pymesos_core.security.secrets import KEY_FILE, KeyringError, add_key, key_file_bytes
 from pymesos_core.text import one_line, os_problem
 
 ROOT, ROOT_KEY = "root.pem", "root.key"
@@ -68,6 +70,8 @@ def make_authority(folder: Path, cluster: str, master: str, operator: str) -> No
             issue(made / name, to, signing, roots, FIRST_DAYS * DAY_S, now_s)
         of_master = root.make_intermediate(first[MASTER].principal, now_s)
         put_authority(made / MASTER, of_master)
+        add_key(made / KEY_FILE)
+        replace_file(made / MASTER / KEY_FILE, key_file_bytes(made / KEY_FILE))
 
     _make_folder(folder, fill)
     shown = _shown(folder)
@@ -108,11 +112,35 @@ def issue_certificate(authority: Path, principal: str, folder: Path, days: float
         certificate = issue(folder, to, signing, roots, days * DAY_S, time.time())
         if of_master is not None:
             put_authority(folder, of_master)
+        if to.kind == Kind.MASTER and not (folder / KEY_FILE).exists():
+            with contextlib.suppress(FileNotFoundError):  # of a version that knew no secrets
+                replace_file(folder / KEY_FILE, key_file_bytes(authority / KEY_FILE))
+    except KeyringError as error:
+        raise click.ClickException(str(error)) from error
     except OSError as error:
         _cannot_write(error)
     until = certificate.not_valid_after_utc
     click.echo(
         f"{to.principal} of {to.cluster}, until {until:%Y-%m-%d %H:%M} UTC, in {_shown(folder)}"
+    )
+
+
+def make_secrets_key(file: Path) -> None:
+    """`pymesos-cli cluster secrets-key`. Raises click.ClickException."""
+    there = file.exists()
+    try:
+        key_id = add_key(file)
+    except KeyringError as error:
+        raise click.ClickException(str(error)) from error
+    except OSError as error:
+        _cannot_write(error)
+    shown = _shown(file)
+    what = f"is on top in {shown}, and seals from now on" if there else f"is in {shown}"
+    click.echo(
+        f"the key {key_id} {what}\n"
+        f"give the file to every master, the one that leads last, as {KEY_FILE} in the folder of"
+        f" --tls, for\nits owner alone, and start them again; keep a copy where no backup of the"
+        f" registry is"
     )
 
 

@@ -90,6 +90,19 @@ def issue(authority: Path, principal: str, folder: Path, days: float) -> None:
     issue_certificate(authority, principal, folder, days)
 
 
+@cluster.command("secrets-key")
+@click.argument("file", type=FolderPath(), metavar="FILE")
+def secrets_key(file: Path) -> None:
+    """Make the key by which masters keep secrets, or put a new one on top of those in FILE.
+
+    The first in FILE seals, all open. What older ones have sealed the next leader seals anew: then
+    they may be deleted.
+    """
+    from pymesos_cli.certificates.authority import make_secrets_key
+
+    make_secrets_key(file)
+
+
 @cluster.command()
 @FOLDER
 def show(folder: Path) -> None:

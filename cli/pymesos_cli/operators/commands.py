@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from pymesos_cli import completing
@@ -472,3 +474,65 @@ def audit(
 
     wanted = audits.Wanted(since, who, verb, denied)
     with_cluster(settings, lambda cluster: audits.show_audit(cluster, wanted, as_json=as_json))
+
+
+@room.group("secret")
+def secret() -> None:
+    """Set secrets, which tasks of a role may use; list and remove them.
+
+    \b
+    pymesos-cli secret set prod/web db < password.txt
+    in a job of the role prod/web:  secrets: [{name: db, path: db-password}]
+
+    The task finds the file db-password in the folder $PYMESOS_SECRETS.
+    """
+
+
+ROLE = click.argument("role", shell_complete=completing.roles)
+
+
+@secret.command("set")
+@ROLE
+@click.argument("name")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="PATH",
+    help="A file with the value, byte by byte.  [default: standard input]",
+)
+@pass_settings
+def set_secret(settings: Settings, role: str, name: str, file: Path | None) -> None:
+    """Set the secret NAME of a ROLE, from standard input or a file.
+
+    Tasks that run keep what they were given; those that start from now on get this one.
+    """
+    from pymesos_cli.operators import secrets
+
+    with_cluster(settings, lambda cluster: secrets.set_secret(cluster, role, name, file))
+
+
+@secret.command("list")
+@click.argument("role", default="", required=False, shell_complete=completing.roles)
+@json_option
+@pass_settings
+def list_secrets(settings: Settings, role: str, as_json: bool) -> None:
+    """List secrets, of one ROLE or of all in which you may: who set them when, and who uses them.
+
+    No command shows a value.
+    """
+    from pymesos_cli.operators import secrets
+
+    with_cluster(settings, lambda cluster: secrets.list_secrets(cluster, role, as_json=as_json))
+
+
+@secret.command("remove")
+@ROLE
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also while live tasks use it.")
+@pass_settings
+def remove_secret(settings: Settings, role: str, name: str, force: bool) -> None:
+    """Remove the secret NAME of a ROLE: tasks that want it are not started any more."""
+    from pymesos_cli.operators import secrets
+
+    with_cluster(settings, lambda cluster: secrets.remove_secret(cluster, role, name, force=force))

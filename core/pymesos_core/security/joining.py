@@ -44,7 +44,8 @@ from pymesos_core.security.credentials import (
     read_pem,
 )
 from pymesos_core.security.identities import Identity, IdentityError, Kind
-from pymesos_core.security.issuing import put, put_authority, put_next_key
+from pymesos_core.security.issuing import put, put_authority, put_next_key, replace_file
+from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.security.signing import make_request
 from pymesos_core.text import os_problem
 from pymesos_core.transport import CallError, Code, method_of
@@ -170,6 +171,8 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
         if answer.authority:
             signing, *over = x509.load_pem_x509_certificates(answer.authority)
             put_authority(folder, Authority(signing, authority_key, tuple(over)))
+        if answer.secrets_key:
+            replace_file(folder / KEY_FILE, answer.secrets_key)
         put(folder, key_pem(key), answer.chain, answer.roots)
     except OSError as error:
         raise _cannot_write(error) from error

@@ -42,6 +42,7 @@ _AGENTS = Need(Verb.AGENTS, Object.CLUSTER)
 _POLICY = Need(Verb.POLICY, Object.CLUSTER)
 _FILES = Need(Verb.FILES, Object.ROLE)
 _SUBMIT = Need(Verb.SUBMIT, Object.ROLE)
+_SECRETS = Need(Verb.SECRETS, Object.ROLE)
 _STOP = Need(Verb.STOP, Object.ROLE)
 
 NEEDS: Mapping[str, Need] = {
@@ -80,6 +81,9 @@ NEEDS: Mapping[str, Need] = {
     "Operator.RemoveToken": _POLICY,
     "Operator.Revoke": _POLICY,
     "Operator.ListRevocations": _POLICY,
+    "Operator.SetSecret": _SECRETS,
+    "Operator.RemoveSecret": _SECRETS,
+    "Operator.ListSecrets": Need(Verb.SECRETS, Object.SOME),
     # Who joins, and whoever renews.
     "Enrolment.Join": OWN,
     "Certificates.Renew": OWN,
@@ -141,6 +145,7 @@ NEEDS: Mapping[str, Need] = {
     "AgentMessage.executor_exited": OWN,
     "AgentMessage.ended_tasks": OWN,
     "AgentMessage.leaving": OWN,
+    "AgentMessage.secrets_wanted": OWN,
     # Executors, of their agent.
     "Executor.Connect": OWN,
     "ExecutorCall.subscribe": OWN,

@@ -38,6 +38,7 @@ class Verb(StrEnum):
     FILES = "files"
     EXEC = "exec"
     QUOTA = "quota"
+    SECRETS = "secrets"
     AGENTS = "agents"
     POLICY = "policy"
     AUDIT = "audit"

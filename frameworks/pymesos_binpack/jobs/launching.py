@@ -65,7 +65,12 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         volumes=ids,
         home=instance.saved.data_on,
         home_name=instance.saved.hostname,
+        secrets=any(_uses_secrets(each) for each in (spec, *spec.sidecars)),
     )
+
+
+def _uses_secrets(spec: TaskSpec) -> bool:
+    return any(name in spec.container.keys for name in ("secrets", "image_secret"))
 
 
 def line_of(instance: Instance, job: Job) -> Line[Instance]:

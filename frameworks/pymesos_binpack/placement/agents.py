@@ -23,6 +23,7 @@ class OfferedAgent:
     attributes: Attributes
     total: Resources
     runtimes: tuple[str, ...] = ()
+    knows_secrets: bool = True
 
     @property
     def hostname(self) -> str:

@@ -14,6 +14,8 @@ def refusal_of_agent(
     """Why the agent will not do, whatever is free on it."""
     if task.runtimes and agent.runtimes and not set(task.runtimes) & set(agent.runtimes):
         return f"it has none of the runtimes {', '.join(task.runtimes)}"
+    if task.secrets and not agent.knows_secrets:
+        return "it is of a version that knows no secrets"
     for constraint in task.constraints:
         reason = unmet(constraint, task.group, agent.attributes, placed, known)
         if reason is not None:

@@ -22,7 +22,8 @@ def agent_of(offer: pb.Offer) -> OfferedAgent:
     """What an offer tells of its agent."""
     attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
     total = from_proto(offer.agent_total or offer.resources)
-    return OfferedAgent(offer.agent_id, attributes, total, tuple(offer.runtimes))
+    knows = pb.SECRETS in offer.agent_capabilities
+    return OfferedAgent(offer.agent_id, attributes, total, tuple(offer.runtimes), knows)
 
 
 @dataclass

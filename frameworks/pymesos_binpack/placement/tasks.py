@@ -28,12 +28,21 @@ class PendingTask:
     volumes: tuple[str, ...] = ()
     home: str = ""
     home_name: str = ""
+    secrets: bool = False  # it uses some
 
     def kind(self) -> tuple[object, ...]:
         """What decides where it fits: two of a kind fit in the same places."""
         group = self.group if self.constraints else ""
         needs = frozenset(self.scalars.items())
-        return (needs, self.ports, self.constraints, self.runtimes, group, self.volumes)
+        return (
+            needs,
+            self.ports,
+            self.constraints,
+            self.runtimes,
+            group,
+            self.volumes,
+            self.secrets,
+        )
 
 
 class Cause(StrEnum):

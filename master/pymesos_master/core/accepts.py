@@ -19,6 +19,7 @@ from pymesos_master.core import (
     optimistic,
     permission,
     reservations,
+    secrets,
     tasks,
 )
 from pymesos_master.core.context import Context
@@ -332,14 +333,22 @@ def _needed(
 ) -> tuple[list[Resources], str | None]:
     """What each of its tasks needs, and why they may not be launched, or None."""
     if launching.grouped:
-        return group_problem(framework, agent, launching.infos, rest, launched)
-    info = launching.infos[0]
-    needed, problem = task_problem(framework, agent, info, rest, launched=launched)
-    return [needed], problem
+        of_all, problem = group_problem(framework, agent, launching.infos, rest, launched)
+    else:
+        info = launching.infos[0]
+        needed, problem = task_problem(framework, agent, info, rest, launched=launched)
+        of_all = [needed]
+    if problem is None:
+        problems = (secrets.launch_problem(agent, each) for each in launching.infos)
+        problem = next(filter(None, problems), None)
+    return of_all, problem
 
 
 def _plan(
-    framework: Framework, agent: Agent, launches: Iterable[Launching], rest: Resources
+    framework: Framework,
+    agent: Agent,
+    launches: Iterable[Launching],
+    rest: Resources,
 ) -> tuple[list[_Planned], Resources]:
     """Which launches are valid and fit, and what they leave of the offers."""
     planned: list[_Planned] = []

@@ -34,6 +34,7 @@ _OF_AGENTS: dict[type, str] = {
     ev.AgentToldEnded: "ENDED_TASKS",
     ev.AgentUsageReported: "USAGE",
     ev.ExecutorTold: "EXECUTOR",
+    ev.AgentWantsSecrets: "SECRETS",
 }
 _OF_OPERATORS: dict[type, str] = {
     ev.OperatorKilledTask: "KILL_TASK",
@@ -53,6 +54,8 @@ _OF_OPERATORS: dict[type, str] = {
     ev.OperatorRemovedToken: "REMOVE_TOKEN",
     ev.TokenUsed: "JOIN",
     ev.OperatorRevoked: "REVOKE",
+    ev.OperatorSetSecret: "SET_SECRET",
+    ev.OperatorRemovedSecret: "REMOVE_SECRET",
 }
 _NAMED = (
     "framework_id",
@@ -225,6 +228,7 @@ def refuse(ctx: Context, event: ev.Event, problem: str) -> bool:
             | ev.AgentUsageReported(connection_id)
             | ev.AgentLeaving(connection_id)
             | ev.ExecutorTold(connection_id)
+            | ev.AgentWantsSecrets(connection_id)
         ):
             agent = _agent_on(ctx.state, connection_id)
             if agent is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pymesos_core.errors import Problem
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.security.audit import Entry
+from pymesos_core.security.secrets import Sealed
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -28,6 +29,21 @@ class TellAgent:
 
     connection_id: int
     message: agent_pb.MasterMessage
+
+
+@dataclass(frozen=True, slots=True)
+class TellSecrets:
+    """Open secrets of a role, and send them to the agent of a task that uses them.
+
+    What a value is nobody knows but who carries this out. `problem`: why there are none.
+    """
+
+    connection_id: int
+    framework_id: str
+    task_id: str
+    role: str
+    secrets: tuple[tuple[str, Sealed], ...]  # each with its name
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +136,7 @@ class Complain:
 Effect = (
     TellFramework
     | TellAgent
+    | TellSecrets
     | CloseConnection
     | AwaitDrained
     | EndUnread

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.security.policy import Policy
+from pymesos_core.security.secrets import Sealed
 from pymesos_master.core.reported import ReportedTask
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -93,6 +94,16 @@ class ExecutorTold:
 
     connection_id: int
     told: agent_pb.ExecutorMessage | agent_pb.AgentMessage.ExecutorExited
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class AgentWantsSecrets:
+    """An agent is about to start a task that asks for secrets."""
+
+    connection_id: int
+    framework_id: str
+    task_id: str
     caller: Caller = NOBODY
 
 
@@ -310,6 +321,35 @@ class OperatorRevoked:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorSetSecret:
+    """An operator sets a secret of a role; its value was sealed as it came."""
+
+    request_id: int
+    role: str
+    name: str
+    sealed: Sealed
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRemovedSecret:
+    """An operator removes a secret; `force`: also while live tasks use it."""
+
+    request_id: int
+    role: str
+    name: str
+    force: bool = False
+    caller: Caller = NOBODY
+
+
+@dataclass(frozen=True, slots=True)
+class SecretsResealed:
+    """Secrets were sealed anew by a newer key: of each its key, what it was, and what it is."""
+
+    secrets: tuple[tuple[str, Sealed, Sealed], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CoordinationSuspended:
     """Whether this master still leads is in doubt."""
 
@@ -344,6 +384,7 @@ Event = (
     | TaskStatusUpdated
     | AgentUsageReported
     | ExecutorTold
+    | AgentWantsSecrets
     | FrameworkSubscribing
     | FrameworkCalled
     | FrameworkDisconnected
@@ -366,6 +407,9 @@ Event = (
     | OperatorRemovedToken
     | TokenUsed
     | OperatorRevoked
+    | OperatorSetSecret
+    | OperatorRemovedSecret
+    | SecretsResealed
     | CoordinationSuspended
     | CoordinationResumed
     | Persisted

@@ -31,6 +31,7 @@ from pymesos_master.core import (
     reservations,
     revocations,
     roles,
+    secrets,
     takeover,
     tasks,
     telling,
@@ -70,6 +71,7 @@ class MasterCore:
             events.AgentLeaving: agents.on_leaving,
             events.AgentUsageReported: agents.on_usage,
             events.ExecutorTold: executors.on_told,
+            events.AgentWantsSecrets: secrets.on_wanted,
             events.TaskStatusUpdated: tasks.on_status_update,
             events.FrameworkSubscribing: frameworks.on_subscribing,
             events.FrameworkCalled: frameworks.on_call,
@@ -93,6 +95,9 @@ class MasterCore:
             events.OperatorRemovedToken: enrolment.on_remove,
             events.TokenUsed: enrolment.on_use,
             events.OperatorRevoked: revocations.on_revoke,
+            events.OperatorSetSecret: secrets.on_set,
+            events.OperatorRemovedSecret: secrets.on_remove,
+            events.SecretsResealed: secrets.on_resealed,
             events.CoordinationSuspended: self._suspend,
             events.CoordinationResumed: self._resume,
             events.Persisted: lambda ctx, event: ctx.persisted(event.token),
@@ -278,6 +283,7 @@ _ON_WRITTEN: dict[type, Callable[[Context, Any], None]] = {
     quarantine.Discarded: quarantine.on_discarded,
     enrolment.TokenWritten: enrolment.on_token_written,
     revocations.Revoked: revocations.on_revoked,
+    secrets.SecretWritten: secrets.on_written,
     reservations.Conversion: accepts.on_converted,
 }
 

@@ -103,6 +103,7 @@ def offer_message(agent: Agent, offer: Offer) -> pb.Offer:
         optimistic=bool(offer.copy_of),
         runtimes=agent.info.runtimes,
         unavailability=agent.maintenance.unavailability if agent.maintenance else None,
+        agent_capabilities=agent.info.capabilities,
     )
 
 

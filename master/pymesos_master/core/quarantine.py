@@ -20,7 +20,15 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError
 from pymesos_core.store import Change
 from pymesos_core.text import cut
-from pymesos_master.core import drains, enrolment, maintenance, permission, policies, revocations
+from pymesos_master.core import (
+    drains,
+    enrolment,
+    maintenance,
+    permission,
+    policies,
+    revocations,
+    secrets,
+)
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
 from pymesos_master.core.events import OperatorReleasedRecord
@@ -33,6 +41,7 @@ from pymesos_master.core.registry import (
     POLICY,
     REVOCATION,
     ROLE,
+    SECRET,
     TOKEN,
     read_drain,
     read_maintenance,
@@ -78,6 +87,9 @@ def take_in(ctx: Context, kind: str, key: str, value: bytes) -> str | None:
         elif kind == REVOCATION:
             revocation = registry_pb.RevocationRecord.FromString(value)
             ctx.state.image.load((kind, key), revocations.read_revocation(key, revocation))
+        elif kind == SECRET:
+            secret = secrets.read_secret(key, registry_pb.SecretRecord.FromString(value))
+            ctx.state.image.load((kind, key), secret)
         elif kind == CALL:
             _take_call(ctx, key, value)
         elif kind == POLICY:

@@ -28,11 +28,13 @@ from pymesos_master.core.state import (
     Record,
     Revocation,
     RoleTerms,
+    SecretRecord,
     Token,
 )
 from pymesos_master.core.state import POLICY as POLICY
 from pymesos_master.core.state import REVOCATION as REVOCATION
 from pymesos_master.core.state import ROLE as ROLE
+from pymesos_master.core.state import SECRET as SECRET
 from pymesos_master.core.state import TOKEN as TOKEN
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -83,6 +85,18 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
             )
         case Revocation(at_s, made_by):
             message = registry_pb.RevocationRecord(at_s=at_s, made_by=made_by)
+        case SecretRecord(sealed, version, set_by, set_at_s):
+            role, _, name = key[1].rpartition(":")
+            message = registry_pb.SecretRecord(
+                role=role,
+                name=name,
+                version=version,
+                key_id=sealed.key_id,
+                nonce=sealed.nonce,
+                sealed=sealed.data,
+                set_by=set_by,
+                set_at_s=set_at_s,
+            )
         case Quarantined(record=record):
             return Change(*key, record)
     return Change(*key, message.SerializeToString(deterministic=True))

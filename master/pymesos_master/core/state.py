@@ -13,6 +13,7 @@ from pymesos_core.registry_image import RegistryImage
 from pymesos_core.resources import EMPTY, Resources, to_proto, total
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import new_cluster
+from pymesos_core.security.secrets import Sealed
 from pymesos_core.states import is_terminal
 from pymesos_master.allocator.interface import Quota
 from pymesos_master.core.lifecycles import (
@@ -35,6 +36,7 @@ CALL = "call"
 POLICY = "policy"  # of which there is one, of that name
 TOKEN = "token"  # noqa: S105 - a kind of record
 REVOCATION = "revocation"
+SECRET = "secret"  # noqa: S105 - a kind of record
 
 
 @dataclass(frozen=True)
@@ -380,7 +382,26 @@ class Revocation:
     made_by: str
 
 
-Record = AgentRecord | FrameworkRecord | RoleTerms | PolicyRecord | Token | Revocation | Quarantined
+@dataclass(frozen=True, slots=True)
+class SecretRecord:
+    """What the registry holds of a secret, by role and name."""
+
+    sealed: Sealed
+    version: int
+    set_by: str
+    set_at_s: float  # Unix time
+
+
+Record = (
+    AgentRecord
+    | FrameworkRecord
+    | RoleTerms
+    | PolicyRecord
+    | Token
+    | Revocation
+    | SecretRecord
+    | Quarantined
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -423,6 +444,11 @@ class ClusterState:
         """The tokens, as they are stored or as they are to be."""
         view = self.image.durable(TOKEN) if durable else self.image.intended(TOKEN)
         return {digest: token for digest, token in view.items() if isinstance(token, Token)}
+
+    def secrets(self, *, durable: bool = True) -> dict[str, SecretRecord]:
+        """The secrets by the keys of their records, as they are stored or as they are to be."""
+        view = self.image.durable(SECRET) if durable else self.image.intended(SECRET)
+        return {key: found for key, found in view.items() if isinstance(found, SecretRecord)}
 
     def revoked(self) -> tuple[str, ...]:
         """What is let in no more, also by a record that cannot be read."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 
 from pymesos_core import contract, limits, resources
-from pymesos_core.ids import id_problem
+from pymesos_core.ids import id_problem, is_variable
 from pymesos_core.resources import EMPTY, ResourceError, Resources
 from pymesos_master.core.state import Agent, Framework
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -89,6 +89,8 @@ def task_problem(
     if problem := _checks_problem(info):
         return EMPTY, problem
     command = info.executor.command if info.HasField("executor") else info.command
+    if has_container and (problem := _secrets_problem(info.container)):
+        return EMPTY, problem
     for variable in command.environment:
         if not variable.name or "=" in variable.name:
             return EMPTY, f"Task has the invalid environment variable {variable.name[:80]!r}"
@@ -150,8 +152,26 @@ def _executor_problem(info: pb.TaskInfo, *, grouped: bool) -> str | None:
         return "Executor has neither a command nor an image"
     if executor.container.network not in ("", "host"):
         return "Executor asks for a network of its own, from which it does not reach its agent"
+    if executor.container.secrets or executor.container.image_secret:
+        return "Executor asks for secrets, which only tasks with containers of their own can have"
     if executor.container.port_mappings or any(m.group_path for m in executor.container.mounts):
         return "Executor asks for mapped ports or folders of a group, and can have neither"
+    return None
+
+
+def _secrets_problem(container: pb.ContainerInfo) -> str | None:
+    """What is wrong with the secrets that a container asks for, or None."""
+    for given in ("path", "env"):
+        names = [getattr(use, given) for use in container.secrets if getattr(use, given)]
+        if len(set(names)) != len(names):
+            return f"Task uses two secrets with the same {given}"
+    for use in container.secrets:
+        if not use.name or not (use.path or use.env):
+            return "Task uses a secret without a name, or with neither a path nor an env"
+        if use.env and not is_variable(use.env):
+            return f"Task uses a secret as the invalid environment variable {use.env[:80]!r}"
+    if container.image_secret and not container.image:
+        return "Task has an image_secret and no image"
     return None
 
 

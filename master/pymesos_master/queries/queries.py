@@ -12,7 +12,7 @@ from pymesos_core.errors import denied, invalid, not_found
 from pymesos_core.resources import ResourceError, from_proto
 from pymesos_core.security.audit import Entry, entry
 from pymesos_core.security.policy import EVERY, Roles, Verb, roles_for
-from pymesos_master.core import MasterCore, permission
+from pymesos_master.core import MasterCore, permission, secrets
 from pymesos_master.core.registry import AGENT, REVOCATION
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
 from pymesos_master.queries import permits
@@ -294,6 +294,28 @@ class Queries:
             if isinstance(one := made[name], Revocation)
             else pb.RevocationView(name=name)
             for name in self._state.revoked()
+        ]
+
+    def secrets(self, caller: Caller, role: str = "") -> list[pb.SecretView]:
+        """Secrets by role and name, without their values; none named: of all roles that are his.
+
+        Raises RequestError (DENIED).
+        """
+        self.check(caller, "Operator.ListSecrets", (role,) if role else ())
+        may = roles_for(self._state.policy, caller, Verb.SECRETS)
+        using = secrets.counts(self._state)
+        found = ((*secrets.place_of(key), record) for key, record in self._state.secrets().items())
+        return [
+            pb.SecretView(
+                role=of,
+                name=name,
+                version=record.version,
+                set_by=record.set_by,
+                set_at_s=record.set_at_s,
+                tasks=using[of, name],
+            )
+            for of, name, record in sorted(found, key=lambda item: item[:2])
+            if of in may and role in ("", of)
         ]
 
     def agent(self, agent_id: str) -> Agent:

@@ -17,6 +17,7 @@ from pymesos_master.core.events import (
     AgentRegistering,
     AgentToldEnded,
     AgentUsageReported,
+    AgentWantsSecrets,
     ExecutorTold,
     TaskStatusUpdated,
 )
@@ -173,6 +174,10 @@ class _Registration:
                 self._feed(AgentLeaving(self._connection_id, self._caller))
             case "usage":
                 self._feed(AgentUsageReported(self._connection_id, message.usage, self._caller))
+            case "secrets_wanted":
+                wanted = message.secrets_wanted
+                of = (wanted.framework_id, wanted.task_id)
+                self._feed(AgentWantsSecrets(self._connection_id, *of, self._caller))
             case "executor_message" | "executor_exited" as kind:
                 told = getattr(message, kind)
                 self._feed(ExecutorTold(self._connection_id, told, self._caller))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -15,6 +16,7 @@ from pymesos_core.security.audit import entry
 from pymesos_core.security.identities import Identity, IdentityError, Kind, read_principal
 from pymesos_core.security.joining import JOIN
 from pymesos_core.security.policy import ALLOWED
+from pymesos_core.security.secrets import KeyringError, key_file_bytes
 from pymesos_core.security.signing import Issued, Signer, SigningError, key_digest, read_request
 from pymesos_core.streams import in_thread
 from pymesos_core.transport import CallError, Code, ServerCall
@@ -61,10 +63,15 @@ class EnrolmentService:
             if to.kind == Kind.MASTER and request.authority_request:
                 of_authority = read_request(request.authority_request)
             issued = await in_thread(self._signer.sign, key, to, of_authority)
+            keys = b""
+            if to.kind == Kind.MASTER and self._leadership.keys.path is not None:
+                keys = await in_thread(_keys_at, self._leadership.keys.path)
         except SigningError as error:
             raise CallError(Code.FAILED_PRECONDITION, str(error)) from error
         await _record(self._leadership, call, "Enrolment.Join", to, issued, key)
-        return _message(issued)
+        answer = _message(issued)
+        answer.secrets_key = keys
+        return answer
 
     async def _pass_on(self, leader: HostPort, request: pb.JoinRequest) -> pb.IssuedCertificate:
         channel = self._leadership.outside.dial(leader, Kind.MASTER)
@@ -107,6 +114,14 @@ class CertificatesService:
             raise CallError(Code.FAILED_PRECONDITION, str(error)) from error
         await _record(self._leadership, call, "Certificates.Renew", to, issued, key)
         return _message(issued)
+
+
+def _keys_at(path: Path) -> bytes:
+    """The keys of secrets that a new master is to have, too; none, if there are none here."""
+    try:
+        return key_file_bytes(path)
+    except (FileNotFoundError, KeyringError):
+        return b""
 
 
 async def _record(

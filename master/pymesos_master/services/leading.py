@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pymesos_core.addresses import HostPort
@@ -15,13 +16,14 @@ from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.secrets import Keyring, KeyringError, read_keyring
 from pymesos_core.security.signing import Signer
 from pymesos_core.streams import NotReadError, serve_stream
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_core.turns import Turns
 from pymesos_master.auditing import Audit
 from pymesos_master.core.events import Event
-from pymesos_master.shell import Connection, Leader
+from pymesos_master.shell import NO_KEY, Connection, Leader
 
 CODES = {
     ProblemKind.INVALID: Code.INVALID_ARGUMENT,
@@ -31,6 +33,28 @@ CODES = {
     ProblemKind.UNAVAILABLE: Code.UNAVAILABLE,
     ProblemKind.DENIED: Code.PERMISSION_DENIED,
 }
+
+
+OPEN = (
+    "this cluster has no certificates, so whoever reaches a master would get every secret: give it"
+    " some (see `pymesos-cli cluster --help`), and set secrets then"
+)
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Where a master has the keys of the cluster's secrets."""
+
+    path: Path | None = None  # None: in a cluster without certificates there are none
+
+    def read(self) -> Keyring:
+        """Raises KeyringError."""
+        if self.path is None:
+            raise KeyringError(OPEN)
+        try:
+            return read_keyring(self.path)
+        except FileNotFoundError:
+            raise KeyringError(NO_KEY) from None
 
 
 @dataclass
@@ -51,6 +75,7 @@ class Leadership:
     stands_back: str = ""  # why it does not lead for a while, to be added to a sentence
     turns: Turns = field(default_factory=Turns)
     signer: Signer | None = None  # in a cluster with certificates
+    keys: Keys = field(default_factory=Keys)  # of secrets
     join_at: HostPort | None = None  # where this master takes those who join
 
     def __post_init__(self) -> None:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pymesos_core import VERSION
+from pymesos_core import VERSION, contract
 from pymesos_core.errors import RequestError
 from pymesos_core.security.audit import Wanted
 from pymesos_core.security.audit_files import CursorError
 from pymesos_core.security.policy_file import PolicyError, read_policy
+from pymesos_core.security.secrets import KeyringError
 from pymesos_core.security.signing import SigningError
 from pymesos_core.streams import in_thread
 from pymesos_core.text import os_problem
 from pymesos_core.transport import CallError, Code, ServerCall
+from pymesos_master.core.secrets import key_of
 from pymesos_master.queries import PageRequest, TaskFilter
 from pymesos_master.services.leading import CODES, Leadership, caller_of
 from pymesos_master.watching import CursorError as WatchCursorError
@@ -307,6 +309,43 @@ class OperatorService:
         with self._leadership.asked() as leader:
             found = leader.queries.revocations(caller_of(call))
         return pb.ListRevocationsResponse(revocations=found)
+
+    async def SetSecret(  # noqa: N802
+        self, request: pb.SetSecretRequest, call: Call
+    ) -> pb.SetSecretResponse:
+        """Set a secret. Its value is sealed before anything else hears of it."""
+        role, name = request.role, request.name
+        with self._leadership.asked() as leader:
+            leader.queries.check(caller_of(call), "Operator.SetSecret", (role,))
+            if leader.keyring is None:
+                try:
+                    leader.keyring = await in_thread(self._leadership.keys.read)
+                except KeyringError as error:
+                    raise CallError(Code.FAILED_PRECONDITION, str(error)) from None
+            if problem := contract.problem(request):
+                raise CallError(Code.INVALID_ARGUMENT, f"the secret: {problem}")
+            sealed = leader.keyring.seal(role, name, request.value)
+            await leader.commands.set_secret(caller_of(call), role, name, sealed)
+            record = leader.core.state.secrets().get(key_of(role, name))
+        return pb.SetSecretResponse(version=record.version if record is not None else 0)
+
+    async def ListSecrets(  # noqa: N802
+        self, request: pb.ListSecretsRequest, call: Call
+    ) -> pb.ListSecretsResponse:
+        """Secrets, without their values."""
+        with self._leadership.asked() as leader:
+            found = leader.queries.secrets(caller_of(call), request.role)
+        return pb.ListSecretsResponse(secrets=found)
+
+    async def RemoveSecret(  # noqa: N802
+        self, request: pb.RemoveSecretRequest, call: Call
+    ) -> pb.RemoveSecretResponse:
+        """Remove a secret."""
+        with self._leadership.asked() as leader:
+            await leader.commands.remove_secret(
+                caller_of(call), request.role, request.name, force=request.force
+            )
+        return pb.RemoveSecretResponse()
 
     async def WatchEvents(  # noqa: N802
         self, request: pb.WatchEventsRequest, call: Call

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from pymesos_proto.v1 import types_pb2 as pymesos__proto_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpymesos_proto/v1/agent.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"7\n\nAgentBatch\x12)\n\x07message\x18\x01 \x03(\x0b\x32\x18.pymesos.v1.AgentMessage\"\x84\x02\n\nTaskRecord\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\'\n\ttask_info\x18\x02 \x01(\x0b\x32\x14.pymesos.v1.TaskInfo\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.pymesos.v1.TaskState\x12.\n\x0eunacknowledged\x18\x04 \x03(\x0b\x32\x16.pymesos.v1.TaskStatus\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x15\n\rlaunched_at_s\x18\x06 \x01(\x01\x12\x14\n\x0cstarted_at_s\x18\x07 \x01(\x01\x12&\n\x06status\x18\x08 \x01(\x0b\x32\x16.pymesos.v1.TaskStatus\"3\n\nEndedTasks\x12%\n\x05tasks\x18\x01 \x03(\x0b\x32\x16.pymesos.v1.TaskRecord\"\xa5\x02\n\x08Register\x12)\n\nagent_info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12\x16\n\x0eincarnation_id\x18\x02 \x01(\t\x12%\n\x05tasks\x18\x03 \x03(\x0b\x32\x16.pymesos.v1.TaskRecord\x12\x12\n\nmore_tasks\x18\x04 \x01(\x08\x12\x12\n\nepoch_seen\x18\x05 \x01(\x04\x12-\n\nframeworks\x18\x06 \x03(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x0f\n\x07\x62oot_id\x18\x07 \x01(\t\x12\x0e\n\x06mono_s\x18\x08 \x01(\x01\x12&\n\x08reserved\x18\t \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0f\n\x07leaving\x18\n \x01(\x08\"F\n\tMoreTasks\x12%\n\x05tasks\x18\x01 \x03(\x0b\x32\x16.pymesos.v1.TaskRecord\x12\x12\n\nmore_tasks\x18\x02 \x01(\x08\"y\n\x0cStatusUpdate\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12&\n\x06status\x18\x02 \x01(\x0b\x32\x16.pymesos.v1.TaskStatus\x12+\n\x0clatest_state\x18\x03 \x01(\x0e\x32\x15.pymesos.v1.TaskState\"\x7f\n\x05Usage\x12\x11\n\tcpus_used\x18\x01 \x01(\x01\x12\x14\n\x0cmem_used_mib\x18\x02 \x01(\x01\x12\x15\n\rdisk_used_mib\x18\x03 \x01(\x01\x12\x12\n\ncontainers\x18\x04 \x01(\r\x12\"\n\x05tasks\x18\x05 \x03(\x0b\x32\x13.pymesos.v1.TaskUse\"J\n\x0f\x45xecutorMessage\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xc0\x04\n\x0c\x41gentMessage\x12(\n\x08register\x18\x01 \x01(\x0b\x32\x14.pymesos.v1.RegisterH\x00\x12+\n\nmore_tasks\x18\x02 \x01(\x0b\x32\x15.pymesos.v1.MoreTasksH\x00\x12-\n\x04pong\x18\x03 \x01(\x0b\x32\x1d.pymesos.v1.AgentMessage.PongH\x00\x12*\n\x06update\x18\x04 \x01(\x0b\x32\x18.pymesos.v1.StatusUpdateH\x00\x12\"\n\x05usage\x18\x05 \x01(\x0b\x32\x11.pymesos.v1.UsageH\x00\x12\x37\n\x10\x65xecutor_message\x18\x06 \x01(\x0b\x32\x1b.pymesos.v1.ExecutorMessageH\x00\x12\x42\n\x0f\x65xecutor_exited\x18\x07 \x01(\x0b\x32\'.pymesos.v1.AgentMessage.ExecutorExitedH\x00\x12-\n\x0b\x65nded_tasks\x18\x08 \x01(\x0b\x32\x16.pymesos.v1.EndedTasksH\x00\x12\x33\n\x07leaving\x18\t \x01(\x0b\x32 .pymesos.v1.AgentMessage.LeavingH\x00\x1a\x06\n\x04Pong\x1a\t\n\x07Leaving\x1a[\n\x0e\x45xecutorExited\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x02 \x01(\t\x12\x13\n\x06status\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\t\n\x07_statusB\t\n\x07message\"H\n\x0bMasterBatch\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12*\n\x07message\x18\x02 \x03(\x0b\x32\x19.pymesos.v1.MasterMessage\"\x8c\x01\n\nLaunchTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\'\n\ttask_info\x18\x03 \x01(\x0b\x32\x14.pymesos.v1.TaskInfo\x12\x31\n\x0e\x66ramework_info\x18\x04 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\"\x8e\x01\n\x0bLaunchGroup\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12(\n\ntask_infos\x18\x03 \x03(\x0b\x32\x14.pymesos.v1.TaskInfo\x12\x31\n\x0e\x66ramework_info\x18\x04 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\"\xd0\n\n\rMasterMessage\x12:\n\nregistered\x18\x01 \x01(\x0b\x32$.pymesos.v1.MasterMessage.RegisteredH\x00\x12\x34\n\x07refused\x18\x02 \x01(\x0b\x32!.pymesos.v1.MasterMessage.RefusedH\x00\x12.\n\x04ping\x18\x03 \x01(\x0b\x32\x1e.pymesos.v1.MasterMessage.PingH\x00\x12(\n\x06launch\x18\x04 \x01(\x0b\x32\x16.pymesos.v1.LaunchTaskH\x00\x12\x32\n\x04kill\x18\x05 \x01(\x0b\x32\".pymesos.v1.MasterMessage.KillTaskH\x00\x12\x44\n\x0f\x61\x63knowledgement\x18\x06 \x01(\x0b\x32).pymesos.v1.MasterMessage.AcknowledgementH\x00\x12I\n\x12shutdown_framework\x18\x07 \x01(\x0b\x32+.pymesos.v1.MasterMessage.ShutdownFrameworkH\x00\x12=\n\x0cset_reserved\x18\x08 \x01(\x0b\x32%.pymesos.v1.MasterMessage.SetReservedH\x00\x12/\n\x0claunch_group\x18\t \x01(\x0b\x32\x17.pymesos.v1.LaunchGroupH\x00\x12\x37\n\x10\x65xecutor_message\x18\n \x01(\x0b\x32\x1b.pymesos.v1.ExecutorMessageH\x00\x12G\n\x11shutdown_executor\x18\x0b \x01(\x0b\x32*.pymesos.v1.MasterMessage.ShutdownExecutorH\x00\x12;\n\x0bset_revoked\x18\x0c \x01(\x0b\x32$.pymesos.v1.MasterMessage.SetRevokedH\x00\x1a\x95\x01\n\nRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x16\n\x0eping_timeout_s\x18\x02 \x01(\x01\x12\x19\n\x11max_ping_timeouts\x18\x03 \x01(\r\x12\x16\n\x0emaster_version\x18\x04 \x01(\t\x12\x19\n\x11wants_ended_tasks\x18\x05 \x01(\x08\x12\x0f\n\x07revoked\x18\x06 \x03(\t\x1a-\n\x07Refused\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x11\n\tshut_down\x18\x02 \x01(\x08\x1a \n\x04Ping\x12\x18\n\x10usage_interval_s\x18\x01 \x01(\x01\x1a\x82\x01\n\x08KillTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12+\n\x0bkill_policy\x18\x03 \x01(\x0b\x32\x16.pymesos.v1.KillPolicy\x12\"\n\x06reason\x18\x04 \x01(\x0e\x32\x12.pymesos.v1.Reason\x1a\x46\n\x0f\x41\x63knowledgement\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\x0c\x1a)\n\x11ShutdownFramework\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x1a=\n\x10ShutdownExecutor\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x02 \x01(\t\x1a\x35\n\x0bSetReserved\x12&\n\x08reserved\x18\x01 \x03(\x0b\x32\x14.pymesos.v1.Resource\x1a\x1d\n\nSetRevoked\x12\x0f\n\x07revoked\x18\x01 \x03(\tB\t\n\x07message2G\n\x05\x41gent\x12>\n\x07\x43onnect\x12\x16.pymesos.v1.AgentBatch\x1a\x17.pymesos.v1.MasterBatch(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cpymesos_proto/v1/agent.proto\x12\npymesos.v1\x1a\x1cpymesos_proto/v1/types.proto\"7\n\nAgentBatch\x12)\n\x07message\x18\x01 \x03(\x0b\x32\x18.pymesos.v1.AgentMessage\"\x84\x02\n\nTaskRecord\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\'\n\ttask_info\x18\x02 \x01(\x0b\x32\x14.pymesos.v1.TaskInfo\x12$\n\x05state\x18\x03 \x01(\x0e\x32\x15.pymesos.v1.TaskState\x12.\n\x0eunacknowledged\x18\x04 \x03(\x0b\x32\x16.pymesos.v1.TaskStatus\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x15\n\rlaunched_at_s\x18\x06 \x01(\x01\x12\x14\n\x0cstarted_at_s\x18\x07 \x01(\x01\x12&\n\x06status\x18\x08 \x01(\x0b\x32\x16.pymesos.v1.TaskStatus\"3\n\nEndedTasks\x12%\n\x05tasks\x18\x01 \x03(\x0b\x32\x16.pymesos.v1.TaskRecord\"\xa5\x02\n\x08Register\x12)\n\nagent_info\x18\x01 \x01(\x0b\x32\x15.pymesos.v1.AgentInfo\x12\x16\n\x0eincarnation_id\x18\x02 \x01(\t\x12%\n\x05tasks\x18\x03 \x03(\x0b\x32\x16.pymesos.v1.TaskRecord\x12\x12\n\nmore_tasks\x18\x04 \x01(\x08\x12\x12\n\nepoch_seen\x18\x05 \x01(\x04\x12-\n\nframeworks\x18\x06 \x03(\x0b\x32\x19.pymesos.v1.FrameworkInfo\x12\x0f\n\x07\x62oot_id\x18\x07 \x01(\t\x12\x0e\n\x06mono_s\x18\x08 \x01(\x01\x12&\n\x08reserved\x18\t \x03(\x0b\x32\x14.pymesos.v1.Resource\x12\x0f\n\x07leaving\x18\n \x01(\x08\"F\n\tMoreTasks\x12%\n\x05tasks\x18\x01 \x03(\x0b\x32\x16.pymesos.v1.TaskRecord\x12\x12\n\nmore_tasks\x18\x02 \x01(\x08\"y\n\x0cStatusUpdate\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12&\n\x06status\x18\x02 \x01(\x0b\x32\x16.pymesos.v1.TaskStatus\x12+\n\x0clatest_state\x18\x03 \x01(\x0e\x32\x15.pymesos.v1.TaskState\"\x7f\n\x05Usage\x12\x11\n\tcpus_used\x18\x01 \x01(\x01\x12\x14\n\x0cmem_used_mib\x18\x02 \x01(\x01\x12\x15\n\rdisk_used_mib\x18\x03 \x01(\x01\x12\x12\n\ncontainers\x18\x04 \x01(\r\x12\"\n\x05tasks\x18\x05 \x03(\x0b\x32\x13.pymesos.v1.TaskUse\"J\n\x0f\x45xecutorMessage\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x02 \x01(\t\x12\x0c\n\x04\x64\x61ta\x18\x03 \x01(\x0c\"\xba\x05\n\x0c\x41gentMessage\x12(\n\x08register\x18\x01 \x01(\x0b\x32\x14.pymesos.v1.RegisterH\x00\x12+\n\nmore_tasks\x18\x02 \x01(\x0b\x32\x15.pymesos.v1.MoreTasksH\x00\x12-\n\x04pong\x18\x03 \x01(\x0b\x32\x1d.pymesos.v1.AgentMessage.PongH\x00\x12*\n\x06update\x18\x04 \x01(\x0b\x32\x18.pymesos.v1.StatusUpdateH\x00\x12\"\n\x05usage\x18\x05 \x01(\x0b\x32\x11.pymesos.v1.UsageH\x00\x12\x37\n\x10\x65xecutor_message\x18\x06 \x01(\x0b\x32\x1b.pymesos.v1.ExecutorMessageH\x00\x12\x42\n\x0f\x65xecutor_exited\x18\x07 \x01(\x0b\x32\'.pymesos.v1.AgentMessage.ExecutorExitedH\x00\x12-\n\x0b\x65nded_tasks\x18\x08 \x01(\x0b\x32\x16.pymesos.v1.EndedTasksH\x00\x12\x33\n\x07leaving\x18\t \x01(\x0b\x32 .pymesos.v1.AgentMessage.LeavingH\x00\x12@\n\x0esecrets_wanted\x18\n \x01(\x0b\x32&.pymesos.v1.AgentMessage.SecretsWantedH\x00\x1a\x06\n\x04Pong\x1a\t\n\x07Leaving\x1a[\n\x0e\x45xecutorExited\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x02 \x01(\t\x12\x13\n\x06status\x18\x03 \x01(\x05H\x00\x88\x01\x01\x42\t\n\x07_status\x1a\x36\n\rSecretsWanted\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\tB\t\n\x07message\"H\n\x0bMasterBatch\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12*\n\x07message\x18\x02 \x03(\x0b\x32\x19.pymesos.v1.MasterMessage\"\x8c\x01\n\nLaunchTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12\'\n\ttask_info\x18\x03 \x01(\x0b\x32\x14.pymesos.v1.TaskInfo\x12\x31\n\x0e\x66ramework_info\x18\x04 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\"\x8e\x01\n\x0bLaunchGroup\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0c\n\x04role\x18\x02 \x01(\t\x12(\n\ntask_infos\x18\x03 \x03(\x0b\x32\x14.pymesos.v1.TaskInfo\x12\x31\n\x0e\x66ramework_info\x18\x04 \x01(\x0b\x32\x19.pymesos.v1.FrameworkInfo\"\xa9\x0c\n\rMasterMessage\x12:\n\nregistered\x18\x01 \x01(\x0b\x32$.pymesos.v1.MasterMessage.RegisteredH\x00\x12\x34\n\x07refused\x18\x02 \x01(\x0b\x32!.pymesos.v1.MasterMessage.RefusedH\x00\x12.\n\x04ping\x18\x03 \x01(\x0b\x32\x1e.pymesos.v1.MasterMessage.PingH\x00\x12(\n\x06launch\x18\x04 \x01(\x0b\x32\x16.pymesos.v1.LaunchTaskH\x00\x12\x32\n\x04kill\x18\x05 \x01(\x0b\x32\".pymesos.v1.MasterMessage.KillTaskH\x00\x12\x44\n\x0f\x61\x63knowledgement\x18\x06 \x01(\x0b\x32).pymesos.v1.MasterMessage.AcknowledgementH\x00\x12I\n\x12shutdown_framework\x18\x07 \x01(\x0b\x32+.pymesos.v1.MasterMessage.ShutdownFrameworkH\x00\x12=\n\x0cset_reserved\x18\x08 \x01(\x0b\x32%.pymesos.v1.MasterMessage.SetReservedH\x00\x12/\n\x0claunch_group\x18\t \x01(\x0b\x32\x17.pymesos.v1.LaunchGroupH\x00\x12\x37\n\x10\x65xecutor_message\x18\n \x01(\x0b\x32\x1b.pymesos.v1.ExecutorMessageH\x00\x12G\n\x11shutdown_executor\x18\x0b \x01(\x0b\x32*.pymesos.v1.MasterMessage.ShutdownExecutorH\x00\x12;\n\x0bset_revoked\x18\x0c \x01(\x0b\x32$.pymesos.v1.MasterMessage.SetRevokedH\x00\x12\x34\n\x07secrets\x18\r \x01(\x0b\x32!.pymesos.v1.MasterMessage.SecretsH\x00\x1a\x95\x01\n\nRegistered\x12\x10\n\x08\x61gent_id\x18\x01 \x01(\t\x12\x16\n\x0eping_timeout_s\x18\x02 \x01(\x01\x12\x19\n\x11max_ping_timeouts\x18\x03 \x01(\r\x12\x16\n\x0emaster_version\x18\x04 \x01(\t\x12\x19\n\x11wants_ended_tasks\x18\x05 \x01(\x08\x12\x0f\n\x07revoked\x18\x06 \x03(\t\x1a-\n\x07Refused\x12\x0f\n\x07message\x18\x01 \x01(\t\x12\x11\n\tshut_down\x18\x02 \x01(\x08\x1a \n\x04Ping\x12\x18\n\x10usage_interval_s\x18\x01 \x01(\x01\x1a\x82\x01\n\x08KillTask\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12+\n\x0bkill_policy\x18\x03 \x01(\x0b\x32\x16.pymesos.v1.KillPolicy\x12\"\n\x06reason\x18\x04 \x01(\x0e\x32\x12.pymesos.v1.Reason\x1a\x46\n\x0f\x41\x63knowledgement\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x0c\n\x04uuid\x18\x03 \x01(\x0c\x1a)\n\x11ShutdownFramework\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x1a=\n\x10ShutdownExecutor\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x13\n\x0b\x65xecutor_id\x18\x02 \x01(\t\x1a\x35\n\x0bSetReserved\x12&\n\x08reserved\x18\x01 \x03(\x0b\x32\x14.pymesos.v1.Resource\x1a\x1d\n\nSetRevoked\x12\x0f\n\x07revoked\x18\x01 \x03(\t\x1a\xa0\x01\n\x07Secrets\x12\x14\n\x0c\x66ramework_id\x18\x01 \x01(\t\x12\x0f\n\x07task_id\x18\x02 \x01(\t\x12\x37\n\x06values\x18\x03 \x03(\x0b\x32\'.pymesos.v1.MasterMessage.Secrets.Value\x12\x0f\n\x07problem\x18\x04 \x01(\t\x1a$\n\x05Value\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x0c\x42\t\n\x07message2G\n\x05\x41gent\x12>\n\x07\x43onnect\x12\x16.pymesos.v1.AgentBatch\x1a\x17.pymesos.v1.MasterBatch(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,39 +49,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_EXECUTORMESSAGE']._serialized_start=1067
   _globals['_EXECUTORMESSAGE']._serialized_end=1141
   _globals['_AGENTMESSAGE']._serialized_start=1144
-  _globals['_AGENTMESSAGE']._serialized_end=1720
-  _globals['_AGENTMESSAGE_PONG']._serialized_start=1599
-  _globals['_AGENTMESSAGE_PONG']._serialized_end=1605
-  _globals['_AGENTMESSAGE_LEAVING']._serialized_start=1607
-  _globals['_AGENTMESSAGE_LEAVING']._serialized_end=1616
-  _globals['_AGENTMESSAGE_EXECUTOREXITED']._serialized_start=1618
-  _globals['_AGENTMESSAGE_EXECUTOREXITED']._serialized_end=1709
-  _globals['_MASTERBATCH']._serialized_start=1722
-  _globals['_MASTERBATCH']._serialized_end=1794
-  _globals['_LAUNCHTASK']._serialized_start=1797
-  _globals['_LAUNCHTASK']._serialized_end=1937
-  _globals['_LAUNCHGROUP']._serialized_start=1940
-  _globals['_LAUNCHGROUP']._serialized_end=2082
-  _globals['_MASTERMESSAGE']._serialized_start=2085
-  _globals['_MASTERMESSAGE']._serialized_end=3445
-  _globals['_MASTERMESSAGE_REGISTERED']._serialized_start=2807
-  _globals['_MASTERMESSAGE_REGISTERED']._serialized_end=2956
-  _globals['_MASTERMESSAGE_REFUSED']._serialized_start=2958
-  _globals['_MASTERMESSAGE_REFUSED']._serialized_end=3003
-  _globals['_MASTERMESSAGE_PING']._serialized_start=3005
-  _globals['_MASTERMESSAGE_PING']._serialized_end=3037
-  _globals['_MASTERMESSAGE_KILLTASK']._serialized_start=3040
-  _globals['_MASTERMESSAGE_KILLTASK']._serialized_end=3170
-  _globals['_MASTERMESSAGE_ACKNOWLEDGEMENT']._serialized_start=3172
-  _globals['_MASTERMESSAGE_ACKNOWLEDGEMENT']._serialized_end=3242
-  _globals['_MASTERMESSAGE_SHUTDOWNFRAMEWORK']._serialized_start=3244
-  _globals['_MASTERMESSAGE_SHUTDOWNFRAMEWORK']._serialized_end=3285
-  _globals['_MASTERMESSAGE_SHUTDOWNEXECUTOR']._serialized_start=3287
-  _globals['_MASTERMESSAGE_SHUTDOWNEXECUTOR']._serialized_end=3348
-  _globals['_MASTERMESSAGE_SETRESERVED']._serialized_start=3350
-  _globals['_MASTERMESSAGE_SETRESERVED']._serialized_end=3403
-  _globals['_MASTERMESSAGE_SETREVOKED']._serialized_start=3405
-  _globals['_MASTERMESSAGE_SETREVOKED']._serialized_end=3434
-  _globals['_AGENT']._serialized_start=3447
-  _globals['_AGENT']._serialized_end=3518
+  _globals['_AGENTMESSAGE']._serialized_end=1842
+  _globals['_AGENTMESSAGE_PONG']._serialized_start=1665
+  _globals['_AGENTMESSAGE_PONG']._serialized_end=1671
+  _globals['_AGENTMESSAGE_LEAVING']._serialized_start=1673
+  _globals['_AGENTMESSAGE_LEAVING']._serialized_end=1682
+  _globals['_AGENTMESSAGE_EXECUTOREXITED']._serialized_start=1684
+  _globals['_AGENTMESSAGE_EXECUTOREXITED']._serialized_end=1775
+  _globals['_AGENTMESSAGE_SECRETSWANTED']._serialized_start=1777
+  _globals['_AGENTMESSAGE_SECRETSWANTED']._serialized_end=1831
+  _globals['_MASTERBATCH']._serialized_start=1844
+  _globals['_MASTERBATCH']._serialized_end=1916
+  _globals['_LAUNCHTASK']._serialized_start=1919
+  _globals['_LAUNCHTASK']._serialized_end=2059
+  _globals['_LAUNCHGROUP']._serialized_start=2062
+  _globals['_LAUNCHGROUP']._serialized_end=2204
+  _globals['_MASTERMESSAGE']._serialized_start=2207
+  _globals['_MASTERMESSAGE']._serialized_end=3784
+  _globals['_MASTERMESSAGE_REGISTERED']._serialized_start=2983
+  _globals['_MASTERMESSAGE_REGISTERED']._serialized_end=3132
+  _globals['_MASTERMESSAGE_REFUSED']._serialized_start=3134
+  _globals['_MASTERMESSAGE_REFUSED']._serialized_end=3179
+  _globals['_MASTERMESSAGE_PING']._serialized_start=3181
+  _globals['_MASTERMESSAGE_PING']._serialized_end=3213
+  _globals['_MASTERMESSAGE_KILLTASK']._serialized_start=3216
+  _globals['_MASTERMESSAGE_KILLTASK']._serialized_end=3346
+  _globals['_MASTERMESSAGE_ACKNOWLEDGEMENT']._serialized_start=3348
+  _globals['_MASTERMESSAGE_ACKNOWLEDGEMENT']._serialized_end=3418
+  _globals['_MASTERMESSAGE_SHUTDOWNFRAMEWORK']._serialized_start=3420
+  _globals['_MASTERMESSAGE_SHUTDOWNFRAMEWORK']._serialized_end=3461
+  _globals['_MASTERMESSAGE_SHUTDOWNEXECUTOR']._serialized_start=3463
+  _globals['_MASTERMESSAGE_SHUTDOWNEXECUTOR']._serialized_end=3524
+  _globals['_MASTERMESSAGE_SETRESERVED']._serialized_start=3526
+  _globals['_MASTERMESSAGE_SETRESERVED']._serialized_end=3579
+  _globals['_MASTERMESSAGE_SETREVOKED']._serialized_start=3581
+  _globals['_MASTERMESSAGE_SETREVOKED']._serialized_end=3610
+  _globals['_MASTERMESSAGE_SECRETS']._serialized_start=3613
+  _globals['_MASTERMESSAGE_SECRETS']._serialized_end=3773
+  _globals['_MASTERMESSAGE_SECRETS_VALUE']._serialized_start=3737
+  _globals['_MASTERMESSAGE_SECRETS_VALUE']._serialized_end=3773
+  _globals['_AGENT']._serialized_start=3786
+  _globals['_AGENT']._serialized_end=3857
 # @@protoc_insertion_point(module_scope)

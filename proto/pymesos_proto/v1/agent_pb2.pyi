@@ -106,7 +106,7 @@ class ExecutorMessage(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class AgentMessage(_message.Message):
-    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited", "ended_tasks", "leaving")
+    __slots__ = ("register", "more_tasks", "pong", "update", "usage", "executor_message", "executor_exited", "ended_tasks", "leaving", "secrets_wanted")
     class Pong(_message.Message):
         __slots__ = ()
         def __init__(self) -> None: ...
@@ -122,6 +122,13 @@ class AgentMessage(_message.Message):
         executor_id: str
         status: int
         def __init__(self, framework_id: _Optional[str] = ..., executor_id: _Optional[str] = ..., status: _Optional[int] = ...) -> None: ...
+    class SecretsWanted(_message.Message):
+        __slots__ = ("framework_id", "task_id")
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        task_id: str
+        def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ...) -> None: ...
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     MORE_TASKS_FIELD_NUMBER: _ClassVar[int]
     PONG_FIELD_NUMBER: _ClassVar[int]
@@ -131,6 +138,7 @@ class AgentMessage(_message.Message):
     EXECUTOR_EXITED_FIELD_NUMBER: _ClassVar[int]
     ENDED_TASKS_FIELD_NUMBER: _ClassVar[int]
     LEAVING_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_WANTED_FIELD_NUMBER: _ClassVar[int]
     register: Register
     more_tasks: MoreTasks
     pong: AgentMessage.Pong
@@ -140,7 +148,8 @@ class AgentMessage(_message.Message):
     executor_exited: AgentMessage.ExecutorExited
     ended_tasks: EndedTasks
     leaving: AgentMessage.Leaving
-    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ..., ended_tasks: _Optional[_Union[EndedTasks, _Mapping]] = ..., leaving: _Optional[_Union[AgentMessage.Leaving, _Mapping]] = ...) -> None: ...
+    secrets_wanted: AgentMessage.SecretsWanted
+    def __init__(self, register: _Optional[_Union[Register, _Mapping]] = ..., more_tasks: _Optional[_Union[MoreTasks, _Mapping]] = ..., pong: _Optional[_Union[AgentMessage.Pong, _Mapping]] = ..., update: _Optional[_Union[StatusUpdate, _Mapping]] = ..., usage: _Optional[_Union[Usage, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., executor_exited: _Optional[_Union[AgentMessage.ExecutorExited, _Mapping]] = ..., ended_tasks: _Optional[_Union[EndedTasks, _Mapping]] = ..., leaving: _Optional[_Union[AgentMessage.Leaving, _Mapping]] = ..., secrets_wanted: _Optional[_Union[AgentMessage.SecretsWanted, _Mapping]] = ...) -> None: ...
 
 class MasterBatch(_message.Message):
     __slots__ = ("epoch", "message")
@@ -175,7 +184,7 @@ class LaunchGroup(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., role: _Optional[str] = ..., task_infos: _Optional[_Iterable[_Union[_types_pb2.TaskInfo, _Mapping]]] = ..., framework_info: _Optional[_Union[_types_pb2.FrameworkInfo, _Mapping]] = ...) -> None: ...
 
 class MasterMessage(_message.Message):
-    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group", "executor_message", "shutdown_executor", "set_revoked")
+    __slots__ = ("registered", "refused", "ping", "launch", "kill", "acknowledgement", "shutdown_framework", "set_reserved", "launch_group", "executor_message", "shutdown_executor", "set_revoked", "secrets")
     class Registered(_message.Message):
         __slots__ = ("agent_id", "ping_timeout_s", "max_ping_timeouts", "master_version", "wants_ended_tasks", "revoked")
         AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -245,6 +254,24 @@ class MasterMessage(_message.Message):
         REVOKED_FIELD_NUMBER: _ClassVar[int]
         revoked: _containers.RepeatedScalarFieldContainer[str]
         def __init__(self, revoked: _Optional[_Iterable[str]] = ...) -> None: ...
+    class Secrets(_message.Message):
+        __slots__ = ("framework_id", "task_id", "values", "problem")
+        class Value(_message.Message):
+            __slots__ = ("name", "value")
+            NAME_FIELD_NUMBER: _ClassVar[int]
+            VALUE_FIELD_NUMBER: _ClassVar[int]
+            name: str
+            value: bytes
+            def __init__(self, name: _Optional[str] = ..., value: _Optional[bytes] = ...) -> None: ...
+        FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
+        TASK_ID_FIELD_NUMBER: _ClassVar[int]
+        VALUES_FIELD_NUMBER: _ClassVar[int]
+        PROBLEM_FIELD_NUMBER: _ClassVar[int]
+        framework_id: str
+        task_id: str
+        values: _containers.RepeatedCompositeFieldContainer[MasterMessage.Secrets.Value]
+        problem: str
+        def __init__(self, framework_id: _Optional[str] = ..., task_id: _Optional[str] = ..., values: _Optional[_Iterable[_Union[MasterMessage.Secrets.Value, _Mapping]]] = ..., problem: _Optional[str] = ...) -> None: ...
     REGISTERED_FIELD_NUMBER: _ClassVar[int]
     REFUSED_FIELD_NUMBER: _ClassVar[int]
     PING_FIELD_NUMBER: _ClassVar[int]
@@ -257,6 +284,7 @@ class MasterMessage(_message.Message):
     EXECUTOR_MESSAGE_FIELD_NUMBER: _ClassVar[int]
     SHUTDOWN_EXECUTOR_FIELD_NUMBER: _ClassVar[int]
     SET_REVOKED_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
     registered: MasterMessage.Registered
     refused: MasterMessage.Refused
     ping: MasterMessage.Ping
@@ -269,4 +297,5 @@ class MasterMessage(_message.Message):
     executor_message: ExecutorMessage
     shutdown_executor: MasterMessage.ShutdownExecutor
     set_revoked: MasterMessage.SetRevoked
-    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ..., launch_group: _Optional[_Union[LaunchGroup, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., shutdown_executor: _Optional[_Union[MasterMessage.ShutdownExecutor, _Mapping]] = ..., set_revoked: _Optional[_Union[MasterMessage.SetRevoked, _Mapping]] = ...) -> None: ...
+    secrets: MasterMessage.Secrets
+    def __init__(self, registered: _Optional[_Union[MasterMessage.Registered, _Mapping]] = ..., refused: _Optional[_Union[MasterMessage.Refused, _Mapping]] = ..., ping: _Optional[_Union[MasterMessage.Ping, _Mapping]] = ..., launch: _Optional[_Union[LaunchTask, _Mapping]] = ..., kill: _Optional[_Union[MasterMessage.KillTask, _Mapping]] = ..., acknowledgement: _Optional[_Union[MasterMessage.Acknowledgement, _Mapping]] = ..., shutdown_framework: _Optional[_Union[MasterMessage.ShutdownFramework, _Mapping]] = ..., set_reserved: _Optional[_Union[MasterMessage.SetReserved, _Mapping]] = ..., launch_group: _Optional[_Union[LaunchGroup, _Mapping]] = ..., executor_message: _Optional[_Union[ExecutorMessage, _Mapping]] = ..., shutdown_executor: _Optional[_Union[MasterMessage.ShutdownExecutor, _Mapping]] = ..., set_revoked: _Optional[_Union[MasterMessage.SetRevoked, _Mapping]] = ..., secrets: _Optional[_Union[MasterMessage.Secrets, _Mapping]] = ...) -> None: ...

@@ -21,11 +21,13 @@ class RenewRequest(_message.Message):
     def __init__(self, request: _Optional[bytes] = ...) -> None: ...
 
 class IssuedCertificate(_message.Message):
-    __slots__ = ("chain", "roots", "authority")
+    __slots__ = ("chain", "roots", "authority", "secrets_key")
     CHAIN_FIELD_NUMBER: _ClassVar[int]
     ROOTS_FIELD_NUMBER: _ClassVar[int]
     AUTHORITY_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_KEY_FIELD_NUMBER: _ClassVar[int]
     chain: bytes
     roots: bytes
     authority: bytes
-    def __init__(self, chain: _Optional[bytes] = ..., roots: _Optional[bytes] = ..., authority: _Optional[bytes] = ...) -> None: ...
+    secrets_key: bytes
+    def __init__(self, chain: _Optional[bytes] = ..., roots: _Optional[bytes] = ..., authority: _Optional[bytes] = ..., secrets_key: _Optional[bytes] = ...) -> None: ...

@@ -169,6 +169,21 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.FromString,
                 _registered_method=True)
+        self.SetSecret = channel.unary_unary(
+                '/pymesos.v1.Operator/SetSecret',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetSecretRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetSecretResponse.FromString,
+                _registered_method=True)
+        self.ListSecrets = channel.unary_unary(
+                '/pymesos.v1.Operator/ListSecrets',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListSecretsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListSecretsResponse.FromString,
+                _registered_method=True)
+        self.RemoveSecret = channel.unary_unary(
+                '/pymesos.v1.Operator/RemoveSecret',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/pymesos.v1.Operator/WatchEvents',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.WatchEventsRequest.SerializeToString,
@@ -378,6 +393,25 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetSecret(self, request, context):
+        """What tasks of a role may be given, and nobody else. No call answers a value.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSecrets(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RemoveSecret(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEvents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -555,6 +589,21 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.ListRevocations,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.SerializeToString,
+            ),
+            'SetSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetSecret,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.SetSecretRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.SetSecretResponse.SerializeToString,
+            ),
+            'ListSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSecrets,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListSecretsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListSecretsResponse.SerializeToString,
+            ),
+            'RemoveSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RemoveSecret,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
@@ -1316,6 +1365,87 @@ class Operator:
             '/pymesos.v1.Operator/ListRevocations',
             pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.ListRevocationsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/SetSecret',
+            pymesos__proto_dot_v1_dot_operator__pb2.SetSecretRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.SetSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ListSecrets',
+            pymesos__proto_dot_v1_dot_operator__pb2.ListSecretsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ListSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RemoveSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/RemoveSecret',
+            pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

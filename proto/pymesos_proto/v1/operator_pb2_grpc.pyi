@@ -72,6 +72,10 @@ class OperatorStub:
     Revoke: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]
     """Who is let in no more, though a certificate is in force."""
     ListRevocations: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]
+    SetSecret: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SetSecretRequest, _operator_pb2.SetSecretResponse]
+    """What tasks of a role may be given, and nobody else. No call answers a value."""
+    ListSecrets: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListSecretsRequest, _operator_pb2.ListSecretsResponse]
+    RemoveSecret: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveSecretRequest, _operator_pb2.RemoveSecretResponse]
     WatchEvents: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_operator_pb2.WhoAmIRequest, _operator_pb2.WhoAmIResponse]
     """Who calls, and which rules of the policy name it."""
@@ -127,6 +131,10 @@ class OperatorAsyncStub(OperatorStub):
     Revoke: _aio.UnaryUnaryMultiCallable[_operator_pb2.RevokeRequest, _operator_pb2.RevokeResponse]  # type: ignore[assignment]
     """Who is let in no more, though a certificate is in force."""
     ListRevocations: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListRevocationsRequest, _operator_pb2.ListRevocationsResponse]  # type: ignore[assignment]
+    SetSecret: _aio.UnaryUnaryMultiCallable[_operator_pb2.SetSecretRequest, _operator_pb2.SetSecretResponse]  # type: ignore[assignment]
+    """What tasks of a role may be given, and nobody else. No call answers a value."""
+    ListSecrets: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListSecretsRequest, _operator_pb2.ListSecretsResponse]  # type: ignore[assignment]
+    RemoveSecret: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveSecretRequest, _operator_pb2.RemoveSecretResponse]  # type: ignore[assignment]
     WatchEvents: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]  # type: ignore[assignment]
     WhoAmI: _aio.UnaryUnaryMultiCallable[_operator_pb2.WhoAmIRequest, _operator_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Who calls, and which rules of the policy name it."""
@@ -341,6 +349,28 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.ListRevocationsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.ListRevocationsResponse, _abc.Awaitable[_operator_pb2.ListRevocationsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def SetSecret(
+        self,
+        request: _operator_pb2.SetSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.SetSecretResponse, _abc.Awaitable[_operator_pb2.SetSecretResponse]]:
+        """What tasks of a role may be given, and nobody else. No call answers a value."""
+
+    @_abc_1.abstractmethod
+    def ListSecrets(
+        self,
+        request: _operator_pb2.ListSecretsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListSecretsResponse, _abc.Awaitable[_operator_pb2.ListSecretsResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def RemoveSecret(
+        self,
+        request: _operator_pb2.RemoveSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RemoveSecretResponse, _abc.Awaitable[_operator_pb2.RemoveSecretResponse]]: ...
 
     @_abc_1.abstractmethod
     def WatchEvents(

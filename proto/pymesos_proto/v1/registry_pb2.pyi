@@ -126,6 +126,26 @@ class TokenRecord(_message.Message):
     key: bytes
     def __init__(self, principal: _Optional[str] = ..., ends_at_s: _Optional[float] = ..., made_by: _Optional[str] = ..., key: _Optional[bytes] = ...) -> None: ...
 
+class SecretRecord(_message.Message):
+    __slots__ = ("role", "name", "version", "key_id", "nonce", "sealed", "set_by", "set_at_s")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    name: str
+    version: int
+    key_id: str
+    nonce: bytes
+    sealed: bytes
+    set_by: str
+    set_at_s: float
+    def __init__(self, role: _Optional[str] = ..., name: _Optional[str] = ..., version: _Optional[int] = ..., key_id: _Optional[str] = ..., nonce: _Optional[bytes] = ..., sealed: _Optional[bytes] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
+
 class RevocationRecord(_message.Message):
     __slots__ = ("at_s", "made_by")
     AT_S_FIELD_NUMBER: _ClassVar[int]

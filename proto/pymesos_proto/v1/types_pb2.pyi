@@ -72,6 +72,11 @@ class FrameworkCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     REVOCABLE_RESOURCES: _ClassVar[FrameworkCapability]
     SHARED_RESOURCES: _ClassVar[FrameworkCapability]
     INVERSE_OFFERS: _ClassVar[FrameworkCapability]
+
+class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    AGENT_CAPABILITY_UNSPECIFIED: _ClassVar[AgentCapability]
+    SECRETS: _ClassVar[AgentCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -126,6 +131,8 @@ GPU_RESOURCES: FrameworkCapability
 REVOCABLE_RESOURCES: FrameworkCapability
 SHARED_RESOURCES: FrameworkCapability
 INVERSE_OFFERS: FrameworkCapability
+AGENT_CAPABILITY_UNSPECIFIED: AgentCapability
+SECRETS: AgentCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
@@ -278,7 +285,7 @@ class PortMapping(_message.Message):
     def __init__(self, port_index: _Optional[int] = ..., container_port: _Optional[int] = ..., protocol: _Optional[str] = ...) -> None: ...
 
 class ContainerInfo(_message.Message):
-    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings", "read_mib_per_s", "write_mib_per_s", "network_in_mbit_per_s", "network_out_mbit_per_s")
+    __slots__ = ("image", "runtime", "network", "mounts", "read_only", "cpu_quota", "pids_max", "ulimits", "add_capabilities", "drop_capabilities", "port_mappings", "read_mib_per_s", "write_mib_per_s", "network_in_mbit_per_s", "network_out_mbit_per_s", "secrets", "image_secret")
     IMAGE_FIELD_NUMBER: _ClassVar[int]
     RUNTIME_FIELD_NUMBER: _ClassVar[int]
     NETWORK_FIELD_NUMBER: _ClassVar[int]
@@ -294,6 +301,8 @@ class ContainerInfo(_message.Message):
     WRITE_MIB_PER_S_FIELD_NUMBER: _ClassVar[int]
     NETWORK_IN_MBIT_PER_S_FIELD_NUMBER: _ClassVar[int]
     NETWORK_OUT_MBIT_PER_S_FIELD_NUMBER: _ClassVar[int]
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    IMAGE_SECRET_FIELD_NUMBER: _ClassVar[int]
     image: str
     runtime: str
     network: str
@@ -309,7 +318,19 @@ class ContainerInfo(_message.Message):
     write_mib_per_s: int
     network_in_mbit_per_s: int
     network_out_mbit_per_s: int
-    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ..., read_mib_per_s: _Optional[int] = ..., write_mib_per_s: _Optional[int] = ..., network_in_mbit_per_s: _Optional[int] = ..., network_out_mbit_per_s: _Optional[int] = ...) -> None: ...
+    secrets: _containers.RepeatedCompositeFieldContainer[SecretUse]
+    image_secret: str
+    def __init__(self, image: _Optional[str] = ..., runtime: _Optional[str] = ..., network: _Optional[str] = ..., mounts: _Optional[_Iterable[_Union[ContainerMount, _Mapping]]] = ..., read_only: _Optional[bool] = ..., cpu_quota: _Optional[bool] = ..., pids_max: _Optional[int] = ..., ulimits: _Optional[_Iterable[_Union[Ulimit, _Mapping]]] = ..., add_capabilities: _Optional[_Iterable[str]] = ..., drop_capabilities: _Optional[_Iterable[str]] = ..., port_mappings: _Optional[_Iterable[_Union[PortMapping, _Mapping]]] = ..., read_mib_per_s: _Optional[int] = ..., write_mib_per_s: _Optional[int] = ..., network_in_mbit_per_s: _Optional[int] = ..., network_out_mbit_per_s: _Optional[int] = ..., secrets: _Optional[_Iterable[_Union[SecretUse, _Mapping]]] = ..., image_secret: _Optional[str] = ...) -> None: ...
+
+class SecretUse(_message.Message):
+    __slots__ = ("name", "path", "env")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    ENV_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    path: str
+    env: str
+    def __init__(self, name: _Optional[str] = ..., path: _Optional[str] = ..., env: _Optional[str] = ...) -> None: ...
 
 class Artifact(_message.Message):
     __slots__ = ("uri", "path", "sha256", "extract", "executable")
@@ -513,7 +534,7 @@ class FrameworkInfo(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., name: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., failover_timeout_s: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[FrameworkCapability, str]]] = ..., principal: _Optional[str] = ..., checkpoint: _Optional[bool] = ..., hostname: _Optional[str] = ..., webui_url: _Optional[str] = ..., jobs_address: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes", "optimistic", "unavailability")
+    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes", "optimistic", "unavailability", "agent_capabilities")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -525,6 +546,7 @@ class Offer(_message.Message):
     RUNTIMES_FIELD_NUMBER: _ClassVar[int]
     OPTIMISTIC_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    AGENT_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     framework_id: str
     agent_id: str
@@ -536,7 +558,8 @@ class Offer(_message.Message):
     runtimes: _containers.RepeatedScalarFieldContainer[str]
     optimistic: bool
     unavailability: Unavailability
-    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., optimistic: _Optional[bool] = ..., unavailability: _Optional[_Union[Unavailability, _Mapping]] = ...) -> None: ...
+    agent_capabilities: _containers.RepeatedScalarFieldContainer[AgentCapability]
+    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., optimistic: _Optional[bool] = ..., unavailability: _Optional[_Union[Unavailability, _Mapping]] = ..., agent_capabilities: _Optional[_Iterable[_Union[AgentCapability, str]]] = ...) -> None: ...
 
 class Unavailability(_message.Message):
     __slots__ = ("start_s", "duration_s")
@@ -559,7 +582,7 @@ class InverseOffer(_message.Message):
     def __init__(self, inverse_offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., unavailability: _Optional[_Union[Unavailability, _Mapping]] = ...) -> None: ...
 
 class AgentInfo(_message.Message):
-    __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version", "unavailable", "principal", "set_aside")
+    __slots__ = ("agent_id", "address", "resources", "attributes", "runtimes", "isolation", "version", "unavailable", "principal", "set_aside", "capabilities")
     class IsolationEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -591,6 +614,7 @@ class AgentInfo(_message.Message):
     UNAVAILABLE_FIELD_NUMBER: _ClassVar[int]
     PRINCIPAL_FIELD_NUMBER: _ClassVar[int]
     SET_ASIDE_FIELD_NUMBER: _ClassVar[int]
+    CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
     agent_id: str
     address: Address
     resources: _containers.RepeatedCompositeFieldContainer[Resource]
@@ -601,4 +625,5 @@ class AgentInfo(_message.Message):
     unavailable: _containers.ScalarMap[str, str]
     principal: str
     set_aside: _containers.ScalarMap[str, str]
-    def __init__(self, agent_id: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., isolation: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., unavailable: _Optional[_Mapping[str, str]] = ..., principal: _Optional[str] = ..., set_aside: _Optional[_Mapping[str, str]] = ...) -> None: ...
+    capabilities: _containers.RepeatedScalarFieldContainer[AgentCapability]
+    def __init__(self, agent_id: _Optional[str] = ..., address: _Optional[_Union[Address, _Mapping]] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., isolation: _Optional[_Mapping[str, str]] = ..., version: _Optional[str] = ..., unavailable: _Optional[_Mapping[str, str]] = ..., principal: _Optional[str] = ..., set_aside: _Optional[_Mapping[str, str]] = ..., capabilities: _Optional[_Iterable[_Union[AgentCapability, str]]] = ...) -> None: ...

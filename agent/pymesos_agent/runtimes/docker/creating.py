@@ -15,6 +15,7 @@ from pymesos_agent.containers.facets import engine_arguments
 from pymesos_agent.containers.hostpaths import unchangeable
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files.memory import IN_CONTAINER
 from pymesos_core.images import full_name
 
 SANDBOX_IN_CONTAINER = Path("/mnt/pymesos/sandbox")
@@ -111,3 +112,5 @@ def _binds(spec: ContainerSpec, settings: Settings) -> Iterator[str]:
             mode = "ro" if mount.read_only else "rw"
             where = SANDBOX_IN_CONTAINER / mount.container_path
             yield f"{unchangeable(mount, settings.host_paths)}:{where}:{mode}"
+    if spec.has_secret_files and settings.memory is not None:
+        yield f"{settings.memory.secrets_of(spec.container_id)}:{IN_CONTAINER}:ro"

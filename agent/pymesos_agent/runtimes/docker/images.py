@@ -27,16 +27,23 @@ class StoppedError(Exception):
 
 
 def fetch(
-    streams: Any, image: str, tell: Callable[[str], None], stopped: Callable[[], bool]
+    streams: Any,
+    image: str,
+    tell: Callable[[str], None],
+    stopped: Callable[[], bool],
+    login: str = "",
 ) -> None:
-    """Fetch an image, and tell now and then how far it is.
+    """Fetch an image, and tell now and then how far it is; `login` is USER:PASSWORD, if any.
 
     Raises StoppedError, and one of engine.ENGINE_ERRORS.
     """
     tagged = ":" in image.rsplit("/", 1)[-1] or "@" in image
     layers: dict[str, tuple[int, int]] = {}
     told_s = time.monotonic()
-    for event in streams.pull(image if tagged else f"{image}:latest", stream=True, decode=True):
+    user, _, password = login.partition(":")
+    auth = {"username": user, "password": password} if login else None
+    name = image if tagged else f"{image}:latest"
+    for event in streams.pull(name, stream=True, decode=True, auth_config=auth):
         if stopped():
             raise StoppedError
         if "error" in event:

@@ -115,6 +115,8 @@ class DockerRuntime:
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
         facets = DECLARED["docker"].keys() - {"user_namespace", "volumes"}
+        if os.geteuid() != 0 or self._settings.memory is None or self._engine.holds:
+            facets -= {"secrets"}  # its user could not be given them
         holds = dict.fromkeys(facets, self._engine.kind) | self._engine.holds
         mine = {"disk": "watched", "bridge": "bridge", "guard": "yes"}
         return {**holds, **mine, **self._settings.holds}
@@ -289,6 +291,7 @@ class DockerRuntime:
                 image,
                 lambda text: self._tell(ContainerPulling(spec.container_id, text)),
                 lambda: launch.killed or self._engine.closing,
+                spec.secrets.login,
             )
 
     def _create(self, spec: ContainerSpec, name: str) -> None:
@@ -312,11 +315,17 @@ class DockerRuntime:
         """
         text = self._engine.client.inspect_container(name)["Config"]["User"]
         if text in ("", "0", "root"):
+            self._give_secrets(spec, 0, 0)
             return
         user = users.resolve(text, partial(read_etc, self._engine.client, name))
         if os.geteuid() == 0:
+            self._give_secrets(spec, user.uid, user.gid)
             for path in (spec.sandbox, *(volume.host_path for volume in spec.volumes)):
                 os.chown(path, user.uid, user.gid)
+
+    def _give_secrets(self, spec: ContainerSpec, uid: int, gid: int) -> None:
+        if spec.has_secret_files and self._settings.memory is not None:
+            self._settings.memory.give(spec.container_id, uid, gid)
 
     @property
     def can_resize(self) -> bool:

@@ -22,6 +22,7 @@ from pymesos_agent.containers.environment import task_argv, task_environment
 from pymesos_agent.containers.facets import with_bundle_parts
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files.memory import IN_CONTAINER
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.oci import programs, seccomp
 from pymesos_agent.runtimes.oci.tools import ROOT, HostMount, Overlay, Prepared
@@ -46,6 +47,9 @@ HOST_SECRETS = [
 READ_ONLY = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"]
 RESOLVED = Path("/run/systemd/resolve/resolv.conf")
 NVIDIA_SHARED = ("nvidiactl", "nvidia-uvm", "nvidia-uvm-tools", "nvidia-modeset")
+
+
+CONFIG = "config.json"
 
 
 class BundleError(Exception):
@@ -92,11 +96,13 @@ def write_bundle(
     host: Host,
     cgroup: str,
     network: Path | None = None,
+    private: Path | None = None,
 ) -> Bundle:
     """Make the folder. Raises BundleError, OSError.
 
-    What it returns is closed once the container is made, or is not to be. `network` is the
-    namespace that it enters; without, it has the machine's or a new one.
+    With a `private` folder in memory, what is written of its environment is there. What it returns
+    is closed once the container is made, or is not to be. `network` is the namespace that it
+    enters; without, it has the machine's or a new one.
     """
     user = _user(spec, image)
     argv = _argv(spec, image)
@@ -132,11 +138,15 @@ def write_bundle(
             "process": process,
             "root": {"path": str(root), "readonly": image is None},
             "hostname": host.hostname,
-            "mounts": [*_mounts(spec, image, host, user_namespace=bool(base)), *asked],
+            "mounts": [
+                *_mounts(spec, image, host, user_namespace=bool(base)),
+                *asked,
+                *_secrets(spec, settings),
+            ],
             "linux": _linux(spec, image, host, cgroup, base, network),
         }
         config = with_bundle_parts(config, spec, settings)
-        (bundle / "config.json").write_text(json.dumps(config), "utf-8")
+        _write_config(bundle, json.dumps(config), private)
         prepared = Prepared(bundle, overlay, host_mounts)
         return Bundle((user.uid + base, user.gid + base), prepared, held.pop_all())
 
@@ -307,6 +317,23 @@ def _asked_mounts(
     return out, tuple(host_mounts)
 
 
+def _secrets(spec: ContainerSpec, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Secrets in files, over whatever else is mounted there."""
+    if spec.has_secret_files and settings.memory is not None:
+        folder = settings.memory.secrets_of(spec.container_id)
+        yield _bind(folder, IN_CONTAINER, read_only=True)
+
+
+def _write_config(bundle: Path, config: str, private: Path | None) -> None:
+    """Raises OSError."""
+    path = bundle / CONFIG
+    if private is not None:
+        path.symlink_to(private / CONFIG)
+        path = private / CONFIG
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(config)
+
+
 def _mount(where: str, kind: str, *options: str) -> dict[str, Any]:
     return {"destination": where, "type": kind, "source": kind, "options": list(options)}
 
@@ -401,11 +428,12 @@ def write_process(bundle: Path, argv: Sequence[str], more: Mapping[str, str]) ->
     Not by the tool's options: crun takes what they say of the environment for all of it, and who
     may list the machine's processes would read it. Raises OSError, ValueError, LookupError.
     """
-    process = json.loads((bundle / "config.json").read_text("utf-8"))["process"]
+    config = (bundle / CONFIG).resolve(strict=True)
+    process = json.loads(config.read_text("utf-8"))["process"]
     process["args"] = list(argv)
     process["env"] += [f"{name}={value}" for name, value in more.items()]
     process["terminal"] = "TERM" in more
-    path = bundle / f"exec-{uuid.uuid4().hex}.json"
+    path = config.parent / f"exec-{uuid.uuid4().hex}.json"
     path.write_text(json.dumps(process), "utf-8")
     return path
 

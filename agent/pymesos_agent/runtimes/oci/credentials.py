@@ -22,13 +22,17 @@ ID_CHARACTERS = 16
 HUB = "docker.io"
 
 
-def credentials_id(reference: str, authfile: Path | None, key: bytes) -> str:
+def credentials_id(reference: str, authfile: Path | None, key: bytes, login: str = "") -> str:
     """Names the credentials that are presented for an image; empty where there are none.
 
-    What it is made of cannot be found out from it without the key.
+    What it is made of cannot be found out from it without the key. A task's own `login` is
+    presented in the place of the machine's.
     """
     if is_on_disk(reference):
         return ""
+    if login:
+        said = f"login {full_name(reference).partition('/')[0]} {login}".encode()
+        return hmac.new(key, said, hashlib.sha256).hexdigest()[:ID_CHARACTERS]
     repository = full_name(reference).partition("@")[0]
     for path in [authfile] if authfile is not None else _usual_files():
         found = _entry(_read(path), repository)

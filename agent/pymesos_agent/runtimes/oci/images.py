@@ -119,20 +119,23 @@ class Images:
             try_remove_tree(unfinished)
         self._key = key_of(self.directory)
 
-    async def get(self, reference: str, tell: Callable[[str], None]) -> Image:
+    async def get(self, reference: str, tell: Callable[[str], None], login: str = "") -> Image:
         """Fetched if it is not here, once for all who ask; `tell` hears how it goes.
+
+        With a `login`, USER:PASSWORD, it is fetched by that, and serves who presents the same.
 
         Raises ImageError.
         """
         self._check(reference)
-        wanted = reference, credentials_id(reference, self._settings.authfile, self._key)
+        authfile = self._settings.authfile
+        wanted = reference, credentials_id(reference, authfile, self._key, login)
         record = self._read(wanted)
         if record is None:
             tell("The image is being fetched")
             waiting = self._waiting.setdefault(wanted, [])
             pull = self._pulls.get(wanted)
             if pull is None:
-                pull = self._pulling.start(self._pull(wanted, waiting), awaited=True)
+                pull = self._pulling.start(self._pull(wanted, waiting, login), awaited=True)
                 self._pulls[wanted] = pull
                 pull.add_done_callback(partial(self._forget_pull, wanted))
             waiting.append(tell)
@@ -219,7 +222,9 @@ class Images:
 
     # Fetching.
 
-    async def _pull(self, wanted: Wanted, waiting: Sequence[Callable[[str], None]]) -> Record:
+    async def _pull(
+        self, wanted: Wanted, waiting: Sequence[Callable[[str], None]], login: str
+    ) -> Record:
         """Fetch, unpack, record; then make room."""
         reference, credentials = wanted
         blobs = self._blobs(credentials)
@@ -227,9 +232,9 @@ class Images:
         layout = self.directory / "new" / uuid.uuid4().hex
         async with self._slots:
             try:
-                async with beside(self._report(wanted, waiting)):
+                async with beside(self._report(wanted, waiting, login)):
                     with self._opened(reference) as opened:
-                        await self._skopeo.copy(reference, blobs.parent, layout, opened)
+                        await self._skopeo.copy(reference, blobs.parent, layout, opened, login)
                     record = await self._unpack(wanted, layout)
                 self._write(record)
             except LayerError as error:
@@ -245,14 +250,16 @@ class Images:
         await self.collect(pulls=1)
         return record
 
-    async def _report(self, wanted: Wanted, waiting: Sequence[Callable[[str], None]]) -> None:
+    async def _report(
+        self, wanted: Wanted, waiting: Sequence[Callable[[str], None]], login: str
+    ) -> None:
         """Tell now and then, to all who wait for it, how far the fetching is."""
         reference, credentials = wanted
         layers: list[RemoteLayer] = []
         while True:
             await asyncio.sleep(PROGRESS_S)
             try:
-                layers = layers or await self._skopeo.layers(reference)
+                layers = layers or await self._skopeo.layers(reference, login)
                 here = [layer for layer in layers if self._blob(layer.digest, credentials).exists()]
             except ImageError as error:
                 log.debug("how far %s is, is not known: %s", reference, error)

@@ -16,6 +16,7 @@ import signal
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -70,6 +71,7 @@ log = logging.getLogger(__name__)
 INITS = ("docker-init", "tini-static", "catatonit")
 CORES = os.cpu_count() or 1
 CLEANERS = 2
+PRIVATE = "oci"  # of a container, in memory
 
 # What holds every container of this runtime, whatever the machine is.
 ALWAYS = {
@@ -139,6 +141,8 @@ class OciRuntime:
             **{name: tool for name, how in DECLARED["oci"].items() if how.startswith(THE_RUNTIME)},
             "seccomp": tool,
             **({"user_namespace": f"ids from {base}"} if base else {}),
+            **({"secrets": "tmpfs", "secret_env": "tmpfs"} if self._settings.memory else {}),
+            "image_secret": "skopeo",
             **({"own_user": str(given)} if (given := self._settings.task_uids) else {}),
             # crun 1.8 forgets the options of mounts there, but not those that they have already.
             **({"guard": "yes"} if base and tool == "crun" else {}),
@@ -258,8 +262,13 @@ class OciRuntime:
             image = await self._image(spec)
             assert self._cgroups is not None
             cgroup = self._cgroups.path(container_id)
-            made = write_bundle(bundle, spec, image, self._settings, self._host, cgroup, network)
+            private = self._private(spec)
+            made = write_bundle(
+                bundle, spec, image, self._settings, self._host, cgroup, network, private
+            )
             self._held[container_id] = made.held
+            if spec.has_secret_files and self._settings.memory is not None:
+                self._settings.memory.give(container_id, *made.owner)
             if image is not None:
                 for path in (spec.sandbox, *(volume.host_path for volume in spec.volumes)):
                     os.chown(path, *made.owner)
@@ -274,23 +283,34 @@ class OciRuntime:
             self._hear(ContainerFailed(container_id, text))
             return
         assert self._tool is not None
+        tool = self._tool if private is None else _with_states(self._tool, private)
         pid_file, error_log = str(bundle / "pid"), str(bundle / ERROR_LOG)
         busy = self._supervised.launching >= CORES
         self._supervised.launch(
             spec,
             made.owner,
             {
-                "argv": self._tool.argv(
+                "argv": tool.argv(
                     *("--log", error_log, "--log-format", "json"),
                     *("run", "--detach", "--bundle", str(bundle), "--pid-file", pid_file),
                     container_id,
                     prepared=made.prepared,
                 ),
-                "env": host_environment() | (dict(self._tool.env_when_busy) if busy else {}),
+                "env": host_environment() | (dict(tool.env_when_busy) if busy else {}),
                 "cwd": str(bundle),  # for a supervisor that an older agent left running
                 "helper": {"pid_file": pid_file, "error_log": error_log},
             },
         )
+
+    def _private(self, spec: ContainerSpec) -> Path | None:
+        """A folder in memory for what the tool writes down of a container that has secrets in its
+        environment; of others it is on disk. Raises OSError."""
+        memory = self._settings.memory
+        if not spec.secrets.variables or memory is None:
+            return None
+        private = memory.make(spec.container_id) / PRIVATE
+        private.mkdir(mode=0o700)
+        return private
 
     async def _network(self, spec: ContainerSpec) -> Path | None:
         """The network namespace, unless the tool makes it or it is the machine's.
@@ -316,6 +336,7 @@ class OciRuntime:
         return await self._images.get(
             spec.info.container.image,
             lambda text: self._on_event(ContainerPulling(spec.container_id, text)),
+            spec.secrets.login,
         )
 
     @property
@@ -340,7 +361,10 @@ class OciRuntime:
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""
         container_id = spec.container_id
-        for tool in self._tools.values():
+        tools = list(self._tools.values())
+        if (memory := self._settings.memory) is not None:
+            tools += [_with_states(tool, memory.of(container_id) / PRIVATE) for tool in tools]
+        for tool in tools:
             if (tool.states / container_id).exists():
                 mark = new_mark()
                 more = {MARK: mark, "TERM": term} if term else {MARK: mark}
@@ -382,6 +406,8 @@ class OciRuntime:
         self._cgroups.destroy_everywhere(container_id)
         for states in self._states:
             try_remove_tree(states / container_id)
+        if self._settings.memory is not None:
+            try_remove_tree(self._settings.memory.of(container_id) / PRIVATE)
         self._networks.remove(container_id)
         remove_bundle(self._bundles / container_id)
 
@@ -397,6 +423,11 @@ class OciRuntime:
         await asyncio.to_thread(self._warmer.shutdown)
         if self._cgroups is not None:
             self._cgroups.close()
+
+
+def _with_states(tool: Tool, private: Path) -> Tool:
+    """The tool, with what it knows of a container in a folder of that."""
+    return replace(tool, states=private / tool.name)
 
 
 def watch_of(group: cgroups.Group) -> dict[str, Any]:

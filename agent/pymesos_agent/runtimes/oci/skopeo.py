@@ -4,9 +4,13 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import contextlib
 import json
+import os
 import re
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +36,20 @@ class RemoteLayer:
     size_bytes: int  # 0: an older skopeo does not say
 
 
+@contextlib.contextmanager
+def _auth_in_memory(reference: str, login: str) -> Iterator[int | None]:
+    """A file that skopeo takes a login from, which is in memory; None without one."""
+    if not login:
+        yield None
+        return
+    registry = full_name(reference).partition("/")[0]
+    entry = {"auth": base64.b64encode(login.encode()).decode()}
+    with os.fdopen(os.memfd_create("auth", os.MFD_CLOEXEC), "wb") as file:
+        file.write(json.dumps({"auths": {registry: entry}}).encode())
+        file.flush()
+        yield file.fileno()
+
+
 class Skopeo:
     """The tool, with the credentials that an operator names, if any."""
 
@@ -40,20 +58,27 @@ class Skopeo:
         self._authfile = authfile
 
     async def copy(
-        self, reference: str, blobs: Path, layout: Path, opened: int | None = None
+        self,
+        reference: str,
+        blobs: Path,
+        layout: Path,
+        opened: int | None = None,
+        login: str = "",
     ) -> None:
         """Fetch an image: its blobs into a shared folder, the rest into a layout.
 
-        Of one on this machine `opened` is its folder or file. Raises ImageError.
+        Of one on this machine `opened` is its folder or file; `login` is USER:PASSWORD, instead of
+        what the machine has. Raises ImageError.
         """
         tls = "--src-tls-verify=false"
         options = ("--quiet", "--dest-shared-blob-dir", str(blobs))
         to = f"oci:{layout}:image"
-        await self._run("copy", reference, tls, *options, to=to, opened=opened)
+        await self._run("copy", reference, tls, *options, to=to, opened=opened, login=login)
 
-    async def layers(self, reference: str) -> list[RemoteLayer]:
+    async def layers(self, reference: str, login: str = "") -> list[RemoteLayer]:
         """What is to be fetched, for this machine's architecture. Raises ImageError."""
-        said = await self._run("inspect", reference, "--tls-verify=false", "--no-tags")
+        options = ("--tls-verify=false", "--no-tags")
+        said = await self._run("inspect", reference, *options, login=login)
         try:
             described = json.loads(said)
             sizes = {d["Digest"]: int(d["Size"]) for d in described.get("LayersData") or ()}
@@ -69,6 +94,22 @@ class Skopeo:
         *options: str,
         to: str = "",
         opened: int | None = None,
+        login: str = "",
+    ) -> bytes:
+        with _auth_in_memory(reference, login) as auth:
+            return await self._run_with(
+                command, reference, no_tls, *options, to=to, opened=opened, auth=auth
+            )
+
+    async def _run_with(
+        self,
+        command: str,
+        reference: str,
+        no_tls: str,
+        *options: str,
+        to: str,
+        opened: int | None,
+        auth: int | None,
     ) -> bytes:
         if self._program is None:
             raise ImageError("images need skopeo (Debian: apt-get install skopeo)")
@@ -76,7 +117,9 @@ class Skopeo:
         if not POLICY.exists():
             argv.append("--insecure-policy")
         argv += [command, *options]
-        if self._authfile is not None:
+        if auth is not None:
+            argv += ["--authfile", f"/proc/self/fd/{auth}"]
+        elif self._authfile is not None:
             argv += ["--authfile", str(self._authfile)]
         if full_name(reference).startswith(LOOPBACK):
             argv.append(no_tls)  # as Docker has it
@@ -92,7 +135,7 @@ class Skopeo:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
-            pass_fds=() if opened is None else (opened,),
+            pass_fds=[each for each in (opened, auth) if each is not None],
         )
         timeout_s = COPY_TIMEOUT_S if command == "copy" else INSPECT_TIMEOUT_S
         try:

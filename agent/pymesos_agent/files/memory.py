@@ -1,0 +1,136 @@
+"""What an agent keeps in memory, since no disk is to have it: the secrets of its containers.
+
+    /run/pymesos-0/TAG/CONTAINER/secrets/…   files, for the container's user alone
+    /run/pymesos-0/TAG/CONTAINER/…           what a runtime writes down that has secrets in it
+
+It outlives the agent, as containers do, and ends with the machine. What is in it is a container's,
+and goes with that.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymesos_agent.files.trees import try_remove_tree
+
+log = logging.getLogger(__name__)
+
+KINDS = ("tmpfs", "ramfs")  # file systems without a disk
+MOUNTS = Path("/proc/self/mountinfo")
+SHARED = Path("/dev/shm")  # noqa: S108 - it is looked at whose the folder in it is
+IN_CONTAINER = "/run/secrets"  # where containers with namespaces find the files
+VARIABLE = "PYMESOS_SECRETS"  # that names the folder
+
+
+@dataclass(frozen=True)
+class Memory:
+    """The folder of one agent."""
+
+    folder: Path
+
+    def of(self, container_id: str) -> Path:
+        """Where all of a container is; who may pass through the agent's folder passes here, too."""
+        return self.folder / container_id
+
+    def secrets_of(self, container_id: str) -> Path:
+        """Where the files of a container's secrets are."""
+        return self.folder / container_id / "secrets"
+
+    def make(self, container_id: str) -> Path:
+        """Make a container's folder. Raises OSError."""
+        made = self.of(container_id)
+        made.mkdir(mode=0o711, exist_ok=True)
+        made.chmod(0o711)
+        return made
+
+    def put(self, container_id: str, files: Mapping[str, bytes]) -> None:
+        """Write secrets that nobody else may read yet. Raises OSError."""
+        folder = self.make(container_id) / "secrets"
+        folder.mkdir(mode=0o700)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        for name, value in files.items():
+            with os.fdopen(os.open(folder / name, flags, 0o400), "wb") as file:
+                file.write(value)
+
+    def give(self, container_id: str, uid: int, gid: int) -> None:
+        """Let the container's user read them, and nobody change which there are. Raises OSError."""
+        folder = self.secrets_of(container_id)
+        if os.geteuid() != 0:
+            folder.chmod(0o500)
+            return
+        for file in folder.iterdir():
+            os.chown(file, uid, gid, follow_symlinks=False)
+        os.chown(folder, 0, gid)
+        folder.chmod(0o550)
+
+    def remove(self, container_id: str) -> None:
+        """Remove all of a container."""
+        folder = self.of(container_id)
+        if folder.exists():
+            _open_up(folder)
+            try_remove_tree(folder)
+
+    def sweep(self, kept: Collection[str]) -> None:
+        """Remove what an earlier run left of containers that are no more."""
+        for folder in self.folder.iterdir():
+            if folder.name not in kept:
+                log.info("removing the secrets of %s, which an earlier run left", folder.name)
+                self.remove(folder.name)
+
+    def remove_all(self) -> None:
+        """Remove the folder of this agent."""
+        self.sweep(())
+        try_remove_tree(self.folder)
+
+
+def _open_up(folder: Path) -> None:
+    """Who is not root may remove nothing from a folder that cannot be written."""
+    secrets = folder / "secrets"
+    if os.geteuid() != 0 and secrets.exists():
+        secrets.chmod(0o700)
+
+
+def memory_of(tag: str) -> Memory | None:
+    """The folder of the agent of that tag, made if it is not there; None: nothing is in memory."""
+    uid = os.geteuid()
+    bases = [SHARED]
+    if uid == 0:
+        bases.insert(0, Path("/run"))
+    elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
+        bases.insert(0, Path(runtime))
+    mode = 0o711 if uid == 0 else 0o700
+    for base in bases:
+        try:
+            if is_in_memory(base):
+                above = _own(base / f"pymesos-{uid}", mode)
+                return Memory(_own(above / tag, mode))
+        except OSError as error:
+            log.info("%s is not used for secrets: %s", base, error)
+    return None
+
+
+def _own(folder: Path, mode: int) -> Path:
+    """A folder of ours, in one where others may have made it before. Raises OSError."""
+    folder.mkdir(mode=mode, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
+        raise OSError(f"{folder} is somebody else's")
+    if stat.S_IMODE(status.st_mode) != mode:
+        folder.chmod(mode)
+    return folder
+
+
+def is_in_memory(folder: Path) -> bool:
+    """Whether what is written there is on no disk, but for swap. Raises OSError."""
+    device = folder.stat().st_dev
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for line in MOUNTS.read_text("utf-8", "surrogateescape").splitlines():
+        fields, _, rest = line.partition(" - ")
+        if fields.split(" ")[2] == number:
+            return rest.split(" ")[0] in KINDS
+    return False

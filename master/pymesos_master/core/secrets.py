@@ -1,0 +1,207 @@
+"""Secrets: a role's tasks may use them. Here they are sealed; the shell alone opens them.
+
+Who may launch in a role may have its tasks use the secrets of the role, and of no other. An agent
+is given those of tasks that are its own, by what the task asks for, whatever the agent says.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from pymesos_core import limits
+from pymesos_core.errors import ProblemKind
+from pymesos_core.ids import role_problem, secret_name_problem
+from pymesos_core.resources import ResourceError
+from pymesos_core.security.secrets import TAG_BYTES, Sealed
+from pymesos_core.states import is_terminal
+from pymesos_core.text import count_of
+from pymesos_master.core import permission
+from pymesos_master.core.context import Context
+from pymesos_master.core.effects import TellSecrets
+from pymesos_master.core.events import (
+    AgentWantsSecrets,
+    OperatorRemovedSecret,
+    OperatorSetSecret,
+    SecretsResealed,
+)
+from pymesos_master.core.registry import SECRET
+from pymesos_master.core.state import Agent, ClusterState, Record, SecretRecord, Task
+from pymesos_proto.v1 import registry_pb2 as registry_pb
+from pymesos_proto.v1 import types_pb2 as pb
+
+MAX_SHOWN = 3  # tasks of a secret that is to be removed
+
+
+def key_of(role: str, name: str) -> str:
+    """The key of a secret's record. A name has no colon."""
+    return f"{role}:{name}"
+
+
+def place_of(key: str) -> tuple[str, str]:
+    """The role and the name of a secret, by the key of its record."""
+    role, _, name = key.rpartition(":")
+    return role, name
+
+
+def read_secret(key: str, record: registry_pb.SecretRecord) -> SecretRecord:
+    """Raises ResourceError."""
+    if problem := role_problem(record.role) or secret_name_problem(record.name):
+        raise ResourceError(problem)
+    if key != key_of(record.role, record.name):
+        raise ResourceError(f"it is of {key_of(record.role, record.name)[:255]!r}")
+    if record.version < 1 or not math.isfinite(record.set_at_s):
+        raise ResourceError(f"it is of the version {record.version}, set at {record.set_at_s}")
+    if not TAG_BYTES <= len(record.sealed) <= limits.SECRET.most + TAG_BYTES:
+        raise ResourceError(f"it has {len(record.sealed)} bytes")
+    sealed = Sealed(record.key_id, record.nonce, record.sealed)
+    return SecretRecord(sealed, record.version, record.set_by, record.set_at_s)
+
+
+def on_set(ctx: Context, event: OperatorSetSecret) -> None:
+    """Write a secret in the place of the one of its name, if there is any."""
+    call = "Operator.SetSecret"
+    if permission.refused(ctx, event.request_id, event.caller, call, (event.role,)):
+        return
+    key = key_of(event.role, event.name)
+    problem = role_problem(event.role) or secret_name_problem(event.name)
+    if problem := problem or ctx.state.why_aside(SECRET, key):
+        ctx.answer(event.request_id, problem)
+        return
+    there = ctx.state.secrets(durable=False)
+    sizes = {each: record.sealed.size_bytes for each, record in there.items()}
+    sizes[key] = event.sealed.size_bytes
+    problem = limits.SECRET.problem(event.sealed.size_bytes)
+    full = limits.SECRETS.problem(len(sizes)) or limits.ALL_SECRETS.problem(sum(sizes.values()))
+    if problem or full:
+        ctx.answer(event.request_id, problem or f"{full}: remove some that nobody uses")
+        return
+    version = there[key].version + 1 if key in there else 1
+    by, now_s = event.caller.principal, ctx.now.wall_s
+    made = SecretRecord(event.sealed, version, by, now_s)
+    ctx.persist({(SECRET, key): made}, SecretWritten(event.request_id))
+
+
+@dataclass(frozen=True, slots=True)
+class SecretWritten:
+    """A secret is written, or removed, as it was to be; an operator may wait."""
+
+    request_id: int | None = None
+
+
+def on_written(ctx: Context, done: SecretWritten) -> None:
+    """Say so."""
+    if done.request_id is not None:
+        ctx.answer(done.request_id)
+
+
+def on_remove(ctx: Context, event: OperatorRemovedSecret) -> None:
+    """Forget a secret that no live task uses, or any if it is forced."""
+    call = "Operator.RemoveSecret"
+    if permission.refused(ctx, event.request_id, event.caller, call, (event.role,)):
+        return
+    key = key_of(event.role, event.name)
+    of = (event.role, event.name)
+    using = [task.task_id for task, name in _uses(ctx.state) if (task.role, name) == of]
+    if key not in ctx.state.secrets(durable=False):
+        message = f"the role {event.role[:255]} has no secret {event.name[:100]!r}"
+        ctx.answer(event.request_id, message, ProblemKind.NOT_FOUND)
+    elif using and not event.force:
+        more = f" and {len(using) - MAX_SHOWN} more" if len(using) > MAX_SHOWN else ""
+        ctx.answer(
+            event.request_id,
+            f"it is used by {count_of(len(using), 'live task')}"
+            f" ({', '.join(using[:MAX_SHOWN])}{more}), which could not be started again: end them"
+            f" first, or have it removed all the same with --force; what they were given they keep",
+        )
+    else:
+        ctx.persist({(SECRET, key): None}, SecretWritten(event.request_id))
+
+
+def on_resealed(ctx: Context, event: SecretsResealed) -> None:
+    """Write what was sealed anew, by a newer key, unless it was set or removed meanwhile."""
+    there = ctx.state.secrets(durable=False)
+    values: dict[tuple[str, str], Record | None] = {}
+    for key, before, after in event.secrets:
+        record = there.get(key)
+        if record is not None and record.sealed == before:
+            made = SecretRecord(after, record.version, record.set_by, record.set_at_s)
+            values[SECRET, key] = made
+    if values:
+        ctx.persist(values, SecretWritten())
+
+
+def names_of(container: pb.ContainerInfo) -> Iterator[str]:
+    """The secrets that a container asks for, by their names."""
+    yield from (use.name for use in container.secrets)
+    if container.image_secret:
+        yield container.image_secret
+
+
+def _uses(state: ClusterState) -> Iterator[tuple[Task, str]]:
+    """Each live task with each secret that it uses."""
+    for framework in state.frameworks.values():
+        for task in framework.tasks.values():
+            if not is_terminal(task.state) and task.info.HasField("container"):
+                for name in dict.fromkeys(names_of(task.info.container)):
+                    yield task, name
+
+
+def counts(state: ClusterState) -> Counter[tuple[str, str]]:
+    """How many live tasks use each secret, by its role and name."""
+    return Counter((task.role, name) for task, name in _uses(state))
+
+
+def launch_problem(agent: Agent, info: pb.TaskInfo) -> str | None:
+    """Why a task that asks for secrets could not be given any on an agent, or None.
+
+    Whether they are there is looked at when the agent asks: a service is started again until then.
+    """
+    if not info.HasField("container") or pb.SECRETS in agent.info.capabilities:
+        return None
+    for name in names_of(info.container):
+        return (
+            f"Task uses the secret {name}, and its agent is of a version that knows none: upgrade"
+            f" the agent"
+        )
+    return None
+
+
+def _missing(state: ClusterState, role: str, names: Iterable[str]) -> str | None:
+    there = state.secrets()
+    for name in names:
+        if key_of(role, name) not in there:
+            return (
+                f"it uses the secret {name}, which the role {role} does not have: `pymesos-cli"
+                f" secret set {role} {name}` sets it, `pymesos-cli secret list {role}` shows others"
+            )
+    return None
+
+
+def on_wanted(ctx: Context, event: AgentWantsSecrets) -> None:
+    """Have an agent told what one of its tasks asks for, or why it gets nothing."""
+    agent_id = ctx.state.agent_by_connection.get(event.connection_id)
+    agent = ctx.state.agents.get(agent_id) if agent_id else None
+    if agent is None or agent.connection_id != event.connection_id:
+        return
+    agent.heard = agent.confirmed = True
+    task = agent.tasks.get((event.framework_id, event.task_id))
+    if task is None or is_terminal(task.state):
+        ctx.complain(agent, "it wants secrets", "of a task that is not live on it")
+        problem: str | None = "the task is not known to the master as a live one of this agent"
+        names: tuple[str, ...] = ()
+        role = ""
+    else:
+        names, role = tuple(dict.fromkeys(names_of(task.info.container))), task.role
+        problem = _missing(ctx.state, role, names)
+    there = ctx.state.secrets()
+    found = () if problem else tuple((n, there[key_of(role, n)].sealed) for n in names)
+    if total := limits.TASK_VALUES.problem(sum(sealed.size_bytes for _, sealed in found)):
+        found, problem = (), total
+    ctx.out.append(
+        TellSecrets(
+            event.connection_id, event.framework_id, event.task_id, role, found, problem or ""
+        )
+    )
