@@ -413,6 +413,7 @@ _MAY_BE = {
     "reason": _is_enum,
     "message": _is_text,
     "ready_since_s": _is_time,
+    "crashed_s": lambda value: isinstance(value, list) and all(map(_is_time, value)),
     "leaving": _is_text,
     "version": _is_whole,
     "begun_s": _is_time,

@@ -26,6 +26,17 @@ class VolumeSpec:
 
 
 @dataclass(frozen=True)
+class RestartRules:
+    """How a service is run again that crashes."""
+
+    max: int = 5  # crashes within that time, if it `fails` after them
+    within_s: float = 600.0
+    backoff_min_s: float = 0.5
+    backoff_max_s: float = 60.0
+    fails: bool = False  # it is not run again then; else ever later
+
+
+@dataclass(frozen=True)
 class TaskSpec:
     """One kind of task of a job. `scalars` in thousandths, those of its sidecars included."""
 
@@ -47,6 +58,8 @@ class TaskSpec:
     sidecars: tuple[TaskSpec, ...] = ()
     unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
     update: Mapping[str, Any] = field(default_factory=dict)  # how instances are replaced
+    restart: RestartRules = RestartRules()
+    drain_s: float = 0.0  # between leaving what clients see, and its kill
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
 
     @property

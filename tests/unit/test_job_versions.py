@@ -520,3 +520,104 @@ def test_rules_that_cannot_be_are_refused(update: dict[str, Any], problem: str) 
 def test_a_batch_task_has_no_update() -> None:
     with pytest.raises(JobError, match="a batch task is not replaced"):
         shop("batch", update={"max_surge": 1})
+
+
+def crash(h: BinpackHarness, after_s: float = 0.0) -> None:
+    """The one instance runs for a while, and crashes."""
+    (instance,) = state_of(h).instances
+    h.update(instance.saved.task_id, pb.TASK_RUNNING)
+    h.advance(after_s)
+    h.update(instance.saved.task_id, pb.TASK_FAILED, 1)
+
+
+class TestRestarts:
+    def begun(self, **restart: Any) -> BinpackHarness:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=1, restart=restart))
+        return h
+
+    def test_it_is_kept_back_as_its_job_says(self) -> None:
+        h = self.begun(backoff_min_s=2, backoff_max_s=5)
+        waits = []
+        for _ in range(5):
+            h.offer(BIG)
+            crash(h)
+            (instance,) = state_of(h).instances
+            waits.append(instance.not_before_s - h.now_s if instance.not_before_s > h.now_s else 0)
+            h.advance(5)
+        assert waits == [0, 2, 4, 5, 5]
+
+    @pytest.mark.parametrize("restarted", [False, True])
+    def test_it_fails_after_so_many_crashes(self, restarted: bool) -> None:
+        h = self.begun(max=2, within_s=100, on_max="fail")
+        for number in range(3):
+            assert not state_of(h).ended, number
+            h.offer(BIG)
+            crash(h)
+            h.advance(1)
+            if restarted:
+                h = BinpackHarness(dict(h.records))
+                h.now_s = number + 1.0
+                h.feed(c.Subscribed("f"))
+        assert state_of(h).state == "failed"
+        if not restarted:
+            (instance,) = state_of(h).instances
+            assert "it crashed 3 times within 100 s" in instance.explanation
+
+    def test_crashes_of_long_ago_do_not_count(self) -> None:
+        h = self.begun(max=2, within_s=100, on_max="fail")
+        for _ in range(6):
+            h.offer(BIG)
+            crash(h, after_s=60)
+        assert not state_of(h).ended
+
+
+class TestShutdown:
+    def test_clients_are_told_before_an_instance_is_killed(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=2, shutdown={"drain_s": 5, "grace_s": 7}))
+        run_all(h)
+        propose(h, shop(instances=1, shutdown={"drain_s": 5, "grace_s": 7}), what="scale")
+        leaving = next(i for i in state_of(h).instances if i.durable.leaving)
+        view = instance_view(leaving)
+        assert (view.ready, view.serving) == (True, False)
+        assert killed(h) == set()
+        h.update("j-r.web.1.1", pb.TASK_RUNNING)
+        h.advance(4.9)
+        assert killed(h) == set()
+        again = BinpackHarness(dict(h.records))
+        again.feed(c.Subscribed("f"))
+        again.update("j-r.web.1.1", pb.TASK_RUNNING)
+        assert killed(again) == set()
+        for one in (h, again):
+            one.advance(5)
+            assert killed(one) == {"j-r.web.1.1"}
+
+    def test_what_serves_nobody_is_killed_at_once(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=2, shutdown={"drain_s": 5}))
+        h.offer(BIG)
+        propose(h, shop(instances=1, shutdown={"drain_s": 5}), what="scale")
+        assert killed(h) == {"j-r.web.1.1"}
+
+    def test_its_grace_is_that_of_a_kill(self) -> None:
+        assert shop(shutdown={"grace_s": 7}).tasks[0].kill_grace_s == 7
+        with pytest.raises(JobError, match="give one of them"):
+            shop(shutdown={"grace_s": 7}, kill_grace_s=7)
+
+
+@pytest.mark.parametrize(
+    ("task", "problem"),
+    [
+        ({"kind": "batch", "restart": {"max": 1}}, "use `retries`"),
+        ({"restart": {"backoff_min_s": 90}}, "at most backoff_max_s, 60, is expected"),
+        ({"restart": {"on_max": "stop"}}, "not one of wait, fail"),
+        ({"shutdown": {"drain": 5}}, "did you mean 'drain_s'"),
+    ],
+)
+def test_keys_that_cannot_be_are_refused(task: dict[str, Any], problem: str) -> None:
+    with pytest.raises(JobError, match=problem):
+        shop(**task)

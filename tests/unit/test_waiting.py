@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
-from pymesos_binpack.jobs.backoff import RESTART_MIN_S
 from pymesos_binpack.jobs.launching import line_name, line_of
 from pymesos_binpack.jobs.state import Instance, new_job
 from pymesos_binpack.placement.agents import OfferedAgent
@@ -17,6 +16,7 @@ from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.placement.planner import plan
 from pymesos_binpack.placement.queue import Queue, to_plan
+from pymesos_binpack.specs import RestartRules
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job
@@ -116,7 +116,7 @@ def test_one_that_is_kept_back_is_not_in_the_line() -> None:
     assert len(h.launched()) == 2
     assert "TASK_FAILED" in instance.explanation
     h.core.check()
-    h.advance(RESTART_MIN_S)
+    h.advance(RestartRules().backoff_min_s)
     h.core.check()
     h.offer()
     assert len(h.launched()) == 3

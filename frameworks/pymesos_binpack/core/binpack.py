@@ -210,6 +210,8 @@ class BinpackCore:
                 updates.on_kept_back_for_long(ctx, key)
             elif kind == versions.ROLLOUT:
                 versions.on_due(ctx, key)
+            elif kind == versions.DRAIN:
+                versions.on_drained(ctx, key)
             elif kind == "kept":
                 ctx.placement.demand()
             else:

@@ -109,8 +109,10 @@ def _on_alive(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
         instance.image_trouble = Trouble.NONE
     if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
         instance.running_since_s = ctx.now.mono_s
-    if ctx.roster.job_of(instance).durably_stopping or instance.durable.leaving:
+    if ctx.roster.job_of(instance).durably_stopping:
         ctx.kill(instance)
+    elif instance.durable.leaving:
+        versions.let_leave(ctx, instance)
 
 
 def _ready_since_s(ctx: Context, instance: Instance, status: pb.TaskStatus) -> float:
@@ -182,7 +184,7 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     ctx.timers.cancel(("unreachable", instance.key))
     since_s = instance.running_since_s
     ran_s = ctx.now.mono_s - since_s if since_s is not None else 0.0
-    end = steps.End(status, saved.state, ran_s, instance.killing)
+    end = steps.End(status, saved.state, ran_s, instance.killing, ctx.now.wall_s)
     instance.running_since_s, instance.killing = None, False
     how = {
         "unreachable_since_s": 0.0,
@@ -196,16 +198,23 @@ def _on_end(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     instance.image_trouble = image_trouble(status)
     versions.note_exit(ctx, job, instance, end)
     match after_end(job, instance, end):
-        case steps.Finish(_, _, failures):
+        case steps.Finish(_, why, failures):
             state = status.state if is_terminal(status.state) else pb.TASK_LOST
             how |= {"failures": failures, "state": state}
             job.finish(instance, Happened.ENDED, ctx.now.wall_s, **how)
-            instance.explain(how_it_ended(status))
+            too_often = instance.spec.is_service and status.state != pb.TASK_ERROR
+            said = how_it_ended(status)
+            instance.explain(f"{said}; {why}" if too_often and not job.stopping else said)
         case steps.Remove():
             job.finish(instance, Happened.ENDED, ctx.now.wall_s, state=status.state, **how)
         case steps.Launch() as step:
             instance.move(Happened.RUN_AGAIN, ctx.now.wall_s)
-            instance.amend(state=pb.TASK_STATE_UNSPECIFIED, failures=step.failures, **how)
+            instance.amend(
+                state=pb.TASK_STATE_UNSPECIFIED,
+                failures=step.failures,
+                crashed_s=step.crashed_s,
+                **how,
+            )
             instance.explain(how_it_ended(status))
             _run_again(ctx, step)
 

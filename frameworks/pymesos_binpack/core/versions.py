@@ -38,6 +38,7 @@ from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.store import Change
 
+DRAIN = "drain"  # the timer: an instance that leaves has been left to clients for long enough
 ROLLOUT = "rollout"  # the timer: something of a rollout of a job is due
 
 
@@ -232,13 +233,37 @@ def _carry_out(
         gone.append(instance)
     what: list[Instance | Change] = [*ending, *removals(job, gone)]
     what += [instance for instance in added if instance.saved.begun_s]
-    then: list[Then] = [KillStored(tuple((i, i.saved.task_id) for i in ending))]
+    at_once = [i for i in ending if not _drains(i)]
+    for instance in ending:
+        let_leave(ctx, instance) if _drains(instance) else None
+    then: list[Then] = [KillStored(tuple((i, i.saved.task_id) for i in at_once))]
     then.append(InstancesRemoved(job, tuple(gone)))
     if changed:
         what.append(job.rollouts_change())
         then.append(RolloutsDurable(job, job.rollouts))
     if what:
         ctx.store("a job follows its version", *what, then=then)
+
+
+def _drains(instance: Instance) -> bool:
+    """Whether clients may still use it for a while."""
+    return instance.spec.drain_s > 0 and bool(instance.saved.ready_since_s)
+
+
+def let_leave(ctx: Context, instance: Instance) -> None:
+    """Kill an instance that leaves, once clients have had the time to use others."""
+    timer = (DRAIN, instance.key)
+    if not _drains(instance):
+        ctx.kill(instance)
+    elif timer not in ctx.timers and not instance.killing:
+        ctx.timers.set(timer, ctx.now.mono_s + instance.spec.drain_s)
+
+
+def on_drained(ctx: Context, key: str) -> None:
+    """Clients have had the time to use others."""
+    instance = ctx.roster.by_key.get(key)
+    if instance is not None and instance.live and instance.durable.leaving:
+        ctx.kill(instance)
 
 
 def removals(job: JobState, instances: Sequence[Instance]) -> list[Change]:
@@ -254,7 +279,7 @@ def on_removed(ctx: Context, job: JobState, gone: Sequence[Instance]) -> None:
     for instance in gone:
         ctx.roster.by_key.pop(instance.key, None)
         ctx.probes.pop(instance.probe_id, None)
-        for what in ("unreachable", "restart", "kept"):
+        for what in ("unreachable", "restart", "kept", DRAIN):
             ctx.timers.cancel((what, instance.key))
     job.remove(frozenset(gone))
     ctx.changed[job.job_id] = None
@@ -266,7 +291,7 @@ def go_on(ctx: Context, job: JobState) -> None:
     """A master has taken the framework in: what was being removed, and followed, goes on."""
     for instance in job.instances:
         if instance.live and instance.durable.leaving:
-            ctx.kill(instance)
+            let_leave(ctx, instance)
     if not job.ended:
         follow(ctx, job)
 

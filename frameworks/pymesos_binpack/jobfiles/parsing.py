@@ -27,7 +27,14 @@ from pymesos_binpack.jobfiles.trial import launch_problem
 from pymesos_binpack.jobs.rollouts.rules import RulesError
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing.shape import ShapeError, shape_of
-from pymesos_binpack.specs import KNOWN_RESOURCES, Job, JobError, TaskSpec, VolumeSpec
+from pymesos_binpack.specs import (
+    KNOWN_RESOURCES,
+    Job,
+    JobError,
+    RestartRules,
+    TaskSpec,
+    VolumeSpec,
+)
 from pymesos_core import limits
 from pymesos_core.ids import role_problem, size_of
 from pymesos_core.images import image_problem
@@ -216,15 +223,13 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
             f"{where}.unreachable_replace_s: a task with volumes is not replaced while its agent"
             f" may come back, since its data are there: leave the key out"
         )
-    if "update" in task and task.get("kind") != "service":
-        raise JobError(
-            f"{where}.update: a batch task is not replaced while it runs: leave the key out, or"
-            f" let the kind be service"
-        )
+    if problem := _of_services_problem(task):
+        raise JobError(f"{where}.{problem}")
     sidecars = _parse_sidecars(task, where)
     for sidecar in sidecars:
         for name, amount in sidecar.scalars.items():
             scalars[name] = scalars.get(name, 0) + amount
+    shutdown = task.get("shutdown", {})
     spec = TaskSpec(
         name=task["name"],
         kind=task.get("kind", "batch"),
@@ -237,12 +242,14 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         env=dict(task.get("env", {})),
         constraints=constraints,
         retries=task.get("retries", 0),
-        kill_grace_s=float(task.get("kill_grace_s", 3)),
+        kill_grace_s=float(shutdown.get("grace_s", task.get("kill_grace_s", 3))),
         gang=task.get("gang", False),
         volumes=_parse_volumes(task.get("volumes", ()), where),
         container=container_spec(task),
         sidecars=sidecars,
         unreachable_replace_s=_unreachable_replace_s(task),
+        restart=_restart_rules(task.get("restart", {})),
+        drain_s=float(shutdown.get("drain_s", 0)),
         update=dict(task.get("update", {})),
         digest=digest(task, _task_defaults()),
     )
@@ -251,6 +258,36 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
     except RulesError as error:
         raise JobError(f"{where}.update: {error}") from error
     return spec
+
+
+def _of_services_problem(task: Mapping[str, Any]) -> str | None:
+    """What the schema cannot say of the keys by which a service goes on running."""
+    for key, what in (("update", "replaced while it runs"), ("restart", "run for ever")):
+        if key in task and task.get("kind") != "service":
+            more = ", and use `retries`" if key == "restart" else ""
+            return (
+                f"{key}: a batch task is not {what}: let the kind be service, or leave it out{more}"
+            )
+    if "kill_grace_s" in task and "grace_s" in task.get("shutdown", {}):
+        return "shutdown.grace_s: it is the same as kill_grace_s: give one of them"
+    restart = task.get("restart", {})
+    least, most = restart.get("backoff_min_s", 0.5), restart.get("backoff_max_s", 60)
+    if least > most:
+        return (
+            f"restart: backoff_min_s is {least:g}, and at most backoff_max_s, {most:g}, is expected"
+        )
+    return None
+
+
+def _restart_rules(given: Mapping[str, Any]) -> RestartRules:
+    usual = RestartRules()
+    return RestartRules(
+        given.get("max", usual.max),
+        float(given.get("within_s", usual.within_s)),
+        float(given.get("backoff_min_s", usual.backoff_min_s)),
+        float(given.get("backoff_max_s", usual.backoff_max_s)),
+        given.get("on_max") == "fail",
+    )
 
 
 def _unreachable_replace_s(task: Mapping[str, Any]) -> float | None:
@@ -264,7 +301,11 @@ def _unreachable_replace_s(task: Mapping[str, Any]) -> float | None:
 
 def _parse_sidecars(task: Mapping[str, Any], where: str) -> tuple[TaskSpec, ...]:
     """Parse the sidecars of a task, which run where it runs and in its network. Raises JobError."""
-    shared = {name: task[name] for name in ("network", "runtime", "kill_grace_s") if name in task}
+    shared = {
+        name: task[name]
+        for name in ("network", "runtime", "kill_grace_s", "shutdown")
+        if name in task
+    }
     out: list[TaskSpec] = []
     for index, sidecar in enumerate(task.get("sidecars", ())):
         there = f"{where}.sidecars[{index}]"

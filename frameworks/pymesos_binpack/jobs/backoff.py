@@ -1,13 +1,14 @@
-"""How long an instance that crashed is kept back."""
+"""How long an instance that crashed is kept back, and when that ends."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.specs import RestartRules
 from pymesos_core.clock import utc
 
 STABLE_S = 10.0  # a service that ran for so long is not failing quickly
-RESTART_MIN_S = 0.5
-RESTART_MAX_S = 60.0
 
 
 def next_count(instance: Instance, ran_s: float, *, crashed: bool) -> int:
@@ -17,12 +18,23 @@ def next_count(instance: Instance, ran_s: float, *, crashed: bool) -> int:
     return instance.quick_failures + crashed
 
 
-def delay_s(quick_failures: int, *, crashed: bool) -> float:
+def delay_s(quick_failures: int, rules: RestartRules, *, crashed: bool) -> float:
     """How long it is kept back: not at all the first time, then ever longer until it runs well."""
     if not crashed or quick_failures <= 1:
         return 0.0
     doublings = min(quick_failures - 2, 16)
-    return min(RESTART_MAX_S, RESTART_MIN_S * float(2**doublings))
+    return min(rules.backoff_max_s, rules.backoff_min_s * float(2**doublings))
+
+
+def crashes_within(
+    instance: Instance, rules: RestartRules, now_wall_s: float, *, crashed: bool
+) -> Sequence[float]:
+    """When it crashed, this time included, where it is not to do that too often."""
+    if not rules.fails:
+        return ()
+    since_s = now_wall_s - rules.within_s
+    times = [at_s for at_s in instance.saved.crashed_s if at_s > since_s]
+    return [*times, now_wall_s] if crashed else times
 
 
 def how_long(instance: Instance) -> str:

@@ -10,10 +10,14 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 
 def after_end(instance: Instance, end: End) -> Step:
-    """Run a service again, unless the master would refuse it again."""
+    """Run a service again, unless the master would refuse it again, or it crashed too often."""
     if end.status.state == pb.TASK_ERROR:
         return Finish(instance, "the master refused it, and would again", instance.saved.failures)
-    return again(instance, end, instance.saved.failures)
+    rules, step = instance.spec.restart, again(instance, end, instance.saved.failures)
+    if len(step.crashed_s) > rules.max:
+        why = f"it crashed {len(step.crashed_s)} times within {rules.within_s:g} s"
+        return Finish(instance, why, instance.saved.failures)
+    return step
 
 
 def again(instance: Instance, end: End, failures: int) -> Launch:
@@ -21,7 +25,9 @@ def again(instance: Instance, end: End, failures: int) -> Launch:
     crashed = is_crash(
         end, preempted=instance.saved.preempted, sidecar_failed=instance.sidecar_failed
     )
+    rules = instance.spec.restart
     count = backoff.next_count(instance, end.ran_s, crashed=crashed)
-    after_s = backoff.delay_s(count, crashed=crashed)
+    after_s = backoff.delay_s(count, rules, crashed=crashed)
     why = "it keeps ending soon after its start" if after_s else "it is wanted all the time"
-    return Launch(instance, why, after_s, failures, count)
+    times = backoff.crashes_within(instance, rules, end.at_s, crashed=crashed)
+    return Launch(instance, why, after_s, failures, count, times)

@@ -52,6 +52,7 @@ class Saved(NamedTuple):
     reason: int = pb.REASON_UNSPECIFIED
     message: str = ""
     ready_since_s: float = 0.0  # Unix time since when it runs and its checks pass; 0: not so
+    crashed_s: Sequence[float] = ()  # Unix times, where too many of them end it for good
     leaving: str = ""  # why it is to end and be forgotten: another takes its place, or none
     version: int = 0  # of the job, as which it runs; 0: as its mark says
     begun_s: float = 0.0  # Unix time at which a rollout decided on it; 0: none did

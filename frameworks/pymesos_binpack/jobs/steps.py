@@ -6,6 +6,7 @@ steps out.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymesos_binpack.jobs.history import Version
@@ -22,6 +23,7 @@ class End:
     state_before: int
     ran_s: float
     was_killed: bool  # by this framework
+    at_s: float = 0.0  # Unix time
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,8 @@ class Keep:
 class Launch:
     """The instance waits to be launched, at the earliest after `after_s`.
 
-    `failures` count against its retries, `quick_failures` for how long it is kept back.
+    `failures` count against its retries, `quick_failures` for how long it is kept back, and
+    `crashed_s` are the times at which it crashed, where these count.
     """
 
     instance: Instance
@@ -44,6 +47,7 @@ class Launch:
     after_s: float = 0.0
     failures: int = 0
     quick_failures: int = 0
+    crashed_s: Sequence[float] = ()
 
 
 @dataclass(frozen=True, slots=True)
