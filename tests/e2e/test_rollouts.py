@@ -1,0 +1,136 @@
+"""Services change without an outage: real tasks with health checks, and a framework that dies."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from pymesos_testing.cli import Cli
+from pymesos_testing.components import Roles, wait_for
+
+COUNT = 3
+# Ready a moment after it runs: its check finds what it writes then.
+GOOD = "sleep 0.3; touch up; exec sleep 1000"
+CHECK = {"command": "test -f up", "delay_s": 0, "interval_s": 0.2, "grace_period_s": 30}
+
+
+def shop(command: str = GOOD, **task: Any) -> str:
+    """The file of a service that is ready a moment after its start."""
+    web = {
+        "name": "web",
+        "kind": "service",
+        "instances": COUNT,
+        "command": command,
+        "health_check": CHECK,
+        "update": {"min_healthy_s": 1, "max_surge": 1},
+        "resources": {"cpus": 0.1, "mem": 16},
+        **task,
+    }
+    return json.dumps({"name": "shop", "tasks": [web]})
+
+
+@pytest.fixture
+def cli(roles: Roles) -> Cli:
+    master = roles.master()
+    roles.agent(master.address, "agent", "--runtime", "process", "--kill-tasks-on-exit")
+    return Cli(master.address)
+
+
+def running(cli: Cli) -> list[str]:
+    """The ids of the tasks that run."""
+    return sorted(t["task_id"] for t in cli.tasks(state="TASK_RUNNING"))
+
+
+def versions(task_ids: list[str]) -> list[str]:
+    """The same without the job's random part and their attempts."""
+    return [task_id.partition(".")[2].rpartition(".")[0] for task_id in task_ids]
+
+
+@contextmanager
+def never_fewer(cli: Cli, least: int) -> Iterator[list[int]]:
+    """Look again and again how many run: never fewer than these, and not many more."""
+    seen: list[int] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.1):  # in a process of its own, unlike Cli.json
+            listed = json.loads(cli.ok("tasks", "--json"))
+            seen.append(sum(task["state"] == "TASK_RUNNING" for task in listed))
+
+    looking = threading.Thread(target=look, daemon=True)
+    looking.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        looking.join(30)
+    assert min(seen) >= least, seen
+    assert max(seen) <= COUNT + 2, "one of surge, and one that is being killed"
+
+
+def test_a_change_is_no_outage_and_a_bad_one_is_undone(roles: Roles, cli: Cli) -> None:
+    roles.binpack(cli.master)
+    cli.ok("apply", "-", "--wait", text=shop())
+    before = running(cli)
+    assert versions(before) == ["web.0", "web.1", "web.2"]
+    assert cli.run("apply", "-", "--plan", text=shop()).returncode == 0
+    planned = cli.run("apply", "-", "--plan", text=shop(env={"V": "2"}))
+    assert (planned.returncode, "3 are replaced" in planned.stdout) == (1, True)
+    assert running(cli) == before, "a plan changes nothing"
+
+    with never_fewer(cli, COUNT):
+        cli.ok("apply", "-", "--wait", text=shop(env={"V": "2"}))
+    good = running(cli)
+    assert versions(good) == ["web.0.v2", "web.1.v2", "web.2.v2"]
+
+    with never_fewer(cli, COUNT):
+        bad = cli.run("apply", "-", "--wait", text=shop("exit 3"))
+    assert bad.returncode == 1
+    assert "3 instances of version 3 ended in a row" in bad.stdout
+    assert running(cli) == good, "what had not changed runs on"
+    assert [v["what"] for v in cli.json("history", "shop")] == [
+        "rollback of web to 2", "apply", "apply", "submit",
+    ]  # fmt: skip
+    (rollout,) = cli.json("rollout", "status", "shop")
+    assert rollout["state"] == "rolled_back"
+
+    cli.ok("scale", "shop.web=4", "--wait")
+    assert versions(running(cli)) == ["web.0.v2", "web.1.v2", "web.2.v2", "web.3.v5"]
+    cli.ok("scale", "shop.web=1", "--wait")
+    assert running(cli) == good[:1], "the highest end"
+    cli.ok("rollback", "shop", "1", "--wait")
+    assert versions(running(cli)) == ["web.0.v7"]
+    described = json.loads(cli.ok("describe", "shop", "--json"))["job"]["tasks"][0]
+    assert (described["instances"], "env" in described) == (1, False)
+
+
+def test_a_framework_that_is_killed_goes_on(roles: Roles, cli: Cli) -> None:
+    framework = roles.binpack(cli.master)
+    cli.ok("apply", "-", "--wait", text=shop())
+    with never_fewer(cli, COUNT):
+        cli.ok("apply", "-", text=shop(env={"V": "2"}))
+        for number in range(3):
+            wait_for_new(cli, number + 1)
+            framework.kill()
+            framework = roles.binpack(cli.master)
+        wait_for("all are new", lambda: rolled(cli) == ["done"], 90)
+        wait_for("the old ones are gone", lambda: len(running(cli)) == COUNT, 30)
+    assert versions(running(cli)) == ["web.0.v2", "web.1.v2", "web.2.v2"]
+    new = [t["task_id"] for t in cli.tasks() if ".v2." in t["task_id"]]
+    assert len(new) == COUNT, f"nothing is started twice: {new}"
+
+
+def wait_for_new(cli: Cli, number: int) -> None:
+    """Wait until so many of the second version run."""
+    wait_for("the next has begun", lambda: sum(".v2." in t for t in running(cli)) >= number, 60)
+
+
+def rolled(cli: Cli) -> list[str]:
+    """The states of the rollouts; none while the framework is away."""
+    done = cli.run("rollout", "status", "shop", "--json")
+    return [each["state"] for each in json.loads(done.stdout)] if done.returncode == 0 else []
