@@ -124,5 +124,7 @@ class Errands:
             job = core.jobs.get(errand.job_id)
             if not errand.ended:
                 yield f"the errand {errand.request.request_id} is not over"
+            elif errand.job_id in core.quarantined:
+                yield f"the job {errand.job_id} is to end, and is set aside"
             elif job is not None and not job.is_over:
                 yield f"the job {errand.job_id} is to end, and is {job.state}"

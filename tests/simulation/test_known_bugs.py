@@ -23,11 +23,12 @@ from pymesos_agent.core.tasks import endings, life, updates
 from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
 from pymesos_binpack import core as bp
-from pymesos_binpack.core import launches, submissions
+from pymesos_binpack.core import launches
 from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored
 from pymesos_binpack.jobs import aligning
+from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack
 from pymesos_core.coordination.zookeeper import ZkRegistry
@@ -102,9 +103,9 @@ def keep_from_watchers_what_is_durable(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BinpackCore, "_follow", follow)
 
 
-def end_nothing_of_what_is_released(patch: pytest.MonkeyPatch) -> None:
-    """A job that is to end leaves quarantine, and nobody kills its tasks."""
-    patch.setattr(submissions, "kill_all", lambda ctx, job: None)
+def keep_what_is_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """A job in quarantine is forgotten, and what is stored of it is not."""
+    patch.setattr(Quarantined, "removal", lambda self: [])
 
 
 def forget_to_kill_again(patch: pytest.MonkeyPatch) -> None:
@@ -688,7 +689,7 @@ BUGS: list[Patch] = [
     take_an_agent_that_is_away_for_empty,
     answer_before_the_end_of_a_job_is_stored,
     keep_from_watchers_what_is_durable,
-    end_nothing_of_what_is_released,
+    keep_what_is_forgotten,
     forget_to_kill_again,
     show_events_of_every_role,
     obey_whoever_calls,
