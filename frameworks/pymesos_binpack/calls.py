@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymesos_binpack.core.effects import (
     Accept,
     Acknowledge,
+    AnswerInverseOffer,
     Decline,
     Kill,
     Reconcile,
@@ -13,7 +14,10 @@ from pymesos_binpack.core.effects import (
 )
 from pymesos_sdk.calls import Calls
 
-CallEffect = Accept | Decline | Revive | Suppress | Kill | Acknowledge | Reconcile
+CallEffect = (
+    Accept | Decline | Revive | Suppress | Kill | Acknowledge | AnswerInverseOffer | Reconcile
+)
+ASKED_AGAIN_S = 600.0  # about what was declined
 
 
 def make_call(calls: Calls, effect: CallEffect) -> None:
@@ -32,5 +36,10 @@ def make_call(calls: Calls, effect: CallEffect) -> None:
             calls.kill(task_id, agent_id)
         case Acknowledge(status):
             calls.acknowledge(status)
+        case AnswerInverseOffer(inverse_offer_id, accepts):
+            if accepts:
+                calls.accept_inverse_offers([inverse_offer_id])
+            else:
+                calls.decline_inverse_offers([inverse_offer_id], ASKED_AGAIN_S)
         case Reconcile(tasks):
             calls.reconcile(tasks)

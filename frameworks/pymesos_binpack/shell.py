@@ -32,7 +32,12 @@ log = logging.getLogger(__name__)
 
 STARTS_AGAIN = "the framework starts again: try again"
 
-CAPABILITIES = (pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.GPU_RESOURCES)
+CAPABILITIES = (
+    pb.PARTITION_AWARE,
+    pb.TASK_KILLING_STATE,
+    pb.GPU_RESOURCES,
+    pb.INVERSE_OFFERS,
+)
 
 
 class StateError(RoleError):
@@ -268,6 +273,14 @@ class Binpack(Scheduler):
     def failure(self, driver: Driver, agent_id: str) -> None:
         """See Scheduler."""
         self._feed(c.AgentLost(agent_id))
+
+    def drain(self, driver: Driver, drain: scheduler_pb.Event.Drain) -> None:
+        """See Scheduler."""
+        self._feed(c.AgentDraining(drain.agent_id, drain.deadline_s, drain.cancelled))
+
+    def inverse_offers(self, driver: Driver, inverse_offers: Sequence[pb.InverseOffer]) -> None:
+        """See Scheduler."""
+        self._feed(c.InverseOffersReceived(tuple(inverse_offers)))
 
     def update(self, driver: Driver, status: pb.TaskStatus) -> None:
         """See Scheduler."""

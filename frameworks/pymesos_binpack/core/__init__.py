@@ -7,6 +7,7 @@ from pymesos_binpack.core.binpack import (
 from pymesos_binpack.core.effects import (
     Accept,
     Acknowledge,
+    AnswerInverseOffer,
     Decline,
     Done,
     Effect,
@@ -21,9 +22,11 @@ from pymesos_binpack.core.effects import (
     Suppress,
 )
 from pymesos_binpack.core.events import (
+    AgentDraining,
     AgentLost,
     Disconnected,
     Event,
+    InverseOffersReceived,
     JobStopped,
     JobSubmitted,
     OfferRescinded,
@@ -42,13 +45,16 @@ from pymesos_binpack.core.events import (
 __all__ = [
     "Accept",
     "Acknowledge",
+    "AgentDraining",
     "AgentLost",
+    "AnswerInverseOffer",
     "BinpackCore",
     "Decline",
     "Disconnected",
     "Done",
     "Effect",
     "Event",
+    "InverseOffersReceived",
     "JobAccepted",
     "JobChanged",
     "JobFault",

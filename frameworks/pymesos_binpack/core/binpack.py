@@ -10,13 +10,15 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pymesos_binpack.core import data, launches, quarantine, submissions, updates, versions
+from pymesos_binpack.core import data, drains, launches, quarantine, submissions, updates, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Effect, JobChanged
 from pymesos_binpack.core.events import (
+    AgentDraining,
     AgentLost,
     Disconnected,
     Event,
+    InverseOffersReceived,
     JobStopped,
     JobSubmitted,
     OfferRescinded,
@@ -212,6 +214,8 @@ class BinpackCore:
                 versions.on_due(ctx, key)
             elif kind == versions.DRAIN:
                 versions.on_drained(ctx, key)
+            elif kind == drains.DRAINS:
+                drains.on_due(ctx)
             elif kind == "kept":
                 ctx.placement.demand()
             else:
@@ -233,6 +237,7 @@ class BinpackCore:
                 ctx.placement.hand.clear()
                 ctx.changed.update(dict.fromkeys(line.job_id for line in ctx.placement.queue))
             case OffersReceived(offers):
+                drains.on_offered(ctx, [offer.agent_id for offer in offers])
                 ctx.placement.take(offers, ctx.now.mono_s)
                 for offer in offers:
                     data.find_volumes(ctx, offer)
@@ -242,6 +247,10 @@ class BinpackCore:
                 ctx.placement.lose(agent_id)
                 ctx.placement.agents_changed()
                 data.probe(ctx, {agent_id})
+            case AgentDraining():
+                drains.on_told(ctx, event)
+            case InverseOffersReceived(inverse_offers):
+                drains.on_inverse_offers(ctx, inverse_offers)
             case TaskUpdated(status):
                 updates.on_update(ctx, status)
             case JobSubmitted():
@@ -268,6 +277,7 @@ class BinpackCore:
         ctx = self._ctx
         ctx.subscribed = True
         ctx.placement.connect()
+        drains.on_subscribed(ctx)
         changes, self._to_store = self._to_store, []
         if framework_id != ctx.framework_id:
             ctx.framework_id = framework_id

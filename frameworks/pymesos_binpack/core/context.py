@@ -37,6 +37,8 @@ class Context:
     framework_id: str = ""
     policy: Policy | None = None  # of the cluster; None: no master has told it yet
     subscribed: bool = False
+    draining: dict[str, float] = field(default_factory=dict)  # agents, and their deadlines (Unix)
+    untold_drains: set[str] = field(default_factory=set)  # of those, since it has subscribed
     delayed: dict[str, Instance] = field(default_factory=dict)  # by key; they wait again later
     wanted_volumes: dict[str, Instance] = field(default_factory=dict)  # by the ids they would have
     probes: dict[str, Instance] = field(default_factory=dict)  # see `data`

@@ -61,6 +61,14 @@ class Acknowledge:
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerInverseOffer:
+    """Promise to have left an agent when it may be away, or say that it cannot be so."""
+
+    inverse_offer_id: str
+    accepts: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Reconcile:
     """Ask for the state of these (task id, agent id)."""
 
@@ -115,6 +123,7 @@ Effect = (
     | Suppress
     | Kill
     | Acknowledge
+    | AnswerInverseOffer
     | Reconcile
     | JobAccepted
     | Released

@@ -49,6 +49,22 @@ class AgentLost:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentDraining:
+    """An operator empties an agent until a Unix time, or not any more."""
+
+    agent_id: str
+    deadline_s: float
+    cancelled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class InverseOffersReceived:
+    """Agents may be away at times: can the framework do without them then?"""
+
+    inverse_offers: tuple[pb.InverseOffer, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class TaskUpdated:
     """A task is in a new state, or the same update came again."""
 
@@ -143,6 +159,8 @@ Event = (
     | OffersReceived
     | OfferRescinded
     | AgentLost
+    | AgentDraining
+    | InverseOffersReceived
     | TaskUpdated
     | JobSubmitted
     | VersionProposed

@@ -185,6 +185,7 @@ def _may_preempt(ctx: Context, instance: Instance) -> bool:
 def _running(ctx: Context) -> Iterator[RunningTask]:
     for instance in ctx.roster.by_task.values():
         ends = instance.killing or instance.saved.preempted
+        ends = ends or instance.saved.agent_id in ctx.draining  # nothing of which is offered
         if instance.saved.state == pb.TASK_RUNNING and not ends:
             yield running_task(instance, ctx.roster.job_of(instance).job.priority)
 

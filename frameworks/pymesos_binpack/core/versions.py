@@ -108,7 +108,7 @@ def on_version_stored(ctx: Context, job: JobState, number: int) -> None:
 
 def follow(ctx: Context, job: JobState) -> None:
     """Do what is next towards the version in force."""
-    aligned = align(job, ctx.now.wall_s)
+    aligned = align(job, ctx.now.wall_s, ctx.draining.keys())
     changed = aligned.rollouts != job.rollouts
     job.rollouts = aligned.rollouts
     added = [_add(ctx, job, step) for step in aligned.added]

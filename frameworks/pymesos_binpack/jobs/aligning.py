@@ -7,7 +7,7 @@ and what has ended runs again only where that version says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from pymesos_binpack.jobs.history import Version
@@ -44,8 +44,11 @@ class Aligned:
             self.look_at_s = min(at_s, self.look_at_s or at_s)
 
 
-def align(job: JobState, now_s: float) -> Aligned:
-    """Return what is next towards what the version in force says; nothing of one that ends."""
+def align(job: JobState, now_s: float, draining: Set[str] = frozenset()) -> Aligned:
+    """Return what is next towards what the version in force says; nothing of one that ends.
+
+    `draining` are the agents that are being drained.
+    """
     out = Aligned(rollouts=dict(job.rollouts))
     if job.stopping:
         return out
@@ -56,12 +59,30 @@ def align(job: JobState, now_s: float) -> Aligned:
         elif not instance.saved.leaving:
             out.removed.append(Remove(instance, NO_TASK))
     for spec in job.job.tasks:
-        rollout = job.rollouts.get(spec.name)
+        rollout, instances = job.rollouts.get(spec.name), of_task[spec.name]
         if rollout is not None:
-            _roll(out, job, spec, rollout, of_task[spec.name], now_s)
+            _roll(out, job, spec, rollout, instances, now_s, draining)
+        elif spec.is_service and moves(instances, draining):
+            # As after a rollout that is over; there was none, and none is stored.
+            over = state.settled(job.version, spec.instances, now_s)
+            _roll(out, job, spec, over, instances, now_s, draining)
+            del out.rollouts[spec.name]
         else:
-            _match(out, job, spec, of_task[spec.name])
+            _match(out, job, spec, instances)
     return out
+
+
+def moves(instances: Iterable[Instance], draining: Set[str]) -> bool:
+    """Return whether one of these leaves an agent that is drained, or one has left it and its like
+    is there."""
+    there = [i for i in instances if not i.saved.leaving]
+    twice = len({i.index for i in there}) < len(there)
+    return twice or any(_departs(i, draining) for i in there)
+
+
+def _departs(instance: Instance, draining: Set[str]) -> bool:
+    on_drained = instance.live and instance.saved.agent_id in draining
+    return on_drained and not instance.saved.data_on
 
 
 def _match(out: Aligned, job: JobState, spec: TaskSpec, instances: Iterable[Instance]) -> None:
@@ -97,10 +118,11 @@ def _roll(
     rollout: Rollout,
     instances: Sequence[Instance],
     now_s: float,
+    draining: Set[str],
 ) -> None:
     """Do what the rollout of a task decides."""
     by_key = {instance.key: instance for instance in instances}
-    seen = [member_of(job, instance, rollout) for instance in instances]
+    seen = [member_of(job, instance, rollout, draining) for instance in instances]
     decided = decide(rules_of(spec), rollout, seen, spec.instances, now_s)
     out.rollouts[spec.name] = decided.rollout
     out.look(decided.look_at_s)
@@ -117,7 +139,9 @@ def _roll(
                 pass  # its rollout says so
 
 
-def member_of(job: JobState, instance: Instance, rollout: Rollout) -> Member:
+def member_of(
+    job: JobState, instance: Instance, rollout: Rollout, draining: Set[str] = frozenset()
+) -> Member:
     """Return an instance as its rollout sees it."""
     saved = instance.saved
     trouble, text = trouble_of(instance)
@@ -129,6 +153,7 @@ def member_of(job: JobState, instance: Instance, rollout: Rollout) -> Member:
         instance.state,
         saved.ready_since_s or None,
         bool(saved.leaving),
+        draining=instance.live and saved.agent_id in draining,
         pinned=bool(saved.data_on),
         trouble=trouble,
         trouble_text=text,

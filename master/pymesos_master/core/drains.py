@@ -45,7 +45,7 @@ _PUBLISHED = {
 
 @dataclass(frozen=True, slots=True)
 class DrainSet:
-    """It is written what is decided of an agent; an operator may wait."""
+    """What is decided of an agent is written; an operator may wait."""
 
     agent_id: str
     event: DrainEvent
