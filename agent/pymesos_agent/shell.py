@@ -356,7 +356,8 @@ class Shell:
         if effect.resizes and not runtime.can_resize:
             text = (
                 f"the limits of an executor change with its tasks, and {runtime.name} cannot change"
-                " those of a container that runs here (it has no cgroups, or its engine is Podman)"
+                " those of a container that runs here (its engine is Podman, or its supervisor is"
+                " of an earlier version, and ends with its last task)"
             )
             self._refuse(effect.container_id, text)
             return

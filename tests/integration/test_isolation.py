@@ -619,6 +619,23 @@ async def test_limits_that_change(
         await tried.rig.exited(spec)
 
 
+async def test_memory_that_is_watched_may_become_more(
+    request: pytest.FixtureRequest, passable: Path
+) -> None:
+    """As of an executor, which uses what its tasks were given, on an agent without cgroups."""
+    async with tried_on("keeper", request, passable) as tried:
+        runtime = tried.rig.runtime
+        assert runtime.can_resize
+        eats = "until test -e go; do sleep 0.1; done; x=$(head -c 60000000 /dev/zero | tr '\\0' a)"
+        for mem_mib in (None, 400):
+            spec = await tried.rig.run(f"{eats}; sleep 0.5; echo lived", "cpus:0.5;mem:32")
+            if mem_mib:
+                runtime.resize(spec.container_id, parse(f"cpus:0.5;mem:{mem_mib}"))
+                runtime.resize(spec.container_id, parse("cpus:0.5;mem:32"))  # it is not taken back
+            (spec.sandbox / "go").touch()
+            assert (await tried.rig.exited(spec)).limit == (None if mem_mib else "memory")
+
+
 def limits_now(t: Tried, spec: ContainerSpec) -> tuple[int, int]:
     """What is in proportion to its CPUs, and memory in MiB."""
     pid = t.pid(spec)

@@ -27,6 +27,14 @@ def supervisor() -> Supervisor:
     return made
 
 
+def test_limits_are_raised_and_not_lowered(supervisor: Supervisor) -> None:
+    container = supervisor.containers["c"] = Container("c", 1, {"rss_limit_bytes": 2})
+    for asked, now in ((3, 3), (1, 3)):
+        supervisor.handle({"op": "limit", "id": "c", "rss_limit_bytes": asked})
+        assert container.watch["rss_limit_bytes"] == now
+    supervisor.handle({"op": "limit", "id": "that has ended", "rss_limit_bytes": 1})
+
+
 @pytest.mark.parametrize("length", [3998, 3999, 4000])
 def test_a_reason_that_is_cut_within_a_character(
     supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch, length: int

@@ -266,13 +266,16 @@ class ProcessRuntime:
 
     @property
     def can_resize(self) -> bool:
-        """See Runtime."""
-        return self._cgroups is not None
+        """See Runtime. Without cgroups only memory is limited, as far as it is watched."""
+        return self._cgroups is not None or self._supervised.can_limit
 
     def resize(self, container_id: str, resources: Resources) -> None:
         """See Runtime."""
+        limits = cgroups.limits_of(resources)
         if self._cgroups is not None:
-            self._cgroups.resize(container_id, cgroups.limits_of(resources))
+            self._cgroups.resize(container_id, limits)
+        elif limits.mem_bytes:
+            self._supervised.limit(container_id, limits.mem_bytes)
 
     def kill(self, container_id: str, *, force: bool) -> None:
         """See Runtime."""

@@ -337,6 +337,19 @@ class Supervised:
             return
         self._send({"op": "kill", "id": container_id, "signal": 9 if force else 15})
 
+    @property
+    def can_limit(self) -> bool:
+        """Whether the supervisor knows of limits that change."""
+        return self._version >= 4
+
+    def limit(self, container_id: str, rss_limit_bytes: int) -> None:
+        """Let a container whose memory is watched use more of it."""
+        if (message := self._unsent.get(container_id)) is not None:
+            supervisor.raise_limit(message["watch"], rss_limit_bytes)
+        else:
+            what = {"id": container_id, "rss_limit_bytes": rss_limit_bytes}
+            self._send({"op": "limit", **what})
+
     def forget(self, container_id: str) -> None:
         """Forget a container whose end is known."""
         self._send({"op": "forget", "id": container_id})

@@ -134,6 +134,11 @@ class Output:
             os.unlink(self.path)
 
 
+def raise_limit(watch: Message, rss_limit_bytes: int) -> None:
+    """Let a container use more memory; what it has is not taken back."""
+    watch["rss_limit_bytes"] = max(watch.get("rss_limit_bytes", 0), rss_limit_bytes)
+
+
 class Container:
     """One container: its main process, and whatever that started."""
 
@@ -402,6 +407,10 @@ class Supervisor:
             container = self.containers.get(message["id"])
             if container is not None and container.gone:
                 del self.containers[container.id]
+        elif op == "limit":
+            container = self.containers.get(message["id"])
+            if container is not None:
+                raise_limit(container.watch, message["rss_limit_bytes"])
         elif op == "adopt":
             self.adopt(message)
         elif op == "shutdown":
