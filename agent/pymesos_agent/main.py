@@ -112,9 +112,8 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     holder.append(shell)
     add_service(server, SandboxService(shell.queries))
     add_service(executor_server, ExecutorService(shell.executors, shell.feed))
-    process.serve_metrics(
-        settings.metrics_port, lambda: metrics.snapshot(core), metrics.to_metrics, credentials
-    )
+    at = (settings.metrics_ip, settings.metrics_port)
+    process.serve_metrics(at, lambda: metrics.snapshot(core), metrics.to_metrics, credentials)
     await process.start(server)
     if executor_server is not server:
         await process.start(executor_server)

@@ -35,6 +35,7 @@ from pymesos_core.settings.server import (
     listen_port,
     mask_credentials,
     master_address,
+    metrics_ip,
     metrics_port,
     zk_session_timeout,
 )
@@ -216,6 +217,7 @@ class AgentSettings(ServerSettings):
         2 * 1024, 0, unit=MIB, help="How much of artifacts with a checksum is kept."
     )
     metrics_port: int | None = metrics_port()
+    metrics_ip: str | None = metrics_ip()
     sandbox_max_age_days: float = number(
         7,
         0,

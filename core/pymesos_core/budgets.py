@@ -1,4 +1,4 @@
-"""What one peer may take of a server, before it is known who it is: keyed by its address.
+"""What one peer may take of a server: whose certificate it has or, without one, whose address.
 
 It counts the calls that are open, ends streams on which nothing was said in time, and lets one
 short call in at each turn of the loop. What comes before a call (connections on which nothing is
@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, taker_text
 from pymesos_core.limits import PEER_CALLS, Limit
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_core.turns import Turns
@@ -66,7 +66,7 @@ class TimedCall:
 
 
 class PeerBudgets:
-    """Bounds what each address has open."""
+    """Bounds what each principal has open, or each address of which nobody knows who it is."""
 
     def __init__(
         self,
@@ -76,17 +76,17 @@ class PeerBudgets:
         """`limits` by the method's full name; all others share PEER_CALLS."""
         self._limits = limits or {}
         self._first_message_s = first_message_s
-        self._open: Counter[tuple[str, str]] = Counter()  # by the limit's name and the host
+        self._open: Counter[tuple[str, str]] = Counter()  # by the limit's name and whose they are
         self._turns = Turns()
 
     @contextlib.contextmanager
-    def counted(self, method: str, peer: str) -> Iterator[None]:
-        """While a call is open. Raises CallError when the address has too many."""
-        limit, host = self._limits.get(method, PEER_CALLS), host_of(peer)
-        key = (limit.name, host)
+    def counted(self, method: str, taker: str) -> Iterator[None]:
+        """While a call is open. Raises CallError when whose it is has too many."""
+        limit = self._limits.get(method, PEER_CALLS)
+        key = (limit.name, taker)
         self._open[key] += 1
         try:
-            if problem := limit.problem(self._open[key], f"The address {host}"):
+            if problem := limit.problem(self._open[key], taker_text(taker)):
                 raise CallError(Code.RESOURCE_EXHAUSTED, problem)
             yield
         finally:
@@ -94,9 +94,9 @@ class PeerBudgets:
             if not self._open[key]:
                 del self._open[key]
 
-    async def turn(self, peer: str) -> None:
-        """Let a short call in: one of an address at each turn of the loop."""
-        await self._turns.next(host_of(peer))
+    async def turn(self, taker: str) -> None:
+        """Let a short call in: one of each at each turn of the loop."""
+        await self._turns.next(taker)
 
     def timed(self, call: ServerCall[Any, Any]) -> TimedCall:
         """A call whose peer must begin in time."""

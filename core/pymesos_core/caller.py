@@ -35,5 +35,16 @@ class Caller:
         """Whether the principal is known, and not only said."""
         return self.method is not None
 
+    @property
+    def taker(self) -> str:
+        """Whose it is what this caller takes of a server: the principal's, or, as long as nobody
+        knows who that is, the address's."""
+        return self.principal if self.is_proved else self.peer
+
+
+def taker_text(taker: str) -> str:
+    """Begin a sentence about one."""
+    return taker if "/" in taker else f"The address {taker}"
+
 
 NOBODY = Caller()

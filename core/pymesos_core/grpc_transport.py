@@ -153,8 +153,9 @@ class Adapter(grpc.aio.ServerInterceptor):
         async def handle(data: bytes, context: Context) -> Any:
             try:
                 call = GrpcCall(context, self._caller(method, context), None, decode)
-                with self._budgets.counted(method, call.peer):
-                    await self._budgets.turn(call.peer)
+                taker = call.caller.taker or host_of(call.peer)
+                with self._budgets.counted(method, taker):
+                    await self._budgets.turn(taker)
                     request = self._decoded(data, decode, context)
                     return await self._while_valid(call.caller, lambda: behaviour(request, call))
             except Exception as error:
@@ -173,7 +174,7 @@ class Adapter(grpc.aio.ServerInterceptor):
                     requests,
                     lambda data: self._decoded(data, decode, context),
                 )
-                with self._budgets.counted(method, call.peer):
+                with self._budgets.counted(method, call.caller.taker or host_of(call.peer)):
                     timed = self._budgets.timed(call)
                     await self._while_valid(call.caller, lambda: behaviour(timed))
             except Exception as error:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from collections.abc import Callable, Coroutine, Iterable
+from socketserver import ThreadingMixIn
 from typing import Any, Generic, TypeVar
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -14,6 +18,8 @@ from pymesos_core.security.credentials import Credentials
 from pymesos_core.serving import ServingError
 
 ANSWER_TIMEOUT_S = 5.0
+MOST_CONNECTIONS = 20  # at a time
+SILENCE_S = 10.0  # that a connection may last on which nothing is said
 MIB = 1024 * 1024
 
 Snapshot = TypeVar("Snapshot")
@@ -59,11 +65,14 @@ def serve_metrics(
     ProcessCollector(registry=registry)
     registry.register(_Collector(asyncio.get_running_loop(), snapshot, to_metrics))
     try:
-        server, thread = start_http_server(port, ip, registry)
+        server = make_server(ip, port, make_wsgi_app(registry), _server_of(ip), _Handler)
     except OSError as error:
         raise ServingError(
             f"cannot serve metrics on {ip}:{port}: {error.strerror}; choose another --metrics-port"
         ) from error
+
+    thread = threading.Thread(target=server.serve_forever, name="metrics", daemon=True)
+    thread.start()
 
     def close() -> None:
         server.shutdown()
@@ -71,6 +80,50 @@ def serve_metrics(
         thread.join()
 
     return close
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    """Answers a few at a time, so that who asks too often takes no more threads."""
+
+    daemon_threads = True
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._free = threading.BoundedSemaphore(MOST_CONNECTIONS)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """See socketserver; one too many is closed."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """See socketserver."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Nobody has to know of a scraper that went away."""
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _server_of(ip: str) -> type[_Server]:
+    return _Server6 if ":" in ip else _Server
+
+
+class _Handler(WSGIRequestHandler):
+    """Says nothing of requests, and waits for each for a moment only."""
+
+    timeout = SILENCE_S
+
+    def log_message(self, *_: Any) -> None:
+        """See http.server."""
 
 
 def certificate_metrics(credentials: Credentials) -> Iterable[Metric]:

@@ -44,6 +44,7 @@ from pymesos_core.store import Records, Store, StoreError
 from pymesos_core.text import os_problem
 
 STOP_GRACE_S = 1.0
+LOOPBACK = "127.0.0.1"
 MACHINE_ERRORS = frozenset(
     {errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENAMETOOLONG, errno.ELOOP}
 )
@@ -123,15 +124,17 @@ class RoleProcess:
 
     def serve_metrics(
         self,
-        port: int | None,
+        at: tuple[str | None, int | None],
         snapshot: Callable[[], Coroutine[Any, Any, Snapshot]],
         to_metrics: Callable[[Snapshot], Iterable[Metric]],
         credentials: Credentials | None = None,
     ) -> None:
         """Serve /metrics, with what credentials say, if there is a port for it.
 
-        Raises ServingError.
+        Without an address it is served on loopback alone by who has certificates, which it knows
+        nothing of. Raises ServingError.
         """
+        ip, port = at
 
         def all_metrics(taken: Snapshot) -> Iterator[Metric]:
             yield from to_metrics(taken)
@@ -139,7 +142,8 @@ class RoleProcess:
                 yield from certificate_metrics(credentials)
 
         if port is not None:
-            close = serve_metrics(self._listen.ip, port, snapshot, all_metrics)
+            usual = self._listen.ip if credentials is None else LOOPBACK
+            close = serve_metrics(ip or usual, port, snapshot, all_metrics)
             self.close_later(lambda: asyncio.to_thread(close))
 
 

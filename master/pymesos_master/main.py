@@ -88,9 +88,8 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         )
     contender, detector = _coordination(settings, me)
     process.close_later(contender.close)
-    process.serve_metrics(
-        settings.metrics_port, lambda: metrics.snapshot(leadership), metrics.to_metrics, credentials
-    )
+    at = (settings.metrics_ip, settings.metrics_port)
+    process.serve_metrics(at, lambda: metrics.snapshot(leadership), metrics.to_metrics, credentials)
     if detector is not None:
         process.close_later(detector.close)
         await detector.start(patient=True)

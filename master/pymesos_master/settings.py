@@ -18,6 +18,7 @@ from pymesos_core.settings import MIB, SECONDS, file, folder, number, switch, te
 from pymesos_core.settings.server import (
     ServerSettings,
     listen_port,
+    metrics_ip,
     metrics_port,
     zk_session_timeout,
     zk_url,
@@ -166,6 +167,7 @@ class MasterSettings(ServerSettings):
         help="Write no audit in spite of --tls; the reason is logged.",
     )
     metrics_port: int | None = metrics_port()
+    metrics_ip: str | None = metrics_ip()
 
     def problems(self) -> Iterator[tuple[str, str]]:
         """See Settings."""

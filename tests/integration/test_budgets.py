@@ -16,6 +16,7 @@ import pytest
 
 from pymesos_core import serving
 from pymesos_core.budgets import PeerBudgets, host_of
+from pymesos_core.caller import Caller, Method
 from pymesos_core.complaints import Complaints
 from pymesos_core.grpc_transport import Adapter
 from pymesos_core.limits import PEER_CALLS, Limit
@@ -96,6 +97,31 @@ async def test_streams_of_an_address_are_counted(echo: tuple[Echo, grpc.aio.Chan
     another = stream()
     await another.write(b"z")
     assert await another.read() == b"z", "one that ended counts no more"
+
+
+async def test_streams_of_a_principal_are_counted_wherever_they_come_from() -> None:
+    who = [""]
+
+    def gate(_method: str, host: str, _shown: Any) -> Caller:
+        return Caller(who[0], Method.CERT, peer=host)
+
+    adapter = Adapter(PeerBudgets({"/echo/stream": FEW}, FIRST_S), Complaints(log), gate)
+    server = grpc.aio.server(interceptors=(adapter,))
+    server.add_generic_rpc_handlers((Echo(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        for who[0] in ("operator/a", "operator/b"):
+            calls: list[Any] = []
+            for _ in range(3):
+                calls.append(channel.stream_stream("/echo/stream")())
+                await calls[-1].write(b"x")
+                assert await calls[-1].read() == b"x"
+            refused: Any = channel.stream_stream("/echo/stream")()
+            assert await code_of(refused) == grpc.StatusCode.RESOURCE_EXHAUSTED
+            said = f"{who[0]} has 4 calls open; at most 3 are accepted"
+            assert await refused.details() == said
+    await server.stop(0)
 
 
 async def test_a_stream_on_which_nothing_is_said_ends(echo: tuple[Echo, grpc.aio.Channel]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, Method
 from pymesos_core.limits import Limit
 from pymesos_core.store import Change
 from pymesos_master.core import events as ev
@@ -64,6 +64,25 @@ def test_frameworks_that_vanish_are_bounded_by_address_and_in_all() -> None:
     h.feed(ev.OperatorToreDown(1, first[1]))
     subscribe(h, 1008, "ipv4:10.0.0.1")
     assert not h.errors(1008), "another ended"
+
+
+def test_whose_principal_is_known_counts_by_that_wherever_it_comes_from() -> None:
+    h = MasterHarness()
+
+    def come(connection_id: int, name: str, address: str) -> list[str]:
+        caller = Caller(f"framework/{name}", Method.CERT, peer=address)
+        info = pb.FrameworkInfo(name="f", failover_timeout_s=1e6)
+        asked = scheduler_pb.Call.Subscribe(framework_info=info)
+        h.feed(ev.FrameworkSubscribing(connection_id, asked, caller))
+        return h.errors(connection_id)
+
+    for n in range(3):
+        assert come(2000 + n, "one", f"ipv4:10.0.0.{n}") == []
+    assert "framework/one has 4 frameworks registered" in come(2003, "one", "ipv4:10.0.0.9")[0]
+    assert come(2004, "another", "ipv4:10.0.0.1") == []
+    after = MasterHarness(registry=h.registry).core._ctx.registered
+    assert after.problem(new(FRAMEWORK, 100), "framework/one") is not None
+    assert after.problem(new(FRAMEWORK, 100), "ipv4:10.0.0.1") is None
 
 
 def test_the_count_survives_a_failover() -> None:

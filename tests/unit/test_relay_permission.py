@@ -23,6 +23,7 @@ from pymesos_master.services.leading import Leadership
 from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_proto.v1 import sandbox_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
+from pymesos_testing.waiting import until
 
 O = Caller("operator/o", Method.CERT)  # noqa: E741
 ROOT = Caller("operator/root", Method.CERT)
@@ -189,3 +190,26 @@ async def test_a_policy_that_changes_ends_what_is_open(
         cluster.agent.say(b"secret")
     assert await asked == Code.PERMISSION_DENIED
     assert call.answered == [b"out"] and b"rm -rf" not in cluster.agent.heard
+
+
+async def test_one_caller_leaves_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sandbox_relay, "MAX_RELAYED_FOR_ONE", 2)
+    monkeypatch.setattr(sandbox_relay, "MAX_RELAYED", 3)
+    rule = "{who: 'operator/*', do: [logs], role: '**'}"
+    cluster = Cluster(rule)
+    first = cluster.request("ReadLog")
+    asking = []
+    for _ in range(2):
+        call = Call(O, first)
+        asking.append(asyncio.create_task(cluster.ask("ReadLog", call)))
+        await until("it is relayed", lambda: cluster.relay._relayed[O.principal] == len(asking))
+    with pytest.raises(CallError, match="operator/o has 2 calls relayed already: end some"):
+        await cluster.relay.relay("/pymesos.v1.Sandbox/ReadLog", Call(O, first))  # type: ignore[arg-type]
+    asking.append(asyncio.create_task(cluster.ask("ReadLog", Call(ROOT, first))))
+    await until("another's is relayed", lambda: cluster.relay._relayed[ROOT.principal] == 1)
+    with pytest.raises(CallError, match="this master relays 3 calls already"):
+        await cluster.relay.relay("/pymesos.v1.Sandbox/ReadLog", Call(ROOT, first))  # type: ignore[arg-type]
+    for task in asking:
+        task.cancel()
+    await asyncio.wait(asking)
+    assert not cluster.relay._relayed

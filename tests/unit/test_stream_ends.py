@@ -431,7 +431,7 @@ async def test_a_relay_closes_its_channel(master: Master, monkeypatch: pytest.Mo
 
     def check() -> None:
         assert not opened
-        assert relay._relayed == 0
+        assert not relay._relayed
 
     await cancel_everywhere(
         lambda: relay.relay("/pymesos.v1.Sandbox/ReadLog", FakeCall(b"x")), check

@@ -174,6 +174,17 @@ def metrics_port() -> Any:
     )
 
 
+def metrics_ip() -> Any:
+    """The declaration of the address of /metrics."""
+    return text(
+        None,
+        read=read_ip,
+        metavar="ADDRESS",
+        default_text="127.0.0.1 with --tls, else --ip",
+        help="Address on which /metrics is served: by plain HTTP, to whoever reaches it.",
+    )
+
+
 def zk_session_timeout(what: str) -> Any:
     """The declaration of the timeout of a ZooKeeper session."""
     return number(10, 1, 120, unit=SECONDS, help=what)

@@ -90,7 +90,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     key = (AGENT, info.agent_id)
     record = AgentRecord(info, AgentState.ACTIVE, reserved, drain, window)
     change = to_change(key, record, ctx.now.wall_s)
-    if problem := record_problem(change) or ctx.registered.problem(change, event.caller.peer):
+    if problem := record_problem(change) or ctx.registered.problem(change, event.caller.taker):
         refuse_agent(ctx, event.connection_id, problem)
         return
     ctx.changed = True  # nothing is refused from here on
@@ -104,7 +104,7 @@ def on_registering(ctx: Context, event: AgentRegistering) -> None:
     if known is not None and meant is not None and _is_written(known, meant, info):
         on_admitted(ctx, admission)
     else:
-        ctx.persist({key: record}, admission, event.caller.peer)
+        ctx.persist({key: record}, admission, event.caller.taker)
         if known is not None:
             agents.await_word(ctx, known)
 
@@ -195,7 +195,7 @@ def _admit(
             AgentState.ACTIVE,
             registered_at_s=ctx.now.wall_s,
             reserved=reserved,
-            peer=event.caller.peer,
+            peer=event.caller.taker,
         )
         ctx.state.agents[info.agent_id] = agent
         was = None

@@ -127,8 +127,8 @@ class Context:
         """Write records (None: none any more); the step that learns that it is durable does what
         `why` is for.
 
-        No records: that step comes when it is certain that this master still leads. `peer` is the
-        address that a new agent or framework came from.
+        No records: that step comes when it is certain that this master still leads. `peer` is who
+        a new agent or framework counts for.
         """
         pending = self.state.image.intend(values, Purpose(why, self.event))
         changes = tuple(to_change(k, value, self.now.wall_s) for k, value in values.items())

@@ -92,7 +92,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         return
     info.framework_id = framework_id or next(ctx.framework_ids)
     since = known.registered_at_s if known else ctx.now.wall_s
-    peer = known.peer if known else event.caller.peer
+    peer = known.peer if known else event.caller.taker
     key, record = (FRAMEWORK, info.framework_id), FrameworkRecord(info, since, peer)
     change = to_change(key, record, ctx.now.wall_s)
     if problem := record_problem(change) or ctx.registered.problem(change, peer):
@@ -168,7 +168,7 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
             _refuse_removed(ctx, event.connection_id, info.framework_id)
             return
         framework = Framework(
-            info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s, peer=event.caller.peer
+            info, FrameworkState.ACTIVE, registered_at_s=ctx.now.wall_s, peer=event.caller.taker
         )
         framework.subscribing = event.connection_id
         ctx.state.frameworks[info.framework_id] = framework

@@ -1,14 +1,15 @@
-"""What each address has in the registry: bounded, as long as nobody knows who asks.
+"""What each peer has in the registry is bounded: each principal or, without certificates, address.
 
 A framework may ask to be kept for years after it has gone, and an agent that goes is remembered.
-Counted is what is meant to be written. An address is that from which a framework or an agent
-first came; what has none, from an older version's registry, counts only among all.
+Counted is what is meant to be written. The peer is who first came with a framework or an agent;
+what has none, from an older version's registry, counts only among all.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 
+from pymesos_core.caller import taker_text
 from pymesos_core.limits import (
     PEER_REGISTERED_AGENTS,
     PEER_REGISTERED_FRAMEWORKS,
@@ -30,16 +31,16 @@ _LIMITS = {
 
 
 class Registered:
-    """The records of agents and frameworks, by the address that they came from."""
+    """The records of agents and frameworks, by who came with them."""
 
     def __init__(self) -> None:
-        self._records: dict[tuple[str, str], tuple[str, int]] = {}  # address and bytes, by record
+        self._records: dict[tuple[str, str], tuple[str, int]] = {}  # peer and bytes, by record
         self._all: Counter[str] = Counter()  # by kind
-        self._of_peer: Counter[tuple[str, str]] = Counter()  # by kind and address
+        self._of_peer: Counter[tuple[str, str]] = Counter()  # by kind and peer
         self._bytes_of_peer: Counter[str] = Counter()
 
     def problem(self, change: Change, peer: str) -> str | None:
-        """Why a record is refused that is new from this address, or larger than before; or None."""
+        """Why a record is refused that is new of this peer, or larger than before; or None."""
         kind, size = change.kind, len(change.value or b"")
         most, most_of_peer = _LIMITS[kind]
         problem = None
@@ -47,11 +48,11 @@ class Registered:
         if known is None:
             problem = most.problem(self._all[kind] + 1)
             if peer and problem is None:
-                problem = most_of_peer.problem(self._of_peer[kind, peer] + 1, f"The address {peer}")
+                problem = most_of_peer.problem(self._of_peer[kind, peer] + 1, taker_text(peer))
         else:
             peer, size = known[0], size - known[1]
         if peer and size > 0 and problem is None:
-            problem = PEER_REGISTRY.problem(self._bytes_of_peer[peer] + size, f"The address {peer}")
+            problem = PEER_REGISTRY.problem(self._bytes_of_peer[peer] + size, taker_text(peer))
         return f"{problem}: {_ADVICE[kind]}" if problem else None
 
     def note(self, change: Change, peer: str = "") -> None:

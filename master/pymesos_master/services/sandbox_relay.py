@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +16,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.message_factory import GetMessageClass
 
 from pymesos_core.addresses import HostPort
-from pymesos_core.caller import Caller
+from pymesos_core.caller import Caller, taker_text
 from pymesos_core.following import AGENT_KEY, describe
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.tasks import beside
@@ -26,7 +27,7 @@ from pymesos_proto.v1 import sandbox_pb2 as pb
 
 CONTRACT = pb.DESCRIPTOR.services_by_name["Sandbox"]
 PREFIX = f"/{CONTRACT.full_name}/"
-MAX_RELAYED = 256
+MAX_RELAYED, MAX_RELAYED_FOR_ONE = 256, 64
 LOOK_AGAIN_S = 1.0  # whether the policy allows it still
 
 
@@ -36,18 +37,22 @@ class SandboxRelay:
     def __init__(self, leadership: Leadership) -> None:
         self._leadership = leadership
         self._dial = leadership.outside.dial
-        self._relayed = 0
+        self._relayed: Counter[str] = Counter()  # by whose they are
 
     async def relay(self, method: str, call: ServerCall[bytes, bytes]) -> None:
         """Pass a call on, whatever its method is. Raises CallError."""
         allowed = await self._allowed(method, call)
         address, name = self._agent(call.metadata.get(AGENT_KEY, ""))
         await allowed.tell_audit()
-        if self._relayed >= MAX_RELAYED:
+        taker = call.caller.taker
+        if self._relayed[taker] >= MAX_RELAYED_FOR_ONE:
+            text = f"{taker_text(taker)} has {MAX_RELAYED_FOR_ONE} calls relayed already"
+            raise CallError(Code.RESOURCE_EXHAUSTED, f"{text}: end some, or ask the agent itself")
+        if self._relayed.total() >= MAX_RELAYED:
             raise CallError(
                 Code.RESOURCE_EXHAUSTED, f"this master relays {MAX_RELAYED} calls already"
             )
-        self._relayed += 1
+        self._relayed[taker] += 1
         channel = self._dial(address, Kind.AGENT, name)
         try:
             stream = channel.stream(Method(method, bytes, bytes))
@@ -62,7 +67,8 @@ class SandboxRelay:
             allowed.check()  # which may be why it has ended
             raise CallError(error.code, describe(error), error.trailing) from None
         finally:
-            self._relayed -= 1
+            self._relayed[taker] -= 1
+            self._relayed += Counter()  # without those who have none
             await channel.close()
 
     async def _allowed(self, method: str, call: ServerCall[bytes, bytes]) -> _Allowed:
