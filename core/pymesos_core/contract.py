@@ -186,6 +186,7 @@ RULES: Mapping[str, Rule] = {
     "page_token": _anything,
     "Refused.call": _LINE,
     "RevokeRequest.name": _LINE,
+    "JoinRequest.wanted": _LINE,
     "revoked": _LINE,
     "SecretUse.name": _SECRET_NAME,
     "SecretUse.path": _SECRET_NAME,

@@ -138,9 +138,9 @@ class Commands:
         """Take a token back."""
         await self._decide(lambda i: OperatorRemovedToken(i, digest, caller))
 
-    async def use_token(self, caller: Caller, digest: str, key: bytes) -> None:
-        """Have a token used, for the key of that digest."""
-        await self._decide(lambda i: TokenUsed(i, digest, key, caller))
+    async def use_token(self, caller: Caller, digest: str, key: bytes, wanted: str = "") -> None:
+        """Have a token used, for the key of that digest, if it is of a principal that is wanted."""
+        await self._decide(lambda i: TokenUsed(i, digest, key, caller, wanted))
 
     async def revoke(self, caller: Caller, name: str, *, undo: bool = False) -> None:
         """Let a principal, or a certificate, in no more; or again."""

@@ -39,6 +39,7 @@ class Enrolment:
     def __init__(self, signer: Signer) -> None:
         self.signer = signer
         self.secrets: list[bytes] = []
+        self.wanted: list[str] = []
         self.to = NODE
 
     async def Join(
@@ -46,6 +47,7 @@ class Enrolment:
     ) -> pb.IssuedCertificate:
         assert not call.caller.is_proved
         self.secrets.append(request.secret)
+        self.wanted.append(request.wanted)
         issued = self.signer.sign(read_request(request.request), self.to, None)
         return pb.IssuedCertificate(chain=issued.chain, roots=issued.roots)
 
@@ -122,9 +124,30 @@ async def test_a_certificate_of_another_kind_or_folder_is_not_kept(
     await join(tmp_path / "a", port.invitation)
     before = read_pem(tmp_path / "a")
     port.enrolment.to = Identity("prod", Kind.AGENT, "node-2")
-    with pytest.raises(JoinError, match="holds the certificate of agent/node-1"):
+    with pytest.raises(JoinError, match=r"that of agent/node-2; expected is one of agent/no"):
         await join(tmp_path / "a", port.invitation)
     assert read_pem(tmp_path / "a").chain == before.chain
+
+
+async def test_the_master_is_told_who_is_wanted_and_the_folder_is_looked_at_first(
+    port: Port, tmp_path: Path
+) -> None:
+    told, folder = port.enrolment.wanted, tmp_path / "a"
+    await join(folder, port.invitation)
+    await join(folder, port.invitation, Kind.AGENT)
+    await join(tmp_path / "b", port.invitation, Kind.AGENT)
+    assert told == ["", "agent/node-1", "agent"]
+    with pytest.raises(JoinError, match=r"holds the certificate of agent/node-1 of prod: name"):
+        await join(folder, port.invitation, Kind.MASTER)
+    now_s = time.time()
+    elsewhere = make_root("test", now_s)
+    issue(
+        tmp_path / "other", Identity("test", Kind.AGENT, "node-1"), elsewhere,
+        certificate_pem(elsewhere.certificate), 600, now_s,
+    )  # fmt: skip
+    with pytest.raises(JoinError, match=r"agent/node-1 of test: name another folder for the clus"):
+        await join(tmp_path / "other", port.invitation, Kind.AGENT)
+    assert len(told) == 3, "no token is sent where the folder is in the way"
 
 
 async def test_it_is_for_joining_only_and_for_small_messages(port: Port) -> None:

@@ -43,9 +43,10 @@ class Asking:
         number = len(self.h.answers) + 1
         return self._ask(ev.OperatorMadeToken(number, digest, principal, lifetime_s, ALICE), number)
 
-    def use(self, key: bytes, digest: str = DIGEST) -> str | None:
+    def use(self, key: bytes, digest: str = DIGEST, wanted: str = "") -> str | None:
         number = len(self.h.answers) + 1
-        return self._ask(ev.TokenUsed(number, digest, key, Caller(peer="10.0.0.9")), number)
+        caller = Caller(peer="10.0.0.9")
+        return self._ask(ev.TokenUsed(number, digest, key, caller, wanted), number)
 
     def remove(self, digest: str = DIGEST) -> str | None:
         number = len(self.h.answers) + 1
@@ -64,6 +65,17 @@ class TestTokens:
         assert asking.use(b"one") is None
         assert "with another key" in str(asking.use(b"two"))
         assert [c.peer for c in h.complaints] == ["10.0.0.9"]
+
+    @pytest.mark.parametrize("wanted", ["master", "agent/b", "agent/a/x", "a", "\n" * 9999])
+    def test_a_token_that_is_not_wanted_stays_good(self, h: MasterHarness, wanted: str) -> None:
+        asking = Asking(h)
+        asking.make()
+        refused = str(asking.use(b"one", wanted=wanted))
+        assert "the token is that of agent/a" in refused and "stays good" in refused
+        assert len(refused) < 1000 and "\n" not in refused
+        assert asking.use(b"two", wanted="agent") is None
+        assert asking.use(b"two", wanted="agent/a") is None
+        assert asking.use(b"two") is None
 
     def test_of_two_keys_at_once_the_first_wins(self, h: MasterHarness) -> None:
         asking = Asking(h)

@@ -47,7 +47,7 @@ from pymesos_core.security.identities import Identity, IdentityError, Kind
 from pymesos_core.security.issuing import put, put_authority, put_next_key, replace_file
 from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.security.signing import make_request
-from pymesos_core.text import os_problem
+from pymesos_core.text import one_line, os_problem
 from pymesos_core.transport import CallError, Code, method_of
 from pymesos_proto.v1 import enrolment_pb2 as pb
 
@@ -55,6 +55,7 @@ PREFIX = "pymesos"
 DIGEST_BYTES = SECRET_BYTES = 32
 CONNECT_TIMEOUT_S, ANSWER_TIMEOUT_S = 10.0, 30.0
 MAX_WRITTEN = 1000  # characters
+MAX_SHOWN = 120  # of what somebody wants to be; longer than any principal
 JOIN = method_of("/pymesos.v1.Enrolment/Join", pb.JoinRequest, pb.IssuedCertificate)
 
 
@@ -138,9 +139,17 @@ async def join_unless_in(folder: Path, invited: Callable[[], Invitation], kind: 
 async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -> Identity:
     """Get the certificate of the token's principal, which has to be of that kind. Raises JoinError.
 
-    The key is kept in the folder before it is asked for, so that who is cut short can ask again.
+    Where the folder holds a certificate, the token has to be of the same principal: the master is
+    told, so that it takes no other. The key is kept in the folder before it is asked for, so that
+    who is cut short can ask again.
     """
+    there = _holder(folder)
+    if there is not None and kind not in (None, there.kind):
+        raise JoinError(f"{_holds(folder, there)}: name another folder for {kind}/NAME")
     root = await asyncio.to_thread(_root_shown, invitation)
+    cluster = _cluster_of(root)
+    if there is not None and there.cluster != cluster:
+        raise JoinError(f"{_holds(folder, there)}: name another folder for the cluster {cluster}")
     authority_key = new_key()
     try:
         key = _next_key(folder)
@@ -151,8 +160,9 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
         secret=invitation.secret,
         request=make_request(key),
         authority_request=make_request(authority_key) if kind in (Kind.MASTER, None) else b"",
+        wanted=there.principal if there is not None else kind or "",
     )
-    answer = await _ask(invitation.at, root, request)
+    answer = await _ask(invitation.at, root, cluster, request)
     try:
         leaf, *above = x509.load_pem_x509_certificates(answer.chain)
         who = identity_of(leaf)
@@ -161,12 +171,11 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
         raise JoinError(f"what {invitation.at} answered is no certificate: {error}") from error
     if problem or leaf.public_key() != key.public_key():
         raise JoinError(f"what {invitation.at} answered cannot be used: {problem or 'another key'}")
+    # A master that does not know what is wanted has taken the token by now.
     if kind is not None and who.kind != kind:
-        raise JoinError(
-            f"the token is that of {who.principal}; expected is one of {kind}/NAME: have it made"
-            f" with `pymesos-cli cluster token {kind}/NAME`"
-        )
-    _check_same(folder, who)
+        raise JoinError(not_wanted(who.principal, kind))
+    if there not in (None, who):
+        raise JoinError(not_wanted(who.principal, there.principal))
     try:
         if answer.authority:
             signing, *over = x509.load_pem_x509_certificates(answer.authority)
@@ -229,14 +238,18 @@ def _chain_of(connection: ssl.SSLSocket) -> list[bytes]:
     return [ssl.PEM_cert_to_DER_cert(one.public_bytes()) for one in found]
 
 
-async def _ask(
-    at: HostPort, root: x509.Certificate, request: pb.JoinRequest
-) -> pb.IssuedCertificate:
+def _cluster_of(root: x509.Certificate) -> str:
     """Raises JoinError."""
     try:
-        cluster = Authority(root, new_key()).cluster
+        return Authority(root, new_key()).cluster
     except IdentityError as error:
         raise JoinError(f"the root of the token cannot be used: {error}") from error
+
+
+async def _ask(
+    at: HostPort, root: x509.Certificate, cluster: str, request: pb.JoinRequest
+) -> pb.IssuedCertificate:
+    """Raises JoinError."""
     channel = dialer(Joining(cluster, certificate_pem(root)))(at, Kind.MASTER)
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):
@@ -257,20 +270,31 @@ async def _ask(
     return answer
 
 
-def _check_same(folder: Path, who: Identity) -> None:
-    """A folder is never taken from another principal. Raises JoinError."""
+def _holder(folder: Path) -> Identity | None:
+    """Whose certificate a folder holds, in force or ended: it is never taken from its principal.
+
+    Raises JoinError.
+    """
     try:
         with (folder / CERTIFICATE).open("rb") as file:
-            there = identity_of(x509.load_pem_x509_certificate(file.read(MAX_FILE_BYTES)))
+            return identity_of(x509.load_pem_x509_certificate(file.read(MAX_FILE_BYTES)))
     except FileNotFoundError:
-        return
+        return None
     except (OSError, ValueError) as error:
         raise JoinError(f"{folder / CERTIFICATE} is there and cannot be read: {error}") from error
-    if there != who:
-        raise JoinError(
-            f"{folder} holds the certificate of {there.principal} of {there.cluster}: name another"
-            f" folder for {who.principal}"
-        )
+
+
+def _holds(folder: Path, there: Identity) -> str:
+    return f"{folder} holds the certificate of {there.principal} of {there.cluster}"
+
+
+def not_wanted(principal: str, wanted: str) -> str:
+    """What is said of a token of `principal`, where one of KIND or KIND/NAME is wanted."""
+    expected = one_line(wanted if "/" in wanted else f"{wanted}/NAME", MAX_SHOWN)
+    return (
+        f"the token is that of {principal}; expected is one of {expected}: have it made with"
+        f" `pymesos-cli cluster token {expected}`, or name another folder"
+    )
 
 
 def _cannot_write(error: OSError) -> JoinError:

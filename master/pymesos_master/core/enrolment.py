@@ -13,6 +13,7 @@ from pymesos_core import limits
 from pymesos_core.errors import ProblemKind
 from pymesos_core.resources import ResourceError
 from pymesos_core.security.identities import IdentityError, read_principal
+from pymesos_core.security.joining import not_wanted
 from pymesos_master.core import audit, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
@@ -110,6 +111,8 @@ def on_use(ctx: Context, event: TokenUsed) -> None:
         _refuse(ctx, event, NOT_KNOWN, ProblemKind.NOT_FOUND)
     elif token.principal in ctx.state.image.intended(REVOCATION):
         _refuse(ctx, event, f"{token.principal} is revoked")
+    elif event.wanted not in ("", token.principal, token.principal.partition("/")[0]):
+        _refuse(ctx, event, f"{not_wanted(token.principal, event.wanted)}. The token stays good")
     elif token.key and token.key != event.key:
         _refuse(
             ctx,

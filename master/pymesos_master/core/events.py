@@ -308,6 +308,7 @@ class TokenUsed:
     digest: str
     key: bytes
     caller: Caller = NOBODY
+    wanted: str = ""  # KIND or KIND/NAME: the token has to be of such a principal
 
 
 @dataclass(frozen=True, slots=True)

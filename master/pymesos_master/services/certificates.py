@@ -54,7 +54,9 @@ class EnrolmentService:
         try:
             key = read_request(request.request)
             with self._leadership.asked() as leader_here:
-                await leader_here.commands.use_token(caller_of(call), digest, key_digest(key))
+                await leader_here.commands.use_token(
+                    caller_of(call), digest, key_digest(key), request.wanted
+                )
                 token = leader_here.core.state.tokens().get(digest)
             if token is None:
                 raise CallError(Code.NOT_FOUND, "the token was taken back just now")

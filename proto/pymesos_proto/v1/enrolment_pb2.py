@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n pymesos_proto/v1/enrolment.proto\x12\npymesos.v1\"I\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\x19\n\x11\x61uthority_request\x18\x03 \x01(\x0c\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\"Y\n\x11IssuedCertificate\x12\r\n\x05\x63hain\x18\x01 \x01(\x0c\x12\r\n\x05roots\x18\x02 \x01(\x0c\x12\x11\n\tauthority\x18\x03 \x01(\x0c\x12\x13\n\x0bsecrets_key\x18\x04 \x01(\x0c\x32K\n\tEnrolment\x12>\n\x04Join\x12\x17.pymesos.v1.JoinRequest\x1a\x1d.pymesos.v1.IssuedCertificate2P\n\x0c\x43\x65rtificates\x12@\n\x05Renew\x12\x18.pymesos.v1.RenewRequest\x1a\x1d.pymesos.v1.IssuedCertificateb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n pymesos_proto/v1/enrolment.proto\x12\npymesos.v1\"Y\n\x0bJoinRequest\x12\x0e\n\x06secret\x18\x01 \x01(\x0c\x12\x0f\n\x07request\x18\x02 \x01(\x0c\x12\x19\n\x11\x61uthority_request\x18\x03 \x01(\x0c\x12\x0e\n\x06wanted\x18\x04 \x01(\t\"\x1f\n\x0cRenewRequest\x12\x0f\n\x07request\x18\x01 \x01(\x0c\"Y\n\x11IssuedCertificate\x12\r\n\x05\x63hain\x18\x01 \x01(\x0c\x12\r\n\x05roots\x18\x02 \x01(\x0c\x12\x11\n\tauthority\x18\x03 \x01(\x0c\x12\x13\n\x0bsecrets_key\x18\x04 \x01(\x0c\x32K\n\tEnrolment\x12>\n\x04Join\x12\x17.pymesos.v1.JoinRequest\x1a\x1d.pymesos.v1.IssuedCertificate2P\n\x0c\x43\x65rtificates\x12@\n\x05Renew\x12\x18.pymesos.v1.RenewRequest\x1a\x1d.pymesos.v1.IssuedCertificateb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -32,13 +32,13 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'pymesos_proto.v1.enrolment_
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_JOINREQUEST']._serialized_start=48
-  _globals['_JOINREQUEST']._serialized_end=121
-  _globals['_RENEWREQUEST']._serialized_start=123
-  _globals['_RENEWREQUEST']._serialized_end=154
-  _globals['_ISSUEDCERTIFICATE']._serialized_start=156
-  _globals['_ISSUEDCERTIFICATE']._serialized_end=245
-  _globals['_ENROLMENT']._serialized_start=247
-  _globals['_ENROLMENT']._serialized_end=322
-  _globals['_CERTIFICATES']._serialized_start=324
-  _globals['_CERTIFICATES']._serialized_end=404
+  _globals['_JOINREQUEST']._serialized_end=137
+  _globals['_RENEWREQUEST']._serialized_start=139
+  _globals['_RENEWREQUEST']._serialized_end=170
+  _globals['_ISSUEDCERTIFICATE']._serialized_start=172
+  _globals['_ISSUEDCERTIFICATE']._serialized_end=261
+  _globals['_ENROLMENT']._serialized_start=263
+  _globals['_ENROLMENT']._serialized_end=338
+  _globals['_CERTIFICATES']._serialized_start=340
+  _globals['_CERTIFICATES']._serialized_end=420
 # @@protoc_insertion_point(module_scope)

@@ -5,14 +5,16 @@ from typing import ClassVar as _ClassVar, Optional as _Optional
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class JoinRequest(_message.Message):
-    __slots__ = ("secret", "request", "authority_request")
+    __slots__ = ("secret", "request", "authority_request", "wanted")
     SECRET_FIELD_NUMBER: _ClassVar[int]
     REQUEST_FIELD_NUMBER: _ClassVar[int]
     AUTHORITY_REQUEST_FIELD_NUMBER: _ClassVar[int]
+    WANTED_FIELD_NUMBER: _ClassVar[int]
     secret: bytes
     request: bytes
     authority_request: bytes
-    def __init__(self, secret: _Optional[bytes] = ..., request: _Optional[bytes] = ..., authority_request: _Optional[bytes] = ...) -> None: ...
+    wanted: str
+    def __init__(self, secret: _Optional[bytes] = ..., request: _Optional[bytes] = ..., authority_request: _Optional[bytes] = ..., wanted: _Optional[str] = ...) -> None: ...
 
 class RenewRequest(_message.Message):
     __slots__ = ("request",)
