@@ -1,0 +1,294 @@
+"""The calls that change jobs: what they answer, and what they refuse, with what to do instead."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pymesos_binpack import core as c
+from pymesos_binpack.jobfiles.parsing import Job
+from pymesos_binpack.jobs.rollouts.asking import Asked
+from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.shell import StaleError, SubmitError
+from pymesos_core.caller import Caller, Method
+from pymesos_core.security.policy_file import read_policy
+from pymesos_core.transport import CallError, Code
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+from pymesos_testing.binpack_harness import BinpackHarness
+
+RULES = """
+allow:
+- {who: operator/ci, do: [submit, read], role: '*'}
+- {who: operator/lead, do: [submit, read, read-env], role: '*'}
+"""
+
+
+def document(*tasks: dict[str, Any], **keys: Any) -> str:
+    made = tasks or ({"name": "web", "kind": "service", "instances": 2, "command": "x"},)
+    return json.dumps({"name": "shop", "tasks": list(made), **keys})
+
+
+WEB = {"name": "web", "kind": "service", "instances": 2, "command": "x"}
+
+
+class Desk:
+    """A Jobs service in front of a core, whose writes are durable at once."""
+
+    def __init__(self) -> None:
+        self.h = BinpackHarness()
+        self.h.feed(c.Subscribed("f"))
+        self.h.feed(c.PolicyTold(read_policy(RULES, 1)))
+        self.requests = 0
+        self.before_propose: list[c.Event] = []
+        binpack: Any = SimpleNamespace(
+            core=self.h.core,
+            driver=SimpleNamespace(framework_id="f"),
+            submit=self._submit,
+            propose=self._propose,
+            ask_rollout=self._ask_rollout,
+        )
+        self.service = JobsService(binpack, "*")
+
+    def _answer(self, event: c.Event, request_id: str) -> c.JobAccepted:
+        self.h.feed(event)
+        for effect in reversed(self.h.effects):
+            if isinstance(effect, c.JobAccepted) and effect.request_id == request_id:
+                return effect
+            if isinstance(effect, c.JobRefused) and effect.request_id == request_id:
+                raise (StaleError if effect.stale else SubmitError)(effect.message)
+        raise AssertionError("no answer")
+
+    async def _submit(self, job: Job, request_id: str, *, same_name: bool, made_by: str) -> str:
+        self.requests += 1
+        job_id = f"{job.name}-{self.requests:08x}"
+        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by)
+        return self._answer(event, request_id).job_id
+
+    async def _propose(self, event: c.VersionProposed) -> int:
+        while self.before_propose:
+            self.h.feed(self.before_propose.pop())
+        return self._answer(event, event.request_id).version
+
+    async def _ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
+        self._answer(c.RolloutAsked("a", job_id, task, what, by), "a")
+
+    def call(self, method: str, request: Any, who: str = "operator/lead") -> Any:
+        """What is answered. Raises CallError."""
+        call: Any = SimpleNamespace(caller=Caller(who, Method.CERT))
+        return asyncio.run(getattr(self.service, method)(request, call))
+
+    def apply(self, text: str, who: str = "operator/lead", **more: Any) -> pb.ApplyJobResponse:
+        self.requests += 1
+        more.setdefault("request_id", f"r{self.requests}")
+        answer = self.call("ApplyJob", pb.ApplyJobRequest(job_json=text, **more), who)
+        assert isinstance(answer, pb.ApplyJobResponse)
+        return answer
+
+    def refused(self, method: str, request: Any, who: str = "operator/lead") -> CallError:
+        with pytest.raises(CallError) as caught:
+            self.call(method, request, who)
+        return caught.value
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def shop(desk: Desk) -> str:
+    """The id of a job that runs."""
+    job_id = desk.apply(document(WEB)).job_id
+    desk.h.offer()
+    for instance in desk.h.core.instances():
+        desk.h.update(instance.saved.task_id, types_pb2.TASK_RUNNING)
+    return job_id
+
+
+def changes(answer: pb.ApplyJobResponse) -> list[tuple[str, str, str]]:
+    return [(each.path, each.before, each.after) for each in answer.changes]
+
+
+class TestApply:
+    def test_a_job_is_started_and_then_left_alone(self, desk: Desk) -> None:
+        planned = desk.apply(document(WEB), dry_run=True)
+        assert (planned.created, planned.changed, planned.tasks[0].start) == (True, True, 2)
+        assert not desk.h.core.jobs
+        made = desk.apply(document(WEB))
+        assert (made.created, made.version) == (True, 1)
+        again = desk.apply(document(WEB))
+        assert (again.job_id, again.changed, again.created) == (made.job_id, False, False)
+
+    def test_a_plan_says_what_changes_and_changes_nothing(self, desk: Desk, shop: str) -> None:
+        text = document({**WEB, "instances": 3, "command": "y"}, {"name": "b", "command": "z"})
+        planned = desk.apply(text, dry_run=True)
+        assert changes(planned) == [
+            ("tasks.web.instances", "2", "3"),
+            ("tasks.web.command", '"x"', '"y"'),
+            ("tasks.b", "", '{"name": "b", "command": "z"}'),
+        ]
+        web, b = planned.tasks
+        assert (web.stay, web.start, web.stop, web.replace) == (0, 1, 0, 2)
+        assert (b.task_name, b.start) == ("b", 1)
+        assert desk.h.core.jobs[shop].version == 1
+        assert desk.apply(text).version == 2
+
+    def test_counts_are_kept_on_demand(self, desk: Desk, shop: str) -> None:
+        text = document({**WEB, "instances": 9, "retries": 1})
+        answer = desk.apply(text, keep_counts=True)
+        assert changes(answer) == [("tasks.web.retries", "", "1")]
+        assert desk.h.core.jobs[shop].job.tasks[0].instances == 2
+
+    def test_of_several_of_a_name_one_is_to_be_named(self, desk: Desk, shop: str) -> None:
+        submit = pb.SubmitJobRequest(job_json=document(WEB), request_id="two", same_name=True)
+        other = desk.call("SubmitJob", submit).job_id
+        request = pb.ApplyJobRequest(job_json=document(WEB), request_id="x")
+        error = desk.refused("ApplyJob", request)
+        assert error.code == Code.FAILED_PRECONDITION
+        assert shop in error.message and other in error.message and "--job" in error.message
+        answer = desk.apply(document({**WEB, "retries": 1}), job_id=other)
+        assert (answer.job_id, answer.version) == (other, 2)
+
+    def test_who_names_a_job_of_another_name_is_told(self, desk: Desk, shop: str) -> None:
+        text = json.dumps({"name": "store", "tasks": [WEB]})
+        request = pb.ApplyJobRequest(job_json=text, request_id="x", job_id=shop)
+        assert "another name" in desk.refused("ApplyJob", request).message
+
+    def test_a_version_that_is_expected(self, desk: Desk, shop: str) -> None:
+        text = document({**WEB, "retries": 1})
+        request = pb.ApplyJobRequest(job_json=text, request_id="x", if_version=2)
+        assert "is at version 1, not 2" in desk.refused("ApplyJob", request).message
+        assert desk.apply(text, if_version=1).version == 2
+        new = pb.ApplyJobRequest(
+            job_json=document(WEB).replace("shop", "new"), request_id="y", if_version=1
+        )
+        assert "leave --if-version out" in desk.refused("ApplyJob", new).message
+
+    def test_a_request_that_comes_twice_is_one_change(self, desk: Desk, shop: str) -> None:
+        text = document({**WEB, "retries": 1})
+        for _ in range(2):
+            answer = desk.apply(text, request_id="once", if_version=1)
+            assert (answer.version, answer.changed) == (2, True)
+        assert desk.h.core.jobs[shop].version == 2
+
+    def test_somebody_who_is_quicker_costs_nothing(self, desk: Desk, shop: str) -> None:
+        job = desk.h.core.jobs[shop].job
+        desk.before_propose.append(
+            c.VersionProposed("quick", shop, 1, job, "restart", "", ("web",))
+        )
+        assert desk.apply(document({**WEB, "retries": 1})).version == 3
+
+    def test_what_has_finished_is_left_alone_or_run_again(self, desk: Desk) -> None:
+        text = document({"name": "b", "command": "x"})
+        first = desk.apply(text).job_id
+        desk.h.offer()
+        desk.h.update(f"{first}.b.0.1", types_pb2.TASK_FINISHED, 0)
+        assert desk.apply(text).job_id == first
+        again = desk.apply(text, rerun=True)
+        assert again.created and again.job_id != first
+
+    def test_environments_are_for_those_who_may_read_them(self, desk: Desk) -> None:
+        desk.apply(document({**WEB, "env": {"KEY": "old"}}))
+        text = document(
+            {**WEB, "env": {"KEY": "new"}}, {"name": "b", "env": {"K": "v"}, "command": "z"}
+        )
+        hidden = desk.apply(text, "operator/ci", dry_run=True)
+        assert changes(hidden) == [
+            ("tasks.web.env.KEY", "(hidden)", "(hidden)"),
+            ("tasks.b", "", '{"name": "b", "env": {"K": ""}, "command": "z"}'),
+        ]
+        shown = desk.apply(text, dry_run=True)
+        assert changes(shown)[0] == ("tasks.web.env.KEY", '"old"', '"new"')
+
+
+class TestOthers:
+    def test_scaled(self, desk: Desk, shop: str) -> None:
+        request = pb.ScaleJobRequest(job_id=shop, counts={"web": 5}, request_id="s")
+        answer = desk.call("ScaleJob", request)
+        assert (answer.version, answer.changed, answer.what) == (2, True, "scale")
+        same = pb.ScaleJobRequest(job_id=shop, counts={"web": 5}, request_id="s2")
+        assert not desk.call("ScaleJob", same).changed
+
+    @pytest.mark.parametrize(
+        ("counts", "code", "said"),
+        [
+            ({}, Code.INVALID_ARGUMENT, "name a task and a number"),
+            ({"wob": 1}, Code.NOT_FOUND, "it has web"),
+            ({"web": 0}, Code.INVALID_ARGUMENT, "pymesos-cli stop"),
+            ({"web": 10_001}, Code.INVALID_ARGUMENT, "from 1 to 10000"),
+        ],
+    )
+    def test_scaled_wrongly(
+        self, desk: Desk, shop: str, counts: dict[str, int], code: Code, said: str
+    ) -> None:
+        error = desk.refused(
+            "ScaleJob", pb.ScaleJobRequest(job_id=shop, counts=counts, request_id="s")
+        )
+        assert (error.code, said in error.message) == (code, True)
+
+    def test_restarted(self, desk: Desk, shop: str) -> None:
+        answer = desk.call("RestartJob", pb.RestartJobRequest(job_id=shop, request_id="s"))
+        assert answer.version == 2
+        assert desk.h.core.jobs[shop].history.latest.restarts == {"web": 1}
+        wrong = pb.RestartJobRequest(job_id=shop, tasks=["api"], request_id="t")
+        assert "it has web" in desk.refused("RestartJob", wrong).message
+
+    def test_rolled_back_to_what_last_ran_otherwise(self, desk: Desk, shop: str) -> None:
+        none = pb.RollbackJobRequest(job_id=shop, request_id="n")
+        assert "no earlier version" in desk.refused("RollbackJob", none).message
+        desk.apply(document({**WEB, "command": "y"}))
+        desk.call("ScaleJob", pb.ScaleJobRequest(job_id=shop, counts={"web": 3}, request_id="s"))
+        answer = desk.call("RollbackJob", pb.RollbackJobRequest(job_id=shop, request_id="b"))
+        assert (answer.version, answer.what) == (4, "rollback to 1")
+        task = desk.h.core.jobs[shop].job.tasks[0]
+        assert (task.command, task.instances) == ("x", 3), "counts are kept"
+        gone = pb.RollbackJobRequest(job_id=shop, request_id="g", version=9)
+        assert "there are 1, 2, 3, 4" in desk.refused("RollbackJob", gone).message
+
+    def test_the_history_says_who_changed_what(self, desk: Desk, shop: str) -> None:
+        desk.apply(document({**WEB, "command": "y"}), "operator/ci")
+        answer = desk.call("ListVersions", pb.ListVersionsRequest(job_id=shop))
+        assert [(v.version, v.made_by, v.what) for v in answer.versions] == [
+            (2, "operator/ci", "apply"), (1, "operator/lead", "submit"),
+        ]  # fmt: skip
+        (change,) = answer.versions[0].changes
+        assert (change.path, change.before, change.after) == ("tasks.web.command", '"x"', '"y"')
+
+    def test_described(self, desk: Desk) -> None:
+        job_id = desk.apply(document({**WEB, "env": {"KEY": "secret"}})).job_id
+        request = pb.DescribeJobRequest(job_id=job_id)
+        answer = desk.call("DescribeJob", request)
+        assert "secret" in answer.job_json and not answer.env_hidden
+        hidden = desk.call("DescribeJob", request, "operator/ci")
+        assert "secret" not in hidden.job_json and hidden.env_hidden
+        wrong = pb.DescribeJobRequest(job_id=job_id, version=7)
+        assert "no version 7" in desk.refused("DescribeJob", wrong).message
+
+    def test_a_job_that_ends_is_not_changed(self, desk: Desk, shop: str) -> None:
+        desk.h.feed(c.JobStopped(shop))
+        for method, request in (
+            ("ScaleJob", pb.ScaleJobRequest(job_id=shop, counts={"web": 3}, request_id="s")),
+            ("RestartJob", pb.RestartJobRequest(job_id=shop, request_id="s")),
+            ("RollbackJob", pb.RollbackJobRequest(job_id=shop, request_id="s")),
+        ):
+            error = desk.refused(method, request)
+            assert "only one that runs can be changed" in error.message
+        paused = desk.refused("PauseRollout", pb.RolloutRequest(job_id=shop))
+        assert "does not run" in paused.message
+
+    def test_rollouts_are_steered(self, desk: Desk, shop: str) -> None:
+        desk.apply(document({**WEB, "command": "y"}))
+        answer = desk.call("PauseRollout", pb.RolloutRequest(job_id=shop, task_name="web"))
+        assert [(r.task_name, r.state, r.going) for r in answer.rollouts] == [
+            ("web", "paused", True)
+        ]
+        wrong = pb.RolloutRequest(job_id=shop, task_name="api")
+        assert "it has web" in desk.refused("ResumeRollout", wrong).message
+        answer = desk.call("AbortRollout", pb.RolloutRequest(job_id=shop))
+        assert [r.state for r in answer.rollouts] == ["aborted"]
+        assert answer.rollouts[0].by == "operator/lead"
