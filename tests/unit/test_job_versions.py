@@ -621,3 +621,43 @@ class TestShutdown:
 def test_keys_that_cannot_be_are_refused(task: dict[str, Any], problem: str) -> None:
     with pytest.raises(JobError, match=problem):
         shop(**task)
+
+
+class TestScalingAfterwards:
+    """A number of instances is no reason to try again what was given up."""
+
+    def test_while_a_rollout_goes_back_it_goes_on_back(self, h: BinpackHarness) -> None:
+        propose(h, shop(command="y"))
+        h.offer(BIG)
+        h.update("j-r.web.0.v2.1", pb.TASK_RUNNING)
+        for attempt in range(1, 4):
+            h.update(f"j-r.web.0.v2.{attempt}", pb.TASK_FAILED, 1)
+            h.advance(1)
+            h.offer(BIG)
+        state = state_of(h)
+        while state.rollouts["web"].going and not state.rollouts["web"].backward:
+            h.advance(1)
+        propose(h, shop(command=state.job.tasks[0].command or "", instances=4), what="scale")
+        roll(h)
+        assert {i.version for i in state.instances} <= {1, 4}
+        assert all(i.spec.command == "x" for i in state.instances)
+        assert len(tasks(h)) == 4
+
+    def test_after_an_abort_it_stays_where_it_is(self, h: BinpackHarness) -> None:
+        propose(h, shop(command="y"))
+        run_all(h)
+        TestSteering().ask(h, "abort")
+        roll(h)
+        commands = sorted(i.spec.command or "" for i in state_of(h).instances)
+        propose(h, shop(command="y", instances=4), what="scale")
+        roll(h)
+        after = sorted(i.spec.command or "" for i in state_of(h).instances)
+        assert after == sorted([*commands, "x"]), "the one that is new is known to work"
+
+
+def test_a_restart_needs_no_canaries(h: BinpackHarness) -> None:
+    canary = {"canary": 1}
+    propose(h, shop(update=canary))
+    propose(h, shop(update=canary), what="restart", restarts=("web",))
+    roll(h)
+    assert tasks(h) == ["j-r.web.0.v3.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]

@@ -182,17 +182,17 @@ def restart(settings: Settings, job: str, wait: bool) -> None:
 
 @room.command()
 @click.argument("job", shell_complete=completing.live_jobs)
-@click.argument("version", type=click.IntRange(1, 2**31 - 1), default=None, required=False)
+@click.argument("version", default="", required=False)
 @click.option("--wait", is_flag=True, help="Stay until all instances are as that version said.")
 @pass_settings
-def rollback(settings: Settings, job: str, version: int | None, wait: bool) -> None:
+def rollback(settings: Settings, job: str, version: str, wait: bool) -> None:
     """Make a job what an earlier version said, as a new version; numbers of instances stay.
 
     Without VERSION it is the latest by which something else ran.
     """
     from pymesos_cli.jobs import versions
 
-    sys.exit(with_cluster(settings, lambda c: versions.roll_back(c, job, version or 0, wait=wait)))
+    sys.exit(with_cluster(settings, lambda c: versions.roll_back(c, job, version, wait=wait)))
 
 
 @room.group()

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pymesos_binpack.specs import Job
-from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.cluster import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.interrupts import run_interruptibly
+from pymesos_cli.jobs.foreseen import where_they_go
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
 from pymesos_cli.jobs.progress import Progress
@@ -63,10 +64,23 @@ async def apply_job(cluster: Cluster, job: Job, asked: Apply) -> int:
         answer = await stub.ApplyJob(request, timeout=cluster.timeout_s)
     _show_plan(job.name, answer, planned=asked.plan)
     if asked.plan:
+        if answer.changed:
+            for line in await _where(cluster, job, answer):
+                print(f"  {line}")
         return EXIT_FAILED if answer.changed else 0
     if asked.wait:
         return await _see_through(cluster, serves.info.jobs_address, answer.job_id, answer.version)
     return 0
+
+
+async def _where(cluster: Cluster, job: Job, answer: pb.ApplyJobResponse) -> list[str]:
+    """Where new instances would go now, as far as the caller may look."""
+    try:
+        return await where_they_go(cluster, job, answer)
+    except CliError as error:
+        if error.exit_code == EXIT_NO_MASTER:
+            raise
+        return [f"where they would go is not known: {error.format_message()}"]
 
 
 def _show_plan(name: str, answer: pb.ApplyJobResponse, *, planned: bool) -> None:
@@ -167,8 +181,15 @@ async def restart_job(cluster: Cluster, text: str, *, wait: bool) -> int:
     return await _change(cluster, address, job.job_id, ask, what, wait=wait)
 
 
-async def roll_back(cluster: Cluster, text: str, version: int, *, wait: bool) -> int:
+async def roll_back(cluster: Cluster, text: str, number: str, *, wait: bool) -> int:
     """`pymesos-cli rollback`; the exit status."""
+    if number and not (number.isascii() and number.isdigit() and 0 < int(number[:10]) < 2**31):
+        raise CliError(
+            f"{quoted(number)} is no version: a number is expected, as `pymesos-cli history"
+            f" {text}` lists them",
+            EXIT_USAGE,
+        )
+    version = int(number or 0)
     address, job = await _held(cluster, text)
 
     async def ask(stub: JobsAsyncStub) -> pb.ChangeJobResponse:

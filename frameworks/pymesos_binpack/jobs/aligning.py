@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from pymesos_binpack.jobs.history import Version
+from pymesos_binpack.jobs.history import RESTART, SCALE, Version
 from pymesos_binpack.jobs.rollouts import members, state
 from pymesos_binpack.jobs.rollouts.deciding import decide
 from pymesos_binpack.jobs.rollouts.lifecycle import State
@@ -191,16 +191,22 @@ def begin_rollouts(job: JobState, counts: Mapping[str, int], now_s: float) -> di
             i.spec.name == spec.name and not i.saved.leaving and not job.is_current(i)
             for i in job.instances
         )
-        goes_there = known is not None and (
-            job.revision_in(spec.name, known.target) == job.revision(spec.name)
-        )
-        if known is not None and known.going and goes_there and not known.backward:
+        if known is not None and _goes_on(job, spec, known):
             out[spec.name] = known
         elif outdated or (known is not None and known.going):
             out[spec.name] = _begin(job, spec, known, counts[spec.name], latest, now_s)
         elif known is not None:
             out[spec.name] = known
     return out
+
+
+def _goes_on(job: JobState, spec: TaskSpec, known: Rollout) -> bool:
+    """Whether a rollout has the task become, or leave, what it is by the new version, too.
+
+    To scale it is no reason to begin one again that was ended on the way.
+    """
+    same = job.revision_in(spec.name, known.to_version) == job.revision(spec.name)
+    return same and (known.going or job.history.latest.what == SCALE)
 
 
 def _begin(
@@ -225,7 +231,8 @@ def _begin(
         why=latest.what,
     )
     # What ran already needs no trial.
-    return replace(begun, promoted=True) if latest.is_rollback else begun
+    tried = latest.is_rollback or latest.what == RESTART
+    return replace(begun, promoted=True) if tried else begun
 
 
 def is_settled(job: JobState) -> bool:

@@ -58,7 +58,10 @@ class Asked:
                 f" it again, or with --discard ends it",
             )
         if job is None:
-            raise CallError(Code.NOT_FOUND, f"there is no job {job_id[:255]}")
+            raise CallError(
+                Code.NOT_FOUND,
+                f"there is no job {quoted(job_id)}: `pymesos-cli jobs --all` lists those there are",
+            )
         return job
 
     def _check_role(self, role: str) -> None:

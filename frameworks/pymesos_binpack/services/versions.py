@@ -16,7 +16,7 @@ from pymesos_binpack.jobfiles.differences import (
     without_environments,
 )
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
-from pymesos_binpack.jobs.history import Version
+from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, Version
 from pymesos_binpack.jobs.rollouts.asking import Asked as RolloutAsk
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.services.asked import Asked, Call, runs, short, who
@@ -171,7 +171,7 @@ class JobChanges(Asked):
                         f"{name}={number}: from 1 to {MAX_INSTANCES} instances were expected;"
                         f" `pymesos-cli stop {target.job_id}` ends the job",
                     )
-            return Made(await self._with_counts(target.job.document, counts), "scale")
+            return Made(await self._with_counts(target.job.document, counts), SCALE)
 
         return await self._change(call, request.job_id, request.request_id, make)
 
@@ -192,7 +192,7 @@ class JobChanges(Asked):
                     f"the job {target.job_id} has no service to restart: name a task of it, or run"
                     f" what has ended again with `pymesos-cli apply --rerun`",
                 )
-            return Made(target.job, "restart", tasks, rerun=bool(request.tasks))
+            return Made(target.job, RESTART, tasks, rerun=bool(request.tasks))
 
         return await self._change(call, request.job_id, request.request_id, make)
 
@@ -207,7 +207,7 @@ class JobChanges(Asked):
             job = await self._with_counts(version.document, _counts(target.job))
             # While instances change, those that have not changed are to stay as they are.
             as_of = version.number if target.unsettled else 0
-            return Made(job, f"rollback to {version.number}", as_of=as_of)
+            return Made(job, f"{ROLLBACK} to {version.number}", as_of=as_of)
 
         return await self._change(call, request.job_id, request.request_id, make)
 

@@ -1,0 +1,120 @@
+"""Where the new instances of a job would go now: the framework's own planner over what is free."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from pymesos_binpack.jobs.launching import pending_task
+from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.updating import rules_of
+from pymesos_binpack.placement.agents import Attributes, OfferedAgent, Placements
+from pymesos_binpack.placement.hand import AgentOffers
+from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
+from pymesos_binpack.placement.planner import Situation, plan
+from pymesos_binpack.placement.tasks import PendingTask
+from pymesos_binpack.specs import Job, TaskSpec
+from pymesos_cli.cluster import Cluster
+from pymesos_cli.output import count_of
+from pymesos_core.names import parse_task_id
+from pymesos_core.resources import Resources, from_proto, tagged, total
+from pymesos_core.states import is_terminal
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import operator_pb2, types_pb2
+
+MAX_TASKS = 2000  # that are planned: those of more are alike
+MAX_HOSTS = 5  # that are named
+
+
+async def where_they_go(cluster: Cluster, job: Job, answer: pb.ApplyJobResponse) -> list[str]:
+    """Say of each task where what is to be started would go, and what does not fit."""
+    wanted = list(_wanted(job, answer))
+    if not wanted:
+        return []
+    views = [view for view in await cluster.agents() if view.state == "active"]
+    agents = {view.info.agent_id: _agent(view) for view in views}
+    offers = [
+        AgentOffers((view.info.agent_id,), agents[view.info.agent_id], _free(view, job.role))
+        for view in views
+        if not view.HasField("drain")
+    ]
+    placed = await _placed(cluster, answer.job_id, agents)
+    made = plan(wanted, offers, read_policy(DEFAULT_POLICY), Situation(placed=placed))
+    places: dict[str, Counter[str]] = {}
+    for launch in made.launches:
+        name = _task_of(launch.task.task_id)
+        places.setdefault(name, Counter())[launch.offer.agent.hostname] += 1
+    refused: dict[str, list[str]] = {}
+    for task_id, refusal in made.unplaced.items():
+        refused.setdefault(_task_of(task_id), []).append(refusal.text)
+    return [line for spec in job.tasks for line in _lines(spec, places, refused)]
+
+
+def _lines(
+    spec: TaskSpec, places: Mapping[str, Counter[str]], refused: Mapping[str, list[str]]
+) -> Iterator[str]:
+    if there := places.get(spec.name):
+        named = [f"{number} on {host}" for host, number in there.most_common(MAX_HOSTS)]
+        more = f" and {count_of(len(there) - MAX_HOSTS, 'other')}" if len(there) > MAX_HOSTS else ""
+        yield f"{spec.name}: would go now: {', '.join(named)}{more}"
+    if texts := refused.get(spec.name):
+        (text, _), *_ = Counter(texts).most_common(1)
+        yield f"{spec.name}: {count_of(len(texts), 'instance')} would wait: {text}"
+
+
+def _wanted(job: Job, answer: pb.ApplyJobResponse) -> Iterator[PendingTask]:
+    """What is started beside what runs: all that is new, and of what is replaced the surge."""
+    changes = {change.task_name: change for change in answer.tasks}
+    left = MAX_TASKS
+    for spec in job.tasks:
+        change = changes[spec.name]
+        beside = 0
+        if spec.is_service:
+            numbers = rules_of(spec).in_numbers(spec.instances)
+            beside = min(change.replace, numbers.surge + numbers.canaries)
+        number = min(left, change.start + beside)
+        left -= number
+        for index in range(number):
+            job_id = answer.job_id or job.name
+            yield pending_task(Instance(job_id, job.name, spec, index), job.priority)
+
+
+def _task_of(task_id: str) -> str:
+    return task_id.split(".")[1]
+
+
+def _agent(view: operator_pb2.AgentView) -> OfferedAgent:
+    info = view.info
+    attributes = {each.name: each.text for each in info.attributes}
+    attributes["hostname"] = info.address.hostname
+    knows = types_pb2.SECRETS in info.capabilities
+    whole = from_proto(view.total or info.resources)
+    return OfferedAgent(info.agent_id, attributes, whole, tuple(info.runtimes), knows)
+
+
+def _free(view: operator_pb2.AgentView, role: str) -> Resources:
+    """What of an agent nobody has that the role may be offered; what others are offered, too."""
+    whole = from_proto(view.total or view.info.resources)
+    free = whole.minus_what_is_there(from_proto(view.allocated))
+    ours = (tagged(tag, bag) for tag, bag in free.parts() if tag.usable_by(role))
+    return total(ours)
+
+
+async def _placed(cluster: Cluster, job_id: str, agents: Mapping[str, OfferedAgent]) -> Placements:
+    """Where the tasks of the job run, which constraints count."""
+    if not job_id:
+        return Placements()
+    views = await cluster.tasks(id_prefix=f"{job_id}.")
+    return Placements(_by_group(views, agents))
+
+
+def _by_group(
+    views: Iterable[operator_pb2.TaskView], agents: Mapping[str, OfferedAgent]
+) -> dict[str, list[Attributes]]:
+    out: dict[str, list[Attributes]] = {}
+    for view in views:
+        parts = parse_task_id(view.task_info.task_id)
+        agent = agents.get(view.task_info.agent_id)
+        if parts is not None and not parts.sidecar and agent and not is_terminal(view.state):
+            out.setdefault(f"{parts.job_id}.{parts.task}", []).append(agent.attributes)
+    return out
