@@ -119,12 +119,12 @@ async def bandwidth(t: Tried) -> None:
     """Data through its port wait in the queue of each way."""
     port = free_port()
     spec = await t.rig.run(
-        "nc -l -p 8080 > /dev/null; head -c 1000000 /dev/zero | nc -l -p 8080; sleep 60",
+        "nc -l -p 80 > /dev/null; head -c 1000000 /dev/zero | nc -l -p 80; sleep 60",
         f"cpus:0.5;mem:64;ports:[{port}-{port}]",
         t.image,
         pb.ContainerInfo(
             network="bridge",
-            port_mappings=[pb.PortMapping(port_index=0, container_port=8080)],
+            port_mappings=[pb.PortMapping(port_index=0, container_port=80)],
             network_in_mbit_per_s=16,
             network_out_mbit_per_s=24,
         ),

@@ -7,6 +7,7 @@ import stat
 from collections.abc import Callable
 from pathlib import Path
 
+from pymesos_agent.files.shifting import forget_base
 from pymesos_agent.files.trees import see_below
 
 
@@ -40,6 +41,7 @@ def hand_over(folder: Path, owner: tuple[int, int], stopped: Callable[[], bool])
         if stopped():
             raise HandingStoppedError
         os.chown(top, 0, 0)
+        forget_base(top)
         see_below(top, give, all_of_it=True)
         os.chown(top, *owner)
     finally:

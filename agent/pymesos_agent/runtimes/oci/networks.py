@@ -32,6 +32,8 @@ PLUGIN_DIRS = ("/opt/cni/bin", "/usr/lib/cni", "/usr/libexec/cni")
 NAMESPACES = Path("/run/netns")
 INTERFACE = "eth0"
 CNI_VERSION = "0.4.0"
+# It is nobody else's, and whoever is root of a user namespace only may listen on port 80, too.
+ANY_PORT = "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start"
 MBIT = 1_000_000
 # More than the largest packet; and what the plugin takes.
 LEAST_BURST_BITS, MOST_BURST_BITS = 2**20, 2**32 - 1
@@ -187,6 +189,7 @@ class Networks:
             name = _namespace(wanted.owner)
             _run(["ip", "netns", "add", name])
             _run(["ip", "-n", name, "link", "set", "lo", "up"])
+            _run(["ip", "netns", "exec", name, "/bin/sh", "-c", ANY_PORT])
             result: Json | None = None
             for plugin in config["plugins"]:
                 result = self._call("ADD", given, plugin, result) or result

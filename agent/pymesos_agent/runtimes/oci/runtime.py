@@ -40,6 +40,7 @@ from pymesos_agent.core.events import (
 from pymesos_agent.core.ports import bandwidth_of
 from pymesos_agent.files.folders import sandbox_path
 from pymesos_agent.files.guards import let_pass
+from pymesos_agent.files.shifting import shift
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
@@ -270,6 +271,10 @@ class OciRuntime:
             if spec.has_secret_files and self._settings.memory is not None:
                 self._settings.memory.give(container_id, *made.owner)
             if image is not None:
+                for volume in spec.volumes:
+                    if not volume.shared:
+                        base = self._settings.user_namespace_base
+                        await asyncio.to_thread(shift, volume.host_path, base)
                 for path in (spec.sandbox, *(volume.host_path for volume in spec.volumes)):
                     os.chown(path, *made.owner)
                     if base := self._settings.user_namespace_base:

@@ -1,0 +1,101 @@
+"""What a task wrote within a user namespace is read by one without, and the other way round."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent.containers.settings import ImageSettings, Settings
+from pymesos_agent.containers.spec import Mount
+from pymesos_agent.files.folders import Folders
+from pymesos_agent.files.handing import hand_over
+from pymesos_agent.files.shifting import base_of, shift
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.components import MissingError
+from pymesos_testing.registry import busybox_layer, write_layout
+from pymesos_testing.rigs import oci_rig
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+BASE, OTHER = 300_000, 500_000
+WRITES = (
+    "cd $PYMESOS_SANDBOX/data && cat kept mine 2> /dev/null; id -u; umask 077;"
+    " echo of $(id -u) > kept; echo mine > mine; chown 33:33 mine; stat -c %u . mine"
+)
+
+
+@pytest.mark.parametrize("tool", ["crun", "runc"])
+async def test_a_volume_goes_on_with_and_without_a_user_namespace(
+    tool: str, passable: Path
+) -> None:
+    try:
+        write_layout(passable / "layout", [busybox_layer()], {})
+    except MissingError as error:
+        pytest.skip(str(error))
+    work = passable / "work"
+    (work / "sandboxes").mkdir(parents=True)
+    folders = Folders(work)
+    volume = folders.volume("role", "v")
+    for number, base in enumerate((0, BASE, BASE, 0, OTHER, BASE)):
+        settings = Settings(
+            images=ImageSettings(local_paths=(passable,)), user_namespace_base=base, oci_tool=tool
+        )
+        async with oci_rig(work, settings) as rig:
+            image = f"oci:{passable}/layout:image"
+            spec = rig.spec(WRITES, "cpus:0.5;mem:64", image, pb.ContainerInfo())
+            spec.sandbox.rmdir()
+            sandbox = folders.sandbox(spec.container_id)
+            spec = replace(spec, sandbox=sandbox, volumes=(Mount(volume, "data"),))
+            assert folders.prepare(spec) is None
+            rig.runtime.launch(spec)
+            await rig.exited(spec)
+            said = (sandbox / "stdout").read_text().split("\n")
+            before = ["of 0", "mine"] if number else []
+            assert said == [*before, "0", "0", "33", ""], (sandbox / "stderr").read_text()
+            assert (volume / "mine").stat().st_uid == 33 + base
+            assert volume.stat().st_uid == base == base_of(volume)
+
+
+def test_what_was_cut_short_is_done_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, owner in (("a", 0), ("b", 33), ("c", 99_999)):
+        (tmp_path / name).write_text("")
+        os.chown(tmp_path / name, owner, owner)
+    given = 0
+    chown = os.chown
+
+    def fail_late(*arguments: object, **more: object) -> None:
+        nonlocal given
+        given += 1
+        if given == 3:
+            raise OSError(5, "the disk")
+        chown(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(os, "chown", fail_late)
+    with pytest.raises(OSError, match="the disk"):
+        shift(tmp_path, BASE)
+    assert base_of(tmp_path) == 0
+    shift(tmp_path, BASE)
+    owners = [(tmp_path / name).stat().st_uid for name in "abc"]
+    assert owners == [BASE, BASE + 33, BASE], "whom the namespace does not know is its root"
+    assert base_of(tmp_path) == BASE
+    shift(tmp_path, 0)
+    assert [(tmp_path / name).stat().st_uid for name in "abc"] == [0, 33, 0]
+
+
+def test_a_file_of_roots_that_has_several_names_stays_roots(tmp_path: Path) -> None:
+    (volume := tmp_path / "volume").mkdir()
+    (tmp_path / "outside").write_text("")
+    (volume / "link").hardlink_to(tmp_path / "outside")
+    shift(volume, BASE)
+    assert (tmp_path / "outside").stat().st_uid == 0
+
+
+def test_what_a_plain_task_had_is_its_namespaces_roots(tmp_path: Path) -> None:
+    shift(tmp_path, BASE)
+    (tmp_path / "f").write_text("")
+    hand_over(tmp_path, (OTHER, OTHER), lambda: False)
+    assert (tmp_path / "f").stat().st_uid == OTHER
+    shift(tmp_path, BASE)
+    assert (tmp_path / "f").stat().st_uid == BASE
