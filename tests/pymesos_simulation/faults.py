@@ -52,7 +52,7 @@ FAULTS = (
     "snooped",
 )
 POLICY_GAP_S = 15.0
-DRAIN_EVERY = 4  # of so many seeds one has operators who drain agents
+DRAIN_EVERY = 8  # of so many seeds one has operators who drain agents
 END_DRAINS_S = 5.0  # how often these look, once the weather is fine, whether agents are drained
 ROLES = ("eng", "eng/web", "ops")
 

@@ -184,6 +184,9 @@ class DriverNode(SchedulerNode):
         """The master will not have this framework."""
 
 
+DRAINED = "an agent that is drained"  # in why an instance leaves
+
+
 class WatchedBinpack(bp.BinpackCore):
     """Each step is checked, and what it hears and wants is looked at by its node."""
 
@@ -195,14 +198,36 @@ class WatchedBinpack(bp.BinpackCore):
             if isinstance(event, bp.TaskUpdated):
                 self.node.check_end(event.status)
                 self.node.check_order(event.status)
+            leaving = self._leaving()
             effects = super().step(now, event)
             if effects:  # else nobody has seen anything of what the step did
                 self.check()
+            for instance in self._leaving() - leaving:
+                self._check_left(instance)
             return [wanted for effect in effects for wanted in self.node.wanted(effect)]
         except Exception as error:
             if not isinstance(error.__cause__, PlantedError):
                 self.node.world.fail(error)
             raise
+
+    def _leaving(self) -> set[Instance]:
+        """The instances that leave agents that are drained."""
+        if not self._ctx.draining:
+            return set()
+        return {i for i in self.instances() if DRAINED in i.saved.leaving}
+
+    def _check_left(self, instance: Instance) -> None:
+        """What does its work leaves only when another one does."""
+        others = (
+            other
+            for other in self._ctx.roster.job_of(instance).instances
+            if other.spec.name == instance.spec.name and other.index == instance.index
+        )
+        relieved = any(o.saved.ready_since_s and not o.saved.leaving for o in others)
+        idle = not instance.saved.ready_since_s
+        assert relieved or idle or instance.spec.volumes, (
+            f"{instance.key} leaves a drained agent, and no other one is ready"
+        )
 
     def _advance(self, event: bp.Event) -> None:
         updated = event.status.task_id if isinstance(event, bp.TaskUpdated) else ""
@@ -264,7 +289,7 @@ class FrameworkNode(SchedulerNode):
             name=self.name,
             roles=[self.role],
             failover_timeout_s=1e7,
-            capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE],
+            capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.INVERSE_OFFERS],
             jobs_address=str(self.address) if self.world.certified else "",
         )
         with self.loop.entered():

@@ -28,6 +28,7 @@ from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored
 from pymesos_binpack.jobs import aligning
+from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack
@@ -681,7 +682,17 @@ def keep_what_a_lower_count_leaves_over(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(aligning, "_why_removed", why)
 
 
+def stop_at_once_what_is_on_a_drained_agent(patch: pytest.MonkeyPatch) -> None:
+    """What is on an agent that is drained ends before another one runs."""
+
+    def move(plan: Any, member: Any) -> None:
+        plan.stop(member, f"instance {member.index} leaves an agent that is drained")
+
+    patch.setattr(holding, "_move", move)
+
+
 BUGS: list[Patch] = [
+    stop_at_once_what_is_on_a_drained_agent,
     keep_what_a_lower_count_leaves_over,
     forget_the_drain_of_who_registers,
     offer_what_is_cordoned_as_it_registers,
@@ -751,6 +762,7 @@ FOUND_BY: dict[str, int] = {
     "keep_from_watchers_what_is_durable": 4,
     "a_stream_ends_without_its_close": 5,
     "forget_an_operators_kill": 14,
+    "forget_the_drain_of_who_registers": 8,
     "forget_the_epoch": 43,
     "keep_unreported_tasks": 6,
     "keep_what_a_lower_count_leaves_over": 3,
@@ -759,7 +771,7 @@ FOUND_BY: dict[str, int] = {
     "leave_a_change_out": 9,
     "leave_the_offers_of_who_is_torn_down": 5,
     "leave_the_rest_of_a_group": 25,
-    "leave_what_is_there_at_the_deadline": 20,
+    "leave_what_is_there_at_the_deadline": 48,
     "let_strangers_live": 46,
     "make_a_record_of_what_is_durable": 7,
     "never_hear_what_ended_while_a_runtime_was_away": 50,
@@ -774,6 +786,7 @@ FOUND_BY: dict[str, int] = {
     "skip_a_job_between_two_pages": 9,
     "start_before_checkpoint": 10,
     "start_times_are_the_failovers": 2,
+    "stop_at_once_what_is_on_a_drained_agent": 24,
     "take_the_cursor_of_another_leader": 74,
     "write_after_a_failed_write": 1,
 }
