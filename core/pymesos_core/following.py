@@ -23,6 +23,28 @@ AGENT_KEY = "pymesos-agent"  # metadata of a call that the master is to pass on
 LEADER_KEY = "pymesos-leader"
 MAX_JUMPS = 100  # to other masters at once, while no session lasts: names can be made up
 RECONNECT_S = (0.1, 5.0)  # from one session to the next: the shortest and the longest delay
+NOT_REACHABLE = "not reachable"
+NO_CONNECTION = "failed to connect to all addresses"
+# Why there is no connection, by what gRPC says of it, which people cannot be expected to read.
+WHY_NOT = {
+    "Connection refused": "not reachable: nothing listens there",
+    "Socket closed": (
+        "what listens there hangs up at once: if the cluster has certificates, give this process"
+        " its own with --tls"
+    ),
+    "WRONG_VERSION_NUMBER": (
+        "what listens there knows no certificates, and this process has --tls: start both with it,"
+        " or neither; or is that another port?"
+    ),
+    "CERTIFICATE_VERIFY_FAILED": (
+        "what listens there has a certificate that the roots of this process do not lead to: is it"
+        " of another cluster?"
+    ),
+    "Hostname Verification Check failed": (
+        "what listens there has a certificate of something else: is that another port, or cluster?"
+    ),
+    "Expected SETTINGS frame": "what listens there does not speak gRPC: is that another port?",
+}
 
 
 class GiveUpError(Exception):
@@ -45,7 +67,9 @@ def says_that_nobody_leads(error: CallError) -> bool:
 def describe(error: CallError) -> str:
     """One line for a person."""
     if error.code == Code.UNAVAILABLE and not says_that_nobody_leads(error):
-        return "not reachable"
+        if error.message.startswith(NO_CONNECTION):
+            return next((w for said, w in WHY_NOT.items() if said in error.message), NOT_REACHABLE)
+        return NOT_REACHABLE
     return " ".join(error.message.split())
 
 
