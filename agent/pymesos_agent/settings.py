@@ -16,6 +16,7 @@ from pymesos_agent.files import disks
 from pymesos_agent.runtimes.oci import tools
 from pymesos_core.attributes import parse_attributes
 from pymesos_core.directories import default_directory
+from pymesos_core.private import check_private
 from pymesos_core.resources import Resources, parse
 from pymesos_core.serving import Listen
 from pymesos_core.settings import (
@@ -39,7 +40,7 @@ from pymesos_core.settings.server import (
     metrics_port,
     zk_session_timeout,
 )
-from pymesos_core.text import quoted
+from pymesos_core.text import os_problem, quoted
 
 DEFAULT_PORT = 5051
 DEFAULT_EXECUTOR_PORT = 5052
@@ -202,7 +203,7 @@ class AgentSettings(ServerSettings):
     )
     registry_auth: Path | None = file(
         default_text="skopeo's places",
-        help="Credentials for registries, a config.json of Docker's.",
+        help="Credentials for registries, a config.json of Docker's, for its owner alone.",
     )
     image_cache_size_mib: int = whole(
         20 * 1024,
@@ -238,7 +239,11 @@ class AgentSettings(ServerSettings):
                 f"user namespaces are for the runtime oci, not {self.runtime}; a Docker engine has"
                 f" `userns-remap` of its own",
             )
-
+        if self.registry_auth is not None:
+            try:
+                check_private(self.registry_auth, self.registry_auth.stat())
+            except OSError as error:
+                yield "registry_auth", os_problem(error)
         if self.hide and os.geteuid() == 0:
             yield (
                 "hide",

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
-from pymesos_core.text import quoted
+from pymesos_core.private import check_private, read_private
+from pymesos_core.text import os_problem, quoted
 
 MAX_CREDENTIALS_BYTES = 1024
 ZK_ROOTS, ZK_CERTIFICATE, ZK_KEY = "roots.pem", "cert.pem", "key.pem"
@@ -120,15 +120,11 @@ def _options(query: str) -> dict[str, Path]:
 def _credentials(file: Path) -> str:
     """The `user:password` in a file that nobody else can read."""
     try:
-        with file.open("rb") as opened:
-            status = os.fstat(opened.fileno())
-            written = opened.read(MAX_CREDENTIALS_BYTES + 1)
+        written = read_private(file, MAX_CREDENTIALS_BYTES + 1)
     except OSError as error:
         raise AddressError(
-            f"auth={file} of the zk:// URL cannot be read: {error.strerror}"
+            f"auth={file} of the zk:// URL cannot be used: {error.strerror}"
         ) from error
-    if status.st_mode & 0o077:
-        raise AddressError(f"others can read auth={file} of the zk:// URL; run: chmod 600 {file}")
     user, _, password = written.decode("utf-8", "replace").rstrip("\n").partition(":")
     if len(written) > MAX_CREDENTIALS_BYTES or not user or not password or "\n" in password:
         raise AddressError(
@@ -141,9 +137,11 @@ def _tls_folder(folder: Path) -> Path:
     try:
         has_roots = (folder / ZK_ROOTS).is_file()
         has_certificate, has_key = (folder / ZK_CERTIFICATE).exists(), (folder / ZK_KEY).exists()
+        if has_key:
+            check_private(folder / ZK_KEY, (folder / ZK_KEY).stat())
     except OSError as error:
         raise AddressError(
-            f"tls={folder} of the zk:// URL cannot be read: {error.strerror}"
+            f"tls={folder} of the zk:// URL cannot be used: {os_problem(error)}"
         ) from error
     if not has_roots:
         raise AddressError(

@@ -113,7 +113,9 @@ def test_the_page_runs_and_tokens_outlive_a_leader(machines: Machines) -> None:
     assert len(tokens) == len(joining)
     for machine, token in zip(joining, tokens, strict=True):
         assert len(commands_of(machine)) <= 3
-        (machines[machine] / "join").write_text(token + "\n")
+        join = machines[machine] / "join"
+        join.touch(mode=0o600)
+        join.write_text(token + "\n")
         for line in commands_of(machine):
             machines.ok(machine, line)
     operator = "pymesos-cli --tls ./prod/operator --master zk://zk:2181/prod"

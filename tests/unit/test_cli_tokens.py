@@ -54,6 +54,17 @@ def test_a_folder_that_cannot_be_looked_at_is_named(tmp_path: Path) -> None:
     assert said.exit_code == 1 and "File name too long. Name another folder" in said.output
 
 
+@pytest.mark.parametrize("key", ["intermediate.key", "root.key"])
+def test_an_authority_whose_key_others_can_read_signs_nothing(tmp_path: Path, key: str) -> None:
+    made = ("cluster", "init", str(tmp_path / "a"))
+    assert CliRunner().invoke(main, made).exit_code == 0
+    (tmp_path / "a" / key).chmod(0o640)
+    issue = ("cluster", "issue", str(tmp_path / "a"), "master/m2", str(tmp_path / "m2"))
+    said = CliRunner().invoke(main, issue)
+    assert said.exit_code == 1 and f"chmod 600 {tmp_path}/a/{key}" in said.output
+    assert not (tmp_path / "m2/key.pem").exists()
+
+
 @pytest.mark.parametrize(
     ("wanted", "says"),
     [

@@ -102,8 +102,11 @@ def test_what_a_zookeeper_url_names(tmp_path: Path) -> None:
     assert (url.auth, url.tls, str(url)) == ("alice:s3:cret", tls, "zk://a:2181/x")
     assert "s3" not in repr(url)
 
-    refused(f"zk://a/x?tls=/{'x' * 300}", "of the zk:// URL cannot be read: File name too long")
+    refused(f"zk://a/x?tls=/{'x' * 300}", "of the zk:// URL cannot be used: /x")
     (tls / "key.pem").touch()
+    (tls / "key.pem").chmod(0o640)
+    refused(written, f"key.pem: can be read by others than its owner: chmod 600 {tls}/key.pem")
+    (tls / "key.pem").chmod(0o600)
     refused(written, "one of cert.pem and key.pem; both are expected, or none")
     (tls / "roots.pem").unlink()
     refused(written, "holds no roots.pem")
@@ -111,11 +114,11 @@ def test_what_a_zookeeper_url_names(tmp_path: Path) -> None:
         auth.write_text(content)
         refused(written, "one line, user:password")
     auth.chmod(0o640)
-    refused(written, f"others can read auth={auth} of the zk:// URL; run: chmod 600 {auth}")
+    refused(written, f"can be read by others than its owner: chmod 600 '{auth}'")
     auth.unlink()
-    refused(written, "cannot be read: No such file or directory")
+    refused(written, "cannot be used: No such file or directory")
     auth.mkdir()
-    refused(written, "cannot be read: Is a directory")
+    refused(written, "cannot be used: Is a directory")
     for query in ("auth", "auth=", "auth=a&auth=b", "user=a", "tls=a&&x=y"):
         refused(f"zk://a/x?{query}", "auth=FILE and tls=FOLDER are expected there")
 

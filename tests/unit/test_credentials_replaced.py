@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from pathlib import Path
 from typing import Any, cast
@@ -23,8 +24,13 @@ from pymesos_core.security.authority import certificate_pem, make_root, new_key
 from pymesos_core.security.credentials import Credentials, CredentialsError, read_pem
 from pymesos_core.security.gate import Gate
 from pymesos_core.security.identities import Identity, Kind
-from pymesos_core.security.issuing import issue, put_authority
-from pymesos_core.security.joining import Invitation, JoinError, join_unless_in
+from pymesos_core.security.issuing import issue, put_authority, put_next_key
+from pymesos_core.security.joining import (
+    Invitation,
+    JoinError,
+    join_unless_in,
+    read_invitation_file,
+)
 from pymesos_core.security.renewing import RenewalError, renew
 from pymesos_core.security.revocations import Revocations
 from pymesos_core.security.signing import (
@@ -127,11 +133,43 @@ class TestStarting:
         self, issuer: Issuer, tmp_path: Path
     ) -> None:
         flags = ServerSettings(tls=issuer.folder, join_file=tmp_path / "join")
-        with pytest.raises(JoinError, match=r"no certificate in .* yet, .*token cannot be read"):
+        with pytest.raises(JoinError, match=r"no certificate in .* yet, .*token cannot be used"):
             await flags.credentials(Kind.AGENT)
         issuer.issue()
         found = await flags.credentials(Kind.AGENT)
         assert found is not None and found.identity == NODE
+
+    async def test_a_token_that_others_can_read_is_refused(
+        self, issuer: Issuer, tmp_path: Path
+    ) -> None:
+        file = tmp_path / "the join"
+        file.write_text(NOBODY_THERE.written)
+        flags = ServerSettings(tls=issuer.folder, join_file=file)
+        for mode in (0o604, 0o640, 0o620):
+            file.chmod(mode)
+            with pytest.raises(JoinError, match=f"by others than its owner: chmod 600 '{file}'"):
+                await flags.credentials(Kind.AGENT)
+            with pytest.raises(JoinError, match="by others than its owner"):
+                read_invitation_file(file)
+        file.chmod(0o400)
+        with pytest.raises(JoinError, match="nobody takes those who join"):
+            await flags.credentials(Kind.AGENT)
+
+    def test_a_token_may_come_out_of_a_pipe(self) -> None:
+        read, write = os.pipe()
+        os.write(write, NOBODY_THERE.written.encode())
+        os.close(write)
+        assert read_invitation_file(Path(f"/dev/fd/{read}")) == NOBODY_THERE
+        os.close(read)
+
+    async def test_a_key_left_for_the_next_that_others_can_read_is_refused(
+        self, issuer: Issuer
+    ) -> None:
+        issuer.issue(lifetime_s=-1)
+        put_next_key(issuer.folder, b"")
+        (issuer.folder / "next-key.pem").chmod(0o644)
+        with pytest.raises(CredentialsError, match=r"next-key\.pem: can be read by others"):
+            await join_unless_in(issuer.folder, lambda: NOBODY_THERE, Kind.AGENT)
 
     async def test_what_a_token_does_not_mend_is_said(self, issuer: Issuer) -> None:
         issuer.issue()

@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pymesos_agent.main import main as agent_main
 from pymesos_core import settings as declared
 from pymesos_core.settings import Settings, resolved, takes
 from pymesos_core.settings.declaring import settings_of
@@ -81,6 +82,17 @@ def test_an_open_server_is_meant_to_be_one(argv: list[str], says: str, tmp_path:
     words = [str(tmp_path / word) if word == "JOIN" else word for word in argv]
     done = CliRunner().invoke(master_main, [*words, "--print-config"])
     assert done.exit_code == 2 and says in " ".join(done.output.split()), done.output
+
+
+def test_logins_of_registries_that_others_can_read_are_refused(tmp_path: Path) -> None:
+    logins = tmp_path / "config.json"
+    logins.write_text("{}")
+    argv = ["--master", "h:1", "--registry-auth", str(logins), "--print-config"]
+    logins.chmod(0o644)
+    done = CliRunner().invoke(agent_main, argv)
+    assert done.exit_code == 2 and f"chmod 600 {logins}" in " ".join(done.output.split())
+    logins.chmod(0o600)
+    assert CliRunner().invoke(agent_main, argv).exit_code == 0
 
 
 def test_an_open_server_may_be_meant() -> None:

@@ -17,6 +17,7 @@ from typing import NoReturn
 import click
 from cryptography import x509
 
+from pymesos_core.private import read_private
 from pymesos_core.security.authority import (
     Authority,
     certificate_pem,
@@ -28,6 +29,7 @@ from pymesos_core.security.authority import (
 from pymesos_core.security.credentials import (
     CERTIFICATE,
     KEY,
+    MAX_FILE_BYTES,
     ROOTS,
     CredentialsError,
     read_pem,
@@ -179,7 +181,7 @@ def _authority_of(folder: Path, master: Identity) -> Authority | None:
     Raises OSError, click.ClickException.
     """
     try:
-        key = (folder / ROOT_KEY).read_bytes()
+        key = read_private(folder / ROOT_KEY, MAX_FILE_BYTES)
     except FileNotFoundError:
         click.echo(
             f"{_shown(folder / ROOT_KEY)} is not there, so {master.principal} signs nothing:"
@@ -188,6 +190,8 @@ def _authority_of(folder: Path, master: Identity) -> Authority | None:
             err=True,
         )
         return None
+    except PermissionError as error:
+        raise click.ClickException(os_problem(error)) from error
     try:
         root = read_authority((folder / ROOT).read_bytes(), key)
     except ValueError as error:
@@ -198,9 +202,12 @@ def _authority_of(folder: Path, master: Identity) -> Authority | None:
 def _read_authority(folder: Path) -> tuple[Authority, bytes]:
     """What signs, and the root's certificate. Raises click.ClickException."""
     try:
-        signing, key, root = ((folder / name).read_bytes() for name in (SIGNING, SIGNING_KEY, ROOT))
+        signing, root = ((folder / name).read_bytes() for name in (SIGNING, ROOT))
+        key = read_private(folder / SIGNING_KEY, MAX_FILE_BYTES)
         authority = read_authority(signing, key)
         _ = authority.cluster
+    except PermissionError as error:
+        raise click.ClickException(os_problem(error)) from error
     except OSError as error:
         raise click.ClickException(
             f"{os_problem(error)}. Expected is a folder that `pymesos-cli cluster init` made"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import stat
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 
 from pymesos_core.complaints import Complaints
 from pymesos_core.exits import RoleError
+from pymesos_core.private import read_private
 from pymesos_core.security.authority import chain_problem, identity_of
 from pymesos_core.security.identities import Identity, Kind, server_name
 from pymesos_core.security.revocations import Revocations
@@ -246,19 +246,18 @@ def _key_of(folder: Path, leaf: x509.Certificate) -> bytes:
     Raises CredentialsError.
     """
     if (folder / NEXT_KEY).exists() and _is_key_of(folder / NEXT_KEY, leaf):
-        return _read(folder / NEXT_KEY)
+        return _read_key(folder / NEXT_KEY)
     if not _is_key_of(folder / KEY, leaf):
         raise CredentialsError(
             f"{folder / KEY} is not the key of {folder / CERTIFICATE}: one of them was replaced"
             f" without the other"
         )
-    return _read(folder / KEY)
+    return _read_key(folder / KEY)
 
 
 def _is_key_of(path: Path, leaf: x509.Certificate) -> bool:
     """Raises CredentialsError."""
-    key = _read(path)
-    _check_private(path)
+    key = _read_key(path)
     try:
         private = serialization.load_pem_private_key(key, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
@@ -288,21 +287,21 @@ def _read(path: Path) -> bytes:
         raise _unreadable(error) from error
 
 
+def _read_key(path: Path) -> bytes:
+    try:
+        return read_private(path, MAX_FILE_BYTES)
+    except PermissionError as error:
+        raise CredentialsError(os_problem(error)) from error
+    except OSError as error:
+        raise _unreadable(error) from error
+
+
 def _unreadable(error: OSError) -> CredentialsError:
     nothing = isinstance(error, FileNotFoundError) and Path(error.filename).name == CERTIFICATE
     return (MissingError if nothing else CredentialsError)(
         f"{os_problem(error)}. Expected is a folder with {', '.join(FILES)}, as"
         f" `pymesos-cli cluster issue` makes it"
     )
-
-
-def _check_private(key: Path) -> None:
-    try:
-        mode = stat.S_IMODE(key.stat().st_mode)
-    except OSError as error:
-        raise _unreadable(error) from error
-    if mode & 0o077:
-        raise CredentialsError(f"{key} can be read by others than its owner: chmod 600 {key}")
 
 
 def _certificates(path: Path, pem: bytes) -> list[x509.Certificate]:

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives import serialization
 from pymesos_core.addresses import AddressError, HostPort, parse_host_port
 from pymesos_core.exits import RoleError
 from pymesos_core.grpc_transport import dialer
+from pymesos_core.private import read_private
 from pymesos_core.security.authority import (
     Authority,
     PrivateKey,
@@ -101,10 +102,9 @@ def read_invitation(written: str) -> Invitation:
 def read_invitation_file(path: Path) -> Invitation:
     """Raises JoinError."""
     try:
-        with path.open(encoding="utf-8") as file:
-            return read_invitation(file.read(MAX_WRITTEN + 1))
+        return read_invitation(read_private(path, MAX_WRITTEN + 1).decode("utf-8"))
     except OSError as error:
-        raise JoinError(f"the token cannot be read: {os_problem(error)}") from error
+        raise JoinError(f"the token cannot be used: {os_problem(error)}") from error
     except ValueError as error:
         raise JoinError(f"{path}: {error}") from error
 
@@ -191,7 +191,8 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
 def _next_key(folder: Path) -> PrivateKey:
     """The key that was asked for before, if that was cut short, or a new one. Raises OSError."""
     try:
-        found = serialization.load_pem_private_key((folder / NEXT_KEY).read_bytes(), password=None)
+        kept = read_private(folder / NEXT_KEY, MAX_FILE_BYTES)
+        found = serialization.load_pem_private_key(kept, password=None)
     except (FileNotFoundError, ValueError, TypeError):
         return new_key()
     return found if isinstance(found, PrivateKey) else new_key()

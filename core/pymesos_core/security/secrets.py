@@ -17,6 +17,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from pymesos_core.private import check_private
 from pymesos_core.security.issuing import replace_file
 from pymesos_core.text import os_problem
 
@@ -129,8 +130,9 @@ def _read_keys(path: Path) -> list[bytes]:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
-            if not stat.S_ISREG(status.st_mode) or status.st_mode & 0o077:
-                raise KeyringError(f"{path} is not a file of its owner alone: chmod 600")
+            if not stat.S_ISREG(status.st_mode):
+                raise KeyringError(f"{path} is not a file with the keys of secrets")
+            check_private(path, status)
             data = file.read(MAX_FILE_BYTES + 1)
     except FileNotFoundError:
         raise

@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from pymesos_core import limits
+from pymesos_core.private import read_private
 from pymesos_core.security.authority import (
     Authority,
     PrivateKey,
@@ -29,9 +30,10 @@ from pymesos_core.security.authority import (
     new_key,
     read_authority,
 )
-from pymesos_core.security.credentials import CERTIFICATE, ROOTS
+from pymesos_core.security.credentials import CERTIFICATE, MAX_FILE_BYTES, ROOTS
 from pymesos_core.security.identities import Identity, IdentityError
 from pymesos_core.security.issuing import SIGNING, SIGNING_KEY, put
+from pymesos_core.text import os_problem
 
 
 class SigningError(Exception):
@@ -150,14 +152,13 @@ class Signer:
 
     def _authority(self) -> Authority:
         try:
-            certificate, key = (
-                (self._folder / name).read_bytes() for name in (SIGNING, SIGNING_KEY)
-            )
-            return read_authority(certificate, key)
+            key = read_private(self._folder / SIGNING_KEY, MAX_FILE_BYTES)
+            return read_authority((self._folder / SIGNING).read_bytes(), key)
         except FileNotFoundError:
             raise SigningError(
                 "the master that leads has no authority to sign with: put one into its folder, with"
                 " `pymesos-cli cluster issue AUTHORITY master/NAME FOLDER`"
             ) from None
         except (OSError, ValueError) as error:
-            raise SigningError(f"the authority of this master cannot be used: {error}") from error
+            why = os_problem(error) if isinstance(error, OSError) else error
+            raise SigningError(f"the authority of this master cannot be used: {why}") from error

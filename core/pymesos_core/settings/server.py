@@ -99,7 +99,8 @@ class ServerSettings(Settings):
     join_file: Path | None = file(
         default_text="none",
         exists=False,
-        help="A file with TOKEN@HOST:PORT, instead of --join; it may be deleted once it is used.",
+        help="A file with TOKEN@HOST:PORT, for its owner alone, instead of --join; it may be"
+        " deleted once it is used.",
     )
     auth: bool = switch(
         True,
