@@ -114,7 +114,7 @@ class Editor(Node):
                 answered = self._answered.get((framework.name, job_id), 0)
                 if job.version < answered:
                     yield f"{job_id} is at version {job.version}, answered was {answered}"
-                if job.unsettled:
+                if job.unsettled and not job.stopping:
                     yield f"{job_id} has instances that are not of version {job.version}"
 
 
