@@ -240,9 +240,8 @@ class Shell:
 
         def hear(batch: pb.MasterBatch) -> None:
             for message in batch.message:
-                if message.HasField("secrets"):
-                    self._hear_secrets(connection_id, batch.epoch, message.secrets)
-                    continue  # no value goes any further
+                if self._takes_out(connection_id, batch.epoch, message):
+                    continue
                 if message.HasField("registered"):
                     log.info("registered with %s as %s", address, message.registered.agent_id)
                 self.feed(MasterSaid(connection_id, batch.epoch, message))
@@ -254,11 +253,17 @@ class Shell:
         begun = partial(self.feed, Connected(connection_id))
         await use_stream(stream, outbox, _write(stream, outbox, self._last), begun, hear, ended)
 
-    def _hear_secrets(self, connection_id: int, epoch: int, told: pb.MasterMessage.Secrets) -> None:
-        """From the master that this agent obeys, and no other."""
+    def _takes_out(self, connection_id: int, epoch: int, message: pb.MasterMessage) -> bool:
+        """Whether a message has values of secrets, which go no further than to who waits for them.
+
+        They are believed of the master that this agent obeys, and of no other.
+        """
+        if not message.HasField("secrets"):
+            return False
         obeyed = epoch >= self._core.state.epoch_seen
         if obeyed and connection_id == self._core.registered_on:
-            self._secrets.heard(told)
+            self._secrets.heard(message.secrets)
+        return True
 
     def _tell_registered(self, message: pb.AgentMessage) -> bool:
         """To the master that has taken this agent in, if one has; whether it has."""

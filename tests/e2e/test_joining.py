@@ -125,6 +125,10 @@ def test_the_page_runs_and_tokens_outlive_a_leader(machines: Machines) -> None:
 
     wait_for("three agents", lambda: active() == 3, 30)
     assert Credentials(machines[AGENTS[0]] / "tls").identity.principal == "agent/a1"
+    keys = (machines[first] / "prod/master/secrets.key").read_bytes()
+    for master in others:
+        assert (machines[master] / "tls/secrets.key").read_bytes() == keys
+    assert not list(machines[AGENTS[0]].glob("tls/secrets.key"))
 
     # A token is used, the leader dies, and the answer was lost: the same key gets it at the next.
     written = machines.ok(first, f"{operator} cluster token operator/alice").strip()

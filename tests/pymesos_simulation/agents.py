@@ -29,6 +29,7 @@ from pymesos_simulation.executors import CONNECT
 from pymesos_simulation.machine import host_on
 from pymesos_simulation.network import Network, outside_of
 from pymesos_simulation.runtime import NAME, Machine, SimulatedRuntime
+from pymesos_simulation.secrets import SimulatedMemory, check_step
 from pymesos_simulation.threads import Killed
 from pymesos_simulation.world import FSYNC_S, Node, World
 
@@ -45,6 +46,7 @@ class WatchedAgent(AgentCore):
         try:
             effects = super().step(now, event)
             self.node.check(event, effects)
+            check_step(self.node.world, event, effects)
         except Exception as error:
             self.node.world.fail(error)
             raise
@@ -78,6 +80,7 @@ class AgentNode(Node):
         self.sent: dict[str, list[bytes]] = {}  # task id → its updates, in the order first sent
         self._stop = asyncio.Event()
         self._runtime = SimulatedRuntime(self)
+        self.shell: Shell | None = None
 
     def on_start(self) -> None:
         world = self.world
@@ -114,12 +117,13 @@ class AgentNode(Node):
             store,
             [] if away else [runtime],
             Path(f"/nonexistent/{self.name}"),
-            Settings(),
+            Settings(memory=SimulatedMemory(self.machine.secrets)),
             {runtime: away} if away else {},
             outside=outside_of(self, self.network),
             host=host_on(self.machine),
         )
         holder.append(shell)
+        self.shell = shell
         service = ExecutorService(shell.executors, shell.feed)
         self.network.listen(self, self.address, {CONNECT: service.Connect})
         try:
@@ -135,6 +139,7 @@ class AgentNode(Node):
             address=pb.Address(hostname=self.name, ip=self.address.host, port=self.address.port),
             resources=to_proto(self.machine.total),
             runtimes=[NAME],
+            capabilities=[pb.SECRETS],
         )
         tag = f"{self.name}.{self.generation}"
         core = WatchedAgent(
@@ -174,6 +179,13 @@ class AgentNode(Node):
         self.machine.discard()
         self.highest_epoch = 0
 
+    def snoop(self, framework_id: str, task_id: str) -> None:
+        """It asks for secrets of a task that is not its own."""
+        if self.shell is not None:
+            wanted = agent_pb.AgentMessage.SecretsWanted(framework_id=framework_id, task_id=task_id)
+            with self.loop.entered():
+                self.shell._tell_registered(agent_pb.AgentMessage(secrets_wanted=wanted))
+
     # The runtime.
 
     def lose_runtime(self, seconds: float) -> None:
@@ -212,6 +224,8 @@ class AgentNode(Node):
             self.highest_epoch = self.core._ctx.epoch_durable
             if self.world.now_s < self.coordinator.lags_until_s:
                 self._die_by_chance_within(1.0)  # and look for the leader at a server that lags
+        if isinstance(event, ev.MasterSaid) and self.world.secrets:
+            self._note_given(event.message)
         match event:
             case ev.MasterSaid(connection_id, epoch, message) if seen:
                 if message.HasField("set_reserved"):
@@ -230,6 +244,14 @@ class AgentNode(Node):
         aside = self.world.aside
         if self.world.faulty and aside.random() < 0.3:
             self.soon(aside.uniform(0, seconds), self.crash)
+
+    def _note_given(self, message: agent_pb.MasterMessage) -> None:
+        """The tasks that it was ever given: it may ask for their secrets, and for no others."""
+        one, group = message.launch, message.launch_group
+        if message.HasField("launch"):
+            self.world.given.add((self.name, one.framework_id, one.task_info.task_id))
+        for info in group.task_infos:
+            self.world.given.add((self.name, group.framework_id, info.task_id))
 
     def _note_updates(self, message: Any) -> None:
         """The order in which a task's updates are first told, by themselves or in a report."""

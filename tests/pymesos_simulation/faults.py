@@ -11,9 +11,12 @@ from pymesos_master.commands import Commands
 from pymesos_master.core.lifecycles import DrainState
 from pymesos_master.core.reservations import intended
 from pymesos_master.core.roles import read_quota
+from pymesos_master.core.secrets import key_of
+from pymesos_master.core.state import ClusterState
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.masters import MasterNode
+from pymesos_simulation.secrets import KEYRING, NAME, PLANTED
 from pymesos_simulation.strangers import ROOT, policy
 from pymesos_simulation.world import Node
 
@@ -48,10 +51,15 @@ FAULTS = (
     "quota or weight set",
     "reserved or unreserved",
     "policy set",
+    "secret set or removed",
+    "secret given",
+    "secret used",
+    "asked for another's secret",
     "denied",
     "snooped",
 )
 POLICY_GAP_S = 15.0
+SECRETS_GAP_S = 8.0
 DRAIN_EVERY = 8  # of so many seeds one has operators who drain agents
 END_DRAINS_S = 5.0  # how often these look, once the weather is fine, whether agents are drained
 ROLES = ("eng", "eng/web", "ops")
@@ -93,6 +101,8 @@ class Faults:
             self._drain()
             self._plan()
             self._end_drains()
+        if self.world.secrets:
+            self._set_secrets()
         self._restart_the_dead()
 
     def _repeat(self, gap_s: float, strike: Callable[[], None]) -> None:
@@ -276,6 +286,45 @@ class Faults:
             "activated",
             lambda commands: commands.activate(self._operator, [agent_id]),
         )
+
+    def _set_secrets(self) -> None:
+        """An operator sets or removes a secret, and an agent asks for what is not its own; in fine
+        weather each role has one."""
+        world, aside = self.world, self.world.aside
+        gap_s = aside.expovariate(1 / SECRETS_GAP_S) if world.faulty else SECRETS_GAP_S
+        world.at(gap_s, self._set_secrets)
+        leader = self.cluster.coordinator.leader
+        if leader is None or leader.core is None:
+            return
+        roles = sorted({framework.role for framework in self.cluster.frameworks})
+        there = leader.core.state.secrets(durable=False)
+        if world.faulty:
+            self._snoop(leader.core.state)
+            role = aside.choice(roles)
+            self._set_secret(leader, role, remove=aside.random() < 0.3)
+        for role in roles if not world.faulty else ():
+            if key_of(role, NAME) not in there:
+                self._set_secret(leader, role)
+
+    def _set_secret(self, leader: MasterNode, role: str, *, remove: bool = False) -> None:
+        self.world.counts["secret set or removed"] += 1
+        key, sealed = key_of(role, NAME), KEYRING.seal(role, NAME, PLANTED)
+        self.world.trace(f"an operator {'removes' if remove else 'sets'} the secret {key}")
+        self.cluster.operators.ask(
+            leader,
+            ("secret", key),
+            b"" if remove else sealed.data,
+            (lambda commands: commands.remove_secret(self._operator, role, NAME, force=True))
+            if remove
+            else (lambda commands: commands.set_secret(self._operator, role, NAME, sealed)),
+        )
+
+    def _snoop(self, state: ClusterState) -> None:
+        agents = [node for node in self.cluster.agents if node.alive]
+        keys = [key for agent in state.agents.values() for key in agent.tasks]
+        if agents and keys:
+            self.world.counts["asked for another's secret"] += 1
+            self.world.aside.choice(agents).snoop(*self.world.aside.choice(keys))
 
     def _tear_down(self) -> None:
         """An operator removes a framework of which nothing is expected."""

@@ -39,6 +39,7 @@ from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
 from pymesos_simulation.network import Handler, Network, handlers_of, outside_of
+from pymesos_simulation.secrets import SimulatedKeys, check_step, check_written
 from pymesos_simulation.threads import wait
 from pymesos_simulation.world import FSYNC_S, Node, World, here
 from pymesos_simulation.zookeeper import SESSION_S
@@ -157,6 +158,8 @@ class WatchedRegistry(ZkRegistry):
         with here().world.fatal():
             assert not self._failed, "the registry is written behind a write that failed"
         for change in changes:
+            with here().world.fatal():
+                check_written(here().world, change.value or b"", "the registry")
             if change.kind == FRAMEWORK and change.value is not None:
                 info = registry_pb.FrameworkRecord.FromString(change.value).info
                 here().world.roles[change.key] = tuple(info.roles) or ("*",)
@@ -189,6 +192,10 @@ class SimulatedAudit:
         wait("a write to the audit", partial(self._append, lines, sync))
 
     def _append(self, lines: list[bytes], sync: bool, answer: Callable[..., None]) -> None:
+        for line in lines:
+            with self._node.world.fatal():
+                check_written(self._node.world, line, "the audit")
+
         def finish() -> None:
             self._written += lines
             if sync:
@@ -221,6 +228,7 @@ class WatchedCore(MasterCore):
             effects = super().step(now, event)
             for task, due in waiting:
                 assert task.unacknowledged is due, f"another acknowledgement ends {task.key}"
+            check_step(self._world, event, effects)
             if effects:  # else nobody has seen anything of what the step did
                 self.check()
         except Exception as error:
@@ -271,7 +279,7 @@ class MasterNode(Node):
         self.file, self.acknowledged = SimulatedAudit(self), 0
         audit = Audit(self.file, outside)
         self.spawn(audit.run())
-        self.leadership = leadership = Leadership(me, outside, audit=audit)
+        self.leadership = leadership = Leadership(me, outside, audit=audit, keys=SimulatedKeys())
         contender = ZkContender(
             URL,
             me,

@@ -29,6 +29,7 @@ from pymesos_core.transport import (
     Service,
     served,
 )
+from pymesos_simulation.secrets import check_sent
 from pymesos_simulation.world import Node, World
 
 LOCAL_S = 0.002  # on one machine
@@ -197,7 +198,10 @@ class End:
         if self.error is not None:
             raise self.error
         if self._stream.open:
-            other.send((type(message), message.SerializeToString()))
+            data = message.SerializeToString()
+            with self.node.world.fatal():
+                check_sent(self.node.world, other.node.name, message, data)
+            other.send((type(message), data))
 
     def _wake(self) -> None:
         if self._reader is not None and not self._reader.done():

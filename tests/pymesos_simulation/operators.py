@@ -89,6 +89,9 @@ def _read(records: Mapping[tuple[str, str], bytes], what: What) -> Any:
         return _DRAINS[record.drain.state]
     if kind == "torn down":
         return ("framework", name) not in records
+    if kind == "secret":
+        stored = records.get(("secret", name), b"")
+        return registry_pb.SecretRecord.FromString(stored).sealed
     if kind == "policy":
         stored = records.get(("policy", name), b"")
         return registry_pb.PolicyRecord.FromString(stored).document

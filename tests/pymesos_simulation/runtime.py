@@ -14,6 +14,7 @@ from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnava
 from pymesos_core.reservations import origin, retagged
 from pymesos_core.resources import EMPTY, Resources, total
 from pymesos_simulation.executors import EXECUTOR_ID, SimulatedExecutor, environment_of
+from pymesos_simulation.secrets import PLANTED
 
 if TYPE_CHECKING:
     from pymesos_simulation.agents import AgentNode
@@ -40,6 +41,7 @@ class Machine:
     total: Resources
     containers: dict[str, Container] = field(default_factory=dict)
     executors: dict[str, SimulatedExecutor] = field(default_factory=dict)  # by container id
+    secrets: dict[str, Mapping[str, bytes]] = field(default_factory=dict)  # by container id
     files: dict[str, int] = field(default_factory=dict)  # whose the sandboxes are, by container id
 
     def start(self, spec: ContainerSpec) -> None:
@@ -54,9 +56,19 @@ class Machine:
         assert key not in world.started, f"{key} was started twice"
         world.started.add(key)
         self._add(spec, key, spec.resources)
+        self._check_secrets(spec)
         self.check_room()
         world.counts["container"] += 1
         self._live(spec.container_id, spec.info.command.value)
+
+    def _check_secrets(self, spec: ContainerSpec) -> None:
+        """It has what it asks for."""
+        for use in spec.info.container.secrets:
+            if use.path:
+                assert PLANTED in self.secrets[spec.container_id][use.path]
+            if use.env:
+                assert PLANTED.decode() in spec.secrets.variables[use.env]
+            self.node.world.counts["secret used"] += 1
 
     def _start_executor(self, spec: ContainerSpec, key: tuple[str, str]) -> None:
         container_id, world = spec.container_id, self.node.world
@@ -146,6 +158,7 @@ class Machine:
         self.executors.clear()
         self.containers.clear()
         self.files.clear()
+        self.secrets.clear()
 
 
 class SimulatedRuntime:
@@ -162,7 +175,7 @@ class SimulatedRuntime:
     @property
     def isolation(self) -> Mapping[str, str]:
         """See Runtime."""
-        return {"mem": "simulated"}
+        return {"mem": "simulated", "secrets": "simulated", "secret_env": "simulated"}
 
     def _answer(self) -> None:
         if self._node.away:

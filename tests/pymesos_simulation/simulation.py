@@ -11,11 +11,13 @@ from pymesos_simulation.cluster import Cluster
 from pymesos_simulation.faults import FAULTS, ROLES, Faults
 from pymesos_simulation.machine import simulated
 from pymesos_simulation.rude import MANNERS
+from pymesos_simulation.secrets import NAME
 from pymesos_simulation.world import World
 
 FAULTY_S = 240.0
 POLICY_EVERY = 6  # of so many seeds one has certificates and a policy
 EDIT_EVERY = 8  # of so many seeds two have people who change jobs: one of these with drains, too
+SECRETS_EVERY = 5  # of so many seeds one has operators who set secrets, and a job that uses them
 DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
@@ -91,8 +93,22 @@ def _urgent_job(world: World, number: int) -> Job:
     return parse_job({"name": f"urgent{number}", "priority": 5, "preempt": True, "tasks": [task]})
 
 
+def _secret_job(world: World) -> Job:
+    """One whose tasks wait until an operator has set what they use."""
+    task = {
+        "name": "secret",
+        "instances": world.aside.randint(5, 20),
+        "command": "batch",
+        "retries": 1000,
+        "secrets": [{"name": NAME, "path": "password", "env": "PASSWORD"}],
+        "resources": {"cpus": 0.1, "mem": 32},
+    }
+    return parse_job({"name": "secret", "tasks": [task]})
+
+
 def _cluster(world: World) -> Cluster:
     cluster, random = Cluster(world), world.random
+    world.secrets = world.seed % SECRETS_EVERY == SECRETS_EVERY - 3
     for _ in range(random.randint(1, 3)):
         cluster.add_master()
     for _ in range(random.randint(1, 5)):
@@ -103,6 +119,8 @@ def _cluster(world: World) -> Cluster:
         jobs = [_job(world, number)]
         if random.random() < 0.4:
             jobs.append(_urgent_job(world, number))
+        if world.secrets and not number:
+            jobs.append(_secret_job(world))
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
     for manner in MANNERS:
         if random.random() < 0.15:

@@ -96,6 +96,8 @@ class World(Timeline):
         self.seed_policy = ""
         self.drained: Callable[[str], None] = lambda agent_id: None  # it is in the registry
         self.roles: dict[str, tuple[str, ...]] = {}  # of all frameworks there ever were, by id
+        self.secrets = False  # whether operators set some, and jobs use them
+        self.given: set[tuple[str, str, str]] = set()  # agents, each with a task that it was given
         self.counts: Counter[str] = Counter()
         self.started: set[tuple[str, str]] = set()  # framework and task ids of all containers
         self.killed: dict[tuple[str, str], None] = {}  # of these, those that an operator killed

@@ -22,6 +22,7 @@ from pymesos_agent.core.executors import calls as executors
 from pymesos_agent.core.tasks import endings, life, updates
 from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
+from pymesos_agent.shell import Shell
 from pymesos_binpack import core as bp
 from pymesos_binpack.core import launches
 from pymesos_binpack.core.binpack import BinpackCore
@@ -55,6 +56,7 @@ from pymesos_master.core import (
     takeover,
     tasks,
 )
+from pymesos_master.core import secrets as master_secrets
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import PersistRegistry
 from pymesos_master.core.lifecycles import DrainEvent, DrainState
@@ -133,6 +135,26 @@ def obey_whoever_calls(patch: pytest.MonkeyPatch) -> None:
 def launch_for_whoever_asks(patch: pytest.MonkeyPatch) -> None:
     """What may be launched is not looked at."""
     patch.setattr(permission, "permitted", lambda *asked: (asked[-1], []))
+
+
+def give_secrets_of_any_task(patch: pytest.MonkeyPatch) -> None:
+    """An agent is given what a task uses that another has."""
+
+    def of_anybody(ctx: Context, _: Agent, key: tuple[str, str]) -> Any:
+        return ctx.state.find_task(*key)
+
+    patch.setattr(master_secrets, "_task_of", of_anybody)
+
+
+def let_the_core_hear_secrets(patch: pytest.MonkeyPatch) -> None:
+    """Values are in an event, and so in the file of a crash."""
+    original = Shell._takes_out
+
+    def takes_out(self: Shell, connection_id: int, epoch: int, message: Any) -> bool:
+        original(self, connection_id, epoch, message)
+        return False
+
+    patch.setattr(Shell, "_takes_out", takes_out)
 
 
 def no_fencing(patch: pytest.MonkeyPatch) -> None:
@@ -705,6 +727,8 @@ BUGS: list[Patch] = [
     show_events_of_every_role,
     obey_whoever_calls,
     launch_for_whoever_asks,
+    give_secrets_of_any_task,
+    let_the_core_hear_secrets,
     leave_a_change_out,
     take_the_cursor_of_another_leader,
     pass_over_what_is_kept_no_longer,
@@ -764,6 +788,7 @@ FOUND_BY: dict[str, int] = {
     "forget_an_operators_kill": 14,
     "forget_the_drain_of_who_registers": 8,
     "forget_the_epoch": 43,
+    "give_secrets_of_any_task": 12,
     "keep_unreported_tasks": 6,
     "keep_what_a_lower_count_leaves_over": 3,
     "launch_before_stored": 70,
@@ -773,6 +798,7 @@ FOUND_BY: dict[str, int] = {
     "leave_the_rest_of_a_group": 25,
     "leave_what_is_there_at_the_deadline": 48,
     "let_strangers_live": 46,
+    "let_the_core_hear_secrets": 2,
     "make_a_record_of_what_is_durable": 7,
     "never_hear_what_ended_while_a_runtime_was_away": 50,
     "no_fencing": 324,

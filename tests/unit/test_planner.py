@@ -46,6 +46,19 @@ def test_best_fit_keeps_large_gaps_large() -> None:
     assert where(plan([task("t")], offers, read_policy("spread"))) == {"t": "big"}
 
 
+def test_what_uses_secrets_goes_to_agents_that_know_them() -> None:
+    old = offer("old", "cpus:8;mem:800")
+    old = replace(old, agent=replace(old.agent, knows_secrets=False))
+    asking = replace(task("t"), secrets=True)
+    known = KnownAgents([old.agent])
+    assert not plan([asking], [old], BEST_FIT).launches
+    assert where(plan([task("t")], [old], BEST_FIT)) == {"t": "old"}
+    refusal = explain(asking, known, [(old.agent, old.available)], Placements())
+    assert refusal.cause == Cause.UNWELCOME and "knows no secrets" in refusal.text
+    new = offer("new", "cpus:2;mem:200")
+    assert where(plan([asking], [old, new], BEST_FIT)) == {"t": "new"}
+
+
 def test_the_largest_tasks_go_first() -> None:
     offers = [offer("a", "cpus:4;mem:400"), offer("b", "cpus:3;mem:400")]
     tasks = [task("small", "cpus:3;mem:10"), task("large", "cpus:4;mem:10")]

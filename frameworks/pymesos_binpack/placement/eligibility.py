@@ -12,14 +12,21 @@ def refusal_of_agent(
     task: PendingTask, agent: OfferedAgent, placed: Placements, known: KnownAgents
 ) -> str | None:
     """Why the agent will not do, whatever is free on it."""
-    if task.runtimes and agent.runtimes and not set(task.runtimes) & set(agent.runtimes):
-        return f"it has none of the runtimes {', '.join(task.runtimes)}"
-    if task.secrets and not agent.knows_secrets:
-        return "it is of a version that knows no secrets"
+    if (lacking := lacks(task, agent)) is not None:
+        return lacking
     for constraint in task.constraints:
         reason = unmet(constraint, task.group, agent.attributes, placed, known)
         if reason is not None:
             return f"{constraint}: {reason}"
+    return None
+
+
+def lacks(task: PendingTask, agent: OfferedAgent) -> str | None:
+    """What an agent lacks to run a task, wherever others run; or None."""
+    if task.runtimes and agent.runtimes and not set(task.runtimes) & set(agent.runtimes):
+        return f"it has none of the runtimes {', '.join(task.runtimes)}"
+    if task.secrets and not agent.knows_secrets:
+        return "it is of a version that knows no secrets"
     return None
 
 

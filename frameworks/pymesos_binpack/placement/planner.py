@@ -16,7 +16,7 @@ import numpy as np
 
 from pymesos_binpack.constraints import GPU_MODEL, gpu_models
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
-from pymesos_binpack.placement.eligibility import refusal_of_agent
+from pymesos_binpack.placement.eligibility import lacks, refusal_of_agent
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing.policies import Policy
 from pymesos_binpack.placement.packing.pool import Bools, Node, Placement, Pool
@@ -144,7 +144,7 @@ class _Attempts:
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
         self._policy = policy
         self._kept = situation.kept
-        self._runs: dict[tuple[tuple[str, ...], int], Bools | None] = {}
+        self._runs: dict[tuple[tuple[str, ...], bool, int], Bools | None] = {}
 
     def run(self, order: Order) -> _Attempt:
         """One order."""
@@ -158,13 +158,11 @@ class _Attempts:
         return task.priority < self._kept.get(agent.agent_id, task.priority)
 
     def that_run(self, task: PendingTask) -> Bools | None:
-        """The agents that have one of its runtimes and are not kept from it; None for all."""
-        key = (task.runtimes, task.priority if self._kept else 0)
+        """The agents that can run it and are not kept from it; None for all."""
+        key = (task.runtimes, task.secrets, task.priority if self._kept else 0)
         if key not in self._runs:
-            wanted = {*task.runtimes}
             rows = [
-                not (wanted and offer.agent.runtimes and not wanted & {*offer.agent.runtimes})
-                and not self.is_kept_from(task, offer.agent)
+                lacks(task, offer.agent) is None and not self.is_kept_from(task, offer.agent)
                 for offer in self.offers
             ]
             self._runs[key] = None if all(rows) else np.array(rows, dtype=bool)

@@ -28,7 +28,14 @@ from pymesos_master.core.events import (
     SecretsResealed,
 )
 from pymesos_master.core.registry import SECRET
-from pymesos_master.core.state import Agent, ClusterState, Record, SecretRecord, Task
+from pymesos_master.core.state import (
+    Agent,
+    ClusterState,
+    Record,
+    SecretRecord,
+    Task,
+    TaskKey,
+)
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -180,6 +187,11 @@ def _missing(state: ClusterState, role: str, names: Iterable[str]) -> str | None
     return None
 
 
+def _task_of(ctx: Context, agent: Agent, key: TaskKey) -> Task | None:
+    """The task of that key, if it is one of the agent that asks."""
+    return agent.tasks.get(key)
+
+
 def on_wanted(ctx: Context, event: AgentWantsSecrets) -> None:
     """Have an agent told what one of its tasks asks for, or why it gets nothing."""
     agent_id = ctx.state.agent_by_connection.get(event.connection_id)
@@ -187,7 +199,7 @@ def on_wanted(ctx: Context, event: AgentWantsSecrets) -> None:
     if agent is None or agent.connection_id != event.connection_id:
         return
     agent.heard = agent.confirmed = True
-    task = agent.tasks.get((event.framework_id, event.task_id))
+    task = _task_of(ctx, agent, (event.framework_id, event.task_id))
     if task is None or is_terminal(task.state):
         ctx.complain(agent, "it wants secrets", "of a task that is not live on it")
         problem: str | None = "the task is not known to the master as a live one of this agent"

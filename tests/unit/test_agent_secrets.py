@@ -1,0 +1,198 @@
+"""An agent's side of secrets: asked for as a task starts, kept in memory, and shown by nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pymesos_agent import secrets as module
+from pymesos_agent.containers.environment import task_environment
+from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.files import memory as memories
+from pymesos_agent.files.memory import Memory, is_in_memory, memory_of
+from pymesos_agent.secrets import Secrets, SecretsError
+from pymesos_core.resources import EMPTY
+from pymesos_proto.v1 import agent_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+PLANTED = b"planted-77aa"
+FILE = types_pb2.SecretUse(name="db", path="password")
+VARIABLE = types_pb2.SecretUse(name="db", env="PASSWORD")
+
+
+def spec_of(
+    *uses: types_pb2.SecretUse, image_secret: str = "", container_id: str = "c"
+) -> ContainerSpec:
+    container = types_pb2.ContainerInfo(secrets=uses, image_secret=image_secret)
+    info = types_pb2.TaskInfo(task_id="t", container=container)
+    return ContainerSpec(container_id, "f", "", None, info, EMPTY, Path("/sandbox"))
+
+
+def told(problem: str = "", **values: bytes) -> pb.MasterMessage.Secrets:
+    made = [pb.MasterMessage.Secrets.Value(name=n, value=v) for n, v in values.items()]
+    return pb.MasterMessage.Secrets(framework_id="f", task_id="t", values=made, problem=problem)
+
+
+class Master:
+    """What answers an agent."""
+
+    def __init__(self, memory: Memory | None = None) -> None:
+        self.asked: list[pb.AgentMessage] = []
+        self.answers: list[pb.MasterMessage.Secrets | None] = []
+        self.there = True
+        self.secrets = Secrets(memory, self.ask)
+
+    def ask(self, message: pb.AgentMessage) -> bool:
+        if self.there:
+            self.asked.append(message)
+            if self.answers and (answer := self.answers.pop(0)) is not None:
+                asyncio.get_running_loop().call_soon(self.secrets.heard, answer)
+        return self.there
+
+
+@pytest.fixture
+def memory(tmp_path: Path) -> Memory:
+    (folder := tmp_path / "memory").mkdir()
+    return Memory(folder)
+
+
+@pytest.fixture
+def master(memory: Memory, monkeypatch: pytest.MonkeyPatch) -> Master:
+    monkeypatch.setattr(module, "AGAIN_S", 0.01)
+    return Master(memory)
+
+
+async def test_files_are_written_and_the_rest_is_in_what_is_launched(
+    master: Master, memory: Memory
+) -> None:
+    master.answers = [told(db=PLANTED, login=b"user:pass\n")]
+    spec = await master.secrets.give(spec_of(FILE, VARIABLE, image_secret="login"))
+    (wanted,) = (message.secrets_wanted for message in master.asked)
+    assert (wanted.framework_id, wanted.task_id) == ("f", "t")
+    file = memory.secrets_of("c") / "password"
+    assert file.read_bytes() == PLANTED and file.stat().st_mode & 0o777 == 0o400
+    assert file.parent.stat().st_mode & 0o777 == 0o700, "nobody else's before it is given"
+    assert spec.secrets.variables == {"PASSWORD": PLANTED.decode()}
+    assert spec.secrets.login == "user:pass"
+    assert PLANTED.decode() not in repr(spec) and "user:pass" not in repr(spec)
+    env = task_environment(spec, Path("/s"), {})
+    assert env["PASSWORD"] == PLANTED.decode() and env["PYMESOS_SECRETS"] == "/run/secrets"
+    assert "PYMESOS_SECRETS" not in task_environment(spec_of(VARIABLE), Path("/s"), {})
+
+
+async def test_it_asks_again_until_a_master_answers(master: Master) -> None:
+    master.there = False
+    giving = asyncio.ensure_future(master.secrets.give(spec_of(FILE)))
+    for _ in range(3 * module.MAX_ASKED):
+        await asyncio.sleep(0.01)
+    assert not giving.done() and not master.asked, "that nobody is there does not count"
+    master.there, master.answers = True, [None, None, told(db=PLANTED)]
+    assert (await giving).secrets.variables == {}
+    assert len(master.asked) == 3
+
+
+async def test_one_that_never_answers_is_given_up(master: Master) -> None:
+    with pytest.raises(SecretsError, match="of a version that knows none"):
+        await master.secrets.give(spec_of(FILE))
+    assert len(master.asked) == module.MAX_ASKED
+    master.secrets.heard(told(db=PLANTED))  # nobody waits any more
+
+
+@pytest.mark.parametrize(
+    ("uses", "answer", "says"),
+    [
+        ((FILE,), told("the role prod does not have it"), "the role prod does not have it"),
+        ((FILE,), told(other=PLANTED), "did not send the secret db"),
+        ((FILE,), told(db=b"x" * 65537), "cannot be used: values"),
+        ((VARIABLE,), told(db=b"\xff" + PLANTED), "is no text"),
+        ((VARIABLE,), told(db=PLANTED + b"\0"), "is no text"),
+    ],
+)
+async def test_what_fails_is_said_without_a_value(
+    master: Master,
+    uses: tuple[types_pb2.SecretUse, ...],
+    answer: pb.MasterMessage.Secrets,
+    says: str,
+) -> None:
+    master.answers = [answer]
+    with pytest.raises(SecretsError, match=says) as failed:
+        await master.secrets.give(spec_of(*uses))
+    assert PLANTED.decode() not in str(failed.value) and failed.value.__cause__ is None
+
+
+@pytest.mark.parametrize("login", [b"user", b":pass", b"user:", b"a:b\nc:d", b"\xff:x"])
+async def test_a_login_is_a_user_and_a_password(master: Master, login: bytes) -> None:
+    master.answers = [told(login=login)]
+    with pytest.raises(SecretsError, match=r"USER:PASSWORD|is no text"):
+        await master.secrets.give(spec_of(image_secret="login"))
+
+
+async def test_without_storage_in_memory_there_are_no_files() -> None:
+    master = Master()
+    master.answers = [told(db=PLANTED)]
+    with pytest.raises(SecretsError, match="no storage in memory"):
+        await master.secrets.give(spec_of(FILE))
+
+
+async def test_two_that_wait_get_their_own(master: Master) -> None:
+    one = asyncio.ensure_future(master.secrets.give(spec_of(VARIABLE)))
+    other_spec = spec_of(VARIABLE)
+    other_spec.info.task_id = "u"
+    other = asyncio.ensure_future(master.secrets.give(other_spec))
+    await asyncio.sleep(0)
+    answer = told(db=b"second")
+    answer.task_id = "u"
+    master.secrets.heard(answer)
+    assert (await other).secrets.variables == {"PASSWORD": "second"}
+    assert not one.done()
+    master.secrets.heard(told(db=b"first"))
+    assert (await one).secrets.variables == {"PASSWORD": "first"}
+
+
+class TestMemory:
+    def test_what_is_given_cannot_be_added_to(self, memory: Memory) -> None:
+        memory.put("c", {"a": b"1"})
+        memory.give("c", os.geteuid(), os.getegid())
+        mode = memory.secrets_of("c").stat().st_mode & 0o777
+        assert mode == (0o550 if os.geteuid() == 0 else 0o500)
+        with pytest.raises(FileExistsError):
+            memory.put("c", {"b": b"2"})
+        memory.remove("c")
+        assert not list(memory.folder.iterdir())
+        memory.remove("c")
+
+    def test_what_an_earlier_run_left_goes(self, memory: Memory) -> None:
+        for container_id in ("kept", "left"):
+            memory.put(container_id, {"a": b"1"})
+        memory.sweep({"kept"})
+        assert [folder.name for folder in memory.folder.iterdir()] == ["kept"]
+        memory.remove_all()
+        assert not memory.folder.exists()
+
+    def test_a_folder_of_somebody_else_is_not_used(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(memories, "SHARED", tmp_path / "shm")
+        monkeypatch.setattr(memories, "is_in_memory", lambda base: base == tmp_path / "shm")
+        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "shm").mkdir()
+        (link := tmp_path / "shm" / f"pymesos-{os.geteuid()}").symlink_to(tmp_path / "elsewhere")
+        assert memory_of("tag") is None and not list((tmp_path / "elsewhere").iterdir())
+        link.unlink()
+        found = memory_of("tag")
+        assert found is not None and found.folder == link / "tag"
+        monkeypatch.setattr(memories, "is_in_memory", lambda base: False)
+        assert memory_of("tag") is None
+
+    def test_a_disk_is_no_memory(self) -> None:
+        assert is_in_memory(Path("/dev/shm")) and not is_in_memory(Path("/usr"))
+
+
+async def test_what_is_not_asked_for_has_no_folder(master: Master, memory: Memory) -> None:
+    master.answers = [told(db=PLANTED)]
+    await master.secrets.give(replace(spec_of(VARIABLE), container_id="v"))
+    assert not list(memory.folder.iterdir())
