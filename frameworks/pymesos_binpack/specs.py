@@ -16,6 +16,11 @@ class JobError(ValueError):
     """A job that cannot be: the message says where, what was expected, and what came near."""
 
 
+def port_variable(name: str) -> str:
+    """Return the environment variable that has the port of that name."""
+    return f"PORT_{name.upper().replace('-', '_')}"
+
+
 @dataclass(frozen=True)
 class VolumeSpec:
     """A directory that is there again when the instance is started again, on the same agent."""
@@ -57,6 +62,7 @@ class TaskSpec:
     container: ContainerSpec = field(default_factory=ContainerSpec)
     sidecars: tuple[TaskSpec, ...] = ()
     unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
+    port_names: tuple[str, ...] = ()  # of the first ports that it is given
     update: Mapping[str, Any] = field(default_factory=dict)  # how instances are replaced
     restart: RestartRules = RestartRules()
     drain_s: float = 0.0  # between leaving what clients see, and its kill

@@ -661,3 +661,43 @@ def test_a_restart_needs_no_canaries(h: BinpackHarness) -> None:
     propose(h, shop(update=canary), what="restart", restarts=("web",))
     roll(h)
     assert tasks(h) == ["j-r.web.0.v3.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]
+
+
+class TestNamedPorts:
+    def test_each_is_in_a_variable_of_its_own(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        ports = [{"name": "http"}, {"name": "rest-api"}]
+        h.submit(shop(instances=1, ports=ports, resources={"ports": 3}))
+        h.offer("cpus:4;mem:400;ports:[7-9]")
+        (accept,) = h.of(c.Accept)
+        assert isinstance(accept, c.Accept)
+        env = {v.name: v.value for v in accept.tasks[0].command.environment}
+        (instance,) = h.core.instances()
+        assert [env["PORT_HTTP"], env["PORT_REST_API"]] == [str(p) for p in instance.saved.ports][
+            :2
+        ]
+        assert len(instance.saved.ports) == 3
+
+    def test_they_are_counted_and_mapped(self) -> None:
+        (task,) = shop(ports=[{"name": "http", "to": 8080}], network="bridge").tasks
+        assert task.ports == 1
+        assert task.container.keys["port_mappings"] == [{"port_index": 0, "container_port": 8080}]
+        assert shop(ports=[{"name": "a"}]).tasks[0].digest != shop().tasks[0].digest
+
+    @pytest.mark.parametrize(
+        ("task", "problem"),
+        [
+            ({"ports": [{"name": "a"}, {"name": "a"}]}, "the same variable PORT_A"),
+            ({"ports": [{"name": "a"}], "env": {"PORT_A": "1"}}, "leave it out"),
+            (
+                {"ports": [{"name": "a"}, {"name": "b"}], "resources": {"ports": 1}},
+                "as many at least",
+            ),
+            ({"ports": [{"name": "a", "to": 80}]}, "ports of its own"),
+            ({"ports": [{"name": "A"}]}, "letters a-z"),
+        ],
+    )
+    def test_those_that_cannot_be_are_refused(self, task: dict[str, Any], problem: str) -> None:
+        with pytest.raises(JobError, match=problem):
+            shop(**task)

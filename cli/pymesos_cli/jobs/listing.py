@@ -15,6 +15,8 @@ from pymesos_core.names import Named, find
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 
+MAX_GOING = 2  # rollouts that are named
+
 
 async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
     """`pymesos-cli jobs`."""
@@ -41,7 +43,8 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
     rows = [
         (
             job.job_id,
-            job.state,
+            _state(job),
+            str(job.version or ""),
             ", ".join(f"{number} {phase}" for phase, number in sorted(job.counts.items()))
             or job.explanation,
             age(job.submitted_at_s) if job.submitted_at_s else "",
@@ -49,11 +52,18 @@ async def list_jobs(cluster: Cluster, *, ended: bool, as_json: bool) -> None:
         for job in jobs
     ]
     hint = "" if ended else "; --all shows those that have ended"
-    print_table(("JOB", "STATE", "TASKS", "AGE"), rows, f"no jobs{hint}", ("TASKS",))
+    print_table(("JOB", "STATE", "VERSION", "TASKS", "AGE"), rows, f"no jobs{hint}", ("TASKS",))
     for job in hosted:
         print(f"{job.job_id} is run by {job.where}, and ends with it")
     if any(job.state == "quarantined" for job in jobs):
         print("`pymesos-cli quarantine show JOB` says what is wrong with what is quarantined")
+
+
+def _state(job: pb.JobView) -> str:
+    """The state of a job, and of its rollouts that go on."""
+    going = [f"{each.task_name} {each.state}" for each in job.rollouts if each.going]
+    more = ", …" if len(going) > MAX_GOING else ""
+    return ", ".join([job.state, *going[:MAX_GOING]]) + more
 
 
 async def find_held(

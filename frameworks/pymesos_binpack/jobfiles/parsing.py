@@ -22,6 +22,7 @@ from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import container_problem, container_spec
 from pymesos_binpack.jobfiles import checks
 from pymesos_binpack.jobfiles.documents import read_document, read_text
+from pymesos_binpack.jobfiles.ports import names_of, with_named_ports
 from pymesos_binpack.jobfiles.revisions import digest
 from pymesos_binpack.jobfiles.trial import launch_problem
 from pymesos_binpack.jobs.rollouts.rules import RulesError
@@ -206,6 +207,7 @@ def _milli(name: str, value: float) -> int:
 
 
 def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False) -> TaskSpec:
+    written, task = task, with_named_ports(task, where)
     given = task.get("resources", {})
     scalars = _parse_scalars(given, where)
     try:
@@ -251,7 +253,8 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         restart=_restart_rules(task.get("restart", {})),
         drain_s=float(shutdown.get("drain_s", 0)),
         update=dict(task.get("update", {})),
-        digest=digest(task, _task_defaults()),
+        port_names=names_of(task),
+        digest=digest(written, _task_defaults()),
     )
     try:
         rules_of(spec)

@@ -11,7 +11,7 @@ from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.preemption import RunningTask
 from pymesos_binpack.placement.queue import Line
 from pymesos_binpack.placement.tasks import PendingTask
-from pymesos_binpack.specs import Job, TaskSpec, VolumeSpec
+from pymesos_binpack.specs import Job, TaskSpec, VolumeSpec, port_variable
 from pymesos_core.containers import fitting_runtimes
 from pymesos_core.resources import Resources, tagged, to_proto, total
 from pymesos_core.states import reason_name, state_name
@@ -163,7 +163,13 @@ def job_of_task(task_id: str) -> str:
 def _task_info(
     instance: Instance, launch: Launch, spec: TaskSpec, task_id: str, given: Resources
 ) -> pb.TaskInfo:
-    environment = {**spec.env, "PYMESOS_INSTANCE": str(instance.index)}
+    ports = (port for begin, end in launch.ports for port in range(begin, end + 1))
+    named = zip(instance.spec.port_names, ports, strict=False)
+    environment = {
+        **spec.env,
+        **{port_variable(name): str(port) for name, port in named},
+        "PYMESOS_INSTANCE": str(instance.index),
+    }
     its = spec.container
     return pb.TaskInfo(
         task_id=task_id,

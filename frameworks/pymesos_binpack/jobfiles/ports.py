@@ -1,0 +1,58 @@
+"""Ports that have names: they are the first of those that a task is given, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pymesos_binpack.specs import JobError, port_variable
+from pymesos_core.text import quoted
+
+
+def with_named_ports(task: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    """Return a task that asks for its named ports by their number, and maps them.
+
+    Raises JobError.
+    """
+    named = task.get("ports", ())
+    if not named:
+        return task
+    variables: dict[str, str] = {}
+    for index, port in enumerate(named):
+        other = variables.setdefault(port_variable(port["name"]), port["name"])
+        if index >= len(variables):
+            raise JobError(
+                f"{where}.ports[{index}].name: {quoted(port['name'])} and {quoted(other)} would"
+                f" have the same variable {port_variable(other)}: give each port a name of its own"
+            )
+        its = port_variable(port["name"])
+        if its in task.get("env", {}):
+            raise JobError(
+                f"{where}.env: {its} is where the port {quoted(port['name'])} is found: leave it"
+                f" out, or call the port something else"
+            )
+    given = task.get("resources", {})
+    if 0 < given.get("ports", 0) < len(named):
+        raise JobError(
+            f"{where}.resources.ports: {given['ports']} ports are asked for, and {len(named)} have"
+            f" names: ask for as many at least, or leave it out"
+        )
+    mapped = [
+        {"port_index": index, "container_port": port["to"]}
+        for index, port in enumerate(named)
+        if "to" in port
+    ]
+    if mapped and task.get("network", "host") in ("host", "none"):
+        raise JobError(
+            f"{where}.ports: `to` needs a network that has ports of its own, like `bridge`: leave"
+            f" it out, and listen on ${port_variable(named[0]['name'])}"
+        )
+    out = {**task, "resources": {**given, "ports": max(given.get("ports", 0), len(named))}}
+    if mapped:
+        out["port_mappings"] = [*mapped, *task.get("port_mappings", ())]
+    return out
+
+
+def names_of(task: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the names of the first ports of a task."""
+    return tuple(port["name"] for port in task.get("ports", ()))
