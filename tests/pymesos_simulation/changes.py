@@ -1,6 +1,8 @@
 """People who change jobs while the weather is bad: they apply, scale, restart and roll back.
 
-What they were answered holds: a version that was told is in force, or a later one is.
+They pause, promote and abort rollouts, too. What they were answered holds: a version that was told
+is in force, or a later one is. Once the weather is fine every rollout ends: those that wait for
+somebody's decision are given it.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_binpack.jobs.state import JobState
 from pymesos_core.security.identities import Kind
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -19,10 +23,25 @@ from pymesos_simulation.network import Network, SimulatedChannel
 from pymesos_simulation.world import Node, World
 
 PATIENCE_S = 20.0  # of a call
+LOOK_S = 5.0  # how often people look what waits for them, once the weather is fine
 MOST_INSTANCES = 3
 TASK = "service"
+GOOD, BAD = "service", "1"  # commands: one that runs on, one that ends after a second
 # A framework that is not there, or has not heard from a master, is asked again.
 AGAIN = (Code.UNAVAILABLE, Code.CANCELLED, Code.ABORTED, Code.NOT_FOUND)
+BRIEF: dict[str, Any] = {"healthy_deadline_s": 60, "progress_deadline_s": 120}
+UPDATES: list[dict[str, Any]] = [
+    {"min_healthy_s": 2},
+    {"min_healthy_s": 10},
+    {"min_healthy_s": 2, "max_surge": 0, "max_unavailable": 1},
+    {"min_healthy_s": 2, "max_surge": 2, "max_unavailable": "50%"},
+    {"min_healthy_s": 2, "canary": 1, "canary_promote": "auto"},
+    {"min_healthy_s": 2, "canary": 1},
+    {"min_healthy_s": 2, "canary": "100%", "canary_serve": False},
+    {"min_healthy_s": 2, "on_failure": "pause"},
+]
+CHANGES = ("ApplyJob", "ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "RollbackJob")
+ASKED = ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout")
 
 
 class Editor(Node):
@@ -46,52 +65,70 @@ class Editor(Node):
     async def _edit(self, framework: FrameworkNode) -> None:
         while self.world.faulty:
             await asyncio.sleep(self._aside.expovariate(1 / self._gap_s))
-            job_ids = sorted(
-                job_id for name, job_id in framework.accepted.items() if _has(framework, name)
-            )
+            job_ids = _changed_by(framework)
             if job_ids and self.world.faulty:
                 await self._change(framework, self._aside.choice(job_ids))
+        while True:
+            for job_id in _changed_by(framework):
+                await self._see_to(framework, job_id)
+            await asyncio.sleep(LOOK_S)
 
     async def _change(self, framework: FrameworkNode, job_id: str) -> None:
-        """Ask until there is an answer: the same request is one change however often it comes."""
-        self._asked += 1
-        path, request = await self._drawn(framework, job_id, f"edit{self._asked}")
-        if request is None:
+        """Make some change, or ask something of what an earlier one began."""
+        if self._aside.random() < 0.3:
+            request = pb.RolloutRequest(job_id=job_id)
+            await self._insist(framework, self._aside.choice(ASKED), request)
             return
-        self.world.counts["changed"] += 1
-        self.world.trace(f"the job {job_id} of {framework.name} is to change: {path}")
-        answer = await self._insist(framework, path, request)
-        if answer is not None:
-            key = (framework.name, job_id)
-            self._answered[key] = max(self._answered.get(key, 0), answer.version)
-
-    async def _drawn(
-        self, framework: FrameworkNode, job_id: str, request_id: str
-    ) -> tuple[str, Any]:
-        """Return a change, and None where there is nothing to go by."""
-        what = self._aside.choice(["ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "RollbackJob"])
+        what = self._aside.choice(CHANGES)
         number = self._aside.randint(1, MOST_INSTANCES)
         if what == "ApplyJob":
-            described = await self._insist(
-                framework, "DescribeJob", pb.DescribeJobRequest(job_id=job_id)
-            )
-            if described is None:
-                return what, None
-            document = json.loads(described.job_json)
-            for task in document["tasks"]:
-                if task["name"] == TASK:
-                    task.update(env={"VERSION": request_id}, instances=number)
-            text = json.dumps(document)
-            return what, pb.ApplyJobRequest(job_json=text, job_id=job_id, request_id=request_id)
-        if what == "ScaleJob":
-            counts = {TASK: number}
-            return what, pb.ScaleJobRequest(job_id=job_id, counts=counts, request_id=request_id)
-        if what == "RestartJob":
-            return what, pb.RestartJobRequest(job_id=job_id, tasks=[TASK], request_id=request_id)
-        return what, pb.RollbackJobRequest(job_id=job_id, request_id=request_id)
+            command = self._aside.choice([GOOD, GOOD, BAD])
+            update = {**BRIEF, **self._aside.choice(UPDATES)}
+            await self._apply(framework, job_id, command, instances=number, update=update)
+            return
+        request_id = self._next_id()
+        requests: dict[str, Any] = {
+            "ScaleJob": pb.ScaleJobRequest(counts={TASK: number}),
+            "RestartJob": pb.RestartJobRequest(tasks=[TASK]),
+            "RollbackJob": pb.RollbackJobRequest(),
+        }
+        request = requests[what]
+        request.job_id, request.request_id = job_id, request_id
+        await self._have_changed(framework, what, request)
+
+    async def _apply(
+        self, framework: FrameworkNode, job_id: str, command: str, **changes: object
+    ) -> None:
+        described = await self._insist(
+            framework, "DescribeJob", pb.DescribeJobRequest(job_id=job_id)
+        )
+        if described is None:
+            return
+        document, request_id = json.loads(described.job_json), self._next_id()
+        for task in document["tasks"]:
+            if task["name"] == TASK:
+                task.update(command=command, env={"VERSION": request_id}, **changes)
+        text = json.dumps(document)
+        request = pb.ApplyJobRequest(job_json=text, job_id=job_id, request_id=request_id)
+        await self._have_changed(framework, "ApplyJob", request)
+
+    def _next_id(self) -> str:
+        self._asked += 1
+        return f"edit{self._asked}"
+
+    async def _have_changed(self, framework: FrameworkNode, what: str, request: Any) -> None:
+        self.world.counts["changed"] += 1
+        self.world.trace(f"the job {request.job_id} of {framework.name} is to change: {what}")
+        answer = await self._insist(framework, what, request)
+        if answer is not None:
+            key = (framework.name, request.job_id)
+            self._answered[key] = max(self._answered.get(key, 0), answer.version)
 
     async def _insist(self, framework: FrameworkNode, path: str, request: Any) -> Any:
-        """The answer, however long it takes; None if it is refused."""
+        """The answer, however long it takes; None if it is refused.
+
+        The same request is one change, however often it comes.
+        """
         while True:
             channel = SimulatedChannel(self._network, self, framework.address)
             try:
@@ -99,13 +136,29 @@ class Editor(Node):
                     return await channel.call(f"/pymesos.v1.Jobs/{path}", request)
             except CallError as error:
                 if error.code == Code.FAILED_PRECONDITION:
-                    return None  # there is no earlier version, say
+                    return None  # there is no earlier version, say, or no rollout
                 if error.code not in AGAIN:
                     self.world.fail(AssertionError(f"{path}: {error.code} {error}"))
                     return None
             except TimeoutError:
                 pass
             await asyncio.sleep(self._aside.uniform(0.1, 3))
+
+    async def _see_to(self, framework: FrameworkNode, job_id: str) -> None:
+        """Decide what waits for somebody, and replace a bad version that is in force."""
+        job = framework.core.jobs.get(job_id) if framework.core is not None else None
+        rollout = job.rollouts.get(TASK) if job is not None else None
+        if job is None or rollout is None:
+            return
+        request = pb.RolloutRequest(job_id=job_id)
+        if rollout.state is State.PAUSED:
+            await self._insist(
+                framework, self._aside.choice(["ResumeRollout", "AbortRollout"]), request
+            )
+        elif rollout.state is State.WAITING_PROMOTION:
+            await self._insist(framework, "PromoteRollout", request)
+        elif not rollout.going and _is_bad(job):
+            await self._apply(framework, job_id, GOOD)
 
     def differences(self) -> Iterator[str]:
         """What was answered and does not hold, and what is still on its way."""
@@ -115,8 +168,23 @@ class Editor(Node):
                 if job.version < answered:
                     yield f"{job_id} is at version {job.version}, answered was {answered}"
                 if job.unsettled and not job.stopping:
-                    yield f"{job_id} has instances that are not of version {job.version}"
+                    yield f"{job_id} is not as version {job.version} says: {_rollouts(job)}"
 
 
-def _has(framework: FrameworkNode, request_id: str) -> bool:
-    return any(task.name == TASK for task in framework.jobs[request_id].tasks)
+def _changed_by(framework: FrameworkNode) -> list[str]:
+    """The jobs of a framework that people change."""
+    return sorted(
+        job_id
+        for request_id, job_id in framework.accepted.items()
+        if any(task.name == TASK for task in framework.jobs[request_id].tasks)
+    )
+
+
+def _is_bad(job: JobState) -> bool:
+    specs = [i.spec for i in job.instances if i.spec.name == TASK]
+    specs += [spec for spec in job.job.tasks if spec.name == TASK]
+    return any(spec.command == BAD for spec in specs)
+
+
+def _rollouts(job: JobState) -> str:
+    return "; ".join(f"{task} is {r.state} ({r.why})" for task, r in job.rollouts.items())

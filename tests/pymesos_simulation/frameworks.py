@@ -24,6 +24,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
 from pymesos_sdk import core as sdk
 from pymesos_sdk.ledger import GIVEN_UP, is_over
+from pymesos_simulation.budgets import Budgets
 from pymesos_simulation.coordinator import URL, Coordinator, detector_of
 from pymesos_simulation.disk import Disk, SimulatedStore
 from pymesos_simulation.executors import in_executor
@@ -191,6 +192,7 @@ class WatchedBinpack(bp.BinpackCore):
     """Each step is checked, and what it hears and wants is looked at by its node."""
 
     node: FrameworkNode
+    budgets: Budgets
 
     def step(self, now: Now, event: bp.Event) -> list[bp.Effect]:
         self.node.world.counts["event"] += 1
@@ -202,6 +204,7 @@ class WatchedBinpack(bp.BinpackCore):
             effects = super().step(now, event)
             if effects:  # else nobody has seen anything of what the step did
                 self.check()
+                self.budgets.check(self)
             for instance in self._leaving() - leaving:
                 self._check_left(instance)
             return [wanted for effect in effects for wanted in self.node.wanted(effect)]
@@ -282,7 +285,7 @@ class FrameworkNode(SchedulerNode):
     def _live_on(self, store: SimulatedStore) -> Binpack:
         """Take over from the disk."""
         self.core = core = WatchedBinpack(read_policy("default"), store.load())
-        core.node = self
+        core.node, core.budgets = self, Budgets()
         missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
         assert not missing, f"{self.name} forgot {missing}, which it had acknowledged"
         info = pb.FrameworkInfo(

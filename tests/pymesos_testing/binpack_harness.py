@@ -21,6 +21,7 @@ class BinpackHarness:
         self.records = records if records is not None else {}
         self.core = c.BinpackCore(read_policy("default"), dict(self.records))
         self.now_s = 0.0
+        self.skew_s = 0.0  # how wrong the clock on the wall is
         self.effects: list[c.Effect] = []
         self.hold_writes = False
         self.held: list[tuple[int, tuple[Change, ...]]] = []
@@ -28,7 +29,7 @@ class BinpackHarness:
 
     def feed(self, event: c.Event) -> None:
         self._drive(event)
-        for effect in self.core.step(Now(self.now_s, WALL_S + self.now_s), event):
+        for effect in self.core.step(Now(self.now_s, WALL_S + self.skew_s + self.now_s), event):
             self.effects.append(effect)
             if isinstance(effect, c.Accept):
                 self.core.ledger.launch(effect.tasks, sent=True)

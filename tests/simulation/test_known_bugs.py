@@ -30,6 +30,7 @@ from pymesos_binpack.core.context import Context as BinpackContext
 from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored
 from pymesos_binpack.jobs import aligning
 from pymesos_binpack.jobs.rollouts import holding
+from pymesos_binpack.jobs.rollouts.seen import Seen
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack
@@ -693,15 +694,19 @@ def take_an_agent_that_is_away_for_empty(patch: pytest.MonkeyPatch) -> None:
     patch.setitem(master._DEADLINES, "drained", on_empty_due)
 
 
-def keep_what_a_lower_count_leaves_over(patch: pytest.MonkeyPatch) -> None:
-    """A job that is to have fewer instances has as many as before."""
-    original = aligning._why_removed
+def stop_however_few_are_left(patch: pytest.MonkeyPatch) -> None:
+    """A rollout stops what is ready without a look at what is left."""
+    patch.setattr(Seen, "floor", 0)
 
-    def why(*args: Any) -> str:
-        found = original(*args)
-        return "" if found == aligning.FEWER else found
 
-    patch.setattr(aligning, "_why_removed", why)
+def start_as_many_as_there_are(patch: pytest.MonkeyPatch) -> None:
+    """A rollout starts all that is new at once."""
+    patch.setattr(Seen, "ceiling", 1000)
+
+
+def never_look_at_a_rollout_again(patch: pytest.MonkeyPatch) -> None:
+    """When an instance would be stable nobody looks, unless something else happens."""
+    patch.setattr(aligning.Aligned, "look", lambda self, at_s: None)
 
 
 def stop_at_once_what_is_on_a_drained_agent(patch: pytest.MonkeyPatch) -> None:
@@ -715,7 +720,9 @@ def stop_at_once_what_is_on_a_drained_agent(patch: pytest.MonkeyPatch) -> None:
 
 BUGS: list[Patch] = [
     stop_at_once_what_is_on_a_drained_agent,
-    keep_what_a_lower_count_leaves_over,
+    stop_however_few_are_left,
+    start_as_many_as_there_are,
+    never_look_at_a_rollout_again,
     forget_the_drain_of_who_registers,
     offer_what_is_cordoned_as_it_registers,
     leave_what_is_there_at_the_deadline,
@@ -790,7 +797,6 @@ FOUND_BY: dict[str, int] = {
     "forget_the_epoch": 43,
     "give_secrets_of_any_task": 12,
     "keep_unreported_tasks": 6,
-    "keep_what_a_lower_count_leaves_over": 3,
     "launch_before_stored": 70,
     "launch_for_whoever_asks": 10,
     "leave_a_change_out": 9,
@@ -810,9 +816,11 @@ FOUND_BY: dict[str, int] = {
     "sell_an_agent_twice": 5,
     "show_events_of_every_role": 10,
     "skip_a_job_between_two_pages": 9,
+    "start_as_many_as_there_are": 11,
     "start_before_checkpoint": 10,
     "start_times_are_the_failovers": 2,
     "stop_at_once_what_is_on_a_drained_agent": 24,
+    "stop_however_few_are_left": 3,
     "take_the_cursor_of_another_leader": 74,
     "write_after_a_failed_write": 1,
 }

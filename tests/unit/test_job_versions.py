@@ -200,6 +200,29 @@ def test_a_framework_that_dies_within_a_rollout_goes_on(h: BinpackHarness, steps
     assert state_of(again).rollouts["web"].state == "done"
 
 
+@pytest.mark.parametrize("skew_s", [-1e6, 1e6])
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_rollout_goes_on_whatever_a_clock_is_set_to(
+    h: BinpackHarness, skew_s: float, dies: bool
+) -> None:
+    """A clock that is set back holds nothing up; one that is set ahead lets no deadline pass."""
+    propose(h, shop(command="y"))
+    run_all(h)
+    h.advance(3)
+    if dies:
+        now_s, h = h.now_s, BinpackHarness(dict(h.records))
+        # A clock that was set ahead looks like a framework that was away for long.
+        h.now_s, h.skew_s = now_s, min(skew_s, 0.0)
+        h.feed(c.Subscribed("f"))
+        for instance in list(state_of(h).instances):
+            h.update(instance.saved.task_id, pb.TASK_RUNNING)
+    else:
+        h.skew_s = skew_s
+    roll(h)
+    assert state_of(h).rollouts["web"].state == "done"
+    assert h.now_s < 200
+
+
 def test_a_task_that_is_gone_from_the_file_ends(h: BinpackHarness) -> None:
     document = json.loads(shop().document)
     document["tasks"][0]["name"] = "api"

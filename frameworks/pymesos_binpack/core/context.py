@@ -43,9 +43,23 @@ class Context:
     wanted_volumes: dict[str, Instance] = field(default_factory=dict)  # by the ids they would have
     probes: dict[str, Instance] = field(default_factory=dict)  # see `data`
     now: Now = field(default_factory=lambda: Now(0.0, 0.0))
+    ahead_s: float | None = None  # see `steady_s`; None: nothing has happened yet
     out: list[Effect] = field(default_factory=list)
     changed: dict[str, None] = field(default_factory=dict)  # jobs of which something is to be told
     at: str = ""  # the job that is being handled, to be blamed when that fails
+
+    @property
+    def steady_s(self) -> float:
+        """Unix time for what is measured over restarts of the framework.
+
+        It goes on like the monotonic clock, whatever the clock on the wall is set to, and begins
+        no earlier than the latest time that is stored.
+        """
+        if self.ahead_s is None:
+            jobs = self.roster.jobs.values()
+            known_s = max((job.latest_s for job in jobs), default=0.0)
+            self.ahead_s = max(self.now.wall_s, known_s) - self.now.mono_s
+        return self.now.mono_s + self.ahead_s
 
     def say(self, effect: Effect) -> None:
         """Have it done, after what was said before."""

@@ -122,7 +122,7 @@ def _ready_since_s(ctx: Context, instance: Instance, status: pb.TaskStatus) -> f
         of.readiness_check is None or status.ready
     )
     ready = status.state == pb.TASK_RUNNING and passes
-    return (instance.saved.ready_since_s or ctx.now.wall_s) if ready else 0.0
+    return (instance.saved.ready_since_s or ctx.steady_s) if ready else 0.0
 
 
 def _on_unreachable(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:

@@ -85,7 +85,7 @@ def _why_refused(ctx: Context, event: VersionProposed, job: JobState | None) -> 
 def _put_in_force(ctx: Context, job: JobState, now: Job, version: Version) -> None:
     counts = {task.name: task.instances for task in job.job.tasks}
     changes = job.take(now, version)
-    job.rollouts = begin_rollouts(job, counts, ctx.now.wall_s)
+    job.rollouts = begin_rollouts(job, counts, ctx.steady_s)
     ctx.roster.recount(job)
     waiting = [instance for instance in job.instances if instance.line is not None]
     for instance in waiting:
@@ -108,7 +108,7 @@ def on_version_stored(ctx: Context, job: JobState, number: int) -> None:
 
 def follow(ctx: Context, job: JobState) -> None:
     """Do what is next towards the version in force."""
-    aligned = align(job, ctx.now.wall_s, ctx.draining.keys())
+    aligned = align(job, ctx.steady_s, ctx.draining.keys())
     changed = aligned.rollouts != job.rollouts
     job.rollouts = aligned.rollouts
     added = [_add(ctx, job, step) for step in aligned.added]
@@ -119,7 +119,7 @@ def follow(ctx: Context, job: JobState) -> None:
     timer = (ROLLOUT, job.job_id)
     ctx.timers.cancel(timer)
     if aligned.look_at_s is not None:
-        in_s = max(0.0, aligned.look_at_s - ctx.now.wall_s)
+        in_s = max(0.0, aligned.look_at_s - ctx.steady_s)
         ctx.timers.set(timer, ctx.now.mono_s + in_s)
     if job.ended and job.job_id not in ctx.roster.ended:
         ctx.roster.end(job)
@@ -148,7 +148,7 @@ def on_asked(ctx: Context, event: RolloutAsked) -> None:
     for task in tasks:
         rules = rules_of(job.known[job.version].specs[task])
         try:
-            after[task] = asked(event.what, job.rollouts[task], rules, ctx.now.wall_s, event.by)
+            after[task] = asked(event.what, job.rollouts[task], rules, ctx.steady_s, event.by)
         except AskedError as error:
             problem = f"{task}: {error}"
     if not after:

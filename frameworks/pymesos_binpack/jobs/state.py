@@ -263,6 +263,15 @@ class JobState:
         self.know(self.history.latest, self.job)
 
     @property
+    def latest_s(self) -> float:
+        """The latest Unix time that is stored of what its rollouts go by."""
+        times = [max(i.saved.ready_since_s, i.saved.begun_s) for i in self.instances]
+        times += [
+            max(r.since_s, r.forgiven_s, r.still_since_s or 0.0) for r in self.rollouts.values()
+        ]
+        return max(times, default=0.0)
+
+    @property
     def version(self) -> int:
         """The number of the version in force."""
         return self.history.latest.number
