@@ -11,7 +11,7 @@ from prometheus_client.core import Metric
 from pymesos_core.metrics import MIB, gauge
 from pymesos_core.slices import in_slices
 from pymesos_core.states import state_name
-from pymesos_master.core.lifecycles import AgentState
+from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.services.leading import Leadership
 
 # Resources with a metric of their own; the values of mem and disk are in bytes by Prometheus'
@@ -35,6 +35,7 @@ class Snapshot:
     faults: int = 0
     epoch: int = 0
     agents: Counter[str] = field(default_factory=Counter)
+    drains: Counter[str] = field(default_factory=Counter)
     frameworks: Counter[str] = field(default_factory=Counter)
     tasks: Counter[str] = field(default_factory=Counter)
     offers: int = 0
@@ -54,6 +55,8 @@ async def snapshot(leadership: Leadership) -> Snapshot:
     total, allocated, offered = out.resources.values()
     async for agent in in_slices(state.agents.values()):
         out.agents[agent.state.value] += 1
+        if agent.drain.state is not DrainState.NONE:
+            out.drains[agent.drain.state.value] += 1
         if agent.state is AgentState.ACTIVE:
             total.update(agent.total.amounts())
     async for framework in in_slices(state.frameworks.values()):
@@ -89,6 +92,14 @@ def to_metrics(seen: Snapshot) -> Iterable[Metric]:
         text = f"Known {name} that are not completed, by state."
         values = [((state,), float(count)) for state, count in sorted(counts.items())]
         yield gauge(f"pymesos_master_{name}", text, ("state",), values)
+    text = "Agents that operators have cordoned, that are being drained, or are drained."
+    withheld = [DrainState.CORDONED.value, DrainState.DRAINING.value, DrainState.DRAINED.value]
+    yield gauge(
+        "pymesos_master_withheld_agents",
+        text,
+        ("state",),
+        [((state,), float(seen.drains[state])) for state in withheld],
+    )
     for name, (metric, factor) in OWN.items():
         values = [
             ((kind,), amounts[name] / 1000 * factor) for kind, amounts in seen.resources.items()

@@ -94,6 +94,18 @@ def test_what_cannot_move_is_named_and_killed_at_the_deadline(cluster: Cluster) 
     wait_for("it is back", lambda: len(cluster.on(task["hostname"])) == 1)
 
 
+def test_what_replaces_a_task_and_has_no_place_is_named(cluster: Cluster) -> None:
+    cli = cluster.cli
+    cluster.run(service("s"))
+    (task,) = cli.tasks(state="TASK_RUNNING")
+    other = {"agent0": "agent1", "agent1": "agent0"}[task["hostname"]]
+    cli.ok("cordon", other)
+    done = cli.run("drain", task["hostname"], "--deadline", "8s", "--wait")
+    assert f"{task['task_id']} RUNNING: what replaces it waits: " in done.stderr
+    cli.ok("activate", other)
+    wait_for("it runs there", lambda: len(cluster.on(other)) == 1)
+
+
 def test_an_empty_agent_is_gone_after_its_drain(cluster: Cluster) -> None:
     said = cluster.cli.ok("drain", "agent1", "--then-gone", "--wait")
     assert "is gone" in said

@@ -60,3 +60,12 @@ async def test_slices_leave_nothing_out_and_stand_what_goes() -> None:
         table.pop(item + 1, None)
         seen.append(item)
     assert seen == list(range(1000))
+
+
+def test_agents_that_are_not_offered_are_counted_by_what_was_decided() -> None:
+    seen = metrics.Snapshot(leads=True)
+    seen.drains.update({"draining": 2, "drained": 1})
+    lines = exposition(seen)
+    assert 'pymesos_master_withheld_agents{state="draining"} 2.0' in lines
+    assert 'pymesos_master_withheld_agents{state="drained"} 1.0' in lines
+    assert 'pymesos_master_withheld_agents{state="cordoned"} 0.0' in lines

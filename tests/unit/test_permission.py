@@ -149,6 +149,15 @@ DECISIONS: list[tuple[Ask, Verb, str]] = [
     (lambda h, f, c: ev.OperatorSetSecret(1, "eng", "db", SEALED, c), Verb.SECRETS, "eng"),
     (lambda h, f, c: ev.OperatorRemovedSecret(1, "eng", "db", True, c), Verb.SECRETS, "eng"),
     (lambda h, f, c: ev.OperatorMarkedGone(1, agent_of(h), c), Verb.AGENTS, ""),
+    (lambda h, f, c: ev.OperatorCordonedAgents(1, (agent_of(h),), c), Verb.AGENTS, ""),
+    (lambda h, f, c: ev.OperatorDrainedAgents(1, (agent_of(h),), 9, False, c), Verb.AGENTS, ""),
+    (lambda h, f, c: ev.OperatorActivatedAgents(1, (agent_of(h),), c), Verb.AGENTS, ""),
+    (
+        lambda h, f, c: ev.OperatorScheduledMaintenance(1, (agent_of(h),), 9, 9, c),
+        Verb.AGENTS,
+        "",
+    ),
+    (lambda h, f, c: ev.OperatorCancelledMaintenance(1, (agent_of(h),), c), Verb.AGENTS, ""),
     (lambda h, f, c: ev.OperatorReleasedRecord(1, "agent", "a", False, c), Verb.AGENTS, ""),
 ]
 

@@ -8,10 +8,8 @@ from collections.abc import Sequence
 
 from pymesos_cli.cluster import EXIT_FAILED, CliError, Cluster
 from pymesos_cli.finding import find_agents
+from pymesos_cli.operators import leaving
 from pymesos_cli.output import count_of, note
-from pymesos_core.reservations import volumes_of
-from pymesos_core.resources import from_proto
-from pymesos_core.states import is_terminal, state_name
 from pymesos_proto.v1 import operator_pb2 as pb
 
 LOOK_S = 0.5  # how often it is looked whether agents are drained
@@ -97,19 +95,10 @@ async def _say_what_is_left(cluster: Cluster, views: Sequence[pb.AgentView]) -> 
         left = max(0, view.drain.deadline_s - time.time())
         when = f"what is left is killed in {left:.0f} s" if left else "what is left is being killed"
         note(f"{_name(view)}: {count_of(len(tasks), 'task')} left; {when}")
-        for task in tasks[:TASKS_SHOWN]:
-            note(f"  {_about(task)}")
+        for reason in await leaving.reasons(cluster, tasks[:TASKS_SHOWN]):
+            note(f"  {reason}")
         if len(tasks) > TASKS_SHOWN:
             note(f"  … and {len(tasks) - TASKS_SHOWN} more")
-
-
-def _about(task: pb.TaskView) -> str:
-    """A task that is left, and what keeps it, as far as the master knows."""
-    out = f"{task.task_info.task_id} {state_name(task.state).removeprefix('TASK_')}"
-    if is_terminal(task.state):
-        return f"{out}: its framework has not acknowledged that it ended"
-    volumes = [volume.id for _, volume in volumes_of(from_proto(task.task_info.resources))]
-    return f"{out}: its volume {', '.join(volumes)} is on the agent" if volumes else out
 
 
 def state_of(view: pb.AgentView) -> str:
