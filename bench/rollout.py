@@ -8,6 +8,8 @@ after it runs. All that is kept goes through JSON at each decision, as if the fr
 - good: of 100 instances; the time of a decision, of all that a whole rollout takes.
 - many: 100 rollouts at once among 1,000 services of 5 instances; the part of a core that decisions
   need while these go on.
+- framework: the same by the whole core of the framework, with its records, its planner and the
+  offers of 1,000 agents; also the longest of its steps.
 """
 
 from __future__ import annotations
@@ -23,8 +25,12 @@ import click
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
+from pymesos_binpack import core as c
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.jobs.rollouts import asking, deciding
 from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_testing.binpack_harness import BinpackHarness
 from pymesos_testing.rollout_world import Kind, World
 
 
@@ -106,13 +112,82 @@ def many(services: int, rollouts: int) -> dict[str, object]:
     }
 
 
+def _service(number: int, command: str) -> Job:
+    needs = {"cpus": 0.1, "mem": 10}
+    task = {"name": "web", "kind": "service", "instances": 5, "command": command}
+    return parse_job({"name": f"s{number}", "tasks": [{**task, "resources": needs}]})
+
+
+class Framework(BinpackHarness):
+    """The core of the framework, with a cluster that does at once what it says."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spent_s = 0.0
+        self.worst_s = 0.0
+
+    def feed(self, event: c.Event) -> None:
+        begin = time.thread_time()
+        super().feed(event)
+        took_s = time.thread_time() - begin
+        if not isinstance(event, c.Stored):  # of which the time is in that of what was stored for
+            self.spent_s += took_s
+            self.worst_s = max(self.worst_s, took_s)
+
+    def obey(self) -> None:
+        """What is launched runs, and what is killed ends."""
+        effects, self.effects = self.effects, []
+        for effect in effects:
+            if isinstance(effect, c.Accept):
+                for info in effect.tasks:
+                    self.update(info.task_id, pb.TASK_RUNNING)
+            elif isinstance(effect, c.Kill):
+                self.update(effect.task_id, pb.TASK_KILLED)
+
+
+def framework(services: int, rollouts: int, agents: int) -> dict[str, object]:
+    """Many services, of which some change at the same time, in the whole core."""
+    it = Framework()
+    it.feed(c.Subscribed("f"))
+    ids = [it.submit(_service(n, "x"), f"r{n}") for n in range(services)]
+    for number in range(agents):
+        it.offer("cpus:8;mem:8000", agent=f"a{number}")
+    it.obey()
+    it.advance(30)
+    it.spent_s = it.worst_s = 0.0
+    began_s = it.now_s
+    for number, job_id in enumerate(ids[:rollouts]):
+        job = _service(number, "y")
+        it.feed(c.VersionProposed(f"change{number}", job_id, 1, job, "apply"))
+    while any(it.core.jobs[job_id].unsettled for job_id in ids[:rollouts]):
+        it.obey()
+        if any(instance.pending for job_id in ids for instance in it.core.jobs[job_id].instances):
+            it.offer("cpus:8;mem:8000", agent=f"a{int(it.now_s) % agents}")
+        it.obey()
+        it.advance(1)
+        assert it.now_s < began_s + 600, "the rollouts do not end"
+    simulated_s = it.now_s - began_s
+    return {
+        "services": services,
+        "rollouts": rollouts,
+        "simulated_s": simulated_s,
+        "cores": round(it.spent_s / simulated_s, 4),
+        "worst_step_ms": round(it.worst_s * 1000, 1),
+    }
+
+
 @click.command()
 @click.option("--services", default=1000, show_default=True)
 @click.option("--rollouts", default=100, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def main(services: int, rollouts: int, as_json: bool) -> None:
     """Measure a bad rollout, a large one, and many at once."""
-    figures = {"bad": bad(), "good": good(), "many": many(services, rollouts)}
+    figures = {
+        "bad": bad(),
+        "good": good(),
+        "many": many(services, rollouts),
+        "framework": framework(services, rollouts, 1000),
+    }
     if as_json:
         print(json.dumps(figures))
         return
