@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from pymesos_cli.group import Room
+from pymesos_cli.jobs.following import Following
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.main import ROOMS, main
 from pymesos_cli.tasks.logs import _prefixes
@@ -152,6 +153,25 @@ def test_lines_of_several_tasks_begin_with_their_instances() -> None:
     assert labels(f"{a}.web.0.1", f"{a}.web.0.2") == ["web.0 attempt 1 | ", "web.0 attempt 2 | "]
     assert labels(f"{a}.web.0.1", f"{b}.web.0.1") == [f"{a}.web.0 | ", f"{b}.web.0 | "]
     assert labels("mine", "other.1") == ["mine    | ", "other.1 | "]
+
+
+def test_what_was_forgotten_between_two_connections_is_no_more() -> None:
+    def view(*names: str, more: bool = False, removed: bool = False) -> jobs_pb2.JobView:
+        instances = [jobs_pb2.InstanceView(name=name, removed=removed) for name in names]
+        return jobs_pb2.JobView(instances=instances, more=more)
+
+    def told(taken: jobs_pb2.JobView) -> list[tuple[str, bool]]:
+        return [(instance.name, instance.removed) for instance in taken.instances]
+
+    following = Following()
+    following.begin()
+    assert told(following.take(view("a", "b", "c"))) == [("a", False), ("b", False), ("c", False)]
+    assert told(following.take(view("d"))) == [("d", False)]
+    following.take(view("b", removed=True))
+    following.begin()
+    assert told(following.take(view("a", more=True))) == [("a", False)]
+    assert told(following.take(view("c"))) == [("c", False), ("d", True)]
+    assert told(following.take(view("c"))) == [("c", False)]
 
 
 def test_why_a_command_failed_is_said_once(capsys: pytest.CaptureFixture[str]) -> None:

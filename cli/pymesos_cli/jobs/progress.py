@@ -48,16 +48,16 @@ class Progress:
         """Show a view."""
         for instance in view.instances:
             if instance.removed:
-                self._instances.pop(_name(instance), None)
+                self._instances.pop(name_of(instance), None)
             else:
-                self._instances[_name(instance)] = instance
+                self._instances[name_of(instance)] = instance
         self._state = view.state or self._state
         if self._live is not None:
             self._live.update(self._render())
             return
         lines: Counter[str] = Counter()
         for instance in view.instances:
-            key = _name(instance)
+            key = name_of(instance)
             line = describe(instance)
             waits = instance.state == types_pb2.TASK_STATE_UNSPECIFIED and not instance.done
             if waits and not instance.stuck and (self._any_live() or instance.cause == "STORING"):
@@ -132,9 +132,9 @@ class Progress:
             if i.done and i.state not in (types_pb2.TASK_FINISHED, 0)
         ]
         for instance in failed[:MAX_LINES]:
-            said = self._said.get(_name(instance), "")
+            said = self._said.get(name_of(instance), "")
             if said != describe(instance):
-                self.say(f"  {instance.task_id or _name(instance)}: {instance.explanation}")
+                self.say(f"  {instance.task_id or name_of(instance)}: {instance.explanation}")
         started = [i for i in failed if i.HasField("exit_status")]
         if started and not output_shown:
             self.say(f"  see what it wrote: pymesos-cli logs --stderr {started[0].task_id}")
@@ -153,7 +153,7 @@ def _phase(instance: pb.InstanceView) -> str:
 
 def describe(instance: pb.InstanceView) -> str:
     """One line on an instance; empty while there is nothing to say."""
-    name = _name(instance)
+    name = name_of(instance)
     if instance.removed:
         return f"{name} is gone"
     if instance.state == types_pb2.TASK_STATE_UNSPECIFIED:
@@ -171,7 +171,8 @@ def describe(instance: pb.InstanceView) -> str:
     return f"{name} {phase}: {instance.explanation}" if instance.explanation else ""
 
 
-def _name(instance: pb.InstanceView) -> str:
+def name_of(instance: pb.InstanceView) -> str:
+    """Return what tells an instance from all others of its job."""
     return instance.name or f"{instance.task_name}.{instance.instance}"  # of an older framework
 
 
@@ -179,4 +180,4 @@ def _without_place(instance: pb.InstanceView, line: str) -> str:
     """Lines of many instances that say the same are shown once."""
     if instance.state == types_pb2.TASK_RUNNING or instance.removed:
         return line
-    return line.replace(f"{_name(instance)} ", f"{instance.task_name} ", 1)
+    return line.replace(f"{name_of(instance)} ", f"{instance.task_name} ", 1)

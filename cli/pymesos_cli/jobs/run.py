@@ -20,6 +20,7 @@ from pymesos_binpack.specs import Job, JobError
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster, jobs_at
 from pymesos_cli.finding import find_task
 from pymesos_cli.interrupts import OF_SIGNAL, run_interruptibly
+from pymesos_cli.jobs.following import Following
 from pymesos_cli.jobs.hosted import end_orphans, mark
 from pymesos_cli.jobs.leftovers import state_folder
 from pymesos_cli.jobs.progress import Progress
@@ -265,11 +266,13 @@ async def watch(
 ) -> AsyncIterator[pb.JobView]:
     """The job's views until it has ended, over restarts of the framework."""
     ended = said = False
+    following = Following()
     while not ended:
+        following.begin()
         try:
             async with jobs_at(cluster, address) as stub:
                 async for view in stub.WatchJob(pb.WatchJobRequest(job_id=job_id)):
-                    yield view
+                    yield following.take(view)
                     said = False
                     ended = not view.more and view.state not in ("running", "stopping")
             return
