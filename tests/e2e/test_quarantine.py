@@ -80,7 +80,8 @@ def test_a_job_of_another_version(roles: Roles) -> None:
     store.close()
 
     framework = roles.binpack(master.address)
-    wait_for("they are known again", lambda: len(cli.json("jobs")) == 2)
+    known = ["quarantined", "running"]  # and no longer unreachable
+    wait_for("they are known again", lambda: sorted(j["state"] for j in cli.json("jobs")) == known)
     assert state_of(cli, "bad")["state"] == "quarantined"
     assert state_of(cli, "good")["state"] == "running"
     (left,) = [t for t in cli.tasks(state="TASK_RUNNING") if t["quarantined"]]
