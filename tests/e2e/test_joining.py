@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -135,7 +136,7 @@ def test_the_page_runs_and_tokens_outlive_a_leader(machines: Machines) -> None:
     ada = machines["ada"]
     machines.ok("ada", f"pymesos-cli cluster join alice {written}")
     (ada / "lost").mkdir()
-    (ada / "lost/next-key.pem").write_bytes((ada / "alice/key.pem").read_bytes())
+    shutil.copy(ada / "alice/key.pem", ada / "lost/next-key.pem")  # with its mode
     machines.servers[first].kill()
     machines.servers[first].wait()
     wait_for("the next leader", lambda: active() == 3, 40)
@@ -148,7 +149,7 @@ def test_the_page_runs_and_tokens_outlive_a_leader(machines: Machines) -> None:
         folder = "lost" if machines.here(master) == leader.group() else f"lost{number}"
         if folder != "lost":
             (ada / folder).mkdir()
-            (ada / folder / "next-key.pem").write_bytes((ada / "alice/key.pem").read_bytes())
+            shutil.copy(ada / "alice/key.pem", ada / folder / "next-key.pem")
         machines.ok("ada", f"pymesos-cli cluster join {folder} {elsewhere}")
         assert Credentials(ada / folder).identity.principal == "operator/alice"
         thief = machines.do("thief", f"pymesos-cli cluster join mine {elsewhere}")
