@@ -92,6 +92,44 @@ async def test_what_enters_is_held_as_the_first_process(rig: tuple[Rig, str], us
     await runtime.exited(spec)
 
 
+async def test_the_agents_own_folders_are_not_in_the_path_of_others(
+    passable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed, shared = passable / "closed", passable / "shared"
+    for folder, mode in ((closed, 0o700), (shared, 0o711)):
+        folder.mkdir()
+        (folder / "tool").write_text(f"#!/bin/sh\necho of {folder.name}\n")
+        (folder / "tool").chmod(0o755)
+        folder.chmod(mode)
+    path = f"{closed}:/no/such:{shared}:/usr/bin:/bin"
+    monkeypatch.setenv("PATH", path)
+    async with process_rig(passable, watched=False) as rig:
+
+        async def said(user: bool, own_path: str = "") -> list[str]:
+            command = 'echo "$PATH"; tool; nosuch; echo $?; exec sleep 600'
+            spec = rig.spec(command)
+            if user:
+                spec = replace(spec, user=f"{OWNER[0]}:{OWNER[1]}", owner=OWNER)
+                os.chown(spec.sandbox, *OWNER)
+            if own_path:
+                spec.info.command.environment.add(name="PATH", value=own_path)
+            rig.runtime.launch(spec)
+            await rig.until(ContainerStarted, spec.container_id)
+            out = spec.sandbox / "stdout"
+            await until("it says all", lambda: out.exists() and "127\n" in out.read_text())
+            status, words = await run_entry(rig.runtime.entry(spec, ["nosuch"], ""), 20)
+            assert (status, "No such file" in words) == (127, True), words
+            rig.runtime.kill(spec.container_id, force=True)
+            await rig.exited(spec)
+            return out.read_text().splitlines()
+
+        others = path.removeprefix(f"{closed}:")
+        assert await said(user=True) == [others, "of shared", "127"]
+        assert await said(user=False) == [path, "of closed", "127"], "the agent's user has all"
+        asked = f"{shared}:/usr/bin:/bin"
+        assert await said(user=True, own_path=asked) == [asked, "of shared", "127"]
+
+
 async def test_who_is_not_the_user_yet_sees_nothing_of_the_environment(passable: Path) -> None:
     """Neither the task's LD_PRELOAD nor its PATH reaches what root runs on the way to it."""
     traps = passable / "traps"

@@ -9,11 +9,35 @@ from types import SimpleNamespace
 
 import pytest
 
+from pymesos_agent.containers.environment import DEFAULT_PATH, path_of_everybody
 from pymesos_agent.containers.settings import AllowedPath, Settings
 from pymesos_agent.containers.spec import ContainerSpec
-from pymesos_agent.runtimes.oci.bundle import Host, write_bundle
+from pymesos_agent.runtimes.oci.bundle import Host, Image, write_bundle
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
+
+
+def test_the_path_of_a_container(tmp_path: Path) -> None:
+    own, everybodys = tmp_path / "own", tmp_path / "own/everybodys"
+    everybodys.mkdir(parents=True)
+    own.chmod(0o700)
+    path = path_of_everybody(f"{own}:{everybodys}:/no/such:/usr/bin")
+    assert path == "/usr/bin"
+    assert path_of_everybody(str(own)) == DEFAULT_PATH
+    info = pb.TaskInfo(command=pb.CommandInfo(shell=True, value="true"))
+    spec = ContainerSpec("c", "f", "", None, info, parse("cpus:1"), tmp_path / "sandbox")
+    spec.sandbox.mkdir()
+    layers = (tmp_path / "layers/one",)
+    host = Host({"PATH": "/of/the/agent"})
+    for image, expected in (
+        (None, "/of/the/agent"),
+        (Image(layers), DEFAULT_PATH),
+        (Image(layers, environment=("PATH=/of/the/image",)), "/of/the/image"),
+    ):
+        bundle = tmp_path / expected.replace("/", "-")
+        write_bundle(bundle, spec, image, Settings(), host, "/group").held.close()
+        config = json.loads((bundle / "config.json").read_text())
+        assert f"PATH={expected}" in config["process"]["env"]
 
 
 def test_what_a_mount_of_the_machine_forbids_stays_so(

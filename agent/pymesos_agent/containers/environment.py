@@ -46,10 +46,26 @@ def task_environment(
 
 
 def host_environment() -> dict[str, str]:
-    """The little that a task without an image inherits from its agent."""
+    """The little that a task without an image inherits from its agent.
+
+    Of the folders of PATH it has those that its user may search.
+    """
     env = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
     env["PATH"] = os.environ.get("PATH", DEFAULT_PATH)
     return env
+
+
+def path_of_everybody(path: str) -> str:
+    """The folders of a PATH that every user of this machine may search."""
+    return ":".join(filter(_is_everybodys, path.split(":"))) or DEFAULT_PATH
+
+
+def _is_everybodys(folder: str) -> bool:
+    real = Path(os.path.realpath(folder))
+    try:
+        return all(one.stat().st_mode & 0o001 for one in (real, *real.parents))
+    except OSError:
+        return False
 
 
 def ulimits(container: pb.ContainerInfo) -> list[tuple[str, int, int]]:

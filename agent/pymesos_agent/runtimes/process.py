@@ -232,6 +232,7 @@ class ProcessRuntime:
             "ulimits": ulimits(spec.info.container),
             "no_new_privileges": True,
             "hidden": self._hidden and {**self._hidden, "but": own},
+            "has_path_of_agent": env["PATH"] == self._inherited["PATH"],
         }
 
     def _environment(self, spec: ContainerSpec) -> dict[str, str]:

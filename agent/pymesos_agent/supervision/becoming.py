@@ -65,11 +65,32 @@ def become(spec: Message, pipes: Sequence[str] = ()) -> NoReturn:
         step = "enter its sandbox"
         os.chdir(spec["cwd"])
         os.umask(0o022)
+        env = spec["env"]
+        if spec.get("has_path_of_agent"):
+            env = {**env, "PATH": searchable(env["PATH"])}
         step = f"execute {spec['argv'][0]}"
-        execute(spec["argv"], spec["env"])
+        execute(spec["argv"], env)
     except BaseException as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise BecomingError(f"cannot {step}: {reason}") from error
+
+
+def searchable(path: str) -> str:
+    """A PATH without the folders that this process may not search.
+
+    They are the agent's own, as /root/bin: of a program that is nowhere they would have it said
+    that permission is denied, and not that there is none.
+    """
+    kept = []
+    for folder in path.split(":"):
+        try:
+            os.stat(f"{folder}/.")
+        except PermissionError:
+            continue
+        except OSError:
+            pass  # it may be made yet
+        kept.append(folder)
+    return ":".join(kept) or os.defpath
 
 
 def execute(argv: list[str], env: Mapping[str, str]) -> NoReturn:

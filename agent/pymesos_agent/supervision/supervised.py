@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 START_TIMEOUT_S = 10.0
 AGAIN_S = 1.0
-OF_ITSELF = ("ids", "argv", "env", "cwd", "hidden", "no_new_privileges")
+OF_ITSELF = ("ids", "argv", "env", "cwd", "hidden", "no_new_privileges", "has_path_of_agent")
 # Of all that could be imported only what the programs name is.
 PROGRAM = (
     "import sys; sys.path.insert(0, sys.argv.pop(1));"

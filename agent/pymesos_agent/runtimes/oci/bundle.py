@@ -18,7 +18,7 @@ from typing import Any
 
 from pymesos_agent.containers import cgroups, hostpaths, users
 from pymesos_agent.containers.disks import MIB
-from pymesos_agent.containers.environment import task_argv, task_environment
+from pymesos_agent.containers.environment import DEFAULT_PATH, task_argv, task_environment
 from pymesos_agent.containers.facets import with_bundle_parts
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.containers.spec import ContainerSpec
@@ -227,7 +227,7 @@ def _root(spec: ContainerSpec, image: Image | None) -> programs.Root:
 def _environment(spec: ContainerSpec, image: Image | None, host: Host) -> dict[str, str]:
     inherited = dict(host.environment)
     if image is not None:
-        inherited = {"PATH": host.environment["PATH"]}
+        inherited = {"PATH": DEFAULT_PATH}
         inherited |= dict(e.partition("=")[::2] for e in image.environment)
     return task_environment(spec, SANDBOX, inherited)
 

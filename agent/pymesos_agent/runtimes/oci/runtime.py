@@ -23,7 +23,7 @@ from typing import Any
 
 from pymesos_agent.containers import cgroups
 from pymesos_agent.containers.disks import disk_of
-from pymesos_agent.containers.environment import host_environment
+from pymesos_agent.containers.environment import host_environment, path_of_everybody
 from pymesos_agent.containers.facets import DECLARED, THE_RUNTIME
 from pymesos_agent.containers.marks import MARK, new_mark
 from pymesos_agent.containers.sessions import Entry, EntryError
@@ -171,7 +171,9 @@ class OciRuntime:
             root.mkdir(mode=0o755, exist_ok=True)
             make_host_root(root)
             disk = disk_of(self._directory)
-            self._host = Host(host_environment(), init, socket.gethostname(), disk, root)
+            environment = host_environment()
+            environment["PATH"] = path_of_everybody(environment["PATH"])
+            self._host = Host(environment, init, socket.gethostname(), disk, root)
             self._tool = await working_tool(
                 self._tools.values(), self._settings.oci_tool, self._trial
             )
