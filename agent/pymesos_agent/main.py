@@ -54,6 +54,9 @@ from pymesos_proto.v1 import types_pb2 as pb
 log = logging.getLogger("pymesos_agent")
 
 EXECUTOR_LIMITS = {"/pymesos.v1.Executor/Connect": PEER_EXECUTORS}
+# What is changed where a port is taken: machines with several agents are the usual reason.
+FLAGS = "--port (0 takes a free one) or --ip"
+EXECUTOR_FLAGS = "--executor-port (0 takes a free one): each agent of a machine needs its own"
 MAX_NAME_IN_ID = 60
 END_TASKS_TIMEOUT_S = 30.0
 
@@ -67,11 +70,11 @@ async def serve(settings: AgentSettings, process: RoleProcess) -> None:
     detector = detector_for(settings.master, settings.zk_session_timeout_s)
     process.close_later(detector.close)
     credentials = await settings.credentials(Kind.AGENT)
-    server, address = process.bind(EXECUTOR_LIMITS, credentials)
+    server, address = process.bind(EXECUTOR_LIMITS, credentials, flags=FLAGS)
     executor_server, executors_at = server, address
     if credentials is not None:
         executor_server, executors_at = process.bind(
-            EXECUTOR_LIMITS, None, settings.executors_at, "--executor-port"
+            EXECUTOR_LIMITS, None, settings.executors_at, EXECUTOR_FLAGS
         )
     holder: list[Shell] = []
 

@@ -16,7 +16,7 @@ from pymesos_agent.files.trees import remove_tree
 from pymesos_agent.runtimes.interface import Runtime, RuntimeEvent
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Records
-from pymesos_core.text import os_problem
+from pymesos_core.text import duration, os_problem
 
 END_TIMEOUT_S = 30.0
 CLEAN_TIMEOUT_S = 10.0
@@ -81,8 +81,8 @@ async def end_containers(runtimes: Sequence[Runtime], ended: Ended, pids: Pids) 
     except TimeoutError:
         left = ", ".join(sorted(set(where) - ended.container_ids))
         raise PurgeError(
-            f"these containers did not end within {END_TIMEOUT_S:.0f} s: {left}. Nothing was"
-            f" deleted; end their processes, and try again"
+            f"these containers did not end within {duration(END_TIMEOUT_S)}: {left}. Nothing"
+            f" was deleted; end their processes, and try again"
         ) from None
     for container_id, runtime in where.items():
         runtime.destroy(container_id)

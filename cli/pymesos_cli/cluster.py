@@ -26,6 +26,7 @@ from pymesos_core.grpc_transport import call_error, dialer, open_channel
 from pymesos_core.security.credentials import Credentials, CredentialsError
 from pymesos_core.security.identities import Kind, name_in
 from pymesos_core.security.renewing import RenewalError, asking_leader, is_due, renew
+from pymesos_core.text import duration
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
@@ -63,6 +64,13 @@ class CliError(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]
 
 
+class NotFoundError(CliError):
+    """There is nothing of a name in the cluster that was asked, which is said, too."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, EXIT_USAGE)
+
+
 class ListAgainError(CliError):
     """A listing was cut short, since the leader changed: it has to begin anew."""
 
@@ -82,7 +90,9 @@ class Cluster:
             self._detector: Detector = detector_for(way.master)
         except AddressError as error:
             raise CliError(f"{way.master_from}: {error}", EXIT_USAGE) from error
+        self._shown = f"the master at {self.master_shown}"
         if way.context:
+            self._shown += f", of the context {way.context}"
             self.master_shown += f", of the context {way.context},"
         self.credentials: Credentials | None = None
         if way.tls is not None:
@@ -98,7 +108,7 @@ class Cluster:
         try:
             await asyncio.wait_for(self._detector.start(), self.timeout_s)
         except TimeoutError as error:
-            raise self._no_zookeeper(f"within {self.timeout_s:g} s; {self._doubt}") from error
+            raise self._no_zookeeper(f"within {duration(self.timeout_s)}; {self._doubt}") from error
         except CoordinationError as error:
             raise self._no_zookeeper(f"({error}).") from error
         return self
@@ -111,7 +121,9 @@ class Cluster:
             EXIT_NO_MASTER,
         )
 
-    async def __aexit__(self, *_: object) -> None:
+    async def __aexit__(self, _kind: object, error: object, _traceback: object) -> None:
+        if isinstance(error, NotFoundError):  # perhaps another cluster was meant
+            error.message += f". Asked was {self._shown}"  # type: ignore[misc]
         if self._channel is not None:
             await self._channel.close()
         await self._detector.close()
@@ -185,12 +197,14 @@ class Cluster:
 
     async def _follow(self, error: grpc.aio.AioRpcError, deadline: float) -> None:
         """Go on to the leader that was named, or wait a little; raise when that is no use."""
-        if error.code() in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT):
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            raise NotFoundError(describe(call_error(error))) from error
+        if error.code() == grpc.StatusCode.INVALID_ARGUMENT:
             raise CliError(describe(call_error(error)), EXIT_USAGE) from error
         if error.code() == grpc.StatusCode.ABORTED:
             raise ListAgainError(describe(call_error(error))) from error
         if error.code() == grpc.StatusCode.DEADLINE_EXCEEDED:
-            self._unreachable(f"no answer within {self.timeout_s:g} s")
+            self._unreachable(f"no answer within {duration(self.timeout_s)}")
         if error.code() == grpc.StatusCode.UNIMPLEMENTED:
             await self._not_known()
         if error.code() not in _NOT_LEADING:
@@ -424,8 +438,10 @@ async def jobs_at(
             raise CliError(
                 f"the Jobs service at {address} is not reachable; its framework may be restarting"
             ) from error
-        wrong = (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND)
-        code = EXIT_USAGE if error.code() in wrong else EXIT_FAILED
+        if error.code() == grpc.StatusCode.NOT_FOUND:
+            raise NotFoundError(describe(call_error(error))) from error
+        wrong = error.code() == grpc.StatusCode.INVALID_ARGUMENT
+        code = EXIT_USAGE if wrong else EXIT_FAILED
         raise CliError(describe(call_error(error)), code) from error
     finally:
         await channel.close()

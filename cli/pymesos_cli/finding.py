@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
 from pymesos_cli.output import age, count_of, note
 from pymesos_core.names import Found, Named, find, named_task, parse_task_id, without_asides
 from pymesos_core.states import is_terminal, state_name
@@ -70,7 +70,7 @@ def one(text: str, found: Found[Item], kind: Kind, about: Callable[[Item], str])
     if len(fits) > 1:
         raise several(text, fits, kind, about)
     if not fits:
-        raise CliError(f"there is no {kind.word} {quoted(text)}{_where(kind)}", EXIT_USAGE)
+        raise NotFoundError(f"there is no {kind.word} {quoted(text)}{_where(kind)}")
     if not found.exact:
         note(f"{text}… is {kind.word} {fits[0].id} ({about(fits[0].item)})")
     return fits[0].item
@@ -106,10 +106,9 @@ def _pick(
     found = find(text, known, exact=exact)
     if exact and not found.fits and (near := find(text, known).fits):
         some = ", ".join(f"{t.id} ({about(t.item)})" for t in near[:3])
-        raise CliError(
+        raise NotFoundError(
             f"there is no {kind.word} {quoted(text)}: a whole {kind.whole} is needed here; so"
-            f" begins {some}{', …' if near[3:] else ''}",
-            EXIT_USAGE,
+            f" begins {some}{', …' if near[3:] else ''}"
         )
     return one(text, found, kind, about)
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from pymesos_core.caller import Caller, taker_text
 from pymesos_core.limits import PEER_CALLS, Limit
+from pymesos_core.text import duration
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_core.turns import Turns
 
@@ -59,7 +60,8 @@ class TimedCall:
         except TimeoutError:
             raise CallError(
                 Code.DEADLINE_EXCEEDED,
-                f"nothing was said on this stream for {self._timeout_s:g} s after it was opened",
+                f"nothing was said on this stream for {duration(self._timeout_s)} after it was"
+                f" opened",
             ) from None
         self._timeout_s = None
         return first

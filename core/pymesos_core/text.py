@@ -36,6 +36,27 @@ def count_of(number: int, what: str, plural: str = "") -> str:
     return f"{number} {what}" if number == 1 else f"{number} {plural or f'{what}s'}"
 
 
+_UNITS = (("day", 86400.0, 3600.0), ("hour", 3600.0, 60.0), ("minute", 60.0, 1.0))
+
+
+def duration(seconds: float) -> str:
+    """How long: 0.5 s, 75 s, 12 minutes, 1 hour 30 minutes, 1000 days.
+
+    In the largest unit, with what is left in the next one, if it is any.
+    """
+    if seconds < 0:
+        return f"-{duration(-seconds)}"
+    if not 120 <= seconds < 1e12:
+        return f"{seconds:.3g} s"
+    for unit, length_s, smaller_s in _UNITS:
+        whole, rest = divmod(round(seconds / smaller_s), round(length_s / smaller_s))
+        if whole:
+            smaller = {3600.0: "hour", 60.0: "minute"}.get(smaller_s)
+            left = count_of(rest, smaller) if smaller else f"{rest} s"
+            return f"{count_of(whole, unit)} {left}" if rest else count_of(whole, unit)
+    raise AssertionError("from 120 s on there is a minute")
+
+
 def os_problem(error: OSError) -> str:
     """What the operating system refused, without its number: `/x: Permission denied`."""
     said = error.strerror or str(error)

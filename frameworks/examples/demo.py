@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pymesos_agent.supervision.hiding import way_here
+from pymesos_core.text import duration
 
 EXAMPLES = Path(__file__).resolve().parent
 REPO = EXAMPLES.parent.parent
@@ -162,7 +163,7 @@ def main() -> int:
     if rest:
         print("left behind:", *rest, sep="\n  ", file=sys.stderr)
         return 1
-    say(f"done in {time.monotonic() - begin:.0f} s; nothing is left running")
+    say(f"done in {duration(round(time.monotonic() - begin))}; nothing is left running")
     return 0
 
 

@@ -31,7 +31,7 @@ from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.streams import in_thread
 from pymesos_core.tasks import beside, running
-from pymesos_core.text import one_line, os_problem
+from pymesos_core.text import duration, one_line, os_problem
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.auditing import Audit, at_gate
@@ -274,8 +274,9 @@ async def _stand_back(leadership: Leadership, fault: Fault, seconds: float) -> N
     """Leave leading to the others for a while; who asks for the leader meanwhile is told why."""
     leadership.faults += 1
     leadership.stands_back = (
-        f"; it met a fault of its own ({fault}), and stands back for {seconds:.0f} s. Its log names"
-        f" the crash file to report; if every master meets the fault, start the version before"
+        f"; it met a fault of its own ({fault}), and stands back for"
+        f" {duration(round(seconds))}. Its log names the crash file to report; if every master"
+        f" meets the fault, start the version before"
     )
     log.error("a follower for now%s", leadership.stands_back)
     await asyncio.sleep(seconds)

@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import os
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -20,14 +21,14 @@ import pytest
 
 from pymesos_agent.supervision import hiding
 from pymesos_cli import services
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import CliError, Cluster, NotFoundError
 from pymesos_cli.jobs import hosted, leftovers, quarantine, run
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.local import keeping
 from pymesos_cli.local.cluster import LocalCluster, LocalError, Role, Stop
-from pymesos_cli.local.starting import Wanted, way_to_hide
+from pymesos_cli.local.starting import Wanted, start_cluster, way_to_hide
 from pymesos_cli.tasks import exec as exec_module
-from pymesos_cli.tasks import stats
+from pymesos_cli.tasks import logs, stats
 from pymesos_core.contexts import Way
 from pymesos_core.store import Change, Store, StoreError
 from pymesos_proto.v1 import jobs_pb2, sandbox_pb2, types_pb2
@@ -216,6 +217,78 @@ def test_a_local_cluster_wants_to_be_told_when_tasks_are_not_isolated(
     assert way_to_hide(Wanted()) == "landlock"
 
 
+def test_a_port_that_is_taken_is_said_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(LocalError) as refused:
+            start_cluster(tmp_path, tmp_path, Wanted(port=port), Stop())
+    said = str(refused.value)
+    assert f"cannot listen on port {port} (Address already in use): choose another" in said
+    assert "--ip" not in said and not list(tmp_path.iterdir())
+
+
+class LogsOfATask:
+    """The sandbox of a task that wrote to stderr alone."""
+
+    async def ReadLog(
+        self, request: sandbox_pb2.ReadLogRequest, **_: object
+    ) -> AsyncIterator[sandbox_pb2.LogPart]:
+        if request.stderr:
+            yield sandbox_pb2.LogPart(data=b"no such file")
+
+    async def ListFiles(self, *_: object, **__: object) -> sandbox_pb2.ListFilesResponse:
+        sizes = {"stdout": 0, "stderr": 12, "stderr.1": 30, "stderr.txt": 500}
+        files = [sandbox_pb2.FileView(name=n, size_bytes=size) for n, size in sizes.items()]
+        return sandbox_pb2.ListFilesResponse(files=files)
+
+
+@pytest.mark.parametrize(
+    ("stderr", "tail", "says"),
+    [
+        (False, None, "t wrote nothing to stdout; `pymesos-cli logs --stderr t` shows 42 bytes"),
+        (False, 0, ""),
+        (True, None, ""),
+    ],
+)
+def test_of_a_task_that_wrote_to_stderr_alone_logs_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    stderr: bool,
+    tail: int | None,
+    says: str,
+) -> None:
+    @asynccontextmanager
+    async def sandbox_of(*_: object) -> AsyncIterator[tuple[LogsOfATask, tuple[()]]]:
+        yield LogsOfATask(), ()
+
+    async def views(*_: object) -> list[pb.TaskView]:
+        return [pb.TaskView(task_info=types_pb2.TaskInfo(task_id="t"))]
+
+    monkeypatch.setattr(logs, "sandbox_of", sandbox_of)
+    monkeypatch.setattr(logs, "_views", views)
+    cluster = cast(Cluster, SimpleNamespace(timeout_s=1.0))
+    asyncio.run(logs.show_logs(cluster, "t", follow=False, stderr=stderr, tail=tail))
+    said = capfd.readouterr().err
+    assert says in said if says else "wrote nothing" not in said
+
+
+async def test_what_is_not_found_was_asked_of_a_cluster_that_is_named() -> None:
+    for context, says in (
+        ("", "there is no task 'x'. Asked was the master at h:1"),
+        ("prod", "there is no task 'x'. Asked was the master at h:1, of the context prod"),
+    ):
+        with pytest.raises(NotFoundError) as refused:
+            async with Cluster(Way("h:1", context=context), 1.0):
+                raise NotFoundError("there is no task 'x'")
+        assert refused.value.message == says and refused.value.exit_code == 2
+    with pytest.raises(CliError) as other:
+        async with Cluster(Way("h:1"), 1.0):
+            raise CliError("something else")
+    assert other.value.message == "something else"
+
+
 class TestARoleOfALocalClusterThatHasEnded:
     def role(self, tmp_path: Path, script: str) -> Role:
         process = subprocess.Popen(["sh", "-c", script], stdout=subprocess.DEVNULL)
@@ -225,21 +298,27 @@ class TestARoleOfALocalClusterThatHasEnded:
     def test_says_how_and_what_it_wrote(self, tmp_path: Path) -> None:
         role = self.role(tmp_path, "exit 3")
         role.log.write_text("one\ntwo\n")
-        assert role.last_words() == (
+        assert role.last_words(kept=True) == (
             f"it has ended with status 3: the last of {role.log}:\n  one\n  two"
         )
+
+    def test_names_no_file_that_goes_with_the_cluster(self, tmp_path: Path) -> None:
+        role = self.role(tmp_path, "exit 3")
+        role.log.write_text("one\n")
+        said = role.last_words(kept=False)
+        assert said == "it has ended with status 3: what it wrote last:\n  one"
 
     def test_says_so_when_it_wrote_nothing(self, tmp_path: Path) -> None:
         role = self.role(tmp_path, "kill -9 $$")
         role.log.touch()
-        assert role.last_words() == "it was ended by SIGKILL: it wrote nothing"
+        assert role.last_words(kept=True) == "it was ended by SIGKILL: it wrote nothing"
 
     def test_is_not_revived_without_its_folder(
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         folder = tmp_path / "removed"
         role = self.role(folder, "exit 0")
-        assert role.last_words().endswith("agent-1.log: No such file or directory")
+        assert role.last_words(kept=True).endswith("agent-1.log: No such file or directory")
         cluster = LocalCluster(folder, roles=[role])
         assert cluster.stop()
         said = capsys.readouterr().err

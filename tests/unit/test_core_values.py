@@ -23,6 +23,7 @@ from pymesos_core.coordination.standalone import (
 from pymesos_core.ids import hostname_problem, id_problem, name_problem, role_problem
 from pymesos_core.outbox import BATCH_BYTES, Outbox, OverflowedError
 from pymesos_core.store import Change, Store, StoreError
+from pymesos_core.text import duration
 from pymesos_core.timers import AT_ONCE, Timers
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 
@@ -278,3 +279,27 @@ def test_a_directory_is_for_one_process(tmp_path: Path) -> None:
     lock_directory(tmp_path)
     with pytest.raises(LockedError, match="in use"):
         lock_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "says"),
+    [
+        (0, "0 s"),
+        (0.25, "0.25 s"),
+        (75, "75 s"),
+        (119.9, "120 s"),
+        (120, "2 minutes"),
+        (150, "2 minutes 30 s"),
+        (3599.7, "1 hour"),
+        (5400, "1 hour 30 minutes"),
+        (86399, "1 day"),
+        (90000, "1 day 1 hour"),
+        (1000 * 86400, "1000 days"),
+        (-7200, "-2 hours"),
+        (1e300, "1e+300 s"),
+        (float("nan"), "nan s"),
+        (float("-inf"), "-inf s"),
+    ],
+)
+def test_durations_are_written_as_people_write_them(seconds: float, says: str) -> None:
+    assert duration(seconds) == says

@@ -117,6 +117,7 @@ class TestTokens:
             (DIGEST, "agent/a", 0, "a token is to live for 0 s"),
             (DIGEST, "agent/a", float("nan"), "a token is to live for nan s"),
             (DIGEST, "agent/a", 1e9, "30 days are expected"),
+            (DIGEST, "agent/a", 1000 * 86400, "a token is to live for 1000 days; 1 s to 30 days"),
         ],
     )
     def test_what_makes_no_sense_is_refused(

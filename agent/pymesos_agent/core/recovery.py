@@ -19,7 +19,7 @@ from pymesos_core.ids import id_problem
 from pymesos_core.reservations import with_reserved
 from pymesos_core.resources import ResourceError, Resources, checked_total, from_proto
 from pymesos_core.store import Records
-from pymesos_core.text import count_of
+from pymesos_core.text import count_of, duration
 from pymesos_proto.v1 import checkpoint_pb2 as checkpoint_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -191,7 +191,9 @@ def on_exited(ctx: Context, event: events.ContainerExited) -> None:
 def on_strays_due(ctx: Context, _: str) -> None:
     """Some do not end: the kernel holds them, and the tasks of this agent cannot wait for ever."""
     count = count_of(len(ctx.strays), "container")
-    text = f"{count} of no record did not end in {STRAYS_S:g} s; what they hold is offered again"
+    text = (
+        f"{count} of no record did not end in {duration(STRAYS_S)}; what they hold is offered again"
+    )
     ctx.complain("this agent", "strays", text)
     ctx.strays.clear()
     _register_without_strays(ctx)

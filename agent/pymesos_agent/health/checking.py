@@ -22,6 +22,7 @@ from pymesos_agent.containers.environment import task_argv
 from pymesos_agent.containers.sessions import CHUNK_BYTES, Entry, EntryError, run_entry
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_core.tasks import running
+from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb
 
 CLONE_NEWNET = 0x40000000
@@ -72,7 +73,7 @@ async def run_check(
                     else:
                         await _ask_grpc(check.grpc.service, f"{LOOPBACK}:{port}")
     except TimeoutError:
-        raise CheckError(f"no answer within {timeout_s:g} s") from None
+        raise CheckError(f"no answer within {duration(timeout_s)}") from None
 
 
 def port_of(ask: pb.Check.Http | pb.Check.Tcp | pb.Check.Grpc, spec: ContainerSpec) -> int:

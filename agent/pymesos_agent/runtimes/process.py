@@ -38,7 +38,7 @@ from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import hiding, supervisor
 from pymesos_agent.supervision.supervised import Ids, Supervised
 from pymesos_core.resources import Resources
-from pymesos_core.text import os_problem
+from pymesos_core.text import duration, os_problem
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class ProcessRuntime:
             entry = Entry(command, self._inherited, Path("/"), scratch=file)
             status, said = await run_entry(entry, TRIAL_TIMEOUT_S)
         except TimeoutError:
-            return f"a program that does nothing took longer than {TRIAL_TIMEOUT_S:.0f} s"
+            return f"a program that does nothing took longer than {duration(TRIAL_TIMEOUT_S)}"
         except (cgroups.CgroupError, OSError) as error:
             return str(error)
         finally:

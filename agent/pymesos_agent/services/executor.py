@@ -10,6 +10,7 @@ from pymesos_agent.core.effects import CloseExecutor, TellExecutor
 from pymesos_agent.core.events import ExecutorLeft, ExecutorSaid
 from pymesos_core.outbox import Outbox
 from pymesos_core.streams import NotReadError, serve_stream
+from pymesos_core.text import duration
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_proto.v1 import executor_pb2 as pb
 
@@ -133,7 +134,7 @@ class ExecutorService:
         except TimeoutError:
             raise CallError(
                 Code.DEADLINE_EXCEEDED,
-                f"nothing was said within {SUBSCRIBE_TIMEOUT_S:g} s; SUBSCRIBE first",
+                f"nothing was said within {duration(SUBSCRIBE_TIMEOUT_S)}; SUBSCRIBE first",
             ) from None
         except NotReadError:
             raise CallError(

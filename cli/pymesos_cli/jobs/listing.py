@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, jobs_at
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError, jobs_at
 from pymesos_cli.finding import JOB, about_job, check_given, find_job, has_ended
 from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.jobs.hosted import Hosted, end, find_hosted, hosted_jobs
@@ -80,7 +80,7 @@ async def find_held(
     if answers.silent and not find(text, things, exact=exact).fits:
         await refuse_silent(cluster, text, answers.silent)
     if not answers.items:
-        raise CliError(f"there is no job {quoted(text)}, and no Jobs service holds any", EXIT_USAGE)
+        raise NotFoundError(f"there is no job {quoted(text)}, and no Jobs service holds any")
     return find_job(text, answers.items, exact=exact)
 
 

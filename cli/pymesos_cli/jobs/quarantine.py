@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import CliError, Cluster, NotFoundError
 from pymesos_cli.output import count_of, print_json, print_table, printable
 from pymesos_cli.services import of_each, service, serving, warn
 from pymesos_core.text import quoted
@@ -213,10 +213,9 @@ async def _find(cluster: Cluster, item_id: str) -> tuple[Source, Item]:
     for source in SOURCES:
         if (item := await source.find(cluster, item_id)) is not None:
             return source, item
-    raise CliError(
+    raise NotFoundError(
         f"nothing of the id {quoted(item_id)} is in quarantine; `pymesos-cli quarantine list` lists"
-        f" what is, by exact ids",
-        EXIT_USAGE,
+        f" what is, by exact ids"
     )
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
 from pymesos_cli.output import note, print_json, print_table
 from pymesos_cli.services import Silent, of_each, service, serving, warn
 from pymesos_core.resources import MILLI, ResourceError, Resources, from_proto
@@ -168,9 +168,8 @@ def _find(known: Sequence[Volume], volume_id: str, role: str | None, host: str |
     if not fits:
         near = [str(volume) for volume in known if volume.volume_id.startswith(volume_id)][:3]
         hint = f"; a whole id is needed, and so begins {', '.join(near)}" if near else ""
-        raise CliError(
-            f"there is no volume {quoted(volume_id)}{hint}; `pymesos-cli volumes list` lists them",
-            EXIT_USAGE,
+        raise NotFoundError(
+            f"there is no volume {quoted(volume_id)}{hint}; `pymesos-cli volumes list` lists them"
         )
     if len(fits) > 1:
         lines = "".join(f"\n  {volume}" for volume in fits)

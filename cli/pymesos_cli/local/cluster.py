@@ -90,8 +90,8 @@ class Role:
         """Whether the cluster goes on without it."""
         return self.name.startswith("agent")
 
-    def last_words(self) -> str:
-        """How it has ended, if it has, and what it wrote last."""
+    def last_words(self, *, kept: bool) -> str:
+        """How it has ended, if it has, and what it wrote last; with `kept`, where that is."""
         status = self.process.poll()
         how = "" if status is None else f"it has ended with status {status}: "
         if status is not None and status < 0:
@@ -101,7 +101,8 @@ class Role:
         except OSError as error:
             return f"{how}what it wrote cannot be read from {self.log}: {error.strerror}"
         said = "".join(f"\n  {line}" for line in lines)
-        return f"{how}the last of {self.log}:{said}" if lines else f"{how}it wrote nothing"
+        last = f"the last of {self.log}" if kept else "what it wrote last"
+        return f"{how}{last}:{said}" if lines else f"{how}it wrote nothing"
 
 
 @dataclass
@@ -143,7 +144,7 @@ class LocalCluster:
         if self.stopping.wanted:
             raise StoppedError
         if not line.startswith("listening on "):
-            raise LocalError(f"{role.name} did not start; {role.last_words()}")
+            raise LocalError(f"{role.name} did not start; {role.last_words(kept=False)}")
         role.address = line.removeprefix("listening on ").strip()
 
     def _revive_dead_agents(self) -> None:

@@ -153,7 +153,9 @@ def _until_it_stops(cluster: LocalCluster, greet: Callable[[], None], stop: Stop
         while not stop.wanted and not failed:
             time.sleep(0.2)
             for role in cluster.ended():
-                print(f"{role.name} is gone; {role.last_words()}", file=sys.stderr)
+                print(
+                    f"{role.name} is gone; {role.last_words(kept=role.is_agent)}", file=sys.stderr
+                )
                 failed = failed or not role.is_agent
                 if all(role.told for role in cluster.roles if role.is_agent):
                     print(

@@ -13,6 +13,7 @@ from pymesos_cli.local.cluster import LocalCluster, LocalError, Stop
 from pymesos_cli.local.owner import AGENT, BINPACK, MASTER, tls_of
 from pymesos_core import resources
 from pymesos_core.resources import Resources
+from pymesos_core.text import os_problem
 
 PORTS_PER_AGENT = 50
 DEFAULT_AGENT = "cpus:2;mem:1024;disk:1024"
@@ -33,6 +34,11 @@ class Wanted:
 
 def start_cluster(folder: Path, secrets: Path, wanted: Wanted, stopping: Stop) -> LocalCluster:
     """Start all of it. Raises LocalError; what started is stopped."""
+    if wanted.port and (problem := _why_not_free(wanted.port)):
+        raise LocalError(
+            f"the master cannot listen on port {wanted.port} ({problem}): choose another with"
+            f" --port, or leave it out for a free one"
+        )
     cluster = LocalCluster(folder, stopping)
     hidden = _hidden(folder, secrets, wanted)
     try:
@@ -115,16 +121,19 @@ def port_block(size: int, taken: set[int]) -> int:
     for _ in range(1000):
         first = random.randrange(10_000, 32_000 - size, size)  # noqa: S311 - no secret
         ports = range(first, first + size)
-        if taken.isdisjoint(ports) and all(_is_free(port) for port in ports):
+        if taken.isdisjoint(ports) and not any(map(_why_not_free, ports)):
             taken.update(ports)
             return first
     raise LocalError(f"no {size} adjacent free ports are left between 10000 and 32000")
 
 
-def _is_free(port: int) -> bool:
+def _why_not_free(port: int) -> str:
+    """Why nothing can listen on a port of 127.0.0.1; empty if something can."""
     with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do
         try:
             probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
+            probe.listen()
+        except OSError as error:
+            return os_problem(error)
+    return ""

@@ -10,6 +10,7 @@ from pymesos_cli.cluster import EXIT_FAILED, CliError, Cluster
 from pymesos_cli.finding import find_agents
 from pymesos_cli.operators import leaving
 from pymesos_cli.output import count_of, note
+from pymesos_core.text import duration
 from pymesos_proto.v1 import operator_pb2 as pb
 
 LOOK_S = 0.5  # how often it is looked whether agents are drained
@@ -92,8 +93,12 @@ async def _say_what_is_left(cluster: Cluster, views: Sequence[pb.AgentView]) -> 
             note(f"{_name(view)} is {view.state}{hint}")
             continue
         tasks = await cluster.tasks(agent_id=view.info.agent_id)
-        left = max(0, view.drain.deadline_s - time.time())
-        when = f"what is left is killed in {left:.0f} s" if left else "what is left is being killed"
+        left = max(0, round(view.drain.deadline_s - time.time()))
+        when = (
+            f"what is left is killed in {duration(left)}"
+            if left
+            else "what is left is being killed"
+        )
         note(f"{_name(view)}: {count_of(len(tasks), 'task')} left; {when}")
         for reason in await leaving.reasons(cluster, tasks[:TASKS_SHOWN]):
             note(f"  {reason}")

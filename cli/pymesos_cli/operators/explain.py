@@ -14,6 +14,7 @@ from pymesos_cli.services import Silent, ask_jobs, serving
 from pymesos_core.json_dialect import explanation_json, instance_json, task_json
 from pymesos_core.names import Found, Named, TaskName, find
 from pymesos_core.states import is_terminal, reason_name, state_name
+from pymesos_core.text import duration
 from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -82,7 +83,8 @@ def framework_lines(said: pb.ExplainFrameworkResponse) -> Iterator[str]:
 def _help(withheld: pb.ExplainFrameworkResponse.Withheld) -> str:
     match withheld.reason:
         case "REFUSED":
-            return f"; the first filter ends in {withheld.first_ends_in_s:.0f} s, REVIVE ends all"
+            ends_in = duration(round(withheld.first_ends_in_s))
+            return f"; the first filter ends in {ends_in}, REVIVE ends all"
         case "LIMIT":
             return "; `pymesos-cli quota set` raises it"
         case "CAPABILITY":
@@ -131,7 +133,7 @@ def waiting_lines(
     yield f"{name} waits: {why}"
     if instance.attempts:
         due_s = instance.next_start_at_s - time.time()
-        due = f"; the next start is due in {max(0.0, due_s):.0f} s" if due_s > -1 else ""
+        due = f"; the next start is due in {duration(round(max(0.0, due_s)))}" if due_s > -1 else ""
         restarts = max(0, instance.attempts - 1)
         yield f"  started {count_of(instance.attempts, 'time')}, {restarts} of them again{due}"
     if instance.nearest:

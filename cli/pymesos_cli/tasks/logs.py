@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, sandbox_of
 from pymesos_cli.finding import find_task, find_tasks
+from pymesos_cli.output import note
 from pymesos_cli.tasks.exec import exit_code
 from pymesos_cli.terminal import SafeStream, stream
 from pymesos_core.names import parse_task_id
 from pymesos_core.states import is_terminal, state_name
-from pymesos_core.text import cut
+from pymesos_core.text import count_of, cut
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import sandbox_pb2 as pb
 
@@ -26,7 +29,9 @@ async def show_logs(
     """`pymesos-cli logs`: of a task, or of all live instances of a job."""
     views = await _views(cluster, text)
     if len(views) == 1:
-        await copy_log(cluster, views[0], stderr=stderr, follow=follow, tail=tail)
+        wrote = await copy_log(cluster, views[0], stderr=stderr, follow=follow, tail=tail)
+        if not (wrote or stderr or tail == 0):
+            await _say_if_in_stderr(cluster, views[0])
         return
     prefixes = _prefixes([view.task_info.task_id for view in views])
     copies = [
@@ -40,6 +45,21 @@ async def show_logs(
             raise result
     if problems:
         raise CliError("; ".join(problems))
+
+
+async def _say_if_in_stderr(cluster: Cluster, view: operator_pb.TaskView) -> None:
+    """Of a task that wrote nothing to stdout, say how much of its stderr is kept."""
+    task_id = view.task_info.task_id
+    request = pb.ListFilesRequest(framework_id=view.framework_id, task_id=task_id)
+    with contextlib.suppress(CliError):  # nobody asked for it
+        async with sandbox_of(cluster, view) as (stub, metadata):
+            found = await stub.ListFiles(request, metadata=metadata, timeout=cluster.timeout_s)
+        size = sum(f.size_bytes for f in found.files if re.fullmatch(r"stderr(\.\d+)?", f.name))
+        if size:
+            note(
+                f"{task_id} wrote nothing to stdout; `pymesos-cli logs --stderr {task_id}` shows"
+                f" {count_of(size, 'byte')} of its stderr"
+            )
 
 
 async def attach_to(cluster: Cluster, text: str) -> int:
@@ -105,8 +125,11 @@ async def copy_log(
     follow: bool = False,
     tail: int | None = None,
     prefix: bytes = b"",
-) -> None:
-    """Write a task's stdout to our own, or its stderr to our stderr. Raises CliError."""
+) -> bool:
+    """Write a task's stdout to our own, or its stderr to our stderr; whether there was any.
+
+    Raises CliError.
+    """
     out = stream(stderr=stderr)
     request = pb.ReadLogRequest(
         framework_id=view.framework_id,
@@ -116,12 +139,14 @@ async def copy_log(
     )
     if tail is not None:
         request.tail_lines = tail
-    rest = b""
+    rest, wrote = b"", False
     async with sandbox_of(cluster, view) as (stub, metadata):
         async for part in stub.ReadLog(request, metadata=metadata):
             rest = _write(out, prefix, rest + part.data)
+            wrote = wrote or bool(part.data)
     if rest:
         _write(out, prefix, rest + b"\n" if prefix else rest)
+    return wrote
 
 
 def _write(out: SafeStream, prefix: bytes, data: bytes) -> bytes:

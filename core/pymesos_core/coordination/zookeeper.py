@@ -43,6 +43,7 @@ from pymesos_core.coordination.zk_client import MakeClient, make_client
 from pymesos_core.coordination.zk_rights import close_registry, make_path, readable
 from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
 from pymesos_core.tasks import Background
+from pymesos_core.text import duration
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ async def _start(client: KazooClient, url: ZkUrl, timeout_s: float | None, purpo
         if timeout_s is not None and waited_s > timeout_s:
             await asyncio.to_thread(_stop, client)
             raise CoordinationError(
-                f"no ZooKeeper server answers at {url} within {timeout_s:g} s; {url.doubt}"
+                f"no ZooKeeper server answers at {url} within {duration(timeout_s)}; {url.doubt}"
             )
         if timeout_s is None and not said and waited_s > SAY_AFTER_S:
             log.warning(

@@ -48,7 +48,7 @@ from pymesos_core.security.identities import Identity, IdentityError, Kind
 from pymesos_core.security.issuing import put, put_authority, put_next_key, replace_file
 from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.security.signing import make_request
-from pymesos_core.text import one_line, os_problem
+from pymesos_core.text import duration, one_line, os_problem
 from pymesos_core.transport import CallError, Code, method_of
 from pymesos_proto.v1 import enrolment_pb2 as pb
 
@@ -259,7 +259,9 @@ async def _ask(
             await stream.done_writing()
             answer = await stream.read()
     except TimeoutError:
-        raise JoinError(f"{at} did not answer within {ANSWER_TIMEOUT_S:g} s; try again") from None
+        raise JoinError(
+            f"{at} did not answer within {duration(ANSWER_TIMEOUT_S)}; try again"
+        ) from None
     except CallError as error:
         if error.code == Code.UNAVAILABLE:
             raise JoinError(f"the master at {at} cannot take anybody in now: {error}") from error

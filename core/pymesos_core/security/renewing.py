@@ -31,7 +31,7 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.security.issuing import put
 from pymesos_core.security.signing import Issued, SigningError, make_request
 from pymesos_core.streams import in_thread
-from pymesos_core.text import os_problem
+from pymesos_core.text import duration, os_problem
 from pymesos_core.transport import CallError, Code, Dial, method_of
 from pymesos_proto.v1 import enrolment_pb2 as pb
 
@@ -89,7 +89,7 @@ async def renew(credentials: Credentials, ask: Ask) -> None:
     except SigningError as error:
         raise RenewalError(str(error)) from error
     except TimeoutError as error:
-        raise RenewalError(f"no answer within {ANSWER_TIMEOUT_S:g} s") from error
+        raise RenewalError(f"no answer within {duration(ANSWER_TIMEOUT_S)}") from error
     try:
         leaf, *above = x509.load_pem_x509_certificates(issued.chain)
         roots = x509.load_pem_x509_certificates(issued.roots)

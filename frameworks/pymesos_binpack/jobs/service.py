@@ -6,6 +6,7 @@ from pymesos_binpack.jobs import backoff
 from pymesos_binpack.jobs.endings import is_crash
 from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.jobs.steps import End, Finish, Launch, Step
+from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb
 
 
@@ -15,7 +16,7 @@ def after_end(instance: Instance, end: End) -> Step:
         return Finish(instance, "the master refused it, and would again", instance.saved.failures)
     rules, step = instance.spec.restart, again(instance, end, instance.saved.failures)
     if len(step.crashed_s) > rules.max:
-        why = f"it crashed {len(step.crashed_s)} times within {rules.within_s:g} s"
+        why = f"it crashed {len(step.crashed_s)} times within {duration(rules.within_s)}"
         return Finish(instance, why, instance.saved.failures)
     return step
 

@@ -16,7 +16,7 @@ from pymesos_core import limits
 from pymesos_core.caller import Caller
 from pymesos_core.errors import ProblemKind
 from pymesos_core.states import is_terminal
-from pymesos_core.text import quoted
+from pymesos_core.text import duration, quoted
 from pymesos_master.core import agents, offers, permission, reservations, tasks
 from pymesos_master.core.context import Context
 from pymesos_master.core.events import (
@@ -69,8 +69,9 @@ def on_drain(ctx: Context, event: OperatorDrainedAgents) -> None:
     problem = None
     if not 0 <= event.within_s <= MAX_WITHIN_S:
         problem = (
-            f"the deadline is {event.within_s:g} s from now; expected is a number of seconds from"
-            f" 0, which is at once, to {MAX_WITHIN_S:.0f}, which is 30 days"
+            f"the deadline is {duration(event.within_s)} from now; expected is a number of"
+            f" seconds from 0, which is at once, to {MAX_WITHIN_S:.0f}, which is"
+            f" {duration(MAX_WITHIN_S)}"
         )
     within_s = 0.0 if problem else event.within_s
     record = DrainRecord(

@@ -14,6 +14,7 @@ from pymesos_core.errors import ProblemKind
 from pymesos_core.resources import ResourceError
 from pymesos_core.security.identities import IdentityError, read_principal
 from pymesos_core.security.joining import not_wanted
+from pymesos_core.text import duration
 from pymesos_master.core import audit, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import Complain
@@ -62,8 +63,8 @@ def on_make(ctx: Context, event: OperatorMadeToken) -> None:
     problem = _digest_problem(event.digest) or principal_problem(event.principal)
     if not problem and not MIN_LIFETIME_S <= event.lifetime_s <= MAX_LIFETIME_S:
         problem = (
-            f"a token is to live for {event.lifetime_s:g} s; {MIN_LIFETIME_S:g} s to"
-            f" {MAX_LIFETIME_S / 86400:g} days are expected"
+            f"a token is to live for {duration(event.lifetime_s)}; {duration(MIN_LIFETIME_S)} to"
+            f" {duration(MAX_LIFETIME_S)} are expected"
         )
     if not problem and event.digest in ctx.state.image.intended(TOKEN):
         problem = "there is this token already"

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 from pymesos_core.contract import MAX_TIME_S, TEN_YEARS_S
 from pymesos_core.states import is_terminal
+from pymesos_core.text import duration
 from pymesos_master.core import offers
 from pymesos_master.core.context import Context
 from pymesos_master.core.drains import named_agents
@@ -62,8 +63,8 @@ def _problem(event: OperatorScheduledMaintenance) -> str | None:
         )
     if not 0 <= event.duration_s <= TEN_YEARS_S:
         return (
-            f"the window lasts {event.duration_s:g} s; expected is a number of seconds up to ten"
-            f" years, or 0 where that is not known"
+            f"the window lasts {duration(event.duration_s)}; expected is a number of seconds up to"
+            f" ten years, or 0 where that is not known"
         )
     return None
 

@@ -22,6 +22,7 @@ from pymesos_agent.core.lifecycles import (
 from pymesos_agent.core.tasks import updates
 from pymesos_agent.core.tasks.outcomes import grace_s
 from pymesos_agent.core.tasks.task import Task
+from pymesos_core.text import duration
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -164,7 +165,7 @@ def end(ctx: Context, executor: Executor, status: int | None, why: str) -> None:
         executor.stream_id = 0
     late = executor.killed_for == SUBSCRIBE
     reason = pb.REASON_EXECUTOR_REGISTRATION_TIMEOUT if late else pb.REASON_EXECUTOR_TERMINATED
-    text = f"It did not subscribe within {SUBSCRIBE_S:g} s" if late else why
+    text = f"It did not subscribe within {duration(SUBSCRIBE_S)}" if late else why
     for task in list(executor.tasks):
         event = TaskEvent.KILLED if task.kill is not None else TaskEvent.FAILED
         updates.update(ctx, task, event, reason, f"Its executor has ended: {text}")

@@ -22,6 +22,7 @@ from pymesos_agent.core.tasks.checks import (
 from pymesos_agent.core.tasks.outcomes import DISK, LIFETIME, ending
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core.resources import Resources, from_proto
+from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb
 
 ENDLESS_FORKS = 100  # within a second
@@ -154,7 +155,7 @@ def on_lifetime(ctx: Context, container_id: str) -> None:
     """End a task that is as old as it may become."""
     task = ctx.state.tasks.get(container_id)
     if task is not None:
-        endings.end_for(ctx, task, LIFETIME, f"{task.info.max_completion_time_s:g} s")
+        endings.end_for(ctx, task, LIFETIME, duration(task.info.max_completion_time_s))
 
 
 def on_disk_exceeded(ctx: Context, event: events.DiskExceeded) -> None:

@@ -15,6 +15,7 @@ from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import Host, write_bundle
 from pymesos_agent.runtimes.oci.tools import Tool
 from pymesos_core.resources import parse, to_proto
+from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb
 
 log = logging.getLogger(__name__)
@@ -53,7 +54,7 @@ async def try_tool(tool: Tool, sandbox: Path, bundle: Path, host: Host, cgroup: 
         entry = Entry(argv, host_environment(), sandbox.parent)
         status, said = await run_entry(entry, TRIAL_TIMEOUT_S)
     except TimeoutError:
-        return f"a container that does nothing took longer than {TRIAL_TIMEOUT_S:.0f} s"
+        return f"a container that does nothing took longer than {duration(TRIAL_TIMEOUT_S)}"
     return (said.strip() or f"it ended with status {status}") if status else ""
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pymesos_agent.runtimes.oci.bundle import BundleError
 from pymesos_core.images import full_name, is_on_disk
+from pymesos_core.text import duration
 
 FATAL = re.compile(r'level=fatal msg="((?:[^"\\]|\\.)*)"')
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -143,7 +144,7 @@ class Skopeo:
                 out, said = await process.communicate()
         except TimeoutError:
             raise ImageError(
-                f"cannot fetch the image {reference}: it takes longer than {timeout_s:.0f} s"
+                f"cannot fetch the image {reference}: it takes longer than {duration(timeout_s)}"
             ) from None
         finally:
             if process.returncode is None:
