@@ -181,3 +181,16 @@ def test_inverse_offers_are_accepted_but_for_agents_with_data(h: BinpackHarness)
         ("ia", False),
         ("ib", True),
     ]
+
+
+def test_a_job_that_is_stopped_in_the_middle_of_it_is_settled(h: BinpackHarness) -> None:
+    """Found by the simulator: it was shown as one that changes, for good."""
+    job_id = h.submit(job("service"))
+    old = run_on(h, "a")
+    drain(h)
+    h.feed(c.JobStopped(job_id))
+    assert not h.core.jobs[job_id].unsettled
+    update(h, old, pb.TASK_KILLED, "a")
+    assert h.core.jobs[job_id].state == "stopped"
+    again = BinpackHarness(h.records)
+    assert not again.core.jobs[job_id].unsettled

@@ -86,6 +86,7 @@ def on_stopped(ctx: Context, job_id: str, asked: int) -> None:
         ctx.store("a job is to end, as it was already", then=[Done(asked)])
         return
     job.stopping = True
+    job.unsettled = False
     called_off = []
     for step in reconcile(job, job.instances, ctx.now.wall_s):
         if isinstance(step, steps.Finish):

@@ -237,6 +237,8 @@ def _begin(
 
 def is_settled(job: JobState) -> bool:
     """Return whether nothing is to be done, but for batch tasks that may finish."""
+    if job.stopping:
+        return True  # what is to end follows no version
     counts = {spec.name: spec.instances for spec in job.job.tasks}
     if any(rollout.going for rollout in job.rollouts.values()):
         return False
