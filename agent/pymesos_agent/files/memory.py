@@ -9,6 +9,7 @@ and goes with that.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import stat
@@ -81,6 +82,11 @@ class Memory:
             if folder.name not in kept:
                 log.info("removing the secrets of %s, which an earlier run left", folder.name)
                 self.remove(folder.name)
+
+    def close(self) -> None:
+        """Remove the folder of this agent if no container has anything in it."""
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def remove_all(self) -> None:
         """Remove the folder of this agent."""
