@@ -10,6 +10,7 @@ from functools import partial
 
 from pymesos_binpack import core as bp
 from pymesos_binpack.jobs.state import INSTANCE, Instance
+from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
@@ -215,15 +216,19 @@ class WatchedBinpack(bp.BinpackCore):
 
     def _leaving(self) -> set[Instance]:
         """The instances that leave agents that are drained."""
-        if not self._ctx.draining:
-            return set()
         return {i for i in self.instances() if DRAINED in i.saved.leaving}
 
     def _check_left(self, instance: Instance) -> None:
-        """What does its work leaves only when another one does."""
+        """What does its work leaves only when another one does, unless some may be missing; what
+        is being replaced anyhow goes by its rollout, see test_rollout_weather."""
+        job, spec = self._ctx.roster.job_of(instance), instance.spec
+        rollout = job.rollouts.get(spec.name)
+        may_miss = rules_of(spec).in_numbers(spec.instances).unavailable
+        if may_miss or (rollout is not None and rollout.going):
+            return
         others = (
             other
-            for other in self._ctx.roster.job_of(instance).instances
+            for other in job.instances
             if other.spec.name == instance.spec.name and other.index == instance.index
         )
         relieved = any(o.saved.ready_since_s and not o.saved.leaving for o in others)
