@@ -46,6 +46,9 @@ class SimulatedMemory(Memory):
         """See Memory."""
         self._files.pop(container_id, None)
 
+    def close(self) -> None:
+        """See Memory."""
+
     def sweep(self, kept: Collection[str]) -> None:
         """See Memory."""
         for container_id in self._files.keys() - kept:

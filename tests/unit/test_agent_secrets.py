@@ -164,11 +164,14 @@ class TestMemory:
         memory.remove("c")
         assert not list(memory.folder.iterdir())
         memory.remove("c")
+        memory.close()
+        assert not memory.folder.exists(), "an agent that has ended leaves none behind"
 
     def test_what_an_earlier_run_left_goes(self, memory: Memory) -> None:
         for container_id in ("kept", "left"):
             memory.put(container_id, {"a": b"1"})
         memory.sweep({"kept"})
+        memory.close()
         assert [folder.name for folder in memory.folder.iterdir()] == ["kept"]
         memory.remove_all()
         assert not memory.folder.exists()
