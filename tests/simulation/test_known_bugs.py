@@ -791,7 +791,7 @@ BUGS: list[Patch] = [
 FOUND_BY: dict[str, int] = {
     "a_stream_ends_without_its_close": 5,
     "answer_before_the_end_of_a_job_is_stored": 94,
-    "forget_an_operators_kill": 14,
+    "forget_an_operators_kill": 4,
     "forget_the_epoch": 43,
     "forget_to_kill_again": 91,
     "give_secrets_of_any_task": 12,
@@ -802,7 +802,7 @@ FOUND_BY: dict[str, int] = {
     "leave_a_change_out": 9,
     "leave_the_offers_of_who_is_torn_down": 5,
     "leave_the_rest_of_a_group": 25,
-    "leave_what_is_there_at_the_deadline": 48,
+    "leave_what_is_there_at_the_deadline": 160,
     "let_strangers_live": 46,
     "let_the_core_hear_secrets": 2,
     "make_a_record_of_what_is_durable": 7,
@@ -822,7 +822,6 @@ FOUND_BY: dict[str, int] = {
     "stop_at_once_what_is_on_a_drained_agent": 24,
     "stop_however_few_are_left": 3,
     "take_the_cursor_of_another_leader": 74,
-    "write_after_a_failed_write": 1,
 }
 
 NOT_CONVERGED = "not converged"
