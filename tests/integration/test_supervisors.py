@@ -14,7 +14,7 @@ import pytest
 
 from pymesos_agent.containers.sessions import run_entry
 from pymesos_agent.containers.settings import Settings
-from pymesos_agent.containers.spec import ContainerSpec
+from pymesos_agent.containers.spec import ContainerSpec, SecretValues
 from pymesos_agent.core.events import ContainerFailed
 from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_agent.runtimes.process import ProcessRuntime
@@ -23,7 +23,10 @@ from pymesos_testing.components import supervisors
 from pymesos_testing.rigs import Rig, oci_rig, process_rig
 from pymesos_testing.waiting import until
 
-DATA = Path(__file__).parent / "data"  # supervisors of releases, and the logfile they had
+DATA = Path(__file__).parent / "data"  # supervisors of releases, and the modules they had
+# Of a version: the folders of its supervisor and of the logfile, and what it has beside itself.
+PLACES = {4: ("supervision", "files", ("becoming", "hiding", "keeping"))}
+PLACES_BEFORE: tuple[str, str, tuple[str, ...]] = ("", "", ())
 TAG = f"test-{os.getpid()}"
 
 
@@ -32,17 +35,23 @@ def older(folder: Path, of: int, version: int = 0) -> str:
 
     `of` is the release's version of the protocol; `version`, what it says instead.
     """
+    room, files, beside = PLACES.get(of, PLACES_BEFORE)
     package = folder / "earlier/pymesos_agent"
-    package.mkdir(parents=True)
+    for place in (package, package / room, package / files):
+        place.mkdir(parents=True, exist_ok=True)
+        (place / "__init__.py").touch()
     text = (DATA / f"supervisor_v{of}.txt").read_text()
     assert f"\nVERSION = {of}\n" in text
     text = text.replace(f"\nVERSION = {of}\n", f"\nVERSION = {version or of}\n")
-    (package / "__init__.py").touch()
-    (package / "supervisor.py").write_text(text)
-    (package / "logfile.py").write_text((DATA / "logfile_v3.txt").read_text())
+    (package / room / "supervisor.py").write_text(text)
+    logfile = (DATA / f"logfile_v{max(of, 3)}.txt").read_text()
+    (package / files / "logfile.py").write_text(logfile)
+    for name in beside:
+        (package / room / f"{name}.py").write_text((DATA / f"{name}_v{of}.txt").read_text())
+    module = ".".join(filter(None, ("pymesos_agent", room, "supervisor")))
     return (
         f"import sys; sys.argv.pop(1); sys.path.insert(0, {str(package.parent)!r});"
-        " from pymesos_agent.supervisor import main; main()"
+        f" from {module} import main; main()"
     )
 
 
@@ -98,7 +107,7 @@ async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
 async def test_the_supervisor_of_the_previous_release_goes_on(
     passable: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
-    """The supervisor lies elsewhere in the package, and knows of no secret."""
+    """It gives tasks the rights of today, and never has the variables of a secret on disk."""
     monkeypatch.setattr(supervised, "PROGRAM", older(passable, supervisor.VERSION - 1))
     monkeypatch.setattr(supervisor, "VERSION", supervisor.VERSION - 1)
     make = oci_rig(passable) if runtime == "oci" else process_rig(passable, watched=False)
@@ -116,6 +125,9 @@ async def test_the_supervisor_of_the_previous_release_goes_on(
         more = await run_as(new, "65533", "id -u; id -g; grep NoNewPrivs /proc/self/status")
         assert (await new.exited(more)).exit_status == 0
         assert (more.sandbox / "stdout").read_text() == "65533\n65533\nNoNewPrivs:\t1\n"
+        if isinstance(new.runtime, ProcessRuntime):
+            await refuses_secret_variables(new)
+            assert not new.runtime._supervised.can_limit
         new.runtime.kill(stays.container_id, force=True)
         assert (await new.exited(stays)).exit_status == -9
         assert supervisors(passable) == before, "it is as good as a new one"
@@ -126,6 +138,14 @@ def test_supervisors_of_all_versions_are_kept() -> None:
     """Who raises the version keeps the supervisor that spoke the one before, and tries it above."""
     kept = {int(path.stem.removeprefix("supervisor_v")) for path in DATA.glob("supervisor_v*.txt")}
     assert kept >= set(range(2, supervisor.VERSION)), "keep the supervisor of the last release"
+
+
+async def refuses_secret_variables(rig: Rig) -> None:
+    spec = rig.spec("true")
+    object.__setattr__(spec, "secrets", SecretValues({"TOKEN": "hush"}))
+    rig.runtime.launch(spec)
+    failed = await rig.until(ContainerFailed, spec.container_id)
+    assert isinstance(failed, ContainerFailed) and "on disk" in failed.message
 
 
 async def run_as(rig: Rig, user: str, command: str) -> ContainerSpec:

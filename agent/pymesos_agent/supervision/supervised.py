@@ -133,7 +133,12 @@ class Supervised:
     @property
     def keeps_environments(self) -> bool:
         """Whether none that is launched is on disk meanwhile: see `_become_by_itself`."""
-        return self._version >= 3
+        return self._starts_all
+
+    @property
+    def _starts_all(self) -> bool:
+        """Whether the supervisor knows all that a launch says: see its VERSION."""
+        return self._version >= 5
 
     @property
     def _is_old(self) -> bool:
@@ -300,8 +305,7 @@ class Supervised:
             self._unsent[container_id] = message
 
     def _send_launch(self, message: Message) -> None:
-        with_user = self._version < 3 and message.get("ids") is not None
-        if with_user or (self._version < 4 and message.get("no_new_privileges")):
+        if not self._starts_all and "helper" not in message:
             self._become_by_itself(message)
         self._launching.add(message["id"])
         self._send(message)
@@ -340,7 +344,7 @@ class Supervised:
     @property
     def can_limit(self) -> bool:
         """Whether the supervisor knows of limits that change."""
-        return self._version >= 4
+        return self._version >= 5
 
     def limit(self, container_id: str, rss_limit_bytes: int) -> None:
         """Let a container whose memory is watched use more of it."""

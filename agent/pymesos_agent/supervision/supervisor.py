@@ -5,10 +5,11 @@ It outlives the agent, so it is small: the standard library only, one thread, ru
 becomes its child. An agent speaks to it over a Unix socket, one JSON object per line:
 
     agent → supervisor                            supervisor → agent
-    {"op": "hello", "version": 4, "secret": …}    {"ev": "hello", "version": 4, "containers": […]}
+    {"op": "hello", "version": 5, "secret": …}    {"ev": "hello", "version": 5, "containers": […]}
     {"op": "launch", "id": …, "argv": […], …}     {"ev": "started", "id": …, "pid": …}
                                                   {"ev": "failed", "id": …, "error": …}
     {"op": "kill", "id": …, "signal": 15}         {"ev": "exited", "id": …, "status": …, …}
+    {"op": "limit", "id": …, "rss_limit_bytes": …}
     {"op": "forget", "id": …}
     {"op": "adopt", "id": …, "pid": …}
     {"op": "shutdown"}
@@ -25,6 +26,7 @@ Supervisors of earlier versions are kept in tests/integration/data, and spoken t
     2: since the first release
     3: "ids" in a launch, instead of "user"
     4: "secret" in a hello; without, only root is answered. "hidden" and "own_uid" in a launch
+    5: "limit", and "no_new_privileges" and "has_path_of_agent" in a launch
 
 It answers who has its own user or is root, is no process of a container nor started by the agent
 that is connected, and says the secret that was written to its standard input as it started. The
@@ -84,7 +86,7 @@ if TYPE_CHECKING:
 
     Message = dict[str, Any]
 
-VERSION = 4
+VERSION = 5
 SAMPLE_S = 0.1  # how often memory is looked at
 LINGER_S = 0.02  # how often the remains of an ended container are killed again
 ORPHANED_GRACE_S = 5.0  # how long a supervisor without an agent and containers waits
