@@ -134,6 +134,11 @@ def test_completion_imports_only_what_it_needs(line: str, offered: str) -> None:
         (["--master", "::1", "leader"], "brackets are around an IPv6 address: [::1]:5050"),
         (["stats", ""], "the name of the task is empty"),
         (["top", ""], "the name of the task is empty"),
+        (["scale", "a.b=0"], "'0' is no number of instances; 1 to 10000"),
+        (["scale", "a.b=0000000059999999999"], "'0000000059999999999' is no number of instances"),
+        (["scale", f"a.b=1{5000 * '0'}"], "is no number of instances"),
+        (["rollback", "a", "00000000019999999999"], "'00000000019999999999' is no version"),
+        (["rollback", "a", f"1{5000 * '0'}"], "is no version: a number is expected"),
     ],
 )
 def test_what_is_typed_wrong_is_said_shortly(arguments: list[str], says: str) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 MAX_INSTANCES = 10_000
+MAX_DIGITS = 10  # of a number that is typed
 FAILED = ("rolled_back", "rollback_failed", "aborted")
 SHOWN_CHANGES = 3  # of a version, in a table
 
@@ -157,13 +158,19 @@ async def scale_job(cluster: Cluster, texts: Sequence[str], *, wait: bool) -> in
 
 
 def _number(text: str, number: str) -> int:
-    if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= MAX_INSTANCES):
+    if not 1 <= (count := _whole_number(number)) <= MAX_INSTANCES:
         raise CliError(
             f"{quoted(text)}: {quoted(number)} is no number of instances; 1 to {MAX_INSTANCES} are"
             f" possible, and `pymesos-cli stop` ends a job",
             EXIT_USAGE,
         )
-    return int(number)
+    return count
+
+
+def _whole_number(text: str) -> int:
+    """Return the number that was typed; 0 where it is none, or far too long."""
+    is_one = text.isascii() and text.isdigit() and len(text) <= MAX_DIGITS
+    return int(text) if is_one else 0
 
 
 async def restart_job(cluster: Cluster, text: str, *, wait: bool) -> int:
@@ -183,13 +190,13 @@ async def restart_job(cluster: Cluster, text: str, *, wait: bool) -> int:
 
 async def roll_back(cluster: Cluster, text: str, number: str, *, wait: bool) -> int:
     """`pymesos-cli rollback`; the exit status."""
-    if number and not (number.isascii() and number.isdigit() and 0 < int(number[:10]) < 2**31):
+    version = _whole_number(number)
+    if number and not 0 < version < 2**31:
         raise CliError(
             f"{quoted(number)} is no version: a number is expected, as `pymesos-cli history"
             f" {text}` lists them",
             EXIT_USAGE,
         )
-    version = int(number or 0)
     address, job = await _held(cluster, text)
 
     async def ask(stub: JobsAsyncStub) -> pb.ChangeJobResponse:
