@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,10 @@ import pytest
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job
 from pymesos_binpack.jobs.rollouts.asking import Asked
+from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_binpack.jobs.rollouts.state import settled
 from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.services.views import job_view
 from pymesos_binpack.shell import StaleError, SubmitError
 from pymesos_core.caller import Caller, Method
 from pymesos_core.security.policy_file import read_policy
@@ -204,6 +208,50 @@ class TestApply:
         ]
         shown = desk.apply(text, dry_run=True)
         assert changes(shown)[0] == ("tasks.web.env.KEY", '"old"', '"new"')
+
+
+class TestMessagesStayBelowTheirLimit:
+    def test_however_long_agents_say_why_a_task_was_refused(self, desk: Desk) -> None:
+        tasks = [{**WEB, "name": f"t{n}", "instances": 1} for n in range(20)]
+        job_id = desk.apply(document(*tasks)).job_id
+        desk.h.offer("cpus:40;mem:4000")
+        for instance in desk.h.core.instances():
+            desk.h.update(instance.saved.task_id, types_pb2.TASK_RUNNING)
+        desk.apply(document(*({**task, "command": "y"} for task in tasks)))
+        desk.h.offer("cpus:40;mem:4000")
+        for instance in [i for i in desk.h.core.instances() if i.live and i.version == 2]:
+            desk.h.feed(
+                c.TaskUpdated(
+                    types_pb2.TaskStatus(
+                        task_id=instance.saved.task_id, state=types_pb2.TASK_ERROR, uuid=b"u",
+                        agent_id="a", message="m" * 60_000,
+                    )
+                )
+            )  # fmt: skip
+        state = desk.h.core.jobs[job_id]
+        assert any(rollout.failure for rollout in state.rollouts.values())
+        assert job_view(state, "f").ByteSize() < 100_000
+        assert len(desk.h.records["rollouts", job_id]) < 100_000
+
+    def test_however_many_rollouts_there_are(self, desk: Desk) -> None:
+        for name in ("a", "b", "c"):
+            desk.apply(document(WEB, name=name))
+        why = 4000 * "\u00fc"
+        over = replace(settled(1, 1, 0.0), why=why)
+        going = replace(over, state=State.ROLLING)
+        for state in desk.h.core.jobs.values():
+            state.durable_rollouts = {**dict.fromkeys(map(str, range(999)), over), "last": going}
+            rollouts = job_view(state, "f").rollouts
+            assert rollouts[0].task_name == "last", "what goes on comes first"
+            assert 100 < len(rollouts) < 999
+        seen, token = [], ""
+        while True:
+            page = desk.call("ListJobs", pb.ListJobsRequest(page_token=token))
+            assert page.ByteSize() < 2**20
+            seen += [view.name for view in page.jobs]
+            if not (token := page.next_page_token):
+                break
+        assert seen == ["a", "b", "c"]
 
 
 class TestOthers:

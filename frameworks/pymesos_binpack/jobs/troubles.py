@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 
+from pymesos_binpack.jobs.rollouts.asking import SHOWN
 from pymesos_binpack.jobs.rollouts.members import Trouble
 from pymesos_binpack.jobs.state import Instance
 from pymesos_core.states import is_terminal
+from pymesos_core.text import cut
 from pymesos_proto.v1 import types_pb2 as pb
 
 # What runtimes say of an image that they could not get.
@@ -22,7 +24,12 @@ _UNAVAILABLE = re.compile(
 
 
 def trouble_of(instance: Instance) -> tuple[Trouble, str]:
-    """Return what keeps an instance from running, and what was said of it."""
+    """Return what keeps an instance from running, and what was said of it, cut."""
+    trouble, text = _trouble_of(instance)
+    return trouble, cut(text, SHOWN)  # a rollout repeats it, and is kept
+
+
+def _trouble_of(instance: Instance) -> tuple[Trouble, str]:
     saved = instance.saved
     if saved.state == pb.TASK_ERROR and saved.done:
         return Trouble.TASK_ERROR, saved.message

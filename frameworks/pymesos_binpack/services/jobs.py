@@ -25,6 +25,7 @@ DEBOUNCE_S = 0.05  # a job that changes all the time is shown this often
 DEFAULT_PAGE_SIZE = 100
 MAX_PAGE_SIZE = 1000
 PART_BYTES = 256 * 1024  # a view in several messages: the last one is the one without `more`
+PAGE_BYTES = 512 * 1024  # of jobs, unless one alone is larger
 SLICE = 500
 QUARANTINED_PER_PAGE = 10
 
@@ -56,15 +57,19 @@ class JobsService(JobChanges):
             job_id for job_id, job in core.jobs.items() if request.include_ended or not job.is_over
         )
         every = sorted(j for j in (*kept, *core.quarantined) if j > request.page_token)
-        return pb.ListJobsResponse(
-            jobs=[
-                quarantined_view(core.quarantined[job_id], framework_id)
-                if job_id in core.quarantined
-                else job_view(core.jobs[job_id], framework_id)
-                for job_id in every[:size]
-            ],
-            next_page_token=every[size - 1] if len(every) > size else "",
-        )
+        views: list[pb.JobView] = []
+        used_bytes = 0
+        for job_id in every[:size]:
+            if job_id in core.quarantined:
+                view = quarantined_view(core.quarantined[job_id], framework_id)
+            else:
+                view = job_view(core.jobs[job_id], framework_id)
+            used_bytes += view.ByteSize()
+            if views and used_bytes > PAGE_BYTES:
+                break
+            views.append(view)
+        more = len(every) > len(views)
+        return pb.ListJobsResponse(jobs=views, next_page_token=views[-1].job_id if more else "")
 
     async def WatchJob(  # noqa: N802
         self, request: pb.WatchJobRequest, call: Call

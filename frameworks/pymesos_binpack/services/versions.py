@@ -20,7 +20,7 @@ from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, Version
 from pymesos_binpack.jobs.rollouts.asking import Asked as RolloutAsk
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.services.asked import Asked, Call, runs, short, who
-from pymesos_binpack.services.views import MAX_ROLLOUTS, rollout_view
+from pymesos_binpack.services.views import rollout_views
 from pymesos_binpack.shell import StaleError, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job
 from pymesos_core.security.policy import Verb
@@ -316,8 +316,8 @@ class JobChanges(Asked):
         except SubmitError as error:
             raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
         tasks = sorted(before & job.durable_rollouts.keys())
-        named = [t for t in tasks if request.task_name in ("", t)][:MAX_ROLLOUTS]
-        return pb.RolloutResponse(rollouts=[rollout_view(job, task) for task in named])
+        named = [t for t in tasks if request.task_name in ("", t)]
+        return pb.RolloutResponse(rollouts=rollout_views(job, named))
 
     async def ListVersions(  # noqa: N802
         self, request: pb.ListVersionsRequest, call: Call

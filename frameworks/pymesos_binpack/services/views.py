@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from pymesos_binpack.jobs.state import Instance, JobState, pb_state
 from pymesos_binpack.jobs.volumes import KeptVolume
@@ -10,10 +11,13 @@ from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
 from pymesos_core.resources import MILLI
 from pymesos_core.states import is_terminal, state_name
+from pymesos_core.text import cut
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
 MAX_ROLLOUTS = 1000
+ROLLOUTS_BYTES = 384 * 1024  # of a job, beside its instances; a message has at most 1 MiB
+WHY_SHOWN = 1000  # characters of why a rollout is in its state
 TASKS_SHOWN, TASKS_LISTED = 1000, 100
 REASON_LISTED = 200
 DOCUMENT_SHOWN = 200_000  # characters; a message has at most 1 MiB
@@ -33,13 +37,26 @@ def rollout_view(job: JobState, task: str) -> pb.RolloutView:
     return pb.RolloutView(
         task_name=task,
         state=rollout.state,
-        why=rollout.why,
+        why=cut(rollout.why, WHY_SHOWN),
         from_version=rollout.from_version,
         to_version=rollout.to_version,
         by=rollout.by,
         began_at_s=rollout.began_s,
         going=rollout.going,
     )
+
+
+def rollout_views(job: JobState, tasks: Iterable[str]) -> list[pb.RolloutView]:
+    """Return the latest rollouts of tasks; of too many, those first that go on."""
+    out: list[pb.RolloutView] = []
+    size = 0
+    for task in sorted(tasks, key=lambda name: not job.durable_rollouts[name].going):
+        view = rollout_view(job, task)
+        size += view.ByteSize()
+        if size > ROLLOUTS_BYTES or len(out) == MAX_ROLLOUTS:
+            break
+        out.append(view)
+    return out
 
 
 def instance_view(
@@ -146,7 +163,7 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         submitted_at_s=job.submitted_at_s,
         framework_id=framework_id,
         version=job.durable_version,
-        rollouts=[rollout_view(job, task) for task in list(job.durable_rollouts)[:MAX_ROLLOUTS]],
+        rollouts=rollout_views(job, job.durable_rollouts),
         settled=not job.unsettled and all(i.settled for i in job.instances),
     )
 

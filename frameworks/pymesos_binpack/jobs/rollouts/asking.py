@@ -21,7 +21,7 @@ class Asked(StrEnum):
 
 
 MOST_EXITS = 3  # in a row, after which a version is taken to be bad
-SHOWN = 300  # characters of how an instance ended
+SHOWN = 300  # characters of how an instance ended, or why it does not run
 
 
 class AskedError(ValueError):
