@@ -10,7 +10,7 @@ import contextlib
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -310,17 +310,29 @@ def load_version(read: Any) -> Version:
         read["what"],
         read["request_id"],
         read["restarts"],
-        read["rerun"],
+        _rerun_of(read),
     )
     texts = (version.document, version.made_by, version.what, version.request_id)
     restarts = version.restarts
     if not (_is_whole(version.number, 1) and _is_time(version.made_at_s)):
         raise ValueError("a version has another number, or another time, than can be")
-    if not (all(map(_is_text, texts)) and _is_flag(version.rerun)):
-        raise ValueError("a version has no text, or no flag, where one is expected")
+    if not all(map(_is_text, texts)):
+        raise ValueError("a version has no text where one is expected")
     if not (isinstance(restarts, dict) and all(map(_is_whole, restarts.values()))):
         raise ValueError("a version has impossible restarts")
     return version
+
+
+def _rerun_of(read: Mapping[str, Any]) -> Set[str]:
+    """The tasks that run again; earlier this was a flag, for all or none. Raises ValueError."""
+    rerun = read["rerun"]
+    if rerun is True:
+        return {task.name for task in _parse(str(read["document"])).tasks}
+    if rerun is False:
+        return frozenset()
+    if not (isinstance(rerun, list) and all(map(_is_text, rerun))):
+        raise ValueError("a version has no list of tasks where one is expected")
+    return frozenset(rerun)
 
 
 def _instances(job: JobState, saved: Mapping[str, Saved]) -> Iterator[Instance]:

@@ -14,6 +14,7 @@ from pymesos_binpack.jobs.aligning import is_shown
 from pymesos_binpack.jobs.history import MAX_VERSIONS
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.restoring import load_version
 from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_binpack.specs import JobError
 from pymesos_core.names import parse_task_id
@@ -292,9 +293,39 @@ class TestBatch:
         h.core.check()
 
     def test_what_has_ended_runs_again_on_demand(self, h: BinpackHarness) -> None:
-        propose(h, shop("batch", resources={"cpus": 1}, command="y"), rerun=True)
+        propose(h, shop("batch", resources={"cpus": 1}, command="y"), rerun={"web"})
         h.offer("cpus:4;mem:400")
         assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.1", "j-r.web.2.v2.1"]
+
+    def test_only_what_is_named_runs_again(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        migrate = {"name": "migrate", "kind": "batch", "command": "x"}
+        web = {"name": "web", "kind": "service", "command": "x"}
+        h.submit(parse_job({"name": "j", "tasks": [migrate, web]}))
+        run_all(h)
+        h.update("j-r.migrate.0.1", pb.TASK_FINISHED, 0)
+        changed = parse_job({"name": "j", "tasks": [{**migrate, "command": "y"}, web]})
+        propose(h, changed)
+        propose(h, changed, what="restart", restarts=("web",), rerun={"web"})
+        roll(h)
+        assert tasks(h) == ["j-r.web.0.v3.1"]
+        again = BinpackHarness(dict(h.records))
+        again.feed(c.Subscribed("f"))
+        assert state_of(again).history.latest.rerun == {"web"}
+        propose(again, changed, what="restart", restarts=("migrate",), rerun={"migrate"})
+        again.offer(BIG)
+        assert tasks(again) == ["j-r.migrate.0.v4.1", "j-r.web.0.v3.1"]
+
+    def test_a_version_of_before_they_were_named_has_all_run_again(self, h: BinpackHarness) -> None:
+        version = state_of(h).history.latest
+        record = {**version.record(), "document": version.document}
+        assert load_version({**record, "rerun": True}).rerun == {"web"}
+        assert load_version({**record, "rerun": False}).rerun == set()
+        wrongs: list[Any] = [1, "web", [1], [[]]]
+        for wrong in wrongs:
+            with pytest.raises(ValueError, match="version has no"):
+                load_version({**record, "rerun": wrong})
 
     def test_a_retry_is_of_the_new_version(self, h: BinpackHarness) -> None:
         propose(h, shop("batch", resources={"cpus": 1}, command="y", retries=1))

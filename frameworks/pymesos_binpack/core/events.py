@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass
 
 from pymesos_binpack.jobs.rollouts.asking import Asked
@@ -87,7 +88,7 @@ class VersionProposed:
     """Somebody wants a job changed: made from `base_version`, which must still be in force.
 
     `restarts` are the tasks that are to begin anew though nothing of them differs, and `rerun`
-    says that the batch tasks that have ended do, too, where they are changed. `as_of` is the
+    the batch tasks that run again where they have ended and are changed. `as_of` is the
     version by which it is known what was begun anew before; 0: the one in force.
     """
 
@@ -98,7 +99,7 @@ class VersionProposed:
     what: str  # made it: "apply", "scale", "restart", "rollback to 3"
     made_by: str = ""
     restarts: tuple[str, ...] = ()
-    rerun: bool = False
+    rerun: Set[str] = frozenset()
     as_of: int = 0
 
 

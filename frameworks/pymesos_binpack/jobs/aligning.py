@@ -107,7 +107,7 @@ def _why_removed(job: JobState, instance: Instance, spec: TaskSpec) -> str:
         return ""
     if instance.spec.is_service or instance.pending:
         return NEWER
-    rerun = job.history.latest.rerun
+    rerun = spec.name in job.history.latest.rerun
     return AGAIN if instance.saved.done and rerun else ""
 
 

@@ -68,5 +68,5 @@ def _outage(spec: TaskSpec, change: TaskChange) -> str:
 
 
 def _may_finish(instance: Instance, version: Version) -> bool:
-    rerun = instance.saved.done and version.rerun
+    rerun = instance.saved.done and instance.spec.name in version.rerun
     return not (instance.spec.is_service or instance.pending or rerun)

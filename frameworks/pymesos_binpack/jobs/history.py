@@ -27,7 +27,7 @@ class Version:
     what: str  # made it: "submit", "apply", "scale", "restart", "rollback to 3"
     request_id: str = ""
     restarts: Mapping[str, int] = field(default_factory=dict)  # of each task, on demand
-    rerun: bool = False  # batch tasks of earlier versions that have ended run again
+    rerun: Set[str] = frozenset()  # batch tasks that run again where they have ended
 
     @property
     def is_rollback(self) -> bool:
@@ -43,7 +43,7 @@ class Version:
             "what": self.what,
             "request_id": self.request_id,
             "restarts": dict(self.restarts),
-            "rerun": self.rerun,
+            "rerun": sorted(self.rerun),
         }
 
     def change(self, job_id: str) -> Change:

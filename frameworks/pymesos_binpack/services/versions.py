@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence, Set
 from itertools import islice
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ class Made(NamedTuple):
     job: Job
     what: str
     restarts: tuple[str, ...] = ()
-    rerun: bool = False
+    rerun: Set[str] = frozenset()
     as_of: int = 0
 
 
@@ -133,9 +133,9 @@ class JobChanges(Asked):
     async def _applied(self, request: pb.ApplyJobRequest, target: JobState, job: Job) -> Made:
         if request.keep_counts:
             job = await self._with_counts(job.document, _counts(target.job))
-        same = request.rerun and target.job.document == job.document
-        again = tuple(task.name for task in job.tasks if same and not task.is_service)
-        return Made(job, "apply", again, request.rerun)
+        rerun = [task.name for task in job.tasks if request.rerun and not task.is_service]
+        again = tuple(rerun) if target.job.document == job.document else ()
+        return Made(job, "apply", again, frozenset(rerun))
 
     def _foreseen(
         self, call: Call, request: pb.ApplyJobRequest, target: JobState, made: Made
@@ -192,7 +192,7 @@ class JobChanges(Asked):
                     f"the job {target.job_id} has no service to restart: name a task of it, or run"
                     f" what has ended again with `pymesos-cli apply --rerun`",
                 )
-            return Made(target.job, RESTART, tasks, rerun=bool(request.tasks))
+            return Made(target.job, RESTART, tasks, rerun=frozenset(request.tasks))
 
         return await self._change(call, request.job_id, request.request_id, make)
 
