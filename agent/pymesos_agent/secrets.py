@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from pymesos_agent.containers.spec import ContainerSpec, SecretValues
 from pymesos_agent.files.memory import Memory
-from pymesos_core import contract
+from pymesos_core import contract, limits
 from pymesos_core.text import cut, os_problem
 from pymesos_proto.v1 import agent_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -79,9 +79,13 @@ class Secrets:
         if problem := contract.problem(told):
             raise SecretsError(f"the master's answer for its secrets cannot be used: {problem}")
         values = {each.name: each.value for each in told.values}
+        total_bytes = 0
         for name in names_of(spec.info.container):
             if name not in values:
                 raise SecretsError(f"the master did not send the secret {name}")
+            total_bytes += len(values[name])
+        if total := limits.TASK_VALUES.problem(total_bytes):
+            raise SecretsError(total)
         return values
 
     async def _answer(self, key: Key) -> pb.MasterMessage.Secrets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import shlex
 import signal
@@ -293,6 +294,30 @@ async def test_a_launch_while_a_supervisor_is_replaced(tmp_path: Path) -> None:
         assert (await rig.exited(first)).exit_status == 5
         failed = await rig.until(ContainerFailed, second.container_id)
         assert isinstance(failed, ContainerFailed) and "killed" in failed.message
+
+
+async def test_a_launch_that_is_too_large_fails_alone(tmp_path: Path) -> None:
+    """The supervisor is not told of it: it would drop the agent, and what is launched beside it."""
+    async with process_rig(tmp_path, watched=False) as rig:
+        large, beside, most = rig.spec("true"), rig.spec("exit 5"), rig.spec("exit 6")
+        for spec, count, value in ((large, 12, "\x01" * 64 * 1024), (most, 8, "é" * 512)):
+            variables = {f"V{n}": value for n in range(count)}
+            object.__setattr__(spec, "secrets", SecretValues(variables))
+        for spec in (beside, large, most):
+            rig.runtime.launch(spec)
+        failed = await rig.until(ContainerFailed, large.container_id)
+        assert isinstance(failed, ContainerFailed)
+        assert f"at most {supervisor.MAX_LINE_BYTES} are accepted" in failed.message
+        assert (await rig.exited(beside)).exit_status == 5
+        assert (await rig.exited(most)).exit_status == 6
+        assert "\x01" not in failed.message
+
+
+def test_texts_are_sent_in_few_bytes_and_arrive_as_they_were() -> None:
+    message = {"op": "launch", "env": {"é": "ü" * 100, "path": os.fsdecode(b"\xff"), "c": "\x01\n"}}
+    line = supervised.written(message)
+    assert json.loads(line) == message and line.count(b"\n") == 1
+    assert len(line) < 300
 
 
 @pytest.mark.parametrize("watched", [False, True])

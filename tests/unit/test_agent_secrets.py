@@ -54,6 +54,16 @@ class Master:
         return self.there
 
 
+async def test_a_value_counts_as_often_as_it_is_used(master: Master) -> None:
+    """One secret may be sixteen variables, of which each is in the task's environment."""
+    master.answers = [told(db=b"x" * 64 * 1024)] * 2
+    uses = [types_pb2.SecretUse(name="db", env=f"V{n}") for n in range(9)]
+    given = await master.secrets.give(spec_of(*uses[:8]))
+    assert len(given.secrets.variables) == 8
+    with pytest.raises(SecretsError, match="has 589824 bytes; at most 524288"):
+        await master.secrets.give(spec_of(*uses))
+
+
 @pytest.fixture
 def memory(tmp_path: Path) -> Memory:
     (folder := tmp_path / "memory").mkdir()

@@ -18,6 +18,9 @@ Registry = dict[tuple[str, str], bytes]
 CPUS = to_proto(parse("cpus:1"))
 NO_CPUS = [pb.Resource(name="cpus", scalar=math.nan)]
 
+DRAINING = registry_pb.DrainRecord(state=registry_pb.DrainRecord.DRAINING, deadline_s=1.0)
+BAD_WINDOW = registry_pb.MaintenanceRecord(unavailability=pb.Unavailability(start_s=math.nan))
+
 
 def agent(agent_id: str = "a", **keys: object) -> bytes:
     whole = {"info": pb.AgentInfo(agent_id=agent_id, resources=CPUS), **keys}
@@ -37,6 +40,7 @@ def role(name: str = "r", weight: float = 2.0, cpus: float = 1.0) -> bytes:
 @pytest.mark.parametrize(
     ("kind", "key", "record"),
     [
+        ("agent", "x", agent("x", drain=DRAINING, maintenance=BAD_WINDOW)),
         ("agent", "x", b"\xff nonsense"),
         ("agent", "x", b""),
         ("agent", "x", agent("y")),
@@ -65,7 +69,7 @@ def test_one_bad_record_keeps_no_master_from_leading(kind: str, key: str, record
     h = MasterHarness(registry={**good, (kind, key): record})
     (aside,) = h.core.state.quarantined.values()
     assert (aside.kind, aside.key, aside.record) == (kind, key, record) and aside.reason
-    assert list(h.core.state.agents) == ["a"]
+    assert list(h.core.state.agents) == ["a"] and not h.core.state.draining
     assert h.core.state.terms("r").weight == 2.0
     h.advance(1)
     assert f"{kind}/{key}" in h.complaints[0].peer

@@ -165,6 +165,23 @@ def launched(cluster: Cluster, *names: str, role: str = "prod") -> tuple[int, in
     return agent, framework, h.framework_id(framework)
 
 
+def test_a_value_counts_as_often_as_it_is_used(cluster: Cluster) -> None:
+    cluster.set(value=b"x" * 64 * 1024)
+    h = cluster.h
+    agent, framework = h.agent(capabilities=[pb.SECRETS]), h.subscribe(roles=["prod"])
+    (offer,) = h.offers(framework)
+    for task_id, times in (("few", 8), ("many", 9)):
+        info = task(offer, task_id, "cpus:1")
+        info.container.secrets.extend(pb.SecretUse(name="db", env=f"V{n}") for n in range(times))
+        h.accept(framework, [offer.offer_id], info)
+        told = cluster.wanted(agent, h.framework_id(framework), task_id)
+        if task_id == "few":
+            assert not told.problem and len(told.secrets) == 1
+            (offer,) = h.offers(framework)[-1:]
+        else:
+            assert "has 589824 bytes; at most 524288" in told.problem and not told.secrets
+
+
 class TestRecords:
     def test_versions_count_up_and_the_next_leader_knows_them(self, cluster: Cluster) -> None:
         assert cluster.set() is None and cluster.set(value=b"other") is None

@@ -307,8 +307,18 @@ class Supervised:
     def _send_launch(self, message: Message) -> None:
         if not self._starts_all and "helper" not in message:
             self._become_by_itself(message)
-        self._launching.add(message["id"])
-        self._send(message)
+        container_id, line = message["id"], written(message)
+        if len(line) > supervisor.MAX_LINE_BYTES:
+            # It would drop us, and others that we are starting; not from within a step: see `kill`.
+            text = (
+                f"its command and its environment are {len(line)} bytes, as its supervisor is told"
+                f" them; at most {supervisor.MAX_LINE_BYTES} are accepted"
+            )
+            failed = ContainerFailed(container_id, text)
+            asyncio.get_running_loop().call_soon(self._on_event, failed)
+            return
+        self._launching.add(container_id)
+        self._write(line)
 
     def _become_by_itself(self, message: Message) -> None:
         """For a supervisor that knows less than we do: what it starts becomes the container."""
@@ -378,9 +388,12 @@ class Supervised:
         return self._writer is not None and not self._writer.is_closing()
 
     def _send(self, message: Message) -> None:
+        self._write(written(message))
+
+    def _write(self, line: bytes) -> None:
         if self._is_connected:
             assert self._writer is not None
-            self._writer.write(json.dumps(message).encode() + b"\n")
+            self._writer.write(line)
 
     async def close(self) -> None:
         """Disconnect. The supervisor ends by itself when it has no container left."""
@@ -402,6 +415,12 @@ def becoming(folder: Path, container_id: str, what: Message) -> tuple[list[str],
     with os.fdopen(file, "wb") as opened:
         marshal.dump(what, opened)
     return [sys.executable, "-I", "-S", "-c", BECOME, PACKAGES, str(path)], path
+
+
+def written(message: Message) -> bytes:
+    """A message as it is sent, in as few bytes as JSON needs for its texts."""
+    text = json.dumps(message, ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass") + b"\n"  # as json.loads takes them
 
 
 def exited(message: Mapping[str, Any]) -> ContainerExited:

@@ -257,7 +257,7 @@ def check_agent(state: ClusterState, agent: Agent) -> None:
         )
     for framework_id, asked in agent.inverse_offers.items():
         assert state.inverse_offers.get(asked.inverse_offer_id) is asked, asked.label
-        assert agent.maintenance is not None or asked.framework_id == framework_id, asked.label
+        assert asked.framework_id == framework_id, asked.label
     for offer in agent.offers.values():
         assert state.offers[offer.offer_id] is offer
         assert state.frameworks[offer.framework_id].offers[offer.offer_id] is offer

@@ -187,8 +187,10 @@ def _take_agent(ctx: Context, key: str, record: registry_pb.AgentRecord) -> None
         reserved=resources.from_proto(record.reserved),
     )
     agent.peer = record.peer
-    drains.take_in(ctx, agent, read_drain(record))
-    maintenance.take_in(ctx, agent, read_maintenance(record))
+    # All is read before anything counts: a record that is set aside has left nothing.
+    drain, window = read_drain(record), read_maintenance(record)
+    drains.take_in(ctx, agent, drain)
+    maintenance.take_in(ctx, agent, window)
     stored = AgentState.ACTIVE if state == AgentState.RECOVERING else state
     known = AgentRecord(record.info, stored, agent.reserved, agent.drain.record, agent.maintenance)
     ctx.state.image.load((AGENT, key), known)

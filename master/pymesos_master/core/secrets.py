@@ -203,14 +203,16 @@ def on_wanted(ctx: Context, event: AgentWantsSecrets) -> None:
     if task is None or is_terminal(task.state):
         ctx.complain(agent, "it wants secrets", "of a task that is not live on it")
         problem: str | None = "the task is not known to the master as a live one of this agent"
-        names: tuple[str, ...] = ()
+        uses: Counter[str] = Counter()
         role = ""
     else:
-        names, role = tuple(dict.fromkeys(names_of(task.info.container))), task.role
-        problem = _missing(ctx.state, role, names)
+        uses, role = Counter(names_of(task.info.container)), task.role
+        problem = _missing(ctx.state, role, uses)
     there = ctx.state.secrets()
-    found = () if problem else tuple((n, there[key_of(role, n)].sealed) for n in names)
-    if total := limits.TASK_VALUES.problem(sum(sealed.size_bytes for _, sealed in found)):
+    found = () if problem else tuple((n, there[key_of(role, n)].sealed) for n in uses)
+    # A value counts as often as it is used: it is in a variable or a file each time.
+    total_bytes = sum(sealed.size_bytes * uses[name] for name, sealed in found)
+    if total := limits.TASK_VALUES.problem(total_bytes):
         found, problem = (), total
     ctx.out.append(
         TellSecrets(
