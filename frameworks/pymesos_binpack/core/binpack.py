@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from pymesos_binpack.core import data, drains, launches, quarantine, submissions, updates, versions
+from pymesos_binpack.core import (
+    data,
+    drains,
+    hearing,
+    launches,
+    quarantine,
+    submissions,
+    updates,
+    versions,
+)
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Effect, JobChanged
 from pymesos_binpack.core.events import (
@@ -99,6 +108,7 @@ class BinpackCore:
         for job_id, aside in ctx.quarantined.items():
             if aside.request_id:
                 ctx.roster.requests[aside.request_id] = job_id
+        ctx.heard_s = max((job.latest_s for job in ctx.roster.jobs.values()), default=0.0)
         mine = [(i.saved.task_id, i.saved.agent_id) for i in ctx.roster.by_task.values()]
         ctx.ledger.expect([*mine, *restored.given_up.items()])
         for task_id, agent_id in restored.given_up.items():
@@ -214,6 +224,8 @@ class BinpackCore:
                 versions.on_due(ctx, key)
             elif kind == versions.DRAIN:
                 versions.on_drained(ctx, key)
+            elif kind == hearing.HEARS:
+                hearing.on_due(ctx)
             elif kind == drains.DRAINS:
                 drains.on_due(ctx)
             elif kind == "kept":
@@ -233,7 +245,7 @@ class BinpackCore:
             case Subscribed(framework_id):
                 self._on_subscribed(framework_id)
             case Disconnected():
-                ctx.subscribed = False
+                hearing.on_disconnected(ctx)
                 ctx.placement.hand.clear()
                 ctx.changed.update(dict.fromkeys(line.job_id for line in ctx.placement.queue))
             case OffersReceived(offers):
@@ -275,7 +287,6 @@ class BinpackCore:
     def _on_subscribed(self, framework_id: str) -> None:
         """The driver asks for the tasks of the ledger; what it does not know is asked for here."""
         ctx = self._ctx
-        ctx.subscribed = True
         ctx.placement.connect()
         drains.on_subscribed(ctx)
         changes, self._to_store = self._to_store, []
@@ -291,8 +302,9 @@ class BinpackCore:
                 submissions.kill_all(ctx, job)
             else:
                 ctx.at = job.job_id
-                versions.go_on(ctx, job)
+                versions.kill_again(ctx, job)
         ctx.at = ""
+        hearing.on_subscribed(ctx)
 
     def _on_stored(self, token: int) -> None:
         ctx = self._ctx

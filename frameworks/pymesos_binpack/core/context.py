@@ -37,6 +37,8 @@ class Context:
     framework_id: str = ""
     policy: Policy | None = None  # of the cluster; None: no master has told it yet
     subscribed: bool = False
+    hears: bool = False  # it is subscribed, and what it knows is what masters say, see `hearing`
+    heard_s: float = 0.0  # until when it did; at first the latest time that is stored
     draining: dict[str, float] = field(default_factory=dict)  # agents, and their deadlines (Unix)
     untold_drains: set[str] = field(default_factory=set)  # of those, since it has subscribed
     delayed: dict[str, Instance] = field(default_factory=dict)  # by key; they wait again later
@@ -56,9 +58,7 @@ class Context:
         no earlier than the latest time that is stored.
         """
         if self.ahead_s is None:
-            jobs = self.roster.jobs.values()
-            known_s = max((job.latest_s for job in jobs), default=0.0)
-            self.ahead_s = max(self.now.wall_s, known_s) - self.now.mono_s
+            self.ahead_s = max(self.now.wall_s, self.heard_s) - self.now.mono_s
         return self.now.mono_s + self.ahead_s
 
     def say(self, effect: Effect) -> None:

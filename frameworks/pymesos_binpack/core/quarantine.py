@@ -49,7 +49,8 @@ def on_release_stored(ctx: Context, job: JobState, live: tuple[tuple[str, str], 
     if job.stopping:
         submissions.kill_all(ctx, job)
     else:
-        versions.go_on(ctx, job)
+        versions.kill_again(ctx, job)
+        versions.go_on(ctx, job, job.latest_s)
     ctx.changed[job.job_id] = None
     ctx.say(Released(job.job_id))
     ctx.placement.demand()

@@ -30,6 +30,7 @@ from pymesos_binpack.jobs.history import ROLLBACK, Version
 from pymesos_binpack.jobs.launching import gang_problem, how_it_ended
 from pymesos_binpack.jobs.lifecycle import Happened
 from pymesos_binpack.jobs.rollouts.asking import AskedError, asked, exited
+from pymesos_binpack.jobs.rollouts.judging import after_silence
 from pymesos_binpack.jobs.rollouts.members import Trouble
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import INSTANCE, Instance, JobState
@@ -107,7 +108,14 @@ def on_version_stored(ctx: Context, job: JobState, number: int) -> None:
 
 
 def follow(ctx: Context, job: JobState) -> None:
-    """Do what is next towards the version in force."""
+    """Do what is next towards the version in force; nothing while no master is heard."""
+    if ctx.hears:
+        _take_steps(ctx, job)
+    if job.ended and job.job_id not in ctx.roster.ended:
+        ctx.roster.end(job)
+
+
+def _take_steps(ctx: Context, job: JobState) -> None:
     aligned = align(job, ctx.steady_s, ctx.draining.keys())
     changed = aligned.rollouts != job.rollouts
     job.rollouts = aligned.rollouts
@@ -121,8 +129,6 @@ def follow(ctx: Context, job: JobState) -> None:
     if aligned.look_at_s is not None:
         in_s = max(0.0, aligned.look_at_s - ctx.steady_s)
         ctx.timers.set(timer, ctx.now.mono_s + in_s)
-    if job.ended and job.job_id not in ctx.roster.ended:
-        ctx.roster.end(job)
 
 
 def follow_if_needed(ctx: Context, job: JobState) -> None:
@@ -287,13 +293,25 @@ def on_removed(ctx: Context, job: JobState, gone: Sequence[Instance]) -> None:
         look_soon(ctx, job.job_id)
 
 
-def go_on(ctx: Context, job: JobState) -> None:
-    """A master has taken the framework in: what was being removed, and followed, goes on."""
+def kill_again(ctx: Context, job: JobState) -> None:
+    """A master has taken the framework in: what was being removed goes on to be."""
     for instance in job.instances:
         if instance.live and instance.durable.leaving:
             let_leave(ctx, instance)
-    if not job.ended:
-        follow(ctx, job)
+
+
+def go_on(ctx: Context, job: JobState, since_s: float) -> None:
+    """Follow the version in force again: since then nothing was heard of the instances."""
+    specs = job.known[job.version].specs
+    after = {
+        task: after_silence(rollout, rules_of(specs[task]), since_s, ctx.steady_s)
+        for task, rollout in job.rollouts.items()
+    }
+    if after != job.rollouts:
+        job.rollouts = after
+        durable = RolloutsDurable(job, job.rollouts)
+        ctx.store("its deadlines stood still", job.rollouts_change(), then=[durable])
+    follow(ctx, job)
 
 
 def _make_version_of_rollback(ctx: Context, job: JobState, task: str) -> None:

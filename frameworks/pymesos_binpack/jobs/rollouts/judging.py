@@ -11,6 +11,7 @@ from pymesos_binpack.jobs.rollouts.holding import canaries
 from pymesos_binpack.jobs.rollouts.lifecycle import Turn
 from pymesos_binpack.jobs.rollouts.members import Member, Trouble
 from pymesos_binpack.jobs.rollouts.replacing import is_underway, staying
+from pymesos_binpack.jobs.rollouts.rules import UpdateRules
 from pymesos_binpack.jobs.rollouts.seen import Seen
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_core.clock import utc
@@ -104,6 +105,25 @@ def kept_time(seen: Seen, rollout: Rollout, *, still: bool) -> Rollout:
         progress_by_s=progress_by_s,
         stable_by_s=stable_by_s,
         still_since_s=since_s,
+    )
+
+
+def after_silence(rollout: Rollout, rules: UpdateRules, since_s: float, now_s: float) -> Rollout:
+    """Return it after a time in which nothing was heard of its instances.
+
+    Its deadlines stood still, too. Where it is not known since when, none is further away than one
+    that begins now.
+    """
+    if not rollout.going or rollout.still_since_s is not None:
+        return rollout  # they stand still already, or mean nothing
+    moved_s = max(0.0, now_s - since_s)
+    latest_s = now_s + rules.healthy_deadline_s
+    return replace(
+        rollout,
+        progress_by_s=min(rollout.progress_by_s + moved_s, now_s + rules.progress_deadline_s),
+        stable_by_s={
+            key: min(by_s + moved_s, latest_s) for key, by_s in rollout.stable_by_s.items()
+        },
     )
 
 
