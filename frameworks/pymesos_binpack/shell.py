@@ -170,6 +170,10 @@ class Binpack(Scheduler):
         """
         return (await self._ask(event.request_id, event)).version
 
+    async def have_stored(self, job_id: str) -> None:
+        """Return once what was decided of a job is stored. Raises StartsAgainError."""
+        await self._have_stored(lambda asked: c.ChangesAwaited(job_id, asked))
+
     async def ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
         """Pause, resume, promote or abort a rollout, or all of a job; returns once it is stored.
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pymesos_binpack import core as c
-from pymesos_binpack.jobfiles.parsing import Job
+from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.rollouts.state import settled
@@ -55,6 +55,7 @@ class Desk:
             submit=self._submit,
             propose=self._propose,
             ask_rollout=self._ask_rollout,
+            have_stored=self._have_stored,
         )
         self.service = JobsService(binpack, "*")
 
@@ -77,6 +78,15 @@ class Desk:
         while self.before_propose:
             self.h.feed(self.before_propose.pop())
         return self._answer(event, event.request_id).version
+
+    async def _have_stored(self, job_id: str) -> None:
+        self.requests += 1
+        done = c.Done(self.requests)
+        self.h.feed(c.ChangesAwaited(job_id, self.requests))
+        assert done not in self.h.effects, "there is nothing to wait for"
+        self.h.hold_writes = False
+        self.h.write()
+        assert done in self.h.effects
 
     async def _ask_rollout(self, job_id: str, task: str, what: Asked, by: str) -> None:
         self._answer(c.RolloutAsked("a", job_id, task, what, by), "a")
@@ -186,6 +196,31 @@ class TestApply:
             c.VersionProposed("quick", shop, 1, job, "restart", "", ("web",))
         )
         assert desk.apply(document({**WEB, "retries": 1})).version == 3
+
+    def test_what_is_so_already_is_told_once_it_is_stored(self, desk: Desk, shop: str) -> None:
+        desk.h.hold_writes = True
+        job = parse_job(json.loads(document({**WEB, "command": "y"})))
+        desk.h.feed(c.VersionProposed("quick", shop, 1, job, "apply"))
+        answer = desk.apply(job.document)
+        assert (answer.version, answer.changed) == (2, False)
+        assert desk.h.core.jobs[shop].durable_version == 2
+        desk.h.hold_writes = True
+        scaled = parse_job(json.loads(document({**WEB, "command": "y", "instances": 4})))
+        desk.h.feed(c.VersionProposed("quick2", shop, 2, scaled, "scale"))
+        request = pb.ScaleJobRequest(job_id=shop, counts={"web": 4}, request_id="s")
+        assert not desk.call("ScaleJob", request).changed
+        assert desk.h.core.jobs[shop].durable_version == 3
+
+    def test_what_was_aborted_is_brought_forward(self, desk: Desk, shop: str) -> None:
+        text = document({**WEB, "command": "y"})
+        desk.apply(text)
+        assert not desk.apply(text).changed, "it is on its way"
+        desk.call("AbortRollout", pb.RolloutRequest(job_id=shop))
+        planned = desk.apply(text, dry_run=True)
+        assert (planned.changed, planned.tasks[0].replace) == (True, 2)
+        assert desk.apply(text).version == 3
+        assert desk.h.core.jobs[shop].rollouts["web"].state == "rolling"
+        assert not desk.apply(text).changed
 
     def test_what_has_finished_is_left_alone_or_run_again(self, desk: Desk) -> None:
         text = document({"name": "b", "command": "x"})
@@ -297,6 +332,40 @@ class TestOthers:
         assert (task.command, task.instances) == ("x", 3), "counts are kept"
         gone = pb.RollbackJobRequest(job_id=shop, request_id="g", version=9)
         assert "there are 1, 2, 3, 4" in desk.refused("RollbackJob", gone).message
+
+    def test_a_restart_on_its_way_is_rolled_back(self, desk: Desk, shop: str) -> None:
+        desk.call("RestartJob", pb.RestartJobRequest(job_id=shop, request_id="s"))
+        request = pb.RollbackJobRequest(job_id=shop, version=1, request_id="b")
+        answer = desk.call("RollbackJob", request)
+        assert (answer.changed, answer.version) == (True, 3)
+        job = desk.h.core.jobs[shop]
+        assert {i.saved.task_id for i in job.instances if job.is_current(i)} == {
+            f"{shop}.web.0.1", f"{shop}.web.1.1",
+        }  # fmt: skip
+
+    def test_a_rollback_leaves_what_was_restarted_before(self, desk: Desk) -> None:
+        h, other = desk.h, {**WEB, "name": "api"}
+        job_id = desk.apply(document(WEB, other)).job_id
+
+        def run() -> None:
+            for _ in range(20):
+                h.offer("cpus:40;mem:40000")
+                for i in [i for i in h.core.instances() if i.live]:
+                    state = types_pb2.TASK_KILLED if i.killing else types_pb2.TASK_RUNNING
+                    h.update(i.saved.task_id, state)
+                h.advance(5)
+
+        run()
+        restart = pb.RestartJobRequest(job_id=job_id, tasks=["api"], request_id="s")
+        desk.call("RestartJob", restart)
+        run()
+        assert not h.core.jobs[job_id].unsettled
+        desk.apply(document({**WEB, "command": "y"}, other))
+        request = pb.RollbackJobRequest(job_id=job_id, version=1, request_id="b")
+        assert desk.call("RollbackJob", request).version == 4
+        job = h.core.jobs[job_id]
+        assert not job.rollouts["api"].going
+        assert all(job.is_current(i) for i in job.instances if i.saved.task_id)
 
     def test_the_history_says_who_changed_what(self, desk: Desk, shop: str) -> None:
         desk.apply(document({**WEB, "command": "y"}), "operator/ci")

@@ -502,6 +502,36 @@ class TestSteering:
         roll(h)
         assert tasks(h) == ["j-r.web.0.v3.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]
 
+    def test_what_is_applied_after_an_abort_is_what_begins(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=1))
+        run_all(h)
+        propose(h, shop(command="y", instances=1))
+        run_all(h)
+        h.update("j-r.web.0.1", pb.TASK_FAILED, 1)
+        assert self.ask(h, "abort") == ""
+        roll(h)
+        assert [i.spec.command for i in state_of(h).instances] == ["y"], "what is ready stays"
+        propose(h, shop(command="y", instances=2))
+        roll(h)
+        assert state_of(h).rollouts["web"].state == "done"
+        assert [i.spec.command for i in state_of(h).instances] == ["y", "y"]
+
+    def test_a_restart_of_another_task_brings_nothing_forward(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        web, api = ({"name": n, "kind": "service", "command": "x"} for n in ("web", "api"))
+        h.submit(parse_job({"name": "j", "tasks": [web, api]}))
+        run_all(h)
+        changed = parse_job({"name": "j", "tasks": [{**web, "command": "y"}, api]})
+        propose(h, changed)
+        assert self.ask(h, "abort") == ""
+        propose(h, changed, what="restart", restarts=("api",))
+        assert state_of(h).rollouts["web"].state == "aborted"
+        propose(h, changed)
+        assert state_of(h).rollouts["web"].state == "rolling"
+
     def test_what_cannot_be_is_refused_with_what_can(self, h: BinpackHarness) -> None:
         assert "no rollout goes on" in self.ask(h, "pause")
         assert "no task 'api': it has web" in self.ask(h, "pause", "api")

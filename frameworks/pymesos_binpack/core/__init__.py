@@ -24,6 +24,7 @@ from pymesos_binpack.core.effects import (
 from pymesos_binpack.core.events import (
     AgentDraining,
     AgentLost,
+    ChangesAwaited,
     Disconnected,
     Event,
     InverseOffersReceived,
@@ -49,6 +50,7 @@ __all__ = [
     "AgentLost",
     "AnswerInverseOffer",
     "BinpackCore",
+    "ChangesAwaited",
     "Decline",
     "Disconnected",
     "Done",

@@ -25,6 +25,7 @@ from pymesos_binpack.core.effects import Effect, JobChanged
 from pymesos_binpack.core.events import (
     AgentDraining,
     AgentLost,
+    ChangesAwaited,
     Disconnected,
     Event,
     InverseOffersReceived,
@@ -269,6 +270,8 @@ class BinpackCore:
                 submissions.on_submitted(ctx, event)
             case VersionProposed():
                 versions.on_proposed(ctx, event)
+            case ChangesAwaited():
+                versions.on_awaited(ctx, event)
             case RolloutAsked():
                 versions.on_asked(ctx, event)
             case JobStopped(job_id, asked):

@@ -89,7 +89,8 @@ class VersionProposed:
 
     `restarts` are the tasks that are to begin anew though nothing of them differs, and `rerun`
     the batch tasks that run again where they have ended and are changed. `as_of` is the
-    version by which it is known what was begun anew before; 0: the one in force.
+    version by which it is known what of the tasks that are changing was begun anew before; 0: the
+    one in force.
     """
 
     request_id: str
@@ -101,6 +102,14 @@ class VersionProposed:
     restarts: tuple[str, ...] = ()
     rerun: Set[str] = frozenset()
     as_of: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesAwaited:
+    """Somebody is to be told once what was decided of a job is durable."""
+
+    job_id: str
+    asked: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +174,7 @@ Event = (
     | TaskUpdated
     | JobSubmitted
     | VersionProposed
+    | ChangesAwaited
     | RolloutAsked
     | JobStopped
     | QuarantineReleased

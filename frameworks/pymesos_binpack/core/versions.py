@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pymesos_binpack.core.context import Context
-from pymesos_binpack.core.effects import JobAccepted, JobRefused
-from pymesos_binpack.core.events import RolloutAsked, VersionProposed
+from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
+from pymesos_binpack.core.events import ChangesAwaited, RolloutAsked, VersionProposed
 from pymesos_binpack.core.then import (
     InstancesRemoved,
     KillStored,
@@ -105,6 +105,12 @@ def on_version_stored(ctx: Context, job: JobState, number: int) -> None:
     version = job.history.get(number)
     if version is not None and version.request_id:
         ctx.say(JobAccepted(version.request_id, job.job_id, number))
+
+
+def on_awaited(ctx: Context, event: ChangesAwaited) -> None:
+    """Tell who asked once what was decided before is durable: an empty write comes after it."""
+    ctx.at = event.job_id
+    ctx.store("a job is as it was wanted already", then=[Done(event.asked)])
 
 
 def follow(ctx: Context, job: JobState) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
-from pymesos_binpack.jobs.history import RESTART, SCALE, Version
+from pymesos_binpack.jobs.history import RESTART, Version
 from pymesos_binpack.jobs.rollouts import members, state
 from pymesos_binpack.jobs.rollouts.deciding import decide
 from pymesos_binpack.jobs.rollouts.lifecycle import State
@@ -27,6 +27,7 @@ NO_TASK = "its job no longer has this task"
 FEWER = "its job is to have fewer of it"
 NEWER = "another version of its job takes its place"
 AGAIN = "its job is to run it again"
+MIDWAY = (State.ABORTED, State.ROLLBACK_FAILED)  # where a rollout ends with instances of both
 
 
 @dataclass(slots=True)
@@ -193,7 +194,7 @@ def begin_rollouts(job: JobState, counts: Mapping[str, int], now_s: float) -> di
         )
         if known is not None and _goes_on(job, spec, known):
             out[spec.name] = known
-        elif outdated or (known is not None and known.going):
+        elif outdated or (known is not None and (known.going or known.state in MIDWAY)):
             out[spec.name] = _begin(job, spec, known, counts[spec.name], latest, now_s)
         elif known is not None:
             out[spec.name] = known
@@ -203,10 +204,11 @@ def begin_rollouts(job: JobState, counts: Mapping[str, int], now_s: float) -> di
 def _goes_on(job: JobState, spec: TaskSpec, known: Rollout) -> bool:
     """Whether a rollout has the task become, or leave, what it is by the new version, too.
 
-    To scale it is no reason to begin one again that was ended on the way.
+    One that was ended on the way begins again where somebody says what the whole job is to be: to
+    scale a task, or to restart another, is no reason.
     """
     same = job.revision_in(spec.name, known.to_version) == job.revision(spec.name)
-    return same and (known.going or job.history.latest.what == SCALE)
+    return same and (known.going or not job.history.latest.is_of_all)
 
 
 def _begin(
@@ -258,8 +260,7 @@ def _outdated(job: JobState, instance: Instance) -> bool:
 
 def may_change(job: JobState) -> bool:
     """Return whether what happens to instances of a job may call for steps."""
-    ended_midway = (State.ABORTED, State.ROLLBACK_FAILED)
-    return job.unsettled or any(r.state in ended_midway for r in job.rollouts.values())
+    return job.unsettled or any(r.state in MIDWAY for r in job.rollouts.values())
 
 
 def rolled_back(job: JobState) -> list[str]:

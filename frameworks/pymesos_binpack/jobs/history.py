@@ -34,6 +34,11 @@ class Version:
         """Whether it is what an earlier one was."""
         return self.what.startswith(ROLLBACK)
 
+    @property
+    def is_of_all(self) -> bool:
+        """Whether somebody said what all tasks are to be, and not one thing of some of them."""
+        return not (self.what in (SCALE, RESTART) or self.what.startswith(f"{ROLLBACK} of "))
+
     def record(self) -> dict[str, Any]:
         """As it is stored beside its document."""
         return {

@@ -283,12 +283,30 @@ class JobState:
         return [i for i in self.instances if version_of(i.mark) <= self.durable_version]
 
     def restarts_after(self, tasks: Iterable[str], as_of: int) -> Mapping[str, int]:
-        """How often each task began anew on demand, once these do; or as in an earlier version."""
-        of = self.history.get(as_of) or self.history.latest
-        restarts = dict(of.restarts)
+        """How often each task began anew on demand, once these do; or as in an earlier version.
+
+        That is for tasks that are changing: of the others what runs is not to be replaced for it.
+        """
+        restarts = dict(self.history.latest.restarts)
+        for task, rollout in self.rollouts.items() if as_of else ():
+            if rollout.going:
+                restarts[task] = self._restarts_in(task, as_of, rollout.from_version)
         for name in tasks:
             restarts[name] = restarts.get(name, 0) + 1
         return restarts
+
+    def _restarts_in(self, task: str, as_of: int, known_good: int) -> int:
+        """How often a task had begun anew by an earlier version, or when it was known to work.
+
+        The latter where it was the same then, for that is what still runs.
+        """
+        then, good = self._digest_in(task, as_of), self._digest_in(task, known_good)
+        version = self.history.get(known_good if then == good else as_of)
+        return version.restarts.get(task, 0) if version is not None else 0
+
+    def _digest_in(self, task: str, number: int) -> str:
+        known = self.known.get(number)
+        return known.specs[task].digest if known is not None and task in known.specs else ""
 
     def revision(self, task: str) -> str:
         """What a running task of that name has to be of, by the version in force; or empty."""

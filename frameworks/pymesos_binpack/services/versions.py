@@ -18,7 +18,8 @@ from pymesos_binpack.jobfiles.differences import (
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, Version
 from pymesos_binpack.jobs.rollouts.asking import Asked as RolloutAsk
-from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_binpack.jobs.state import JobState, revision_of
 from pymesos_binpack.services.asked import Asked, Call, runs, short, who
 from pymesos_binpack.services.views import rollout_views
 from pymesos_binpack.shell import StaleError, StartsAgainError, SubmitError
@@ -63,7 +64,10 @@ class JobChanges(Asked):
             if target.history.asked_by(request.request_id) is None:
                 _check_version(target, request.if_version)
             response = self._foreseen(call, request, target, made)
-            if request.dry_run or not response.changed:
+            if request.dry_run:
+                return response
+            if not response.changed:
+                await self._have_stored(target, response.version)
                 return response
             try:
                 response.version = await self._propose(call, request.request_id, target, made)
@@ -143,13 +147,14 @@ class JobChanges(Asked):
         before, after = target.history.latest, _next_version(target, made)
         found = self._differences(call, before.document, after.document)
         asked_before = target.history.asked_by(request.request_id) is not None
+        tasks = foresee(target, made.job, after)
         return pb.ApplyJobResponse(
             job_id=target.job_id,
             version=target.version,
-            changed=bool(found or made.restarts or asked_before),
+            changed=bool(found or made.restarts or asked_before or _is_left_midway(target, tasks)),
             changes=[_field_change(each) for each in found[:MAX_CHANGES]],
             more_changes=max(0, len(found) - MAX_CHANGES),
-            tasks=[_task_change(each) for each in foresee(target, made.job, after)],
+            tasks=[_task_change(each) for each in tasks],
         )
 
     async def ScaleJob(  # noqa: N802
@@ -206,8 +211,7 @@ class JobChanges(Asked):
             version = await self._earlier(target, request.version)
             job = await self._with_counts(version.document, _counts(target.job))
             # While instances change, those that have not changed are to stay as they are.
-            as_of = version.number if target.unsettled else 0
-            return Made(job, f"{ROLLBACK} to {version.number}", as_of=as_of)
+            return Made(job, f"{ROLLBACK} to {version.number}", as_of=version.number)
 
         return await self._change(call, request.job_id, request.request_id, make)
 
@@ -240,8 +244,9 @@ class JobChanges(Asked):
             if (asked := target.history.asked_by(request_id)) is None:
                 _check_runs(target)
                 made = await make(target)
-                if made.job.document == target.job.document and not made.restarts:
+                if _is_same(target, made):
                     latest = target.history.latest
+                    await self._have_stored(target, latest.number)
                     return pb.ChangeJobResponse(
                         job_id=job_id, version=latest.number, what=latest.what
                     )
@@ -275,6 +280,15 @@ class JobChanges(Asked):
             raise
         except SubmitError as error:
             raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
+
+    async def _have_stored(self, target: JobState, number: int) -> None:
+        """Return once a version is stored: who is told of it may rely on it. Raises CallError."""
+        if target.durable_version >= number:
+            return
+        try:
+            await self.binpack.have_stored(target.job_id)
+        except StartsAgainError as error:
+            raise CallError(Code.UNAVAILABLE, str(error)) from None
 
     async def PauseRollout(  # noqa: N802
         self, request: pb.RolloutRequest, call: Call
@@ -392,6 +406,20 @@ def _next_version(target: JobState, made: Made) -> Version:
     restarts = target.restarts_after(made.restarts, made.as_of)
     number, document = target.version + 1, made.job.document
     return Version(number, document, 0.0, "", made.what, "", restarts=restarts, rerun=made.rerun)
+
+
+def _is_same(target: JobState, made: Made) -> bool:
+    """Whether a version would say what the one in force says, and nothing began anew by it."""
+    after = _next_version(target, made)
+    revisions = {task.name: revision_of(task, after) for task in made.job.tasks}
+    same = all(revisions[name] == target.revision(name) for name in revisions)
+    return same and made.job.document == target.job.document
+
+
+def _is_left_midway(target: JobState, tasks: Sequence[TaskChange]) -> bool:
+    """Whether a rollout ended where not every instance is of the version in force."""
+    ended = {t for t, r in target.rollouts.items() if not r.going and r.state is not State.DONE}
+    return any(change.task in ended and (change.replace or change.start) for change in tasks)
 
 
 def _version(job: JobState, number: int) -> Version:
