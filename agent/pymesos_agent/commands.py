@@ -16,7 +16,7 @@ from pymesos_agent.containers.settings import Settings
 from pymesos_agent.files.guards import GUARDED
 from pymesos_agent.files.memory import memory_of
 from pymesos_agent.files.trees import try_remove_tree
-from pymesos_agent.purge import Ended, end_containers, pids_of, remove_files
+from pymesos_agent.purge import Ended, end_containers, pids_of, remove_files, unmount_files
 from pymesos_agent.runtimes.oci.networks import remove_bridge
 from pymesos_agent.runtimes.starting import candidates_of, check_needed, start_runtimes, tag_of
 from pymesos_agent.settings import AgentSettings
@@ -89,7 +89,9 @@ def _recover(directory: Path) -> ExitStatus:
 
 @click.command()
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--keep-files", is_flag=True, help="End tasks and networks, and delete no file.")
+@click.option(
+    "--keep-files", is_flag=True, help="End tasks, networks and mounts; delete no file but secrets."
+)
 @work_dir_option
 @click.option("--docker-host", envvar="DOCKER_HOST", help="As the agent had it.")
 @click.pass_context
@@ -126,16 +128,19 @@ async def _purge(directory: Path, docker_host: str | None, keep_files: bool) -> 
         store, records = open_store(directory / CHECKPOINT, if_damaged(directory))
         pids = pids_of(records)
         store.close()
-        candidates = candidates_of("auto", docker_host, Settings(), directory)
+        memory = memory_of(tag_of(directory))
+        settings = Settings(memory=memory)  # what has secrets in it is found, too
+        candidates = candidates_of("auto", docker_host, settings, directory)
         runtimes, away = await start_runtimes(candidates, ended)
         for runtime in runtimes:
             closing.push_async_callback(runtime.close)
         check_needed(runtimes, away, ())
         count = await end_containers(runtimes, ended, pids)
     removed = await asyncio.to_thread(remove_bridge)
+    if memory is not None:
+        memory.remove_all()
+    await unmount_files(directory)
     if not keep_files:
-        if (memory := memory_of(tag_of(directory))) is not None:
-            memory.remove_all()
         await remove_files(directory)
         removed.append(str(directory))
     click.echo(f"ended {count} containers; removed {', '.join(removed) or 'nothing else'}")

@@ -89,6 +89,16 @@ async def end_containers(runtimes: Sequence[Runtime], ended: Ended, pids: Pids) 
     return len(where)
 
 
+async def unmount_files(work_dir: Path) -> None:
+    """Unmount what agents have mounted there, so whoever deletes it can. Raises PurgeError."""
+    try:
+        await asyncio.to_thread(unmount_own, work_dir)
+    except OSError as error:
+        raise PurgeError(
+            f"what is mounted in {work_dir} stays: {os_problem(error)}. Unmount it, and try again"
+        ) from error
+
+
 async def remove_files(work_dir: Path) -> None:
     """Delete the work directory. Raises PurgeError."""
     deadline_s = asyncio.get_running_loop().time() + CLEAN_TIMEOUT_S

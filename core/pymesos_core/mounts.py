@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 import subprocess
@@ -23,16 +24,20 @@ def mounted_below(folder: Path) -> list[Path]:
 
 def unmount_below(folder: Path) -> None:
     """Unmount all that there is, for those who are not in it yet. What stays mounted is found by
-    who deletes the folder."""
+    who deletes the folder. Raises OSError."""
     unmount(mounted_below(folder))
 
 
 def unmount(points: Sequence[Path]) -> None:
-    """Unmount these, in the order given."""
+    """Unmount these, in the order given. Raises OSError when nothing can be tried."""
     if points:
         umount = shutil.which("umount") or "umount"
         argv = [umount, "--lazy", "--", *map(str, points)]
-        subprocess.run(argv, check=False, capture_output=True, timeout=TIMEOUT_S)
+        try:
+            subprocess.run(argv, check=False, capture_output=True, timeout=TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            said = f"it cannot be unmounted within {TIMEOUT_S:.0f} s"
+            raise OSError(errno.ETIMEDOUT, said, str(points[0])) from error
 
 
 def _plain(written: str) -> str:

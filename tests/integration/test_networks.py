@@ -7,7 +7,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import grpc
@@ -173,6 +173,19 @@ async def test_where_limits_do_not_work_they_are_refused(
 ) -> None:
     monkeypatch.setattr(networks, "_rates", lambda _: {"ingressRate": -1})
     assert not rig.runtime._networks._can_limit()  # type: ignore[attr-defined]
+    assert not list(NAMESPACES.glob("pymesos-trial-*"))
+    run = networks._run
+
+    def killed(argv: Sequence[str], given: str = "", env: Mapping[str, str] | None = None) -> str:
+        """As one that is killed in the middle, which ends nothing."""
+        return "" if "delete" in argv else run(argv, given, env)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(networks, "_run", killed)
+        rig.runtime._networks._can_limit()  # type: ignore[attr-defined]
+    assert len(list(NAMESPACES.glob("pymesos-trial-*"))) == 2
+    monkeypatch.undo()
+    assert rig.runtime._networks._can_limit()  # type: ignore[attr-defined]
     assert not list(NAMESPACES.glob("pymesos-trial-*"))
     rig.runtime._networks._limits = False  # type: ignore[attr-defined]
     info = pb.ContainerInfo(network="bridge", network_in_mbit_per_s=8)

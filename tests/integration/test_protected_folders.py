@@ -14,6 +14,7 @@ from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.ports import Group
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.mounting import protect, unmount_own
+from pymesos_core import mounts
 from pymesos_core.mounts import mounted_below
 from pymesos_core.resources import EMPTY
 from pymesos_proto.v1 import types_pb2 as pb
@@ -128,3 +129,23 @@ def test_where_nothing_can_be_mounted_the_reason_is_told(
     assert "mount is not installed" in protect(folder)
     monkeypatch.setattr(os, "geteuid", lambda: 1)
     assert protect(folder) == "only an agent that root runs can mount"
+
+
+def test_what_takes_too_long_to_unmount_is_an_error_of_the_system(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who unmounts expects no other; an agent logs it and goes on."""
+    work = folder / "work"
+    work.mkdir()
+    assert protect(work) == ""
+    (umount := folder / "bin/umount").parent.mkdir()
+    umount.write_text("#!/bin/sh\nexec sleep 60\n")
+    umount.chmod(0o755)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", f"{umount.parent}:{os.environ['PATH']}")
+        patch.setattr(mounts, "TIMEOUT_S", 0.05)
+        with pytest.raises(OSError, match="cannot be unmounted within"):
+            unmount_own(work)
+        Folders(work).close(unmount=True)
+    unmount_own(work)
+    assert mounted_below(work) == []

@@ -13,14 +13,22 @@ import errno
 import os
 import tempfile
 import threading
-import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 from pymesos_agent.containers.spec import Mount
 from pymesos_agent.files.guards import GUARDED
-from pymesos_agent.files.mounting import DISKS, VOLUMES, MountError, run, why_not
+from pymesos_agent.files.mounting import (
+    DISKS,
+    MADE,
+    NEW,
+    VOLUMES,
+    MountError,
+    role_folder,
+    run,
+    why_not,
+)
+from pymesos_agent.files.trees import try_remove_tree
 from pymesos_core.exits import RoleError
 from pymesos_core.mounts import unmount_below
 from pymesos_core.text import os_problem
@@ -28,7 +36,6 @@ from pymesos_core.text import os_problem
 AUTO, LOOP, NONE = "auto", "loop", "none"
 WAYS = (AUTO, LOOP, NONE)
 
-NEW = ".new-"
 MIB = 1024 * 1024
 LEAST_MIB = 12  # of a disk: ext4 has no journal on less
 # Bytes for each inode: few enough that inodes do not end before the space does.
@@ -41,11 +48,12 @@ class VolumeDisks:
 
     def __init__(self, work_dir: Path) -> None:
         self._folder = work_dir / DISKS
-        self._lock = threading.Lock()  # a volume is not removed while it is mounted
+        self._mounting = threading.Lock()  # one at a time
+        self._names = threading.Lock()  # of what is there; held for moments, for the loop takes it
 
     def of(self, role: str, volume_id: str) -> Path:
         """Where the disk of a volume is, if it has one."""
-        return self._folder / quote(role, safe="") / f"{volume_id}.ext4"
+        return self._folder / MADE / role_folder(role) / volume_id
 
     def mount(self, volume: Mount, stopped: Callable[[], bool]) -> None:
         """Mount a volume's disk, which is made at its first use. Blocks.
@@ -53,71 +61,87 @@ class VolumeDisks:
         Raises MountError. Nothing is there of a volume that is not wanted any more.
         """
         assert volume.disk is not None
-        new = None
-        try:
-            if not volume.disk.exists():
-                new = make_disk(volume.disk.parent, volume.size_mib)
-            with self._lock:
-                if stopped():
-                    raise MountError("it is not wanted any more")
-                if volume.host_path.is_mount():
-                    return  # for another task that has it, too
-                if new is not None:
-                    new.rename(volume.disk)  # before its folder, which would be one without a disk
-                volume.host_path.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.ExitStack() as closing:
+            try:
+                new = None
+                if not volume.disk.exists():
+                    folder = closing.enter_context(new_folder(self._folder))
+                    new = make_disk(folder, volume.size_mib, 0o777 if volume.shared else 0o750)
+                closing.enter_context(self._mounting)
+                with self._names:
+                    if stopped():
+                        raise MountError("it is not wanted any more")
+                    if volume.host_path.is_mount():
+                        return  # for another task that has it, too
+                    if new is not None:  # before its folder, which would be one without a disk
+                        volume.disk.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                        new.rename(volume.disk)
+                    volume.host_path.mkdir(mode=0o700, exist_ok=True)
                 run("mount", "-o", OPTIONS, str(volume.disk), str(volume.host_path))
-                if new is not None:
-                    _clear(volume.host_path)
-        except OSError as error:
-            raise MountError(os_problem(error)) from error
-        finally:
-            if new is not None:
-                new.unlink(missing_ok=True)
+            except OSError as error:
+                raise MountError(os_problem(error)) from error
 
-    def remove(self, disk: Path, volume: Path, into: Path) -> Path:
-        """Put a volume's disk out of the way, for the next of that id; where. Raises OSError."""
-        with self._lock:
-            unmount_below(volume)
+    def put_away(self, disk: Path, removed_disk: Path, guard: Path, removed: Path) -> None:
+        """Make room for the next volume of that id; what is mounted in the guard goes with it.
+
+        Raises OSError.
+        """
+        with self._names:  # so nobody who is stopped makes it anew
             with contextlib.suppress(FileNotFoundError):
-                volume.rmdir()
-            removed = into / uuid.uuid4().hex
-            disk.rename(removed)
-        return removed
+                disk.rename(removed_disk)
+            guard.rename(removed)
 
-    def remove_unfinished(self) -> None:
-        """Delete what was being made when an earlier agent died."""
-        for path in self._folder.glob(f"*/{NEW}*"):
-            path.unlink(missing_ok=True)
+    def unfinished(self) -> list[Path]:
+        """What was being made when an earlier agent died, if no disk is made by this one yet."""
+        return list((self._folder / NEW).glob("*"))
 
 
-def make_disk(folder: Path, size_mib: int) -> Path:
-    """A new file system in which a volume of this size fits. Raises MountError."""
-    folder.parent.mkdir(mode=0o700, exist_ok=True)
-    folder.mkdir(mode=0o700, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=folder, prefix=NEW)
-    path = Path(name)
+@contextlib.contextmanager
+def new_folder(disks: Path) -> Iterator[Path]:
+    """A folder for what is unfinished, which is gone in the end. Raises OSError."""
+    for each in (disks, disks / NEW):
+        each.mkdir(mode=0o700, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(dir=disks / NEW))
+    try:
+        yield folder
+    finally:
+        with contextlib.suppress(OSError):  # what stays is removed by the next agent
+            unmount_below(folder)
+        try_remove_tree(folder)
+
+
+def make_disk(folder: Path, size_mib: int, mode: int) -> Path:
+    """A new file system in which a volume of this size fits, ready to be used. Raises MountError.
+
+    It has been mounted once, beside where it is made, to be empty and to have the mode: whoever
+    finds it in its place needs to know of nothing that is left to do.
+    """
+    disk, mounted = folder / "disk", folder / "mounted"
     whole_mib, journal_mib = _whole_mib(size_mib)
     try:
-        there = os.fstatvfs(descriptor)
+        mounted.mkdir(mode=0o700)
+        there = os.statvfs(folder)
         if there.f_bavail * there.f_frsize < whole_mib * MIB:  # it would be filled, then refused
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        os.posix_fallocate(descriptor, 0, whole_mib * MIB)
+        with disk.open("xb") as file:
+            os.fchmod(file.fileno(), 0o600)
+            os.posix_fallocate(file.fileno(), 0, whole_mib * MIB)
         run(
             *("mkfs.ext4", "-q", "-F", "-b", "4096", "-m", "0", "-i", str(BYTES_PER_INODE)),
-            *("-J", f"size={journal_mib}", "-O", "^resize_inode", "-E", "nodiscard", name),
+            *("-J", f"size={journal_mib}", "-O", "^resize_inode", "-E", "nodiscard", str(disk)),
         )
-        os.fsync(descriptor)
+        run("mount", "-o", OPTIONS, str(disk), str(mounted))
+        (mounted / "lost+found").rmdir()  # programs want to begin with an empty folder
+        mounted.chmod(mode)
+        run("umount", str(mounted))
+        with disk.open("rb") as file:
+            os.fsync(file.fileno())
     except OSError as error:
-        path.unlink()
         raise MountError(
-            f"a volume of {size_mib} MiB needs {whole_mib} MiB of {folder}: {os_problem(error)}"
+            f"a volume of {size_mib} MiB needs {whole_mib} MiB of {folder.parent.parent}:"
+            f" {os_problem(error)}"
         ) from error
-    except MountError:
-        path.unlink()
-        raise
-    finally:
-        os.close(descriptor)
-    return path
+    return disk
 
 
 def _whole_mib(size_mib: int) -> tuple[int, int]:
@@ -129,12 +153,6 @@ def _whole_mib(size_mib: int) -> tuple[int, int]:
     kept_mib = min(size_mib // 50 + 1, 17)
     inodes_mib = size_mib // 56
     return max(size_mib + inodes_mib + kept_mib + journal_mib + 1, LEAST_MIB), journal_mib
-
-
-def _clear(volume: Path) -> None:
-    """Have nothing in it: programs want to begin with an empty folder."""
-    (volume / "lost+found").rmdir()
-    volume.chmod(0o750)
 
 
 class VolumeLimitsError(RoleError):
@@ -162,13 +180,8 @@ def _problem(work_dir: Path) -> str:
     if problem := why_not():
         return problem
     try:
-        with tempfile.TemporaryDirectory(dir=work_dir, prefix=".trial-") as folder:
-            try:
-                disk = make_disk(Path(folder), 1)
-                (there := Path(folder, "mounted")).mkdir()
-                run("mount", "-o", OPTIONS, str(disk), str(there))
-            finally:
-                unmount_below(Path(folder))
+        with new_folder(work_dir / DISKS) as folder:
+            make_disk(folder, 1, 0o750)
     except MountError as error:
         return str(error)
     except OSError as error:
@@ -179,6 +192,6 @@ def _problem(work_dir: Path) -> str:
 def _without_disks(work_dir: Path) -> int:
     """How many volumes are folders."""
     guards = (work_dir / GUARDED / VOLUMES).glob("*/*")
-    disks = work_dir / DISKS
-    guarded = sum(not (disks / g.parent.name / f"{g.name}.ext4").exists() for g in guards)
+    disks = work_dir / DISKS / MADE
+    guarded = sum(not (disks / g.parent.name / g.name).exists() for g in guards)
     return guarded + sum(1 for _ in (work_dir / VOLUMES).glob("*/*"))

@@ -9,7 +9,6 @@ import uuid
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from urllib.parse import quote
 
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec, Mount
@@ -24,9 +23,10 @@ from pymesos_agent.files.guards import (
     stop_at,
 )
 from pymesos_agent.files.handing import belongs_to
-from pymesos_agent.files.mounting import GROUPS, VOLUMES, unmount_own
+from pymesos_agent.files.mounting import GROUPS, REMOVED, VOLUMES, role_folder, unmount_own
 from pymesos_agent.files.trees import try_remove_tree
 from pymesos_agent.workdir import SANDBOXES
+from pymesos_core.mounts import unmount_below
 from pymesos_core.resources import MILLI, Resources, Tag, from_proto
 from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
@@ -34,7 +34,6 @@ from pymesos_proto.v1 import types_pb2 as pb
 log = logging.getLogger(__name__)
 
 MAX_REMOVERS = 2
-REMOVED = "removed-volumes"
 
 
 class Folders:
@@ -57,7 +56,7 @@ class Folders:
 
     def volume(self, role: str, volume_id: str) -> Path:
         """Where a persistent volume is."""
-        return guarded(self._work_dir, Path(VOLUMES, quote(role, safe="")), volume_id)
+        return guarded(self._work_dir, Path(VOLUMES, role_folder(role)), volume_id)
 
     def spec(self, start: StartContainer) -> ContainerSpec:
         """A container in terms of this machine. Raises LookupError with a sentence."""
@@ -107,7 +106,7 @@ class Folders:
     def mount(self, volume: Mount, stopped: Callable[[], bool]) -> None:
         """Do that for one of them. Blocks. Raises MountError."""
         self._disks.mount(volume, stopped)
-        if volume.shared:
+        if volume.shared:  # a task may have changed it
             volume.host_path.chmod(0o777)
 
     def prepare(self, spec: ContainerSpec) -> str | None:
@@ -125,7 +124,7 @@ class Folders:
                     return _lacks_guard(mount.host_path, self._work_dir)
                 _make_volume(mount, spec.owner)
                 if mount.shared and has_guard:
-                    if mount.disk is None:
+                    if mount.disk is None or mount.host_path.is_mount():
                         mount.host_path.chmod(0o777)
                 elif spec.own_uid and has_guard:
                     close_guard(mount.host_path.parent)  # to who had it before
@@ -167,19 +166,20 @@ class Folders:
 
         Of the containers and groups that are named, everything stays.
         """
-        for where, kept in (
-            (SANDBOXES, containers),
-            (GUARDED / SANDBOXES, containers),
-            (GROUPS, groups),
-            (REMOVED, ()),
-            (GUARDED / REMOVED, ()),
+        for where, kept, remove in (
+            (SANDBOXES, containers, try_remove_tree),
+            (GUARDED / SANDBOXES, containers, try_remove_tree),
+            (GROUPS, groups, try_remove_tree),
+            (REMOVED, (), _remove_volume),
+            (GUARDED / REMOVED, (), _remove_volume),
         ):
             for folder in (self._work_dir / where).glob("*"):
                 if folder.name not in kept:
                     _close(folder)
                     log.info("removing %s, which an earlier run left", folder)
-                    self._removers.submit(_remove, folder)
-        self._disks.remove_unfinished()
+                    self._removers.submit(remove, folder)
+        for folder in self._disks.unfinished():
+            self._removers.submit(_remove_volume, folder)
 
     def remove_sandbox(self, container_id: str) -> None:
         """Delete a container's files, soon."""
@@ -196,25 +196,26 @@ class Folders:
 
     def remove_volume(self, role: str, volume_id: str) -> None:
         """Put a volume out of the way at once, for the next of that id; delete it soon."""
-        volume, disk = self.volume(role, volume_id), self._disks.of(role, volume_id)
+        name = uuid.uuid4().hex
         # A file is renamed on its own mount only.
-        of_guard = self._has_guard(volume) and not disk.exists()
-        where = self._work_dir / GUARDED if of_guard else self._work_dir
-        removed = where / REMOVED / uuid.uuid4().hex
+        outside, inside = self._work_dir / REMOVED, self._work_dir / GUARDED / REMOVED
         try:
-            removed.parent.mkdir(mode=0o700, exist_ok=True)
-            if disk.exists():
-                removed = self._disks.remove(disk, volume, removed.parent)
+            volume = self.volume(role, volume_id)
+            outside.mkdir(mode=0o700, exist_ok=True)
+            if self._has_guard(volume):
+                inside.mkdir(mode=0o700, exist_ok=True)
+                disk = self._disks.of(role, volume_id)
+                self._disks.put_away(disk, outside / name, volume.parent, inside / name)
             else:
-                volume.rename(removed)
-            with contextlib.suppress(OSError):  # of one without a guard it is the role's
-                volume.parent.rmdir()
+                volume.rename(outside / name)
+                with contextlib.suppress(OSError):  # others of the role are there
+                    volume.parent.rmdir()
         except FileNotFoundError:
-            return  # never used
+            pass  # never used
         except OSError as error:
-            log.error("the volume %s cannot be removed: %s", volume, error)
-            return
-        self._removers.submit(_remove, removed)
+            log.error("the volume %s of %s cannot be removed: %s", volume_id, role, error)
+        for where in (inside, outside):
+            self._removers.submit(_remove_volume, where / name)
 
     def _has_guard(self, volume: Path) -> bool:
         """Whether its parent is one; that of a volume from before guards is all the role's."""
@@ -224,7 +225,10 @@ class Folders:
         """Wait until all is deleted that was to be; `unmount`: nobody needs the volumes now."""
         self._removers.shutdown()
         if unmount:
-            unmount_own(self._work_dir)
+            try:
+                unmount_own(self._work_dir)
+            except OSError as error:
+                log.error("volumes stay mounted: %s", os_problem(error))
 
 
 def sandbox_path(work_dir: Path, container_id: str) -> Path:
@@ -254,12 +258,13 @@ def _owner_of(start: StartContainer) -> tuple[int, int] | None:
     return None if start.info.container.image else owner_of(start.user)
 
 
-def _remove(path: Path) -> None:
-    """Delete a volume that is out of the way: a folder, or a disk."""
-    if path.is_dir():
-        try_remove_tree(path)
-    else:
-        path.unlink(missing_ok=True)
+def _remove_volume(path: Path) -> None:
+    """Delete, in a thread, what is out of the way: a volume's folder, its disk, or half a disk."""
+    try:
+        unmount_below(path)
+    except OSError as error:  # the next agent tries again
+        log.error("%s stays mounted: %s", path, os_problem(error))
+    try_remove_tree(path)
 
 
 def _close(folder: Path) -> None:

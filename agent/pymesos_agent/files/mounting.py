@@ -6,10 +6,12 @@ and whatever is mounted from there into a container inherits that, whoever mount
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
+from urllib.parse import quote
 
 from pymesos_agent.files.guards import GUARDED
 from pymesos_core.mounts import mounted_below, unmount
@@ -17,13 +19,23 @@ from pymesos_core.text import os_problem
 
 GROUPS = "groups"  # below the work directory
 DISKS = "volume-disks"
+MADE, NEW = "made", "new"  # below it: what is ready, and what is not yet
 VOLUMES = "volumes"
+LONGEST_NAME = 255
 TIMEOUT_S = 300.0
+REMOVED = "removed-volumes"
 ROUNDS = 3  # what was mounted is seen again when what was mounted over it has gone
 
 
 class MountError(Exception):
     """Something cannot be mounted: the message says why."""
+
+
+def role_folder(role: str) -> str:
+    """What the folder of a role's volumes is called."""
+    if len(name := quote(role, safe="")) <= LONGEST_NAME:
+        return name
+    return "%~" + hashlib.sha256(role.encode()).hexdigest()  # as nothing that is quoted begins
 
 
 def why_not() -> str:
@@ -63,11 +75,16 @@ def protect(work_dir: Path) -> str:
 
 
 def unmount_own(work_dir: Path) -> None:
-    """Unmount what agents of this directory have mounted, and nothing that an operator has."""
-    disks = (work_dir / DISKS).glob("*/*.ext4")
+    """Unmount what agents of this directory have mounted, and nothing that an operator has.
+
+    Raises OSError.
+    """
+    disks = (work_dir / DISKS / MADE).glob("*/*")
     volumes = work_dir / GUARDED / VOLUMES
-    own = {volumes / disk.parent.name / disk.stem / disk.stem for disk in disks}
+    own = {volumes / disk.parent.name / disk.name / disk.name for disk in disks}
     own |= {work_dir / GUARDED, work_dir / GROUPS}
+    own |= {*(work_dir / DISKS / NEW).glob("*/mounted")}
+    own |= {*(work_dir / GUARDED / REMOVED).glob("*/*")}
     for _ in range(ROUNDS):
         unmount([point for point in mounted_below(work_dir) if point in own])
 

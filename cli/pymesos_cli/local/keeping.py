@@ -82,7 +82,8 @@ def run_local(wanted: Wanted) -> int:
 
 def _remove(folder: Path) -> None:
     """Delete the cluster's folder, where agents of root mount volumes."""
-    unmount_below(folder)
+    with contextlib.suppress(OSError):  # it stays, then
+        unmount_below(folder)
     shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import logging
 import os
@@ -132,7 +133,9 @@ class Networks:
         """Whether the kernel and the plugin do it, tried on a link that leads nowhere."""
         if not self._has(("bandwidth",)):
             return False
-        near, far = (f"pymesos-trial-{end}-{os.getpid()}" for end in ("near", "far"))
+        tag = hashlib.sha256(str(self._directory).encode()).hexdigest()[:16]
+        near, far = (f"pymesos-trial-{end}-{tag}" for end in ("near", "far"))
+        _remove_namespaces(near, far)  # of this agent when it was killed while it tried
         try:
             for name in (near, far):
                 _run(["ip", "netns", "add", name])
@@ -150,9 +153,7 @@ class Networks:
             log.info("what goes through networks cannot be limited: %s", error)
             return False
         finally:
-            for name in (near, far):
-                with contextlib.suppress(NetworkError):
-                    _run(["ip", "netns", "delete", name])
+            _remove_namespaces(near, far)
         return True
 
     def _environment(self, command: str, owner: str, namespace: str) -> dict[str, str]:
@@ -316,6 +317,13 @@ def _rates(bandwidth: Bandwidth) -> Json:
             burst = min(max(mbit * MBIT // 20, LEAST_BURST_BITS), MOST_BURST_BITS)
             out |= {f"{way}Rate": mbit * MBIT, f"{way}Burst": burst}
     return out
+
+
+def _remove_namespaces(*names: str) -> None:
+    for name in names:
+        if (NAMESPACES / name).exists():
+            with contextlib.suppress(NetworkError):
+                _run(["ip", "netns", "delete", name])
 
 
 def _namespace(owner: str) -> str:
