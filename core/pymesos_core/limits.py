@@ -94,23 +94,20 @@ ITEMS = Limit("items", 1024, "items", "A resource")
 ITEM = Limit("item", 255, "bytes", "An item of a set")
 REFINEMENTS = Limit("refinements", 8, "reservations", "A resource")
 PATH = Limit("path", 1024, "bytes", "A path")
-# What one address may have open at a server, and keep in the registry.
-PEER_CALLS = Limit("calls of an address", 500, "calls open", "An address")
-PEER_WATCHERS = Limit("watchers of an address", 100, "watches open", "An address")
-PEER_SCHEDULERS = Limit("schedulers of an address", 1000, "schedulers connected", "An address")
-PEER_AGENTS = Limit("agents of an address", 20_000, "agents connected", "An address")
-PEER_EXECUTORS = Limit("executors of an address", 10_000, "executors connected", "An address")
+# What one may have open at a server, and keep in the registry.
+PEER = "A principal, or an address without one"
+PEER_CALLS = Limit("calls of a peer", 500, "calls open", PEER)
+PEER_WATCHERS = Limit("watchers of a peer", 100, "watches open", PEER)
+PEER_SCHEDULERS = Limit("schedulers of a peer", 1000, "schedulers connected", PEER)
+PEER_AGENTS = Limit("agents of a peer", 20_000, "agents connected", PEER)
+PEER_EXECUTORS = Limit("executors of a peer", 10_000, "executors connected", PEER)
 REGISTERED_FRAMEWORKS = Limit("frameworks", 10_000, "frameworks registered", "The cluster")
 ROLES = Limit("roles with terms", 10_000, "roles with a weight or a quota", "The cluster")
 REGISTERED_AGENTS = Limit("agents", 100_000, "agents registered", "The cluster")
-PEER_REGISTERED_FRAMEWORKS = Limit(
-    "frameworks of an address", 1000, "frameworks registered", "An address"
-)
-PEER_REGISTERED_AGENTS = Limit(
-    "registered agents of an address", 20_000, "agents registered", "An address"
-)
+PEER_REGISTERED_FRAMEWORKS = Limit("frameworks of a peer", 1000, "frameworks registered", PEER)
+PEER_REGISTERED_AGENTS = Limit("registered agents of a peer", 20_000, "agents registered", PEER)
 PEER_REGISTRY = Limit(
-    "registry of an address", 64 * MIB, "bytes of agents and frameworks registered", "An address"
+    "registry of a peer", 64 * MIB, "bytes of agents and frameworks registered", PEER
 )
 
 TABLE: tuple[Limit, ...] = tuple(value for value in globals().values() if isinstance(value, Limit))

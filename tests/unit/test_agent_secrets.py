@@ -177,6 +177,20 @@ class TestMemory:
         memory.close()
         assert not memory.folder.exists(), "an agent that has ended leaves none behind"
 
+    @pytest.mark.parametrize("replaced", ["c", "c/secrets"])
+    def test_a_link_that_a_task_made_is_not_followed(
+        self, memory: Memory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replaced: str
+    ) -> None:
+        """A task of an agent that root does not run has the agent's user, and so its folders."""
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        (target := tmp_path / "target/secrets").mkdir(mode=0o500, parents=True)
+        memory.put("c", {})
+        (memory.folder / replaced).rename(memory.folder / "c-before")
+        (memory.folder / replaced).symlink_to(target if "/" in replaced else target.parent)
+        memory.sweep(())
+        assert target.stat().st_mode & 0o777 == 0o500
+        assert not list(memory.folder.iterdir())
+
     def test_what_an_earlier_run_left_goes(self, memory: Memory) -> None:
         for container_id in ("kept", "left"):
             memory.put(container_id, {"a": b"1"})

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.registry import Collector
 
+from pymesos_core import metrics as serving
 from pymesos_core import resources
 from pymesos_core.slices import in_slices
 from pymesos_master import metrics
@@ -60,6 +63,19 @@ async def test_slices_leave_nothing_out_and_stand_what_goes() -> None:
         table.pop(item + 1, None)
         seen.append(item)
     assert seen == list(range(1000))
+
+
+def test_a_thread_that_cannot_start_takes_no_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = serving._Server.__new__(serving._Server)  # without its socket
+    server._free = threading.BoundedSemaphore(serving.MOST_CONNECTIONS)
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", fail)
+    for _ in range(2 * serving.MOST_CONNECTIONS):
+        with pytest.raises(RuntimeError):
+            server.process_request("request", "address")
 
 
 def test_agents_that_are_not_offered_are_counted_by_what_was_decided() -> None:

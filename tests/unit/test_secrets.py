@@ -17,6 +17,7 @@ from pymesos_core.security.secrets import (
     OpeningError,
     add_key,
     key_file_bytes,
+    merge_keys,
     read_keyring,
 )
 from pymesos_master.core import Config
@@ -97,6 +98,34 @@ class TestKeyFile:
         with pytest.raises(KeyringError, match="holds no keys of secrets") as refused:
             read_keyring(file)
         assert "00" * 31 not in str(refused.value)
+
+    def test_keys_that_are_handed_over_replace_none(self, tmp_path: Path) -> None:
+        own, theirs = tmp_path / "own", tmp_path / "theirs"
+        add_key(theirs)
+        merge_keys(own, key_file_bytes(theirs))
+        assert own.read_bytes() == theirs.read_bytes() and own.stat().st_mode & 0o777 == 0o600
+        add_key(own)
+        sealed = read_keyring(own).seal("r", "n", PLANTED)
+        newest = add_key(theirs)
+        merge_keys(own, key_file_bytes(theirs))
+        ring = read_keyring(own)
+        assert ring.key_id == newest, "others open what it seals"
+        assert ring.open("r", "n", sealed) == PLANTED
+        before = own.read_bytes()
+        merge_keys(own, key_file_bytes(theirs))
+        assert own.read_bytes() == before and len(before.splitlines()) == 3
+
+    def test_more_keys_than_are_accepted_leave_the_file(self, tmp_path: Path) -> None:
+        own, theirs = tmp_path / "own", tmp_path / "theirs"
+        for _ in range(9):
+            add_key(own)
+            add_key(theirs)
+        before = own.read_bytes()
+        with pytest.raises(KeyringError, match="there are 18; at most 16 are accepted"):
+            merge_keys(own, key_file_bytes(theirs))
+        with pytest.raises(KeyringError, match="holds no keys"):
+            merge_keys(own, b"nonsense")
+        assert own.read_bytes() == before
 
     def test_one_that_others_may_read_is_refused(self, tmp_path: Path) -> None:
         file = tmp_path / "k"

@@ -48,7 +48,8 @@ def task_environment(
 def host_environment() -> dict[str, str]:
     """The little that a task without an image inherits from its agent.
 
-    Of the folders of PATH it has those that its user may search.
+    Of the folders of PATH its first process leaves out those that its user may not search: see
+    `becoming`.
     """
     env = {name: os.environ[name] for name in ("LANG", "LC_ALL", "TZ") if name in os.environ}
     env["PATH"] = os.environ.get("PATH", DEFAULT_PATH)

@@ -71,10 +71,8 @@ class Memory:
 
     def remove(self, container_id: str) -> None:
         """Remove all of a container."""
-        folder = self.of(container_id)
-        if folder.exists():
-            _open_up(folder)
-            try_remove_tree(folder)
+        _open_up(self.of(container_id))
+        try_remove_tree(self.of(container_id))
 
     def sweep(self, kept: Collection[str]) -> None:
         """Remove what an earlier run left of containers that are no more."""
@@ -95,10 +93,19 @@ class Memory:
 
 
 def _open_up(folder: Path) -> None:
-    """Who is not root may remove nothing from a folder that cannot be written."""
-    secrets = folder / "secrets"
-    if os.geteuid() != 0 and secrets.exists():
-        secrets.chmod(0o700)
+    """Who is not root may remove nothing from a folder that cannot be written.
+
+    Its task has the same user then, and may have put anything in its place: no link is followed.
+    """
+    if os.geteuid() == 0:
+        return
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    with contextlib.ExitStack() as opened, contextlib.suppress(OSError):
+        above = os.open(folder, flags)
+        opened.callback(os.close, above)
+        secrets = os.open("secrets", flags, dir_fd=above)
+        opened.callback(os.close, secrets)
+        os.fchmod(secrets, 0o700)
 
 
 def memory_of(tag: str) -> Memory | None:

@@ -45,8 +45,8 @@ from pymesos_core.security.credentials import (
     read_pem,
 )
 from pymesos_core.security.identities import Identity, IdentityError, Kind
-from pymesos_core.security.issuing import put, put_authority, put_next_key, replace_file
-from pymesos_core.security.secrets import KEY_FILE
+from pymesos_core.security.issuing import put, put_authority, put_next_key
+from pymesos_core.security.secrets import KEY_FILE, KeyringError, merge_keys
 from pymesos_core.security.signing import make_request
 from pymesos_core.text import duration, one_line, os_problem
 from pymesos_core.transport import CallError, Code, method_of
@@ -181,10 +181,12 @@ async def join(folder: Path, invitation: Invitation, kind: Kind | None = None) -
             signing, *over = x509.load_pem_x509_certificates(answer.authority)
             put_authority(folder, Authority(signing, authority_key, tuple(over)))
         if answer.secrets_key:
-            replace_file(folder / KEY_FILE, answer.secrets_key)
+            merge_keys(folder / KEY_FILE, answer.secrets_key)
         put(folder, key_pem(key), answer.chain, answer.roots)
     except OSError as error:
         raise _cannot_write(error) from error
+    except KeyringError as error:
+        raise JoinError(str(error)) from error
     return who
 
 

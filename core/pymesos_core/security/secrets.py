@@ -120,6 +120,25 @@ def add_key(path: Path) -> str:
     return _id_of(made)
 
 
+def merge_keys(path: Path, given: bytes) -> None:
+    """Have a file hold the keys that another master handed over, and below them its own.
+
+    So the key that seals is one that others have, and what its own sealed is opened still. Raises
+    KeyringError, OSError.
+    """
+    try:
+        own = _read_keys(path)
+    except FileNotFoundError:
+        own = []
+    keys = dict.fromkeys((*_keys_in(given, path), *own))
+    if len(keys) > MAX_KEYS:
+        raise KeyringError(
+            f"{path} has {len(own)} keys, and with those of the cluster there are {len(keys)}; at"
+            f" most {MAX_KEYS} are accepted: remove those that seal nothing any more"
+        )
+    replace_file(path, _written(keys))
+
+
 def _written(keys: Iterable[bytes]) -> bytes:
     return b"".join(f"{key.hex()}\n".encode() for key in keys)
 
@@ -138,6 +157,11 @@ def _read_keys(path: Path) -> list[bytes]:
         raise
     except OSError as error:
         raise KeyringError(f"the key of secrets cannot be read: {os_problem(error)}") from error
+    return _keys_in(data, path)
+
+
+def _keys_in(data: bytes, path: Path) -> list[bytes]:
+    """Raises KeyringError."""
     try:
         keys = [bytes.fromhex(line) for line in data.decode("ascii").split()]
     except ValueError:
