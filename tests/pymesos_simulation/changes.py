@@ -40,6 +40,7 @@ UPDATES: list[dict[str, Any]] = [
     {"min_healthy_s": 2, "canary": "100%", "canary_serve": False},
     {"min_healthy_s": 2, "on_failure": "pause"},
 ]
+DRAINS_S = (0.0, 0.0, 0.2, 5.0)  # some end before a write does
 CHANGES = ("ApplyJob", "ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "RollbackJob")
 ASKED = ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout")
 
@@ -84,7 +85,9 @@ class Editor(Node):
         if what == "ApplyJob":
             command = self._aside.choice([GOOD, GOOD, BAD])
             update = {**BRIEF, **self._aside.choice(UPDATES)}
-            await self._apply(framework, job_id, command, instances=number, update=update)
+            shutdown = {"drain_s": self._aside.choice(DRAINS_S)}
+            changes = {"instances": number, "update": update, "shutdown": shutdown}
+            await self._apply(framework, job_id, command, **changes)
             return
         request_id = self._next_id()
         requests: dict[str, Any] = {

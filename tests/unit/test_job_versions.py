@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.core.hearing import ANSWERED_WITHIN_S
 from pymesos_binpack.jobfiles.differences import differences, without_environments
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.jobs.aligning import is_shown
@@ -312,6 +313,7 @@ class TestBatch:
         again = BinpackHarness(dict(h.records))
         again.feed(c.Subscribed("f"))
         assert state_of(again).history.latest.rerun == {"web"}
+        again.advance(ANSWERED_WITHIN_S)
         propose(again, changed, what="restart", restarts=("migrate",), rerun={"migrate"})
         again.offer(BIG)
         assert tasks(again) == ["j-r.migrate.0.v4.1", "j-r.web.0.v3.1"]
@@ -677,6 +679,23 @@ class TestShutdown:
         for one in (h, again):
             one.advance(5)
             assert killed(one) == {"j-r.web.1.1"}
+
+    def test_their_time_begins_once_it_is_durable(self) -> None:
+        """A write that takes longer than that loses no kill."""
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=2, shutdown={"drain_s": 0.2}))
+        run_all(h)
+        h.hold_writes = True
+        propose(h, shop(instances=1, shutdown={"drain_s": 0.2}), what="scale")
+        h.advance(3)
+        assert killed(h) == set()
+        h.hold_writes = False
+        h.write()
+        h.advance(0.1)
+        assert killed(h) == set()
+        h.advance(0.2)
+        assert killed(h) == {"j-r.web.1.1"}
 
     def test_what_serves_nobody_is_killed_at_once(self) -> None:
         h = BinpackHarness()

@@ -51,6 +51,7 @@ from pymesos_binpack.core.then import (
     JobStored,
     KillStored,
     LaunchStored,
+    LeavingStored,
     ReleaseStored,
     RolloutsDurable,
     Then,
@@ -339,6 +340,8 @@ class BinpackCore:
                 launches.on_launch_stored(ctx, each)
             case KillStored():
                 launches.on_kill_stored(ctx, each)
+            case LeavingStored():
+                versions.on_leaving_stored(ctx, each)
             case ReleaseStored(job, live):
                 quarantine.on_release_stored(ctx, job, live)
             case FrameworkStored():

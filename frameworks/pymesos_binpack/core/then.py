@@ -76,6 +76,13 @@ class KillStored:
 
 
 @dataclass(frozen=True, slots=True)
+class LeavingStored:
+    """That these instances leave is stored. With each, the task that was meant."""
+
+    meant: tuple[tuple[Instance, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ReleaseStored:
     """A job is out of quarantine: its tasks are asked for, and who released it is told."""
 
@@ -98,6 +105,7 @@ Then = (
     | InstancesRemoved
     | LaunchStored
     | KillStored
+    | LeavingStored
     | ReleaseStored
     | FrameworkStored
 )

@@ -11,7 +11,7 @@ from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import ChangesAwaited, RolloutAsked, VersionProposed
 from pymesos_binpack.core.then import (
     InstancesRemoved,
-    KillStored,
+    LeavingStored,
     RolloutsDurable,
     Then,
     VersionStored,
@@ -245,10 +245,7 @@ def _carry_out(
         gone.append(instance)
     what: list[Instance | Change] = [*ending, *removals(job, gone)]
     what += [instance for instance in added if instance.saved.begun_s]
-    at_once = [i for i in ending if not _drains(i)]
-    for instance in ending:
-        let_leave(ctx, instance) if _drains(instance) else None
-    then: list[Then] = [KillStored(tuple((i, i.saved.task_id) for i in at_once))]
+    then: list[Then] = [LeavingStored(tuple((i, i.saved.task_id) for i in ending))]
     then.append(InstancesRemoved(job, tuple(gone)))
     if changed:
         what.append(job.rollouts_change())
@@ -269,6 +266,13 @@ def let_leave(ctx: Context, instance: Instance) -> None:
         ctx.kill(instance)
     elif timer not in ctx.timers and not instance.killing:
         ctx.timers.set(timer, ctx.now.mono_s + instance.spec.drain_s)
+
+
+def on_leaving_stored(ctx: Context, stored: LeavingStored) -> None:
+    """That instances leave is durable, and clients are told: the time that they have begins."""
+    for instance, task_id in stored.meant:
+        if instance.live and instance.saved.task_id == task_id:
+            let_leave(ctx, instance)
 
 
 def on_drained(ctx: Context, key: str) -> None:
