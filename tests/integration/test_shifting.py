@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,9 @@ from pymesos_agent.containers.spec import Mount
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.handing import hand_over
 from pymesos_agent.files.shifting import base_of, shift
+from pymesos_agent.files.turns import turn_of
+from pymesos_agent.runtimes.oci import runtime
+from pymesos_agent.runtimes.oci.runtime import OciRuntime
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.components import MissingError
 from pymesos_testing.registry import busybox_layer, write_layout
@@ -82,6 +88,56 @@ def test_what_was_cut_short_is_done_again(tmp_path: Path, monkeypatch: pytest.Mo
     assert base_of(tmp_path) == BASE
     shift(tmp_path, 0)
     assert [(tmp_path / name).stat().st_uid for name in "abc"] == [0, 33, 0]
+
+
+def test_ranges_with_ids_in_common_are_refused(tmp_path: Path) -> None:
+    """An id in both was left as it was, as if it had been moved before."""
+    shift(tmp_path, 100_000)
+    (tmp_path / "f").write_text("")
+    os.chown(tmp_path / "f", 140_000, 140_000)
+    for near in (131_072, 34_465, 165_535):
+        with pytest.raises(OSError, match="choose a --user-namespace-base that is 100000, or"):
+            shift(tmp_path, near)
+    assert (tmp_path / "f").stat().st_uid == 140_000
+    shift(tmp_path, 165_536)
+    assert (tmp_path / "f").stat().st_uid == 205_536
+
+
+async def test_one_that_is_killed_meanwhile_leaves_the_volume_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its thread went on giving files to the namespace's users, which the next task wrote."""
+    for name in "abc":
+        (tmp_path / name).write_text("")
+    moving, go_on, left = threading.Event(), threading.Event(), threading.Event()
+    chown = os.chown
+
+    def wait_first(*arguments: object, **more: object) -> None:
+        moving.set()
+        go_on.wait(20)
+        chown(*arguments, **more)  # type: ignore[arg-type]
+
+    def watched(*arguments: Any) -> None:
+        try:
+            shift(*arguments)
+        finally:
+            left.set()
+
+    monkeypatch.setattr(runtime, "shift", watched)
+    made = OciRuntime.__new__(OciRuntime)
+    made._settings = Settings(user_namespace_base=BASE)
+    monkeypatch.setattr(os, "chown", wait_first)
+    shifting = asyncio.ensure_future(made._shift(tmp_path))
+    await asyncio.to_thread(moving.wait, 20)
+    shifting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await shifting
+    assert turn_of(tmp_path).locked(), "the next waits until it has ended"
+    go_on.set()
+    await asyncio.to_thread(left.wait, 20)
+    with turn_of(tmp_path):
+        assert sorted((tmp_path / name).stat().st_uid for name in "abc") == [0, 0, BASE]
+        assert base_of(tmp_path) == 0
 
 
 def test_a_file_of_roots_that_has_several_names_stays_roots(tmp_path: Path) -> None:

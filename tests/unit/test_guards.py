@@ -16,7 +16,8 @@ from pymesos_agent.containers.spec import ContainerSpec, Mount
 from pymesos_agent.core.ports import Group
 from pymesos_agent.files.folders import Folders
 from pymesos_agent.files.guards import let_pass, make_guard
-from pymesos_agent.files.handing import HandingStoppedError, belongs_to, hand_over
+from pymesos_agent.files.handing import belongs_to, hand_over
+from pymesos_agent.files.turns import HandingStoppedError
 from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 

@@ -115,3 +115,23 @@ def test_a_folder_of_a_group_is_for_groups(h: MasterHarness) -> None:
     assert "is in none" in h.last(framework).message
     accept(h, framework, h.offers(framework)[0], group(info))
     assert groups(h, agent) == [["a"]]
+
+
+@pytest.mark.parametrize("way", ["network_in_mbit_per_s", "network_out_mbit_per_s"])
+@pytest.mark.parametrize(
+    ("isolation", "limited"),
+    [({}, False), ({"bandwidth": "bridge"}, True), ({"oci bandwidth": "bridge"}, True)],
+)
+def test_an_agent_that_limits_no_network_gets_no_task_that_asks_for_it(
+    h: MasterHarness, isolation: dict[str, str], way: str, *, limited: bool
+) -> None:
+    """One of an older version would run the task, and ignore what it asks for."""
+    h.agent(isolation={"bridge": "bridge", **isolation})
+    framework = h.subscribe()
+    offer = h.offers(framework)[0]
+    info = task(offer, "t")
+    info.container.network = "bridge"
+    setattr(info.container, way, 8)
+    h.accept(framework, [offer.offer_id], info)
+    said = [status.message for status in h.statuses(framework)]
+    assert said == [] if limited else "which its agent cannot do" in said[0]

@@ -12,14 +12,14 @@ import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from weakref import WeakValueDictionary
 
 from pymesos_agent.containers import users
 from pymesos_agent.containers.spec import ContainerSpec
 from pymesos_agent.core.events import ContainerFailed, ContainerPulling, killed_early
 from pymesos_agent.files.artifacts import ArtifactError, Artifacts, OnSocket
-from pymesos_agent.files.handing import HandingStoppedError, hand_over
+from pymesos_agent.files.handing import hand_over
 from pymesos_agent.files.mounting import MountError
+from pymesos_agent.files.turns import HandingStoppedError, turn_of
 from pymesos_agent.files.unpacking import User
 from pymesos_agent.secrets import SecretsError, names_of
 from pymesos_core.tasks import Background
@@ -50,7 +50,6 @@ class Fetching:
         self._fetches = Background("fetching files")
         self._tasks: dict[str, asyncio.Task[None]] = {}  # of them, that are wanted
         self._slots = asyncio.Semaphore(MAX_FETCHES)
-        self._handings: WeakValueDictionary[Path, threading.Lock] = WeakValueDictionary()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._tasks)
@@ -95,9 +94,7 @@ class Fetching:
             for volume in volumes:
                 text = f"Giving the volume {volume.name} to the task's user"
                 self._tell(ContainerPulling(spec.container_id, text))
-                # What was cut short ends before the next begins.
-                turn = self._handings.setdefault(volume, threading.Lock())
-                await self._in_thread(partial(_hand_over, volume, spec, turn))
+                await self._in_thread(partial(_hand_over, volume, spec))
             for artifact in spec.info.artifacts:
                 text = f"Fetching {artifact.uri[:200]}"
                 self._tell(ContainerPulling(spec.container_id, text))
@@ -176,12 +173,10 @@ def _do_first(step: Callable[[Stopped], None], stopped: Stopped, _: OnSocket) ->
         raise ArtifactError(f"its volume cannot be made ready: {error}") from error
 
 
-def _hand_over(
-    volume: Path, spec: ContainerSpec, turn: threading.Lock, stopped: Stopped, _: OnSocket
-) -> None:
+def _hand_over(volume: Path, spec: ContainerSpec, stopped: Stopped, _: OnSocket) -> None:
     """In a thread. Raises ArtifactError."""
     try:
-        with turn:
+        with turn_of(volume):
             hand_over(volume, spec.owner or (0, 0), stopped)
     except HandingStoppedError as error:
         raise ArtifactError("it is not wanted any more") from error

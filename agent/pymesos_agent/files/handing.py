@@ -9,10 +9,7 @@ from pathlib import Path
 
 from pymesos_agent.files.shifting import forget_base
 from pymesos_agent.files.trees import see_below
-
-
-class HandingStoppedError(Exception):
-    """The task has been killed, so nobody waits for its volume any more."""
+from pymesos_agent.files.turns import HandingStoppedError
 
 
 def belongs_to(folder: Path, owner: tuple[int, int]) -> bool:

@@ -11,9 +11,11 @@ import contextlib
 import errno
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from pymesos_agent.files.trees import see_below
+from pymesos_agent.files.turns import HandingStoppedError
 
 IDS = 65536
 NOTE = "trusted.pymesos.base"
@@ -37,16 +39,25 @@ def forget_base(volume: int) -> None:
         os.removexattr(volume, NOTE)
 
 
-def shift(volume: Path, base: int) -> None:
+def shift(volume: Path, base: int, stopped: Callable[[], bool] = lambda: False) -> None:
     """Have a volume belong to users from `base` on, with all in it, who were others so far. Blocks.
 
     Within a namespace whoever is in neither range is root. A file of several names stays the
     machine's root's if it is: one of them may be outside. What was cut short is done again. Raises
-    OSError.
+    OSError, also for ranges that have ids in common, and HandingStoppedError.
     """
+    if stopped():
+        raise HandingStoppedError
     before = base_of(volume)
     if before == base:
         return
+    if abs(base - before) < IDS:
+        # Of an id in both nobody would know whether it was moved before that was cut short.
+        raise OSError(
+            f"the volume {volume.name} has ids from {before} to {before + IDS - 1}, and those from"
+            f" {base} on are some of them: choose a --user-namespace-base that is {before}, or"
+            f" {IDS} or more away from that"
+        )
 
     def moved(number: int) -> int:
         if base <= number < base + IDS:
@@ -56,6 +67,8 @@ def shift(volume: Path, base: int) -> None:
         return base or number
 
     def move(inside: int, name: str, status: os.stat_result) -> None:
+        if stopped():
+            raise HandingStoppedError
         several = status.st_nlink > 1 and not stat.S_ISDIR(status.st_mode)
         if not (several and status.st_uid == 0):
             ids = moved(status.st_uid), moved(status.st_gid)

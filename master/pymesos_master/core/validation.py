@@ -91,10 +91,26 @@ def task_problem(
     command = info.executor.command if info.HasField("executor") else info.command
     if has_container and (problem := _secrets_problem(info.container)):
         return EMPTY, problem
+    if has_container and (problem := _bandwidth_problem(agent, info.container)):
+        return EMPTY, problem
     for variable in command.environment:
         if not variable.name or "=" in variable.name:
             return EMPTY, f"Task has the invalid environment variable {variable.name[:80]!r}"
     return needed, None
+
+
+def _bandwidth_problem(agent: Agent, container: pb.ContainerInfo) -> str | None:
+    """Why what goes through its network would not be limited: older agents know of no limit."""
+    if not (container.network_in_mbit_per_s or container.network_out_mbit_per_s):
+        return None
+    # Of a runtime that is not the first, its name stands before.
+    if any(name.rpartition(" ")[2] == "bandwidth" for name in agent.info.isolation):
+        return None
+    return (
+        "Task limits what goes through its network (network_in_mbit_per_s,"
+        " network_out_mbit_per_s), which its agent cannot do: it has no network that can be"
+        " limited, or is of a version that knows no such limit"
+    )
 
 
 def _container(info: pb.TaskInfo) -> pb.ContainerInfo:

@@ -14,6 +14,7 @@ import os
 import shutil
 import signal
 import socket
+import threading
 from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -42,6 +43,7 @@ from pymesos_agent.files.folders import sandbox_path
 from pymesos_agent.files.guards import let_pass
 from pymesos_agent.files.shifting import shift
 from pymesos_agent.files.trees import try_remove_tree
+from pymesos_agent.files.turns import turn_of
 from pymesos_agent.runtimes.interface import OnEvent, RuntimeEvent, RuntimeUnavailableError
 from pymesos_agent.runtimes.oci.bundle import (
     BundleError,
@@ -250,6 +252,21 @@ class OciRuntime:
         self._launches[spec.container_id] = task
         task.add_done_callback(partial(self._launch_ended, spec.container_id))
 
+    async def _shift(self, volume: Path) -> None:
+        """Have a volume belong to the users of containers. Its thread ends soon after we are
+        cancelled, and before anybody else is given the volume. Raises OSError.
+        """
+        stopped = threading.Event()
+
+        def shift_in_turn() -> None:
+            with turn_of(volume):
+                shift(volume, self._settings.user_namespace_base, stopped.is_set)
+
+        try:
+            await asyncio.to_thread(shift_in_turn)
+        finally:
+            stopped.set()
+
     def _launch_ended(self, container_id: str, task: asyncio.Task[None]) -> None:
         """What was to be made is made, has failed, or was killed, maybe before it had begun."""
         self._launches.pop(container_id, None)
@@ -275,8 +292,7 @@ class OciRuntime:
             if image is not None:
                 for volume in spec.volumes:
                     if not volume.shared:
-                        base = self._settings.user_namespace_base
-                        await asyncio.to_thread(shift, volume.host_path, base)
+                        await self._shift(volume.host_path)
                 for path in (spec.sandbox, *(volume.host_path for volume in spec.volumes)):
                     os.chown(path, *made.owner)
                     if base := self._settings.user_namespace_base:
