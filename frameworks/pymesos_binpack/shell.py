@@ -103,7 +103,8 @@ class Binpack(Scheduler):
             Writes(store.commit, self._written),
             outside.clock,
         )
-        self._accepted: dict[str, asyncio.Future[c.JobAccepted]] = {}
+        # By the job that is to be changed, or nothing, and the id of the request.
+        self._accepted: dict[tuple[str, str], asyncio.Future[c.JobAccepted]] = {}
         self._released: dict[str, asyncio.Future[str]] = {}
         self._numbers = itertools.count(1)
         self._asked: dict[int, asyncio.Future[None]] = {}
@@ -161,14 +162,14 @@ class Binpack(Scheduler):
         """
         job_id = f"{job.name}-{self._outside.token(4)}"
         event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by)
-        return (await self._ask(request_id, event)).job_id
+        return (await self._ask(("", request_id), event)).job_id
 
     async def propose(self, event: c.VersionProposed) -> int:
         """Put another version of a job in force and return its number, once it is stored.
 
         Raises SubmitError, StaleError, StartsAgainError.
         """
-        return (await self._ask(event.request_id, event)).version
+        return (await self._ask((event.job_id, event.request_id), event)).version
 
     async def have_stored(self, job_id: str) -> None:
         """Return once what was decided of a job is stored. Raises StartsAgainError."""
@@ -180,21 +181,28 @@ class Binpack(Scheduler):
         Raises SubmitError, StartsAgainError.
         """
         request_id = f"rollout-{self._outside.token(8)}"
-        await self._ask(request_id, c.RolloutAsked(request_id, job_id, task, what, by))
+        event = c.RolloutAsked(request_id, job_id, task, what, by)
+        await self._ask((job_id, request_id), event)
 
-    async def _ask(self, request_id: str, event: c.Event) -> c.JobAccepted:
-        accepted: asyncio.Future[c.JobAccepted] = asyncio.get_running_loop().create_future()
-        previous = self._accepted.get(request_id)
-        if previous is not None:
-            return await asyncio.shield(previous)
-        self._accepted[request_id] = accepted
-        try:
+    async def _ask(self, key: tuple[str, str], event: c.Event) -> c.JobAccepted:
+        """Feed an event unless one of its key waits for its answer; return that answer.
+
+        It is waited for whoever hangs up meanwhile: others may have sent the same request.
+        """
+        if (accepted := self._accepted.get(key)) is None:
+            accepted = asyncio.get_running_loop().create_future()
+            self._accepted[key] = accepted
+            accepted.add_done_callback(lambda done: self._answered(key, done))
             self._feed(event)
-            if self.over:
-                raise StartsAgainError(STARTS_AGAIN)
-            return await asyncio.shield(accepted)
-        finally:
-            del self._accepted[request_id]
+            if self.over and not accepted.done():
+                accepted.set_exception(StartsAgainError(STARTS_AGAIN))
+        return await asyncio.shield(accepted)
+
+    def _answered(self, key: tuple[str, str], accepted: asyncio.Future[c.JobAccepted]) -> None:
+        if self._accepted.get(key) is accepted:
+            del self._accepted[key]
+        if not accepted.cancelled():
+            accepted.exception()  # nobody may have waited for it
 
     async def release(self, job_id: str, *, discard: bool) -> str:
         """Try a job in quarantine again, or forget it; why not, or nothing.
@@ -304,7 +312,7 @@ class Binpack(Scheduler):
             case c.Store(token, changes):
                 self._runner.commit(token, changes)
             case c.JobAccepted():
-                accepted = self._accepted.get(effect.request_id)
+                accepted = self._accepted.get(effect.key)
                 if accepted is not None and not accepted.done():
                     accepted.set_result(effect)
             case c.Released(job_id, problem):
@@ -315,8 +323,8 @@ class Binpack(Scheduler):
                 done = self._asked.get(number)
                 if done is not None and not done.done():
                     done.set_result(None)
-            case c.JobRefused(request_id, message, stale):
-                accepted = self._accepted.get(request_id)
+            case c.JobRefused(request_id, message, job_id, stale):
+                accepted = self._accepted.get((job_id, request_id))
                 if accepted is not None and not accepted.done():
                     accepted.set_exception(StaleError(message) if stale else SubmitError(message))
             case c.JobChanged(job_id):

@@ -321,6 +321,14 @@ class TestOthers:
         wrong = pb.RestartJobRequest(job_id=shop, tasks=["api"], request_id="t")
         assert "it has web" in desk.refused("RestartJob", wrong).message
 
+    def test_restarted_by_names_that_are_repeated(self, desk: Desk, shop: str) -> None:
+        twice = pb.RestartJobRequest(job_id=shop, tasks=["web", "web"], request_id="s")
+        assert desk.call("RestartJob", twice).version == 2
+        assert desk.h.core.jobs[shop].history.latest.restarts == {"web": 1}
+        many = pb.RestartJobRequest(job_id=shop, tasks=["web"] * 1001, request_id="t")
+        error = desk.refused("RestartJob", many)
+        assert error.code is Code.INVALID_ARGUMENT and "name each of them once" in error.message
+
     def test_rolled_back_to_what_last_ran_otherwise(self, desk: Desk, shop: str) -> None:
         none = pb.RollbackJobRequest(job_id=shop, request_id="n")
         assert "no earlier version" in desk.refused("RollbackJob", none).message

@@ -180,6 +180,19 @@ def test_a_bad_version_is_rolled_back_and_the_others_stay(h: BinpackHarness) -> 
     assert tasks(h) == ["j-r.web.0.v4.1", "j-r.web.1.v4.1", "j-r.web.2.v4.1"]
 
 
+def test_how_often_a_version_crashed_is_told_once_it_is_stored(h: BinpackHarness) -> None:
+    propose(h, shop(command="y"))
+    h.offer(BIG)
+    new = next(i for i in state_of(h).instances if i.version == 2 and i.live)
+    h.update(new.saved.task_id, pb.TASK_RUNNING)
+    h.hold_writes = True
+    h.update(new.saved.task_id, pb.TASK_FAILED, 1)
+    assert state_of(h).durable_rollouts["web"].exits == 0
+    h.hold_writes = False
+    h.write()
+    assert state_of(h).durable_rollouts["web"].exits == 1
+
+
 @pytest.mark.parametrize("steps", range(12))
 def test_a_framework_that_dies_within_a_rollout_goes_on(h: BinpackHarness, steps: int) -> None:
     propose(h, shop(command="y"))

@@ -379,7 +379,7 @@ def list_maintenance(settings: Settings, as_json: bool) -> None:
 )
 @pass_settings
 def cancel_maintenance(settings: Settings, agents: tuple[str, ...]) -> None:
-    """Plan no more that agents may be away: it is over, or will not be."""
+    """Cancel the maintenance planned for agents: it is over, or will not be."""
     from pymesos_cli.operators import maintenance as windows
 
     with_cluster(settings, lambda cluster: windows.cancel(cluster, agents))

@@ -83,6 +83,11 @@ class JobAccepted:
     job_id: str
     version: int = 1
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """The job that was to be changed, or nothing for a new one, and the id of the request."""
+        return (self.job_id if self.version > 1 else "", self.request_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Released:
@@ -94,10 +99,11 @@ class Released:
 
 @dataclass(frozen=True, slots=True)
 class JobRefused:
-    """The job is not taken, for this reason; tell who submitted it."""
+    """The job, or its change, is not taken, for this reason; tell who asked for it."""
 
     request_id: str
     message: str
+    job_id: str = ""  # that was to be changed; empty: it was to be a new one
     stale: bool = False  # it was made from another version than is in force
 
 

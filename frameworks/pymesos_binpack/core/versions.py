@@ -54,7 +54,7 @@ def on_proposed(ctx: Context, event: VersionProposed) -> None:
     problem = _why_refused(ctx, event, job)
     if job is None or problem:
         stale = job is not None and event.base_version != job.version
-        ctx.say(JobRefused(event.request_id, problem, stale=stale))
+        ctx.say(JobRefused(event.request_id, problem, event.job_id, stale=stale))
         return
     version = Version(
         job.version + 1,
@@ -151,7 +151,7 @@ def on_asked(ctx: Context, event: RolloutAsked) -> None:
         problem = (
             f"the job {event.job_id[:255]} does not run: `pymesos-cli jobs` lists those that do"
         )
-        ctx.say(JobRefused(event.request_id, problem))
+        ctx.say(JobRefused(event.request_id, problem, event.job_id))
         return
     going = [task for task, rollout in job.rollouts.items() if rollout.going]
     tasks = [event.task] if event.task in job.rollouts else [] if event.task else going
@@ -164,7 +164,7 @@ def on_asked(ctx: Context, event: RolloutAsked) -> None:
         except AskedError as error:
             problem = f"{task}: {error}"
     if not after:
-        ctx.say(JobRefused(event.request_id, problem))
+        ctx.say(JobRefused(event.request_id, problem, event.job_id))
         return
     job.rollouts = {**job.rollouts, **after}
     accepted = JobAccepted(event.request_id, job.job_id, job.version)
@@ -195,7 +195,8 @@ def note_exit(ctx: Context, job: JobState, instance: Instance, end: End) -> None
     after = exited(rollout, member, how_it_ended(end.status))
     job.rollouts = {**job.rollouts, instance.spec.name: after}
     if after is not rollout:
-        ctx.store("a rollout is told of a crash", job.rollouts_change())
+        durable = RolloutsDurable(job, job.rollouts)
+        ctx.store("a rollout is told of a crash", job.rollouts_change(), then=[durable])
 
 
 def on_due(ctx: Context, job_id: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Sequence, Set
+from collections.abc import Awaitable, Callable, Set
 from itertools import islice
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 TRIES = 5  # while others change the same job
 MAX_CHANGES, MAX_LISTED_CHANGES = 200, 20
 MAX_INSTANCES = 10_000
+MAX_TASKS = 1000  # of a job
 HIDDEN = "(hidden)"
 
 
@@ -185,12 +186,19 @@ class JobChanges(Asked):
     ) -> pb.ChangeJobResponse:
         """Replace every instance of tasks by another that is the same."""
         self._check(call, "Jobs.RestartJob")
+        if len(request.tasks) > MAX_TASKS:
+            raise CallError(
+                Code.INVALID_ARGUMENT,
+                f"{len(request.tasks)} tasks are named, and a job has at most {MAX_TASKS}: name"
+                f" each of them once, or none for every service",
+            )
+        named = tuple(dict.fromkeys(request.tasks))
 
         async def make(target: JobState) -> Made:
-            for name in request.tasks:
+            for name in named:
                 _check_task(target, name)
-            services = [task.name for task in target.job.tasks if task.is_service]
-            tasks = tuple(dict.fromkeys(request.tasks or services))
+            services = tuple(task.name for task in target.job.tasks if task.is_service)
+            tasks = named or services
             if not tasks:
                 raise CallError(
                     Code.FAILED_PRECONDITION,
@@ -465,8 +473,8 @@ def _check_runs(job: JobState) -> None:
 
 def _check_task(job: JobState, name: str) -> None:
     """Raises CallError where a job has no task of that name."""
-    names: Sequence[str] = [task.name for task in job.job.tasks]
-    if name not in names:
+    if name not in job.known[job.version].specs:
+        names = [task.name for task in job.job.tasks]
         raise CallError(
             Code.NOT_FOUND,
             f"the job {job.job_id} has no task {quoted(name)}: it has {', '.join(names[:10])}",

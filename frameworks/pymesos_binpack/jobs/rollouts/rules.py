@@ -80,8 +80,8 @@ class UpdateRules:
     def __post_init__(self) -> None:
         if self.stop_first and (self.max_surge.number or self.canary.number):
             raise RulesError(
-                "max_surge and canary must be 0 where an instance has volumes or fixed host ports,"
-                " or is a daemon: the old one is stopped before the new one starts"
+                "max_surge and canary must be 0 where an instance has volumes: the old one is"
+                " stopped before the new one starts"
             )
         if not self.max_surge.number and not self.max_unavailable.number:
             raise RulesError(
@@ -109,5 +109,5 @@ class UpdateRules:
         return Numbers(surge, unavailable, min(count, self.canary.of(count, up=True)))
 
 
-# Of tasks with volumes or fixed host ports, and of daemons.
+# Of tasks with volumes.
 STOP_FIRST = UpdateRules(max_surge=NONE, max_unavailable=Amount(1), stop_first=True)

@@ -1,0 +1,94 @@
+"""The shell of the bin-packing framework: who asks is answered, whoever else asks."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from pymesos_binpack import core as c
+from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.shell import Binpack, StaleError
+from pymesos_core.store import Store
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver
+from pymesos_sdk.ledger import Ledger
+from pymesos_testing.binpack_harness import job
+
+
+class Notes:
+    """A core that is told, and says what it was given to say."""
+
+    framework_id = ""
+    ledger = Ledger()
+
+    def __init__(self) -> None:
+        self.told: list[c.Event] = []
+        self.says: list[c.Effect] = []
+
+    def step(self, _: object, event: c.Event) -> list[c.Effect]:
+        self.told.append(event)
+        says, self.says = self.says, []
+        return says
+
+    def next_deadline_s(self) -> None:
+        return None
+
+
+def change(job_id: str) -> c.VersionProposed:
+    return c.VersionProposed("r", job_id, 1, job(), "apply", "")
+
+
+class Asking:
+    """A shell of which something is asked."""
+
+    def __init__(self) -> None:
+        self.notes = Notes()
+        core, store = cast(BinpackCore, self.notes), cast(Store, SimpleNamespace(commit=None))
+        driver = cast(type[Driver], lambda *_, **__: None)
+        info = pb.FrameworkInfo(name="f")
+        self.binpack = Binpack(core, store, info, "127.0.0.1:5050", driver=driver)
+
+    async def propose(self, job_id: str) -> asyncio.Task[int]:
+        task = asyncio.ensure_future(self.binpack.propose(change(job_id)))
+        await asyncio.sleep(0)
+        return task
+
+    def say(self, effect: c.Effect) -> None:
+        self.notes.says.append(effect)
+        self.binpack._feed(c.Tick())
+
+
+@pytest.fixture
+def asking() -> Asking:
+    return Asking()
+
+
+async def test_a_request_that_was_hung_up_is_answered_to_who_repeats_it(asking: Asking) -> None:
+    first, second = await asking.propose("a"), await asking.propose("a")
+    first.cancel()
+    await asyncio.sleep(0)
+    third = await asking.propose("a")
+    asking.say(c.JobAccepted("r", "a", 2))
+    async with asyncio.timeout(5):
+        assert await asyncio.gather(second, third) == [2, 2]
+    assert asking.notes.told.count(change("a")) == 1
+    fourth = await asking.propose("a")
+    assert asking.notes.told.count(change("a")) == 2, "one that was answered is asked anew"
+    asking.say(c.JobAccepted("r", "a", 2))
+    assert await fourth == 2
+
+
+async def test_an_id_in_use_for_one_job_is_free_for_others(asking: Asking) -> None:
+    one, other = await asking.propose("a"), await asking.propose("b")
+    new = asyncio.ensure_future(asking.binpack.submit(job(), "r"))
+    await asyncio.sleep(0)
+    asking.say(c.JobAccepted("r", "b", 3))
+    asking.say(c.JobRefused("r", "no", "a", stale=True))
+    asking.say(c.JobAccepted("r", "c"))
+    async with asyncio.timeout(5):
+        assert (await other, await new) == (3, "c")
+        with pytest.raises(StaleError):
+            await one
