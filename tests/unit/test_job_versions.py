@@ -398,13 +398,49 @@ def test_the_history_is_bounded_and_keeps_what_runs(h: BinpackHarness) -> None:
     for number in range(2, MAX_VERSIONS + 12):
         propose(h, shop(instances=3 + number % 2), what="scale", request_id=f"s{number}")
     kept = [v.number for v in state_of(h).history.versions]
-    assert kept[0] == 1, "instances are of it"
-    assert len(kept) <= MAX_VERSIONS + 1
+    assert len(kept) == MAX_VERSIONS
+    assert {i.version for i in state_of(h).instances} <= set(kept)
     assert kept[-1] == MAX_VERSIONS + 11
     stored = {int(key.partition("/")[2]) for kind, key in h.records if kind == "version"}
     assert stored == set(kept[:-1])
     again = BinpackHarness(dict(h.records))
     assert again.core.quarantined == {}
+
+
+def test_what_runs_on_unchanged_keeps_no_version(h: BinpackHarness) -> None:
+    for count in range(4, MAX_VERSIONS + 12):
+        propose(h, shop(instances=count), what="scale")
+        h.offer("cpus:400;mem:400000")
+    assert len(state_of(h).history.versions) == MAX_VERSIONS
+    again = BinpackHarness(dict(h.records))
+    assert again.core.quarantined == {}
+    versions = {i.key: i.version for i in state_of(h).instances}
+    assert {i.key: i.version for i in state_of(again).instances} == versions
+    # One that is changed is kept for as long as what it was runs.
+    latest = state_of(h).version
+    propose(h, shop(command="y", instances=31))
+    for count in range(32, 32 + MAX_VERSIONS + 2):
+        propose(h, shop(command="y", instances=count), what="scale")
+    assert state_of(h).history.get(latest) is not None
+    assert instances_are_kept(h)
+
+
+def instances_are_kept(h: BinpackHarness) -> bool:
+    kept = {v.number for v in state_of(h).history.versions}
+    return all(i.version in kept for i in state_of(h).instances)
+
+
+def test_of_which_version_something_is_is_told_once_it_is_stored(h: BinpackHarness) -> None:
+    for number in range(2, MAX_VERSIONS + 1):
+        propose(h, shop(instances=3 + number % 2), what="scale")
+    (first, *_) = state_of(h).instances
+    assert first.version == 1
+    h.hold_writes = True
+    propose(h, shop(instances=5), what="scale")
+    assert first.version == MAX_VERSIONS + 1 and instance_view(first).version == 1
+    h.hold_writes = False
+    h.write()
+    assert instance_view(first).version == MAX_VERSIONS + 1
 
 
 def test_a_stopped_job_leaves_no_record_of_what_was_removed(h: BinpackHarness) -> None:

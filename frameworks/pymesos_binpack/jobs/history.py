@@ -12,7 +12,7 @@ from pymesos_core.store import Change
 VERSION = "version"  # job id/number: a version that is no longer in force
 SCALE, RESTART = "scale", "restart"
 ROLLBACK = "rollback"  # how the words for one begin
-MAX_VERSIONS = 20  # that are kept of a job, beside those that instances are of
+MAX_VERSIONS = 20  # that are kept of a job, beside those by which something still runs
 MAX_KEPT_BYTES = 4 * 1024 * 1024  # of their documents
 
 
@@ -81,7 +81,7 @@ class History:
     ) -> tuple[History, list[Change]]:
         """The same with another in force, and what of the earlier ones is written and forgotten.
 
-        `needed` are kept whatever their age: instances are of them.
+        `needed` are kept whatever their age: something runs by them.
         """
         assert version.number == self.latest.number + 1, "versions are counted one by one"
         every = (*self.versions, version)

@@ -333,23 +333,30 @@ class JobState:
         self.keys = {i.key for i in self.instances}
         self.left = self.durably_left = sum(not i.saved.done for i in self.instances)
 
-    def take(self, job: Job, version: Version) -> list[Change]:
-        """Put another version in force; returns what of the earlier ones is to be written.
+    def take(self, job: Job, version: Version) -> list[Instance | Change]:
+        """Put another version in force; returns what is to be written besides.
 
-        What of the running instances stays as it is, is from now on as the version says.
+        What of the running instances stays as it is, is from now on as the version says, and of
+        that version once its own is not kept any more.
         """
-        self.history, changes = self.history.with_latest(
-            self.job_id, version, self._needed_versions()
-        )
+        self.know(version, job)
+        needed = self._needed_versions(version.number)
+        self.history, changes = self.history.with_latest(self.job_id, version, needed)
         self.used = {}
         self.job = job
-        self.know(version, job)
         kept = {v.number for v in self.history.versions}
         self.known = {number: known for number, known in self.known.items() if number in kept}
+        moved: list[Instance] = []
         for instance in self.instances:
-            if self.is_current(instance):
-                instance.spec = self.known[self.version].specs[instance.spec.name]
-        return changes
+            if not self.is_current(instance):
+                continue
+            instance.spec = self.known[self.version].specs[instance.spec.name]
+            forgotten = instance.saved.leaving and instance.saved.done  # its record goes
+            if instance.version not in kept and not forgotten:
+                instance.version = self.version
+                instance.amend(version=self.version)
+                moved.append(instance)
+        return [*changes, *moved]
 
     def add(
         self, spec: TaskSpec, index: int, of: Version | None = None, begun_s: float = 0.0
@@ -379,9 +386,13 @@ class JobState:
             again += 1
         return mark_of(self.version, again)
 
-    def _needed_versions(self) -> set[int]:
+    def _needed_versions(self, latest: int) -> set[int]:
+        """Those that rollouts go by, and those of instances that are not as the latest says."""
         of_rollouts = (n for r in self.rollouts.values() for n in (r.from_version, r.to_version))
-        return {*of_rollouts, *(i.version for i in self.instances)}
+        others = (
+            i.version for i in self.instances if i.revision != self.revision_in(i.spec.name, latest)
+        )
+        return {*of_rollouts, *others}
 
     def retire(self, instances: Iterable[Instance]) -> bool:
         """Note that the ids of instances are not to be given again; returns whether that is new."""

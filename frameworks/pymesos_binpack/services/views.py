@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-from pymesos_binpack.jobs.state import Instance, JobState, pb_state
+from pymesos_binpack.jobs.state import Instance, JobState, pb_state, version_of
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
@@ -70,7 +70,7 @@ def instance_view(
     refusal = instance.refusal if waits else None
     explanation, cause = _why(instance, connected)
     view = pb.InstanceView(
-        version=instance.version,
+        version=saved.version or version_of(instance.mark),
         ready=bool(saved.ready_since_s),
         leaving=saved.leaving,
         name=instance.name,
