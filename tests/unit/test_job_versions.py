@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.core import versions
 from pymesos_binpack.core.hearing import ANSWERED_WITHIN_S
 from pymesos_binpack.jobfiles.differences import differences, without_environments
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
-from pymesos_binpack.jobs.aligning import is_shown
+from pymesos_binpack.jobs.aligning import align, is_shown
 from pymesos_binpack.jobs.history import MAX_VERSIONS
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.state import JobState
@@ -191,6 +192,36 @@ def test_how_often_a_version_crashed_is_told_once_it_is_stored(h: BinpackHarness
     h.hold_writes = False
     h.write()
     assert state_of(h).durable_rollouts["web"].exits == 1
+
+
+def test_a_large_job_is_looked_at_once_for_all_that_happens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    h, room = BinpackHarness(), "cpus:400;mem:400000"
+    h.feed(c.Subscribed("f"))
+    h.submit(shop(instances=200))
+    h.offer(room)
+    for instance in state_of(h).instances:
+        h.update(instance.saved.task_id, pb.TASK_RUNNING)
+    propose(h, shop(command="y", instances=200))
+    h.offer(room)
+    h.advance(1.0)
+    looks: list[float] = []
+
+    def looked(*arguments: Any) -> Any:
+        looks.append(h.now_s)
+        return align(*arguments)
+
+    monkeypatch.setattr(versions, "align", looked)
+    new = [i for i in state_of(h).instances if i.version == 2 and i.live]
+    for instance in new:
+        h.update(instance.saved.task_id, pb.TASK_RUNNING)
+    assert len(new) == 50 and not looks
+    h.advance(0.1)
+    assert len(looks) == 1
+    monkeypatch.undo()
+    h.advance(30.0)
+    assert sum(i.version == 2 for i in state_of(h).instances) > 50, "it goes on"
 
 
 @pytest.mark.parametrize("steps", range(12))

@@ -41,6 +41,8 @@ from pymesos_core.store import Change
 
 DRAIN = "drain"  # the timer: an instance that leaves has been left to clients for long enough
 ROLLOUT = "rollout"  # the timer: something of a rollout of a job is due
+SMALL = 100  # instances of a job at which is looked whenever something happens to one
+DEBOUNCE_S = 0.05  # in which what happens to those of larger jobs is looked at together
 
 
 def on_proposed(ctx: Context, event: VersionProposed) -> None:
@@ -138,9 +140,13 @@ def _take_steps(ctx: Context, job: JobState) -> None:
 
 
 def follow_if_needed(ctx: Context, job: JobState) -> None:
-    """Something has happened to an instance."""
-    if may_change(job):
+    """Something has happened to an instance: look at its job, at a large one a little later."""
+    if not may_change(job):
+        return
+    if len(job.instances) <= SMALL or not job.left:
         follow(ctx, job)
+    else:
+        look_soon(ctx, job.job_id)
 
 
 def on_asked(ctx: Context, event: RolloutAsked) -> None:
@@ -207,9 +213,15 @@ def on_due(ctx: Context, job_id: str) -> None:
 
 
 def look_soon(ctx: Context, job_id: str) -> None:
-    """Look at the rollouts of a job again, after what is done now."""
-    if may_change(ctx.roster.jobs[job_id]):
-        ctx.timers.set((ROLLOUT, job_id), ctx.now.mono_s)
+    """Look at the rollouts of a job again, after what is done now; at a large one a little later.
+
+    Each look is at all of its instances.
+    """
+    job = ctx.roster.jobs[job_id]
+    if may_change(job):
+        in_s = DEBOUNCE_S if len(job.instances) > SMALL else 0.0
+        timer, at_s = (ROLLOUT, job_id), ctx.now.mono_s + in_s
+        ctx.timers.set(timer, min(at_s, ctx.timers.at_s(timer) or at_s))
 
 
 def _add(ctx: Context, job: JobState, step: Add) -> Instance:
