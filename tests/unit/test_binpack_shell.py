@@ -73,7 +73,7 @@ async def test_a_request_that_was_hung_up_is_answered_to_who_repeats_it(asking: 
     third = await asking.propose("a")
     asking.say(c.JobAccepted("r", "a", 2))
     async with asyncio.timeout(5):
-        assert await asyncio.gather(second, third) == [2, 2]
+        assert (await second, await third) == (2, 2)
     assert asking.notes.told.count(change("a")) == 1
     fourth = await asking.propose("a")
     assert asking.notes.told.count(change("a")) == 2, "one that was answered is asked anew"
