@@ -845,6 +845,20 @@ def test_a_restart_needs_no_canaries(h: BinpackHarness) -> None:
     assert tasks(h) == ["j-r.web.0.v3.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]
 
 
+@pytest.mark.parametrize("stable", [False, True])
+def test_canaries_that_are_wanted_no_longer_wait_for_nobody(
+    h: BinpackHarness, stable: bool
+) -> None:
+    propose(h, shop(command="y", update={"canary": 1}))
+    run_all(h)
+    h.advance(20 if stable else 3)
+    assert state_of(h).rollouts["web"].state == ("waiting_promotion" if stable else "rolling")
+    propose(h, shop(command="y"))
+    roll(h)
+    assert state_of(h).rollouts["web"].state == "done"
+    assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]
+
+
 class TestNamedPorts:
     def test_each_is_in_a_variable_of_its_own(self) -> None:
         h = BinpackHarness()

@@ -41,8 +41,7 @@ def decide(
         replace(plan, is_blocked=waits is not None and waits.turn is Turn.LACKS_ROOM)
         if _is_over(plan):
             return _over(plan)
-    elif _promotes(rules, waits):
-        why = "the canaries are stable"
+    elif why := _promotes(seen, waits):
         promoted = rollout.moved(Turn.GOES_ON, why, promoted=True)
         then = decide(rules, promoted, members, count, seen.now_s)
         return then._replace(steps=(Promote(why), *then.steps))
@@ -52,9 +51,13 @@ def decide(
     return Decision(tuple(plan.steps), _told(seen, rollout, waits), _look_at_s(seen, rollout))
 
 
-def _promotes(rules: UpdateRules, waits: Standstill | None) -> bool:
+def _promotes(seen: Seen, waits: Standstill | None) -> str:
+    """Return why canaries are promoted without being asked; empty: they are not."""
+    if not seen.numbers.canaries:
+        return "no canaries are wanted any longer"
     stable = waits is not None and waits.turn is Turn.CANARIES_STABLE
-    return stable and rules.canary_promote is PromotedBy.AUTO
+    auto = seen.rules.canary_promote is PromotedBy.AUTO
+    return "the canaries are stable" if stable and auto else ""
 
 
 def _held(seen: Seen) -> Decision:
