@@ -897,3 +897,54 @@ class TestNamedPorts:
     def test_those_that_cannot_be_are_refused(self, task: dict[str, Any], problem: str) -> None:
         with pytest.raises(JobError, match=problem):
             shop(**task)
+
+
+def fail_two(h: BinpackHarness) -> JobState:
+    """Two tasks of a job that go back from its second version, and are back."""
+    h.feed(c.Subscribed("f"))
+    update = {"healthy_deadline_s": 60, "progress_deadline_s": 60}
+    made = [
+        {"name": name, "kind": "service", "instances": n, "command": "x", "update": update}
+        for n, name in ((1, "web"), (2, "api"), (1, "other"))
+    ]
+    h.submit(parse_job({"name": "j", "tasks": made}))
+    run_all(h)
+    h.advance(20)
+    changed = [{**made[0], "command": "y"}, {**made[1], "command": "y", "instances": 3}, made[2]]
+    propose(h, parse_job({"name": "j", "tasks": changed}))
+    h.offer(BIG)
+    h.advance(70)
+    for _ in range(10):
+        run_all(h)
+        for instance in [i for i in state_of(h).instances if i.killing]:
+            h.update(instance.saved.task_id, pb.TASK_KILLED)
+        h.advance(10)
+    return state_of(h)
+
+
+def test_one_version_says_what_is_back() -> None:
+    state = fail_two(BinpackHarness())
+    assert {t: r.state.value for t, r in state.rollouts.items()} == {
+        "web": "rolled_back", "api": "rolled_back",
+    }  # fmt: skip
+    assert [v.what for v in state.history.versions] == ["submit", "apply", "rollback of 2 tasks"]
+    assert [(t.name, t.command, t.instances) for t in state.job.tasks] == [
+        ("web", "x", 1), ("api", "x", 3), ("other", "x", 1),
+    ]  # fmt: skip
+    assert not state.unsettled
+
+
+def test_what_does_not_go_together_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[Any] = []
+
+    def refuse(document: Any) -> Job:
+        tried.append(document)
+        raise JobError("they do not go together")
+
+    monkeypatch.setattr(versions, "parse_job", refuse)
+    h = BinpackHarness()
+    state = fail_two(h)
+    assert (len(tried), state.version) == (1, 2)
+    propose(h, parse_job(json.loads(state.job.document)), what="scale")
+    h.advance(60)
+    assert len(tried) == 2, "another version may go with them"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pymesos_binpack.core.context import Context
@@ -129,8 +129,8 @@ def _take_steps(ctx: Context, job: JobState) -> None:
     job.rollouts = aligned.rollouts
     added = [_add(ctx, job, step) for step in aligned.added]
     _carry_out(ctx, job, aligned.removed, added, changed=changed)
-    for task in rolled_back(job):
-        _make_version_of_rollback(ctx, job, task)
+    if tasks := rolled_back(job):
+        _make_version_of_rollback(ctx, job, tasks)
     job.unsettled = not is_settled(job)
     timer = (ROLLOUT, job.job_id)
     ctx.timers.cancel(timer)
@@ -337,29 +337,49 @@ def go_on(ctx: Context, job: JobState, since_s: float) -> None:
     follow(ctx, job)
 
 
-def _make_version_of_rollback(ctx: Context, job: JobState, task: str) -> None:
-    """What is in force is what runs: the version says so, once a task is back."""
-    rollout = job.rollouts[task]
-    earlier = job.history.get(rollout.from_version)
-    assert earlier is not None, f"version {rollout.from_version} is kept"
+def _make_version_of_rollback(ctx: Context, job: JobState, tasks: Sequence[str]) -> None:
+    """What is in force is what runs: one version says so of all tasks that are back."""
+    latest, numbers = job.history.latest, {t: job.rollouts[t].from_version for t in tasks}
+    if job.not_together == (latest.number, numbers):
+        return
+    earlier: dict[str, Version] = {}
+    for task, number in numbers.items():
+        version = job.history.get(number)
+        assert version is not None, f"version {number} is kept"
+        earlier[task] = version
     try:
-        now = parse_job(_with_task(job, task, earlier))
+        now = parse_job(_with_tasks(job, earlier))
     except JobError:
-        return  # the rest of the document does not go with it: it says what was wanted
-    latest = job.history.latest
-    restarts = dict(latest.restarts)
-    restarts[task] = earlier.restarts.get(task, 0)
-    what = f"{ROLLBACK} of {task} to {earlier.number}"
-    version = Version(latest.number + 1, now.document, ctx.now.wall_s, "", what, "", restarts)
+        # The rest of the document does not go with it, which says what was wanted.
+        job.not_together = (latest.number, numbers)
+        return
+    back = {task: version.restarts.get(task, 0) for task, version in earlier.items()}
+    which = f"{tasks[0]} to {numbers[tasks[0]]}" if len(tasks) == 1 else f"{len(tasks)} tasks"
+    version = Version(
+        latest.number + 1,
+        now.document,
+        ctx.now.wall_s,
+        "",
+        f"{ROLLBACK} of {which}",
+        "",
+        {**latest.restarts, **back},
+    )
     _put_in_force(ctx, job, now, version)
 
 
-def _with_task(job: JobState, task: str, earlier: Version) -> Any:
-    """The document in force with a task as it was earlier, but for the number of instances."""
+def _with_tasks(job: JobState, earlier: Mapping[str, Version]) -> Any:
+    """The document in force with tasks as they were earlier, but for their numbers of instances."""
+    documents = {version.number: version.document for version in earlier.values()}
+    read = {number: _tasks_of(json.loads(text)) for number, text in documents.items()}
     document = json.loads(job.job.document)
-    was = next(t for t in json.loads(earlier.document)["tasks"] if t["name"] == task)
-    is_ = next(t for t in document["tasks"] if t["name"] == task)
-    count = {"instances": is_["instances"]} if "instances" in is_ else {}
-    was = {key: value for key, value in was.items() if key != "instances"} | count
-    document["tasks"] = [was if t is is_ else t for t in document["tasks"]]
+    tasks = _tasks_of(document)
+    for name, version in earlier.items():
+        was = {k: v for k, v in read[version.number][name].items() if k != "instances"}
+        count = {k: v for k, v in tasks[name].items() if k == "instances"}
+        tasks[name] = was | count
+    document["tasks"] = list(tasks.values())
     return document
+
+
+def _tasks_of(document: Any) -> dict[str, Any]:
+    return {task["name"]: task for task in document["tasks"]}

@@ -265,8 +265,10 @@ def may_change(job: JobState) -> bool:
 
 def rolled_back(job: JobState) -> list[str]:
     """Return the tasks that are of an earlier version again, and that the version in force has
-    otherwise.
+    otherwise; none while others are on their way back, so that one version says so of all.
     """
+    if any(rollout.state is State.ROLLING_BACK for rollout in job.rollouts.values()):
+        return []
     return [
         task
         for task, rollout in job.rollouts.items()

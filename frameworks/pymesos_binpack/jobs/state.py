@@ -247,6 +247,8 @@ class JobState:
     unsettled: bool = False  # some instance is not of the version in force, or is not there
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)  # by task: the latest of each
     durable_rollouts: Mapping[str, Rollout] = field(default_factory=dict)
+    # Which version no tasks as they were earlier, by these versions, go with.
+    not_together: tuple[int, Mapping[str, int]] = (0, {})
     used: dict[str, int] = field(default_factory=dict)  # see `retire`
     left: int = field(init=False)  # instances that are not done
     durably_stopping: bool = field(init=False)
