@@ -15,7 +15,9 @@ from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.jobs.aligning import align, is_shown
 from pymesos_binpack.jobs.history import MAX_VERSIONS
 from pymesos_binpack.jobs.rollouts.asking import Asked
+from pymesos_binpack.jobs.rollouts.rules import Amount
 from pymesos_binpack.jobs.state import JobState
+from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.restoring import load_version
 from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_binpack.specs import JobError
@@ -680,6 +682,12 @@ def test_ids_are_not_given_again_within_a_version(h: BinpackHarness) -> None:
 def test_rules_that_cannot_be_are_refused(update: dict[str, Any], problem: str) -> None:
     with pytest.raises(JobError, match=problem):
         shop(update=update)
+
+
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    (task,) = shop(update={"canary": 1.0, "max_surge": "50%"}).tasks
+    rules = rules_of(task)
+    assert (rules.canary, rules.max_surge) == (Amount(1), Amount(50, percent=True))
 
 
 def test_a_batch_task_has_no_update() -> None:

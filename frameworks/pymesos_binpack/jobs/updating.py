@@ -39,5 +39,6 @@ def _amount(given: Mapping[str, Any], key: str, usual: Amount) -> Amount:
     value = given.get(key)
     if value is None:
         return usual
-    text = str(value)
-    return Amount(int(text.removesuffix("%")), percent=text.endswith("%"))
+    if not isinstance(value, str):
+        return Amount(int(value))  # 1.0 is a whole number, too
+    return Amount(int(value.removesuffix("%")), percent=value.endswith("%"))
