@@ -40,7 +40,7 @@ UPDATES: list[dict[str, Any]] = [
     {"min_healthy_s": 2, "canary": "100%", "canary_serve": False},
     {"min_healthy_s": 2, "on_failure": "pause"},
 ]
-DRAINS_S = (0.0, 0.0, 0.2, 5.0)  # some end before a write does
+DRAINS_S = (0.0, 0.001, 5.0)  # some end before a write does
 CHANGES = ("ApplyJob", "ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "RollbackJob")
 ASKED = ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout")
 
@@ -56,6 +56,7 @@ class Editor(Node):
         self._network = network
         self._frameworks = frameworks
         self._gap_s = self._aside.choice([3.0, 10.0, 40.0])
+        self._drain_s = self._aside.choice(DRAINS_S)
         self._asked = 0
         self._answered: dict[tuple[str, str], int] = {}  # framework and job id → a version
 
@@ -85,7 +86,7 @@ class Editor(Node):
         if what == "ApplyJob":
             command = self._aside.choice([GOOD, GOOD, BAD])
             update = {**BRIEF, **self._aside.choice(UPDATES)}
-            shutdown = {"drain_s": self._aside.choice(DRAINS_S)}
+            shutdown = {"drain_s": self._drain_s}
             changes = {"instances": number, "update": update, "shutdown": shutdown}
             await self._apply(framework, job_id, command, **changes)
             return

@@ -217,7 +217,12 @@ class Lodger(Stranger):
 
     def on_update(self, status: types_pb2.TaskStatus) -> None:
         with self.world.fatal():
-            ended = (types_pb2.TASK_ERROR, types_pb2.TASK_DROPPED, types_pb2.TASK_GONE)
+            ended = (
+                types_pb2.TASK_ERROR,
+                types_pb2.TASK_DROPPED,
+                types_pb2.TASK_GONE,
+                types_pb2.TASK_GONE_BY_OPERATOR,  # an operator marked its agent gone before it was asked for
+            )
             assert status.state in ended, f"a task of {self.principal} is launched: {status}"
         self.world.counts["denied"] += status.reason == types_pb2.REASON_TASK_UNAUTHORIZED
 

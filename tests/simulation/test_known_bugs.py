@@ -25,10 +25,10 @@ from pymesos_agent.core.tasks.task import Task as AgentTask
 from pymesos_agent.core.uids import Uids
 from pymesos_agent.shell import Shell
 from pymesos_binpack import core as bp
-from pymesos_binpack.core import launches
+from pymesos_binpack.core import launches, versions
 from pymesos_binpack.core.binpack import BinpackCore
 from pymesos_binpack.core.context import Context as BinpackContext
-from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored
+from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored, LeavingStored
 from pymesos_binpack.jobs import aligning
 from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.jobs.rollouts.seen import Seen
@@ -548,6 +548,26 @@ def kill_for_another_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(BinpackContext, "store", store)
 
 
+def begin_to_drain_before_that_is_stored(patch: pytest.MonkeyPatch) -> None:
+    """The time can pass before the write, and then nothing kills the instance."""
+    original = BinpackContext.store
+
+    def store(self: BinpackContext, why: str, *what: Any, then: Any = ()) -> None:
+        for each in then:
+            for instance, _ in each.meant if isinstance(each, LeavingStored) else ():
+                if versions._drains(instance):
+                    versions.let_leave(self, instance)
+        original(self, why, *what, then=then)
+
+    def on_leaving_stored(ctx: BinpackContext, stored: LeavingStored) -> None:
+        for instance, task_id in stored.meant:
+            if instance.saved.task_id == task_id and not versions._drains(instance):
+                versions.let_leave(ctx, instance)
+
+    patch.setattr(BinpackContext, "store", store)
+    patch.setattr(versions, "on_leaving_stored", on_leaving_stored)
+
+
 def carry_a_batch_out_by_half(patch: pytest.MonkeyPatch) -> None:
     """Only the first half of what an outbox hands out together is sent."""
     original = Outbox.batch
@@ -751,6 +771,7 @@ BUGS: list[Patch] = [
     leave_the_offers_of_who_is_torn_down,
     the_end_of_a_filter_removes_a_newer_one,
     kill_for_another_before_that_is_stored,
+    begin_to_drain_before_that_is_stored,
     a_new_leader_hears_no_history,
     start_times_are_the_failovers,
     make_a_record_of_what_is_durable,
@@ -791,6 +812,7 @@ BUGS: list[Patch] = [
 FOUND_BY: dict[str, int] = {
     "a_stream_ends_without_its_close": 5,
     "answer_before_the_end_of_a_job_is_stored": 94,
+    "begin_to_drain_before_that_is_stored": 19,
     "forget_an_operators_kill": 4,
     "forget_the_epoch": 43,
     "forget_to_kill_again": 91,
