@@ -221,7 +221,7 @@ class Lodger(Stranger):
                 types_pb2.TASK_ERROR,
                 types_pb2.TASK_DROPPED,
                 types_pb2.TASK_GONE,
-                types_pb2.TASK_GONE_BY_OPERATOR,  # an operator marked its agent gone before it was asked for
+                types_pb2.TASK_GONE_BY_OPERATOR,  # with its agent, before that was asked
             )
             assert status.state in ended, f"a task of {self.principal} is launched: {status}"
         self.world.counts["denied"] += status.reason == types_pb2.REASON_TASK_UNAUTHORIZED
