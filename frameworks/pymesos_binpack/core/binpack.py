@@ -291,6 +291,7 @@ class BinpackCore:
     def _on_subscribed(self, framework_id: str) -> None:
         """The driver asks for the tasks of the ledger; what it does not know is asked for here."""
         ctx = self._ctx
+        ctx.subscribed = True
         ctx.placement.connect()
         drains.on_subscribed(ctx)
         changes, self._to_store = self._to_store, []

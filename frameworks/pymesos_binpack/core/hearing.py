@@ -25,7 +25,7 @@ def on_subscribed(ctx: Context) -> None:
     """Go on at once if there is nothing to be asked for, else once it is answered."""
     if ctx.hears:
         ctx.heard_s = ctx.steady_s
-    ctx.subscribed, ctx.hears = True, False
+    ctx.hears = False
     if ctx.ledger.tasks:
         ctx.timers.set((HEARS, ""), ctx.now.mono_s + ANSWERED_WITHIN_S)
     else:
