@@ -54,7 +54,7 @@ async def _say_if_in_stderr(cluster: Cluster, view: operator_pb.TaskView) -> Non
     with contextlib.suppress(CliError):  # nobody asked for it
         async with sandbox_of(cluster, view) as (stub, metadata):
             found = await stub.ListFiles(request, metadata=metadata, timeout=cluster.timeout_s)
-        size = sum(f.size_bytes for f in found.files if re.fullmatch(r"stderr(\.\d+)?", f.name))
+        size = sum(f.size_bytes for f in found.files if re.fullmatch(r"stderr(\.[0-9]+)?", f.name))
         if size:
             note(
                 f"{task_id} wrote nothing to stdout; `pymesos-cli logs --stderr {task_id}` shows"
