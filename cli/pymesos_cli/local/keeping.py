@@ -162,7 +162,8 @@ def _until_it_stops(cluster: LocalCluster, greet: Callable[[], None], stop: Stop
                     print(
                         "no agent is left, so nothing runs; Ctrl-C ends the rest", file=sys.stderr
                     )
-            if not cluster.folder.is_dir():
+            # What agents have mounted stays, whoever removes the rest.
+            if not (cluster.folder / "master").is_dir():
                 print(f"the cluster's folder {cluster.folder} was removed", file=sys.stderr)
                 failed = True
             reap(frozenset(role.process.pid for role in cluster.roles))
