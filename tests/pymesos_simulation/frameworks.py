@@ -323,6 +323,8 @@ class FrameworkNode(SchedulerNode):
                 except bp.JobFault as fault:
                     self.world.trace(f"{self.name} sets aside: {fault}")
                     self.world.counts["set aside"] += 1
+                    # It begins anew from what is stored, whichever write failed before.
+                    store = SimulatedStore(self.disk, goes_on=False)
                     await asyncio.to_thread(store.commit, [fault.change])
                     service.binpack = self._live_on(store)
         except (StateError, StoreError) as error:
