@@ -814,7 +814,7 @@ FOUND_BY: dict[str, int] = {
     "keep_unreported_tasks": 2,
     "keep_what_is_forgotten": 4,
     "kill_for_another_before_that_is_stored": 3,
-    "launch_before_stored": 70,
+    "launch_before_stored": 20,
     "launch_for_whoever_asks": 10,
     "leave_a_change_out": 9,
     "leave_the_offers_of_who_is_torn_down": 5,
