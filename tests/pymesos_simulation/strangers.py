@@ -222,6 +222,7 @@ class Lodger(Stranger):
                 types_pb2.TASK_DROPPED,
                 types_pb2.TASK_GONE,
                 types_pb2.TASK_GONE_BY_OPERATOR,  # with its agent, before that was asked
+                types_pb2.TASK_UNREACHABLE,  # as all that is asked for on an agent that is away
             )
             assert status.state in ended, f"a task of {self.principal} is launched: {status}"
         self.world.counts["denied"] += status.reason == types_pb2.REASON_TASK_UNAUTHORIZED
