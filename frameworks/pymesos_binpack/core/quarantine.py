@@ -62,9 +62,11 @@ def _discard(ctx: Context, aside: Quarantined) -> None:
     live = aside.live_tasks()
     given_up = [ctx.ledger.give_up(task_id, agent_id) for task_id, agent_id in live.items()]
     kills = [Kill(task_id, agent_id) for task_id, agent_id in live.items()]
+    # Asked for until a master answers, to be killed again where one has forgotten that.
+    asked = [Reconcile(tuple(live.items()))] if live else []
     ctx.store(
         "a job in quarantine is forgotten",
         *aside.removal(),
         *given_up,
-        then=[*kills, Released(aside.job_id)],
+        then=[*kills, *asked, Released(aside.job_id)],
     )
