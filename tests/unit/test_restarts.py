@@ -238,6 +238,23 @@ class TestNoCrash:
         assert h.launched() == ["j-r.t.0.1", "j-r.t.0.2"]
         assert h.core.jobs["j-r"].instances[0].saved.failures == 0
 
+    def test_a_batch_task_that_cannot_be_launched_is_tried_ever_later(
+        self, h: BinpackHarness
+    ) -> None:
+        """A secret that was missing for a moment took all its retries, a thousand of them."""
+        h.submit(job(retries=9))
+        failed = (pb.TASK_FAILED, pb.REASON_CONTAINER_LAUNCH_FAILED)
+        for attempt, wait_s in ((1, 0.0), (2, 0.5), (3, 1.0), (4, 2.0)):
+            h.offer()
+            assert h.launched()[-1] == f"j-r.t.0.{attempt}"
+            ended(h, f"j-r.t.0.{attempt}", *failed)
+            if wait_s:
+                h.advance(wait_s - 0.1)
+                h.offer()
+                assert len(h.launched()) == attempt, "it is kept back"
+                h.advance(0.2)
+        assert h.core.jobs["j-r"].instances[0].saved.failures == 4
+
     def test_which_the_masters_answer_does_not_hide(self, h: BinpackHarness) -> None:
         """Found by the simulator: its own reason is another, and the task was not run again."""
         h.submit(job(retries=0))

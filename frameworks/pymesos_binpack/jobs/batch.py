@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pymesos_binpack.jobs.endings import was_lost, was_unhealthy
+from dataclasses import replace
+
+from pymesos_binpack.jobs.endings import reason_of, was_lost, was_unhealthy
 from pymesos_binpack.jobs.service import again
 from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.jobs.steps import End, Finish, Launch, Step
@@ -18,7 +20,7 @@ def after_end(instance: Instance, end: End) -> Step:
         return again(instance, end, saved.failures)
     at_once = Launch(instance, "", 0.0, saved.failures, instance.quick_failures)
     if saved.preempted and status.state in (pb.TASK_KILLED, pb.TASK_FAILED):
-        return _because(at_once, "it was killed for a task of higher priority")
+        return replace(at_once, why="it was killed for a task of higher priority")
     # Nobody here asked for it: it died with a sidecar that failed.
     with_sidecar = bool(spec.sidecars) and not end.was_killed
     failed = status.state == pb.TASK_FAILED or (
@@ -30,8 +32,7 @@ def after_end(instance: Instance, end: End) -> Step:
     if failures > spec.retries:
         return Finish(instance, f"it failed {failures} times", failures)
     why = f"it failed, and may be tried {spec.retries - failures + 1} more times"
+    if reason_of(status) == pb.REASON_CONTAINER_LAUNCH_FAILED:
+        # Its command has not run: what is missing is often there some time later, and not at once.
+        return replace(again(instance, end, failures), why=why)
     return Launch(instance, why, 0.0, failures, instance.quick_failures)
-
-
-def _because(launch: Launch, why: str) -> Launch:
-    return Launch(launch.instance, why, launch.after_s, launch.failures, launch.quick_failures)
