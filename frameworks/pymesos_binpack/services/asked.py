@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.state import JobState
-from pymesos_binpack.shell import Binpack
+from pymesos_binpack.shell import Binpack, StaleError, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
 from pymesos_core.security.needs import NEEDS
@@ -84,6 +86,19 @@ class Asked:
                 return await asyncio.to_thread(_read, text)
         except JobError as error:
             raise CallError(Code.INVALID_ARGUMENT, short(error)) from None
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Turn what the framework says of a request into CallError, but for StaleError."""
+    try:
+        yield
+    except StaleError:
+        raise  # who asked tries again
+    except StartsAgainError as error:
+        raise CallError(Code.UNAVAILABLE, str(error)) from None
+    except SubmitError as error:
+        raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
 
 
 def _read(text: str) -> Job:

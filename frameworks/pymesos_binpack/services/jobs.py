@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 from pymesos_binpack.jobs.aligning import is_shown
-from pymesos_binpack.jobs.state import JobState
-from pymesos_binpack.services.asked import Call, short
+from pymesos_binpack.services.asked import Call, answering, short
+from pymesos_binpack.services.rollouts import RolloutCalls
 from pymesos_binpack.services.versions import JobChanges
 from pymesos_binpack.services.views import (
     instance_view,
@@ -16,7 +16,6 @@ from pymesos_binpack.services.views import (
     removed_view,
     volume_view,
 )
-from pymesos_binpack.shell import StartsAgainError
 from pymesos_core.security.policy import Verb
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
@@ -30,7 +29,7 @@ SLICE = 500
 QUARANTINED_PER_PAGE = 10
 
 
-class JobsService(JobChanges):
+class JobsService(JobChanges, RolloutCalls):
     """Submit, change, list, watch, stop; and what is in quarantine."""
 
     contract = pb.DESCRIPTOR.services_by_name["Jobs"]
@@ -87,10 +86,9 @@ class JobsService(JobChanges):
                 if binpack.over:
                     raise CallError(Code.UNAVAILABLE, "the framework starts again")
                 ended = job.is_over
-                changed: list[pb.InstanceView] = []
-                size = 0
-                gone = sorted(shown.keys() - {i.key for i in job.told_instances()})
-                changed += [removed_view(shown.pop(key)) for key in gone]
+                parts = _Parts(call, job.job_id)
+                for key in sorted(shown.keys() - {i.key for i in job.told_instances()}):
+                    await parts.add(removed_view(shown.pop(key)))
                 for number, instance in enumerate(job.told_instances(), 1):
                     view = instance_view(
                         instance,
@@ -99,15 +97,11 @@ class JobsService(JobChanges):
                     )
                     if shown.get(instance.key) != view:
                         shown[instance.key] = view
-                        changed.append(view)
-                        size += view.ByteSize()
-                    if size > PART_BYTES:
-                        await call.write(_part(job, changed))
-                        changed, size = [], 0
+                        await parts.add(view)
                     if number % SLICE == 0:
                         await asyncio.sleep(0)  # a large job lets others come between
                 overall = job_view(job, binpack.driver.framework_id)
-                overall.instances.extend(changed)
+                overall.instances.extend(parts.rest)
                 await call.write(overall)
                 if ended:
                     return
@@ -119,10 +113,8 @@ class JobsService(JobChanges):
         """End a job and its tasks: for good, once that is answered; WatchJob tells how it goes."""
         self._check(call, "Jobs.StopJob")
         job = self._job(request.job_id)
-        try:
+        with answering():
             await self.binpack.stop_job(job.job_id)
-        except StartsAgainError as error:
-            raise CallError(Code.UNAVAILABLE, str(error)) from None
         return pb.StopJobResponse()
 
     async def ListQuarantined(  # noqa: N802
@@ -149,10 +141,8 @@ class JobsService(JobChanges):
     ) -> pb.ReleaseQuarantinedResponse:
         """Try a job again, or forget it; answered when that is durable."""
         self._check(call, "Jobs.ReleaseQuarantined")
-        try:
+        with answering():
             problem = await self.binpack.release(request.job_id, discard=request.discard)
-        except StartsAgainError as error:
-            raise CallError(Code.UNAVAILABLE, str(error)) from None
         if problem:
             raise CallError(Code.FAILED_PRECONDITION, short(problem))
         return pb.ReleaseQuarantinedResponse()
@@ -185,12 +175,25 @@ class JobsService(JobChanges):
                     todo = f"see `pymesos-cli quarantine show {job_id}`, and release it first"
                 raise CallError(Code.FAILED_PRECONDITION, f"{has}: {todo}")
         if not request.check_only:
-            try:
+            with answering():
                 await self.binpack.forget_volume(*asked)
-            except StartsAgainError as error:
-                raise CallError(Code.UNAVAILABLE, str(error)) from None
         return pb.ForgetVolumeResponse()
 
 
-def _part(job: JobState, instances: list[pb.InstanceView]) -> pb.JobView:
-    return pb.JobView(job_id=job.job_id, instances=instances, more=True)
+class _Parts:
+    """Views of instances, sent ahead of their job's when they are too large for one message."""
+
+    def __init__(self, call: Call, job_id: str) -> None:
+        self.rest: list[pb.InstanceView] = []  # not sent yet
+        self._call = call
+        self._job_id = job_id
+        self._size_bytes = 0
+
+    async def add(self, view: pb.InstanceView) -> None:
+        """Take one more. Raises CallError."""
+        self.rest.append(view)
+        self._size_bytes += view.ByteSize()
+        if self._size_bytes > PART_BYTES:
+            part = pb.JobView(job_id=self._job_id, instances=self.rest, more=True)
+            await self._call.write(part)
+            self.rest, self._size_bytes = [], 0

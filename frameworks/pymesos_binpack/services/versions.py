@@ -17,12 +17,11 @@ from pymesos_binpack.jobfiles.differences import (
 )
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, Version
-from pymesos_binpack.jobs.rollouts.asking import Asked as RolloutAsk
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState, revision_of
-from pymesos_binpack.services.asked import Asked, Call, runs, short, who
-from pymesos_binpack.services.views import rollout_views
-from pymesos_binpack.shell import StaleError, StartsAgainError, SubmitError
+from pymesos_binpack.services.asked import Asked, Call, answering, runs, who
+from pymesos_binpack.services.views import field_change, task_change, version_view
+from pymesos_binpack.shell import StaleError
 from pymesos_binpack.specs import Job
 from pymesos_core.security.policy import Verb
 from pymesos_core.text import quoted
@@ -118,7 +117,7 @@ class JobChanges(Asked):
             version=1,
             created=True,
             changed=True,
-            tasks=[_task_change(change) for change in foresee(None, job, first)],
+            tasks=[task_change(change) for change in foresee(None, job, first)],
         )
         if not request.dry_run:
             response.job_id = await self._submit(call, job, request.request_id, same_name=False)
@@ -126,14 +125,10 @@ class JobChanges(Asked):
 
     async def _submit(self, call: Call, job: Job, request_id: str, *, same_name: bool) -> str:
         """The id of a new job. Raises CallError."""
-        try:
+        with answering():
             return await self.binpack.submit(
                 job, request_id, same_name=same_name, made_by=who(call)
             )
-        except StartsAgainError as error:
-            raise CallError(Code.UNAVAILABLE, str(error)) from None
-        except SubmitError as error:
-            raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
 
     async def _applied(self, request: pb.ApplyJobRequest, target: JobState, job: Job) -> Made:
         if request.keep_counts:
@@ -153,9 +148,9 @@ class JobChanges(Asked):
             job_id=target.job_id,
             version=target.version,
             changed=bool(found or made.restarts or asked_before or _is_left_midway(target, tasks)),
-            changes=[_field_change(each) for each in found[:MAX_CHANGES]],
+            changes=[field_change(each) for each in found[:MAX_CHANGES]],
             more_changes=max(0, len(found) - MAX_CHANGES),
-            tasks=[_task_change(each) for each in tasks],
+            tasks=[task_change(each) for each in tasks],
         )
 
     async def ScaleJob(  # noqa: N802
@@ -280,66 +275,14 @@ class JobChanges(Asked):
             made.rerun,
             made.as_of,
         )
-        try:
+        with answering():
             return await self.binpack.propose(event)
-        except StartsAgainError as error:
-            raise CallError(Code.UNAVAILABLE, str(error)) from None
-        except StaleError:
-            raise
-        except SubmitError as error:
-            raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
 
     async def _have_stored(self, target: JobState, number: int) -> None:
         """Return once a version is stored: who is told of it may rely on it. Raises CallError."""
-        if target.durable_version >= number:
-            return
-        try:
-            await self.binpack.have_stored(target.job_id)
-        except StartsAgainError as error:
-            raise CallError(Code.UNAVAILABLE, str(error)) from None
-
-    async def PauseRollout(  # noqa: N802
-        self, request: pb.RolloutRequest, call: Call
-    ) -> pb.RolloutResponse:
-        """Hold rollouts."""
-        self._check(call, "Jobs.PauseRollout")
-        return await self._ask_rollout(call, request, RolloutAsk.PAUSE)
-
-    async def ResumeRollout(  # noqa: N802
-        self, request: pb.RolloutRequest, call: Call
-    ) -> pb.RolloutResponse:
-        """Have paused rollouts go on."""
-        self._check(call, "Jobs.ResumeRollout")
-        return await self._ask_rollout(call, request, RolloutAsk.RESUME)
-
-    async def PromoteRollout(  # noqa: N802
-        self, request: pb.RolloutRequest, call: Call
-    ) -> pb.RolloutResponse:
-        """Take the canaries for good."""
-        self._check(call, "Jobs.PromoteRollout")
-        return await self._ask_rollout(call, request, RolloutAsk.PROMOTE)
-
-    async def AbortRollout(  # noqa: N802
-        self, request: pb.RolloutRequest, call: Call
-    ) -> pb.RolloutResponse:
-        """End rollouts where they are."""
-        self._check(call, "Jobs.AbortRollout")
-        return await self._ask_rollout(call, request, RolloutAsk.ABORT)
-
-    async def _ask_rollout(
-        self, call: Call, request: pb.RolloutRequest, what: RolloutAsk
-    ) -> pb.RolloutResponse:
-        job = self._job(request.job_id)
-        before = {task for task, rollout in job.rollouts.items() if rollout.going}
-        try:
-            await self.binpack.ask_rollout(job.job_id, request.task_name, what, who(call))
-        except StartsAgainError as error:
-            raise CallError(Code.UNAVAILABLE, str(error)) from None
-        except SubmitError as error:
-            raise CallError(Code.FAILED_PRECONDITION, short(error)) from None
-        tasks = sorted(before & job.durable_rollouts.keys())
-        named = [t for t in tasks if request.task_name in ("", t)]
-        return pb.RolloutResponse(rollouts=rollout_views(job, named))
+        if target.durable_version < number:
+            with answering():
+                await self.binpack.have_stored(target.job_id)
 
     async def ListVersions(  # noqa: N802
         self, request: pb.ListVersionsRequest, call: Call
@@ -351,10 +294,10 @@ class JobChanges(Asked):
         views: list[pb.VersionView] = []
         before: Version | None = None
         for version in kept:
-            view = _version_view(version)
+            view = version_view(version)
             if before is not None:
                 found = self._differences(call, before.document, version.document)
-                view.changes.extend(_field_change(each) for each in found[:MAX_LISTED_CHANGES])
+                view.changes.extend(field_change(each) for each in found[:MAX_LISTED_CHANGES])
                 view.more_changes = max(0, len(found) - MAX_LISTED_CHANGES)
             views.insert(0, view)
             before = version
@@ -373,7 +316,7 @@ class JobChanges(Asked):
             document = json.dumps(without_environments(json.loads(document)), ensure_ascii=False)
         return pb.DescribeJobResponse(
             job_id=job.job_id,
-            version=_version_view(version),
+            version=version_view(version),
             job_json=document,
             env_hidden=hidden,
         )
@@ -484,29 +427,4 @@ def _check_task(job: JobState, name: str) -> None:
 def _busy() -> CallError:
     return CallError(
         Code.UNAVAILABLE, "others change the same job again and again: try again in a moment"
-    )
-
-
-def _version_view(version: Version) -> pb.VersionView:
-    return pb.VersionView(
-        version=version.number,
-        made_at_s=version.made_at_s,
-        made_by=version.made_by,
-        what=version.what,
-    )
-
-
-def _field_change(each: Difference) -> pb.FieldChange:
-    return pb.FieldChange(path=each.path, before=each.before, after=each.after)
-
-
-def _task_change(change: TaskChange) -> pb.TaskChange:
-    return pb.TaskChange(
-        task_name=change.task,
-        stay=change.stay,
-        start=change.start,
-        stop=change.stop,
-        replace=change.replace,
-        finish=change.finish,
-        outage=change.outage,
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+from pymesos_binpack.jobfiles.differences import Difference
+from pymesos_binpack.jobs.foreseeing import TaskChange
+from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.state import Instance, JobState, pb_state, version_of
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.placement.tasks import Cause
@@ -194,3 +197,31 @@ def quarantined_job(aside: Quarantined, framework_id: str, *, whole: bool) -> pb
 
 def _sendable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode()[:DOCUMENT_SHOWN]
+
+
+def version_view(version: Version) -> pb.VersionView:
+    """A version of a job, without its document."""
+    return pb.VersionView(
+        version=version.number,
+        made_at_s=version.made_at_s,
+        made_by=version.made_by,
+        what=version.what,
+    )
+
+
+def field_change(each: Difference) -> pb.FieldChange:
+    """A key in which two documents differ."""
+    return pb.FieldChange(path=each.path, before=each.before, after=each.after)
+
+
+def task_change(change: TaskChange) -> pb.TaskChange:
+    """What would become of the instances of a task."""
+    return pb.TaskChange(
+        task_name=change.task,
+        stay=change.stay,
+        start=change.start,
+        stop=change.stop,
+        replace=change.replace,
+        finish=change.finish,
+        outage=change.outage,
+    )
