@@ -49,7 +49,9 @@ ALLOWED_IN_CORES = {
 ROOMS = {
     "core/pymesos_core": {"coordination", "settings", "security"},
     "master/pymesos_master": {"core", "allocator", "queries", "services"},
-    "cli/pymesos_cli": {"certificates", "contexts", "jobs", "tasks", "operators", "local"},
+    "cli/pymesos_cli": {
+        "access", "certificates", "contexts", "draining", "jobs", "tasks", "operators", "local",
+    },
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",
     },

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pymesos_cli.cluster import Cluster
+from pymesos_cli.draining.drains import state_of
 from pymesos_cli.finding import find_framework, find_tasks
 from pymesos_cli.jobs.quarantine import quarantined_jobs
-from pymesos_cli.operators.drains import state_of
 from pymesos_cli.output import (
     age,
     count_of,

@@ -7,8 +7,8 @@ import time
 from collections.abc import Sequence
 
 from pymesos_cli.cluster import EXIT_FAILED, CliError, Cluster
+from pymesos_cli.draining import leaving
 from pymesos_cli.finding import find_agents
-from pymesos_cli.operators import leaving
 from pymesos_cli.output import count_of, note
 from pymesos_core.text import duration
 from pymesos_proto.v1 import operator_pb2 as pb

@@ -1,0 +1,1 @@
+"""The policy, the audit, and secrets."""

@@ -1,0 +1,167 @@
+"""Commands on who may do what, who did, and secrets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from pymesos_cli import completing
+from pymesos_cli.group import Room
+from pymesos_cli.options import Settings, json_option, pass_settings, with_cluster
+from pymesos_core.flags import Lifetime, WholeRange
+
+room = Room()
+
+
+@room.group()
+def policy() -> None:
+    """Show, check and set what operators and frameworks may do: docs/security.md has the rules."""
+
+
+@policy.command("show")
+@json_option
+@pass_settings
+def show_policy(settings: Settings, as_json: bool) -> None:
+    """Show the policy in force, and its version."""
+    from pymesos_cli.access import policy as policies
+
+    with_cluster(settings, lambda cluster: policies.show_policy(cluster, as_json=as_json))
+
+
+@policy.command("check")
+@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+def check_policy(file: str) -> None:
+    """Say whether FILE is a policy, and if not, what is wrong in which line; - is stdin."""
+    from pymesos_cli.access import policy as policies
+
+    policies.check_policy(file)
+
+
+@policy.command("set")
+@click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+@click.option(
+    "--instead-of",
+    type=WholeRange(0),
+    required=True,
+    metavar="VERSION",
+    help="The version that it replaces, as `policy show` says; if another is there by now, nothing"
+    " is set.",
+)
+@pass_settings
+def set_policy(settings: Settings, file: str, instead_of: int) -> None:
+    """Set the policy in FILE. It is in force everywhere when this has ended."""
+    from pymesos_cli.access import policy as policies
+
+    with_cluster(settings, lambda cluster: policies.set_policy(cluster, file, instead_of))
+
+
+@room.command("can")
+@click.argument("who", metavar="KIND/NAME")
+@click.argument("verb")
+@click.argument("role", default="", required=False, shell_complete=completing.roles)
+@json_option
+@pass_settings
+def can(settings: Settings, who: str, verb: str, role: str, as_json: bool) -> None:
+    """Say whether somebody may do something in a ROLE, and which rule says so.
+
+    The exit status is 1 if not. `agents`, `policy` and `audit` are of the whole cluster, and need
+    no ROLE.
+    """
+    from pymesos_cli.access import policy as policies
+
+    with_cluster(settings, lambda cluster: policies.can(cluster, who, verb, role, as_json=as_json))
+
+
+@room.command("whoami")
+@json_option
+@pass_settings
+def whoami(settings: Settings, as_json: bool) -> None:
+    """Say who you are to the cluster, by your certificate, and which rules name you."""
+    from pymesos_cli.access import policy as policies
+
+    with_cluster(settings, lambda cluster: policies.who_am_i(cluster, as_json=as_json))
+
+
+@room.command("audit")
+@click.option("--since", type=Lifetime(), metavar="TIME", help="Only of the last 90s, 30m, 1h, 7d.")
+@click.option(
+    "--who", default="", metavar="KIND/NAME", help="Only of this principal; * is anything."
+)
+@click.option("--verb", default="", help="Only of this verb, as in the policy.")
+@click.option("--denied", is_flag=True, help="Only what was denied.")
+@json_option
+@pass_settings
+def audit(
+    settings: Settings, since: float | None, who: str, verb: str, denied: bool, as_json: bool
+) -> None:
+    """Show who changed what, and what was denied, as the master that leads has written it.
+
+    With --json each line is as it is in the file.
+    """
+    from pymesos_cli.access import audit as audits
+
+    wanted = audits.Wanted(since, who, verb, denied)
+    with_cluster(settings, lambda cluster: audits.show_audit(cluster, wanted, as_json=as_json))
+
+
+@room.group("secret")
+def secret() -> None:
+    """Set secrets, which tasks of a role may use; list and remove them.
+
+    \b
+    pymesos-cli secret set prod/web db < password.txt
+    in a job of the role prod/web:  secrets: [{name: db, path: db-password}]
+
+    The task finds the file db-password in the folder $PYMESOS_SECRETS.
+    """
+
+
+ROLE = click.argument("role", shell_complete=completing.roles)
+
+
+@secret.command("set")
+@ROLE
+@click.argument("name")
+@click.option(
+    "--file",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="PATH",
+    help="A file with the value, byte by byte.  [default: standard input]",
+)
+@pass_settings
+def set_secret(settings: Settings, role: str, name: str, file: Path | None) -> None:
+    """Set the secret NAME of a ROLE, from standard input or a file.
+
+    Tasks that run keep what they were given; those that start from now on get this one.
+    """
+    from pymesos_cli.access import secrets
+
+    with_cluster(settings, lambda cluster: secrets.set_secret(cluster, role, name, file))
+
+
+@secret.command("list")
+@click.argument("role", default="", required=False, shell_complete=completing.roles)
+@json_option
+@pass_settings
+def list_secrets(settings: Settings, role: str, as_json: bool) -> None:
+    """List secrets, of one ROLE or of all in which you may: who set them when, and who uses them.
+
+    No command shows a value.
+    """
+    from pymesos_cli.access import secrets
+
+    with_cluster(settings, lambda cluster: secrets.list_secrets(cluster, role, as_json=as_json))
+
+
+@secret.command("remove")
+@ROLE
+@click.argument("name")
+@click.option("--force", is_flag=True, help="Also while live tasks use it.")
+@pass_settings
+def remove_secret(settings: Settings, role: str, name: str, force: bool) -> None:
+    """Remove the secret NAME of a ROLE: tasks that want it are not started any more."""
+    from pymesos_cli.access import secrets
+
+    with_cluster(settings, lambda cluster: secrets.remove_secret(cluster, role, name, force=force))

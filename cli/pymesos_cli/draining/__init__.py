@@ -1,0 +1,1 @@
+"""Agents that are cordoned, drained, or planned to be away."""
