@@ -162,7 +162,7 @@ async def test_what_nobody_foresaw_is_a_failure_too(
 async def test_nor_what_nobody_foresaw_of_a_volume(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its thread died without a word, and the task waited for ever."""
+    """The thread died without a word, and the task waited for ever."""
 
     def fail(*_: object) -> None:
         raise LookupError("of a kind that nobody thought of")
@@ -175,7 +175,7 @@ async def test_nor_what_nobody_foresaw_of_a_volume(
 async def test_a_volume_is_given_by_one_at_a_time(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its next task waits for what a kill has stopped; tasks with other volumes do not."""
+    """The next task of a volume waits for what a kill has stopped; tasks of others do not."""
     begun: list[str] = []
     ends = threading.Event()
 

@@ -36,7 +36,7 @@ def folder() -> Iterator[Path]:
 
 
 def options(point: Path | str, said: str) -> set[str]:
-    """Of what is mounted there, in the words of /proc/mounts."""
+    """The options of what is mounted there, in the words of /proc/mounts."""
     found = [line.split() for line in said.splitlines() if line.split()[1] == str(point)]
     return set(found[-1][3].split(","))
 

@@ -106,7 +106,7 @@ def test_ranges_with_ids_in_common_are_refused(tmp_path: Path) -> None:
 async def test_one_that_is_killed_meanwhile_leaves_the_volume_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its thread went on giving files to the namespace's users, which the next task wrote."""
+    """The killed thread went on giving away files that the next task had written."""
     for name in "abc":
         (tmp_path / name).write_text("")
     moving, go_on, left = threading.Event(), threading.Event(), threading.Event()

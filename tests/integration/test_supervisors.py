@@ -108,7 +108,7 @@ async def test_an_upgrade_keeps_tasks(old: Rig) -> None:
 async def test_the_supervisor_of_the_previous_release_goes_on(
     passable: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
 ) -> None:
-    """It gives tasks the rights of today, and never has the variables of a secret on disk."""
+    """An older supervisor gives today's rights, and no variable of a secret is on disk."""
     monkeypatch.setattr(supervised, "PROGRAM", older(passable, supervisor.VERSION - 1))
     monkeypatch.setattr(supervisor, "VERSION", supervisor.VERSION - 1)
     make = oci_rig(passable) if runtime == "oci" else process_rig(passable, watched=False)

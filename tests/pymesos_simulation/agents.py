@@ -180,7 +180,7 @@ class AgentNode(Node):
         self.highest_epoch = 0
 
     def snoop(self, framework_id: str, task_id: str) -> None:
-        """It asks for secrets of a task that is not its own."""
+        """Ask for the secrets of a task that is not its own."""
         if self.shell is not None:
             wanted = agent_pb.AgentMessage.SecretsWanted(framework_id=framework_id, task_id=task_id)
             with self.loop.entered():

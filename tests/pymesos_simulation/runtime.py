@@ -62,7 +62,7 @@ class Machine:
         self._live(spec.container_id, spec.info.command.value)
 
     def _check_secrets(self, spec: ContainerSpec) -> None:
-        """It has what it asks for."""
+        """Check that a container has the secrets that it asks for."""
         for use in spec.info.container.secrets:
             if use.path:
                 assert PLANTED in self.secrets[spec.container_id][use.path]

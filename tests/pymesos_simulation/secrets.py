@@ -67,7 +67,7 @@ def check_written(world: World, data: bytes, where: str) -> None:
 
 
 def check_sent(world: World, receiver: str, message: Any, data: bytes) -> None:
-    """It is sent to who was given a task that uses it, by a message of its own."""
+    """A secret is sent to agents with a task that uses it, in a message of its own."""
     if not world.secrets or PLANTED not in data:
         return
     assert isinstance(message, agent_pb.MasterBatch), f"{type(message).__name__} has a secret"

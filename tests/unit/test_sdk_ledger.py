@@ -181,23 +181,6 @@ def test_what_was_given_up_is_killed_whenever_it_is_heard_of() -> None:
     assert (GIVEN_UP, "old") not in h.records
 
 
-def test_a_kill_is_repeated_to_a_master_that_learns_of_the_task_later() -> None:
-    """Its agent was away when the kill came, so that nobody was there to carry it out."""
-    h = Harness()
-    h.connect()
-    h.update("t", pb.TASK_RUNNING)
-    h.feed(sdk.SchedulerCalled(spb.Call(kill=spb.Call.Kill(task_id="t", agent_id="a"))))
-    h.write()
-    assert len(h.sent("kill")) == 1
-    h.update("t", pb.TASK_RUNNING, uuid=b"")
-    assert len(h.sent("kill")) == 2
-    h.update("t", pb.TASK_KILLING)
-    assert len(h.sent("kill")) == 2
-    h.update("t", pb.TASK_KILLED)
-    h.update("t", pb.TASK_KILLED)
-    assert len(h.sent("kill")) == 2
-
-
 @pytest.mark.parametrize("value", [b"", b"[]", b"{}", b"\xff", b"[" * 100_000])
 def test_a_record_that_cannot_be_read_is_named(value: bytes) -> None:
     with pytest.raises(ValueError, match="the record of the task t cannot be read"):

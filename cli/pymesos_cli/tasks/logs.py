@@ -48,7 +48,7 @@ async def show_logs(
 
 
 async def _say_if_in_stderr(cluster: Cluster, view: operator_pb.TaskView) -> None:
-    """Of a task that wrote nothing to stdout, say how much of its stderr is kept."""
+    """Say how much is kept of the stderr of a task that wrote nothing to stdout."""
     task_id = view.task_info.task_id
     request = pb.ListFilesRequest(framework_id=view.framework_id, task_id=task_id)
     with contextlib.suppress(CliError):  # nobody asked for it

@@ -77,7 +77,7 @@ class KillStored:
 
 @dataclass(frozen=True, slots=True)
 class LeavingStored:
-    """That these instances leave is stored. With each, the task that was meant."""
+    """The store knows that these instances leave. With each comes the task that was meant."""
 
     meant: tuple[tuple[Instance, str], ...]
 

@@ -282,7 +282,7 @@ def let_leave(ctx: Context, instance: Instance) -> None:
 
 
 def on_leaving_stored(ctx: Context, stored: LeavingStored) -> None:
-    """That instances leave is durable, and clients are told: the time that they have begins."""
+    """Begin the time that instances have to leave: it is durable that they do, and clients know."""
     for instance, task_id in stored.meant:
         if instance.live and instance.saved.task_id == task_id:
             let_leave(ctx, instance)
@@ -304,7 +304,7 @@ def removals(job: JobState, instances: Sequence[Instance]) -> list[Change]:
 
 
 def on_removed(ctx: Context, job: JobState, gone: Sequence[Instance]) -> None:
-    """Forget instances: that they are no more is durable."""
+    """Forget instances whose removal is durable."""
     for instance in gone:
         ctx.roster.by_key.pop(instance.key, None)
         ctx.probes.pop(instance.probe_id, None)

@@ -389,7 +389,7 @@ class JobState:
         return mark_of(self.version, again)
 
     def _needed_versions(self, latest: int) -> set[int]:
-        """Those that rollouts go by, and those of instances that are not as the latest says."""
+        """Return the versions that rollouts go by, and those of instances unlike the latest."""
         of_rollouts = (n for r in self.rollouts.values() for n in (r.from_version, r.to_version))
         others = (
             i.version for i in self.instances if i.revision != self.revision_in(i.spec.name, latest)
