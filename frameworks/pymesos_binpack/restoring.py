@@ -17,18 +17,9 @@ from typing import Any
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.aligning import is_settled
 from pymesos_binpack.jobs.history import VERSION, History, Version
+from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_key, version_of
 from pymesos_binpack.jobs.rollouts.state import Rollout
-from pymesos_binpack.jobs.state import (
-    INSTANCE,
-    JOB,
-    ROLLOUTS,
-    VOLUME,
-    Instance,
-    JobState,
-    Saved,
-    instance_key,
-    version_of,
-)
+from pymesos_binpack.jobs.state import JOB, ROLLOUTS, VOLUME, JobState
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from pymesos_binpack.jobs.state import INSTANCE
+from pymesos_binpack.jobs.instance import INSTANCE
 from pymesos_core.store import Store
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.chaos import Chaos, add_ensemble, add_role

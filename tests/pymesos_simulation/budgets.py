@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from pymesos_binpack import core as bp
 from pymesos_binpack.jobs.aligning import version_in
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.lifecycle import Phase
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.rollouts.rules import Numbers
 from pymesos_binpack.jobs.rollouts.seen import serves
-from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.specs import TaskSpec
 

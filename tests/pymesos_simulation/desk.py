@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from pymesos_binpack.jobs.groups import main_task_id
-from pymesos_binpack.jobs.state import JOB, JobState, pb_state
+from pymesos_binpack.jobs.instance import pb_state
+from pymesos_binpack.jobs.state import JOB, JobState
 from pymesos_cli.known import Known
 from pymesos_core.addresses import HostPort
 from pymesos_core.following import leader_of

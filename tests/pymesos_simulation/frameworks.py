@@ -9,7 +9,7 @@ from dataclasses import replace
 from functools import partial
 
 from pymesos_binpack import core as bp
-from pymesos_binpack.jobs.state import INSTANCE, Instance
+from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.jobs import JobsService

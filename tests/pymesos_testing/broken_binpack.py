@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pymesos_binpack.core import launches
-from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.main import main
 from pymesos_binpack.placement.planner import Launch
 

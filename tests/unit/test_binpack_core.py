@@ -10,7 +10,7 @@ import pytest
 from pymesos_binpack import core as c
 from pymesos_binpack.core import launches, submissions, updates
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
-from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.placement import placing
 from pymesos_binpack.services.views import instance_view
 from pymesos_core import limits

@@ -15,7 +15,7 @@ from pymesos_binpack import restoring
 from pymesos_binpack.core import launches
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.jobs import launching
-from pymesos_binpack.jobs.state import Saved
+from pymesos_binpack.jobs.instance import Saved
 from pymesos_binpack.placement import placing
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness, job

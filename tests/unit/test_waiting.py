@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import line_name, line_of
-from pymesos_binpack.jobs.state import Instance, new_job
+from pymesos_binpack.jobs.state import new_job
 from pymesos_binpack.placement.agents import OfferedAgent
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import read_policy

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import pending_task
-from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.agents import Attributes, OfferedAgent, Placements
 from pymesos_binpack.placement.hand import AgentOffers

@@ -57,8 +57,9 @@ from pymesos_binpack.core.then import (
     Then,
     VersionStored,
 )
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.roster import shapes_of
-from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
 from pymesos_binpack.placement.packing import Policy
 from pymesos_binpack.placement.placing import Placement

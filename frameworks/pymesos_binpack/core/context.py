@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from pymesos_binpack.core.effects import Effect, Kill, Store
 from pymesos_binpack.core.then import InstanceDurable, JobDurable, Then
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import line_name, line_of, volume_id
 from pymesos_binpack.jobs.roster import Roster
-from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.volumes import Volumes
 from pymesos_binpack.placement.placing import Placement
 from pymesos_binpack.placement.tasks import Cause

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Set
 
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done, Reconcile
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import new_volumes, volume_id
-from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.jobs.volumes import KeptVolume, owner_of
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.reservations import volumes_of

@@ -15,7 +15,7 @@ from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import AnswerInverseOffer
 from pymesos_binpack.core.events import AgentDraining
-from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_proto.v1 import types_pb2 as pb
 
 DRAINS = "drains"  # the timer: what was not told again does not hold any more

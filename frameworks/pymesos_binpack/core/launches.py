@@ -8,6 +8,7 @@ from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Accept, Decline, Revive, Suppress
 from pymesos_binpack.core.then import KillStored, LaunchStored
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import (
     gang_problem,
     part_of_accept,
@@ -16,7 +17,6 @@ from pymesos_binpack.jobs.launching import (
     with_volumes,
 )
 from pymesos_binpack.jobs.lifecycle import Happened, Phase
-from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.placement.accepts import Part
 from pymesos_binpack.placement.agents import Attributes, Placements
 from pymesos_binpack.placement.hand import AgentOffers

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pymesos_binpack.core.effects import Accept, Effect
+from pymesos_binpack.jobs.instance import Instance, Saved
 from pymesos_binpack.jobs.rollouts.state import Rollout
-from pymesos_binpack.jobs.state import Instance, JobState, Saved
+from pymesos_binpack.jobs.state import JobState
 
 
 @dataclass(frozen=True, slots=True)

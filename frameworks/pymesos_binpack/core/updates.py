@@ -11,11 +11,12 @@ from pymesos_binpack.core.effects import Acknowledge, Kill
 from pymesos_binpack.core.then import InstancesRemoved, Then
 from pymesos_binpack.jobs import groups, steps
 from pymesos_binpack.jobs.backoff import how_long
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import how_it_ended, job_of_task
 from pymesos_binpack.jobs.lifecycle import Happened, heard
 from pymesos_binpack.jobs.reconciler import after_end, reconcile, while_unreachable
 from pymesos_binpack.jobs.rollouts.members import Trouble
-from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.troubles import image_trouble
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.states import is_terminal

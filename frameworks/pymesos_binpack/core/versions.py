@@ -27,13 +27,14 @@ from pymesos_binpack.jobs.aligning import (
 )
 from pymesos_binpack.jobs.endings import is_crash
 from pymesos_binpack.jobs.history import ROLLBACK, Version
+from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.launching import gang_problem, how_it_ended
 from pymesos_binpack.jobs.lifecycle import Happened
 from pymesos_binpack.jobs.rollouts.asking import AskedError, asked, exited
 from pymesos_binpack.jobs.rollouts.judging import after_silence
 from pymesos_binpack.jobs.rollouts.members import Trouble
 from pymesos_binpack.jobs.rollouts.state import Rollout
-from pymesos_binpack.jobs.state import INSTANCE, Instance, JobState
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.steps import Add, End, Remove
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.specs import Job, JobError

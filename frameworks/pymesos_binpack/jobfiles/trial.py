@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import pending_task, task_infos, with_volumes
-from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.placement.agents import OfferedAgent
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.planner import Launch

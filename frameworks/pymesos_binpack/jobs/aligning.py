@@ -11,13 +11,14 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 
 from pymesos_binpack.jobs.history import RESTART, Version
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.rollouts import members, state
 from pymesos_binpack.jobs.rollouts.deciding import decide
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.rollouts.members import Member
 from pymesos_binpack.jobs.rollouts.seen import serves
 from pymesos_binpack.jobs.rollouts.state import Rollout
-from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.steps import Add, Remove
 from pymesos_binpack.jobs.troubles import trouble_of
 from pymesos_binpack.jobs.updating import rules_of

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.specs import RestartRules
 from pymesos_core.clock import utc
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pymesos_binpack.jobs.endings import reason_of, was_lost, was_unhealthy
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.service import again
-from pymesos_binpack.jobs.state import Instance
 from pymesos_binpack.jobs.steps import End, Finish, Launch, Step
 from pymesos_proto.v1 import types_pb2 as pb
 

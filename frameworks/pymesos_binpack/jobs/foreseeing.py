@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pymesos_binpack.jobs.history import Version
-from pymesos_binpack.jobs.state import Instance, JobState, revision_of
+from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.state import JobState, revision_of
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.specs import Job, TaskSpec
 

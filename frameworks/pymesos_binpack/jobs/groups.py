@@ -5,7 +5,7 @@ When a task has ended well its sidecars run on: they are to end with it.
 
 from __future__ import annotations
 
-from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_core.states import is_terminal
 from pymesos_proto.v1 import types_pb2 as pb
 

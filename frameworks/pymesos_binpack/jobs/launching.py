@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pymesos_binpack.containers import check_message, container_info
-from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.placement.accepts import MAX_BYTES, MAX_TASKS, Part, too_much
 from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.preemption import RunningTask

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from pymesos_binpack.jobs import batch, service
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.lifecycle import Phase
-from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.steps import (
     End,
     Finish,

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from pymesos_binpack.constraints import gpu_models
-from pymesos_binpack.jobs.state import Instance, JobState
+from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.placement.packing import Shape, shape_of
 from pymesos_binpack.specs import Job
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pymesos_binpack.jobs import backoff
 from pymesos_binpack.jobs.endings import is_crash
-from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.steps import End, Finish, Launch, Step
 from pymesos_core.text import duration
 from pymesos_proto.v1 import types_pb2 as pb

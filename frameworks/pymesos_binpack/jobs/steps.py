@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from pymesos_binpack.jobs.history import Version
-from pymesos_binpack.jobs.state import Instance
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.specs import TaskSpec
 from pymesos_proto.v1 import types_pb2 as pb
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.rollouts.asking import SHOWN
 from pymesos_binpack.jobs.rollouts.members import Trouble
-from pymesos_binpack.jobs.state import Instance
 from pymesos_core.states import is_terminal
 from pymesos_core.text import cut
 from pymesos_proto.v1 import types_pb2 as pb

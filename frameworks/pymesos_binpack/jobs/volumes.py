@@ -11,7 +11,8 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, astuple, dataclass
 
-from pymesos_binpack.jobs.state import VOLUME, Instance, JobState
+from pymesos_binpack.jobs.instance import Instance
+from pymesos_binpack.jobs.state import VOLUME, JobState
 from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core.resources import format_milli
 from pymesos_core.store import Change

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from pymesos_binpack.jobfiles.differences import Difference
 from pymesos_binpack.jobs.foreseeing import TaskChange
 from pymesos_binpack.jobs.history import Version
-from pymesos_binpack.jobs.state import Instance, JobState, pb_state, version_of
+from pymesos_binpack.jobs.instance import Instance, pb_state, version_of
+from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
