@@ -13,9 +13,9 @@ from dataclasses import replace
 from pymesos_agent.containers.spec import ContainerSpec, SecretValues
 from pymesos_agent.files.memory import Memory
 from pymesos_core import contract, limits
+from pymesos_core.containers import secret_names
 from pymesos_core.text import cut, os_problem
 from pymesos_proto.v1 import agent_pb2 as pb
-from pymesos_proto.v1 import types_pb2
 
 AGAIN_S = 5.0  # after which it is asked again, also of another leader
 MAX_ASKED = 12  # times, of a master that has taken this agent in
@@ -80,7 +80,7 @@ class Secrets:
             raise SecretsError(f"the master's answer for its secrets cannot be used: {problem}")
         values = {each.name: each.value for each in told.values}
         total_bytes = 0
-        for name in names_of(spec.info.container):
+        for name in secret_names(spec.info.container):
             if name not in values:
                 raise SecretsError(f"the master did not send the secret {name}")
             total_bytes += len(values[name])
@@ -107,12 +107,6 @@ class Secrets:
             f"the master did not answer for its secrets, asked {MAX_ASKED} times: is it of a"
             f" version that knows none?"
         )
-
-
-def names_of(container: types_pb2.ContainerInfo) -> tuple[str, ...]:
-    """The secrets that a container asks for, by their names."""
-    image = (container.image_secret,) if container.image_secret else ()
-    return (*(use.name for use in container.secrets), *image)
 
 
 def _text(name: str, value: bytes) -> str:

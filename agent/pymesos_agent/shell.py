@@ -57,11 +57,12 @@ from pymesos_agent.health.watching import report_usage, watch_disk_space, watch_
 from pymesos_agent.host import HOST, Host
 from pymesos_agent.queries import Queries
 from pymesos_agent.runtimes.interface import Runtime, RuntimeUnavailableError
-from pymesos_agent.secrets import Secrets, names_of
+from pymesos_agent.secrets import Secrets
 from pymesos_agent.services.executor import ExecutorStreams
 from pymesos_core import crash
 from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
+from pymesos_core.containers import secret_names
 from pymesos_core.coordination import Detector
 from pymesos_core.following import RECONNECT_S, follow
 from pymesos_core.outbox import Outbox
@@ -373,7 +374,7 @@ class Shell:
             return
         disks = self._folders.to_mount(spec)
         volumes = self._folders.to_hand_over(spec) if spec.volumes else ()
-        if spec.info.artifacts or volumes or disks or names_of(spec.info.container):
+        if spec.info.artifacts or volumes or disks or secret_names(spec.info.container):
             first = [
                 (f"Mounting the volume {each.host_path.name}", partial(self._folders.mount, each))
                 for each in disks

@@ -37,8 +37,7 @@ class Caller:
 
     @property
     def taker(self) -> str:
-        """Whose it is what this caller takes of a server: the principal's, or, as long as nobody
-        knows who that is, the address's."""
+        """Who is charged for what this caller takes: its principal, or its address without one."""
         return self.principal if self.is_proved else self.peer
 
 

@@ -29,3 +29,9 @@ def fitting_runtimes(container: pb.ContainerInfo, *, grouped: bool = False) -> t
     asked = {field.name for field, _ in container.ListFields()} - OF_PROCESSES
     namespaced = own_network or any(not mount.group_path for mount in container.mounts) or asked
     return ("oci",) if namespaced else ("process", "oci")
+
+
+def secret_names(container: pb.ContainerInfo) -> tuple[str, ...]:
+    """The secrets that a container uses, by their names, as often as it uses each."""
+    image = (container.image_secret,) if container.image_secret else ()
+    return (*(use.name for use in container.secrets), *image)

@@ -51,7 +51,7 @@ from pymesos_master.core.events import (
     SecretsResealed,
     Tick,
 )
-from pymesos_master.core.secrets import place_of
+from pymesos_master.core.registry import place_of
 from pymesos_master.queries import Queries
 from pymesos_master.watching import BOUNDS, Bounds, Watching
 from pymesos_proto.v1 import agent_pb2 as agent_pb

@@ -21,7 +21,8 @@ from pymesos_agent.files.handing import hand_over
 from pymesos_agent.files.mounting import MountError
 from pymesos_agent.files.turns import HandingStoppedError, turn_of
 from pymesos_agent.files.unpacking import User
-from pymesos_agent.secrets import SecretsError, names_of
+from pymesos_agent.secrets import SecretsError
+from pymesos_core.containers import secret_names
 from pymesos_core.tasks import Background
 from pymesos_core.text import os_problem
 from pymesos_proto.v1 import types_pb2 as pb
@@ -100,7 +101,7 @@ class Fetching:
                 self._tell(ContainerPulling(spec.container_id, text))
                 async with self._slots:
                     await self._in_thread(partial(self._fetch_one, artifact, spec))
-            if names_of(spec.info.container):
+            if secret_names(spec.info.container):
                 self._tell(ContainerPulling(spec.container_id, "Waiting for its secrets"))
                 spec = await self._give_secrets(spec)
         except (ArtifactError, SecretsError) as error:

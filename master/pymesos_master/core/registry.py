@@ -51,6 +51,12 @@ def record_problem(change: Change) -> str | None:
     return bounds.RECORD.problem(len(change.value or b""), what)
 
 
+def place_of(key: str) -> tuple[str, str]:
+    """The role and the name of a secret, by the key of its record. A name has no colon."""
+    role, _, name = key.rpartition(":")
+    return role, name
+
+
 def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Change:
     """How a record is written; None: it is deleted."""
     message: Message
@@ -86,7 +92,7 @@ def to_change(key: tuple[str, str], value: Record | None, wall_s: float) -> Chan
         case Revocation(at_s, made_by):
             message = registry_pb.RevocationRecord(at_s=at_s, made_by=made_by)
         case SecretRecord(sealed, version, set_by, set_at_s):
-            role, _, name = key[1].rpartition(":")
+            role, name = place_of(key[1])
             message = registry_pb.SecretRecord(
                 role=role,
                 name=name,

@@ -1,7 +1,8 @@
 """Secrets: a role's tasks may use them. Here they are sealed; the shell alone opens them.
 
 Who may launch in a role may have its tasks use the secrets of the role, and of no other. An agent
-is given those of tasks that are its own, by what the task asks for, whatever the agent says.
+is given those of tasks that are its own, by what the master knows of them. Of a task that it does
+not know, the master believes the agent that registers with it.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from pymesos_core import limits
+from pymesos_core.containers import secret_names
 from pymesos_core.errors import ProblemKind
 from pymesos_core.ids import role_problem, secret_name_problem
 from pymesos_core.resources import ResourceError
 from pymesos_core.security.secrets import TAG_BYTES, Sealed
 from pymesos_core.states import is_terminal
 from pymesos_core.text import count_of
-from pymesos_master.core import permission
+from pymesos_master.core import agents, permission
 from pymesos_master.core.context import Context
 from pymesos_master.core.effects import TellSecrets
 from pymesos_master.core.events import (
@@ -34,7 +36,6 @@ from pymesos_master.core.state import (
     Record,
     SecretRecord,
     Task,
-    TaskKey,
 )
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -45,12 +46,6 @@ MAX_SHOWN = 3  # tasks of a secret that is to be removed
 def key_of(role: str, name: str) -> str:
     """The key of a secret's record. A name has no colon."""
     return f"{role}:{name}"
-
-
-def place_of(key: str) -> tuple[str, str]:
-    """The role and the name of a secret, by the key of its record."""
-    role, _, name = key.rpartition(":")
-    return role, name
 
 
 def read_secret(key: str, record: registry_pb.SecretRecord) -> SecretRecord:
@@ -140,19 +135,12 @@ def on_resealed(ctx: Context, event: SecretsResealed) -> None:
         ctx.persist(values, SecretWritten())
 
 
-def names_of(container: pb.ContainerInfo) -> Iterator[str]:
-    """The secrets that a container asks for, by their names."""
-    yield from (use.name for use in container.secrets)
-    if container.image_secret:
-        yield container.image_secret
-
-
 def _uses(state: ClusterState) -> Iterator[tuple[Task, str]]:
     """Each live task with each secret that it uses."""
     for framework in state.frameworks.values():
         for task in framework.tasks.values():
             if not is_terminal(task.state) and task.info.HasField("container"):
-                for name in dict.fromkeys(names_of(task.info.container)):
+                for name in dict.fromkeys(secret_names(task.info.container)):
                     yield task, name
 
 
@@ -168,7 +156,7 @@ def launch_problem(agent: Agent, info: pb.TaskInfo) -> str | None:
     """
     if not info.HasField("container") or pb.SECRETS in agent.info.capabilities:
         return None
-    for name in names_of(info.container):
+    for name in secret_names(info.container):
         return (
             f"Task uses the secret {name}, and its agent is of a version that knows none: upgrade"
             f" the agent"
@@ -187,26 +175,20 @@ def _missing(state: ClusterState, role: str, names: Iterable[str]) -> str | None
     return None
 
 
-def _task_of(ctx: Context, agent: Agent, key: TaskKey) -> Task | None:
-    """The task of that key, if it is one of the agent that asks."""
-    return agent.tasks.get(key)
-
-
 def on_wanted(ctx: Context, event: AgentWantsSecrets) -> None:
     """Have an agent told what one of its tasks asks for, or why it gets nothing."""
-    agent_id = ctx.state.agent_by_connection.get(event.connection_id)
-    agent = ctx.state.agents.get(agent_id) if agent_id else None
-    if agent is None or agent.connection_id != event.connection_id:
+    agent = agents.agent_of(ctx, event.connection_id)
+    if agent is None:
         return
     agent.heard = agent.confirmed = True
-    task = _task_of(ctx, agent, (event.framework_id, event.task_id))
+    task = agent.tasks.get((event.framework_id, event.task_id))
     if task is None or is_terminal(task.state):
         ctx.complain(agent, "it wants secrets", "of a task that is not live on it")
         problem: str | None = "the task is not known to the master as a live one of this agent"
         uses: Counter[str] = Counter()
         role = ""
     else:
-        uses, role = Counter(names_of(task.info.container)), task.role
+        uses, role = Counter(secret_names(task.info.container)), task.role
         problem = _missing(ctx.state, role, uses)
     there = ctx.state.secrets()
     found = () if problem else tuple((n, there[key_of(role, n)].sealed) for n in uses)

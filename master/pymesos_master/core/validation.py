@@ -113,10 +113,6 @@ def _bandwidth_problem(agent: Agent, container: pb.ContainerInfo) -> str | None:
     )
 
 
-def _container(info: pb.TaskInfo) -> pb.ContainerInfo:
-    return info.container
-
-
 def group_problem(
     framework: Framework,
     agent: Agent,
@@ -134,7 +130,10 @@ def group_problem(
         return needed, "The group has two tasks of one id"
     if len({info.container.network or "host" for info in infos}) > 1:
         return needed, "The tasks of a group have one network; these ask for several"
-    said = {(c.network_in_mbit_per_s, c.network_out_mbit_per_s) for c in map(_container, infos)}
+    said = {
+        (c.network_in_mbit_per_s, c.network_out_mbit_per_s)
+        for c in (info.container for info in infos)
+    }
     if len(said - {(0, 0)}) > 1:
         return needed, "The network of a group has one limit each way; these ask for several"
     inside = [

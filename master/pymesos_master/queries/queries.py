@@ -13,7 +13,7 @@ from pymesos_core.resources import ResourceError, from_proto
 from pymesos_core.security.audit import Entry, entry
 from pymesos_core.security.policy import EVERY, Roles, Verb, roles_for
 from pymesos_master.core import MasterCore, permission, secrets
-from pymesos_master.core.registry import AGENT, REVOCATION
+from pymesos_master.core.registry import AGENT, REVOCATION, place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
 from pymesos_master.queries import permits
 from pymesos_master.queries.explaining import explanation
@@ -304,7 +304,7 @@ class Queries:
         self.check(caller, "Operator.ListSecrets", (role,) if role else ())
         may = roles_for(self._state.policy, caller, Verb.SECRETS)
         using = secrets.counts(self._state)
-        found = ((*secrets.place_of(key), record) for key, record in self._state.secrets().items())
+        found = ((*place_of(key), record) for key, record in self._state.secrets().items())
         return [
             pb.SecretView(
                 role=of,
