@@ -43,7 +43,7 @@ async def a_task(*_: object, **__: object) -> pb.TaskView:
 async def test_nothing_is_written_to_a_command_that_does_not_run_yet(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """It may have been refused, and gRPC tells who goes on writing that of an internal error."""
+    """A command may have been refused; who goes on writing hears of an internal error from gRPC."""
     written: list[str | None] = []
 
     class Stub:

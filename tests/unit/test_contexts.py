@@ -25,7 +25,7 @@ PROD, LAB = "zk://zk1:2181/prod", "10.0.0.1:5050"
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Contexts:
-    """Those of a user who has none yet."""
+    """The contexts of a user who has none yet."""
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     for name in ("PYMESOS_MASTER", "PYMESOS_TLS"):
         monkeypatch.delenv(name, raising=False)

@@ -111,7 +111,7 @@ def test_a_volume_lets_its_latest_user_in_and_nobody_when_that_has_ended(folders
 def test_a_sandbox_that_is_to_go_is_closed_at_once(
     folders: Folders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may take long to be deleted, and its user is given to the next task meanwhile."""
+    """A folder may take long to be deleted; its user is given to the next task meanwhile."""
     one = replace(spec(folders, "c", (THEIRS, THEIRS)), own_uid=THEIRS)
     assert folders.prepare(one) is None
     (one.sandbox / "f").write_text("")
@@ -135,7 +135,7 @@ def test_a_shared_volume_is_for_all_who_have_it(folders: Folders) -> None:
 
 @root_only
 def test_a_shared_volume_that_is_closed_is_opened(folders: Folders) -> None:
-    """It was made by an older agent, or by one that died before it had opened it."""
+    """The folder was made by an older agent, or by one that died before it had opened it."""
     volume = folders.volume("role", "v")
     make_guard(volume.parent)
     volume.mkdir(mode=0o750)
@@ -220,7 +220,7 @@ def test_what_is_cut_short_is_handed_over_again(passable: Path) -> None:
 def test_what_cannot_be_reached_is_not_handed_over(
     passable: Path, monkeypatch: pytest.MonkeyPatch, refused: str
 ) -> None:
-    """It went on as if all were given, and the rest was never given."""
+    """The agent went on as if all were given, and the rest was never given."""
     volume = passable / "v"
     (volume / "a/b").mkdir(parents=True)
     inside, real = (volume / "a").stat(), getattr(os, refused)

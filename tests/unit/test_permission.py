@@ -432,7 +432,7 @@ class TestPolicy:
         assert "may not subscribe" in h.errors(framework)[0] and framework in h.closed
 
     def test_one_that_cannot_be_read_allows_nothing(self) -> None:
-        """It was written to keep people out, so nobody gets in for want of it."""
+        """A policy was written to keep people out, so nobody gets in because it cannot be read."""
         record = registry_pb2.PolicyRecord(document="allow: 5", version=3)
         h = MasterHarness(registry={("policy", "policy"): record.SerializeToString()})
         assert h.core.state.policy == Policy()
