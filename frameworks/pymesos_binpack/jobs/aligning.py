@@ -185,17 +185,16 @@ def begin_rollouts(job: JobState, counts: Mapping[str, int], now_s: float) -> di
     """
     out: dict[str, Rollout] = {}
     latest = job.history.latest
+    outdated = {i.spec.name for i in job.instances if not i.saved.leaving and not job.is_current(i)}
     for spec in job.job.tasks:
         known = job.rollouts.get(spec.name)
         if not spec.is_service or spec.name not in counts:
             continue
-        outdated = any(
-            i.spec.name == spec.name and not i.saved.leaving and not job.is_current(i)
-            for i in job.instances
-        )
         if known is not None and _goes_on(job, spec, known):
             out[spec.name] = known
-        elif outdated or (known is not None and (known.going or known.state in MIDWAY)):
+        elif spec.name in outdated or (
+            known is not None and (known.going or known.state in MIDWAY)
+        ):
             out[spec.name] = _begin(job, spec, known, counts[spec.name], latest, now_s)
         elif known is not None:
             out[spec.name] = known
