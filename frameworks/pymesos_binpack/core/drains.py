@@ -78,6 +78,7 @@ def _on(ctx: Context, agent_ids: set[str]) -> Iterable[Instance]:
 
 def on_inverse_offers(ctx: Context, inverse_offers: Iterable[pb.InverseOffer]) -> None:
     """Accept to leave agents by the time that they may be away, but for those that have data."""
+    has_data = {i.saved.agent_id for i in ctx.roster.by_task.values() if i.saved.data_on}
     for asked in inverse_offers:
-        leaves = not any(i.saved.data_on for i in _on(ctx, {asked.agent_id}))
+        leaves = asked.agent_id not in has_data
         ctx.say(AnswerInverseOffer(asked.inverse_offer_id, leaves))
