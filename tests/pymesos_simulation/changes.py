@@ -15,12 +15,12 @@ from typing import Any
 
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState
-from pymesos_core.security.identities import Kind
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_simulation.frameworks import FrameworkNode
-from pymesos_simulation.network import Network, SimulatedChannel
-from pymesos_simulation.world import Node, World
+from pymesos_simulation.network import Network
+from pymesos_simulation.people import Person
+from pymesos_simulation.world import World
 
 PATIENCE_S = 20.0  # of a call
 LOOK_S = 5.0  # how often people look what waits for them, once the weather is fine
@@ -45,15 +45,12 @@ CHANGES = ("ApplyJob", "ApplyJob", "ApplyJob", "ScaleJob", "RestartJob", "Rollba
 ASKED = ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout")
 
 
-class Editor(Node):
+class Editor(Person):
     """Changes the services of every job, one change after the other."""
 
-    kind = Kind.OPERATOR
-
     def __init__(self, world: World, network: Network, frameworks: Sequence[FrameworkNode]) -> None:
-        super().__init__(world, "editor")
+        super().__init__(world, "editor", network)
         self._aside = random.Random(f"editor {world.seed}")
-        self._network = network
         self._frameworks = frameworks
         self._gap_s = self._aside.choice([3.0, 10.0, 40.0])
         self._drain_s = self._aside.choice(DRAINS_S)
@@ -134,7 +131,7 @@ class Editor(Node):
         The same request is one change, however often it comes.
         """
         while True:
-            channel = SimulatedChannel(self._network, self, framework.address)
+            channel = self._channel(framework.address)
             try:
                 async with asyncio.timeout(PATIENCE_S):
                     return await channel.call(f"/pymesos.v1.Jobs/{path}", request)

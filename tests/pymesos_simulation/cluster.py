@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pymesos_binpack.jobfiles.parsing import Job
 from pymesos_core.states import is_terminal
@@ -138,11 +138,16 @@ class Cluster:
             rude.offers_seen = 0
         self.coordinator.heal()
 
+    def everybody(self) -> Iterator[Node]:
+        """What runs, and the people who use it."""
+        yield from self.nodes
+        yield from self.strangers
+        yield from (person for person in (self.desk, self.editor) if person is not None)
+
     def end(self) -> None:
         """Nothing runs any more."""
-        for node in (*self.nodes, *self.strangers, self.desk, self.editor):
-            if node is not None:
-                node.loop.kill()
+        for node in self.everybody():
+            node.loop.kill()
 
     def converged(self) -> bool:
         """All work done, all acknowledged, and the leader's view is the agents'."""

@@ -18,7 +18,6 @@ from pymesos_binpack.jobs.state import JOB, JobState
 from pymesos_cli.known import Known
 from pymesos_core.addresses import HostPort
 from pymesos_core.following import leader_of
-from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal
 from pymesos_core.transport import CallError, Code, method_of
 from pymesos_master.core.lifecycles import AgentState
@@ -30,8 +29,9 @@ from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_simulation.errands import Errands
 from pymesos_simulation.frameworks import FrameworkNode
 from pymesos_simulation.masters import MasterNode
-from pymesos_simulation.network import Network, SimulatedChannel
-from pymesos_simulation.world import Node, World
+from pymesos_simulation.network import Network
+from pymesos_simulation.people import Person
+from pymesos_simulation.world import World
 
 WATCH_EVENTS = method_of(
     "/pymesos.v1.Operator/WatchEvents", pb.WatchEventsRequest, pb.ClusterEventBatch
@@ -97,10 +97,8 @@ class Following:
         return out
 
 
-class Desk(Node):
+class Desk(Person):
     """What an operator looks at. It crashes, too, and is slow to read at times."""
-
-    kind = Kind.OPERATOR
 
     def __init__(
         self,
@@ -110,9 +108,8 @@ class Desk(Node):
         frameworks: Sequence[FrameworkNode],
         live: Live,
     ) -> None:
-        super().__init__(world, "desk")
+        super().__init__(world, "desk", network)
         self._aside = random.Random(f"desk {world.seed}")
-        self._network = network
         self._masters = masters
         self._frameworks = frameworks
         self._live = live
@@ -135,13 +132,6 @@ class Desk(Node):
     def _crash(self) -> None:
         if self.world.faulty:
             self.crash()
-
-    def on_crash(self) -> None:
-        self._network.died(self)
-        self.world.at(self._aside.uniform(0.1, 10), self.start)
-
-    def _channel(self, address: HostPort) -> SimulatedChannel:
-        return SimulatedChannel(self._network, self, address)
 
     async def _pause(self, longest_s: float) -> None:
         await asyncio.sleep(self._aside.uniform(0.1, longest_s))

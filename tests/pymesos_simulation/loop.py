@@ -43,15 +43,12 @@ class DeadlockError(Exception):
     """Nothing is left to run, and something is still awaited: the message names it."""
 
 
-_numbers = itertools.count()
-
-
 class SimulatedFuture(asyncio.Future[Any]):
-    """A future whose hash does not depend on its address: asyncio keeps futures in sets."""
+    """A future whose hash depends on its loop alone, not its address: asyncio has sets of them."""
 
-    def __init__(self, *, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(self, *, loop: SimulatedLoop) -> None:
         super().__init__(loop=loop)
-        self._number = next(_numbers)
+        self._number = next(loop.numbers)
 
     def __hash__(self) -> int:
         return self._number
@@ -65,9 +62,9 @@ class SimulatedFuture(asyncio.Future[Any]):
 class SimulatedTask(asyncio.Task[Any]):
     """The same for tasks."""
 
-    def __init__(self, coro: Any, **kwargs: Any) -> None:
-        self._number = next(_numbers)
-        super().__init__(coro, **kwargs)
+    def __init__(self, coro: Any, *, loop: SimulatedLoop, **kwargs: Any) -> None:
+        self._number = next(loop.numbers)
+        super().__init__(coro, loop=loop, **kwargs)
 
     def __hash__(self) -> int:
         return self._number
@@ -85,6 +82,7 @@ class SimulatedLoop(asyncio.BaseEventLoop):
         super().__init__()
         self.timeline = timeline
         self.name = name
+        self.numbers = itertools.count()  # of its futures and tasks
         self.process: Any = None  # who runs in it
         self.dead = False
         self.paused = False
@@ -222,14 +220,14 @@ class SimulatedLoop(asyncio.BaseEventLoop):
 
     def _make_task(
         self,
-        loop: asyncio.AbstractEventLoop,
+        _: asyncio.AbstractEventLoop,
         coro: Coroutine[Any, Any, Any] | Any,
         **kwargs: Any,
     ) -> asyncio.Task[Any]:
         if self.dead:
             coro.close()
             raise Killed
-        task = SimulatedTask(coro, loop=loop, **kwargs)
+        task = SimulatedTask(coro, loop=self, **kwargs)
         if len(self._made) >= self._prune_at:
             self._made = [t for t in self._made if not t.done()]
             self._prune_at = 2 * len(self._made) + 64

@@ -156,14 +156,8 @@ def _run(world: World) -> Result:
 
 
 def _play(world: World, cluster: Cluster) -> Result:
-    for node in cluster.nodes:
+    for node in cluster.everybody():
         node.start()
-    if cluster.desk is not None:
-        cluster.desk.start()
-    if cluster.editor is not None:
-        cluster.editor.start()
-    for stranger in cluster.strangers:
-        stranger.start()
     Faults(cluster).begin()
     world.run(lambda: False, FAULTY_S)
     cluster.heal()

@@ -15,7 +15,6 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.following import leader_of
 from pymesos_core.resources import parse, to_proto
-from pymesos_core.security.identities import Kind
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -23,8 +22,9 @@ from pymesos_simulation.coordinator import Coordinator
 from pymesos_simulation.desk import PATIENCE_S, WATCH_EVENTS
 from pymesos_simulation.frameworks import DriverNode
 from pymesos_simulation.masters import MasterNode
-from pymesos_simulation.network import Network, SimulatedChannel
-from pymesos_simulation.world import Node, World
+from pymesos_simulation.network import Network
+from pymesos_simulation.people import Person
+from pymesos_simulation.world import World
 
 SEEN = "eng"  # with what is below it: all that the snoop may read
 POLICY = f"""\
@@ -52,16 +52,13 @@ def is_seen(role: str) -> bool:
     return role == SEEN or role.startswith(f"{SEEN}/")
 
 
-class Snoop(Node):
+class Snoop(Person):
     """An operator who may read some roles, and tries what he may not."""
-
-    kind = Kind.OPERATOR
 
     def __init__(
         self, world: World, network: Network, masters: Sequence[MasterNode], roles: Roles
     ) -> None:
-        super().__init__(world, "snoop")
-        self._network = network
+        super().__init__(world, "snoop", network)
         self._masters = masters
         self._roles = roles
         self._tasks: list[tuple[str, str]] = []
@@ -69,9 +66,6 @@ class Snoop(Node):
     def on_start(self) -> None:
         self.spawn(self._follow())
         self.spawn(self._try())
-
-    def _channel(self, address: HostPort) -> SimulatedChannel:
-        return SimulatedChannel(self._network, self, address)
 
     def _check(self, what: str, framework_id: str) -> None:
         roles = self._roles(framework_id)

@@ -145,7 +145,7 @@ def give_secrets_of_any_task(patch: pytest.MonkeyPatch) -> None:
     def of_anybody(ctx: Context, _: Agent, key: tuple[str, str]) -> Any:
         return ctx.state.find_task(*key)
 
-    patch.setattr(master_secrets, "_task_of", of_anybody)
+    patch.setattr(master_secrets, "_live_task_of", of_anybody)
 
 
 def let_the_core_hear_secrets(patch: pytest.MonkeyPatch) -> None:

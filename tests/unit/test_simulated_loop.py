@@ -279,3 +279,13 @@ def test_the_same_seed_is_the_same_run() -> None:
         return out
 
     assert once(1) == once(1) != once(2)
+
+
+def test_the_hash_of_a_future_does_not_depend_on_earlier_loops() -> None:
+    """asyncio keeps futures in sets: an earlier seed of the process would show in their order."""
+
+    async def main() -> tuple[int, int | None]:
+        future = asyncio.get_running_loop().create_future()
+        return hash(future), hash(asyncio.current_task())
+
+    assert run(main()) == run(main())

@@ -36,6 +36,7 @@ from pymesos_master.core.state import (
     Record,
     SecretRecord,
     Task,
+    TaskKey,
 )
 from pymesos_proto.v1 import registry_pb2 as registry_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -175,15 +176,23 @@ def _missing(state: ClusterState, role: str, names: Iterable[str]) -> str | None
     return None
 
 
+def _live_task_of(ctx: Context, agent: Agent, key: TaskKey) -> Task | None:
+    """The task of that key, if it is a live one of the agent that asks."""
+    task = agent.tasks.get(key)
+    if task is None or is_terminal(task.state):
+        ctx.complain(agent, "it wants secrets", "of a task that is not live on it")
+        return None
+    return task
+
+
 def on_wanted(ctx: Context, event: AgentWantsSecrets) -> None:
     """Have an agent told what one of its tasks asks for, or why it gets nothing."""
     agent = agents.agent_of(ctx, event.connection_id)
     if agent is None:
         return
     agent.heard = agent.confirmed = True
-    task = agent.tasks.get((event.framework_id, event.task_id))
-    if task is None or is_terminal(task.state):
-        ctx.complain(agent, "it wants secrets", "of a task that is not live on it")
+    task = _live_task_of(ctx, agent, (event.framework_id, event.task_id))
+    if task is None:
         problem: str | None = "the task is not known to the master as a live one of this agent"
         uses: Counter[str] = Counter()
         role = ""
