@@ -44,6 +44,9 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    servers = item.funcargs.get("roles") if isinstance(item, pytest.Function) else None
+    if report.when == "call" and report.failed and isinstance(servers, Roles):
+        report.sections += servers.last_words()
     if STRICT and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"STRICT=1: a skip is a failure ({call.excinfo and call.excinfo.value})"

@@ -330,6 +330,11 @@ class Roles:
             *arguments,
         )
 
+    def last_words(self) -> list[tuple[str, str]]:
+        """What each logged at last, for the report of a test that failed."""
+        ends = [(role.name, role.log.read_text(errors="replace")[-2000:]) for role in self._started]
+        return [(f"end of the log of {name}", text) for name, text in ends if text]
+
     def close(self) -> None:
         """End what is left, and the supervisors with it."""
         for role in self._started:

@@ -6,10 +6,12 @@ import asyncio
 from typing import Any
 
 import pytest
+from docker.errors import NotFound
 
 from pymesos_agent.containers.settings import Settings
 from pymesos_agent.core import events as ev
 from pymesos_agent.runtimes import trials
+from pymesos_agent.runtimes.docker.engine import ID_LABEL
 from pymesos_agent.runtimes.docker.runtime import DockerRuntime, _Launch
 from pymesos_agent.runtimes.interface import RuntimeUnavailableError
 from pymesos_core.resources import parse, to_proto
@@ -216,6 +218,19 @@ def test_a_launch_that_ends_while_the_engine_lists_what_it_has(
     engine._launching["later"] = _Launch()
     engine._tell_back(found)
     assert told[0].containers.keys() == {"ends", "begins", "later"}
+
+
+def test_a_container_that_is_removed_once_it_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = DockerRuntime("a", None, Settings())
+    gone = {"Id": "1", "Labels": {ID_LABEL: "gone"}}
+    monkeypatch.setattr(engine._engine, "containers", lambda: [gone])
+
+    class Client:
+        def inspect_container(self, name: str) -> Any:
+            raise NotFound(f"No such container: {name}")
+
+    engine._engine.client = Client()
+    assert engine._recover() == {}
 
 
 def test_one_that_starts_nothing_is_offered_to_nobody() -> None:

@@ -191,21 +191,27 @@ class DockerRuntime:
             container_id = view["Labels"].get(ID_LABEL)
             if container_id is None:
                 continue  # the trial of now
-            state = self._engine.client.inspect_container(view["Id"])["State"]
-            if container_id in self._launching:
-                continue
-            if state["Status"] == "created":
-                # The agent ended between create and start: as if it had not been asked.
-                self._engine.client.remove_container(view["Id"], force=True)
-                continue
-            if not self._outputs.is_copied(container_id):
-                self._outputs.copy(container_id, Path(view["Labels"][SANDBOX_LABEL]))
-            ended = None
-            if not state["Running"]:
-                self._outputs.wait(container_id)
-                ended = _exited(container_id, state, self._outputs.sandbox(container_id))
-            found[container_id] = ContainerState(state["Pid"], ended)
+            with contextlib.suppress(NotFound):  # it was removed since the engine listed it
+                state = self._engine.client.inspect_container(view["Id"])["State"]
+                if container_id in self._launching:
+                    continue
+                if state["Status"] == "created":
+                    # The agent ended between create and start: as if it had not been asked.
+                    self._engine.client.remove_container(view["Id"], force=True)
+                    continue
+                sandbox = Path(view["Labels"][SANDBOX_LABEL])
+                found[container_id] = self._found(container_id, state, sandbox)
         return self._with_launches(found, begun)
+
+    def _found(self, container_id: str, state: Mapping[str, Any], sandbox: Path) -> ContainerState:
+        """What became of a container that an earlier run began; its output is copied again."""
+        if not self._outputs.is_copied(container_id):
+            self._outputs.copy(container_id, sandbox)
+        ended = None
+        if not state["Running"]:
+            self._outputs.wait(container_id)
+            ended = _exited(container_id, state, self._outputs.sandbox(container_id))
+        return ContainerState(state["Pid"], ended)
 
     def _in_thread(self, call: Callable[..., None], *arguments: Any) -> None:
         def run() -> None:
