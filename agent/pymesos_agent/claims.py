@@ -68,14 +68,22 @@ def claim(
         claims = _read()
         mine = [given for path, given in claims if path == work_dir]
         others = [(path, given) for path, given in claims if path != work_dir]
-        taken = [(f"the agent in {path}", given) for path, given in others]
-        taken += _of_the_machine()
+        taken = [*_of_the_machine()]
         if namespaces is not None:
             taken.append(("--user-namespace-base", namespaces))
         if wanted not in mine:
             taken += (each for each in _running() if not any(each[1].base in m for m in mine))
         has = mine[0] if mine else None  # the latest is the first
-        given = wanted or has or _first_free([each for _, each in taken])
+        given = wanted or has or _first_free(taken, others)
+        if given is None:
+            others = [(path, each) for path, each in others if path.exists()]
+            given = _first_free(taken, others)
+        if given is None:
+            raise RoleError(
+                f"no {COUNT} users from {FIRST} on are free to be given to tasks ({CLAIMS} says who has"
+                f" them): {INSTEAD}"
+            )
+        taken += ((f"the agent in {path}", each) for path, each in others)
         for whose, each in taken:
             if _overlap(given, each):
                 raise RoleError(
@@ -147,7 +155,10 @@ def _read() -> list[tuple[Path, UidRange]]:
 
 
 def _is_deleted(work_dir: Path) -> bool:
-    """If not even its parent is there, it may be on a disk that is not mounted yet."""
+    """If not even its parent is there, it may be on a disk that is not mounted yet.
+
+    So its claim is kept, until no other range is free.
+    """
     return not work_dir.exists() and work_dir.parent.is_dir()
 
 
@@ -179,13 +190,15 @@ def _lines(name: str) -> Iterator[list[str]]:
         yield from (line.strip().split(":") for line in lines)
 
 
-def _first_free(taken: list[UidRange]) -> UidRange:
-    """Raises RoleError."""
+def _first_free(
+    taken: list[tuple[str, UidRange]], claims: list[tuple[Path, UidRange]]
+) -> UidRange | None:
+    others = [*(each for _, each in taken), *(each for _, each in claims)]
     for base in range(FIRST, END - COUNT + 1, COUNT):
         given = UidRange(base, COUNT)
-        if not any(_overlap(given, each) for each in taken):
+        if not any(_overlap(given, each) for each in others):
             return given
-    raise RoleError(f"no {COUNT} users from {FIRST} on are free to be given to tasks: {INSTEAD}")
+    return None
 
 
 def _running() -> Iterator[tuple[str, UidRange]]:

@@ -382,6 +382,20 @@ class TestClaims:
         (machine / "elsewhere").rename(machine / "disk")
         assert claim(machine / "disk/agent", None, None) == first
 
+    def test_unless_no_other_users_are_left(
+        self, machine: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A machine on which agents come and go has seven hundred such folders some day."""
+        monkeypatch.setattr(claims, "END", claims.FIRST + 2 * claims.COUNT)
+        (machine / "disk/agent").mkdir(parents=True)
+        first = claim(machine / "disk/agent", None, None)
+        claim(machine / "a", None, None)
+        (machine / "disk").rename(machine / "elsewhere")
+        assert claim(machine / "b", None, None) == first
+        (machine / "c").mkdir()
+        with pytest.raises(RoleError, match=r"no 65536 users from 2100000000 on are free"):
+            claim(machine / "c", None, None)
+
     @pytest.mark.parametrize("line", ["", "2100000000:65536", "none /a", "2100000000:65 /a", "x"])
     def test_a_file_that_cannot_be_read_is_left_alone(self, machine: Path, line: str) -> None:
         claim(machine / "a", None, None)
