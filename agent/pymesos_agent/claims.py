@@ -80,8 +80,8 @@ def claim(
             given = _first_free(taken, others)
         if given is None:
             raise RoleError(
-                f"no {COUNT} users from {FIRST} on are free to be given to tasks ({CLAIMS} says who has"
-                f" them): {INSTEAD}"
+                f"no {COUNT} users from {FIRST} on are free to be given to tasks ({CLAIMS} says who"
+                f" has them): {INSTEAD}"
             )
         taken += ((f"the agent in {path}", each) for path, each in others)
         for whose, each in taken:
