@@ -203,6 +203,7 @@ class TestMemory:
     def test_a_folder_of_somebody_else_is_not_used(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
+        monkeypatch.setattr(memories, "RUN", tmp_path / "run")
         monkeypatch.setattr(memories, "SHARED", tmp_path / "shm")
         monkeypatch.setattr(memories, "is_in_memory", lambda base: base == tmp_path / "shm")
         (tmp_path / "elsewhere").mkdir()
@@ -214,6 +215,22 @@ class TestMemory:
         assert found is not None and found.folder == link / "tag"
         monkeypatch.setattr(memories, "is_in_memory", lambda base: False)
         assert memory_of("tag") is None
+
+    def test_it_is_found_again_by_an_agent_that_is_started_otherwise(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """By cron at first, when its user has no session and so no folder in /run."""
+        uid = os.geteuid()
+        session = tmp_path / "run" if uid == 0 else tmp_path / "run/user" / str(uid)
+        monkeypatch.setattr(memories, "RUN", tmp_path / "run")
+        monkeypatch.setattr(memories, "SHARED", tmp_path / "shm")
+        monkeypatch.setattr(memories, "is_in_memory", lambda base: base.exists())
+        (tmp_path / "shm").mkdir()
+        first = memory_of("tag")
+        session.mkdir(parents=True)
+        assert first is not None and memory_of("tag") == first
+        other = memory_of("other")
+        assert other is not None and other.folder.is_relative_to(session)
 
     def test_a_disk_is_no_memory(self) -> None:
         assert is_in_memory(Path("/dev/shm")) and not is_in_memory(Path("/usr"))

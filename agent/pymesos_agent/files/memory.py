@@ -23,6 +23,7 @@ log = logging.getLogger(__name__)
 
 KINDS = ("tmpfs", "ramfs")  # file systems without a disk
 MOUNTS = Path("/proc/self/mountinfo")
+RUN = Path("/run")
 SHARED = Path("/dev/shm")  # noqa: S108 - it is looked at whose the folder in it is
 IN_CONTAINER = "/run/secrets"  # where containers with namespaces find the files
 VARIABLE = "PYMESOS_SECRETS"  # that names the folder
@@ -109,15 +110,14 @@ def _open_up(folder: Path) -> None:
 
 
 def memory_of(tag: str) -> Memory | None:
-    """The folder of the agent of that tag, made if it is not there; None: nothing is in memory."""
+    """The folder of the agent of that tag, made if it is not there; None: nothing is in memory.
+
+    It is found again however the agent is started: by a person, or by cron, who has no session.
+    """
     uid = os.geteuid()
-    bases = [SHARED]
-    if uid == 0:
-        bases.insert(0, Path("/run"))
-    elif runtime := os.environ.get("XDG_RUNTIME_DIR"):
-        bases.insert(0, Path(runtime))
+    bases = [RUN if uid == 0 else RUN / f"user/{uid}", SHARED]
     mode = 0o711 if uid == 0 else 0o700
-    for base in bases:
+    for base in sorted(bases, key=lambda b: not os.path.lexists(b / f"pymesos-{uid}" / tag)):
         try:
             if is_in_memory(base):
                 above = _own(base / f"pymesos-{uid}", mode)
