@@ -245,16 +245,24 @@ class LogsOfATask:
 
 
 @pytest.mark.parametrize(
-    ("stderr", "tail", "says"),
+    ("tasks", "stderr", "tail", "says"),
     [
-        (False, None, "t wrote nothing to stdout; `pymesos-cli logs --stderr t` shows 42 bytes"),
-        (False, 0, ""),
-        (True, None, ""),
+        (["t"], False, None, "t wrote nothing to stdout; `pymesos-cli logs --stderr t` shows 42 b"),
+        (["t"], False, 0, ""),
+        (["t"], True, None, ""),
+        (
+            ["j-1.t.0.1", "j-1.t.1.1"],
+            False,
+            None,
+            "none of 2 tasks wrote anything to stdout; `pymesos-cli logs --stderr x` shows 84 b",
+        ),
+        (["j-1.t.0.1", "j-1.t.1.1"], True, None, ""),
     ],
 )
 def test_of_a_task_that_wrote_to_stderr_alone_logs_says_so(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
+    tasks: list[str],
     stderr: bool,
     tail: int | None,
     says: str,
@@ -264,14 +272,14 @@ def test_of_a_task_that_wrote_to_stderr_alone_logs_says_so(
         yield LogsOfATask(), ()
 
     async def views(*_: object) -> list[pb.TaskView]:
-        return [pb.TaskView(task_info=types_pb2.TaskInfo(task_id="t"))]
+        return [pb.TaskView(task_info=types_pb2.TaskInfo(task_id=each)) for each in tasks]
 
     monkeypatch.setattr(logs, "sandbox_of", sandbox_of)
     monkeypatch.setattr(logs, "_views", views)
     cluster = cast(Cluster, SimpleNamespace(timeout_s=1.0))
-    asyncio.run(logs.show_logs(cluster, "t", follow=False, stderr=stderr, tail=tail))
+    asyncio.run(logs.show_logs(cluster, "x", follow=False, stderr=stderr, tail=tail))
     said = capfd.readouterr().err
-    assert says in said if says else "wrote nothing" not in said
+    assert says in said if says else "to stdout" not in said
 
 
 async def test_what_is_not_found_was_asked_of_a_cluster_that_is_named() -> None:

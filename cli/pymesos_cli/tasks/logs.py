@@ -28,38 +28,50 @@ async def show_logs(
 ) -> None:
     """`pymesos-cli logs`: of a task, or of all live instances of a job."""
     views = await _views(cluster, text)
-    if len(views) == 1:
-        wrote = await copy_log(cluster, views[0], stderr=stderr, follow=follow, tail=tail)
-        if not (wrote or stderr or tail == 0):
-            await _say_if_in_stderr(cluster, views[0])
-        return
-    prefixes = _prefixes([view.task_info.task_id for view in views])
+    several = len(views) > 1
+    prefixes = _prefixes([v.task_info.task_id for v in views]) if several else [b""]
     copies = [
         copy_log(cluster, view, stderr=stderr, follow=follow, tail=tail, prefix=prefix)
         for view, prefix in zip(views, prefixes, strict=True)
     ]
     results = await asyncio.gather(*copies, return_exceptions=True)
-    problems = [str(result) for result in results if isinstance(result, CliError)]
+    problems = [result for result in results if isinstance(result, CliError)]
     for result in results:
         if isinstance(result, BaseException) and not isinstance(result, CliError):
             raise result
+    if len(problems) == 1:
+        raise problems[0]
     if problems:
-        raise CliError("; ".join(problems))
+        raise CliError("; ".join(map(str, problems)))
+    if not (any(results) or stderr or tail == 0):
+        await _say_if_in_stderr(cluster, text, views)
 
 
-async def _say_if_in_stderr(cluster: Cluster, view: operator_pb.TaskView) -> None:
-    """Say how much is kept of the stderr of a task that wrote nothing to stdout."""
-    task_id = view.task_info.task_id
-    request = pb.ListFilesRequest(framework_id=view.framework_id, task_id=task_id)
+async def _say_if_in_stderr(
+    cluster: Cluster, text: str, views: Sequence[operator_pb.TaskView]
+) -> None:
+    """Say how much is kept of the stderr of tasks that wrote nothing to stdout."""
+    sizes = await asyncio.gather(*(_stderr_bytes(cluster, view) for view in views))
+    if not any(sizes):
+        return
+    if len(views) == 1:
+        text = views[0].task_info.task_id
+        what, whose = f"{text} wrote nothing", "its"
+    else:
+        what, whose = f"none of {len(views)} tasks wrote anything", "their"
+    note(
+        f"{what} to stdout; `pymesos-cli logs --stderr {text}` shows"
+        f" {count_of(sum(sizes), 'byte')} of {whose} stderr"
+    )
+
+
+async def _stderr_bytes(cluster: Cluster, view: operator_pb.TaskView) -> int:
+    request = pb.ListFilesRequest(framework_id=view.framework_id, task_id=view.task_info.task_id)
     with contextlib.suppress(CliError):  # nobody asked for it
         async with sandbox_of(cluster, view) as (stub, metadata):
             found = await stub.ListFiles(request, metadata=metadata, timeout=cluster.timeout_s)
-        size = sum(f.size_bytes for f in found.files if re.fullmatch(r"stderr(\.[0-9]+)?", f.name))
-        if size:
-            note(
-                f"{task_id} wrote nothing to stdout; `pymesos-cli logs --stderr {task_id}` shows"
-                f" {count_of(size, 'byte')} of its stderr"
-            )
+        return sum(f.size_bytes for f in found.files if re.fullmatch(r"stderr(\.[0-9]+)?", f.name))
+    return 0
 
 
 async def attach_to(cluster: Cluster, text: str) -> int:
