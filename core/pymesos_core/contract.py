@@ -154,6 +154,7 @@ RULES: Mapping[str, Rule] = {
     "master_version": _LINE,
     "agent_version": _LINE,
     "cursor": _anything,  # one that is not known begins anew
+    "ReadAuditRequest.master": _anything,  # one that runs now, or none
     "document": _anything,  # see read_policy
     "who": _anything,
     "verb": _anything,

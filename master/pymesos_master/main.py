@@ -40,6 +40,7 @@ from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
 from pymesos_master.services.leading import Keys, Leadership
 from pymesos_master.services.operator import OperatorService
+from pymesos_master.services.reading_audit import MastersService
 from pymesos_master.services.sandbox_relay import PREFIX as SANDBOX_PREFIX
 from pymesos_master.services.sandbox_relay import SandboxRelay
 from pymesos_master.services.scheduler import SchedulerService
@@ -80,6 +81,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     add_service(server, SchedulerService(leadership))
     add_service(server, AgentService(leadership))
     add_service(server, OperatorService(leadership))
+    add_service(server, MastersService(leadership))
     add_prefix(server, SANDBOX_PREFIX, SandboxRelay(leadership).relay)
     join_server = None
     if credentials is not None and signer is not None:
@@ -94,6 +96,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
         process.close_later(detector.close)
         await detector.start(patient=True)
         leadership.known_leader = lambda: detector.leader
+        leadership.masters = detector.masters
     await process.start(server)
     if join_server is not None:
         await process.start(join_server)

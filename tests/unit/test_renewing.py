@@ -77,7 +77,7 @@ async def test_it_goes_on_after_failures_which_are_counted(master: Master, tmp_p
     master.failures = [
         CallError(Code.UNAVAILABLE, "no master leads"),
         SigningError("there is no authority"),
-        TimeoutError(),
+        CallError(Code.UNAVAILABLE, "the master at h:1 does not answer within 20 s"),
     ]
     outside = Outside(credentials=credentials, jitter=random.Random(1))
     before = credentials.current()

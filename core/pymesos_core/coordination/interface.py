@@ -138,6 +138,12 @@ class Detector(Protocol):
     async def changed(self, seen: MasterInfo | None) -> MasterInfo | None:
         """Wait until the leader is another than `seen`, and return it."""
 
+    async def masters(self) -> list[MasterInfo]:
+        """The masters that run now, as far as known; the one that leads first.
+
+        Raises CoordinationError.
+        """
+
     def hint(self, leader: HostPort | None) -> None:
         """A master said that `leader` leads, or that the one asked was not reached (None)."""
 

@@ -167,6 +167,10 @@ class StandaloneDetector:
                 await self._changed.wait()
         return self._leader
 
+    async def masters(self) -> list[MasterInfo]:
+        """See Detector."""
+        return [self._leader]
+
     def hint(self, leader: HostPort | None) -> None:
         """Use `leader` next; None: the address in use was not reached, try the next one given."""
         if leader is None:

@@ -425,6 +425,24 @@ class ZkDetector:
                 return MasterInfo.from_json(data)
         return None
 
+    async def masters(self) -> list[MasterInfo]:
+        """See Detector."""
+        try:
+            return await asyncio.to_thread(self._read_all)
+        except (KazooException, KazooTimeoutError, ValueError) as error:
+            raise CoordinationError(
+                f"which masters there are cannot be read in ZooKeeper: {error!r}"
+            ) from error
+
+    def _read_all(self) -> list[MasterInfo]:
+        found = []
+        for candidate in _candidates(self._client.get_children(self._url.path)):
+            with contextlib.suppress(NoNodeError):
+                found.append(
+                    MasterInfo.from_json(self._client.get(f"{self._url.path}/{candidate}")[0])
+                )
+        return found
+
     def _watched_candidates(self, poke: Callable[..., None]) -> list[str]:
         """The contenders; `poke` is called once that may have changed."""
         while True:

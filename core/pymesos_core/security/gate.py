@@ -23,6 +23,7 @@ CALLERS: Mapping[str, Mapping[Kind, frozenset[Kind]]] = {
     "pymesos.v1.Agent": {Kind.MASTER: frozenset({Kind.AGENT})},
     "pymesos.v1.Scheduler": {Kind.MASTER: frozenset({Kind.FRAMEWORK})},
     "pymesos.v1.Operator": {Kind.MASTER: frozenset({Kind.OPERATOR})},
+    "pymesos.v1.Masters": {Kind.MASTER: frozenset({Kind.MASTER})},
     "pymesos.v1.Jobs": {Kind.FRAMEWORK: frozenset({Kind.OPERATOR})},
     # Agents know no policy: a master goes by it, and passes the calls on.
     "pymesos.v1.Sandbox": {

@@ -84,6 +84,8 @@ NEEDS: Mapping[str, Need] = {
     "Operator.SetSecret": _SECRETS,
     "Operator.RemoveSecret": _SECRETS,
     "Operator.ListSecrets": Need(Verb.SECRETS, Object.SOME),
+    # Masters, of each other.
+    "Masters.ReadAudit": OWN,
     # Who joins, and whoever renews.
     "Enrolment.Join": OWN,
     "Certificates.Renew": OWN,

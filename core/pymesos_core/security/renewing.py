@@ -17,7 +17,7 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.complaints import Complaints
 from pymesos_core.coordination import Detector
 from pymesos_core.exits import RoleError
-from pymesos_core.following import describe, leader_of
+from pymesos_core.following import ask_master, leader_of
 from pymesos_core.outside import Outside
 from pymesos_core.security.authority import (
     BACKDATED_S,
@@ -27,11 +27,10 @@ from pymesos_core.security.authority import (
     new_key,
 )
 from pymesos_core.security.credentials import Credentials, CredentialsError, Pem
-from pymesos_core.security.identities import Kind
 from pymesos_core.security.issuing import put
 from pymesos_core.security.signing import Issued, SigningError, make_request
 from pymesos_core.streams import in_thread
-from pymesos_core.text import duration, os_problem
+from pymesos_core.text import os_problem
 from pymesos_core.transport import CallError, Code, Dial, method_of
 from pymesos_proto.v1 import enrolment_pb2 as pb
 
@@ -42,7 +41,7 @@ SPREAD = 0.1  # of the life: those that began together do not all come at once
 ANSWER_TIMEOUT_S = 20.0
 RENEW = method_of("/pymesos.v1.Certificates/Renew", pb.RenewRequest, pb.IssuedCertificate)
 
-# Has a request for a certificate answered. Raises CallError, SigningError or TimeoutError.
+# Has a request for a certificate answered. Raises CallError or SigningError.
 Ask = Callable[[bytes], Awaitable[Issued]]
 
 log = logging.getLogger(__name__)
@@ -85,11 +84,9 @@ async def renew(credentials: Credentials, ask: Ask) -> None:
     try:
         issued = await ask(make_request(key))
     except CallError as error:
-        raise RenewalError(describe(error)) from error
+        raise RenewalError(error.message) from error
     except SigningError as error:
         raise RenewalError(str(error)) from error
-    except TimeoutError as error:
-        raise RenewalError(f"no answer within {duration(ANSWER_TIMEOUT_S)}") from error
     try:
         leaf, *above = x509.load_pem_x509_certificates(issued.chain)
         roots = x509.load_pem_x509_certificates(issued.roots)
@@ -142,15 +139,6 @@ def asking_leader(detector: Detector, dial: Dial) -> Ask:
 
 
 async def _ask(dial: Dial, at: HostPort, request: bytes) -> Issued:
-    channel = dial(at, Kind.MASTER)
-    try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            stream = channel.stream(RENEW)
-            await stream.write(pb.RenewRequest(request=request))
-            await stream.done_writing()
-            answer = await stream.read()
-    finally:
-        await channel.close()
-    if not isinstance(answer, pb.IssuedCertificate):
-        raise CallError(Code.UNAVAILABLE, f"the master at {at} answered nothing")
+    message = pb.RenewRequest(request=request)
+    answer = await ask_master(dial, at, RENEW, message, ANSWER_TIMEOUT_S)
     return Issued(answer.chain, answer.roots, answer.authority)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from pymesos_core.addresses import HostPort
-from pymesos_core.following import describe, leader_of
+from pymesos_core.following import ask_master, leader_of
 from pymesos_core.security.audit import entry
 from pymesos_core.security.identities import Identity, IdentityError, Kind, read_principal
 from pymesos_core.security.joining import JOIN
@@ -49,7 +47,10 @@ class EnrolmentService:
             leader = leader_of(error)
             if leader is None or not self._passes_on:
                 raise
-            return await self._pass_on(leader, request)
+            dial = self._leadership.outside.dial
+            answer = await ask_master(dial, leader, JOIN, request, PASSED_ON_TIMEOUT_S)
+            assert isinstance(answer, pb.IssuedCertificate)
+            return answer
         digest = hashlib.sha256(request.secret).hexdigest()
         try:
             key = read_request(request.request)
@@ -73,23 +74,6 @@ class EnrolmentService:
         await _record(self._leadership, call, "Enrolment.Join", to, issued, key)
         answer = _message(issued)
         answer.secrets_key = keys
-        return answer
-
-    async def _pass_on(self, leader: HostPort, request: pb.JoinRequest) -> pb.IssuedCertificate:
-        channel = self._leadership.outside.dial(leader, Kind.MASTER)
-        try:
-            async with asyncio.timeout(PASSED_ON_TIMEOUT_S):
-                stream = channel.stream(JOIN)
-                await stream.write(request)
-                await stream.done_writing()
-                answer = await stream.read()
-        except TimeoutError:
-            raise CallError(Code.UNAVAILABLE, f"the leader, {leader}, does not answer") from None
-        except CallError as error:
-            raise CallError(error.code, describe(error), error.trailing) from None
-        finally:
-            await channel.close()
-        assert isinstance(answer, pb.IssuedCertificate)
         return answer
 
 

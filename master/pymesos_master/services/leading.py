@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -57,6 +57,10 @@ class Keys:
             raise KeyringError(NO_KEY) from None
 
 
+async def _no_masters() -> list[MasterInfo]:
+    return []
+
+
 @dataclass
 class Leadership:
     """What the services ask: the leader, if that is here, and else who it is."""
@@ -65,6 +69,7 @@ class Leadership:
     outside: Outside = OUTSIDE
     leader: Leader | None = None
     known_leader: Callable[[], MasterInfo | None] = lambda: None
+    masters: Callable[[], Awaitable[list[MasterInfo]]] = _no_masters  # that run now
     audit: Audit = field(default_factory=Audit)
     audit_files: AuditFiles | None = None  # that can be read here
     started_mono_s: float = field(init=False)

@@ -7,16 +7,14 @@ from typing import Any
 
 from pymesos_core import VERSION, contract
 from pymesos_core.errors import RequestError
-from pymesos_core.security.audit import Wanted
-from pymesos_core.security.audit_files import CursorError
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.security.secrets import KeyringError
 from pymesos_core.security.signing import SigningError
 from pymesos_core.streams import in_thread
-from pymesos_core.text import os_problem
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_master.core.secrets import key_of
 from pymesos_master.queries import PageRequest, TaskFilter
+from pymesos_master.services import reading_audit
 from pymesos_master.services.leading import CODES, Leadership, caller_of
 from pymesos_master.watching import CursorError as WatchCursorError
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -409,22 +407,7 @@ class OperatorService:
     async def ReadAudit(  # noqa: N802
         self, request: pb.ReadAuditRequest, call: Call
     ) -> pb.ReadAuditResponse:
-        """Lines of the audit of this master, the oldest first."""
+        """Lines of the audit of a master, the oldest first."""
         with self._leadership.asked() as leader:
             leader.queries.check(caller_of(call), "Operator.ReadAudit")
-        files = self._leadership.audit_files
-        if files is None:
-            raise CallError(
-                Code.NOT_FOUND,
-                "this master writes no audit: it has no certificates, or --no-audit is set; see"
-                " --audit-dir of pymesos-master",
-            )
-        wanted = Wanted(request.since_s, request.who, request.verb, request.denied)
-        try:
-            page = await in_thread(files.page, wanted, request.cursor)
-        except CursorError as error:
-            raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
-        except OSError as error:
-            said = f"the audit cannot be read: {os_problem(error)}"
-            raise CallError(Code.INTERNAL, said) from None
-        return pb.ReadAuditResponse(lines=page.lines, cursor=page.cursor)
+        return await reading_audit.lines(self._leadership, request)

@@ -86,26 +86,32 @@ class SetPolicyResponse(_message.Message):
     def __init__(self, version: _Optional[int] = ...) -> None: ...
 
 class ReadAuditRequest(_message.Message):
-    __slots__ = ("cursor", "since_s", "who", "verb", "denied")
+    __slots__ = ("cursor", "since_s", "who", "verb", "denied", "master")
     CURSOR_FIELD_NUMBER: _ClassVar[int]
     SINCE_S_FIELD_NUMBER: _ClassVar[int]
     WHO_FIELD_NUMBER: _ClassVar[int]
     VERB_FIELD_NUMBER: _ClassVar[int]
     DENIED_FIELD_NUMBER: _ClassVar[int]
+    MASTER_FIELD_NUMBER: _ClassVar[int]
     cursor: str
     since_s: float
     who: str
     verb: str
     denied: bool
-    def __init__(self, cursor: _Optional[str] = ..., since_s: _Optional[float] = ..., who: _Optional[str] = ..., verb: _Optional[str] = ..., denied: _Optional[bool] = ...) -> None: ...
+    master: str
+    def __init__(self, cursor: _Optional[str] = ..., since_s: _Optional[float] = ..., who: _Optional[str] = ..., verb: _Optional[str] = ..., denied: _Optional[bool] = ..., master: _Optional[str] = ...) -> None: ...
 
 class ReadAuditResponse(_message.Message):
-    __slots__ = ("lines", "cursor")
+    __slots__ = ("lines", "cursor", "master", "others")
     LINES_FIELD_NUMBER: _ClassVar[int]
     CURSOR_FIELD_NUMBER: _ClassVar[int]
+    MASTER_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
     lines: _containers.RepeatedScalarFieldContainer[str]
     cursor: str
-    def __init__(self, lines: _Optional[_Iterable[str]] = ..., cursor: _Optional[str] = ...) -> None: ...
+    master: str
+    others: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, lines: _Optional[_Iterable[str]] = ..., cursor: _Optional[str] = ..., master: _Optional[str] = ..., others: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class GetLeaderRequest(_message.Message):
     __slots__ = ()

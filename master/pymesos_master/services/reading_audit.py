@@ -1,0 +1,98 @@
+"""The audit, read: what this master has written, and what the others have.
+
+Operators ask the master that leads, which goes by the policy and passes on what they want of the
+others. Those answer any master.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.coordination import CoordinationError
+from pymesos_core.following import ask_master
+from pymesos_core.security.audit import Wanted
+from pymesos_core.security.audit_files import CursorError
+from pymesos_core.streams import in_thread
+from pymesos_core.text import os_problem, quoted
+from pymesos_core.transport import CallError, Code, ServerCall, method_of
+from pymesos_master.services.leading import Leadership
+from pymesos_proto.v1 import masters_pb2
+from pymesos_proto.v1 import operator_pb2 as pb
+
+PASSED_ON_TIMEOUT_S = 3.0  # below what commands wait for an answer
+READ = method_of("/pymesos.v1.Masters/ReadAudit", pb.ReadAuditRequest, pb.ReadAuditResponse)
+
+
+class MastersService:
+    """What masters ask each other: the gate lets nobody else in."""
+
+    contract = masters_pb2.DESCRIPTOR.services_by_name["Masters"]
+
+    def __init__(self, leadership: Leadership) -> None:
+        self._leadership = leadership
+
+    async def ReadAudit(  # noqa: N802
+        self, request: pb.ReadAuditRequest, call: ServerCall[Any, Any]
+    ) -> pb.ReadAuditResponse:
+        """Lines that this master has written."""
+        return await own_lines(self._leadership, request)
+
+
+async def lines(leadership: Leadership, request: pb.ReadAuditRequest) -> pb.ReadAuditResponse:
+    """What an operator who may read it asks for, of the master that is named. Raises CallError."""
+    if request.master == str(leadership.me.address):
+        return await own_lines(leadership, request)
+    others = await _others(leadership)
+    if not request.master:
+        answer = await own_lines(leadership, request)
+        answer.others.extend(map(str, others))
+        return answer
+    for address in others:
+        if str(address) == request.master:
+            return await _pass_on(leadership, address, request)
+    raise CallError(Code.NOT_FOUND, f"no master runs at {quoted(request.master)} now")
+
+
+async def _others(leadership: Leadership) -> list[HostPort]:
+    try:
+        found = await leadership.masters()
+    except CoordinationError as error:
+        raise CallError(Code.UNAVAILABLE, f"{error}; try again") from error
+    return [each.address for each in found if each.master_id != leadership.me.master_id]
+
+
+async def _pass_on(
+    leadership: Leadership, address: HostPort, request: pb.ReadAuditRequest
+) -> pb.ReadAuditResponse:
+    dial = leadership.outside.dial
+    try:
+        answer = await ask_master(dial, address, READ, request, PASSED_ON_TIMEOUT_S)
+    except CallError as error:
+        # It is not the master that was asked that is away.
+        away = error.code == Code.UNAVAILABLE
+        raise CallError(Code.FAILED_PRECONDITION if away else error.code, error.message) from None
+    assert isinstance(answer, pb.ReadAuditResponse)
+    return answer
+
+
+async def own_lines(leadership: Leadership, request: pb.ReadAuditRequest) -> pb.ReadAuditResponse:
+    """Lines that this master has written, the oldest first. Raises CallError."""
+    files = leadership.audit_files
+    if files is None:
+        raise CallError(
+            Code.NOT_FOUND,
+            "this master writes no audit: it has no certificates, or --no-audit is set; see"
+            " --audit-dir of pymesos-master",
+        )
+    wanted = Wanted(request.since_s, request.who, request.verb, request.denied)
+    try:
+        page = await in_thread(files.page, wanted, request.cursor)
+    except CursorError as error:
+        raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
+    except OSError as error:
+        said = f"the audit cannot be read: {os_problem(error)}"
+        raise CallError(Code.INTERNAL, said) from None
+    return pb.ReadAuditResponse(
+        lines=page.lines, cursor=page.cursor, master=str(leadership.me.address)
+    )

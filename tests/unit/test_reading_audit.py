@@ -1,0 +1,154 @@
+"""The audit of all masters is read through the one that leads, and merged by time."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from pymesos_cli.access.audit import Wanted, show_audit
+from pymesos_cli.cluster import CliError, Cluster
+from pymesos_core.addresses import HostPort
+from pymesos_core.caller import NOBODY
+from pymesos_core.coordination import CoordinationError, MasterInfo
+from pymesos_core.outside import Outside
+from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.identities import Kind
+from pymesos_core.transport import CallError, Code
+from pymesos_master.services.leading import Leadership
+from pymesos_master.services.reading_audit import MastersService, lines
+from pymesos_proto.v1 import operator_pb2 as pb
+
+A, B, C = (HostPort("10.0.0.1", port) for port in (1, 2, 3))
+
+
+class Masters:
+    """Some masters, of which the first leads, and how they reach each other."""
+
+    def __init__(self, folder: Path) -> None:
+        self.running = {at: MasterInfo(f"m{at.port}", at) for at in (A, B, C)}
+        self.of = {}
+        for at, info in self.running.items():
+            files = AuditFiles(folder / str(at.port), 1 << 20)
+            outside = Outside(dial=self._dial)
+            self.of[at] = Leadership(info, outside, masters=self.list, audit_files=files)
+        self.zookeeper_away = False
+
+    def _dial(self, address: HostPort, to: Kind, name: str = "") -> Any:
+        return Peer(self, address)
+
+    async def list(self) -> list[MasterInfo]:
+        if self.zookeeper_away:
+            raise CoordinationError("ZooKeeper is away")
+        return list(self.running.values())
+
+    def write(self, at: HostPort, *times: int) -> None:
+        files = self.of[at].audit_files
+        assert files is not None
+        made = [{"time": f"2026-01-01T00:00:{t:02}.000Z", "by": at.port} for t in times]
+        files.append([json.dumps(line).encode() + b"\n" for line in made], sync=False)
+
+    async def call(self, make: Callable[[Any, float], Awaitable[Any]]) -> Any:
+        """As `Cluster.call`, of the first."""
+        try:
+            return await make(self, 1.0)
+        except CallError as error:
+            raise CliError(error.message) from error
+
+    async def ReadAudit(self, request: Any, timeout: float) -> Any:
+        """As an operator's call."""
+        return await lines(self.of[A], request)
+
+
+class Peer:
+    """A channel to another master, and the one call on it."""
+
+    def __init__(self, masters: Masters, at: HostPort) -> None:
+        self._masters = masters
+        self._at = at
+        self._request: Any = None
+
+    def stream(self, *_: object) -> Peer:
+        return self
+
+    async def write(self, request: Any) -> None:
+        self._request = request
+
+    async def done_writing(self) -> None: ...
+
+    async def read(self) -> Any:
+        if self._masters.of[self._at].audit_files is None:
+            raise CallError(Code.UNAVAILABLE, "failed to connect to all addresses")
+        call = type("Call", (), {"caller": NOBODY})()
+        return await MastersService(self._masters.of[self._at]).ReadAudit(self._request, call)
+
+    async def close(self) -> None: ...
+
+
+@pytest.fixture
+def masters(tmp_path: Path) -> Masters:
+    return Masters(tmp_path)
+
+
+def show(masters: Masters) -> None:
+    wanted = Wanted(None, "", "", denied=False)
+    asyncio.run(show_audit(cast(Cluster, masters), wanted, as_json=True))
+
+
+def shown(said: str) -> list[tuple[int, int]]:
+    """The second and the master of each line."""
+    found = map(json.loads, said.splitlines())
+    return [(int(line["time"][17:19]), line["by"]) for line in found]
+
+
+def test_what_all_have_written_is_merged_by_time(
+    masters: Masters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pymesos_core.security.audit_files.PAGE_BYTES", 100)  # two lines or so
+    masters.write(A, 1, 2, 8, 9, 10)
+    masters.write(B, 3, 4, 5, 6, 7)
+    masters.write(C, 11)
+    show(masters)
+    said = capsys.readouterr()
+    assert shown(said.out) == [
+        *((1, 1), (2, 1), (3, 2), (4, 2), (5, 2), (6, 2), (7, 2)),
+        *((8, 1), (9, 1), (10, 1), (11, 3)),
+    ]
+    assert "that is all in the audit of 3 masters" in said.err
+
+
+def test_those_that_are_not_reached_are_named(
+    masters: Masters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masters.write(A, 1)
+    masters.write(C, 2)
+    masters.of[B].audit_files = None
+    with pytest.raises(CliError) as refused:
+        show(masters)
+    assert refused.value.message == (
+        "what others have written is missing: 10.0.0.1:2: not reachable"
+    )
+    said = capsys.readouterr()
+    assert shown(said.out) == [(1, 1), (2, 3)] and "of 2 masters" in said.err
+
+
+async def test_only_masters_that_run_are_asked(masters: Masters) -> None:
+    """The address comes from an operator."""
+    with pytest.raises(CallError, match=r"no master runs at '10\.0\.0\.9:1' now"):
+        await lines(masters.of[A], pb.ReadAuditRequest(master="10.0.0.9:1"))
+    del masters.running[B]
+    with pytest.raises(CallError, match="no master runs"):
+        await lines(masters.of[A], pb.ReadAuditRequest(master=str(B)))
+
+
+async def test_which_run_is_not_known_without_zookeeper(masters: Masters) -> None:
+    masters.write(A, 1)
+    masters.zookeeper_away = True
+    with pytest.raises(CallError, match="ZooKeeper is away; try again"):
+        await lines(masters.of[A], pb.ReadAuditRequest())
+    answer = await lines(masters.of[A], pb.ReadAuditRequest(master=str(A)))
+    assert len(answer.lines) == 1 and answer.master == str(A)
