@@ -10,6 +10,8 @@ after it runs. All that is kept goes through JSON at each decision, as if the fr
   need while these go on.
 - framework: the same by the whole core of the framework, with its records, its planner and the
   offers of 1,000 agents; also the longest of its steps.
+- haproxy (with --haproxy, and nothing else): ten rollouts and ten rollbacks of real servers behind
+  HAProxy, fed as deploy/haproxy shows, with requests at a steady rate; how many failed.
 """
 
 from __future__ import annotations
@@ -31,7 +33,12 @@ from pymesos_binpack.jobs.rollouts import asking, deciding
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
+from pymesos_testing.components import MissingError, Roles, passable_folder
+from pymesos_testing.proxied import Load, begin, change, proxied
 from pymesos_testing.rollout_world import Kind, World
+
+# What HAProxy counts where a server did not answer at once.
+RETRIES = ("econ", "eresp", "wretr", "wredis")
 
 
 @contextmanager
@@ -176,18 +183,64 @@ def framework(services: int, rollouts: int, agents: int) -> dict[str, object]:
     }
 
 
+def behind_haproxy(instances: int, changes: int, rate_per_s: float) -> dict[str, object]:
+    """Versions of real servers that come and go while they are asked."""
+    with passable_folder() as folder:
+        roles = Roles(folder)
+        try:
+            with proxied(roles, folder) as it:
+                begin(it, instances)
+                before = it.stats()
+                with Load(it.port, rate_per_s).going() as load:
+                    took_s = change(it, instances, changes)
+                again = {name: int(it.stats()[name]) - int(before[name]) for name in RETRIES}
+        finally:
+            roles.close()
+    answered = sum(load.answered.values())
+    return {
+        "instances": instances,
+        "rollouts": (changes + 1) // 2,
+        "rollbacks": changes // 2,
+        "worst_change_s": round(max(took_s), 1),
+        "requests": answered + load.failed,
+        "per_s": round((answered + load.failed) / load.seconds, 1),
+        "failed": load.failed,
+        "tried_again_by_haproxy": sum(again.values()),
+        "slowest_ms": round(load.slowest_s * 1000),
+        "first_failures": load.failures[:3],
+    }
+
+
 @click.command()
 @click.option("--services", default=1000, show_default=True)
 @click.option("--rollouts", default=100, show_default=True)
+@click.option("--haproxy", is_flag=True, help="Only real servers behind HAProxy.")
+@click.option("--instances", default=5, show_default=True, help="With --haproxy.")
+@click.option("--changes", default=20, show_default=True, help="With --haproxy.")
+@click.option("--rate", default=100.0, show_default=True, help="Requests a second, with --haproxy.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def main(services: int, rollouts: int, as_json: bool) -> None:
-    """Measure a bad rollout, a large one, and many at once."""
-    figures = {
-        "bad": bad(),
-        "good": good(),
-        "many": many(services, rollouts),
-        "framework": framework(services, rollouts, 1000),
-    }
+def main(
+    services: int,
+    rollouts: int,
+    haproxy: bool,
+    instances: int,
+    changes: int,
+    rate: float,
+    as_json: bool,
+) -> None:
+    """Measure a bad rollout, a large one, and many at once; or servers behind HAProxy."""
+    if haproxy:
+        try:
+            figures = {"haproxy": behind_haproxy(instances, changes, rate)}
+        except MissingError as error:
+            raise click.ClickException(str(error)) from error
+    else:
+        figures = {
+            "bad": bad(),
+            "good": good(),
+            "many": many(services, rollouts),
+            "framework": framework(services, rollouts, 1000),
+        }
     if as_json:
         print(json.dumps(figures))
         return

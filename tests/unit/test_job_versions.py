@@ -882,6 +882,8 @@ class TestNamedPorts:
             :2
         ]
         assert len(instance.saved.ports) == 3
+        view = instance_view(instance)
+        assert (list(view.port_names), len(view.ports)) == (["http", "rest-api"], 3)
 
     def test_they_are_counted_and_mapped(self) -> None:
         (task,) = shop(ports=[{"name": "http", "to": 8080}], network="bridge").tasks

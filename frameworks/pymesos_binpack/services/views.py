@@ -86,6 +86,7 @@ def instance_view(
         hostname=saved.hostname,
         agent_id=saved.agent_id,
         ports=saved.ports,
+        port_names=instance.spec.port_names if saved.ports else (),
         attempts=saved.attempts,
         explanation=explanation,
         cause=cause or "",

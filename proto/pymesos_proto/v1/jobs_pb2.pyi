@@ -221,7 +221,7 @@ class DescribeJobResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., version: _Optional[_Union[VersionView, _Mapping]] = ..., job_json: _Optional[str] = ..., env_hidden: _Optional[bool] = ...) -> None: ...
 
 class InstanceView(_message.Message):
-    __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen", "cause", "next_start_at_s", "needs", "needs_ports", "data_on", "version", "ready", "leaving", "removed", "serving", "name")
+    __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen", "cause", "next_start_at_s", "needs", "needs_ports", "data_on", "version", "ready", "leaving", "removed", "serving", "name", "port_names")
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -249,6 +249,7 @@ class InstanceView(_message.Message):
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     SERVING_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    PORT_NAMES_FIELD_NUMBER: _ClassVar[int]
     task_name: str
     instance: int
     task_id: str
@@ -276,7 +277,8 @@ class InstanceView(_message.Message):
     removed: bool
     serving: bool
     name: str
-    def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., serving: _Optional[bool] = ..., name: _Optional[str] = ...) -> None: ...
+    port_names: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., serving: _Optional[bool] = ..., name: _Optional[str] = ..., port_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class JobView(_message.Message):
     __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts")

@@ -1,0 +1,187 @@
+"""A service behind HAProxy that is asked all the time, while its versions change."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import socket
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pymesos_testing.cli import Cli
+from pymesos_testing.components import INSTALL, MissingError, Roles, free_port, process, wait_for
+
+EXAMPLE = Path(__file__).resolve().parents[2] / "deploy/haproxy"
+SLOTS = "slot 1-20"
+CONNECTIONS = 32
+ANSWERS_WITHIN_S = 10.0
+FAILURES_KEPT = 20
+
+
+def shop(program: Path, instances: int, version: int = 1) -> str:
+    """The file of the example's service, with shorter times; each answer takes a moment."""
+    web = {
+        "name": "web",
+        "kind": "service",
+        "instances": instances,
+        "command": f"exec /usr/bin/python3 {program}",
+        "resources": {"cpus": 0.1, "mem": 64},
+        "env": {"VERSION": str(version), "WORK_S": "0.1"},
+        "ports": [{"name": "http"}],
+        "readiness_check": {"http": {"port_index": 0}, "delay_s": 0, "interval_s": 0.2},
+        "shutdown": {"drain_s": 0.5, "grace_s": 10},
+        "update": {"max_surge": "100%", "min_healthy_s": 0.3},
+    }
+    return json.dumps({"name": "shop", "tasks": [web]})
+
+
+@dataclass
+class Load:
+    """Requests at a steady rate over connections that are kept, from a thread of its own."""
+
+    port: int
+    rate_per_s: float
+    seconds: float = 0.0  # that it went on
+    answered: Counter[str] = field(default_factory=Counter)  # by who did
+    failed: int = 0
+    failures: list[str] = field(default_factory=list)
+    slowest_s: float = 0.0
+    over: threading.Event = field(default_factory=threading.Event)
+
+    @contextmanager
+    def going(self) -> Iterator[Load]:
+        """Have requests go on in this block."""
+        thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
+        begin_s = time.monotonic()
+        thread.start()
+        try:
+            yield self
+        finally:
+            self.over.set()
+            thread.join(2 * ANSWERS_WITHIN_S)
+            self.seconds = time.monotonic() - begin_s
+        assert not thread.is_alive()
+
+    async def _run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(CONNECTIONS):
+                group.create_task(self._ask_again_and_again(number))
+
+    async def _ask_again_and_again(self, number: int) -> None:
+        loop, gap_s = asyncio.get_running_loop(), CONNECTIONS / self.rate_per_s
+        due_s = loop.time() + number / self.rate_per_s
+        connection: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        while not self.over.is_set():
+            await asyncio.sleep(due_s - loop.time())
+            due_s = max(due_s + gap_s, loop.time())
+            begin_s = loop.time()
+            try:
+                async with asyncio.timeout(ANSWERS_WITHIN_S):
+                    if connection is None:
+                        connection = await asyncio.open_connection("127.0.0.1", self.port)
+                    self.answered[await self._ask(*connection)] += 1
+            except (OSError, ValueError, EOFError, TimeoutError) as error:
+                self.failed += 1
+                if len(self.failures) < FAILURES_KEPT:
+                    self.failures.append(repr(error))
+                if connection is not None:
+                    connection[1].close()
+                connection = None
+            self.slowest_s = max(self.slowest_s, loop.time() - begin_s)
+        if connection is not None:
+            connection[1].close()
+
+    async def _ask(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+        """Return the answer to one request. Raises ValueError, OSError, EOFError."""
+        writer.write(b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n")
+        head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
+        status, _, fields = head.partition("\r\n")
+        length = int(fields.partition("content-length:")[2].partition("\r\n")[0] or 0)
+        body = (await reader.readexactly(length)).decode()
+        if status.split()[1] != "200":
+            raise ValueError(f"{status}: {body}")
+        return body.strip()
+
+
+@dataclass
+class Proxied:
+    """A master, an agent, a framework, HAProxy and what feeds it."""
+
+    cli: Cli
+    program: Path
+    port: int
+    admin: Path
+
+    def serving(self) -> bool:
+        """Whether somebody answers through HAProxy."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 2) as connection:
+                connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
+                return connection.recv(64).startswith(b"HTTP/1.1 200")
+        except OSError:
+            return False
+
+    def stats(self) -> dict[str, str]:
+        """What HAProxy counts of the whole backend."""
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.connect(str(self.admin))
+            connection.sendall(b"show stat\n")
+            lines = connection.makefile().read().splitlines()
+        names = lines[0].removeprefix("# ").split(",")
+        rows = (dict(zip(names, line.split(","), strict=False)) for line in lines[1:] if line)
+        return next(row for row in rows if (row["pxname"], row["svname"]) == ("web", "BACKEND"))
+
+
+@contextmanager
+def proxied(roles: Roles, folder: Path) -> Iterator[Proxied]:
+    """A cluster with the example of deploy/haproxy. Raises MissingError."""
+    if not (haproxy := shutil.which("haproxy", path="/usr/sbin:/usr/local/sbin:/usr/bin")):
+        raise MissingError(f"haproxy is missing; {INSTALL}")
+    program = folder / "web.py"
+    shutil.copy(EXAMPLE / "web.py", program)
+    program.chmod(0o644)
+    port, admin, config = free_port(), folder / "admin.sock", folder / "haproxy.cfg"
+    text = (EXAMPLE / "haproxy.cfg").read_text()
+    assert SLOTS in text
+    for is_there, here in (("/run/haproxy/admin.sock", str(admin)), (":8080", f":{port}")):
+        assert is_there in text
+        text = text.replace(is_there, here)
+    config.write_text(text)
+    master = roles.master()
+    local = ("--hostname", "localhost", "--runtime", "process", "--kill-tasks-on-exit")
+    roles.agent(master.address, "agent", *local)
+    roles.binpack(master.address)
+    feed = (sys.executable, str(EXAMPLE / "feed.py"), "--master", master.address)
+    of = ("--job", "shop", "--task", "web", "--backend", "web", "--socket", str(admin))
+    with (
+        process(haproxy, "-db", "-f", str(config), log=folder / "haproxy.log"),
+        process(*feed, *of, log=folder / "feed.log"),
+    ):
+        yield Proxied(Cli(master.address), program, port, admin)
+
+
+def change(it: Proxied, instances: int, times: int) -> list[float]:
+    """Apply and roll back in turn, so many times in all; returns the seconds of each."""
+    took_s: list[float] = []
+    for number in range(times):
+        begin_s = time.monotonic()
+        if number % 2:
+            it.cli.ok("rollback", "shop", "--wait")
+        else:
+            text = shop(it.program, instances, number + 2)
+            it.cli.ok("apply", "-", "--wait", text=text)
+        took_s.append(time.monotonic() - begin_s)
+    return took_s
+
+
+def begin(it: Proxied, instances: int) -> None:
+    """Have the service run, and be there through HAProxy."""
+    it.cli.ok("apply", "-", "--wait", text=shop(it.program, instances))
+    wait_for("an answer through HAProxy", it.serving, 30)
