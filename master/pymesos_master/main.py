@@ -13,15 +13,14 @@ from pymesos_core import VERSION
 from pymesos_core.clock import Now
 from pymesos_core.coordination import Contender, Detector, MasterInfo, RegistryError, Term
 from pymesos_core.coordination.standalone import StandaloneContender
-from pymesos_core.directories import FULL
 from pymesos_core.exits import RoleError
 from pymesos_core.garbage import collect_seldom
 from pymesos_core.grpc_transport import Server, add_prefix, add_service
-from pymesos_core.limits import MAX_SAID, MIB, PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
+from pymesos_core.limits import PEER_AGENTS, PEER_SCHEDULERS, PEER_WATCHERS
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.runner import Fault, FaultError
-from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.auditing import Audit, at_gate
 from pymesos_core.security.credentials import Credentials
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.renewing import asking_leader, keep_renewed
@@ -31,10 +30,9 @@ from pymesos_core.settings import resolved, takes
 from pymesos_core.store import Records
 from pymesos_core.streams import in_thread
 from pymesos_core.tasks import beside, running
-from pymesos_core.text import duration, one_line, os_problem
+from pymesos_core.text import duration, os_problem
 from pymesos_master import metrics
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.auditing import Audit, at_gate
 from pymesos_master.core import MasterCore
 from pymesos_master.services.agent import AgentService
 from pymesos_master.services.certificates import CertificatesService, EnrolmentService
@@ -67,7 +65,7 @@ async def serve(settings: MasterSettings, process: RoleProcess) -> None:
     """Serve until the process is to stop. Raises RoleError."""
     signer = _signer(settings)
     credentials = await settings.credentials(Kind.MASTER)
-    files = _audit_files(settings)
+    files = settings.open_audit(settings.work_dir)
     audit = Audit(files)
     server, address = process.bind(SERVER_LIMITS, credentials, on_refused=at_gate(audit))
     me = MasterInfo(str(OUTSIDE.uuid()), address, settings.listen_at.name(), VERSION)
@@ -170,22 +168,6 @@ def _renewing(
         return await in_thread(signer.sign, read_request(request), credentials.identity, None)
 
     return keep_renewed(outside, sign)
-
-
-def _audit_files(settings: MasterSettings) -> AuditFiles | None:
-    """Where the audit is written, if it is. Raises RoleError."""
-    if settings.no_audit is not None:
-        log.warning("no audit is written: %s", one_line(settings.no_audit, MAX_SAID))
-    if not settings.audited:
-        return None
-    files = AuditFiles(settings.audit_folder, settings.audit_max_mib * MIB)
-    try:
-        files.open()
-    except OSError as error:
-        if error.errno not in FULL:  # then it leads, and changes nothing for operators
-            raise RoleError(f"the audit cannot be written: {os_problem(error)}") from error
-        log.error("the audit cannot be written: %s", os_problem(error))
-    return files
 
 
 def _serve_certificates(

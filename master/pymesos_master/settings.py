@@ -14,9 +14,9 @@ from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, read_policy
 from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.serving import Listen
-from pymesos_core.settings import MIB, SECONDS, file, folder, number, switch, text, whole
+from pymesos_core.settings import SECONDS, file, folder, number, switch, text, whole
+from pymesos_core.settings.audited import AuditedSettings
 from pymesos_core.settings.server import (
-    ServerSettings,
     listen_port,
     metrics_ip,
     metrics_port,
@@ -60,7 +60,7 @@ def read_policy_at(written: str) -> Policy:
 
 
 @dataclass(frozen=True)
-class MasterSettings(ServerSettings):
+class MasterSettings(AuditedSettings):
     """All that a master may be told."""
 
     port: int = listen_port(DEFAULT_PORT)
@@ -151,21 +151,6 @@ class MasterSettings(ServerSettings):
         help="The policy to begin with in a cluster where nobody has set one;"
         " `pymesos-cli policy set` sets another.",
     )
-    audit_dir: Path | None = folder(
-        None,
-        default_text="audit in the work directory with --tls, else none",
-        help="Where the audit is written: one line for each call that changes something, and for"
-        " each that is denied.",
-    )
-    audit_max_mib: int = whole(
-        256, 8, 1_000_000, unit=MIB, help="What the files of the audit may take; the oldest go."
-    )
-    no_audit: str | None = text(
-        None,
-        metavar="REASON",
-        default_text="it is written",
-        help="Write no audit in spite of --tls; the reason is logged.",
-    )
     metrics_port: int | None = metrics_port()
     metrics_ip: str | None = metrics_ip()
 
@@ -174,23 +159,11 @@ class MasterSettings(ServerSettings):
         yield from super().problems()
         if self.secrets_key is not None and self.tls is None:
             yield "secrets_key", "give --tls, too: a cluster without certificates keeps no secrets"
-        if self.no_audit is not None and self.audit_dir is not None:
-            yield "no_audit", "--audit-dir is given, too: leave one of them out"
 
     @property
     def keys_at(self) -> Path | None:
         """Where the keys of secrets are, in a cluster with certificates."""
         return self.secrets_key or (self.tls / KEY_FILE if self.tls is not None else None)
-
-    @property
-    def audited(self) -> bool:
-        """Whether an audit is written."""
-        return self.no_audit is None and (self.audit_dir is not None or self.tls is not None)
-
-    @property
-    def audit_folder(self) -> Path:
-        """Where it is written."""
-        return self.audit_dir or self.work_dir / "audit"
 
     @property
     def join_at(self) -> Listen:

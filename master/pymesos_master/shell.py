@@ -20,9 +20,9 @@ from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
+from pymesos_core.security.auditing import Audit
 from pymesos_core.security.secrets import MAKE_ONE, Keyring, OpeningError, Sealed
 from pymesos_core.tasks import until_first
-from pymesos_master.auditing import Audit
 from pymesos_master.commands import Commands
 from pymesos_master.core import MasterCore
 from pymesos_master.core import effects as fx

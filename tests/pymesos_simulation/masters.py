@@ -16,11 +16,11 @@ from pymesos_core.coordination.zookeeper import ZkContender, ZkRegistry
 from pymesos_core.errors import RequestError
 from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.security.audit import DONE
+from pymesos_core.security.auditing import Audit
 from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Records
 from pymesos_master.allocator import DrfAllocator
 from pymesos_master.allocator.interface import Client, Grant, Quota, Settings
-from pymesos_master.auditing import Audit
 from pymesos_master.commands import Commands
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import effects as fx

@@ -19,11 +19,11 @@ from pymesos_core.outside import Outside
 from pymesos_core.security import audit_files
 from pymesos_core.security.audit import MAX_ARGV, MAX_LISTED, DenialLimit, Entry, Wanted, entry
 from pymesos_core.security.audit_files import AuditFiles, CursorError
+from pymesos_core.security.auditing import COUNTED_S, Audit, at_gate
 from pymesos_core.security.gate import CertificateGate, telling
 from pymesos_core.security.identities import Kind
 from pymesos_core.security.policy import Decision
 from pymesos_core.transport import CallError
-from pymesos_master.auditing import COUNTED_S, Audit, at_gate
 
 ALICE = Caller("operator/alice", Method.CERT, "a1", "10.0.0.1", "grpc")
 WHEN_S = 1_700_000_000.0

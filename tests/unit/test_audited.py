@@ -18,10 +18,10 @@ from pymesos_core.clock import read_clock
 from pymesos_core.coordination.standalone import StandaloneContender
 from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.auditing import Audit
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import NEW_CLUSTER
 from pymesos_master.allocator import DrfAllocator
-from pymesos_master.auditing import Audit
 from pymesos_master.core import Config, MasterCore
 from pymesos_master.core import events as ev
 from pymesos_master.shell import Leader

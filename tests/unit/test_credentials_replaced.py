@@ -20,6 +20,7 @@ from pymesos_core.errors import Problem, ProblemKind
 from pymesos_core.grpc_transport import Adapter
 from pymesos_core.security import credentials, renewing
 from pymesos_core.security.audit import Entry
+from pymesos_core.security.auditing import Audit
 from pymesos_core.security.authority import certificate_pem, make_root, new_key
 from pymesos_core.security.credentials import Credentials, CredentialsError, read_pem
 from pymesos_core.security.gate import Gate
@@ -43,7 +44,6 @@ from pymesos_core.security.signing import (
 )
 from pymesos_core.settings.server import ServerSettings
 from pymesos_core.transport import CallError
-from pymesos_master.auditing import Audit
 from pymesos_master.services.certificates import CertificatesService
 from pymesos_master.services.leading import Leadership
 from pymesos_proto.v1 import enrolment_pb2 as pb

@@ -16,12 +16,12 @@ from pymesos_core.errors import ProblemKind, RequestError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.auditing import Audit
 from pymesos_core.security.secrets import Keyring, KeyringError, read_keyring
 from pymesos_core.security.signing import Signer
 from pymesos_core.streams import NotReadError, serve_stream
 from pymesos_core.transport import CallError, Code, ServerCall
 from pymesos_core.turns import Turns
-from pymesos_master.auditing import Audit
 from pymesos_master.core.events import Event
 from pymesos_master.shell import NO_KEY, Connection, Leader
 
