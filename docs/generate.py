@@ -18,6 +18,7 @@ from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE
 from pymesos_binpack.jobs.rollouts.lifecycle import ROLLOUT_LIFE
 from pymesos_binpack.main import main as binpack
+from pymesos_binpack.moving import main as move_state
 from pymesos_binpack.settings import BinpackSettings
 from pymesos_cli.main import main as cli
 from pymesos_core import limits
@@ -112,6 +113,7 @@ def reference() -> str:
     for command, name in (
         (cli, "pymesos-cli"),
         (agent, "pymesos-agent"),
+        (move_state, "pymesos-binpack move-state"),
         (simulate, "pymesos-simulate"),
     ):
         for full_name, text in commands(command, name):

@@ -9,12 +9,13 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar, cast
 
 import click
 import grpc
 import grpc.aio
 
+from pymesos_cli.jobs_stub import FollowingJobs
 from pymesos_cli.known import Known
 from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, HostPort, ZkUrl, parse_host_port, parse_master
@@ -29,7 +30,6 @@ from pymesos_core.security.renewing import RenewalError, asking_leader, is_due, 
 from pymesos_core.text import duration
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import sandbox_pb2 as sandbox_pb
-from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
 from pymesos_proto.v1.operator_pb2_grpc import OperatorStub
 from pymesos_proto.v1.sandbox_pb2_grpc import SandboxStub
 
@@ -428,11 +428,17 @@ async def sandbox_of(
 async def jobs_at(
     cluster: Cluster, address: str, principal: str = ""
 ) -> AsyncIterator[JobsAsyncStub]:
-    """A Jobs service of a framework of that cluster; with certificates, of that principal."""
+    """A Jobs service of a framework of that cluster; with certificates, of that principal.
+
+    Of several instances it is the one that leads which answers.
+    """
     name = name_in(principal, Kind.FRAMEWORK)
-    channel = open_channel(parse_host_port(address), Kind.FRAMEWORK, cluster.credentials, name)
+    stub = FollowingJobs(
+        parse_host_port(address),
+        lambda at: open_channel(at, Kind.FRAMEWORK, cluster.credentials, name),
+    )
     try:
-        yield JobsStub(channel)
+        yield cast("JobsAsyncStub", stub)
     except grpc.aio.AioRpcError as error:
         if error.code() == grpc.StatusCode.UNAVAILABLE:
             raise CliError(
@@ -444,4 +450,4 @@ async def jobs_at(
         code = EXIT_USAGE if wrong else EXIT_FAILED
         raise CliError(describe(call_error(error)), code) from error
     finally:
-        await channel.close()
+        await stub.close()

@@ -86,7 +86,7 @@ class SilentError(CliError):
         self.silent = silent
 
 
-START_IT = "start it again (pymesos-binpack, with the same --state-dir) to go on with them"
+START_IT = "start it again (pymesos-binpack, with the same --state-dir or --zk) to go on with them"
 
 
 async def of_each(

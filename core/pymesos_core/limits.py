@@ -71,6 +71,9 @@ ALL_SECRETS = Limit("all secrets", 16 * MIB, "bytes", "The store of secrets")
 TASK_SECRETS = Limit("secrets of a task", 16, "secrets", "A task")
 TASK_VALUES = Limit("values of a task", 512 * KIB, "bytes", "What a task gets of secrets")
 JOB = Limit("job", 512 * KIB, "bytes", "A job")
+FRAMEWORK_STATE = Limit(
+    "framework state in ZooKeeper", 64 * MIB, "bytes", "The state of a framework in ZooKeeper"
+)
 POLICY = Limit("policy", 64 * KIB, "bytes", "The policy")
 POLICY_AS = Limit("launched as", 100, "entries", "What a rule lets tasks be launched as")
 POLICY_RULES = Limit("rules of a policy", 1000, "rules", "The policy")

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pymesos_core.directories import GIVE_ACCESS, MAKE_ROOM, disk_problem
 from pymesos_core.exits import RoleError
@@ -60,6 +60,19 @@ class Change(NamedTuple):
 
 
 Records = Mapping[tuple[str, str], bytes]
+
+
+class StateStore(Protocol):
+    """Where a role keeps its records: a file of its own, or ZooKeeper."""
+
+    def load(self) -> Records:
+        """Return all records. Blocks. Raises RoleError."""
+
+    def commit(self, changes: list[Change]) -> None:
+        """Write all changes durably, or none. Blocks. Raises RoleError."""
+
+    def problem(self, more_bytes: int) -> str | None:
+        """Return why so much more is not taken, naming the limit; or None."""
 
 
 class Store:
@@ -121,6 +134,10 @@ class Store:
             raise
         finally:
             cursor.close()
+
+    def problem(self, more_bytes: int) -> str | None:
+        """Return None: what a disk holds is its owner's to say."""
+        return None
 
     def close(self) -> None:
         """Close the file."""

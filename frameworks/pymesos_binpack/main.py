@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
-from dataclasses import dataclass
+import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
-from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack import electing, life, moving
 from pymesos_binpack.jobfiles.parsing import parse_job, read_job_file
-from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.life import Options
 from pymesos_binpack.settings import BinpackSettings
-from pymesos_binpack.shell import CAPABILITIES, Binpack, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
-from pymesos_core.addresses import HostPort
 from pymesos_core.directories import default_directory
-from pymesos_core.exits import ExitStatus, RemovedError, RoleError
-from pymesos_core.grpc_transport import Server, add_service
-from pymesos_core.limits import PEER_WATCHERS
-from pymesos_core.outside import outside_with
-from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, serve_role, unusable
-from pymesos_core.security.identities import Kind
+from pymesos_core.exits import ExitStatus
+from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.settings import resolved, takes
-from pymesos_core.store import Change, Records, Store, StoreError
-from pymesos_core.tasks import running
-from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import FrameworkDeniedError, FrameworkError
 
-log = logging.getLogger("pymesos_binpack")
-
-TEARDOWN_TIMEOUT_S = 10.0
+MOVE = "move-state"
 
 
-@dataclass(frozen=True)
-class Options:
-    """What the framework is told: its settings, and what follows from them and the jobs."""
+class _Main(click.Command):
+    """The framework, which takes job files, and one command beside it."""
 
-    settings: BinpackSettings
-    role: str
-    state_dir: Path
-    jobs: tuple[tuple[str, Job], ...]  # request id, job
-
-    @property
-    def if_damaged(self) -> str:
-        """What can be done about a state that cannot be read."""
-        return (
-            f"Jobs are never forgotten silently: restore the file from a backup, or move it away to"
-            f" start without jobs, as a new framework ({self.state_dir} is --state-dir)"
-        )
+    def main(self, args: Any = None, *more: Any, **extra: Any) -> Any:
+        words = list(sys.argv[1:] if args is None else args)
+        if words[:1] == [MOVE]:
+            extra["prog_name"] = f"pymesos-binpack {MOVE}"
+            return moving.main.main(words[1:], *more, **extra)
+        return super().main(args, *more, **extra)
 
 
 def read_job(path: Path) -> Job:
@@ -62,148 +41,7 @@ def read_job(path: Path) -> Job:
         raise JobError(f"{path}: {error}") from error
 
 
-def framework_info(options: Options) -> pb.FrameworkInfo:
-    """What the master is told."""
-    return pb.FrameworkInfo(
-        name=options.settings.name,
-        user=options.settings.user,
-        roles=[options.role],
-        failover_timeout_s=options.settings.failover_timeout_s,
-        capabilities=CAPABILITIES,
-        checkpoint=True,
-    )
-
-
-async def serve(options: Options, process: RoleProcess) -> ExitStatus:
-    """Run until the jobs have ended, or with --listen until the process is to stop.
-
-    A job that cannot be handled is set aside, and the others go on in a framework from what is
-    stored. Raises RoleError.
-    """
-    process.hold(holding(options.state_dir, "--state-dir"))
-    store, stored = process.open_store(options.state_dir / "state.sqlite", options.if_damaged)
-    credentials = await options.settings.credentials(Kind.FRAMEWORK)
-    outside = outside_with(credentials)
-    info = framework_info(options)
-    server: Server | None = None
-    address: HostPort | None = None
-    service: JobsService | None = None
-    if options.settings.listen:
-        server, address = process.bind({"/pymesos.v1.Jobs/WatchJob": PEER_WATCHERS}, credentials)
-        info.jobs_address = str(address)
-    try:
-        while True:
-            core = read_core(options, stored or store.load())
-            stored = {}
-            binpack = Binpack(
-                core, store, info, options.settings.master, options.state_dir, outside=outside
-            )
-            if service is not None:
-                service.binpack = binpack
-            elif server is not None and address is not None:
-                service = JobsService(binpack, options.role)
-                add_service(server, service)
-                await process.start(server)
-                process.announce(address)
-            try:
-                went_well = await _run(binpack, options, store, process.stop)
-                return ExitStatus.STOPPED if went_well else ExitStatus.FAILED
-            except JobFault as fault:
-                if fault.job_id in binpack.core.quarantined:
-                    raise RoleError(str(fault)) from fault
-                log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
-                await asyncio.to_thread(store.commit, [fault.change])
-    except StoreError as error:
-        raise unusable(error, options.if_damaged) from error
-    except FrameworkDeniedError as error:
-        raise RoleError(
-            f"{error}. Its tasks run on for the failover timeout; started again it goes on"
-        ) from error
-    except FrameworkError as error:
-        raise RemovedError(
-            f"{error}. Its tasks are gone; to start anew give another --state-dir, or remove"
-            f" {options.state_dir}"
-        ) from error
-
-
-def read_core(options: Options, records: Records) -> BinpackCore:
-    """Take over from what is stored. Raises RoleError."""
-    try:
-        core = BinpackCore(options.settings.policy, records)
-    except ValueError as error:
-        raise RoleError(
-            f"the state in {options.state_dir} cannot be read ({error}): restore it, or start anew"
-            f" with another --state-dir"
-        ) from error
-    for aside in core.quarantined.values():
-        log.error("job %s is quarantined: %s", ascii(aside.job_id), ascii(aside.reason))
-    return core
-
-
-async def _run(binpack: Binpack, options: Options, store: Store, stop: asyncio.Event) -> bool:
-    """One life of the framework; whether all went well. Raises RoleError and kin, JobFault."""
-    async with (
-        running(binpack.run()) as framework,
-        running(_work(binpack, options)) as working,
-        running(stop.wait()) as stopping,
-    ):
-        await asyncio.wait({framework, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if framework.done() or binpack.over:
-            await framework
-        if working.done():
-            went_well = await working
-            if not binpack.core.quarantined:
-                await _tear_down(binpack, framework, store)
-                return went_well
-            log.error("the jobs in quarantine are left alone, for the next run to look at")
-        else:
-            log.info("stopping; the tasks run on for the failover timeout")
-            went_well = True
-        binpack.driver.stop()
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(framework), STOP_GRACE_S)
-        return went_well and not (working.done() and binpack.core.quarantined)
-
-
-async def _work(binpack: Binpack, options: Options) -> bool:
-    """Submit the jobs of the command line, and wait until all jobs have ended."""
-    for request_id, job in options.jobs:
-        try:
-            job_id = await binpack.submit(job, request_id)
-        except StartsAgainError:
-            return False  # the next life submits it again
-        except SubmitError as error:
-            raise RoleError(f"{request_id}: {error}") from error
-        log.info("job %s: %d tasks", job_id, sum(task.instances for task in job.tasks))
-    if options.settings.listen:
-        await asyncio.Event().wait()
-    states = list(binpack.core.jobs.values())
-    for state in states:
-        with binpack.watch(state.job_id) as watch:
-            while not (state.is_over or binpack.over):
-                watch.changed.clear()
-                await watch.changed.wait()
-        log.info("job %s %s", state.job_id, state.state)
-    return all(state.state == "finished" for state in states)
-
-
-async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: Store) -> None:
-    """All is done: leave the cluster for good, and start as a new framework next time."""
-    binpack.driver.teardown()
-    try:
-        await asyncio.wait_for(asyncio.shield(running), TEARDOWN_TIMEOUT_S)
-    except TimeoutError:
-        log.warning("no master to unregister from; it forgets this framework in time")
-        return
-    except FrameworkError:
-        pass
-    changes: list[Change] = [Change("framework", "", None)]
-    for job in list(binpack.core.jobs.values()):
-        changes += job.removal()
-    await asyncio.to_thread(store.commit, changes)
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.command(cls=_Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.argument("job_files", nargs=-1, type=click.Path(path_type=Path), metavar="JOB.yaml...")
 @takes(BinpackSettings, "binpack")
 @click.pass_context
@@ -212,7 +50,8 @@ def main(context: click.Context, job_files: tuple[Path, ...]) -> None:
 
     Ends when every batch task has ended and no service is left to keep up; exit status 1 when a
     batch task failed for good. With --listen it stays and takes jobs. SIGTERM leaves the tasks
-    running for the next run to take over, within the failover timeout.
+    running for the next run to take over, within the failover timeout. `pymesos-binpack move-state`
+    moves its state between a directory and ZooKeeper.
     """
     settings = resolved(context, BinpackSettings, "binpack")
     options = _options(settings, job_files)
@@ -220,8 +59,14 @@ def main(context: click.Context, job_files: tuple[Path, ...]) -> None:
         "pymesos-binpack",
         settings.listen_at,
         settings.log_level,
-        lambda process: serve(options, process),
+        lambda process: _serve(options, process),
     )
+
+
+async def _serve(options: Options, process: RoleProcess) -> ExitStatus:
+    if options.settings.zk is None:
+        return await life.serve(options, process)
+    return await electing.serve(options, options.settings.zk, process)
 
 
 def _options(settings: BinpackSettings, job_files: tuple[Path, ...]) -> Options:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, Policy, read_policy
+from pymesos_core.addresses import ZkUrl
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.settings import SECONDS, folder, number, switch, text
-from pymesos_core.settings.server import ServerSettings, master_address
+from pymesos_core.settings.server import (
+    ServerSettings,
+    master_address,
+    zk_session_timeout,
+    zk_url,
+)
 
 WEEK_S = 7 * 86400
 
@@ -66,3 +73,16 @@ class BinpackSettings(ServerSettings):
         help="Where the framework's id, jobs and results are kept, for a restart to go on from.",
     )
     listen: bool = switch(False, help="Stay, and serve Jobs for `pymesos-cli run`.")
+    zk: ZkUrl | None = zk_url(
+        "this instance is the only one, and its state is in --state-dir; with it the state is in"
+        " ZooKeeper, below PATH/frameworks/NAME, and another instance takes over"
+    )
+    zk_session_timeout_s: float = zk_session_timeout(
+        "Of --zk: how long an instance may be away before another takes over."
+    )
+
+    def problems(self) -> Iterator[tuple[str, str]]:
+        """See Settings."""
+        yield from super().problems()
+        if self.zk is not None and not self.listen:
+            yield "zk", "instances that take over from each other stay: --listen is needed, too"

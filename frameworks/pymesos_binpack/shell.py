@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +16,13 @@ from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.specs import Job
 from pymesos_core import crash
-from pymesos_core.coordination import Detector
+from pymesos_core.coordination import Detector, RegistryError
 from pymesos_core.exits import RoleError
 from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, new_cluster, read_policy
-from pymesos_core.store import Store
+from pymesos_core.store import RECORD_BYTES, StateStore
 from pymesos_core.tasks import until_first
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -41,7 +41,7 @@ CAPABILITIES = (
 
 
 class StateError(RoleError):
-    """The state directory cannot be written: the message says why."""
+    """The state cannot be written: the message says why."""
 
 
 class StartsAgainError(Exception):
@@ -70,15 +70,16 @@ class Binpack(Scheduler):
     def __init__(
         self,
         core: BinpackCore,
-        store: Store,
+        store: StateStore,
         info: pb.FrameworkInfo,
         master: str,
         crash_folder: Path | None = None,
         detector: Detector | None = None,
         outside: Outside = OUTSIDE,
         driver: Callable[..., Driver] = Driver,
+        may_send: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
-        """`crash_folder` is where a fault is written down.
+        """`crash_folder` is where a fault is written down, `may_send` is for the driver.
 
         Raises pymesos_core.addresses.AddressError.
         """
@@ -92,7 +93,9 @@ class Binpack(Scheduler):
             ledger=core.ledger,
             detector=detector,
             outside=outside,
+            may_send=may_send,
         )
+        self._store = store
         self._crash_folder = crash_folder
         self._outside = outside
         self._runner: Runner[c.Event, c.Effect] = Runner(
@@ -125,6 +128,8 @@ class Binpack(Scheduler):
         try:
             self._feed(c.Tick())
             await until_first(self._runner.run(), self.driver.run(), self._failed.wait())
+            if isinstance(self._failure, RegistryError):
+                raise StateError(str(self._failure))
             if self._failure is not None:
                 raise StateError(
                     f"the state directory cannot be written: {self._failure}. Make room or give"
@@ -160,6 +165,7 @@ class Binpack(Scheduler):
 
         `same_name`: whatever others of its name do. Raises SubmitError, StartsAgainError.
         """
+        self._check_room(job)
         job_id = f"{job.name}-{self._outside.token(4)}"
         event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by)
         return (await self._ask(("", request_id), event)).job_id
@@ -169,7 +175,15 @@ class Binpack(Scheduler):
 
         Raises SubmitError, StaleError, StartsAgainError.
         """
+        self._check_room(event.job)
         return (await self._ask((event.job_id, event.request_id), event)).version
+
+    def _check_room(self, job: Job) -> None:
+        """Raises SubmitError where the state has no room for a job, or another version of it."""
+        instances = sum(task.instances for task in job.tasks)
+        more_bytes = 2 * len(job.document.encode()) + 2 * RECORD_BYTES * instances
+        if problem := self._store.problem(more_bytes):
+            raise SubmitError(f"{problem}: end jobs with `pymesos-cli stop`, or make this smaller")
 
     async def have_stored(self, job_id: str) -> None:
         """Return once what was decided of a job is stored. Raises StartsAgainError."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -174,6 +174,7 @@ class Driver(Calls):
         tls: Path | None = None,
         outside: Outside | None = None,
         core: Callable[..., DriverCore] = DriverCore,
+        may_send: Callable[[], Awaitable[bool]] | None = None,
     ) -> None:
         """`master` is host:port or zk://…; raises pymesos_core.addresses.AddressError.
 
@@ -183,9 +184,10 @@ class Driver(Calls):
         `offer_constraints`, by role, say which agents are wanted; `optimistic_roles` are shown what
         others are offered at the same time, too. A `store` is where the framework's id and tasks
         are written before they are said, and read back; a framework that writes them itself gives
-        their `ledger`. Raises TypeError for a scheduler with methods that are `async def`,
-        TooLargeError for too large an `info`, and StoreError or ValueError for a store that cannot
-        be read.
+        their `ledger`. Of several instances of a framework one leads: `may_send` waits while it is
+        in doubt which, and returns whether this one does. Raises TypeError for a scheduler with
+        methods that are `async def`, TooLargeError for too large an `info`, and StoreError or
+        ValueError for a store that cannot be read.
         """
         check_callbacks(scheduler, CALLBACKS)
         check(limits.FRAMEWORK_INFO, info.ByteSize())
@@ -207,6 +209,7 @@ class Driver(Calls):
         )
         self._detector = detector if detector is not None else detector_for(master)
         self._outside = outside = outside or _outside_of(tls)
+        self._may_send = may_send or _certain
         self._streams: dict[int, Outbox[pb.Call]] = {}
         self._connections = itertools.count(1)
         self._runner: Runner[Event, Effect] = Runner(
@@ -330,7 +333,8 @@ class Driver(Calls):
                 self._ended.set()
 
         begun = partial(self._feed, Connected(connection_id))
-        await use_stream(stream, outbox, _write(stream, outbox), begun, hear, ended)
+        writing = _write(stream, outbox, self._may_send)
+        await use_stream(stream, outbox, writing, begun, hear, ended)
 
     def _feed(self, event: Event) -> None:
         self._runner.feed(event)
@@ -404,8 +408,16 @@ class Driver(Calls):
                 tell(author.inverse_rescinded, self, rescinded)
 
 
-async def _write(stream: ClientStream, outbox: Outbox[pb.Call]) -> None:
+async def _certain() -> bool:
+    return True
+
+
+async def _write(
+    stream: ClientStream, outbox: Outbox[pb.Call], may_send: Callable[[], Awaitable[bool]]
+) -> None:
     while (batch := await outbox.batch()) is not None:
+        if not await may_send():
+            break
         await stream.write(pb.CallBatch(call=batch))
     await stream.done_writing()
     await asyncio.sleep(STOP_GRACE_S)  # the master ends the stream; if not, we do

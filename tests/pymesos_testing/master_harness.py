@@ -209,10 +209,12 @@ class MasterHarness:
         roles: Iterable[str] = (),
         user: str = "",
         caller: Caller = NOBODY,
+        epoch: int = 0,
     ) -> int:
         connection_id = next(self._ids)
         info = pb.FrameworkInfo(
             framework_id=framework_id,
+            epoch=epoch,
             name=name,
             capabilities=capabilities,
             failover_timeout_s=failover_timeout_s,

@@ -46,7 +46,10 @@ class Asking:
 
     def __init__(self) -> None:
         self.notes = Notes()
-        core, store = cast(BinpackCore, self.notes), cast(Store, SimpleNamespace(commit=None))
+        core, store = (
+            cast(BinpackCore, self.notes),
+            cast(Store, SimpleNamespace(commit=None, problem=lambda _: None)),
+        )
         driver = cast(type[Driver], lambda *_, **__: None)
         info = pb.FrameworkInfo(name="f")
         self.binpack = Binpack(core, store, info, "127.0.0.1:5050", driver=driver)

@@ -63,7 +63,8 @@ ROOMS = {
 FLOORS = {
     "frameworks/pymesos_binpack": [
         "constraints", "containers", "specs", "placement", "jobs", "jobfiles", "restoring", "core",
-        "calls", "shell", "services", "hosting", "settings", "main",
+        "calls", "shell", "services", "hosting", "settings", "states", "life", "electing", "moving",
+        "main",
     ],
 }  # fmt: skip
 

@@ -586,6 +586,28 @@ class TestFrameworks:
         h.decline(older, [h.offers(newer)[0].offer_id])
         assert len(h.offers(newer)) == 1, "calls on the old stream are ignored"
 
+    def test_an_instance_of_an_earlier_epoch_does_not_lead_again(self, h: MasterHarness) -> None:
+        older = h.subscribe(epoch=1)
+        framework_id = h.framework_id(older)
+        newer = h.subscribe(framework_id, epoch=2)
+        stale = h.subscribe(framework_id, epoch=1)
+        assert h.errors(stale) == [
+            "another instance of this framework leads, in epoch 2; this is 1"
+        ]
+        assert h.core.state.frameworks[framework_id].connection_id == newer
+
+    def test_an_epoch_that_is_being_written_counts(self, h: MasterHarness) -> None:
+        framework_id = h.framework_id(h.subscribe(epoch=1))
+        h.hold_writes = True
+        newer = h.subscribe(framework_id, epoch=2)
+        stale = h.subscribe(framework_id, epoch=1)
+        assert h.errors(stale) == [
+            "another instance of this framework leads, in epoch 2; this is 1"
+        ]
+        h.hold_writes = False
+        h.write()
+        assert h.core.state.frameworks[framework_id].connection_id == newer
+
     def test_the_user_cannot_change(self, h: MasterHarness) -> None:
         framework = h.subscribe(user="alice")
         again = h.subscribe(h.framework_id(framework), user="bob")

@@ -27,12 +27,12 @@ class RegistryError(RoleError):
 
 
 class StaleEpochError(RegistryError):
-    """Another master has raised the epoch: this one leads no more."""
+    """Another one has raised the epoch: this one leads no more."""
 
 
 @dataclass(frozen=True)
 class MasterInfo:
-    """Where a master is reached, and who it is."""
+    """Where a master, or another role that is elected, is reached, and who it is."""
 
     master_id: str
     address: HostPort
@@ -101,6 +101,11 @@ class Term:
         """Note that this master leads on, in the same epoch."""
         self.active.set()
         self.on_doubt(False)
+
+    async def holds(self) -> bool:
+        """Wait until it is not in doubt who leads; return whether this one does."""
+        await self.active.wait()
+        return not self.lost.is_set()
 
     def end(self) -> None:
         """End the term; who waits for the pause to end need not wait longer."""

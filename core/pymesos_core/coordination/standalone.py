@@ -22,7 +22,7 @@ from pymesos_core.exits import RoleError
 from pymesos_core.store import Change, Records, Store, StoreError
 from pymesos_core.text import os_problem
 
-_EPOCH = ("epoch", "")
+EPOCH = ("epoch", "")
 
 
 class LockedError(RoleError):
@@ -59,7 +59,7 @@ class SqliteRegistry:
             records = self._store.load()
         except StoreError as error:
             raise RegistryError(str(error)) from error
-        return {key: value for key, value in records.items() if key != _EPOCH}
+        return {key: value for key, value in records.items() if key != EPOCH}
 
     def commit(self, changes: list[Change]) -> None:
         """Write all or none. Raises StaleEpochError or RegistryError."""
@@ -69,7 +69,7 @@ class SqliteRegistry:
             raise RegistryError(str(error)) from error
 
     def _check_epoch(self, cursor: sqlite3.Cursor) -> None:
-        row = cursor.execute("SELECT value FROM record WHERE kind=? AND key=?", _EPOCH).fetchone()
+        row = cursor.execute("SELECT value FROM record WHERE kind=? AND key=?", EPOCH).fetchone()
         if row is None or int(row[0]) != self._epoch:
             raise StaleEpochError(
                 f"the epoch is {row[0].decode() if row else 'missing'}, not {self._epoch}"
@@ -78,7 +78,7 @@ class SqliteRegistry:
 
 def raise_epoch(store: Store, min_epoch: int = 0) -> int:
     """Raise the epoch's row by one, or to `min_epoch`, if nobody else did. Raises StoreError."""
-    before = store.load().get(_EPOCH)
+    before = store.load().get(EPOCH)
     try:
         epoch = max(int(before or b"0") + 1, min_epoch)
     except ValueError as error:
@@ -86,11 +86,11 @@ def raise_epoch(store: Store, min_epoch: int = 0) -> int:
         raise StoreError(message, damaged=True) from error
 
     def unchanged(cursor: sqlite3.Cursor) -> None:
-        row = cursor.execute("SELECT value FROM record WHERE kind=? AND key=?", _EPOCH).fetchone()
+        row = cursor.execute("SELECT value FROM record WHERE kind=? AND key=?", EPOCH).fetchone()
         if (row[0] if row else None) != before:
             raise StaleEpochError("another master raised the epoch at the same time")
 
-    store.commit([Change(*_EPOCH, str(epoch).encode())], unchanged)
+    store.commit([Change(*EPOCH, str(epoch).encode())], unchanged)
     return epoch
 
 

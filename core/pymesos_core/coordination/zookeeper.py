@@ -17,6 +17,7 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -52,6 +53,17 @@ MAX_RECORD_BYTES = 512 * 1024  # ZooKeeper's jute.maxbuffer is 1 MiB for a whole
 DEFAULT_SESSION_TIMEOUT_S = 10.0
 SAY_AFTER_S = 1.0  # that a server is waited for
 RESIGN_S = 2.0
+
+
+@dataclass(frozen=True)
+class Elected:
+    """How logs and errors call those of whom one leads."""
+
+    one: str = "master"
+
+
+MASTERS = Elected()
+INSTANCES = Elected("instance")  # of a framework
 
 
 async def _start(client: KazooClient, url: ZkUrl, timeout_s: float | None, purpose: str) -> None:
@@ -172,7 +184,7 @@ class ZkRegistry:
         ]
         if failures:
             if isinstance(results[0], BadVersionError | NoNodeError):
-                raise StaleEpochError("another master has raised the epoch")
+                raise StaleEpochError("another one has raised the epoch")
             raise RegistryError(f"the registry in ZooKeeper refused a write: {failures!r}")
         self._known = after
 
@@ -192,7 +204,9 @@ class ZkContender:
         *,
         client: MakeClient = make_client,
         registry: MakeRegistry = ZkRegistry,
+        elected: Elected = MASTERS,
     ) -> None:
+        self._elected = elected
         self._url = url
         self._info = info
         self._min_epoch = min_epoch
@@ -217,9 +231,10 @@ class ZkContender:
             try:
                 term = await self._contend()
             except NoAuthError as error:
+                one = self._elected.one
                 raise CoordinationError(
-                    f"ZooKeeper keeps {self._url} for masters with other credentials; end the URL"
-                    f" in ?auth=FILE, where FILE holds the user:password of all its masters"
+                    f"ZooKeeper keeps {self._url} for {one}s with other credentials; end the URL"
+                    f" in ?auth=FILE, where FILE holds the user:password of all its {one}s"
                 ) from error
             except (KazooException, KazooTimeoutError, RegistryError) as error:
                 log.warning("contending again in a second: %r", error)
@@ -297,7 +312,7 @@ class ZkContender:
         transaction.set_data(path, str(epoch).encode(), version=stat.version)
         results = transaction.commit()
         if any(isinstance(result, Exception) for result in results):
-            raise RegistryError(f"another master raised the epoch: {results!r}")
+            raise RegistryError(f"another {self._elected.one} raised the epoch: {results!r}")
         return epoch, stat.version + 1
 
     def _on_children(self, _event: Any) -> None:
@@ -371,14 +386,16 @@ class ZkDetector:
         session_timeout_s: float = DEFAULT_SESSION_TIMEOUT_S,
         *,
         client: MakeClient = make_client,
+        elected: Elected = MASTERS,
     ) -> None:
+        self._one = elected.one
         self._url = url
         self._client = client(url, session_timeout_s)
         self._timeout_s = session_timeout_s
         self._leader: MasterInfo | None = None
         self._changed = asyncio.Event()
         self._poke = asyncio.Event()
-        self._watching = Background("watching the masters")
+        self._watching = Background(f"watching the {elected.one}s")
 
     async def start(self, *, patient: bool = False) -> None:
         """Connect and begin to watch. Raises CoordinationError, unless `patient`."""
@@ -393,7 +410,7 @@ class ZkDetector:
 
     async def _wait_and_watch(self, poke: Callable[..., None]) -> None:
         try:
-            await _start(self._client, self._url, None, "to find the leading master")
+            await _start(self._client, self._url, None, f"to find the leading {self._one}")
         except CoordinationError as error:
             log.error("%s", error)  # it knows of no leader then
         else:
@@ -411,7 +428,8 @@ class ZkDetector:
                     await asyncio.wait_for(self._poke.wait(), 1.0)
                 continue
             if leader != self._leader:
-                log.info("the leading master is %s", leader.address if leader else "unknown")
+                where = leader.address if leader else "unknown"
+                log.info("the leading %s is %s", self._one, where)
                 self._leader = leader
                 self._changed.set()
                 self._changed = asyncio.Event()

@@ -209,13 +209,13 @@ def master_address() -> Any:
     )
 
 
-def zk_url() -> Any:
-    """The declaration of the ZooKeeper that elects the leader; without it a master is alone."""
+def zk_url(without: str = "this master stands alone and leads at once") -> Any:
+    """The declaration of the ZooKeeper that elects the leader; `without` it a role is alone."""
     return text(
         None,
         read=parse_zk,
         metavar="ZK_URL",
-        help="Elect the leader through ZooKeeper: zk://host:port,host:port/path. Without it this"
-        " master stands alone and leads at once. ?auth=FILE at its end names credentials, and"
+        help="Elect the leader through ZooKeeper: zk://host:port,host:port/path. Without it"
+        f" {without}. ?auth=FILE at its end names credentials, and"
         " ?tls=FOLDER the certificates to trust.",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
@@ -21,13 +21,39 @@ Call = ServerCall[Any, Any]
 MAX_DETAILS = 2000  # bytes
 
 
+def _nobody() -> CallError:
+    return CallError(Code.UNAVAILABLE, "the framework does not run yet; try again")
+
+
 class Asked:
     """The framework that is asked, of one role."""
 
-    def __init__(self, binpack: Binpack, role: str) -> None:
-        self.binpack = binpack  # another one, after a job could not be handled
+    def __init__(
+        self,
+        binpack: Binpack | None,
+        role: str,
+        elsewhere: Callable[[], CallError] = _nobody,
+    ) -> None:
+        """`elsewhere` makes the answer of an instance that does not lead: it names who does."""
+        self._binpack = binpack
+        self._elsewhere = elsewhere
         self._role = role
         self._reading = asyncio.Lock()
+
+    @property
+    def binpack(self) -> Binpack:
+        """The framework that leads here. Raises CallError that says who leads instead."""
+        if self._binpack is None:
+            raise self._elsewhere()
+        return self._binpack
+
+    @binpack.setter
+    def binpack(self, binpack: Binpack) -> None:
+        self._binpack = binpack  # another one, after a job could not be handled
+
+    def leads_no_more(self) -> None:
+        """Answer as an instance that does not lead."""
+        self._binpack = None
 
     def _check(self, call: Call, name: str) -> None:
         """Raises CallError for a caller who may not make this call of the framework's role."""

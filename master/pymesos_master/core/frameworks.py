@@ -40,7 +40,7 @@ from pymesos_master.core.registry import (
     to_change,
 )
 from pymesos_master.core.state import Framework, FrameworkRecord
-from pymesos_master.core.validation import change_problem, subscription_problem
+from pymesos_master.core.validation import change_problem, epoch_problem, subscription_problem
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -87,6 +87,7 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
         info.principal = event.caller.principal
     if known is not None and (
         problem := change_problem(known.info, info, proved=event.caller.is_proved)
+        or epoch_problem(_highest_epoch(ctx, known), info)
     ):
         ctx.refuse_framework(event.connection_id, problem)
         return
@@ -106,6 +107,13 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
             on_subscribed(ctx, Subscription(event, info))
             return
     ctx.persist({key: record}, Subscription(event, info), peer)
+
+
+def _highest_epoch(ctx: Context, known: Framework) -> int:
+    """The latest in which it has subscribed, or is about to: that is being written."""
+    intended = ctx.state.image.intended(FRAMEWORK).get(known.info.framework_id)
+    written = intended.info.epoch if isinstance(intended, FrameworkRecord) else 0
+    return max(known.info.epoch, written)
 
 
 @dataclass(frozen=True, slots=True)

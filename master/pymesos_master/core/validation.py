@@ -44,6 +44,13 @@ def change_problem(
     return None
 
 
+def epoch_problem(highest: int, info: pb.FrameworkInfo) -> str | None:
+    """Why one of several instances of a framework does not lead; or None."""
+    if info.epoch >= highest:
+        return None
+    return f"another instance of this framework leads, in epoch {highest}; this is {info.epoch}"
+
+
 def task_problem(
     framework: Framework,
     agent: Agent,

@@ -132,8 +132,7 @@ async def run_stream(
 
     async def write(batch: list[Any]) -> bool:
         # Leadership may be in doubt: nothing is sent until it is not, the stream stays open.
-        await leader.term.active.wait()
-        if not leader.term.lost.is_set():
+        if await leader.term.holds():
             await call.write(make_batch(batch))
         return not leader.term.lost.is_set()
 

@@ -1,0 +1,98 @@
+"""A stub of the Jobs service that goes where the instance which answers sends it.
+
+A framework may have several instances, of which one leads; the others name it (`LEADER_KEY`).
+While none does, the same one is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
+
+import grpc
+import grpc.aio
+
+from pymesos_core.addresses import HostPort
+from pymesos_core.following import leader_of, says_that_nobody_leads
+from pymesos_core.grpc_transport import call_error
+from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
+
+MAX_JUMPS = 50  # in one call: instances may name each other while none leads
+RETRY_S = 0.2
+WAIT_S = 10.0  # for one that leads, in a call without a time-out
+
+
+class FollowingJobs:
+    """The calls of JobsStub, made at the instance that leads."""
+
+    def __init__(self, address: HostPort, dial: Callable[[HostPort], grpc.aio.Channel]) -> None:
+        self._dial = dial
+        self.address = address
+        self._channel = dial(address)
+        self._tried = {address}
+
+    def __getattr__(self, method: str) -> Callable[..., _Call]:
+        return lambda request, **options: _Call(self, method, request, options)
+
+    async def close(self) -> None:
+        """Close the channel in use."""
+        await self._channel.close()
+
+    def begin(self, method: str, request: Any, options: dict[str, Any]) -> Any:
+        """Begin a call at the address in use."""
+        return getattr(JobsStub(self._channel), method)(request, **options)
+
+    async def follow(self, error: grpc.aio.AioRpcError, deadline_s: float) -> bool:
+        """Turn to the instance that a refusal names, or wait for one; whether to ask again."""
+        refusal = call_error(error)
+        leader = leader_of(refusal)
+        named = leader is not None and error.code() == grpc.StatusCode.FAILED_PRECONDITION
+        if not named and not says_that_nobody_leads(refusal):
+            return False
+        if leader is None or leader in self._tried:
+            await asyncio.sleep(RETRY_S)
+        if leader is not None and leader != self.address:
+            self._tried.add(leader)
+            await self._channel.close()
+            self.address, self._channel = leader, self._dial(leader)
+        return asyncio.get_running_loop().time() < deadline_s
+
+
+class _Call:
+    """One call: awaited where it has one answer, or iterated over."""
+
+    def __init__(
+        self, stub: FollowingJobs, method: str, request: Any, options: dict[str, Any]
+    ) -> None:
+        self._stub, self._method, self._request, self._options = stub, method, request, options
+
+    def _begin(self) -> Any:
+        return self._stub.begin(self._method, self._request, self._options)
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._answer().__await__()
+
+    async def _answer(self) -> Any:
+        deadline_s = self._deadline_s()
+        for _ in range(MAX_JUMPS):
+            try:
+                return await self._begin()
+            except grpc.aio.AioRpcError as error:
+                if not await self._stub.follow(error, deadline_s):
+                    raise
+        return await self._begin()
+
+    def _deadline_s(self) -> float:
+        return asyncio.get_running_loop().time() + (self._options.get("timeout") or WAIT_S)
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        deadline_s = self._deadline_s()
+        for jump in range(MAX_JUMPS + 1):
+            try:
+                async for message in self._begin():
+                    yield message
+                return
+            except grpc.aio.AioRpcError as error:
+                if jump == MAX_JUMPS or not await self._stub.follow(error, deadline_s):
+                    raise

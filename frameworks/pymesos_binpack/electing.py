@@ -1,0 +1,157 @@
+"""Several instances of one framework: the one that is elected acts, the others stand by.
+
+The state is in ZooKeeper, written under the epoch of who leads. What an instance says to the
+master is fenced, too: it subscribes with its epoch, and the master takes no lower one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from functools import partial
+
+from pymesos_binpack.core import JobFault
+from pymesos_binpack.life import JOBS_LIMITS, Options, framework_info, read_core
+from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.shell import Binpack, StateError
+from pymesos_binpack.states import check_not_moved
+from pymesos_core import VERSION
+from pymesos_core.addresses import HostPort, ZkUrl
+from pymesos_core.coordination import Contender, MasterInfo, RegistryError, Term
+from pymesos_core.coordination.zk_store import ZkStore, framework_url
+from pymesos_core.exits import ExitStatus, RemovedError, RoleError
+from pymesos_core.following import LEADER_KEY
+from pymesos_core.grpc_transport import add_service
+from pymesos_core.outside import OUTSIDE, Outside, outside_with
+from pymesos_core.role import RoleProcess, holding
+from pymesos_core.runner import FaultError
+from pymesos_core.security.identities import Kind
+from pymesos_core.store import Records, StateStore
+from pymesos_core.tasks import running, until_first
+from pymesos_core.transport import CallError, Code
+from pymesos_sdk import FrameworkDeniedError, FrameworkError, FrameworkRemovedError
+
+log = logging.getLogger("pymesos_binpack")
+
+# How long an instance leaves leading to the others once it has failed at it, ever longer.
+STAND_BACK_S = (1.0, 60.0)
+GOOD_TERM_S = 600.0  # so long, and the next failure is the first
+LOST = "leadership was lost"
+
+Begin = Callable[[Term, StateStore, Records], Binpack]
+
+
+async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus:
+    """Lead whenever this instance is elected, until the process is to stop. Raises RoleError."""
+    from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector
+
+    process.hold(holding(options.state_dir, "--state-dir"))
+    credentials = await options.settings.credentials(Kind.FRAMEWORK)
+    outside = outside_with(credentials)
+    server, address = process.bind(JOBS_LIMITS, credentials)
+    me = MasterInfo(str(OUTSIDE.uuid()), address, options.settings.listen_at.name(), VERSION)
+    url, timeout_s = framework_url(zk, options.settings.name), options.settings.zk_session_timeout_s
+    contender = ZkContender(url, me, timeout_s, elected=INSTANCES)
+    process.close_later(contender.close)
+    detector = ZkDetector(url, timeout_s, elected=INSTANCES)
+    process.close_later(detector.close)
+    await detector.start(patient=True)
+    service = JobsService(None, options.role, lambda: elsewhere(me, detector.leader))
+    add_service(server, service)
+    await process.start(server)
+    process.announce(address)
+    begin = partial(begin_life, options, outside, address)
+    async with (
+        running(contend(contender, service, begin, outside)) as contending,
+        running(process.stop.wait()) as stopping,
+    ):
+        await asyncio.wait({contending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if contending.done():
+            await contending
+        log.info("stopping; the tasks run on, and another instance takes over")
+    return ExitStatus.STOPPED
+
+
+def elsewhere(me: MasterInfo, leader: MasterInfo | None) -> CallError:
+    """Return the answer of an instance that does not lead, which names who does."""
+    here = f"the instance at {me.address} of this framework does not lead"
+    if leader is None or leader.master_id == me.master_id:
+        return CallError(Code.UNAVAILABLE, f"{here}; none does yet", {LEADER_KEY: ""})
+    where = str(leader.address)
+    return CallError(Code.FAILED_PRECONDITION, f"{here}; {where} does", {LEADER_KEY: where})
+
+
+def begin_life(
+    options: Options,
+    outside: Outside,
+    address: HostPort,
+    term: Term,
+    store: StateStore,
+    records: Records,
+) -> Binpack:
+    """Return the framework, as it goes on from what is stored. Raises RoleError."""
+    check_not_moved(records)
+    info = framework_info(options)
+    info.jobs_address, info.epoch = str(address), term.epoch
+    return Binpack(
+        read_core(options, records),
+        store,
+        info,
+        options.settings.master,
+        options.state_dir,
+        outside=outside,
+        may_send=term.holds,
+    )
+
+
+async def contend(
+    contender: Contender, service: JobsService, begin: Begin, outside: Outside
+) -> None:
+    """Lead whenever this instance is elected. Raises RoleError when none can lead."""
+    standing_back = outside.backoff(*STAND_BACK_S)
+    while True:
+        term = await contender.lead()
+        began_s = outside.mono_s()
+        try:
+            why = await _lead(term, service, begin)
+        except FaultError as error:
+            why = str(error)
+        finally:
+            service.leads_no_more()
+            await contender.resign(term)
+        log.warning("standing by again: %s", why)
+        if outside.mono_s() - began_s >= GOOD_TERM_S:
+            standing_back.reset()
+        if why != LOST:
+            await asyncio.sleep(standing_back.next_s())
+
+
+async def _lead(term: Term, service: JobsService, begin: Begin) -> str:
+    """Lead to the end of the term; why it ended. Raises RoleError, FaultError."""
+    store = ZkStore(term.registry)
+    try:
+        while True:
+            binpack = begin(term, store, await asyncio.to_thread(store.load))
+            service.binpack = binpack
+            log.info("leading in epoch %d: %d jobs", term.epoch, len(binpack.core.jobs))
+            try:
+                await until_first(binpack.run(), term.lost.wait())
+                return LOST
+            except JobFault as fault:
+                if fault.job_id in binpack.core.quarantined:
+                    raise RoleError(str(fault)) from fault
+                log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
+                await asyncio.to_thread(store.commit, [fault.change])
+    except (RegistryError, StateError) as error:
+        return LOST if term.lost.is_set() else str(error)
+    except FrameworkDeniedError as error:
+        raise RoleError(
+            f"{error}. Its tasks run on for the failover timeout; started again it goes on"
+        ) from error
+    except FrameworkRemovedError as error:
+        raise RemovedError(
+            f"{error}. Its tasks are gone; to start anew give another --name or --zk"
+        ) from error
+    except FrameworkError as error:  # another instance leads: the master knows it by its epoch
+        return str(error)

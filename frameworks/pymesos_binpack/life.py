@@ -1,0 +1,205 @@
+"""One life of the bin-packing framework after the other: its jobs, until they or it are to end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.settings import BinpackSettings
+from pymesos_binpack.shell import CAPABILITIES, Binpack, StartsAgainError, SubmitError
+from pymesos_binpack.specs import Job
+from pymesos_binpack.states import STATE_FILE, check_not_moved, epoch_in
+from pymesos_core.addresses import HostPort
+from pymesos_core.coordination.zk_store import framework_url
+from pymesos_core.exits import ExitStatus, RemovedError, RoleError
+from pymesos_core.grpc_transport import Server, add_service
+from pymesos_core.limits import PEER_WATCHERS
+from pymesos_core.outside import outside_with
+from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, unusable
+from pymesos_core.security.identities import Kind
+from pymesos_core.store import Change, Records, StateStore, StoreError
+from pymesos_core.tasks import running
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import FrameworkDeniedError, FrameworkError
+
+log = logging.getLogger("pymesos_binpack")
+
+TEARDOWN_TIMEOUT_S = 10.0
+JOBS_LIMITS = {"/pymesos.v1.Jobs/WatchJob": PEER_WATCHERS}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the framework is told: its settings, and what follows from them and the jobs."""
+
+    settings: BinpackSettings
+    role: str
+    state_dir: Path
+    jobs: tuple[tuple[str, Job], ...]  # request id, job
+
+    @property
+    def where(self) -> str:
+        """Where the state is."""
+        zk = self.settings.zk
+        return str(self.state_dir if zk is None else framework_url(zk, self.settings.name))
+
+    @property
+    def where_is_from(self) -> str:
+        """What says so."""
+        return "--state-dir" if self.settings.zk is None else "--zk or --name"
+
+    @property
+    def if_damaged(self) -> str:
+        """What can be done about a state that cannot be read."""
+        return (
+            f"Jobs are never forgotten silently: restore the file from a backup, or move it away to"
+            f" start without jobs, as a new framework ({self.state_dir} is --state-dir)"
+        )
+
+
+def framework_info(options: Options) -> pb.FrameworkInfo:
+    """What the master is told."""
+    return pb.FrameworkInfo(
+        name=options.settings.name,
+        user=options.settings.user,
+        roles=[options.role],
+        failover_timeout_s=options.settings.failover_timeout_s,
+        capabilities=CAPABILITIES,
+        checkpoint=True,
+    )
+
+
+async def serve(options: Options, process: RoleProcess) -> ExitStatus:
+    """Run until the jobs have ended, or with --listen until the process is to stop.
+
+    A job that cannot be handled is set aside, and the others go on in a framework from what is
+    stored. Raises RoleError.
+    """
+    process.hold(holding(options.state_dir, "--state-dir"))
+    store, stored = process.open_store(options.state_dir / STATE_FILE, options.if_damaged)
+    check_not_moved(stored)
+    credentials = await options.settings.credentials(Kind.FRAMEWORK)
+    outside = outside_with(credentials)
+    info = framework_info(options)
+    info.epoch = epoch_in(stored)
+    server: Server | None = None
+    address: HostPort | None = None
+    service: JobsService | None = None
+    if options.settings.listen:
+        server, address = process.bind(JOBS_LIMITS, credentials)
+        info.jobs_address = str(address)
+    try:
+        while True:
+            core = read_core(options, stored or store.load())
+            stored = {}
+            binpack = Binpack(
+                core, store, info, options.settings.master, options.state_dir, outside=outside
+            )
+            if service is not None:
+                service.binpack = binpack
+            elif server is not None and address is not None:
+                service = JobsService(binpack, options.role)
+                add_service(server, service)
+                await process.start(server)
+                process.announce(address)
+            try:
+                went_well = await _run(binpack, options, store, process.stop)
+                return ExitStatus.STOPPED if went_well else ExitStatus.FAILED
+            except JobFault as fault:
+                if fault.job_id in binpack.core.quarantined:
+                    raise RoleError(str(fault)) from fault
+                log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
+                await asyncio.to_thread(store.commit, [fault.change])
+    except StoreError as error:
+        raise unusable(error, options.if_damaged) from error
+    except FrameworkDeniedError as error:
+        raise RoleError(
+            f"{error}. Its tasks run on for the failover timeout; started again it goes on"
+        ) from error
+    except FrameworkError as error:
+        raise RemovedError(
+            f"{error}. Its tasks are gone; to start anew give another --state-dir, or remove"
+            f" {options.state_dir}"
+        ) from error
+
+
+def read_core(options: Options, records: Records) -> BinpackCore:
+    """Take over from what is stored. Raises RoleError."""
+    try:
+        core = BinpackCore(options.settings.policy, records)
+    except ValueError as error:
+        raise RoleError(
+            f"the state in {options.where} cannot be read ({error}): restore it, or start anew"
+            f" with another {options.where_is_from}"
+        ) from error
+    for aside in core.quarantined.values():
+        log.error("job %s is quarantined: %s", ascii(aside.job_id), ascii(aside.reason))
+    return core
+
+
+async def _run(binpack: Binpack, options: Options, store: StateStore, stop: asyncio.Event) -> bool:
+    """One life of the framework; whether all went well. Raises RoleError and kin, JobFault."""
+    async with (
+        running(binpack.run()) as framework,
+        running(_work(binpack, options)) as working,
+        running(stop.wait()) as stopping,
+    ):
+        await asyncio.wait({framework, working, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if framework.done() or binpack.over:
+            await framework
+        if working.done():
+            went_well = await working
+            if not binpack.core.quarantined:
+                await _tear_down(binpack, framework, store)
+                return went_well
+            log.error("the jobs in quarantine are left alone, for the next run to look at")
+        else:
+            log.info("stopping; the tasks run on for the failover timeout")
+            went_well = True
+        binpack.driver.stop()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(framework), STOP_GRACE_S)
+        return went_well and not (working.done() and binpack.core.quarantined)
+
+
+async def _work(binpack: Binpack, options: Options) -> bool:
+    """Submit the jobs of the command line, and wait until all jobs have ended."""
+    for request_id, job in options.jobs:
+        try:
+            job_id = await binpack.submit(job, request_id)
+        except StartsAgainError:
+            return False  # the next life submits it again
+        except SubmitError as error:
+            raise RoleError(f"{request_id}: {error}") from error
+        log.info("job %s: %d tasks", job_id, sum(task.instances for task in job.tasks))
+    if options.settings.listen:
+        await asyncio.Event().wait()
+    states = list(binpack.core.jobs.values())
+    for state in states:
+        with binpack.watch(state.job_id) as watch:
+            while not (state.is_over or binpack.over):
+                watch.changed.clear()
+                await watch.changed.wait()
+        log.info("job %s %s", state.job_id, state.state)
+    return all(state.state == "finished" for state in states)
+
+
+async def _tear_down(binpack: Binpack, running: asyncio.Task[None], store: StateStore) -> None:
+    """All is done: leave the cluster for good, and start as a new framework next time."""
+    binpack.driver.teardown()
+    try:
+        await asyncio.wait_for(asyncio.shield(running), TEARDOWN_TIMEOUT_S)
+    except TimeoutError:
+        log.warning("no master to unregister from; it forgets this framework in time")
+        return
+    except FrameworkError:
+        pass
+    changes: list[Change] = [Change("framework", "", None)]
+    for job in list(binpack.core.jobs.values()):
+        changes += job.removal()
+    await asyncio.to_thread(store.commit, changes)

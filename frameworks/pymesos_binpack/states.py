@@ -1,0 +1,41 @@
+"""Where the state of the framework is: the records beside its jobs that say so."""
+
+from __future__ import annotations
+
+from pymesos_core.coordination.standalone import EPOCH
+from pymesos_core.exits import RoleError
+from pymesos_core.store import Change, Records
+
+STATE_FILE = "state.sqlite"
+MOVED = ("moved", "")  # to where the state went from here
+
+
+def epoch_in(records: Records) -> int:
+    """Return the epoch of a framework that is alone: of a later one it has moved. Raises RoleError.
+
+    0: it has never been elected.
+    """
+    written = records.get(EPOCH, b"0")
+    if not written.isdigit():
+        raise RoleError(f"the state is damaged: its epoch is {written[:40]!r}")
+    return int(written)
+
+
+def jobs_in(records: Records) -> dict[tuple[str, str], bytes]:
+    """Return what there is beside the epoch and the mark of a move."""
+    return {place: value for place, value in records.items() if place not in (EPOCH, MOVED)}
+
+
+def check_not_moved(records: Records) -> None:
+    """Raise RoleError where the state has gone elsewhere: its jobs are not here."""
+    if (where := records.get(MOVED)) is not None:
+        raise RoleError(
+            f"the state was moved from here to {where.decode('utf-8', 'replace')}: start it with"
+            f" that, or move the state back with `pymesos-binpack move-state`"
+        )
+
+
+def departure(records: Records, to: str) -> list[Change]:
+    """Return the writes that leave nothing but a mark."""
+    gone = [Change(*place, None) for place in jobs_in(records)]
+    return [*gone, Change(*MOVED, to.encode())]

@@ -1,0 +1,285 @@
+"""Several instances of the bin-packing framework, of which one leads."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from pymesos_binpack.core import BinpackCore
+from pymesos_binpack.electing import contend, elsewhere
+from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.shell import Binpack, StateError, SubmitError
+from pymesos_binpack.states import (
+    check_not_moved,
+    departure,
+    epoch_in,
+    jobs_in,
+)
+from pymesos_core.addresses import HostPort
+from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term
+from pymesos_core.exits import RemovedError, RoleError
+from pymesos_core.following import LEADER_KEY
+from pymesos_core.outside import OUTSIDE
+from pymesos_core.store import Change, Records, StateStore
+from pymesos_core.transport import CallError, Code
+from pymesos_core.outbox import Outbox
+from pymesos_proto.v1 import jobs_pb2, scheduler_pb2
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver, FrameworkError, FrameworkRemovedError
+from pymesos_sdk.driver import _write
+
+ME = MasterInfo("me", HostPort("h", 1))
+OTHER = MasterInfo("other", HostPort("h", 2))
+
+
+class Registry:
+    """In memory."""
+
+    def __init__(self) -> None:
+        self.records: dict[tuple[str, str], bytes] = {}
+        self.failure: Exception | None = None
+
+    def load(self) -> Records:
+        if self.failure is not None:
+            raise self.failure
+        return dict(self.records)
+
+    def commit(self, changes: list[Change]) -> None:
+        raise AssertionError("nothing is written")
+
+
+class Contender:
+    """Is elected again and again; every term is noted."""
+
+    def __init__(self, registry: Registry) -> None:
+        self.registry = registry
+        self.terms: list[Term] = []
+        self.resigned: list[Term] = []
+        self.elected = asyncio.Semaphore(1)
+        self.alone = True  # else another one is elected next
+
+    async def lead(self) -> Term:
+        await self.elected.acquire()
+        self.terms.append(Term(len(self.terms) + 1, self.registry))
+        return self.terms[-1]
+
+    async def resign(self, term: Term) -> None:
+        term.end()
+        self.resigned.append(term)
+        if self.alone:
+            self.elected.release()
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class Life:
+    """A framework that runs until it is told how it ends."""
+
+    def __init__(self) -> None:
+        self.core = SimpleNamespace(jobs={}, quarantined={}, policy=None)
+        self.driver = SimpleNamespace(framework_id="f")
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def run(self) -> None:
+        await self.ended
+
+
+class Instance:
+    """`contend`, with lives that a test ends."""
+
+    def __init__(self) -> None:
+        self.registry = Registry()
+        self.contender = Contender(self.registry)
+        self.leader: MasterInfo | None = None
+        self.service = JobsService(None, "*", lambda: elsewhere(ME, self.leader))
+        self.lives: list[Life] = []
+        outside: Any = SimpleNamespace(
+            mono_s=OUTSIDE.mono_s,
+            backoff=lambda *_: SimpleNamespace(next_s=lambda: 0.0, reset=lambda: None),
+        )
+        self.contending = asyncio.ensure_future(
+            contend(self.contender, self.service, self._begin, outside)
+        )
+
+    def _begin(self, term: Term, store: StateStore, records: Records) -> Binpack:
+        check_not_moved(records)
+        self.lives.append(Life())
+        return cast(Binpack, self.lives[-1])
+
+    async def life(self, number: int) -> Life:
+        """The life of that number, once it runs."""
+        async with asyncio.timeout(10):
+            while len(self.lives) < number and not self.contending.done():
+                await asyncio.sleep(0)
+        if self.contending.done():
+            await self.contending
+        return self.lives[number - 1]
+
+    async def asked(self) -> Code | None:
+        """The code with which ListJobs is refused; None: it is answered."""
+        call: Any = SimpleNamespace(caller=SimpleNamespace(is_proved=False))
+        try:
+            await self.service.ListJobs(jobs_pb2.ListJobsRequest(), call)
+        except CallError as error:
+            return error.code
+        return None
+
+
+@pytest.fixture
+async def instance() -> Any:
+    made = Instance()
+    yield made
+    made.contending.cancel()
+    await asyncio.wait({made.contending})
+
+
+async def test_it_answers_while_it_leads_and_names_the_leader_else(instance: Instance) -> None:
+    assert await instance.asked() is Code.UNAVAILABLE
+    await instance.life(1)
+    assert await instance.asked() is None
+    instance.leader, instance.contender.alone = OTHER, False
+    instance.contender.terms[0].end()
+    async with asyncio.timeout(10):
+        while await instance.asked() is None:
+            await asyncio.sleep(0)
+    assert await instance.asked() is Code.FAILED_PRECONDITION
+
+
+def test_an_instance_that_does_not_lead_says_who_does() -> None:
+    error = elsewhere(ME, OTHER)
+    assert (error.code, error.trailing) == (Code.FAILED_PRECONDITION, {LEADER_KEY: "h:2"})
+    for nobody in (None, ME):
+        error = elsewhere(ME, nobody)
+        assert (error.code, error.trailing) == (Code.UNAVAILABLE, {LEADER_KEY: ""})
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        FrameworkError("Framework failed over"),
+        StateError("cannot write the registry"),
+        StaleEpochError("another one has raised the epoch"),
+    ],
+)
+async def test_one_that_cannot_go_on_stands_by_again(
+    instance: Instance, failure: Exception
+) -> None:
+    (await instance.life(1)).ended.set_exception(failure)
+    await instance.life(2)
+    assert [term.epoch for term in instance.contender.resigned] == [1]
+    assert [term.epoch for term in instance.contender.terms] == [1, 2]
+
+
+async def test_one_that_was_removed_ends(instance: Instance) -> None:
+    (await instance.life(1)).ended.set_exception(FrameworkRemovedError("removed"))
+    with pytest.raises(RemovedError, match=r"give another --name or --zk"):
+        await instance.life(2)
+
+
+async def test_a_state_that_was_moved_away_is_not_led(instance: Instance) -> None:
+    life = await instance.life(1)
+    instance.registry.records["moved.0", "_"] = b"/var/lib/x"
+    life.ended.set_exception(StateError("x"))
+    with pytest.raises(RoleError, match=r"was moved from here to /var/lib/x"):
+        await instance.life(2)
+
+
+async def test_a_state_that_cannot_be_read_now_is_read_again(instance: Instance) -> None:
+    life = await instance.life(1)
+    instance.registry.failure = RegistryError("away")
+    life.ended.set_exception(StateError("away"))
+    async with asyncio.timeout(10):
+        while len(instance.contender.resigned) < 3:
+            await asyncio.sleep(0)
+    instance.registry.failure = None
+    await instance.life(2)
+
+
+def test_a_move_leaves_a_mark_and_nothing_else() -> None:
+    records = {("epoch", ""): b"3", ("job", "j"): b"{}", ("framework", ""): b"f"}
+    assert epoch_in(records) == 3
+    assert set(jobs_in(records)) == {("job", "j"), ("framework", "")}
+    left = dict(records)
+    for kind, key, value in departure(records, "zk://h/p"):
+        if value is None:
+            del left[kind, key]
+        else:
+            left[kind, key] = value
+    assert jobs_in(left) == {}
+    with pytest.raises(RoleError, match="zk://h/p"):
+        check_not_moved(left)
+
+
+def test_what_says_where_the_state_is_is_no_job() -> None:
+    records = {("epoch", ""): b"3", ("moved", ""): b"x", ("framework", ""): b"f"}
+    core = BinpackCore(read_policy("default"), records)
+    assert (core.framework_id, dict(core.jobs), dict(core.quarantined)) == ("f", {}, {})
+
+
+async def test_in_doubt_nothing_is_sent_and_after_the_end_neither() -> None:
+    term = Term(1, Registry())
+    assert await term.holds()
+    term.suspend()
+    asked = asyncio.ensure_future(term.holds())
+    await asyncio.sleep(0)
+    assert not asked.done()
+    term.resume()
+    assert await asked
+    term.suspend()
+    asked = asyncio.ensure_future(term.holds())
+    await asyncio.sleep(0)
+    term.end()
+    assert not await asked
+
+
+async def test_the_driver_sends_nothing_once_another_leads() -> None:
+    term, sent = Term(1, Registry()), []
+
+    async def write(batch: scheduler_pb2.CallBatch) -> None:
+        sent.append(batch)
+
+    async def done() -> None:
+        """There is no more."""
+
+    outbox: Outbox[scheduler_pb2.Call] = Outbox()
+    stream: Any = SimpleNamespace(write=write, done_writing=done, cancel=lambda: None)
+    writing = asyncio.ensure_future(_write(stream, outbox, term.holds))
+    outbox.put(scheduler_pb2.Call())
+    async with asyncio.timeout(10):
+        while not sent:
+            await asyncio.sleep(0)
+    term.suspend()
+    outbox.put(scheduler_pb2.Call())
+    for _ in range(10):
+        await asyncio.sleep(0)
+    term.end()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    writing.cancel()
+    assert len(sent) == 1
+
+
+class FullStore:
+    def load(self) -> Records:
+        return {}
+
+    def commit(self, changes: list[Change]) -> None:
+        raise AssertionError
+
+    def problem(self, more_bytes: int) -> str | None:
+        return "The state has 9 bytes; at most 8 are accepted" if more_bytes > 100 else None
+
+
+async def test_a_job_for_which_there_is_no_room_is_refused() -> None:
+    core = BinpackCore(read_policy("default"), {})
+    driver = cast(type[Driver], lambda *_, **__: None)
+    binpack = Binpack(core, FullStore(), pb.FrameworkInfo(name="f"), "h:1", driver=driver)
+    job = parse_job({"name": "j", "tasks": [{"name": "t", "kind": "batch", "command": "true"}]})
+    with pytest.raises(SubmitError, match=r"9 bytes; at most 8 are accepted: end jobs with"):
+        await binpack.submit(job, "r")

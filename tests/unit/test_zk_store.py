@@ -1,0 +1,165 @@
+"""The state of a framework in ZooKeeper: records of any size, written all or none."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from pymesos_core.addresses import parse_zk
+from pymesos_core.coordination import RegistryError
+from pymesos_core.coordination.zk_store import (
+    JOURNAL,
+    PART,
+    PART_BYTES,
+    SHARDS,
+    WHOLE,
+    ZkStore,
+    framework_url,
+)
+from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
+
+
+class FakeRegistry:
+    """Takes batches as ZooKeeper does; the one that `fails` is not written, nor any after it."""
+
+    def __init__(self, fails: int = -1) -> None:
+        self.records: dict[tuple[str, str], bytes] = {}
+        self.batches = 0
+        self.fails = fails
+
+    def load(self) -> Records:
+        return dict(self.records)
+
+    def commit(self, changes: list[Change]) -> None:
+        assert weight_bytes(changes) <= MAX_GROUP_BYTES
+        assert all(change.key for change in changes), "no znode has an empty name"
+        assert len({change[:2] for change in changes}) == len(changes)
+        if self.fails >= 0 and self.batches >= self.fails:
+            raise RegistryError("away")
+        self.batches += 1
+        for kind, key, value in changes:
+            if value is None:
+                self.records.pop((kind, key), None)
+            else:
+                self.records[kind, key] = value
+
+
+def many(number: int = 4000, size: int = 300, seed: int = 1) -> list[Change]:
+    draw = random.Random(seed)
+    return [Change("instance", f"j/t/{n}", draw.randbytes(size)) for n in range(number)]
+
+
+def as_records(changes: list[Change]) -> dict[tuple[str, str], bytes]:
+    return {(kind, key): value for kind, key, value in changes if value is not None}
+
+
+def test_what_is_small_is_written_as_it_is_in_one_batch() -> None:
+    registry = FakeRegistry()
+    store = ZkStore(registry)
+    store.load()
+    store.commit([Change("framework", "", b"id"), Change("job", "j", b"{}")])
+    assert registry.batches == 1
+    assert set(registry.records.values()) == {b"id", b"{}"}
+    assert ZkStore(registry).load() == {("framework", ""): b"id", ("job", "j"): b"{}"}
+    store.commit([Change("job", "j", b"1"), Change("job", "j", None)])
+    assert ZkStore(registry).load() == {("framework", ""): b"id"}
+
+
+def test_a_large_record_is_in_parts_and_becomes_small_again() -> None:
+    registry = FakeRegistry()
+    store = ZkStore(registry)
+    store.load()
+    large = random.Random(2).randbytes(5 * PART_BYTES + 1)
+    for value in (large, large[: PART_BYTES + 1], b"small", b"\x00parts 7\n", large):
+        store.commit([Change("rollouts", "j", value)])
+        assert ZkStore(registry).load() == {("rollouts", "j"): value}
+    again = ZkStore(registry)  # the next leader knows of the parts
+    again.load()
+    again.commit([Change("rollouts", "j", None)])
+    assert registry.records == {}
+
+
+def test_a_kind_is_in_several_folders() -> None:
+    registry = FakeRegistry()
+    store = ZkStore(registry)
+    store.load()
+    store.commit(many(500, 3))
+    assert len({kind for kind, _ in registry.records}) == SHARDS
+
+
+def test_a_write_of_many_batches_is_all_or_none_wherever_it_ends() -> None:
+    before, after = many(seed=1), many(seed=2)
+    gone = [Change("instance", "j/t/7", None), Change("job", "j", None)]
+    whole = FakeRegistry()
+    store = ZkStore(whole)
+    store.load()
+    store.commit([*before, Change("job", "j", b"1")])
+    batches = whole.batches
+    store.commit([*after, *gone])
+    needed = whole.batches - batches
+    assert needed > 5
+    expected = as_records(after)
+    del expected["instance", "j/t/7"]
+    assert ZkStore(whole).load() == expected
+    assert not any(kind == JOURNAL for kind, _ in whole.records)
+    seen = set()
+    for fails in range(needed):
+        registry = FakeRegistry()
+        store = ZkStore(registry)
+        store.load()
+        store.commit([*before, Change("job", "j", b"1")])
+        registry.fails = registry.batches + fails
+        with pytest.raises(RegistryError, match="away"):
+            store.commit([*after, *gone])
+        registry.fails = -1
+        found = ZkStore(registry).load()
+        assert found in (expected, as_records([*before, Change("job", "j", b"1")]))
+        seen.add(found == expected)
+        assert not any(kind == JOURNAL for kind, _ in registry.records)
+    assert seen == {True, False}
+
+
+def test_what_a_leader_finishes_may_be_cut_short_again() -> None:
+    registry = FakeRegistry()
+    store = ZkStore(registry)
+    store.load()
+    store.commit([Change("job", "j", b"1")])
+    changes = many(size=3)  # a note of one part
+    registry.fails = registry.batches + 2
+    with pytest.raises(RegistryError):
+        store.commit(changes)
+    assert (JOURNAL, WHOLE) in registry.records
+    registry.fails = registry.batches + 1
+    with pytest.raises(RegistryError):
+        ZkStore(registry).load()
+    registry.fails = -1
+    assert ZkStore(registry).load() == {**as_records(changes), ("job", "j"): b"1"}
+
+
+def test_a_part_that_is_missing_is_said() -> None:
+    registry = FakeRegistry()
+    store = ZkStore(registry)
+    store.load()
+    store.commit([Change("job", "j", bytes(2 * PART_BYTES))])
+    del registry.records[PART, "job/j/1"]
+    with pytest.raises(RegistryError, match=r"of the record job/j a part is missing"):
+        ZkStore(registry).load()
+
+
+def test_what_there_is_no_room_for_is_refused_with_the_limit_and_the_size() -> None:
+    store = ZkStore(FakeRegistry(), max_bytes=5000)
+    store.load()
+    store.commit([Change("job", "j", bytes(2000))])
+    assert store.problem(1000) is None
+    said = store.problem(3000)
+    assert said == (
+        "The state of a framework in ZooKeeper has 5516 bytes; at most 5000 are accepted"
+    )
+    store.commit([Change("job", "j", None)])
+    assert store.problem(3000) is None
+
+
+def test_a_framework_is_never_at_the_path_of_the_masters() -> None:
+    url = parse_zk("zk://h:1/pymesos")
+    assert framework_url(url, "binpack").path == "/pymesos/frameworks/binpack"
