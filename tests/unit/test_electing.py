@@ -24,10 +24,10 @@ from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term
 from pymesos_core.exits import RemovedError, RoleError
 from pymesos_core.following import LEADER_KEY
+from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.store import Change, Records, StateStore
 from pymesos_core.transport import CallError, Code
-from pymesos_core.outbox import Outbox
 from pymesos_proto.v1 import jobs_pb2, scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, FrameworkRemovedError
