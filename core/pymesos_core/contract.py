@@ -195,6 +195,17 @@ RULES: Mapping[str, Rule] = {
     "image_secret": _SECRET_NAME,
     "SetSecretRequest.name": _SECRET_NAME,
     "RemoveSecretRequest.name": _anything,  # it is there or not
+    "SealedSecret.name": _SECRET_NAME,
+    "job_id": _ID,
+    "key_id": _ID,
+    "request_id": _ID,
+    "made_by": _LINE,
+    "made_with": _LINE,
+    "what": _LINE,
+    "job_json": _sized(limits.JOB),
+    "left_out": _anything,  # for people
+    "BackupJobVersion.name": _LINE,
+    "set_by": _LINE,
     "Value.name": _SECRET_NAME,
     "problem": _anything,  # for people
     "token": _anything,
@@ -209,6 +220,7 @@ RULES: Mapping[str, Rule] = {
     "image": _sized(limits.NAME),
     "uri": _sized(limits.LABEL_VALUE),
     "sha256": _LINE,
+    "BackupEnd.sha256": _bytes(limits.DIGEST),
     "path": _PATH,
     "container_path": _PATH,
     "host_path": _PATH,
@@ -233,6 +245,8 @@ RULES: Mapping[str, Rule] = {
     "usage_interval_s": _anything,  # the agent keeps it within bounds, and answers the ping
     "failover_timeout_s": _number(0, math.inf, "a number of seconds from 0"),  # longer: ten years
     "refuse_seconds": _anything,  # not a number from 0: 5 s; at most 365 days
+    "made_at_s": _TIME,
+    "set_at_s": _TIME,
     "since_s": _TIME,
     "timestamp_s": _TIME,
     "launched_at_s": _TIME,
@@ -249,6 +263,9 @@ RULES: Mapping[str, Rule] = {
     "epoch": _anything,
     "instead_of": _anything,
     "Policy.version": _anything,
+    "JobVersion.version": _number(1, 2**31 - 1, "the number of a version, from 1"),
+    "format": _anything,
+    "records": _anything,
     "epoch_seen": _anything,
     "exit_status": _anything,
     "status": _anything,
@@ -268,6 +285,9 @@ RULES: Mapping[str, Rule] = {
     "data": _DATA,
     "uuid": _UUID,
     "digest": _bytes(limits.DIGEST),
+    "nonce": _bytes(limits.NONCE),
+    "sealed": _bytes(limits.SEALED),
+    "RestoreSecretRequest.value": _bytes(limits.SECRET),
     "SetSecretRequest.value": _bytes(limits.SECRET),
     "Value.value": _bytes(limits.SECRET),
 }
@@ -301,6 +321,7 @@ COUNTS: Mapping[str, Limit] = {
     "LaunchGroup.task_infos": limits.GROUP_TASKS,
     "Reconcile.tasks": limits.ASKED_TASKS,
     "ContainerInfo.secrets": limits.TASK_SECRETS,
+    "RestoreJobRequest.versions": limits.JOB_VERSIONS,
     "revoked": limits.REVOCATIONS,
     "Usage.tasks": limits.USED_TASKS,
 }

@@ -16,7 +16,7 @@ from typing import Any
 
 from pymesos_binpack.jobfiles.parsing import load_document, parse_job
 from pymesos_binpack.jobs.aligning import is_settled
-from pymesos_binpack.jobs.history import VERSION, History, Version
+from pymesos_binpack.jobs.history import SUBMIT, VERSION, History, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_key, version_of
 from pymesos_binpack.jobs.rollouts.state import Rollout
 from pymesos_binpack.jobs.state import JOB, ROLLOUTS, VOLUME, JobState
@@ -283,7 +283,7 @@ def _latest_version(record: Mapping[str, Any]) -> Version:
     """The version in force, by the record of its job; one of before there were versions is 1."""
     document, request_id = record["document"], record["request_id"]
     if "version" not in record:
-        return Version(1, document, float(record["submitted_at_s"]), "", "submit", request_id)
+        return Version(1, document, float(record["submitted_at_s"]), "", SUBMIT, request_id)
     if not isinstance(record["version"], dict):
         raise ValueError("the version in its record is no mapping")
     return load_version({**record["version"], "document": document})

@@ -13,6 +13,7 @@ from typing import Any
 from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.specs import Job
 from pymesos_core import crash
@@ -159,15 +160,22 @@ class Binpack(Scheduler):
                 watch.changed.set()
 
     async def submit(
-        self, job: Job, request_id: str, *, same_name: bool = False, made_by: str = ""
+        self,
+        job: Job,
+        request_id: str,
+        *,
+        same_name: bool = False,
+        made_by: str = "",
+        versions: tuple[Version, ...] = (),
     ) -> str:
         """Store a job and return its id; the same request id gives the same job.
 
-        `same_name`: whatever others of its name do. Raises SubmitError, StartsAgainError.
+        `same_name`: whatever others of its name do. `versions`: those that a backup has of it.
+        Raises SubmitError, StartsAgainError.
         """
-        self._check_room(job)
+        self._check_room(job, versions[:-1])
         job_id = f"{job.name}-{self._outside.token(4)}"
-        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by)
+        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by, versions)
         return (await self._ask(("", request_id), event)).job_id
 
     async def propose(self, event: c.VersionProposed) -> int:
@@ -178,10 +186,12 @@ class Binpack(Scheduler):
         self._check_room(event.job)
         return (await self._ask((event.job_id, event.request_id), event)).version
 
-    def _check_room(self, job: Job) -> None:
+    def _check_room(self, job: Job, earlier: Sequence[Version] = ()) -> None:
         """Raises SubmitError where the state has no room for a job, or another version of it."""
         instances = sum(task.instances for task in job.tasks)
-        more_bytes = 2 * len(job.document.encode()) + 2 * RECORD_BYTES * instances
+        documents = [job.document, *(version.document for version in earlier)]
+        more_bytes = 2 * sum(len(each.encode()) for each in documents)
+        more_bytes += 2 * RECORD_BYTES * instances
         if problem := self._store.problem(more_bytes):
             raise SubmitError(f"{problem}: end jobs with `pymesos-cli stop`, or make this smaller")
 

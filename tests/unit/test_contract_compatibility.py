@@ -18,7 +18,7 @@ from pymesos_proto.v1 import types_pb2 as pb
 HELD = Path(__file__).with_name("held_contract.json")
 MODULES = (
     "types", "scheduler", "agent", "operator", "jobs", "sandbox", "registry", "checkpoint",
-    "enrolment",
+    "enrolment", "backup",
 )  # fmt: skip
 
 

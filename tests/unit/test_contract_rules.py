@@ -13,13 +13,16 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from pymesos_core import contract, limits
 from pymesos_proto.v1 import agent_pb2 as agent_pb
+from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
+from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as operator_pb
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
 PROTO = Path(contract.__file__).resolve().parents[2] / "proto" / "pymesos_proto" / "v1"
-# What comes in on the streams of masters, agents, frameworks and executors, and from operators.
+# What comes in on the streams of masters, agents, frameworks and executors, from operators, and
+# from a backup.
 STREAMS = [
     scheduler_pb.CallBatch,
     scheduler_pb.EventBatch,
@@ -27,6 +30,8 @@ STREAMS = [
     agent_pb.MasterBatch,
     executor_pb.ExecutorCallBatch,
     executor_pb.ExecutorEventBatch,
+    backup_pb.BackupRecord,
+    jobs_pb.RestoreJobRequest,
 ]
 REQUESTS = [
     getattr(operator_pb, name)

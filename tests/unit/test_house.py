@@ -50,7 +50,8 @@ ROOMS = {
     "core/pymesos_core": {"coordination", "settings", "security"},
     "master/pymesos_master": {"core", "allocator", "queries", "services"},
     "cli/pymesos_cli": {
-        "access", "certificates", "contexts", "draining", "jobs", "tasks", "operators", "local",
+        "access", "backup", "certificates", "contexts", "draining", "jobs", "tasks", "operators",
+        "local",
     },
     "agent/pymesos_agent": {
         "core", "containers", "runtimes", "supervision", "files", "health", "services",

@@ -12,6 +12,7 @@ import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.rollouts.state import settled
@@ -29,6 +30,8 @@ RULES = """
 allow:
 - {who: operator/ci, do: [submit, read], role: '*'}
 - {who: operator/lead, do: [submit, read, read-env], role: '*'}
+- {who: operator/root, do: ['*'], role: '**'}
+- {who: operator/chief, do: [policy, read], role: '**'}
 """
 
 
@@ -68,10 +71,18 @@ class Desk:
                 raise (StaleError if effect.stale else SubmitError)(effect.message)
         raise AssertionError("no answer")
 
-    async def _submit(self, job: Job, request_id: str, *, same_name: bool, made_by: str) -> str:
+    async def _submit(
+        self,
+        job: Job,
+        request_id: str,
+        *,
+        same_name: bool = False,
+        made_by: str = "",
+        versions: tuple[Version, ...] = (),
+    ) -> str:
         self.requests += 1
         job_id = f"{job.name}-{self.requests:08x}"
-        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by)
+        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by, versions)
         return self._answer(event, request_id).job_id
 
     async def _propose(self, event: c.VersionProposed) -> int:
@@ -417,3 +428,74 @@ class TestOthers:
         answer = desk.call("AbortRollout", pb.RolloutRequest(job_id=shop))
         assert [r.state for r in answer.rollouts] == ["aborted"]
         assert answer.rollouts[0].by == "operator/lead"
+
+
+def version(number: int, text: str, **more: Any) -> pb.JobVersion:
+    more = {"made_by": "operator/then", "what": "apply", "made_at_s": 1000.0 + number, **more}
+    return pb.JobVersion(version=number, job_json=text, **more)
+
+
+TWO = [version(3, document({**WEB, "instances": 3})), version(7, document(WEB), what="scale")]
+
+
+class TestRestore:
+    def restored(self, *versions: pb.JobVersion) -> pb.RestoreJobRequest:
+        return pb.RestoreJobRequest(request_id="r", versions=versions)
+
+    def test_a_job_begins_with_the_versions_that_it_had(self, desk: Desk) -> None:
+        answer = desk.call("RestoreJob", self.restored(*TWO), "operator/root")
+        assert answer.version == 7
+        again = desk.call("RestoreJob", self.restored(*TWO), "operator/root")
+        assert again.job_id == answer.job_id, "the same request is the same job"
+        for core in (desk.h.core, BinpackHarness(desk.h.records).core):
+            job = core.jobs[answer.job_id]
+            assert [(v.number, v.made_at_s, v.made_by, v.what) for v in job.history.versions] == [
+                (3, 1003.0, "operator/then", "apply"), (7, 1007.0, "operator/then", "scale"),
+            ]  # fmt: skip
+            assert job.history.versions[0].document == document({**WEB, "instances": 3})
+            assert job.version == job.durable_version == 7
+            assert len(list(core.instances())) == 2, "the last is in force"
+
+    def test_it_changes_as_any_other(self, desk: Desk) -> None:
+        job_id = desk.call("RestoreJob", self.restored(*TWO), "operator/root").job_id
+        desk.h.offer()
+        assert desk.apply(document({**WEB, "command": "y"})).version == 8
+        back = pb.RollbackJobRequest(job_id=job_id, version=3, request_id="b")
+        assert desk.call("RollbackJob", back).what == "rollback to 3"
+        assert desk.h.core.jobs[job_id].version == 9
+
+    def test_one_of_its_name_that_runs_is_left_alone(self, desk: Desk, shop: str) -> None:
+        error = desk.refused("RestoreJob", self.restored(*TWO), "operator/root")
+        assert error.code == Code.FAILED_PRECONDITION and shop in error.message
+        assert desk.h.core.jobs.keys() == {shop}
+
+    def test_who_says_what_others_did_may_do_everything(self, desk: Desk) -> None:
+        for caller, verb in (("operator/lead", "policy"), ("operator/chief", "submit")):
+            error = desk.refused("RestoreJob", self.restored(*TWO), caller)
+            assert (error.code, verb in error.message) == (Code.PERMISSION_DENIED, True)
+
+    @pytest.mark.parametrize(
+        ("versions", "says"),
+        [
+            ([], "versions: none is given"),
+            ([TWO[1], TWO[0]], "counted upwards, from 1"),
+            ([TWO[0], TWO[0]], "counted upwards, from 1"),
+            ([version(0, document(WEB))], "counted upwards, from 1"),
+            ([version(2**31, document(WEB))], "the number of a version, from 1 is expected"),
+            ([version(1, document(WEB), made_at_s=float("nan"))], "a Unix time"),
+            ([version(1, document(WEB), made_by="a\nb")], "made_by"),
+            ([version(1, "{}")], "name"),
+            ([version(1, document(WEB).replace("shop", "other")), TWO[1]], "to be of one job"),
+            ([version(n, document(WEB)) for n in range(1, 22)], "21 versions; at most 20"),
+        ],
+    )
+    def test_what_no_job_had_is_refused(
+        self, desk: Desk, versions: list[pb.JobVersion], says: str
+    ) -> None:
+        error = desk.refused("RestoreJob", self.restored(*versions), "operator/root")
+        assert (error.code, says in error.message) == (Code.INVALID_ARGUMENT, True), error.message
+        assert not desk.h.core.jobs
+
+    def test_one_of_another_role_is_refused(self, desk: Desk) -> None:
+        request = self.restored(version(1, document(WEB, role="prod")))
+        assert "is for the role" in desk.refused("RestoreJob", request, "operator/root").message

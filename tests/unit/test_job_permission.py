@@ -33,6 +33,9 @@ REQUESTS = {
         ("PauseRollout", "ResumeRollout", "PromoteRollout", "AbortRollout"),
         pb.RolloutRequest(job_id="none"),
     ),
+    "RestoreJob": pb.RestoreJobRequest(
+        request_id="r", versions=[pb.JobVersion(version=1, job_json=JOB)]
+    ),
     "ListVersions": pb.ListVersionsRequest(job_id="none"),
     "DescribeJob": pb.DescribeJobRequest(job_id="none"),
     "ListJobs": pb.ListJobsRequest(),
@@ -52,7 +55,7 @@ def service(*rules: str, told: bool = True) -> JobsService:
         document = "\n".join(["allow:", *(f"- {rule}" for rule in rules)])
         h.feed(c.PolicyTold(read_policy(document, 4)))
 
-    async def submit(job: Any, request_id: str, *, same_name: bool, made_by: str) -> str:
+    async def submit(job: Any, request_id: str, **more: Any) -> str:
         return f"{job.name}-1"
 
     async def release(job_id: str, *, discard: bool) -> str:
@@ -72,7 +75,9 @@ def ask(of: JobsService, method: str, caller: Caller) -> Code | None:
     except CallError as error:
         if error.code == Code.PERMISSION_DENIED:
             verb = NEEDS[f"Jobs.{method}"].verb
-            assert f"operator/ci may not {verb} in the role prod: no rule" in error.message
+            verbs = {verb, Verb.SUBMIT} if method == "RestoreJob" else {verb}
+            said = [f"operator/ci may not {each} in the role prod: no rule" for each in verbs]
+            assert any(text in error.message for text in said)
             assert "(version 4)" in error.message
         return error.code
     return None
@@ -85,7 +90,19 @@ def test_each_call_is_asked_for() -> None:
     assert {f"Jobs.{m}" for m in REQUESTS} == {c for c in NEEDS if c.startswith("Jobs.")}
 
 
-@pytest.mark.parametrize("method", REQUESTS)
+def test_to_restore_a_job_needs_all_that_the_cluster_has() -> None:
+    for verbs, where, allowed in (
+        ("policy, submit", "**", True),
+        ("policy", "**", False),
+        ("submit", "**", False),
+        ("submit", "prod", False),
+    ):
+        of = service(f"{{who: operator/ci, do: [{verbs}], role: '{where}'}}")
+        assert ask(of, "RestoreJob", CI) == (None if allowed else Code.PERMISSION_DENIED)
+    assert ask(service(told=False), "RestoreJob", NOBODY) is None, "without certificates"
+
+
+@pytest.mark.parametrize("method", REQUESTS.keys() - {"RestoreJob"})
 def test_a_call_needs_exactly_its_rule(method: str) -> None:
     verb = NEEDS[f"Jobs.{method}"].verb
     others = ", ".join(set(Verb) - {verb, Verb.AGENTS, Verb.POLICY})

@@ -84,6 +84,8 @@ NEEDS: Mapping[str, Need] = {
     "Operator.SetSecret": _SECRETS,
     "Operator.RemoveSecret": _SECRETS,
     "Operator.ListSecrets": Need(Verb.SECRETS, Object.SOME),
+    "Operator.ListSealedSecrets": _POLICY,  # and `read` and `secrets` in every role
+    "Operator.RestoreSecret": _POLICY,  # and `secrets` in its role
     # Masters, of each other.
     "Masters.ReadAudit": OWN,
     # Who joins, and whoever renews.
@@ -92,6 +94,7 @@ NEEDS: Mapping[str, Need] = {
     # Operators, of a framework that serves jobs.
     "Jobs.SubmitJob": _SUBMIT,
     "Jobs.ApplyJob": _SUBMIT,
+    "Jobs.RestoreJob": _POLICY,  # and `submit`: it says who made which version, and when
     "Jobs.ScaleJob": _SUBMIT,
     "Jobs.RestartJob": _SUBMIT,
     "Jobs.RollbackJob": _SUBMIT,

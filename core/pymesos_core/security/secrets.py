@@ -62,6 +62,10 @@ class Keyring:
         self._keys = {_id_of(key): AESGCM(key) for key in keys}
         self.key_id = next(iter(self._keys))
 
+    def has(self, key_id: str) -> bool:
+        """Whether it opens what the key of that id has sealed."""
+        return key_id in self._keys
+
     def seal(self, role: str, name: str, value: bytes) -> Sealed:
         """Encrypt the value of a secret, which is of no use under another role or name."""
         nonce = secrets.token_bytes(NONCE_BYTES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import dataclass
 
+from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.specs import Job
 from pymesos_core.security.policy import Policy
@@ -74,13 +75,17 @@ class TaskUpdated:
 
 @dataclass(frozen=True, slots=True)
 class JobSubmitted:
-    """Somebody wants a job run. `unique_name`: unless one of its name runs."""
+    """Somebody wants a job run. `unique_name`: unless one of its name runs.
+
+    `versions` are those that a backup has of it, of which the last is in force.
+    """
 
     request_id: str
     job_id: str
     job: Job
     unique_name: bool = False
     made_by: str = ""  # a principal, if that is known
+    versions: tuple[Version, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,9 +25,12 @@ def on_submitted(ctx: Context, event: JobSubmitted) -> None:
     if (problem := _why_refused(ctx, event)) is not None:
         ctx.say(JobRefused(event.request_id, problem))
         return
-    job = new_job(event.job_id, event.job, ctx.now.wall_s, event.request_id, event.made_by)
+    job = new_job(
+        event.job_id, event.job, ctx.now.wall_s, event.request_id, event.made_by, event.versions
+    )
     ctx.at = job.job_id
-    ctx.store("a job was submitted", job, *take_name(ctx, job), then=[JobStored(job)])
+    earlier = [version.change(job.job_id) for version in job.history.versions[:-1]]
+    ctx.store("a job was submitted", job, *earlier, *take_name(ctx, job), then=[JobStored(job)])
 
 
 def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:

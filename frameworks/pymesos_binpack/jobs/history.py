@@ -10,7 +10,7 @@ from typing import Any
 from pymesos_core.store import Change
 
 VERSION = "version"  # job id/number: a version that is no longer in force
-SCALE, RESTART = "scale", "restart"
+SUBMIT, SCALE, RESTART = "submit", "scale", "restart"
 ROLLBACK = "rollback"  # how the words for one begin
 MAX_VERSIONS = 20  # that are kept of a job, beside those by which something still runs
 MAX_KEPT_BYTES = 4 * 1024 * 1024  # of their documents

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from pymesos_binpack.jobs.history import History, Version
+from pymesos_binpack.jobs.history import SUBMIT, History, Version
 from pymesos_binpack.jobs.instance import (
     INSTANCE,
     Instance,
@@ -294,11 +294,16 @@ def revision_of(spec: TaskSpec, version: Version) -> str:
 
 
 def new_job(
-    job_id: str, job: Job, now_wall_s: float, request_id: str, made_by: str = ""
+    job_id: str,
+    job: Job,
+    now_wall_s: float,
+    request_id: str,
+    made_by: str = "",
+    restored: tuple[Version, ...] = (),
 ) -> JobState:
-    """A job with all its instances, which wait."""
-    first = Version(1, job.document, now_wall_s, made_by, "submit", request_id)
-    state = JobState(job_id, job, now_wall_s, request_id, [], History((first,)))
+    """A job with all its instances, which wait; it may have versions already, by a backup."""
+    first = Version(1, job.document, now_wall_s, made_by, SUBMIT, request_id)
+    state = JobState(job_id, job, now_wall_s, request_id, [], History(restored or (first,)))
     fill(state)
     return state
 

@@ -6,6 +6,7 @@ import asyncio
 
 from pymesos_binpack.jobs.aligning import is_shown
 from pymesos_binpack.services.asked import Call, answering, short
+from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
 from pymesos_binpack.services.versions import JobChanges
 from pymesos_binpack.services.views import (
@@ -29,7 +30,7 @@ SLICE = 500
 QUARANTINED_PER_PAGE = 10
 
 
-class JobsService(JobChanges, RolloutCalls):
+class JobsService(JobChanges, RolloutCalls, JobRestores):
     """Submit, change, list, watch, stop; and what is in quarantine."""
 
     contract = pb.DESCRIPTOR.services_by_name["Jobs"]

@@ -16,7 +16,7 @@ from pymesos_binpack.jobfiles.differences import (
     without_environments,
 )
 from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
-from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, Version
+from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Version
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState, revision_of
 from pymesos_binpack.services.asked import Asked, Call, answering, runs, who
@@ -112,7 +112,7 @@ class JobChanges(Asked):
         done = last is not None and last.state == "finished" and not request.rerun
         if last is not None and done and last.job.document == job.document:
             return pb.ApplyJobResponse(job_id=last.job_id, version=last.version)
-        first = Version(1, job.document, 0.0, "", "submit")
+        first = Version(1, job.document, 0.0, "", SUBMIT)
         response = pb.ApplyJobResponse(
             version=1,
             created=True,

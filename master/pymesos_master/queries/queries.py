@@ -11,7 +11,8 @@ from pymesos_core.clock import Now, read_clock
 from pymesos_core.errors import denied, invalid, not_found
 from pymesos_core.resources import ResourceError, from_proto
 from pymesos_core.security.audit import Entry, entry
-from pymesos_core.security.policy import EVERY, Roles, Verb, roles_for
+from pymesos_core.security.needs import NEEDS
+from pymesos_core.security.policy import EVERY, Decision, Roles, Verb, roles_for
 from pymesos_master.core import MasterCore, permission, secrets
 from pymesos_master.core.registry import AGENT, REVOCATION, place_of
 from pymesos_master.core.state import Agent, Framework, Quarantined, Revocation, Task
@@ -25,6 +26,7 @@ from pymesos_master.queries.views import (
     offer_view,
     quarantined_view,
     role_views,
+    sealed_view,
     task_view,
 )
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -317,6 +319,36 @@ class Queries:
             for of, name, record in sorted(found, key=lambda item: item[:2])
             if of in may and role in ("", of)
         ]
+
+    def check_backup(self, caller: Caller) -> Entry:
+        """The line that tells that a caller backs the secrets up.
+
+        A backup by one who may not see all would lack what nobody misses until it is restored: it
+        is for those who may read everything, and use every secret. Raises RequestError (DENIED).
+        """
+        call = "Operator.ListSealedSecrets"
+        self.check(caller, call)
+        for also in ("Operator.ListRoles", "Operator.ListSecrets"):
+            verb = NEEDS[also].verb
+            assert verb is not None
+            if not roles_for(self._state.policy, caller, verb).every:
+                problem = (
+                    f"{caller.principal} may not {verb} in every role, and a backup is of all of"
+                    f" them: a rule {{who: {caller.principal}, do: [{verb}], role: '**'}} would"
+                    f" allow it"
+                )
+                self._audit(entry(self._clock().wall_s, caller, call, Decision(problem), {}))
+                raise denied(problem)
+        return self.read(caller, call)
+
+    def sealed_secrets(self, page: PageRequest) -> Listing[pb.SealedSecret]:
+        """Every secret as it is kept, by role and name, for who has passed `check_backup`."""
+        return self._pages.page(
+            page,
+            lambda: sorted(self._state.secrets().items(), key=lambda item: place_of(item[0])),
+            lambda item: True,
+            lambda item: sealed_view(*item),
+        )
 
     def agent(self, agent_id: str) -> Agent:
         """One agent. Raises RequestError."""

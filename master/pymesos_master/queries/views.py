@@ -11,7 +11,7 @@ from pymesos_core.states import is_terminal
 from pymesos_master.allocator import Allocator
 from pymesos_master.core.lifecycles import AgentState, DrainState
 from pymesos_master.core.offers import offer_message
-from pymesos_master.core.registry import quota_message
+from pymesos_master.core.registry import place_of, quota_message
 from pymesos_master.core.state import (
     Agent,
     ClusterState,
@@ -19,6 +19,7 @@ from pymesos_master.core.state import (
     Framework,
     Offer,
     Quarantined,
+    SecretRecord,
     Task,
 )
 from pymesos_master.queries.uses import Uses
@@ -216,6 +217,20 @@ def quarantined_view(aside: Quarantined, *, whole: bool) -> pb.QuarantinedRecord
         key=aside.key,
         reason=aside.reason,
         record=aside.record if whole else b"",
+    )
+
+
+def sealed_view(key: str, record: SecretRecord) -> pb.SealedSecret:
+    """A secret as it is kept."""
+    role, name = place_of(key)
+    return pb.SealedSecret(
+        role=role,
+        name=name,
+        key_id=record.sealed.key_id,
+        nonce=record.sealed.nonce,
+        sealed=record.sealed.data,
+        set_by=record.set_by,
+        set_at_s=record.set_at_s,
     )
 
 

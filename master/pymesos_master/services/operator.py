@@ -5,17 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from pymesos_core import VERSION, contract
+from pymesos_core import VERSION
 from pymesos_core.errors import RequestError
 from pymesos_core.security.policy_file import PolicyError, read_policy
-from pymesos_core.security.secrets import KeyringError
 from pymesos_core.security.signing import SigningError
-from pymesos_core.streams import in_thread
 from pymesos_core.transport import CallError, Code, ServerCall
-from pymesos_master.core.secrets import key_of
-from pymesos_master.queries import PageRequest, TaskFilter
+from pymesos_master.queries import TaskFilter
 from pymesos_master.services import reading_audit
 from pymesos_master.services.leading import CODES, Leadership, caller_of
+from pymesos_master.services.secrets import SecretCalls, page_of
 from pymesos_master.watching import CursorError as WatchCursorError
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -23,17 +21,13 @@ from pymesos_proto.v1 import types_pb2
 Call = ServerCall[Any, Any]
 
 
-def _page(message: pb.Page) -> PageRequest:
-    return PageRequest(message.page_size, message.page_token)
-
-
-class OperatorService:
+class OperatorService(SecretCalls):
     """A call becomes a query or a command of the leader, what that returns or raises the answer."""
 
     contract = pb.DESCRIPTOR.services_by_name["Operator"]
 
     def __init__(self, leadership: Leadership) -> None:
-        self._leadership = leadership
+        super().__init__(leadership)
         self._reading = asyncio.Lock()
 
     async def GetLeader(  # noqa: N802
@@ -69,7 +63,7 @@ class OperatorService:
     ) -> pb.ListAgentsResponse:
         """Agents by id."""
         with self._leadership.asked() as leader:
-            found = leader.queries.agents(caller_of(call), _page(request.page), request.id_prefix)
+            found = leader.queries.agents(caller_of(call), page_of(request.page), request.id_prefix)
         return pb.ListAgentsResponse(agents=found.views, next_page_token=found.next_token)
 
     async def ListFrameworks(  # noqa: N802
@@ -79,7 +73,7 @@ class OperatorService:
         with self._leadership.asked() as leader:
             found = leader.queries.frameworks(
                 caller_of(call),
-                _page(request.page),
+                page_of(request.page),
                 request.id_prefix,
                 completed=request.include_completed,
             )
@@ -100,7 +94,7 @@ class OperatorService:
             completed=request.include_completed,
         )
         with self._leadership.asked() as leader:
-            found = leader.queries.tasks(caller_of(call), _page(request.page), wanted)
+            found = leader.queries.tasks(caller_of(call), page_of(request.page), wanted)
         return pb.ListTasksResponse(tasks=found.views, next_page_token=found.next_token)
 
     async def ListOffers(  # noqa: N802
@@ -108,7 +102,7 @@ class OperatorService:
     ) -> pb.ListOffersResponse:
         """Offers that are not answered yet."""
         with self._leadership.asked() as leader:
-            found = leader.queries.offers(caller_of(call), _page(request.page))
+            found = leader.queries.offers(caller_of(call), page_of(request.page))
         return pb.ListOffersResponse(offers=found.views, next_page_token=found.next_token)
 
     async def ListRoles(  # noqa: N802
@@ -133,7 +127,7 @@ class OperatorService:
         """Records that cannot be handled; one with what it is, if it is asked for."""
         with self._leadership.asked() as leader:
             found = leader.queries.quarantined(
-                caller_of(call), _page(request.page), request.kind, request.key
+                caller_of(call), page_of(request.page), request.kind, request.key
             )
         return pb.ListQuarantinedRecordsResponse(
             records=found.views, next_page_token=found.next_token
@@ -307,43 +301,6 @@ class OperatorService:
         with self._leadership.asked() as leader:
             found = leader.queries.revocations(caller_of(call))
         return pb.ListRevocationsResponse(revocations=found)
-
-    async def SetSecret(  # noqa: N802
-        self, request: pb.SetSecretRequest, call: Call
-    ) -> pb.SetSecretResponse:
-        """Set a secret. Its value is sealed before anything else hears of it."""
-        role, name = request.role, request.name
-        with self._leadership.asked() as leader:
-            leader.queries.check(caller_of(call), "Operator.SetSecret", (role,))
-            if leader.keyring is None:
-                try:
-                    leader.keyring = await in_thread(self._leadership.keys.read)
-                except KeyringError as error:
-                    raise CallError(Code.FAILED_PRECONDITION, str(error)) from None
-            if problem := contract.problem(request):
-                raise CallError(Code.INVALID_ARGUMENT, f"the secret: {problem}")
-            sealed = leader.keyring.seal(role, name, request.value)
-            await leader.commands.set_secret(caller_of(call), role, name, sealed)
-            record = leader.core.state.secrets().get(key_of(role, name))
-        return pb.SetSecretResponse(version=record.version if record is not None else 0)
-
-    async def ListSecrets(  # noqa: N802
-        self, request: pb.ListSecretsRequest, call: Call
-    ) -> pb.ListSecretsResponse:
-        """Secrets, without their values."""
-        with self._leadership.asked() as leader:
-            found = leader.queries.secrets(caller_of(call), request.role)
-        return pb.ListSecretsResponse(secrets=found)
-
-    async def RemoveSecret(  # noqa: N802
-        self, request: pb.RemoveSecretRequest, call: Call
-    ) -> pb.RemoveSecretResponse:
-        """Remove a secret."""
-        with self._leadership.asked() as leader:
-            await leader.commands.remove_secret(
-                caller_of(call), request.role, request.name, force=request.force
-            )
-        return pb.RemoveSecretResponse()
 
     async def WatchEvents(  # noqa: N802
         self, request: pb.WatchEventsRequest, call: Call

@@ -220,6 +220,36 @@ class DescribeJobResponse(_message.Message):
     env_hidden: bool
     def __init__(self, job_id: _Optional[str] = ..., version: _Optional[_Union[VersionView, _Mapping]] = ..., job_json: _Optional[str] = ..., env_hidden: _Optional[bool] = ...) -> None: ...
 
+class JobVersion(_message.Message):
+    __slots__ = ("version", "made_at_s", "made_by", "what", "job_json")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    MADE_AT_S_FIELD_NUMBER: _ClassVar[int]
+    MADE_BY_FIELD_NUMBER: _ClassVar[int]
+    WHAT_FIELD_NUMBER: _ClassVar[int]
+    JOB_JSON_FIELD_NUMBER: _ClassVar[int]
+    version: int
+    made_at_s: float
+    made_by: str
+    what: str
+    job_json: str
+    def __init__(self, version: _Optional[int] = ..., made_at_s: _Optional[float] = ..., made_by: _Optional[str] = ..., what: _Optional[str] = ..., job_json: _Optional[str] = ...) -> None: ...
+
+class RestoreJobRequest(_message.Message):
+    __slots__ = ("request_id", "versions")
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSIONS_FIELD_NUMBER: _ClassVar[int]
+    request_id: str
+    versions: _containers.RepeatedCompositeFieldContainer[JobVersion]
+    def __init__(self, request_id: _Optional[str] = ..., versions: _Optional[_Iterable[_Union[JobVersion, _Mapping]]] = ...) -> None: ...
+
+class RestoreJobResponse(_message.Message):
+    __slots__ = ("job_id", "version")
+    JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    job_id: str
+    version: int
+    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+
 class InstanceView(_message.Message):
     __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen", "cause", "next_start_at_s", "needs", "needs_ports", "data_on", "version", "ready", "leaving", "removed", "serving", "name", "port_names")
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]

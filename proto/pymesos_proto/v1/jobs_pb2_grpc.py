@@ -89,6 +89,11 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobResponse.FromString,
                 _registered_method=True)
+        self.RestoreJob = channel.unary_unary(
+                '/pymesos.v1.Jobs/RestoreJob',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RestoreJobRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RestoreJobResponse.FromString,
+                _registered_method=True)
         self.ListJobs = channel.unary_unary(
                 '/pymesos.v1.Jobs/ListJobs',
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListJobsRequest.SerializeToString,
@@ -205,6 +210,14 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def RestoreJob(self, request, context):
+        """Begin a job with the versions that a backup has of it: the last is in force, and runs. Refused
+        with FAILED_PRECONDITION while a job of its name has not ended.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListJobs(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -309,6 +322,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.DescribeJob,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobResponse.SerializeToString,
+            ),
+            'RestoreJob': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreJob,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.RestoreJobRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.RestoreJobResponse.SerializeToString,
             ),
             'ListJobs': grpc.unary_unary_rpc_method_handler(
                     servicer.ListJobs,
@@ -643,6 +661,33 @@ class Jobs:
             '/pymesos.v1.Jobs/DescribeJob',
             pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.DescribeJobResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreJob(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/RestoreJob',
+            pymesos__proto_dot_v1_dot_jobs__pb2.RestoreJobRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.RestoreJobResponse.FromString,
             options,
             channel_credentials,
             insecure,

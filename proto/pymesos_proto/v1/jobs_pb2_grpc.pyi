@@ -52,6 +52,10 @@ class JobsStub:
     """The versions of a job that are kept: the latest 20, and those that instances are of."""
     DescribeJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.DescribeJobRequest, _jobs_pb2.DescribeJobResponse]
     """The document of a version. Environments are left empty for those who may not `read-env`."""
+    RestoreJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.RestoreJobRequest, _jobs_pb2.RestoreJobResponse]
+    """Begin a job with the versions that a backup has of it: the last is in force, and runs. Refused
+    with FAILED_PRECONDITION while a job of its name has not ended.
+    """
     ListJobs: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]
     WatchJob: _grpc.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobView]
     """The state now, then again whenever it changes, until the job has ended."""
@@ -89,6 +93,10 @@ class JobsAsyncStub(JobsStub):
     """The versions of a job that are kept: the latest 20, and those that instances are of."""
     DescribeJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.DescribeJobRequest, _jobs_pb2.DescribeJobResponse]  # type: ignore[assignment]
     """The document of a version. Environments are left empty for those who may not `read-env`."""
+    RestoreJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.RestoreJobRequest, _jobs_pb2.RestoreJobResponse]  # type: ignore[assignment]
+    """Begin a job with the versions that a backup has of it: the last is in force, and runs. Refused
+    with FAILED_PRECONDITION while a job of its name has not ended.
+    """
     ListJobs: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]  # type: ignore[assignment]
     WatchJob: _aio.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobView]  # type: ignore[assignment]
     """The state now, then again whenever it changes, until the job has ended."""
@@ -189,6 +197,16 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_jobs_pb2.DescribeJobResponse, _abc.Awaitable[_jobs_pb2.DescribeJobResponse]]:
         """The document of a version. Environments are left empty for those who may not `read-env`."""
+
+    @_abc_1.abstractmethod
+    def RestoreJob(
+        self,
+        request: _jobs_pb2.RestoreJobRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.RestoreJobResponse, _abc.Awaitable[_jobs_pb2.RestoreJobResponse]]:
+        """Begin a job with the versions that a backup has of it: the last is in force, and runs. Refused
+        with FAILED_PRECONDITION while a job of its name has not ended.
+        """
 
     @_abc_1.abstractmethod
     def ListJobs(

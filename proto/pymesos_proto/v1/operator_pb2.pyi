@@ -764,6 +764,68 @@ class RemoveSecretResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
+class SealedSecret(_message.Message):
+    __slots__ = ("role", "name", "key_id", "nonce", "sealed", "set_by", "set_at_s")
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KEY_ID_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
+    SEALED_FIELD_NUMBER: _ClassVar[int]
+    SET_BY_FIELD_NUMBER: _ClassVar[int]
+    SET_AT_S_FIELD_NUMBER: _ClassVar[int]
+    role: str
+    name: str
+    key_id: str
+    nonce: bytes
+    sealed: bytes
+    set_by: str
+    set_at_s: float
+    def __init__(self, role: _Optional[str] = ..., name: _Optional[str] = ..., key_id: _Optional[str] = ..., nonce: _Optional[bytes] = ..., sealed: _Optional[bytes] = ..., set_by: _Optional[str] = ..., set_at_s: _Optional[float] = ...) -> None: ...
+
+class ListSealedSecretsRequest(_message.Message):
+    __slots__ = ("page",)
+    PAGE_FIELD_NUMBER: _ClassVar[int]
+    page: Page
+    def __init__(self, page: _Optional[_Union[Page, _Mapping]] = ...) -> None: ...
+
+class ListSealedSecretsResponse(_message.Message):
+    __slots__ = ("secrets", "next_page_token")
+    SECRETS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    secrets: _containers.RepeatedCompositeFieldContainer[SealedSecret]
+    next_page_token: str
+    def __init__(self, secrets: _Optional[_Iterable[_Union[SealedSecret, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class RestoreSecretRequest(_message.Message):
+    __slots__ = ("secret", "value", "replace", "dry_run")
+    SECRET_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    REPLACE_FIELD_NUMBER: _ClassVar[int]
+    DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    secret: SealedSecret
+    value: bytes
+    replace: bool
+    dry_run: bool
+    def __init__(self, secret: _Optional[_Union[SealedSecret, _Mapping]] = ..., value: _Optional[bytes] = ..., replace: _Optional[bool] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+
+class RestoreSecretResponse(_message.Message):
+    __slots__ = ("outcome",)
+    class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        OUTCOME_UNSPECIFIED: _ClassVar[RestoreSecretResponse.Outcome]
+        ADDED: _ClassVar[RestoreSecretResponse.Outcome]
+        SAME: _ClassVar[RestoreSecretResponse.Outcome]
+        REPLACED: _ClassVar[RestoreSecretResponse.Outcome]
+        DIFFERS: _ClassVar[RestoreSecretResponse.Outcome]
+    OUTCOME_UNSPECIFIED: RestoreSecretResponse.Outcome
+    ADDED: RestoreSecretResponse.Outcome
+    SAME: RestoreSecretResponse.Outcome
+    REPLACED: RestoreSecretResponse.Outcome
+    DIFFERS: RestoreSecretResponse.Outcome
+    OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    outcome: RestoreSecretResponse.Outcome
+    def __init__(self, outcome: _Optional[_Union[RestoreSecretResponse.Outcome, str]] = ...) -> None: ...
+
 class WatchEventsRequest(_message.Message):
     __slots__ = ("cursor",)
     CURSOR_FIELD_NUMBER: _ClassVar[int]

@@ -184,6 +184,16 @@ class OperatorStub:
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretResponse.FromString,
                 _registered_method=True)
+        self.ListSealedSecrets = channel.unary_unary(
+                '/pymesos.v1.Operator/ListSealedSecrets',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListSealedSecretsRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListSealedSecretsResponse.FromString,
+                _registered_method=True)
+        self.RestoreSecret = channel.unary_unary(
+                '/pymesos.v1.Operator/RestoreSecret',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RestoreSecretRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RestoreSecretResponse.FromString,
+                _registered_method=True)
         self.WatchEvents = channel.unary_stream(
                 '/pymesos.v1.Operator/WatchEvents',
                 request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.WatchEventsRequest.SerializeToString,
@@ -412,6 +422,20 @@ class OperatorServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListSealedSecrets(self, request, context):
+        """Every secret as it is kept, sealed, for a backup: only for who may do everything with them.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RestoreSecret(self, request, context):
+        """Set a secret that a backup has, unless there is another of its name.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WatchEvents(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -604,6 +628,16 @@ def add_OperatorServicer_to_server(servicer, server):
                     servicer.RemoveSecret,
                     request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretResponse.SerializeToString,
+            ),
+            'ListSealedSecrets': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSealedSecrets,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ListSealedSecretsRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ListSealedSecretsResponse.SerializeToString,
+            ),
+            'RestoreSecret': grpc.unary_unary_rpc_method_handler(
+                    servicer.RestoreSecret,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.RestoreSecretRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.RestoreSecretResponse.SerializeToString,
             ),
             'WatchEvents': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchEvents,
@@ -1446,6 +1480,60 @@ class Operator:
             '/pymesos.v1.Operator/RemoveSecret',
             pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_operator__pb2.RemoveSecretResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSealedSecrets(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/ListSealedSecrets',
+            pymesos__proto_dot_v1_dot_operator__pb2.ListSealedSecretsRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ListSealedSecretsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RestoreSecret(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Operator/RestoreSecret',
+            pymesos__proto_dot_v1_dot_operator__pb2.RestoreSecretRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.RestoreSecretResponse.FromString,
             options,
             channel_credentials,
             insecure,

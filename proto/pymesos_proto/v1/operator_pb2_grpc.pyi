@@ -76,6 +76,10 @@ class OperatorStub:
     """What tasks of a role may be given, and nobody else. No call answers a value."""
     ListSecrets: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListSecretsRequest, _operator_pb2.ListSecretsResponse]
     RemoveSecret: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RemoveSecretRequest, _operator_pb2.RemoveSecretResponse]
+    ListSealedSecrets: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListSealedSecretsRequest, _operator_pb2.ListSealedSecretsResponse]
+    """Every secret as it is kept, sealed, for a backup: only for who may do everything with them."""
+    RestoreSecret: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RestoreSecretRequest, _operator_pb2.RestoreSecretResponse]
+    """Set a secret that a backup has, unless there is another of its name."""
     WatchEvents: _grpc.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_operator_pb2.WhoAmIRequest, _operator_pb2.WhoAmIResponse]
     """Who calls, and which rules of the policy name it."""
@@ -135,6 +139,10 @@ class OperatorAsyncStub(OperatorStub):
     """What tasks of a role may be given, and nobody else. No call answers a value."""
     ListSecrets: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListSecretsRequest, _operator_pb2.ListSecretsResponse]  # type: ignore[assignment]
     RemoveSecret: _aio.UnaryUnaryMultiCallable[_operator_pb2.RemoveSecretRequest, _operator_pb2.RemoveSecretResponse]  # type: ignore[assignment]
+    ListSealedSecrets: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListSealedSecretsRequest, _operator_pb2.ListSealedSecretsResponse]  # type: ignore[assignment]
+    """Every secret as it is kept, sealed, for a backup: only for who may do everything with them."""
+    RestoreSecret: _aio.UnaryUnaryMultiCallable[_operator_pb2.RestoreSecretRequest, _operator_pb2.RestoreSecretResponse]  # type: ignore[assignment]
+    """Set a secret that a backup has, unless there is another of its name."""
     WatchEvents: _aio.UnaryStreamMultiCallable[_operator_pb2.WatchEventsRequest, _operator_pb2.ClusterEventBatch]  # type: ignore[assignment]
     WhoAmI: _aio.UnaryUnaryMultiCallable[_operator_pb2.WhoAmIRequest, _operator_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Who calls, and which rules of the policy name it."""
@@ -371,6 +379,22 @@ class OperatorServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.RemoveSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RemoveSecretResponse, _abc.Awaitable[_operator_pb2.RemoveSecretResponse]]: ...
+
+    @_abc_1.abstractmethod
+    def ListSealedSecrets(
+        self,
+        request: _operator_pb2.ListSealedSecretsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ListSealedSecretsResponse, _abc.Awaitable[_operator_pb2.ListSealedSecretsResponse]]:
+        """Every secret as it is kept, sealed, for a backup: only for who may do everything with them."""
+
+    @_abc_1.abstractmethod
+    def RestoreSecret(
+        self,
+        request: _operator_pb2.RestoreSecretRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.RestoreSecretResponse, _abc.Awaitable[_operator_pb2.RestoreSecretResponse]]:
+        """Set a secret that a backup has, unless there is another of its name."""
 
     @_abc_1.abstractmethod
     def WatchEvents(

@@ -1,0 +1,1 @@
+"""`backup` and `restore`: what a cluster was told to be, in a file."""

@@ -1,0 +1,87 @@
+"""Commands that write a backup of a cluster that runs, and restore it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from pymesos_cli.group import Room
+from pymesos_cli.options import Settings, pass_settings, with_cluster
+
+room = Room()
+FILE = click.argument("file", metavar="FILE", type=click.Path(allow_dash=True))
+
+
+@room.command()
+@FILE
+@click.option("--force", is_flag=True, help="Overwrite FILE if it is there.")
+@pass_settings
+def backup(settings: Settings, file: str, force: bool) -> None:
+    """Write what a cluster was told to be to FILE: policy, quotas, weights, secrets, jobs and more.
+
+    The cluster runs on meanwhile. Secrets are in FILE as masters keep them, sealed by their key,
+    which is not. It is for those who may `policy` and `agents`, and in every role `read`,
+    `read-env` and `secrets`. FILE is for you alone; - is standard output.
+
+    The exit status is 1 if something could not be reached, which is said, and is not in it.
+    """
+    from pymesos_cli.backup import gathering
+
+    status = with_cluster(settings, lambda cluster: gathering.back_up(cluster, file, force=force))
+    sys.exit(status)
+
+
+@room.command()
+@FILE
+@click.option("--plan", is_flag=True, help="Show what would be done, and do nothing.")
+@click.option(
+    "--existing",
+    type=click.Choice(["refuse", "keep", "replace"]),
+    default="refuse",
+    show_default=True,
+    help="What becomes of what is there already and differs: nothing at all is restored, it stays,"
+    " or it is made as in FILE.",
+)
+@click.option(
+    "--secrets-key",
+    type=click.Path(path_type=Path),
+    default=None,
+    metavar="PATH",
+    help="The keys of secrets of the cluster in FILE.  [default: those that the masters have]",
+)
+@click.option("--without-secrets", is_flag=True, help="Restore everything else.")
+@pass_settings
+def restore(
+    settings: Settings,
+    file: str,
+    plan: bool,
+    existing: str,
+    secrets_key: Path | None,
+    without_secrets: bool,
+) -> None:
+    """Restore what `backup` wrote to FILE: what is missing is added, what is the same stays.
+
+    FILE is checked to its end before anything is done; - is standard input. Jobs begin with the
+    versions that they had, by whoever serves their role. Volumes, and the data in them, are in no
+    backup. To restore once more does what was not done.
+
+    With --plan the exit status is 0 if there is nothing to do, and 1 if there is.
+    """
+    if without_secrets and secrets_key is not None:
+        raise click.UsageError("--secrets-key and --without-secrets exclude each other: give one")
+    from pymesos_cli.backup import restoring
+
+    status = with_cluster(
+        settings,
+        lambda cluster: restoring.restore(
+            cluster,
+            file,
+            plan=plan,
+            existing=restoring.Existing(existing),
+            key_file=secrets_key,
+            with_secrets=not without_secrets,
+        ),
+    )
+    sys.exit(status)

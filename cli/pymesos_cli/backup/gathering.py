@@ -1,0 +1,262 @@
+"""`backup`: what a cluster that runs was told to be is read, and written to a file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import grpc
+import grpc.aio
+
+from pymesos_binpack.jobfiles.parsing import load_document
+from pymesos_cli.backup.records import FORMAT, Backup, SavedJob, lines_of
+from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster
+from pymesos_cli.output import count_of, note
+from pymesos_cli.services import of_each
+from pymesos_core import VERSION
+from pymesos_core.reservations import dynamic
+from pymesos_core.resources import Resources, from_proto, to_proto
+from pymesos_core.security.secrets import KEY_FILE
+from pymesos_core.text import os_problem, quoted
+from pymesos_proto.v1 import backup_pb2 as backup_pb
+from pymesos_proto.v1 import jobs_pb2
+from pymesos_proto.v1 import operator_pb2 as pb
+
+if TYPE_CHECKING:
+    from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
+
+TRIES = 3  # of a job that changes while it is read
+
+
+class _HiddenError(Exception):
+    """What the caller may not read would be missed once it is restored."""
+
+
+async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
+    """`pymesos-cli backup`; the exit status."""
+    if file != "-" and not force and os.path.lexists(file):
+        raise _exists(file)  # before anybody waits for the rest
+    backup = await gather(cluster)
+    size = write_file(backup, file, force=force)
+    for left_out in backup.begin.left_out:
+        note(f"not in the backup: {left_out}")
+    for view in await cluster.frameworks():
+        if not view.info.jobs_address:
+            who = f"framework {view.info.name} ({view.info.framework_id})"
+            note(f"{who} serves no jobs to others: what it has is not in the backup")
+    if file != "-":
+        print(f"{_said(backup)}: {size} bytes in {quoted(file)}")
+    if backup.secrets:
+        keys = ", ".join(sorted({secret.key_id for secret in backup.secrets}))
+        note(
+            f"secrets are in it as they are sealed: keep {KEY_FILE} of a master, which has the key"
+            f" {keys}, at another place"
+        )
+    return EXIT_FAILED if backup.begin.left_out else 0
+
+
+def _said(backup: Backup) -> str:
+    versions = sum(len(job.versions) for job in backup.jobs)
+    parts = [
+        "the policy" if backup.policy is not None else "no policy, since nobody has set one",
+        count_of(len(backup.roles), "role"),
+        count_of(len(backup.secrets), "secret"),
+        count_of(len(backup.agents), "agent"),
+        count_of(len(backup.revoked), "revocation"),
+        f"{count_of(len(backup.jobs), 'job')} ({count_of(versions, 'version')})",
+    ]
+    return ", ".join(parts)
+
+
+def _exists(file: str) -> CliError:
+    return CliError(
+        f"{quoted(file)} is there already, and is not overwritten: give another name, or --force",
+        EXIT_USAGE,
+    )
+
+
+def write_file(backup: Backup, file: str, *, force: bool) -> int:
+    """Write a file for its owner alone, which is there as a whole or not at all; its size.
+
+    Raises CliError.
+    """
+    if file == "-":
+        return sum(sys.stdout.buffer.write(line) for line in lines_of(backup))
+    path = Path(file)
+    try:
+        handle, name = tempfile.mkstemp(prefix=".pymesos-", dir=path.parent)  # 0600
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                size = sum(stream.write(line) for line in lines_of(backup))
+                stream.flush()
+                os.fsync(stream.fileno())
+            if force:
+                Path(name).replace(path)
+            else:
+                path.hardlink_to(name)  # which fails if somebody was quicker
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                Path(name).unlink()
+    except FileExistsError as error:
+        raise _exists(file) from error
+    except OSError as error:
+        raise CliError(f"the backup cannot be written: {os_problem(error)}") from error
+    return size
+
+
+async def gather(cluster: Cluster) -> Backup:
+    """Return what the cluster was told to be, as far as it is reached. Raises CliError."""
+    me = await cluster.call(lambda s, t: s.WhoAmI(pb.WhoAmIRequest(), timeout=t))
+    secrets = await cluster.pages(
+        lambda s, p, t: s.ListSealedSecrets(pb.ListSealedSecretsRequest(page=p), timeout=t),
+        lambda r: r.secrets,
+    )  # first, since this says who may not make a backup
+    policy = await cluster.call(lambda s, t: s.GetPolicy(pb.GetPolicyRequest(), timeout=t))
+    roles = await cluster.call(lambda s, t: s.ListRoles(pb.ListRolesRequest(), timeout=t))
+    revoked = await cluster.call(
+        lambda s, t: s.ListRevocations(pb.ListRevocationsRequest(), timeout=t)
+    )
+    agents = await cluster.agents()
+    aside = await cluster.pages(
+        lambda s, p, t: s.ListQuarantinedRecords(
+            pb.ListQuarantinedRecordsRequest(page=p), timeout=t
+        ),
+        lambda r: r.records,
+    )
+    left_out = [
+        f"the record {one.kind}/{one.key} of the registry, which cannot be handled: {one.reason}"
+        for one in aside
+    ]
+    jobs, without = await _jobs(cluster)
+    begin = backup_pb.BackupBegin(
+        format=FORMAT,
+        made_at_s=time.time(),
+        made_with=VERSION,
+        made_by=me.principal,
+        left_out=left_out + without,
+    )
+    return Backup(
+        begin,
+        policy.document if policy.version else None,
+        tuple(_roles(roles.roles)),
+        tuple(secrets),
+        tuple(_agents(agents)),
+        tuple(one.name for one in revoked.revocations),
+        tuple(jobs),
+    )
+
+
+def _roles(views: Iterable[pb.RoleView]) -> Iterable[backup_pb.BackupRole]:
+    for view in views:
+        has_quota = bool(view.quota.guarantees or view.quota.limits)
+        if view.weight != 1 or has_quota:
+            quota = view.quota if has_quota else None
+            yield backup_pb.BackupRole(role=view.role, weight=view.weight, quota=quota)
+
+
+def _agents(views: Iterable[pb.AgentView]) -> Iterable[backup_pb.BackupAgent]:
+    for view in views:
+        reserved = plainly_reserved(view)
+        maintenance = view.maintenance.unavailability if view.HasField("maintenance") else None
+        cordoned = bool(view.drain.state)
+        if view.state != "gone" and (cordoned or maintenance is not None or reserved):
+            yield backup_pb.BackupAgent(
+                agent_id=view.info.agent_id,
+                hostname=view.info.address.hostname,
+                cordoned=cordoned,
+                maintenance=maintenance,
+                reserved=to_proto(reserved),
+            )
+
+
+def plainly_reserved(view: pb.AgentView) -> Resources:
+    """What is reserved on an agent by one dynamic reservation, and is no volume.
+
+    Volumes are left out: their data is on the agent's disk, and a framework makes new ones.
+    """
+    reserved = dynamic(from_proto(view.total))
+    return reserved.where(
+        lambda tag: tag.volume is None and len(tag.reservations) == 1 and not tag.device
+    )
+
+
+async def _jobs(cluster: Cluster) -> tuple[list[SavedJob], list[str]]:
+    """The jobs that have not ended, and what of them is left out, in words. Raises CliError."""
+    left_out: list[str] = []
+
+    async def ask(_view: pb.FrameworkView, stub: JobsAsyncStub) -> list[SavedJob]:
+        return await _jobs_of(stub, cluster.timeout_s, left_out)
+
+    try:
+        found, silent = await of_each(cluster, ask)
+    except _HiddenError as error:
+        raise CliError(str(error)) from None
+    return [job for jobs in found for job in jobs], [*left_out, *map(str, silent)]
+
+
+async def _jobs_of(stub: JobsAsyncStub, timeout_s: float, left_out: list[str]) -> list[SavedJob]:
+    """The jobs of one framework."""
+    jobs: list[SavedJob] = []
+    token = ""
+    while True:
+        request = jobs_pb2.ListJobsRequest(page_token=token)
+        page = await stub.ListJobs(request, timeout=timeout_s)
+        for view in page.jobs:
+            if view.state == "running":
+                job = await _job(stub, timeout_s, view.job_id)
+                jobs += [job] if job is not None else []
+            elif view.state == "quarantined":
+                why = f"which is quarantined: {view.explanation}"
+                left_out.append(f"the job {view.job_id}, {why}")
+        token = page.next_page_token
+        if not token:
+            return jobs
+
+
+async def _job(stub: JobsAsyncStub, timeout_s: float, job_id: str) -> SavedJob | None:
+    """A job with its versions; None: it has ended meanwhile, and is forgotten."""
+    for _ in range(TRIES):  # a version may be forgotten while others are read
+        try:
+            listed = await stub.ListVersions(
+                jobs_pb2.ListVersionsRequest(job_id=job_id), timeout=timeout_s
+            )
+            numbers = sorted(view.version for view in listed.versions)
+            versions = [await _version(stub, timeout_s, job_id, number) for number in numbers]
+        except grpc.aio.AioRpcError as error:
+            if error.code() != grpc.StatusCode.NOT_FOUND:
+                raise
+            continue
+        name, role = _name_and_role(versions[-1].job_json)
+        return SavedJob(job_id, role, name, tuple(versions))
+    return None
+
+
+def _name_and_role(document: str) -> tuple[str, str]:
+    read = load_document(document, only_json=True)
+    return str(read["name"]), str(read.get("role", "*"))
+
+
+async def _version(
+    stub: JobsAsyncStub, timeout_s: float, job_id: str, number: int
+) -> jobs_pb2.JobVersion:
+    """A version with its document. Raises _HiddenError."""
+    request = jobs_pb2.DescribeJobRequest(job_id=job_id, version=number)
+    said = await stub.DescribeJob(request, timeout=timeout_s)
+    if said.env_hidden:
+        raise _HiddenError(
+            f"you may not read the environments of the job {job_id}, and a backup without them"
+            f" would restore another job: have somebody make it who may `read-env` in every role"
+        )
+    return jobs_pb2.JobVersion(
+        version=number,
+        made_at_s=said.version.made_at_s,
+        made_by=said.version.made_by,
+        what=said.version.what,
+        job_json=said.job_json,
+    )

@@ -1,0 +1,113 @@
+"""The jobs of a backup: each begun by who serves its role, with the versions that it had."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Sequence
+from functools import partial
+
+from pymesos_cli.backup.records import SavedJob
+from pymesos_cli.backup.steps import Found, Step, stuck_if_refused
+from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.jobs.run import serving_of
+from pymesos_cli.services import service
+from pymesos_core import limits
+from pymesos_core.text import count_of
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import FrameworkView
+
+SHOWN_CHANGES = 3
+MAX_REQUEST_BYTES = limits.MESSAGE.most - 64 * limits.KIB
+
+
+async def steps_of_jobs(cluster: Cluster, jobs: Iterable[SavedJob]) -> list[Step]:
+    """Return the steps that begin jobs. Raises CliError when no master is reached."""
+    serving: dict[str, FrameworkView | CliError] = {}
+    named: dict[tuple[str, str], str] = {}
+    steps: list[Step] = []
+    for job in jobs:
+        what = _said(job)
+        earlier = named.setdefault((job.role, job.name), job.job_id)
+        if earlier != job.job_id:
+            why = f"{earlier} has the same name, and one job of a name runs at a time"
+            steps.append(Step(what, Found.LEFT_OUT, why))
+            continue
+        if job.role not in serving:
+            serving[job.role] = await _serves(cluster, job.role)
+        view = serving[job.role]
+        if isinstance(view, CliError):
+            steps.append(Step(what, Found.STUCK, view.format_message()))
+        else:
+            steps.append(await stuck_if_refused(what, partial(_step, cluster, view, job)))
+    return steps
+
+
+def _said(job: SavedJob) -> str:
+    kept = kept_versions(job.versions)
+    number = f"version {kept[-1].version}"
+    if len(kept) > 1:
+        number += f", with {count_of(len(kept) - 1, 'earlier one')}"
+    if left := len(job.versions) - len(kept):
+        number += f" ({left} older than those do not fit and are left out)"
+    role = "" if job.role == "*" else f" of the role {job.role}"
+    return f"the job {job.name}{role}, {number}"
+
+
+def kept_versions(versions: Sequence[pb.JobVersion]) -> list[pb.JobVersion]:
+    """Return the latest versions, as many as one request may have."""
+    kept: list[pb.JobVersion] = []
+    left_bytes = MAX_REQUEST_BYTES
+    for version in reversed(versions[-limits.JOB_VERSIONS.most :]):
+        left_bytes -= version.ByteSize() + 16
+        if kept and left_bytes < 0:
+            break
+        kept.insert(0, version)
+    return kept
+
+
+async def _serves(cluster: Cluster, role: str) -> FrameworkView | CliError:
+    """Who takes jobs of a role, or why nobody does."""
+    try:
+        found = await serving_of(cluster, role)
+    except CliError as error:
+        return error
+    return found or CliError(
+        f"nobody takes jobs of the role {role}: start pymesos-binpack --listen --role {role}"
+    )
+
+
+async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
+    """Hold a job against the one of its name that runs. Raises CliError."""
+    latest = job.versions[-1].job_json
+    request = pb.ApplyJobRequest(job_json=latest, request_id=str(uuid.uuid4()), dry_run=True)
+    async with service(cluster, view) as stub:
+        planned = await stub.ApplyJob(request, timeout=cluster.timeout_s)
+
+    async def begin() -> None:
+        request = pb.RestoreJobRequest(
+            request_id=str(uuid.uuid4()), versions=kept_versions(job.versions)
+        )
+        async with service(cluster, view) as stub:
+            await stub.RestoreJob(request, timeout=cluster.timeout_s)
+
+    async def replace() -> None:
+        request = pb.ApplyJobRequest(job_json=latest, request_id=str(uuid.uuid4()))
+        async with service(cluster, view) as stub:
+            await stub.ApplyJob(request, timeout=cluster.timeout_s)
+
+    what = _said(job)
+    if planned.created:
+        return Step(what, Found.MISSING, do=begin)
+    if not planned.changed:
+        return Step(what, Found.SAME)
+    return Step(what, Found.DIFFERS, _differences(planned), replace)
+
+
+def _differences(planned: pb.ApplyJobResponse) -> str:
+    shown = [
+        f"{each.path}: {each.before or 'not there'} here, {each.after or 'not there'} in the backup"
+        for each in planned.changes[:SHOWN_CHANGES]
+    ]
+    more = len(planned.changes) + planned.more_changes - len(shown)
+    said = "; ".join([*shown, *([f"and {count_of(more, 'other key')}"] if more else [])])
+    return f"{planned.job_id} runs: {said or 'not all of it is of the version in force'}"

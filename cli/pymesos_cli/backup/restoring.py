@@ -1,0 +1,165 @@
+"""`restore`: a backup is checked to its end, held against the cluster, and then restored."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+
+from pymesos_cli.backup.records import Backup, BackupError, read_backup
+from pymesos_cli.backup.restored_jobs import steps_of_jobs
+from pymesos_cli.backup.steps import Found, Step, steps_of
+from pymesos_cli.cluster import EXIT_FAILED, EXIT_NO_MASTER, EXIT_USAGE, CliError, Cluster
+from pymesos_cli.output import count_of, note, printable
+from pymesos_core.json_dialect import iso
+from pymesos_core.security.secrets import Keyring, KeyringError, read_keyring
+from pymesos_core.text import os_problem, quoted
+
+SHOWN = 20  # of what is in the way
+
+
+class Existing(StrEnum):
+    """What is done with what is there already, and differs."""
+
+    REFUSE = "refuse"
+    KEEP = "keep"
+    REPLACE = "replace"
+
+
+async def restore(
+    cluster: Cluster,
+    file: str,
+    *,
+    plan: bool,
+    existing: Existing,
+    key_file: Path | None,
+    with_secrets: bool,
+) -> int:
+    """`pymesos-cli restore`; the exit status."""
+    backup = read_file(file)
+    keyring = _keys(key_file)
+    for left_out in backup.begin.left_out:
+        note(f"the backup lacks {left_out}")
+    steps = await steps_of(cluster, backup, keyring, secrets=with_secrets)
+    steps += await steps_of_jobs(cluster, backup.jobs)
+    if plan:
+        return _show(steps, existing)
+    _check(steps, existing)
+    return await _carry_out(steps, existing)
+
+
+def read_file(file: str) -> Backup:
+    """Read and check a backup; `-` is standard input. Raises CliError."""
+    name = "standard input" if file == "-" else quoted(file)
+    try:
+        with sys.stdin.buffer if file == "-" else Path(file).open("rb") as stream:
+            backup = read_backup(stream)
+    except OSError as error:
+        raise CliError(os_problem(error), EXIT_USAGE) from error
+    except BackupError as error:
+        raise CliError(f"{name}: {error}. Nothing is restored", EXIT_USAGE) from error
+    begin = backup.begin
+    by = f" by {begin.made_by}" if begin.made_by else ""
+    jobs = count_of(len(backup.jobs), "job")
+    note(printable(f"a backup of {iso(begin.made_at_s)}{by}, with {jobs}"))
+    return backup
+
+
+def _keys(key_file: Path | None) -> Keyring | None:
+    if key_file is None:
+        return None
+    try:
+        return read_keyring(key_file)
+    except FileNotFoundError as error:
+        raise CliError(os_problem(error), EXIT_USAGE) from error
+    except KeyringError as error:
+        raise CliError(f"--secrets-key: {error}", EXIT_USAGE) from error
+
+
+def _becomes(step: Step, existing: Existing) -> str:
+    """What a step does, in a word."""
+    if step.found is Found.DIFFERS:
+        return {Existing.REPLACE: "replace", Existing.KEEP: "keep"}.get(existing, "differs")
+    return {Found.MISSING: "add", Found.SAME: "same", Found.LEFT_OUT: "leave out"}.get(
+        step.found, "cannot"
+    )
+
+
+def _line(step: Step, existing: Existing) -> str:
+    why = f": {step.why}" if step.why else ""
+    return printable(f"{_becomes(step, existing):<9}  {step.what}{why}")
+
+
+def _show(steps: Sequence[Step], existing: Existing) -> int:
+    """Say what would be done; the exit status: 0 nothing."""
+    for step in steps:
+        print(_line(step, existing))
+    words = Counter(_becomes(step, existing) for step in steps)
+    print(", ".join(f"{number} to {word}" if word in _DONE else f"{number} {word}"
+                    for word, number in words.items()) or "the backup is empty")  # fmt: skip
+    return 0 if words.keys() <= {"same", "keep", "leave out"} else EXIT_FAILED
+
+
+_DONE = ("add", "replace", "keep", "leave out")
+
+
+def _check(steps: Sequence[Step], existing: Existing) -> None:
+    """Raises CliError where something is in the way: nothing is done then."""
+    stuck = [step for step in steps if step.found is Found.STUCK]
+    differs = [step for step in steps if step.found is Found.DIFFERS]
+    if existing is not Existing.REFUSE:
+        differs = []
+    in_the_way = [*stuck, *differs]
+    if not in_the_way:
+        return
+    for step in in_the_way[:SHOWN]:
+        note(_line(step, existing))
+    if len(in_the_way) > SHOWN:
+        note(f"and {len(in_the_way) - SHOWN} more, which --plan shows")
+    hints = []
+    if any(step.what.startswith("the secret ") for step in stuck):
+        hints.append(
+            "give the file of keys that the masters had whose secrets these are with --secrets-key"
+            " (secrets.key in the folder of --tls of each, and of `cluster init`), or have"
+            " everything else restored with --without-secrets"
+        )
+    if differs:
+        hints.append(
+            "what differs is left as it is with --existing keep, and made as in the backup with"
+            " --existing replace"
+        )
+    rest = "; ".join(hints) or "mend that, and restore again"
+    raise CliError(
+        f"nothing is restored, since {count_of(len(in_the_way), 'thing')} of the backup"
+        f" {'is' if len(in_the_way) == 1 else 'are'} in the way: {rest}",
+    )
+
+
+async def _carry_out(steps: Sequence[Step], existing: Existing) -> int:
+    """Do what is to be done; the exit status. What fails is said, and the rest goes on."""
+    failed = 0
+    for step in steps:
+        becomes = _becomes(step, existing)
+        if step.do is None or becomes not in ("add", "replace"):
+            if becomes in ("keep", "leave out"):
+                print(_line(step, existing), flush=True)
+            continue
+        try:
+            await step.do()
+        except CliError as error:
+            if error.exit_code == EXIT_NO_MASTER:
+                raise
+            failed += 1
+            note(printable(f"not restored: {step.what}: {error.format_message()}"))
+            continue
+        print(_line(step, existing), flush=True)
+    same = sum(step.found is Found.SAME for step in steps)
+    print(f"{count_of(same, 'thing')} of the backup {'was' if same == 1 else 'were'} so already")
+    if failed:
+        raise CliError(
+            f"{count_of(failed, 'thing')} of the backup could not be restored: mend what is said"
+            f" above, and restore again; what is there by then is left as it is"
+        )
+    return 0
