@@ -91,6 +91,32 @@ def test_volumes_on_several_agents_are_explained_until_one_is_removed(h: Binpack
     again.core.check()
 
 
+@pytest.mark.parametrize(
+    "state",
+    [pb.TASK_LOST, pb.TASK_DROPPED, pb.TASK_GONE, pb.TASK_UNKNOWN, pb.TASK_FAILED, pb.TASK_KILLED],
+)
+def test_a_task_that_is_lost_keeps_its_data(h: BinpackHarness, state: pb.TaskState) -> None:
+    """marathon#4603: with TASK_LOST the volume was deleted, and its data with it."""
+    job_id = h.submit(database(), "1")
+    h.offer(ROOM, "a")
+    h.update(f"{job_id}.t.0.1", pb.TASK_RUNNING)
+    left = volume_tags(h)
+    h.update(f"{job_id}.t.0.1", pb.TASK_UNREACHABLE, uuid=b"v")
+    h.advance(3600)
+    h.offer(ROOM, "b")
+    assert h.launched() == [f"{job_id}.t.0.1"], "its agent may come back, with its data"
+    h.update(f"{job_id}.t.0.1", state, uuid=b"w")
+    h.advance(1)
+    h.offer(ROOM, "b")
+    assert h.launched() == [f"{job_id}.t.0.1"], "its data are elsewhere"
+    assert [(v.volume_id, v.agent_id) for v in h.core.volumes] == [("db.t.0.data", "a")]
+    offer_with(h, left)
+    assert h.launched()[1:] == [f"{job_id}.t.0.2"]
+    assert (made(h), volume_tags(h)) == (["db.t.0.data"], left)
+    before = [operation for accept in accepts(h) for operation in accept.before]
+    assert {operation.WhichOneof("operation") for operation in before} == {"reserve", "create"}
+
+
 def explanation(h: BinpackHarness, job_id: str) -> str:
     return h.core.jobs[job_id].instances[0].explanation
 
