@@ -14,6 +14,7 @@ from pymesos_agent.containers.facets import DECLARED, FACETS
 from pymesos_agent.core import lifecycles as of_agent
 from pymesos_agent.main import main as agent
 from pymesos_agent.settings import AgentSettings
+from pymesos_binpack.jobfiles.parsing import read_job_file
 from pymesos_binpack.jobfiles.reference import sections
 from pymesos_binpack.jobs.lifecycle import INSTANCE_LIFE
 from pymesos_binpack.jobs.rollouts.lifecycle import ROLLOUT_LIFE
@@ -149,11 +150,12 @@ def failures() -> str:
 
 
 def job_files() -> str:
-    """docs/job-files.md, with the tables of all keys."""
+    """docs/job-files.md, with the tables of all keys and an example of each."""
     page = (DOCS / "job-files.md").read_text("utf-8")
     head, _, rest = page.partition(KEYS)
     _, _, tail = rest.partition(END_OF_KEYS)
-    return "\n\n".join([head + KEYS, sections(), END_OF_KEYS]) + tail
+    examples = read_job_file(DOCS.parent / "frameworks/examples/every-key.yaml")
+    return "\n\n".join([head + KEYS, sections(examples), END_OF_KEYS]) + tail
 
 
 def containers() -> str:

@@ -12,8 +12,15 @@ import pytest
 
 from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import check_message, container_info
-from pymesos_binpack.jobfiles.parsing import MAX_BYTES, JobError, load_document, parse_job, schema
-from pymesos_binpack.jobfiles.reference import sections
+from pymesos_binpack.jobfiles.parsing import (
+    MAX_BYTES,
+    JobError,
+    load_document,
+    parse_job,
+    read_job_file,
+    schema,
+)
+from pymesos_binpack.jobfiles.reference import sections, without_example
 from pymesos_binpack.jobs.launching import needed_runtimes
 from pymesos_binpack.placement.agents import KnownAgents, Placements
 from pymesos_binpack.placement.eligibility import unmet
@@ -243,9 +250,21 @@ def keys_of(node: dict[str, Any]) -> Iterator[str]:
                 yield from keys_of(each)
 
 
+EVERY_KEY = read_job_file(ROOT / "frameworks/examples/every-key.yaml")
+
+
+def test_every_key_has_an_example_that_can_be_launched() -> None:
+    assert without_example(EVERY_KEY) == []
+    job = parse_job(EVERY_KEY)
+    assert {task.name for task in job.tasks} >= {"web", "db", "train"}
+    web, *others = EVERY_KEY["tasks"]
+    less = {key: value for key, value in web.items() if key != "sidecars"}
+    assert "tasks[].sidecars" in without_example({**EVERY_KEY, "tasks": [less, *others]})
+
+
 def test_every_key_is_in_the_reference() -> None:
-    """W25: with what it is, and of items of lists, too."""
-    text = sections()
+    """W25: with what it is and an example, and of items of lists, too."""
+    text = sections(EVERY_KEY)
     assert text in (ROOT / "docs/job-files.md").read_text("utf-8"), "run `make docs`"
     rows = [line.split(" | ") for line in text.splitlines() if line.startswith("| `")]
     assert {row[0][3:-1] for row in rows} - {"(name)", "(any other)"} == set(keys_of(schema()))

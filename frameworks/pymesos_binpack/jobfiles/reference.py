@@ -6,19 +6,23 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import yaml
+
 from pymesos_binpack.jobfiles.checks import resolved
 from pymesos_binpack.jobfiles.parsing import schema
 
 Node = Mapping[str, Any]
+MOST_SHOWN = 80  # characters of an example that has its own section
+ANY = ("(any other)", "(name)")  # how keys are shown that may have any name
 
 
-def sections() -> str:
-    """All of them, in Markdown."""
-    places = _places()
+def sections(job: Node) -> str:
+    """Return all of them, in Markdown, with examples from a job."""
+    places, examples = _places(), examples_of(job)
     parts: list[str] = []
     for path, node, text in places.values():
         title = f"## `{path}`" if path else "## The job"
-        rows = [_row(node, key, value, places) for key, value in _keys(node)]
+        rows = [_row(node, key, value, places, examples) for key, value in _keys(node)]
         parts += [part for part in (title, text, _table(rows)) if part]
     return "\n\n".join(parts)
 
@@ -41,11 +45,43 @@ def _places() -> dict[int, tuple[str, Node, str]]:
     return out
 
 
+def examples_of(job: Node) -> dict[tuple[int, str], Any]:
+    """Return the first value that a job has for each key of each mapping, by the mapping's id."""
+    out: dict[tuple[int, str], Any] = {}
+    waiting: list[tuple[Node, Any]] = [(schema(), job)]
+    while waiting:
+        node, value = waiting.pop(0)
+        for key, inner in _keys(node):
+            for name in value.keys() - node.get("properties", {}) if key in ANY else {key}:
+                if name in value:
+                    out.setdefault((id(node), key), value[name])
+                    waiting += [(m, v) for m, v in _mappings(inner, value[name])]
+    return out
+
+
+def _mappings(node: Node, value: Any) -> Iterator[tuple[Node, Any]]:
+    """The mappings that a value is, or has as the items of its list."""
+    inner, _ = _mapping(node)
+    if inner is not None:
+        yield from ((inner, each) for each in (value if isinstance(value, list) else [value]))
+
+
+def without_example(job: Node) -> list[str]:
+    """Return the keys of the schema that a job has not."""
+    examples = examples_of(job)
+    return [
+        f"{path}{'.' if path else ''}{key}"
+        for path, node, _ in _places().values()
+        for key, _ in _keys(node)
+        if (id(node), key) not in examples
+    ]
+
+
 def _keys(node: Node) -> Iterator[tuple[str, Node]]:
     yield from node.get("properties", {}).items()
     more = node.get("additionalProperties")
     if isinstance(more, dict):
-        yield "(any other)" if node.get("properties") else "(name)", more
+        yield ANY[0] if node.get("properties") else ANY[1], more
 
 
 def _mapping(value: Node) -> tuple[Node | None, str]:
@@ -60,7 +96,13 @@ def _mapping(value: Node) -> tuple[Node | None, str]:
     return (value if "properties" in value or "additionalProperties" in value else None), ""
 
 
-def _row(node: Node, key: str, value: Node, places: Mapping[int, Any]) -> tuple[str, ...]:
+def _row(
+    node: Node,
+    key: str,
+    value: Node,
+    places: Mapping[int, Any],
+    examples: Mapping[tuple[int, str], Any],
+) -> tuple[str, ...]:
     merged = resolved(value, schema())
     default = json.dumps(merged["default"]) if "default" in merged else ""
     about = "required" if key in node.get("required", ()) else f"`{default}`" if default else ""
@@ -68,7 +110,18 @@ def _row(node: Node, key: str, value: Node, places: Mapping[int, Any]) -> tuple[
     kind = _kind(merged)
     if inner is not None:
         kind = f"[{kind}](#{_anchor(places[id(inner)][0])})"
-    return (f"`{key}`", kind, about, _limits(merged), merged.get("description", ""))
+    example = examples.get((id(node), key))
+    shown = f"`{_as_yaml(example)}`" if example is not None else ""
+    if inner is not None and len(shown) > MOST_SHOWN:
+        shown = ""  # its own section has examples of its keys
+    return (f"`{key}`", kind, about, shown, _limits(merged), merged.get("description", ""))
+
+
+def _as_yaml(value: Any) -> str:
+    """A value as it is written in a job file, on one line."""
+    plain = json.loads(json.dumps(value))  # what was read knows its lines
+    text = yaml.safe_dump(plain, default_flow_style=True, width=10_000, allow_unicode=True)
+    return text.removesuffix("\n").removesuffix("\n...").strip()
 
 
 def _anchor(path: str) -> str:
@@ -107,7 +160,7 @@ def _limits(node: Node) -> str:
 
 
 def _table(rows: list[tuple[str, ...]]) -> str:
-    lines = [("key", "type", "default", "limits", "what it is"), ("---",) * 5, *rows]
+    lines = [("key", "type", "default", "example", "limits", "what it is"), ("---",) * 6, *rows]
     return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines)
 
 
