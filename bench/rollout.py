@@ -10,12 +10,15 @@ after it runs. All that is kept goes through JSON at each decision, as if the fr
   need while these go on.
 - framework: the same by the whole core of the framework, with its records, its planner and the
   offers of 1,000 agents; also the longest of its steps.
+- listing: 10,000 jobs of 5 instances in the state directory of a real framework; until it serves
+  them, and pages of the listing as `pymesos-cli jobs` asks for them.
 - haproxy (with --haproxy, and nothing else): ten rollouts and ten rollbacks of real servers behind
   HAProxy, fed as deploy/haproxy shows, with requests at a steady rate; how many failed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -24,6 +27,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import grpc
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
@@ -31,7 +35,11 @@ from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.jobs.rollouts import asking, deciding
 from pymesos_binpack.jobs.rollouts.lifecycle import State
+from pymesos_core.grpc_transport import CHANNEL_OPTIONS
+from pymesos_core.store import Change, Store
+from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
 from pymesos_testing.binpack_harness import BinpackHarness
 from pymesos_testing.components import MissingError, Roles, passable_folder
 from pymesos_testing.proxied import Load, begin, change, proxied
@@ -183,6 +191,52 @@ def framework(services: int, rollouts: int, agents: int) -> dict[str, object]:
     }
 
 
+def listing(services: int) -> dict[str, object]:
+    """Pages of the jobs of a framework as a process of its own, which has just started."""
+    it = Framework()
+    for number in range(services):
+        it.submit(_service(number, "x"), f"r{number}")
+    with passable_folder() as folder:
+        roles = Roles(folder)
+        try:
+            master = roles.master()
+            (folder / "binpack").mkdir()
+            with contextlib.closing(Store(folder / "binpack" / "state.sqlite")) as store:
+                store.commit(Change(kind, key, it.records[kind, key]) for kind, key in it.records)
+            begin_s = time.monotonic()
+            framework = roles.binpack(master.address)
+            served_after_s = time.monotonic() - begin_s
+            took_ms = [_pages(framework.address, size) for size in (0, 1000)]
+        finally:
+            roles.close()
+    assert all(sum(count for count, _ in pages) == services for pages in took_ms)
+    return {
+        "jobs": services,
+        "served_after_s": round(served_after_s, 1),
+        "page_ms": {f"{pages[0][0]} jobs": _spread(pages) for pages in took_ms},
+    }
+
+
+def _pages(address: str, size: int) -> list[tuple[int, float]]:
+    """How many jobs each page has, and its milliseconds."""
+    out: list[tuple[int, float]] = []
+    token = ""
+    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+        stub = JobsStub(channel)
+        while token or not out:
+            request = jobs_pb.ListJobsRequest(page_size=size, page_token=token)
+            begin_s = time.monotonic()
+            response = stub.ListJobs(request, timeout=60)
+            out.append((len(response.jobs), (time.monotonic() - begin_s) * 1000))
+            token = response.next_page_token
+    return out
+
+
+def _spread(pages: list[tuple[int, float]]) -> dict[str, float]:
+    took_ms = sorted(ms for _, ms in pages)
+    return {"median": round(took_ms[len(took_ms) // 2], 1), "worst": round(took_ms[-1], 1)}
+
+
 def behind_haproxy(instances: int, changes: int, rate_per_s: float) -> dict[str, object]:
     """Versions of real servers that come and go while they are asked."""
     with passable_folder() as folder:
@@ -228,7 +282,7 @@ def main(
     rate: float,
     as_json: bool,
 ) -> None:
-    """Measure a bad rollout, a large one, and many at once; or servers behind HAProxy."""
+    """Measure a bad rollout, a large one, many, and the listing; or servers behind HAProxy."""
     if haproxy:
         try:
             figures = {"haproxy": behind_haproxy(instances, changes, rate)}
@@ -240,6 +294,7 @@ def main(
             "good": good(),
             "many": many(services, rollouts),
             "framework": framework(services, rollouts, 1000),
+            "listing": listing(10 * services),
         }
     if as_json:
         print(json.dumps(figures))

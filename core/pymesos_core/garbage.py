@@ -8,6 +8,7 @@ THRESHOLDS = (100_000, 50, 100)
 
 
 def collect_seldom() -> None:
-    """For a process whose many objects live long, and of which few are in cycles, as a master's:
-    looking for those as often as Python does by default costs a tenth of its time."""
+    """For a process whose many objects live long, and of which few are in cycles, as a master's,
+    or a framework's with many jobs: looking for those as often as Python does by default costs a
+    tenth of its time."""
     gc.set_threshold(*THRESHOLDS)

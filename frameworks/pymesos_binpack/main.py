@@ -15,6 +15,7 @@ from pymesos_binpack.settings import BinpackSettings
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.directories import default_directory
 from pymesos_core.exits import ExitStatus
+from pymesos_core.garbage import collect_seldom
 from pymesos_core.role import RoleProcess, serve_role
 from pymesos_core.settings import resolved, takes
 
@@ -55,6 +56,7 @@ def main(context: click.Context, job_files: tuple[Path, ...]) -> None:
     """
     settings = resolved(context, BinpackSettings, "binpack")
     options = _options(settings, job_files)
+    collect_seldom()
     serve_role(
         "pymesos-binpack",
         settings.listen_at,
