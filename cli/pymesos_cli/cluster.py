@@ -446,6 +446,10 @@ async def jobs_at(
             ) from error
         if error.code() == grpc.StatusCode.NOT_FOUND:
             raise NotFoundError(describe(call_error(error))) from error
+        if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+            raise CliError(
+                f"the framework at {address} is of a version that does not know this: upgrade it"
+            ) from error
         wrong = error.code() == grpc.StatusCode.INVALID_ARGUMENT
         code = EXIT_USAGE if wrong else EXIT_FAILED
         raise CliError(describe(call_error(error)), code) from error

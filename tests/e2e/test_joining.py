@@ -134,7 +134,7 @@ def test_the_page_runs_and_tokens_outlive_a_leader(machines: Machines) -> None:
     audit = machines.do(first, f"{operator} audit")
     assert audit is not None and audit.returncode == 0, audit
     assert "allowed Enrolment.Join" in audit.stdout
-    assert "in the audit of 3 masters" in audit.stderr
+    assert audit.stderr.count("the master at ") == 3
 
     # A token is used, the leader dies, and the answer was lost: the same key gets it at the next.
     written = machines.ok(first, f"{operator} cluster token operator/alice").strip()

@@ -12,11 +12,13 @@ from pymesos_binpack import core as bp
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
+from pymesos_core.security.auditing import Audit
 from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal, state_name
 from pymesos_core.store import StoreError
@@ -281,7 +283,7 @@ class FrameworkNode(SchedulerNode):
     def on_start(self) -> None:
         store = SimulatedStore(self.disk, goes_on=False)
         service = JobsService(self._live_on(store), self.role)
-        self.network.listen(self, self.address, handlers_of(service))
+        self.network.listen(self, self.address, handlers_of(AuditedJobs(service, Audit())))
         self.spawn(self._run(store, service))
         for request_id, job in self.jobs.items():
             if request_id not in self.accepted:

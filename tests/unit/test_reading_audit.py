@@ -22,6 +22,7 @@ from pymesos_core.transport import CallError, Code
 from pymesos_master.services.leading import Leadership
 from pymesos_master.services.reading_audit import MastersService, lines
 from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
 
 A, B, C = (HostPort("10.0.0.1", port) for port in (1, 2, 3))
 
@@ -35,13 +36,13 @@ class Masters:
         for at, info in self.running.items():
             files = AuditFiles(folder / str(at.port), 1 << 20)
             outside = Outside(dial=self._dial)
-            self.of[at] = Leadership(info, outside, masters=self.list, audit_files=files)
-        self.zookeeper_away = False
+            self.of[at] = Leadership(info, outside, masters=self.all, audit_files=files)
+        self.zookeeper_away = self.framework = False
 
     def _dial(self, address: HostPort, to: Kind, name: str = "") -> Any:
         return Peer(self, address)
 
-    async def list(self) -> list[MasterInfo]:
+    async def all(self) -> list[MasterInfo]:
         if self.zookeeper_away:
             raise CoordinationError("ZooKeeper is away")
         return list(self.running.values())
@@ -51,6 +52,13 @@ class Masters:
         assert files is not None
         made = [{"time": f"2026-01-01T00:00:{t:02}.000Z", "by": at.port} for t in times]
         files.append([json.dumps(line).encode() + b"\n" for line in made], sync=False)
+
+    async def frameworks(self) -> list[pb.FrameworkView]:
+        """As `Cluster.frameworks`: one that serves jobs, and is away."""
+        if not self.framework:
+            return []
+        info = types_pb2.FrameworkInfo(name="binpack", jobs_address="h:1")
+        return [pb.FrameworkView(info=info, state="disconnected")]
 
     async def call(self, make: Callable[[Any, float], Awaitable[Any]]) -> Any:
         """As `Cluster.call`, of the first."""
@@ -118,7 +126,8 @@ def test_what_all_have_written_is_merged_by_time(
         *((1, 1), (2, 1), (3, 2), (4, 2), (5, 2), (6, 2), (7, 2)),
         *((8, 1), (9, 1), (10, 1), (11, 3)),
     ]
-    assert "that is all in the audit of 3 masters" in said.err
+    of = " and ".join(f"the master at {at}" for at in (A, B, C))
+    assert f"that is all in the audit of {of}; " in said.err
 
 
 def test_those_that_are_not_reached_are_named(
@@ -126,14 +135,14 @@ def test_those_that_are_not_reached_are_named(
 ) -> None:
     masters.write(A, 1)
     masters.write(C, 2)
-    masters.of[B].audit_files = None
+    masters.of[B].audit_files, masters.framework = None, True
     with pytest.raises(CliError) as refused:
         show(masters)
     assert refused.value.message == (
-        "what others have written is missing: 10.0.0.1:2: not reachable"
+        "what others have written is missing: the master at 10.0.0.1:2: not reachable;"
+        " the framework binpack: it is disconnected from the master"
     )
-    said = capsys.readouterr()
-    assert shown(said.out) == [(1, 1), (2, 3)] and "of 2 masters" in said.err
+    assert shown(capsys.readouterr().out) == [(1, 1), (2, 3)]
 
 
 async def test_only_masters_that_run_are_asked(masters: Masters) -> None:

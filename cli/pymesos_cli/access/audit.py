@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from heapq import heappop, heappush
 from typing import Any
 
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import CliError, Cluster, NotFoundError
 from pymesos_cli.output import note, print_json, printable
+from pymesos_cli.services import not_connected, service, serving
 from pymesos_core.security.policy import Verb
-from pymesos_core.text import count_of, quoted
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 
 
@@ -27,9 +29,9 @@ class Wanted:
 
 
 async def show_audit(cluster: Cluster, wanted: Wanted, *, as_json: bool) -> None:
-    """`pymesos-cli audit`: what all masters have written, the oldest first.
+    """`pymesos-cli audit`: what masters, and frameworks that serve jobs, wrote, the oldest first.
 
-    Raises CliError once all is shown that there is, if a master was not reached.
+    Raises CliError once all is shown that there is, if one of them was not reached.
     """
     if wanted.verb and wanted.verb not in set(Verb):
         raise CliError(f"{quoted(wanted.verb)} is no verb; these are: {', '.join(Verb)}")
@@ -42,74 +44,119 @@ async def show_audit(cluster: Cluster, wanted: Wanted, *, as_json: bool) -> None
         else:
             print(printable(_in_words(line)))
     what = "nothing like that" if not shown else "that is all"
-    of = count_of(reading.masters, "master")
     note(
-        f"{what} in the audit of {of}; masters that do not run now have theirs on their own"
-        f" machines"
+        f"{what} in the audit of {' and '.join(reading.read)}; masters that do not run now have"
+        f" theirs on their own machines"
     )
+    for none in reading.none:
+        note(none)
     if reading.missing:
         raise CliError(f"what others have written is missing: {'; '.join(reading.missing)}")
 
 
+@dataclass(frozen=True)
+class Source:
+    """One that has written an audit."""
+
+    name: str
+    page: Callable[[str], Awaitable[pb.ReadAuditResponse]]  # by a cursor
+
+
 class Reading:
-    """The audit of every master that runs, read page by page and merged by time."""
+    """The audit of every master and framework that runs, read page by page and merged by time."""
 
     def __init__(self, cluster: Cluster, wanted: Wanted) -> None:
         self._cluster = cluster
-        self._request = pb.ReadAuditRequest(
+        self._wanted = pb.ReadAuditRequest(
             since_s=time.time() - wanted.since if wanted.since is not None else 0.0,
             who=wanted.who,
             verb=wanted.verb,
             denied=wanted.denied,
         )
-        self.masters = 1  # that were read
+        self.read: list[str] = []  # those that answered
+        self.none: list[str] = []  # those that write none, as they say it
         self.missing: list[str] = []  # the others, and why
 
     async def lines(self) -> AsyncIterator[dict[str, Any]]:
         """Each line, the oldest first. Raises CliError if the master that leads is not read."""
-        first = await self._page("", "")
-        sources = [self._of(first.master, first)]
-        for other in first.others:
+        first = await self._page_of_master("", "")
+        leading = self._master(first.master)
+        of_each = [self._of(leading, first)]
+        for source in [*map(self._master, first.others), *await self._frameworks()]:
             try:
-                sources.append(self._of(other, await self._page(other, "")))
-                self.masters += 1
+                of_each.append(self._of(source, await source.page("")))
+            except NotFoundError as error:
+                self.none.append(f"{source.name}: {error.message}")
             except CliError as error:
-                self.missing.append(f"{other}: {error.message}")
+                self.missing.append(f"{source.name}: {error.message}")
         next_of: list[tuple[str, int, dict[str, Any]]] = []  # the next line of each, a heap
 
         async def put(number: int) -> None:
-            if (line := await anext(sources[number], None)) is not None:
+            if (line := await anext(of_each[number], None)) is not None:
                 heappush(next_of, (str(line.get("time")), number, line))
 
-        for number in range(len(sources)):
+        for number in range(len(of_each)):
             await put(number)
         while next_of:
             _, number, line = heappop(next_of)
             yield line
             await put(number)
 
-    async def _of(self, master: str, page: pb.ReadAuditResponse) -> AsyncIterator[dict[str, Any]]:
-        """The lines of one master, from its first page on."""
+    async def _of(
+        self, source: Source, page: pb.ReadAuditResponse
+    ) -> AsyncIterator[dict[str, Any]]:
+        """Its lines, from its first page on."""
+        self.read.append(source.name)
         while True:
             for line in page.lines:
                 yield json.loads(line)
             if not page.cursor:
                 return
             try:
-                page = await self._page(master, page.cursor)
+                page = await source.page(page.cursor)
             except CliError as error:
-                self.missing.append(f"{master}, in part: {error.message}")
+                self.missing.append(f"{source.name}, from some line on: {error.message}")
                 return
 
-    async def _page(self, master: str, cursor: str) -> pb.ReadAuditResponse:
-        request = pb.ReadAuditRequest(master=master, cursor=cursor)
-        request.MergeFrom(self._request)
+    # Whom there is to ask.
+
+    def _master(self, address: str) -> Source:
+        return Source(
+            f"the master at {address}", lambda cursor: self._page_of_master(address, cursor)
+        )
+
+    async def _page_of_master(self, address: str, cursor: str) -> pb.ReadAuditResponse:
+        request = self._request(cursor, address)
 
         async def ask(stub: Any, timeout_s: float) -> pb.ReadAuditResponse:
             answer: pb.ReadAuditResponse = await stub.ReadAudit(request, timeout=timeout_s)
             return answer
 
         return await self._cluster.call(ask)
+
+    async def _frameworks(self) -> list[Source]:
+        """The frameworks that serve jobs."""
+        try:
+            views = await serving(self._cluster)
+        except CliError as error:
+            self.missing.append(f"the frameworks that serve jobs: {error.message}")
+            return []
+        return [
+            Source(f"the framework {view.info.name}", partial(self._page_of_framework, view))
+            for view in views
+        ]
+
+    async def _page_of_framework(self, view: pb.FrameworkView, cursor: str) -> pb.ReadAuditResponse:
+        if (apart := not_connected(view)) is not None:
+            raise CliError(apart.why)
+        timeout_s = self._cluster.timeout_s
+        async with service(self._cluster, view) as stub:
+            return await stub.ReadAudit(self._request(cursor), timeout=timeout_s)
+
+    def _request(self, cursor: str, master: str = "") -> pb.ReadAuditRequest:
+        request = pb.ReadAuditRequest(cursor=cursor, master=master)
+        request.MergeFrom(self._wanted)
+        return request
 
 
 def _in_words(said: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The audit of a master: it is written in a thread, many lines at once, beside the event loop.
+"""The audit of a role: it is written in a thread, many lines at once, beside the event loop.
 
 Lines that are synced are on the disk before whoever caused them is answered. The others, of which
 there may be many, wait a moment for each other.
@@ -111,7 +111,7 @@ class Audit:
             return Problem(
                 ProblemKind.FULL,
                 f"nothing is done, since the audit cannot be written ({os_problem(error)}): make"
-                f" room on the disk of the master, or see --audit-dir of pymesos-master",
+                f" room on the disk of who was asked, or give it another --audit-dir",
             )
         return None
 
@@ -119,6 +119,10 @@ class Audit:
         """Have a line on the disk before what it tells of begins; why that is not possible."""
         if (problem := await self.make_room()) is not None:
             return problem
+        return await self.written(entry)
+
+    async def written(self, entry: Entry) -> Problem | None:
+        """Have a line on the disk; why it is not there."""
         written: asyncio.Future[Problem | None] = asyncio.get_running_loop().create_future()
 
         def tell(problem: Problem | None) -> None:
@@ -178,7 +182,7 @@ class Audit:
             problem = Problem(
                 ProblemKind.FULL,
                 f"it may be done, but the audit could not be written ({said}): see what there is,"
-                f" and make room on the disk of the master before anything else",
+                f" and make room on the disk of who was asked before anything else",
             )
         then, self._then_now = self._then_now, None
         for do in then:

@@ -111,6 +111,7 @@ NEEDS: Mapping[str, Need] = {
     "Jobs.StopJob": _STOP,
     "Jobs.ReleaseQuarantined": _STOP,
     "Jobs.ForgetVolume": _STOP,
+    "Jobs.ReadAudit": Need(Verb.AUDIT, Object.CLUSTER),
     # Operators, of tasks; through the master.
     "Sandbox.ListFiles": _FILES,
     "Sandbox.ReadFile": _FILES,

@@ -12,8 +12,8 @@ from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.shell import Binpack, StaleError, StartsAgainError, SubmitError
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
-from pymesos_core.security.needs import NEEDS
-from pymesos_core.security.policy import Verb, decide
+from pymesos_core.security.needs import NEEDS, Object
+from pymesos_core.security.policy import ALLOWED, Decision, Verb, decide
 from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code, ServerCall
 
@@ -57,22 +57,29 @@ class Asked:
 
     def _check(self, call: Call, name: str) -> None:
         """Raises CallError for a caller who may not make this call of the framework's role."""
+        if problem := self.decided(call, name).problem:
+            raise CallError(Code.PERMISSION_DENIED, problem)
+
+    def decided(self, call: Call, name: str) -> Decision:
+        """Whether its caller may make this call of the framework's role. Raises CallError."""
         need = NEEDS[name]
         assert need.verb is not None
-        if problem := self._problem(call, need.verb):
-            raise CallError(Code.PERMISSION_DENIED, problem)
+        return self._decided(call, need.verb, "" if need.of is Object.CLUSTER else self._role)
 
     def _problem(self, call: Call, verb: Verb) -> str | None:
         """Why its caller may not do that in the framework's role; or None. Raises CallError."""
+        return self._decided(call, verb, self._role).problem
+
+    def _decided(self, call: Call, verb: Verb, role: str) -> Decision:
         if not call.caller.is_proved:
-            return None
+            return ALLOWED
         policy = self.binpack.core.policy
         if policy is None:
             raise CallError(
                 Code.UNAVAILABLE,
                 "this framework has not heard yet what the cluster's policy is; try again",
             )
-        return decide(policy, call.caller, verb, self._role).problem
+        return decide(policy, call.caller, verb, role)
 
     def _job(self, job_id: str) -> JobState:
         """The job of an id. Raises CallError."""

@@ -11,10 +11,8 @@ from typing import Any
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import CoordinationError
 from pymesos_core.following import ask_master
-from pymesos_core.security.audit import Wanted
-from pymesos_core.security.audit_files import CursorError
-from pymesos_core.streams import in_thread
-from pymesos_core.text import os_problem, quoted
+from pymesos_core.security.audit_reading import read_page
+from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code, ServerCall, method_of
 from pymesos_master.services.leading import Leadership
 from pymesos_proto.v1 import masters_pb2
@@ -77,22 +75,7 @@ async def _pass_on(
 
 
 async def own_lines(leadership: Leadership, request: pb.ReadAuditRequest) -> pb.ReadAuditResponse:
-    """Lines that this master has written, the oldest first. Raises CallError."""
-    files = leadership.audit_files
-    if files is None:
-        raise CallError(
-            Code.NOT_FOUND,
-            "this master writes no audit: it has no certificates, or --no-audit is set; see"
-            " --audit-dir of pymesos-master",
-        )
-    wanted = Wanted(request.since_s, request.who, request.verb, request.denied)
-    try:
-        page = await in_thread(files.page, wanted, request.cursor)
-    except CursorError as error:
-        raise CallError(Code.INVALID_ARGUMENT, str(error)) from None
-    except OSError as error:
-        said = f"the audit cannot be read: {os_problem(error)}"
-        raise CallError(Code.INTERNAL, said) from None
-    return pb.ReadAuditResponse(
-        lines=page.lines, cursor=page.cursor, master=str(leadership.me.address)
-    )
+    """Lines that this master has written. Raises CallError."""
+    answer = await read_page(leadership.audit_files, request, "pymesos-master")
+    answer.master = str(leadership.me.address)
+    return answer

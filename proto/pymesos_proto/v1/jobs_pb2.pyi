@@ -1,4 +1,5 @@
 from pymesos_proto.v1 import types_pb2 as _types_pb2
+from pymesos_proto.v1 import operator_pb2 as _operator_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message

@@ -4,6 +4,7 @@ import grpc
 import warnings
 
 from pymesos_proto.v1 import jobs_pb2 as pymesos__proto_dot_v1_dot_jobs__pb2
+from pymesos_proto.v1 import operator_pb2 as pymesos__proto_dot_v1_dot_operator__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -123,6 +124,11 @@ class JobsStub:
                 '/pymesos.v1.Jobs/ListVolumes',
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesResponse.FromString,
+                _registered_method=True)
+        self.ReadAudit = channel.unary_unary(
+                '/pymesos.v1.Jobs/ReadAudit',
+                request_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.FromString,
                 _registered_method=True)
         self.ForgetVolume = channel.unary_unary(
                 '/pymesos.v1.Jobs/ForgetVolume',
@@ -258,9 +264,16 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
-    def ForgetVolume(self, request, context):
+    def ReadAudit(self, request, context):
         """Refused with FAILED_PRECONDITION while a job that has not ended has the volume.
+        what this framework has written
         """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ForgetVolume(self, request, context):
+        """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -357,6 +370,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.ListVolumes,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesResponse.SerializeToString,
+            ),
+            'ReadAudit': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadAudit,
+                    request_deserializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.SerializeToString,
             ),
             'ForgetVolume': grpc.unary_unary_rpc_method_handler(
                     servicer.ForgetVolume,
@@ -850,6 +868,33 @@ class Jobs:
             '/pymesos.v1.Jobs/ListVolumes',
             pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.ListVolumesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAudit(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ReadAudit',
+            pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_operator__pb2.ReadAuditResponse.FromString,
             options,
             channel_credentials,
             insecure,

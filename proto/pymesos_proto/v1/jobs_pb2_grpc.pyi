@@ -6,6 +6,7 @@ Served by the bin-packing framework: submit, change, list, watch and stop jobs."
 from collections import abc as _abc
 from grpc import aio as _aio
 from pymesos_proto.v1 import jobs_pb2 as _jobs_pb2
+from pymesos_proto.v1 import operator_pb2 as _operator_pb2
 import abc as _abc_1
 import grpc as _grpc
 import sys
@@ -66,8 +67,11 @@ class JobsStub:
     """Try one again, from what is stored; or forget it, and end its tasks."""
     ListVolumes: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListVolumesRequest, _jobs_pb2.ListVolumesResponse]
     """Volumes that were made and not removed, of jobs that have ended, too."""
+    ReadAudit: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ReadAuditRequest, _operator_pb2.ReadAuditResponse]
+    """Refused with FAILED_PRECONDITION while a job that has not ended has the volume.
+    what this framework has written
+    """
     ForgetVolume: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ForgetVolumeRequest, _jobs_pb2.ForgetVolumeResponse]
-    """Refused with FAILED_PRECONDITION while a job that has not ended has the volume."""
 
 @_typing.type_check_only
 class JobsAsyncStub(JobsStub):
@@ -107,8 +111,11 @@ class JobsAsyncStub(JobsStub):
     """Try one again, from what is stored; or forget it, and end its tasks."""
     ListVolumes: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListVolumesRequest, _jobs_pb2.ListVolumesResponse]  # type: ignore[assignment]
     """Volumes that were made and not removed, of jobs that have ended, too."""
+    ReadAudit: _aio.UnaryUnaryMultiCallable[_operator_pb2.ReadAuditRequest, _operator_pb2.ReadAuditResponse]  # type: ignore[assignment]
+    """Refused with FAILED_PRECONDITION while a job that has not ended has the volume.
+    what this framework has written
+    """
     ForgetVolume: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ForgetVolumeRequest, _jobs_pb2.ForgetVolumeResponse]  # type: ignore[assignment]
-    """Refused with FAILED_PRECONDITION while a job that has not ended has the volume."""
 
 class JobsServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -255,11 +262,20 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         """Volumes that were made and not removed, of jobs that have ended, too."""
 
     @_abc_1.abstractmethod
+    def ReadAudit(
+        self,
+        request: _operator_pb2.ReadAuditRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ReadAuditResponse, _abc.Awaitable[_operator_pb2.ReadAuditResponse]]:
+        """Refused with FAILED_PRECONDITION while a job that has not ended has the volume.
+        what this framework has written
+        """
+
+    @_abc_1.abstractmethod
     def ForgetVolume(
         self,
         request: _jobs_pb2.ForgetVolumeRequest,
         context: _ServicerContext,
-    ) -> _typing.Union[_jobs_pb2.ForgetVolumeResponse, _abc.Awaitable[_jobs_pb2.ForgetVolumeResponse]]:
-        """Refused with FAILED_PRECONDITION while a job that has not ended has the volume."""
+    ) -> _typing.Union[_jobs_pb2.ForgetVolumeResponse, _abc.Awaitable[_jobs_pb2.ForgetVolumeResponse]]: ...
 
 def add_JobsServicer_to_server(servicer: JobsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,126 @@
+"""The Jobs service with an audit: each call that changes something is written, and each denial.
+
+The line is on the disk before its caller is answered. What cannot be written is not begun.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+from pymesos_binpack.services.asked import Call
+from pymesos_binpack.services.jobs import JobsService
+from pymesos_core.errors import Problem
+from pymesos_core.outside import OUTSIDE, Outside
+from pymesos_core.security.audit import Value, entry
+from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.audit_reading import read_page
+from pymesos_core.security.auditing import Audit
+from pymesos_core.security.needs import NEEDS
+from pymesos_core.security.policy import Decision, Verb
+from pymesos_core.transport import CallError, Code
+from pymesos_proto.v1.operator_pb2 import ReadAuditRequest, ReadAuditResponse
+
+CHANGING = (Verb.SUBMIT, Verb.STOP)
+_ONLY_LOOKS = ("dry_run", "check_only")
+# What of a request names its object, or says what it is to be; and of an answer.
+_NAMED = (
+    "job_id", "tasks", "task_name", "version", "if_version", "same_name", "keep_counts", "rerun",
+    "volume_id", "discard",
+)  # fmt: skip
+_ANSWERED = ("job_id", "version")
+
+Answer = Callable[[Any, Call], Awaitable[Any]]
+
+
+class AuditedJobs:
+    """Answers as the service does, and has the audit told."""
+
+    contract = JobsService.contract
+
+    def __init__(
+        self,
+        service: JobsService,
+        audit: Audit,
+        files: AuditFiles | None = None,
+        outside: Outside = OUTSIDE,
+    ) -> None:
+        """`files` are those that the audit is written to, if it is."""
+        self._service = service
+        self._audit = audit
+        self._files = files
+        self._outside = outside
+
+    def __getattr__(self, name: str) -> Answer:
+        """The method of the contract that is called so."""
+        call_name = f"Jobs.{name}"
+        if call_name not in NEEDS:
+            raise AttributeError(name)
+        answer: Answer = getattr(self._service, name)
+        changing = NEEDS[call_name].verb in CHANGING
+
+        async def audited(request: Any, call: Call) -> Any:
+            changes = changing and not any(getattr(request, name, False) for name in _ONLY_LOOKS)
+            if changes:
+                _raise(await self._audit.make_room())
+            try:
+                answered = await answer(request, call)
+            except CallError as error:
+                denied = error.code == Code.PERMISSION_DENIED
+                if changes or denied:
+                    problem = await self._tell(call_name, call, _named(request), error)
+                    if not denied:
+                        _raise(problem)
+                raise
+            if changes:
+                named = _named(request) | _of(answered, _ANSWERED)
+                _raise(await self._tell(call_name, call, named))
+            return answered
+
+        return audited
+
+    async def ReadAudit(self, request: ReadAuditRequest, call: Call) -> ReadAuditResponse:  # noqa: N802
+        """Lines that this framework has written, the oldest first."""
+        name = "Jobs.ReadAudit"
+        if problem := self._service.decided(call, name).problem:
+            denied = CallError(Code.PERMISSION_DENIED, problem)
+            await self._tell(name, call, {}, denied)
+            raise denied
+        return await read_page(self._files, request, "pymesos-binpack")
+
+    async def _tell(
+        self, name: str, call: Call, named: dict[str, Value], error: CallError | None = None
+    ) -> Problem | None:
+        """Have a line written, and wait until it is."""
+        if error is not None and error.code == Code.PERMISSION_DENIED:
+            made = Decision(error.message)
+        else:
+            try:
+                made = self._service.decided(call, name)
+            except CallError:  # the policy is not known, which is the error of this call, too
+                made = Decision()
+        line = entry(self._outside.wall_s(), call.caller, name, made, named)
+        if error is not None:
+            line = replace(line, result=error.message)
+        return await self._audit.written(line)
+
+
+def _raise(problem: Problem | None) -> None:
+    if problem is not None:
+        raise CallError(Code.RESOURCE_EXHAUSTED, problem.message)
+
+
+def _named(request: Any) -> dict[str, Value]:
+    named = _of(request, _NAMED)
+    if counts := dict(getattr(request, "counts", {})):
+        named["counts"] = tuple(f"{task}={number}" for task, number in sorted(counts.items()))
+    return named
+
+
+def _of(message: Any, names: tuple[str, ...]) -> dict[str, Value]:
+    found: dict[str, Value] = {}
+    for name in names:
+        if value := getattr(message, name, None):
+            found[name] = value if isinstance(value, str | int) else tuple(value)
+    return found
