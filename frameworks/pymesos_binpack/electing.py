@@ -13,6 +13,7 @@ from functools import partial
 
 from pymesos_binpack.core import JobFault
 from pymesos_binpack.life import JOBS_LIMITS, Options, framework_info, read_core
+from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.states import check_not_moved
@@ -26,6 +27,7 @@ from pymesos_core.grpc_transport import add_service
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
 from pymesos_core.role import RoleProcess, holding
 from pymesos_core.runner import FaultError
+from pymesos_core.security.auditing import Audit, at_gate
 from pymesos_core.security.identities import Kind
 from pymesos_core.store import Records, StateStore
 from pymesos_core.tasks import running, until_first
@@ -49,7 +51,9 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     process.hold(holding(options.state_dir, "--state-dir"))
     credentials = await options.settings.credentials(Kind.FRAMEWORK)
     outside = outside_with(credentials)
-    server, address = process.bind(JOBS_LIMITS, credentials)
+    files = options.settings.open_audit(options.state_dir)
+    audit = Audit(files)
+    server, address = process.bind(JOBS_LIMITS, credentials, on_refused=at_gate(audit))
     me = MasterInfo(str(OUTSIDE.uuid()), address, options.settings.listen_at.name(), VERSION)
     url, timeout_s = framework_url(zk, options.settings.name), options.settings.zk_session_timeout_s
     contender = ZkContender(url, me, timeout_s, elected=INSTANCES)
@@ -58,17 +62,19 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     process.close_later(detector.close)
     await detector.start(patient=True)
     service = JobsService(None, options.role, lambda: elsewhere(me, detector.leader))
-    add_service(server, service)
+    add_service(server, AuditedJobs(service, audit, files, outside))
     await process.start(server)
     process.announce(address)
     begin = partial(begin_life, options, outside, address)
     async with (
+        running(audit.run()) as auditing,
         running(contend(contender, service, begin, outside)) as contending,
         running(process.stop.wait()) as stopping,
     ):
-        await asyncio.wait({contending, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        if contending.done():
-            await contending
+        await asyncio.wait({auditing, contending, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for ended in (auditing, contending):
+            if ended.done():
+                await ended
         log.info("stopping; the tasks run on, and another instance takes over")
     return ExitStatus.STOPPED
 

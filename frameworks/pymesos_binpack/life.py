@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pymesos_binpack.core import BinpackCore, JobFault
+from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.settings import BinpackSettings
 from pymesos_binpack.shell import CAPABILITIES, Binpack, StartsAgainError, SubmitError
@@ -21,6 +22,8 @@ from pymesos_core.grpc_transport import Server, add_service
 from pymesos_core.limits import PEER_WATCHERS
 from pymesos_core.outside import outside_with
 from pymesos_core.role import STOP_GRACE_S, RoleProcess, holding, unusable
+from pymesos_core.security.audit_files import AuditFiles
+from pymesos_core.security.auditing import Audit, at_gate
 from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Records, StateStore, StoreError
 from pymesos_core.tasks import running
@@ -81,6 +84,21 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
     stored. Raises RoleError.
     """
     process.hold(holding(options.state_dir, "--state-dir"))
+    files = options.settings.open_audit(options.state_dir)
+    audit = Audit(files)
+    async with (
+        running(audit.run()) as auditing,
+        running(_serve(options, process, audit, files)) as serving,
+    ):
+        await asyncio.wait({auditing, serving}, return_when=asyncio.FIRST_COMPLETED)
+        if auditing.done():
+            await auditing  # which raises
+        return await serving
+
+
+async def _serve(
+    options: Options, process: RoleProcess, audit: Audit, files: AuditFiles | None
+) -> ExitStatus:
     store, stored = process.open_store(options.state_dir / STATE_FILE, options.if_damaged)
     check_not_moved(stored)
     credentials = await options.settings.credentials(Kind.FRAMEWORK)
@@ -91,7 +109,7 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
     address: HostPort | None = None
     service: JobsService | None = None
     if options.settings.listen:
-        server, address = process.bind(JOBS_LIMITS, credentials)
+        server, address = process.bind(JOBS_LIMITS, credentials, on_refused=at_gate(audit))
         info.jobs_address = str(address)
     try:
         while True:
@@ -104,7 +122,7 @@ async def serve(options: Options, process: RoleProcess) -> ExitStatus:
                 service.binpack = binpack
             elif server is not None and address is not None:
                 service = JobsService(binpack, options.role)
-                add_service(server, service)
+                add_service(server, AuditedJobs(service, audit, files, outside))
                 await process.start(server)
                 process.announce(address)
             try:

@@ -10,8 +10,8 @@ from pymesos_binpack.placement.packing import DEFAULT_POLICY, Policy, read_polic
 from pymesos_core.addresses import ZkUrl
 from pymesos_core.ids import id_problem, role_problem
 from pymesos_core.settings import SECONDS, folder, number, switch, text
+from pymesos_core.settings.audited import AuditedSettings
 from pymesos_core.settings.server import (
-    ServerSettings,
     master_address,
     zk_session_timeout,
     zk_url,
@@ -35,7 +35,7 @@ def read_role(written: str) -> str:
 
 
 @dataclass(frozen=True)
-class BinpackSettings(ServerSettings):
+class BinpackSettings(AuditedSettings):
     """All that the bin-packing framework may be told, but for jobs."""
 
     master: str = master_address()

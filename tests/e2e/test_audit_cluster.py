@@ -76,6 +76,10 @@ def test_who_did_what_is_in_it_and_no_secret(cluster: Cluster) -> None:
     denied = cluster.lines("--denied", "--who", "operator/*")
     assert {line["principal"] for line in denied} == {"operator/eve"}
     assert {line["method"] for line in denied} >= {"Operator.SetWeight", "Operator.ReadAudit"}
+    (submitted,) = cluster.lines("--verb", "submit")
+    assert submitted["principal"] == "operator/alice" and task.startswith(
+        f"{submitted['object']['job_id']}."
+    )
     wait_for("the launch", lambda: bool(cluster.lines("--verb", "launch")))
     (launch,) = cluster.lines("--verb", "launch", "--since", "1h")
     assert launch["principal"] == "framework/binpack"
