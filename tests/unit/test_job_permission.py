@@ -76,8 +76,9 @@ def ask(of: JobsService, method: str, caller: Caller) -> Code | None:
         if error.code == Code.PERMISSION_DENIED:
             verb = NEEDS[f"Jobs.{method}"].verb
             verbs = {verb, Verb.SUBMIT} if method == "RestoreJob" else {verb}
-            said = [f"operator/ci may not {each} in the role prod: no rule" for each in verbs]
-            assert any(text in error.message for text in said)
+            said = ["operator/ci may not policy: no rule"]  # it is of the whole cluster
+            said += [f"operator/ci may not {each} in the role prod: no rule" for each in verbs]
+            assert any(text in error.message for text in said), error.message
             assert "(version 4)" in error.message
         return error.code
     return None

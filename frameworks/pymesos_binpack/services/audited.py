@@ -22,7 +22,7 @@ from pymesos_core.security.policy import Decision, Verb
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1.operator_pb2 import ReadAuditRequest, ReadAuditResponse
 
-CHANGING = (Verb.SUBMIT, Verb.STOP)
+CHANGING = (Verb.SUBMIT, Verb.STOP, Verb.POLICY)
 _ONLY_LOOKS = ("dry_run", "check_only")
 # What of a request names its object, or says what it is to be; and of an answer.
 _NAMED = (
