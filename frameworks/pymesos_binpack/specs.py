@@ -31,6 +31,14 @@ class VolumeSpec:
 
 
 @dataclass(frozen=True)
+class NamedPort:
+    """A port that a task finds by a name. `host` is its number on the agent; 0: any will do."""
+
+    name: str
+    host: int = 0
+
+
+@dataclass(frozen=True)
 class RestartRules:
     """How a service is run again that crashes."""
 
@@ -62,11 +70,21 @@ class TaskSpec:
     container: ContainerSpec = field(default_factory=ContainerSpec)
     sidecars: tuple[TaskSpec, ...] = ()
     unreachable_replace_s: float | None = None  # None: it is waited for, however long that takes
-    port_names: tuple[str, ...] = ()  # of the first ports that it is given
+    named_ports: tuple[NamedPort, ...] = ()  # the first ports that it is given
     update: Mapping[str, Any] = field(default_factory=dict)  # how instances are replaced
     restart: RestartRules = RestartRules()
     drain_s: float = 0.0  # between leaving what clients see, and its kill
     digest: str = ""  # of what a running task of it is: see jobfiles.revisions
+
+    @property
+    def port_names(self) -> tuple[str, ...]:
+        """The names of the first ports that it is given."""
+        return tuple(port.name for port in self.named_ports)
+
+    @property
+    def host_ports(self) -> tuple[int, ...]:
+        """The ports of its agent that it wants by number."""
+        return tuple(port.host for port in self.named_ports if port.host)
 
     @property
     def is_service(self) -> bool:

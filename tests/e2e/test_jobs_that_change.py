@@ -134,3 +134,29 @@ def rolled(cli: Cli) -> list[str]:
     """The states of the rollouts; none while the framework is away."""
     done = cli.run("rollout", "status", "shop", "--json")
     return [each["state"] for each in json.loads(done.stdout)] if done.returncode == 0 else []
+
+
+def test_a_host_port_is_of_one_at_a_time_and_waited_for(roles: Roles, cli: Cli) -> None:
+    roles.binpack(cli.master)
+    ports = [{"name": "http", "host": 31080}, {"name": "admin"}]
+    listens = "env | grep ^PORT_ > up; exec sleep 1000"
+    update = {"min_healthy_s": 0}
+    of = {"instances": 1, "ports": ports, "update": update}
+    cli.ok("apply", "-", "--wait", text=shop(listens, **of))
+    (old,) = running(cli)
+    assert "PORT_HTTP=31080" in cli.ok("cat", old, "up")
+    planned = cli.run("apply", "-", "--plan", text=shop(listens, **of, env={"V": "2"}))
+    assert "its host ports are held" in planned.stdout
+    cli.ok("apply", "-", "--wait", text=shop(listens, **of, env={"V": "2"}))
+
+    other = json.loads(shop(listens, **of)) | {"name": "other"}
+    cli.ok("run", "-", text=json.dumps(other))
+    said = "needs the host port 31080, which others hold: free on none of 1 agent offered"
+    wait_for("it is explained", lambda: said in explained(cli, "other.web.0"), 30)
+    cli.ok("stop", "shop")
+    wait_for("the other one has it", lambda: versions(running(cli)) == ["web.0"], 30)
+
+
+def explained(cli: Cli, task: str) -> str:
+    """Why a task waits."""
+    return str(json.loads(cli.ok("explain", "task", task, "--json"))["reason"])

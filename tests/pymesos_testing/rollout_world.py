@@ -223,6 +223,7 @@ class World:
         assert not same, f"{step}: {same} is there"
         if self.rules.stop_first:
             running = [m for m in there if m.phase in TASKS and m.phase is not Phase.UNREACHABLE]
+            running = [m for m in running if not (self.rules.moves_first and m.departs)]
             assert not running, f"{step}: {running} runs"
         self.made += 1
         key = f"i{self.made}"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from pymesos_agent.core import events as ev
-from pymesos_agent.core.ports import Bandwidth
+from pymesos_agent.core.ports import Bandwidth, ports_of
+from pymesos_core.resources import parse
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.agent_harness import AgentHarness
 
@@ -120,3 +121,7 @@ def test_an_agent_that_died_before_it_killed_the_others_does_so(h: AgentHarness)
     h.records[key] = before[key]  # the kill was not written any more
     again = AgentHarness(h.records, recovered={containers["b"]: ev.ContainerState(1)}, generation=2)
     assert again.kills == [(containers["b"], False)]
+
+
+def test_ports_that_are_reserved_are_among_a_tasks_ports() -> None:
+    assert ports_of(parse("ports:[7-8];ports(prod):[5-5,9-9]")) == [5, 7, 8, 9]

@@ -194,3 +194,50 @@ def test_a_job_that_is_stopped_in_the_middle_of_it_is_settled(h: BinpackHarness)
     assert h.core.jobs[job_id].state == "stopped"
     again = BinpackHarness(h.records)
     assert not again.core.jobs[job_id].unsettled
+
+
+def test_one_with_a_host_port_moves_to_another_agent_that_has_it(h: BinpackHarness) -> None:
+    h.submit(job("service", ports=[{"name": "http", "host": 80}]))
+    offered = "cpus:4;mem:400;ports:[80-81]"
+    h.offer(offered, agent="a")
+    (old,) = h.launched()
+    update(h, old, pb.TASK_RUNNING, "a")
+    drain(h)
+    assert killed(h) == []
+    h.offer("cpus:4;mem:400;ports:[81-89]", agent="b")
+    assert h.launched() == [old]
+    h.offer(offered, agent="c")
+    new = h.launched()[-1]
+    update(h, new, pb.TASK_RUNNING, "c")
+    assert killed(h) == [old]
+
+
+def test_a_change_stops_what_has_a_host_port_first(h: BinpackHarness) -> None:
+    ports = [{"name": "http", "host": 80}]
+    job_id = h.submit(job("service", ports=ports))
+    offered = "cpus:4;mem:400;ports:[80-81]"
+    h.offer(offered, agent="a")
+    (old,) = h.launched()
+    update(h, old, pb.TASK_RUNNING, "a")
+    changed = job("service", ports=ports, env={"A": "1"})
+    h.feed(c.VersionProposed("change", job_id, 1, changed, "apply"))
+    assert killed(h) == [old] and h.launched() == [old]
+    update(h, old, pb.TASK_KILLED, "a")
+    h.advance(1.0)
+    h.offer(offered, agent="a")
+    assert h.launched() == [old, "j-r.t.0.v2.1"]
+
+
+def test_what_was_seen_of_a_host_port_is_told_until_more_is_seen(h: BinpackHarness) -> None:
+    job_id = h.submit(job("service", ports=[{"name": "http", "host": 80}]))
+    h.offer("cpus:4;mem:400;ports:[80-89]", agent="a")
+    other = h.submit(job("service", ports=[{"name": "http", "host": 80}]), "other")
+    h.offer("cpus:3;mem:300;ports:[81-89]", agent="b")
+    (waits,) = h.core.jobs[other].instances
+    assert waits.refusal is not None and waits.refusal.cause == "PORT_TAKEN"
+    h.submit(job("service", resources={"cpus": 3}), "more")  # nothing is offered for it
+    h.advance(5.0)
+    assert "the host port 80, which others hold" in waits.explanation
+    h.feed(c.AgentLost("a"))
+    assert waits.refusal.cause == "NO_SUCH_PORT"
+    assert h.core.jobs[job_id].instances[0].live

@@ -891,6 +891,36 @@ class TestNamedPorts:
         assert task.container.keys["port_mappings"] == [{"port_index": 0, "container_port": 8080}]
         assert shop(ports=[{"name": "a"}]).tasks[0].digest != shop().tasks[0].digest
 
+    def test_host_ports_keep_their_names_whatever_else_it_is_given(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        ports = [{"name": "http", "host": 31080, "to": 8080}, {"name": "admin", "to": 81}]
+        check = {"http": {"port_index": 0}}
+        job = shop(instances=1, ports=ports, network="bridge", health_check=check)
+        h.submit(job)
+        h.offer("cpus:4;mem:400;ports:[7-7]")
+        assert h.of(c.Accept) == []
+        h.offer("cpus:4;mem:400;ports:[7-7,31080-31080]")
+        (accept,) = h.of(c.Accept)
+        assert isinstance(accept, c.Accept)
+        (info,) = accept.tasks
+        env = {v.name: v.value for v in info.command.environment}
+        assert (env["PORT_HTTP"], env["PORT_ADMIN"]) == ("31080", "7")
+        (instance,) = h.core.instances()
+        assert instance.saved.ports == [31080, 7]
+        # For the agent the lowest port is the first.
+        mapped = {m.container_port: m.port_index for m in info.container.port_mappings}
+        assert mapped == {8080: 1, 81: 0}
+        assert info.health_check.http.port_index == 1 and not info.health_check.HasField("tcp")
+
+    def test_a_task_that_is_to_run_beside_one_with_its_host_port_is_refused(self) -> None:
+        ports = [{"name": "http", "host": 31080}]
+        one = {"name": "one", "command": "x", "ports": ports}
+        two = {**one, "name": "two", "constraints": ["hostname:WITH:one"]}
+        with pytest.raises(JobError, match=r"hostname:WITH:one: both need the host port 31080"):
+            parse_job({"name": "j", "tasks": [one, two]})
+        parse_job({"name": "j", "tasks": [one, {**two, "constraints": ["hostname:AWAY:one"]}]})
+
     @pytest.mark.parametrize(
         ("task", "problem"),
         [
@@ -902,6 +932,16 @@ class TestNamedPorts:
             ),
             ({"ports": [{"name": "a", "to": 80}]}, "ports of its own"),
             ({"ports": [{"name": "A"}]}, "letters a-z"),
+            ({"ports": [{"name": "a", "host": 0}]}, "0 is out of range; at least 1"),
+            ({"ports": [{"name": "a", "host": 65536}]}, "65536 is out of range; at most 65535"),
+            (
+                {"ports": [{"name": "a", "host": 80}, {"name": "b", "host": 80}]},
+                "'a' has 80 already",
+            ),
+            (
+                {"ports": [{"name": "a", "host": 80}], "update": {"max_surge": 1}},
+                "max_surge and canary must be 0",
+            ),
         ],
     )
     def test_those_that_cannot_be_are_refused(self, task: dict[str, Any], problem: str) -> None:

@@ -19,9 +19,10 @@ from pymesos_binpack.placement.packing import (
     shape_of,
 )
 from pymesos_binpack.placement.planner import Plan, Situation, plan
+from pymesos_binpack.placement.ports import in_ranges
 from pymesos_binpack.placement.reasons import explain
 from pymesos_binpack.placement.tasks import Cause, PendingTask
-from pymesos_core.resources import parse, total
+from pymesos_core.resources import count, parse, total
 
 BEST_FIT = read_policy("best-fit")
 
@@ -262,3 +263,78 @@ def test_ports_are_not_always_the_first() -> None:
     ports = [launch.ports[0][0] for launch in made.launches]
     assert len(set(ports)) == 20
     assert max(ports) - min(ports) > 100
+
+
+class TestHostPorts:
+    def test_each_goes_where_just_that_port_is_offered_and_to_an_agent_once(self) -> None:
+        offers = [
+            offer("a", "cpus:9;mem:900;ports:[1-5]"),
+            offer("b", "cpus:9;mem:900;ports:[6-9]"),
+            offer("c", "cpus:9;mem:900;ports:[1-2,7-9]"),
+        ]
+        tasks = [replace(task(f"t{n}", "cpus:1", 2), host_ports=(7,)) for n in range(3)]
+        made = plan(tasks, offers, BEST_FIT)
+        assert sorted(where(made).values()) == ["b", "c"]
+        for launch in made.launches:
+            ports = [p for begin, end in launch.ports for p in range(begin, end + 1)]
+            assert 7 in ports and len(ports) == 2
+        (refusal,) = made.unplaced.values()
+        assert refusal.cause == Cause.OTHERS_FIRST and "the host port 7" in refusal.text
+
+    def test_reserved_ports_are_given_with_their_reservation(self) -> None:
+        one = offer("a", "cpus:9;mem:900;ports:[1-1];ports(prod):[7-8]")
+        (launch,) = plan(
+            [replace(task("t", "cpus:1", 2), host_ports=(8,))], [one], BEST_FIT
+        ).launches
+        assert one.available.contains(launch.resources)
+        assert launch.ports == ((7, 8),)
+
+    def test_a_port_that_others_hold_is_waited_for(self) -> None:
+        known = KnownAgents()
+        offers = [
+            offer("a", "cpus:9;mem:900;ports:[1-6]", "cpus:9;mem:900;ports:[1-9]"),
+            offer("b", "cpus:9;mem:900;ports:[1-6]"),
+        ]
+        wanted = replace(task("t", "cpus:1", 1), host_ports=(7,))
+        (refusal,) = plan([wanted], offers, BEST_FIT, Situation(known)).unplaced.values()
+        assert (refusal.cause, refusal.lasting) == (Cause.PORT_TAKEN, False)
+        assert refusal.text == (
+            "needs the host port 7, which others hold: free on none of 2 agents offered;"
+            " 1 agent in all can offer it"
+        )
+        freed = [offer("a", "cpus:9;mem:900;ports:[1-9]"), offers[1]]
+        assert where(plan([wanted], freed, BEST_FIT, Situation(known))) == {"t": "a"}
+
+    def test_one_that_no_agent_has_is_said_to_be(self) -> None:
+        offers = [
+            offer("a", "cpus:9;mem:900;ports:[1-6]"),
+            offer("b", "cpus:9;mem:900;ports:[7-9]"),
+        ]
+        for ports, says in (
+            ((99,), "the host port 99, which no agent has:"),
+            (
+                (6, 7),
+                "the host ports 6, 7, which no agent has at once",
+            ),
+        ):
+            wanted = replace(task("t", "cpus:1", len(ports)), host_ports=ports)
+            (refusal,) = plan([wanted], offers, BEST_FIT).unplaced.values()
+            assert (refusal.cause, refusal.lasting) == (Cause.NO_SUCH_PORT, True)
+            assert says in refusal.text
+
+    def test_where_the_port_is_free_something_else_may_be_missing(self) -> None:
+        offers = [
+            offer("a", "cpus:9;mem:900;ports:[1-6]"),
+            offer("b", "cpus:1;mem:900;ports:[7-9]", "cpus:9;mem:900;ports:[7-9]"),
+        ]
+        wanted = replace(task("t", "cpus:2", 1), host_ports=(7,))
+        (refusal,) = plan([wanted], offers, BEST_FIT).unplaced.values()
+        assert refusal.text == "needs 2 cpus, the most that is free is 1 cpus with the host port 7"
+
+    def test_ports_that_are_wanted_by_number_are_given_last_to_others(self) -> None:
+        one = offer("a", "cpus:99;mem:900;ports:[1-9]")
+        wanted = Situation(wanted_ports=in_ranges([*range(1, 5), *range(6, 10)]))
+        (launch,) = plan([task("t", "cpus:1", 1)], [one], BEST_FIT, wanted).launches
+        assert launch.ports == ((5, 5),)
+        (launch,) = plan([task("t", "cpus:1", 9)], [one], BEST_FIT, wanted).launches
+        assert count(launch.ports) == 9

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +12,7 @@ from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placemen
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.placement.planner import Situation, plan
+from pymesos_binpack.placement.ports import ranges_of
 from pymesos_binpack.placement.preemption import Preemption, RunningTask, preemption
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.resources import Resources, count, devices, parse
@@ -29,7 +31,7 @@ KINDS = [
 
 def running(task_id: str, agent_id: str, priority: int, has: str) -> RunningTask:
     given = parse(has)
-    ports = sum(count(bag.ranges.get("ports", ())) for _, bag in given.parts())
+    ports = frozenset(p for begin, end in ranges_of(given) for p in range(begin, end + 1))
     return RunningTask(task_id, agent_id, priority, given.quantities, ports, devices(given))
 
 
@@ -102,3 +104,19 @@ def test_a_task_with_data_is_made_room_for_where_they_are() -> None:
     tasks = [running("a1", "a", 2, "cpus:8;mem:10"), running("b1", "b", 1, "cpus:8;mem:10")]
     made = preemption(gang(1, 5, "cpus:8;mem:10"), tasks, {}, AGENTS, Placements(), {"t0": "a"})
     assert made is not None and made.victims == ("a1",)
+
+
+def test_who_has_the_host_port_goes_and_nobody_else() -> None:
+    there = [
+        running("has-it", "a", 1, "cpus:1;mem:10;ports:[2-2]"),
+        running("other", "a", 0, "cpus:6;mem:60;ports:[3-3]"),
+    ]
+    free = {"a": parse("cpus:1;mem:10;ports:[1-1,4-4]")}
+    wanted = replace(gang(1, 2, "cpus:1;mem:10;ports:[1-1]")[0], host_ports=(2,))
+    agents = AGENTS[:1]
+    made = preemption([wanted], there, free, agents, Placements(), {})
+    assert made is not None and made.victims == ("has-it",)
+    free_one = replace(wanted, host_ports=(4,))
+    assert preemption([free_one], there, free, agents, Placements(), {}) is None  # it fits
+    elsewhere = replace(wanted, host_ports=(9,))
+    assert preemption([elsewhere], there, free, agents, Placements(), {}) is None

@@ -11,6 +11,7 @@ from pymesos_binpack.jobs.lifecycle import Phase
 from pymesos_binpack.jobs.rollouts import asking
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.rollouts.rules import (
+    HOST_PORTS,
     NONE,
     STOP_FIRST,
     Amount,
@@ -512,6 +513,17 @@ def test_while_canaries_are_tried_drained_ones_move_as_they_are() -> None:
     assert it.fewest_ready >= 2
     it.promote()
     it.run_until(State.DONE)
+
+
+def test_what_has_host_ports_moves_first_and_is_changed_stopped_first() -> None:
+    it = world(HOST_PORTS, count=2)
+    it.alter("i1", draining=True)
+    it.run(30)
+    assert {m.key for m in it.ready} == {"i2", "i3"}
+    assert (it.fewest_ready, it.most_live) == (2, 3)
+    it.apply()
+    it.run_until(State.DONE)
+    assert (it.fewest_ready, it.most_live) == (1, 2)
 
 
 def test_what_has_its_data_on_a_drained_agent_stays() -> None:

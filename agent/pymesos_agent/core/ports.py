@@ -49,9 +49,9 @@ class Group:
 
 
 def ports_of(resources: Resources) -> list[int]:
-    """One by one, in order."""
-    ranges = resources.ranges.get("ports", ())
-    return [port for begin, end in ranges for port in range(begin, end + 1)]
+    """Return them one by one, in order, whatever role they are reserved for."""
+    ranges = (each for _, part in resources.parts() for each in part.ranges.get("ports", ()))
+    return sorted(port for begin, end in ranges for port in range(begin, end + 1))
 
 
 def mapped_ports(info: pb.TaskInfo, ports: Sequence[int]) -> tuple[MappedPort, ...]:

@@ -58,7 +58,7 @@ from pymesos_binpack.core.then import (
     VersionStored,
 )
 from pymesos_binpack.jobs.instance import Instance
-from pymesos_binpack.jobs.roster import shapes_of
+from pymesos_binpack.jobs.roster import wanted_of
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
 from pymesos_binpack.placement.packing import Policy
@@ -188,8 +188,10 @@ class BinpackCore:
             assert job.left == sum(not i.saved.done for i in job.instances), job.job_id
             assert job.ended == (job.job_id in ctx.roster.ended), job.job_id
             assert job.durably_left == sum(not i.durable.done for i in job.instances), job.job_id
-        going = (shapes_of(job) for job in self.jobs.values() if not job.ended)
-        assert ctx.roster.shapes == sum(going, Counter()), ctx.roster.shapes
+        going = [wanted_of(job) for job in self.jobs.values() if not job.ended]
+        assert ctx.roster.shapes == sum((w.shapes for w in going), Counter()), ctx.roster.shapes
+        ports = sum((w.host_ports for w in going), Counter[int]())
+        assert ctx.roster.host_ports == ports, ctx.roster.host_ports
         if not ctx.writes:
             unsettled = [i.label for i in self.instances() if not i.settled]
             assert not unsettled, f"{unsettled} are meant to be what nobody writes"

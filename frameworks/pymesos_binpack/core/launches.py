@@ -17,12 +17,14 @@ from pymesos_binpack.jobs.launching import (
     with_volumes,
 )
 from pymesos_binpack.jobs.lifecycle import Happened, Phase
+from pymesos_binpack.jobs.ports import in_order
 from pymesos_binpack.placement.accepts import Part
 from pymesos_binpack.placement.agents import Attributes, Placements
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import Workload
 from pymesos_binpack.placement.placing import Chosen, Eviction
 from pymesos_binpack.placement.planner import Launch
+from pymesos_binpack.placement.ports import in_ranges
 from pymesos_binpack.placement.preemption import RunningTask
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_core.resources import devices
@@ -65,6 +67,7 @@ def _place(ctx: Context, offers: list[AgentOffers]) -> None:
         offers,
         _placed(ctx),
         Workload.counted(ctx.roster.shapes),
+        in_ranges(ctx.roster.host_ports),
         now_s,
         lambda instance: _part(ctx, instance),
     )
@@ -151,7 +154,7 @@ def _begin(ctx: Context, instance: Instance, launch: Launch) -> None:
         agent_id=agent.agent_id,
         hostname=agent.hostname,
         attributes={n: agent.attributes[n] for n in job.fields if n in agent.attributes},
-        ports=[p for begin, end in launch.ports for p in range(begin, end + 1)],
+        ports=in_order(instance.spec, launch),
         devices=devices(launch.resources),
         exit_status=None,
         ended_beside=(),

@@ -22,7 +22,7 @@ from pymesos_binpack.constraints import ConstraintError, parse_constraint
 from pymesos_binpack.containers import container_problem, container_spec
 from pymesos_binpack.jobfiles import checks
 from pymesos_binpack.jobfiles.documents import read_document, read_text
-from pymesos_binpack.jobfiles.ports import names_of, with_named_ports
+from pymesos_binpack.jobfiles.ports import check_neighbours, named_ports, with_named_ports
 from pymesos_binpack.jobfiles.revisions import digest
 from pymesos_binpack.jobfiles.trial import launch_problem
 from pymesos_binpack.jobs.rollouts.rules import RulesError
@@ -137,6 +137,7 @@ def _parse(document: Mapping[str, Any], stored: str) -> Job:
     if sum(task.instances for task in tasks) > MAX_INSTANCES:
         raise JobError(f"tasks: a job has at most {MAX_INSTANCES} instances in all")
     _check_references(tasks, role)
+    check_neighbours(tasks)
     priority, preempt = document.get("priority", 0), document.get("preempt", False)
     return Job(document["name"], role, tasks, stored, priority, preempt)
 
@@ -253,7 +254,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         restart=_restart_rules(task.get("restart", {})),
         drain_s=float(shutdown.get("drain_s", 0)),
         update=dict(task.get("update", {})),
-        port_names=names_of(task),
+        named_ports=named_ports(task, where),
         digest=digest(written, _task_defaults()),
     )
     try:

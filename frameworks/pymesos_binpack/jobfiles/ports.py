@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymesos_binpack.specs import JobError, port_variable
+from pymesos_binpack.constraints import HOSTNAME
+from pymesos_binpack.specs import JobError, NamedPort, TaskSpec, port_variable
 from pymesos_core.text import quoted
 
 
@@ -53,6 +54,34 @@ def with_named_ports(task: Mapping[str, Any], where: str) -> Mapping[str, Any]:
     return out
 
 
-def names_of(task: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return the names of the first ports of a task."""
-    return tuple(port["name"] for port in task.get("ports", ()))
+def named_ports(task: Mapping[str, Any], where: str) -> tuple[NamedPort, ...]:
+    """Return the ports of a task that have names, in their order. Raises JobError."""
+    named = tuple(NamedPort(port["name"], port.get("host", 0)) for port in task.get("ports", ()))
+    by_number: dict[int, str] = {}
+    for index, port in enumerate(named):
+        other = by_number.setdefault(port.host, port.name) if port.host else port.name
+        if other != port.name:
+            raise JobError(
+                f"{where}.ports[{index}].host: {quoted(other)} has {port.host} already, and a port"
+                f" of an agent is given once, for TCP and UDP: give {quoted(port.name)} another"
+                f" one, or leave `host` out for any that is free"
+            )
+    return named
+
+
+def check_neighbours(tasks: Sequence[TaskSpec]) -> None:
+    """Refuse a task that is to run only beside another one which needs the same port.
+
+    Raises JobError.
+    """
+    by_name = {task.name: task for task in tasks}
+    for index, task in enumerate(tasks):
+        for constraint in task.constraints:
+            if (constraint.field, constraint.operator) != (HOSTNAME, "WITH"):
+                continue
+            if both := set(task.host_ports) & set(by_name[constraint.value].host_ports):
+                raise JobError(
+                    f"tasks[{index}].constraints: {constraint}: both need the host port"
+                    f" {min(both)}, which an agent has once: give one of them another port, or"
+                    f" leave the constraint out"
+                )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Collection, Mapping
 
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import pending_task, task_infos, with_volumes
 from pymesos_binpack.placement.agents import OfferedAgent
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.planner import Launch
+from pymesos_binpack.placement.ports import in_ranges
 from pymesos_binpack.specs import Job, JobError, TaskSpec
 from pymesos_core import contract, limits
 from pymesos_core.ids import size_of
@@ -23,7 +25,6 @@ from pymesos_core.resources import (
 from pymesos_proto.v1 import types_pb2 as pb
 
 GPUS = "gpus"
-PORTS = "ports"
 DEVICES_MAX = 64  # of one agent, as far as the size of a message goes
 JOB_ID_END = "-00000000"
 ATTEMPTS = 10**9
@@ -61,7 +62,7 @@ def _build(job: Job, spec: TaskSpec) -> tuple[pb.TaskInfo, ...]:
     instance = Instance(job.name + JOB_ID_END, job.name, spec, spec.instances - 1)
     instance.amend(attempts=ATTEMPTS)
     task = pending_task(instance, job.priority)
-    given = _resources(task.scalars, task.ports)
+    given = _resources(task.scalars, task.ports, task.host_ports)
     launch = Launch(task, AgentOffers(("o",), AGENT, given), given)
     launch, operations = with_volumes(instance, launch, job.role)
     infos = task_infos(instance, launch)
@@ -73,7 +74,7 @@ def _build(job: Job, spec: TaskSpec) -> tuple[pb.TaskInfo, ...]:
     return infos
 
 
-def _resources(scalars: Mapping[str, int], ports: int) -> Resources:
+def _resources(scalars: Mapping[str, int], ports: int, host_ports: Collection[int]) -> Resources:
     """As an agent would give them."""
     amounts = dict(scalars)
     gpus = amounts.pop(GPUS, 0)
@@ -82,7 +83,9 @@ def _resources(scalars: Mapping[str, int], ports: int) -> Resources:
     tags = {
         Tag(device=f"{index:064d}"): Resources({GPUS: share}) for index in range(number) if share
     }
-    return Resources(amounts, {PORTS: ((1, ports),)} if ports else {}, {}, tags)
+    others = (port for port in itertools.count(1) if port not in host_ports)
+    given = [*host_ports, *itertools.islice(others, ports - len(host_ports))]
+    return Resources(amounts, in_ranges(given).ranges, {}, tags)
 
 
 def _size_problem(infos: tuple[pb.TaskInfo, ...], ports: int) -> str | None:

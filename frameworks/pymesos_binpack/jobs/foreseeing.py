@@ -62,7 +62,8 @@ def _outage(spec: TaskSpec, change: TaskChange) -> str:
     numbers = rules.in_numbers(spec.instances)
     most = min(numbers.unavailable, change.replace)
     if rules.stop_first and change.replace:
-        return f"its data are on one agent, so {most} at a time end before others take their place"
+        what = "data are on one agent" if spec.volumes else "host ports are held"
+        return f"its {what}, so {most} at a time end before others take their place"
     if most:
         return f"as many as {most} at a time may be missing (max_unavailable)"
     return ""

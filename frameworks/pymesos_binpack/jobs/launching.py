@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pymesos_binpack.containers import check_message, container_info
+from pymesos_binpack.jobs import ports
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.placement.accepts import MAX_BYTES, MAX_TASKS, Part, too_much
 from pymesos_binpack.placement.planner import Launch
@@ -66,6 +67,7 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         home=instance.saved.data_on,
         home_name=instance.saved.hostname,
         secrets=any(_uses_secrets(each) for each in (spec, *spec.sidecars)),
+        host_ports=spec.host_ports,
     )
 
 
@@ -107,7 +109,12 @@ def running_task(instance: Instance, priority: int) -> RunningTask:
     """What preemption may think away."""
     spec, saved = instance.spec, instance.saved
     return RunningTask(
-        saved.task_id, saved.agent_id, priority, spec.scalars, spec.ports, saved.devices
+        saved.task_id,
+        saved.agent_id,
+        priority,
+        spec.scalars,
+        frozenset(saved.ports),
+        saved.devices,
     )
 
 
@@ -163,15 +170,15 @@ def job_of_task(task_id: str) -> str:
 def _task_info(
     instance: Instance, launch: Launch, spec: TaskSpec, task_id: str, given: Resources
 ) -> pb.TaskInfo:
-    ports = (port for begin, end in launch.ports for port in range(begin, end + 1))
-    named = zip(instance.spec.port_names, ports, strict=False)
+    given_ports = ports.in_order(instance.spec, launch)
+    named = ports.by_name(instance.spec, given_ports)
     environment = {
         **spec.env,
-        **{port_variable(name): str(port) for name, port in named},
+        **{port_variable(name): str(port) for name, port in named.items()},
         "PYMESOS_INSTANCE": str(instance.index),
     }
     its = spec.container
-    return pb.TaskInfo(
+    info = pb.TaskInfo(
         task_id=task_id,
         name=spec.name,
         agent_id=launch.offer.agent.agent_id,
@@ -190,6 +197,9 @@ def _task_info(
         kill_policy=pb.KillPolicy(grace_period_s=spec.kill_grace_s),
         labels=[pb.Label(key="job", value=instance.job_id)],
     )
+    if spec.host_ports:
+        ports.renumber(info, given_ports)
+    return info
 
 
 def how_it_ended(status: pb.TaskStatus) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple, TypeVar
 
 from pymesos_binpack.constraints import gpu_models
 from pymesos_binpack.jobs.instance import Instance
@@ -11,12 +12,23 @@ from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.placement.packing import Shape, shape_of
 from pymesos_binpack.specs import Job
 
+K = TypeVar("K")
 
-def shapes_of(job: JobState) -> Counter[Shape]:
-    """How many instances a job has of each shape."""
-    out: Counter[Shape] = Counter()
+
+class Wanted(NamedTuple):
+    """How many instances of a job are of each shape, and want each port by its number."""
+
+    shapes: Counter[Shape]
+    host_ports: Counter[int]
+
+
+def wanted_of(job: JobState) -> Wanted:
+    """Count what the instances of a job are to be given."""
+    out = Wanted(Counter(), Counter())
     for spec in job.job.tasks:
-        out[shape_of(spec.scalars, gpu_models(spec.constraints))] += spec.instances
+        out.shapes[shape_of(spec.scalars, gpu_models(spec.constraints))] += spec.instances
+        for port in spec.host_ports:
+            out.host_ports[port] += spec.instances
     return out
 
 
@@ -29,7 +41,8 @@ class Roster:
         self.by_key: dict[str, Instance] = {}
         self.ended: dict[str, JobState] = {}  # by id; nothing of them runs, as it is meant
         self.shapes: Counter[Shape] = Counter()  # of the instances of all others
-        self._counted: dict[str, Counter[Shape]] = {}  # of them, by job id
+        self.host_ports: Counter[int] = Counter()  # that they want by number
+        self._counted: dict[str, Wanted] = {}  # of them, by job id
         self.requests: dict[str, str] = {}  # request id → job id, those in quarantine included
         self._named: dict[tuple[str, str], dict[str, JobState]] = {}  # by role and name
 
@@ -39,32 +52,34 @@ class Roster:
 
     def add(self, job: JobState) -> None:
         """A job is stored."""
-        shapes = shapes_of(job) if not job.ended else None  # first: what fails counts nothing
+        wanted = wanted_of(job) if not job.ended else None  # first: what fails counts nothing
         self.jobs[job.job_id] = job
         self.requests[job.request_id] = job.job_id
-        if shapes is None:
+        if wanted is None:
             self.ended[job.job_id] = job
         else:
-            self._counted[job.job_id] = shapes
-            self.shapes.update(shapes)
+            self._count(job, wanted)
 
     def recount(self, job: JobState) -> None:
         """A job that has not ended is to have other instances."""
-        shapes = shapes_of(job)
+        wanted = wanted_of(job)
         self._discount(job)
-        self._counted[job.job_id] = shapes
-        self.shapes.update(shapes)
+        self._count(job, wanted)
 
     def end(self, job: JobState) -> None:
         """A job has ended, as it is meant."""
         self.ended[job.job_id] = job
         self._discount(job)
 
+    def _count(self, job: JobState, wanted: Wanted) -> None:
+        self._counted[job.job_id] = wanted
+        self.shapes.update(wanted.shapes)
+        self.host_ports.update(wanted.host_ports)
+
     def _discount(self, job: JobState) -> None:
-        for shape, count in self._counted.pop(job.job_id, Counter[Shape]()).items():
-            self.shapes[shape] -= count
-            if not self.shapes[shape]:
-                del self.shapes[shape]
+        if (wanted := self._counted.pop(job.job_id, None)) is not None:
+            _take_off(self.shapes, wanted.shapes)
+            _take_off(self.host_ports, wanted.host_ports)
 
     def add_instance(self, instance: Instance) -> None:
         """List an instance, and its task if there is one."""
@@ -109,3 +124,11 @@ class Roster:
     def job_of(self, instance: Instance) -> JobState:
         """The job of an instance."""
         return self.jobs[instance.job_id]
+
+
+def _take_off(counts: Counter[K], some: Counter[K]) -> None:
+    """Subtract; what comes to nothing is not there any more."""
+    for key, count in some.items():
+        counts[key] -= count
+        if not counts[key]:
+            del counts[key]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pymesos_binpack.jobs.rollouts.rules import (
+    HOST_PORTS,
     NONE,
     STOP_FIRST,
     Amount,
@@ -20,8 +21,8 @@ _SECONDS = ("min_healthy_s", "healthy_deadline_s", "progress_deadline_s")
 
 def rules_of(spec: TaskSpec) -> UpdateRules:
     """Return the rules of a task. Raises RulesError."""
-    given, stop_first = spec.update, bool(spec.volumes)
-    usual = STOP_FIRST if stop_first else UpdateRules()
+    given = spec.update
+    usual = STOP_FIRST if spec.volumes else HOST_PORTS if spec.host_ports else UpdateRules()
     said: dict[str, Any] = {key: float(given[key]) for key in _SECONDS if key in given}
     return UpdateRules(
         max_surge=_amount(given, "max_surge", usual.max_surge),
@@ -30,7 +31,8 @@ def rules_of(spec: TaskSpec) -> UpdateRules:
         canary_promote=Promote(given.get("canary_promote", Promote.MANUAL)),
         canary_serve=given.get("canary_serve", True),
         on_failure=OnFailure(given.get("on_failure", OnFailure.ROLLBACK)),
-        stop_first=stop_first,
+        stop_first=usual.stop_first,
+        moves_first=usual.moves_first,
         **said,
     )
 

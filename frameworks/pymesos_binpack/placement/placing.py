@@ -17,6 +17,7 @@ from pymesos_binpack.placement.planner import Launch, Situation, plan
 from pymesos_binpack.placement.preemption import RunningTask, preemption
 from pymesos_binpack.placement.queue import Queue, W, to_plan
 from pymesos_binpack.placement.tasks import PendingTask
+from pymesos_core.resources import Resources
 from pymesos_proto.v1 import types_pb2 as pb
 
 REFUSE_S = 60.0  # what does not fit now fits when the agent has more, which ends the filter
@@ -119,6 +120,7 @@ class Placement(Generic[W]):
         offers: Sequence[AgentOffers],
         placed: Placements,
         workload: Workload,
+        wanted_ports: Resources,
         now_s: float,
         part_of: Callable[[W], Part],
     ) -> tuple[_Round[W], list[Chosen[W]], list[str]]:
@@ -127,7 +129,7 @@ class Placement(Generic[W]):
         tasks = [task for _, planned in lines for task, _ in planned.values()]
         who = {task_id: w for _, planned in lines for task_id, (_, w) in planned.items()}
         self.policy.learn(workload)
-        situation = Situation(self.agents, placed, self.kept(now_s))
+        situation = Situation(self.agents, placed, self.kept(now_s), wanted_ports)
         made = plan(tasks, offers, self.policy, situation)
         news = []
         for line, planned in lines:

@@ -21,12 +21,12 @@ from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing.policies import Policy
 from pymesos_binpack.placement.packing.pool import Bools, Node, Placement, Pool
 from pymesos_binpack.placement.packing.shape import GPUS, Shape, shape_of
+from pymesos_binpack.placement.ports import PORTS, draw_ports, has_ports, ranges_of
 from pymesos_binpack.placement.reasons import Free, explain
 from pymesos_binpack.placement.tasks import PendingTask, Refusal
-from pymesos_core.resources import Interval, Resources, Tag, count, devices, total
-from pymesos_sdk.tasks import draw, take_ports
+from pymesos_core.resources import EMPTY, Interval, Resources, Tag, count, devices, total
+from pymesos_sdk.tasks import draw
 
-PORTS = "ports"
 SEARCH_ORDERS = 6  # after the first
 SEARCHED_AT_MOST = 200  # tasks and gangs
 
@@ -42,9 +42,7 @@ class Launch:
     @property
     def ports(self) -> tuple[Interval, ...]:
         """The ports it is given."""
-        return tuple(
-            interval for _, bag in self.resources.parts() for interval in bag.ranges.get(PORTS, ())
-        )
+        return tuple(ranges_of(self.resources))
 
 
 @dataclass(frozen=True)
@@ -61,12 +59,14 @@ class Situation:
     """What the planner knows beside tasks and offers.
 
     `known` are the agents of earlier offers, for the reasons; those of the present ones are added.
-    On an agent of `kept` nothing of a lower priority is placed.
+    On an agent of `kept` nothing of a lower priority is placed. The ports of `wanted_ports` are
+    given last to tasks that any port will do for: others want them by number.
     """
 
     known: KnownAgents = field(default_factory=KnownAgents)
     placed: Placements = field(default_factory=Placements)
     kept: Mapping[str, int] = field(default_factory=dict)
+    wanted_ports: Resources = EMPTY
 
 
 def plan(
@@ -144,6 +144,7 @@ class _Attempts:
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
         self._policy = policy
         self._kept = situation.kept
+        self.wanted_ports = situation.wanted_ports
         self._runs: dict[tuple[tuple[str, ...], bool, int], Bools | None] = {}
 
     def run(self, order: Order) -> _Attempt:
@@ -223,18 +224,17 @@ class _Attempt:
         names = self._attempts.device_names(placement)
         given = given + total(_of_device(left, name, shape.gpu_share or 1000) for name in names)
         if task.ports:
-            # Not always the first: the one that was used last may still be held by somebody.
-            start = zlib.crc32(task.task_id.encode())
-            ports = take_ports(usable(left), task.ports, start)
-            given = given + Resources(ranges={PORTS: ports})
+            given = given + draw_ports(usable(left), task, self._attempts.wanted_ports)
         return given + _volumes(left, task)
 
     def _allowed(self, task: PendingTask) -> Bools | None:
         attempts = self._attempts
-        if not (task.constraints or task.volumes):
+        if not (task.constraints or task.volumes or task.host_ports):
             return attempts.that_run(task)
         out = np.zeros(len(attempts.offers), dtype=bool)
         for row, offer in enumerate(attempts.offers):
+            if task.host_ports and not has_ports(usable(self._left[row]), task.host_ports):
+                continue
             here = refusal_of_agent(task, offer.agent, self._running, attempts.known) is None
             kept = attempts.is_kept_from(task, offer.agent)
             out[row] = here and not kept and has_volumes(self._left[row], task)
@@ -325,7 +325,7 @@ def _node(offer: AgentOffers) -> Node:
     """An offer as the pool sees it. Ports are counted."""
     free = usable(offer.available)
     scalars = {n: v for n, v in free.quantities.items() if n != GPUS}
-    ports = sum(count(bag.ranges.get(PORTS, ())) for _, bag in free.parts())
+    ports = count(tuple(ranges_of(free)))
     whole = {n: v for n, v in offer.agent.total.quantities.items() if n != GPUS}
     gpus = devices(free)
     return Node(

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.eligibility import refusal_of_agent
 from pymesos_binpack.placement.packing.shape import GPUS
+from pymesos_binpack.placement.ports import has_ports, ranges_of
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.resources import MILLI, Resources, count, devices
 
 
 @dataclass(frozen=True)
 class RunningTask:
-    """A task that runs; `devices` are its GPUs, in thousandths of each."""
+    """A task that runs; `devices` are its GPUs, in thousandths of each, `ports` its own."""
 
     task_id: str
     agent_id: str
     priority: int
     scalars: Mapping[str, int]
-    ports: int
+    ports: frozenset[int]
     devices: Mapping[str, int]
 
 
@@ -34,16 +35,21 @@ class Preemption:
 
 @dataclass(frozen=True)
 class _Room:
-    """What an agent has free; more as tasks are thought away."""
+    """What an agent has free; more as tasks are thought away.
+
+    Ports are counted; `named` are those of them that are free and may be wanted by number.
+    """
 
     scalars: Mapping[str, int]
     ports: int
+    named: frozenset[int]
     devices: Mapping[str, int]
 
     def plus(self, task: RunningTask) -> _Room:
         return _Room(
             _sum(self.scalars, task.scalars),
-            self.ports + task.ports,
+            self.ports + len(task.ports),
+            self.named | task.ports,
             _sum(self.devices, task.devices),
         )
 
@@ -53,7 +59,12 @@ class _Room:
         least, number = _gpus(task)
         fitting = sorted((left, name) for name, left in self.devices.items() if left >= least)
         gone = {name: -least for _, name in fitting[:number]}
-        return _Room(_sum(self.scalars, taken), self.ports - task.ports, _sum(self.devices, gone))
+        return _Room(
+            _sum(self.scalars, taken),
+            self.ports - task.ports,
+            self.named.difference(task.host_ports),
+            _sum(self.devices, gone),
+        )
 
     def fits(self, task: PendingTask) -> bool:
         for name, value in task.scalars.items():
@@ -61,7 +72,7 @@ class _Room:
                 return False
         least, number = _gpus(task)
         enough = sum(left >= least for left in self.devices.values()) >= number
-        return enough and self.ports >= task.ports
+        return enough and self.ports >= task.ports and self.named.issuperset(task.host_ports)
 
 
 def _sum(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
@@ -89,7 +100,8 @@ def preemption(
     then where the fewest go, in the room that those before it have left.
     """
     known = KnownAgents(agents)
-    rooms = {agent.agent_id: _room(free.get(agent.agent_id)) for agent in agents}
+    by_number = frozenset(port for wanted in unit for port in wanted.host_ports)
+    rooms = {agent.agent_id: _room(free.get(agent.agent_id), by_number) for agent in agents}
     on: dict[str, list[RunningTask]] = {}
     for task in running:
         on.setdefault(task.agent_id, []).append(task)
@@ -123,11 +135,13 @@ def preemption(
     return Preemption(tuple(r.task_id for r in gone), frozenset(used)) if gone else None
 
 
-def _room(free: Resources | None) -> _Room:
+def _room(free: Resources | None, by_number: Iterable[int]) -> _Room:
     if free is None:
-        return _Room({}, 0, {})
-    ports = sum(count(bag.ranges.get("ports", ())) for _, bag in free.parts())
-    return _Room({n: v for n, v in free.quantities.items() if n != GPUS}, ports, devices(free))
+        return _Room({}, 0, frozenset(), {})
+    ports = count(tuple(ranges_of(free)))
+    named = frozenset(port for port in by_number if has_ports(free, (port,)))
+    scalars = {n: v for n, v in free.quantities.items() if n != GPUS}
+    return _Room(scalars, ports, named, devices(free))
 
 
 def _fewest(

@@ -6,6 +6,7 @@ at no more of a line than the offers could hold, and one: that one says why all 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -13,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.reasons import has, needs
-from pymesos_binpack.placement.tasks import PendingTask, Refusal
+from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
 from pymesos_core.resources import Resources, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -58,7 +59,13 @@ class Line(Generic[W]):
         self.needs = to_proto(Resources(dict(self.task.scalars)))
 
     def refuse(self, refusal: Refusal, offers: int) -> bool:
-        """Note that `offers` have no place for the rest of it; returns whether that is news."""
+        """Note that `offers` have no place for the rest of it; returns whether that is news.
+
+        Without any, what was seen of a host port before says more.
+        """
+        seen = self.refusal
+        if not offers and refusal.cause is Cause.NOT_OFFERED and seen is not None:
+            refusal = seen if seen.cause is Cause.PORT_TAKEN else refusal
         news = self.joined or self.refusal is None or self.refusal.text != refusal.text
         self.refusal, self.joined = refusal, False
         self.refusals += 1
@@ -118,6 +125,8 @@ def to_plan(line: Line[W], offers: Sequence[AgentOffers]) -> dict[str, tuple[Pen
 def _at_most(task: PendingTask, offers: Sequence[AgentOffers]) -> int:
     """No more than so many can fit, whatever the order."""
     needed = needs(task)
+    most = 1 if task.host_ports else sys.maxsize  # on one agent
     return sum(
-        min(has(offer.available, name) // value for name, value in needed) for offer in offers
+        min(most, *(has(offer.available, name) // value for name, value in needed))
+        for offer in offers
     )

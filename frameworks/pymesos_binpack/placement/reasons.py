@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
 from pymesos_binpack.placement.eligibility import refusal_of_agent
+from pymesos_binpack.placement.ports import has_ports, ranges_of
 from pymesos_binpack.placement.tasks import Cause, PendingTask, Refusal
 from pymesos_binpack.specs import KNOWN_RESOURCES
 from pymesos_core.resources import MILLI, Resources, count, devices, format_milli
@@ -40,6 +41,13 @@ def explain(
         return Refusal(f"needs {_amounts(task)}; {text}", lasting=False, cause=Cause.KEPT)
     if not free:
         return _not_offered(task, {reason for reason, _, _ in refused if reason is not None})
+    where = ""
+    if task.host_ports:
+        having = [(a, left) for a, left in free if has_ports(left, task.host_ports)]
+        if not having:
+            return _ports_taken(task, len(free), known)
+        where = f" with {_host_ports(task)}" if len(having) < len(free) else ""
+        free = having
     if any(_fits(task, left) for _, left in free):
         text = "its gang does not fit as a whole" if task.gang else "others went first"
         cause = Cause.GANG if task.gang else Cause.OTHERS_FIRST
@@ -49,20 +57,31 @@ def explain(
         most = max(has(left, name) for _, left in free)
         if needed > most:
             text = f"needs {_amount(name, needed)}, the most that is free is {_amount(name, most)}"
-            return Refusal(text, False, near, Cause.TOO_LITTLE_FREE)
-    text = f"needs {_amounts(task)}; no agent has that much free"
+            return Refusal(text + where, False, near, Cause.TOO_LITTLE_FREE)
+    text = f"needs {_amounts(task)}; no agent has that much free{where}"
     return Refusal(text, False, near, Cause.TOO_LITTLE_FREE)
 
 
 def _not_offered(task: PendingTask, others: set[str]) -> Refusal:
     """Agents could run it, as far as was seen; `others` are offered, and why each will not do."""
+    held = f"{_host_ports(task)} held by others, " if task.host_ports else ""
     text = (
-        f"needs {_amounts(task)}; no agent that could run it is offered now: in use, or withheld"
-        f" by the master"
+        f"needs {_amounts(task)}; no agent that could run it is offered now: in use, {held}or"
+        f" withheld by the master"
     )
     if others:
         text += f"; of those offered none will do: {'; '.join(sorted(others)[:3])}"
     return Refusal(text, lasting=False)
+
+
+def _ports_taken(task: PendingTask, offered: int, known: KnownAgents) -> Refusal:
+    """Agents are offered, and on none of them its host ports are free."""
+    whole = sum(has_ports(agent.total, task.host_ports) for agent in known)
+    text = (
+        f"needs {_host_ports(task)}, which others hold: free on none of"
+        f" {count_of(offered, 'agent')} offered; {count_of(whole, 'agent')} in all can offer it"
+    )
+    return Refusal(text, False, cause=Cause.PORT_TAKEN)
 
 
 def _without_data(task: PendingTask, known: KnownAgents, offers: Sequence[Free]) -> Refusal | None:
@@ -88,7 +107,7 @@ def _without_data(task: PendingTask, known: KnownAgents, offers: Sequence[Free])
 
 def _lasting(task: PendingTask, known: KnownAgents, placed: Placements) -> Refusal | None:
     """Why no agent could ever run it. Without constraints that is asked once, not every time."""
-    size = (frozenset(task.scalars.items()), task.ports)
+    size = (frozenset(task.scalars.items()), task.ports, task.host_ports)
     if size not in known.refusals:
         known.refusals[size] = _too_large(task, known)
     if (refusal := known.refusals[size]) is not None:
@@ -111,6 +130,10 @@ def _too_large(task: PendingTask, known: KnownAgents) -> Refusal | None:
             if not most:
                 return Refusal(text + _did_you_mean(name, known), True, "", Cause.UNKNOWN_RESOURCE)
             return Refusal(text, lasting=True, cause=Cause.TOO_LARGE)
+    if not any(has_ports(agent.total, task.host_ports) for agent in known):
+        once = " at once" if len(task.host_ports) > 1 else ""
+        text = f"needs {_host_ports(task)}, which no agent has{once}: `--resources` of agents name"
+        return Refusal(f"{text} the ports that they offer", True, cause=Cause.NO_SUCH_PORT)
     if not any(_fits(task, agent.total) for agent in known):
         text = f"needs {_amounts(task)}; no agent has that much of all"
         return Refusal(text, lasting=True, cause=Cause.TOO_LARGE)
@@ -144,12 +167,14 @@ def needs(task: PendingTask) -> list[tuple[str, int]]:
 def has(bag: Resources, name: str) -> int:
     """How much of a resource there is, ports counted."""
     if name == "ports":
-        return sum(count(part.ranges.get("ports", ())) for _, part in bag.parts())
+        return count(tuple(ranges_of(bag)))
     return bag.quantities.get(name, 0)
 
 
 def _fits(task: PendingTask, bag: Resources) -> bool:
     if any(needed > has(bag, name) for name, needed in needs(task)):
+        return False
+    if not has_ports(bag, task.host_ports):
         return False
     gpus = task.scalars.get("gpus", 0)
     least, number = (gpus, 1) if gpus < MILLI else (MILLI, gpus // MILLI)
@@ -188,4 +213,11 @@ def _amount(name: str, value: int) -> str:
 
 
 def _amounts(task: PendingTask) -> str:
-    return ", ".join(_amount(name, value) for name, value in needs(task))
+    amounts = [_amount(name, value) for name, value in needs(task)]
+    named = [f"{_host_ports(task)} among them"] if task.host_ports else []
+    return ", ".join([*amounts, *named])
+
+
+def _host_ports(task: PendingTask) -> str:
+    numbers = ", ".join(map(str, task.host_ports))
+    return f"the host {'port' if len(task.host_ports) == 1 else 'ports'} {numbers}"

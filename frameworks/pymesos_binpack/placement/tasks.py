@@ -14,7 +14,8 @@ class PendingTask:
     """A task to be placed. `group` names the instances among which UNIQUE and GROUP_BY count.
 
     Tasks of one `gang` are placed together or not at all. `volumes` are ids of volumes that the
-    task has already, on the agent `home`; it runs where they are.
+    task has already, on the agent `home`; it runs where they are. `host_ports` are those of its
+    `ports` that are wanted by number.
     """
 
     task_id: str
@@ -29,6 +30,7 @@ class PendingTask:
     home: str = ""
     home_name: str = ""
     secrets: bool = False  # it uses some
+    host_ports: tuple[int, ...] = ()
 
     def kind(self) -> tuple[object, ...]:
         """What decides where it fits: two of a kind fit in the same places."""
@@ -42,6 +44,7 @@ class PendingTask:
             group,
             self.volumes,
             self.secrets,
+            self.host_ports,
         )
 
 
@@ -54,6 +57,8 @@ class Cause(StrEnum):
     UNWELCOME = "UNWELCOME"  # to every agent: constraints, runtimes, models of GPUs
     NOT_OFFERED = "NOT_OFFERED"  # those that could run it: the master says why
     TOO_LITTLE_FREE = "TOO_LITTLE_FREE"  # of what is offered
+    NO_SUCH_PORT = "NO_SUCH_PORT"  # no agent has a host port that it wants
+    PORT_TAKEN = "PORT_TAKEN"  # others hold a host port that it wants
     KEPT = "KEPT"  # what is free is for tasks of higher priority
     PREEMPTING = "PREEMPTING"  # others are killed for it
     GANG = "GANG"  # it does not fit as a whole

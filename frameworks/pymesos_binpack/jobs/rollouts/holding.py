@@ -60,7 +60,7 @@ def _move(plan: Plan, member: Member) -> None:
         if not m.departs and (m.version == member.version or not seen.rollout.going)
     ]
     why = f"instance {member.index} leaves an agent that is drained"
-    if seen.rules.stop_first:
+    if not seen.rules.moves_first:
         if not member.lost and plan.may_stop(member):
             plan.stop(member, f"{why}, and cannot run twice")
     elif not others:

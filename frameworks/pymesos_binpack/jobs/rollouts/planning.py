@@ -55,12 +55,18 @@ class Plan:
         seen = self.seen
         if not self.has_room or (index, version) in self._started:
             return False
-        if seen.rules.stop_first and (index in seen.held or seen.at.get(index)):
+        if seen.rules.stop_first and not self._is_given_up(index):
             return False  # also while the one that is stopped now is there
         self._started.add((index, version))
         self._room -= 1
         self.steps.append(Start(index, version, why, seen.now_s))
         return True
+
+    def _is_given_up(self, index: int) -> bool:
+        """Whether nobody holds, where a successor would run, what that needs."""
+        seen = self.seen
+        there = [m for m in seen.at.get(index, ()) if not (seen.rules.moves_first and m.departs)]
+        return not there and index not in seen.held
 
     def left(self, index: int) -> list[Member]:
         """Return the instances of an index that were not stopped."""

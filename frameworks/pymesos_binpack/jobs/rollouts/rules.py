@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -75,13 +75,14 @@ class UpdateRules:
     healthy_deadline_s: float = 300.0  # in which each new instance is to become stable
     progress_deadline_s: float = 600.0  # in which the next one is to become stable
     on_failure: OnFailure = OnFailure.ROLLBACK
-    stop_first: bool = False  # two instances of one index cannot run at the same time
+    stop_first: bool = False  # an instance holds what its successor needs: it ends before
+    moves_first: bool = True  # but on another agent the successor may start before
 
     def __post_init__(self) -> None:
         if self.stop_first and (self.max_surge.number or self.canary.number):
             raise RulesError(
-                "max_surge and canary must be 0 where an instance has volumes: the old one is"
-                " stopped before the new one starts"
+                "max_surge and canary must be 0 where an instance has volumes or host ports: the"
+                " old one is stopped before the new one starts"
             )
         if not self.max_surge.number and not self.max_unavailable.number:
             raise RulesError(
@@ -110,4 +111,8 @@ class UpdateRules:
 
 
 # Of tasks with volumes.
-STOP_FIRST = UpdateRules(max_surge=NONE, max_unavailable=Amount(1), stop_first=True)
+STOP_FIRST = UpdateRules(
+    max_surge=NONE, max_unavailable=Amount(1), stop_first=True, moves_first=False
+)
+# Of tasks with host ports, each of which other agents may have, too.
+HOST_PORTS = replace(STOP_FIRST, moves_first=True)
