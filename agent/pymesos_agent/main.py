@@ -187,7 +187,7 @@ def _config(
         runtimes=[runtime.name for runtime in runtimes],
         isolation=isolation,
         version=VERSION,
-        capabilities=[pb.SECRETS],
+        capabilities=[pb.SECRETS, pb.KILL_SIGNAL],
     )
     return Config(
         info,

@@ -303,11 +303,11 @@ class Shell:
             case StartContainer():
                 with self._refused_if_it_fails(effect.container_id):
                     self._start(effect)
-            case KillContainer(container_id, name, force):
+            case KillContainer(container_id, name, force, first):
                 if self._fetching.stop(container_id):
                     return
                 for runtime in self._named(name):
-                    runtime.kill(container_id, force=force)
+                    runtime.kill(container_id, force=force, first=first)
             case ResizeContainer(container_id, name, resources):
                 for runtime in self._named(name):
                     runtime.resize(container_id, resources)

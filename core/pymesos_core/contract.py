@@ -30,6 +30,7 @@ from pymesos_core.ids import (
 )
 from pymesos_core.limits import Limit
 from pymesos_core.recognizing import Recognizer, Usual, usual_id
+from pymesos_core.stop_signals import signal_problem
 from pymesos_proto.v1 import types_pb2 as pb
 
 # What is wrong with a value, to follow the name of its field; or None.
@@ -208,6 +209,7 @@ RULES: Mapping[str, Rule] = {
     "set_by": _LINE,
     "Value.name": _SECRET_NAME,
     "problem": _anything,  # for people
+    "KillPolicy.signal": _text(signal_problem),
     "token": _anything,
     "message": _anything,  # for people; within the limit of what carries it
     "reason": _anything,

@@ -8,6 +8,7 @@ from typing import Any
 
 from pymesos_binpack.constraints import Constraint
 from pymesos_binpack.containers import ContainerSpec
+from pymesos_core.stop_signals import TERM
 
 KNOWN_RESOURCES = ("cpus", "mem", "disk", "gpus", "ports")
 
@@ -65,6 +66,7 @@ class TaskSpec:
     constraints: tuple[Constraint, ...]
     retries: int
     kill_grace_s: float
+    kill_signal: str = TERM  # what it is sent before SIGKILL
     gang: bool = False  # all instances are placed together, or none
     volumes: tuple[VolumeSpec, ...] = ()
     container: ContainerSpec = field(default_factory=ContainerSpec)

@@ -72,11 +72,18 @@ class Calls:
         """Ask for no offers until `revive`."""
         self.call(pb.Call(suppress=pb.Call.Suppress(roles=roles)))
 
-    def kill(self, task_id: str, agent_id: str = "", grace_s: float | None = None) -> None:
-        """Kill a task; repeated over failovers until its end is known."""
+    def kill(
+        self, task_id: str, agent_id: str = "", grace_s: float | None = None, first: str = ""
+    ) -> None:
+        """Kill a task; repeated over failovers until its end is known.
+
+        `first` is the signal that it is sent `grace_s` before SIGKILL; empty: as it was launched.
+        """
         kill = pb.Call.Kill(task_id=task_id, agent_id=agent_id)
         if grace_s is not None:
             kill.kill_policy.grace_period_s = grace_s
+        if first:
+            kill.kill_policy.signal = first
         self.call(pb.Call(kill=kill))
 
     def send_message(self, agent_id: str, executor_id: str, data: bytes) -> None:

@@ -86,6 +86,15 @@ async def test_a_task_over_its_memory_limit_is_ended_and_its_neighbour_is_not(
     assert (await runtime.exited(neighbour)).exit_status == -9
 
 
+async def test_another_signal_comes_first(rig: tuple[Rig, str]) -> None:
+    runtime, image = rig
+    script = "trap 'exit 7' USR1; cd $PYMESOS_SANDBOX; touch up; while :; do sleep 0.05; done"
+    spec = await runtime.run(script, image=image)
+    await until("it listens", (spec.sandbox / "up").exists)
+    runtime.runtime.kill(spec.container_id, force=False, first="SIGUSR1")
+    assert (await runtime.exited(spec)).exit_status == 7
+
+
 async def test_a_command_that_cannot_be_started_says_so(rig: tuple[Rig, str]) -> None:
     runtime, image = rig
     spec = runtime.spec("", image=image)

@@ -208,7 +208,7 @@ class SimulatedRuntime:
     def resize(self, container_id: str, resources: Resources) -> None:
         """See Runtime."""
 
-    def kill(self, container_id: str, *, force: bool) -> None:
+    def kill(self, container_id: str, *, force: bool, first: str = "SIGTERM") -> None:
         """See Runtime."""
         self._node.may_die_here()
         if not self._node.away:

@@ -48,6 +48,7 @@ class AgentHarness:
         self.sent: list[agent_pb.AgentMessage] = []
         self.started: list[fx.StartContainer] = []
         self.kills: list[tuple[str, bool]] = []
+        self.first_signals: list[str] = []  # of the same
         self.destroyed: list[str] = []
         self.left: list[tuple[int, tuple[tuple[str, str], ...]]] = []  # users, and what volumes
         self.removed: list[str] = []
@@ -82,8 +83,9 @@ class AgentHarness:
                     self.write()
             case fx.StartContainer():
                 self.started.append(effect)
-            case fx.KillContainer(container_id, _, force):
+            case fx.KillContainer(container_id, _, force, first):
                 self.kills.append((container_id, force))
+                self.first_signals.append(first)
             case fx.RemoveSandbox(container_id):
                 self.removed.append(container_id)
             case fx.RunCheck():
@@ -176,10 +178,13 @@ class AgentHarness:
         task_id: str = "t",
         grace_s: float | None = None,
         reason: pb.Reason = pb.REASON_UNSPECIFIED,
+        first: str = "",
     ) -> None:
         kill = agent_pb.MasterMessage.KillTask(framework_id="f", task_id=task_id, reason=reason)
         if grace_s is not None:
             kill.kill_policy.grace_period_s = grace_s
+        if first:
+            kill.kill_policy.signal = first
         self.hear(agent_pb.MasterMessage(kill=kill))
 
     def acknowledge(self, status: pb.TaskStatus) -> None:

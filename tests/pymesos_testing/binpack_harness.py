@@ -5,6 +5,8 @@ The driver's part of the ledger is played, too: what it asks and kills is among 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from pymesos_binpack import core as c
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
 from pymesos_binpack.placement.packing import read_policy
@@ -70,13 +72,17 @@ class BinpackHarness:
         return [effect for effect in self.effects if isinstance(effect, kind)]
 
     def offer(
-        self, text: str = "cpus:4;mem:400;ports:[1-9]", agent: str = "a", **attributes: str
+        self,
+        text: str = "cpus:4;mem:400;ports:[1-9]",
+        agent: str = "a",
+        capabilities: Iterable[pb.AgentCapability] = (pb.SECRETS, pb.KILL_SIGNAL),
+        **attributes: str,
     ) -> str:
         self.offers += 1
         resources = to_proto(parse(text))
         offer = pb.Offer(
             offer_id=f"o{self.offers}", agent_id=agent, hostname=agent, resources=resources,
-            agent_total=resources,
+            agent_total=resources, agent_capabilities=capabilities,
             attributes=[pb.Attribute(name=n, text=v) for n, v in attributes.items()],
         )  # fmt: skip
         self.feed(c.OffersReceived((offer,)))

@@ -201,6 +201,31 @@ class TestKill:
         h.advance(1.1)
         assert (container, True) in h.kills
 
+    def test_the_first_signal_is_the_calls_or_the_tasks_own(self, h: AgentHarness) -> None:
+        own = pb.KillPolicy(grace_period_s=100, signal="SIGQUIT")
+        container = h.run(kill_policy=own)
+        h.kill(grace_s=50)
+        h.kill(first="SIGWINCH")  # which leaves the period as the task has it
+        h.advance(60)
+        assert h.first_signals == ["SIGQUIT", "SIGWINCH"] and (container, True) not in h.kills
+        h.advance(41)
+        assert h.kills[-1] == (container, True)
+
+    def test_sigterm_is_the_usual_one(self, h: AgentHarness) -> None:
+        h.run()
+        h.kill()
+        assert h.first_signals == ["SIGTERM"]
+
+    def test_one_that_is_drained_ends_by_its_own_signal(self, h: AgentHarness) -> None:
+        h.run(kill_policy=pb.KillPolicy(grace_period_s=1, signal="SIGINT"))
+        h.kill(reason=pb.REASON_AGENT_DRAINING)
+        assert h.first_signals == ["SIGINT"]
+
+    def test_a_signal_that_is_none_of_them_is_not_heeded(self, h: AgentHarness) -> None:
+        container = h.run()
+        h.kill(first="SIGKILL")
+        assert h.kills == [(container, False)] and h.first_signals == ["SIGTERM"]
+
     def test_during_launch(self, h: AgentHarness) -> None:
         h.hold_writes = True
         h.launch()

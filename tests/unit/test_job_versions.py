@@ -11,7 +11,7 @@ from pymesos_binpack import core as c
 from pymesos_binpack.core import versions
 from pymesos_binpack.core.hearing import ANSWERED_WITHIN_S
 from pymesos_binpack.jobfiles.differences import differences, without_environments
-from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_binpack.jobfiles.parsing import Job, parse_job, schema
 from pymesos_binpack.jobs.aligning import align, is_shown
 from pymesos_binpack.jobs.history import MAX_VERSIONS
 from pymesos_binpack.jobs.rollouts.asking import Asked
@@ -22,6 +22,7 @@ from pymesos_binpack.restoring import load_version
 from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_binpack.specs import JobError
 from pymesos_core.names import parse_task_id
+from pymesos_core.stop_signals import STOP_SIGNALS
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
 
@@ -865,6 +866,46 @@ def test_canaries_that_are_wanted_no_longer_wait_for_nobody(
     roll(h)
     assert state_of(h).rollouts["web"].state == "done"
     assert tasks(h) == ["j-r.web.0.v2.1", "j-r.web.1.v3.1", "j-r.web.2.v3.1"]
+
+
+class TestFirstSignal:
+    def test_a_task_and_its_sidecars_have_its_signal(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        beside = [{"name": "proxy", "command": "x"}]
+        h.submit(shop(instances=1, shutdown={"signal": "SIGQUIT", "grace_s": 7}, sidecars=beside))
+        h.offer(capabilities=[])
+        assert h.of(c.Accept) == []
+        h.offer(agent="b", capabilities=[pb.KILL_SIGNAL])
+        (accept,) = h.of(c.Accept)
+        assert isinstance(accept, c.Accept)
+        policies = [info.kill_policy for info in accept.groups[0]]
+        assert [(p.signal, p.grace_period_s) for p in policies] == [("SIGQUIT", 7.0)] * 2
+
+    def test_sigterm_asks_nothing_of_agents(self) -> None:
+        (task,) = shop(shutdown={"signal": "SIGTERM"}).tasks
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=1, shutdown={"signal": "SIGTERM"}))
+        h.offer(capabilities=[])
+        (accept,) = h.of(c.Accept)
+        assert isinstance(accept, c.Accept)
+        assert task.kill_signal == "SIGTERM" and not accept.tasks[0].kill_policy.signal
+
+    def test_those_of_the_schema_are_those_of_the_contract(self) -> None:
+        said = schema()["$defs"]["task"]["properties"]["shutdown"]["properties"]["signal"]
+        assert tuple(said["enum"]) == STOP_SIGNALS
+
+    @pytest.mark.parametrize(
+        ("shutdown", "problem"),
+        [
+            ({"signal": "SIGKILL"}, "SIGKILL"),
+            ({"signal": "SIGQUIT", "grace_s": 0}, "grace_s be more than 0"),
+        ],
+    )
+    def test_those_that_cannot_be_are_refused(self, shutdown: dict[str, Any], problem: str) -> None:
+        with pytest.raises(JobError, match=problem):
+            shop(shutdown=shutdown)
 
 
 class TestNamedPorts:

@@ -60,6 +60,19 @@ def test_what_uses_secrets_goes_to_agents_that_know_them() -> None:
     assert where(plan([asking], [old, new], BEST_FIT)) == {"t": "new"}
 
 
+def test_what_another_signal_ends_goes_to_agents_that_know_it() -> None:
+    old = offer("old", "cpus:8;mem:800")
+    old = replace(old, agent=replace(old.agent, knows_signals=False))
+    asking = replace(task("t"), signals=True)
+    (refusal,) = plan([asking], [old], BEST_FIT).unplaced.values()
+    assert refusal.cause == Cause.UNWELCOME and "by SIGTERM only" in refusal.text
+    assert where(plan([task("t")], [old], BEST_FIT)) == {"t": "old"}
+    new = offer("new", "cpus:2;mem:200")
+    assert (
+        where(plan([asking, replace(task("u"), signals=False)], [old, new], BEST_FIT))["t"] == "new"
+    )
+
+
 def test_the_largest_tasks_go_first() -> None:
     offers = [offer("a", "cpus:4;mem:400"), offer("b", "cpus:3;mem:400")]
     tasks = [task("small", "cpus:3;mem:10"), task("large", "cpus:4;mem:10")]

@@ -363,6 +363,25 @@ class TestDelivery:
         assert "of a version that knows none" in h.last(framework).message
         assert not h.launched(agent)
 
+    def test_nor_one_that_another_signal_than_sigterm_is_to_end(self, cluster: Cluster) -> None:
+        h = cluster.h
+        old, framework = h.agent(), h.subscribe(roles=["prod"])
+        for capabilities, first in (
+            ([], "SIGQUIT"),
+            ([], "SIGTERM"),
+            ([pb.KILL_SIGNAL], "SIGQUIT"),
+        ):
+            agent = h.agent(capabilities=capabilities) if capabilities else old
+            offer = h.offers(framework)[-1]
+            info = task(offer, f"t{first}{len(capabilities)}")
+            info.kill_policy.signal = first
+            h.accept(framework, [offer.offer_id], info)
+            if not capabilities and first == "SIGQUIT":
+                assert "ended by SIGQUIT, which its agent is too old" in h.last(framework).message
+                assert not h.launched(agent)
+            else:
+                assert h.launched(agent)
+
     @pytest.mark.parametrize(
         ("uses", "says"),
         [

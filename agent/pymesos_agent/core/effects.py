@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from pymesos_agent.core.ports import Group
 from pymesos_core.resources import Resources
+from pymesos_core.stop_signals import TERM
 from pymesos_core.store import Change
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import executor_pb2 as executor_pb
@@ -73,11 +74,12 @@ class CloseExecutor:
 
 @dataclass(frozen=True, slots=True)
 class KillContainer:
-    """SIGTERM, or SIGKILL when `force`, to all of a container."""
+    """Send all of a container the signal that comes first, or SIGKILL when `force`."""
 
     container_id: str
     runtime: str
     force: bool
+    first: str = TERM
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from pymesos_agent.core.events import (
     RuntimeMended,
 )
 from pymesos_core.resources import Resources
+from pymesos_core.stop_signals import TERM
 
 ContainerEvent = ContainerPulling | ContainerStarted | ContainerFailed | ContainerExited
 RuntimeEvent = ContainerEvent | RuntimeAway | RuntimeBack | RuntimeBroken | RuntimeMended
@@ -66,8 +67,8 @@ class Runtime(Protocol):
     def resize(self, container_id: str, resources: Resources) -> None:
         """Change its limits. Memory is raised, never lowered: what it uses cannot be taken."""
 
-    def kill(self, container_id: str, *, force: bool) -> None:
-        """SIGTERM, or SIGKILL when `force`, to the whole container."""
+    def kill(self, container_id: str, *, force: bool, first: str = TERM) -> None:
+        """Send the whole container the signal that comes first, or SIGKILL when `force`."""
 
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """How to run a command in a container that runs; `term` names the terminal it has, if any.

@@ -38,6 +38,7 @@ from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import hiding, supervisor
 from pymesos_agent.supervision.supervised import Ids, Supervised
 from pymesos_core.resources import Resources
+from pymesos_core.stop_signals import TERM
 from pymesos_core.text import duration, os_problem
 
 log = logging.getLogger(__name__)
@@ -278,9 +279,9 @@ class ProcessRuntime:
         elif limits.mem_bytes:
             self._supervised.limit(container_id, limits.mem_bytes)
 
-    def kill(self, container_id: str, *, force: bool) -> None:
+    def kill(self, container_id: str, *, force: bool, first: str = TERM) -> None:
         """See Runtime."""
-        self._supervised.kill(container_id, force=force)
+        self._supervised.kill(container_id, force=force, first=first)
 
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime. The command is in the container's cgroups, and is its user's."""

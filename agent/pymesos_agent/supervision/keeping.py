@@ -26,6 +26,12 @@ def become_subreaper() -> None:
     prctl(PR_SET_CHILD_SUBREAPER, 1)
 
 
+# By which the container is asked to end: its keeper ends with it.
+NOT_HEEDED = (
+    signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2,
+)  # fmt: skip
+
+
 def prctl(option: int, argument: int | bytes) -> None:
     """See prctl(2). Raises OSError."""
     libc = ctypes.CDLL(None, use_errno=True)
@@ -43,7 +49,8 @@ def keep(turn_into: Callable[[], NoReturn], error_fd: int, own_uid: int = 0) -> 
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        for number in NOT_HEEDED:
+            signal.signal(number, signal.SIG_IGN)
         for name in os.listdir("/proc/self/fd"):
             # Least of all the lock and the socket, which the next supervisor wants.
             if int(name) > 2 and int(name) != error_fd:

@@ -9,6 +9,7 @@ import logging
 import marshal
 import os
 import secrets
+import signal
 import socket
 import sys
 import uuid
@@ -31,6 +32,7 @@ from pymesos_agent.core.events import (
 )
 from pymesos_agent.runtimes.interface import OnEvent
 from pymesos_agent.supervision import supervisor
+from pymesos_core.stop_signals import TERM
 from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
@@ -343,13 +345,16 @@ class Supervised:
             "owner": owner,
         }
 
-    def kill(self, container_id: str, *, force: bool) -> None:
+    def kill(self, container_id: str, *, force: bool, first: str = TERM) -> None:
         """See Runtime."""
         if self._unsent.pop(container_id, None) is not None:
             # Not from within a step: the core takes one event at a time.
             asyncio.get_running_loop().call_soon(self._on_event, killed_early(container_id))
             return
-        self._send({"op": "kill", "id": container_id, "signal": 9 if force else 15})
+        if self._version < 5:
+            first = TERM  # keepers of its time end by others, and the container with them
+        number = signal.SIGKILL if force else signal.Signals[first]
+        self._send({"op": "kill", "id": container_id, "signal": int(number)})
 
     @property
     def can_limit(self) -> bool:

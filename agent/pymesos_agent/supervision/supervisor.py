@@ -26,7 +26,8 @@ Supervisors of earlier versions are kept in tests/integration/data, and spoken t
     2: since the first release
     3: "ids" in a launch, instead of "user"
     4: "secret" in a hello; without, only root is answered. "hidden" and "own_uid" in a launch
-    5: "limit", and "no_new_privileges" and "has_path_of_agent" in a launch
+    5: "limit", and "no_new_privileges" and "has_path_of_agent" in a launch; any signal in a kill,
+       where keepers heeded all but SIGTERM
 
 It answers who has its own user or is root, is no process of a container nor started by the agent
 that is connected, and says the secret that was written to its standard input as it started. The

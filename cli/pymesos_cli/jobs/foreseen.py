@@ -87,9 +87,14 @@ def _agent(view: operator_pb2.AgentView) -> OfferedAgent:
     info = view.info
     attributes = {each.name: each.text for each in info.attributes}
     attributes["hostname"] = info.address.hostname
-    knows = types_pb2.SECRETS in info.capabilities
-    whole = from_proto(view.total or info.resources)
-    return OfferedAgent(info.agent_id, attributes, whole, tuple(info.runtimes), knows)
+    return OfferedAgent(
+        info.agent_id,
+        attributes,
+        from_proto(view.total or info.resources),
+        tuple(info.runtimes),
+        knows_secrets=types_pb2.SECRETS in info.capabilities,
+        knows_signals=types_pb2.KILL_SIGNAL in info.capabilities,
+    )
 
 
 def _free(view: operator_pb2.AgentView, role: str) -> Resources:

@@ -40,6 +40,7 @@ from pymesos_core import limits
 from pymesos_core.ids import role_problem, size_of
 from pymesos_core.images import image_problem
 from pymesos_core.resources import ResourceError, to_milli
+from pymesos_core.stop_signals import TERM
 from pymesos_core.text import quoted
 
 __all__ = ["Job", "JobError", "TaskSpec", "VolumeSpec", "load_document", "parse_job", "schema"]
@@ -246,6 +247,7 @@ def _parse_task(task: Mapping[str, Any], where: str, *, is_sidecar: bool = False
         constraints=constraints,
         retries=task.get("retries", 0),
         kill_grace_s=float(shutdown.get("grace_s", task.get("kill_grace_s", 3))),
+        kill_signal=shutdown.get("signal", TERM),
         gang=task.get("gang", False),
         volumes=_parse_volumes(task.get("volumes", ()), where),
         container=container_spec(task),
@@ -274,6 +276,12 @@ def _of_services_problem(task: Mapping[str, Any]) -> str | None:
             )
     if "kill_grace_s" in task and "grace_s" in task.get("shutdown", {}):
         return "shutdown.grace_s: it is the same as kill_grace_s: give one of them"
+    shutdown = task.get("shutdown", {})
+    if "signal" in shutdown and not shutdown.get("grace_s", task.get("kill_grace_s", 3)):
+        return (
+            "shutdown.signal: SIGKILL would come at the same time: let grace_s be more than 0, or"
+            " leave the signal out"
+        )
     restart = task.get("restart", {})
     least, most = restart.get("backoff_min_s", 0.5), restart.get("backoff_max_s", 60)
     if least > most:

@@ -16,6 +16,7 @@ from pymesos_binpack.specs import Job, TaskSpec, VolumeSpec, port_variable
 from pymesos_core.containers import fitting_runtimes
 from pymesos_core.resources import Resources, tagged, to_proto, total
 from pymesos_core.states import reason_name, state_name
+from pymesos_core.stop_signals import TERM
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import operations
@@ -67,6 +68,7 @@ def pending_task(instance: Instance, priority: int) -> PendingTask:
         home=instance.saved.data_on,
         home_name=instance.saved.hostname,
         secrets=any(_uses_secrets(each) for each in (spec, *spec.sidecars)),
+        signals=spec.kill_signal != TERM,
         host_ports=spec.host_ports,
     )
 
@@ -194,12 +196,17 @@ def _task_info(
         readiness_check=check_message(its.readiness_check) if its.readiness_check else None,
         max_completion_time_s=its.max_completion_time_s,
         artifacts=[pb.Artifact(**artifact) for artifact in its.artifacts],
-        kill_policy=pb.KillPolicy(grace_period_s=spec.kill_grace_s),
+        kill_policy=_kill_policy(spec),
         labels=[pb.Label(key="job", value=instance.job_id)],
     )
     if spec.host_ports:
         ports.renumber(info, given_ports)
     return info
+
+
+def _kill_policy(spec: TaskSpec) -> pb.KillPolicy:
+    first = spec.kill_signal if spec.kill_signal != TERM else ""
+    return pb.KillPolicy(grace_period_s=spec.kill_grace_s, signal=first)
 
 
 def how_it_ended(status: pb.TaskStatus) -> str:

@@ -24,6 +24,7 @@ class OfferedAgent:
     total: Resources
     runtimes: tuple[str, ...] = ()
     knows_secrets: bool = True
+    knows_signals: bool = True
 
     @property
     def hostname(self) -> str:

@@ -27,6 +27,8 @@ def lacks(task: PendingTask, agent: OfferedAgent) -> str | None:
         return f"it has none of the runtimes {', '.join(task.runtimes)}"
     if task.secrets and not agent.knows_secrets:
         return "it is of a version that knows no secrets"
+    if task.signals and not agent.knows_signals:
+        return "it is of a version that ends tasks by SIGTERM only"
     return None
 
 

@@ -22,8 +22,15 @@ def agent_of(offer: pb.Offer) -> OfferedAgent:
     """What an offer tells of its agent."""
     attributes = {a.name: a.text for a in offer.attributes} | {"hostname": offer.hostname}
     total = from_proto(offer.agent_total or offer.resources)
-    knows = pb.SECRETS in offer.agent_capabilities
-    return OfferedAgent(offer.agent_id, attributes, total, tuple(offer.runtimes), knows)
+    can = offer.agent_capabilities
+    return OfferedAgent(
+        offer.agent_id,
+        attributes,
+        total,
+        tuple(offer.runtimes),
+        knows_secrets=pb.SECRETS in can,
+        knows_signals=pb.KILL_SIGNAL in can,
+    )
 
 
 @dataclass

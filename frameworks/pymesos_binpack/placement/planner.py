@@ -145,7 +145,7 @@ class _Attempts:
         self._policy = policy
         self._kept = situation.kept
         self.wanted_ports = situation.wanted_ports
-        self._runs: dict[tuple[tuple[str, ...], bool, int], Bools | None] = {}
+        self._runs: dict[tuple[tuple[str, ...], bool, bool, int], Bools | None] = {}
 
     def run(self, order: Order) -> _Attempt:
         """One order."""
@@ -160,7 +160,7 @@ class _Attempts:
 
     def that_run(self, task: PendingTask) -> Bools | None:
         """The agents that can run it and are not kept from it; None for all."""
-        key = (task.runtimes, task.secrets, task.priority if self._kept else 0)
+        key = (task.runtimes, task.secrets, task.signals, task.priority if self._kept else 0)
         if key not in self._runs:
             rows = [
                 lacks(task, offer.agent) is None and not self.is_kept_from(task, offer.agent)

@@ -30,6 +30,7 @@ class PendingTask:
     home: str = ""
     home_name: str = ""
     secrets: bool = False  # it uses some
+    signals: bool = False  # it is to be ended by another one than SIGTERM
     host_ports: tuple[int, ...] = ()
 
     def kind(self) -> tuple[object, ...]:
@@ -44,6 +45,7 @@ class PendingTask:
             group,
             self.volumes,
             self.secrets,
+            self.signals,
             self.host_ports,
         )
 

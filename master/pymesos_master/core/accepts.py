@@ -11,6 +11,7 @@ from pymesos_core.caller import NOBODY, Caller
 from pymesos_core.copies import copy_of
 from pymesos_core.reservations import with_reserved, without
 from pymesos_core.resources import EMPTY, Resources, total
+from pymesos_core.stop_signals import TERM, first_signal
 from pymesos_master.core import (
     audit,
     drains,
@@ -339,9 +340,17 @@ def _needed(
         needed, problem = task_problem(framework, agent, info, rest, launched=launched)
         of_all = [needed]
     if problem is None:
-        problems = (secrets.launch_problem(agent, each) for each in launching.infos)
+        problems = (_not_capable(agent, each) for each in launching.infos)
         problem = next(filter(None, problems), None)
     return of_all, problem
+
+
+def _not_capable(agent: Agent, info: pb.TaskInfo) -> str | None:
+    """Why an agent of an earlier version cannot do what a task asks for, or None."""
+    first = first_signal(info.kill_policy)
+    if first != TERM and pb.KILL_SIGNAL not in agent.info.capabilities:
+        return f"Task is to be ended by {first}, which its agent is too old for: upgrade the agent"
+    return secrets.launch_problem(agent, info)
 
 
 def _plan(

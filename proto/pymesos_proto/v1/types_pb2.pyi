@@ -77,6 +77,7 @@ class AgentCapability(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     AGENT_CAPABILITY_UNSPECIFIED: _ClassVar[AgentCapability]
     SECRETS: _ClassVar[AgentCapability]
+    KILL_SIGNAL: _ClassVar[AgentCapability]
 TASK_STATE_UNSPECIFIED: TaskState
 TASK_STAGING: TaskState
 TASK_STARTING: TaskState
@@ -133,6 +134,7 @@ SHARED_RESOURCES: FrameworkCapability
 INVERSE_OFFERS: FrameworkCapability
 AGENT_CAPABILITY_UNSPECIFIED: AgentCapability
 SECRETS: AgentCapability
+KILL_SIGNAL: AgentCapability
 
 class Range(_message.Message):
     __slots__ = ("begin", "end")
@@ -396,10 +398,12 @@ class Check(_message.Message):
     def __init__(self, command: _Optional[_Union[CommandInfo, _Mapping]] = ..., http: _Optional[_Union[Check.Http, _Mapping]] = ..., tcp: _Optional[_Union[Check.Tcp, _Mapping]] = ..., grpc: _Optional[_Union[Check.Grpc, _Mapping]] = ..., delay_s: _Optional[float] = ..., interval_s: _Optional[float] = ..., timeout_s: _Optional[float] = ..., grace_period_s: _Optional[float] = ..., consecutive_failures: _Optional[int] = ...) -> None: ...
 
 class KillPolicy(_message.Message):
-    __slots__ = ("grace_period_s",)
+    __slots__ = ("grace_period_s", "signal")
     GRACE_PERIOD_S_FIELD_NUMBER: _ClassVar[int]
+    SIGNAL_FIELD_NUMBER: _ClassVar[int]
     grace_period_s: float
-    def __init__(self, grace_period_s: _Optional[float] = ...) -> None: ...
+    signal: str
+    def __init__(self, grace_period_s: _Optional[float] = ..., signal: _Optional[str] = ...) -> None: ...
 
 class TaskUse(_message.Message):
     __slots__ = ("framework_id", "task_id", "cpus_used", "mem_used_mib")

@@ -13,6 +13,7 @@ from pymesos_agent.core.tasks import updates
 from pymesos_agent.core.tasks.outcomes import DRAIN, ENDING, GROUP, grace_s
 from pymesos_agent.core.tasks.task import Task
 from pymesos_core.copies import copy_of
+from pymesos_core.stop_signals import first_signal
 from pymesos_proto.v1 import agent_pb2 as agent_pb
 from pymesos_proto.v1 import types_pb2 as pb
 
@@ -32,7 +33,7 @@ def on_kill(ctx: Context, message: agent_pb.MasterMessage.KillTask) -> None:
 
 
 def kill(ctx: Context, owner: Owner, policy: pb.KillPolicy) -> None:
-    """SIGTERM now, SIGKILL after the grace period; a later call sets a new period."""
+    """Send the first signal now, SIGKILL after the grace period; a later call sets a new period."""
     if owner.ended:
         return
     if isinstance(owner, Task) and owner.inside is not None and owner.inside.told:
@@ -60,7 +61,8 @@ def _kill(ctx: Context, task: Task, policy: pb.KillPolicy) -> None:
         updates.update(ctx, task, TaskEvent.KILLING, pb.REASON_UNSPECIFIED, "")
     else:
         updates.checkpoint(ctx, task)
-    ctx.emit(KillContainer(task.container_id, task.runtime, force=grace <= 0))
+    first = first_signal(policy, task.info.kill_policy)
+    ctx.emit(KillContainer(task.container_id, task.runtime, grace <= 0, first))
 
 
 def kill_for_good(ctx: Context, container_id: str) -> None:

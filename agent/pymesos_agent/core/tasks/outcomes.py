@@ -35,12 +35,19 @@ OF_THE_AGENT = frozenset({ENDING, DRAIN})
 
 
 def grace_s(policy: pb.KillPolicy | None, own: pb.TaskInfo, default_s: float) -> float:
-    """The policy of the KILL call beats the task's own; 3 s without either."""
-    if policy is not None and policy.ByteSize():
+    """The policy of the KILL call beats the task's own; 3 s without either.
+
+    One that says only a signal is no word about the period.
+    """
+    if policy is not None and policy.ByteSize() and _says_period(policy):
         return policy.grace_period_s
-    if own.HasField("kill_policy"):
+    if own.HasField("kill_policy") and _says_period(own.kill_policy):
         return own.kill_policy.grace_period_s
     return default_s
+
+
+def _says_period(policy: pb.KillPolicy) -> bool:
+    return bool(policy.grace_period_s) or not policy.signal
 
 
 def ending(owner: Task | Executor, event: ContainerExited) -> tuple[TaskEvent, pb.Reason, str]:

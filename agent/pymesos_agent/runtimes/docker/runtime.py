@@ -68,6 +68,7 @@ from pymesos_agent.runtimes.docker.output import Outputs
 from pymesos_agent.runtimes.interface import ContainerEvent, OnEvent
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_core.resources import Resources
+from pymesos_core.stop_signals import TERM
 
 log = logging.getLogger(__name__)
 
@@ -354,8 +355,8 @@ class DockerRuntime:
                 cpu_shares=cpu_shares(limits.cpus_milli),
             )
 
-    def kill(self, container_id: str, *, force: bool) -> None:
-        """See Runtime. SIGTERM reaches the main process; SIGKILL ends all with it."""
+    def kill(self, container_id: str, *, force: bool, first: str = TERM) -> None:
+        """See Runtime. The first signal reaches the main process; SIGKILL ends all with it."""
         with self._lock:
             launch = self._launching.get(container_id)
             if launch is not None and not launch.made:
@@ -363,7 +364,7 @@ class DockerRuntime:
                 del self._launching[container_id]
                 self._tell(killed_early(container_id))
                 return
-        self._in_thread(self._kill, container_id, "SIGKILL" if force else "SIGTERM")
+        self._in_thread(self._kill, container_id, "SIGKILL" if force else first)
 
     def _kill(self, container_id: str, signal_name: str) -> None:
         with contextlib.suppress(NotFound):

@@ -66,6 +66,7 @@ from pymesos_agent.runtimes.oci.tools import ERROR_LOG, NAMES, Tool, installed
 from pymesos_agent.runtimes.trials import Trials
 from pymesos_agent.supervision import supervised
 from pymesos_core.resources import Resources
+from pymesos_core.stop_signals import TERM
 from pymesos_core.tasks import Background
 
 log = logging.getLogger(__name__)
@@ -372,14 +373,14 @@ class OciRuntime:
         assert self._cgroups is not None
         self._cgroups.resize(container_id, cgroups.limits_of(resources), by_runtime=True)
 
-    def kill(self, container_id: str, *, force: bool) -> None:
-        """See Runtime. SIGTERM reaches the first process; SIGKILL ends all with it."""
+    def kill(self, container_id: str, *, force: bool, first: str = TERM) -> None:
+        """See Runtime. The first signal reaches the first process; SIGKILL ends all with it."""
         task = self._launches.get(container_id)
         if task is not None and not task.done():
             if not task.cancelling():  # once: then it waits for what a thread is making
                 task.cancel()
         else:
-            self._supervised.kill(container_id, force=force)
+            self._supervised.kill(container_id, force=force, first=first)
 
     def entry(self, spec: ContainerSpec, argv: Sequence[str], term: str) -> Entry:
         """See Runtime."""
