@@ -210,15 +210,18 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
         raise ValueError("its record is no mapping")
     document, submitted_at_s = record["document"], record["submitted_at_s"]
     request_id, stopping = record["request_id"], record["stopping"]
+    hurried = record.get("hurried", False)
     if not (isinstance(document, str) and isinstance(request_id, str)):
         raise ValueError("its record has no text where text is expected")
-    if not _is_time(submitted_at_s) or not isinstance(stopping, bool):
-        raise ValueError("its record has another time, or another `stopping`, than can be")
+    if not (_is_time(submitted_at_s) and isinstance(stopping, bool) and isinstance(hurried, bool)):
+        raise ValueError(
+            "its record has another time, or another `stopping` or `hurried`, than can be"
+        )
     job = _parse(document)
     latest = _latest_version(record)
     older = [versions[number] for number in sorted(versions) if number < latest.number]
     history = History((*older, latest))
-    state = JobState(job_id, job, float(submitted_at_s), request_id, [], history, stopping)
+    state = JobState(job_id, job, float(submitted_at_s), request_id, [], history, stopping, hurried)
     if of_rollouts is not None:
         _take_rollouts(state, of_rollouts)
     state.take_back(_instances(state, saved))

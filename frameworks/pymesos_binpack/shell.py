@@ -242,9 +242,9 @@ class Binpack(Scheduler):
                 asked.set_exception(StartsAgainError(STARTS_AGAIN))
         return await asyncio.shield(asked)
 
-    async def stop_job(self, job_id: str) -> None:
+    async def stop_job(self, job_id: str, *, now: bool = False) -> None:
         """End a job and its tasks; return once that is durable. Raises StartsAgainError."""
-        await self._have_stored(lambda asked: c.JobStopped(job_id, asked))
+        await self._have_stored(lambda asked: c.JobStopped(job_id, asked, now))
 
     async def forget_volume(self, role: str, volume_id: str) -> None:
         """Have the next run of a volume's name make a new one; return once that is durable.

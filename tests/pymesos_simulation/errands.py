@@ -86,7 +86,8 @@ class Errands:
     async def _end(self, channel: SimulatedChannel, errand: Errand) -> None:
         """Have it ended; if it is set aside, have it released first, or forgotten."""
         try:
-            request = pb.StopJobRequest(job_id=errand.job_id)
+            now = self._world.aside.random() < 0.3
+            request = pb.StopJobRequest(job_id=errand.job_id, now=now)
             await channel.call("/pymesos.v1.Jobs/StopJob", request)
             # What is set aside afterwards is to be looked at once more.
             errand.ended = not (self._world.faulty and errand.job_id.startswith(FRAGILE))

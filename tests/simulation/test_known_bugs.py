@@ -89,8 +89,8 @@ def never_hear_what_ended_while_a_runtime_was_away(patch: pytest.MonkeyPatch) ->
 def answer_before_the_end_of_a_job_is_stored(patch: pytest.MonkeyPatch) -> None:
     """Who ends a job is answered at once: a crash forgets it."""
 
-    async def stop_job(self: Binpack, job_id: str) -> None:
-        self._feed(bp.JobStopped(job_id))
+    async def stop_job(self: Binpack, job_id: str, *, now: bool = False) -> None:
+        self._feed(bp.JobStopped(job_id, now=now))
 
     patch.setattr(Binpack, "stop_job", stop_job)
 

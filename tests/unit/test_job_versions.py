@@ -769,6 +769,49 @@ class TestShutdown:
             one.advance(5)
             assert killed(one) == {"j-r.web.1.1"}
 
+    def test_a_job_that_is_stopped_leaves_first(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=1, shutdown={"drain_s": 5}))
+        run_all(h)
+        h.feed(c.JobStopped("j-r"))
+        (leaving,) = state_of(h).instances
+        view = instance_view(leaving, leaves=state_of(h).durably_stopping)
+        assert (view.ready, view.serving, view.leaving) == (True, False, "the job is to end")
+        h.advance(4.9)
+        assert killed(h) == set() and state_of(h).state == "stopping"
+        again = BinpackHarness(dict(h.records))
+        again.feed(c.Subscribed("f"))
+        again.update("j-r.web.0.1", pb.TASK_RUNNING)
+        assert killed(again) == set()
+        for one in (h, again):
+            one.advance(5)
+            assert killed(one) == {"j-r.web.0.1"}
+            one.update("j-r.web.0.1", pb.TASK_KILLED)
+            assert state_of(one).state == "stopped"
+            view = instance_view(state_of(one).instances[0], leaves=True)
+            assert not view.leaving
+
+    def test_one_that_is_stopped_now_does_not(self) -> None:
+        for before in ([], [c.JobStopped("j-r")]):
+            h = BinpackHarness()
+            h.feed(c.Subscribed("f"))
+            h.submit(shop(instances=1, shutdown={"drain_s": 5}))
+            run_all(h)
+            for event in before:
+                h.feed(event)
+            assert killed(h) == set()
+            h.hold_writes = True
+            h.feed(c.JobStopped("j-r", 7, now=True))
+            assert killed(h) == set() and c.Done(7) not in h.effects
+            h.write()
+            assert killed(h) == {"j-r.web.0.1"} and c.Done(7) in h.effects
+            again = BinpackHarness(dict(h.records))
+            again.feed(c.Subscribed("f"))
+            assert killed(again) == {"j-r.web.0.1"}
+            again.feed(c.JobStopped("j-r", 8))  # which takes nothing back
+            assert state_of(again).hurried
+
     def test_their_time_begins_once_it_is_durable(self) -> None:
         """A write that takes longer than that loses no kill."""
         h = BinpackHarness()

@@ -279,12 +279,13 @@ def list_jobs(settings: Settings, ended: bool, as_json: bool) -> None:
 
 @room.command("stop")
 @click.argument("job", shell_complete=completing.live_jobs)
+@click.option("--now", is_flag=True, help="Give clients no time to leave (shutdown.drain_s).")
 @pass_settings
-def stop(settings: Settings, job: str) -> None:
-    """End a job and its tasks."""
+def stop(settings: Settings, job: str, now: bool) -> None:
+    """End a job and its tasks, which clients leave before."""
     from pymesos_cli.jobs import listing as jobs
 
-    with_cluster(settings, lambda cluster: jobs.stop_job(cluster, job))
+    with_cluster(settings, lambda cluster: jobs.stop_job(cluster, job, now=now))
 
 
 @room.group()

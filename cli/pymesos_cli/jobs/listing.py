@@ -101,7 +101,7 @@ async def watch_job(cluster: Cluster, text: str) -> int:
     return await run_interruptibly(following, words=lambda: how_to_go_on(job.job_id))
 
 
-async def stop_job(cluster: Cluster, text: str) -> None:
+async def stop_job(cluster: Cluster, text: str, *, now: bool = False) -> None:
     """`pymesos-cli stop`."""
     found = await find_held(cluster, text, exact=True)
     if isinstance(found, Hosted):
@@ -115,5 +115,6 @@ async def stop_job(cluster: Cluster, text: str) -> None:
             EXIT_USAGE,
         )
     async with jobs_at(cluster, address) as stub:
-        await stub.StopJob(pb.StopJobRequest(job_id=job.job_id), timeout=cluster.timeout_s)
+        request = pb.StopJobRequest(job_id=job.job_id, now=now)
+        await stub.StopJob(request, timeout=cluster.timeout_s)
     print(f"stopping {job.job_id} ({about_job(job)})")

@@ -278,8 +278,8 @@ class BinpackCore:
                 versions.on_awaited(ctx, event)
             case RolloutAsked():
                 versions.on_asked(ctx, event)
-            case JobStopped(job_id, asked):
-                submissions.on_stopped(ctx, job_id, asked)
+            case JobStopped(job_id, asked, now):
+                submissions.on_stopped(ctx, job_id, asked, now=now)
             case QuarantineReleased(job_id, discard):
                 quarantine.on_released(ctx, job_id, discard=discard)
             case VolumeRemoved(role, volume_id, asked):
@@ -307,7 +307,7 @@ class BinpackCore:
             data.probe(ctx, None)
         for job in ctx.roster.jobs.values():
             if job.durably_stopping:
-                submissions.kill_all(ctx, job)
+                submissions.end_all(ctx, job)
             else:
                 ctx.at = job.job_id
                 versions.kill_again(ctx, job)

@@ -139,10 +139,11 @@ class VolumeRemoved:
 
 @dataclass(frozen=True, slots=True)
 class JobStopped:
-    """Somebody wants a job ended."""
+    """Somebody wants a job ended; `now`: its clients get no time to leave."""
 
     job_id: str
     asked: int = 0  # as above
+    now: bool = False
 
 
 @dataclass(frozen=True, slots=True)

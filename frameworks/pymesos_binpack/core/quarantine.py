@@ -47,7 +47,7 @@ def on_release_stored(ctx: Context, job: JobState, live: tuple[tuple[str, str], 
         ctx.say(Reconcile(live))
     data.probe(ctx, None, job.instances)
     if job.stopping:
-        submissions.kill_all(ctx, job)
+        submissions.end_all(ctx, job)
     else:
         versions.kill_again(ctx, job)
         versions.go_on(ctx, job, job.latest_s)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pymesos_binpack.core import data
+from pymesos_binpack.core import data, versions
 from pymesos_binpack.core.context import Context
 from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import JobSubmitted
-from pymesos_binpack.core.then import JobStored, KillStored
+from pymesos_binpack.core.then import JobStored, LeavingStored
 from pymesos_binpack.jobs import steps
 from pymesos_binpack.jobs.launching import gang_problem
 from pymesos_binpack.jobs.lifecycle import Happened
@@ -80,13 +80,20 @@ def undo(ctx: Context, job: JobState) -> None:
         ctx.probes.pop(instance.probe_id, None)
 
 
-def on_stopped(ctx: Context, job_id: str, asked: int) -> None:
-    """End a job and its tasks; who asked is told once that is durable."""
+def on_stopped(ctx: Context, job_id: str, asked: int, *, now: bool = False) -> None:
+    """End a job and its tasks; who asked is told once that is durable.
+
+    Clients leave those that are ready for so long as the job says, unless it is to end `now`.
+    """
     ctx.at = job_id
     job = ctx.roster.jobs.get(job_id)
-    if job is None or job.stopping or job.ended:
+    if job is None or job.ended or (job.stopping and (job.hurried or not now)):
         # Behind what ends it, which may not be durable yet.
         ctx.store("a job is to end, as it was already", then=[Done(asked)])
+        return
+    job.hurried = now
+    if job.stopping:
+        ctx.store("a job is to end at once", job, then=[_leave(job), Done(asked)])
         return
     job.stopping = True
     job.unsettled = False
@@ -98,14 +105,20 @@ def on_stopped(ctx: Context, job_id: str, asked: int) -> None:
             called_off.append(step.instance)
     if not job.left:
         ctx.roster.end(job)
-    live = tuple((i, i.saved.task_id) for i in job.instances if i.live)
     ended = (i for i in job.instances if i.saved.done and not i.saved.leaving)
     done = [i for i in ended if i not in called_off]
-    ctx.store("a job is to end", job, *called_off, *done, then=[KillStored(live), Done(asked)])
+    ctx.store("a job is to end", job, *called_off, *done, then=[_leave(job), Done(asked)])
 
 
-def kill_all(ctx: Context, job: JobState) -> None:
-    """Kill what runs of a job that is to end; what was killed before the ledger repeats."""
+def _leave(job: JobState) -> LeavingStored:
+    return LeavingStored(tuple((i, i.saved.task_id) for i in job.instances if i.live))
+
+
+def end_all(ctx: Context, job: JobState) -> None:
+    """End what runs of a job that is to end; kills that were said before the ledger repeats.
+
+    Clients that were given time before a restart of the framework are given it again.
+    """
     for step in reconcile(job, job.instances, ctx.now.wall_s):
         if isinstance(step, steps.Kill):
-            ctx.kill(step.instance)
+            versions.let_leave(ctx, step.instance)

@@ -110,9 +110,7 @@ def _on_alive(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
         instance.image_trouble = Trouble.NONE
     if status.state == pb.TASK_RUNNING and instance.running_since_s is None:
         instance.running_since_s = ctx.now.mono_s
-    if ctx.roster.job_of(instance).durably_stopping:
-        ctx.kill(instance)
-    elif instance.durable.leaving:
+    if ctx.roster.job_of(instance).durably_stopping or instance.durable.leaving:
         versions.let_leave(ctx, instance)
 
 

@@ -276,7 +276,7 @@ def _drains(instance: Instance) -> bool:
 def let_leave(ctx: Context, instance: Instance) -> None:
     """Kill an instance that leaves, once clients have had the time to use others."""
     timer = (DRAIN, instance.key)
-    if not _drains(instance):
+    if not _drains(instance) or ctx.roster.job_of(instance).hurried:
         ctx.kill(instance)
     elif timer not in ctx.timers and not instance.killing:
         ctx.timers.set(timer, ctx.now.mono_s + instance.spec.drain_s)
@@ -292,7 +292,9 @@ def on_leaving_stored(ctx: Context, stored: LeavingStored) -> None:
 def on_drained(ctx: Context, key: str) -> None:
     """Clients have had the time to use others."""
     instance = ctx.roster.by_key.get(key)
-    if instance is not None and instance.live and instance.durable.leaving:
+    if instance is None or not instance.live:
+        return
+    if instance.durable.leaving or ctx.roster.job_of(instance).durably_stopping:
         ctx.kill(instance)
 
 

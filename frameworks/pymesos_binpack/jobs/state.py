@@ -53,6 +53,7 @@ class JobState:
     instances: list[Instance]
     history: History
     stopping: bool = False
+    hurried: bool = False  # it is stopping, and its clients have no time to leave
     unsettled: bool = False  # some instance is not of the version in force, or is not there
     rollouts: Mapping[str, Rollout] = field(default_factory=dict)  # by task: the latest of each
     durable_rollouts: Mapping[str, Rollout] = field(default_factory=dict)
@@ -275,6 +276,7 @@ class JobState:
             "submitted_at_s": self.submitted_at_s,
             "request_id": self.request_id,
             "stopping": self.stopping,
+            "hurried": self.hurried,
             "version": self.history.latest.record(),
         }
         return Change(JOB, self.job_id, json.dumps(record).encode())

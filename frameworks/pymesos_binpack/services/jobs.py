@@ -95,6 +95,7 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
                         instance,
                         connected=self.binpack.core.connected,
                         is_shown=is_shown(job, instance),
+                        leaves=job.durably_stopping,
                     )
                     if shown.get(instance.key) != view:
                         shown[instance.key] = view
@@ -115,7 +116,7 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
         self._check(call, "Jobs.StopJob")
         job = self._job(request.job_id)
         with answering():
-            await self.binpack.stop_job(job.job_id)
+            await self.binpack.stop_job(job.job_id, now=request.now)
         return pb.StopJobResponse()
 
     async def ListQuarantined(  # noqa: N802

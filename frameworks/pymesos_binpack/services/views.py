@@ -9,6 +9,7 @@ from pymesos_binpack.jobfiles.differences import Difference
 from pymesos_binpack.jobs.foreseeing import TaskChange
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.instance import Instance, pb_state, version_of
+from pymesos_binpack.jobs.reconciler import STOPPED
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.placement.tasks import Cause
@@ -64,21 +65,22 @@ def rollout_views(job: JobState, tasks: Iterable[str]) -> list[pb.RolloutView]:
 
 
 def instance_view(
-    instance: Instance, *, connected: bool = True, is_shown: bool = True
+    instance: Instance, *, connected: bool = True, is_shown: bool = True, leaves: bool = False
 ) -> pb.InstanceView:
     """An instance, with its latest attempt. `connected`: whether there is a master to place it.
 
-    `is_shown`: whether clients are to see it, once it is ready.
+    `is_shown`: whether clients are to see it, once it is ready. `leaves`: its job is to end.
     """
     saved, waits = instance.durable, _waits(instance)
+    leaving = saved.leaving or (STOPPED if leaves and not saved.done else "")
     refusal = instance.refusal if waits else None
     explanation, cause = _why(instance, connected)
     view = pb.InstanceView(
         version=saved.version or version_of(instance.mark),
         ready=bool(saved.ready_since_s),
-        leaving=saved.leaving,
+        leaving=leaving,
         name=instance.name,
-        serving=bool(saved.ready_since_s) and not saved.leaving and is_shown,
+        serving=bool(saved.ready_since_s) and not leaving and is_shown,
         task_name=instance.spec.name,
         instance=instance.index,
         task_id=saved.task_id,

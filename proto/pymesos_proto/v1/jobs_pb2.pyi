@@ -371,10 +371,12 @@ class WatchJobRequest(_message.Message):
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
 class StopJobRequest(_message.Message):
-    __slots__ = ("job_id",)
+    __slots__ = ("job_id", "now")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
+    NOW_FIELD_NUMBER: _ClassVar[int]
     job_id: str
-    def __init__(self, job_id: _Optional[str] = ...) -> None: ...
+    now: bool
+    def __init__(self, job_id: _Optional[str] = ..., now: _Optional[bool] = ...) -> None: ...
 
 class StopJobResponse(_message.Message):
     __slots__ = ()
