@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
+from typing import Any
 
 from pymesos_binpack.core import JobFault
 from pymesos_binpack.life import JOBS_LIMITS, Options, framework_info, read_core
@@ -20,6 +21,7 @@ from pymesos_binpack.states import check_not_moved
 from pymesos_core import VERSION
 from pymesos_core.addresses import HostPort, ZkUrl
 from pymesos_core.coordination import Contender, MasterInfo, RegistryError, Term
+from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.following import LEADER_KEY
@@ -29,8 +31,9 @@ from pymesos_core.role import RoleProcess, holding
 from pymesos_core.runner import FaultError
 from pymesos_core.security.auditing import Audit, at_gate
 from pymesos_core.security.identities import Kind
+from pymesos_core.security.renewing import asking_leader, keep_renewed
 from pymesos_core.store import Records, StateStore
-from pymesos_core.tasks import running, until_first
+from pymesos_core.tasks import beside, running, until_first
 from pymesos_core.transport import CallError, Code
 from pymesos_sdk import FrameworkDeniedError, FrameworkError, FrameworkRemovedError
 
@@ -42,6 +45,7 @@ GOOD_TERM_S = 600.0  # so long, and the next failure is the first
 LOST = "leadership was lost"
 
 Begin = Callable[[Term, StateStore, Records], Binpack]
+StandBy = Callable[[], Coroutine[Any, Any, None]]
 
 
 async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus:
@@ -66,9 +70,10 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     await process.start(server)
     process.announce(address)
     begin = partial(begin_life, options, outside, address)
+    stand_by = partial(_keep_renewed, options.settings.master, outside)
     async with (
         running(audit.run()) as auditing,
-        running(contend(contender, service, begin, outside)) as contending,
+        running(contend(contender, service, begin, outside, stand_by)) as contending,
         running(process.stop.wait()) as stopping,
     ):
         await asyncio.wait({auditing, contending, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -77,6 +82,18 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
                 await ended
         log.info("stopping; the tasks run on, and another instance takes over")
     return ExitStatus.STOPPED
+
+
+async def _keep_renewed(master: str, outside: Outside) -> None:
+    """Keep the certificate of an instance that stands by renewed: one that leads has its driver."""
+    if outside.credentials is None:
+        return
+    detector = detector_for(master)
+    await detector.start(patient=True)
+    try:
+        await keep_renewed(outside, asking_leader(detector, outside.dial))
+    finally:
+        await detector.close()
 
 
 def elsewhere(me: MasterInfo, leader: MasterInfo | None) -> CallError:
@@ -112,12 +129,20 @@ def begin_life(
 
 
 async def contend(
-    contender: Contender, service: JobsService, begin: Begin, outside: Outside
+    contender: Contender,
+    service: JobsService,
+    begin: Begin,
+    outside: Outside,
+    stand_by: StandBy,
 ) -> None:
-    """Lead whenever this instance is elected. Raises RoleError when none can lead."""
+    """Lead whenever this instance is elected, and `stand_by` meanwhile.
+
+    Raises RoleError when none can lead.
+    """
     standing_back = outside.backoff(*STAND_BACK_S)
     while True:
-        term = await contender.lead()
+        async with beside(stand_by()):
+            term = await contender.lead()
         began_s = outside.mono_s()
         try:
             why = await _lead(term, service, begin)

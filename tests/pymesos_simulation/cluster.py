@@ -19,6 +19,7 @@ from pymesos_simulation.loop import describe
 from pymesos_simulation.masters import MasterNode
 from pymesos_simulation.network import Network
 from pymesos_simulation.operators import Operators
+from pymesos_simulation.pairs import ElectedNode, FrameworkPair
 from pymesos_simulation.rude import RudeFramework
 from pymesos_simulation.strangers import Lodger, Snoop, Stranger, policy
 from pymesos_simulation.world import Node, World
@@ -36,6 +37,7 @@ class Cluster:
         self.masters: list[MasterNode] = []
         self.agents: list[AgentNode] = []
         self.frameworks: list[FrameworkNode] = []
+        self.pairs: list[FrameworkPair] = []
         self.rude: list[RudeFramework] = []
         self.others: list[DriverNode] = []  # frameworks of which nothing is expected
         self.desk: Desk | None = None
@@ -76,6 +78,26 @@ class Cluster:
         self.frameworks.append(node)
         return node
 
+    def add_pair(self, jobs: Sequence[Job]) -> FrameworkPair:
+        """One framework more that has work to do, of two instances."""
+        name = f"framework-pair{len(self.pairs)}"
+        nodes = [
+            ElectedNode(
+                self.world,
+                f"{name}-{which}",
+                self.coordinator,
+                self.network,
+                list(jobs),
+                self.updates_sent,
+                "*",
+                100 + 2 * len(self.pairs) + number,
+            )
+            for number, which in enumerate("ab")
+        ]
+        pair = FrameworkPair(name, self.coordinator, nodes)
+        self.pairs.append(pair)
+        return pair
+
     def add_rude(self, manner: str) -> RudeFramework:
         """One more that does not behave."""
         node = RudeFramework(
@@ -109,7 +131,22 @@ class Cluster:
     @property
     def nodes(self) -> list[Node]:
         """All processes."""
-        return [*self.masters, *self.agents, *self.frameworks, *self.rude, *self.others]
+        pairs = self._instances
+        return [*self.masters, *self.agents, *self.frameworks, *self.rude, *self.others, *pairs]
+
+    @property
+    def contenders(self) -> list[Node]:
+        """The processes that are elected."""
+        return [*self.masters, *self._instances]
+
+    @property
+    def _instances(self) -> list[ElectedNode]:
+        return [node for pair in self.pairs for node in pair.nodes]
+
+    @property
+    def owners(self) -> list[FrameworkNode | FrameworkPair]:
+        """The frameworks that have work to do."""
+        return [*self.frameworks, *self.pairs]
 
     @property
     def disks(self) -> list[Disk]:
@@ -154,7 +191,7 @@ class Cluster:
         leader = self.coordinator.leader
         if leader is None or leader.core is None or not all(n.alive for n in self.nodes):
             return False
-        if not all(f.done for f in self.frameworks):
+        if not all(f.done for f in self.owners):
             return False
         if not all(rude.offers_seen for rude in self.rude):
             return False
@@ -183,6 +220,7 @@ class Cluster:
             out.append(f"the ends of {forgotten} were told to nobody")
         others = (*self.frameworks, *self.rude, *self.others, *self.strangers)
         mine = {f.framework_id for f in others if f.alive and isinstance(f, SchedulerNode)}
+        mine |= {pair.framework_id for pair in self.pairs if pair.alive}
         ghosts = [
             f.framework_id
             for f in leader.core.state.frameworks.values()
@@ -202,6 +240,8 @@ class Cluster:
             if agent.drain.state != DrainState.NONE and agent.state == AgentState.ACTIVE
         ]:
             out.append(f"not offered are {withheld}")
+        for pair in self.pairs:
+            out += pair.differences()
         if self.desk is not None:
             out += self.desk.differences()
         if self.editor is not None:
@@ -231,7 +271,7 @@ class Cluster:
             out.append(
                 f"running {live - seen} unknown to the master, {seen - live} known to it only"
             )
-        cores = {f.framework_id: f.core for f in self.frameworks if f.core is not None}
+        cores = {f.framework_id: f.core for f in self.owners if f.core is not None}
         wanted = sum(
             1 + len(instance.spec.sidecars)
             for core in cores.values()
@@ -275,7 +315,7 @@ class Cluster:
     def _forgotten(self) -> list[str]:
         """Tasks that were started, do not run, and have no end that their framework knows."""
         running = {key for _, key in self._live()}
-        by_id = {f.framework_id: f for f in self.frameworks}
+        by_id = {f.framework_id: f for f in self.owners}
         return [
             task_id
             for framework_id, task_id in sorted(self.world.started - running)
@@ -306,7 +346,7 @@ class Cluster:
         parts += [
             f"{r.name}, which {r.manner}, got no offers" for r in self.rude if not r.offers_seen
         ]
-        for framework in self.frameworks:
+        for framework in self.owners:
             if framework.core is not None and not framework.done:
                 left = [
                     (i.key, i.saved.state, i.saved.task_id, i.explanation)

@@ -159,15 +159,15 @@ class Faults:
 
     def _expire(self) -> None:
         self.world.counts["session"] += 1
-        self.cluster.coordinator.expire(self.world.random.choice(self.cluster.masters))
+        self.cluster.coordinator.expire(self.world.random.choice(self.cluster.contenders))
 
     def _take_zookeeper_away(self) -> None:
-        """For a moment or for long; from all of the masters, or from one of them."""
+        """For a moment or for long; from all who contend, or from one of them."""
         self.world.counts["ZooKeeper away"] += 1
-        random, masters = self.world.random, self.cluster.masters
+        random, contenders = self.world.random, self.cluster.contenders
         seconds = random.choice([0.5, 5.0, 15.0, 60.0])
         down = random.random() < 0.5
-        nodes = masters if down else [random.choice(masters)]
+        nodes = contenders if down else [random.choice(contenders)]
         self.cluster.coordinator.interrupt(nodes, seconds, down=down)
 
     def _fill_disk(self) -> None:

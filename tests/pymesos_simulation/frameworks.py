@@ -21,7 +21,7 @@ from pymesos_core.clock import Now
 from pymesos_core.security.auditing import Audit
 from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal, state_name
-from pymesos_core.store import StoreError
+from pymesos_core.store import Records, StoreError
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, FrameworkError, Scheduler
@@ -348,6 +348,16 @@ class FrameworkNode(SchedulerNode):
                 await asyncio.sleep(RETRY_S)
 
     @property
+    def acts(self) -> bool:
+        """Whether it is the instance that goes by what is stored."""
+        return True
+
+    @property
+    def stored(self) -> Records:
+        """What is durable of its state."""
+        return self.disk.records
+
+    @property
     def done(self) -> bool:
         """Whether every batch task has ended well, or by an operator, and every service runs."""
         if self.core is None or not self.alive or len(self.core.jobs) < len(self.jobs):
@@ -420,9 +430,9 @@ class FrameworkNode(SchedulerNode):
 
     def _check_stored(self, status: pb.TaskStatus) -> None:
         """An end that is acknowledged is never told again, so it is stored first."""
-        task_id, records = status.task_id, self.disk.records
-        if not is_over(status):
+        if not is_over(status) or not self.acts:
             return
+        task_id, records = status.task_id, self.stored
         assert (GIVEN_UP, task_id) not in records, f"{task_id} is acknowledged, not forgotten"
         main, _, beside = task_id.partition("+")
         key = "/".join(main.rsplit(".", 3)[:3])
@@ -445,6 +455,6 @@ class FrameworkNode(SchedulerNode):
         """What is killed for another is stored as such first: its end is not the instance's."""
         assert self.core is not None
         instance = self.core.instance_of(task_id)
-        if instance is not None and instance.saved.preempted:
-            stored = json.loads(self.disk.records[INSTANCE, instance.key])
+        if instance is not None and instance.saved.preempted and self.acts:
+            stored = json.loads(self.stored[INSTANCE, instance.key])
             assert stored["preempted"], f"{task_id} is killed for another before that is stored"

@@ -18,6 +18,7 @@ FAULTY_S = 240.0
 POLICY_EVERY = 6  # of so many seeds one has certificates and a policy
 EDIT_EVERY = 8  # of so many seeds two have people who change jobs: one of these with drains, too
 SECRETS_EVERY = 5  # of so many seeds one has operators who set secrets, and a job that uses them
+PAIR_EVERY = 9  # of so many seeds the last has a framework of two instances
 DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
@@ -122,6 +123,8 @@ def _cluster(world: World) -> Cluster:
         if world.secrets and not number:
             jobs.append(_secret_job(world))
         cluster.add_framework(f"framework{number}", jobs, role, executors=executors)
+    if world.seed % PAIR_EVERY == PAIR_EVERY - 1:
+        cluster.add_pair([_job(world, 9)])
     for manner in MANNERS:
         if random.random() < 0.15:
             cluster.add_rude(manner)
@@ -169,7 +172,7 @@ def _play(world: World, cluster: Cluster) -> Result:
         counts["event"],
         counts["crash"],
         counts["failover"],
-        sum(len(f.ends) for f in cluster.frameworks),
+        sum(len(f.ends) for f in cluster.owners),
         world.now_s,
         {name: counts[name] for name in FAULTS if counts[name]},
         world.random.random(),

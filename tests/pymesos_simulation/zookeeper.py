@@ -631,7 +631,7 @@ class Transaction:
 
     def check(self, path: str, version: int) -> None:
         """See kazoo."""
-        self._add("check", lambda: self._ensemble.check(path, version), lambda: True)
+        self.add("check", lambda: self._ensemble.check(path, version), lambda: True)
 
     def create(self, path: str, value: bytes = b"") -> None:
         """See kazoo."""
@@ -643,7 +643,7 @@ class Transaction:
                 raise NoNodeError(path)
             self._there[path] = True
 
-        self._add("create", test, lambda: self._ensemble.create(path, value))
+        self.add("create", test, lambda: self._ensemble.create(path, value))
 
     def set_data(self, path: str, value: bytes, version: int = -1) -> None:
         """See kazoo."""
@@ -654,7 +654,7 @@ class Transaction:
             if version != -1:
                 self._ensemble.check(path, version)
 
-        self._add("set", test, lambda: self._ensemble.set_data(path, value, -1))
+        self.add("set", test, lambda: self._ensemble.set_data(path, value, -1))
 
     def delete(self, path: str) -> None:
         """See kazoo."""
@@ -664,12 +664,13 @@ class Transaction:
                 raise NoNodeError(path)
             self._there[path] = False
 
-        self._add("delete", test, lambda: self._ensemble.delete(path))
+        self.add("delete", test, lambda: self._ensemble.delete(path))
 
     def _exists(self, path: str) -> bool:
         return self._there.get(path, self._ensemble.exists(path) is not None)
 
-    def _add(self, kind: str, test: Operation, do: Operation) -> None:
+    def add(self, kind: str, test: Operation, do: Operation) -> None:
+        """One more that is tested before any is done, whose `test` raises what is wrong."""
         self._operations.append((kind, test, do))
 
     def commit(self) -> list[Any]:

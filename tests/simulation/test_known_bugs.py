@@ -35,6 +35,7 @@ from pymesos_binpack.jobs.rollouts.seen import Seen
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack
+from pymesos_core.coordination.zk_store import ZkStore
 from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.outbox import Outbox
 from pymesos_core.resources import EMPTY
@@ -167,6 +168,22 @@ def no_fencing(patch: pytest.MonkeyPatch) -> None:
         original(self, client, path, -1)  # any
 
     patch.setattr(ZkRegistry, "__init__", init)
+
+
+def write_the_state_of_any_epoch(patch: pytest.MonkeyPatch) -> None:
+    """What a framework's instance writes is taken though another one leads."""
+    original = ZkStore.__init__
+
+    def init(self: ZkStore, registry: Any, *bounds: int) -> None:
+        registry._epoch_version = -1  # any
+        original(self, registry, *bounds)
+
+    patch.setattr(ZkStore, "__init__", init)
+
+
+def take_any_instance(patch: pytest.MonkeyPatch) -> None:
+    """The master takes an instance of a framework though a later one has subscribed."""
+    patch.setattr(frameworks, "epoch_problem", lambda highest, info: None)
 
 
 def obey_anyone(patch: pytest.MonkeyPatch) -> None:
@@ -798,6 +815,8 @@ BUGS: list[Patch] = [
     double_launch_on_restart,
     obey_anyone,
     forget_the_epoch,
+    write_the_state_of_any_epoch,
+    take_any_instance,
 ]
 
 
@@ -841,6 +860,7 @@ FOUND_BY: dict[str, int] = {
     "take_an_agent_that_is_away_for_empty": 24,
     "take_the_cursor_of_another_leader": 74,
     "the_end_of_a_filter_removes_a_newer_one": 2,
+    "write_the_state_of_any_epoch": 17,
 }
 
 NOT_CONVERGED = "not converged"

@@ -99,18 +99,30 @@ class Instance:
         self.leader: MasterInfo | None = None
         self.service = JobsService(None, "*", lambda: elsewhere(ME, self.leader))
         self.lives: list[Life] = []
+        self._stands_by = False
         outside: Any = SimpleNamespace(
             mono_s=OUTSIDE.mono_s,
             backoff=lambda *_: SimpleNamespace(next_s=lambda: 0.0, reset=lambda: None),
         )
         self.contending = asyncio.ensure_future(
-            contend(self.contender, self.service, self._begin, outside)
+            contend(self.contender, self.service, self._begin, outside, self._stand_by)
         )
 
     def _begin(self, term: Term, store: StateStore, records: Records) -> Binpack:
         check_not_moved(records)
         self.lives.append(Life())
         return cast(Binpack, self.lives[-1])
+
+    async def _stand_by(self) -> None:
+        self._stands_by = True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self._stands_by = False
+
+    def stands_by(self) -> bool:
+        """Whether it waits to be elected."""
+        return self._stands_by
 
     async def life(self, number: int) -> Life:
         """The life of that number, once it runs."""
@@ -143,10 +155,11 @@ async def test_it_answers_while_it_leads_and_names_the_leader_else(instance: Ins
     assert await instance.asked() is Code.UNAVAILABLE
     await instance.life(1)
     assert await instance.asked() is None
+    assert not instance.stands_by()
     instance.leader, instance.contender.alone = OTHER, False
     instance.contender.terms[0].end()
     async with asyncio.timeout(10):
-        while await instance.asked() is None:
+        while not instance.stands_by():
             await asyncio.sleep(0)
     assert await instance.asked() is Code.FAILED_PRECONDITION
 

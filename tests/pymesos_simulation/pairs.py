@@ -1,0 +1,243 @@
+"""A framework of two instances over the simulated ZooKeeper: elected and fenced by production code.
+
+What was acknowledged, heard and settled is the framework's, whichever of its instances did it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+from urllib.parse import unquote
+
+from pymesos_binpack.electing import contend, elsewhere
+from pymesos_binpack.jobs.instance import INSTANCE
+from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.shell import Binpack, StartsAgainError
+from pymesos_binpack.specs import Job
+from pymesos_core.coordination import MasterInfo, Term
+from pymesos_core.coordination.zk_store import ZkStore, framework_url
+from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector, ZkRegistry
+from pymesos_core.store import Change, Records, StateStore
+from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk import Driver
+from pymesos_simulation.budgets import Budgets
+from pymesos_simulation.coordinator import URL, Coordinator, client_of, detector_of
+from pymesos_simulation.frameworks import MASTER, FrameworkNode, WatchedBinpack, WatchedDriver
+from pymesos_simulation.network import handlers_of, outside_of
+from pymesos_simulation.world import here
+from pymesos_simulation.zookeeper import SESSION_S, Client, Transaction
+
+
+class WatchedClient:
+    """A client of ZooKeeper whose writes are looked at when they are made: by who leads alone."""
+
+    def __init__(self, client: Client, epoch_version: int) -> None:
+        self._client = client
+        self._epoch_version = epoch_version
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def transaction(self) -> Transaction:
+        """See kazoo."""
+        made = self._client.transaction()
+        check = made.check
+
+        def check_and_look(path: str, version: int) -> None:
+            check(path, version)
+            made.add("look", lambda: self._look(path), lambda: True)
+
+        made.check = check_and_look  # type: ignore[method-assign]
+        return made
+
+    def _look(self, epoch_path: str) -> None:
+        with self._client.node.world.fatal():
+            _, stat = self._client._ensemble.get(epoch_path)
+            late = stat.version - self._epoch_version
+            assert not late, f"{self._client.node.name} writes, and {late} were elected since"
+
+
+class InstanceRegistry(ZkRegistry):
+    """Nothing is written behind a write that failed, nor by who leads no more."""
+
+    _failed = False
+
+    def __init__(self, client: Any, path: str, epoch_version: int) -> None:
+        super().__init__(WatchedClient(client, epoch_version), path, epoch_version)
+
+    def commit(self, changes: list[Change]) -> None:
+        with here().world.fatal():
+            assert not self._failed, "the state is written behind a write that failed"
+        try:
+            super().commit(changes)
+        except Exception:
+            self._failed = True
+            raise
+
+
+async def _stand_by() -> None:
+    """Its certificate lasts for the whole run."""
+
+
+class Kept:
+    """What ZooKeeper has of a framework now, to be looked at by the simulation."""
+
+    def __init__(self, coordinator: Coordinator, path: str) -> None:
+        self._coordinator, self._path = coordinator, path
+
+    def load(self) -> Records:
+        """See Registry."""
+        records = self._coordinator.records(f"{self._path}/registry")
+        return {(kind, unquote(key)): value for (kind, key), value in records.items()}
+
+    def commit(self, changes: list[Change]) -> None:
+        """See Registry: what is noted in a journal is not finished here."""
+        raise AssertionError("the simulation writes nothing")
+
+
+class ElectedNode(FrameworkNode):
+    """One of the instances."""
+
+    pair: FrameworkPair
+
+    def on_start(self) -> None:
+        self.core = self.binpack = self.driver = None
+        self.spawn(self._serve())
+
+    async def _serve(self) -> None:
+        """As the main program does."""
+        me = MasterInfo(f"{self.name}.{self.generation}", self.address, self.name)
+        url, client = self.pair.url, client_of(self, self.coordinator)
+        contender = ZkContender(
+            url, me, SESSION_S, client=client, registry=InstanceRegistry, elected=INSTANCES
+        )
+        detector = ZkDetector(url, SESSION_S, client=client, elected=INSTANCES)
+        await detector.start(patient=True)
+        service = JobsService(None, self.role, lambda: elsewhere(me, detector.leader))
+        self.network.listen(self, self.address, handlers_of(service))
+        outside = outside_of(self, self.network)
+        await contend(contender, service, self._begin, outside, _stand_by)
+
+    def _begin(self, term: Term, store: StateStore, records: Records) -> Binpack:
+        with self.world.fatal():
+            self.core = core = WatchedBinpack(read_policy("default"), records)
+            core.node, core.budgets = self, Budgets()
+            missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
+            assert not missing, f"{self.name} forgot {missing}, which {self.pair.name} acknowledged"
+        info = pb.FrameworkInfo(
+            name=self.pair.name,
+            roles=[self.role],
+            failover_timeout_s=1e7,
+            capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.INVERSE_OFFERS],
+            jobs_address=str(self.address) if self.world.certified else "",
+            epoch=term.epoch,
+        )
+        self.binpack = binpack = Binpack(
+            core,
+            store,
+            info,
+            MASTER,
+            detector=detector_of(self, self.coordinator),
+            outside=outside_of(self, self.network),
+            driver=partial(Driver, core=WatchedDriver),
+            may_send=term.holds,
+        )
+        self.driver = binpack.driver
+        self.pair.leads(self, term.epoch)
+        for request_id, job in self.jobs.items():
+            if request_id not in self.accepted:
+                self.spawn(self._submit_to(binpack, request_id, job))
+        return binpack
+
+    async def _submit_to(self, binpack: Binpack, request_id: str, job: Job) -> None:
+        """A client that repeats its request to whichever instance leads."""
+        await asyncio.sleep(max(0.0, self.due_s[request_id] - self.world.now_s))
+        if request_id not in self.accepted:
+            with contextlib.suppress(StartsAgainError):
+                self.accepted[request_id] = await binpack.submit(job, request_id)
+
+    @property
+    def principal(self) -> str:
+        """Both have certificates of one principal, since they are one framework."""
+        return f"{self.kind}/{self.pair.name}"
+
+    @property
+    def acts(self) -> bool:
+        """Whether it is the one that was elected last."""
+        return self.pair.acting is self
+
+    @property
+    def stored(self) -> Records:
+        """What ZooKeeper has."""
+        return self.pair.stored()
+
+
+class FrameworkPair:
+    """One framework, of two instances."""
+
+    def __init__(self, name: str, coordinator: Coordinator, nodes: Sequence[ElectedNode]) -> None:
+        self.name = name
+        self.url = framework_url(URL, name)
+        self.nodes = list(nodes)
+        self.acting = self.nodes[0]
+        self.epoch = 0
+        self._coordinator = coordinator
+        first = self.nodes[0]
+        for node in self.nodes:
+            node.pair = self
+            node.accepted, node.ends, node.settled = first.accepted, first.ends, first.settled
+            node.heard, node.jobs, node.due_s = first.heard, first.jobs, first.due_s
+
+    def leads(self, node: ElectedNode, epoch: int) -> None:
+        """An instance goes on from what is stored; a later one may have done so before."""
+        if epoch > self.epoch:
+            self.acting, self.epoch = node, epoch
+            node.world.counts["takeover"] += 1
+
+    @property
+    def core(self) -> WatchedBinpack | None:
+        """The core of the instance that was elected last."""
+        return self.acting.core
+
+    @property
+    def ends(self) -> dict[str, pb.TaskState]:
+        """The ends of tasks that were told."""
+        return self.acting.ends
+
+    @property
+    def framework_id(self) -> str:
+        """What the master calls it."""
+        return self.acting.framework_id
+
+    @property
+    def alive(self) -> bool:
+        """Whether the instance that was elected last lives."""
+        return self.acting.alive
+
+    @property
+    def done(self) -> bool:
+        """Whether its work is."""
+        return self.acting.done
+
+    def stored(self) -> Records:
+        """What ZooKeeper has of it now."""
+        return ZkStore(Kept(self._coordinator, self.url.path)).load()
+
+    def differences(self) -> list[str]:
+        """Where what is stored is not what the instance that acts goes by."""
+        if self.core is None:
+            return [f"no instance of {self.name} has led"]
+        stored = {key: value for (kind, key), value in self.stored().items() if kind == INSTANCE}
+        unlike = [
+            instance.key
+            for instance in self.core.instances()
+            if (instance.key in stored or instance.durable.task_id)
+            and json.loads(stored.get(instance.key, b"{}"))
+            != json.loads(json.dumps(instance.durable.record()))
+        ]
+        return [f"{self.name} has stored other than it knows of {unlike}"] if unlike else []
