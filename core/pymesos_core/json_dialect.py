@@ -320,6 +320,27 @@ def job_json(view: jobs_pb.JobView) -> Json:
     }
 
 
+def placement_json(view: jobs_pb.ExplainPlacementResponse) -> Json:
+    """Why a task is on its agent; `unknown` says why the rest is null."""
+    known = not view.unknown
+    return {
+        "hostname": view.hostname,
+        "agent_id": view.agent_id,
+        "unknown": view.unknown or None,
+        "placed_at": iso(view.placed_at_s),
+        "policy": view.policy or None,
+        "scores_mean": view.scores_mean or None,
+        "considered": view.considered if known else None,
+        "fitted": view.fitted if known else None,
+        "score": view.score if known else None,
+        "others": [{"hostname": o.hostname, "score": o.score} for o in view.others],
+        "ruled_out": [
+            {"rule": r.rule, "agents": r.agents, "examples": list(r.examples)}
+            for r in view.ruled_out
+        ],
+    }
+
+
 def instance_json(view: jobs_pb.InstanceView) -> Json:
     """An instance of a job's task, with what holds it back while it waits."""
     return {

@@ -423,6 +423,7 @@ _MAY_BE = {
     "leaving": _is_text,
     "version": _is_whole,
     "begun_s": _is_time,
+    "decision": _is_text,
 }
 
 _OF_A_ROLLOUT: Mapping[str, Callable[[Any], bool]] = {

@@ -108,7 +108,13 @@ def test_explain(cluster: Cluster) -> None:
     waiting = cli.ok("explain", "task", f"{job_id}.{waits}")
     assert "needs 3 cpus" in waiting and "offers seen that did not do" in waiting
     assert "number 1 of 1 in line" in waiting and "the framework refused as much" in waiting
-    assert "has been TASK_RUNNING on agent" in cli.ok("explain", "task", f"{job_id}.{runs}.0")
+    there = cli.ok("explain", "task", f"{job_id}.{runs}.0")
+    assert "has been TASK_RUNNING on agent" in there and "why on agent" in there
+    assert "would have done; its score was " in there and "the lowest wins" in there
+    placement = json.loads(cli.ok("explain", "task", f"{job_id}.{runs}.0", "--json"))["placement"]
+    ruled_out = sum(rule["agents"] for rule in placement["ruled_out"])
+    assert placement["fitted"] + ruled_out == placement["considered"] >= 1
+    assert placement["policy"] == "default" and placement["placed_at"]
     said = cli.ok("explain", "framework", "binpack")
     assert "2 tasks, dominant share 75.0%" in said and "weighted share 75.0%" in said
     ambiguous = cli.run("explain", "task", job_id)

@@ -134,7 +134,7 @@ def events(settings: Settings, as_json: bool) -> None:
 
 @room.group()
 def explain() -> None:
-    """Say why something is not starting, or not getting offers."""
+    """Say why something is not starting, where it is, or not getting offers."""
 
 
 @explain.command("framework")
@@ -155,7 +155,10 @@ def explain_framework(settings: Settings, framework: str, as_json: bool) -> None
 @json_option
 @pass_settings
 def explain_task(settings: Settings, task: str, as_json: bool) -> None:
-    """Why a task waits, what is missing, and what would help. TASK may be JOB.task.number."""
+    """Why a task waits, what is missing, and what would help; or why one that runs is where it is.
+
+    TASK may be JOB.task.number.
+    """
     from pymesos_cli.operators import explain as explaining
 
     with_cluster(settings, lambda cluster: explaining.explain_task(cluster, task, as_json=as_json))

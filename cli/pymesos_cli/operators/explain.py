@@ -1,4 +1,4 @@
-"""`explain`: why isn't it starting?"""
+"""`explain`: why isn't it starting? And why is it there?"""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.finding import TASK, find_framework, find_task, one
 from pymesos_cli.jobs.hosted import Hosted, find_hosted, hosted_jobs
+from pymesos_cli.operators.placements import ask_placement, placement_lines
 from pymesos_cli.output import age, count_of, print_json, printable
 from pymesos_cli.services import Silent, ask_jobs, serving
-from pymesos_core.json_dialect import explanation_json, instance_json, task_json
+from pymesos_core.json_dialect import explanation_json, instance_json, placement_json, task_json
 from pymesos_core.names import Found, Named, TaskName, find
 from pymesos_core.states import is_terminal, reason_name, state_name
 from pymesos_core.text import duration
@@ -108,12 +109,15 @@ async def explain_task(cluster: Cluster, text: str, *, as_json: bool) -> None:
         view = await _task(cluster, text, waiting.fits, known)
     if view is not None:
         note = known.notes.get(view.task_info.task_id, "")
+        placed = None if is_terminal(view.state) else await ask_placement(cluster, view, known.at)
         if as_json:
-            print_json(task_json(view) | {"explanation": note or None})
-        else:
-            print(printable(_task_line(view)))
-            if note:
-                print(printable(f"  {note}"))
+            placement = placement_json(placed) if placed is not None else None
+            print_json(task_json(view) | {"explanation": note or None, "placement": placement})
+            return
+        print(printable(_task_line(view)))
+        for line in (f"  {note}" if note else "", *placement_lines(placed)):
+            if line:
+                print(printable(line))
         return
     framework_id, name, instance = _one_of(text, waiting)
     said, of_task = await _ask(cluster, framework_id), await _ask(cluster, framework_id, instance)
@@ -191,6 +195,7 @@ class Known:
 
     waiting: list[Named[Waiting]] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)  # of tasks that are there, by their ids
+    at: dict[str, str] = field(default_factory=dict)  # jobs by id: the service that has each
     silent: list[Silent] = field(default_factory=list)
     served: bool = True  # whether there is any
     hosted: list[Hosted] = field(default_factory=list)  # that commands run themselves
@@ -231,6 +236,7 @@ async def _ask_services(cluster: Cluster) -> Known:
     answers = await ask_jobs(cluster, ended=False)
     served, hosted = bool(await serving(cluster)), await hosted_jobs(cluster)
     known = Known(silent=answers.silent, served=served, hosted=hosted)
+    known.at = {job.job_id: address for address, job in answers.items}
     for address, job in answers.items:
         async with jobs_at(cluster, address) as stub:
             request = jobs_pb.WatchJobRequest(job_id=job.job_id)

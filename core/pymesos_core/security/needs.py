@@ -106,6 +106,7 @@ NEEDS: Mapping[str, Need] = {
     "Jobs.DescribeJob": _READ_JOBS,  # the same
     "Jobs.ListJobs": _READ_JOBS,
     "Jobs.WatchJob": _READ_JOBS,
+    "Jobs.ExplainPlacement": _READ_JOBS,
     "Jobs.ListQuarantined": _READ_JOBS,  # the document of one needs `read-env`, too
     "Jobs.ListVolumes": _READ_JOBS,
     "Jobs.StopJob": _STOP,

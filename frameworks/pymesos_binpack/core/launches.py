@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pymesos_binpack.core import versions
 from pymesos_binpack.core.context import Context
@@ -20,6 +21,7 @@ from pymesos_binpack.jobs.lifecycle import Happened, Phase
 from pymesos_binpack.jobs.ports import in_order
 from pymesos_binpack.placement.accepts import Part
 from pymesos_binpack.placement.agents import Attributes, Placements
+from pymesos_binpack.placement.decisions import to_text
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import Workload
 from pymesos_binpack.placement.placing import Chosen, Eviction
@@ -159,6 +161,7 @@ def _begin(ctx: Context, instance: Instance, launch: Launch) -> None:
         exit_status=None,
         ended_beside=(),
         preempted=False,
+        decision=_decision(ctx, launch),
     )
     instance.explain("its launch is being stored", Cause.STORING, at_once=True)
     instance.sidecar_failed, instance.next_start_at_s = False, 0.0
@@ -166,6 +169,12 @@ def _begin(ctx: Context, instance: Instance, launch: Launch) -> None:
     ctx.note(instance)
     if job.fields:
         ctx.placement.moved.add(job.job_id)
+
+
+def _decision(ctx: Context, launch: Launch) -> str:
+    """Why it goes there, as it is stored."""
+    made = launch.decision
+    return to_text(replace(made, at_s=ctx.now.wall_s)) if made is not None else ""
 
 
 def on_launch_stored(ctx: Context, stored: LaunchStored) -> None:

@@ -50,6 +50,7 @@ class Saved(NamedTuple):
     leaving: str = ""  # why it is to end and be forgotten: another takes its place, or none
     version: int = 0  # of the job, as which it runs; 0: as its mark says
     begun_s: float = 0.0  # Unix time at which a rollout decided on it; 0: none did
+    decision: str = ""  # why the latest attempt is on its agent: see placement.decisions
 
     def record(self) -> dict[str, Any]:
         """As it is stored."""

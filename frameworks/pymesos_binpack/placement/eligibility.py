@@ -12,12 +12,20 @@ def refusal_of_agent(
     task: PendingTask, agent: OfferedAgent, placed: Placements, known: KnownAgents
 ) -> str | None:
     """Why the agent will not do, whatever is free on it."""
+    found = rule_against(task, agent, placed, known)
+    return ": ".join(filter(None, found)) if found is not None else None
+
+
+def rule_against(
+    task: PendingTask, agent: OfferedAgent, placed: Placements, known: KnownAgents
+) -> tuple[str, str] | None:
+    """What rules the agent out, and what of it is wrong where that does not say so; or None."""
     if (lacking := lacks(task, agent)) is not None:
-        return lacking
+        return lacking, ""
     for constraint in task.constraints:
         reason = unmet(constraint, task.group, agent.attributes, placed, known)
         if reason is not None:
-            return f"{constraint}: {reason}"
+            return str(constraint), reason
     return None
 
 

@@ -9,14 +9,22 @@ placed comes back with the reason in words.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from pymesos_binpack.constraints import GPU_MODEL, gpu_models
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
-from pymesos_binpack.placement.eligibility import lacks, refusal_of_agent
+from pymesos_binpack.placement.decisions import (
+    MAX_EXAMPLES,
+    MAX_OTHERS,
+    Choice,
+    Decision,
+    RuledOut,
+    Rules,
+)
+from pymesos_binpack.placement.eligibility import lacks, rule_against
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing.policies import Policy
 from pymesos_binpack.placement.packing.pool import Bools, Node, Placement, Pool
@@ -29,6 +37,9 @@ from pymesos_sdk.tasks import draw
 
 SEARCH_ORDERS = 6  # after the first
 SEARCHED_AT_MOST = 200  # tasks and gangs
+KEPT = "its room is kept for tasks of higher priority"
+NO_VOLUMES = "it does not offer the task's volumes"
+NO_PORTS = "it does not offer the task's ports"
 
 
 @dataclass(frozen=True)
@@ -38,6 +49,7 @@ class Launch:
     task: PendingTask
     offer: AgentOffers
     resources: Resources
+    decision: Decision | None = None  # why there; None: nobody chose
 
     @property
     def ports(self) -> tuple[Interval, ...]:
@@ -92,7 +104,7 @@ def plan(
             best = attempt
         if not best.may_do_better():
             break
-    return Plan(tuple(best.launches), best.refusals(), best.of_use_to_gangs())
+    return Plan(best.decided(), best.refusals(), best.of_use_to_gangs())
 
 
 def _units(pending: Sequence[PendingTask]) -> list[list[PendingTask]]:
@@ -135,6 +147,14 @@ def _parts(task: PendingTask, largest: Mapping[str, int]) -> list[float]:
     return [value / largest[name] for name, value in task.scalars.items() if largest.get(name)]
 
 
+@dataclass(frozen=True)
+class Allowed:
+    """The agents that may have a task, by row (None: all), and what rules out the others."""
+
+    rows: Bools | None
+    ruled_out: tuple[RuledOut, ...]
+
+
 class _Attempts:
     """Runs the tasks over the offers in one order after another."""
 
@@ -142,14 +162,14 @@ class _Attempts:
         self.offers, self.known, self.placed = offers, situation.known, situation.placed
         self._nodes = [_node(offer) for offer in offers]
         self._devices = [sorted(devices(usable(offer.available))) for offer in offers]
-        self._policy = policy
+        self.policy = policy
         self._kept = situation.kept
         self.wanted_ports = situation.wanted_ports
-        self._runs: dict[tuple[tuple[str, ...], bool, bool, int], Bools | None] = {}
+        self._runs: dict[tuple[tuple[str, ...], bool, bool, int], Allowed] = {}
 
     def run(self, order: Order) -> _Attempt:
         """One order."""
-        attempt = _Attempt(self, Pool(self._nodes, self._policy))
+        attempt = _Attempt(self, Pool(self._nodes, self.policy))
         for unit in order:
             attempt.place(unit)
         return attempt
@@ -158,16 +178,35 @@ class _Attempts:
         """Whether the room there is for something more urgent."""
         return task.priority < self._kept.get(agent.agent_id, task.priority)
 
-    def that_run(self, task: PendingTask) -> Bools | None:
-        """The agents that can run it and are not kept from it; None for all."""
+    def that_run(self, task: PendingTask) -> Allowed:
+        """The agents that can run it and are not kept from it."""
         key = (task.runtimes, task.secrets, task.signals, task.priority if self._kept else 0)
         if key not in self._runs:
-            rows = [
+            every = all(
                 lacks(task, offer.agent) is None and not self.is_kept_from(task, offer.agent)
                 for offer in self.offers
-            ]
-            self._runs[key] = None if all(rows) else np.array(rows, dtype=bool)
+            )
+            self._runs[key] = (
+                Allowed(None, ())
+                if every
+                else self.allowed(task, lambda _, agent: (lacks(task, agent) or "", ""))
+            )
         return self._runs[key]
+
+    def allowed(
+        self, task: PendingTask, rule: Callable[[int, OfferedAgent], tuple[str, str]]
+    ) -> Allowed:
+        """The agents that no `rule`, by their rows, rules out, nor what is kept for others."""
+        rows = np.ones(len(self.offers), dtype=bool)
+        rules = Rules()
+        for row, offer in enumerate(self.offers):
+            against, detail = rule(row, offer.agent)
+            if not against and self.is_kept_from(task, offer.agent):
+                against = KEPT
+            if against:
+                rows[row] = False
+                rules.add(against, offer.agent.hostname, detail)
+        return Allowed(None if rows.all() else rows, rules.ruled_out())
 
     def device_names(self, placement: Placement) -> list[str]:
         """The devices of a placement."""
@@ -182,6 +221,7 @@ class _Attempt:
         self._running = attempts.placed.copy()
         self._failed: set[tuple[object, ...]] = set()  # what did not fit does not fit again
         self._unplaced: list[PendingTask] = []
+        self._choices: dict[str, Choice] = {}  # by task id
         self.launches: list[Launch] = []
 
     def place(self, unit: list[PendingTask]) -> None:
@@ -205,17 +245,34 @@ class _Attempt:
         if kind in self._failed:
             return None
         shape = _shape(task)
-        placement = self._pool.choose(shape, self._allowed(task))
+        allowed = self._allowed(task)
+        placement = self._pool.choose(shape, allowed.rows)
         if placement is None:
             if not task.gang:
                 self._failed.add(kind)
             return None
+        self._choices[task.task_id] = self._choice(placement, allowed)
         self._pool.take(placement)
         offer = self._attempts.offers[placement.node]
         given = self._draw(task, shape, placement)
         self._left[placement.node] = self._left[placement.node] - given
         self._running.add(task.group, offer.agent.attributes)
         return placement, Launch(task, offer, given)
+
+    def _choice(self, placement: Placement, allowed: Allowed) -> Choice:
+        """What was compared, before the task takes what it needs."""
+        others = self._pool.next_best(placement, allowed.rows, MAX_OTHERS)
+        short = self._pool.short(placement, allowed.rows, MAX_EXAMPLES)
+        return Choice(placement.score, others, allowed.ruled_out, short)
+
+    def decided(self) -> tuple[Launch, ...]:
+        """The launches, each with the decision that it is of."""
+        attempts = self._attempts
+        offers, policy = attempts.offers, attempts.policy.name
+        return tuple(
+            replace(each, decision=self._choices[each.task.task_id].told(policy, offers))
+            for each in self.launches
+        )
 
     def _draw(self, task: PendingTask, shape: Shape, placement: Placement) -> Resources:
         """The resources themselves: with their reservations, devices, ports, volumes."""
@@ -227,18 +284,20 @@ class _Attempt:
             given = given + draw_ports(usable(left), task, self._attempts.wanted_ports)
         return given + _volumes(left, task)
 
-    def _allowed(self, task: PendingTask) -> Bools | None:
+    def _allowed(self, task: PendingTask) -> Allowed:
         attempts = self._attempts
         if not (task.constraints or task.volumes or task.host_ports):
             return attempts.that_run(task)
-        out = np.zeros(len(attempts.offers), dtype=bool)
-        for row, offer in enumerate(attempts.offers):
-            if task.host_ports and not has_ports(usable(self._left[row]), task.host_ports):
-                continue
-            here = refusal_of_agent(task, offer.agent, self._running, attempts.known) is None
-            kept = attempts.is_kept_from(task, offer.agent)
-            out[row] = here and not kept and has_volumes(self._left[row], task)
-        return out
+
+        def rule(row: int, agent: OfferedAgent) -> tuple[str, str]:
+            against = rule_against(task, agent, self._running, attempts.known)
+            if against is None and not has_volumes(self._left[row], task):
+                against = (NO_VOLUMES, "")
+            if against is None and not has_ports(usable(self._left[row]), task.host_ports):
+                against = (NO_PORTS, "")
+            return against or ("", "")
+
+        return attempts.allowed(task, rule)
 
     def worth(self) -> tuple[tuple[int, float], ...]:
         """How much of each priority is placed, the highest first."""
@@ -264,7 +323,7 @@ class _Attempt:
         for task in {task.kind(): task for task in self._unplaced if task.gang}.values():
             shape = _shape(task)
             rows = np.arange(len(self._attempts.offers), dtype=np.int64)
-            allowed = self._allowed(task)
+            allowed = self._allowed(task).rows
             fits = self._pool.fits(shape, rows)
             for row in np.flatnonzero(fits if allowed is None else fits & allowed):
                 offer = self._attempts.offers[int(row)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from pymesos_binpack.jobs.aligning import is_shown
+from pymesos_binpack.jobs.groups import main_task_id
 from pymesos_binpack.services.asked import Call, answering, short
 from pymesos_binpack.services.restores import JobRestores
 from pymesos_binpack.services.rollouts import RolloutCalls
@@ -12,12 +13,14 @@ from pymesos_binpack.services.versions import JobChanges
 from pymesos_binpack.services.views import (
     instance_view,
     job_view,
+    placement_view,
     quarantined_job,
     quarantined_view,
     removed_view,
     volume_view,
 )
 from pymesos_core.security.policy import Verb
+from pymesos_core.text import quoted
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2 as pb
 
@@ -108,6 +111,20 @@ class JobsService(JobChanges, RolloutCalls, JobRestores):
                 if ended:
                     return
                 await asyncio.sleep(DEBOUNCE_S)
+
+    async def ExplainPlacement(  # noqa: N802
+        self, request: pb.ExplainPlacementRequest, call: Call
+    ) -> pb.ExplainPlacementResponse:
+        """Why a task is where it is."""
+        self._check(call, "Jobs.ExplainPlacement")
+        instance = self.binpack.core.instance_of(main_task_id(request.task_id))
+        if instance is None or instance.durable.task_id != instance.saved.task_id:
+            raise CallError(
+                Code.NOT_FOUND,
+                f"no task {quoted(request.task_id)} of this framework runs: `pymesos-cli tasks`"
+                f" lists those that do",
+            )
+        return placement_view(instance)
 
     async def StopJob(  # noqa: N802
         self, request: pb.StopJobRequest, call: Call

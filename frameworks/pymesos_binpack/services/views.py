@@ -12,6 +12,8 @@ from pymesos_binpack.jobs.instance import Instance, pb_state, version_of
 from pymesos_binpack.jobs.reconciler import STOPPED
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.volumes import KeptVolume
+from pymesos_binpack.placement.decisions import from_text
+from pymesos_binpack.placement.packing import meaning_of
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
 from pymesos_core.resources import MILLI
@@ -106,6 +108,28 @@ def instance_view(
         view.needs_ports = instance.line.task.ports
     if saved.exit_status is not None:
         view.exit_status = saved.exit_status
+    return view
+
+
+def placement_view(instance: Instance) -> pb.ExplainPlacementResponse:
+    """Why the latest attempt of an instance is on its agent."""
+    saved, made = instance.durable, from_text(instance.durable.decision)
+    view = pb.ExplainPlacementResponse(hostname=saved.hostname, agent_id=saved.agent_id)
+    if made is None:
+        view.unknown = (
+            "it was placed by an earlier version of its framework, which did not note why"
+        )
+        return view
+    view.placed_at_s, view.policy, view.scores_mean = (
+        made.at_s,
+        made.policy,
+        meaning_of(made.policy),
+    )
+    view.considered, view.fitted, view.score = made.considered, made.fitted, made.score
+    for other in made.others:
+        view.others.add(hostname=other.hostname, score=other.score)
+    for ruled in made.ruled_out:
+        view.ruled_out.add(rule=ruled.rule, agents=ruled.agents, examples=ruled.examples)
     return view
 
 

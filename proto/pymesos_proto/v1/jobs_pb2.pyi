@@ -370,6 +370,54 @@ class WatchJobRequest(_message.Message):
     job_id: str
     def __init__(self, job_id: _Optional[str] = ...) -> None: ...
 
+class ExplainPlacementRequest(_message.Message):
+    __slots__ = ("task_id",)
+    TASK_ID_FIELD_NUMBER: _ClassVar[int]
+    task_id: str
+    def __init__(self, task_id: _Optional[str] = ...) -> None: ...
+
+class ExplainPlacementResponse(_message.Message):
+    __slots__ = ("hostname", "agent_id", "placed_at_s", "policy", "scores_mean", "considered", "fitted", "score", "others", "ruled_out", "unknown")
+    class Other(_message.Message):
+        __slots__ = ("hostname", "score")
+        HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+        SCORE_FIELD_NUMBER: _ClassVar[int]
+        hostname: str
+        score: float
+        def __init__(self, hostname: _Optional[str] = ..., score: _Optional[float] = ...) -> None: ...
+    class RuledOut(_message.Message):
+        __slots__ = ("rule", "agents", "examples")
+        RULE_FIELD_NUMBER: _ClassVar[int]
+        AGENTS_FIELD_NUMBER: _ClassVar[int]
+        EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+        rule: str
+        agents: int
+        examples: _containers.RepeatedScalarFieldContainer[str]
+        def __init__(self, rule: _Optional[str] = ..., agents: _Optional[int] = ..., examples: _Optional[_Iterable[str]] = ...) -> None: ...
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    AGENT_ID_FIELD_NUMBER: _ClassVar[int]
+    PLACED_AT_S_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
+    SCORES_MEAN_FIELD_NUMBER: _ClassVar[int]
+    CONSIDERED_FIELD_NUMBER: _ClassVar[int]
+    FITTED_FIELD_NUMBER: _ClassVar[int]
+    SCORE_FIELD_NUMBER: _ClassVar[int]
+    OTHERS_FIELD_NUMBER: _ClassVar[int]
+    RULED_OUT_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_FIELD_NUMBER: _ClassVar[int]
+    hostname: str
+    agent_id: str
+    placed_at_s: float
+    policy: str
+    scores_mean: str
+    considered: int
+    fitted: int
+    score: float
+    others: _containers.RepeatedCompositeFieldContainer[ExplainPlacementResponse.Other]
+    ruled_out: _containers.RepeatedCompositeFieldContainer[ExplainPlacementResponse.RuledOut]
+    unknown: str
+    def __init__(self, hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., placed_at_s: _Optional[float] = ..., policy: _Optional[str] = ..., scores_mean: _Optional[str] = ..., considered: _Optional[int] = ..., fitted: _Optional[int] = ..., score: _Optional[float] = ..., others: _Optional[_Iterable[_Union[ExplainPlacementResponse.Other, _Mapping]]] = ..., ruled_out: _Optional[_Iterable[_Union[ExplainPlacementResponse.RuledOut, _Mapping]]] = ..., unknown: _Optional[str] = ...) -> None: ...
+
 class StopJobRequest(_message.Message):
     __slots__ = ("job_id", "now")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]

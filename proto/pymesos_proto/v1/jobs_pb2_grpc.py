@@ -105,6 +105,11 @@ class JobsStub:
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.WatchJobRequest.SerializeToString,
                 response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.JobView.FromString,
                 _registered_method=True)
+        self.ExplainPlacement = channel.unary_unary(
+                '/pymesos.v1.Jobs/ExplainPlacement',
+                request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ExplainPlacementRequest.SerializeToString,
+                response_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ExplainPlacementResponse.FromString,
+                _registered_method=True)
         self.StopJob = channel.unary_unary(
                 '/pymesos.v1.Jobs/StopJob',
                 request_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.StopJobRequest.SerializeToString,
@@ -237,6 +242,13 @@ class JobsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainPlacement(self, request, context):
+        """Why a task is where it is: what the planner saw and compared when it chose its agent.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def StopJob(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -350,6 +362,11 @@ def add_JobsServicer_to_server(servicer, server):
                     servicer.WatchJob,
                     request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.WatchJobRequest.FromString,
                     response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.JobView.SerializeToString,
+            ),
+            'ExplainPlacement': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainPlacement,
+                    request_deserializer=pymesos__proto_dot_v1_dot_jobs__pb2.ExplainPlacementRequest.FromString,
+                    response_serializer=pymesos__proto_dot_v1_dot_jobs__pb2.ExplainPlacementResponse.SerializeToString,
             ),
             'StopJob': grpc.unary_unary_rpc_method_handler(
                     servicer.StopJob,
@@ -760,6 +777,33 @@ class Jobs:
             '/pymesos.v1.Jobs/WatchJob',
             pymesos__proto_dot_v1_dot_jobs__pb2.WatchJobRequest.SerializeToString,
             pymesos__proto_dot_v1_dot_jobs__pb2.JobView.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainPlacement(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/pymesos.v1.Jobs/ExplainPlacement',
+            pymesos__proto_dot_v1_dot_jobs__pb2.ExplainPlacementRequest.SerializeToString,
+            pymesos__proto_dot_v1_dot_jobs__pb2.ExplainPlacementResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -60,6 +60,8 @@ class JobsStub:
     ListJobs: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]
     WatchJob: _grpc.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobView]
     """The state now, then again whenever it changes, until the job has ended."""
+    ExplainPlacement: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ExplainPlacementRequest, _jobs_pb2.ExplainPlacementResponse]
+    """Why a task is where it is: what the planner saw and compared when it chose its agent."""
     StopJob: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.StopJobRequest, _jobs_pb2.StopJobResponse]
     ListQuarantined: _grpc.UnaryUnaryMultiCallable[_jobs_pb2.ListQuarantinedRequest, _jobs_pb2.ListQuarantinedResponse]
     """Jobs that are stored and cannot be handled: ListJobs has them as "quarantined", and these say why."""
@@ -104,6 +106,8 @@ class JobsAsyncStub(JobsStub):
     ListJobs: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListJobsRequest, _jobs_pb2.ListJobsResponse]  # type: ignore[assignment]
     WatchJob: _aio.UnaryStreamMultiCallable[_jobs_pb2.WatchJobRequest, _jobs_pb2.JobView]  # type: ignore[assignment]
     """The state now, then again whenever it changes, until the job has ended."""
+    ExplainPlacement: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ExplainPlacementRequest, _jobs_pb2.ExplainPlacementResponse]  # type: ignore[assignment]
+    """Why a task is where it is: what the planner saw and compared when it chose its agent."""
     StopJob: _aio.UnaryUnaryMultiCallable[_jobs_pb2.StopJobRequest, _jobs_pb2.StopJobResponse]  # type: ignore[assignment]
     ListQuarantined: _aio.UnaryUnaryMultiCallable[_jobs_pb2.ListQuarantinedRequest, _jobs_pb2.ListQuarantinedResponse]  # type: ignore[assignment]
     """Jobs that are stored and cannot be handled: ListJobs has them as "quarantined", and these say why."""
@@ -229,6 +233,14 @@ class JobsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_jobs_pb2.JobView], _abc.AsyncIterator[_jobs_pb2.JobView]]:
         """The state now, then again whenever it changes, until the job has ended."""
+
+    @_abc_1.abstractmethod
+    def ExplainPlacement(
+        self,
+        request: _jobs_pb2.ExplainPlacementRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_jobs_pb2.ExplainPlacementResponse, _abc.Awaitable[_jobs_pb2.ExplainPlacementResponse]]:
+        """Why a task is where it is: what the planner saw and compared when it chose its agent."""
 
     @_abc_1.abstractmethod
     def StopJob(

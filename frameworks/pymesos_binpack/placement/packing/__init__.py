@@ -5,6 +5,7 @@ from pymesos_binpack.placement.packing.policies import (
     POLICIES,
     Policy,
     PolicyError,
+    meaning_of,
     read_policy,
 )
 from pymesos_binpack.placement.packing.pool import Placement, Pool
@@ -20,6 +21,7 @@ __all__ = [
     "Shape",
     "ShapeError",
     "Workload",
+    "meaning_of",
     "read_policy",
     "shape_of",
 ]

@@ -137,6 +137,28 @@ DEFAULT_POLICY = "default"
 DEFAULT = "patience+0.003*fgd"
 
 
+MEANINGS: Mapping[str, str] = {
+    "patience": "how much less the tasks that usually come could make of the agent",
+    "best-fit": "what is left of the agent, as parts of what it has, summed over its resources",
+    "dot-product": "minus how much what is free looks like what the task needs",
+    "fgd": "minus how few of the agent's GPUs become useless to the tasks that usually come, from 0"
+    " to 100",
+    "first-fit": "0 for every agent that will do",
+    "spread": "minus what is left of the agent, as parts of what it has",
+}
+
+
+def meaning_of(name: str) -> str:
+    """What the scores of a policy mean, by its name; in one line."""
+    sums = DEFAULT if name == DEFAULT_POLICY else name
+    parts = [part.strip() for part in sums.split("+")]
+    named = {part: part.rpartition("*")[2].strip() for part in parts}
+    about = [f"{part} is {MEANINGS[of]}" for part, of in named.items() if of in MEANINGS]
+    own = [part for part, of in named.items() if of not in MEANINGS]
+    about += [f"{', '.join(own)} has scores of its own"] if own else []
+    return f"the lowest wins, the first offered among equals; {'; '.join(about)}"
+
+
 def read_policy(text: str) -> Policy:
     """A policy by name, a sum such as `best-fit+0.5*spread`, or `module:Class` of your own.
 

@@ -37,11 +37,24 @@ class Node:
 
 @dataclass(frozen=True)
 class Placement:
-    """A task on a node: its row, and the GPUs it is given, by their columns."""
+    """A task on a node: its row, and the GPUs it is given, by their columns.
+
+    No other node that would have done scored lower than `score`.
+    """
 
     shape: Shape
     node: int
     devices: tuple[int, ...]
+    score: float
+
+
+@dataclass(frozen=True)
+class Short:
+    """The nodes that have too little of a resource for a shape: how many, and the first of them."""
+
+    resource: str
+    nodes: int
+    first: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -64,6 +77,8 @@ class _Scores:
     best: Floats  # by node; inf: it does not fit
     device: Ints  # the column of the GPU chosen for a part of one
     seen: int  # how much of the pool's log they know
+    # Which nodes are too full, as far as that was asked; None: that may have changed.
+    short: tuple[Bools | None, tuple[Short, ...]] | None = None
 
 
 class Pool:
@@ -105,7 +120,54 @@ class Pool:
         node = int(best.argmin()) if len(best) else 0
         if not len(best) or best[node] == np.inf:
             return None
-        return Placement(shape, node, self._pick(shape, node, int(scores.device[node])))
+        devices = self._pick(shape, node, int(scores.device[node]))
+        return Placement(shape, node, devices, float(best[node]))
+
+    def next_best(
+        self, placement: Placement, allowed: Bools | None, number: int
+    ) -> list[tuple[int, float]]:
+        """The best of the other nodes that would do, with their scores; before it is taken."""
+        scores = self._scores[placement.shape].best
+        best = scores.copy() if allowed is None else np.where(allowed, scores, np.inf)
+        best[placement.node] = np.inf
+        out: list[tuple[int, float]] = []
+        while len(out) < number:
+            node = int(best.argmin())
+            if (score := float(best[node])) == np.inf:
+                break
+            out.append((node, score))
+            best[node] = np.inf
+        return out
+
+    def short(self, placement: Placement, allowed: Bools | None, first: int) -> tuple[Short, ...]:
+        """The allowed nodes that are too full, by the first resource that is short; before it is
+        taken.
+
+        At most `first` of each are named.
+        """
+        scores = self._scores[placement.shape]
+        if scores.short is None or scores.short[0] is not allowed:
+            scores.short = (allowed, self._count_short(placement.shape, scores, allowed, first))
+        return scores.short[1]
+
+    def _count_short(
+        self, shape: Shape, scores: _Scores, allowed: Bools | None, first: int
+    ) -> tuple[Short, ...]:
+        full = scores.best == np.inf
+        nodes = np.flatnonzero(full if allowed is None else full & allowed)
+        if not len(nodes):
+            return ()
+        needs = self._need(shape)
+        assert needs is not None
+        lacks: Bools = np.asarray(self.scalars[nodes] < needs)
+        names = (*self.names, GPUS)
+        # Where nothing else is short, GPUs are.
+        which = np.where(lacks.any(axis=1), lacks.argmax(axis=1), len(self.names))
+        out = []
+        for column in np.flatnonzero(np.bincount(which)):
+            there = nodes[which == column]
+            out.append(Short(names[column], len(there), tuple(map(int, there[:first]))))
+        return tuple(out)
 
     def _pick(self, shape: Shape, node: int, device: int) -> tuple[int, ...]:
         if shape.gpu_share:
@@ -158,8 +220,11 @@ class Pool:
             stale = np.array(sorted(set(self._log[scores.seen :])), dtype=np.int64)
         scores.seen = len(self._log)
         if len(stale):
+            was_full = bool((scores.best[stale] == np.inf).any())
             scores.best[stale] = np.inf
             self._score(shape, needs, stale, scores)
+            if was_full or (scores.best[stale] == np.inf).any():
+                scores.short = None
         return scores
 
     def have(self, models: tuple[str, ...]) -> Bools:
