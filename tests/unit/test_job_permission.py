@@ -40,6 +40,7 @@ REQUESTS = {
     "DescribeJob": pb.DescribeJobRequest(job_id="none"),
     "ListJobs": pb.ListJobsRequest(),
     "WatchJob": pb.WatchJobRequest(job_id="none"),
+    "ExplainPlacement": pb.ExplainPlacementRequest(task_id="j.t.0.1"),
     "StopJob": pb.StopJobRequest(job_id="none"),
     "ListQuarantined": pb.ListQuarantinedRequest(),
     "ReleaseQuarantined": pb.ReleaseQuarantinedRequest(job_id="none"),
