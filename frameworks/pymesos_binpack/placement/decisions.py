@@ -140,16 +140,11 @@ def _ever_smaller(decision: Decision) -> Iterator[Decision]:
     for most in range(MAX_EXAMPLES, -1, -1):
         rules = (replace(rule, examples=rule.examples[:most]) for rule in cut.ruled_out)
         yield replace(cut, ruled_out=tuple(rules))
-    bare = [replace(rule, examples=()) for rule in cut.ruled_out]
-    while bare:
-        rest = bare.pop().agents
-        if bare and bare[-1].rule == OTHERS:
-            rest += bare.pop().agents
-        bare.append(RuledOut(OTHERS, rest))
-        yield replace(cut, ruled_out=tuple(bare))
-        if len(bare) == 1:
-            break
-    yield replace(cut, policy="", others=(), ruled_out=tuple(bare))
+    bare = tuple(replace(rule, examples=()) for rule in cut.ruled_out)
+    for kept in range(len(bare) - 1, -1, -1):
+        bare = (*bare[:kept], RuledOut(OTHERS, sum(rule.agents for rule in bare[kept:])))
+        yield replace(cut, ruled_out=bare)
+    yield replace(cut, policy="", others=(), ruled_out=bare)
 
 
 def from_text(text: str) -> Decision | None:
