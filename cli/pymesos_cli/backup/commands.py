@@ -51,7 +51,7 @@ def backup(settings: Settings, file: str, force: bool) -> None:
     metavar="PATH",
     help="The keys of secrets of the cluster in FILE.  [default: those that the masters have]",
 )
-@click.option("--without-secrets", is_flag=True, help="Restore everything else.")
+@click.option("--partly", is_flag=True, help="Restore the rest where something cannot be restored.")
 @pass_settings
 def restore(
     settings: Settings,
@@ -59,7 +59,7 @@ def restore(
     plan: bool,
     existing: str,
     secrets_key: Path | None,
-    without_secrets: bool,
+    partly: bool,
 ) -> None:
     """Restore what `backup` wrote to FILE: what is missing is added, what is the same stays.
 
@@ -69,8 +69,6 @@ def restore(
 
     With --plan the exit status is 0 if there is nothing to do, and 1 if there is.
     """
-    if without_secrets and secrets_key is not None:
-        raise click.UsageError("--secrets-key and --without-secrets exclude each other: give one")
     from pymesos_cli.backup import restoring
 
     status = with_cluster(
@@ -81,7 +79,7 @@ def restore(
             plan=plan,
             existing=restoring.Existing(existing),
             key_file=secrets_key,
-            with_secrets=not without_secrets,
+            partly=partly,
         ),
     )
     sys.exit(status)

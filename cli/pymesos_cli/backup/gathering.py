@@ -146,7 +146,7 @@ async def gather(cluster: Cluster) -> Backup:
         policy.document if policy.version else None,
         tuple(_roles(roles.roles)),
         tuple(secrets),
-        tuple(_agents(agents)),
+        tuple(decided_of(agents)),
         tuple(one.name for one in revoked.revocations),
         tuple(jobs),
     )
@@ -160,7 +160,8 @@ def _roles(views: Iterable[pb.RoleView]) -> Iterable[backup_pb.BackupRole]:
             yield backup_pb.BackupRole(role=view.role, weight=view.weight, quota=quota)
 
 
-def _agents(views: Iterable[pb.AgentView]) -> Iterable[backup_pb.BackupAgent]:
+def decided_of(views: Iterable[pb.AgentView]) -> Iterable[backup_pb.BackupAgent]:
+    """What was decided of agents, for those of which anything was."""
     for view in views:
         reserved = plainly_reserved(view)
         maintenance = view.maintenance.unavailability if view.HasField("maintenance") else None

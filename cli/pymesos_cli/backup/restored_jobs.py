@@ -8,8 +8,9 @@ from functools import partial
 
 from pymesos_cli.backup.records import SavedJob
 from pymesos_cli.backup.steps import Found, Step, stuck_if_refused
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.jobs.run import serving_of
+from pymesos_cli.output import note
 from pymesos_cli.services import service
 from pymesos_core import limits
 from pymesos_core.text import count_of
@@ -83,12 +84,20 @@ async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
     async with service(cluster, view) as stub:
         planned = await stub.ApplyJob(request, timeout=cluster.timeout_s)
 
-    async def begin() -> None:
-        request = pb.RestoreJobRequest(
-            request_id=str(uuid.uuid4()), versions=kept_versions(job.versions)
-        )
+    async def begin_with(versions: list[pb.JobVersion]) -> None:
+        request = pb.RestoreJobRequest(request_id=str(uuid.uuid4()), versions=versions)
         async with service(cluster, view) as stub:
             await stub.RestoreJob(request, timeout=cluster.timeout_s)
+
+    async def begin() -> None:
+        kept = kept_versions(job.versions)
+        try:
+            await begin_with(kept)
+        except CliError as error:
+            if error.exit_code != EXIT_USAGE or len(kept) == 1:
+                raise
+            await begin_with(kept[-1:])  # the last, which the framework has looked at
+            note(f"the earlier versions of {job.name} are left out: {error.format_message()}")
 
     async def replace() -> None:
         request = pb.ApplyJobRequest(job_json=latest, request_id=str(uuid.uuid4()))

@@ -35,18 +35,18 @@ async def restore(
     plan: bool,
     existing: Existing,
     key_file: Path | None,
-    with_secrets: bool,
+    partly: bool,
 ) -> int:
     """`pymesos-cli restore`; the exit status."""
     backup = read_file(file)
     keyring = _keys(key_file)
     for left_out in backup.begin.left_out:
         note(f"the backup lacks {left_out}")
-    steps = await steps_of(cluster, backup, keyring, secrets=with_secrets)
+    steps = await steps_of(cluster, backup, keyring)
     steps += await steps_of_jobs(cluster, backup.jobs)
     if plan:
         return _show(steps, existing)
-    _check(steps, existing)
+    _check(steps, existing, partly=partly)
     return await _carry_out(steps, existing)
 
 
@@ -105,9 +105,9 @@ def _show(steps: Sequence[Step], existing: Existing) -> int:
 _DONE = ("add", "replace", "keep", "leave out")
 
 
-def _check(steps: Sequence[Step], existing: Existing) -> None:
+def _check(steps: Sequence[Step], existing: Existing, *, partly: bool) -> None:
     """Raises CliError where something is in the way: nothing is done then."""
-    stuck = [step for step in steps if step.found is Found.STUCK]
+    stuck = [step for step in steps if step.found is Found.STUCK and not partly]
     differs = [step for step in steps if step.found is Found.DIFFERS]
     if existing is not Existing.REFUSE:
         differs = []
@@ -122,15 +122,16 @@ def _check(steps: Sequence[Step], existing: Existing) -> None:
     if any(step.what.startswith("the secret ") for step in stuck):
         hints.append(
             "give the file of keys that the masters had whose secrets these are with --secrets-key"
-            " (secrets.key in the folder of --tls of each, and of `cluster init`), or have"
-            " everything else restored with --without-secrets"
+            " (secrets.key in the folder of --tls of each, and of `cluster init`)"
         )
+    if stuck:
+        hints.append("mend what cannot be restored, or have the rest restored with --partly")
     if differs:
         hints.append(
             "what differs is left as it is with --existing keep, and made as in the backup with"
             " --existing replace"
         )
-    rest = "; ".join(hints) or "mend that, and restore again"
+    rest = "; ".join(hints)
     raise CliError(
         f"nothing is restored, since {count_of(len(in_the_way), 'thing')} of the backup"
         f" {'is' if len(in_the_way) == 1 else 'are'} in the way: {rest}",
@@ -142,6 +143,10 @@ async def _carry_out(steps: Sequence[Step], existing: Existing) -> int:
     failed = 0
     for step in steps:
         becomes = _becomes(step, existing)
+        if step.found is Found.STUCK:
+            failed += 1
+            note(_line(step, existing))
+            continue
         if step.do is None or becomes not in ("add", "replace"):
             if becomes in ("keep", "leave out"):
                 print(_line(step, existing), flush=True)
@@ -159,7 +164,7 @@ async def _carry_out(steps: Sequence[Step], existing: Existing) -> int:
     print(f"{count_of(same, 'thing')} of the backup {'was' if same == 1 else 'were'} so already")
     if failed:
         raise CliError(
-            f"{count_of(failed, 'thing')} of the backup could not be restored: mend what is said"
-            f" above, and restore again; what is there by then is left as it is"
+            f"{count_of(failed, 'thing')} of the backup {'is' if failed == 1 else 'are'} not"
+            f" restored: mend what is said above, and restore again, which adds what is missing"
         )
     return 0

@@ -25,7 +25,7 @@ class Found(StrEnum):
     SAME = "the same"
     DIFFERS = "differs"  # it is replaced on demand only
     LEFT_OUT = "left out"  # it has no place here
-    STUCK = "cannot be"  # nothing is restored before that is mended
+    STUCK = "cannot be"  # it is in the way of the rest, unless that is restored without it
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,7 @@ class Step:
     do: Callable[[], Awaitable[object]] | None = None
 
 
-async def steps_of(
-    cluster: Cluster, backup: Backup, keyring: Keyring | None, *, secrets: bool
-) -> list[Step]:
+async def steps_of(cluster: Cluster, backup: Backup, keyring: Keyring | None) -> list[Step]:
     """Return the steps, in the order in which they are done, but for those of jobs.
 
     The policy comes first, so that nobody gets in whom it keeps out. Raises CliError.
@@ -48,7 +46,7 @@ async def steps_of(
     return [
         *await _of_policy(cluster, backup.policy),
         *await _of_roles(cluster, backup.roles),
-        *(await _of_secrets(cluster, backup, keyring) if secrets else ()),
+        *await _of_secrets(cluster, backup, keyring),
         *await _of_agents(cluster, backup.agents),
         *await _of_revocations(cluster, backup.revoked),
     ]

@@ -1,0 +1,369 @@
+"""What a restore would do: each thing of a backup held against what is there."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pymesos_cli.backup import gathering, restoring, steps
+from pymesos_cli.backup.records import Backup, lines_of
+from pymesos_cli.backup.restoring import Existing
+from pymesos_cli.backup.steps import Found, Step
+from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
+from pymesos_core.resources import parse, to_proto
+from pymesos_core.security.policy_file import NEW_CLUSTER
+from pymesos_proto.v1 import backup_pb2 as backup_pb
+from pymesos_proto.v1 import operator_pb2 as pb
+from pymesos_proto.v1 import types_pb2
+
+OTHER = NEW_CLUSTER.replace("operator/*", "operator/a")
+
+
+class FakeCluster:
+    """A master that answers what it was given, and remembers what it was asked to do."""
+
+    def __init__(self, agents: Iterable[pb.AgentView] = (), **answers: Any) -> None:
+        self.views = list(agents)
+        self.answers = {
+            "GetPolicy": pb.GetPolicyResponse(document=NEW_CLUSTER),
+            "ListRoles": pb.ListRolesResponse(),
+            "ListRevocations": pb.ListRevocationsResponse(),
+            **answers,
+        }
+        self.answers_by: dict[str, Any] = {}  # by calling what is there
+        self.done: list[Any] = []
+        self.refusal: CliError | None = None
+
+    def __getattr__(self, method: str) -> Any:
+        if method in self.answers_by:
+            return self.answers_by[method]
+
+        async def answer(request: Any, timeout: float) -> Any:
+            if method in self.answers:
+                return self.answers[method]
+            if self.refusal is not None:
+                raise self.refusal
+            self.done.append(request)
+            return None
+
+        return answer
+
+    async def call(self, make: Any) -> Any:
+        return await make(self, 1.0)
+
+    async def agents(self) -> list[pb.AgentView]:
+        return self.views
+
+
+def reserved(text: str, role: str) -> list[types_pb2.Resource]:
+    found = to_proto(parse(text))
+    for resource in found:
+        resource.reservations.add(role=role)
+    return found
+
+
+def agent(agent_id: str, hostname: str, **more: Any) -> pb.AgentView:
+    info = types_pb2.AgentInfo(agent_id=agent_id, address=types_pb2.Address(hostname=hostname))
+    return pb.AgentView(info=info, **{"state": "active", **more})
+
+
+def planned(cluster: FakeCluster, **saved: Any) -> list[Step]:
+    backup = Backup(backup_pb.BackupBegin(format=1), **saved)
+    of: Any = cluster
+    return asyncio.run(steps.steps_of(of, backup, None))
+
+
+def carry_out(cluster: FakeCluster, found: Iterable[Step]) -> list[Any]:
+    """What the master is asked to do."""
+
+    async def run() -> None:
+        for step in found:
+            if step.do is not None:
+                await step.do()
+
+    asyncio.run(run())
+    return cluster.done
+
+
+def test_a_policy_is_set_in_the_place_of_none_only() -> None:
+    fresh = FakeCluster()
+    (step,) = planned(fresh, policy=OTHER)
+    assert step.found is Found.MISSING
+    assert carry_out(fresh, [step]) == [pb.SetPolicyRequest(document=OTHER)]
+    there = pb.GetPolicyResponse(document=OTHER, version=3, set_by="operator/a")
+    assert [s.found for s in planned(FakeCluster(GetPolicy=there), policy=OTHER)] == [Found.SAME]
+    there.document = NEW_CLUSTER
+    other = FakeCluster(GetPolicy=there)
+    (step,) = planned(other, policy=OTHER)
+    assert step.found is Found.DIFFERS and "version 3 is there, set by operator/a" in step.why
+    assert carry_out(other, [step]) == [pb.SetPolicyRequest(document=OTHER, instead_of=3)]
+    assert not planned(fresh), "of what nobody set nothing is restored"
+
+
+def test_weights_and_quotas_are_held_against_those_that_are_there() -> None:
+    quota = types_pb2.Quota(guarantees=to_proto(parse("cpus:2")))
+    less = types_pb2.Quota(
+        guarantees=to_proto(parse("cpus:2")),
+        limits=[types_pb2.Resource(name="mem", scalar=0)],
+    )
+    roles = [
+        backup_pb.BackupRole(role=name, weight=weight, quota=of)
+        for name, weight, of in (("b", 2, less), ("a", 1, quota), ("c", 3, quota), ("d", 4, None))
+    ]
+    views = [
+        pb.RoleView(role="a", weight=9, quota=quota),
+        pb.RoleView(role="b", weight=2, quota=quota),
+        pb.RoleView(role="d", weight=5),
+    ]
+    cluster = FakeCluster(ListRoles=pb.ListRolesResponse(roles=views))
+    found = planned(cluster, roles=tuple(roles))
+    assert [(s.what, s.found.name, s.why) for s in found] == [
+        ("the quota of a, guaranteed cpus 2", "SAME", ""),
+        ("the weight of b, 2", "SAME", ""),
+        (
+            "the quota of b, guaranteed cpus 2, at most mem 0",
+            "DIFFERS",
+            "it is guaranteed cpus 2 here",
+        ),
+        ("the weight of c, 3", "MISSING", ""),
+        ("the quota of c, guaranteed cpus 2", "MISSING", ""),
+        ("the weight of d, 4", "DIFFERS", "it is 5 here"),
+    ]
+    assert carry_out(cluster, found[2:]) == [
+        pb.SetQuotaRequest(role="b", quota=less, force=True),
+        pb.SetWeightRequest(role="c", weight=3),
+        pb.SetQuotaRequest(role="c", quota=quota, force=True),
+        pb.SetWeightRequest(role="d", weight=4),
+    ]
+
+
+def test_an_agent_is_the_one_of_its_id_or_the_only_one_of_its_name() -> None:
+    saved = tuple(
+        backup_pb.BackupAgent(agent_id=agent_id, hostname=hostname, cordoned=True)
+        for agent_id, hostname in (
+            ("kept", "renamed"), ("old", "h1"), ("one", "h2"), ("two", "h2"), ("lost", "h3"),
+            ("gone", "h4"), ("many", "h5"),
+        )
+    )  # fmt: skip
+    cluster = FakeCluster(
+        [
+            agent("kept", "other"), agent("new", "h1"), agent("n2", "h2"),
+            agent("n4", "h4", state="gone"), agent("n5", "h5"), agent("n6", "h5"),
+        ]
+    )  # fmt: skip
+    found = planned(cluster, agents=saved)
+    added = [step for step in found if step.found is Found.MISSING]
+    assert [tuple(r.agent_ids) for r in carry_out(cluster, added)] == [("kept",), ("new",)]
+    assert [step.found for step in found[2:]] == [Found.LEFT_OUT] * 5
+
+
+def test_what_was_decided_of_an_agent_is_added_once() -> None:
+    window = types_pb2.Unavailability(start_s=1e9, duration_s=60)
+    saved = backup_pb.BackupAgent(
+        agent_id="a",
+        hostname="h",
+        cordoned=True,
+        maintenance=window,
+        reserved=[*reserved("cpus:2;mem:64", "prod"), *reserved("cpus:1", "dev")],
+    )
+    fresh = FakeCluster([agent("a", "h", total=to_proto(parse("cpus:8;mem:128")))])
+    asked = carry_out(fresh, planned(fresh, agents=(saved,)))
+    assert asked == [
+        pb.CordonAgentsRequest(agent_ids=["a"]),
+        pb.ScheduleMaintenanceRequest(agent_ids=["a"], unavailability=window),
+        pb.ReserveRequest(agent_id="a", role="dev", resources=to_proto(parse("cpus:1"))),
+        pb.ReserveRequest(agent_id="a", role="prod", resources=to_proto(parse("cpus:2;mem:64"))),
+    ]
+    part = FakeCluster([agent("a", "h", total=reserved("cpus:0.5;mem:64", "prod"))])
+    asked = carry_out(part, planned(part, agents=(saved,)))
+    missing = pb.ReserveRequest(agent_id="a", role="prod", resources=to_proto(parse("cpus:1.5")))
+    assert asked[-1] == missing, "what is reserved already is not reserved again"
+    there = FakeCluster(
+        [
+            agent(
+                "a",
+                "h",
+                total=saved.reserved,
+                drain=pb.DrainView(state="draining"),
+                maintenance=pb.MaintenanceView(unavailability=window),
+            )
+        ]
+    )
+    assert {step.found for step in planned(there, agents=(saved,))} == {Found.SAME}
+    there.views[0].maintenance.unavailability.start_s += 1
+    found = [step.found for step in planned(there, agents=(saved,))]
+    assert found == [Found.SAME, Found.DIFFERS, Found.SAME, Found.SAME]
+
+
+def test_volumes_and_what_the_flags_of_an_agent_reserve_are_in_no_backup() -> None:
+    volume = types_pb2.Resource.Disk(persistence_id="v", container_path="p")
+    view = agent("a", "h", total=[*to_proto(parse("cpus(static):1")), *reserved("cpus:2", "prod")])
+    view.total.add(name="disk", scalar=10, disk=volume).reservations.add(role="prod")
+    (saved,) = gathering.decided_of([view])
+    assert [*saved.reserved] == reserved("cpus:2", "prod")
+    plain = agent("b", "h", total=to_proto(parse("cpus:4")))
+    gone = agent("c", "h", state="gone", total=reserved("cpus:2", "prod"))
+    assert not [*gathering.decided_of([plain, gone])], "nothing was decided"
+
+
+def test_who_is_revoked_is_revoked() -> None:
+    there = pb.ListRevocationsResponse(revocations=[pb.RevocationView(name="agent/a")])
+    cluster = FakeCluster(ListRevocations=there)
+    found = planned(cluster, revoked=("agent/a", "agent/b"))
+    assert [step.found for step in found] == [Found.SAME, Found.MISSING]
+    assert carry_out(cluster, found) == [pb.RevokeRequest(name="agent/b")]
+
+
+SECRET = pb.SealedSecret(role="prod", name="db", key_id="k", nonce=b"n", sealed=b"s" * 20)
+
+
+def test_a_secret_is_held_against_the_one_that_is_there_by_the_master() -> None:
+    answers = pb.RestoreSecretResponse
+    for outcome, found in (
+        (answers.ADDED, Found.MISSING), (answers.SAME, Found.SAME), (answers.DIFFERS, Found.DIFFERS)
+    ):  # fmt: skip
+        asked: list[pb.RestoreSecretRequest] = []
+        cluster = FakeCluster()
+
+        async def answer(
+            request: pb.RestoreSecretRequest,
+            timeout: float,
+            asked: list[pb.RestoreSecretRequest] = asked,
+            outcome: Any = outcome,
+        ) -> pb.RestoreSecretResponse:
+            asked.append(request)
+            return pb.RestoreSecretResponse(outcome=outcome)
+
+        cluster.answers_by["RestoreSecret"] = answer
+        (step,) = planned(cluster, secrets=(SECRET,))
+        assert step.found is found
+        carry_out(cluster, [step])
+        replaces = found is Found.DIFFERS
+        assert asked == [
+            pb.RestoreSecretRequest(secret=SECRET, dry_run=True),
+            pb.RestoreSecretRequest(secret=SECRET, replace=replaces),
+        ]
+
+
+def test_one_that_nobody_opens_is_said_and_a_master_that_is_away_ends_it() -> None:
+    cluster = FakeCluster()
+    cluster.refusal = CliError("it is sealed by the key k")
+    (step,) = planned(cluster, secrets=(SECRET,))
+    assert (step.found, step.why) == (Found.STUCK, "it is sealed by the key k")
+    cluster.refusal = CliError("no master", EXIT_NO_MASTER)
+    with pytest.raises(CliError, match="no master"):
+        planned(cluster, secrets=(SECRET,))
+
+
+class Doing:
+    """Steps that remember what was done."""
+
+    def __init__(self) -> None:
+        self.done: list[str] = []
+
+    def step(self, found: Found, what: str = "", refusal: CliError | None = None) -> Step:
+        what = what or f"what is {found.value}"
+
+        async def do() -> None:
+            if refusal is not None:
+                raise refusal
+            self.done.append(what)
+
+        return Step(what, found, "why", do if found in (Found.MISSING, Found.DIFFERS) else None)
+
+
+def restore(
+    monkeypatch: pytest.MonkeyPatch, found: list[Step], existing: str = "refuse", **more: Any
+) -> int:
+    """Restore an empty backup from standard input, with these steps; the exit status."""
+
+    async def steps_of(*_: Any, **__: Any) -> list[Step]:
+        return found
+
+    async def no_jobs(*_: Any) -> list[Step]:
+        return []
+
+    monkeypatch.setattr(restoring, "steps_of", steps_of)
+    monkeypatch.setattr(restoring, "steps_of_jobs", no_jobs)
+    data = b"".join(lines_of(Backup(backup_pb.BackupBegin(format=1))))
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
+    cluster: Any = FakeCluster()
+    asked = {"plan": False, "key_file": None, "partly": False, **more}
+    return asyncio.run(restoring.restore(cluster, "-", existing=Existing(existing), **asked))
+
+
+ALL = (Found.MISSING, Found.SAME, Found.DIFFERS, Found.LEFT_OUT)
+ADDS, REPLACES = "what is missing", "what is differs"
+
+
+@pytest.mark.parametrize(("existing", "done"), [("keep", [ADDS]), ("replace", [ADDS, REPLACES])])
+def test_what_is_there_is_kept_or_replaced_on_demand(
+    monkeypatch: pytest.MonkeyPatch, existing: str, done: list[str]
+) -> None:
+    doing = Doing()
+    assert restore(monkeypatch, [doing.step(found) for found in ALL], existing) == 0
+    assert doing.done == done
+
+
+def test_nothing_is_done_where_something_differs(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doing = Doing()
+    with pytest.raises(CliError, match=r"1 thing of the backup is in the way: .*--existing keep"):
+        restore(monkeypatch, [doing.step(found) for found in ALL])
+    assert not doing.done and "differs    what is differs: why" in capsys.readouterr().err
+
+
+def test_what_cannot_be_restored_is_in_the_way_of_the_rest_unless_it_is_to_be_left(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    doing = Doing()
+    found = [doing.step(Found.STUCK, "the secret db of prod"), doing.step(Found.MISSING)]
+    with pytest.raises(CliError, match=r"--secrets-key .* --partly"):
+        restore(monkeypatch, found, "replace")
+    assert not doing.done
+    with pytest.raises(CliError, match="1 thing of the backup is not restored"):
+        restore(monkeypatch, found, partly=True)
+    assert doing.done == [ADDS]
+
+
+def test_what_fails_is_said_and_the_rest_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doing = Doing()
+    found = [
+        doing.step(Found.MISSING, "one", CliError("no room")),
+        doing.step(Found.MISSING, "two"),
+    ]
+    with pytest.raises(CliError, match="1 thing of the backup is not restored"):
+        restore(monkeypatch, found)
+    assert doing.done == ["two"] and "not restored: one: no room" in capsys.readouterr().err
+    away = [doing.step(Found.MISSING, "one", CliError("away", EXIT_NO_MASTER)), *found]
+    with pytest.raises(CliError, match="away"):
+        restore(monkeypatch, away)
+
+
+@pytest.mark.parametrize(
+    ("found", "existing", "status"),
+    [
+        ([], "refuse", 0),
+        ([Found.SAME, Found.LEFT_OUT], "refuse", 0),
+        ([Found.SAME, Found.MISSING], "refuse", 1),
+        ([Found.DIFFERS], "refuse", 1),
+        ([Found.DIFFERS], "replace", 1),
+        ([Found.DIFFERS], "keep", 0),
+        ([Found.STUCK], "keep", 1),
+    ],
+)
+def test_a_plan_says_whether_there_is_anything_to_do_and_does_nothing(
+    monkeypatch: pytest.MonkeyPatch, found: list[Found], existing: str, status: int
+) -> None:
+    doing = Doing()
+    steps = [doing.step(each) for each in found]
+    assert restore(monkeypatch, steps, existing, plan=True) == status
+    assert not doing.done
