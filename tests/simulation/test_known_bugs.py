@@ -181,11 +181,6 @@ def write_the_state_of_any_epoch(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(ZkStore, "__init__", init)
 
 
-def take_any_instance(patch: pytest.MonkeyPatch) -> None:
-    """The master takes an instance of a framework though a later one has subscribed."""
-    patch.setattr(frameworks, "epoch_problem", lambda highest, info: None)
-
-
 def obey_anyone(patch: pytest.MonkeyPatch) -> None:
     """An agent obeys masters of older epochs, and those do not look at what it has seen."""
     original = session.on_master_said
@@ -816,7 +811,6 @@ BUGS: list[Patch] = [
     obey_anyone,
     forget_the_epoch,
     write_the_state_of_any_epoch,
-    take_any_instance,
 ]
 
 
