@@ -116,18 +116,24 @@ async def ask_jobs(cluster: Cluster, *, ended: bool) -> Answers:
     async def ask(
         view: operator_pb2.FrameworkView, stub: JobsAsyncStub
     ) -> list[tuple[str, pb.JobView]]:
-        out: list[tuple[str, pb.JobView]] = []
-        token = ""
-        while True:
-            request = pb.ListJobsRequest(include_ended=ended, page_token=token)
-            response = await stub.ListJobs(request, timeout=cluster.timeout_s)
-            out += [(view.info.jobs_address, job) for job in response.jobs]
-            token = response.next_page_token
-            if not token:
-                return out
+        jobs = await all_jobs(stub, cluster.timeout_s, ended=ended)
+        return [(view.info.jobs_address, job) for job in jobs]
 
     found, silent = await of_each(cluster, ask)
     return Answers([item for items in found for item in items], silent)
+
+
+async def all_jobs(stub: JobsAsyncStub, timeout_s: float, *, ended: bool) -> list[pb.JobView]:
+    """Every job of a service, without its instances."""
+    out: list[pb.JobView] = []
+    token = ""
+    while True:
+        request = pb.ListJobsRequest(include_ended=ended, page_token=token)
+        response = await stub.ListJobs(request, timeout=timeout_s)
+        out += response.jobs
+        token = response.next_page_token
+        if not token:
+            return out
 
 
 async def jobs_of_silent(cluster: Cluster, silent: Silent) -> list[pb.JobView]:

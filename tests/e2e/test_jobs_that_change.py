@@ -160,3 +160,19 @@ def test_a_host_port_is_of_one_at_a_time_and_waited_for(roles: Roles, cli: Cli) 
 def explained(cli: Cli, task: str) -> str:
     """Why a task waits."""
     return str(json.loads(cli.ok("explain", "task", task, "--json"))["reason"])
+
+
+def test_a_plan_says_who_would_be_preempted_and_preempts_nobody(roles: Roles, cli: Cli) -> None:
+    roles.binpack(cli.master)
+    (agent,) = cli.json("agents")
+    half = agent["resources"]["cpus"] / 2
+    low = {"name": "w", "kind": "service", "instances": 2, "command": "exec sleep 1000",
+           "resources": {"cpus": half, "mem": 16}}  # fmt: skip
+    cli.ok("apply", "-", "--wait", text=json.dumps({"name": "low", "tasks": [low]}))
+    before = running(cli)
+    urgent = {"name": "high", "priority": 7, "preempt": True, "tasks": [{**low, "instances": 1}]}
+    planned = cli.run("apply", "-", "--plan", text=json.dumps(urgent))
+    assert planned.returncode == 1
+    assert "w: 1 task would be preempted for 1 instance:" in planned.stdout
+    assert f"of {before[0].partition('.')[0]} (priority 0): w." in planned.stdout
+    assert running(cli) == before

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from pymesos_binpack.jobfiles.parsing import Job, parse_job
+from pymesos_cli.jobs import preemptible
 from pymesos_cli.jobs.foreseen import where_they_go
+from pymesos_cli.jobs.preemptible import UNKNOWN, Running, of_views, running_tasks
 from pymesos_core.resources import parse, to_proto
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2, types_pb2
@@ -30,7 +36,13 @@ def shop(role: str = "*", **task: Any) -> Job:
     return parse_job({"name": "shop", "role": role, "tasks": [made]})
 
 
-def asked(job: Job, *agents: operator_pb2.AgentView, start: int = 0, replace: int = 0) -> list[str]:
+def asked(
+    job: Job,
+    *agents: operator_pb2.AgentView,
+    start: int = 0,
+    replace: int = 0,
+    running: Running | None = None,
+) -> list[str]:
     async def listed(**_: object) -> list[operator_pb2.AgentView]:
         return list(agents)
 
@@ -41,7 +53,12 @@ def asked(job: Job, *agents: operator_pb2.AgentView, start: int = 0, replace: in
     answer = pb.ApplyJobResponse(
         tasks=[pb.TaskChange(task_name="web", start=start, replace=replace)]
     )
-    return asyncio.run(where_they_go(cluster, job, answer))
+
+    async def tasks() -> Running:
+        assert running is not None, "nobody may be preempted"
+        return running
+
+    return asyncio.run(where_they_go(cluster, job, answer, tasks))
 
 
 def test_what_fits_and_what_waits() -> None:
@@ -63,3 +80,105 @@ def test_nothing_goes_where_the_role_may_not_be() -> None:
     others = agent("b", "cpus(other):9;mem:999")
     (line,) = asked(shop(instances=1), drained, others, start=1)
     assert "would wait" in line
+
+
+# What would be preempted.
+
+
+def running(task_id: str, agent_id: str, has: str, **more: Any) -> operator_pb2.TaskView:
+    info = types_pb2.TaskInfo(task_id=task_id, agent_id=agent_id, resources=to_proto(parse(has)))
+    state = more.pop("state", types_pb2.TASK_RUNNING)
+    return operator_pb2.TaskView(task_info=info, state=state, hostname=agent_id, **more)
+
+
+def urgent(**task: Any) -> Job:
+    made = {"name": "web", "kind": "service", "command": "x", "resources": {"cpus": 2}, **task}
+    return parse_job({"name": "shop", "priority": 9, "preempt": True, "tasks": [made]})
+
+
+def test_who_would_be_preempted_is_named_with_job_and_priority() -> None:
+    there = of_views(
+        [
+            running("low-0000000a.w.0.1", "a", "cpus:2;mem:5"),
+            running("low-0000000a.w.1.1", "b", "cpus:2;mem:5"),
+            running("mid-0000000a.w.0.1", "b", "cpus:2;mem:5"),
+            running("high-0000000a.w.0.1", "c", "cpus:4;mem:5"),
+        ],
+        {"low-0000000a": 0, "mid-0000000a": 5, "high-0000000a": 9},
+    )
+    full = [
+        agent("a", "cpus:2;mem:999", "cpus:2"),
+        agent("b", "cpus:4;mem:999", "cpus:4"),
+        agent("c", "cpus:4;mem:999", "cpus:4"),
+    ]
+    assert asked(urgent(instances=1), *full, start=1, running=there) == [
+        "web: 1 task would be preempted for 1 instance:",
+        "  of low-0000000a (priority 0): w.0 on a",
+    ]
+    lines = asked(urgent(instances=4), *full, start=4, running=there)
+    assert lines[:3] == [
+        "web: 3 tasks would be preempted for 3 instances:",
+        "  of low-0000000a (priority 0): w.0 on a, w.1 on b",
+        "  of mid-0000000a (priority 5): w.0 on b",
+    ]
+    assert lines[3].startswith("web: 1 instance would wait: ") and len(lines) == 4
+
+
+def test_nobody_goes_where_there_is_room_or_the_job_may_not_preempt() -> None:
+    there = of_views([running("low-0000000a.w.0.1", "a", "cpus:2;mem:5")], {"low-0000000a": 0})
+    room = agent("b", "cpus:2;mem:999")
+    full = agent("a", "cpus:2;mem:999", "cpus:2")
+    assert asked(urgent(instances=1), full, room, start=1) == ["web: would go now: 1 on b"]
+    # What is placed takes its room from those for whom others would go.
+    assert asked(urgent(instances=2), full, room, start=2, running=there) == [
+        "web: would go now: 1 on b",
+        "web: 1 task would be preempted for 1 instance:",
+        "  of low-0000000a (priority 0): w.0 on a",
+    ]
+    (line,) = asked(shop(instances=1, resources={"cpus": 2}), full, start=1)
+    assert line.startswith("web: 1 instance would wait: ")
+
+
+def test_a_victim_frees_what_its_sidecars_have_too_and_no_volume() -> None:
+    there = of_views(
+        [
+            running("low-0000000a.w.0.1", "a", "cpus:1;mem:5"),
+            running("low-0000000a.w.0.1+log", "a", "cpus:1;mem:5"),
+            running("low-0000000a.w.1.1", "a", "cpus:2;mem:5", state=types_pb2.TASK_KILLING),
+            running("other", "a", "cpus:2;mem:5"),
+            running("gone-0000000a.w.0.1", "a", "cpus:2;mem:5"),
+        ],
+        {"low-0000000a": 0},
+    )
+    assert list(there.tasks) == ["low-0000000a.w.0.1"]
+    assert there.tasks["low-0000000a.w.0.1"].scalars == {"cpus": 2000, "mem": 10000}
+
+
+def test_of_a_framework_that_tells_no_priorities_it_is_said_so() -> None:
+    full = agent("a", "cpus:2;mem:999", "cpus:2")
+    lines = asked(urgent(instances=1), full, start=1, running=Running(unknown=UNKNOWN))
+    assert lines[0].startswith("web: 1 instance would wait: ") and lines[1:] == [UNKNOWN]
+
+
+def test_priorities_are_asked_of_the_framework(monkeypatch: pytest.MonkeyPatch) -> None:
+    jobs = [pb.JobView(job_id="low-0000000a", state="running", priority=3)]
+
+    @contextlib.asynccontextmanager
+    async def service(*_: object) -> AsyncIterator[Any]:
+        async def listed(*_: object, **__: object) -> pb.ListJobsResponse:
+            return pb.ListJobsResponse(jobs=jobs)
+
+        yield SimpleNamespace(ListJobs=listed)
+
+    async def tasks(**_: object) -> list[operator_pb2.TaskView]:
+        return [running("low-0000000a.w.0.1", "a", "cpus:2;mem:5")]
+
+    monkeypatch.setattr(preemptible, "service", service)
+    cluster: Any = SimpleNamespace(tasks=tasks, timeout_s=1.0)
+    found = asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView()))
+    assert found.tasks["low-0000000a.w.0.1"].priority == 3
+    jobs.append(pb.JobView(job_id="aside-0000000a", state="quarantined"))
+    assert asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView())).tasks
+    jobs.append(pb.JobView(job_id="old-0000000a", state="running"))
+    unknown = asyncio.run(running_tasks(cluster, operator_pb2.FrameworkView()))
+    assert unknown == Running(unknown=UNKNOWN)

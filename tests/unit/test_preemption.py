@@ -13,7 +13,12 @@ from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.placement.planner import Situation, plan
 from pymesos_binpack.placement.ports import ranges_of
-from pymesos_binpack.placement.preemption import Preemption, RunningTask, preemption
+from pymesos_binpack.placement.preemption import (
+    MakingRoom,
+    Preemption,
+    RunningTask,
+    preemption,
+)
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_core.resources import Resources, count, devices, parse
 
@@ -120,3 +125,42 @@ def test_who_has_the_host_port_goes_and_nobody_else() -> None:
     assert preemption([free_one], there, free, agents, Placements(), {}) is None  # it fits
     elsewhere = replace(wanted, host_ports=(9,))
     assert preemption([elsewhere], there, free, agents, Placements(), {}) is None
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.sampled_from(KINDS))),
+    st.integers(1, 6),
+    st.sampled_from(["cpus:3;mem:15", "cpus:1;mem:50", "cpus:1;gpus:1", "cpus:2;ports:[1-3]"]),
+)
+def test_one_after_another_is_made_room_for_in_what_is_left(
+    there: list[tuple[str, int, str]], size: int, text: str
+) -> None:
+    """All are alike and alone: each takes what was free, or what victims of its own leave."""
+    left = {agent.agent_id: agent.total for agent in AGENTS}
+    tasks: list[tuple[RunningTask, Resources]] = []
+    for number, (agent_id, lower, kind) in enumerate(there):
+        if left[agent_id].contains(parse(kind)):
+            left[agent_id] = left[agent_id] - parse(kind)
+            tasks.append((running(f"r{number}", agent_id, lower, kind), parse(kind)))
+    units = [[replace(task, gang="")] for task in gang(size, 2, text)]
+    making = MakingRoom([task for task, _ in tasks], left, AGENTS, Placements(), ())
+    chosen = [making.choose(unit, {}) for unit in units]
+    gone = [task_id for made in chosen if made is not None for task_id in made.victims]
+    assert len(gone) == len(set(gone)), "nobody goes twice"
+    everyone = [unit[0] for unit in units]
+    fit_before = placed_without((), tasks, everyone)
+    helped = sum(made is not None for made in chosen)
+    assert placed_without(gone, tasks, everyone) >= helped
+    lower_ids = [task.task_id for task, _ in tasks if task.priority < 2]
+    assert set(gone) <= set(lower_ids)
+    if placed_without(lower_ids, tasks, everyone) > fit_before:
+        assert helped, "somebody can be helped"
+
+
+def test_a_gang_for_which_there_is_no_room_takes_none() -> None:
+    tasks = [running("a1", "a", 1, "cpus:8;mem:10"), running("b1", "b", 1, "cpus:8;mem:10")]
+    making = MakingRoom(tasks, {}, AGENTS[:2], Placements(), ())
+    assert making.choose(gang(3, 5, "cpus:8;mem:10"), {}) is None
+    made = making.choose(gang(2, 5, "cpus:8;mem:10"), {})
+    assert made is not None and set(made.victims) == {"a1", "b1"}
+    assert making.choose(gang(1, 5, "cpus:8;mem:10"), {}) is None

@@ -1,9 +1,13 @@
-"""Where the new instances of a job would go now: the framework's own planner over what is free."""
+"""Where the new instances of a job would go now, and what would be preempted for them.
+
+Both are asked of the framework's own code, over what is free: nothing is changed by that.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.launching import pending_task
@@ -11,10 +15,12 @@ from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.agents import Attributes, OfferedAgent, Placements
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
-from pymesos_binpack.placement.planner import Situation, plan
+from pymesos_binpack.placement.planner import Plan, Situation, plan
+from pymesos_binpack.placement.preemption import MakingRoom
 from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_cli.cluster import Cluster
+from pymesos_cli.jobs.preemptible import Running, Victim
 from pymesos_cli.output import count_of
 from pymesos_core.names import parse_task_id
 from pymesos_core.resources import Resources, from_proto, tagged, total
@@ -24,10 +30,21 @@ from pymesos_proto.v1 import operator_pb2, types_pb2
 
 MAX_TASKS = 2000  # that are planned: those of more are alike
 MAX_HOSTS = 5  # that are named
+MAX_VICTIMS = 5  # that are named, of a job
+MAX_PREEMPTING = 100  # instances, and gangs, for which it is asked who would be killed
 
 
-async def where_they_go(cluster: Cluster, job: Job, answer: pb.ApplyJobResponse) -> list[str]:
-    """Say of each task where what is to be started would go, and what does not fit."""
+async def where_they_go(
+    cluster: Cluster,
+    job: Job,
+    answer: pb.ApplyJobResponse,
+    running: Callable[[], Awaitable[Running]],
+) -> list[str]:
+    """Say of each task where what is to be started would go, what would be preempted for it, and
+    what does not fit.
+
+    `running` is asked where others may be preempted.
+    """
     wanted = list(_wanted(job, answer))
     if not wanted:
         return []
@@ -40,24 +57,80 @@ async def where_they_go(cluster: Cluster, job: Job, answer: pb.ApplyJobResponse)
     ]
     placed = await _placed(cluster, answer.job_id, agents)
     made = plan(wanted, offers, read_policy(DEFAULT_POLICY), Situation(placed=placed))
-    places: dict[str, Counter[str]] = {}
+    foreseen = _Foreseen()
     for launch in made.launches:
         name = _task_of(launch.task.task_id)
-        places.setdefault(name, Counter())[launch.offer.agent.hostname] += 1
-    refused: dict[str, list[str]] = {}
-    for task_id, refusal in made.unplaced.items():
-        refused.setdefault(_task_of(task_id), []).append(refusal.text)
-    return [line for spec in job.tasks for line in _lines(spec, places, refused)]
+        foreseen.places.setdefault(name, Counter())[launch.offer.agent.hostname] += 1
+        placed.add(launch.task.group, launch.offer.agent.attributes)
+    waiting = [task for task in wanted if task.task_id in made.unplaced]
+    if waiting and job.preempt:
+        _preempt(foreseen, waiting, await running(), offers, made, placed)
+    for task in waiting:
+        if task.task_id not in foreseen.helped:
+            text = made.unplaced[task.task_id].text
+            foreseen.refused.setdefault(_task_of(task.task_id), []).append(text)
+    lines = [line for spec in job.tasks for line in _lines(spec, foreseen)]
+    return [*lines, *([foreseen.unknown] if foreseen.unknown else [])]
 
 
-def _lines(
-    spec: TaskSpec, places: Mapping[str, Counter[str]], refused: Mapping[str, list[str]]
-) -> Iterator[str]:
-    if there := places.get(spec.name):
+@dataclass
+class _Foreseen:
+    """What would become of the new instances of each task, by its name."""
+
+    places: dict[str, Counter[str]] = field(default_factory=dict)
+    refused: dict[str, list[str]] = field(default_factory=dict)
+    made_room: dict[str, int] = field(default_factory=dict)  # instances that others are killed for
+    victims: dict[str, list[Victim]] = field(default_factory=dict)
+    helped: set[str] = field(default_factory=set)  # task ids
+    unknown: str = ""
+
+
+def _preempt(
+    foreseen: _Foreseen,
+    waiting: Sequence[PendingTask],
+    running: Running,
+    offers: Sequence[AgentOffers],
+    made: Plan,
+    placed: Placements,
+) -> None:
+    """Choose whom the framework would kill for those that wait, as it does."""
+    foreseen.unknown = running.unknown
+    free = {offer.agent.agent_id: offer.available for offer in offers}
+    for launch in made.launches:
+        agent_id = launch.offer.agent.agent_id
+        free[agent_id] = free[agent_id] - launch.resources
+    ports = {port for task in waiting for port in task.host_ports}
+    agents = [offer.agent for offer in offers]
+    making = MakingRoom(running.tasks.values(), free, agents, placed, ports)
+    units: dict[str, list[PendingTask]] = {}
+    for task in waiting:
+        units.setdefault(task.gang or task.task_id, []).append(task)
+    for unit in list(units.values())[:MAX_PREEMPTING]:
+        chosen = making.choose(unit, {})
+        if chosen is None:
+            continue
+        name = _task_of(unit[0].task_id)
+        foreseen.made_room[name] = foreseen.made_room.get(name, 0) + len(unit)
+        foreseen.victims.setdefault(name, []).extend(map(running.victim, chosen.victims))
+        foreseen.helped.update(task.task_id for task in unit)
+
+
+def _lines(spec: TaskSpec, foreseen: _Foreseen) -> Iterator[str]:
+    if there := foreseen.places.get(spec.name):
         named = [f"{number} on {host}" for host, number in there.most_common(MAX_HOSTS)]
         more = f" and {count_of(len(there) - MAX_HOSTS, 'other')}" if len(there) > MAX_HOSTS else ""
         yield f"{spec.name}: would go now: {', '.join(named)}{more}"
-    if texts := refused.get(spec.name):
+    if victims := foreseen.victims.get(spec.name):
+        instances = count_of(foreseen.made_room[spec.name], "instance")
+        yield f"{spec.name}: {count_of(len(victims), 'task')} would be preempted for {instances}:"
+        of: dict[tuple[str, int], list[Victim]] = {}
+        for victim in victims:
+            of.setdefault((victim.job_id, victim.priority), []).append(victim)
+        for (job_id, priority), tasks in of.items():
+            listed = ", ".join(f"{v.name} on {v.hostname}" for v in tasks[:MAX_VICTIMS])
+            more = f" and {len(tasks) - MAX_VICTIMS} more" if len(tasks) > MAX_VICTIMS else ""
+            yield f"  of {job_id} (priority {priority}): {listed}{more}"
+    if texts := foreseen.refused.get(spec.name):
         (text, _), *_ = Counter(texts).most_common(1)
         yield f"{spec.name}: {count_of(len(texts), 'instance')} would wait: {text}"
 

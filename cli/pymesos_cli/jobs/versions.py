@@ -14,6 +14,7 @@ from pymesos_cli.interrupts import run_interruptibly
 from pymesos_cli.jobs.foreseen import where_they_go
 from pymesos_cli.jobs.hosted import Hosted
 from pymesos_cli.jobs.listing import find_held
+from pymesos_cli.jobs.preemptible import running_tasks
 from pymesos_cli.jobs.progress import Progress
 from pymesos_cli.jobs.run import how_to_go_on, serving_of, watch
 from pymesos_cli.output import age, count_of, note, print_json, print_table
@@ -21,6 +22,7 @@ from pymesos_cli.services import service
 from pymesos_core.json_dialect import iso
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1.operator_pb2 import FrameworkView
 
 if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
@@ -66,7 +68,7 @@ async def apply_job(cluster: Cluster, job: Job, asked: Apply) -> int:
     _show_plan(job.name, answer, planned=asked.plan)
     if asked.plan:
         if answer.changed:
-            for line in await _where(cluster, job, answer):
+            for line in await _where(cluster, serves, job, answer):
                 print(f"  {line}")
         return EXIT_FAILED if answer.changed else 0
     if asked.wait:
@@ -74,10 +76,12 @@ async def apply_job(cluster: Cluster, job: Job, asked: Apply) -> int:
     return 0
 
 
-async def _where(cluster: Cluster, job: Job, answer: pb.ApplyJobResponse) -> list[str]:
+async def _where(
+    cluster: Cluster, serves: FrameworkView, job: Job, answer: pb.ApplyJobResponse
+) -> list[str]:
     """Where new instances would go now, as far as the caller may look."""
     try:
-        return await where_they_go(cluster, job, answer)
+        return await where_they_go(cluster, job, answer, lambda: running_tasks(cluster, serves))
     except CliError as error:
         if error.exit_code == EXIT_NO_MASTER:
             raise

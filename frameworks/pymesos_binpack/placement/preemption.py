@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from pymesos_binpack.placement.agents import KnownAgents, OfferedAgent, Placements
@@ -85,6 +85,85 @@ def _gpus(task: PendingTask) -> tuple[int, int]:
     return (MILLI, gpus // MILLI) if gpus >= MILLI else (gpus, 1 if gpus else 0)
 
 
+class MakingRoom:
+    """Chooses whom to kill for one unit after another, each in the room that those before it left.
+
+    `free` is what agents offer now; `host_ports` are those that the units want by number.
+    """
+
+    def __init__(
+        self,
+        running: Iterable[RunningTask],
+        free: Mapping[str, Resources],
+        agents: Sequence[OfferedAgent],
+        placed: Placements,
+        host_ports: Iterable[int],
+    ) -> None:
+        self._agents, self._known = agents, KnownAgents(agents)
+        by_number = frozenset(host_ports)
+        self._rooms = {
+            agent.agent_id: _room(free.get(agent.agent_id), by_number) for agent in agents
+        }
+        self._placed = placed.copy()
+        self._gone: set[str] = set()  # task ids
+        self._on: dict[str, list[RunningTask]] = {}
+        for task in running:
+            self._on.setdefault(task.agent_id, []).append(task)
+
+    def choose(self, unit: Sequence[PendingTask], homes: Mapping[str, str]) -> Preemption | None:
+        """Whom to kill for a task, or for all tasks of a gang; None if that does not help, or
+        nobody has to go.
+
+        `homes` are the agents that have the volumes of a task, by task id. One task after another
+        goes to the agent where the most important victim is the least important, then where the
+        fewest go.
+        """
+        rooms, gone = dict(self._rooms), dict[str, RunningTask]()
+        used: set[str] = set()
+        for number, wanted in enumerate(unit):
+            best = self._best(wanted, rooms, gone.keys() | self._gone, homes)
+            if best is None:
+                for placed in unit[:number]:
+                    self._placed.undo(placed.group)
+                return None
+            agent, victims = best
+            for victim in victims:
+                rooms[agent.agent_id] = rooms[agent.agent_id].plus(victim)
+                gone[victim.task_id] = victim
+            rooms[agent.agent_id] = rooms[agent.agent_id].minus(wanted)
+            self._placed.add(wanted.group, agent.attributes)
+            used.add(agent.agent_id)
+        self._rooms = rooms
+        self._gone |= gone.keys()
+        return Preemption(tuple(gone), frozenset(used)) if gone else None
+
+    def _best(
+        self,
+        wanted: PendingTask,
+        rooms: Mapping[str, _Room],
+        gone: Set[str],
+        homes: Mapping[str, str],
+    ) -> tuple[OfferedAgent, list[RunningTask]] | None:
+        best: tuple[tuple[int, int], OfferedAgent, list[RunningTask]] | None = None
+        for agent in self._agents:
+            if homes.get(wanted.task_id, agent.agent_id) != agent.agent_id:
+                continue
+            if refusal_of_agent(wanted, agent, self._placed, self._known) is not None:
+                continue
+            lower = [
+                task
+                for task in self._on.get(agent.agent_id, ())
+                if task.priority < wanted.priority and task.task_id not in gone
+            ]
+            victims = _fewest(wanted, lower, rooms[agent.agent_id])
+            if victims is not None:
+                highest = max((victim.priority for victim in victims), default=-1)
+                cost = (highest, len(victims))
+                if best is None or cost < best[0]:
+                    best = (cost, agent, victims)
+        return best[1:] if best is not None else None
+
+
 def preemption(
     unit: Sequence[PendingTask],
     running: Iterable[RunningTask],
@@ -93,46 +172,9 @@ def preemption(
     placed: Placements,
     homes: Mapping[str, str],
 ) -> Preemption | None:
-    """Whom to kill for a task, or for all tasks of a gang; None if that does not help.
-
-    `free` is what agents offer now, `homes` the agents that have the volumes of a task, by task id.
-    One task after another goes to the agent where the most important victim is the least important,
-    then where the fewest go, in the room that those before it have left.
-    """
-    known = KnownAgents(agents)
-    by_number = frozenset(port for wanted in unit for port in wanted.host_ports)
-    rooms = {agent.agent_id: _room(free.get(agent.agent_id), by_number) for agent in agents}
-    on: dict[str, list[RunningTask]] = {}
-    for task in running:
-        on.setdefault(task.agent_id, []).append(task)
-    where = placed.copy()
-    gone: list[RunningTask] = []
-    used: set[str] = set()
-    for wanted in unit:
-        best: tuple[tuple[int, int], OfferedAgent, list[RunningTask]] | None = None
-        for agent in agents:
-            if homes.get(wanted.task_id, agent.agent_id) != agent.agent_id:
-                continue
-            if refusal_of_agent(wanted, agent, where, known) is not None:
-                continue
-            lower = [r for r in on.get(agent.agent_id, ()) if r.priority < wanted.priority]
-            victims = _fewest(wanted, lower, rooms[agent.agent_id])
-            if victims is not None:
-                highest = max((victim.priority for victim in victims), default=-1)
-                cost = (highest, len(victims))
-                if best is None or cost < best[0]:
-                    best = (cost, agent, victims)
-        if best is None:
-            return None
-        _, agent, victims = best
-        for victim in victims:
-            rooms[agent.agent_id] = rooms[agent.agent_id].plus(victim)
-            on[agent.agent_id].remove(victim)
-        rooms[agent.agent_id] = rooms[agent.agent_id].minus(wanted)
-        where.add(wanted.group, agent.attributes)
-        gone += victims
-        used.add(agent.agent_id)
-    return Preemption(tuple(r.task_id for r in gone), frozenset(used)) if gone else None
+    """Whom to kill for one unit by itself: see `MakingRoom`."""
+    ports = {port for wanted in unit for port in wanted.host_ports}
+    return MakingRoom(running, free, agents, placed, ports).choose(unit, homes)
 
 
 def _room(free: Resources | None, by_number: Iterable[int]) -> _Room:

@@ -196,6 +196,7 @@ def job_view(job: JobState, framework_id: str) -> pb.JobView:
         version=job.durable_version,
         rollouts=rollout_views(job, job.durable_rollouts),
         settled=not job.unsettled and all(i.settled for i in job.instances),
+        priority=job.job.priority,
     )
 
 
