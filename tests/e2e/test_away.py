@@ -71,7 +71,7 @@ def test_explain_tells_of_a_quota_and_of_a_back_off(roles: Roles, cli: Cli) -> N
         said = cli.run("explain", "task", f"{name}.t.0").stdout
         return text in said
 
-    wait_for("the limit", lambda: says("large", "the role is at its limit"))
+    wait_for("the limit", lambda: says("large", "is at its limit"))
     assert "of 1 at most" in said and "quota set" in said, said
     wait_for("the back-off", lambda: says("crashes", "times in a row"))
     assert "the next start is due in" in said and "suppressed" not in said

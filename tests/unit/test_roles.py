@@ -5,10 +5,12 @@ from __future__ import annotations
 import pytest
 
 from pymesos_core import limits
+from pymesos_core.caller import NOBODY
 from pymesos_core.resources import parse, to_proto
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
 from pymesos_master.core.state import RoleTerms
+from pymesos_master.queries.queries import Queries
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
 
@@ -158,3 +160,31 @@ def test_with_quota_offers_wait_until_most_agents_are_back(h: MasterHarness) -> 
             assert after.offers(framework) == []
             after.advance(2)
             assert len(after.offers(framework)) > 0
+
+
+def withheld(h: MasterHarness, framework: int) -> dict[str, str]:
+    """Why a framework is not offered more, in words by their reasons."""
+    said = Queries(h.core).explain(NOBODY, h.framework_id(framework), [])
+    return {each.reason: each.text for role in said.roles for each in role.withheld}
+
+
+def test_whoever_is_at_a_limit_is_told_of_which_role(h: MasterHarness) -> None:
+    h.agent("cpus:4;mem:4096")
+    assert set_quota(h, "eng", quota(limit="cpus:1;mem:512")) is None
+    framework = h.subscribe(roles=["eng/web"])
+    h.run(framework, text="cpus:1;mem:512")
+    assert withheld(h, framework)["LIMIT"] == (
+        "the role eng/web is at its limit (eng holds 1 cpus of 1 at most, eng holds 512 mem of 512"
+        " at most)"
+    )
+
+
+def test_for_whose_guarantees_room_is_kept_is_told(h: MasterHarness) -> None:
+    h.agent("cpus:4;mem:4096")
+    for number in range(4):
+        assert set_quota(h, f"prod{number}", quota(guarantee="cpus:1;mem:1024")) is None
+    framework = h.subscribe(roles=["dev"])
+    assert withheld(h, framework)["HEADROOM"] == (
+        "it is kept free for the guarantees of other roles (prod0 holds 0 cpus of 1 guaranteed,"
+        " prod0 holds 0 mem of 1024 guaranteed, prod1 holds 0 cpus of 1 guaranteed, and 5 more)"
+    )

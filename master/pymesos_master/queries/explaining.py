@@ -12,6 +12,7 @@ from pymesos_master.queries.views import framework_view, upwards
 from pymesos_proto.v1 import operator_pb2 as pb
 
 HOSTNAMES_SHOWN = 5
+GUARANTEES_SHOWN = 3
 
 
 def explanation(
@@ -50,7 +51,7 @@ def explanation(
             ends = [standing.until_s[a] for a in agent_ids if a in standing.until_s]
             role.withheld.add(
                 reason=reason.name,
-                text=reason.value + _limits_met(allocator, state, standing.role, reason, needs),
+                text=_text(allocator, state, standing.role, reason, needs),
                 agents=len(agent_ids),
                 hostnames=[
                     state.agents[a].info.address.hostname for a in agent_ids[:HOSTNAMES_SHOWN]
@@ -79,12 +80,22 @@ def _why_not_active(agent: Agent) -> Withheld:
     return Withheld.LEAVING if agent.leaving else Withheld.DISCONNECTED
 
 
-def _limits_met(
+def _text(
     allocator: Allocator, state: ClusterState, role: str, reason: Withheld, needs: Scalars
 ) -> str:
+    """The reason, with the roles whose quota it is."""
+    if reason == Withheld.LIMIT:
+        parts = _limits_met(allocator, state, role, needs)
+        text = f"the role {role} is at its limit"
+    elif reason == Withheld.HEADROOM:
+        parts, text = _guarantees_open(allocator, state, role), str(reason.value)
+    else:
+        return str(reason.value)
+    return f"{text} ({', '.join(parts)})" if parts else text
+
+
+def _limits_met(allocator: Allocator, state: ClusterState, role: str, needs: Scalars) -> list[str]:
     """Which limits of a role, and of those above it, leave no room for as much."""
-    if reason != Withheld.LIMIT:
-        return ""
     parts = []
     for above in upwards(role):
         held = allocator.held(above)
@@ -93,4 +104,18 @@ def _limits_met(
             if left <= 0 or left < needs.get(name, 0):
                 has = f"{above} holds {format_milli(held.get(name, 0))} {name}"
                 parts.append(f"{has} of {format_milli(limit)} at most")
-    return f" ({', '.join(parts)})" if parts else ""
+    return parts
+
+
+def _guarantees_open(allocator: Allocator, state: ClusterState, role: str) -> list[str]:
+    """Which guarantees of other roles are not met yet; the first of them."""
+    mine = set(upwards(role))
+    parts = []
+    for other, terms in sorted(state.roles().items()):
+        held = allocator.held(other) if terms.quota.guarantees and other not in mine else {}
+        for name, guarantee in terms.quota.guarantees.items() if other not in mine else ():
+            if held.get(name, 0) < guarantee:
+                has = f"{other} holds {format_milli(held.get(name, 0))} {name}"
+                parts.append(f"{has} of {format_milli(guarantee)} guaranteed")
+    more = len(parts) - GUARANTEES_SHOWN
+    return [*parts[:GUARANTEES_SHOWN], *([f"and {more} more"] if more > 0 else [])]
