@@ -19,7 +19,7 @@ from pymesos_binpack.jobs.aligning import is_settled
 from pymesos_binpack.jobs.history import SUBMIT, VERSION, History, Version
 from pymesos_binpack.jobs.instance import INSTANCE, Instance, Saved, instance_key, version_of
 from pymesos_binpack.jobs.rollouts.state import Rollout
-from pymesos_binpack.jobs.state import JOB, ROLLOUTS, VOLUME, JobState
+from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, VOLUME, JobState
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
@@ -146,7 +146,7 @@ def restore(records: Records) -> Restored:
             out.given_up[key] = value.decode("utf-8", "replace")
         elif kind == VOLUME:
             out.volumes.append(value)
-        elif kind in (JOB, VERSION, ROLLOUTS, INSTANCE, QUARANTINE):
+        elif kind in (JOB, VERSION, ROLLOUT, ROLLOUTS, INSTANCE, QUARANTINE):
             out.rows.setdefault(key.partition("/")[0], []).append((kind, key, value))
     for job_id, rows in out.rows.items():
         if not any(kind == JOB for kind, _, _ in rows):
@@ -195,15 +195,18 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     saved: dict[str, Saved] = {}
     versions: dict[int, Version] = {}
     record: Any = None
-    of_rollouts: Any = None
+    ids: Any = None
+    rollouts: dict[str, Any] = {}
     for kind, key, value in rows:
         if kind == INSTANCE:
             saved[key] = load_saved(key, value)
         elif kind == VERSION:
             version = load_version(_read(f"the version {key}", value))
             versions[version.number] = version
+        elif kind == ROLLOUT:
+            rollouts[key.partition("/")[2]] = _read(f"the rollout {key}", value)
         elif kind == ROLLOUTS:
-            of_rollouts = _read("the record of its rollouts", value)
+            ids = _read("the record of its ids", value)
         elif kind == JOB:
             record = _read("its record", value)
     if not isinstance(record, dict):
@@ -222,8 +225,11 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     older = [versions[number] for number in sorted(versions) if number < latest.number]
     history = History((*older, latest))
     state = JobState(job_id, job, float(submitted_at_s), request_id, [], history, stopping, hurried)
-    if of_rollouts is not None:
-        _take_rollouts(state, of_rollouts)
+    if ids is not None:
+        _take_ids(state, ids)
+        state.are_together = "rollouts" in ids
+        rollouts = {**ids.get("rollouts", {}), **rollouts}
+    _take_rollouts(state, rollouts)
     state.take_back(_instances(state, saved))
     _fill(state)
     order = {spec.name: number for number, spec in enumerate(job.tasks)}
@@ -232,15 +238,21 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     return state
 
 
-def _take_rollouts(job: JobState, record: Any) -> None:
+def _take_ids(job: JobState, record: Any) -> None:
     """Raises ValueError, KeyError, TypeError."""
-    rollouts, used = record["rollouts"], record["used"]
-    job.rollouts = {task: _read_rollout(of) for task, of in rollouts.items()}
+    used, version = record["used"], record["version"]
     if not all(map(_is_whole, used.values())):
-        raise ValueError("the record of its rollouts has impossible numbers")
-    job.durable_rollouts = job.rollouts
-    if record["version"] == job.version:
+        raise ValueError("the record of its ids has impossible numbers")
+    if version == job.version:
         job.used = used
+
+
+def _take_rollouts(job: JobState, rollouts: Mapping[str, Any]) -> None:
+    """Raises ValueError, KeyError, TypeError."""
+    job.rollouts = {task: _read_rollout(of) for task, of in rollouts.items()}
+    job.durable_rollouts = job.rollouts
+    if not job.are_together:
+        job.written_rollouts = job.rollouts
     for rollout in job.rollouts.values():
         for number in (rollout.from_version, rollout.to_version):
             _know(job, number)

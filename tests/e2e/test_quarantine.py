@@ -50,7 +50,7 @@ def test_a_job_that_the_framework_cannot_handle(roles: Roles) -> None:
 
     framework.kill()
     mended = roles.binpack(master.address)
-    wait_for("it is known again", lambda: bool(cli.json("jobs")))
+    wait_for("it is known again", lambda: bool(cli.json("quarantine", "list")))
     (aside,) = cli.json("quarantine", "list")
     assert aside["kind"] == "job" and "TypeError: planted" in aside["reason"]
     assert "sleep 1000" in cli.ok("quarantine", "show", aside["id"])

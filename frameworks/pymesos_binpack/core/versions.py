@@ -97,7 +97,7 @@ def _put_in_force(ctx: Context, job: JobState, now: Job, version: Version) -> No
     for instance in waiting:
         ctx.note(instance)  # what they wait for may be another by now
     then: list[Then] = [VersionStored(job, version.number), RolloutsDurable(job, job.rollouts)]
-    ctx.store(version.what, job, *changes, job.rollouts_change(), then=then)
+    ctx.store(version.what, job, *changes, *job.rollout_changes(), then=then)
     job.unsettled = not is_settled(job)
 
 
@@ -176,7 +176,7 @@ def on_asked(ctx: Context, event: RolloutAsked) -> None:
     job.rollouts = {**job.rollouts, **after}
     accepted = JobAccepted(event.request_id, job.job_id, job.version)
     durable = RolloutsDurable(job, job.rollouts)
-    ctx.store(f"a rollout: {event.what}", job.rollouts_change(), then=[durable, accepted])
+    ctx.store(f"a rollout: {event.what}", *job.rollout_changes(), then=[durable, accepted])
     job.unsettled = not is_settled(job)
     follow(ctx, job)
 
@@ -203,7 +203,7 @@ def note_exit(ctx: Context, job: JobState, instance: Instance, end: End) -> None
     job.rollouts = {**job.rollouts, instance.spec.name: after}
     if after is not rollout:
         durable = RolloutsDurable(job, job.rollouts)
-        ctx.store("a rollout is told of a crash", job.rollouts_change(), then=[durable])
+        ctx.store("a rollout is told of a crash", *job.rollout_changes(), then=[durable])
 
 
 def on_due(ctx: Context, job_id: str) -> None:
@@ -262,7 +262,7 @@ def _carry_out(
     then: list[Then] = [LeavingStored(tuple((i, i.saved.task_id) for i in ending))]
     then.append(InstancesRemoved(job, tuple(gone)))
     if changed:
-        what.append(job.rollouts_change())
+        what += job.rollout_changes()
         then.append(RolloutsDurable(job, job.rollouts))
     if what:
         ctx.store("a job follows its version", *what, then=then)
@@ -302,7 +302,7 @@ def removals(job: JobState, instances: Sequence[Instance]) -> list[Change]:
     """Return what forgets instances, whose ids are not given again."""
     changes = [Change(INSTANCE, instance.key, None) for instance in instances]
     if job.retire(instances):
-        changes.append(job.rollouts_change())
+        changes += job.id_changes()
     return changes
 
 
@@ -336,7 +336,7 @@ def go_on(ctx: Context, job: JobState, since_s: float) -> None:
     if after != job.rollouts:
         job.rollouts = after
         durable = RolloutsDurable(job, job.rollouts)
-        ctx.store("its deadlines stood still", job.rollouts_change(), then=[durable])
+        ctx.store("its deadlines stood still", *job.rollout_changes(), then=[durable])
     follow(ctx, job)
 
 

@@ -28,7 +28,8 @@ from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
 
 JOB = "job"
-ROLLOUTS = "rollouts"  # of a job, and which ids its instances had
+ROLLOUT = "rollout"  # the latest of a task: its job's id/its name
+ROLLOUTS = "rollouts"  # which ids the instances of a job had; earlier, also all of its rollouts
 VOLUME = "volume"  # one that was made: see `volumes`
 
 
@@ -59,6 +60,8 @@ class JobState:
     durable_rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     # Which version no tasks as they were earlier, by these versions, go with.
     not_together: tuple[int, Mapping[str, int]] = (0, {})
+    written_rollouts: Mapping[str, Rollout] = field(default_factory=dict)  # see `rollout_changes`
+    are_together: bool = False  # its rollouts are stored as one record, as they were earlier
     used: dict[str, int] = field(default_factory=dict)  # see `retire`
     left: int = field(init=False)  # instances that are not done
     durably_stopping: bool = field(init=False)
@@ -216,14 +219,30 @@ class JobState:
                 new = True
         return new
 
-    def rollouts_change(self) -> Change:
-        """The write of what is known of its rollouts."""
-        record = {
-            "rollouts": {task: rollout.record() for task, rollout in self.rollouts.items()},
-            "used": self.used,
-            "version": self.version,
-        }
-        return Change(ROLLOUTS, self.job_id, json.dumps(record).encode())
+    def rollout_changes(self) -> list[Change]:
+        """Return the writes of the rollouts that are others than at the last call."""
+        before, self.written_rollouts = self.written_rollouts, self.rollouts
+        changes = [
+            Change(ROLLOUT, self._rollout_key(task), json.dumps(rollout.record()).encode())
+            for task, rollout in self.rollouts.items()
+            if before.get(task) != rollout
+        ]
+        gone = sorted(before.keys() - self.rollouts.keys())
+        changes += [Change(ROLLOUT, self._rollout_key(task), None) for task in gone]
+        if self.are_together:
+            self.are_together = False
+            changes += self.id_changes()  # which is without them
+        return changes
+
+    def id_changes(self) -> list[Change]:
+        """Return the writes of the ids that are not to be given again, see `retire`."""
+        if self.are_together:
+            return self.rollout_changes()
+        record = {"used": self.used, "version": self.version}
+        return [Change(ROLLOUTS, self.job_id, json.dumps(record).encode())]
+
+    def _rollout_key(self, task: str) -> str:
+        return f"{self.job_id}/{task}"
 
     def remove(self, gone: Set[Instance]) -> None:
         """Forget instances that are done; that is durable."""
@@ -285,6 +304,8 @@ class JobState:
         """Forget it and its instances."""
         yield Change(JOB, self.job_id, None)
         yield Change(ROLLOUTS, self.job_id, None)
+        for task in self.written_rollouts:
+            yield Change(ROLLOUT, self._rollout_key(task), None)
         yield from self.history.removal(self.job_id)
         for instance in self.instances:
             yield Change(INSTANCE, instance.key, None)
