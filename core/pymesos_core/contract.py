@@ -150,6 +150,7 @@ RULES: Mapping[str, Rule] = {
     "ListTasksRequest.name": _anything,
     "Ulimit.name": _LINE,
     "ip": _LINE,
+    "agent_ip": _LINE,
     "jobs_address": _LINE,
     "master_address": _LINE,
     "master_version": _LINE,

@@ -349,8 +349,10 @@ def instance_json(view: jobs_pb.InstanceView) -> Json:
         "task_id": view.task_id or None,
         "state": state_name(view.state) if view.state else None,
         "hostname": view.hostname or None,
+        "address": view.address or None,
         "agent_id": view.agent_id or None,
         "ports": list(view.ports),
+        "named_ports": dict(zip(view.port_names, view.ports, strict=False)),
         "attempts": view.attempts,
         "explanation": view.explanation or None,
         "cause": view.cause or None,
@@ -366,5 +368,6 @@ def instance_json(view: jobs_pb.InstanceView) -> Json:
         "stuck": view.stuck,
         "version": view.version or None,
         "ready": view.ready,
+        "serving": view.serving,
         "leaving": view.leaving or None,
     }

@@ -417,6 +417,7 @@ _MAY_BE = {
     "state": _is_enum,
     "agent_id": _is_text,
     "hostname": _is_text,
+    "address": _is_text,
     "attributes": lambda value: isinstance(value, dict) and all(map(_is_text, value.values())),
     "ports": lambda value: isinstance(value, list) and all(map(_is_whole, value)),
     "devices": lambda value: isinstance(value, dict) and all(map(_is_whole, value.values())),

@@ -83,6 +83,7 @@ class BinpackHarness:
         offer = pb.Offer(
             offer_id=f"o{self.offers}", agent_id=agent, hostname=agent, resources=resources,
             agent_total=resources, agent_capabilities=capabilities,
+            agent_ip=f"10.0.0.{ord(agent[-1])}",
             attributes=[pb.Attribute(name=n, text=v) for n, v in attributes.items()],
         )  # fmt: skip
         self.feed(c.OffersReceived((offer,)))

@@ -21,8 +21,11 @@ from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.restoring import load_version
 from pymesos_binpack.services.views import instance_view, job_view
 from pymesos_binpack.specs import JobError
+from pymesos_cli.jobs.progress import ports_of
+from pymesos_core.json_dialect import instance_json
 from pymesos_core.names import parse_task_id
 from pymesos_core.stop_signals import STOP_SIGNALS
+from pymesos_proto.v1 import jobs_pb2 as pb_jobs
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.binpack_harness import BinpackHarness
 
@@ -992,6 +995,15 @@ class TestNamedPorts:
         assert (env["PORT_HTTP"], env["PORT_ADMIN"]) == ("31080", "7")
         (instance,) = h.core.instances()
         assert instance.saved.ports == [31080, 7]
+        view = instance_view(instance)
+        assert view.address == "10.0.0.97" and list(view.ports) == [31080, 7]
+        shown = instance_json(view)
+        assert shown["named_ports"] == {"http": 31080, "admin": 7}
+        assert shown["address"] == "10.0.0.97"
+        assert ports_of(view) == "31080 (http), 7 (admin)"
+        assert ports_of(pb_jobs.InstanceView(ports=[1, 2], port_names=["a"])) == "1 (a), 2"
+        again = BinpackHarness(dict(h.records))
+        assert instance_view(*again.core.instances()).address == "10.0.0.97"
         # For the agent the lowest port is the first.
         mapped = {m.container_port: m.port_index for m in info.container.port_mappings}
         assert mapped == {8080: 1, 81: 0}

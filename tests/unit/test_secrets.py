@@ -373,6 +373,7 @@ class TestDelivery:
         ):
             agent = h.agent(capabilities=capabilities) if capabilities else old
             offer = h.offers(framework)[-1]
+            assert offer.agent_ip == "127.0.0.1"
             info = task(offer, f"t{first}{len(capabilities)}")
             info.kill_policy.signal = first
             h.accept(framework, [offer.offer_id], info)

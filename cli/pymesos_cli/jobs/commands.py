@@ -267,13 +267,18 @@ def watch(settings: Settings, job: str) -> None:
 
 
 @room.command("jobs")
+@click.argument("job", default="", required=False, shell_complete=completing.live_jobs)
 @click.option("--all", "ended", is_flag=True, help="Also those that have ended.")
 @json_option
 @pass_settings
-def list_jobs(settings: Settings, ended: bool, as_json: bool) -> None:
-    """List jobs."""
+def list_jobs(settings: Settings, job: str, ended: bool, as_json: bool) -> None:
+    """List jobs; or the instances of one, and where each can be reached."""
+    from pymesos_cli.jobs import instances
     from pymesos_cli.jobs import listing as jobs
 
+    if job:
+        with_cluster(settings, lambda c: instances.list_instances(c, job, as_json=as_json))
+        return
     with_cluster(settings, lambda cluster: jobs.list_jobs(cluster, ended=ended, as_json=as_json))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import zip_longest
 from typing import Any
 
 from pymesos_cli import terminal
@@ -77,7 +78,7 @@ class Progress:
     def _render(self) -> Any:
         from rich.text import Text
 
-        counts = Counter(_phase(i) for i in self._instances.values())
+        counts = Counter(phase_of(i) for i in self._instances.values())
         summary = "  ".join(f"{phase} {number}" for phase, number in sorted(counts.items()))
         lines = [f"{self._state or 'waiting'}: {summary}"]
         notes = Counter(
@@ -124,7 +125,7 @@ class Progress:
 
     def summarize(self, *, output_shown: bool = False) -> None:
         """How it ended, with those that failed, and where to read what they wrote."""
-        counts = Counter(_phase(i) for i in self._instances.values())
+        counts = Counter(phase_of(i) for i in self._instances.values())
         self.say(", ".join(f"{number} {phase}" for phase, number in sorted(counts.items())))
         failed = [
             i
@@ -145,7 +146,8 @@ def printable_lines(lines: list[str]) -> str:
     return "\n".join(printable(line) for line in lines)
 
 
-def _phase(instance: pb.InstanceView) -> str:
+def phase_of(instance: pb.InstanceView) -> str:
+    """Return pending, or the state of its latest task in lower case."""
     if instance.state == types_pb2.TASK_STATE_UNSPECIFIED:
         return "stopped" if instance.done else "pending"
     return state_name(instance.state).removeprefix("TASK_").lower()
@@ -158,7 +160,7 @@ def describe(instance: pb.InstanceView) -> str:
         return f"{name} is gone"
     if instance.state == types_pb2.TASK_STATE_UNSPECIFIED:
         return f"{name} waits: {instance.explanation}" if instance.explanation else ""
-    phase = _phase(instance)
+    phase = phase_of(instance)
     if is_terminal(instance.state):
         reason = reason_name(instance.reason)
         detail = instance.explanation if instance.state != types_pb2.TASK_FINISHED else ""
@@ -166,9 +168,15 @@ def describe(instance: pb.InstanceView) -> str:
             f": {detail}" if detail else ""
         )
     if instance.state == types_pb2.TASK_RUNNING:
-        ports = f", port {', '.join(map(str, instance.ports))}" if instance.ports else ""
+        ports = f", port {ports_of(instance)}" if instance.ports else ""
         return f"{name} running on {instance.hostname}{ports}"
     return f"{name} {phase}: {instance.explanation}" if instance.explanation else ""
+
+
+def ports_of(instance: pb.InstanceView) -> str:
+    """Return the ports that an instance has, and the names of those that have one."""
+    named = zip_longest(instance.ports, instance.port_names[: len(instance.ports)])
+    return ", ".join(f"{port} ({name})" if name else str(port) for port, name in named)
 
 
 def name_of(instance: pb.InstanceView) -> str:

@@ -155,6 +155,7 @@ def _begin(ctx: Context, instance: Instance, launch: Launch) -> None:
         state=pb.TASK_STAGING,
         agent_id=agent.agent_id,
         hostname=agent.hostname,
+        address=agent.ip,
         attributes={n: agent.attributes[n] for n in job.fields if n in agent.attributes},
         ports=in_order(instance.spec, launch),
         devices=devices(launch.resources),

@@ -32,6 +32,7 @@ class Saved(NamedTuple):
     state: int = pb.TASK_STATE_UNSPECIFIED  # of the latest attempt; unspecified: pending
     agent_id: str = ""
     hostname: str = ""
+    address: str = ""  # of its agent, where its ports are
     attributes: Mapping[str, str] = MappingProxyType({})  # of its agent: see JobState.fields
     ports: Sequence[int] = ()
     devices: Mapping[str, int] = MappingProxyType({})  # thousandths of each GPU it has

@@ -88,6 +88,7 @@ def instance_view(
         task_id=saved.task_id,
         state=pb_state(saved.state),
         hostname=saved.hostname,
+        address=saved.address,
         agent_id=saved.agent_id,
         ports=saved.ports,
         port_names=instance.spec.port_names if saved.ports else (),

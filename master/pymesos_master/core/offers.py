@@ -104,6 +104,7 @@ def offer_message(agent: Agent, offer: Offer) -> pb.Offer:
         runtimes=agent.info.runtimes,
         unavailability=agent.maintenance.unavailability if agent.maintenance else None,
         agent_capabilities=agent.info.capabilities,
+        agent_ip=agent.info.address.ip,
     )
 
 

@@ -252,7 +252,7 @@ class RestoreJobResponse(_message.Message):
     def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class InstanceView(_message.Message):
-    __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen", "cause", "next_start_at_s", "needs", "needs_ports", "data_on", "version", "ready", "leaving", "removed", "serving", "name", "port_names")
+    __slots__ = ("task_name", "instance", "task_id", "state", "hostname", "agent_id", "ports", "attempts", "explanation", "done", "exit_status", "reason", "service", "stuck", "nearest", "offers_seen", "cause", "next_start_at_s", "needs", "needs_ports", "data_on", "version", "ready", "leaving", "removed", "serving", "name", "address", "port_names")
     TASK_NAME_FIELD_NUMBER: _ClassVar[int]
     INSTANCE_FIELD_NUMBER: _ClassVar[int]
     TASK_ID_FIELD_NUMBER: _ClassVar[int]
@@ -280,6 +280,7 @@ class InstanceView(_message.Message):
     REMOVED_FIELD_NUMBER: _ClassVar[int]
     SERVING_FIELD_NUMBER: _ClassVar[int]
     NAME_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PORT_NAMES_FIELD_NUMBER: _ClassVar[int]
     task_name: str
     instance: int
@@ -308,8 +309,9 @@ class InstanceView(_message.Message):
     removed: bool
     serving: bool
     name: str
+    address: str
     port_names: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., serving: _Optional[bool] = ..., name: _Optional[str] = ..., port_names: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, task_name: _Optional[str] = ..., instance: _Optional[int] = ..., task_id: _Optional[str] = ..., state: _Optional[_Union[_types_pb2.TaskState, str]] = ..., hostname: _Optional[str] = ..., agent_id: _Optional[str] = ..., ports: _Optional[_Iterable[int]] = ..., attempts: _Optional[int] = ..., explanation: _Optional[str] = ..., done: _Optional[bool] = ..., exit_status: _Optional[int] = ..., reason: _Optional[_Union[_types_pb2.Reason, str]] = ..., service: _Optional[bool] = ..., stuck: _Optional[bool] = ..., nearest: _Optional[str] = ..., offers_seen: _Optional[int] = ..., cause: _Optional[str] = ..., next_start_at_s: _Optional[float] = ..., needs: _Optional[_Iterable[_Union[_types_pb2.Resource, _Mapping]]] = ..., needs_ports: _Optional[int] = ..., data_on: _Optional[str] = ..., version: _Optional[int] = ..., ready: _Optional[bool] = ..., leaving: _Optional[str] = ..., removed: _Optional[bool] = ..., serving: _Optional[bool] = ..., name: _Optional[str] = ..., address: _Optional[str] = ..., port_names: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class JobView(_message.Message):
     __slots__ = ("job_id", "name", "state", "instances", "counts", "submitted_at_s", "framework_id", "more", "explanation", "version", "settled", "rollouts", "priority")

@@ -540,7 +540,7 @@ class FrameworkInfo(_message.Message):
     def __init__(self, framework_id: _Optional[str] = ..., name: _Optional[str] = ..., user: _Optional[str] = ..., roles: _Optional[_Iterable[str]] = ..., failover_timeout_s: _Optional[float] = ..., capabilities: _Optional[_Iterable[_Union[FrameworkCapability, str]]] = ..., principal: _Optional[str] = ..., checkpoint: _Optional[bool] = ..., hostname: _Optional[str] = ..., webui_url: _Optional[str] = ..., jobs_address: _Optional[str] = ..., labels: _Optional[_Iterable[_Union[Label, _Mapping]]] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class Offer(_message.Message):
-    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes", "optimistic", "unavailability", "agent_capabilities")
+    __slots__ = ("offer_id", "framework_id", "agent_id", "hostname", "role", "resources", "attributes", "agent_total", "runtimes", "optimistic", "unavailability", "agent_capabilities", "agent_ip")
     OFFER_ID_FIELD_NUMBER: _ClassVar[int]
     FRAMEWORK_ID_FIELD_NUMBER: _ClassVar[int]
     AGENT_ID_FIELD_NUMBER: _ClassVar[int]
@@ -553,6 +553,7 @@ class Offer(_message.Message):
     OPTIMISTIC_FIELD_NUMBER: _ClassVar[int]
     UNAVAILABILITY_FIELD_NUMBER: _ClassVar[int]
     AGENT_CAPABILITIES_FIELD_NUMBER: _ClassVar[int]
+    AGENT_IP_FIELD_NUMBER: _ClassVar[int]
     offer_id: str
     framework_id: str
     agent_id: str
@@ -565,7 +566,8 @@ class Offer(_message.Message):
     optimistic: bool
     unavailability: Unavailability
     agent_capabilities: _containers.RepeatedScalarFieldContainer[AgentCapability]
-    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., optimistic: _Optional[bool] = ..., unavailability: _Optional[_Union[Unavailability, _Mapping]] = ..., agent_capabilities: _Optional[_Iterable[_Union[AgentCapability, str]]] = ...) -> None: ...
+    agent_ip: str
+    def __init__(self, offer_id: _Optional[str] = ..., framework_id: _Optional[str] = ..., agent_id: _Optional[str] = ..., hostname: _Optional[str] = ..., role: _Optional[str] = ..., resources: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., attributes: _Optional[_Iterable[_Union[Attribute, _Mapping]]] = ..., agent_total: _Optional[_Iterable[_Union[Resource, _Mapping]]] = ..., runtimes: _Optional[_Iterable[str]] = ..., optimistic: _Optional[bool] = ..., unavailability: _Optional[_Union[Unavailability, _Mapping]] = ..., agent_capabilities: _Optional[_Iterable[_Union[AgentCapability, str]]] = ..., agent_ip: _Optional[str] = ...) -> None: ...
 
 class Unavailability(_message.Message):
     __slots__ = ("start_s", "duration_s")
