@@ -12,12 +12,14 @@ from pymesos_binpack import core as bp
 from pymesos_binpack.jobs.instance import INSTANCE, Instance
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.placement.ports import ranges_of
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError, StateError
 from pymesos_binpack.specs import Job
 from pymesos_core.addresses import HostPort
 from pymesos_core.clock import Now
+from pymesos_core.resources import from_proto
 from pymesos_core.security.auditing import Audit
 from pymesos_core.security.identities import Kind
 from pymesos_core.states import is_terminal, state_name
@@ -210,6 +212,9 @@ class WatchedBinpack(bp.BinpackCore):
                 self.budgets.check(self)
             for instance in self._leaving() - leaving:
                 self._check_left(instance)
+            for effect in effects:
+                if isinstance(effect, bp.Accept):
+                    self._check_ports(effect)
             return [wanted for effect in effects for wanted in self.node.wanted(effect)]
         except Exception as error:
             if not isinstance(error.__cause__, PlantedError):
@@ -219,6 +224,19 @@ class WatchedBinpack(bp.BinpackCore):
     def _leaving(self) -> set[Instance]:
         """The instances that leave agents that are drained."""
         return {i for i in self.instances() if DRAINED in i.saved.leaving}
+
+    def _check_ports(self, accept: bp.Accept) -> None:
+        """What wants ports by number is launched with these, and knows them."""
+        for info in (*accept.tasks, *(group[0] for group in accept.groups)):
+            instance = self.instance_of(info.task_id)
+            given = {
+                port
+                for begin, end in ranges_of(from_proto(info.resources))
+                for port in range(begin, end + 1)
+            }
+            if instance is not None:
+                assert given.issuperset(instance.spec.host_ports), f"{info.task_id} has {given}"
+                assert given == set(instance.saved.ports), f"{info.task_id} has {given}"
 
     def _check_left(self, instance: Instance) -> None:
         """What does its work leaves only when another one does, unless some may be missing; what

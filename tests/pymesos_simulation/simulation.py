@@ -19,6 +19,8 @@ POLICY_EVERY = 6  # of so many seeds one has certificates and a policy
 EDIT_EVERY = 8  # of so many seeds two have people who change jobs: one of these with drains, too
 SECRETS_EVERY = 5  # of so many seeds one has operators who set secrets, and a job that uses them
 PAIR_EVERY = 9  # of so many seeds the last has a framework of two instances
+HOST_PORTS_EVERY = 8  # of so many seeds one has a service that wants a port by its number
+HOST_PORT = 50
 DESK_EVERY = 5  # of so many seeds the last has an operator who watches all
 LOOK_S = 0.02  # of simulated time, between two looks at whether it has
 HEALED_S = 3600.0  # simulated seconds within which a healed cluster must have converged
@@ -77,6 +79,21 @@ def _job(world: World, number: int) -> Job:
     return parse_job({"name": f"job{number}", "tasks": tasks})
 
 
+def _portless(job: Job) -> Job:
+    document = json.loads(job.document)
+    document["tasks"][1]["resources"]["ports"] = 0
+    return parse_job(document)
+
+
+def _with_host_port(job: Job, agents: int) -> Job:
+    """The service of a job with a port that each agent has once."""
+    document = json.loads(job.document)
+    service = document["tasks"][1]
+    service["ports"] = [{"name": "web", "host": HOST_PORT}]
+    service["instances"] = min(service["instances"], agents)
+    return parse_job(document)
+
+
 def _urgent_job(world: World, number: int) -> Job:
     """Others of its framework are killed for it when there is no room.
 
@@ -118,6 +135,11 @@ def _cluster(world: World) -> Cluster:
         role = random.choice(["*", *ROLES])
         executors = random.random() < 0.3
         jobs = [_job(world, number)]
+        if world.seed % HOST_PORTS_EVERY == HOST_PORTS_EVERY - 3:
+            # Nobody else has ports of these, or it might wait for ever.
+            jobs = [
+                _with_host_port(jobs[0], len(cluster.agents)) if not number else _portless(jobs[0])
+            ]
         if random.random() < 0.4:
             jobs.append(_urgent_job(world, number))
         if world.secrets and not number:

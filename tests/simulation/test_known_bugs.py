@@ -32,13 +32,16 @@ from pymesos_binpack.core.then import InstanceDurable, KillStored, LaunchStored,
 from pymesos_binpack.jobs import aligning
 from pymesos_binpack.jobs.rollouts import holding
 from pymesos_binpack.jobs.rollouts.seen import Seen
+from pymesos_binpack.placement import planner
+from pymesos_binpack.placement.ports import draw_ports
+from pymesos_binpack.placement.tasks import PendingTask
 from pymesos_binpack.restoring import Quarantined
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack
 from pymesos_core.coordination.zk_store import ZkStore
 from pymesos_core.coordination.zookeeper import ZkRegistry
 from pymesos_core.outbox import Outbox
-from pymesos_core.resources import EMPTY
+from pymesos_core.resources import EMPTY, Resources
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, CommitQueue
 from pymesos_core.streams import serve_stream
@@ -745,7 +748,17 @@ def stop_at_once_what_is_on_a_drained_agent(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(holding, "_move", move)
 
 
+def give_any_port_for_a_host_port(patch: pytest.MonkeyPatch) -> None:
+    """A task that wants a port by its number is given what comes."""
+
+    def any_ports(free: Resources, task: PendingTask, avoided: Resources) -> Resources:
+        return draw_ports(free, replace(task, host_ports=()), avoided)
+
+    patch.setattr(planner, "draw_ports", any_ports)
+
+
 BUGS: list[Patch] = [
+    give_any_port_for_a_host_port,
     stop_at_once_what_is_on_a_drained_agent,
     stop_however_few_are_left,
     start_as_many_as_there_are,
@@ -816,6 +829,7 @@ BUGS: list[Patch] = [
 
 # Where a bug was found last, of those that the first seeds do not find: that one is tried first.
 FOUND_BY: dict[str, int] = {
+    "give_any_port_for_a_host_port": 5,
     "a_stream_ends_without_its_close": 9,
     "answer_before_the_end_of_a_job_is_stored": 29,
     "begin_to_drain_before_that_is_stored": 19,
