@@ -32,8 +32,8 @@ def make_call(calls: Calls, effect: CallEffect) -> None:
             calls.revive()
         case Suppress():
             calls.suppress()
-        case Kill(task_id, agent_id):
-            calls.kill(task_id, agent_id)
+        case Kill(task_id, agent_id, grace_s, first):
+            calls.kill(task_id, agent_id, grace_s, first)
         case Acknowledge(status):
             calls.acknowledge(status)
         case AnswerInverseOffer(inverse_offer_id, accepts):

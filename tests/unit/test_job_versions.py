@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import versions
 from pymesos_binpack.core.hearing import ANSWERED_WITHIN_S
 from pymesos_binpack.jobfiles.differences import differences, without_environments
@@ -26,7 +27,9 @@ from pymesos_core.json_dialect import instance_json
 from pymesos_core.names import parse_task_id
 from pymesos_core.stop_signals import STOP_SIGNALS
 from pymesos_proto.v1 import jobs_pb2 as pb_jobs
+from pymesos_proto.v1 import scheduler_pb2 as pb_scheduler
 from pymesos_proto.v1 import types_pb2 as pb
+from pymesos_sdk.calls import Calls
 from pymesos_testing.binpack_harness import BinpackHarness
 
 BIG = "cpus:40;mem:40000;ports:[1-9]"
@@ -937,6 +940,22 @@ class TestFirstSignal:
         (accept,) = h.of(c.Accept)
         assert isinstance(accept, c.Accept)
         assert task.kill_signal == "SIGTERM" and not accept.tasks[0].kill_policy.signal
+
+    def test_what_runs_ends_as_its_job_says_by_then(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=1, shutdown={"signal": "SIGQUIT", "grace_s": 7}))
+        run_all(h)
+        propose(h, shop(instances=1, shutdown={"grace_s": 9}))
+        assert killed(h) == set()
+        h.feed(c.JobStopped("j-r"))
+        (kill,) = h.of(c.Kill)
+        called: list[pb_scheduler.Call] = []
+        calls = Calls()
+        calls.call = called.append  # type: ignore[method-assign, assignment]
+        make_call(calls, kill)  # type: ignore[arg-type]
+        policy = called[0].kill.kill_policy
+        assert (policy.grace_period_s, policy.signal) == (9.0, "SIGTERM")
 
     def test_those_of_the_schema_are_those_of_the_contract(self) -> None:
         said = schema()["$defs"]["task"]["properties"]["shutdown"]["properties"]["signal"]

@@ -88,7 +88,8 @@ class Context:
         """Kill the task of an instance, once."""
         if not instance.killing:
             instance.killing = True
-            self.say(Kill(instance.saved.task_id, instance.saved.agent_id))
+            saved, spec = instance.saved, instance.spec
+            self.say(Kill(saved.task_id, saved.agent_id, spec.kill_grace_s, spec.kill_signal))
 
     def note(self, instance: Instance) -> None:
         """Keep in mind whether it waits; after every change of that.

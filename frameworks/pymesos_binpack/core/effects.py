@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pymesos_core.store import Change
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -47,10 +47,12 @@ class Suppress:
 
 @dataclass(frozen=True, slots=True)
 class Kill:
-    """Kill a task by its own policy."""
+    """Kill a task: by what its job says now, or by its own policy where that is not known."""
 
     task_id: str
     agent_id: str
+    grace_s: float | None = field(default=None, compare=False)
+    first: str = field(default="", compare=False)  # the signal before SIGKILL
 
 
 @dataclass(frozen=True, slots=True)
