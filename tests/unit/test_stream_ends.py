@@ -509,7 +509,7 @@ async def test_a_watch_of_a_job() -> None:
         durable_rollouts={},
         unsettled=False,
     )
-    job.job = SimpleNamespace(name="j")
+    job.job = SimpleNamespace(name="j", priority=0)
 
     @contextlib.contextmanager
     def watch(job_id: str) -> Iterator[Watch]:
