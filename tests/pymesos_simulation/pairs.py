@@ -16,12 +16,14 @@ from urllib.parse import unquote
 from pymesos_binpack.electing import contend, elsewhere
 from pymesos_binpack.jobs.instance import INSTANCE
 from pymesos_binpack.placement.packing import read_policy
+from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StartsAgainError
 from pymesos_binpack.specs import Job
 from pymesos_core.coordination import MasterInfo, Term
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
 from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector, ZkRegistry
+from pymesos_core.security.auditing import Audit
 from pymesos_core.store import Change, Records, StateStore
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver
@@ -119,7 +121,7 @@ class ElectedNode(FrameworkNode):
         detector = ZkDetector(url, SESSION_S, client=client, elected=INSTANCES)
         await detector.start(patient=True)
         service = JobsService(None, self.role, lambda: elsewhere(me, detector.leader))
-        self.network.listen(self, self.address, handlers_of(service))
+        self.network.listen(self, self.address, handlers_of(AuditedJobs(service, Audit())))
         outside = outside_of(self, self.network)
         await contend(contender, service, self._begin, outside, _stand_by)
 
