@@ -6,17 +6,18 @@ import asyncio
 import json
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from pymesos_binpack import core as c
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
-from pymesos_core.caller import Caller, Method
+from pymesos_core.caller import NOBODY, Caller, Method
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.auditing import Audit
+from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import read_policy
 from pymesos_core.tasks import running
 from pymesos_core.transport import CallError, Code
@@ -45,14 +46,18 @@ class Framework:
         async def submit(job: Any, request_id: str, *, same_name: bool, made_by: str) -> str:
             return f"{job.name}-1"
 
-        binpack: Any = SimpleNamespace(
+        self.binpack: Any = SimpleNamespace(
             core=h.core, driver=SimpleNamespace(framework_id="f"), submit=submit
         )
-        self.core = h.core
+        self._harness = h
         self.files = AuditFiles(folder, 1 << 20)
         self.audit = Audit(self.files)
-        service = JobsService(binpack, "prod")
+        service = JobsService(cast(Any, self.binpack), "prod")
         self.service = AuditedJobs(service, self.audit, self.files, OUTSIDE)
+
+    def tell(self, policy: Policy) -> None:
+        """The master tells of another policy."""
+        self._harness.feed(c.PolicyTold(policy))
 
     async def ask(self, method: str, request: Any, caller: Caller = ALICE) -> Any:
         call: Any = SimpleNamespace(caller=caller)
@@ -131,3 +136,62 @@ def test_it_answers_the_contract_and_nothing_else(framework: Framework) -> None:
         assert asyncio.iscoroutinefunction(getattr(framework.service, method.name))
     with pytest.raises(AttributeError):
         framework.service.Nothing  # noqa: B018
+
+
+async def test_who_hangs_up_is_written_all_the_same(framework: Framework) -> None:
+    """A short deadline would be a way around the audit: the job is submitted."""
+    begun = asyncio.Event()
+
+    async def submit(job: Any, request_id: str, *, same_name: bool, made_by: str) -> str:
+        begun.set()
+        await asyncio.Event().wait()
+        return ""
+
+    framework.binpack.submit = submit
+    async with running(framework.audit.run()):
+        asking = asyncio.create_task(
+            framework.ask("SubmitJob", pb.SubmitJobRequest(job_json=JOB, request_id="r"))
+        )
+        await begun.wait()
+        asking.cancel()
+        await asyncio.wait({asking})
+        assert asking.cancelled()
+        written = asyncio.Event()
+        framework.audit.then(lambda _: written.set())
+        await written.wait()
+        (line,) = await framework.lines()
+    assert (line["method"], line["decision"]) == ("Jobs.SubmitJob", "allowed")
+    assert line["result"] == "not answered (CancelledError): it may be done"
+
+
+async def test_the_policy_of_the_decision_is_the_one_that_is_written(framework: Framework) -> None:
+    async def submit(job: Any, request_id: str, *, same_name: bool, made_by: str) -> str:
+        document = "allow: [{who: operator/alice, do: [audit], role: '**'}]"
+        framework.tell(read_policy(document, 5))
+        return "j-1"
+
+    framework.binpack.submit = submit
+    async with running(framework.audit.run()):
+        await framework.ask("SubmitJob", pb.SubmitJobRequest(job_json=JOB, request_id="r"))
+        (line,) = await framework.lines()
+    assert (line["decision"], line["result"]) == ("allowed", "done")
+    assert "operator/alice" in line["rule"]
+
+
+@pytest.mark.parametrize("caller", [ALICE, EVE, NOBODY])
+async def test_one_that_stands_by_decides_nothing_and_writes_nothing(
+    framework: Framework, caller: Caller
+) -> None:
+    """Whoever may nothing could fill the files with lines of calls that were none."""
+    elsewhere = CallError(Code.FAILED_PRECONDITION, "another leads")
+    service = JobsService(None, "prod", lambda: elsewhere)
+    standing_by = AuditedJobs(service, framework.audit, framework.files, OUTSIDE)
+    call: Any = SimpleNamespace(caller=caller)
+    async with running(framework.audit.run()):
+        for method, request in (
+            ("StopJob", pb.StopJobRequest(job_id="j")),
+            ("ReadAudit", ReadAuditRequest()),
+        ):
+            with pytest.raises(CallError, match="another leads"):
+                await getattr(standing_by, method)(request, call)
+        assert await framework.lines() == []

@@ -63,7 +63,7 @@ class Asked:
     def decided(self, call: Call, name: str) -> Decision:
         """Whether its caller may make this call of the framework's role. Raises CallError."""
         need = NEEDS[name]
-        assert need.verb is not None
+        assert need.verb is not None and self.binpack is not None  # or it leads elsewhere
         return self._decided(call, need.verb, "" if need.of is Object.CLUSTER else self._role)
 
     def _problem(self, call: Call, verb: Verb) -> str | None:

@@ -13,7 +13,7 @@ from pymesos_binpack.services.asked import Call
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_core.errors import Problem
 from pymesos_core.outside import OUTSIDE, Outside
-from pymesos_core.security.audit import Value, entry
+from pymesos_core.security.audit import Entry, Value, entry
 from pymesos_core.security.audit_files import AuditFiles
 from pymesos_core.security.audit_reading import read_page
 from pymesos_core.security.auditing import Audit
@@ -23,6 +23,7 @@ from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1.operator_pb2 import ReadAuditRequest, ReadAuditResponse
 
 CHANGING = (Verb.SUBMIT, Verb.STOP, Verb.POLICY)
+MAY = "it may be done"
 _ONLY_LOOKS = ("dry_run", "check_only")
 # What of a request names its object, or says what it is to be; and of an answer.
 _NAMED = (
@@ -61,49 +62,47 @@ class AuditedJobs:
         changing = NEEDS[call_name].verb in CHANGING
 
         async def audited(request: Any, call: Call) -> Any:
-            changes = changing and not any(getattr(request, name, False) for name in _ONLY_LOOKS)
-            if changes:
-                _raise(await self._audit.make_room())
-            try:
-                answered = await answer(request, call)
-            except CallError as error:
-                denied = error.code == Code.PERMISSION_DENIED
-                if changes or denied:
-                    problem = await self._tell(call_name, call, _named(request), error)
-                    if not denied:
-                        _raise(problem)
-                raise
-            if changes:
-                named = _named(request) | _of(answered, _ANSWERED)
-                _raise(await self._tell(call_name, call, named))
-            return answered
+            decision = await self._decided(call_name, request, call)
+            if not changing or any(getattr(request, looks, False) for looks in _ONLY_LOOKS):
+                return await answer(request, call)
+            _raise(await self._audit.make_room())
+            line = entry(self._outside.wall_s(), call.caller, call_name, decision, _named(request))
+            return await self._change(answer(request, call), line)
 
         return audited
 
+    async def _change(self, answer: Awaitable[Any], line: Entry) -> Any:
+        """Answer what changes something, once its line is written with what came of it."""
+        try:
+            answered = await answer
+        except CallError as error:
+            denied = error.code == Code.PERMISSION_DENIED  # it needs more than one right
+            line = replace(line, result=error.message, denied=denied)
+            _raise(await self._audit.written(line))
+            raise
+        except BaseException as error:  # who asked hung up, say, and is not waited for
+            self._audit.write(replace(line, result=f"not answered ({type(error).__name__}): {MAY}"))
+            raise
+        done = replace(line, object={**line.object, **_of(answered, _ANSWERED)})
+        _raise(await self._audit.written(done))
+        return answered
+
     async def ReadAudit(self, request: ReadAuditRequest, call: Call) -> ReadAuditResponse:  # noqa: N802
         """Lines that this framework has written, the oldest first."""
-        name = "Jobs.ReadAudit"
-        if problem := self._service.decided(call, name).problem:
-            denied = CallError(Code.PERMISSION_DENIED, problem)
-            await self._tell(name, call, {}, denied)
-            raise denied
+        await self._decided("Jobs.ReadAudit", request, call)
         return await read_page(self._files, request, "pymesos-binpack")
 
-    async def _tell(
-        self, name: str, call: Call, named: dict[str, Value], error: CallError | None = None
-    ) -> Problem | None:
-        """Have a line written, and wait until it is."""
-        if error is not None and error.code == Code.PERMISSION_DENIED:
-            made = Decision(error.message)
-        else:
-            try:
-                made = self._service.decided(call, name)
-            except CallError:  # the policy is not known, which is the error of this call, too
-                made = Decision()
-        line = entry(self._outside.wall_s(), call.caller, name, made, named)
-        if error is not None:
-            line = replace(line, result=error.message)
-        return await self._audit.written(line)
+    async def _decided(self, name: str, request: Any, call: Call) -> Decision:
+        """What allows a call, by the policy of now; a denial is written.
+
+        An instance that does not lead decides nothing, and writes nothing. Raises CallError.
+        """
+        decision = self._service.decided(call, name)
+        if decision.problem is not None:
+            at_s = self._outside.wall_s()
+            await self._audit.written(entry(at_s, call.caller, name, decision, _named(request)))
+            raise CallError(Code.PERMISSION_DENIED, decision.problem)
+        return decision
 
 
 def _raise(problem: Problem | None) -> None:
