@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from pymesos_cli.access import audit
 from pymesos_cli.access.audit import Wanted, show_audit
 from pymesos_cli.cluster import CliError, Cluster
 from pymesos_core.addresses import HostPort
@@ -38,6 +40,8 @@ class Masters:
             outside = Outside(dial=self._dial)
             self.of[at] = Leadership(info, outside, masters=self.all, audit_files=files)
         self.zookeeper_away = self.framework = False
+        self.pages: list[pb.ReadAuditResponse] = []  # of the framework, the last for ever
+        self.timeout_s = 1.0
 
     def _dial(self, address: HostPort, to: Kind, name: str = "") -> Any:
         return Peer(self, address)
@@ -58,7 +62,21 @@ class Masters:
         if not self.framework:
             return []
         info = types_pb2.FrameworkInfo(name="binpack", jobs_address="h:1")
-        return [pb.FrameworkView(info=info, state="disconnected")]
+        return [pb.FrameworkView(info=info, state="active" if self.pages else "disconnected")]
+
+    @asynccontextmanager
+    async def service(self, *_: object) -> AsyncIterator[Any]:
+        """As the Jobs service of the framework."""
+
+        class Stub:
+            async def ReadAudit(
+                stub,
+                request: Any,
+                timeout: float,  # noqa: N805
+            ) -> pb.ReadAuditResponse:
+                return self.pages[0]
+
+        yield Stub()
 
     async def call(self, make: Callable[[Any, float], Awaitable[Any]]) -> Any:
         """As `Cluster.call`, of the first."""
@@ -161,3 +179,43 @@ async def test_which_run_is_not_known_without_zookeeper(masters: Masters) -> Non
         await lines(masters.of[A], pb.ReadAuditRequest())
     answer = await lines(masters.of[A], pb.ReadAuditRequest(master=str(A)))
     assert len(answer.lines) == 1 and answer.master == str(A)
+
+
+@pytest.mark.parametrize(
+    ("lines_told", "cursor", "why"),
+    [
+        (["nonsense"], "", "it answers what is no line of an audit"),
+        (["[" * 100_000], "", "it answers what is no line of an audit"),
+        (['{"time": 1, "object": 3}'], "", "it answers what is no line of an audit"),
+        ([], "again", "it has not ended after 5 pages"),
+        (['{"time": "0000"}'], "again", "it has not ended after 5 pages"),
+    ],
+)
+def test_a_framework_that_makes_lines_up_hides_none_of_the_masters(
+    masters: Masters,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    lines_told: list[str],
+    cursor: str,
+    why: str,
+) -> None:
+    masters.write(A, 1)
+    masters.framework = True
+    masters.pages = [pb.ReadAuditResponse(lines=lines_told, cursor=cursor)]
+    monkeypatch.setattr(audit, "MAX_PAGES", 5)
+    monkeypatch.setattr(audit, "service", masters.service)
+    with pytest.raises(CliError, match=f"the framework binpack, from some line on: {why}"):
+        show(masters)
+    found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [line["by"] for line in found if line["source"] == f"the master at {A}"] == [1]
+
+
+def test_what_a_framework_tells_is_marked(
+    masters: Masters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = '{"time": "2026", "principal": "operator/alice", "source": "the master at 10.0.0.1:1"}'
+    masters.framework, masters.pages = True, [pb.ReadAuditResponse(lines=[told])]
+    monkeypatch.setattr(audit, "service", masters.service)
+    asyncio.run(show_audit(cast(Cluster, masters), Wanted(None, "", "", False), as_json=False))
+    said = capsys.readouterr().out
+    assert said.startswith("2026 [the framework binpack] operator/alice ")

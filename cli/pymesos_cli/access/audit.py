@@ -45,13 +45,17 @@ async def show_audit(cluster: Cluster, wanted: Wanted, *, as_json: bool) -> None
             print(printable(_in_words(line)))
     what = "nothing like that" if not shown else "that is all"
     note(
-        f"{what} in the audit of {' and '.join(reading.read)}; masters that do not run now have"
-        f" theirs on their own machines"
+        f"{what} in the audit of {' and '.join(reading.read)}; masters that do not run now, and"
+        f" instances of frameworks that stand by, have theirs on their own machines"
     )
     for none in reading.none:
         note(none)
     if reading.missing:
         raise CliError(f"what others have written is missing: {'; '.join(reading.missing)}")
+
+
+OF_FRAMEWORKS = "the framework "  # so the names of those begin
+MAX_PAGES = 20_000  # of one source, which would be 5 GiB
 
 
 @dataclass(frozen=True)
@@ -107,16 +111,16 @@ class Reading:
     ) -> AsyncIterator[dict[str, Any]]:
         """Its lines, from its first page on."""
         self.read.append(source.name)
-        while True:
-            for line in page.lines:
-                yield json.loads(line)
-            if not page.cursor:
-                return
-            try:
+        try:
+            for _ in range(MAX_PAGES):
+                for line in page.lines:
+                    yield {**_read(line), "source": source.name}
+                if not page.cursor:
+                    return
                 page = await source.page(page.cursor)
-            except CliError as error:
-                self.missing.append(f"{source.name}, from some line on: {error.message}")
-                return
+            raise CliError(f"it has not ended after {MAX_PAGES} pages")
+        except CliError as error:
+            self.missing.append(f"{source.name}, from some line on: {error.message}")
 
     # Whom there is to ask.
 
@@ -142,7 +146,7 @@ class Reading:
             self.missing.append(f"the frameworks that serve jobs: {error.message}")
             return []
         return [
-            Source(f"the framework {view.info.name}", partial(self._page_of_framework, view))
+            Source(f"{OF_FRAMEWORKS}{view.info.name}", partial(self._page_of_framework, view))
             for view in views
         ]
 
@@ -159,13 +163,29 @@ class Reading:
         return request
 
 
+def _read(line: str) -> dict[str, Any]:
+    """Read a line, which a framework may have made up. Raises CliError."""
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict) or not isinstance(said.get("object", {}), dict):
+        raise CliError("it answers what is no line of an audit")
+    return said
+
+
 def _in_words(said: dict[str, Any]) -> str:
-    """One line: when, who, whether, what, of what, and what came of it."""
+    """One line: when, who, whether, what, of what, and what came of it.
+
+    What a framework tells is marked: masters vouch for their own lines only.
+    """
     who = said.get("principal") or said.get("peer") or "-"
     named = (f"{name}={_value(value)}" for name, value in (said.get("object") or {}).items())
     argv = said.get("argv")
+    source = str(said.get("source"))
     parts = [
         str(said.get("time")),
+        *([f"[{source}]"] if source.startswith(OF_FRAMEWORKS) else ()),
         str(who),
         str(said.get("decision")),
         str(said.get("method") or "-"),

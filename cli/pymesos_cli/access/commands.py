@@ -95,9 +95,10 @@ def whoami(settings: Settings, as_json: bool) -> None:
 def audit(
     settings: Settings, since: float | None, who: str, verb: str, denied: bool, as_json: bool
 ) -> None:
-    """Show who changed what, and what was denied, as the masters have written it.
+    """Show who changed what, and what was denied: as the masters, and frameworks of jobs, wrote it.
 
-    With --json each line is as it is in the file. The exit status is 1 if a master was not reached.
+    With --json each line is as it is in the file, with its `source`. The exit status is 1 if one of
+    them was not reached.
     """
     from pymesos_cli.access import audit as audits
 

@@ -49,7 +49,7 @@ async def lines(leadership: Leadership, request: pb.ReadAuditRequest) -> pb.Read
     for address in others:
         if str(address) == request.master:
             return await _pass_on(leadership, address, request)
-    raise CallError(Code.NOT_FOUND, f"no master runs at {quoted(request.master)} now")
+    raise CallError(Code.FAILED_PRECONDITION, f"no master runs at {quoted(request.master)} now")
 
 
 async def _others(leadership: Leadership) -> list[HostPort]:
