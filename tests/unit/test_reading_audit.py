@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -68,15 +69,10 @@ class Masters:
     async def service(self, *_: object) -> AsyncIterator[Any]:
         """As the Jobs service of the framework."""
 
-        class Stub:
-            async def ReadAudit(
-                stub,
-                request: Any,
-                timeout: float,  # noqa: N805
-            ) -> pb.ReadAuditResponse:
-                return self.pages[0]
+        async def read(request: Any, timeout: float) -> pb.ReadAuditResponse:
+            return self.pages[0]
 
-        yield Stub()
+        yield SimpleNamespace(ReadAudit=read)
 
     async def call(self, make: Callable[[Any, float], Awaitable[Any]]) -> Any:
         """As `Cluster.call`, of the first."""
