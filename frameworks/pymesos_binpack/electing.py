@@ -12,8 +12,7 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
-from pymesos_binpack.core import JobFault
-from pymesos_binpack.life import JOBS_LIMITS, Options, framework_info, read_core
+from pymesos_binpack.life import JOBS_LIMITS, Options, framework_info, live, read_core, refusal
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StateError
@@ -23,7 +22,7 @@ from pymesos_core.addresses import HostPort, ZkUrl
 from pymesos_core.coordination import Contender, MasterInfo, RegistryError, Term
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
-from pymesos_core.exits import ExitStatus, RemovedError, RoleError
+from pymesos_core.exits import ExitStatus
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.grpc_transport import add_service
 from pymesos_core.outside import OUTSIDE, Outside, outside_with
@@ -35,7 +34,7 @@ from pymesos_core.security.renewing import asking_leader, keep_renewed
 from pymesos_core.store import Records, StateStore
 from pymesos_core.tasks import beside, running, until_first
 from pymesos_core.transport import CallError, Code
-from pymesos_sdk import FrameworkDeniedError, FrameworkError, FrameworkRemovedError
+from pymesos_sdk import FrameworkError, FrameworkSupersededError
 
 log = logging.getLogger("pymesos_binpack")
 
@@ -161,28 +160,19 @@ async def contend(
 async def _lead(term: Term, service: JobsService, begin: Begin) -> str:
     """Lead to the end of the term; why it ended. Raises RoleError, FaultError."""
     store = ZkStore(term.registry)
+
+    async def next_life() -> Binpack:
+        binpack = begin(term, store, await asyncio.to_thread(store.load))
+        service.binpack = binpack
+        log.info("leading in epoch %d: %d jobs", term.epoch, len(binpack.core.jobs))
+        return binpack
+
     try:
-        while True:
-            binpack = begin(term, store, await asyncio.to_thread(store.load))
-            service.binpack = binpack
-            log.info("leading in epoch %d: %d jobs", term.epoch, len(binpack.core.jobs))
-            try:
-                await until_first(binpack.run(), term.lost.wait())
-                return LOST
-            except JobFault as fault:
-                if fault.job_id in binpack.core.quarantined:
-                    raise RoleError(str(fault)) from fault
-                log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
-                await asyncio.to_thread(store.commit, [fault.change])
+        await live(store, next_life, lambda it: until_first(it.run(), term.lost.wait()))
+        return LOST
     except (RegistryError, StateError) as error:
         return LOST if term.lost.is_set() else str(error)
-    except FrameworkDeniedError as error:
-        raise RoleError(
-            f"{error}. Its tasks run on for the failover timeout; started again it goes on"
-        ) from error
-    except FrameworkRemovedError as error:
-        raise RemovedError(
-            f"{error}. Its tasks are gone; to start anew give another --name or --zk"
-        ) from error
-    except FrameworkError as error:  # another instance leads: the master knows it by its epoch
+    except FrameworkSupersededError as error:  # another instance leads, as the master knows
         return str(error)
+    except FrameworkError as error:
+        raise refusal(error, "ZooKeeper", "give another --name or --zk") from error

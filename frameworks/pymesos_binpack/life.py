@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from pymesos_binpack.core import BinpackCore, JobFault
 from pymesos_binpack.services.audited import AuditedJobs
@@ -28,9 +30,16 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.store import Change, Records, StateStore, StoreError
 from pymesos_core.tasks import running
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import FrameworkDeniedError, FrameworkError
+from pymesos_sdk import (
+    FrameworkDeniedError,
+    FrameworkError,
+    FrameworkRemovedError,
+    FrameworkSupersededError,
+)
 
 log = logging.getLogger("pymesos_binpack")
+
+Result = TypeVar("Result")
 
 TEARDOWN_TIMEOUT_S = 10.0
 JOBS_LIMITS = {"/pymesos.v1.Jobs/WatchJob": PEER_WATCHERS}
@@ -111,39 +120,80 @@ async def _serve(
     if options.settings.listen:
         server, address = process.bind(JOBS_LIMITS, credentials, on_refused=at_gate(audit))
         info.jobs_address = str(address)
+
+    async def begin() -> Binpack:
+        nonlocal stored, service
+        core = read_core(options, stored or store.load())
+        stored = {}
+        binpack = Binpack(
+            core, store, info, options.settings.master, options.state_dir, outside=outside
+        )
+        if service is not None:
+            service.binpack = binpack
+        elif server is not None and address is not None:
+            service = JobsService(binpack, options.role)
+            add_service(server, AuditedJobs(service, audit, files, outside))
+            await process.start(server)
+            process.announce(address)
+        return binpack
+
     try:
-        while True:
-            core = read_core(options, stored or store.load())
-            stored = {}
-            binpack = Binpack(
-                core, store, info, options.settings.master, options.state_dir, outside=outside
-            )
-            if service is not None:
-                service.binpack = binpack
-            elif server is not None and address is not None:
-                service = JobsService(binpack, options.role)
-                add_service(server, AuditedJobs(service, audit, files, outside))
-                await process.start(server)
-                process.announce(address)
-            try:
-                went_well = await _run(binpack, options, store, process.stop)
-                return ExitStatus.STOPPED if went_well else ExitStatus.FAILED
-            except JobFault as fault:
-                if fault.job_id in binpack.core.quarantined:
-                    raise RoleError(str(fault)) from fault
-                log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
-                await asyncio.to_thread(store.commit, [fault.change])
+        went_well = await live(
+            store, begin, lambda binpack: _run(binpack, options, store, process.stop)
+        )
     except StoreError as error:
         raise unusable(error, options.if_damaged) from error
-    except FrameworkDeniedError as error:
-        raise RoleError(
-            f"{error}. Its tasks run on for the failover timeout; started again it goes on"
-        ) from error
     except FrameworkError as error:
-        raise RemovedError(
-            f"{error}. Its tasks are gone; to start anew give another --state-dir, or remove"
-            f" {options.state_dir}"
-        ) from error
+        anew = f"give another --state-dir, or remove {options.state_dir}"
+        raise refusal(error, options.where, anew) from error
+    return ExitStatus.STOPPED if went_well else ExitStatus.FAILED
+
+
+async def live(
+    store: StateStore,
+    begin: Callable[[], Awaitable[Binpack]],
+    run: Callable[[Binpack], Awaitable[Result]],
+) -> Result:
+    """Run one life after the other until one ends by itself; return what that one returns.
+
+    A job that cannot be handled is set aside, and the next life begins from what is stored.
+    Raises RoleError, and what `begin` and `run` raise.
+    """
+    while True:
+        binpack = await begin()
+        try:
+            return await run(binpack)
+        except JobFault as fault:
+            if fault.job_id in binpack.core.quarantined:
+                raise RoleError(str(fault)) from fault
+            log.error("%s. It is set aside: see pymesos-cli quarantine", fault)
+            await asyncio.to_thread(store.commit, [fault.change])
+
+
+def refusal(error: FrameworkError, where: str, anew: str) -> RoleError:
+    """Return why a framework ends that the master does not take, and what to do about it.
+
+    `where` is its state, and by `anew` it starts as a new framework.
+    """
+    match error:
+        case FrameworkDeniedError():
+            return RoleError(
+                f"{error}. Its tasks run on for the failover timeout; started again it goes on"
+            )
+        case FrameworkRemovedError():
+            return RemovedError(f"{error}. Its tasks are gone; to start anew {anew}")
+        case FrameworkSupersededError():
+            return RemovedError(
+                f"{error}. Its tasks run on under the other one, which has its state: probably"
+                f" that was moved from {where} by `pymesos-binpack move-state`, or {where} is a"
+                f" copy. Start it with the --zk or --state-dir where the state is now, and leave"
+                f" {where} as it is until then"
+            )
+        case _:
+            return RoleError(
+                f"{error}. Its state is still in {where}: mend what the master says and start it"
+                f" again, or to start anew {anew}"
+            )
 
 
 def read_core(options: Options, records: Records) -> BinpackCore:

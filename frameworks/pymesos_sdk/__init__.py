@@ -10,6 +10,7 @@ from pymesos_sdk.driver import (
     FrameworkDeniedError,
     FrameworkError,
     FrameworkRemovedError,
+    FrameworkSupersededError,
     Scheduler,
 )
 from pymesos_sdk.program import run_framework
@@ -21,6 +22,7 @@ __all__ = [
     "FrameworkDeniedError",
     "FrameworkError",
     "FrameworkRemovedError",
+    "FrameworkSupersededError",
     "Room",
     "Scheduler",
     "TooLargeError",

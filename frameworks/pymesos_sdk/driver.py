@@ -72,9 +72,14 @@ class FrameworkDeniedError(FrameworkError):
     """
 
 
+class FrameworkSupersededError(FrameworkError):
+    """Another with the framework's id has subscribed, later or in a higher epoch."""
+
+
 _ERRORS = {
     pb.Event.Error.FRAMEWORK_REMOVED: FrameworkRemovedError,
     pb.Event.Error.DENIED: FrameworkDeniedError,
+    pb.Event.Error.SUPERSEDED: FrameworkSupersededError,
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.electing import contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
+from pymesos_binpack.life import refusal
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StateError, SubmitError
@@ -22,7 +23,7 @@ from pymesos_binpack.states import (
 )
 from pymesos_core.addresses import HostPort
 from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term
-from pymesos_core.exits import RemovedError, RoleError
+from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE
@@ -30,7 +31,13 @@ from pymesos_core.store import Change, Records, StateStore
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2, scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
-from pymesos_sdk import Driver, FrameworkError, FrameworkRemovedError
+from pymesos_sdk import (
+    Driver,
+    FrameworkDeniedError,
+    FrameworkError,
+    FrameworkRemovedError,
+    FrameworkSupersededError,
+)
 from pymesos_sdk.driver import _write
 
 ME = MasterInfo("me", HostPort("h", 1))
@@ -175,7 +182,7 @@ def test_an_instance_that_does_not_lead_says_who_does() -> None:
 @pytest.mark.parametrize(
     "failure",
     [
-        FrameworkError("Framework failed over"),
+        FrameworkSupersededError("Framework failed over"),
         StateError("cannot write the registry"),
         StaleEpochError("another one has raised the epoch"),
     ],
@@ -187,6 +194,33 @@ async def test_one_that_cannot_go_on_stands_by_again(
     await instance.life(2)
     assert [term.epoch for term in instance.contender.resigned] == [1]
     assert [term.epoch for term in instance.contender.terms] == [1, 2]
+
+
+async def test_one_that_the_master_does_not_take_ends(instance: Instance) -> None:
+    """Standing by would only have the next instance refused, in a higher epoch, for ever."""
+    (await instance.life(1)).ended.set_exception(FrameworkError("Changing is not allowed."))
+    with pytest.raises(RoleError, match=r"Changing is not allowed.*start it again, or to start"):
+        await instance.life(2)
+    assert [term.epoch for term in instance.contender.resigned] == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "said"),
+    [
+        (FrameworkDeniedError, ExitStatus.FAILED, "Its tasks run on for the failover timeout"),
+        (FrameworkRemovedError, ExitStatus.REMOVED, "Its tasks are gone; to start anew remove /s"),
+        (FrameworkSupersededError, ExitStatus.REMOVED, "probably that was moved from /s"),
+        (FrameworkError, ExitStatus.FAILED, "Its state is still in /s"),
+    ],
+)
+def test_what_is_done_about_a_refusal_is_said(
+    error: type[FrameworkError], status: ExitStatus, said: str
+) -> None:
+    refused = refusal(error("why"), "/s", "remove /s")
+    assert refused.status is status
+    assert str(refused).startswith("why. ") and said in str(refused)
+    gone = error is FrameworkRemovedError
+    assert ("Its tasks are gone" in str(refused)) is gone
 
 
 async def test_one_that_was_removed_ends(instance: Instance) -> None:

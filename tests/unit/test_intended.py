@@ -13,6 +13,7 @@ from pymesos_master.core import Config
 from pymesos_master.core import events as ev
 from pymesos_master.core.lifecycles import AgentState
 from pymesos_proto.v1 import registry_pb2 as registry_pb
+from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness
 
@@ -111,6 +112,7 @@ def test_the_later_of_two_subscriptions_stays() -> None:
     framework = h.core.state.frameworks[framework_id]
     assert framework.connection_id == later and framework.info.name == "f"
     assert h.errors(earlier) == ["Framework failed over"]
+    assert h.framework_inbox[earlier][-1].error.code == scheduler_pb.Event.Error.SUPERSEDED
     written = registry_pb.FrameworkRecord.FromString(h.registry["framework", framework_id])
     assert written.info == framework.info
 

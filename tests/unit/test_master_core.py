@@ -16,6 +16,8 @@ from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_testing.master_harness import MasterHarness, task
 
+SUPERSEDED = scheduler_pb.Event.Error.SUPERSEDED
+
 
 def names(status: pb.TaskStatus) -> tuple[str, str]:
     return pb.TaskState.Name(status.state), pb.Reason.Name(status.reason)
@@ -580,6 +582,7 @@ class TestFrameworks:
         rescinds = [e.rescind.offer_id for e in h.framework_inbox[older] if e.HasField("rescind")]
         assert rescinds == [offer.offer_id]
         assert h.errors(older) == ["Framework failed over"]
+        assert h.framework_inbox[older][-1].error.code == SUPERSEDED
         assert older in h.closed
         h.feed(ev.FrameworkDisconnected(older))
         assert len(h.offers(newer)) == 1
@@ -594,6 +597,7 @@ class TestFrameworks:
         assert h.errors(stale) == [
             "another instance of this framework leads, in epoch 2; this is 1"
         ]
+        assert h.framework_inbox[stale][-1].error.code == SUPERSEDED
         assert h.core.state.frameworks[framework_id].connection_id == newer
 
     def test_an_epoch_that_is_being_written_counts(self, h: MasterHarness) -> None:
@@ -612,6 +616,7 @@ class TestFrameworks:
         framework = h.subscribe(user="alice")
         again = h.subscribe(h.framework_id(framework), user="bob")
         assert h.errors(again) == ["Changing framework's user is not allowed."]
+        assert not h.framework_inbox[again][-1].error.code
         assert framework not in h.closed
 
     def test_updates_wait_for_the_framework_to_come_back(self, h: MasterHarness) -> None:

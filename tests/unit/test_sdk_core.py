@@ -12,6 +12,7 @@ from pymesos_sdk import (
     FrameworkDeniedError,
     FrameworkError,
     FrameworkRemovedError,
+    FrameworkSupersededError,
     Scheduler,
 )
 from pymesos_sdk.core import (
@@ -186,6 +187,7 @@ def test_an_error_is_the_end() -> None:
     [
         (spb.Event.Error.FRAMEWORK_REMOVED, FrameworkRemovedError),
         (spb.Event.Error.DENIED, FrameworkDeniedError),
+        (spb.Event.Error.SUPERSEDED, FrameworkSupersededError),
         (spb.Event.Error.CODE_UNSPECIFIED, FrameworkError),
         (2047, FrameworkError),
     ],

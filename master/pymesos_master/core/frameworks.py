@@ -53,6 +53,8 @@ CAPABILITIES = (
     scheduler_pb.TELLS_POLICY,
 )
 DENIED = scheduler_pb.Event.Error.DENIED
+SUPERSEDED = scheduler_pb.Event.Error.SUPERSEDED
+FAILED_OVER = "Framework failed over"  # as Mesos says it
 MAX_FAILOVER_TIMEOUT_S = 10 * 365 * 86400.0
 
 
@@ -85,12 +87,13 @@ def on_subscribing(ctx: Context, event: FrameworkSubscribing) -> None:
     info.CopyFrom(asked)
     if event.caller.is_proved:
         info.principal = event.caller.principal
-    if known is not None and (
-        problem := change_problem(known.info, info, proved=event.caller.is_proved)
-        or epoch_problem(_highest_epoch(ctx, known), info)
-    ):
-        ctx.refuse_framework(event.connection_id, problem)
-        return
+    if known is not None:
+        if problem := change_problem(known.info, info, proved=event.caller.is_proved):
+            ctx.refuse_framework(event.connection_id, problem)
+            return
+        if problem := epoch_problem(_highest_epoch(ctx, known), info):
+            ctx.refuse_framework(event.connection_id, problem, SUPERSEDED)
+            return
     info.framework_id = framework_id or next(ctx.framework_ids)
     since = known.registered_at_s if known else ctx.now.wall_s
     peer = known.peer if known else event.caller.taker
@@ -192,9 +195,9 @@ def on_subscribed(ctx: Context, subscription: Subscription) -> None:
     if framework.subscribing != event.connection_id:
         # A later one was faster, as it said nothing new that had to be written.
         ctx.state.framework_by_connection.pop(event.connection_id, None)
-        ctx.refuse_framework(event.connection_id, "Framework failed over")
+        ctx.refuse_framework(event.connection_id, FAILED_OVER, SUPERSEDED)
         return
-    _end_subscription(ctx, framework, "Framework failed over")
+    _end_subscription(ctx, framework)
     framework.connection_id, framework.caller = event.connection_id, event.caller
     FRAMEWORK_LIFE.move(framework, FrameworkEvent.SUBSCRIBED, ctx.now.wall_s)
     ctx.timers.cancel(("failover", framework.framework_id))
@@ -268,13 +271,13 @@ def apply_policy(ctx: Context, framework: Framework) -> None:
         ctx.tell_framework(framework, scheduler_pb.Event(policy=policy))
 
 
-def _end_subscription(ctx: Context, framework: Framework, message: str) -> None:
+def _end_subscription(ctx: Context, framework: Framework) -> None:
     """End the older stream of a framework, if there is one, with all offers it holds."""
-    offers.rescind_all(ctx, list(framework.offers.values()), message)
+    offers.rescind_all(ctx, list(framework.offers.values()), FAILED_OVER)
     maintenance.forget(ctx, framework)
     if framework.connection_id is not None:
         ctx.state.framework_by_connection.pop(framework.connection_id, None)
-        ctx.refuse_framework(framework.connection_id, message)
+        ctx.refuse_framework(framework.connection_id, FAILED_OVER, SUPERSEDED)
         framework.connection_id = None
 
 

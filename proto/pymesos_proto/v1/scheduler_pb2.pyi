@@ -312,9 +312,11 @@ class Event(_message.Message):
             CODE_UNSPECIFIED: _ClassVar[Event.Error.Code]
             FRAMEWORK_REMOVED: _ClassVar[Event.Error.Code]
             DENIED: _ClassVar[Event.Error.Code]
+            SUPERSEDED: _ClassVar[Event.Error.Code]
         CODE_UNSPECIFIED: Event.Error.Code
         FRAMEWORK_REMOVED: Event.Error.Code
         DENIED: Event.Error.Code
+        SUPERSEDED: Event.Error.Code
         MESSAGE_FIELD_NUMBER: _ClassVar[int]
         CODE_FIELD_NUMBER: _ClassVar[int]
         message: str
