@@ -7,6 +7,10 @@ from collections.abc import Iterable
 from pymesos_proto.v1 import scheduler_pb2 as pb
 from pymesos_proto.v1 import types_pb2 as types_pb
 
+# The shortest period that a KILL says. One of zeros says nothing, and one of a signal alone nothing
+# of the period: the task would have the one that it was launched with.
+AT_ONCE_S = 0.001
+
 
 class Calls:
     """Makes the messages; `call` sends them."""
@@ -81,7 +85,7 @@ class Calls:
         """
         kill = pb.Call.Kill(task_id=task_id, agent_id=agent_id)
         if grace_s is not None:
-            kill.kill_policy.grace_period_s = grace_s
+            kill.kill_policy.grace_period_s = max(grace_s, AT_ONCE_S)
         if first:
             kill.kill_policy.signal = first
         self.call(pb.Call(kill=kill))

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from pymesos_agent.core.tasks.outcomes import grace_s
 from pymesos_binpack import core as c
 from pymesos_binpack.calls import make_call
 from pymesos_binpack.core import versions
@@ -81,6 +82,17 @@ def instances_are_settled(h: BinpackHarness) -> bool:
 
 def tasks(h: BinpackHarness) -> list[str]:
     return sorted(i.saved.task_id for i in state_of(h).instances if i.live)
+
+
+def said_by_the_kill(h: BinpackHarness) -> pb.KillPolicy:
+    """Stop the job, of which one instance runs; the policy in the call that kills it."""
+    h.feed(c.JobStopped("j-r"))
+    (kill,) = h.of(c.Kill)
+    called: list[pb_scheduler.Call] = []
+    calls = Calls()
+    calls.call = called.append  # type: ignore[method-assign, assignment]
+    make_call(calls, kill)  # type: ignore[arg-type]
+    return called[0].kill.kill_policy
 
 
 def killed(h: BinpackHarness) -> set[str]:
@@ -948,14 +960,21 @@ class TestFirstSignal:
         run_all(h)
         propose(h, shop(instances=1, shutdown={"grace_s": 9}))
         assert killed(h) == set()
-        h.feed(c.JobStopped("j-r"))
-        (kill,) = h.of(c.Kill)
-        called: list[pb_scheduler.Call] = []
-        calls = Calls()
-        calls.call = called.append  # type: ignore[method-assign, assignment]
-        make_call(calls, kill)  # type: ignore[arg-type]
-        policy = called[0].kill.kill_policy
+        policy = said_by_the_kill(h)
         assert (policy.grace_period_s, policy.signal) == (9.0, "SIGTERM")
+
+    @pytest.mark.parametrize("signal", ["SIGTERM", "SIGQUIT"])
+    def test_no_grace_is_none_for_what_was_launched_with_some(self, signal: str) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=1, shutdown={"signal": signal, "grace_s": 600}))
+        h.offer(BIG, capabilities=[pb.KILL_SIGNAL])
+        (accept,) = h.of(c.Accept)
+        assert isinstance(accept, c.Accept)
+        (own,) = accept.tasks
+        assert grace_s(None, own, 3) == 600
+        propose(h, shop(instances=1, shutdown={"grace_s": 0}))
+        assert grace_s(said_by_the_kill(h), own, 3) < 0.01
 
     def test_those_of_the_schema_are_those_of_the_contract(self) -> None:
         said = schema()["$defs"]["task"]["properties"]["shutdown"]["properties"]["signal"]
