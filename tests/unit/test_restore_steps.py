@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Iterable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,6 +16,7 @@ from pymesos_cli.backup.records import Backup, lines_of
 from pymesos_cli.backup.restoring import Existing
 from pymesos_cli.backup.steps import Found, Step
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
+from pymesos_cli.operators.roles import list_roles
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import NEW_CLUSTER
 from pymesos_proto.v1 import backup_pb2 as backup_pb
@@ -142,6 +144,50 @@ def test_weights_and_quotas_are_held_against_those_that_are_there() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("what", "here", "saved"),
+    [
+        ("mem", "1048576", "1048580"),
+        ("cpus", "1000000.5", "1000000.501"),
+        ("disk", "0", "0.001"),
+    ],
+)
+def test_a_quota_is_the_same_to_its_last_digit_and_is_said_in_full(
+    what: str, here: str, saved: str
+) -> None:
+    def limit(amount: str) -> types_pb2.Quota:
+        return types_pb2.Quota(limits=[types_pb2.Resource(name=what, scalar=float(amount))])
+
+    def held(amount: str) -> Step:
+        view = pb.RoleView(role="a", weight=1, quota=limit(amount))
+        cluster = FakeCluster(ListRoles=pb.ListRolesResponse(roles=[view]))
+        role = backup_pb.BackupRole(role="a", weight=1, quota=limit(saved))
+        (step,) = planned(cluster, roles=(role,))
+        return step
+
+    assert held(saved).found is Found.SAME
+    step = held(here)
+    assert step.found is Found.DIFFERS, "it would be left as it is by --existing replace"
+    assert step.what == f"the quota of a, at most {what} {saved}"
+    assert step.why == f"it is at most {what} {here} here"
+
+
+def test_roles_show_their_quota_in_full(capsys: pytest.CaptureFixture[str]) -> None:
+    quota = types_pb2.Quota(limits=[types_pb2.Resource(name="mem", scalar=1048580)])
+    view = pb.RoleView(role="a", weight=1, quota=quota)
+    cluster: Any = FakeCluster(ListRoles=pb.ListRolesResponse(roles=[view]))
+    asyncio.run(list_roles(cluster, as_json=False))
+    assert "mem 1048580" in capsys.readouterr().out
+
+
+def test_weights_that_differ_are_not_said_to_be_the_same() -> None:
+    view = pb.RoleView(role="a", weight=1234567)
+    cluster = FakeCluster(ListRoles=pb.ListRolesResponse(roles=[view]))
+    (step,) = planned(cluster, roles=(backup_pb.BackupRole(role="a", weight=1234568.5),))
+    assert step.found is Found.DIFFERS
+    assert (step.what, step.why) == ("the weight of a, 1234568.5", "it is 1234567 here")
+
+
 def test_an_agent_is_the_one_of_its_id_or_the_only_one_of_its_name() -> None:
     saved = tuple(
         backup_pb.BackupAgent(agent_id=agent_id, hostname=hostname, cordoned=True)
@@ -211,6 +257,77 @@ def test_volumes_and_what_the_flags_of_an_agent_reserve_are_in_no_backup() -> No
     assert not [*gathering.decided_of([plain, gone])], "nothing was decided"
 
 
+def test_gpus_are_reserved_again_by_their_device() -> None:
+    view = agent("a", "h", total=reserved("gpus#GPU-1:1;gpus#GPU-2:0.5", "prod"))
+    assert not [*gathering.lost_of([view])]
+    (saved,) = gathering.decided_of([view])
+    assert [step.found for step in planned(FakeCluster([view]), agents=(saved,))] == [Found.SAME]
+    part = FakeCluster([agent("a", "h", total=reserved("gpus#GPU-1:1", "prod"))])
+    assert carry_out(part, planned(part, agents=(saved,))) == [
+        pb.ReserveRequest(agent_id="a", role="prod", resources=to_proto(parse("gpus#GPU-2:0.5")))
+    ]
+
+
+def test_what_of_reservations_cannot_be_restored_is_said_to_be_left_out() -> None:
+    refined = reserved("cpus:2", "prod")
+    refined[0].reservations.add(role="prod/web")
+    labelled = reserved("mem:64", "prod")
+    labelled[0].reservations[0].labels.add(key="db", value="main")
+    plain = reserved("cpus:1;mem:32", "prod")
+    view = agent("a", "h", total=[*plain, *refined, *labelled])
+    assert sorted(gathering.lost_of([view])) == [
+        "cpus:2, reserved for prod, then of it for prod/web on the agent a (h): a restore reserves"
+        " for one role only",
+        "the labels db=main of mem:64, reserved for prod on the agent a (h)",
+    ]
+    view.state = "gone"
+    assert not [*gathering.lost_of([view])]
+
+
+def test_what_is_left_out_of_reservations_is_in_the_backup() -> None:
+    refined = reserved("cpus:2", "prod")
+    refined[0].reservations.add(role="prod/web")
+    cluster: Any = FakeCluster(
+        [agent("a", "h", total=refined)], WhoAmI=pb.WhoAmIResponse(principal="operator/a")
+    )
+
+    async def nothing(*_: Any) -> list[Any]:
+        return []
+
+    cluster.pages = cluster.frameworks = nothing
+    backup = asyncio.run(gathering.gather(cluster))
+    assert [*backup.begin.left_out] == [*gathering.lost_of(cluster.views)]
+    assert len(backup.begin.left_out) == 1
+
+
+def test_who_is_revoked_is_revoked_before_there_is_anything_to_be_had() -> None:
+    cluster = FakeCluster([agent("a", "h")])
+    cluster.answers["RestoreSecret"] = pb.RestoreSecretResponse(
+        outcome=pb.RestoreSecretResponse.ADDED
+    )
+    found = planned(
+        cluster,
+        policy=OTHER,
+        roles=(backup_pb.BackupRole(role="prod", weight=2),),
+        secrets=(SECRET,),
+        agents=(backup_pb.BackupAgent(agent_id="a", hostname="h", cordoned=True),),
+        revoked=("framework/lost",),
+    )
+    assert [(step.what, step.keeps_out) for step in found] == [
+        ("the policy", True),
+        ("the revocation of framework/lost", True),
+        ("the weight of prod, 2", False),
+        ("the secret db of prod", False),
+        ("the cordon of the agent a (h)", False),
+    ]
+
+
+def test_a_policy_that_is_replaced_keeps_out_as_well() -> None:
+    there = pb.GetPolicyResponse(document=NEW_CLUSTER, version=3)
+    (step,) = planned(FakeCluster(GetPolicy=there), policy=OTHER)
+    assert step.found is Found.DIFFERS and step.keeps_out
+
+
 def test_who_is_revoked_is_revoked() -> None:
     there = pb.ListRevocationsResponse(revocations=[pb.RevocationView(name="agent/a")])
     cluster = FakeCluster(ListRevocations=there)
@@ -278,7 +395,11 @@ class Doing:
 
 
 def restore(
-    monkeypatch: pytest.MonkeyPatch, found: list[Step], existing: str = "refuse", **more: Any
+    monkeypatch: pytest.MonkeyPatch,
+    found: list[Step],
+    existing: str = "refuse",
+    left_out: tuple[str, ...] = (),
+    **more: Any,
 ) -> int:
     """Restore an empty backup from standard input, with these steps; the exit status."""
 
@@ -290,7 +411,7 @@ def restore(
 
     monkeypatch.setattr(restoring, "steps_of", steps_of)
     monkeypatch.setattr(restoring, "steps_of_jobs", no_jobs)
-    data = b"".join(lines_of(Backup(backup_pb.BackupBegin(format=1))))
+    data = b"".join(lines_of(Backup(backup_pb.BackupBegin(format=1, left_out=left_out))))
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
     cluster: Any = FakeCluster()
     asked = {"plan": False, "key_file": None, "partly": False, **more}
@@ -346,6 +467,33 @@ def test_what_fails_is_said_and_the_rest_goes_on(
     away = [doing.step(Found.MISSING, "one", CliError("away", EXIT_NO_MASTER)), *found]
     with pytest.raises(CliError, match="away"):
         restore(monkeypatch, away)
+
+
+def test_what_a_backup_lacks_is_said_and_steers_no_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert restore(monkeypatch, [], left_out=("the labels a=\x1b[2J of cpus:1",)) == 0
+    said = capsys.readouterr().err
+    assert "the backup lacks the labels a=" in said and "\x1b" not in said
+
+
+def test_nothing_is_restored_for_somebody_who_could_not_be_kept_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    doing = Doing()
+    refused = doing.step(Found.MISSING, "the revocation of a", CliError("it is who asks"))
+    found = [
+        doing.step(Found.MISSING, "the policy"),
+        replace(refused, keeps_out=True),
+        doing.step(Found.MISSING, "the secret db of prod"),
+    ]
+    with pytest.raises(CliError, match=r"nothing that comes after this is restored.*--partly"):
+        restore(monkeypatch, found)
+    assert doing.done == ["the policy"]
+    assert "not restored: the revocation of a: it is who asks" in capsys.readouterr().err
+    with pytest.raises(CliError, match="1 thing of the backup is not restored"):
+        restore(monkeypatch, found, partly=True)
+    assert doing.done == ["the policy", "the policy", "the secret db of prod"]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ def backup(settings: Settings, file: str, force: bool) -> None:
     which is not. It is for those who may `policy` and `agents`, and in every role `read`,
     `read-env` and `secrets`. FILE is for you alone; - is standard output.
 
-    The exit status is 1 if something could not be reached, which is said, and is not in it.
+    The exit status is 1 if something is not in it, as it could not be reached, or restored: it is
+    said what.
     """
     from pymesos_cli.backup import gathering
 

@@ -17,11 +17,11 @@ import grpc.aio
 from pymesos_binpack.jobfiles.parsing import load_document
 from pymesos_cli.backup.records import FORMAT, Backup, SavedJob, lines_of
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster
-from pymesos_cli.output import count_of, note
+from pymesos_cli.output import count_of, note, printable
 from pymesos_cli.services import of_each
 from pymesos_core import VERSION
 from pymesos_core.reservations import dynamic
-from pymesos_core.resources import Resources, from_proto, to_proto
+from pymesos_core.resources import Resources, Tag, from_proto, tagged, to_proto
 from pymesos_core.security.secrets import KEY_FILE
 from pymesos_core.text import os_problem, quoted
 from pymesos_proto.v1 import backup_pb2 as backup_pb
@@ -45,7 +45,7 @@ async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
     backup = await gather(cluster)
     size = write_file(backup, file, force=force)
     for left_out in backup.begin.left_out:
-        note(f"not in the backup: {left_out}")
+        note(printable(f"not in the backup: {left_out}"))
     for view in await cluster.frameworks():
         if not view.info.jobs_address:
             who = f"framework {view.info.name} ({view.info.framework_id})"
@@ -139,7 +139,7 @@ async def gather(cluster: Cluster) -> Backup:
         made_at_s=time.time(),
         made_with=VERSION,
         made_by=me.principal,
-        left_out=left_out + without,
+        left_out=[*left_out, *lost_of(agents), *without],
     )
     return Backup(
         begin,
@@ -181,10 +181,29 @@ def plainly_reserved(view: pb.AgentView) -> Resources:
 
     Volumes are left out: their data is on the agent's disk, and a framework makes new ones.
     """
-    reserved = dynamic(from_proto(view.total))
-    return reserved.where(
-        lambda tag: tag.volume is None and len(tag.reservations) == 1 and not tag.device
-    )
+    return _reserved(view).where(lambda tag: len(tag.reservations) == 1)
+
+
+def _reserved(view: pb.AgentView) -> Resources:
+    """What is reserved on an agent dynamically, but for volumes."""
+    return dynamic(from_proto(view.total)).where(lambda tag: tag.volume is None)
+
+
+def lost_of(views: Iterable[pb.AgentView]) -> Iterable[str]:
+    """Say what of reservations cannot be restored: refined ones, and labels of all others."""
+    for view in views:
+        if view.state == "gone":
+            continue
+        on = f"on the agent {view.info.agent_id} ({view.info.address.hostname})"
+        for tag, part in _reserved(view).parts():
+            what = tagged(Tag(device=tag.device), part)
+            roles = [reservation.role for reservation in tag.reservations]
+            if len(roles) > 1:
+                of = ", then of it for ".join(roles)
+                yield f"{what}, reserved for {of} {on}: a restore reserves for one role only"
+            elif tag.reservations[0].labels:
+                labels = ", ".join(f"{key}={value}" for key, value in tag.reservations[0].labels)
+                yield f"the labels {labels} of {what}, reserved for {roles[0]} {on}"
 
 
 async def _jobs(cluster: Cluster) -> tuple[list[SavedJob], list[str]]:

@@ -41,13 +41,13 @@ async def restore(
     backup = read_file(file)
     keyring = _keys(key_file)
     for left_out in backup.begin.left_out:
-        note(f"the backup lacks {left_out}")
+        note(printable(f"the backup lacks {left_out}"))
     steps = await steps_of(cluster, backup, keyring)
     steps += await steps_of_jobs(cluster, backup.jobs)
     if plan:
         return _show(steps, existing)
     _check(steps, existing, partly=partly)
-    return await _carry_out(steps, existing)
+    return await _carry_out(steps, existing, partly=partly)
 
 
 def read_file(file: str) -> Backup:
@@ -138,8 +138,12 @@ def _check(steps: Sequence[Step], existing: Existing, *, partly: bool) -> None:
     )
 
 
-async def _carry_out(steps: Sequence[Step], existing: Existing) -> int:
-    """Do what is to be done; the exit status. What fails is said, and the rest goes on."""
+async def _carry_out(steps: Sequence[Step], existing: Existing, *, partly: bool) -> int:
+    """Do what is to be done; the exit status.
+
+    What fails is said, and the rest goes on, unless it would be restored for somebody who was to
+    be kept out. Raises CliError.
+    """
     failed = 0
     for step in steps:
         becomes = _becomes(step, existing)
@@ -158,6 +162,12 @@ async def _carry_out(steps: Sequence[Step], existing: Existing) -> int:
                 raise
             failed += 1
             note(printable(f"not restored: {step.what}: {error.format_message()}"))
+            if step.keeps_out and not partly:
+                raise CliError(
+                    "nothing that comes after this is restored, since somebody whom the backup"
+                    " keeps out could have it: mend what is said above, and restore again, or have"
+                    " the rest restored all the same with --partly"
+                ) from error
             continue
         print(_line(step, existing), flush=True)
     same = sum(step.found is Found.SAME for step in steps)

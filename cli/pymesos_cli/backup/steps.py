@@ -10,8 +10,16 @@ from functools import partial
 from pymesos_cli.backup.gathering import plainly_reserved
 from pymesos_cli.backup.records import Backup
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError, Cluster
-from pymesos_core.json_dialect import quota_json
-from pymesos_core.resources import PLAIN, Resources, from_proto, tagged, to_proto, total
+from pymesos_core.resources import (
+    Resources,
+    Tag,
+    format_milli,
+    from_proto,
+    tagged,
+    to_milli,
+    to_proto,
+    total,
+)
 from pymesos_core.security.secrets import Keyring, OpeningError, Sealed
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -36,19 +44,21 @@ class Step:
     found: Found
     why: str = ""
     do: Callable[[], Awaitable[object]] | None = None
+    keeps_out: bool = False  # somebody, who else would have what the steps after it restore
 
 
 async def steps_of(cluster: Cluster, backup: Backup, keyring: Keyring | None) -> list[Step]:
     """Return the steps, in the order in which they are done, but for those of jobs.
 
-    The policy comes first, so that nobody gets in whom it keeps out. Raises CliError.
+    The policy and who is revoked come first, so that nobody gets at the rest who is kept out.
+    Raises CliError.
     """
     return [
         *await _of_policy(cluster, backup.policy),
+        *await _of_revocations(cluster, backup.revoked),
         *await _of_roles(cluster, backup.roles),
         *await _of_secrets(cluster, backup, keyring),
         *await _of_agents(cluster, backup.agents),
-        *await _of_revocations(cluster, backup.revoked),
     ]
 
 
@@ -74,9 +84,10 @@ async def _of_policy(cluster: Cluster, document: str | None) -> Sequence[Step]:
     if there.document == document:
         return (Step("the policy", Found.SAME),)
     if not there.version:
-        return (Step("the policy", Found.MISSING, "nobody has set one", do),)
+        return (Step("the policy", Found.MISSING, "nobody has set one", do, keeps_out=True),)
     by = f", set by {there.set_by}" if there.set_by else ""
-    return (Step("the policy", Found.DIFFERS, f"version {there.version} is there{by}", do),)
+    why = f"version {there.version} is there{by}"
+    return (Step("the policy", Found.DIFFERS, why, do, keeps_out=True),)
 
 
 async def _of_roles(cluster: Cluster, roles: Iterable[backup_pb.BackupRole]) -> list[Step]:
@@ -98,12 +109,17 @@ def _of_weight(cluster: Cluster, role: backup_pb.BackupRole, there: float) -> St
     async def do() -> None:
         await cluster.call(lambda s, t: s.SetWeight(request, timeout=t))
 
-    what = f"the weight of {role.role}, {role.weight:g}"
+    what = f"the weight of {role.role}, {_weight_said(role.weight)}"
     if there == role.weight:
         return Step(what, Found.SAME)
     if there == 1:
         return Step(what, Found.MISSING, do=do)
-    return Step(what, Found.DIFFERS, f"it is {there:g} here", do)
+    return Step(what, Found.DIFFERS, f"it is {_weight_said(there)} here", do)
+
+
+def _weight_said(weight: float) -> str:
+    """In full, so that two that differ are not said to be the same."""
+    return repr(weight).removesuffix(".0")
 
 
 def _of_quota(cluster: Cluster, role: backup_pb.BackupRole, there: types_pb2.Quota) -> Step:
@@ -114,20 +130,25 @@ def _of_quota(cluster: Cluster, role: backup_pb.BackupRole, there: types_pb2.Quo
         await cluster.call(lambda s, t: s.SetQuota(request, timeout=t))
 
     what = f"the quota of {role.role}, {_quota_said(role.quota)}"
-    if _quota_said(there) == _quota_said(role.quota):
+    if _amounts_of(there) == _amounts_of(role.quota):
         return Step(what, Found.SAME)
     if not (there.guarantees or there.limits):
         return Step(what, Found.MISSING, do=do)
     return Step(what, Found.DIFFERS, f"it is {_quota_said(there)} here", do)
 
 
-def _quota_said(quota: types_pb2.Quota) -> str:
-    parts = [
-        f"{what} {name} {value:g}"
+def _amounts_of(quota: types_pb2.Quota) -> dict[tuple[str, str], int]:
+    """How many thousandths are guaranteed or allowed of what; a limit of zero is one, too."""
+    return {
+        (what, message.name): to_milli(message.name, message.scalar)
         for what, of in (("guaranteed", quota.guarantees), ("at most", quota.limits))
-        for name, value in sorted(quota_json(of).items())
-    ]
-    return ", ".join(parts)
+        for message in sorted(of, key=lambda message: message.name)
+    }
+
+
+def _quota_said(quota: types_pb2.Quota) -> str:
+    amounts = _amounts_of(quota).items()
+    return ", ".join(f"{what} {name} {format_milli(milli)}" for (what, name), milli in amounts)
 
 
 async def _of_secrets(cluster: Cluster, backup: Backup, keyring: Keyring | None) -> list[Step]:
@@ -250,8 +271,10 @@ def _of_reserved(cluster: Cluster, view: pb.AgentView, wanted: Resources) -> lis
 
 
 def _plain(bag: Resources, role: str) -> Resources:
-    """What of it is reserved for a role, without the reservation."""
-    return total(tagged(PLAIN, part) for tag, part in bag.parts() if tag.role == role)
+    """What of it is reserved for a role, without the reservation; GPUs are of their device."""
+    return total(
+        tagged(Tag(device=tag.device), part) for tag, part in bag.parts() if tag.role == role
+    )
 
 
 def _reserving(cluster: Cluster, request: pb.ReserveRequest) -> Callable[[], Awaitable[object]]:
@@ -272,6 +295,8 @@ async def _of_revocations(cluster: Cluster, names: Iterable[str]) -> list[Step]:
             await cluster.call(lambda s, t: s.Revoke(request, timeout=t))
 
         what = f"the revocation of {name}"
-        return Step(what, Found.SAME) if name in there else Step(what, Found.MISSING, do=do)
+        if name in there:
+            return Step(what, Found.SAME)
+        return Step(what, Found.MISSING, do=do, keeps_out=True)
 
     return [step(name) for name in names]

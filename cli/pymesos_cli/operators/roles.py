@@ -7,9 +7,16 @@ from typing import Any
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import print_json, print_table, short_amounts
 from pymesos_core.ids import role_problem
-from pymesos_core.json_dialect import quota_json, role_json
+from pymesos_core.json_dialect import role_json
 from pymesos_core.numbers import NumberSyntaxError, parse_real
-from pymesos_core.resources import ResourceError, from_proto, parse, to_proto
+from pymesos_core.resources import (
+    ResourceError,
+    format_milli,
+    from_proto,
+    parse,
+    to_milli,
+    to_proto,
+)
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
@@ -23,7 +30,7 @@ async def _roles(cluster: Cluster) -> list[pb.RoleView]:
 
 
 def _said(messages: Any) -> str:
-    return ", ".join(f"{name} {value:g}" for name, value in quota_json(messages).items())
+    return ", ".join(f"{m.name} {format_milli(to_milli(m.name, m.scalar))}" for m in messages)
 
 
 async def list_roles(cluster: Cluster, *, as_json: bool) -> None:
