@@ -21,6 +21,8 @@ import click
 
 from pymesos_cli.cluster import CliError, Cluster
 from pymesos_cli.finding import find_job
+from pymesos_cli.jobs.following import Following
+from pymesos_cli.jobs.progress import name_of
 from pymesos_cli.jobs.run import watch
 from pymesos_cli.options import Settings, with_cluster
 from pymesos_cli.services import ask_jobs
@@ -62,12 +64,19 @@ def read_slots(text: str) -> list[Slot]:
 
 
 def _slot(row: dict[str, str]) -> Slot:
-    return Slot(
-        row["srv_name"],
-        (row["srv_addr"], int(row["srv_port"])),
-        not int(row["srv_admin_state"]) & CLOSED,
-        int(row["srv_time_since_last_change"]),
-    )
+    try:
+        return Slot(
+            row["srv_name"],
+            (row["srv_addr"], int(row["srv_port"])),
+            not int(row["srv_admin_state"]) & CLOSED,
+            int(row["srv_time_since_last_change"]),
+        )
+    except (KeyError, ValueError) as error:
+        said = " ".join(row.values())
+        raise FeedError(
+            f"HAProxy says of a server {said!r}, in which {error} is not as expected: is it older"
+            f" than 2.0, or what listens there no HAProxy?"
+        ) from error
 
 
 def commands(backend: str, slots: Sequence[Slot], wanted: Set[Address]) -> list[str]:
@@ -109,7 +118,7 @@ class HaProxy:
                 reader, writer = await asyncio.open_unix_connection(self.path)
                 try:
                     writer.write((";".join(lines) + "\n").encode())
-                    return (await reader.read()).decode()
+                    return (await reader.read()).decode(errors="replace")
                 finally:
                     writer.close()
         except (OSError, TimeoutError) as error:
@@ -141,6 +150,7 @@ class Feeder:
     backend: str
     haproxy: HaProxy
     serving: dict[str, pb.InstanceView] = field(default_factory=dict)  # by the instance's name
+    following: Following = field(default_factory=Following)  # over all that is watched
     known: bool = False  # the job was heard of
     changed: asyncio.Event = field(default_factory=asyncio.Event)
     ips: dict[str, str] = field(default_factory=dict)  # of hosts
@@ -157,7 +167,7 @@ class Feeder:
             try:
                 answers = await ask_jobs(cluster, ended=False)
                 address, job = find_job(self.job, answers.items, exact=True)
-                async for view in watch(cluster, "", address, job.job_id):
+                async for view in watch(cluster, "", address, job.job_id, self.following):
                     self.take(view)
                 self._say(f"the job {job.job_id} has ended")
             except CliError as error:
@@ -168,9 +178,9 @@ class Feeder:
         """The job is as a view of it says."""
         for each in view.instances:
             if each.task_name == self.task and each.serving and not each.removed:
-                self.serving[each.name] = each
+                self.serving[name_of(each)] = each
             else:
-                self.serving.pop(each.name, None)
+                self.serving.pop(name_of(each), None)
         if not view.more:
             self.known = True
             self.changed.set()
@@ -212,7 +222,7 @@ class Feeder:
             try:
                 loop = asyncio.get_running_loop()
                 found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            except OSError as error:
+            except (OSError, UnicodeError) as error:
                 raise FeedError(f"the agent's host {host!r} has no address: {error}") from error
             # IPv4 first: what listens on 0.0.0.0 does not hear IPv6.
             found.sort(key=lambda info: info[0] != socket.AF_INET)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from pymesos_cli.jobs import run
 from pymesos_proto.v1 import jobs_pb2 as pb
 
 FEED = Path(__file__).resolve().parents[2] / "deploy/haproxy/feed.py"
@@ -56,6 +60,12 @@ def test_what_haproxy_has_is_read() -> None:
 def test_no_such_backend() -> None:
     with pytest.raises(feed.FeedError, match=r"no such backend.*Can't find backend"):
         feed.read_slots("Can't find backend.\n\n")
+
+
+@pytest.mark.parametrize("line", ["3 web 1 s1", row(1, 4, 80).replace(" 4 ", " ready ")])
+def test_a_server_that_is_not_as_expected_is_said(line: str) -> None:
+    with pytest.raises(feed.FeedError, match="HAProxy says of a server '3 web 1 s1"):
+        feed.read_slots(HEAD + line + "\n\n")
 
 
 def test_nothing_is_changed_that_is_right() -> None:
@@ -107,6 +117,45 @@ def test_only_those_that_serve_are_given() -> None:
     assert (sorted(it.serving), it.changed.is_set()) == (["a", "b"], True)
     it.take(pb.JobView(instances=[instance("a", serving=False), instance("b", removed=True)]))
     assert it.serving == {}
+
+
+async def test_what_is_gone_between_two_watches_serves_no_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As when the job was not found for a while, or another of its name runs by now."""
+    watches = [
+        [pb.JobView(state="running", instances=[instance("a"), instance("b")])],
+        [
+            pb.JobView(state="running", instances=[instance("c")], more=True),
+            pb.JobView(state="running", instances=[instance("b")]),
+        ],
+    ]
+
+    class Stub:
+        async def WatchJob(self, _: object) -> AsyncIterator[pb.JobView]:
+            for view in watches.pop(0):
+                yield view
+
+    @asynccontextmanager
+    async def jobs_at(*_: object) -> AsyncIterator[Stub]:
+        yield Stub()
+
+    async def ask_jobs(*_: object, **__: object) -> Any:
+        if not watches:
+            raise OverError
+        return SimpleNamespace(items=[("a:1", pb.JobView(job_id="j", name="shop"))])
+
+    monkeypatch.setattr(run, "jobs_at", jobs_at)
+    monkeypatch.setattr(feed, "ask_jobs", ask_jobs)
+    monkeypatch.setattr(feed, "TRY_AGAIN_S", 0)
+    it = feeder()
+    with pytest.raises(OverError):
+        await it._follow(None)
+    assert sorted(it.serving) == ["b", "c"]
+
+
+class OverError(Exception):
+    """Nothing more is to be asked."""
 
 
 def test_a_port_is_found_by_its_name() -> None:

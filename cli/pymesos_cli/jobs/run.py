@@ -237,10 +237,10 @@ def _away(silent: Silent) -> CliError:
     )
 
 
-async def serving_of(cluster: Cluster, role: str) -> FrameworkView | None:
+async def serving_of(cluster: Cluster, role: str, framework_id: str = "") -> FrameworkView | None:
     """Who takes jobs of a role. Raises CliError when it is away: nobody else is to run its jobs.
 
-    After a failover it is, for a moment.
+    After a failover it is, for a moment. With an id it is that framework and no other.
     """
     deadline_s = time.monotonic() + min(COMES_BACK_S, cluster.timeout_s)
     while True:
@@ -248,6 +248,7 @@ async def serving_of(cluster: Cluster, role: str) -> FrameworkView | None:
             view
             for view in await serving(cluster)
             if role in ("", *(list(view.info.roles) or ["*"]))
+            and framework_id in ("", view.info.framework_id)
         ]
         silent = [not_connected(view) for view in served]
         for view, why in zip(served, silent, strict=True):
@@ -262,16 +263,21 @@ async def serving_of(cluster: Cluster, role: str) -> FrameworkView | None:
 
 
 async def watch(
-    cluster: Cluster, role: str, address: str, job_id: str
+    cluster: Cluster, role: str, address: str, job_id: str, following: Following | None = None
 ) -> AsyncIterator[pb.JobView]:
-    """The job's views until it has ended, over restarts of the framework."""
+    """The job's views until it has ended, over restarts of the framework.
+
+    Whoever watches again and again keeps a `following`, to be told of what is gone meanwhile.
+    """
     ended = said = False
-    following = Following()
+    framework_id = ""  # of the one that has the job, wherever it serves from later
+    following = following or Following()
     while not ended:
         following.begin()
         try:
             async with jobs_at(cluster, address) as stub:
                 async for view in stub.WatchJob(pb.WatchJobRequest(job_id=job_id)):
+                    framework_id = view.framework_id or framework_id
                     yield following.take(view)
                     said = False
                     ended = not view.more and view.state not in ("running", "stopping")
@@ -286,7 +292,7 @@ async def watch(
                 said = True
         await asyncio.sleep(RECONNECT_S)
         with contextlib.suppress(CliError):
-            serves = await serving_of(cluster, role)
+            serves = await serving_of(cluster, role, framework_id)
             address = serves.info.jobs_address if serves is not None else address
 
 
