@@ -1,7 +1,8 @@
 """A stub of the Jobs service that goes where the instance which answers sends it.
 
 A framework may have several instances, of which one leads; the others name it (`LEADER_KEY`).
-While none does, the same one is asked again.
+While none does, the same one is asked again. A stream that was begun is not gone on with elsewhere:
+it ends with UNAVAILABLE, and whoever reads it begins another, which has everything anew.
 """
 
 from __future__ import annotations
@@ -45,10 +46,8 @@ class FollowingJobs:
 
     async def follow(self, error: grpc.aio.AioRpcError, deadline_s: float) -> bool:
         """Turn to the instance that a refusal names, or wait for one; whether to ask again."""
-        refusal = call_error(error)
-        leader = leader_of(refusal)
-        named = leader is not None and error.code() == grpc.StatusCode.FAILED_PRECONDITION
-        if not named and not says_that_nobody_leads(refusal):
+        leader = _named_leader(error)
+        if leader is None and not says_that_nobody_leads(call_error(error)):
             return False
         if leader is None or leader in self._tried:
             await asyncio.sleep(RETRY_S)
@@ -87,12 +86,35 @@ class _Call:
         return asyncio.get_running_loop().time() + (self._options.get("timeout") or WAIT_S)
 
     async def __aiter__(self) -> AsyncIterator[Any]:
-        deadline_s = self._deadline_s()
+        begun = False
+        deadline_s: float | None = None  # from the first refusal: a stream may be old by then
         for jump in range(MAX_JUMPS + 1):
             try:
                 async for message in self._begin():
+                    begun = True
                     yield message
                 return
             except grpc.aio.AioRpcError as error:
+                if begun and _named_leader(error) is not None:
+                    raise _broken(error) from error
+                if begun:
+                    raise
+                deadline_s = deadline_s or self._deadline_s()
                 if jump == MAX_JUMPS or not await self._stub.follow(error, deadline_s):
                     raise
+
+
+def _named_leader(error: grpc.aio.AioRpcError) -> HostPort | None:
+    """The instance that leads, as one that does not says when it refuses."""
+    refused = error.code() == grpc.StatusCode.FAILED_PRECONDITION
+    return leader_of(call_error(error)) if refused else None
+
+
+def _broken(error: grpc.aio.AioRpcError) -> grpc.aio.AioRpcError:
+    """The same, as what it is for a stream that was begun: it is to begin again."""
+    return grpc.aio.AioRpcError(
+        grpc.StatusCode.UNAVAILABLE,
+        error.initial_metadata(),
+        error.trailing_metadata(),
+        error.details(),
+    )
