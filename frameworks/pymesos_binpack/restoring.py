@@ -32,7 +32,7 @@ MAX_REASON = 1000
 MAX_UINT32 = 2**32 - 1
 
 _KEY = re.compile(
-    r"[^/]+/(?P<task>[^/]+)/(?P<index>[0-9]{1,9})(?:/(?P<mark>v[0-9]{1,9}(?:r[0-9]{1,9})?))?"
+    r"[^/]+/(?P<task>[^/]+)/(?P<index>[0-9]{1,9})(?:/(?P<mark>v[0-9]{1,10}(?:r[0-9]{1,10})?))?"
 )
 Row = tuple[str, str, bytes]  # kind, key, value
 

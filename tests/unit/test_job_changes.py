@@ -457,6 +457,17 @@ class TestRestore:
             assert job.version == job.durable_version == 7
             assert len(list(core.instances())) == 2, "the last is in force"
 
+    def test_it_is_read_back_whatever_the_number_of_its_version(self, desk: Desk) -> None:
+        for number in (10**9 - 1, 10**9, 2**31 - 1):
+            text = document(WEB).replace("shop", f"shop-{number}")
+            request = self.restored(version(number, text))
+            request.request_id = f"r{number}"
+            job_id = desk.call("RestoreJob", request, "operator/root").job_id
+            assert desk.apply(text.replace('"x"', '"y"')).version == number + 1
+            again = BinpackHarness(desk.h.records).core
+            assert job_id in again.jobs, again.quarantined[job_id].reason
+            assert again.jobs[job_id].version >= number
+
     def test_it_changes_as_any_other(self, desk: Desk) -> None:
         job_id = desk.call("RestoreJob", self.restored(*TWO), "operator/root").job_id
         desk.h.offer()
