@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from pymesos_cli.backup import gathering, restoring, steps
-from pymesos_cli.backup.records import Backup, lines_of
+from pymesos_cli.backup import gathering, restored_jobs, restoring, steps
+from pymesos_cli.backup.records import Backup, SavedJob, lines_of
 from pymesos_cli.backup.restoring import Existing
 from pymesos_cli.backup.steps import Found, Step
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError
@@ -20,6 +21,7 @@ from pymesos_cli.operators.roles import list_roles
 from pymesos_core.resources import parse, to_proto
 from pymesos_core.security.policy_file import NEW_CLUSTER
 from pymesos_proto.v1 import backup_pb2 as backup_pb
+from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import operator_pb2 as pb
 from pymesos_proto.v1 import types_pb2
 
@@ -341,9 +343,11 @@ SECRET = pb.SealedSecret(role="prod", name="db", key_id="k", nonce=b"n", sealed=
 
 def test_a_secret_is_held_against_the_one_that_is_there_by_the_master() -> None:
     answers = pb.RestoreSecretResponse
-    for outcome, found in (
-        (answers.ADDED, Found.MISSING), (answers.SAME, Found.SAME), (answers.DIFFERS, Found.DIFFERS)
-    ):  # fmt: skip
+    for outcome, found, then in (
+        (answers.ADDED, Found.MISSING, answers.ADDED),
+        (answers.SAME, Found.SAME, answers.SAME),
+        (answers.DIFFERS, Found.DIFFERS, answers.REPLACED),
+    ):
         asked: list[pb.RestoreSecretRequest] = []
         cluster = FakeCluster()
 
@@ -352,19 +356,70 @@ def test_a_secret_is_held_against_the_one_that_is_there_by_the_master() -> None:
             timeout: float,
             asked: list[pb.RestoreSecretRequest] = asked,
             outcome: Any = outcome,
+            then: Any = then,
         ) -> pb.RestoreSecretResponse:
             asked.append(request)
-            return pb.RestoreSecretResponse(outcome=outcome)
+            if not request.dry_run:
+                return pb.RestoreSecretResponse(outcome=then)
+            version = 0 if outcome == pb.RestoreSecretResponse.ADDED else 7
+            return pb.RestoreSecretResponse(outcome=outcome, version=version)
 
         cluster.answers_by["RestoreSecret"] = answer
         (step,) = planned(cluster, secrets=(SECRET,))
         assert step.found is found
         carry_out(cluster, [step])
-        replaces = found is Found.DIFFERS
+        replaces, seen = found is Found.DIFFERS, 0 if found is Found.MISSING else 7
         assert asked == [
             pb.RestoreSecretRequest(secret=SECRET, dry_run=True),
-            pb.RestoreSecretRequest(secret=SECRET, replace=replaces),
+            pb.RestoreSecretRequest(secret=SECRET, replace=replaces, instead_of=seen),
         ]
+
+
+def test_a_secret_that_somebody_set_since_the_plan_is_not_said_to_be_restored() -> None:
+    outcomes = iter([pb.RestoreSecretResponse.ADDED, pb.RestoreSecretResponse.DIFFERS])
+    cluster = FakeCluster()
+
+    async def answer(request: pb.RestoreSecretRequest, timeout: float) -> pb.RestoreSecretResponse:
+        return pb.RestoreSecretResponse(outcome=next(outcomes))
+
+    cluster.answers_by["RestoreSecret"] = answer
+    (step,) = planned(cluster, secrets=(SECRET,))
+    assert step.found is Found.MISSING
+    with pytest.raises(CliError, match="somebody has set another value meanwhile"):
+        carry_out(cluster, [step])
+
+
+def test_a_job_is_replaced_only_at_the_version_that_was_looked_at(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    applied: list[jobs_pb.ApplyJobRequest] = []
+
+    async def apply(request: jobs_pb.ApplyJobRequest, timeout: float) -> jobs_pb.ApplyJobResponse:
+        applied.append(request)
+        return jobs_pb.ApplyJobResponse(job_id="shop-1", version=7, changed=True)
+
+    async def serves(*_: Any) -> pb.FrameworkView:
+        return pb.FrameworkView()
+
+    @asynccontextmanager
+    async def service(*_: Any) -> AsyncIterator[Any]:
+        yield SimpleNamespace(ApplyJob=apply)
+
+    monkeypatch.setattr(restored_jobs, "serving_of", serves)
+    monkeypatch.setattr(restored_jobs, "service", service)
+    of_backup = (jobs_pb.JobVersion(version=3, job_json="{}"),)
+    job = SavedJob("shop-0", "*", "shop", of_backup)
+    cluster: Any = SimpleNamespace(timeout_s=1.0)
+
+    async def run() -> None:
+        (step,) = await restored_jobs.steps_of_jobs(cluster, [job])
+        assert step.found is Found.DIFFERS and step.do is not None
+        await step.do()
+
+    asyncio.run(run())
+    looked, did = applied
+    assert looked.dry_run and not did.dry_run
+    assert (did.job_json, did.job_id, did.if_version) == ("{}", "shop-1", 7)
 
 
 def test_one_that_nobody_opens_is_said_and_a_master_that_is_away_ends_it() -> None:

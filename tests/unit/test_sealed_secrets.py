@@ -159,6 +159,33 @@ def test_another_value_stays_unless_it_is_to_be_replaced(desk: Desk) -> None:
     assert desk.value("prod", "db") == PLANTED
 
 
+def test_only_the_value_that_was_looked_at_is_replaced(desk: Desk) -> None:
+    (secret,) = desk.listed()
+    desk.set("prod", "db", b"newer")
+    looked = pb.RestoreSecretRequest(secret=secret, dry_run=True)
+    seen = desk.call("RestoreSecret", looked).version
+    desk.set("prod", "db", b"newest")
+    request = pb.RestoreSecretRequest(secret=secret, replace=True, instead_of=seen)
+    error = desk.refused("RestoreSecret", request)
+    assert error.code == Code.FAILED_PRECONDITION
+    assert "was at version 2, and it is at version 3 since" in error.message
+    assert desk.value("prod", "db") == b"newest"
+    request.instead_of = desk.call("RestoreSecret", looked).version
+    assert desk.call("RestoreSecret", request).outcome == Answer.REPLACED
+    assert desk.value("prod", "db") == PLANTED
+    assert desk.call("RestoreSecret", request).outcome == Answer.SAME, "it was tried again"
+
+
+def test_one_that_was_removed_meanwhile_is_not_set_again(desk: Desk) -> None:
+    (secret,) = desk.listed()
+    fresh = Desk(b"k" * 32)
+    assert fresh.call("RestoreSecret", pb.RestoreSecretRequest(secret=secret)).version == 0
+    gone = Desk(b"k" * 32)
+    request = pb.RestoreSecretRequest(secret=secret, replace=True, instead_of=1)
+    assert "it was removed since" in gone.refused("RestoreSecret", request).message
+    assert not gone.h.core.state.secrets()
+
+
 def test_without_its_key_it_is_said_which(desk: Desk) -> None:
     (secret,) = desk.listed()
     fresh = Desk(b"o" * 32)

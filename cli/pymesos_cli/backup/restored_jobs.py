@@ -100,7 +100,12 @@ async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
             note(f"the earlier versions of {job.name} are left out: {error.format_message()}")
 
     async def replace() -> None:
-        request = pb.ApplyJobRequest(job_json=latest, request_id=str(uuid.uuid4()))
+        request = pb.ApplyJobRequest(
+            job_json=latest,
+            request_id=str(uuid.uuid4()),
+            job_id=planned.job_id,
+            if_version=planned.version,  # with which it was compared, and no newer one
+        )
         async with service(cluster, view) as stub:
             await stub.ApplyJob(request, timeout=cluster.timeout_s)
 

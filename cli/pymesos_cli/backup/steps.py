@@ -177,7 +177,12 @@ async def _of_secret(cluster: Cluster, secret: pb.SealedSecret, keyring: Keyring
         wet = pb.RestoreSecretRequest()
         wet.CopyFrom(request)
         wet.dry_run, wet.replace = False, found is Found.DIFFERS
-        await cluster.call(lambda s, t: s.RestoreSecret(wet, timeout=t))
+        wet.instead_of = answer.version  # which is what was shown, and no newer one
+        done = await cluster.call(lambda s, t: s.RestoreSecret(wet, timeout=t))
+        if done.outcome == pb.RestoreSecretResponse.DIFFERS:
+            raise CliError(
+                "somebody has set another value meanwhile: restore again, which shows it"
+            )
 
     found = _SECRET_FOUND[answer.outcome]
     why = "another value is set here" if found is Found.DIFFERS else ""

@@ -84,11 +84,14 @@ class SecretCalls:
             except OpeningError as error:
                 raise CallError(Code.FAILED_PRECONDITION, str(error)) from None
             outcome = _outcome(exists=there is not None, same=same, replace=request.replace)
+            version = there.version if there is not None else 0
             changes = outcome in (pb.RestoreSecretResponse.ADDED, pb.RestoreSecretResponse.REPLACED)
+            if changes and request.instead_of not in (0, version):
+                raise _changed(secret, request.instead_of, version)
             if changes and not request.dry_run:
                 sealed = keyring.seal(role, name, value)
                 await leader.commands.set_secret(caller, role, name, sealed)
-        return pb.RestoreSecretResponse(outcome=outcome)
+        return pb.RestoreSecretResponse(outcome=outcome, version=version)
 
     async def ListSecrets(  # noqa: N802
         self, request: pb.ListSecretsRequest, call: Call
@@ -107,6 +110,16 @@ class SecretCalls:
                 caller_of(call), request.role, request.name, force=request.force
             )
         return pb.RemoveSecretResponse()
+
+
+def _changed(secret: pb.SealedSecret, expected: int, version: int) -> CallError:
+    """Another is there than was to be replaced, or none."""
+    now = f"it is at version {version}" if version else "it was removed"
+    return CallError(
+        Code.FAILED_PRECONDITION,
+        f"the secret {secret.name} of {secret.role} was at version {expected}, and {now} since:"
+        f" look at it with `pymesos-cli secret list`, and restore again",
+    )
 
 
 def _outcome(*, exists: bool, same: bool, replace: bool) -> pb.RestoreSecretResponse.Outcome:

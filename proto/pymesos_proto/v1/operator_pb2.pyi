@@ -797,19 +797,21 @@ class ListSealedSecretsResponse(_message.Message):
     def __init__(self, secrets: _Optional[_Iterable[_Union[SealedSecret, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class RestoreSecretRequest(_message.Message):
-    __slots__ = ("secret", "value", "replace", "dry_run")
+    __slots__ = ("secret", "value", "replace", "dry_run", "instead_of")
     SECRET_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     REPLACE_FIELD_NUMBER: _ClassVar[int]
     DRY_RUN_FIELD_NUMBER: _ClassVar[int]
+    INSTEAD_OF_FIELD_NUMBER: _ClassVar[int]
     secret: SealedSecret
     value: bytes
     replace: bool
     dry_run: bool
-    def __init__(self, secret: _Optional[_Union[SealedSecret, _Mapping]] = ..., value: _Optional[bytes] = ..., replace: _Optional[bool] = ..., dry_run: _Optional[bool] = ...) -> None: ...
+    instead_of: int
+    def __init__(self, secret: _Optional[_Union[SealedSecret, _Mapping]] = ..., value: _Optional[bytes] = ..., replace: _Optional[bool] = ..., dry_run: _Optional[bool] = ..., instead_of: _Optional[int] = ...) -> None: ...
 
 class RestoreSecretResponse(_message.Message):
-    __slots__ = ("outcome",)
+    __slots__ = ("outcome", "version")
     class Outcome(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
         __slots__ = ()
         OUTCOME_UNSPECIFIED: _ClassVar[RestoreSecretResponse.Outcome]
@@ -823,8 +825,10 @@ class RestoreSecretResponse(_message.Message):
     REPLACED: RestoreSecretResponse.Outcome
     DIFFERS: RestoreSecretResponse.Outcome
     OUTCOME_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
     outcome: RestoreSecretResponse.Outcome
-    def __init__(self, outcome: _Optional[_Union[RestoreSecretResponse.Outcome, str]] = ...) -> None: ...
+    version: int
+    def __init__(self, outcome: _Optional[_Union[RestoreSecretResponse.Outcome, str]] = ..., version: _Optional[int] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
     __slots__ = ("cursor",)
