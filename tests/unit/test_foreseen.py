@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
@@ -42,6 +43,7 @@ def asked(
     start: int = 0,
     replace: int = 0,
     running: Running | None = None,
+    policy: str = "",
 ) -> list[str]:
     async def listed(**_: object) -> list[operator_pb2.AgentView]:
         return list(agents)
@@ -51,7 +53,7 @@ def asked(
 
     cluster: Any = SimpleNamespace(agents=listed, tasks=none)
     answer = pb.ApplyJobResponse(
-        tasks=[pb.TaskChange(task_name="web", start=start, replace=replace)]
+        tasks=[pb.TaskChange(task_name="web", start=start, replace=replace)], policy=policy
     )
 
     async def tasks() -> Running:
@@ -66,6 +68,22 @@ def test_what_fits_and_what_waits() -> None:
     lines = asked(shop(instances=4), big, small, start=4)
     assert lines[0] == "web: would go now: 2 on a, 1 on b"
     assert lines[1].startswith("web: 1 instance would wait: needs 1 cpus")
+
+
+def test_the_policy_is_the_one_that_the_framework_says() -> None:
+    big, small = agent("a", "cpus:9;mem:999"), agent("b", "cpus:2;mem:222")
+    for policy, host in (("best-fit", "b"), ("spread", "a"), ("0.5*spread", "a")):
+        lines = asked(shop(), small, big, start=1, policy=policy)
+        assert lines == [f"web: would go now: 1 on {host}"], policy
+
+
+@pytest.mark.parametrize("policy", ["antigravity:Policy", "spread+antigravity:Policy", "mine"])
+def test_one_of_its_own_is_named_and_not_loaded(policy: str) -> None:
+    there = agent("a", "cpus:9;mem:999")
+    lines = asked(shop(), there, start=1, policy=policy)
+    assert lines[0] == "web: would go now: 1 on a"
+    assert lines[1].startswith(f"the framework has a policy of its own, '{policy}': ")
+    assert "antigravity" not in sys.modules
 
 
 def test_of_what_is_replaced_only_the_surge_is_beside_it() -> None:

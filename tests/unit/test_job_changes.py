@@ -16,6 +16,7 @@ from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.rollouts.asking import Asked
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.rollouts.state import settled
+from pymesos_binpack.placement.packing import read_policy as read_packing_policy
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.services.views import job_view
 from pymesos_binpack.shell import StaleError, SubmitError
@@ -162,6 +163,12 @@ class TestApply:
         assert (b.task_name, b.start) == ("b", 1)
         assert desk.h.core.jobs[shop].version == 1
         assert desk.apply(text).version == 2
+
+    def test_a_plan_says_the_packing_policy(self, desk: Desk, shop: str) -> None:
+        desk.h.core._ctx.placement.policy = read_packing_policy("best-fit+0.5*spread")
+        for text in (document({**WEB, "command": "y"}), document(WEB, name="other")):
+            assert desk.apply(text, dry_run=True).policy == "best-fit+0.5*spread"
+            assert not desk.apply(text).policy
 
     def test_counts_are_kept_on_demand(self, desk: Desk, shop: str) -> None:
         text = document({**WEB, "instances": 9, "retries": 1})

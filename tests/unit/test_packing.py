@@ -20,11 +20,14 @@ from pymesos_binpack.placement.packing import (
     Shape,
     ShapeError,
     Workload,
+    policy_told,
     read_policy,
     shape_of,
+    text_of,
 )
 from pymesos_binpack.placement.packing.bins import TooLargeError, fewest_bins
 from pymesos_binpack.placement.packing.patience import LEVELS, SIDE_LEVELS, _values
+from pymesos_binpack.placement.packing.policies import BestFit
 from pymesos_binpack.placement.packing.pool import Floats, Holdings, Ints, Node
 from pymesos_binpack.placement.packing.replay import (
     TraceError,
@@ -368,3 +371,25 @@ class TestReplay:
     def test_no_file(self, tmp_path: Path) -> None:
         with pytest.raises(TraceError, match="cannot be read"):
             read_nodes(tmp_path / "none")
+
+
+class Sly(BestFit):
+    """One of somebody's own, whose name is one of ours."""
+
+
+@pytest.mark.parametrize("text", ["default", "fgd", "2*fgd", "best-fit+0.5*spread", "patience"])
+def test_a_policy_that_is_told_is_the_one_that_was_read(text: str) -> None:
+    assert text_of(read_policy(text)) == text
+    told = policy_told(text)
+    assert told is not None and text_of(told) == text
+
+
+def test_one_of_somebodys_own_is_told_by_its_module_and_not_loaded() -> None:
+    own = f"{__name__}:Sly"
+    for text in (own, f"fgd+2*{own}"):
+        assert text_of(read_policy(text)) == text
+        assert policy_told(text) is None
+    assert policy_told("no-such") is None
+    much = "+".join(["fgd"] * 400)
+    assert len(text_of(read_policy(much)).encode()) == 1000
+    assert policy_told(text_of(read_policy(much))) is None

@@ -14,7 +14,7 @@ from pymesos_binpack.jobs.launching import pending_task
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.placement.agents import Attributes, OfferedAgent, Placements
 from pymesos_binpack.placement.hand import AgentOffers
-from pymesos_binpack.placement.packing import DEFAULT_POLICY, read_policy
+from pymesos_binpack.placement.packing import DEFAULT_POLICY, policy_told, read_policy
 from pymesos_binpack.placement.planner import Plan, Situation, plan
 from pymesos_binpack.placement.preemption import MakingRoom
 from pymesos_binpack.placement.tasks import PendingTask
@@ -25,6 +25,7 @@ from pymesos_cli.output import count_of
 from pymesos_core.names import parse_task_id
 from pymesos_core.resources import Resources, from_proto, tagged, total
 from pymesos_core.states import is_terminal
+from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2, types_pb2
 
@@ -56,8 +57,14 @@ async def where_they_go(
         if not view.HasField("drain")
     ]
     placed = await _placed(cluster, answer.job_id, agents)
-    made = plan(wanted, offers, read_policy(DEFAULT_POLICY), Situation(placed=placed))
-    foreseen = _Foreseen()
+    policy, foreseen = policy_told(answer.policy or DEFAULT_POLICY), _Foreseen()
+    if policy is None:
+        policy = read_policy(DEFAULT_POLICY)
+        foreseen.notes.append(
+            f"the framework has a policy of its own, {quoted(answer.policy)}: this is planned by"
+            f" the default one, and the framework may choose other agents"
+        )
+    made = plan(wanted, offers, policy, Situation(placed=placed))
     for launch in made.launches:
         name = _task_of(launch.task.task_id)
         foreseen.places.setdefault(name, Counter())[launch.offer.agent.hostname] += 1
@@ -70,7 +77,7 @@ async def where_they_go(
             text = made.unplaced[task.task_id].text
             foreseen.refused.setdefault(_task_of(task.task_id), []).append(text)
     lines = [line for spec in job.tasks for line in _lines(spec, foreseen)]
-    return [*lines, *([foreseen.unknown] if foreseen.unknown else [])]
+    return [*lines, *foreseen.notes]
 
 
 @dataclass
@@ -82,7 +89,7 @@ class _Foreseen:
     made_room: dict[str, int] = field(default_factory=dict)  # instances that others are killed for
     victims: dict[str, list[Victim]] = field(default_factory=dict)
     helped: set[str] = field(default_factory=set)  # task ids
-    unknown: str = ""
+    notes: list[str] = field(default_factory=list)  # on how far all this can be relied on
 
 
 def _preempt(
@@ -94,7 +101,8 @@ def _preempt(
     placed: Placements,
 ) -> None:
     """Choose whom the framework would kill for those that wait, as it does."""
-    foreseen.unknown = running.unknown
+    if running.unknown:
+        foreseen.notes.append(running.unknown)
     free = {offer.agent.agent_id: offer.available for offer in offers}
     for launch in made.launches:
         agent_id = launch.offer.agent.agent_id

@@ -157,6 +157,11 @@ class BinpackCore:
         """By which callers are answered; None: no master has told it yet."""
         return self._ctx.policy
 
+    @property
+    def packing_policy(self) -> Policy:
+        """By which agents are chosen for tasks."""
+        return self._ctx.placement.policy
+
     def named(self, role: str, name: str) -> list[JobState]:
         """The jobs of a role and a name, in the order submitted."""
         jobs = self._ctx.roster.named(role, name).values()

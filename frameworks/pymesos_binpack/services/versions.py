@@ -19,6 +19,7 @@ from pymesos_binpack.jobs.foreseeing import TaskChange, foresee
 from pymesos_binpack.jobs.history import RESTART, ROLLBACK, SCALE, SUBMIT, Version
 from pymesos_binpack.jobs.rollouts.lifecycle import State
 from pymesos_binpack.jobs.state import JobState, revision_of
+from pymesos_binpack.placement.packing import text_of
 from pymesos_binpack.services.asked import Asked, Call, answering, runs, who
 from pymesos_binpack.services.views import field_change, task_change, version_view
 from pymesos_binpack.shell import StaleError
@@ -65,6 +66,7 @@ class JobChanges(Asked):
                 _check_version(target, request.if_version)
             response = self._foreseen(call, request, target, made)
             if request.dry_run:
+                response.policy = text_of(self.binpack.core.packing_policy)
                 return response
             if not response.changed:
                 await self._have_stored(target, response.version)
@@ -119,7 +121,9 @@ class JobChanges(Asked):
             changed=True,
             tasks=[task_change(change) for change in foresee(None, job, first)],
         )
-        if not request.dry_run:
+        if request.dry_run:
+            response.policy = text_of(self.binpack.core.packing_policy)
+        else:
             response.job_id = await self._submit(call, job, request.request_id, same_name=False)
         return response
 

@@ -43,7 +43,7 @@ class ApplyJobRequest(_message.Message):
     def __init__(self, job_json: _Optional[str] = ..., request_id: _Optional[str] = ..., job_id: _Optional[str] = ..., dry_run: _Optional[bool] = ..., if_version: _Optional[int] = ..., keep_counts: _Optional[bool] = ..., rerun: _Optional[bool] = ...) -> None: ...
 
 class ApplyJobResponse(_message.Message):
-    __slots__ = ("job_id", "version", "created", "changed", "changes", "more_changes", "tasks")
+    __slots__ = ("job_id", "version", "created", "changed", "changes", "more_changes", "tasks", "policy")
     JOB_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CREATED_FIELD_NUMBER: _ClassVar[int]
@@ -51,6 +51,7 @@ class ApplyJobResponse(_message.Message):
     CHANGES_FIELD_NUMBER: _ClassVar[int]
     MORE_CHANGES_FIELD_NUMBER: _ClassVar[int]
     TASKS_FIELD_NUMBER: _ClassVar[int]
+    POLICY_FIELD_NUMBER: _ClassVar[int]
     job_id: str
     version: int
     created: bool
@@ -58,7 +59,8 @@ class ApplyJobResponse(_message.Message):
     changes: _containers.RepeatedCompositeFieldContainer[FieldChange]
     more_changes: int
     tasks: _containers.RepeatedCompositeFieldContainer[TaskChange]
-    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[bool] = ..., changed: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[FieldChange, _Mapping]]] = ..., more_changes: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[TaskChange, _Mapping]]] = ...) -> None: ...
+    policy: str
+    def __init__(self, job_id: _Optional[str] = ..., version: _Optional[int] = ..., created: _Optional[bool] = ..., changed: _Optional[bool] = ..., changes: _Optional[_Iterable[_Union[FieldChange, _Mapping]]] = ..., more_changes: _Optional[int] = ..., tasks: _Optional[_Iterable[_Union[TaskChange, _Mapping]]] = ..., policy: _Optional[str] = ...) -> None: ...
 
 class FieldChange(_message.Message):
     __slots__ = ("path", "before", "after")

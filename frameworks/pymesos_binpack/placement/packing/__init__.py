@@ -6,7 +6,9 @@ from pymesos_binpack.placement.packing.policies import (
     Policy,
     PolicyError,
     meaning_of,
+    policy_told,
     read_policy,
+    text_of,
 )
 from pymesos_binpack.placement.packing.pool import Placement, Pool
 from pymesos_binpack.placement.packing.shape import Shape, ShapeError, Workload, shape_of
@@ -22,6 +24,8 @@ __all__ = [
     "ShapeError",
     "Workload",
     "meaning_of",
+    "policy_told",
     "read_policy",
     "shape_of",
+    "text_of",
 ]

@@ -133,6 +133,7 @@ POLICIES: Mapping[str, type[Policy]] = {
     "spread": Spread,
 }
 DEFAULT_POLICY = "default"
+MAX_TOLD_BYTES = 1000
 # Of gaps of about the same value to those that come later, the one of less use now.
 DEFAULT = "patience+0.003*fgd"
 
@@ -167,6 +168,27 @@ def read_policy(text: str) -> Policy:
     sums = DEFAULT if text == DEFAULT_POLICY else text
     parts = [_weighted(part.strip()) for part in sums.split("+")]
     return parts[0][1] if len(parts) == 1 and parts[0][0] == 1 else Weighted(text, tuple(parts))
+
+
+def text_of(policy: Policy) -> str:
+    """A policy as `read_policy` takes it, to be told to others; what is too long is cut."""
+    own = type(policy)
+    is_ours = own is Weighted or own in POLICIES.values()
+    text = policy.name if is_ours else f"{own.__module__}:{own.__qualname__}"
+    return text.encode()[:MAX_TOLD_BYTES].decode(errors="ignore")
+
+
+def policy_told(text: str) -> Policy | None:
+    """The policy that somebody else tells of, or None for one that is not of this package.
+
+    Nothing is imported for it.
+    """
+    if ":" in text or len(text) >= MAX_TOLD_BYTES:
+        return None
+    try:
+        return read_policy(text)
+    except PolicyError:
+        return None
 
 
 def _weighted(text: str) -> tuple[float, Policy]:
