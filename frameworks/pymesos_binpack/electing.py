@@ -157,6 +157,12 @@ async def contend(
             await asyncio.sleep(standing_back.next_s())
 
 
+async def _until_lost(term: Term, service: JobsService) -> None:
+    """Return once the term is lost: what answers then names who leads, whatever is still ending."""
+    await term.lost.wait()
+    service.leads_no_more()
+
+
 async def _lead(term: Term, service: JobsService, begin: Begin) -> str:
     """Lead to the end of the term; why it ended. Raises RoleError, FaultError."""
     store = ZkStore(term.registry)
@@ -168,7 +174,8 @@ async def _lead(term: Term, service: JobsService, begin: Begin) -> str:
         return binpack
 
     try:
-        await live(store, next_life, lambda it: until_first(it.run(), term.lost.wait()))
+        lives = live(store, next_life, lambda binpack: binpack.run())
+        await until_first(lives, _until_lost(term, service))
         return LOST
     except (RegistryError, StateError) as error:
         return LOST if term.lost.is_set() else str(error)

@@ -347,7 +347,11 @@ class Client:
 
     def ensure_path(self, path: str) -> bool:
         """See kazoo."""
-        return bool(self._call(lambda: self._ensemble.ensure(path), writes=True))
+        return bool(self.ensure_path_async(path).get())
+
+    def ensure_path_async(self, path: str) -> Answer:
+        """See kazoo."""
+        return Answer(self, lambda: self._ensemble.ensure(path), writes=True)
 
     def get_children(self, path: str, watch: Watch | None = None) -> list[str]:
         """See kazoo."""
@@ -404,21 +408,22 @@ class Client:
 
     def transaction(self) -> Transaction:
         """See kazoo."""
-        return Transaction(self._ensemble, lambda run: self._call(run, writes=True))
+        return Transaction(self._ensemble, lambda run: Answer(self, run, writes=True))
 
     # Requests.
 
     def _call(self, operation: Operation, *, writes: bool = False) -> Any:
-        def begin(answer: Callable[..., None]) -> None:
-            send = partial(self.send, operation, answer, writes=writes)
-            if writes and self._stops_here():
-                # When it goes on, its threads run in any order, and may find a new session.
-                late_s = self._world.random.uniform(0.0, STARVED_S)
-                self.node.soon(0.0, lambda: self.node.soon(late_s, send))
-            else:
-                send()
+        return Answer(self, operation, writes=writes).get()
 
-        return wait("a request to ZooKeeper", begin)
+    def ask(self, operation: Operation, answer: Callable[..., None], *, writes: bool) -> None:
+        """Send it, unless the process is stopped just now."""
+        send = partial(self.send, operation, answer, writes=writes)
+        if writes and self._stops_here():
+            # When it goes on, its threads run in any order, and may find a new session.
+            late_s = self._world.random.uniform(0.0, STARVED_S)
+            self.node.soon(0.0, lambda: self.node.soon(late_s, send))
+        else:
+            send()
 
     def _stops_here(self) -> bool:
         """Now and then a process is stopped just when it was about to write."""
@@ -598,10 +603,14 @@ class Client:
 class Answer:
     """An asynchronous call of kazoo: sent at once, waited for later."""
 
-    def __init__(self, client: Client, operation: Operation) -> None:
+    def __init__(self, client: Client, operation: Operation, *, writes: bool = False) -> None:
         self._outcome: tuple[Any, BaseException | None] | None = None
         self._tell: Callable[..., None] | None = None
-        client.send(operation, self._answered, writes=False)
+        client.ask(operation, self._answered, writes=writes)
+
+    def set_exception(self, error: BaseException) -> None:
+        """See kazoo."""
+        self._answered(error=error)
 
     def _answered(self, result: Any = None, error: BaseException | None = None) -> None:
         self._outcome = (result, error)
@@ -623,9 +632,9 @@ class Answer:
 class Transaction:
     """What stands for kazoo's TransactionRequest: each operation is tested before any is done."""
 
-    def __init__(self, ensemble: Ensemble, call: Callable[[Operation], list[Any]]) -> None:
+    def __init__(self, ensemble: Ensemble, ask: Callable[[Operation], Answer]) -> None:
         self._ensemble = ensemble
-        self._call = call
+        self._ask = ask
         self._operations: list[tuple[str, Any, Any]] = []
         self._there: dict[str, bool] = {}  # what earlier operations make and delete
 
@@ -675,6 +684,11 @@ class Transaction:
 
     def commit(self) -> list[Any]:
         """See kazoo."""
+        out: list[Any] = self.commit_async().get()
+        return out
+
+    def commit_async(self) -> Answer:
+        """See kazoo."""
 
         def run() -> list[Any]:
             self._there.clear()
@@ -683,5 +697,4 @@ class Transaction:
                 self._ensemble.world.counts["fenced write"] += 1
             return results
 
-        out: list[Any] = self._call(run)
-        return out
+        return self._ask(run)

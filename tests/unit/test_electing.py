@@ -28,6 +28,7 @@ from pymesos_core.following import LEADER_KEY
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.store import Change, Records, StateStore
+from pymesos_core.streams import to_the_end
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2, scheduler_pb2
 from pymesos_proto.v1 import types_pb2 as pb
@@ -92,9 +93,14 @@ class Life:
         self.core = SimpleNamespace(jobs={}, quarantined={}, policy=None)
         self.driver = SimpleNamespace(framework_id="f")
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.writes: asyncio.Future[None] | None = None  # to whose end it runs in any case
 
     async def run(self) -> None:
-        await self.ended
+        try:
+            await self.ended
+        finally:
+            if self.writes is not None:
+                await to_the_end(self.writes)
 
 
 class Instance:
@@ -169,6 +175,22 @@ async def test_it_answers_while_it_leads_and_names_the_leader_else(instance: Ins
         while not instance.stands_by():
             await asyncio.sleep(0)
     assert await instance.asked() is Code.FAILED_PRECONDITION
+
+
+async def test_what_is_still_ending_when_the_term_is_lost_is_not_asked(instance: Instance) -> None:
+    life = await instance.life(1)
+    life.writes = asyncio.get_running_loop().create_future()
+    instance.leader, instance.contender.alone = OTHER, False
+    instance.contender.terms[0].end()
+    for _ in range(20):
+        await asyncio.sleep(0)
+    asked, resigned = await instance.asked(), list(instance.contender.resigned)
+    life.writes.set_result(None)
+    assert asked is Code.FAILED_PRECONDITION
+    assert not resigned, "its last write has not ended"
+    async with asyncio.timeout(10):
+        while not instance.contender.resigned:
+            await asyncio.sleep(0)
 
 
 def test_an_instance_that_does_not_lead_says_who_does() -> None:

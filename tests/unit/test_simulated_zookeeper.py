@@ -140,6 +140,33 @@ def test_what_became_of_a_write_is_not_known_when_the_way_breaks() -> None:
     assert (True, False) not in became
 
 
+def test_a_write_waits_no_longer_than_the_term_lasts(stage: Stage) -> None:
+    """kazoo keeps what it is asked for until it reaches a server again, which may be never."""
+    one = stage.process("one")
+    term = stage.leads(one, stage.contender(one, 1))
+    stage.result(one, term.registry.commit, [Change("agent", "a", b"1")])
+    stage.ensemble.interrupt([one], 600, down=True)
+    stage.until(lambda: not term.active.is_set())
+    for _ in range(2):  # the second is refused at once
+        asked = stage.run(
+            one, asyncio.to_thread(term.registry.commit, [Change("agent", "a", b"2")])
+        )
+        stage.until(asked.done, 2 * SESSION_S)
+        assert term.lost.is_set() and isinstance(asked.exception(), RegistryError)
+    assert stage.ensemble.records("/pymesos/registry") == {("agent", "a"): b"1"}
+
+
+def test_a_folder_is_not_waited_for_longer_either(stage: Stage) -> None:
+    one = stage.process("one")
+    term = stage.leads(one, stage.contender(one, 1))
+    stage.result(one, term.registry.load)
+    stage.ensemble.interrupt([one], 600, down=True)
+    stage.until(lambda: not term.active.is_set())
+    asked = stage.run(one, asyncio.to_thread(term.registry.commit, [Change("agent", "a", b"2")]))
+    stage.until(asked.done, 2 * SESSION_S)
+    assert term.lost.is_set() and isinstance(asked.exception(), RegistryError)
+
+
 def test_a_stopped_process_learns_late_that_its_session_has_ended(stage: Stage) -> None:
     one, two = stage.process("one"), stage.process("two")
     term = stage.leads(one, stage.contender(one, 1))

@@ -24,6 +24,7 @@ from urllib.parse import quote, unquote
 from kazoo.client import KazooClient, KazooState
 from kazoo.exceptions import (
     BadVersionError,
+    ConnectionLoss,
     KazooException,
     NoAuthError,
     NodeExistsError,
@@ -113,6 +114,8 @@ class ZkRegistry:
         self._epoch_path = f"{path}/epoch"
         self._epoch_version = epoch_version
         self._known: set[str] = set()
+        self._asked: Any = None  # the answer that a write waits for
+        self._given_up = False
 
     def load(self) -> Records:
         """All records. Raises RegistryError."""
@@ -156,11 +159,32 @@ class ZkRegistry:
         if batch or not latest:
             self._write(batch)
 
+    def give_up(self) -> None:
+        """Have the write that waits fail now, and all later ones.
+
+        kazoo keeps what it is asked for while it reaches no server, however long that takes. A
+        write that arrives after all is taken only if no epoch was raised since.
+        """
+        self._given_up = True
+        if (asked := self._asked) is not None:
+            asked.set_exception(ConnectionLoss())
+
+    def _answer(self, asked: Any) -> Any:
+        self._asked = asked
+        try:
+            if self._given_up:  # between the two
+                raise ConnectionLoss
+            return asked.get()
+        finally:
+            self._asked = None
+
     def _write(self, changes: list[Change]) -> None:
+        if self._given_up:
+            raise RegistryError("the registry in ZooKeeper is not written: leadership was given up")
         try:
             for kind in dict.fromkeys(c.kind for c in changes):
                 if f"{self._root}/{kind}" not in self._known:
-                    self._client.ensure_path(f"{self._root}/{kind}")
+                    self._answer(self._client.ensure_path_async(f"{self._root}/{kind}"))
                     self._known.add(f"{self._root}/{kind}")
             transaction = self._client.transaction()
             transaction.check(self._epoch_path, self._epoch_version)
@@ -176,7 +200,7 @@ class ZkRegistry:
                 else:
                     transaction.create(node, change.value)
                     after.add(node)
-            results = transaction.commit()
+            results = self._answer(transaction.commit_async())
         except (KazooException, KazooTimeoutError) as error:
             raise RegistryError(f"cannot write the registry in ZooKeeper: {error!r}") from error
         failures = [
@@ -217,6 +241,7 @@ class ZkContender:
         self._changed = asyncio.Event()
         self._lost = asyncio.Event()
         self._term: Term | None = None
+        self._registry: ZkRegistry | None = None  # of the latest term
         self._node: str | None = None
         self._started = False
         self._patience: asyncio.TimerHandle | None = None  # while suspended
@@ -261,10 +286,11 @@ class ZkContender:
                 return None
             if candidates[0] == mine:
                 epoch, version = await asyncio.to_thread(self._raise_epoch, node)
-                term = Term(epoch, self._make_registry(self._client, self._url.path, version))
+                registry = self._make_registry(self._client, self._url.path, version)
+                term = Term(epoch, registry)
                 if self._lost.is_set():
                     return None
-                self._term = term
+                self._term, self._registry = term, registry
                 if self._client.state == KazooState.SUSPENDED:
                     self._state_changed(KazooState.SUSPENDED)
                 return term
@@ -358,6 +384,8 @@ class ZkContender:
         if self._term is term:
             log.warning("ZooKeeper is away for longer than a session lasts: leadership is given up")
             self._end_term()
+            assert self._registry is not None
+            self._registry.give_up()
 
     async def resign(self, term: Term) -> None:
         """Delete the znode, so that another leads without waiting for the session to end.

@@ -1,0 +1,46 @@
+"""The registry on kazoo's own answers, without a server."""
+
+from __future__ import annotations
+
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from kazoo.handlers.threading import SequentialThreadingHandler
+
+from pymesos_core.coordination import RegistryError
+from pymesos_core.coordination.zookeeper import ZkRegistry
+from pymesos_core.store import Change
+
+
+def test_a_write_that_waits_is_given_up() -> None:
+    """kazoo may still get its answer, after that."""
+    answer = SequentialThreadingHandler().async_result()
+    asked = threading.Event()
+
+    def commit_async() -> Any:
+        asked.set()
+        return answer
+
+    made = SimpleNamespace(check=lambda *_: None, create=lambda *_: None, commit_async=commit_async)
+    ready = SimpleNamespace(get=lambda: True)
+    client = SimpleNamespace(transaction=lambda: made, ensure_path_async=lambda _: ready)
+    registry = ZkRegistry(client, "/p", 0)
+    errors: list[Exception] = []
+
+    def write() -> None:
+        try:
+            registry.commit([Change("agent", "a", b"1")])
+        except RegistryError as error:
+            errors.append(error)
+
+    writing = threading.Thread(target=write, daemon=True)
+    writing.start()
+    assert asked.wait(10)
+    registry.give_up()
+    writing.join(10)
+    assert not writing.is_alive() and "ConnectionLoss" in str(errors[0])
+    answer.set([True])
+    with pytest.raises(RegistryError, match="leadership was given up"):
+        registry.commit([])
