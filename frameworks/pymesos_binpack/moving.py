@@ -29,7 +29,7 @@ from pymesos_core import VERSION
 from pymesos_core.addresses import AddressError, HostPort, ZkUrl, parse_zk
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.coordination.standalone import EPOCH
-from pymesos_core.coordination.zk_store import ZkStore, framework_url
+from pymesos_core.coordination.zk_store import ZkStore, framework_url, kept_bytes
 from pymesos_core.exits import RoleError
 from pymesos_core.outside import OUTSIDE
 from pymesos_core.role import end_of, holding, open_store
@@ -75,7 +75,7 @@ async def move(source: Place, target: Place, name: str) -> int:
 
 
 def _bring(after: Opened, jobs: Records, epoch: int) -> None:
-    size = sum(len(value) + len(kind) + len(key) for (kind, key), value in jobs.items())
+    size = sum(kept_bytes(*place, value) for place, value in jobs.items())
     if problem := after.store.problem(size):
         raise RoleError(f"{problem}: end jobs, so that less is kept, and move it then")
     changes = [Change(*MOVED, None)]

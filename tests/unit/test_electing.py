@@ -12,6 +12,7 @@ from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.electing import contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.life import refusal
+from pymesos_binpack.moving import Opened, _bring
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StateError, SubmitError
@@ -27,7 +28,7 @@ from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outbox import Outbox
 from pymesos_core.outside import OUTSIDE
-from pymesos_core.store import Change, Records, StateStore
+from pymesos_core.store import RECORD_BYTES, Change, Records, StateStore
 from pymesos_core.streams import to_the_end
 from pymesos_core.transport import CallError, Code
 from pymesos_proto.v1 import jobs_pb2, scheduler_pb2
@@ -352,3 +353,17 @@ async def test_a_job_for_which_there_is_no_room_is_refused() -> None:
     job = parse_job({"name": "j", "tasks": [{"name": "t", "kind": "batch", "command": "true"}]})
     with pytest.raises(SubmitError, match=r"9 bytes; at most 8 are accepted: end jobs with"):
         await binpack.submit(job, "r")
+
+
+def test_a_move_asks_for_the_room_that_the_records_take_there() -> None:
+    asked: list[int] = []
+
+    def problem(more_bytes: int) -> str:
+        asked.append(more_bytes)
+        return "full"
+
+    store: Any = SimpleNamespace(problem=problem)
+    jobs = {("job", str(number)): b"{}" for number in range(10)}
+    with pytest.raises(RoleError, match="full: end jobs"):
+        _bring(Opened("zk://h/p", store, {}, 1), jobs, 2)
+    assert asked == [10 * (len("job") + 1 + 2 + RECORD_BYTES)]

@@ -10,8 +10,14 @@ import pytest
 from kazoo.exceptions import ConnectionLoss, NoNodeError
 
 from pymesos_core.addresses import HostPort
-from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term
-from pymesos_core.coordination.zookeeper import ZkContender
+from pymesos_core.coordination import (
+    CoordinationError,
+    MasterInfo,
+    RegistryError,
+    StaleEpochError,
+    Term,
+)
+from pymesos_core.coordination.zookeeper import INSTANCES, MASTERS, ZkContender
 from pymesos_core.store import Change
 from pymesos_simulation import threads
 from pymesos_simulation.coordinator import URL, client_of, detector_of
@@ -232,3 +238,23 @@ def test_a_session_may_end_while_the_epoch_is_raised(
     leading = stage.run(one, stage.contender(one, 1).lead())
     stage.until(leading.done)
     assert ended and leading.result().epoch == 1
+
+
+def test_what_helps_without_an_epoch_is_what_who_is_elected_has(stage: Stage) -> None:
+    one = stage.process("one")
+    client = Client(stage.ensemble, one)
+    client.start_async()
+    stage.until(lambda: client.connected)
+    stage.result(one, client.ensure_path, URL.path)
+    stage.result(one, client.create, f"{URL.path}/epoch", b"x")
+    for elected, flag in ((MASTERS, True), (INSTANCES, False)):
+        with one.loop.entered():
+            info = MasterInfo(elected.one, HostPort("10.0.0.1", 1))
+            made = client_of(one, stage.ensemble)
+            contender = ZkContender(URL, info, SESSION_S, client=made, elected=elected)
+        leading = stage.run(one, contender.lead())
+        stage.until(leading.done)
+        error = leading.exception()
+        assert isinstance(error, CoordinationError) and ("--min-epoch" in str(error)) is flag
+        closing = stage.run(one, contender.close())
+        stage.until(closing.done)

@@ -64,7 +64,7 @@ class ZkStore:
             if value.startswith(IN_PARTS):
                 value = self._joined(*place, value, raw)
             records[place] = value
-        self._sizes = {place: _size(*place, value) for place, value in records.items()}
+        self._sizes = {place: kept_bytes(*place, value) for place, value in records.items()}
         self._total_bytes = sum(self._sizes.values())
         return records
 
@@ -87,7 +87,7 @@ class ZkStore:
         for place, change in latest.items():
             self._total_bytes -= self._sizes.pop(place, 0)
             if change.value is not None:
-                self._sizes[place] = _size(*change[:2], change.value)
+                self._sizes[place] = kept_bytes(*change[:2], change.value)
                 self._total_bytes += self._sizes[place]
 
     def problem(self, more_bytes: int) -> str | None:
@@ -135,7 +135,8 @@ class ZkStore:
         return b"".join([value, *rest])
 
 
-def _size(kind: str, key: str, value: bytes) -> int:
+def kept_bytes(kind: str, key: str, value: bytes) -> int:
+    """Return what a record counts of what the state may have."""
     return len(value) + len(kind) + len(key) + RECORD_BYTES
 
 

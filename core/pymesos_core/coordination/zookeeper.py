@@ -61,10 +61,14 @@ class Elected:
     """How logs and errors call those of whom one leads."""
 
     one: str = "master"
+    without_epoch: str = "delete it and start once with --min-epoch"  # if it cannot be restored
 
 
 MASTERS = Elected()
-INSTANCES = Elected("instance")  # of a framework
+INSTANCES = Elected(  # of a framework
+    "instance",
+    "write a number there that is no lower than the epoch the master names when it refuses one",
+)
 
 
 async def _start(client: KazooClient, url: ZkUrl, timeout_s: float | None, purpose: str) -> None:
@@ -330,7 +334,7 @@ class ZkContender:
         if not data.isdigit():
             raise CoordinationError(
                 f"{path} in ZooKeeper holds {data[:40]!r}, and the epoch is expected there, a whole"
-                f" number: restore it, or delete it and start once with --min-epoch"
+                f" number: restore it, or {self._elected.without_epoch}"
             )
         epoch = max(int(data) + 1, self._min_epoch)
         transaction = self._client.transaction()
