@@ -16,7 +16,7 @@ from pymesos_binpack.life import JOBS_LIMITS, Options, framework_info, live, rea
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StateError
-from pymesos_binpack.states import check_not_moved
+from pymesos_binpack.states import NOWHERE, check_not_moved
 from pymesos_core import VERSION
 from pymesos_core.addresses import HostPort, ZkUrl
 from pymesos_core.coordination import Contender, MasterInfo, RegistryError, Term
@@ -100,6 +100,8 @@ def elsewhere(me: MasterInfo, leader: MasterInfo | None) -> CallError:
     here = f"the instance at {me.address} of this framework does not lead"
     if leader is None or leader.master_id == me.master_id:
         return CallError(Code.UNAVAILABLE, f"{here}; none does yet", {LEADER_KEY: ""})
+    if leader.address == NOWHERE:
+        return CallError(Code.UNAVAILABLE, f"{here}; its state is being moved", {LEADER_KEY: ""})
     where = str(leader.address)
     return CallError(Code.FAILED_PRECONDITION, f"{here}; {where} does", {LEADER_KEY: where})
 

@@ -19,6 +19,7 @@ import click
 from pymesos_binpack.settings import read_name
 from pymesos_binpack.states import (
     MOVED,
+    NOWHERE,
     STATE_FILE,
     check_not_moved,
     departure,
@@ -26,7 +27,7 @@ from pymesos_binpack.states import (
     jobs_in,
 )
 from pymesos_core import VERSION
-from pymesos_core.addresses import AddressError, HostPort, ZkUrl, parse_zk
+from pymesos_core.addresses import AddressError, ZkUrl, parse_zk
 from pymesos_core.coordination import MasterInfo
 from pymesos_core.coordination.standalone import EPOCH
 from pymesos_core.coordination.zk_store import ZkStore, framework_url, kept_bytes
@@ -98,7 +99,7 @@ async def _opened(place: Place, name: str, min_epoch: int) -> AsyncIterator[Open
     from pymesos_core.coordination.zookeeper import INSTANCES, ZkContender, ZkDetector
 
     url = framework_url(place, name)
-    me = MasterInfo(str(OUTSIDE.uuid()), HostPort("0.0.0.0", 1), "move-state", VERSION)  # noqa: S104
+    me = MasterInfo(str(OUTSIDE.uuid()), NOWHERE, "move-state", VERSION)
     async with contextlib.AsyncExitStack() as closing:
         detector = ZkDetector(url, SESSION_S, elected=INSTANCES)
         await detector.start()
@@ -109,6 +110,8 @@ async def _opened(place: Place, name: str, min_epoch: int) -> AsyncIterator[Open
             term = await asyncio.wait_for(contender.lead(), LEADS_WITHIN_S)
         except TimeoutError:
             leader = detector.leader
+            if leader is not None and leader.address == NOWHERE:
+                raise RoleError(f"another move of what is in {url} goes on: wait for it") from None
             where = f" at {leader.address}" if leader is not None else ""
             raise RoleError(
                 f"an instance of the framework leads{where}: stop all that use {url}, and wait for"
@@ -126,6 +129,16 @@ def _place(_context: click.Context, _option: click.Parameter, value: str) -> Pla
         return parse_zk(value)
     except AddressError as error:
         raise click.BadParameter(str(error)) from error
+
+
+def _is_same(one: Place, other: Place) -> bool:
+    """Whether two places are one, in whatever order its servers are named."""
+    if isinstance(one, Path) and isinstance(other, Path):
+        return one.resolve() == other.resolve()
+    if isinstance(one, ZkUrl) and isinstance(other, ZkUrl):
+        hosts = [set(url.hosts.split(",")) for url in (one, other)]
+        return one.path == other.path and not hosts[0].isdisjoint(hosts[1])
+    return False
 
 
 def _name(_context: click.Context, _option: click.Parameter, value: str) -> str:
@@ -149,7 +162,7 @@ def main(context: click.Context, source: Place, target: Place, name: str) -> Non
     Refused while an instance leads, and where the target has state. The tasks run on meanwhile,
     for the framework's failover timeout.
     """
-    if source == target:
+    if _is_same(source, target):
         raise click.UsageError("--from and --to are the same place")
 
     def work() -> None:

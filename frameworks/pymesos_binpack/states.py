@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pymesos_core.addresses import HostPort
 from pymesos_core.coordination.standalone import EPOCH
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Change, Records
 
 STATE_FILE = "state.sqlite"
 MOVED = ("moved", "")  # to where the state went from here
+NOWHERE = HostPort("0.0.0.0", 1)  # noqa: S104 - of a move, which is elected and serves nobody
 
 
 def epoch_in(records: Records) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -12,17 +13,18 @@ from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.electing import contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.life import refusal
-from pymesos_binpack.moving import Opened, _bring
+from pymesos_binpack.moving import Opened, _bring, _is_same
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StateError, SubmitError
 from pymesos_binpack.states import (
+    NOWHERE,
     check_not_moved,
     departure,
     epoch_in,
     jobs_in,
 )
-from pymesos_core.addresses import HostPort
+from pymesos_core.addresses import HostPort, parse_zk
 from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.following import LEADER_KEY
@@ -200,6 +202,26 @@ def test_an_instance_that_does_not_lead_says_who_does() -> None:
     for nobody in (None, ME):
         error = elsewhere(ME, nobody)
         assert (error.code, error.trailing) == (Code.UNAVAILABLE, {LEADER_KEY: ""})
+    moving = elsewhere(ME, MasterInfo("m", NOWHERE))
+    assert (moving.code, moving.trailing) == (Code.UNAVAILABLE, {LEADER_KEY: ""})
+    assert "its state is being moved" in moving.message
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "same"),
+    [
+        ("zk://a:1,b:1/p", "zk://b:1,a:1/p", True),
+        ("zk://a:1,b:1/p", "zk://b:1/p", True),
+        ("zk://a:1/p", "zk://a:1/q", False),
+        ("zk://a:1/p", "zk://b:1/p", False),
+        ("/tmp/x", "/tmp/../tmp/x", True),
+        ("/tmp/x", "/tmp/y", False),
+        ("/tmp/x", "zk://a:1/tmp/x", False),
+    ],
+)
+def test_a_place_is_known_however_it_is_written(source: str, target: str, same: bool) -> None:
+    places = [parse_zk(text) if "zk:" in text else Path(text) for text in (source, target)]
+    assert _is_same(*places) == same
 
 
 @pytest.mark.parametrize(
