@@ -23,6 +23,7 @@ from pymesos_simulation.people import Person
 from pymesos_simulation.world import World
 
 PATIENCE_S = 20.0  # of a call
+MAKE_ROOM_S = 300.0  # how long what is urgent waits in fine weather, before people make room
 LOOK_S = 5.0  # how often people look what waits for them, once the weather is fine
 MOST_INSTANCES = 3
 TASK = "service"
@@ -67,9 +68,12 @@ class Editor(Person):
             job_ids = _changed_by(framework)
             if job_ids and self.world.faulty:
                 await self._change(framework, self._aside.choice(job_ids))
+        fine_s = self.world.now_s
         while True:
             for job_id in _changed_by(framework):
                 await self._see_to(framework, job_id)
+                if self.world.now_s > fine_s + MAKE_ROOM_S and self._urgent_waits():
+                    await self._make_room(framework, job_id)
             await asyncio.sleep(LOOK_S)
 
     async def _change(self, framework: FrameworkNode, job_id: str) -> None:
@@ -160,6 +164,22 @@ class Editor(Person):
             await self._insist(framework, "PromoteRollout", request)
         elif not rollout.going and _is_bad(job):
             await self._apply(framework, job_id, GOOD)
+
+    def _urgent_waits(self) -> bool:
+        """Whether something that may preempt its own framework's tasks has no room all the same."""
+        cores = [framework.core for framework in self._frameworks if framework.core is not None]
+        jobs = [job for core in cores for job in core.jobs.values() if job.job.preempt]
+        return any(instance.pending for job in jobs for instance in job.instances)
+
+    async def _make_room(self, framework: FrameworkNode, job_id: str) -> None:
+        """Scale a service down: those of others are more than the cluster has room for."""
+        job = framework.core.jobs.get(job_id) if framework.core is not None else None
+        if job is not None and any(
+            spec.instances > 1 for spec in job.job.tasks if spec.name == TASK
+        ):
+            request = pb.ScaleJobRequest(job_id=job_id, counts={TASK: 1})
+            request.request_id = self._next_id()
+            await self._have_changed(framework, "ScaleJob", request)
 
     def differences(self) -> Iterator[str]:
         """What was answered and does not hold, and what is still on its way."""
