@@ -238,7 +238,7 @@ class WatchedCore(MasterCore):
         return effects
 
     def _check_epoch(self, event: ev.Event) -> None:
-        """Of several instances of a framework none acts once a later one was heard."""
+        """An instance of a framework does not act once a later one was heard."""
         if not isinstance(event, ev.FrameworkCalled):
             return
         framework_id = self.state.framework_by_connection.get(event.connection_id, "")

@@ -83,7 +83,7 @@ class InstanceRegistry(ZkRegistry):
 
 
 async def _stand_by() -> None:
-    """Its certificate lasts for the whole run."""
+    """Do nothing: the certificate lasts for the whole run."""
 
 
 class Kept:

@@ -213,7 +213,7 @@ def test_what_no_cluster_was_told_is_refused(records: list[Any], says: str) -> N
 
 
 def test_a_document_of_these_is_read() -> None:
-    """So that what is refused above is refused for what is said."""
+    """The documents above are refused for what is said, and for nothing else."""
     backup = read(document(BEGIN, {"secret": SECRET}, version()))
     assert [job.name for job in backup.jobs] == ["shop"] and len(backup.secrets) == 1
 
@@ -247,7 +247,7 @@ class Endless(io.RawIOBase):
         self.given_bytes = 0
 
     def readline(self, size: int | None = -1, /) -> bytes:
-        assert size is not None and size > 0, "of what has no end no more is asked for"
+        assert size is not None and size > 0, "a reader asks for a bounded part"
         line = self.part[:size] if b"\n" in self.part else self.part * size
         self.given_bytes += len(line)
         return line

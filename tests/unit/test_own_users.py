@@ -174,7 +174,7 @@ def test_a_record_with_a_user_that_no_agent_gives() -> None:
 
 
 class TestVolumes:
-    """Those of a container are told when it is destroyed, so that they let its user in no more."""
+    """The core names a container's volumes when it is destroyed: its user loses access to them."""
 
     EXECUTOR = pb.ExecutorInfo(executor_id="e", command=pb.CommandInfo(value="run"))
 

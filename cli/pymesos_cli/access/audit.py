@@ -109,7 +109,7 @@ class Reading:
     async def _of(
         self, source: Source, page: pb.ReadAuditResponse
     ) -> AsyncIterator[dict[str, Any]]:
-        """Its lines, from its first page on."""
+        """Yield the lines of one source, from its first page on."""
         self.read.append(source.name)
         try:
             for _ in range(MAX_PAGES):

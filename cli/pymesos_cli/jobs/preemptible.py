@@ -56,7 +56,7 @@ async def running_tasks(cluster: Cluster, framework: operator_pb2.FrameworkView)
 
 
 def of_views(views: Iterable[operator_pb2.TaskView], priorities: Mapping[str, int]) -> Running:
-    """Those that run, of jobs of known priorities; a task has what its sidecars have, too."""
+    """Return the tasks that run, of jobs of known priorities, each with what its sidecars have."""
     given: dict[str, Resources] = {}
     main: dict[str, operator_pb2.TaskView] = {}
     for view in views:

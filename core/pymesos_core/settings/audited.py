@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AuditedSettings(ServerSettings):
-    """Those of a server, and its audit's."""
+    """What a server may be told, and where its audit goes."""
 
     audit_dir: Path | None = folder(
         None,
