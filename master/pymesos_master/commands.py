@@ -146,9 +146,11 @@ class Commands:
         """Let a principal, or a certificate, in no more; or again."""
         await self._decide(lambda i: OperatorRevoked(i, name, undo, caller))
 
-    async def set_secret(self, caller: Caller, role: str, name: str, sealed: Sealed) -> None:
-        """Set a secret of a role, whose value is sealed."""
-        await self._decide(lambda i: OperatorSetSecret(i, role, name, sealed, caller))
+    async def set_secret(
+        self, caller: Caller, role: str, name: str, sealed: Sealed, instead_of: int | None = None
+    ) -> None:
+        """Set a secret of a role, whose value is sealed; see `OperatorSetSecret.instead_of`."""
+        await self._decide(lambda i: OperatorSetSecret(i, role, name, sealed, caller, instead_of))
 
     async def remove_secret(
         self, caller: Caller, role: str, name: str, *, force: bool = False

@@ -12,7 +12,7 @@ import pytest
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import Caller, Method
 from pymesos_core.coordination import MasterInfo
-from pymesos_core.security.secrets import Keyring, Sealed
+from pymesos_core.security.secrets import Keyring
 from pymesos_core.transport import CallError, Code
 from pymesos_master.core import Config
 from pymesos_master.core import events as ev
@@ -56,9 +56,10 @@ class Desk:
     async def _record(self, entry: Any) -> None:
         self.lines.append(entry)
 
-    async def _set(self, caller: Caller, role: str, name: str, sealed: Sealed) -> None:
+    async def _set(self, *said: Any) -> None:
         number = 100 + len(self.h.answers)
-        self.h.feed(ev.OperatorSetSecret(number, role, name, sealed, caller))
+        caller, role, name, sealed, *more = said
+        self.h.feed(ev.OperatorSetSecret(number, role, name, sealed, caller, *more))
         assert self.h.answers[number] is None, self.h.answers
 
     def call(self, method: str, request: Any, who: Caller = ALICE) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -236,6 +237,20 @@ class TestRecords:
         cluster.set()
         assert "may not secrets" in str(cluster.remove("prod", "db", caller=MALLORY))
         assert "prod:db" in cluster.h.core.state.secrets()
+
+    def test_it_is_set_in_the_place_of_the_version_that_is_meant(self, cluster: Cluster) -> None:
+        """What a restore looked at may be another by the time that it sets it."""
+
+        def put(instead_of: int) -> str | None:
+            sealed = cluster.keyring.seal("prod", "db", PLANTED)
+            make = partial(ev.OperatorSetSecret, instead_of=instead_of)
+            return cluster.ask(make, "prod", "db", sealed)
+
+        assert "was at version 1, and it was removed since" in str(put(1))
+        assert put(0) is None
+        assert "was not there, and it is at version 1 since" in str(put(0))
+        assert put(1) is None
+        assert cluster.h.core.state.secrets()["prod:db"].version == 2
 
     @pytest.mark.parametrize(
         ("role", "name", "size", "says"),

@@ -330,6 +330,7 @@ class OperatorSetSecret:
     name: str
     sealed: Sealed
     caller: Caller = NOBODY
+    instead_of: int | None = None  # only if it is at this version; 0: if there is none
 
 
 @dataclass(frozen=True, slots=True)

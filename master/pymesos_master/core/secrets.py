@@ -63,6 +63,16 @@ def read_secret(key: str, record: registry_pb.SecretRecord) -> SecretRecord:
     return SecretRecord(sealed, record.version, record.set_by, record.set_at_s)
 
 
+def changed_problem(role: str, name: str, expected: int, version: int) -> str:
+    """The sentence for a secret of which another version is there than was to be replaced."""
+    was = f"was at version {expected}" if expected else "was not there"
+    now = f"it is at version {version}" if version else "it was removed"
+    return (
+        f"the secret {name} of {role} {was}, and {now} since: look at it with `pymesos-cli secret"
+        f" list`, and restore again"
+    )
+
+
 def on_set(ctx: Context, event: OperatorSetSecret) -> None:
     """Write a secret in the place of the one of its name, if there is any."""
     call = "Operator.SetSecret"
@@ -74,6 +84,11 @@ def on_set(ctx: Context, event: OperatorSetSecret) -> None:
         ctx.answer(event.request_id, problem)
         return
     there = ctx.state.secrets(durable=False)
+    now = there[key].version if key in there else 0
+    if event.instead_of not in (None, now):
+        changed = changed_problem(event.role, event.name, event.instead_of or 0, now)
+        ctx.answer(event.request_id, changed, ProblemKind.OUTDATED)
+        return
     sizes = {each: record.sealed.size_bytes for each, record in there.items()}
     sizes[key] = event.sealed.size_bytes
     problem = limits.SECRET.problem(event.sealed.size_bytes)
@@ -81,9 +96,8 @@ def on_set(ctx: Context, event: OperatorSetSecret) -> None:
     if problem or full:
         ctx.answer(event.request_id, problem or f"{full}: remove some that nobody uses")
         return
-    version = there[key].version + 1 if key in there else 1
     by, now_s = event.caller.principal, ctx.now.wall_s
-    made = SecretRecord(event.sealed, version, by, now_s)
+    made = SecretRecord(event.sealed, now + 1, by, now_s)
     ctx.persist({(SECRET, key): made}, SecretWritten(event.request_id))
 
 

@@ -8,7 +8,7 @@ from pymesos_core import contract
 from pymesos_core.security.secrets import Keyring, KeyringError, OpeningError, Sealed
 from pymesos_core.streams import in_thread
 from pymesos_core.transport import CallError, Code, ServerCall
-from pymesos_master.core.secrets import key_of
+from pymesos_master.core.secrets import changed_problem, key_of
 from pymesos_master.queries import PageRequest
 from pymesos_master.services.leading import CODES, Leadership, caller_of
 from pymesos_master.shell import Leader
@@ -87,10 +87,11 @@ class SecretCalls:
             version = there.version if there is not None else 0
             changes = outcome in (pb.RestoreSecretResponse.ADDED, pb.RestoreSecretResponse.REPLACED)
             if changes and request.instead_of not in (0, version):
-                raise _changed(secret, request.instead_of, version)
+                changed = changed_problem(role, name, request.instead_of, version)
+                raise CallError(Code.FAILED_PRECONDITION, changed)
             if changes and not request.dry_run:
                 sealed = keyring.seal(role, name, value)
-                await leader.commands.set_secret(caller, role, name, sealed)
+                await leader.commands.set_secret(caller, role, name, sealed, version)
         return pb.RestoreSecretResponse(outcome=outcome, version=version)
 
     async def ListSecrets(  # noqa: N802
@@ -110,16 +111,6 @@ class SecretCalls:
                 caller_of(call), request.role, request.name, force=request.force
             )
         return pb.RemoveSecretResponse()
-
-
-def _changed(secret: pb.SealedSecret, expected: int, version: int) -> CallError:
-    """Another is there than was to be replaced, or none."""
-    now = f"it is at version {version}" if version else "it was removed"
-    return CallError(
-        Code.FAILED_PRECONDITION,
-        f"the secret {secret.name} of {secret.role} was at version {expected}, and {now} since:"
-        f" look at it with `pymesos-cli secret list`, and restore again",
-    )
 
 
 def _outcome(*, exists: bool, same: bool, replace: bool) -> pb.RestoreSecretResponse.Outcome:
