@@ -15,7 +15,7 @@ from pymesos_core.security.identities import Kind
 from pymesos_core.streams import NotReadError
 from pymesos_core.tasks import until_first
 from pymesos_core.text import duration
-from pymesos_core.transport import CallError, Channel, Code, Dial, Method
+from pymesos_core.transport import CallError, Channel, Code, Dial, Method, ask_once
 
 log = logging.getLogger(__name__)
 
@@ -78,20 +78,13 @@ async def ask_master(
     dial: Dial, at: HostPort, method: Method, request: Any, timeout_s: float
 ) -> Any:
     """Ask a master once, and return its answer. Raises CallError, with a message for people."""
-    channel = dial(at, Kind.MASTER)
     try:
-        async with asyncio.timeout(timeout_s):
-            stream = channel.stream(method)
-            await stream.write(request)
-            await stream.done_writing()
-            answer = await stream.read()
+        answer = await ask_once(dial(at, Kind.MASTER), method, request, timeout_s)
     except TimeoutError:
         said = f"the master at {at} does not answer within {duration(timeout_s)}"
         raise CallError(Code.UNAVAILABLE, said) from None
     except CallError as error:
         raise CallError(error.code, describe(error), error.trailing) from None
-    finally:
-        await channel.close()
     if answer is None:
         raise CallError(Code.UNAVAILABLE, f"the master at {at} answered nothing")
     return answer

@@ -8,6 +8,7 @@ is one adapter (`pymesos_core.grpc_transport`).
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
@@ -157,6 +158,21 @@ class Channel(Protocol):
 
     async def close(self) -> None:
         """End it, and every stream on it."""
+
+
+async def ask_once(channel: Channel, method: Method, request: Any, timeout_s: float) -> Any:
+    """Send one message, and return the answer to it; the channel is closed then.
+
+    None: the stream ended without one. Raises CallError, TimeoutError.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            stream = channel.stream(method)
+            await stream.write(request)
+            await stream.done_writing()
+            return await stream.read()
+    finally:
+        await channel.close()
 
 
 class Dial(Protocol):

@@ -307,24 +307,27 @@ class FrameworkNode(SchedulerNode):
             if request_id not in self.accepted:
                 self.spawn(self._submit(request_id, job))
 
+    def info_of(self, name: str) -> pb.FrameworkInfo:
+        """What the master is told."""
+        return pb.FrameworkInfo(
+            name=name,
+            roles=[self.role],
+            failover_timeout_s=1e7,
+            capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.INVERSE_OFFERS],
+            jobs_address=str(self.address) if self.world.certified else "",
+        )
+
     def _live_on(self, store: SimulatedStore) -> Binpack:
         """Take over from the disk."""
         self.core = core = WatchedBinpack(read_policy("default"), store.load())
         core.node, core.budgets = self, Budgets()
         missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
         assert not missing, f"{self.name} forgot {missing}, which it had acknowledged"
-        info = pb.FrameworkInfo(
-            name=self.name,
-            roles=[self.role],
-            failover_timeout_s=1e7,
-            capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.INVERSE_OFFERS],
-            jobs_address=str(self.address) if self.world.certified else "",
-        )
         with self.loop.entered():
             self.binpack = binpack = Binpack(
                 core,
                 store,
-                info,
+                self.info_of(self.name),
                 MASTER,
                 detector=detector_of(self, self.coordinator),
                 outside=outside_of(self, self.network),

@@ -131,14 +131,8 @@ class ElectedNode(FrameworkNode):
             core.node, core.budgets = self, Budgets()
             missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
             assert not missing, f"{self.name} forgot {missing}, which {self.pair.name} acknowledged"
-        info = pb.FrameworkInfo(
-            name=self.pair.name,
-            roles=[self.role],
-            failover_timeout_s=1e7,
-            capabilities=[pb.PARTITION_AWARE, pb.TASK_KILLING_STATE, pb.INVERSE_OFFERS],
-            jobs_address=str(self.address) if self.world.certified else "",
-            epoch=term.epoch,
-        )
+        info = self.info_of(self.pair.name)
+        info.epoch = term.epoch
         self.binpack = binpack = Binpack(
             core,
             store,

@@ -49,7 +49,7 @@ from pymesos_core.security.issuing import put, put_authority, put_next_key
 from pymesos_core.security.secrets import KEY_FILE, KeyringError, merge_keys
 from pymesos_core.security.signing import make_request
 from pymesos_core.text import duration, one_line, os_problem
-from pymesos_core.transport import CallError, Code, method_of
+from pymesos_core.transport import CallError, Code, ask_once, method_of
 from pymesos_proto.v1 import enrolment_pb2 as pb
 
 PREFIX = "pymesos"
@@ -255,11 +255,7 @@ async def _ask(
     """Raises JoinError."""
     channel = dialer(Joining(cluster, certificate_pem(root)))(at, Kind.MASTER)
     try:
-        async with asyncio.timeout(ANSWER_TIMEOUT_S):
-            stream = channel.stream(JOIN)
-            await stream.write(request)
-            await stream.done_writing()
-            answer = await stream.read()
+        answer = await ask_once(channel, JOIN, request, ANSWER_TIMEOUT_S)
     except TimeoutError:
         raise JoinError(
             f"{at} did not answer within {duration(ANSWER_TIMEOUT_S)}; try again"
@@ -268,8 +264,6 @@ async def _ask(
         if error.code == Code.UNAVAILABLE:
             raise JoinError(f"the master at {at} cannot take anybody in now: {error}") from error
         raise JoinError(f"the master at {at} refuses: {error}") from error
-    finally:
-        await channel.close()
     if not isinstance(answer, pb.IssuedCertificate):
         raise JoinError(f"the master at {at} answered nothing; try again")
     return answer

@@ -5,7 +5,7 @@ The line is on the disk before its caller is answered. What cannot be written is
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -30,7 +30,7 @@ _NAMED = (
     "job_id", "tasks", "task_name", "version", "if_version", "same_name", "keep_counts", "rerun",
     "volume_id", "discard",
 )  # fmt: skip
-_ANSWERED = ("job_id", "version")
+_ANSWERED = {"job_id": "job_id", "version": "in_force"}  # and what that is called in a line
 
 Answer = Callable[[Any, Call], Awaitable[Any]]
 
@@ -83,7 +83,8 @@ class AuditedJobs:
         except BaseException as error:  # who asked hung up, say, and is not waited for
             self._audit.write(replace(line, result=f"not answered ({type(error).__name__}): {MAY}"))
             raise
-        done = replace(line, object={**line.object, **_of(answered, _ANSWERED)})
+        told = {_ANSWERED[name]: value for name, value in _of(answered, _ANSWERED).items()}
+        done = replace(line, object={**line.object, **told})
         _raise(await self._audit.written(done))
         return answered
 
@@ -117,7 +118,7 @@ def _named(request: Any) -> dict[str, Value]:
     return named
 
 
-def _of(message: Any, names: tuple[str, ...]) -> dict[str, Value]:
+def _of(message: Any, names: Iterable[str]) -> dict[str, Value]:
     found: dict[str, Value] = {}
     for name in names:
         if value := getattr(message, name, None):
