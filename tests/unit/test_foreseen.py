@@ -44,6 +44,7 @@ def asked(
     replace: int = 0,
     running: Running | None = None,
     policy: str = "",
+    job_id: str = "",
 ) -> list[str]:
     async def listed(**_: object) -> list[operator_pb2.AgentView]:
         return list(agents)
@@ -53,7 +54,9 @@ def asked(
 
     cluster: Any = SimpleNamespace(agents=listed, tasks=none)
     answer = pb.ApplyJobResponse(
-        tasks=[pb.TaskChange(task_name="web", start=start, replace=replace)], policy=policy
+        job_id=job_id,
+        tasks=[pb.TaskChange(task_name="web", start=start, replace=replace)],
+        policy=policy,
     )
 
     async def tasks() -> Running:
@@ -140,6 +143,16 @@ def test_who_would_be_preempted_is_named_with_job_and_priority() -> None:
         "  of mid-0000000a (priority 5): w.0 on b",
     ]
     assert lines[3].startswith("web: 1 instance would wait: ") and len(lines) == 4
+
+
+def test_its_own_instances_do_not_go_for_the_priority_that_it_gets() -> None:
+    """The framework goes by the priority of the job as it is then, for those that run, too."""
+    there = of_views([running("shop-0000000a.web.0.1", "a", "cpus:2;mem:5")], {"shop-0000000a": 0})
+    full = agent("a", "cpus:2;mem:999", "cpus:2")
+    lines = asked(urgent(instances=2), full, start=1, running=there, job_id="shop-0000000a")
+    assert lines[0].startswith("web: 1 instance would wait: ") and len(lines) == 1
+    other = asked(urgent(instances=2), full, start=1, running=there, job_id="shop-0000000b")
+    assert other[0] == "web: 1 task would be preempted for 1 instance:"
 
 
 def test_nobody_goes_where_there_is_room_or_the_job_may_not_preempt() -> None:

@@ -71,7 +71,8 @@ async def where_they_go(
         placed.add(launch.task.group, launch.offer.agent.attributes)
     waiting = [task for task in wanted if task.task_id in made.unplaced]
     if waiting and job.preempt:
-        _preempt(foreseen, waiting, await running(), offers, made, placed)
+        there = (await running()).once_applied(answer.job_id, job.priority)
+        _preempt(foreseen, waiting, there, offers, made, placed)
     for task in waiting:
         if task.task_id not in foreseen.helped:
             text = made.unplaced[task.task_id].text

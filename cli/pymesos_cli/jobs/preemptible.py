@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from pymesos_binpack.placement.ports import ranges_of
 from pymesos_binpack.placement.preemption import RunningTask
@@ -36,6 +36,14 @@ class Running:
     tasks: Mapping[str, RunningTask] = field(default_factory=dict)
     hosts: Mapping[str, str] = field(default_factory=dict)  # by task id
     unknown: str = ""  # why what may be killed is not known; empty: it is
+
+    def once_applied(self, job_id: str, priority: int) -> Running:
+        """The same when a job has another priority: its tasks have it at once."""
+        tasks = {
+            task_id: replace(task, priority=priority) if _job_of(task_id) == job_id else task
+            for task_id, task in self.tasks.items()
+        }
+        return replace(self, tasks=tasks)
 
     def victim(self, task_id: str) -> Victim:
         """One of them, for people."""
@@ -87,3 +95,9 @@ def _running_task(
         ports,
         devices(has),
     )
+
+
+def _job_of(task_id: str) -> str:
+    parts = parse_task_id(task_id)
+    assert parts is not None
+    return parts.job_id
