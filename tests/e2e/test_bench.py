@@ -36,6 +36,12 @@ def test_failover_loses_and_doubles_nothing(zookeeper_server: ZooKeeper) -> None
     assert result["last_agent_s"] > 1
 
 
+def test_rollouts_and_a_listing_of_jobs() -> None:
+    result = bench("rollout.py", "--services", "30", "--rollouts", "3")
+    assert result["bad"]["ready_at_worst"] == 10
+    assert result["listing"]["jobs"] == 300
+
+
 def test_launch() -> None:
     result = bench("launch.py", "--rounds", "3", "--tasks", "20")
     assert result["submit_to_running_ms"]["p50"] > 0 and result["tasks_per_s"] > 0
