@@ -830,6 +830,19 @@ class TestShutdown:
             again.feed(c.JobStopped("j-r", 8))  # which takes nothing back
             assert state_of(again).hurried
 
+    def test_what_is_told_before_that_is_durable_takes_no_time_from_them(self) -> None:
+        h = BinpackHarness()
+        h.feed(c.Subscribed("f"))
+        h.submit(shop(instances=1, shutdown={"drain_s": 5}))
+        run_all(h)
+        h.feed(c.JobStopped("j-r"))
+        h.hold_writes = True
+        h.feed(c.JobStopped("j-r", 7, now=True))
+        h.update("j-r.web.0.1", pb.TASK_RUNNING)
+        assert killed(h) == set()
+        h.write()
+        assert killed(h) == {"j-r.web.0.1"}
+
     def test_their_time_begins_once_it_is_durable(self) -> None:
         """A write that takes longer than that loses no kill."""
         h = BinpackHarness()

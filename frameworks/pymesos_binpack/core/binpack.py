@@ -333,8 +333,8 @@ class BinpackCore:
                 ctx.changed[instance.job_id] = None
                 if (job := ctx.roster.jobs.get(instance.job_id)) is not None:
                     job.is_durable(instance, saved)
-            case JobDurable(job, stopping):
-                job.durably_stopping = stopping
+            case JobDurable(job, stopping, hurried):
+                job.durably_stopping, job.durably_hurried = stopping, hurried
                 ctx.changed[job.job_id] = None
             case JobStored(job):
                 submissions.on_job_stored(ctx, job)

@@ -80,7 +80,7 @@ class Context:
             if isinstance(each, Instance):
                 durable.append(InstanceDurable(each, each.saved))
             else:
-                durable.append(JobDurable(each, each.stopping))
+                durable.append(JobDurable(each, each.stopping, each.hurried))
         write = self.writes.ask(why, changes, (*durable, *then), self.at)
         self.say(Store(write.token, write.changes))
 

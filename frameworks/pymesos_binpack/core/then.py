@@ -28,6 +28,7 @@ class JobDurable:
 
     job: JobState
     stopping: bool
+    hurried: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -276,7 +276,7 @@ def _drains(instance: Instance) -> bool:
 def let_leave(ctx: Context, instance: Instance) -> None:
     """Kill an instance that leaves, once clients have had the time to use others."""
     timer = (DRAIN, instance.key)
-    if not _drains(instance) or ctx.roster.job_of(instance).hurried:
+    if not _drains(instance) or ctx.roster.job_of(instance).durably_hurried:
         ctx.kill(instance)
     elif timer not in ctx.timers and not instance.killing:
         ctx.timers.set(timer, ctx.now.mono_s + instance.spec.drain_s)

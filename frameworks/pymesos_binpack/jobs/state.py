@@ -65,6 +65,7 @@ class JobState:
     used: dict[str, int] = field(default_factory=dict)  # see `retire`
     left: int = field(init=False)  # instances that are not done
     durably_stopping: bool = field(init=False)
+    durably_hurried: bool = field(init=False)
     durably_left: int = field(init=False)
     durable_version: int = field(init=False)
     keys: set[str] = field(init=False)  # of the instances
@@ -73,7 +74,7 @@ class JobState:
     def __post_init__(self) -> None:
         self.left = self.durably_left = sum(not i.saved.done for i in self.instances)
         self.keys = {i.key for i in self.instances}
-        self.durably_stopping = self.stopping
+        self.durably_stopping, self.durably_hurried = self.stopping, self.hurried
         self.durable_version = self.version
         self.know(self.history.latest, self.job)
 
