@@ -11,6 +11,7 @@ from typing import Any, cast
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.services import asked
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_core.caller import NOBODY, Caller, Method
@@ -195,3 +196,14 @@ async def test_one_that_stands_by_decides_nothing_and_writes_nothing(
             with pytest.raises(CallError, match="another leads"):
                 await getattr(standing_by, method)(request, call)
         assert await framework.lines() == []
+
+
+def test_that_it_stands_by_is_asked_where_assertions_are_off() -> None:
+    source = Path(asked.__file__)
+    optimized: dict[str, Any] = {"__name__": asked.__name__}
+    exec(compile(source.read_text(), source, "exec", optimize=1), optimized)
+    elsewhere = CallError(Code.FAILED_PRECONDITION, "another leads")
+    standing_by = optimized["Asked"](None, "prod", lambda: elsewhere)
+    call: Any = SimpleNamespace(caller=NOBODY)
+    with pytest.raises(CallError, match="another leads"):
+        standing_by.decided(call, "Jobs.StopJob")

@@ -63,7 +63,7 @@ class Asked:
     def decided(self, call: Call, name: str) -> Decision:
         """Whether its caller may make this call of the framework's role. Raises CallError."""
         need = NEEDS[name]
-        assert need.verb is not None and self.binpack is not None  # or it leads elsewhere
+        assert need.verb is not None
         return self._decided(call, need.verb, "" if need.of is Object.CLUSTER else self._role)
 
     def _problem(self, call: Call, verb: Verb) -> str | None:
@@ -71,9 +71,9 @@ class Asked:
         return self._decided(call, verb, self._role).problem
 
     def _decided(self, call: Call, verb: Verb, role: str) -> Decision:
+        policy = self.binpack.core.policy  # or it leads elsewhere
         if not call.caller.is_proved:
             return ALLOWED
-        policy = self.binpack.core.policy
         if policy is None:
             raise CallError(
                 Code.UNAVAILABLE,
