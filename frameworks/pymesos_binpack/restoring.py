@@ -228,8 +228,13 @@ def load_job(job_id: str, rows: Iterable[Row]) -> JobState:
     if ids is not None:
         _take_ids(state, ids)
         state.are_together = "rollouts" in ids
-        rollouts = {**ids.get("rollouts", {}), **rollouts}
-    _take_rollouts(state, rollouts)
+    if state.are_together:
+        # Written last by an earlier version: what later ones had written of each is outdated.
+        state.written_rollouts = dict.fromkeys(rollouts)
+        _take_rollouts(state, ids["rollouts"])
+    else:
+        _take_rollouts(state, rollouts)
+        state.written_rollouts = state.rollouts
     state.take_back(_instances(state, saved))
     _fill(state)
     order = {spec.name: number for number, spec in enumerate(job.tasks)}
@@ -251,8 +256,6 @@ def _take_rollouts(job: JobState, rollouts: Mapping[str, Any]) -> None:
     """Raises ValueError, KeyError, TypeError."""
     job.rollouts = {task: _read_rollout(of) for task, of in rollouts.items()}
     job.durable_rollouts = job.rollouts
-    if not job.are_together:
-        job.written_rollouts = job.rollouts
     for rollout in job.rollouts.values():
         for number in (rollout.from_version, rollout.to_version):
             _know(job, number)

@@ -125,6 +125,35 @@ def test_those_of_earlier_are_read_and_parted_at_the_next_change(h: BinpackHarne
     assert state_of(again).rollouts["api"] == before["api"]
 
 
+def mixed(h: BinpackHarness) -> BinpackHarness:
+    """A later version, an earlier one, and a later one again: what is in two places differs."""
+    rows = {at: value for at, value in h.records.items() if at[0] == "rollout"}
+    outdated = rows["rollout", f"{JOB_ID}/web"].replace(b'"done"', b'"paused"')
+    rows["rollout", f"{JOB_ID}/web"] = outdated
+    rows["rollout", f"{JOB_ID}/gone"] = outdated.replace(b'"to_version": 2', b'"to_version": 9')
+    return BinpackHarness({**as_earlier(h.records), **rows})
+
+
+def test_the_record_of_all_alone_counts_where_both_are_there(h: BinpackHarness) -> None:
+    old = mixed(h)
+    assert old.core.quarantined == {}
+    assert state_of(old).rollouts == state_of(h).rollouts
+    old.feed(c.Subscribed("f"))
+    change(old, shop(web="2", api="3"))
+    assert kinds(old.records)["rollouts", JOB_ID].keys() == {"used", "version"}
+    of_tasks = {key for kind, key in old.records if kind == "rollout"}
+    assert of_tasks == {f"{JOB_ID}/api", f"{JOB_ID}/web"}
+    again = BinpackHarness(dict(old.records))
+    assert state_of(again).rollouts == state_of(old).rollouts
+    assert state_of(again).rollouts["web"].state == "done"
+
+
+def test_nothing_is_left_of_a_job_that_has_both(h: BinpackHarness) -> None:
+    old = mixed(h)
+    removed = {(change.kind, change.key) for change in state_of(old).removal()}
+    assert kinds(old.records).keys() == {at for at in removed if at[0].startswith("rollout")}
+
+
 def test_and_when_only_ids_are_written(h: BinpackHarness) -> None:
     old = state_of(BinpackHarness(as_earlier(h.records)))
     changes = old.id_changes()

@@ -60,7 +60,8 @@ class JobState:
     durable_rollouts: Mapping[str, Rollout] = field(default_factory=dict)
     # Which version no tasks as they were earlier, by these versions, go with.
     not_together: tuple[int, Mapping[str, int]] = (0, {})
-    written_rollouts: Mapping[str, Rollout] = field(default_factory=dict)  # see `rollout_changes`
+    # Those that have records of their own, see `rollout_changes`; None: what is in it is outdated.
+    written_rollouts: Mapping[str, Rollout | None] = field(default_factory=dict)
     are_together: bool = False  # its rollouts are stored as one record, as they were earlier
     used: dict[str, int] = field(default_factory=dict)  # see `retire`
     left: int = field(init=False)  # instances that are not done
