@@ -192,12 +192,18 @@ def test_an_unreachable_batch_task_is_waited_for(h: BinpackHarness) -> None:
     assert h.launched() == ["j-r.t.0.1"]
 
 
+def test_kills_that_say_other_things_are_not_the_same() -> None:
+    kill = c.Kill("t", "a", 3.0, "SIGTERM")
+    assert kill not in (c.Kill("t", "a"), c.Kill("t", "a", 9.0, "SIGTERM"))
+    assert kill != c.Kill("t", "a", 3.0, "SIGINT")
+
+
 def test_stopping_a_job(h: BinpackHarness) -> None:
     job_id = h.submit(job("service", 2, resources={"cpus": 3}))
     h.offer()
     h.update("j-r.t.0.1", pb.TASK_RUNNING)
     h.feed(c.JobStopped(job_id))
-    assert h.of(c.Kill) == [c.Kill("j-r.t.0.1", "a")]
+    assert h.of(c.Kill) == [c.Kill("j-r.t.0.1", "a", 3.0, "SIGTERM")]
     h.update("j-r.t.0.1", pb.TASK_KILLED, -15)
     assert h.core.jobs[job_id].state == "stopped"
     h.offer()

@@ -291,7 +291,7 @@ def test_preemption_stores_before_it_kills(h: BinpackHarness) -> None:
     h.advance(2)
     assert not h.of(c.Kill), "else a restart in between takes its end for one that counts"
     h.write()
-    assert h.of(c.Kill) == [c.Kill("low-1.t.0.1", "a")]
+    assert h.of(c.Kill) == [c.Kill("low-1.t.0.1", "a", 3.0, "SIGTERM")]
 
 
 class TestUnreachable:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from pymesos_core.store import Change
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
@@ -51,8 +51,8 @@ class Kill:
 
     task_id: str
     agent_id: str
-    grace_s: float | None = field(default=None, compare=False)
-    first: str = field(default="", compare=False)  # the signal before SIGKILL
+    grace_s: float | None = None
+    first: str = ""  # the signal before SIGKILL
 
 
 @dataclass(frozen=True, slots=True)
