@@ -160,7 +160,7 @@ async def contend(
 
 
 async def _until_lost(term: Term, service: JobsService) -> None:
-    """Return once the term is lost: nothing is answered from its state, whatever is still ending."""
+    """Return once the term is lost: nothing is answered from its state, whatever still ends."""
     await term.lost.wait()
     service.leads_no_more()
 
