@@ -11,7 +11,8 @@ after it runs. All that is kept goes through JSON at each decision, as if the fr
 - framework: the same by the whole core of the framework, with its records, its planner and the
   offers of 1,000 agents; also the longest of its steps.
 - listing: 10,000 jobs of 5 instances in the state directory of a real framework; until it serves
-  them, and pages of the listing as `pymesos-cli jobs` asks for them.
+  them, and pages of the listing as `pymesos-cli jobs` asks for them; its CPU until it serves and
+  during the first page.
 - haproxy (with --haproxy, and nothing else): ten rollouts and ten rollbacks of real servers behind
   HAProxy, fed as deploy/haproxy shows, with requests at a steady rate; how many failed.
 """
@@ -25,6 +26,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 import grpc
@@ -41,7 +43,7 @@ from pymesos_proto.v1 import jobs_pb2 as jobs_pb
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_proto.v1.jobs_pb2_grpc import JobsStub
 from pymesos_testing.binpack_harness import BinpackHarness
-from pymesos_testing.components import MissingError, Roles, passable_folder
+from pymesos_testing.components import MissingError, Role, Roles, cpu_s_of, passable_folder
 from pymesos_testing.proxied import Load, begin, change, proxied
 from pymesos_testing.rollout_world import Kind, World
 
@@ -206,34 +208,48 @@ def listing(services: int) -> dict[str, object]:
             begin_s = time.monotonic()
             framework = roles.binpack(master.address)
             served_after_s = time.monotonic() - begin_s
-            took_ms = [_pages(framework.address, size) for size in (0, 1000)]
+            served_after_cpu_s = cpu_s_of(framework.process.pid)
+            by_size = [_pages(framework, size) for size in (0, 1000)]
         finally:
             roles.close()
-    assert all(sum(count for count, _ in pages) == services for pages in took_ms)
+    assert all(sum(page.jobs for page in pages) == services for pages in by_size)
+    first = by_size[0][0]
     return {
         "jobs": services,
         "served_after_s": round(served_after_s, 1),
-        "page_ms": {f"{pages[0][0]} jobs": _spread(pages) for pages in took_ms},
+        "served_after_cpu_s": round(served_after_cpu_s, 2),
+        "first_page": {"ms": round(first.ms, 1), "cpu_ms": round(first.cpu_ms, 1)},
+        "page_ms": {f"{pages[0].jobs} jobs": _spread(pages) for pages in by_size},
     }
 
 
-def _pages(address: str, size: int) -> list[tuple[int, float]]:
-    """How many jobs each page has, and its milliseconds."""
-    out: list[tuple[int, float]] = []
+class Page(NamedTuple):
+    """A page of the listing."""
+
+    jobs: int
+    ms: float
+    cpu_ms: float  # of the framework meanwhile, whatever else it did
+
+
+def _pages(framework: Role, size: int) -> list[Page]:
+    """Return the pages of a whole listing."""
+    out: list[Page] = []
     token = ""
-    with grpc.insecure_channel(address, options=CHANNEL_OPTIONS) as channel:
+    pid = framework.process.pid
+    with grpc.insecure_channel(framework.address, options=CHANNEL_OPTIONS) as channel:
         stub = JobsStub(channel)
         while token or not out:
             request = jobs_pb.ListJobsRequest(page_size=size, page_token=token)
-            begin_s = time.monotonic()
+            begin_s, begin_cpu_s = time.monotonic(), cpu_s_of(pid)
             response = stub.ListJobs(request, timeout=60)
-            out.append((len(response.jobs), (time.monotonic() - begin_s) * 1000))
+            took_s, cpu_s = time.monotonic() - begin_s, cpu_s_of(pid) - begin_cpu_s
+            out.append(Page(len(response.jobs), took_s * 1000, cpu_s * 1000))
             token = response.next_page_token
     return out
 
 
-def _spread(pages: list[tuple[int, float]]) -> dict[str, float]:
-    took_ms = sorted(ms for _, ms in pages)
+def _spread(pages: list[Page]) -> dict[str, float]:
+    took_ms = sorted(page.ms for page in pages)
     return {"median": round(took_ms[len(took_ms) // 2], 1), "worst": round(took_ms[-1], 1)}
 
 

@@ -32,7 +32,7 @@ from failover import LoadGenerator, until
 from pymesos_core.resources import from_proto, parse, to_proto
 from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import Driver, Scheduler
-from pymesos_testing.components import Roles
+from pymesos_testing.components import Roles, cpu_s_of
 
 TASK = parse("cpus:1;mem:32")
 MESSAGES_PER_TASK = 5
@@ -126,12 +126,6 @@ class Sprinter(Scheduler):
                 self.done.set()
 
 
-def cpu_of(pid: int) -> float:
-    """Seconds of CPU that a process has used."""
-    times = psutil.Process(pid).cpu_times()
-    return float(times.user + times.system)
-
-
 async def measure(
     folder: Path,
     agents: int,
@@ -178,13 +172,13 @@ async def measure(
             900,
         )
         pids = {"master": master.process.pid, "agents": load.pid, "framework": os.getpid()}
-        cpu_s = {name: cpu_of(pid) for name, pid in pids.items()}
+        cpu_s = {name: cpu_s_of(pid) for name, pid in pids.items()}
         begin = time.perf_counter()
         messages = load.last["messages"]
         sprinter.sprint(driver)
         await asyncio.wait_for(sprinter.done.wait(), 600)
         took_s = time.perf_counter() - begin
-        cpu_s = {name: cpu_of(pid) - cpu_s[name] for name, pid in pids.items()}
+        cpu_s = {name: cpu_s_of(pid) - cpu_s[name] for name, pid in pids.items()}
         messages = load.last["messages"] - messages
         rss = psutil.Process(master.process.pid).memory_info().rss
     finally:

@@ -6,7 +6,8 @@ It follows the job by the call WatchJob of its framework. An instance that is re
 leave, gets one of the slots of the backend, with its address, through HAProxy's runtime socket;
 one that is to leave gets no more requests, and has the task's `shutdown.drain_s` to end those that
 it has. HAProxy itself has what is in force, and is asked for it each time: both sides may be
-started again at any moment. While the framework is away, the slots stay as they are.
+started again at any moment. While the framework is away, the slots stay as they are; where all
+frameworks answer and none has the job, they are closed.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import CliError, Cluster, NotFoundError
 from pymesos_cli.finding import find_job
 from pymesos_cli.jobs.following import Following
 from pymesos_cli.jobs.progress import name_of
@@ -33,6 +34,7 @@ from pymesos_proto.v1 import jobs_pb2 as pb
 LOOK_AGAIN_S = 2.0  # at HAProxy, which may have been started again
 TRY_AGAIN_S = 1.0
 ANSWERS_WITHIN_S = 5.0
+TURNS = 2  # of opening and closing: the second may open what the first has closed
 CLOSED = 0x01 | 0x08  # maintenance or drain, of `srv_admin_state`
 
 Address = tuple[str, int]  # an IP and a port
@@ -80,21 +82,16 @@ def _slot(row: dict[str, str]) -> Slot:
 
 
 def commands(backend: str, slots: Sequence[Slot], wanted: Set[Address]) -> list[str]:
-    """Return what makes these slots those of the addresses that are wanted. Raises FeedError.
+    """Return what makes these slots those of the addresses that are wanted, as far as they reach.
 
     New ones are opened before old ones are closed, and the slots that were closed first are the
-    first to be used again: nothing that another had begun goes on in them.
+    first to be used again: nothing that another had begun goes on in them. Where fewer are free
+    than are missing, what this closes is free for the rest afterwards.
     """
     there = {slot.address for slot in slots if slot.is_open}
     free = sorted((s for s in slots if not s.is_open), key=lambda s: (-s.since_s, s.name))
-    missing = sorted(wanted - there)
-    if len(missing) > len(free):
-        raise FeedError(
-            f"{len(wanted)} instances serve, and the backend {backend} has {len(slots)} slots:"
-            f" give its `server-template` more, twice as many as there are instances"
-        )
     out: list[str] = []
-    for slot, (ip, port) in zip(free, missing, strict=False):
+    for slot, (ip, port) in zip(free, sorted(wanted - there), strict=False):
         out.append(f"set server {backend}/{slot.name} addr {ip} port {port}")
         out.append(f"set server {backend}/{slot.name} state ready")
     seen: set[Address] = set()
@@ -129,12 +126,23 @@ class HaProxy:
 
         Raises FeedError.
         """
-        todo = commands(backend, await self._slots(backend), wanted)
-        for command in todo:
-            await self.ask(command)
-        if todo and (left := commands(backend, await self._slots(backend), wanted)):
+        done = 0
+        slots = await self._slots(backend)
+        for _ in range(TURNS):
+            for command in (todo := commands(backend, slots, wanted)):
+                await self.ask(command)
+            if not todo:
+                break
+            done += len(todo)
+            slots = await self._slots(backend)
+        if left := commands(backend, slots, wanted):
             raise FeedError(f"HAProxy did not do {left[0]!r}: does its socket have `level admin`?")
-        return len(todo)
+        if len(wanted) > len(slots):
+            raise FeedError(
+                f"{len(wanted)} instances serve, and the backend {backend} has {len(slots)} slots:"
+                f" give its `server-template` more, twice as many as there are instances"
+            )
+        return done
 
     async def _slots(self, backend: str) -> list[Slot]:
         return read_slots(await self.ask(f"show servers state {backend}"))
@@ -151,10 +159,9 @@ class Feeder:
     haproxy: HaProxy
     serving: dict[str, pb.InstanceView] = field(default_factory=dict)  # by the instance's name
     following: Following = field(default_factory=Following)  # over all that is watched
-    known: bool = False  # the job was heard of
+    known: bool = False  # what the job has, or that there is none
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    ips: dict[str, str] = field(default_factory=dict)  # of hosts
-    said: str = ""
+    said: dict[str, str] = field(default_factory=dict)  # at last, by what it is about
 
     async def run(self, cluster: Cluster) -> None:
         """Follow and feed for ever."""
@@ -166,12 +173,17 @@ class Feeder:
         while True:
             try:
                 answers = await ask_jobs(cluster, ended=False)
-                address, job = find_job(self.job, answers.items, exact=True)
+                try:
+                    address, job = find_job(self.job, answers.items, exact=True)
+                except NotFoundError:
+                    if not answers.silent:
+                        self.none_serves()
+                    raise
                 async for view in watch(cluster, "", address, job.job_id, self.following):
                     self.take(view)
-                self._say(f"the job {job.job_id} has ended")
+                self._say("job", f"the job {job.job_id} has ended")
             except CliError as error:
-                self._say(error.format_message())
+                self._say("job", error.format_message())
             await asyncio.sleep(TRY_AGAIN_S)
 
     def take(self, view: pb.JobView) -> None:
@@ -185,6 +197,12 @@ class Feeder:
             self.known = True
             self.changed.set()
 
+    def none_serves(self) -> None:
+        """There is no such job: others may have the ports of its instances by now."""
+        self.serving.clear()
+        self.known = True
+        self.changed.set()
+
     async def _feed(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
@@ -196,14 +214,24 @@ class Feeder:
                 wanted = await self._addresses(self.serving.values())
                 if await self.haproxy.give(self.backend, wanted):
                     served = ", ".join(f"{ip}:{port}" for ip, port in sorted(wanted))
-                    self._say(f"{self.backend}: {served or 'nobody'}")
+                    self._say("slots", f"{self.backend}: {served or 'nobody'}")
             except FeedError as error:
-                self._say(str(error))
+                self._say("slots", str(error))
                 await asyncio.sleep(TRY_AGAIN_S)
                 self.changed.set()
 
     async def _addresses(self, instances: Iterable[pb.InstanceView]) -> set[Address]:
-        return {(await self._ip(each.hostname), self.port_of(each)) for each in list(instances)}
+        """Return where instances are reached, and say which have to be left out."""
+        found: set[Address] = set()
+        problems: set[str] = set()
+        for each in list(instances):
+            try:
+                # Older masters say only the host.
+                found.add((await _ip(each.address or each.hostname), self.port_of(each)))
+            except FeedError as error:
+                problems.add(f"{name_of(each)} is left out: {error}")
+        self._say("instances", "; ".join(sorted(problems)))
+        return found
 
     def port_of(self, instance: pb.InstanceView) -> int:
         """Return the port of the name that was asked for. Raises FeedError."""
@@ -216,23 +244,22 @@ class Feeder:
             )
         return ports[self.port]
 
-    async def _ip(self, host: str) -> str:
-        """Return the address of an agent's host, which is looked up once. Raises FeedError."""
-        if host not in self.ips:
-            try:
-                loop = asyncio.get_running_loop()
-                found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-            except (OSError, UnicodeError) as error:
-                raise FeedError(f"the agent's host {host!r} has no address: {error}") from error
-            # IPv4 first: what listens on 0.0.0.0 does not hear IPv6.
-            found.sort(key=lambda info: info[0] != socket.AF_INET)
-            self.ips[host] = str(found[0][4][0])
-        return self.ips[host]
-
-    def _say(self, text: str) -> None:
-        if text != self.said:
+    def _say(self, about: str, text: str) -> None:
+        if text and text != self.said.get(about):
             note(text)
-        self.said = text
+        self.said[about] = text
+
+
+async def _ip(host: str) -> str:
+    """Return the IP of an agent, of which an IP or a name is known. Raises FeedError."""
+    try:
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError) as error:
+        raise FeedError(f"the agent's host {host!r} has no address: {error}") from error
+    # IPv4 first: what listens on 0.0.0.0 does not hear IPv6.
+    found.sort(key=lambda info: info[0] != socket.AF_INET)
+    return str(found[0][4][0])
 
 
 @click.command(help=(__doc__ or "").partition("\n")[0])

@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 INSTALL = "install it with deploy/test-deps.sh"
 ZK_SERVER = "/usr/share/zookeeper/bin/zkServer.sh"
 # Debian's configuration leaves out what TLS needs of netty; the last -cp is the one that counts.
@@ -375,6 +377,12 @@ def supervisors(folder: Path) -> list[int]:
             ):
                 found.append(int(entry.name))
     return found
+
+
+def cpu_s_of(pid: int) -> float:
+    """Return the seconds of CPU that a process has used."""
+    times = psutil.Process(pid).cpu_times()
+    return float(times.user + times.system)
 
 
 def descendants(pid: int) -> list[int]:

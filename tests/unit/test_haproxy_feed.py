@@ -1,11 +1,14 @@
-"""The script that feeds HAProxy: from the views of a job and HAProxy's own words to commands."""
+"""The script that feeds HAProxy, from the views of a job and HAProxy's own words to commands.
+
+And what the bench of rollouts counts.
+"""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,7 +18,7 @@ import pytest
 from pymesos_cli.jobs import run
 from pymesos_proto.v1 import jobs_pb2 as pb
 
-FEED = Path(__file__).resolve().parents[2] / "deploy/haproxy/feed.py"
+ROOT = Path(__file__).resolve().parents[2]
 # As HAProxy 2.6 says it; the last number but five is the port.
 HEAD = (
     "1\n# be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight"
@@ -26,16 +29,17 @@ HEAD = (
 )
 
 
-def _load() -> Any:
-    spec = importlib.util.spec_from_file_location("feed", FEED)
+def _load(script: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(script.stem, script)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
-    sys.modules["feed"] = module  # where dataclasses look for their types
+    sys.modules[script.stem] = module  # where dataclasses look for their types
     spec.loader.exec_module(module)
     return module
 
 
-feed = _load()
+feed = _load(ROOT / "deploy/haproxy/feed.py")
+rollout = _load(ROOT / "bench/rollout.py")
 
 
 def row(number: int, admin: int, port: int, since_s: int = 9, ip: str = "10.0.0.1") -> str:
@@ -95,9 +99,72 @@ def test_an_address_has_one_slot() -> None:
     ]
 
 
-def test_too_few_slots_are_said_before_anything_is_changed() -> None:
-    with pytest.raises(feed.FeedError, match="2 instances serve, and the backend web has 1 slots"):
-        commands({("10.0.0.1", 80), ("10.0.0.1", 81)}, row(1, 5, 1))
+def test_where_slots_lack_the_free_ones_are_opened_and_the_old_ones_closed() -> None:
+    wanted = {("10.0.0.2", 81), ("10.0.0.2", 82)}
+    assert commands(wanted, row(1, 4, 80), row(2, 5, 1)) == [
+        "set server web/s2 addr 10.0.0.2 port 81",
+        "set server web/s2 state ready",
+        "set server web/s1 state maint",
+    ]
+
+
+class Backend:
+    """A HAProxy that does what it is told, unless it is `deaf`."""
+
+    def __init__(self, *ports: int, closed: int = 0, deaf: bool = False) -> None:
+        self.slots = {f"s{n}": [port, 4] for n, port in enumerate((*ports, *(1,) * closed))}
+        for slot in list(self.slots.values())[len(ports) :]:
+            slot[1] = 5
+        self.deaf = deaf
+
+    async def give(self, wanted: set[tuple[str, int]]) -> int:
+        """Have it serve from these addresses, as the script does."""
+        haproxy = feed.HaProxy("/nowhere")
+        haproxy.ask = self.ask
+        commands: int = await haproxy.give("web", wanted)
+        return commands
+
+    async def ask(self, *lines: str) -> str:
+        for line in lines:
+            words = line.split()
+            if words[0] == "show":
+                return HEAD + "\n".join(
+                    row(int(name[1:]), admin, port) for name, (port, admin) in self.slots.items()
+                )
+            slot = self.slots[words[2].removeprefix("web/")]
+            if words[3] == "addr" and not self.deaf:
+                slot[0] = int(words[6])
+            elif words[3] == "state" and not self.deaf:
+                slot[1] = {"ready": 4, "maint": 5}[words[4]]
+        return ""
+
+    def open(self) -> list[int]:
+        """The ports of the slots that are given requests."""
+        return sorted(port for port, admin in self.slots.values() if admin == 4)
+
+
+def at(*ports: int) -> set[tuple[str, int]]:
+    return {("10.0.0.1", port) for port in ports}
+
+
+async def test_a_slot_that_was_closed_is_given_to_one_that_had_none() -> None:
+    """All of eleven are others at once, and twenty slots are not twice as many."""
+    haproxy = Backend(*range(100, 111), closed=9)
+    # Nine and eleven, then the two that are left; to open one takes two commands.
+    assert await haproxy.give(at(*range(200, 211))) == 2 * 9 + 11 + 2 * 2
+    assert haproxy.open() == list(range(200, 211))
+
+
+async def test_too_few_slots_are_said_after_all_are_used() -> None:
+    haproxy = Backend(80, 81)
+    with pytest.raises(feed.FeedError, match="3 instances serve, and the backend web has 2 slots"):
+        await haproxy.give(at(90, 91, 92))
+    assert haproxy.open() == [90, 91]
+
+
+async def test_what_haproxy_does_not_do_is_said() -> None:
+    with pytest.raises(feed.FeedError, match="did not do 'set server web/s0 state maint'"):
+        await Backend(80, deaf=True).give(set())
 
 
 def instance(name: str, **more: Any) -> pb.InstanceView:
@@ -166,13 +233,104 @@ def test_a_port_is_found_by_its_name() -> None:
         feeder().port_of(instance("a", port_names=[]))
 
 
-async def test_a_host_without_an_address_is_said() -> None:
+@pytest.mark.parametrize(("silent", "left"), [([], []), (["a framework that is away"], ["a"])])
+async def test_a_job_that_is_gone_keeps_no_slots(
+    monkeypatch: pytest.MonkeyPatch, silent: list[str], left: list[str]
+) -> None:
+    """Unless a framework does not answer: it may have the job."""
+    answers = [SimpleNamespace(items=[], silent=silent)]
+
+    async def ask_jobs(*_: object, **__: object) -> Any:
+        if not answers:
+            raise OverError
+        return answers.pop()
+
+    monkeypatch.setattr(feed, "ask_jobs", ask_jobs)
+    monkeypatch.setattr(feed, "TRY_AGAIN_S", 0)
     it = feeder()
+    it.serving["a"] = instance("a")
+    with pytest.raises(OverError):
+        await it._follow(None)
+    assert (sorted(it.serving), it.known, it.changed.is_set()) == (left, not left, not left)
+
+
+async def test_an_instance_is_reached_at_the_address_that_is_said() -> None:
+    """The host is looked up only where there is none, as from older masters, and not kept."""
+    it = feeder()
+    told = instance("a", hostname="no such host", address="10.0.0.7")
+    assert await it._addresses([told]) == {("10.0.0.7", 80)}
+    told.address = "10.0.0.8"
+    assert await it._addresses([told]) == {("10.0.0.8", 80)}
     assert await it._addresses([instance("a", hostname="127.0.0.1")]) == {("127.0.0.1", 80)}
-    with pytest.raises(feed.FeedError, match="the agent's host 'no such host' has no address"):
-        await it._addresses([instance("a", hostname="no such host")])
+
+
+async def test_one_without_an_address_or_a_port_is_said_and_the_others_are_fed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    notes: list[str] = []
+    monkeypatch.setattr(feed, "note", notes.append)
+    it = feeder()
+    told = [
+        instance("a", hostname="no such host"),
+        instance("b", address="10.0.0.7", port_names=[]),
+        instance("c", address="10.0.0.8"),
+    ]
+    assert await it._addresses(told) == {("10.0.0.8", 80)}
+    it._say("job", "something else")
+    await it._addresses(told)
+    said, _ = notes  # once, whatever else is said in between
+    assert "a is left out: the agent's host 'no such host' has no address" in said
+    assert "b is left out: the task web has no port with a name" in said
 
 
 async def test_haproxy_that_is_not_there_is_said() -> None:
     with pytest.raises(feed.FeedError, match="HAProxy does not answer at /nowhere"):
         await feed.HaProxy("/nowhere").give("web", set())
+
+
+class StubRoles:
+    """Starts nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def master(self) -> Any:
+        return SimpleNamespace(address="127.0.0.1:1")
+
+    def binpack(self, _: str) -> Any:
+        return SimpleNamespace(address="127.0.0.1:1", process=SimpleNamespace(pid=7))
+
+    def close(self) -> None:
+        """Nothing runs."""
+
+
+class StubJobs:
+    """Two jobs in a page each, or both in one."""
+
+    def __init__(self, _: object) -> None:
+        pass
+
+    def ListJobs(self, request: pb.ListJobsRequest, timeout: float) -> pb.ListJobsResponse:
+        if request.page_size or request.page_token:
+            return pb.ListJobsResponse(jobs=[pb.JobView()] * (2 if request.page_size else 1))
+        return pb.ListJobsResponse(jobs=[pb.JobView()], next_page_token="2")
+
+
+def test_the_bench_counts_the_cpu_until_it_serves_and_of_the_first_page(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    used_s = iter([6.5, 6.75, 7.25, 8.0, 8.1, 9.0, 9.1])  # once it serves, around each page
+    asked: list[int] = []
+
+    def cpu_s_of(pid: int) -> float:
+        asked.append(pid)
+        return next(used_s)
+
+    monkeypatch.setattr(rollout, "cpu_s_of", cpu_s_of)
+    monkeypatch.setattr(rollout, "Roles", StubRoles)
+    monkeypatch.setattr(rollout, "JobsStub", StubJobs)
+    monkeypatch.setattr(rollout, "passable_folder", lambda: nullcontext(tmp_path))
+    found = rollout.listing(2)
+    assert set(asked) == {7}
+    assert (found["served_after_cpu_s"], found["first_page"]["cpu_ms"]) == (6.5, 500.0)
+    assert set(found["page_ms"]) == {"1 jobs", "2 jobs"}
