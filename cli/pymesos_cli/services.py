@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import grpc
 import grpc.aio
@@ -15,12 +15,14 @@ from pymesos_cli.cluster import CliError, Cluster, jobs_at
 from pymesos_cli.output import note
 from pymesos_core.names import parse_task_id
 from pymesos_core.states import state_name
-from pymesos_core.text import quoted
+from pymesos_core.text import count_of, quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2
 
 if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
+
+MAX_PAGES = 10_000
 
 Item = TypeVar("Item")
 _SILENT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
@@ -125,15 +127,36 @@ async def ask_jobs(cluster: Cluster, *, ended: bool) -> Answers:
 
 async def all_jobs(stub: JobsAsyncStub, timeout_s: float, *, ended: bool) -> list[pb.JobView]:
     """Every job of a service, without its instances."""
-    out: list[pb.JobView] = []
-    token = ""
-    while True:
+
+    async def ask(token: str) -> pb.ListJobsResponse:
         request = pb.ListJobsRequest(include_ended=ended, page_token=token)
-        response = await stub.ListJobs(request, timeout=timeout_s)
-        out += response.jobs
-        token = response.next_page_token
-        if not token:
-            return out
+        return await stub.ListJobs(request, timeout=timeout_s)
+
+    return [job for page in await all_pages(ask) for job in page.jobs]
+
+
+class Page(Protocol):
+    """A page of a listing; an empty token says that it is the last."""
+
+    next_page_token: str
+
+
+OfPage = TypeVar("OfPage", bound=Page)
+
+
+async def all_pages(ask: Callable[[str], Awaitable[OfPage]]) -> list[OfPage]:
+    """Return every page of a listing of a service. Raises CliError for one that has no end."""
+    pages = [await ask("")]
+    seen = {""}
+    while token := pages[-1].next_page_token:
+        if token in seen or len(pages) >= MAX_PAGES:
+            raise CliError(
+                f"its listing has no end: after {count_of(len(pages), 'page')} it names a next one"
+                f" that was there before, or is one too many; its program is at fault"
+            )
+        seen.add(token)
+        pages.append(await ask(token))
+    return pages
 
 
 async def jobs_of_silent(cluster: Cluster, silent: Silent) -> list[pb.JobView]:

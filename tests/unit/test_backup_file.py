@@ -10,6 +10,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -91,6 +92,7 @@ backups = st.builds(
     few(agents, lambda agent: agent.agent_id),
     few(names, lambda name: name),
     few(jobs(), lambda job: job.job_id),
+    few(texts, lambda text: text),
 )
 
 
@@ -304,6 +306,22 @@ class TestWriting:
         with pytest.raises(CliError, match="No space left"):
             write_file(self.backup, str(file), force=True)
         assert file.read_text() == "precious" and [*tmp_path.iterdir()] == [file]
+
+    @pytest.mark.parametrize("file", ["b", "-"])
+    def test_what_no_restore_takes_is_refused(
+        self, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.stdout", SimpleNamespace(buffer=io.BytesIO()))
+        twice = Backup(pb.BackupBegin(format=1), revoked=("agent/a", "agent/a"))
+        where = file if file == "-" else str(tmp_path / file)
+        with pytest.raises(CliError, match="line 3: the revocation is there for a second time"):
+            write_file(twice, where, force=False)
+        assert not [*tmp_path.iterdir()], "on the day of the restore it would be too late"
+
+    def test_however_much_is_left_out_it_can_be_restored(self) -> None:
+        left_out = tuple(f"{n}: {'x' * 1000}" for n in range(2 * of_file.MAX_LINE_BYTES // 1000))
+        backup = Backup(pb.BackupBegin(format=1), left_out=left_out)
+        assert read(written(backup)).left_out == left_out
 
     def test_where_there_is_no_folder(self, tmp_path: Path) -> None:
         with pytest.raises(CliError, match="cannot be written"):

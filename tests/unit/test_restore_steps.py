@@ -298,8 +298,8 @@ def test_what_is_left_out_of_reservations_is_in_the_backup() -> None:
 
     cluster.pages = cluster.frameworks = nothing
     backup = asyncio.run(gathering.gather(cluster))
-    assert [*backup.begin.left_out] == [*gathering.lost_of(cluster.views)]
-    assert len(backup.begin.left_out) == 1
+    assert [*backup.left_out] == [*gathering.lost_of(cluster.views)]
+    assert len(backup.left_out) == 1
 
 
 def test_who_is_revoked_is_revoked_before_there_is_anything_to_be_had() -> None:
@@ -466,7 +466,7 @@ def restore(
 
     monkeypatch.setattr(restoring, "steps_of", steps_of)
     monkeypatch.setattr(restoring, "steps_of_jobs", no_jobs)
-    data = b"".join(lines_of(Backup(backup_pb.BackupBegin(format=1, left_out=left_out))))
+    data = b"".join(lines_of(Backup(backup_pb.BackupBegin(format=1), left_out=left_out)))
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(data)))
     cluster: Any = FakeCluster()
     asked = {"plan": False, "key_file": None, "partly": False, **more}

@@ -7,23 +7,25 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import grpc
 import grpc.aio
 
 from pymesos_binpack.jobfiles.parsing import load_document
-from pymesos_cli.backup.records import FORMAT, Backup, SavedJob, lines_of
+from pymesos_binpack.specs import JobError
+from pymesos_cli.backup.records import FORMAT, Backup, BackupError, SavedJob, lines_of
 from pymesos_cli.cluster import EXIT_FAILED, EXIT_USAGE, CliError, Cluster
 from pymesos_cli.output import count_of, note, printable
-from pymesos_cli.services import of_each
+from pymesos_cli.services import all_jobs, of_each
 from pymesos_core import VERSION
+from pymesos_core.documents import DocumentError
 from pymesos_core.reservations import dynamic
 from pymesos_core.resources import Resources, Tag, from_proto, tagged, to_proto
 from pymesos_core.security.secrets import KEY_FILE
-from pymesos_core.text import os_problem, quoted
+from pymesos_core.text import cut, os_problem, quoted
 from pymesos_proto.v1 import backup_pb2 as backup_pb
 from pymesos_proto.v1 import jobs_pb2
 from pymesos_proto.v1 import operator_pb2 as pb
@@ -32,10 +34,17 @@ if TYPE_CHECKING:
     from pymesos_proto.v1.jobs_pb2_grpc import JobsAsyncStub
 
 TRIES = 3  # of a job that changes while it is read
+MAX_LEFT_OUT_CHARS = 1000  # of each thing that is not in the backup
+
+Answer = TypeVar("Answer")
 
 
 class _HiddenError(Exception):
     """What the caller may not read would be missed once it is restored."""
+
+
+class _LeftOutError(Exception):
+    """A job is not in the backup: the message says why."""
 
 
 async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
@@ -43,10 +52,11 @@ async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
     if file != "-" and not force and os.path.lexists(file):
         raise _exists(file)  # before anybody waits for the rest
     backup = await gather(cluster)
+    frameworks = await cluster.frameworks()
     size = write_file(backup, file, force=force)
-    for left_out in backup.begin.left_out:
+    for left_out in backup.left_out:
         note(printable(f"not in the backup: {left_out}"))
-    for view in await cluster.frameworks():
+    for view in frameworks:
         if not view.info.jobs_address:
             who = f"framework {view.info.name} ({view.info.framework_id})"
             note(f"{who} serves no jobs to others: what it has is not in the backup")
@@ -58,7 +68,7 @@ async def back_up(cluster: Cluster, file: str, *, force: bool) -> int:
             f"secrets are in it as they are sealed: keep {KEY_FILE} of a master, which has the key"
             f" {keys}, at another place"
         )
-    return EXIT_FAILED if backup.begin.left_out else 0
+    return EXIT_FAILED if backup.left_out else 0
 
 
 def _said(backup: Backup) -> str:
@@ -86,10 +96,10 @@ def write_file(backup: Backup, file: str, *, force: bool) -> int:
 
     Raises CliError.
     """
-    if file == "-":
-        return sum(sys.stdout.buffer.write(line) for line in lines_of(backup))
     path = Path(file)
     try:
+        if file == "-":
+            return sum(sys.stdout.buffer.write(line) for line in lines_of(backup))
         handle, name = tempfile.mkstemp(prefix=".pymesos-", dir=path.parent)  # 0600
         try:
             with os.fdopen(handle, "wb") as stream:
@@ -103,6 +113,8 @@ def write_file(backup: Backup, file: str, *, force: bool) -> int:
         finally:
             with contextlib.suppress(FileNotFoundError):
                 Path(name).unlink()
+    except BackupError as error:
+        raise CliError(f"the backup would not be one that can be restored: {error}") from error
     except FileExistsError as error:
         raise _exists(file) from error
     except OSError as error:
@@ -135,11 +147,7 @@ async def gather(cluster: Cluster) -> Backup:
     ]
     jobs, without = await _jobs(cluster)
     begin = backup_pb.BackupBegin(
-        format=FORMAT,
-        made_at_s=time.time(),
-        made_with=VERSION,
-        made_by=me.principal,
-        left_out=[*left_out, *lost_of(agents), *without],
+        format=FORMAT, made_at_s=time.time(), made_with=VERSION, made_by=me.principal
     )
     return Backup(
         begin,
@@ -149,6 +157,7 @@ async def gather(cluster: Cluster) -> Backup:
         tuple(decided_of(agents)),
         tuple(one.name for one in revoked.revocations),
         tuple(jobs),
+        tuple(cut(what, MAX_LEFT_OUT_CHARS) for what in (*left_out, *lost_of(agents), *without)),
     )
 
 
@@ -208,58 +217,82 @@ def lost_of(views: Iterable[pb.AgentView]) -> Iterable[str]:
 
 async def _jobs(cluster: Cluster) -> tuple[list[SavedJob], list[str]]:
     """The jobs that have not ended, and what of them is left out, in words. Raises CliError."""
+    jobs: dict[str, SavedJob] = {}
     left_out: list[str] = []
 
-    async def ask(_view: pb.FrameworkView, stub: JobsAsyncStub) -> list[SavedJob]:
-        return await _jobs_of(stub, cluster.timeout_s, left_out)
+    async def ask(view: pb.FrameworkView, stub: JobsAsyncStub) -> None:
+        for job in await _jobs_of(stub, cluster.timeout_s, left_out):
+            if jobs.setdefault(job.job_id, job) is not job:
+                who = f"framework {view.info.name} ({view.info.framework_id})"
+                left_out.append(f"the job {job.job_id} of {who}: another has one of that id")
 
     try:
-        found, silent = await of_each(cluster, ask)
+        _, silent = await of_each(cluster, ask)
     except _HiddenError as error:
         raise CliError(str(error)) from None
-    return [job for jobs in found for job in jobs], [*left_out, *map(str, silent)]
+    return [*jobs.values()], [*left_out, *map(str, silent)]
 
 
 async def _jobs_of(stub: JobsAsyncStub, timeout_s: float, left_out: list[str]) -> list[SavedJob]:
     """The jobs of one framework."""
     jobs: list[SavedJob] = []
-    token = ""
-    while True:
-        request = jobs_pb2.ListJobsRequest(page_token=token)
-        page = await stub.ListJobs(request, timeout=timeout_s)
-        for view in page.jobs:
-            if view.state == "running":
+    views = {view.job_id: view for view in await all_jobs(stub, timeout_s, ended=False)}
+    for view in views.values():
+        if view.state == "running":
+            try:
                 job = await _job(stub, timeout_s, view.job_id)
+            except _LeftOutError as error:
+                left_out.append(f"the job {view.job_id}: {error}")
+            else:
                 jobs += [job] if job is not None else []
-            elif view.state == "quarantined":
-                why = f"which is quarantined: {view.explanation}"
-                left_out.append(f"the job {view.job_id}, {why}")
-        token = page.next_page_token
-        if not token:
-            return jobs
+        elif view.state == "quarantined":
+            why = f"which is quarantined: {view.explanation}"
+            left_out.append(f"the job {view.job_id}, {why}")
+    return jobs
 
 
 async def _job(stub: JobsAsyncStub, timeout_s: float, job_id: str) -> SavedJob | None:
-    """A job with its versions; None: it has ended meanwhile, and is forgotten."""
+    """A job with its versions; None: it has ended meanwhile, and is forgotten.
+
+    Raises _LeftOutError.
+    """
     for _ in range(TRIES):  # a version may be forgotten while others are read
-        try:
-            listed = await stub.ListVersions(
-                jobs_pb2.ListVersionsRequest(job_id=job_id), timeout=timeout_s
-            )
-            numbers = sorted(view.version for view in listed.versions)
-            versions = [await _version(stub, timeout_s, job_id, number) for number in numbers]
-        except grpc.aio.AioRpcError as error:
-            if error.code() != grpc.StatusCode.NOT_FOUND:
-                raise
-            continue
-        name, role = _name_and_role(versions[-1].job_json)
-        return SavedJob(job_id, role, name, tuple(versions))
-    return None
+        request = jobs_pb2.ListVersionsRequest(job_id=job_id)
+        listed = await _if_known(stub.ListVersions(request, timeout=timeout_s))
+        if listed is None:
+            return None
+        numbers = sorted(view.version for view in listed.versions)
+        versions = [await _if_known(_version(stub, timeout_s, job_id, n)) for n in numbers]
+        known = [version for version in versions if version is not None]
+        if len(known) == len(versions):
+            return _saved(job_id, known)
+    raise _LeftOutError("it was changed each time that it was read: make the backup once more")
 
 
-def _name_and_role(document: str) -> tuple[str, str]:
-    read = load_document(document, only_json=True)
-    return str(read["name"]), str(read.get("role", "*"))
+async def _if_known(answer: Awaitable[Answer]) -> Answer | None:
+    """An answer; None: the framework does not know what was asked for."""
+    try:
+        return await answer
+    except grpc.aio.AioRpcError as error:
+        if error.code() != grpc.StatusCode.NOT_FOUND:
+            raise
+        return None
+
+
+def _saved(job_id: str, versions: Sequence[jobs_pb2.JobVersion]) -> SavedJob:
+    """A job as a restore takes it. Raises _LeftOutError."""
+    if not versions:
+        raise _LeftOutError("its framework says that it has no version")
+    try:
+        read = load_document(versions[-1].job_json, only_json=True)
+    except (JobError, DocumentError) as error:
+        raise _LeftOutError(f"its framework has no job file of it: {error}") from None
+    document = read if isinstance(read, dict) else {}
+    name, role = str(document.get("name", "")), str(document.get("role", "*"))
+    job = SavedJob(job_id, role, name, tuple(versions))
+    if problem := job.problem():
+        raise _LeftOutError(f"no restore takes what its framework says of it: {problem}")
+    return job
 
 
 async def _version(

@@ -48,6 +48,24 @@ class SavedJob:
     name: str
     versions: tuple[jobs_pb2.JobVersion, ...]
 
+    def records(self) -> Iterator[pb.BackupRecord]:
+        """Return a record for each version."""
+        for version in self.versions:
+            of = pb.BackupJobVersion(
+                job_id=self.job_id, role=self.role, name=self.name, version=version
+            )
+            yield pb.BackupRecord(job_version=of)
+
+    def problem(self) -> str | None:
+        """Return why no restore takes it, or None."""
+        earlier: pb.BackupJobVersion | None = None
+        for record in self.records():
+            problem = contract.problem(record) or _version_problem(record.job_version, earlier)
+            if problem:
+                return problem
+            earlier = record.job_version
+        return None
+
 
 @dataclass(frozen=True)
 class Backup:
@@ -60,10 +78,12 @@ class Backup:
     agents: tuple[pb.BackupAgent, ...] = ()
     revoked: tuple[str, ...] = ()
     jobs: tuple[SavedJob, ...] = ()
+    left_out: tuple[str, ...] = ()  # what is not in it, in words
 
     def records(self) -> Iterator[pb.BackupRecord]:
         """Return each record, but for the one that ends the file."""
         yield pb.BackupRecord(begin=self.begin)
+        yield from (pb.BackupRecord(left_out=what) for what in self.left_out)
         if self.policy is not None:
             yield pb.BackupRecord(policy=pb.BackupPolicy(document=self.policy))
         yield from (pb.BackupRecord(role=role) for role in self.roles)
@@ -71,22 +91,22 @@ class Backup:
         yield from (pb.BackupRecord(agent=agent) for agent in self.agents)
         yield from (pb.BackupRecord(revoked=name) for name in self.revoked)
         for job in self.jobs:
-            for version in job.versions:
-                of = pb.BackupJobVersion(
-                    job_id=job.job_id, role=job.role, name=job.name, version=version
-                )
-                yield pb.BackupRecord(job_version=of)
+            yield from job.records()
 
 
 def lines_of(backup: Backup) -> Iterator[bytes]:
-    """Return the lines of its file, each with the line break that ends it."""
-    digest, number = hashlib.sha256(), 0
+    """Return the lines of its file, each with the line break that ends it.
+
+    They are read as a restore reads them. Raises BackupError for what no restore would take.
+    """
+    reading = _Reading()
     for record in backup.records():
         line = _line(record)
-        digest.update(line)
-        number += 1
+        reading.take(line)
         yield line
-    yield _line(pb.BackupRecord(end=pb.BackupEnd(records=number, sha256=digest.digest())))
+    line = _line(pb.BackupRecord(end=reading.end()))
+    reading.take(line)
+    yield line
 
 
 def _line(record: pb.BackupRecord) -> bytes:
@@ -97,10 +117,8 @@ def _line(record: pb.BackupRecord) -> bytes:
 def read_backup(file: BinaryIO) -> Backup:
     """Read a backup to its end, and check all of it. Raises BackupError, OSError."""
     reading = _Reading()
-    left = MAX_FILE_BYTES
     while line := file.readline(MAX_LINE_BYTES + 1):
-        left -= len(line)
-        reading.take(line, too_much=left < 0)
+        reading.take(line)
     return reading.finished()
 
 
@@ -109,6 +127,7 @@ class _Reading:
 
     def __init__(self) -> None:
         self._number = 0  # of the line
+        self._left_bytes = MAX_FILE_BYTES
         self._digest = hashlib.sha256()
         self._begin: pb.BackupBegin | None = None
         self._ended = False
@@ -118,13 +137,16 @@ class _Reading:
         self._agents: dict[str, pb.BackupAgent] = {}
         self._revoked: dict[str, None] = {}
         self._jobs: dict[str, list[pb.BackupJobVersion]] = {}
+        self._left_out: list[str] = []
 
-    def take(self, line: bytes, *, too_much: bool) -> None:
+    def take(self, line: bytes) -> None:
         """Take the next line. Raises BackupError."""
         self._number += 1
+        self._left_bytes -= len(line)
         if self._ended:
             raise self._wrong("the record before it ends the backup, and nothing was expected")
-        if len(line) > MAX_LINE_BYTES or too_much or self._number > MAX_RECORDS:
+        too_large = len(line) > MAX_LINE_BYTES or self._left_bytes < 0
+        if too_large or self._number > MAX_RECORDS:
             raise self._wrong(
                 f"the file is larger than a backup is: at most {MAX_RECORDS} lines of"
                 f" {MAX_LINE_BYTES} bytes, {MAX_FILE_BYTES} together, were expected"
@@ -148,6 +170,10 @@ class _Reading:
 
     def _wrong(self, problem: str) -> BackupError:
         return BackupError(f"line {self._number}: {problem}")
+
+    def end(self) -> pb.BackupEnd:
+        """Return what ends a backup after the lines that were taken."""
+        return pb.BackupEnd(records=self._number, sha256=self._digest.digest())
 
     def _check_end(self, end: pb.BackupEnd) -> None:
         self._ended = True
@@ -179,6 +205,7 @@ class _Reading:
             tuple(self._agents.values()),
             tuple(self._revoked),
             jobs,
+            tuple(self._left_out),
         )
 
     def _add(self, record: pb.BackupRecord) -> str | None:
@@ -211,6 +238,9 @@ class _Reading:
                 problem = _version_problem(of, earlier[-1] if earlier else None)
                 earlier.append(of)
                 return problem
+            case "left_out":
+                self._left_out.append(record.left_out)
+                return None
         return "a record of a kind that is known was expected"
 
 

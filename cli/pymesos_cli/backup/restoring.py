@@ -40,7 +40,7 @@ async def restore(
     """`pymesos-cli restore`; the exit status."""
     backup = read_file(file)
     keyring = _keys(key_file)
-    for left_out in backup.begin.left_out:
+    for left_out in backup.left_out:
         note(printable(f"the backup lacks {left_out}"))
     steps = await steps_of(cluster, backup, keyring)
     steps += await steps_of_jobs(cluster, backup.jobs)

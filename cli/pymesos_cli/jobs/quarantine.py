@@ -16,7 +16,7 @@ from google.protobuf.message import DecodeError, Message
 
 from pymesos_cli.cluster import CliError, Cluster, NotFoundError
 from pymesos_cli.output import count_of, print_json, print_table, printable
-from pymesos_cli.services import of_each, service, serving, warn
+from pymesos_cli.services import all_pages, of_each, service, serving, warn
 from pymesos_core.text import quoted
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1 import operator_pb2 as operator_pb
@@ -169,18 +169,16 @@ async def _aside(
     job_id: str = "",
     timeout_s: float = CALL_TIMEOUT_S,
 ) -> Sequence[Item]:
-    out: list[Item] = []
-    token, keeper = "", view.info.framework_id
-    while True:
+    async def ask(token: str) -> pb.ListQuarantinedResponse:
         request = pb.ListQuarantinedRequest(job_id=job_id, page_token=token)
-        response = await stub.ListQuarantined(request, timeout=timeout_s)
-        out += [
-            Item(j.job_id, "job", j.reason, keeper, tuple(j.task_ids), j.document)
-            for j in response.jobs
-        ]
-        token = response.next_page_token
-        if not token:
-            return out
+        return await stub.ListQuarantined(request, timeout=timeout_s)
+
+    keeper = view.info.framework_id
+    return [
+        Item(j.job_id, "job", j.reason, keeper, tuple(j.task_ids), j.document)
+        for page in await all_pages(ask)
+        for j in page.jobs
+    ]
 
 
 async def quarantined_jobs(cluster: Cluster) -> dict[str, str]:

@@ -11,7 +11,7 @@ import click
 
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster, NotFoundError
 from pymesos_cli.output import note, print_json, print_table
-from pymesos_cli.services import Silent, of_each, service, serving, warn
+from pymesos_cli.services import Silent, all_pages, of_each, service, serving, warn
 from pymesos_core.resources import MILLI, ResourceError, Resources, from_proto
 from pymesos_core.states import is_terminal
 from pymesos_core.text import count_of, quoted
@@ -94,15 +94,11 @@ def _bag(messages: Any) -> Resources:
 async def _kept(
     cluster: Cluster, view: pb.FrameworkView, stub: JobsAsyncStub
 ) -> tuple[pb.FrameworkView, list[jobs_pb2.VolumeView]]:
-    out: list[jobs_pb2.VolumeView] = []
-    token = ""
-    while True:
+    async def ask(token: str) -> jobs_pb2.ListVolumesResponse:
         request = jobs_pb2.ListVolumesRequest(page_token=token)
-        response = await stub.ListVolumes(request, timeout=cluster.timeout_s)
-        out += response.volumes
-        token = response.next_page_token
-        if not token:
-            return view, out
+        return await stub.ListVolumes(request, timeout=cluster.timeout_s)
+
+    return view, [volume for page in await all_pages(ask) for volume in page.volumes]
 
 
 async def _find_users(cluster: Cluster, found: dict[Key, Volume]) -> None:

@@ -10,7 +10,7 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 DESCRIPTOR: _descriptor.FileDescriptor
 
 class BackupRecord(_message.Message):
-    __slots__ = ("begin", "policy", "role", "secret", "agent", "revoked", "job_version", "end")
+    __slots__ = ("begin", "policy", "role", "secret", "agent", "revoked", "job_version", "end", "left_out")
     BEGIN_FIELD_NUMBER: _ClassVar[int]
     POLICY_FIELD_NUMBER: _ClassVar[int]
     ROLE_FIELD_NUMBER: _ClassVar[int]
@@ -19,6 +19,7 @@ class BackupRecord(_message.Message):
     REVOKED_FIELD_NUMBER: _ClassVar[int]
     JOB_VERSION_FIELD_NUMBER: _ClassVar[int]
     END_FIELD_NUMBER: _ClassVar[int]
+    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     begin: BackupBegin
     policy: BackupPolicy
     role: BackupRole
@@ -27,21 +28,20 @@ class BackupRecord(_message.Message):
     revoked: str
     job_version: BackupJobVersion
     end: BackupEnd
-    def __init__(self, begin: _Optional[_Union[BackupBegin, _Mapping]] = ..., policy: _Optional[_Union[BackupPolicy, _Mapping]] = ..., role: _Optional[_Union[BackupRole, _Mapping]] = ..., secret: _Optional[_Union[_operator_pb2.SealedSecret, _Mapping]] = ..., agent: _Optional[_Union[BackupAgent, _Mapping]] = ..., revoked: _Optional[str] = ..., job_version: _Optional[_Union[BackupJobVersion, _Mapping]] = ..., end: _Optional[_Union[BackupEnd, _Mapping]] = ...) -> None: ...
+    left_out: str
+    def __init__(self, begin: _Optional[_Union[BackupBegin, _Mapping]] = ..., policy: _Optional[_Union[BackupPolicy, _Mapping]] = ..., role: _Optional[_Union[BackupRole, _Mapping]] = ..., secret: _Optional[_Union[_operator_pb2.SealedSecret, _Mapping]] = ..., agent: _Optional[_Union[BackupAgent, _Mapping]] = ..., revoked: _Optional[str] = ..., job_version: _Optional[_Union[BackupJobVersion, _Mapping]] = ..., end: _Optional[_Union[BackupEnd, _Mapping]] = ..., left_out: _Optional[str] = ...) -> None: ...
 
 class BackupBegin(_message.Message):
-    __slots__ = ("format", "made_at_s", "made_with", "made_by", "left_out")
+    __slots__ = ("format", "made_at_s", "made_with", "made_by")
     FORMAT_FIELD_NUMBER: _ClassVar[int]
     MADE_AT_S_FIELD_NUMBER: _ClassVar[int]
     MADE_WITH_FIELD_NUMBER: _ClassVar[int]
     MADE_BY_FIELD_NUMBER: _ClassVar[int]
-    LEFT_OUT_FIELD_NUMBER: _ClassVar[int]
     format: int
     made_at_s: float
     made_with: str
     made_by: str
-    left_out: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, format: _Optional[int] = ..., made_at_s: _Optional[float] = ..., made_with: _Optional[str] = ..., made_by: _Optional[str] = ..., left_out: _Optional[_Iterable[str]] = ...) -> None: ...
+    def __init__(self, format: _Optional[int] = ..., made_at_s: _Optional[float] = ..., made_with: _Optional[str] = ..., made_by: _Optional[str] = ...) -> None: ...
 
 class BackupPolicy(_message.Message):
     __slots__ = ("document",)

@@ -1,0 +1,197 @@
+"""What of the jobs that frameworks serve is in a backup, whatever they answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from pymesos_cli import services
+from pymesos_cli.backup import gathering
+from pymesos_cli.backup.records import Backup, SavedJob, lines_of
+from pymesos_cli.cluster import CliError
+from pymesos_proto.v1 import backup_pb2 as backup_pb
+from pymesos_proto.v1 import jobs_pb2 as pb
+from pymesos_proto.v1 import operator_pb2, types_pb2
+
+NOT_FOUND = grpc.aio.AioRpcError(
+    grpc.StatusCode.NOT_FOUND, grpc.aio.Metadata(), grpc.aio.Metadata()
+)
+
+
+def file_of(name: str, **more: Any) -> str:
+    return json.dumps({"name": name, "tasks": [], **more})
+
+
+class Framework:
+    """A framework whose jobs have versions: job id → number → its file."""
+
+    def __init__(self, framework_id: str, jobs: dict[str, dict[int, str]]) -> None:
+        self.jobs = jobs
+        info = types_pb2.FrameworkInfo(framework_id=framework_id, name="f", jobs_address="h:1")
+        self.view = operator_pb2.FrameworkView(info=info, state="active")
+        self.what = "apply"
+        self.next_page_token = ""
+        self.forgets: Callable[[], object] = lambda: None  # after it told of the versions
+
+    async def ListJobs(self, request: pb.ListJobsRequest, timeout: float) -> pb.ListJobsResponse:
+        views = [pb.JobView(job_id=job_id, state="running") for job_id in self.jobs]
+        return pb.ListJobsResponse(jobs=views, next_page_token=self.next_page_token)
+
+    async def ListVersions(
+        self, request: pb.ListVersionsRequest, timeout: float
+    ) -> pb.ListVersionsResponse:
+        if request.job_id not in self.jobs:
+            raise NOT_FOUND
+        numbers = [*self.jobs[request.job_id]]
+        self.forgets()
+        return pb.ListVersionsResponse(versions=[pb.VersionView(version=n) for n in numbers])
+
+    async def DescribeJob(
+        self, request: pb.DescribeJobRequest, timeout: float
+    ) -> pb.DescribeJobResponse:
+        document = self.jobs.get(request.job_id, {}).get(request.version)
+        if document is None:
+            raise NOT_FOUND
+        version = pb.VersionView(version=request.version, what=self.what)
+        return pb.DescribeJobResponse(job_json=document, version=version)
+
+
+def gathered(
+    monkeypatch: pytest.MonkeyPatch, frameworks: Iterable[Framework]
+) -> tuple[list[SavedJob], list[str]]:
+    by_id = {each.view.info.framework_id: each for each in frameworks}
+
+    @asynccontextmanager
+    async def service(_: Any, view: operator_pb2.FrameworkView) -> AsyncIterator[Any]:
+        yield by_id[view.info.framework_id]
+
+    async def serving(_: Any) -> list[operator_pb2.FrameworkView]:
+        return [each.view for each in by_id.values()]
+
+    monkeypatch.setattr(services, "service", service)
+    monkeypatch.setattr(services, "serving", serving)
+    cluster: Any = SimpleNamespace(timeout_s=1.0)
+    return asyncio.run(gathering._jobs(cluster))
+
+
+GOOD = {1: file_of("shop"), 2: file_of("shop", about="new")}
+
+
+@pytest.mark.parametrize(
+    ("versions", "says"),
+    [
+        ({}, "it has no version"),
+        ({1: "{"}, "has no job file of it"),
+        ({1: "[]"}, "its name and its number was expected"),
+        ({1: "{}"}, "its name and its number was expected"),
+        ({0: file_of("bad")}, "its name and its number was expected"),
+        ({1: file_of("other"), 2: file_of("bad")}, "a document of another role or name"),
+        ({1: file_of("bad", role=5)}, "of another role or name"),
+        ({1: file_of("bad", about="x" * 600_000)}, "at most 524288"),
+    ],
+)
+def test_a_job_that_no_restore_takes_is_left_out_alone(
+    monkeypatch: pytest.MonkeyPatch, versions: dict[int, str], says: str
+) -> None:
+    mine = Framework("F1", {"bad-1": versions, "shop-1": GOOD})
+    jobs, left_out = gathered(monkeypatch, [mine])
+    assert [(job.job_id, len(job.versions)) for job in jobs] == [("shop-1", 2)]
+    (said,) = left_out
+    assert said.startswith("the job bad-1: ") and says in said, said
+
+
+def test_what_breaks_the_contract_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = Framework("F1", {"shop-1": GOOD})
+    mine.what = "two\nlines"
+    jobs, (said,) = gathered(monkeypatch, [mine])
+    assert not jobs and "job_version.version.what: " in said
+
+
+def test_a_job_id_of_two_frameworks_is_in_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = [Framework("F1", {"shop-1": GOOD}), Framework("F2", {"shop-1": GOOD})]
+    jobs, left_out = gathered(monkeypatch, both)
+    assert left_out == ["the job shop-1 of framework f (F2): another has one of that id"]
+    backup = Backup(backup_pb.BackupBegin(format=1), jobs=tuple(jobs))
+    assert len([*lines_of(backup)]) == 4, "it can be restored"
+
+
+def test_a_listing_without_an_end_is_of_its_framework_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    endless, fine = Framework("F1", {"a-1": GOOD}), Framework("F2", {"shop-1": GOOD})
+    endless.next_page_token = "again"
+    jobs, (said,) = gathered(monkeypatch, [endless, fine])
+    assert [job.job_id for job in jobs] == ["shop-1"]
+    assert "f (F1)" in said and "its listing has no end: after 2 pages" in said
+
+
+def test_a_listing_of_ever_new_pages_is_not_read_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "MAX_PAGES", 3)
+    asked: list[str] = []
+
+    async def ask(token: str) -> pb.ListJobsResponse:
+        asked.append(token)
+        return pb.ListJobsResponse(next_page_token=f"{len(asked)}")
+
+    with pytest.raises(CliError, match="has no end: after 3 pages"):
+        asyncio.run(services.all_pages(ask))
+    assert asked == ["", "1", "2"]
+
+
+def test_a_version_that_is_forgotten_meanwhile_is_no_job_that_ended(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    busy = Framework("F1", {"shop-1": dict(GOOD)})
+
+    def forget() -> None:
+        versions = busy.jobs["shop-1"]
+        versions[max(versions) + 1] = file_of("shop")
+        del versions[min(versions)]
+
+    busy.forgets = forget
+    jobs, left_out = gathered(monkeypatch, [busy])
+    assert not jobs
+    assert left_out == [
+        "the job shop-1: it was changed each time that it was read: make the backup once more"
+    ]
+    busy.forgets = lambda: busy.jobs.pop("shop-1")
+    assert gathered(monkeypatch, [busy]) == ([], []), "it has ended, and is missing nowhere"
+    once = iter([forget])
+    busy.jobs["shop-1"] = dict(GOOD)
+    busy.forgets = lambda: next(once, lambda: None)()
+    jobs, left_out = gathered(monkeypatch, [busy])
+    assert [v.version for v in jobs[0].versions] == [2, 3] and not left_out
+
+
+def test_no_master_is_asked_once_the_file_is_there(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    written: list[Backup] = []
+
+    async def gather(_: Any) -> Backup:
+        return Backup(backup_pb.BackupBegin(format=1))
+
+    def write(backup: Backup, *_: Any, **__: Any) -> int:
+        written.append(backup)
+        return 7
+
+    async def frameworks() -> list[operator_pb2.FrameworkView]:
+        if written:
+            raise CliError("no master")
+        info = types_pb2.FrameworkInfo(framework_id="F3", name="other")
+        return [operator_pb2.FrameworkView(info=info)]
+
+    monkeypatch.setattr(gathering, "gather", gather)
+    monkeypatch.setattr(gathering, "write_file", write)
+    cluster: Any = SimpleNamespace(frameworks=frameworks)
+    assert asyncio.run(gathering.back_up(cluster, "/nowhere/b", force=True)) == 0
+    said = capsys.readouterr()
+    assert "7 bytes in '/nowhere/b'" in said.out and "other (F3) serves no jobs" in said.err
