@@ -12,13 +12,14 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import Any
 
+from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.life import JOBS_LIMITS, Options, framework_info, live, read_core, refusal
 from pymesos_binpack.services.audited import AuditedJobs
 from pymesos_binpack.services.jobs import JobsService
 from pymesos_binpack.shell import Binpack, StateError
 from pymesos_binpack.states import NOWHERE, check_not_moved
 from pymesos_core import VERSION
-from pymesos_core.addresses import HostPort, ZkUrl
+from pymesos_core.addresses import ZkUrl
 from pymesos_core.coordination import Contender, MasterInfo, RegistryError, Term
 from pymesos_core.coordination.detect import detector_for
 from pymesos_core.coordination.zk_store import ZkStore, framework_url
@@ -34,6 +35,7 @@ from pymesos_core.security.renewing import asking_leader, keep_renewed
 from pymesos_core.store import Records, StateStore
 from pymesos_core.tasks import beside, running, until_first
 from pymesos_core.transport import CallError, Code
+from pymesos_proto.v1 import types_pb2 as pb
 from pymesos_sdk import FrameworkError, FrameworkSupersededError
 
 log = logging.getLogger("pymesos_binpack")
@@ -68,7 +70,15 @@ async def serve(options: Options, zk: ZkUrl, process: RoleProcess) -> ExitStatus
     add_service(server, AuditedJobs(service, audit, files, outside))
     await process.start(server)
     process.announce(address)
-    begin = partial(begin_life, options, outside, address)
+    info = framework_info(options)
+    info.jobs_address = str(address)
+    make = partial(
+        Binpack,
+        master=options.settings.master,
+        crash_folder=options.state_dir,
+        outside=outside,
+    )
+    begin = partial(begin_life, info, partial(read_core, options), make)
     stand_by = partial(_keep_renewed, options.settings.master, outside)
     async with (
         running(audit.run()) as auditing,
@@ -107,26 +117,22 @@ def elsewhere(me: MasterInfo, leader: MasterInfo | None) -> CallError:
 
 
 def begin_life(
-    options: Options,
-    outside: Outside,
-    address: HostPort,
+    info: pb.FrameworkInfo,
+    read: Callable[[Records], BinpackCore],
+    make: Callable[..., Binpack],
     term: Term,
     store: StateStore,
     records: Records,
 ) -> Binpack:
-    """Return the framework, as it goes on from what is stored. Raises RoleError."""
+    """Return the framework, as it goes on in a term from what is stored. Raises RoleError.
+
+    `read` makes its core, and `make` the rest of it: see Binpack.
+    """
     check_not_moved(records)
-    info = framework_info(options)
-    info.jobs_address, info.epoch = str(address), term.epoch
-    return Binpack(
-        read_core(options, records),
-        store,
-        info,
-        options.settings.master,
-        options.state_dir,
-        outside=outside,
-        may_send=term.holds,
-    )
+    of_term = pb.FrameworkInfo()
+    of_term.CopyFrom(info)
+    of_term.epoch = term.epoch
+    return make(read(records), store, of_term, may_send=term.holds)
 
 
 async def contend(

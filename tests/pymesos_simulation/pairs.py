@@ -13,7 +13,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
-from pymesos_binpack.electing import contend, elsewhere
+from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobs.instance import INSTANCE
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.audited import AuditedJobs
@@ -126,29 +126,30 @@ class ElectedNode(FrameworkNode):
         await contend(contender, service, self._begin, outside, _stand_by)
 
     def _begin(self, term: Term, store: StateStore, records: Records) -> Binpack:
-        with self.world.fatal():
-            self.core = core = WatchedBinpack(read_policy("default"), records)
-            core.node, core.budgets = self, Budgets()
-            missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
-            assert not missing, f"{self.name} forgot {missing}, which {self.pair.name} acknowledged"
-        info = self.info_of(self.pair.name)
-        info.epoch = term.epoch
-        self.binpack = binpack = Binpack(
-            core,
-            store,
-            info,
-            MASTER,
+        make = partial(
+            Binpack,
+            master=MASTER,
             detector=detector_of(self, self.coordinator),
             outside=outside_of(self, self.network),
             driver=partial(Driver, core=WatchedDriver),
-            may_send=term.holds,
         )
+        info = self.info_of(self.pair.name)
+        self.binpack = binpack = begin_life(info, self._read, make, term, store, records)
         self.driver = binpack.driver
         self.pair.leads(self, term.epoch)
         for request_id, job in self.jobs.items():
             if request_id not in self.accepted:
                 self.spawn(self._submit_to(binpack, request_id, job))
         return binpack
+
+    def _read(self, records: Records) -> WatchedBinpack:
+        """Take over from what is stored."""
+        with self.world.fatal():
+            self.core = core = WatchedBinpack(read_policy("default"), records)
+            core.node, core.budgets = self, Budgets()
+            missing = self.accepted.keys() - {job.request_id for job in core.jobs.values()}
+            assert not missing, f"{self.name} forgot {missing}, which {self.pair.name} acknowledged"
+        return core
 
     async def _submit_to(self, binpack: Binpack, request_id: str, job: Job) -> None:
         """A client that repeats its request to whichever instance leads."""

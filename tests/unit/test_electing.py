@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -10,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from pymesos_binpack.core import BinpackCore
-from pymesos_binpack.electing import contend, elsewhere
+from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.life import refusal
 from pymesos_binpack.moving import Opened, _bring, _is_same
@@ -92,8 +94,14 @@ class Contender:
 class Life:
     """A framework that runs until it is told how it ends."""
 
-    def __init__(self) -> None:
-        self.core = SimpleNamespace(jobs={}, quarantined={}, policy=None)
+    def __init__(
+        self,
+        core: object,
+        store: StateStore,
+        info: pb.FrameworkInfo,
+        may_send: Callable[[], Awaitable[bool]],
+    ) -> None:
+        self.core, self.info, self.may_send = core, info, may_send
         self.driver = SimpleNamespace(framework_id="f")
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.writes: asyncio.Future[None] | None = None  # to whose end it runs in any case
@@ -120,13 +128,15 @@ class Instance:
             mono_s=OUTSIDE.mono_s,
             backoff=lambda *_: SimpleNamespace(next_s=lambda: 0.0, reset=lambda: None),
         )
+        core: Any = SimpleNamespace(jobs={}, quarantined={}, policy=None)
+        info = pb.FrameworkInfo(name="f", jobs_address="h:1")
+        begin = partial(begin_life, info, lambda _: core, self._make)
         self.contending = asyncio.ensure_future(
-            contend(self.contender, self.service, self._begin, outside, self._stand_by)
+            contend(self.contender, self.service, begin, outside, self._stand_by)
         )
 
-    def _begin(self, term: Term, store: StateStore, records: Records) -> Binpack:
-        check_not_moved(records)
-        self.lives.append(Life())
+    def _make(self, *of_life: Any, **more: Any) -> Binpack:
+        self.lives.append(Life(*of_life, **more))
         return cast(Binpack, self.lives[-1])
 
     async def _stand_by(self) -> None:
@@ -194,6 +204,14 @@ async def test_what_is_still_ending_when_the_term_is_lost_is_not_asked(instance:
     async with asyncio.timeout(10):
         while not instance.contender.resigned:
             await asyncio.sleep(0)
+
+
+async def test_each_life_is_fenced_by_its_term(instance: Instance) -> None:
+    (await instance.life(1)).ended.set_exception(StateError("x"))
+    await instance.life(2)
+    for life, term in zip(instance.lives, instance.contender.terms, strict=True):
+        assert life.info == pb.FrameworkInfo(name="f", jobs_address="h:1", epoch=term.epoch)
+        assert life.may_send == term.holds
 
 
 def test_an_instance_that_does_not_lead_says_who_does() -> None:
