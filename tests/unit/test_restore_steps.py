@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from pymesos_cli.backup import gathering, restored_jobs, restoring, steps
@@ -210,6 +212,21 @@ def test_an_agent_is_the_one_of_its_id_or_the_only_one_of_its_name() -> None:
     assert [step.found for step in found[2:]] == [Found.LEFT_OUT] * 5
 
 
+def test_agents_are_not_gone_through_again_for_each_of_them() -> None:
+    class Counted(tuple[backup_pb.BackupAgent, ...]):
+        times = 0
+
+        def __iter__(self) -> Iterator[backup_pb.BackupAgent]:
+            Counted.times += 1
+            return super().__iter__()
+
+    ids = range(10)
+    saved = Counted(backup_pb.BackupAgent(agent_id=f"a{n}", hostname=f"h{n}") for n in ids)
+    found = planned(FakeCluster([agent(f"b{n}", f"h{n}") for n in ids]), agents=saved)
+    assert not found, "each is known by its host name, and nothing was decided of it"
+    assert Counted.times <= 3
+
+
 def test_what_was_decided_of_an_agent_is_added_once() -> None:
     window = types_pb2.Unavailability(start_s=1e9, duration_s=60)
     saved = backup_pb.BackupAgent(
@@ -246,6 +263,22 @@ def test_what_was_decided_of_an_agent_is_added_once() -> None:
     there.views[0].maintenance.unavailability.start_s += 1
     found = [step.found for step in planned(there, agents=(saved,))]
     assert found == [Found.SAME, Found.DIFFERS, Found.SAME, Found.SAME]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_what_became_a_volume_since_is_not_reserved_again(
+    shared: bool,
+) -> None:
+    saved = backup_pb.BackupAgent(agent_id="a", reserved=reserved("disk:1000", "db"))
+    volume = types_pb2.Resource.Disk(persistence_id="v", container_path="p")
+    view = agent("a", "h", total=reserved("disk:600", "db"))
+    of_volume = view.total.add(name="disk", scalar=400, disk=volume, shared=shared)
+    of_volume.reservations.add(role="db")
+    assert [step.found for step in planned(FakeCluster([view]), agents=(saved,))] == [Found.SAME]
+    of_volume.scalar = 300
+    less = FakeCluster([view])
+    asked = carry_out(less, planned(less, agents=(saved,)))
+    assert [r.resources for r in asked] == [to_proto(parse("disk:100"))]
 
 
 def test_volumes_and_what_the_flags_of_an_agent_reserve_are_in_no_backup() -> None:
@@ -420,6 +453,45 @@ def test_a_job_is_replaced_only_at_the_version_that_was_looked_at(
     looked, did = applied
     assert looked.dry_run and not did.dry_run
     assert (did.job_json, did.job_id, did.if_version) == ("{}", "shop-1", 7)
+
+
+@pytest.mark.parametrize(
+    ("code", "states", "found"),
+    [
+        (grpc.StatusCode.FAILED_PRECONDITION, ("running", "running"), Found.LEFT_OUT),
+        (grpc.StatusCode.FAILED_PRECONDITION, ("running", "stopping"), Found.STUCK),
+        (grpc.StatusCode.PERMISSION_DENIED, ("running", "running"), Found.STUCK),
+    ],
+)
+def test_two_of_a_name_that_run_keep_nothing_else_from_being_restored(
+    monkeypatch: pytest.MonkeyPatch, code: grpc.StatusCode, states: tuple[str, ...], found: Found
+) -> None:
+    nothing = grpc.aio.Metadata()
+
+    async def apply(request: jobs_pb.ApplyJobRequest, timeout: float) -> jobs_pb.ApplyJobResponse:
+        raise grpc.aio.AioRpcError(code, nothing, nothing, "no")
+
+    async def jobs(request: jobs_pb.ListJobsRequest, timeout: float) -> jobs_pb.ListJobsResponse:
+        views = [jobs_pb.JobView(job_id="other-1", name="other", state="running")]
+        views += [jobs_pb.JobView(name="train", state=state) for state in states]
+        return jobs_pb.ListJobsResponse(jobs=views)
+
+    async def serves(*_: Any) -> pb.FrameworkView:
+        return pb.FrameworkView()
+
+    @asynccontextmanager
+    async def service(*_: Any) -> AsyncIterator[Any]:
+        try:
+            yield SimpleNamespace(ApplyJob=apply, ListJobs=jobs)
+        except grpc.aio.AioRpcError as error:
+            raise CliError(error.details() or "") from error
+
+    monkeypatch.setattr(restored_jobs, "serving_of", serves)
+    monkeypatch.setattr(restored_jobs, "service", service)
+    job = SavedJob("train-0", "*", "train", (jobs_pb.JobVersion(version=1, job_json="{}"),))
+    cluster: Any = SimpleNamespace(timeout_s=1.0)
+    (step,) = asyncio.run(restored_jobs.steps_of_jobs(cluster, [job]))
+    assert step.found is found, step.why
 
 
 def test_one_that_nobody_opens_is_said_and_a_master_that_is_away_ends_it() -> None:

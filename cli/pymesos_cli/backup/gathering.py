@@ -172,7 +172,7 @@ def _roles(views: Iterable[pb.RoleView]) -> Iterable[backup_pb.BackupRole]:
 def decided_of(views: Iterable[pb.AgentView]) -> Iterable[backup_pb.BackupAgent]:
     """What was decided of agents, for those of which anything was."""
     for view in views:
-        reserved = plainly_reserved(view)
+        reserved = plainly_reserved(from_proto(view.total))
         maintenance = view.maintenance.unavailability if view.HasField("maintenance") else None
         cordoned = bool(view.drain.state)
         if view.state != "gone" and (cordoned or maintenance is not None or reserved):
@@ -185,17 +185,18 @@ def decided_of(views: Iterable[pb.AgentView]) -> Iterable[backup_pb.BackupAgent]
             )
 
 
-def plainly_reserved(view: pb.AgentView) -> Resources:
-    """What is reserved on an agent by one dynamic reservation, and is no volume.
+def plainly_reserved(total: Resources) -> Resources:
+    """What of an agent's resources is reserved by one dynamic reservation, and is no volume.
 
-    Volumes are left out: their data is on the agent's disk, and a framework makes new ones.
+    Volumes are left out: their data is on the agent's disk, and a framework makes new ones, and
+    reserves the disk for them.
     """
-    return _reserved(view).where(lambda tag: len(tag.reservations) == 1)
+    return _reserved(total).where(lambda tag: len(tag.reservations) == 1)
 
 
-def _reserved(view: pb.AgentView) -> Resources:
-    """What is reserved on an agent dynamically, but for volumes."""
-    return dynamic(from_proto(view.total)).where(lambda tag: tag.volume is None)
+def _reserved(total: Resources) -> Resources:
+    """What of an agent's resources is reserved dynamically, but for volumes."""
+    return dynamic(total).where(lambda tag: tag.volume is None)
 
 
 def lost_of(views: Iterable[pb.AgentView]) -> Iterable[str]:
@@ -204,7 +205,7 @@ def lost_of(views: Iterable[pb.AgentView]) -> Iterable[str]:
         if view.state == "gone":
             continue
         on = f"on the agent {view.info.agent_id} ({view.info.address.hostname})"
-        for tag, part in _reserved(view).parts():
+        for tag, part in _reserved(from_proto(view.total)).parts():
             what = tagged(Tag(device=tag.device), part)
             roles = [reservation.role for reservation in tag.reservations]
             if len(roles) > 1:

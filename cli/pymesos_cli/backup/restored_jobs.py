@@ -6,18 +6,22 @@ import uuid
 from collections.abc import Iterable, Sequence
 from functools import partial
 
+import grpc
+import grpc.aio
+
 from pymesos_cli.backup.records import SavedJob
 from pymesos_cli.backup.steps import Found, Step, stuck_if_refused
 from pymesos_cli.cluster import EXIT_USAGE, CliError, Cluster
 from pymesos_cli.jobs.run import serving_of
 from pymesos_cli.output import note
-from pymesos_cli.services import service
+from pymesos_cli.services import all_jobs, service
 from pymesos_core import limits
 from pymesos_core.text import count_of
 from pymesos_proto.v1 import jobs_pb2 as pb
 from pymesos_proto.v1.operator_pb2 import FrameworkView
 
 SHOWN_CHANGES = 3
+_AMBIGUOUS = grpc.StatusCode.FAILED_PRECONDITION  # among other things
 MAX_REQUEST_BYTES = limits.MESSAGE.most - 64 * limits.KIB
 
 
@@ -81,8 +85,18 @@ async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
     """Hold a job against the one of its name that runs. Raises CliError."""
     latest = job.versions[-1].job_json
     request = pb.ApplyJobRequest(job_json=latest, request_id=str(uuid.uuid4()), dry_run=True)
-    async with service(cluster, view) as stub:
-        planned = await stub.ApplyJob(request, timeout=cluster.timeout_s)
+    what = _said(job)
+    try:
+        async with service(cluster, view) as stub:
+            planned = await stub.ApplyJob(request, timeout=cluster.timeout_s)
+    except CliError as error:
+        cause = error.__cause__
+        if not isinstance(cause, grpc.aio.AioRpcError) or cause.code() is not _AMBIGUOUS:
+            raise
+        if not await _several_run(cluster, view, job.name):
+            raise
+        why = "several of its name run here, and which is meant is not known: end all but one"
+        return Step(what, Found.LEFT_OUT, why)
 
     async def begin_with(versions: list[pb.JobVersion]) -> None:
         request = pb.RestoreJobRequest(request_id=str(uuid.uuid4()), versions=versions)
@@ -109,12 +123,18 @@ async def _step(cluster: Cluster, view: FrameworkView, job: SavedJob) -> Step:
         async with service(cluster, view) as stub:
             await stub.ApplyJob(request, timeout=cluster.timeout_s)
 
-    what = _said(job)
     if planned.created:
         return Step(what, Found.MISSING, do=begin)
     if not planned.changed:
         return Step(what, Found.SAME)
     return Step(what, Found.DIFFERS, _differences(planned), replace)
+
+
+async def _several_run(cluster: Cluster, view: FrameworkView, name: str) -> bool:
+    """Whether several of a name run, as of a command that more than one person runs."""
+    async with service(cluster, view) as stub:
+        jobs = await all_jobs(stub, cluster.timeout_s, ended=False)
+    return sum(job.name == name and job.state == "running" for job in jobs) > 1
 
 
 def _differences(planned: pb.ApplyJobResponse) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
 from pymesos_cli.backup.gathering import plainly_reserved
 from pymesos_cli.backup.records import Backup
 from pymesos_cli.cluster import EXIT_NO_MASTER, CliError, Cluster
+from pymesos_core.reservations import retagged
 from pymesos_core.resources import (
     Resources,
     Tag,
@@ -36,7 +38,7 @@ class Found(StrEnum):
     STUCK = "cannot be"  # it is in the way of the rest, unless that is restored without it
 
 
-@dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True)
 class Step:
     """One thing of a backup, how it is in the cluster, and what makes it as in the backup."""
 
@@ -198,9 +200,10 @@ _SECRET_FOUND = {
 
 async def _of_agents(cluster: Cluster, agents: Sequence[backup_pb.BackupAgent]) -> list[Step]:
     views = [view for view in await cluster.agents() if view.state != "gone"]
+    here = _same_agents(agents, views)
     steps: list[Step] = []
     for agent in agents:
-        view = _same_agent(agent, agents, views)
+        view = here.get(agent.agent_id)
         if view is None:
             what = f"what was decided of the agent {agent.agent_id} ({agent.hostname})"
             why = "there is none of that id here, nor exactly one of that host name"
@@ -214,18 +217,23 @@ async def _of_agents(cluster: Cluster, agents: Sequence[backup_pb.BackupAgent]) 
     return steps
 
 
-def _same_agent(
-    agent: backup_pb.BackupAgent,
-    agents: Iterable[backup_pb.BackupAgent],
-    views: Iterable[pb.AgentView],
-) -> pb.AgentView | None:
-    """The agent of its id, or the only one of its host name."""
+def _same_agents(
+    agents: Iterable[backup_pb.BackupAgent], views: Iterable[pb.AgentView]
+) -> dict[str, pb.AgentView]:
+    """By the id in the backup, the agent of that id, or else the only one of its host name."""
     by_id = {view.info.agent_id: view for view in views}
-    if (found := by_id.get(agent.agent_id)) is not None:
-        return found
-    named = [view for view in by_id.values() if view.info.address.hostname == agent.hostname]
-    alone = [other for other in agents if other.hostname == agent.hostname] == [agent]
-    return named[0] if alone and len(named) == 1 else None
+    named = defaultdict[str, list[pb.AgentView]](list)
+    for view in by_id.values():
+        named[view.info.address.hostname].append(view)
+    times = Counter(agent.hostname for agent in agents)
+    found: dict[str, pb.AgentView] = {}
+    for agent in agents:
+        same_name = named[agent.hostname] if times[agent.hostname] == 1 else []
+        if agent.agent_id in by_id:
+            found[agent.agent_id] = by_id[agent.agent_id]
+        elif len(same_name) == 1:
+            found[agent.agent_id] = same_name[0]
+    return found
 
 
 def _agent_said(view: pb.AgentView) -> str:
@@ -259,7 +267,12 @@ def _of_maintenance(cluster: Cluster, view: pb.AgentView, window: types_pb2.Unav
 
 def _of_reserved(cluster: Cluster, view: pb.AgentView, wanted: Resources) -> list[Step]:
     """What is reserved, role by role: what is there already is not reserved again."""
-    there = plainly_reserved(view)
+    # The disk of a volume was reserved before it became one, and counts as that.
+    there = plainly_reserved(
+        retagged(
+            from_proto(view.total), lambda tag: dataclasses.replace(tag, volume=None, shared=False)
+        )
+    )
     steps: list[Step] = []
     for role in sorted({tag.role for tag in wanted.tagged}):
         of_role, has = _plain(wanted, role), _plain(there, role)
