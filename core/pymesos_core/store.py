@@ -71,8 +71,9 @@ class StateStore(Protocol):
     def commit(self, changes: list[Change]) -> None:
         """Write all changes durably, or none. Blocks. Raises RoleError."""
 
-    def problem(self, more_bytes: int) -> str | None:
-        """Return why so much more is not taken, naming the limit; or None."""
+    @property
+    def room_bytes(self) -> int | None:
+        """How much more is taken, less than nothing if there is too much; None: without a limit."""
 
 
 class Store:
@@ -135,8 +136,9 @@ class Store:
         finally:
             cursor.close()
 
-    def problem(self, more_bytes: int) -> str | None:
-        """Return None: what a disk holds is its owner's to say."""
+    @property
+    def room_bytes(self) -> int | None:
+        """None: what a disk holds is its owner's to say."""
         return None
 
     def close(self) -> None:

@@ -77,8 +77,12 @@ async def move(source: Place, target: Place, name: str) -> int:
 
 def _bring(after: Opened, jobs: Records, epoch: int) -> None:
     size = sum(kept_bytes(*place, value) for place, value in jobs.items())
-    if problem := after.store.problem(size):
-        raise RoleError(f"{problem}: end jobs, so that less is kept, and move it then")
+    room_bytes = after.store.room_bytes
+    if room_bytes is not None and size > room_bytes:
+        raise RoleError(
+            f"the state has {size} bytes, and {after.shown} has room for {room_bytes}: end jobs, so"
+            f" that less is kept, and move it then"
+        )
     changes = [Change(*MOVED, None)]
     if not isinstance(after.store, ZkStore):  # that has its epoch beside the records
         changes.append(Change(*EPOCH, str(epoch).encode()))

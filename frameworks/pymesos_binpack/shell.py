@@ -7,6 +7,7 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from pymesos_core.outside import OUTSIDE, Outside
 from pymesos_core.runner import Fault, FaultError, Runner, Writes
 from pymesos_core.security.policy import Policy
 from pymesos_core.security.policy_file import PolicyError, new_cluster, read_policy
-from pymesos_core.store import RECORD_BYTES, StateStore
+from pymesos_core.store import StateStore
 from pymesos_core.tasks import until_first
 from pymesos_proto.v1 import scheduler_pb2 as scheduler_pb
 from pymesos_proto.v1 import types_pb2 as pb
@@ -173,9 +174,10 @@ class Binpack(Scheduler):
         `same_name`: whatever others of its name do. `versions`: those that a backup has of it.
         Raises SubmitError, StartsAgainError.
         """
-        self._check_room(job, versions[:-1])
         job_id = f"{job.name}-{self._outside.token(4)}"
-        event = c.JobSubmitted(request_id, job_id, job, not same_name, made_by, versions)
+        event = c.JobSubmitted(
+            request_id, job_id, job, not same_name, made_by, versions, self._store.room_bytes
+        )
         return (await self._ask(("", request_id), event)).job_id
 
     async def propose(self, event: c.VersionProposed) -> int:
@@ -183,17 +185,8 @@ class Binpack(Scheduler):
 
         Raises SubmitError, StaleError, StartsAgainError.
         """
-        self._check_room(event.job)
+        event = replace(event, room_bytes=self._store.room_bytes)
         return (await self._ask((event.job_id, event.request_id), event)).version
-
-    def _check_room(self, job: Job, earlier: Sequence[Version] = ()) -> None:
-        """Raises SubmitError where the state has no room for a job, or another version of it."""
-        instances = sum(task.instances for task in job.tasks)
-        documents = [job.document, *(version.document for version in earlier)]
-        more_bytes = 2 * sum(len(each.encode()) for each in documents)
-        more_bytes += 2 * RECORD_BYTES * instances
-        if problem := self._store.problem(more_bytes):
-            raise SubmitError(f"{problem}: end jobs with `pymesos-cli stop`, or make this smaller")
 
     async def have_stored(self, job_id: str) -> None:
         """Return once what was decided of a job is stored. Raises StartsAgainError."""

@@ -48,7 +48,7 @@ class Asking:
         self.notes = Notes()
         core, store = (
             cast(BinpackCore, self.notes),
-            cast(Store, SimpleNamespace(commit=None, problem=lambda _: None)),
+            cast(Store, SimpleNamespace(commit=None, room_bytes=5)),
         )
         driver = cast(type[Driver], lambda *_, **__: None)
         info = pb.FrameworkInfo(name="f")
@@ -95,3 +95,16 @@ async def test_an_id_in_use_for_one_job_is_free_for_others(asking: Asking) -> No
         assert (await other, await new) == (3, "c")
         with pytest.raises(StaleError):
             await one
+
+
+async def test_the_core_is_told_how_much_more_may_be_stored() -> None:
+    asking = Asking()
+    tasks = [
+        await asking.propose("j-1"),
+        asyncio.ensure_future(asking.binpack.submit(job(), "r")),
+    ]
+    await asyncio.sleep(0)
+    for task in tasks:
+        task.cancel()
+    asked = [e for e in asking.notes.told if isinstance(e, c.VersionProposed | c.JobSubmitted)]
+    assert [event.room_bytes for event in asked] == [5, 5]

@@ -382,8 +382,7 @@ class FullStore:
     def commit(self, changes: list[Change]) -> None:
         raise AssertionError
 
-    def problem(self, more_bytes: int) -> str | None:
-        return "The state has 9 bytes; at most 8 are accepted" if more_bytes > 100 else None
+    room_bytes: int | None = 100
 
 
 async def test_a_job_for_which_there_is_no_room_is_refused() -> None:
@@ -391,19 +390,19 @@ async def test_a_job_for_which_there_is_no_room_is_refused() -> None:
     driver = cast(type[Driver], lambda *_, **__: None)
     binpack = Binpack(core, FullStore(), pb.FrameworkInfo(name="f"), "h:1", driver=driver)
     job = parse_job({"name": "j", "tasks": [{"name": "t", "kind": "batch", "command": "true"}]})
-    with pytest.raises(SubmitError, match=r"9 bytes; at most 8 are accepted: end jobs with"):
+    with pytest.raises(SubmitError, match="room for 100 bytes more, and this takes about "):
         await binpack.submit(job, "r")
 
 
 def test_a_move_asks_for_the_room_that_the_records_take_there() -> None:
-    asked: list[int] = []
-
-    def problem(more_bytes: int) -> str:
-        asked.append(more_bytes)
-        return "full"
-
-    store: Any = SimpleNamespace(problem=problem)
     jobs = {("job", str(number)): b"{}" for number in range(10)}
-    with pytest.raises(RoleError, match="full: end jobs"):
+    size = 10 * (len("job") + 1 + 2 + RECORD_BYTES)
+    done: list[Change] = []
+    store: Any = SimpleNamespace(room_bytes=size - 1, commit=done.extend)
+    said = f"the state has {size} bytes, and zk://h/p has room for {size - 1}: end jobs"
+    with pytest.raises(RoleError, match=said):
         _bring(Opened("zk://h/p", store, {}, 1), jobs, 2)
-    assert asked == [10 * (len("job") + 1 + 2 + RECORD_BYTES)]
+    assert not done
+    store.room_bytes = size
+    _bring(Opened("zk://h/p", store, {}, 1), jobs, 2)
+    assert len([change for change in done if change.kind == "job"]) == 10

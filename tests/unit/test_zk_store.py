@@ -147,17 +147,15 @@ def test_a_part_that_is_missing_is_said() -> None:
         ZkStore(registry).load()
 
 
-def test_what_there_is_no_room_for_is_refused_with_the_limit_and_the_size() -> None:
+def test_how_much_more_is_taken_is_known() -> None:
     store = ZkStore(FakeRegistry(), max_bytes=5000)
     store.load()
     store.commit([Change("job", "j", bytes(2000))])
-    assert store.problem(1000) is None
-    said = store.problem(3000)
-    assert said == (
-        "The state of a framework in ZooKeeper has 5516 bytes; at most 5000 are accepted"
-    )
+    assert store.room_bytes == 5000 - 2516
+    store.commit([Change("job", "k", bytes(3000))])
+    assert store.room_bytes == 5000 - 2516 - 3516
     store.commit([Change("job", "j", None)])
-    assert store.problem(3000) is None
+    assert store.room_bytes == 5000 - 3516
 
 
 def test_a_framework_is_never_at_the_path_of_the_masters() -> None:

@@ -44,7 +44,7 @@ class ZkStore:
 
     def __init__(self, registry: Registry, max_bytes: int = limits.FRAMEWORK_STATE.most) -> None:
         self._registry = registry
-        self._limit = replace(limits.FRAMEWORK_STATE, most=max_bytes)
+        self._max_bytes = max_bytes
         self._parts: dict[tuple[str, str], int] = {}  # of the records that are in parts
         self._sizes: dict[tuple[str, str], int] = {}
         self._total_bytes = 0
@@ -90,9 +90,10 @@ class ZkStore:
                 self._sizes[place] = kept_bytes(*change[:2], change.value)
                 self._total_bytes += self._sizes[place]
 
-    def problem(self, more_bytes: int) -> str | None:
-        """Return why so much more is not taken; or None."""
-        return self._limit.problem(self._total_bytes + more_bytes)
+    @property
+    def room_bytes(self) -> int:
+        """How much more is taken; less than nothing if there is too much."""
+        return self._max_bytes - self._total_bytes
 
     def _write(self, batches: list[list[Change]], noted: int) -> None:
         for batch in batches:

@@ -77,7 +77,8 @@ class TaskUpdated:
 class JobSubmitted:
     """Somebody wants a job run. `unique_name`: unless one of its name runs.
 
-    `versions` are those that a backup has of it, of which the last is in force.
+    `versions` are those that a backup has of it, of which the last is in force. `room_bytes` is how
+    much more may be stored; None: that has no limit.
     """
 
     request_id: str
@@ -86,6 +87,7 @@ class JobSubmitted:
     unique_name: bool = False
     made_by: str = ""  # a principal, if that is known
     versions: tuple[Version, ...] = ()
+    room_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class VersionProposed:
     `restarts` are the tasks that are to begin anew though nothing of them differs, and `rerun`
     the batch tasks that run again where they have ended and are changed. `as_of` is the
     version by which it is known what of the tasks that are changing was begun anew before; 0: the
-    one in force.
+    one in force. `room_bytes` is how much more may be stored; None: that has no limit.
     """
 
     request_id: str
@@ -107,6 +109,7 @@ class VersionProposed:
     restarts: tuple[str, ...] = ()
     rerun: Set[str] = frozenset()
     as_of: int = 0
+    room_bytes: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pymesos_binpack.jobs import steps
 from pymesos_binpack.jobs.launching import gang_problem
 from pymesos_binpack.jobs.lifecycle import Happened
 from pymesos_binpack.jobs.reconciler import reconcile
+from pymesos_binpack.jobs.room import room_problem
 from pymesos_binpack.jobs.state import JobState, new_job
 from pymesos_binpack.jobs.volumes import name_old_volumes
 from pymesos_core.store import Change
@@ -43,7 +44,9 @@ def _why_refused(ctx: Context, event: JobSubmitted) -> str | None:
         )
     if (problem := gang_problem(event.job)) is not None:
         return problem
-    return None if other is not None else ctx.volumes.problem(event.job)
+    if other is None and (problem := ctx.volumes.problem(event.job)) is not None:
+        return problem
+    return room_problem(event.room_bytes, event.job, earlier=event.versions[:-1])
 
 
 def on_job_stored(ctx: Context, job: JobState) -> None:

@@ -34,6 +34,7 @@ from pymesos_binpack.jobs.rollouts.asking import AskedError, asked, exited
 from pymesos_binpack.jobs.rollouts.judging import after_silence
 from pymesos_binpack.jobs.rollouts.members import Trouble
 from pymesos_binpack.jobs.rollouts.state import Rollout
+from pymesos_binpack.jobs.room import room_problem
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.steps import Add, End, Remove
 from pymesos_binpack.jobs.updating import rules_of
@@ -83,7 +84,12 @@ def _why_refused(ctx: Context, event: VersionProposed, job: JobState | None) -> 
             f"the job {job.job_id} is at version {job.version}, not {event.base_version}: somebody"
             f" changed it meanwhile; look at it with `pymesos-cli history {job.job_id}`"
         )
-    return gang_problem(event.job) or ctx.volumes.problem(event.job) or ""
+    return (
+        gang_problem(event.job)
+        or ctx.volumes.problem(event.job)
+        or room_problem(event.room_bytes, event.job, instead_of=job.job)
+        or ""
+    )
 
 
 def _put_in_force(ctx: Context, job: JobState, now: Job, version: Version) -> None:
