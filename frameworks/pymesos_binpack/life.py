@@ -205,9 +205,24 @@ def read_core(options: Options, records: Records) -> BinpackCore:
             f"the state in {options.where} cannot be read ({error}): restore it, or start anew"
             f" with another {options.where_is_from}"
         ) from error
+    _check_roles(core, options)
     for aside in core.quarantined.values():
         log.error("job %s is quarantined: %s", ascii(aside.job_id), ascii(aside.reason))
     return core
+
+
+def _check_roles(core: BinpackCore, options: Options) -> None:
+    """Who may do what with a job is decided by the framework's role, so it has to be the job's.
+
+    Raises RoleError.
+    """
+    others = sorted({job.job.role for job in core.jobs.values()} - {options.role})
+    if others:
+        raise RoleError(
+            f"the state in {options.where} has jobs of the role {' and '.join(others)}, and this"
+            f" framework is started for {options.role}: give --role {others[0]}, or another"
+            f" {options.where_is_from}"
+        )
 
 
 async def _run(binpack: Binpack, options: Options, store: StateStore, stop: asyncio.Event) -> bool:
