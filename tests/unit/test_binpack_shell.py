@@ -44,11 +44,11 @@ def change(job_id: str) -> c.VersionProposed:
 class Asking:
     """A shell of which something is asked."""
 
-    def __init__(self) -> None:
+    def __init__(self, room_bytes: int | None = None) -> None:
         self.notes = Notes()
         core, store = (
             cast(BinpackCore, self.notes),
-            cast(Store, SimpleNamespace(commit=None, room_bytes=5)),
+            cast(Store, SimpleNamespace(commit=None, room_bytes=room_bytes)),
         )
         driver = cast(type[Driver], lambda *_, **__: None)
         info = pb.FrameworkInfo(name="f")
@@ -98,7 +98,7 @@ async def test_an_id_in_use_for_one_job_is_free_for_others(asking: Asking) -> No
 
 
 async def test_the_core_is_told_how_much_more_may_be_stored() -> None:
-    asking = Asking()
+    asking = Asking(room_bytes=5)
     tasks = [
         await asking.propose("j-1"),
         asyncio.ensure_future(asking.binpack.submit(job(), "r")),
