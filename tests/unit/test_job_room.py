@@ -5,8 +5,19 @@ from __future__ import annotations
 import pytest
 
 from pymesos_binpack import core as c
+from pymesos_binpack.jobfiles.parsing import MAX_INSTANCES
 from pymesos_binpack.jobs.history import Version
 from pymesos_binpack.jobs.room import INSTANCE_BYTES
+from pymesos_binpack.placement.decisions import (
+    MAX_BYTES,
+    MAX_RULES,
+    Decision,
+    Other,
+    RuledOut,
+    to_text,
+)
+from pymesos_core import limits
+from pymesos_core.coordination.zk_store import kept_bytes
 from pymesos_testing.binpack_harness import BinpackHarness, job
 
 
@@ -79,3 +90,20 @@ def test_of_a_change_that_counts_which_is_more_than_before(h: BinpackHarness) ->
 def test_what_becomes_no_larger_needs_no_room(h: BinpackHarness) -> None:
     assert change(h, 1, -1) == ""
     assert [task.instances for task in h.core.jobs["j-r"].job.tasks] == [1]
+
+
+def test_what_is_taken_in_has_room_for_its_launch(h: BinpackHarness) -> None:
+    h.offer(agent="agent-0123456789-0123456789-0123456789-a")
+    instance = next(i for i in h.core.instances() if i.live)
+    rules = tuple(RuledOut(f"rule {n} {'x' * 90}", n, ("a: b", "c: d")) for n in range(MAX_RULES))
+    others = tuple(Other(f"host-{n}.cluster.example.com", 0.123456789) for n in range(3))
+    decision = to_text(Decision("best-fit", 9, 3, 0.123456789, others, rules, 1.8e9))
+    assert len(decision) > 0.9 * MAX_BYTES
+    instance.amend(decision=decision, message="x" * 100, ports=[31000, 31001])
+    value = instance.change().value
+    assert value is not None
+    assert kept_bytes("instance", instance.key, value) <= INSTANCE_BYTES
+
+
+def test_the_largest_job_has_room_in_zookeeper() -> None:
+    assert limits.FRAMEWORK_STATE.most > MAX_INSTANCES * INSTANCE_BYTES

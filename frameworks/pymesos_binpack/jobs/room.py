@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from pymesos_binpack.jobs.history import Version
+from pymesos_binpack.jobs.instance import Saved
+from pymesos_binpack.placement import decisions
 from pymesos_binpack.specs import Job
 from pymesos_core.store import RECORD_BYTES
 
-INSTANCE_BYTES = 2 * RECORD_BYTES  # its record, about
+# The record of one that runs, about: what a record takes beside its value; ids, names and addresses
+# as long as usual; the names of the fields; and why it is where it is.
+INSTANCE_BYTES = 2 * RECORD_BYTES + len(json.dumps(Saved().record())) + decisions.MAX_BYTES
 
 
 def room_problem(
