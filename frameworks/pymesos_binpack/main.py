@@ -50,9 +50,9 @@ def main(context: click.Context, job_files: tuple[Path, ...]) -> None:
     """Run jobs on the cluster, packed.
 
     Ends when every batch task has ended and no service is left to keep up; exit status 1 when a
-    batch task failed for good. With --listen it stays and takes jobs. SIGTERM leaves the tasks
-    running for the next run to take over, within the failover timeout. `pymesos-binpack move-state`
-    moves its state between a directory and ZooKeeper.
+    batch task failed for good. With --listen it stays and takes jobs; with --zk it takes no job
+    files. SIGTERM leaves the tasks running for the next run to take over, within the failover
+    timeout. `pymesos-binpack move-state` moves its state between a directory and ZooKeeper.
     """
     settings = resolved(context, BinpackSettings, "binpack")
     options = _options(settings, job_files)
@@ -75,6 +75,11 @@ def _options(settings: BinpackSettings, job_files: tuple[Path, ...]) -> Options:
     """Raises click.UsageError."""
     if not job_files and not settings.listen:
         raise click.UsageError("give job files, or --listen to take jobs from others")
+    if job_files and settings.zk is not None:
+        raise click.UsageError(
+            "with --zk no job files are taken: submit them with `pymesos-cli run` or"
+            " `pymesos-cli apply`"
+        )
     try:
         jobs = tuple((str(path.resolve()), read_job(path)) for path in job_files)
     except JobError as error:

@@ -76,17 +76,17 @@ async def move(source: Place, target: Place, name: str) -> int:
 
 
 def _bring(after: Opened, jobs: Records, epoch: int) -> None:
-    size = sum(kept_bytes(*place, value) for place, value in jobs.items())
-    room_bytes = after.store.room_bytes
-    if room_bytes is not None and size > room_bytes:
-        raise RoleError(
-            f"the state has {size} bytes, and {after.shown} has room for {room_bytes}: end jobs, so"
-            f" that less is kept, and move it then"
-        )
     changes = [Change(*MOVED, None)]
     if not isinstance(after.store, ZkStore):  # that has its epoch beside the records
         changes.append(Change(*EPOCH, str(epoch).encode()))
-    if not jobs_in(after.records):
+    if not jobs_in(after.records):  # else an earlier move has brought them
+        size = sum(kept_bytes(*place, value) for place, value in jobs.items())
+        room_bytes = after.store.room_bytes
+        if room_bytes is not None and size > room_bytes:
+            raise RoleError(
+                f"the state has {size} bytes, and {after.shown} has room for {room_bytes}: end"
+                f" jobs, so that less is kept, and move it then"
+            )
         changes += [Change(*place, value) for place, value in jobs.items()]
     after.store.commit(changes)
 

@@ -9,17 +9,21 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
+import click
 import pytest
 
 from pymesos_binpack.core import BinpackCore
 from pymesos_binpack.electing import begin_life, contend, elsewhere
 from pymesos_binpack.jobfiles.parsing import parse_job
 from pymesos_binpack.life import refusal
+from pymesos_binpack.main import _options
 from pymesos_binpack.moving import Opened, _bring, _is_same
 from pymesos_binpack.placement.packing import read_policy
 from pymesos_binpack.services.jobs import JobsService
+from pymesos_binpack.settings import BinpackSettings
 from pymesos_binpack.shell import Binpack, StateError, SubmitError
 from pymesos_binpack.states import (
+    MOVED,
     NOWHERE,
     check_not_moved,
     departure,
@@ -28,6 +32,8 @@ from pymesos_binpack.states import (
 )
 from pymesos_core.addresses import HostPort, parse_zk
 from pymesos_core.coordination import MasterInfo, RegistryError, StaleEpochError, Term
+from pymesos_core.coordination.standalone import EPOCH
+from pymesos_core.coordination.zk_store import IN_PARTS
 from pymesos_core.exits import ExitStatus, RemovedError, RoleError
 from pymesos_core.following import LEADER_KEY
 from pymesos_core.outbox import Outbox
@@ -311,6 +317,21 @@ async def test_a_state_that_cannot_be_read_now_is_read_again(instance: Instance)
     await instance.life(2)
 
 
+async def test_a_state_that_is_damaged_is_not_read_again(instance: Instance) -> None:
+    life = await instance.life(1)
+    instance.registry.records["job.0", "_j"] = IN_PARTS + b"2\n{"
+    life.ended.set_exception(StateError("x"))
+    with pytest.raises(RoleError, match=r"record job/j a part is missing .* from a backup"):
+        await instance.life(2)
+
+
+def test_instances_that_are_elected_take_no_job_files() -> None:
+    settings = BinpackSettings(listen=True, zk=parse_zk("zk://h:1/p"))
+    assert _options(settings, ()).jobs == ()
+    with pytest.raises(click.UsageError, match=r"with --zk no job files.*`pymesos-cli run`"):
+        _options(settings, (Path("shop.yaml"),))
+
+
 def test_a_move_leaves_a_mark_and_nothing_else() -> None:
     records = {("epoch", ""): b"3", ("job", "j"): b"{}", ("framework", ""): b"f"}
     assert epoch_in(records) == 3
@@ -406,3 +427,11 @@ def test_a_move_asks_for_the_room_that_the_records_take_there() -> None:
     store.room_bytes = size
     _bring(Opened("zk://h/p", store, {}, 1), jobs, 2)
     assert len([change for change in done if change.kind == "job"]) == 10
+
+
+def test_a_move_that_was_cut_short_asks_for_no_room_again() -> None:
+    written: list[list[Change]] = []
+    store: Any = SimpleNamespace(room_bytes=0, commit=written.append)
+    jobs = {("job", "j"): b"{}"}
+    _bring(Opened("zk://h/p", store, {**jobs, MOVED: b"/s"}, 1), jobs, 2)
+    assert written == [[Change(*MOVED, None), Change(*EPOCH, b"2")]]

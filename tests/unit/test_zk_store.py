@@ -17,6 +17,7 @@ from pymesos_core.coordination.zk_store import (
     ZkStore,
     framework_url,
 )
+from pymesos_core.exits import RoleError
 from pymesos_core.store import MAX_GROUP_BYTES, Change, Records, weight_bytes
 
 
@@ -143,8 +144,17 @@ def test_a_part_that_is_missing_is_said() -> None:
     store.load()
     store.commit([Change("job", "j", bytes(2 * PART_BYTES))])
     del registry.records[PART, "job/j/1"]
-    with pytest.raises(RegistryError, match=r"of the record job/j a part is missing"):
+    with pytest.raises(RoleError, match=r"of the record job/j a part is missing") as raised:
         ZkStore(registry).load()
+    assert not isinstance(raised.value, RegistryError), "it would be read again"
+
+
+def test_a_note_that_cannot_be_read_is_said() -> None:
+    registry = FakeRegistry()
+    registry.records = {(JOURNAL, WHOLE): b"1", (JOURNAL, "0"): b"x"}
+    with pytest.raises(RoleError, match=r"the write noted in journal cannot be read") as raised:
+        ZkStore(registry).load()
+    assert not isinstance(raised.value, RegistryError), "it would be read again"
 
 
 def test_how_much_more_is_taken_is_known() -> None:

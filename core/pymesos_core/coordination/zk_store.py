@@ -16,7 +16,8 @@ from urllib.parse import quote
 
 from pymesos_core import limits
 from pymesos_core.addresses import ZkUrl
-from pymesos_core.coordination.interface import Registry, RegistryError
+from pymesos_core.coordination.interface import Registry
+from pymesos_core.exits import RoleError
 from pymesos_core.limits import KIB
 from pymesos_core.store import MAX_GROUP_BYTES, RECORD_BYTES, Change, Records
 
@@ -50,7 +51,10 @@ class ZkStore:
         self._total_bytes = 0
 
     def load(self) -> Records:
-        """Return all records, and finish the write that another has noted. Raises RegistryError."""
+        """Return all records, and finish the write that another has noted.
+
+        Raises RegistryError, which may pass, and RoleError when the state is damaged.
+        """
         raw = dict(self._registry.load())
         if any(kind == JOURNAL for kind, _ in raw):
             self._finish(raw)
@@ -116,7 +120,7 @@ class ZkStore:
                 for kind, key, value in json.loads(noted)
             ]
         except (KeyError, ValueError, TypeError, zlib.error) as error:
-            raise RegistryError(
+            raise RoleError(
                 f"the state in ZooKeeper is damaged: the write noted in {JOURNAL} cannot be read"
                 f" ({error!r}). Restore it from a backup"
             ) from error
@@ -128,7 +132,7 @@ class ZkStore:
             number = int(header.removeprefix(IN_PARTS))
             rest = [raw[PART, f"{kind}/{key}/{n}"] for n in range(1, number)]
         except (KeyError, ValueError) as error:
-            raise RegistryError(
+            raise RoleError(
                 f"the state in ZooKeeper is damaged: of the record {kind}/{key} a part is missing"
                 f" ({error!r}). Restore it from a backup"
             ) from error
