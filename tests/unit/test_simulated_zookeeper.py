@@ -17,7 +17,7 @@ from pymesos_core.coordination import (
     StaleEpochError,
     Term,
 )
-from pymesos_core.coordination.zookeeper import INSTANCES, MASTERS, ZkContender
+from pymesos_core.coordination.zookeeper import INSTANCES, MASTERS, PREFIX, ZkContender
 from pymesos_core.store import Change
 from pymesos_simulation import threads
 from pymesos_simulation.coordinator import URL, client_of, detector_of
@@ -97,14 +97,14 @@ def test_an_operator_may_want_a_later_epoch(stage: Stage) -> None:
 
 def test_a_deposed_leaders_write_fails(stage: Stage) -> None:
     one, two = stage.process("one"), stage.process("two")
-    mine, other = stage.contender(one, 1), stage.contender(two, 2)
-    old = stage.leads(one, mine)
+    old = stage.leads(one, stage.contender(one, 1))
     changes = [Change("agent", "a/b %", b"1"), Change("agent", "c", b"2")]
     stage.result(one, old.registry.load)
     stage.result(one, old.registry.commit, changes)
     stage.result(one, old.registry.commit, [Change("agent", "c", None), Change("agent", "c", b"3")])
-    stage.until(stage.run(one, mine.resign(old)).done)
-    new = stage.leads(two, other)
+    # Its znode is gone, and it does not notice.
+    stage.ensemble.delete(f"{URL.path}/{PREFIX}{0:010}")
+    new = stage.leads(two, stage.contender(two, 2))
     with pytest.raises(StaleEpochError):
         stage.result(one, old.registry.commit, [Change("agent", "a/b %", b"stale")])
     known = {("agent", "a/b %"): b"1", ("agent", "c"): b"3"}
@@ -160,6 +160,17 @@ def test_a_write_waits_no_longer_than_the_term_lasts(stage: Stage) -> None:
         stage.until(asked.done, 2 * SESSION_S)
         assert term.lost.is_set() and isinstance(asked.exception(), RegistryError)
     assert stage.ensemble.records("/pymesos/registry") == {("agent", "a"): b"1"}
+
+
+def test_nothing_is_written_after_the_session_has_ended(stage: Stage) -> None:
+    one = stage.process("one")
+    term = stage.leads(one, stage.contender(one, 1))
+    stage.ensemble.expire(one)
+    stage.until(term.lost.is_set)
+    stage.ensemble.interrupt([one], 600, down=True)
+    asked = stage.run(one, asyncio.to_thread(term.registry.commit, []))
+    stage.until(asked.done, SESSION_S)
+    assert isinstance(asked.exception(), RegistryError)
 
 
 def test_a_folder_is_not_waited_for_longer_either(stage: Stage) -> None:

@@ -370,10 +370,13 @@ class ZkContender:
                 self._end_term()
 
     def _end_term(self) -> None:
+        """End the term: what still waits to be written need not wait for a server."""
         self._stop_waiting()
         if self._term is not None:
+            assert self._registry is not None
             self._term.end()
             self._term = None
+            self._registry.give_up()
 
     def _stop_waiting(self) -> None:
         if self._patience is not None:
@@ -388,8 +391,6 @@ class ZkContender:
         if self._term is term:
             log.warning("ZooKeeper is away for longer than a session lasts: leadership is given up")
             self._end_term()
-            assert self._registry is not None
-            self._registry.give_up()
 
     async def resign(self, term: Term) -> None:
         """Delete the znode, so that another leads without waiting for the session to end.
