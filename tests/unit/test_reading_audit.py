@@ -14,7 +14,7 @@ import pytest
 
 from pymesos_cli.access import audit
 from pymesos_cli.access.audit import Wanted, show_audit
-from pymesos_cli.cluster import CliError, Cluster
+from pymesos_cli.cluster import CliError, Cluster, NotFoundError
 from pymesos_core.addresses import HostPort
 from pymesos_core.caller import NOBODY
 from pymesos_core.coordination import CoordinationError, MasterInfo
@@ -40,7 +40,7 @@ class Masters:
             files = AuditFiles(folder / str(at.port), 1 << 20)
             outside = Outside(dial=self._dial)
             self.of[at] = Leadership(info, outside, masters=self.all, audit_files=files)
-        self.zookeeper_away = self.framework = False
+        self.zookeeper_away = self.framework = self.none = False
         self.pages: list[pb.ReadAuditResponse] = []  # of the framework, the last for ever
         self.timeout_s = 1.0
 
@@ -70,6 +70,8 @@ class Masters:
         """As the Jobs service of the framework."""
 
         async def read(request: Any, timeout: float) -> pb.ReadAuditResponse:
+            if self.none:
+                raise NotFoundError("this framework writes no audit")
             return self.pages.pop(0) if len(self.pages) > 1 else self.pages[0]
 
         yield SimpleNamespace(ReadAudit=read)
@@ -208,6 +210,19 @@ def test_a_framework_that_makes_lines_up_hides_none_of_the_masters(
         show(masters)
     found = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["by"] for line in found if line["source"] == f"the master at {A}"] == [1]
+
+
+def test_a_framework_that_writes_none_is_named_and_nothing_is_missing(
+    masters: Masters, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    masters.write(A, 1)
+    masters.framework = masters.none = True
+    masters.pages = [pb.ReadAuditResponse()]
+    monkeypatch.setattr(audit, "service", masters.service)
+    show(masters)
+    said = capsys.readouterr()
+    assert shown(said.out) == [(1, 1)]
+    assert "the framework binpack: this framework writes no audit" in said.err
 
 
 def test_what_a_framework_tells_is_marked(

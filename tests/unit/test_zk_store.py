@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import zlib
 
 import pytest
 
@@ -155,6 +156,31 @@ def test_a_note_that_cannot_be_read_is_said() -> None:
     with pytest.raises(RoleError, match=r"the write noted in journal cannot be read") as raised:
         ZkStore(registry).load()
     assert not isinstance(raised.value, RegistryError), "it would be read again"
+
+
+@pytest.mark.parametrize(
+    ("whole", "part"),
+    [
+        (b"x", None),
+        (b"2", None),
+        (b"1", b"not compressed"),
+        (b"1", zlib.compress(b"no JSON")),
+        (b"1", zlib.compress(b"[[1, 2]]")),
+        (b"1", zlib.compress(b"3")),
+        (b"1", zlib.compress('[["job", "j", "\u20ac"]]'.encode())),
+    ],
+)
+def test_a_note_that_cannot_be_read_is_said_and_nothing_is_written(
+    whole: bytes, part: bytes | None
+) -> None:
+    registry = FakeRegistry()
+    registry.records = {(JOURNAL, WHOLE): whole}
+    if part is not None:
+        registry.records[JOURNAL, "0"] = part
+    before = dict(registry.records)
+    with pytest.raises(RegistryError, match=r"noted in journal cannot be read .*from a backup"):
+        ZkStore(registry).load()
+    assert registry.records == before
 
 
 def test_how_much_more_is_taken_is_known() -> None:
