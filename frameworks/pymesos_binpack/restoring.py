@@ -320,6 +320,7 @@ def load_version(read: Any) -> Version:
         read["request_id"],
         read["restarts"],
         _rerun_of(read),
+        read.get("works", False),
     )
     texts = (version.document, version.made_by, version.what, version.request_id)
     restarts = version.restarts
@@ -329,6 +330,8 @@ def load_version(read: Any) -> Version:
         raise ValueError("a version has no text where one is expected")
     if not (isinstance(restarts, dict) and all(map(_is_whole, restarts.values()))):
         raise ValueError("a version has impossible restarts")
+    if not _is_flag(version.works):
+        raise ValueError("a version says neither that it works nor that this is not known")
     return version
 
 

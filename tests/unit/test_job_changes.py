@@ -121,6 +121,16 @@ class Desk:
         return caught.value
 
 
+def settle(h: BinpackHarness, bad: str = "") -> None:
+    """Have all that is launched run, but what of a command that ends by itself."""
+    for _ in range(20):
+        h.offer("cpus:40;mem:40000")
+        for i in [i for i in h.core.instances() if i.live]:
+            running = types_pb2.TASK_FAILED if i.spec.command == bad else types_pb2.TASK_RUNNING
+            h.update(i.saved.task_id, types_pb2.TASK_KILLED if i.killing else running)
+        h.advance(5)
+
+
 @pytest.fixture
 def desk() -> Desk:
     return Desk()
@@ -360,6 +370,48 @@ class TestOthers:
         gone = pb.RollbackJobRequest(job_id=shop, request_id="g", version=9)
         assert "there are 1, 2, 3, 4" in desk.refused("RollbackJob", gone).message
 
+    def test_rolled_back_to_what_is_known_to_work(self, desk: Desk) -> None:
+        def web(command: str) -> str:
+            update = {"min_healthy_s": 0, "max_surge": 2}
+            return document({**WEB, "command": command, "update": update})
+
+        def back(desk: Desk, request_id: str) -> Any:
+            return desk.call(
+                "RollbackJob", pb.RollbackJobRequest(job_id=job_id, request_id=request_id)
+            )
+
+        job_id = desk.apply(web("one")).job_id
+        settle(desk.h)
+        desk.apply(web("bad"))
+        settle(desk.h, bad="bad")
+        job = desk.h.core.jobs[job_id]
+        assert (job.version, job.history.latest.what) == (3, "rollback of web to 1")
+        none = desk.refused("RollbackJob", pb.RollbackJobRequest(job_id=job_id, request_id="n"))
+        assert none.code is Code.FAILED_PRECONDITION
+        assert "none is known to work" in none.message
+        assert f"as in `pymesos-cli rollback {job_id} 2`" in none.message
+        desk.apply(web("two"))
+        settle(desk.h)
+        desk.apply(web("bad"))
+        settle(desk.h, bad="bad")
+        assert desk.h.core.jobs[job_id].history.latest.what == "rollback of web to 4"
+        again = Desk()
+        again.h = BinpackHarness(desk.h.records)
+        again.service.binpack.core = again.h.core
+        again.h.feed(c.Subscribed("f"))
+        again.h.feed(c.PolicyTold(read_policy(RULES, 1)))
+        for each in (again, desk):
+            assert back(each, "b").what == "rollback to 3"
+
+    def test_what_was_replaced_before_it_was_stable_is_not_known_to_work(self, desk: Desk) -> None:
+        job_id = desk.apply(document({**WEB, "command": "one"})).job_id
+        settle(desk.h)
+        for command in ("two", "three"):
+            desk.apply(document({**WEB, "command": command}))
+        assert [v.works for v in desk.h.core.jobs[job_id].history.versions] == [True, False, False]
+        request = pb.RollbackJobRequest(job_id=job_id, request_id="b")
+        assert desk.call("RollbackJob", request).what == "rollback to 1"
+
     def test_a_restart_on_its_way_is_rolled_back(self, desk: Desk, shop: str) -> None:
         desk.call("RestartJob", pb.RestartJobRequest(job_id=shop, request_id="s"))
         request = pb.RollbackJobRequest(job_id=shop, version=1, request_id="b")
@@ -373,19 +425,10 @@ class TestOthers:
     def test_a_rollback_leaves_what_was_restarted_before(self, desk: Desk) -> None:
         h, other = desk.h, {**WEB, "name": "api"}
         job_id = desk.apply(document(WEB, other)).job_id
-
-        def run() -> None:
-            for _ in range(20):
-                h.offer("cpus:40;mem:40000")
-                for i in [i for i in h.core.instances() if i.live]:
-                    state = types_pb2.TASK_KILLED if i.killing else types_pb2.TASK_RUNNING
-                    h.update(i.saved.task_id, state)
-                h.advance(5)
-
-        run()
+        settle(h)
         restart = pb.RestartJobRequest(job_id=job_id, tasks=["api"], request_id="s")
         desk.call("RestartJob", restart)
-        run()
+        settle(h)
         assert not h.core.jobs[job_id].unsettled
         desk.apply(document({**WEB, "command": "y"}, other))
         request = pb.RollbackJobRequest(job_id=job_id, version=1, request_id="b")

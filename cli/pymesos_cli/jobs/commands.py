@@ -188,7 +188,8 @@ def restart(settings: Settings, job: str, wait: bool) -> None:
 def rollback(settings: Settings, job: str, version: str, wait: bool) -> None:
     """Make a job what an earlier version said, as a new version; numbers of instances stay.
 
-    Without VERSION it is the latest by which something else ran.
+    Without VERSION it is the latest that is known to work, as the first counts to, and by which
+    something else ran.
     """
     from pymesos_cli.jobs import versions
 

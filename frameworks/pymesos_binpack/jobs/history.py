@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pymesos_core.store import Change
@@ -28,6 +28,7 @@ class Version:
     request_id: str = ""
     restarts: Mapping[str, int] = field(default_factory=dict)  # of each task, on demand
     rerun: Set[str] = frozenset()  # batch tasks that run again where they have ended
+    works: bool = False  # that was known once another took its place
 
     @property
     def is_rollback(self) -> bool:
@@ -49,6 +50,7 @@ class Version:
             "request_id": self.request_id,
             "restarts": dict(self.restarts),
             "rerun": sorted(self.rerun),
+            "works": self.works,
         }
 
     def change(self, job_id: str) -> Change:
@@ -77,17 +79,19 @@ class History:
         return next((v for v in self.versions if request_id and v.request_id == request_id), None)
 
     def with_latest(
-        self, job_id: str, version: Version, needed: Set[int]
+        self, job_id: str, version: Version, needed: Set[int], *, works: bool
     ) -> tuple[History, list[Change]]:
         """The same with another in force, and what of the earlier ones is written and forgotten.
 
-        `needed` are kept whatever their age: something runs by them.
+        `needed` are kept whatever their age: something runs by them. `works` says whether the one
+        that was in force until now is known to work.
         """
         assert version.number == self.latest.number + 1, "versions are counted one by one"
-        every = (*self.versions, version)
+        before = replace(self.latest, works=works)
+        every = (*self.versions[:-1], before, version)
         gone = _too_many(every, needed | {version.number, self.latest.number})
         changes = [
-            self.latest.change(job_id),
+            before.change(job_id),
             *(Change(VERSION, f"{job_id}/{old.number}", None) for old in gone),
         ]
         return History(tuple(v for v in every if v not in gone)), changes

@@ -22,7 +22,7 @@ from pymesos_binpack.jobs.instance import (
     version_of,
 )
 from pymesos_binpack.jobs.lifecycle import Happened
-from pymesos_binpack.jobs.rollouts.state import Rollout
+from pymesos_binpack.jobs.rollouts.state import Rollout, known_good
 from pymesos_binpack.specs import Job, TaskSpec
 from pymesos_core.store import Change
 from pymesos_proto.v1 import types_pb2 as pb
@@ -138,6 +138,24 @@ class JobState:
         """Whether an instance is as the version in force says."""
         return instance.revision == self.revision(instance.spec.name)
 
+    def is_known_to_work(self, number: int) -> bool:
+        """Whether each service is, by a version, as it is known to work: see `known_good`.
+
+        One that was never changed counts as such; of batch tasks nothing is to be known.
+        """
+        version, known = self.history.get(number), self.known.get(number)
+        if version is None or version.works or known is None:
+            return version is not None and version.works
+        return all(
+            known.revisions[task] == self.revision_in(task, self._known_good(task))
+            for task, spec in known.specs.items()
+            if spec.is_service
+        )
+
+    def _known_good(self, task: str) -> int:
+        rollout = self.rollouts.get(task)
+        return self.version if rollout is None else known_good(rollout)
+
     def know(self, version: Version, job: Job) -> None:
         """Remember what a version says, as it was read."""
         specs = {spec.name: spec for spec in job.tasks}
@@ -156,9 +174,10 @@ class JobState:
         What of the running instances stays as it is, is from now on as the version says, and of
         that version once its own is not kept any more.
         """
+        works = self.is_known_to_work(self.version)
         self.know(version, job)
         needed = self._needed_versions(version.number)
-        self.history, changes = self.history.with_latest(self.job_id, version, needed)
+        self.history, changes = self.history.with_latest(self.job_id, version, needed, works=works)
         self.used = {}
         self.job = job
         kept = {v.number for v in self.history.versions}

@@ -227,10 +227,22 @@ class JobChanges(Asked):
         kept = target.history.versions
         if number:
             return _version(target, number)
+        unproved: Version | None = None
         for version in reversed(kept[:-1]):
             job = await self._read_job(version.document)
-            if _digests(job) != _digests(target.job):
+            if _digests(job) == _digests(target.job):
+                continue
+            if target.is_known_to_work(version.number):
                 return version
+            unproved = unproved or version
+        if unproved is not None:
+            raise CallError(
+                Code.FAILED_PRECONDITION,
+                f"of the earlier versions of the job {target.job_id} by which something else ran"
+                f" none is known to work: `pymesos-cli history {target.job_id}` shows them; name"
+                f" the one that is meant, as in `pymesos-cli rollback {target.job_id}"
+                f" {unproved.number}`",
+            )
         raise CallError(
             Code.FAILED_PRECONDITION,
             f"the job {target.job_id} has no earlier version by which something else ran:"
