@@ -520,7 +520,7 @@ async def test_a_watch_of_a_job() -> None:
             watching.pop()
 
     binpack = SimpleNamespace(
-        core=SimpleNamespace(jobs={"j": job}, quarantined={}),
+        core=SimpleNamespace(jobs={"j": job}, quarantined={}, policy=None),
         over=False,
         driver=SimpleNamespace(framework_id="f"),
         watch=watch,
