@@ -28,10 +28,10 @@ def make_call(calls: Calls, effect: CallEffect) -> None:
             calls.accept(offer_ids, tasks, refuse_s=0, before=before, groups=groups)
         case Decline(offer_ids, refuse_s):
             calls.decline(offer_ids, refuse_s)
-        case Revive():
-            calls.revive()
-        case Suppress():
-            calls.suppress()
+        case Revive(role):
+            calls.revive([role])
+        case Suppress(role):
+            calls.suppress([role])
         case Kill(task_id, agent_id, grace_s, first):
             calls.kill(task_id, agent_id, grace_s, first)
         case Acknowledge(status):

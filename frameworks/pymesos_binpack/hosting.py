@@ -69,7 +69,7 @@ async def _hosted(
     store: Store,
     outside: Outside,
 ) -> AsyncGenerator[pb.JobView]:
-    core = BinpackCore(read_policy(DEFAULT_POLICY), {})
+    core = BinpackCore(read_policy(DEFAULT_POLICY), {}, (job.role,))
     binpack = Binpack(core, store, info, master, outside=outside)
     called = job.name  # until its id is known
     async with running(binpack.run()) as runs:

@@ -199,7 +199,7 @@ def refusal(error: FrameworkError, where: str, anew: str) -> RoleError:
 def read_core(options: Options, records: Records) -> BinpackCore:
     """Take over from what is stored. Raises RoleError."""
     try:
-        core = BinpackCore(options.settings.policy, records)
+        core = BinpackCore(options.settings.policy, records, (options.role,))
     except ValueError as error:
         raise RoleError(
             f"the state in {options.where} cannot be read ({error}): restore it, or start anew"

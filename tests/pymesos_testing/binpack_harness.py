@@ -28,6 +28,7 @@ class BinpackHarness:
         self.hold_writes = False
         self.held: list[tuple[int, tuple[Change, ...]]] = []
         self.offers = 0
+        self.role = next((job.job.role for job in self.core.jobs.values()), "*")  # of the offers
 
     def feed(self, event: c.Event) -> None:
         self._drive(event)
@@ -83,13 +84,14 @@ class BinpackHarness:
         offer = pb.Offer(
             offer_id=f"o{self.offers}", agent_id=agent, hostname=agent, resources=resources,
             agent_total=resources, agent_capabilities=capabilities,
-            agent_ip=f"10.0.0.{ord(agent[-1])}",
+            agent_ip=f"10.0.0.{ord(agent[-1])}", role=self.role,
             attributes=[pb.Attribute(name=n, text=v) for n, v in attributes.items()],
         )  # fmt: skip
         self.feed(c.OffersReceived((offer,)))
         return offer.offer_id
 
     def submit(self, job: Job, request_id: str = "r") -> str:
+        self.role = job.role
         self.feed(c.JobSubmitted(request_id, f"{job.name}-{request_id}", job))
         return f"{job.name}-{request_id}"
 

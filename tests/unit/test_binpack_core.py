@@ -486,7 +486,9 @@ class TestVolumes:
         again.offer("cpus:4;mem:400;disk:500", "b")
         assert not again.launched(), "its data are elsewhere"
         there = parse("cpus:4;mem:400;disk:400") + Resources(tagged={tag: parse("disk:100")})
-        offer = pb.Offer(offer_id="o", agent_id="a", hostname="a", resources=to_proto(there))
+        offer = pb.Offer(
+            offer_id="o", agent_id="a", hostname="a", role="db", resources=to_proto(there)
+        )
         again.feed(c.OffersReceived((offer,)))
         assert again.launched() == ["j-r.t.0.2"]
         (accept,) = [e for e in again.of(c.Accept) if isinstance(e, c.Accept)]

@@ -175,7 +175,7 @@ class TestApply:
         assert desk.apply(text).version == 2
 
     def test_a_plan_says_the_packing_policy(self, desk: Desk, shop: str) -> None:
-        desk.h.core._ctx.placement.policy = read_packing_policy("best-fit+0.5*spread")
+        desk.h.core._ctx.placements.policy = read_packing_policy("best-fit+0.5*spread")
         for text in (document({**WEB, "command": "y"}), document(WEB, name="other")):
             assert desk.apply(text, dry_run=True).policy == "best-fit+0.5*spread"
             assert not desk.apply(text).policy

@@ -143,7 +143,7 @@ def offer(job: Job, number: int) -> pb.Offer:
     total = to_proto(Resources(dict.fromkeys(names, 10**15), ports, {}, gpus))
     return pb.Offer(
         offer_id=f"o{number}", agent_id=f"a{number}", hostname="long-host-name." * 16,
-        resources=total, agent_total=total, runtimes=["process", "docker", "oci"],
+        role=job.role, resources=total, agent_total=total, runtimes=["process", "docker", "oci"],
         attributes=[pb.Attribute(name="rack", text=f"r{number}")],
     )  # fmt: skip
 

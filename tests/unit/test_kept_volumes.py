@@ -53,6 +53,7 @@ def offer_with(h: BinpackHarness, tags: list[Tag], agent: str = "a", room: str =
     for tag in tags:
         there = there + Resources(tagged={tag: parse("disk:100")})
     offer = pb.Offer(offer_id=f"v{h.now_s}{agent}{len(h.effects)}", agent_id=agent, hostname=agent)
+    offer.role = h.role
     offer.resources.extend(to_proto(there))
     h.feed(c.OffersReceived((offer,)))
 

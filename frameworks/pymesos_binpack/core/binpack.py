@@ -8,7 +8,7 @@ found out by reconciliation: the master does not know the task, and it is planne
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from pymesos_binpack.core import (
     data,
@@ -20,7 +20,7 @@ from pymesos_binpack.core import (
     updates,
     versions,
 )
-from pymesos_binpack.core.context import Context
+from pymesos_binpack.core.context import KEPT, Context
 from pymesos_binpack.core.effects import Effect, JobChanged
 from pymesos_binpack.core.events import (
     AgentDraining,
@@ -61,8 +61,8 @@ from pymesos_binpack.jobs.instance import Instance
 from pymesos_binpack.jobs.roster import wanted_of
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.volumes import KeptVolume, Volumes
+from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.packing import Policy
-from pymesos_binpack.placement.placing import Placement
 from pymesos_binpack.restoring import Quarantined, restore, set_aside, why
 from pymesos_core.clock import Now
 from pymesos_core.security import policy as security
@@ -85,9 +85,12 @@ class JobFault(Exception):  # noqa: N818 - of the job, as far as the others are 
 class BinpackCore:
     """Deterministic: same state, event and time give the same effects."""
 
-    def __init__(self, policy: Policy, records: Records) -> None:
-        """Take over from the state directory. Raises ValueError when it cannot be read."""
-        self._ctx = Context(Placement(policy))
+    def __init__(self, policy: Policy, records: Records, roles: Iterable[str] = ("*",)) -> None:
+        """Take over from the state directory. Raises ValueError when it cannot be read.
+
+        `roles` are those that it is in whatever jobs it has.
+        """
+        self._ctx = Context(PlacementByRole(policy, roles))
         self._to_store: list[Change] = []  # what loading changed
         self._load(records)
 
@@ -160,7 +163,7 @@ class BinpackCore:
     @property
     def packing_policy(self) -> Policy:
         """By which agents are chosen for tasks."""
-        return self._ctx.placement.policy
+        return self._ctx.placements.policy
 
     def named(self, role: str, name: str) -> list[JobState]:
         """The jobs of a role and a name, in the order submitted."""
@@ -187,7 +190,7 @@ class BinpackCore:
         """Assert what is kept twice for speed; for tests and the simulator."""
         ctx = self._ctx
         pending = {instance.key for instance in self.instances() if instance.pending}
-        noted = ctx.placement.queue.keys() | ctx.delayed.keys()
+        noted = ctx.placements.keys() | ctx.delayed.keys()
         assert pending == noted, f"{pending ^ noted}"
         for job in self.jobs.values():
             assert job.left == sum(not i.saved.done for i in job.instances), job.job_id
@@ -225,7 +228,7 @@ class BinpackCore:
         ctx = self._ctx
         self._handle(event)
         for kind, key in ctx.timers.each_due(ctx.now.mono_s):
-            ctx.at = key.partition("/")[0]
+            ctx.at = "" if kind in launches.OF_ROLES else key.partition("/")[0]
             if kind == "unreachable":
                 updates.on_unreachable_for_long(ctx, key)
             elif kind == "restart":
@@ -238,14 +241,16 @@ class BinpackCore:
                 hearing.on_due(ctx)
             elif kind == drains.DRAINS:
                 drains.on_due(ctx)
-            elif kind == "kept":
-                ctx.placement.demand()
-            else:
-                ctx.placement.due = True
-                ctx.placement.explaining = ctx.placement.explaining or kind == "explain"
+            elif kind == KEPT:
+                launches.on_kept_for_long(ctx, key)
+            elif kind == launches.EXPLAIN:
+                ctx.placements.of(key).explain()
+            elif kind == launches.HOLD:
+                ctx.placements.of(key).due = True
         ctx.at = ""
-        if ctx.placement.due:
-            launches.make_plan(ctx)
+        for placement in list(ctx.placements):
+            if placement.due:
+                launches.make_plan(ctx, placement)
 
     def _handle(self, event: Event) -> None:
         ctx = self._ctx
@@ -256,18 +261,18 @@ class BinpackCore:
                 self._on_subscribed(framework_id)
             case Disconnected():
                 hearing.on_disconnected(ctx)
-                ctx.placement.hand.clear()
-                ctx.changed.update(dict.fromkeys(line.job_id for line in ctx.placement.queue))
+                ctx.placements.disconnect()
+                ctx.changed.update(ctx.placements.waiting_jobs())
             case OffersReceived(offers):
                 drains.on_offered(ctx, [offer.agent_id for offer in offers])
-                ctx.placement.take(offers, ctx.now.mono_s)
+                ctx.placements.take(offers, ctx.now.mono_s)
                 for offer in offers:
                     data.find_volumes(ctx, offer)
             case OfferRescinded(offer_id):
-                ctx.placement.hand.drop(offer_id)
+                ctx.placements.drop(offer_id)
             case AgentLost(agent_id):
-                ctx.placement.lose(agent_id)
-                ctx.placement.agents_changed()
+                ctx.placements.lose(agent_id)
+                ctx.placements.agents_changed()
                 data.probe(ctx, {agent_id})
             case AgentDraining():
                 drains.on_told(ctx, event)
@@ -300,7 +305,7 @@ class BinpackCore:
         """The driver asks for the tasks of the ledger; what it does not know is asked for here."""
         ctx = self._ctx
         ctx.subscribed = True
-        ctx.placement.connect()
+        ctx.placements.connect()
         drains.on_subscribed(ctx)
         changes, self._to_store = self._to_store, []
         if framework_id != ctx.framework_id:

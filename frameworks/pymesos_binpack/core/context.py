@@ -12,6 +12,7 @@ from pymesos_binpack.jobs.launching import line_name, line_of, volume_id
 from pymesos_binpack.jobs.roster import Roster
 from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.volumes import Volumes
+from pymesos_binpack.placement.by_role import PlacementByRole
 from pymesos_binpack.placement.placing import Placement
 from pymesos_binpack.placement.tasks import Cause
 from pymesos_binpack.restoring import Quarantined
@@ -21,14 +22,15 @@ from pymesos_core.store import Change
 from pymesos_core.timers import Timers
 from pymesos_sdk.ledger import Ledger, PendingWrites
 
-Timer = tuple[str, str]  # what for, and the key of the instance that it is about
+Timer = tuple[str, str]  # what for, and the key of the instance, or the role, that it is about
+KEPT = "kept"  # room, for an instance
 
 
 @dataclass
 class Context:
     """The state of the framework."""
 
-    placement: Placement[Instance]
+    placements: PlacementByRole[Instance]
     roster: Roster = field(default_factory=Roster)
     volumes: Volumes = field(default_factory=Volumes)
     ledger: Ledger = field(default_factory=Ledger)
@@ -61,6 +63,10 @@ class Context:
         if self.ahead_s is None:
             self.ahead_s = max(self.now.wall_s, self.heard_s) - self.now.mono_s
         return self.now.mono_s + self.ahead_s
+
+    def placement_of(self, instance: Instance) -> Placement[Instance]:
+        """Where an instance waits, and is offered what it may be launched on."""
+        return self.placements.of(self.roster.job_of(instance).job.role)
 
     def say(self, effect: Effect) -> None:
         """Have it done, after what was said before."""
@@ -112,12 +118,14 @@ class Context:
             self.delayed[instance.key] = instance  # until one of them is removed
             instance.explain(problem, Cause.VOLUMES_APART)
             return
-        if self.placement.queue.join(instance, line_name(instance), lambda: line_of(instance, job)):
-            self.placement.demand()
+        placement = self.placements.of(job.role)
+        if placement.queue.join(instance, line_name(instance), lambda: line_of(instance, job)):
+            placement.demand()
 
     def leave_the_queue(self, instance: Instance) -> None:
         """Take an instance out of the queue, if it is in it."""
-        self.placement.queue.leave(instance)
+        if instance.line is not None:
+            self.placements.of(instance.line.role).queue.leave(instance)
         self.delayed.pop(instance.key, None)
         for volume in instance.spec.volumes:
             self.wanted_volumes.pop(volume_id(instance, volume), None)
@@ -125,13 +133,14 @@ class Context:
     def _end_kept(self, instance: Instance) -> None:
         """Room is made for it no longer, so what was kept for it may do for others."""
         instance.preempt_again_s = 0.0
-        self.timers.cancel(("kept", instance.key))
+        self.timers.cancel((KEPT, instance.key))
         if instance.kept_agents:
             instance.kept_agents = frozenset()
-            self.placement.demand()
+            self.placement_of(instance).demand()
 
     def note_move(self, job: JobState) -> None:
         """One of its instances began or ended: where others of it may run is another question."""
         if job.fields:
-            self.placement.moved.add(job.job_id)
-            self.placement.due = True
+            placement = self.placements.of(job.job.role)
+            placement.moved.add(job.job_id)
+            placement.due = True

@@ -82,7 +82,7 @@ def on_probed(ctx: Context, instance: Instance, status: pb.TaskStatus) -> None:
     if not (instance.pending and status.agent_id == saved.data_on):
         return
     if status.state == pb.TASK_UNREACHABLE:
-        ctx.placement.lose(saved.data_on)
+        ctx.placements.lose(saved.data_on)
     elif status.state == pb.TASK_GONE_BY_OPERATOR:
         changes = lose_volumes(ctx, instance, saved.data_on)
         ctx.note(instance)
@@ -117,7 +117,7 @@ def _forget_volume(ctx: Context, instance: Instance, volume: KeptVolume) -> None
     if saved.volume_ids.get(volume.name) == volume.volume_id:
         left = {name: i for name, i in saved.volume_ids.items() if name != volume.name}
         instance.amend(volume_ids=left, data_on=saved.data_on if left else "")
-        ctx.placement.demand()
+        ctx.placement_of(instance).demand()
     if instance.note_cause == Cause.VOLUMES_APART:
         instance.explain("")
     ctx.note(instance)

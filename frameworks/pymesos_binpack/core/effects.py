@@ -37,12 +37,16 @@ class Decline:
 
 @dataclass(frozen=True, slots=True)
 class Revive:
-    """Ask for offers again, the refused ones too."""
+    """Ask for offers of a role again, the refused ones too."""
+
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
 class Suppress:
-    """Ask for no offers."""
+    """Ask for no offers of a role."""
+
+    role: str
 
 
 @dataclass(frozen=True, slots=True)

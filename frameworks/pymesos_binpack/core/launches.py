@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from pymesos_binpack.core import versions
-from pymesos_binpack.core.context import Context
+from pymesos_binpack.core.context import KEPT, Context
 from pymesos_binpack.core.effects import Accept, Decline, Revive, Suppress
 from pymesos_binpack.core.then import KillStored, LaunchStored
 from pymesos_binpack.jobs.instance import Instance
@@ -24,7 +24,7 @@ from pymesos_binpack.placement.agents import Attributes, Placements
 from pymesos_binpack.placement.decisions import to_text
 from pymesos_binpack.placement.hand import AgentOffers
 from pymesos_binpack.placement.packing import Workload
-from pymesos_binpack.placement.placing import Chosen, Eviction
+from pymesos_binpack.placement.placing import Chosen, Eviction, Placement
 from pymesos_binpack.placement.planner import Launch
 from pymesos_binpack.placement.ports import in_ranges
 from pymesos_binpack.placement.preemption import RunningTask
@@ -36,38 +36,41 @@ from pymesos_proto.v1 import types_pb2 as pb
 
 EXPLAIN_S = 1.0
 PREEMPT_AGAIN_S = 30.0  # when what was freed for a task went to somebody else
+# The timers of a role.
+EXPLAIN, HOLD = "explain", "hold"
+OF_ROLES = (EXPLAIN, HOLD)
 
 
-def make_plan(ctx: Context) -> None:
+def make_plan(ctx: Context, placement: Placement[Instance]) -> None:
     """Plan over all offers in hand; decline what is of no use; ask for more, or for none."""
-    placement = ctx.placement
     placement.due = False
     if not ctx.subscribed:
         return
     offers = placement.hand.by_agent()
     if placement.queue and (offers or placement.explaining):
         try:
-            _place(ctx, offers)
+            _place(ctx, placement, offers)
         except Exception:
-            ctx.at = ctx.at or placement.culprit(offers, _placed(ctx), ctx.now.mono_s)
+            placed = _placed(ctx, placement)
+            ctx.at = ctx.at or placement.culprit(offers, placed, ctx.now.mono_s)
             raise
     elif placement.queue:
         # Offers are on their way; if none come, that is explained, too.
-        ctx.timers.set(("explain", ""), ctx.now.mono_s + EXPLAIN_S)
+        ctx.timers.set((EXPLAIN, placement.role), ctx.now.mono_s + EXPLAIN_S)
     answer = placement.answer()
     if answer.declined:
         ctx.say(Decline(answer.declined, answer.refuse_s))
     if answer.suppress:
-        ctx.say(Suppress())
+        ctx.say(Suppress(placement.role))
     if answer.revive:
-        ctx.say(Revive())
+        ctx.say(Revive(placement.role))
 
 
-def _place(ctx: Context, offers: list[AgentOffers]) -> None:
-    placement, now_s = ctx.placement, ctx.now.mono_s
+def _place(ctx: Context, placement: Placement[Instance], offers: list[AgentOffers]) -> None:
+    now_s = ctx.now.mono_s
     round_, chosen, news = placement.place(
         offers,
-        _placed(ctx),
+        _placed(ctx, placement),
         Workload.counted(ctx.roster.shapes),
         in_ranges(ctx.roster.host_ports),
         now_s,
@@ -81,24 +84,33 @@ def _place(ctx: Context, offers: list[AgentOffers]) -> None:
         instance.explain(problem, Cause.GANG)
         ctx.changed[instance.job_id] = None
     for on_agent in chosen:
-        _launch(ctx, on_agent)
+        _launch(ctx, placement, on_agent)
     if (until_s := placement.hold_back(round_, now_s)) is not None:
-        ctx.timers.set(("hold", ""), until_s)
+        ctx.timers.set((HOLD, placement.role), until_s)
     evictions = placement.evict(
-        round_, lambda instance: _may_preempt(ctx, instance), lambda: _running(ctx)
+        round_,
+        lambda instance: _may_preempt(ctx, instance),
+        lambda: _running(ctx, placement.role),
     )
     for eviction in evictions:
         _evict(ctx, eviction)
+
+
+def on_kept_for_long(ctx: Context, key: str) -> None:
+    """What room was kept for has not got it: others may have it."""
+    instance = ctx.roster.by_key.get(key)
+    if instance is not None:
+        ctx.placement_of(instance).demand()
 
 
 def _part(ctx: Context, instance: Instance) -> Part:
     return part_of_accept(ctx.roster.job_of(instance).job, instance.spec)
 
 
-def _placed(ctx: Context) -> Placements:
+def _placed(ctx: Context, placement: Placement[Instance]) -> Placements:
     """Where the instances run of the jobs that wait, of which constraints are."""
     out = Placements()
-    for job_id in dict.fromkeys(line.job_id for line in ctx.placement.queue):
+    for job_id in dict.fromkeys(line.job_id for line in placement.queue):
         job = ctx.roster.jobs[job_id]
         for instance in job.instances if job.fields else ():
             if instance.saved.task_id in ctx.roster.by_task:
@@ -111,13 +123,13 @@ def _attributes_of(ctx: Context, instance: Instance) -> Attributes:
     if saved.attributes.keys() >= ctx.roster.job_of(instance).fields:
         return saved.attributes
     # It was launched before anybody asked for them.
-    agent = ctx.placement.agents.get(saved.agent_id)
+    agent = ctx.placements.agents.get(saved.agent_id)
     return (
         agent.attributes if agent is not None else {"hostname": saved.hostname, **saved.attributes}
     )
 
 
-def _launch(ctx: Context, chosen: Chosen[Instance]) -> None:
+def _launch(ctx: Context, placement: Placement[Instance], chosen: Chosen[Instance]) -> None:
     """Store the launches on one agent; they are sent once that is durable."""
     offer = chosen.launches[0].offer
     alone: list[pb.TaskInfo] = []
@@ -127,7 +139,7 @@ def _launch(ctx: Context, chosen: Chosen[Instance]) -> None:
     for planned in chosen.launches:
         instance = chosen.who[planned.task.task_id]
         ctx.at = instance.job_id
-        launch, operations = with_volumes(instance, planned, ctx.roster.job_of(instance).job.role)
+        launch, operations = with_volumes(instance, planned, placement.role)
         before += operations
         _begin(ctx, instance, launch)
         infos = task_infos(instance, launch)
@@ -138,7 +150,7 @@ def _launch(ctx: Context, chosen: Chosen[Instance]) -> None:
         launched.append(instance)
     ctx.at = ""
     for offer_id in offer.offer_ids:
-        ctx.placement.hand.drop(offer_id)
+        placement.hand.drop(offer_id)
     # If the offer is gone meanwhile, the master answers so for each task.
     accept = Accept(offer.offer_ids, tuple(alone), tuple(before), tuple(grouped))
     meant = tuple((instance, instance.saved.task_id) for instance in launched)
@@ -169,7 +181,7 @@ def _begin(ctx: Context, instance: Instance, launch: Launch) -> None:
     ctx.roster.by_task[instance.saved.task_id] = instance
     ctx.note(instance)
     if job.fields:
-        ctx.placement.moved.add(job.job_id)
+        ctx.placements.of(job.job.role).moved.add(job.job_id)
 
 
 def _decision(ctx: Context, launch: Launch) -> str:
@@ -195,12 +207,14 @@ def _may_preempt(ctx: Context, instance: Instance) -> bool:
     return ctx.roster.job_of(instance).job.preempt and again
 
 
-def _running(ctx: Context) -> Iterator[RunningTask]:
+def _running(ctx: Context, role: str) -> Iterator[RunningTask]:
+    """The tasks of a role: what others free is for whom the master offers it to."""
     for instance in ctx.roster.by_task.values():
+        job = ctx.roster.job_of(instance).job
         ends = instance.killing or instance.saved.preempted
         ends = ends or instance.saved.agent_id in ctx.draining  # nothing of which is offered
-        if instance.saved.state == pb.TASK_RUNNING and not ends:
-            yield running_task(instance, ctx.roster.job_of(instance).job.priority)
+        if job.role == role and instance.saved.state == pb.TASK_RUNNING and not ends:
+            yield running_task(instance, job.priority)
 
 
 def _evict(ctx: Context, eviction: Eviction[Instance]) -> None:
@@ -209,7 +223,7 @@ def _evict(ctx: Context, eviction: Eviction[Instance]) -> None:
     grace_s = max(victim.spec.kill_grace_s for victim in victims)
     for waiter in eviction.waiters:
         waiter.preempt_again_s = ctx.now.mono_s + grace_s + PREEMPT_AGAIN_S
-        ctx.timers.set(("kept", waiter.key), waiter.preempt_again_s)
+        ctx.timers.set((KEPT, waiter.key), waiter.preempt_again_s)
         waiter.kept_agents = eviction.agents
         text = f"waits for {count_of(len(victims), 'task')} of lower priority to end"
         waiter.explain(text, Cause.PREEMPTING)

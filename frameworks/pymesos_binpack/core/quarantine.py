@@ -53,7 +53,7 @@ def on_release_stored(ctx: Context, job: JobState, live: tuple[tuple[str, str], 
         versions.go_on(ctx, job, job.latest_s)
     ctx.changed[job.job_id] = None
     ctx.say(Released(job.job_id))
-    ctx.placement.demand()
+    ctx.placements.of(job.job.role).demand()
 
 
 def _discard(ctx: Context, aside: Quarantined) -> None:

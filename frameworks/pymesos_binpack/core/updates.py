@@ -234,7 +234,7 @@ def _run_again(ctx: Context, step: steps.Launch) -> None:
         instance.next_start_at_s = ctx.now.wall_s + step.after_s
         instance.explain(how_long(instance), Cause.BACK_OFF)
     ctx.note(instance)
-    ctx.placement.due = True
+    ctx.placement_of(instance).due = True
 
 
 def on_kept_back_for_long(ctx: Context, key: str) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pymesos_binpack.core.context import Context
+from pymesos_binpack.core.context import KEPT, Context
 from pymesos_binpack.core.effects import Done, JobAccepted, JobRefused
 from pymesos_binpack.core.events import ChangesAwaited, RolloutAsked, VersionProposed
 from pymesos_binpack.core.then import (
@@ -317,7 +317,7 @@ def on_removed(ctx: Context, job: JobState, gone: Sequence[Instance]) -> None:
     for instance in gone:
         ctx.roster.by_key.pop(instance.key, None)
         ctx.probes.pop(instance.probe_id, None)
-        for what in ("unreachable", "restart", "kept", DRAIN):
+        for what in ("unreachable", "restart", KEPT, DRAIN):
             ctx.timers.cancel((what, instance.key))
     job.remove(frozenset(gone))
     ctx.changed[job.job_id] = None

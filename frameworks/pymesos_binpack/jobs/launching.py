@@ -80,7 +80,7 @@ def _uses_secrets(spec: TaskSpec) -> bool:
 def line_of(instance: Instance, job: Job) -> Line[Instance]:
     """The line of those that wait for what it waits for."""
     task = pending_task(instance, job.priority)
-    return Line(line_name(instance), instance.job_id, task, job.preempt)
+    return Line(line_name(instance), job.role, instance.job_id, task, job.preempt)
 
 
 def line_name(instance: Instance) -> str:

@@ -54,6 +54,12 @@ class KnownAgents:
             self._forget_answers()
         return before is not None and before.attributes != agent.attributes
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._agents.clear()
+        self.lost.clear()
+        self._forget_answers()
+
     def lose(self, agent_id: str) -> None:
         """One is gone, or cannot be reached."""
         self.lost.add(agent_id)

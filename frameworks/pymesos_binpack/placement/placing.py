@@ -11,7 +11,7 @@ from typing import Generic
 
 from pymesos_binpack.placement.accepts import Part, as_accepts
 from pymesos_binpack.placement.agents import KnownAgents, Placements
-from pymesos_binpack.placement.hand import AgentOffers, OffersInHand, agent_of
+from pymesos_binpack.placement.hand import AgentOffers, OffersInHand
 from pymesos_binpack.placement.packing import Policy, Workload
 from pymesos_binpack.placement.planner import Launch, Situation, plan
 from pymesos_binpack.placement.preemption import RunningTask, preemption
@@ -69,12 +69,16 @@ class _Round(Generic[W]):
 
 @dataclass
 class Placement(Generic[W]):
-    """The offers in hand, the queue, and the agents that were seen."""
+    """What waits in one role, the offers in hand, and the agents that were seen.
 
+    Policy and agents are those of all roles: see `by_role`.
+    """
+
+    role: str
     policy: Policy
+    agents: KnownAgents
     queue: Queue[W] = field(default_factory=Queue)
     hand: OffersInHand = field(default_factory=OffersInHand)
-    agents: KnownAgents = field(default_factory=KnownAgents)
     due: bool = False  # a plan is to be made
     explaining: bool = False  # why nothing is placed is to be said although nothing is offered
     wants_offers: bool = True
@@ -89,7 +93,6 @@ class Placement(Generic[W]):
         """A master has taken the framework in; who was lost meanwhile nobody told."""
         self._new_demand = not self.wants_offers
         self.hand.clear()
-        self.agents = KnownAgents()
         self.due = True
 
     def demand(self) -> None:
@@ -97,16 +100,13 @@ class Placement(Generic[W]):
         self._new_demand = self.due = True
         self._gang_refuse_s = GANG_REFUSE_S
 
-    def take(self, offers: Iterable[pb.Offer], now_s: float) -> None:
-        """Offers have come."""
-        for offer in offers:
-            self.hand.add(offer, now_s)
-            self._agents_changed |= self.agents.see(agent_of(offer))
+    def take(self, offer: pb.Offer, now_s: float) -> None:
+        """An offer has come."""
+        self.hand.add(offer, now_s)
         self.due = True
 
-    def lose(self, agent_id: str) -> None:
-        """An agent is gone, or cannot be reached: that is to be explained."""
-        self.agents.lose(agent_id)
+    def explain(self) -> None:
+        """What waits is to be told why, whether or not anything is offered."""
         self.due = self.explaining = True
 
     def agents_changed(self) -> None:

@@ -45,6 +45,7 @@ class Line(Generic[W]):
     """Waiters for the same: what is said of one of them is true for all."""
 
     name: str
+    role: str
     job_id: str
     task: PendingTask  # each of them, but for its id
     preempt: bool
