@@ -83,7 +83,7 @@ def _number(least: float, most: float, expected: str) -> Rule:
     def rule(value: float) -> str | None:
         if least <= value <= most:
             return None
-        return f" is {value:g}; {expected} is expected"
+        return f" is {value:.12g}; {expected} is expected"
 
     return rule
 
@@ -266,7 +266,9 @@ RULES: Mapping[str, Rule] = {
     "epoch": _anything,
     "instead_of": _anything,
     "Policy.version": _anything,
-    "JobVersion.version": _number(1, 2**31 - 1, "the number of a version, from 1"),
+    "JobVersion.version": _number(
+        1, limits.MAX_JOB_VERSION, f"the number of a version, from 1 to {limits.MAX_JOB_VERSION},"
+    ),
     "format": _anything,
     "records": _anything,
     "epoch_seen": _anything,

@@ -29,6 +29,7 @@ class Limit:
         return f"{what or self.what} has {size} {self.unit}; at most {self.most} are accepted"
 
 
+MAX_JOB_VERSION = 10**9  # the number of a version of a job: so far they are counted, and no further
 MAX_SAID = 1000  # characters of what is wrong, which may quote what was sent
 
 # What is sent.

@@ -23,6 +23,7 @@ from pymesos_binpack.jobs.state import JOB, ROLLOUT, ROLLOUTS, VOLUME, JobState
 from pymesos_binpack.jobs.volumes import KeptVolume
 from pymesos_binpack.specs import Job, JobError
 from pymesos_core.ids import id_problem
+from pymesos_core.limits import MAX_JOB_VERSION
 from pymesos_core.states import is_terminal
 from pymesos_core.store import Change, Records
 from pymesos_sdk.ledger import FRAMEWORK, GIVEN_UP
@@ -324,7 +325,7 @@ def load_version(read: Any) -> Version:
     )
     texts = (version.document, version.made_by, version.what, version.request_id)
     restarts = version.restarts
-    if not (_is_whole(version.number, 1) and _is_time(version.made_at_s)):
+    if not (_is_whole(version.number, 1, MAX_JOB_VERSION) and _is_time(version.made_at_s)):
         raise ValueError("a version has another number, or another time, than can be")
     if not all(map(_is_text, texts)):
         raise ValueError("a version has no text where one is expected")

@@ -508,15 +508,45 @@ class TestRestore:
             assert len(list(core.instances())) == 2, "the last is in force"
 
     def test_it_is_read_back_whatever_the_number_of_its_version(self, desk: Desk) -> None:
-        for number in (10**9 - 1, 10**9, 2**31 - 1):
-            text = document(WEB).replace("shop", f"shop-{number}")
-            request = self.restored(version(number, text))
-            request.request_id = f"r{number}"
-            job_id = desk.call("RestoreJob", request, "operator/root").job_id
-            assert desk.apply(text.replace('"x"', '"y"')).version == number + 1
-            again = BinpackHarness(desk.h.records).core
-            assert job_id in again.jobs, again.quarantined[job_id].reason
-            assert again.jobs[job_id].version >= number
+        text = document(WEB)
+        request = self.restored(version(10**9 - 1, text))
+        job_id = desk.call("RestoreJob", request, "operator/root").job_id
+        assert desk.apply(text.replace('"x"', '"y"')).version == 10**9
+        again = BinpackHarness(desk.h.records).core
+        assert job_id in again.jobs, again.quarantined[job_id].reason
+        assert again.jobs[job_id].version == 10**9
+
+    def test_versions_are_not_counted_past_what_a_backup_may_have(self, desk: Desk) -> None:
+        request = self.restored(version(10**9, document(WEB)))
+        job_id = desk.call("RestoreJob", request, "operator/root").job_id
+        changed = pb.ApplyJobRequest(request_id="a", job_json=document({**WEB, "command": "y"}))
+        restarted = pb.RestartJobRequest(request_id="b", job_id=job_id)
+        for method, change in (("ApplyJob", changed), ("RestartJob", restarted)):
+            error = desk.refused(method, change)
+            assert error.code == Code.FAILED_PRECONDITION
+            assert "is at version 1000000000, which is the last" in error.message
+            assert f"pymesos-cli stop {job_id}" in error.message
+        assert desk.h.core.jobs[job_id].version == 10**9
+        stored = desk.h.records["job", job_id].replace(b"1000000000", b"1000000001")
+        damaged = BinpackHarness({**desk.h.records, ("job", job_id): stored}).core
+        assert "a version has another number" in damaged.quarantined[job_id].reason
+
+    def test_what_goes_back_by_itself_at_the_last_version_is_told_by_its_rollout(
+        self, desk: Desk
+    ) -> None:
+        def web(command: str) -> str:
+            update = {"min_healthy_s": 0, "max_surge": 2}
+            return document({**WEB, "command": command, "update": update})
+
+        request = self.restored(version(10**9 - 1, web("one")))
+        job_id = desk.call("RestoreJob", request, "operator/root").job_id
+        settle(desk.h)
+        desk.apply(web("bad"))
+        settle(desk.h, bad="bad")
+        job = desk.h.core.jobs[job_id]
+        assert job.version == 10**9
+        assert job.rollouts["web"].state is State.ROLLED_BACK
+        assert {i.spec.command for i in job.instances} == {"one"}
 
     def test_it_changes_as_any_other(self, desk: Desk) -> None:
         job_id = desk.call("RestoreJob", self.restored(*TWO), "operator/root").job_id
@@ -543,7 +573,10 @@ class TestRestore:
             ([TWO[1], TWO[0]], "counted upwards, from 1"),
             ([TWO[0], TWO[0]], "counted upwards, from 1"),
             ([version(0, document(WEB))], "counted upwards, from 1"),
-            ([version(2**31, document(WEB))], "the number of a version, from 1 is expected"),
+            (
+                [version(10**9 + 1, document(WEB))],
+                "the number of a version, from 1 to 1000000000, is",
+            ),
             ([version(1, document(WEB), made_at_s=float("nan"))], "a Unix time"),
             ([version(1, document(WEB), made_by="a\nb")], "made_by"),
             ([version(1, "{}")], "name"),

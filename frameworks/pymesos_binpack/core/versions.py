@@ -39,6 +39,7 @@ from pymesos_binpack.jobs.state import JobState
 from pymesos_binpack.jobs.steps import Add, End, Remove
 from pymesos_binpack.jobs.updating import rules_of
 from pymesos_binpack.specs import Job, JobError
+from pymesos_core.limits import MAX_JOB_VERSION
 from pymesos_core.store import Change
 
 DRAIN = "drain"  # the timer: an instance that leaves has been left to clients for long enough
@@ -83,6 +84,12 @@ def _why_refused(ctx: Context, event: VersionProposed, job: JobState | None) -> 
         return (
             f"the job {job.job_id} is at version {job.version}, not {event.base_version}: somebody"
             f" changed it meanwhile; look at it with `pymesos-cli history {job.job_id}`"
+        )
+    if job.version >= MAX_JOB_VERSION:
+        return (
+            f"the job {job.job_id} is at version {job.version}, which is the last that a job can"
+            f" have: end it with `pymesos-cli stop {job.job_id}`, and start it anew with"
+            f" `pymesos-cli apply`"
         )
     return (
         gang_problem(event.job)
@@ -349,7 +356,7 @@ def go_on(ctx: Context, job: JobState, since_s: float) -> None:
 def _make_version_of_rollback(ctx: Context, job: JobState, tasks: Sequence[str]) -> None:
     """What is in force is what runs: one version says so of all tasks that are back."""
     latest, numbers = job.history.latest, {t: job.rollouts[t].from_version for t in tasks}
-    if job.not_together == (latest.number, numbers):
+    if latest.number >= MAX_JOB_VERSION or job.not_together == (latest.number, numbers):
         return
     earlier: dict[str, Version] = {}
     for task, number in numbers.items():
