@@ -104,7 +104,12 @@ class Store:
             rows = self._db.execute("SELECT kind, key, value FROM record").fetchall()
         except sqlite3.Error as error:
             raise _failed("read", self.path, error) from error
-        return {(kind, key): bytes(value) for kind, key, value in rows}
+        for kind, key, value in rows:
+            if not (isinstance(kind, str) and isinstance(key, str) and isinstance(value, bytes)):
+                where = f"{str(kind)[:40]}/{str(key)[:300]}"
+                message = f"{self.path} is damaged: its record {where!r} holds no bytes"
+                raise StoreError(message, damaged=True)
+        return {(kind, key): value for kind, key, value in rows}
 
     def commit(
         self, changes: Iterable[Change], check: Callable[[sqlite3.Cursor], None] | None = None

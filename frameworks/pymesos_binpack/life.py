@@ -113,7 +113,7 @@ async def _serve(
     credentials = await options.settings.credentials(Kind.FRAMEWORK)
     outside = outside_with(credentials)
     info = framework_info(options)
-    info.epoch = epoch_in(stored)
+    info.epoch = epoch_in(stored, options.where)
     server: Server | None = None
     address: HostPort | None = None
     service: JobsService | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pymesos_core.addresses import HostPort
+from pymesos_core.coordination import read_epoch
 from pymesos_core.coordination.standalone import EPOCH
 from pymesos_core.exits import RoleError
 from pymesos_core.store import Change, Records
@@ -12,15 +13,18 @@ MOVED = ("moved", "")  # to where the state went from here
 NOWHERE = HostPort("0.0.0.0", 1)  # noqa: S104 - of a move, which is elected and serves nobody
 
 
-def epoch_in(records: Records) -> int:
+def epoch_in(records: Records, where: str) -> int:
     """Return the epoch of a framework that is alone: of a later one it has moved. Raises RoleError.
 
-    0: it has never been elected.
+    0: it has never been elected. `where` is its state.
     """
-    written = records.get(EPOCH, b"0")
-    if not written.isdigit():
-        raise RoleError(f"the state is damaged: its epoch is {written[:40]!r}")
-    return int(written)
+    try:
+        return read_epoch(records.get(EPOCH, b"0"))
+    except ValueError as error:
+        raise RoleError(
+            f"the state in {where} is damaged: its record epoch holds {error}. Restore it from a"
+            f" backup"
+        ) from error
 
 
 def jobs_in(records: Records) -> dict[tuple[str, str], bytes]:

@@ -270,6 +270,28 @@ def test_a_deposed_masters_write_fails(tmp_path: Path) -> None:
     assert new.load() == {("agent", "a"): b"1"}
 
 
+@pytest.mark.parametrize("written", [b"", b"x", b"-1", b"9" * 20, b"9" * 5000])
+def test_an_epoch_that_cannot_be_read_is_damage(tmp_path: Path, written: bytes) -> None:
+    store = Store(tmp_path / "s")
+    registry = SqliteRegistry(store, raise_epoch(store))
+    store.commit([Change("epoch", "", written)])
+    with pytest.raises(StoreError, match=r"its record epoch holds .* was expected") as said:
+        raise_epoch(store)
+    assert said.value.damaged
+    with pytest.raises(StaleEpochError):
+        registry.commit([])
+
+
+@pytest.mark.parametrize("value", ["'text'", "7", "NULL"])
+def test_a_record_that_holds_no_bytes_is_named(tmp_path: Path, value: str) -> None:
+    store = Store(tmp_path / "s")
+    with sqlite3.connect(tmp_path / "s") as db:
+        db.execute(f"INSERT INTO record VALUES ('job', 'j', {value})")
+    with pytest.raises(StoreError, match="its record 'job/j' holds no bytes") as said:
+        store.load()
+    assert said.value.damaged
+
+
 def test_an_epoch_is_raised_to_what_an_operator_wants(tmp_path: Path) -> None:
     store = Store(tmp_path / "s")
     assert [raise_epoch(store, least) for least in (0, 1, 7, 7, 3)] == [1, 2, 7, 8, 9]

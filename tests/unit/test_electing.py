@@ -334,7 +334,7 @@ def test_instances_that_are_elected_take_no_job_files() -> None:
 
 def test_a_move_leaves_a_mark_and_nothing_else() -> None:
     records = {("epoch", ""): b"3", ("job", "j"): b"{}", ("framework", ""): b"f"}
-    assert epoch_in(records) == 3
+    assert epoch_in(records, "here") == 3
     assert set(jobs_in(records)) == {("job", "j"), ("framework", "")}
     left = dict(records)
     for kind, key, value in departure(records, "zk://h/p"):
@@ -345,6 +345,12 @@ def test_a_move_leaves_a_mark_and_nothing_else() -> None:
     assert jobs_in(left) == {}
     with pytest.raises(RoleError, match="zk://h/p"):
         check_not_moved(left)
+
+
+@pytest.mark.parametrize("written", [b"", b"x", b"-1", b"1.5", b"9" * 20, b"9" * 5000])
+def test_an_epoch_that_cannot_be_read_is_said(written: bytes) -> None:
+    with pytest.raises(RoleError, match=r"in here is damaged: its record epoch .*from a backup"):
+        epoch_in({EPOCH: written}, "here")
 
 
 def test_what_says_where_the_state_is_is_no_job() -> None:

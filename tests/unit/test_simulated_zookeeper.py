@@ -95,6 +95,20 @@ def test_an_operator_may_want_a_later_epoch(stage: Stage) -> None:
     assert stage.leads(one, wanting).epoch == 41
 
 
+@pytest.mark.parametrize("written", [b"", b"x", b"-1", b"9" * 20, b"9" * 5000])
+def test_an_epoch_that_cannot_be_read_ends_who_would_lead(written: bytes) -> None:
+    stage = Stage()
+    one = stage.process("one")
+    stage.ensemble.ensure(URL.path)
+    stage.ensemble.create(f"{URL.path}/epoch", written)
+    asked = stage.run(one, stage.contender(one, 1).lead())
+    stage.until(asked.done)
+    error = asked.exception()
+    assert isinstance(error, CoordinationError)
+    assert "/pymesos/epoch in ZooKeeper holds b'" in str(error)
+    assert "the epoch was expected" in str(error) and "--min-epoch" in str(error)
+
+
 def test_a_deposed_leaders_write_fails(stage: Stage) -> None:
     one, two = stage.process("one"), stage.process("two")
     old = stage.leads(one, stage.contender(one, 1))

@@ -82,6 +82,12 @@ def test_a_large_record_is_in_parts_and_becomes_small_again() -> None:
     assert registry.records == {}
 
 
+def test_what_another_has_put_there_is_left_alone() -> None:
+    registry = FakeRegistry()
+    registry.records = {("foreign", "x"): b"1", ("", "x"): b"2", ("job.a", "_j"): b"3"}
+    assert ZkStore(registry).load() == {("job", "j"): b"3"}
+
+
 def test_a_kind_is_in_several_folders() -> None:
     registry = FakeRegistry()
     store = ZkStore(registry)
@@ -139,6 +145,18 @@ def test_what_a_leader_finishes_may_be_cut_short_again() -> None:
     assert ZkStore(registry).load() == {**as_records(changes), ("job", "j"): b"1"}
 
 
+@pytest.mark.parametrize("number", [b"-1", b"0", b"x", b"", b"9" * 5000])
+def test_a_number_of_parts_that_cannot_be_is_said(number: bytes) -> None:
+    registry = FakeRegistry()
+    store = ZkStore(registry)
+    store.load()
+    store.commit([Change("job", "j", bytes(2 * PART_BYTES))])
+    (place,) = [place for place in registry.records if place[0] != PART]
+    registry.records[place] = registry.records[place].replace(b"parts 2", b"parts " + number)
+    with pytest.raises(RoleError, match=r"of the record job/j a part is missing .*from a backup"):
+        ZkStore(registry).load()
+
+
 def test_a_part_that_is_missing_is_said() -> None:
     registry = FakeRegistry()
     store = ZkStore(registry)
@@ -159,6 +177,17 @@ def test_a_part_that_is_missing_is_said() -> None:
         (b"1", zlib.compress(b"no JSON")),
         (b"1", zlib.compress(b"[[1, 2]]")),
         (b"1", zlib.compress(b"3")),
+        (b"1", zlib.compress(b"[" * 100_000)),
+        (b"1", zlib.compress(b'[["job.a", "_j", 3]]')),
+        (b"1", zlib.compress(b'[["job.a", "_j", {}]]')),
+        (b"1", zlib.compress(b'[["job.a", 3, "x"]]')),
+        (b"1", zlib.compress(b'[["job.a", ["_j"], "x"]]')),
+        (b"1", zlib.compress(b'[[null, "_j", "x"]]')),
+        (b"1", zlib.compress(b'[["", "_j", "x"]]')),
+        (b"1", zlib.compress(b'[["job.a/x", "_j", "x"]]')),
+        (b"1", zlib.compress(b'[["job.a", "\\ud800", "x"]]')),
+        (b"9" * 5000, None),
+        (b"-1", None),
         (b"1", zlib.compress('[["job", "j", "\u20ac"]]'.encode())),
     ],
 )

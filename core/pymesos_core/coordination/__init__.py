@@ -9,6 +9,7 @@ from pymesos_core.coordination.interface import (
     RegistryError,
     StaleEpochError,
     Term,
+    read_epoch,
 )
 
 __all__ = [
@@ -20,4 +21,5 @@ __all__ = [
     "RegistryError",
     "StaleEpochError",
     "Term",
+    "read_epoch",
 ]

@@ -30,6 +30,16 @@ class StaleEpochError(RegistryError):
     """Another one has raised the epoch: this one leads no more."""
 
 
+MAX_EPOCH = 2**63 - 1  # that is read; it is raised in steps of one
+
+
+def read_epoch(data: bytes) -> int:
+    """Return the epoch that is stored as text. Raises ValueError."""
+    if data.isdigit() and len(data) <= len(str(MAX_EPOCH)) and int(data) <= MAX_EPOCH:
+        return int(data)
+    raise ValueError(f"{data[:40]!r}, and the epoch was expected, a whole number up to {MAX_EPOCH}")
+
+
 @dataclass(frozen=True)
 class MasterInfo:
     """Where a master, or another role that is elected, is reached, and who it is."""
@@ -62,8 +72,8 @@ class MasterInfo:
                 str(value.get("hostname", "")),
                 str(value.get("version", "")),
             )
-        except (KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"not a master's address: {data[:200]!r}") from error
+        except (KeyError, OverflowError, RecursionError, TypeError, ValueError) as error:
+            raise ValueError(f"{data[:200]!r} is no JSON of an id and an address") from error
 
 
 class Registry(Protocol):

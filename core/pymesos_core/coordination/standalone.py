@@ -16,6 +16,7 @@ from pymesos_core.coordination.interface import (
     RegistryError,
     StaleEpochError,
     Term,
+    read_epoch,
 )
 from pymesos_core.directories import disk_problem
 from pymesos_core.exits import RoleError
@@ -70,9 +71,9 @@ class SqliteRegistry:
 
     def _check_epoch(self, cursor: sqlite3.Cursor) -> None:
         row = cursor.execute("SELECT value FROM record WHERE kind=? AND key=?", EPOCH).fetchone()
-        if row is None or int(row[0]) != self._epoch:
+        if row is None or row[0] != str(self._epoch).encode():
             raise StaleEpochError(
-                f"the epoch is {row[0].decode() if row else 'missing'}, not {self._epoch}"
+                f"the epoch is {repr(row[0][:40]) if row else 'missing'}, not {self._epoch}"
             )
 
 
@@ -80,9 +81,9 @@ def raise_epoch(store: Store, min_epoch: int = 0) -> int:
     """Raise the epoch's row by one, or to `min_epoch`, if nobody else did. Raises StoreError."""
     before = store.load().get(EPOCH)
     try:
-        epoch = max(int(before or b"0") + 1, min_epoch)
+        epoch = max(read_epoch(b"0" if before is None else before) + 1, min_epoch)
     except ValueError as error:
-        message = f"{store.path} is damaged: its epoch is {before!r}"
+        message = f"{store.path} is damaged: its record epoch holds {error}"
         raise StoreError(message, damaged=True) from error
 
     def unchanged(cursor: sqlite3.Cursor) -> None:

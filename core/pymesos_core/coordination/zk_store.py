@@ -9,9 +9,11 @@ that the note is whole. Whoever takes over finishes what is noted whole and forg
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Any
 from urllib.parse import quote
 
 from pymesos_core import limits
@@ -24,11 +26,11 @@ from pymesos_core.store import MAX_GROUP_BYTES, RECORD_BYTES, Change, Records
 PART = "part"  # KIND/KEY/NUMBER → the part of a record behind its first one
 JOURNAL = "journal"  # NUMBER → a part of a note, and `whole` → how many there are
 WHOLE = "whole"
-OURS = (PART, JOURNAL)
 PART_BYTES = 256 * KIB
 # An ordinary record is written as it is. One in parts begins with a byte that none begins with.
 IN_PARTS = b"\x00parts "
 SHARDS = 16  # folders of each kind: ZooKeeper lists about 20,000 znodes of one, and no more
+_FOLDER = re.compile(r"[a-z_]+\.[0-9a-f]", re.ASCII)  # of records: KIND.SHARD
 MARK = "_"  # every key begins with it: some are empty, and no znode has an empty name
 
 
@@ -62,8 +64,8 @@ class ZkStore:
         records: dict[tuple[str, str], bytes] = {}
         self._parts = {}
         for (kind, key), value in raw.items():
-            if kind in OURS:
-                continue
+            if not _FOLDER.fullmatch(kind):
+                continue  # parts, or something that is not of this store
             place = kind.rpartition(".")[0], key.removeprefix(MARK)
             if value.startswith(IN_PARTS):
                 value = self._joined(*place, value, raw)
@@ -115,21 +117,19 @@ class ZkStore:
         try:
             number = int(said)
             noted = zlib.decompress(b"".join(raw[JOURNAL, str(n)] for n in range(number)))
-            changes = [
-                Change(kind, key, value if value is None else value.encode("latin-1"))
-                for kind, key, value in json.loads(noted)
-            ]
-        except (KeyError, ValueError, TypeError, zlib.error) as error:
+            batches = list(_batches(_noted(json.loads(noted))))
+        except (KeyError, ValueError, TypeError, RecursionError, zlib.error) as error:
             raise RoleError(
                 f"the state in ZooKeeper is damaged: the write noted in {JOURNAL} cannot be read"
                 f" ({error!r}). Restore it from a backup"
             ) from error
-        self._write(list(_batches(changes)), number)
+        self._write(batches, number)
 
     def _joined(self, kind: str, key: str, first: bytes, raw: Records) -> bytes:
         header, _, value = first.partition(b"\n")
         try:
-            number = int(header.removeprefix(IN_PARTS))
+            if (number := int(header.removeprefix(IN_PARTS))) < 1:
+                raise ValueError(f"it says that there are {number}")
             rest = [raw[PART, f"{kind}/{key}/{n}"] for n in range(1, number)]
         except (KeyError, ValueError) as error:
             raise RoleError(
@@ -182,6 +182,16 @@ def _batches(changes: Iterable[Change]) -> Iterator[list[Change]]:
         size += weight
     if batch:
         yield batch
+
+
+def _noted(said: Any) -> Iterator[Change]:
+    """Yield the changes of a note. Raises ValueError, TypeError."""
+    for kind, key, value in said:
+        texts = (kind, key, "" if value is None else value)
+        known = all(isinstance(text, str) for text in texts)
+        if not known or not (kind == PART or _FOLDER.fullmatch(kind)):
+            raise ValueError("a change has another shape than the note of one")
+        yield Change(kind, key, value if value is None else value.encode("latin-1"))
 
 
 def _note(changes: list[Change]) -> Iterator[bytes]:

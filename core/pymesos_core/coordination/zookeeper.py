@@ -40,6 +40,7 @@ from pymesos_core.coordination.interface import (
     RegistryError,
     StaleEpochError,
     Term,
+    read_epoch,
 )
 from pymesos_core.coordination.zk_client import MakeClient, make_client
 from pymesos_core.coordination.zk_rights import close_registry, make_path, readable
@@ -331,12 +332,12 @@ class ZkContender:
         with contextlib.suppress(NodeExistsError):
             self._client.create(path, b"0")
         data, stat = self._client.get(path)
-        if not data.isdigit():
+        try:
+            epoch = max(read_epoch(data) + 1, self._min_epoch)
+        except ValueError as error:
             raise CoordinationError(
-                f"{path} in ZooKeeper holds {data[:40]!r}, and the epoch is expected there, a whole"
-                f" number: restore it, or {self._elected.without_epoch}"
-            )
-        epoch = max(int(data) + 1, self._min_epoch)
+                f"{path} in ZooKeeper holds {error}: restore it, or {self._elected.without_epoch}"
+            ) from error
         transaction = self._client.transaction()
         transaction.check(node, -1)
         transaction.set_data(path, str(epoch).encode(), version=stat.version)
